@@ -1,0 +1,41 @@
+# Every target installs what it needs; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-stats e2e lint schemas clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(VENV)/installed ## create .venv with everything that the demo and the tests need
+
+$(VENV)/installed: pyproject.toml infra/install.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/install.sh
+	@touch $@
+
+demo: install ## the whole pipeline on this machine (ARGS=--exit ends by itself)
+	@exec $(BIN)/tidegauge demo $(ARGS)
+
+test: install ## unit, contract and integration tests
+	$(BIN)/python -m pytest -m "not e2e and not stats" $(ARGS)
+
+test-stats: install ## the statistical promises, with fixed seeds
+	$(BIN)/python -m pytest -m stats $(ARGS)
+
+e2e: install ## the demo's path with a real vLLM, and its summary checked
+	$(BIN)/python -m pytest -m e2e --timeout 1500 $(ARGS)
+
+lint: install ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schemas: install ## regenerate the published JSON Schemas and AsyncAPI document
+	$(BIN)/python -m tidegauge.schemas.publish
+
+clean: ## remove what was built
+	rm -rf build dist $(VENV)

@@ -1,0 +1,1 @@
+"""The consumer's contract, event-time blocks, watermarks, and the ledger."""

@@ -1,0 +1,29 @@
+"""Events, topics and their codec: what every part of tidegauge agrees on."""
+
+from tidegauge.schemas.codec import cloud_event_headers, decode, encode, type_name
+from tidegauge.schemas.errors import (
+    DecodeError,
+    DecodeReason,
+    SchemaError,
+    TidegaugeError,
+    UnknownSchemaVersionError,
+)
+from tidegauge.schemas.segments import OTHER, Segment
+from tidegauge.schemas.topics import ALL_TOPICS, Event, Topic
+
+__all__ = [
+    "ALL_TOPICS",
+    "OTHER",
+    "DecodeError",
+    "DecodeReason",
+    "Event",
+    "SchemaError",
+    "Segment",
+    "TidegaugeError",
+    "Topic",
+    "UnknownSchemaVersionError",
+    "cloud_event_headers",
+    "decode",
+    "encode",
+    "type_name",
+]

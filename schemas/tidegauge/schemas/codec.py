@@ -1,0 +1,102 @@
+"""Events to bytes and back, and the CloudEvents headers that go with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+
+from tidegauge.schemas.errors import DecodeError, DecodeReason, UnknownSchemaVersionError
+from tidegauge.schemas.topics import Event
+
+__all__ = ["cloud_event_headers", "decode", "encode", "type_name"]
+
+E = TypeVar("E", bound=Event)
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Envelope(msgspec.Struct):
+    type: str = ""
+    schema_version: int = 1
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+@cache
+def _decoder(kind: type[E]) -> msgspec.json.Decoder[E]:
+    return msgspec.json.Decoder(kind)
+
+
+def type_name(kind: type[Event]) -> str:
+    """Return the event's ``type``, such as ``tidegauge.request``."""
+    return str(kind.__struct_config__.tag)
+
+
+def _known_version(kind: type[Event]) -> int:
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    return int(fields["schema_version"].default)
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as compact JSON."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes, *kinds: type[E]) -> E:
+    """Read an event of one of the expected types.
+
+    Unknown fields are ignored, so that a newer producer's additions do no harm.
+
+    Raises:
+        DecodeError: The bytes are no JSON object, of another type, or a field is wrong.
+        UnknownSchemaVersionError: The event's version is newer than this reader.
+    """
+    try:
+        envelope = _envelope.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = (
+            DecodeReason.INVALID_FIELD
+            if isinstance(error, msgspec.ValidationError)
+            else DecodeReason.MALFORMED_JSON
+        )
+        raise DecodeError(reason, str(error)) from error
+    kind = next((kind for kind in kinds if type_name(kind) == envelope.type), None)
+    if kind is None:
+        expected = " or ".join(type_name(kind) for kind in kinds)
+        raise DecodeError(
+            DecodeReason.UNKNOWN_TYPE, f"expected {expected}, found type {envelope.type[:80]!r}"
+        )
+    if envelope.schema_version > _known_version(kind):
+        raise UnknownSchemaVersionError(
+            type_name=envelope.type, found=envelope.schema_version, known=_known_version(kind)
+        )
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.DecodeError as error:
+        raise DecodeError(DecodeReason.INVALID_FIELD, str(error)) from error
+
+
+def cloud_event_headers(
+    *, event_id: str, kind: type[Event], source: str, time_ms: int
+) -> list[tuple[str, bytes]]:
+    """Return the CloudEvents 1.0 attributes as Kafka headers (binary content mode).
+
+    Args:
+        event_id: Unique within the source; repeated when the event is sent again.
+        kind: The event's type.
+        source: The producer.
+        time_ms: Event time, Unix milliseconds.
+    """
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_type", type_name(kind).encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", moment.replace("+00:00", "Z").encode()),
+        ("content-type", b"application/json"),
+    ]

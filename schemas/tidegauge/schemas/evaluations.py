@@ -1,0 +1,104 @@
+"""What is known of single exchanges: embeddings, judgements and people's labels."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegauge.schemas.segments import Segment
+
+__all__ = ["EmbeddingEvent", "JudgmentEvent", "LabelEvent"]
+
+
+class EmbeddingEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.embedding"
+):
+    """Where a request lies, seen from a baseline.
+
+    Attributes:
+        request_id: Which request.
+        producer_id: ``group/topic-partition`` of the worker.
+        sequence: Counts that producer's events from 1.
+        time_ms: The request's event time.
+        segment: Slice of the traffic.
+        baseline: Id of the baseline.
+        embedder: Fingerprint of what made the vector.
+        cluster: Index of the nearest centroid.
+        novelty: 1 - mean cosine to the nearest reference points; higher is stranger.
+        vector: float16 values, little-endian; empty where vectors are not published.
+    """
+
+    request_id: str
+    producer_id: str
+    sequence: int
+    time_ms: int
+    segment: Segment
+    baseline: str
+    embedder: str
+    cluster: int
+    novelty: float
+    vector: bytes = b""
+    schema_version: int = 1
+
+
+class JudgmentEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.judgment"
+):
+    """What a judge said of one answer, and how likely it was to be asked.
+
+    Attributes:
+        request_id: Which exchange.
+        producer_id: ``group/topic-partition`` of the worker.
+        sequence: Counts that producer's events from 1.
+        time_ms: The exchange's event time.
+        segment: Slice of the traffic.
+        judge: Judge's name, such as ``rubric`` or ``likelihood``.
+        epoch: Hash of the judge's whole specification; a new one starts a new calibration.
+        inclusion_probability: Chance that this exchange was judged, in (0, 1].
+        sampling_epoch: Which published sampling rates that chance came from.
+        salt: Salt of the sampling hash, so that anyone can check the draw.
+        scores: Score's name -> value; empty when ``invalid``.
+        invalid: Why there is no score, None when there is one.
+        qualified: Whether the judge may alarm, by its anchor set.
+        label_mass: Probability on the rubric's labels, None for other judges.
+        answer_tokens: Tokens of the answer that were scored.
+    """
+
+    request_id: str
+    producer_id: str
+    sequence: int
+    time_ms: int
+    segment: Segment
+    judge: str
+    epoch: str
+    inclusion_probability: float
+    sampling_epoch: int
+    salt: str
+    scores: dict[str, float]
+    qualified: bool
+    invalid: str | None = None
+    label_mass: float | None = None
+    answer_tokens: int | None = None
+    schema_version: int = 1
+
+
+class LabelEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.label"
+):
+    """What a person said of one answer.
+
+    Attributes:
+        request_id: Which exchange.
+        time_ms: When the person said it.
+        annotator: Who, by a name of your choosing.
+        score: In [0, 1], 1 for a good answer.
+        inclusion_probability: Chance that this exchange was given to a person.
+        note: The person's own words.
+    """
+
+    request_id: str
+    time_ms: int
+    annotator: str
+    score: float
+    inclusion_probability: float = 1.0
+    note: str = ""
+    schema_version: int = 1

@@ -1,0 +1,232 @@
+"""What producers publish: a request, the response to it, and a heartbeat that counts both."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from tidegauge.schemas.segments import Segment
+
+__all__ = [
+    "Capture",
+    "CheckOutcome",
+    "ErrorKind",
+    "Heartbeat",
+    "InterToken",
+    "Message",
+    "RequestEvent",
+    "ResponseEvent",
+    "Sampling",
+    "Usage",
+]
+
+Capture = Literal["full", "redacted", "none"]
+"""How much of the text an event carries."""
+
+CheckOutcome = Literal["passed", "failed"]
+"""What a check of the output found; a check that was not made is absent, never ``passed``."""
+
+
+class ErrorKind(StrEnum):
+    """How a request failed to give its client a complete, well-formed answer."""
+
+    INVALID_REQUEST = "invalid_request"
+    UNAUTHORIZED = "unauthorized"
+    UNKNOWN_MODEL = "unknown_model"
+    REQUEST_TOO_LARGE = "request_too_large"
+    RATE_LIMITED = "rate_limited"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_ERROR = "upstream_error"
+    UPSTREAM_REJECTED = "upstream_rejected"
+    UPSTREAM_INTERRUPTED = "upstream_interrupted"
+    CLIENT_DISCONNECTED = "client_disconnected"
+    GATEWAY_ERROR = "gateway_error"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of a conversation, as text.
+
+    Attributes:
+        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        content: Its text; parts that are no text stand as ``[image]``, ``[audio]``.
+        tool_calls: The assistant's tool calls as JSON text, when there are any.
+    """
+
+    role: str
+    content: str = ""
+    tool_calls: str | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The sampling parameters that were sent upstream; None where left to the server."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    n: int | None = None
+    response_format: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one exchange.
+
+    Attributes:
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens generated.
+        estimated: Whether the gateway had to estimate them, since the upstream told none.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class InterToken(msgspec.Struct, frozen=True, kw_only=True):
+    """Time between the pieces of a streamed answer, in milliseconds."""
+
+    mean_ms: float
+    p95_ms: float
+    max_ms: float
+
+
+class RequestEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.request"
+):
+    """A client asked.
+
+    Attributes:
+        request_id: Identity of the exchange, shared with the response.
+        producer_id: Who published it: one run of one gateway.
+        sequence: Counts this producer's events from 1 without a gap, over all topics.
+        time_ms: When the request arrived, Unix milliseconds.
+        segment: Slice of the traffic; the version is the one chosen to answer.
+        customer: Name of the customer that the client's key belongs to.
+        capture: How much of the text the event carries.
+        messages: The conversation; empty when nothing is captured.
+        prompt_characters: Length of all messages, also when the text is not captured.
+        sampling: What was asked of the sampler.
+        stream: Whether the answer was asked for piece by piece.
+        shadow: Whether it is a copy of a request for a candidate, its answer discarded.
+        session: The client's own session label, if it sent one.
+        trace_id: W3C trace id, if the client sent a ``traceparent``.
+    """
+
+    request_id: str
+    producer_id: str
+    sequence: int
+    time_ms: int
+    segment: Segment
+    customer: str
+    capture: Capture = "full"
+    messages: tuple[Message, ...] = ()
+    prompt_characters: int = 0
+    sampling: Sampling = Sampling()
+    stream: bool = False
+    shadow: bool = False
+    session: str | None = None
+    trace_id: str | None = None
+    schema_version: int = 1
+
+
+class ResponseEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.response"
+):
+    """A client was answered, or not. Carries the prompt, so that a reader joins nothing.
+
+    Attributes:
+        request_id: Identity of the exchange.
+        producer_id: Who published it.
+        sequence: See ``RequestEvent``.
+        time_ms: When the request arrived, Unix milliseconds: the exchange's event time.
+        segment: Slice of the traffic.
+        customer: Name of the customer.
+        capture: How much of the text the event carries.
+        messages: The conversation that was answered.
+        output: The answer's text (of the first choice), None when not captured or absent.
+        output_characters: Length of the answer, also when it is not captured.
+        prompt_characters: Length of all messages.
+        tool_calls: Tool calls of the answer as JSON text.
+        status: HTTP status that the client saw.
+        error: How it failed, None when it did not.
+        error_detail: One line of the gateway's own words; never text of the client.
+        finish_reason: As the upstream told it: ``stop``, ``length``, ``tool_calls`` ….
+        checks: Outcome of each output check that was made, by its name.
+        latency_ms: From the request's arrival to the last byte.
+        time_to_first_token_ms: Until the first piece of the answer; None if not streamed.
+        inter_token: Time between the pieces; None if not streamed.
+        queue_ms: Time in the upstream's queue, where it tells it.
+        usage: Tokens, None where no answer was generated.
+        cost_usd: By the model's price, or its share of the GPU's; None without a price.
+        upstream: Label of the upstream that answered.
+        served_model: The model as the upstream named it.
+        served_fingerprint: The upstream's ``system_fingerprint``, if told.
+        sampling: What was asked of the sampler.
+        stream: Whether it was streamed.
+        shadow: Whether the answer was discarded.
+        attempts: Upstreams tried, 1 without a retry.
+        session: The client's session label.
+        trace_id: W3C trace id.
+    """
+
+    request_id: str
+    producer_id: str
+    sequence: int
+    time_ms: int
+    segment: Segment
+    customer: str
+    status: int
+    latency_ms: float
+    capture: Capture = "full"
+    messages: tuple[Message, ...] = ()
+    output: str | None = None
+    output_characters: int = 0
+    prompt_characters: int = 0
+    tool_calls: str | None = None
+    error: ErrorKind | None = None
+    error_detail: str | None = None
+    finish_reason: str | None = None
+    checks: dict[str, CheckOutcome] = {}
+    time_to_first_token_ms: float | None = None
+    inter_token: InterToken | None = None
+    queue_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    upstream: str | None = None
+    served_model: str | None = None
+    served_fingerprint: str | None = None
+    sampling: Sampling = Sampling()
+    stream: bool = False
+    shadow: bool = False
+    attempts: int = 1
+    session: str | None = None
+    trace_id: str | None = None
+    schema_version: int = 1
+
+
+class Heartbeat(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.heartbeat"
+):
+    """What a producer has counted since its run began; the ledger's left-hand side.
+
+    Attributes:
+        producer_id: Who counts.
+        time_ms: When it was counted.
+        served: Requests answered, whatever the status.
+        captured: Events appended to the outbox, by topic.
+        dropped: Events that could not be captured, by topic and reason.
+        shipped: Events acknowledged by the broker, by topic.
+        final: Whether the run has ended and the counts will not change.
+    """
+
+    producer_id: str
+    time_ms: int
+    served: int
+    captured: dict[str, int]
+    dropped: dict[str, dict[str, int]]
+    shipped: dict[str, int]
+    final: bool = False
+    schema_version: int = 1

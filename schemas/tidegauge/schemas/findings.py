@@ -1,0 +1,130 @@
+"""What the monitor says: verdicts after every block, alerts when one changes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.sketches import Exemplar
+
+__all__ = ["Alert", "AlertStatus", "Effect", "Severity", "Signal", "State", "Verdict"]
+
+Signal = Literal["latency", "quality", "drift", "errors", "cost", "swap", "pipeline"]
+"""The five signals, the comparison after a model swap, and the pipeline's own health."""
+
+Severity = Literal["info", "warn", "page"]
+AlertStatus = Literal["firing", "acknowledged", "resolved"]
+
+
+class State(StrEnum):
+    """What a monitor says of a segment at the end of a block."""
+
+    OK = "ok"
+    INFO = "info"
+    WARN = "warn"
+    PAGE = "page"
+    LOW_DATA = "low_data"
+    NO_DATA = "no_data"
+    NO_BASELINE = "no_baseline"
+    UNQUALIFIED = "unqualified"
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """One indicator's part in a verdict.
+
+    Attributes:
+        indicator: Its name, such as ``cluster/17`` or ``latency/above_p95``.
+        title: The same for people, such as a cluster's terms.
+        baseline_rate: The rate in the baseline.
+        low: Lower edge of the null band.
+        high: Upper edge of the null band.
+        hits: Events for which it held, since ``Verdict.since_ms``.
+        trials: Events looked at, since ``Verdict.since_ms``.
+        rate_low: Lower end of the 95% interval of the current rate.
+        rate_high: Upper end.
+        share: Part of the statistic that it contributes, in [0, 1].
+        exemplars: Requests that show it.
+    """
+
+    indicator: str
+    title: str
+    baseline_rate: float
+    low: float
+    high: float
+    hits: int
+    trials: int
+    rate_low: float
+    rate_high: float
+    share: float
+    exemplars: tuple[Exemplar, ...] = ()
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.verdict"):
+    """What one monitor says of one segment after one block.
+
+    Attributes:
+        monitor: Name of the monitor, such as ``drift.topics`` or ``quality.likelihood``.
+        signal: Which signal it belongs to.
+        segment: Slice of the traffic.
+        time_ms: End of the block.
+        state: What it says.
+        log_statistic: Log of the evidence, None where nothing was tested.
+        log_threshold: Log of ``A / share``: an alarm at or above it.
+        mean_seconds_to_false_alarm: What the threshold promises for this monitor alone.
+        since_ms: Estimated start of the change.
+        events: Events of the block.
+        baseline: Id of the baseline; empty where there is none.
+        baseline_segment: Key of the segment whose baseline was used, if a wider one.
+        season: ``hour-of-week``, ``hour-of-day`` or ``none``: which slots the bands know.
+        effects: The indicators that contributed most, first the largest.
+        sentence: The whole verdict in one sentence for people.
+    """
+
+    monitor: str
+    signal: Signal
+    segment: Segment
+    time_ms: int
+    state: State
+    sentence: str
+    log_statistic: float | None = None
+    log_threshold: float | None = None
+    mean_seconds_to_false_alarm: float | None = None
+    since_ms: int | None = None
+    events: int = 0
+    baseline: str = ""
+    baseline_segment: str = ""
+    season: str = "none"
+    effects: tuple[Effect, ...] = ()
+    schema_version: int = 1
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.alert"):
+    """A monitor's alarm began, was acknowledged or ended.
+
+    Attributes:
+        alert_id: Identity of the alarm, the same from firing to resolved.
+        monitor: Which monitor.
+        signal: Which signal.
+        segment: Slice of the traffic.
+        severity: How loud.
+        status: What happened.
+        starts_ms: When it began to fire.
+        time_ms: When this was said.
+        summary: One sentence.
+        verdict: The verdict that raised it.
+    """
+
+    alert_id: str
+    monitor: str
+    signal: Signal
+    segment: Segment
+    severity: Severity
+    status: AlertStatus
+    starts_ms: int
+    time_ms: int
+    summary: str
+    verdict: Verdict
+    schema_version: int = 1

@@ -1,0 +1,142 @@
+"""What the pipeline keeps in Kafka for itself: baselines, snapshots, controls, dead letters."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "BaselineActivation",
+    "BaselineChunk",
+    "BaselineKind",
+    "BaselineManifest",
+    "Control",
+    "DeadLetter",
+    "Snapshot",
+]
+
+BaselineKind = Literal["drift", "rates"]
+"""``drift``: codebook and bands of the inputs; ``rates``: bands of all other monitors."""
+
+
+class BaselineManifest(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.baseline_manifest"
+):
+    """A baseline exists and is complete; its chunks were written before.
+
+    Attributes:
+        baseline_id: Its identity: a hash of its contents.
+        kind: What it is a baseline of.
+        fingerprint: Hash of what made it (embedder, backend, text preparation, code).
+        created_ms: When it was built.
+        parts: Number of chunks.
+        sha256: Of the whole document.
+        summary: Facts for people, such as ``events``, ``from``, ``to``, ``segments``.
+    """
+
+    baseline_id: str
+    kind: BaselineKind
+    fingerprint: str
+    created_ms: int
+    parts: int
+    sha256: str
+    summary: dict[str, str] = {}
+    schema_version: int = 1
+
+
+class BaselineChunk(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.baseline_chunk"
+):
+    """One part of a baseline's document, numbered from 0."""
+
+    baseline_id: str
+    part: int
+    payload: bytes
+    schema_version: int = 1
+
+
+class BaselineActivation(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    tag="tidegauge.baseline_activation",
+):
+    """From now on this baseline is the one in force for its kind."""
+
+    baseline_id: str
+    kind: BaselineKind
+    time_ms: int
+    schema_version: int = 1
+
+
+class Snapshot(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.snapshot"
+):
+    """A worker's state of one partition, committed together with its offsets.
+
+    Attributes:
+        owner: ``group/topic-partition``.
+        next_offset: The first record that the state has not seen.
+        state: The processor's own plain, versioned data.
+    """
+
+    owner: str
+    next_offset: int
+    state: bytes
+    schema_version: int = 1
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.control"):
+    """A person's word to the monitor.
+
+    Attributes:
+        action: ``acknowledge`` starts the named monitor afresh; ``silence`` mutes it.
+        monitor: Name of the monitor.
+        segment: Key of the segment.
+        time_ms: When it was said.
+        until_ms: End of a silence.
+        who: Name of the person, as given.
+        note: Why.
+    """
+
+    action: Literal["acknowledge", "silence"]
+    monitor: str
+    segment: str
+    time_ms: int
+    until_ms: int | None = None
+    who: str = ""
+    note: str = ""
+    schema_version: int = 1
+
+
+class DeadLetter(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.dead_letter"
+):
+    """A record that could not be processed, kept whole.
+
+    Attributes:
+        group: The consumer group that gave it up.
+        topic: Where it lay.
+        partition: Its partition.
+        offset: Its offset.
+        time_ms: When it was given up.
+        reason: Short code, such as ``malformed_json``.
+        detail: What was wrong, for people.
+        key: The record's key, if any.
+        value: The record's bytes.
+        headers: The record's headers.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    time_ms: int
+    reason: str
+    detail: str
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    schema_version: int = 1

@@ -1,0 +1,167 @@
+"""What workers publish: mergeable sketches of blocks of event time, and their progress."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tidegauge.schemas.segments import Segment
+
+__all__ = [
+    "Exemplar",
+    "Histogram",
+    "Moments",
+    "Progress",
+    "Sketch",
+    "SketchKind",
+    "SourceRange",
+    "Tally",
+]
+
+SketchKind = Literal["drift", "vitals", "quality"]
+"""Which worker made it."""
+
+
+class Moments(msgspec.Struct, frozen=True, kw_only=True):
+    """Count, sum and sum of squares of a number, with its extremes; n = 0 has no extremes."""
+
+    n: int
+    total: float
+    squares: float
+    least: float
+    most: float
+
+
+class Histogram(msgspec.Struct, frozen=True, kw_only=True):
+    """A DDSketch as plain counts: merging adds them, exactly.
+
+    Attributes:
+        accuracy: Relative error of a quantile, such as .01.
+        positive: Bucket index -> count, bucket i holding (gamma**(i-1), gamma**i].
+        negative: The same for the absolute values of negative numbers.
+        zero: Numbers whose absolute value is below 1e-9.
+    """
+
+    accuracy: float
+    positive: dict[int, int]
+    negative: dict[int, int] = {}
+    zero: int = 0
+
+
+class Exemplar(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that shows what a number stands for.
+
+    Attributes:
+        request_id: Which.
+        rank: Sampling rank, a hash of the request id in [0, 1): merging keeps the least.
+        text: The prompt, as far as it was captured.
+        customer: Whose it was.
+        value: The number, where there is one.
+    """
+
+    request_id: str
+    rank: float
+    text: str
+    customer: str
+    value: float | None = None
+
+
+class SourceRange(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one partition that a sketch covers, both ends included."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+
+class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.sketch"):
+    """One segment's block of event time, as one worker saw one partition.
+
+    Attributes:
+        kind: Which worker made it.
+        producer_id: ``group/topic-partition``: the same for whichever worker process ran.
+        sequence: Counts that producer's sketches and progress from 1.
+        segment: Slice of the traffic.
+        block_start_ms: Start of the block, a multiple of ``block_ms``.
+        block_ms: The block's length.
+        source: The records it covers.
+        baseline: Id of the baseline that its indicators refer to; empty if to none.
+        events: Events counted, late ones included.
+        late: Events whose own block was closed already and that are counted here.
+        hits: Indicator -> number of events for which it held.
+        trials: Indicator -> number of events for which it was looked at, where that is
+            not ``events``.
+        moments: Number -> its moments.
+        histograms: Number -> its DDSketch.
+        totals: Name -> label -> whole number, such as nano-dollars by customer.
+        exemplars: Indicator -> a few requests, of least rank.
+    """
+
+    kind: SketchKind
+    producer_id: str
+    sequence: int
+    segment: Segment
+    block_start_ms: int
+    block_ms: int
+    source: SourceRange
+    events: int
+    baseline: str = ""
+    late: int = 0
+    hits: dict[str, int] = {}
+    trials: dict[str, int] = {}
+    moments: dict[str, Moments] = {}
+    histograms: dict[str, Histogram] = {}
+    totals: dict[str, dict[str, int]] = {}
+    exemplars: dict[str, tuple[Exemplar, ...]] = {}
+    schema_version: int = 1
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one gateway's events in one partition.
+
+    Attributes:
+        processed: Events taken into account, once each.
+        dead_lettered: Events put aside, with a reason.
+        repeated: Copies of events seen before, dropped.
+        last_sequence: The highest sequence seen.
+    """
+
+    processed: int = 0
+    dead_lettered: int = 0
+    repeated: int = 0
+    last_sequence: int = 0
+
+
+class Progress(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.progress"
+):
+    """How far a worker has come in one partition; follows the sketches it has published.
+
+    Attributes:
+        kind: Which worker.
+        producer_id: See ``Sketch``.
+        sequence: See ``Sketch``.
+        time_ms: When it was said.
+        topic: The partition's topic.
+        partition: The partition.
+        next_offset: First record that is not yet accounted for.
+        watermark_ms: No block that ends at or before this is still open here.
+        tallies: Gateway run -> what became of its events; ``""`` for records of no known one.
+        totals: Name -> whole number since the group began, such as sampled, judged, skipped.
+        notices: Short codes of states worth showing, such as ``unqualified:rubric``.
+    """
+
+    kind: SketchKind
+    producer_id: str
+    sequence: int
+    time_ms: int
+    topic: str
+    partition: int
+    next_offset: int
+    watermark_ms: int
+    tallies: dict[str, Tally]
+    totals: dict[str, int] = {}
+    notices: tuple[str, ...] = ()
+    schema_version: int = 1

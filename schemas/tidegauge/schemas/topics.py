@@ -1,0 +1,127 @@
+"""The topics: what each carries, by which key, and how the broker should keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent, LabelEvent
+from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
+from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.operations import (
+    BaselineActivation,
+    BaselineChunk,
+    BaselineManifest,
+    Control,
+    DeadLetter,
+    Snapshot,
+)
+from tidegauge.schemas.sketches import Progress, Sketch
+
+__all__ = [
+    "ALERTS",
+    "ALL_TOPICS",
+    "BASELINES",
+    "CONTROLS",
+    "DEAD_LETTERS",
+    "EMBEDDINGS",
+    "HEARTBEATS",
+    "JUDGMENTS",
+    "LABELS",
+    "REQUESTS",
+    "RESPONSES",
+    "SKETCHES",
+    "STATE",
+    "VERDICTS",
+    "Event",
+    "Topic",
+]
+
+Event = (
+    RequestEvent
+    | ResponseEvent
+    | Heartbeat
+    | EmbeddingEvent
+    | Sketch
+    | Progress
+    | JudgmentEvent
+    | LabelEvent
+    | Verdict
+    | Alert
+    | BaselineManifest
+    | BaselineChunk
+    | BaselineActivation
+    | Snapshot
+    | Control
+    | DeadLetter
+)
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic's declaration.
+
+    Attributes:
+        name: Name on the broker; the suffix is the major version of its events.
+        carries: Types of its events.
+        key: What the record's key is, in words.
+        partitions: How many to create.
+        retention_ms: How long records are kept; None for a compacted topic.
+    """
+
+    name: str
+    carries: tuple[type[Event], ...]
+    key: str
+    partitions: int = 1
+    retention_ms: int | None = 7 * _DAY_MS
+
+    @property
+    def compacted(self) -> bool:
+        """Whether the broker keeps the last record of each key."""
+        return self.retention_ms is None
+
+
+REQUESTS = Topic("requests.v1", (RequestEvent,), "request_id", partitions=4)
+RESPONSES = Topic("responses.v1", (ResponseEvent,), "request_id", partitions=4)
+HEARTBEATS = Topic("heartbeats.v1", (Heartbeat,), "producer_id")
+EMBEDDINGS = Topic("embeddings.v1", (EmbeddingEvent,), "request_id", partitions=4)
+SKETCHES = Topic("sketches.v1", (Sketch, Progress), "segment key", retention_ms=60 * _DAY_MS)
+JUDGMENTS = Topic("judgments.v1", (JudgmentEvent,), "request_id", retention_ms=60 * _DAY_MS)
+LABELS = Topic("labels.v1", (LabelEvent,), "request_id", retention_ms=365 * _DAY_MS)
+VERDICTS = Topic("verdicts.v1", (Verdict,), "monitor and segment key", retention_ms=60 * _DAY_MS)
+ALERTS = Topic("alerts.v1", (Alert,), "alert_id", retention_ms=365 * _DAY_MS)
+BASELINES = Topic(
+    "baselines.v1",
+    (BaselineManifest, BaselineChunk, BaselineActivation),
+    "baseline_id, baseline_id/part or active/kind",
+    retention_ms=None,
+)
+STATE = Topic("state.v1", (Snapshot,), "owner", retention_ms=None)
+CONTROLS = Topic("controls.v1", (Control,), "monitor and segment key", retention_ms=365 * _DAY_MS)
+DEAD_LETTERS = Topic(
+    "dead-letters.v1", (DeadLetter,), "topic-partition-offset", retention_ms=30 * _DAY_MS
+)
+
+ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
+    {
+        topic.name: topic
+        for topic in (
+            REQUESTS,
+            RESPONSES,
+            HEARTBEATS,
+            EMBEDDINGS,
+            SKETCHES,
+            JUDGMENTS,
+            LABELS,
+            VERDICTS,
+            ALERTS,
+            BASELINES,
+            STATE,
+            CONTROLS,
+            DEAD_LETTERS,
+        )
+    }
+)
