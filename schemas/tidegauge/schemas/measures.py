@@ -1,0 +1,127 @@
+"""Names inside a sketch: what workers count, and what the monitor reads.
+
+A name is a path of fixed words; the only parts that vary come from configuration or from
+closed sets (judges, checks, error kinds), never from a client's text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "COST_NANOUSD_BY_CUSTOMER",
+    "COST_USD",
+    "ERROR",
+    "ERRORS_BY_KIND",
+    "INPUT_TOKENS",
+    "INPUT_TOKENS_BY_CUSTOMER",
+    "INTER_TOKEN_MEAN_MS",
+    "INTER_TOKEN_P95_MS",
+    "JUDGED",
+    "LATENCY_MS",
+    "NOVELTY",
+    "OUTPUT_CHARACTERS",
+    "OUTPUT_TOKENS",
+    "OUTPUT_TOKENS_BY_CUSTOMER",
+    "PROMPT_CHARACTERS",
+    "QUEUE_MS",
+    "REQUESTS_BY_CUSTOMER",
+    "SAMPLED",
+    "TIME_TO_FIRST_TOKEN_MS",
+    "answer_tokens",
+    "cross",
+    "failed",
+    "invalid",
+    "judge_label",
+    "score",
+    "skipped",
+    "unqualified",
+    "weight",
+    "weighted",
+]
+
+# Numbers of a ``vitals`` sketch: each has moments and a histogram.
+LATENCY_MS: Final = "latency_ms"
+TIME_TO_FIRST_TOKEN_MS: Final = "time_to_first_token_ms"
+INTER_TOKEN_MEAN_MS: Final = "inter_token_mean_ms"
+INTER_TOKEN_P95_MS: Final = "inter_token_p95_ms"
+QUEUE_MS: Final = "queue_ms"
+INPUT_TOKENS: Final = "input_tokens"
+OUTPUT_TOKENS: Final = "output_tokens"
+PROMPT_CHARACTERS: Final = "prompt_characters"
+OUTPUT_CHARACTERS: Final = "output_characters"
+COST_USD: Final = "cost_usd"
+
+# Indicators of a ``vitals`` sketch.
+ERROR: Final = "error"
+"""The service failed the client: an upstream's or the gateway's fault, not the client's."""
+
+# Totals of a ``vitals`` sketch: label -> whole number.
+REQUESTS_BY_CUSTOMER: Final = "requests_by_customer"
+COST_NANOUSD_BY_CUSTOMER: Final = "cost_nanousd_by_customer"
+INPUT_TOKENS_BY_CUSTOMER: Final = "input_tokens_by_customer"
+OUTPUT_TOKENS_BY_CUSTOMER: Final = "output_tokens_by_customer"
+ERRORS_BY_KIND: Final = "errors_by_kind"
+"""Every error by its kind, the clients' own included."""
+
+# Numbers of a ``drift`` sketch.
+NOVELTY: Final = "novelty"
+
+# Totals in a judge worker's progress; ``skipped(reason)`` completes the account.
+SAMPLED: Final = "sampled"
+JUDGED: Final = "judged"
+
+
+def failed(check: str) -> str:
+    """Indicator: a check of the output failed; its trials are the answers checked."""
+    return f"failed/{check}"
+
+
+def judge_label(judge: str, epoch: str) -> str:
+    """Return a judge with its epoch: numbers of two epochs are never added up.
+
+    Example:
+        >>> judge_label("likelihood", "9f86d081884c7d65")
+        'likelihood@9f86d081'
+    """
+    return f"{judge}@{epoch[:8]}"
+
+
+def score(judge: str, name: str) -> str:
+    """Value: a score as the judge gave it; ``judge`` is a ``judge_label``."""
+    return f"score/{judge}/{name}"
+
+
+def weight(judge: str) -> str:
+    """Value: 1 / inclusion probability of each judged answer."""
+    return f"weight/{judge}"
+
+
+def weighted(judge: str, name: str) -> str:
+    """Value: score / inclusion probability."""
+    return f"weighted/{judge}/{name}"
+
+
+def cross(judge: str, name: str) -> str:
+    """Value: score / inclusion probability squared, for the variance of the weighted mean."""
+    return f"cross/{judge}/{name}"
+
+
+def answer_tokens(judge: str) -> str:
+    """Value: tokens of the answer that were scored, shown beside every score."""
+    return f"answer_tokens/{judge}"
+
+
+def invalid(judge: str) -> str:
+    """Indicator: the judge gave no usable verdict; its trials are the answers it was asked on."""
+    return f"invalid/{judge}"
+
+
+def unqualified(judge: str) -> str:
+    """Indicator: judged while the judge failed its anchor set; trials as for ``invalid``."""
+    return f"unqualified/{judge}"
+
+
+def skipped(reason: str) -> str:
+    """Total in a judge worker's progress: sampled, and not judged for this reason."""
+    return f"skipped/{reason}"
