@@ -1,0 +1,193 @@
+"""The commands, each importing what it runs only when it is run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tidegauge.cli.errors import MissingExtraError
+
+__all__ = ["EXTRAS", "SUBCOMMANDS", "app"]
+
+SUBCOMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "baseline": "tidegauge.cli.baseline",
+        "dead-letters": "tidegauge.cli.dead_letters",
+        "keys": "tidegauge.cli.keys",
+        "logs": "tidegauge.cli.logs",
+        "report": "tidegauge.cli.report",
+        "topics": "tidegauge.cli.topics",
+    }
+)
+"""Command -> module that holds its ``app``."""
+
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "tidegauge.gateway.main": "gateway",
+        "tidegauge.drift_worker.main": "drift",
+        "tidegauge.vitals_worker.main": "vitals",
+        "tidegauge.judge_worker.main": "judge",
+        "tidegauge.monitor.main": "monitor",
+        "tidegauge.cli.baseline": "drift,vitals",
+        "tidegauge.cli.report": "reports,monitor",
+        "tidegauge.cli.keys": "gateway",
+        "tidegauge.demo.story": "demo",
+    }
+)
+"""Module -> the extras of the distribution that bring what it imports."""
+
+
+class _Lazy(TyperGroup):
+    """A group whose sub-commands are imported when they are named."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own, private type
+        """Return every command's name, in order."""
+        return sorted({*super().list_commands(ctx), *SUBCOMMANDS})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
+        """Return the command, importing its module if it is a sub-command's."""
+        if cmd_name not in SUBCOMMANDS:
+            return super().get_command(ctx, cmd_name)
+        try:
+            command = typer.main.get_command(_load(SUBCOMMANDS[cmd_name]).app)
+        except MissingExtraError as error:
+            command = typer.main.get_command(_unavailable(error))
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    name="tidegauge",
+    cls=_Lazy,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Watch a service that is built on a language model: latency, quality, drift, errors, "
+    "cost, with alarms whose error rates are stated.",
+)
+worker = typer.Typer(no_args_is_help=True, help="Run one of the workers until it is stopped.")
+app.add_typer(worker, name="worker")
+
+
+def _load(module: str) -> Any:  # noqa: ANN401 - a module's attributes have no static type
+    """Import a module, or say which extra brings what it lacks."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        if missing.startswith("tidegauge"):
+            raise
+        raise MissingExtraError(module, missing, EXTRAS.get(module, "all")) from error
+
+
+def _unavailable(error: MissingExtraError) -> typer.Typer:
+    """Return a stand-in, so that the list of commands is whole without every extra."""
+    stand_in = typer.Typer(add_completion=False)
+
+    @stand_in.command(
+        help=f"(needs tidegauge[{error.extra}])",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def refuse() -> None:
+        raise error
+
+    return stand_in
+
+
+def _run(module: str) -> None:
+    run: Callable[[], None] = _load(module).run
+    run()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidegauge {version('tidegauge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command()
+def gateway() -> None:
+    """Run the OpenAI-compatible gateway (TIDEGAUGE_GATEWAY_… set it)."""
+    _run("tidegauge.gateway.main")
+
+
+@app.command()
+def monitor() -> None:
+    """Run the monitor: verdicts, alerts, the page and the metrics (TIDEGAUGE_MONITOR_…)."""
+    _run("tidegauge.monitor.main")
+
+
+@worker.command()
+def drift() -> None:
+    """Embed requests and sketch their topics (TIDEGAUGE_DRIFT_WORKER_…)."""
+    _run("tidegauge.drift_worker.main")
+
+
+@worker.command()
+def vitals() -> None:
+    """Sketch latency, errors, tokens and cost (TIDEGAUGE_VITALS_WORKER_…)."""
+    _run("tidegauge.vitals_worker.main")
+
+
+@worker.command()
+def judge() -> None:
+    """Sample answers and ask the judges (TIDEGAUGE_JUDGE_WORKER_…)."""
+    _run("tidegauge.judge_worker.main")
+
+
+@app.command()
+def up(
+    logs: Annotated[str, typer.Option(help="Folder for the services' logs.")] = "tidegauge-logs",
+) -> None:
+    """Run gateway, workers and monitor together, against a broker and a model of yours."""
+    _load("tidegauge.cli.up").up(logs, os.environ)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts for machines.")] = False,
+) -> None:
+    """Say what is installed, what is reachable, and which variable replaces what is not."""
+    healthy: bool = _load("tidegauge.cli.doctor").doctor(os.environ, as_json=as_json)
+    raise typer.Exit(0 if healthy else 1)
+
+
+@app.command()
+def demo(
+    prompts: Annotated[
+        str | None,
+        typer.Option(help='Your own prompts: a JSONL file of {"text": …, "topic": …}.'),
+    ] = None,
+    leave: Annotated[
+        bool,
+        typer.Option("--exit", help="End after the story, with status 0 if all was as promised."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Which topics are held out, and the order.")] = 7,
+    folder: Annotated[
+        str, typer.Option(help="Where logs, data and the summary go.")
+    ] = "build/demo",
+) -> None:
+    """Show the whole pipeline on this machine: a baseline, a shift of topics, a worse model."""
+    status: int = _load("tidegauge.demo.story").run(
+        prompts_file=prompts, leave=leave, seed=seed, folder=folder, environment=os.environ
+    )
+    raise typer.Exit(status)

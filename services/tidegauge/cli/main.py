@@ -1,0 +1,31 @@
+"""The ``tidegauge`` command: where every process starts and every error ends."""
+
+from __future__ import annotations
+
+import sys
+
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["main"]
+
+_FAILED = 2
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; what tidegauge can explain is one line, not a traceback."""
+    try:
+        from tidegauge.cli.commands import app  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as error:
+        _fail(f"the command line needs {error.name}: pip install 'tidegauge[service]'")
+    try:
+        app()
+    except TidegaugeError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"tidegauge: {message}\n")
+    sys.exit(_FAILED)
