@@ -12,7 +12,7 @@ from tidegauge.stream.processor import Output, Partition
 
 __all__ = ["Measured", "Meter", "Origin"]
 
-E = TypeVar("E", RequestEvent, ResponseEvent, contravariant=True)
+E = TypeVar("E", RequestEvent, ResponseEvent)
 
 
 @dataclass(frozen=True, slots=True)
