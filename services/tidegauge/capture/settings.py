@@ -1,0 +1,148 @@
+"""How to capture, as frozen values; read from the environment where nothing else sets them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from tidegauge.capture.errors import CaptureSettingsError
+
+__all__ = ["CaptureSettings", "Fsync", "KafkaAccess"]
+
+Fsync = Literal["never", "interval", "always"]
+"""When appended events are forced to the disk: only the machine's own crash makes a difference."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_MEBIBYTE = 1 << 20
+_SEGMENTS_IN_QUOTA = 2
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How the shipper reaches the broker.
+
+    Attributes:
+        bootstrap_servers: ``host:port``, several between commas.
+        security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
+        sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512`` …, with SASL.
+        sasl_username: With SASL.
+        sasl_password: With SASL.
+        ssl_cafile: File of certificate authorities, where the system's do not do.
+        compression: ``lz4``, ``gzip``, ``zstd`` or None.
+    """
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    ssl_cafile: str | None = None
+    compression: Literal["lz4", "gzip", "zstd"] | None = "lz4"
+
+    def __repr__(self) -> str:
+        """Leave the password out."""
+        return f"KafkaAccess({self.bootstrap_servers!r}, {self.security_protocol!r})"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> KafkaAccess:
+        """Read ``KAFKA_BOOTSTRAP_SERVERS``, ``KAFKA_SECURITY_PROTOCOL``, ``KAFKA_SASL_…``.
+
+        Raises:
+            CaptureSettingsError: A variable's value cannot be used.
+        """
+        return _from_environment(cls, "KAFKA_", environ)
+
+
+class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how events are kept until the broker has them.
+
+    Attributes:
+        directory: The outbox's folder; runs of several processes may share it.
+        producer: Name of the producer; a run's ``producer_id`` is it and a unique suffix.
+        quota_bytes: Most that all outboxes in the folder may hold; events beyond are
+            dropped and counted. Processes that share the folder may pass it by one segment
+            each.
+        segment_bytes: Size at which a file is closed and the next one begun.
+        max_event_bytes: Events larger than this are dropped and counted, since the broker
+            would refuse them.
+        fsync: ``never`` leaves it to the kernel: a killed process loses nothing, a crash of
+            the machine some seconds. ``interval`` forces events to the disk every
+            ``fsync_seconds``, from the shipper's process. ``always`` does so before an
+            append returns, which takes milliseconds.
+        fsync_seconds: Interval for ``fsync="interval"``.
+        heartbeat_seconds: How often the counts are published, also while idle.
+        drain_seconds: How long the shipper goes on after the run has ended; what is left
+            then stays on the disk and the next shipper in the folder takes it over.
+        in_flight_bytes: Most that is sent and not yet acknowledged.
+        kafka: How to reach the broker.
+    """
+
+    directory: Path = Path(".tidegauge/outbox")
+    producer: str = "gateway"
+    quota_bytes: int = 1024 * _MEBIBYTE
+    segment_bytes: int = 16 * _MEBIBYTE
+    max_event_bytes: int = 1_000_000
+    fsync: Fsync = "never"
+    fsync_seconds: float = 1.0
+    heartbeat_seconds: float = 5.0
+    drain_seconds: float = 10.0
+    in_flight_bytes: int = 8 * _MEBIBYTE
+    kafka: KafkaAccess = KafkaAccess()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            CaptureSettingsError: A value is out of its range.
+        """
+        if not _NAME.fullmatch(self.producer):
+            raise CaptureSettingsError(
+                f"producer is {self.producer!r}: use letters, digits, '.', '_' and '-', at most 63"
+            )
+        if self.segment_bytes < self.max_event_bytes:
+            raise CaptureSettingsError(
+                f"segment_bytes is {self.segment_bytes}: it must hold the largest event, "
+                f"max_event_bytes = {self.max_event_bytes}"
+            )
+        if self.quota_bytes < _SEGMENTS_IN_QUOTA * self.segment_bytes:
+            raise CaptureSettingsError(
+                f"quota_bytes is {self.quota_bytes}: it must hold at least "
+                f"{_SEGMENTS_IN_QUOTA} segments of segment_bytes = {self.segment_bytes}"
+            )
+        for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "in_flight_bytes"):
+            if getattr(self, name) <= 0:
+                raise CaptureSettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> CaptureSettings:
+        """Read ``TIDEGAUGE_CAPTURE_<FIELD>`` for each field, and ``KAFKA_…`` for the broker.
+
+        Raises:
+            CaptureSettingsError: A variable's value cannot be used.
+        """
+        settings = _from_environment(cls, "TIDEGAUGE_CAPTURE_", environ)
+        return msgspec.structs.replace(settings, kafka=KafkaAccess.from_environment(environ))
+
+
+def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
+    found = {
+        field.name: environ[prefix + field.name.upper()]
+        for field in msgspec.structs.fields(kind)
+        if environ.get(prefix + field.name.upper())
+    }
+    try:
+        return msgspec.convert(found, kind, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise CaptureSettingsError(f"environment variables {prefix}…: {error}") from error
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError
