@@ -1,0 +1,292 @@
+"""The ledger: every request served ends in exactly one accounted state.
+
+    served   = captured + dropped
+    captured = waiting to be shipped + in flight + processed + dead-lettered
+    sampled  = judged + skipped
+
+The left-hand sides come from the producers' heartbeats, the right-hand sides from the
+workers' progress. Events on their way are no imbalance: an event is missing only when the
+workers have come past the time at which its producer had counted it as shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.measures import JUDGED, SAMPLED
+from tidegauge.schemas.sketches import Progress, SketchKind
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
+
+__all__ = [
+    "READS",
+    "CaptureAccount",
+    "DeliveryAccount",
+    "JudgeAccount",
+    "Ledger",
+    "ProducerCounts",
+    "account",
+]
+
+READS: Mapping[SketchKind, str] = {
+    "drift": REQUESTS.name,
+    "vitals": RESPONSES.name,
+    "quality": RESPONSES.name,
+}
+"""Which topic each kind of worker reads."""
+
+_SKIPPED = "skipped/"
+
+
+class ProducerCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a producer has said of itself, now and some time before.
+
+    Attributes:
+        latest: Its newest heartbeat.
+        settling: A heartbeat that is some time older, or the newest where there is none
+            older: what it counts should have arrived by now.
+    """
+
+    latest: Heartbeat
+    settling: Heartbeat
+
+
+class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """One producer: what it served against what it captured, in events of its responses.
+
+    Attributes:
+        producer_id: One run of one gateway.
+        time_ms: When it was last heard.
+        served: Requests answered.
+        captured: Response events in its outbox.
+        dropped: Response events that could not be captured, by reason.
+        unaccounted: Served, and neither captured nor dropped though there was time to.
+        final: Whether the run has ended.
+    """
+
+    producer_id: str
+    time_ms: int
+    served: int
+    captured: int
+    dropped: dict[str, int]
+    unaccounted: int
+    final: bool
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every request is accounted for."""
+        return self.unaccounted == 0
+
+
+class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic and one kind of worker: what was captured against what became of it.
+
+    Attributes:
+        topic: The topic.
+        kind: The worker.
+        captured: Events in the outboxes since their producers began.
+        shipped: Events acknowledged by the broker.
+        processed: Events taken into account, once each.
+        dead_lettered: Events put aside with a reason.
+        repeated: Copies, dropped.
+        unannounced: Processed events of producers of which no heartbeat is known.
+        missing: Shipped long enough ago, and neither processed nor dead-lettered.
+    """
+
+    topic: str
+    kind: SketchKind
+    captured: int
+    shipped: int
+    processed: int
+    dead_lettered: int
+    repeated: int
+    unannounced: int
+    missing: int
+
+    @property
+    def waiting(self) -> int:
+        """Events captured and not yet acknowledged by the broker."""
+        return max(0, self.captured - self.shipped)
+
+    @property
+    def in_flight(self) -> int:
+        """Events captured and not yet processed or dead-lettered; missing ones left out."""
+        arrived = self.processed - self.unannounced + self.dead_lettered
+        return max(0, self.captured - arrived - self.missing)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is missing."""
+        return self.missing == 0
+
+
+class JudgeAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """The sample: what was drawn against what was judged or skipped, by reason."""
+
+    sampled: int
+    judged: int
+    skipped: dict[str, int]
+
+    @property
+    def unaccounted(self) -> int:
+        """Drawn, and neither judged nor skipped; negative when counted twice."""
+        return self.sampled - self.judged - sum(self.skipped.values())
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the sample adds up."""
+        return self.unaccounted == 0
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole account.
+
+    Attributes:
+        captures: One line for each producer, newest last.
+        deliveries: One line for each topic and kind of worker.
+        judging: The judges' sample.
+    """
+
+    captures: tuple[CaptureAccount, ...]
+    deliveries: tuple[DeliveryAccount, ...]
+    judging: JudgeAccount
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every line adds up, events on their way apart."""
+        return (
+            all(line.balanced for line in self.captures)
+            and all(line.balanced for line in self.deliveries)
+            and self.judging.balanced
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """The most events that any kind of worker still has before it."""
+        return max((line.in_flight for line in self.deliveries), default=0)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it balances with nothing left on its way."""
+        return self.balanced and self.in_flight == 0
+
+
+def account(
+    producers: Iterable[ProducerCounts],
+    progress: Iterable[Progress],
+    partitions: Mapping[str, int],
+    *,
+    settle_ms: int,
+) -> Ledger:
+    """Draw up the ledger.
+
+    Args:
+        producers: What the producers have said.
+        progress: The newest progress of each worker's partition.
+        partitions: Topic -> number of partitions: a kind of worker of which fewer have
+            been heard is not yet held to anything.
+        settle_ms: Workers must have reported this much later than a heartbeat before its
+            events may be called missing, milliseconds.
+    """
+    known = tuple(producers)
+    reports = tuple(progress)
+    return Ledger(
+        captures=tuple(_capture(counts) for counts in known),
+        deliveries=tuple(
+            _delivery(
+                kind,
+                known,
+                [report for report in reports if report.kind == kind],
+                partitions=partitions.get(topic, 1),
+                settle_ms=settle_ms,
+            )
+            for kind, topic in READS.items()
+        ),
+        judging=_judging([report for report in reports if report.kind == "quality"]),
+    )
+
+
+def _capture(counts: ProducerCounts) -> CaptureAccount:
+    latest = counts.latest
+    captured = latest.captured.get(RESPONSES.name, 0)
+    dropped = latest.dropped.get(RESPONSES.name, {})
+    accounted = captured + sum(dropped.values())
+    # A request is served a moment before its event is appended, so that only what was
+    # served at an older heartbeat must have been captured by now.
+    owed = latest.served if latest.final else counts.settling.served
+    if counts.settling is latest and not latest.final:
+        owed = 0
+    return CaptureAccount(
+        producer_id=latest.producer_id,
+        time_ms=latest.time_ms,
+        served=latest.served,
+        captured=captured,
+        dropped=dict(dropped),
+        unaccounted=max(0, owed - accounted),
+        final=latest.final,
+    )
+
+
+def _delivery(
+    kind: SketchKind,
+    producers: tuple[ProducerCounts, ...],
+    reports: list[Progress],
+    *,
+    partitions: int,
+    settle_ms: int,
+) -> DeliveryAccount:
+    topic = READS[kind]
+    names = {counts.latest.producer_id for counts in producers}
+    tallies = [(name, tally) for report in reports for name, tally in report.tallies.items()]
+    arrived = dict.fromkeys(names, 0)
+    for name, tally in tallies:
+        if name in arrived:
+            arrived[name] += tally.processed + tally.dead_lettered
+    heard = len(reports) >= partitions
+    reached_ms = min((report.watermark_ms for report in reports), default=0) if heard else 0
+    reported_ms = min((report.time_ms for report in reports), default=0) if heard else 0
+    missing = 0
+    for counts in producers:
+        due = _due(counts, reached_ms=reached_ms, heard_ms=reported_ms - settle_ms)
+        if due is not None:
+            shipped = due.shipped.get(topic, 0)
+            missing += max(0, shipped - arrived[due.producer_id])
+    # Records that cannot be read belong to some producer, but do not say to which.
+    nameless = sum(tally.dead_lettered for name, tally in tallies if name not in names)
+    return DeliveryAccount(
+        topic=topic,
+        kind=kind,
+        captured=sum(counts.latest.captured.get(topic, 0) for counts in producers),
+        shipped=sum(counts.latest.shipped.get(topic, 0) for counts in producers),
+        processed=sum(tally.processed for _, tally in tallies),
+        dead_lettered=sum(tally.dead_lettered for _, tally in tallies),
+        repeated=sum(tally.repeated for _, tally in tallies),
+        unannounced=sum(tally.processed for name, tally in tallies if name not in names),
+        missing=max(0, missing - nameless),
+    )
+
+
+def _due(counts: ProducerCounts, *, reached_ms: int, heard_ms: int) -> Heartbeat | None:
+    """Return the newest heartbeat whose shipped events must have been processed by now."""
+    for heartbeat in (counts.latest, counts.settling):
+        if heartbeat.time_ms <= min(reached_ms, heard_ms):
+            return heartbeat
+    return None
+
+
+def _judging(reports: list[Progress]) -> JudgeAccount:
+    totals: dict[str, int] = {}
+    for report in reports:
+        for name, number in report.totals.items():
+            totals[name] = totals.get(name, 0) + number
+    return JudgeAccount(
+        sampled=totals.get(SAMPLED, 0),
+        judged=totals.get(JUDGED, 0),
+        skipped={
+            name.removeprefix(_SKIPPED): number
+            for name, number in sorted(totals.items())
+            if name.startswith(_SKIPPED)
+        },
+    )
