@@ -1,0 +1,242 @@
+"""Exchanges as rows of plain columns, for a report that compares two ranges of time.
+
+A row holds numbers and short categories only: no prompt, no answer, nothing that a client
+wrote. So a report can be kept and passed on where the events themselves may not be.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from tidegauge.reports.text import category
+from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
+from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
+
+__all__ = ["Column", "Row", "Sample", "Tables", "described", "tables"]
+
+Row = dict[str, float | str]
+"""Column -> value; a column that is not known of an exchange is absent."""
+
+_NUMBERS = (
+    "latency_ms",
+    "time_to_first_token_ms",
+    "inter_token_mean_ms",
+    "queue_ms",
+    "prompt_characters",
+    "output_characters",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "attempts",
+    "messages",
+    "temperature",
+    "novelty",
+)
+_CATEGORIES = (
+    "model",
+    "version",
+    "route",
+    "customer",
+    "language",
+    "cluster",
+    "error",
+    "status",
+    "finish_reason",
+    "failed_checks",
+    "upstream",
+    "served_model",
+    "streamed",
+)
+MAX_COLUMNS = 30
+"""What Evidently renders in a second or two; scores are the first to be left out."""
+
+MAX_VALUES = 20
+"""Categories shown of a column; the rest are counted as ``other``."""
+
+_RANKS = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and what its values are."""
+
+    name: str
+    kind: Literal["number", "category"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The same columns of both ranges.
+
+    Attributes:
+        columns: At most ``MAX_COLUMNS``, each with a value on both sides.
+        reference: Rows before; a value for each column, None where it is not known.
+        current: Rows after.
+        left_out: Columns without a value on one of the sides, or beyond the limit.
+    """
+
+    columns: tuple[Column, ...]
+    reference: tuple[tuple[float | str | None, ...], ...]
+    current: tuple[tuple[float | str | None, ...], ...]
+    left_out: tuple[str, ...]
+
+
+def described(
+    event: ResponseEvent,
+    language: Callable[[Sequence[Message], Capture], str | None] | None = None,
+) -> Row:
+    """Return what one exchange's event says, as a row.
+
+    Args:
+        event: The response.
+        language: Tells the language of a conversation, as far as it was captured.
+    """
+    usage, pace = event.usage, event.inter_token
+    numbers: dict[str, float | None] = {
+        "latency_ms": event.latency_ms,
+        "time_to_first_token_ms": event.time_to_first_token_ms,
+        "inter_token_mean_ms": pace.mean_ms if pace else None,
+        "queue_ms": event.queue_ms,
+        "prompt_characters": event.prompt_characters,
+        "output_characters": event.output_characters,
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "cost_usd": event.cost_usd,
+        "attempts": event.attempts,
+        "messages": len(event.messages) or None,
+        "temperature": event.sampling.temperature,
+    }
+    failed = sorted(name for name, outcome in event.checks.items() if outcome == "failed")
+    categories: dict[str, str | None] = {
+        "model": event.segment.model,
+        "version": event.segment.version,
+        "route": event.segment.route,
+        "customer": event.customer,
+        "language": language(event.messages, event.capture) if language else None,
+        "error": event.error.value if event.error else "none",
+        "status": str(event.status),
+        "finish_reason": event.finish_reason,
+        "failed_checks": (" and ".join(failed) or "none") if event.checks else None,
+        "upstream": event.upstream,
+        "served_model": event.served_model,
+        "streamed": "yes" if event.stream else "no",
+    }
+    row: Row = {name: float(value) for name, value in numbers.items() if value is not None}
+    row.update({name: category(value) for name, value in categories.items() if value})
+    return row
+
+
+class Sample:
+    """Keeps the exchanges whose ids hash lowest: the same ones on every run.
+
+    Args:
+        limit: Exchanges to keep.
+        language: See ``described``.
+
+    Attributes:
+        seen: Exchanges offered.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        language: Callable[[Sequence[Message], Capture], str | None] | None = None,
+    ) -> None:
+        self._limit = limit
+        self._language = language
+        self._kept: list[tuple[int, str]] = []
+        self._rows: dict[str, Row] = {}
+        self.seen = 0
+
+    def add(self, event: ResponseEvent) -> None:
+        """Offer an exchange; a copy of one already kept changes nothing."""
+        if event.request_id in self._rows:
+            return
+        self.seen += 1
+        digest = blake2b(event.request_id.encode(), digest_size=8).digest()
+        rank = _RANKS - int.from_bytes(digest, "big")
+        entry = (rank, event.request_id)
+        if len(self._kept) < self._limit:
+            heapq.heappush(self._kept, entry)
+        elif entry > self._kept[0]:
+            _, gone = heapq.heapreplace(self._kept, entry)
+            del self._rows[gone]
+        else:
+            return
+        self._rows[event.request_id] = described(event, self._language)
+
+    def place(self, event: EmbeddingEvent, titles: Mapping[int, str] | None = None) -> None:
+        """Add where a kept exchange's request lies; others are passed over.
+
+        Args:
+            event: What the drift worker found.
+            titles: Cluster -> its title, for those that have one.
+        """
+        row = self._rows.get(event.request_id)
+        if row is not None:
+            title = (titles or {}).get(event.cluster)
+            row["cluster"] = category(f"{event.cluster} {title}" if title else str(event.cluster))
+            row["novelty"] = event.novelty
+
+    def judge(self, event: JudgmentEvent) -> None:
+        """Add what a judge said of a kept exchange; others are passed over."""
+        row = self._rows.get(event.request_id)
+        if row is not None:
+            for name, value in event.scores.items():
+                mark = "" if event.qualified else " (unqualified)"
+                row[category(f"{event.judge} {name}{mark}")] = value
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The kept exchanges' rows, in the order of their ids."""
+        return tuple(self._rows[name] for name in sorted(self._rows))
+
+
+def _values(rows: Iterable[Row], name: str) -> list[float | str]:
+    return [row[name] for row in rows if name in row]
+
+
+def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> frozenset[str]:
+    counts = Counter(str(value) for rows in (reference, current) for value in _values(rows, name))
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    return frozenset(ordered[:MAX_VALUES])
+
+
+def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
+    """Return both ranges over the columns that can be compared.
+
+    A column without any value on one side cannot be compared and is named in ``left_out``.
+    """
+    named = (*_NUMBERS, *_CATEGORIES)
+    scores = sorted({name for row in (*reference, *current) for name in row} - set(named))
+    present = [
+        name for name in (*named, *scores) if _values(reference, name) and _values(current, name)
+    ]
+    chosen = present[:MAX_COLUMNS]
+    seen = {name for row in (*reference, *current) for name in row}
+    columns = tuple(
+        Column(name, "category" if name in _CATEGORIES else "number") for name in chosen
+    )
+    frequent = {
+        column.name: _frequent(reference, current, column.name)
+        for column in columns
+        if column.kind == "category"
+    }
+
+    def cell(row: Row, column: Column) -> float | str | None:
+        value = row.get(column.name)
+        if isinstance(value, str) and value not in frequent[column.name]:
+            return "other"
+        return value
+
+    return Tables(
+        columns=columns,
+        reference=tuple(tuple(cell(row, column) for column in columns) for row in reference),
+        current=tuple(tuple(cell(row, column) for column in columns) for row in current),
+        left_out=tuple(sorted(seen - set(chosen))),
+    )

@@ -1,0 +1,67 @@
+"""Text that strangers wrote, made fit to be read: shortened, and without tricks.
+
+Escaping is the template's business; this is about what escaping leaves in place: control
+characters, direction overrides that turn a line around, and ten thousand characters.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["category", "clip", "plain"]
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+_BLANK = "(blank)"
+_FORMATTING_KEPT = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+_MARKUP = frozenset("<>&\"'`\\")
+
+
+def _shown(character: str) -> str:
+    if character.isspace():
+        return " "
+    kind = unicodedata.category(character)
+    if kind in {"Cc", "Cs", "Co", "Cn"}:
+        return _REPLACEMENT
+    if kind == "Cf" and character not in _FORMATTING_KEPT:
+        return ""
+    return character
+
+
+def plain(text: str) -> str:
+    r"""Return the text on one line, without control, direction or unassigned characters.
+
+    Joiners stay, since emoji and several scripts need them.
+
+    Example:
+        >>> plain("a\x00b\u202ecd\n  e")
+        'a�bcd e'
+    """
+    return " ".join("".join(map(_shown, text)).split())
+
+
+def clip(text: str, limit: int = 240) -> str:
+    """Return the text on one line, cut to ``limit`` characters, its whole length told.
+
+    Example:
+        >>> clip("a long prompt " * 100, 20)
+        'a long prompt a long… (1,400 characters)'
+    """
+    # Twice the limit is enough to cut from, however long the text is.
+    line = plain(text[: 2 * limit])
+    if len(line) <= limit and len(text) <= 2 * limit:
+        return line
+    return f"{line[:limit].rstrip()}{_ELLIPSIS} ({len(text):,} characters)"
+
+
+def category(value: str, limit: int = 60) -> str:
+    """Return a value that no HTML, script or plot label can take for anything but a word.
+
+    Characters that mean something to HTML or to a JavaScript string become ``_``.
+
+    Example:
+        >>> category("</script><b>")
+        '_/script__b_'
+    """
+    line = plain(value[: 4 * limit])[:limit]
+    return "".join("_" if character in _MARKUP else character for character in line) or _BLANK

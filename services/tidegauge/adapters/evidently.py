@@ -1,0 +1,165 @@
+"""Evidently's HTML comparison of two tables, rendered in a process of its own.
+
+Importing Evidently takes seconds and hundreds of megabytes, and rendering holds the
+interpreter: neither belongs into a process that serves pages or reads a log. The child is this
+module run as a script: a ``Job`` as JSON on its standard input, HTML into the file it names.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tidegauge.reports.rows import Tables
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["Job", "ReportError", "installed", "render"]
+
+_TIMEOUT_SECONDS = 180.0
+_LAST_LINES = 600
+_KEPT = frozenset(
+    ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
+)
+
+
+class ReportError(TidegaugeError):
+    """A report could not be made."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to render.
+
+    Attributes:
+        title: Heading of the report.
+        facts: Lines under it: the ranges, the rows, what was left out.
+        tables: The rows to compare.
+        path: The file to write.
+    """
+
+    title: str
+    facts: tuple[str, ...]
+    tables: Tables
+    path: str
+
+
+def installed() -> bool:
+    """Whether the ``reports`` extra is there, without importing it."""
+    from importlib.util import find_spec  # noqa: PLC0415 - asked once, off the usual path
+
+    return find_spec("evidently") is not None and find_spec("pandas") is not None
+
+
+def render(
+    tables: Tables,
+    path: Path,
+    *,
+    title: str,
+    facts: tuple[str, ...] = (),
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+) -> None:
+    """Write the comparison to ``path``; the file appears whole or not at all.
+
+    Args:
+        tables: The rows to compare.
+        path: Where to write it.
+        title: Heading of the report.
+        facts: Lines under it.
+        timeout_seconds: After so long the child is killed.
+
+    Raises:
+        ReportError: There is nothing to compare, Evidently is not installed, or it failed.
+    """
+    if not tables.columns:
+        raise ReportError(
+            f"nothing to compare: {len(tables.reference)} rows in the reference range and "
+            f"{len(tables.current)} in the current one have no column in common; "
+            "choose other ranges"
+        )
+    if not installed():
+        raise ReportError("Evidently is not installed: pip install 'tidegauge[reports]'")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
+        unfinished = Path(folder) / "report.html"
+        job = Job(title=title, facts=facts, tables=tables, path=str(unfinished))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "tidegauge.adapters.evidently"],
+                input=msgspec.json.encode(job),
+                capture_output=True,
+                check=False,
+                timeout=timeout_seconds,
+                env=_environment(),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ReportError(
+                f"Evidently did not finish within {timeout_seconds:.0f} s: "
+                "choose shorter ranges or fewer rows"
+            ) from error
+        if done.returncode or not unfinished.exists():
+            said = done.stderr.decode(errors="replace").strip()[-_LAST_LINES:]
+            raise ReportError(f"Evidently failed (exit {done.returncode}): {said}")
+        unfinished.replace(path)
+
+
+def _environment() -> dict[str, str]:
+    """Return what the child needs of ours: no secret is handed to a library for plots."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+    return {**kept, "DO_NOT_TRACK": "1"}
+
+
+def _frame(tables: Tables, rows: tuple[tuple[float | str | None, ...], ...]) -> Any:  # noqa: ANN401 - pandas ships no types
+    import pandas as pd  # noqa: PLC0415 - only in the child
+
+    columns = {
+        column.name: pd.Series(
+            [row[index] for row in rows],
+            dtype="float64" if column.kind == "number" else "object",
+        )
+        for index, column in enumerate(tables.columns)
+    }
+    return pd.DataFrame(columns)
+
+
+def _preface(job: Job) -> str:
+    lines = "".join(f"<li>{html.escape(fact)}</li>" for fact in job.facts)
+    return (
+        '<header style="font:16px/1.5 system-ui,sans-serif;padding:16px 24px">'
+        f'<h1 style="font-size:22px;margin:0 0 8px">{html.escape(job.title)}</h1>'
+        f'<ul style="margin:0;padding-left:20px">{lines}</ul>'
+        "<p>A description of two samples. Whether a column is marked as drifted depends on how "
+        "many rows there are and how many columns one looks at, so the marks below carry no "
+        "stated error rate; the monitor's own verdicts do.</p></header>"
+    )
+
+
+def _main() -> None:
+    os.environ["DO_NOT_TRACK"] = "1"
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - takes seconds
+    from evidently.presets import DataDriftPreset, DataSummaryPreset  # noqa: PLC0415 - the same
+
+    definition = DataDefinition(
+        numerical_columns=[c.name for c in job.tables.columns if c.kind == "number"],
+        categorical_columns=[c.name for c in job.tables.columns if c.kind == "category"],
+    )
+    current, reference = (
+        Dataset.from_pandas(_frame(job.tables, rows), data_definition=definition)
+        for rows in (job.tables.current, job.tables.reference)
+    )
+    report = Report([DataDriftPreset(include_tests=False), DataSummaryPreset()])
+    page: str = report.run(current, reference).get_html_str(as_iframe=False)
+    head, body, rest = page.partition("<body>")
+    if not body:
+        sys.exit("Evidently's page has no <body> to put the heading into")
+    Path(job.path).write_text(head + body + _preface(job) + rest, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()
