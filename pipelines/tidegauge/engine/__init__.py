@@ -1,1 +1,1 @@
-"""To be filled."""
+"""One engine for five signals: always-valid tests on rates, and intervals."""

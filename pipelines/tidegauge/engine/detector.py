@@ -1,0 +1,302 @@
+"""An always-valid alarm on many rates at once: the block e-detector.
+
+In a block of time, indicator j held for ``x`` of ``n`` events. While the chance of each
+event stays inside its band, given everything before it, the mean time to an alarm at
+threshold A is at least A seconds, however often one looks, whatever the dependence
+between events that the band allows; and the chance of an alarm by time t is at most t/A.
+
+Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential
+change detection" (2023), in the form of Shiryaev and Roberts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.engine.errors import EngineError, EvidenceMismatchError
+from tidegauge.engine.reference import Reference
+
+__all__ = [
+    "RATIOS",
+    "Bets",
+    "Decision",
+    "Evidence",
+    "Part",
+    "judge",
+    "no_evidence",
+    "observe",
+    "pack",
+    "place_bets",
+    "unpack",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
+"""Effect sizes bet on: how many times a rate rises or falls."""
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """What is wagered on each indicator, fixed by the reference.
+
+    Each indicator has G = 2 x len(RATIOS) bets: first the rises, then the falls.
+
+    Attributes:
+        changed: Rates under the alternatives, shape (S, J, G), in (0, 1); S slots.
+        unchanged: The band's edge nearest to each, shape (S, J, G), in (0, 1).
+        log_weights: Log of each bet's share of the budget, shape (J, G).
+        baseline: Id of the baseline that the bands came from.
+    """
+
+    changed: Floats
+    unchanged: Floats
+    log_weights: Floats
+    baseline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The detector's whole state.
+
+    Attributes:
+        log_m: Log of each bet's Shiryaev-Roberts statistic, shape (J, G).
+        since_seconds: When each bet's present run began, on the detector's own clock.
+        hits: Events for which the indicator held in that run, shape (J, G).
+        trials: Events asked in that run, shape (J, G).
+        elapsed_seconds: Time observed.
+        baseline: Id of the baseline that it belongs to.
+    """
+
+    log_m: Floats
+    since_seconds: Floats
+    hits: Counts
+    trials: Counts
+    elapsed_seconds: float
+    baseline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One indicator's part in a decision.
+
+    Attributes:
+        indicator: Its index in the reference.
+        share: Its part of the statistic, in [0, 1].
+        rises: Whether its best bet is on a rise.
+        seconds_ago: How long before the end of the last block that bet's run began: the
+            estimated start of the change.
+        hits: Events of the run for which it held.
+        trials: Events of the run.
+    """
+
+    indicator: int
+    share: float
+    rises: bool
+    seconds_ago: float
+    hits: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one look at the evidence says.
+
+    Attributes:
+        log_statistic: Log of the weighted sum over all bets.
+        log_threshold: Log of the mean time to a false alarm, in seconds.
+        parts: The indicators that contribute most, first the largest.
+    """
+
+    log_statistic: float
+    log_threshold: float
+    parts: tuple[Part, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the evidence has reached the threshold."""
+        return self.log_statistic >= self.log_threshold
+
+
+def place_bets(reference: Reference) -> Bets:
+    """Bet on each indicator's rise above, and fall below, its band."""
+    low = np.array(reference.slot_low or (reference.low,))
+    high = np.array(reference.slot_high or (reference.high,))
+    ratios = np.array(RATIOS)
+    rise = np.minimum(high[..., None] * ratios, (1 + high[..., None]) / 2)
+    fall = low[..., None] / ratios
+    sides = 2 * len(RATIOS)
+    edges = np.stack([high, low], axis=-1)
+    weights = np.array(reference.weights)[:, None] / sides
+    return Bets(
+        changed=np.concatenate([rise, fall], axis=-1),
+        unchanged=np.repeat(edges, len(RATIOS), axis=-1),
+        log_weights=np.log(np.repeat(weights, sides, axis=1)),
+        baseline=reference.baseline,
+    )
+
+
+def no_evidence(bets: Bets) -> Evidence:
+    """Return the state before the first block."""
+    shape = bets.log_weights.shape
+    return Evidence(
+        log_m=np.full(shape, -np.inf),
+        since_seconds=np.zeros(shape),
+        hits=np.zeros(shape, np.int64),
+        trials=np.zeros(shape, np.int64),
+        elapsed_seconds=0.0,
+        baseline=bets.baseline,
+    )
+
+
+def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term of it
+    bets: Bets,
+    evidence: Evidence,
+    hits: Counts,
+    trials: Counts,
+    *,
+    duration_seconds: float,
+    slot: int | None = None,
+) -> Evidence:
+    """Add one closed block: ``M <- (M + duration) * L``.
+
+    Args:
+        bets: What is wagered.
+        evidence: The state before the block.
+        hits: Events of the block for which each indicator held, shape (J,).
+        trials: Events of which each was asked, shape (J,); with none, time passes and the
+            evidence stays.
+        duration_seconds: The block's length, fixed before its events are seen.
+        slot: The block's slot, ``Reference.slot(start)``; may be left out without seasons.
+
+    Raises:
+        EvidenceMismatchError: The evidence was gathered against another baseline.
+        EngineError: The counts do not fit the bets, or the slot is missing.
+    """
+    if evidence.baseline != bets.baseline:
+        raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
+    _check(bets, hits, trials, slot)
+    p, q = bets.changed[slot or 0], bets.unchanged[slot or 0]
+    x, n = hits[:, None], trials[:, None]
+    log_lr = x * np.log(p / q) + (n - x) * (np.log1p(-p) - np.log1p(-q))
+    log_duration = np.log(duration_seconds)
+    restarts = evidence.log_m < log_duration
+    return Evidence(
+        log_m=np.logaddexp(evidence.log_m, log_duration) + log_lr,
+        since_seconds=np.where(restarts, evidence.elapsed_seconds, evidence.since_seconds),
+        hits=np.where(restarts, 0, evidence.hits) + x,
+        trials=np.where(restarts, 0, evidence.trials) + n,
+        elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
+        baseline=evidence.baseline,
+    )
+
+
+def judge(bets: Bets, evidence: Evidence, *, log_threshold: float, most: int = 5) -> Decision:
+    """Say whether the evidence amounts to an alarm; looking changes nothing.
+
+    Args:
+        bets: What is wagered.
+        evidence: The state to judge.
+        log_threshold: Log of the mean time to a false alarm that this detector owes, in
+            seconds: ``log(A / share)``.
+        most: How many parts to name.
+
+    Raises:
+        EvidenceMismatchError: The evidence was gathered against another baseline.
+    """
+    if evidence.baseline != bets.baseline:
+        raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
+    log_parts = bets.log_weights + evidence.log_m
+    by_indicator = np.logaddexp.reduce(log_parts, axis=1)
+    total = float(np.logaddexp.reduce(by_indicator))
+    if total == -np.inf:
+        return Decision(total, log_threshold, ())
+    parts = []
+    for j in np.argsort(-by_indicator, kind="stable")[:most]:
+        g = int(np.argmax(log_parts[j]))
+        parts.append(
+            Part(
+                indicator=int(j),
+                share=float(np.exp(by_indicator[j] - total)),
+                rises=g < len(RATIOS),
+                seconds_ago=float(evidence.elapsed_seconds - evidence.since_seconds[j, g]),
+                hits=int(evidence.hits[j, g]),
+                trials=int(evidence.trials[j, g]),
+            )
+        )
+    return Decision(total, log_threshold, tuple(parts))
+
+
+def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:
+    slots, indicators, _ = bets.changed.shape
+    if hits.shape != (indicators,) or trials.shape != (indicators,):
+        raise EngineError(
+            f"the bets are on {indicators} indicators, got hits of shape {hits.shape} "
+            f"and trials of shape {trials.shape}"
+        )
+    if slot is None and slots > 1:
+        raise EngineError(f"the reference has {slots} slots: say which one the block is in")
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    baseline: str
+    elapsed_seconds: float
+    shape: tuple[int, int]
+    log_m: bytes
+    since_seconds: bytes
+    hits: bytes
+    trials: bytes
+
+
+def pack(evidence: Evidence) -> bytes:
+    """Write evidence as plain, versioned data: ``unpack`` gives the same bits back."""
+    rows, columns = evidence.log_m.shape
+    return msgspec.msgpack.encode(
+        _Packed(
+            version=_VERSION,
+            baseline=evidence.baseline,
+            elapsed_seconds=evidence.elapsed_seconds,
+            shape=(rows, columns),
+            log_m=evidence.log_m.astype("<f8").tobytes(),
+            since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
+            hits=evidence.hits.astype("<i8").tobytes(),
+            trials=evidence.trials.astype("<i8").tobytes(),
+        )
+    )
+
+
+def unpack(data: bytes) -> Evidence:
+    """Read evidence back.
+
+    Raises:
+        EngineError: The data are no evidence, or of a version that is not known here.
+    """
+    try:
+        packed = msgspec.msgpack.decode(data, type=_Packed)
+        if packed.version != _VERSION:
+            raise EngineError(
+                f"evidence of version {packed.version}, this reader knows {_VERSION}: "
+                "upgrade, or start from no evidence"
+            )
+        return Evidence(
+            log_m=_array(packed.log_m, "<f8", packed.shape),
+            since_seconds=_array(packed.since_seconds, "<f8", packed.shape),
+            hits=_array(packed.hits, "<i8", packed.shape).astype(np.int64),
+            trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
+            elapsed_seconds=packed.elapsed_seconds,
+            baseline=packed.baseline,
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise EngineError(f"these bytes are no evidence: {error}") from error
+
+
+def _array(data: bytes, kind: str, shape: tuple[int, int]) -> Floats:
+    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
