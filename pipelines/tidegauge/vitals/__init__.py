@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Latency, errors, tokens and cost: what a response adds to its segment's block."""

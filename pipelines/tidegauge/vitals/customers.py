@@ -1,0 +1,40 @@
+"""A bounded set of customers: the account stays small whatever the keys file holds."""
+
+from __future__ import annotations
+
+__all__ = ["OTHER_CUSTOMER", "SHADOW_CUSTOMER", "Customers"]
+
+OTHER_CUSTOMER = "other"
+"""Label of all customers beyond the cap."""
+
+SHADOW_CUSTOMER = "shadow"
+"""Label of shadow requests: their cost is the operator's, no customer asked for them."""
+
+
+class Customers:
+    """Remembers the first customers seen; the rest share one label.
+
+    Args:
+        most: How many get a label of their own.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def label(self, customer: str, *, shadow: bool = False) -> str:
+        """Return the label under which a customer's numbers are added up.
+
+        Example:
+            >>> customers = Customers(most=1)
+            >>> [customers.label(name) for name in ("acme", "zeta", "acme")]
+            ['acme', 'other', 'acme']
+        """
+        if shadow:
+            return SHADOW_CUSTOMER
+        if customer in self._known:
+            return customer
+        if len(self._known) >= self._most:
+            return OTHER_CUSTOMER
+        self._known.add(customer)
+        return customer
