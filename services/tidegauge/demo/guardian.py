@@ -1,0 +1,83 @@
+"""Run a program that must not outlive its parent: ``python guardian.py COMMAND…``.
+
+The parent holds the other end of standard input. When that closes, because the parent
+asked for an end or because it died, however it died, the program's whole process group is
+ended: first asked, then killed. It imports nothing of tidegauge and needs Linux 5.3.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import Final
+
+__all__ = ["guard"]
+
+GRACE_SECONDS: Final = 8.0
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def guard(command: list[str], *, grace_seconds: float = GRACE_SECONDS) -> int:
+    """Run a command until it ends or standard input closes; return its exit status.
+
+    Signals that a terminal sends to everyone are left to the parent, which decides.
+
+    Args:
+        command: The program and its arguments.
+        grace_seconds: Time between asking it to end and killing its group.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def die_with_guardian() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    child = subprocess.Popen(  # noqa: S603 - the command is our parent's
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_guardian,  # noqa: PLW1509 - this process has a single thread
+    )
+    ended = os.pidfd_open(child.pid)
+    lifeline = sys.stdin.fileno()
+    while True:
+        ready, _, _ = select.select([ended, lifeline], [], [])
+        if ended in ready or not os.read(lifeline, 1024):
+            break
+    if child.poll() is None:
+        _signal_group(child.pid, signal.SIGTERM)
+        select.select([ended], [], [], grace_seconds)
+    _signal_group(child.pid, signal.SIGKILL)
+    status = child.wait()
+    _end_rest(child.pid)
+    return status
+
+
+def _end_rest(group: int) -> None:
+    """Kill and reap what is left of the group; orphans are this process's children."""
+    while _signal_group(group, signal.SIGKILL):
+        try:
+            os.waitpid(-group, 0)
+        except ChildProcessError:
+            return
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(guard(sys.argv[1:]))
