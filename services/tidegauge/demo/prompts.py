@@ -1,0 +1,140 @@
+"""The demonstration's prompts: the project's own or a file of the user's, and their split."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import string
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from tidegauge.demo.errors import PromptsError
+
+__all__ = ["Prompt", "Split", "own_prompts", "read_prompts", "split"]
+
+_MOST_CHARACTERS = 2_000
+_FEWEST_TOPICS = 5
+_FEWEST_PROMPTS = 300
+_HELD_OUT = 0.2
+
+
+class Prompt(msgspec.Struct, frozen=True, order=True):
+    """What somebody asks, and what it is about."""
+
+    text: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Prompts by the part they play; no prompt plays two.
+
+    Attributes:
+        held_out: Topics that no baseline sees.
+        past: Prompts of before, for the drift baseline.
+        familiar: Other prompts of the same topics, for the traffic.
+        strange: Prompts of the held-out topics.
+    """
+
+    held_out: tuple[str, ...]
+    past: tuple[Prompt, ...]
+    familiar: tuple[Prompt, ...]
+    strange: tuple[Prompt, ...]
+
+
+def own_prompts() -> tuple[Prompt, ...]:
+    """Return the project's own prompts: every pattern with every filling of its gaps."""
+    document = tomllib.loads(
+        files("tidegauge.demo").joinpath("topics.toml").read_text(encoding="utf-8")
+    )
+    return tuple(
+        prompt
+        for name, topic in document.items()
+        for prompt in _fill(name, topic.pop("patterns"), topic)
+    )
+
+
+def read_prompts(path: Path) -> tuple[Prompt, ...]:
+    """Read a JSONL file of ``{"text": …, "topic": …}``, a line each; repeats count once.
+
+    Raises:
+        PromptsError: The file cannot be read, a line is not a prompt, or they are too few.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise PromptsError(f"cannot read the prompts {path}: {error.strerror}") from error
+    decoder = msgspec.json.Decoder(Prompt)
+    found: dict[Prompt, None] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            prompt = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise PromptsError(
+                f'{path}, line {number}: {error}; a line is {{"text": "…", "topic": "…"}}'
+            ) from error
+        if not prompt.text.strip() or not prompt.topic.strip():
+            raise PromptsError(f"{path}, line {number}: the text or the topic is empty")
+        if len(prompt.text) > _MOST_CHARACTERS:
+            raise PromptsError(
+                f"{path}, line {number}: {len(prompt.text)} characters are more than the "
+                f"demonstration's model takes, at most {_MOST_CHARACTERS}"
+            )
+        found[prompt] = None
+    _require_enough(found, path)
+    return tuple(found)
+
+
+def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 1_200) -> Split:
+    """Hold a fifth of the topics out, and share the others between past and traffic.
+
+    Args:
+        prompts: In any order; the same ones and the same seed give the same split.
+        seed: Decides which topics and which prompts.
+        most_past: At most this many prompts of before.
+    """
+    shuffle = random.Random(seed)  # noqa: S311 - a draw to repeat, not a secret
+    by_topic: defaultdict[str, list[Prompt]] = defaultdict(list)
+    for prompt in sorted(prompts):
+        by_topic[prompt.topic].append(prompt)
+    topics = sorted(by_topic)
+    held_out = set(shuffle.sample(topics, max(1, round(_HELD_OUT * len(topics)))))
+    kept = [topic for topic in topics if topic not in held_out]
+    quota = max(1, most_past // len(kept))
+    past: list[Prompt] = []
+    familiar: list[Prompt] = []
+    for topic in kept:
+        texts = by_topic[topic]
+        shuffle.shuffle(texts)
+        cut = max(1, min(quota, 2 * len(texts) // 3))
+        past += texts[:cut]
+        familiar += texts[cut : cut + quota]
+    strange = [prompt for topic in topics if topic in held_out for prompt in by_topic[topic]]
+    for part in (past, familiar, strange):
+        shuffle.shuffle(part)
+    return Split(tuple(sorted(held_out)), tuple(past), tuple(familiar), tuple(strange))
+
+
+def _fill(topic: str, patterns: Iterable[str], gaps: dict[str, Sequence[str]]) -> Iterable[Prompt]:
+    """Yield each pattern with each combination of what fills its gaps."""
+    for pattern in patterns:
+        names = [name for _, name, _, _ in string.Formatter().parse(pattern) if name]
+        for choice in itertools.product(*(gaps[name] for name in names)):
+            yield Prompt(pattern.format(**dict(zip(names, choice, strict=True))), topic)
+
+
+def _require_enough(prompts: Iterable[Prompt], path: Path) -> None:
+    topics = [prompt.topic for prompt in prompts]
+    if len(set(topics)) < _FEWEST_TOPICS or len(topics) < _FEWEST_PROMPTS:
+        raise PromptsError(
+            f"{path} has {len(topics)} different prompts on {len(set(topics))} topics: the "
+            f"demonstration needs {_FEWEST_PROMPTS} on {_FEWEST_TOPICS} at least"
+        )

@@ -1,0 +1,187 @@
+"""Starts processes, waits until they are ready, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tidegauge.demo.errors import NotReadyError, ServiceDiedError
+from tidegauge.demo.process_tree import Member, descendants, is_alive
+from tidegauge.demo.tether import tethered
+
+__all__ = ["Say", "Service", "Supervisor"]
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
+
+_POLL_SECONDS = 0.1
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A process to run.
+
+    Attributes:
+        name: What people call it.
+        command: Its command line.
+        log: File that its output is appended to.
+        ready_url: Answers 200 when it is ready; empty if it is ready once it runs.
+        environment: Its whole environment.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str]
+    ready_url: str = ""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs services, each in a session of its own, until it is left.
+
+    Attributes:
+        say: Where lines for people go.
+        stop_seconds: All services together have this long to end by themselves.
+    """
+
+    say: Say
+    stop_seconds: float = 20.0
+    _running: dict[str, tuple[Service, subprocess.Popen[bytes]]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything, whatever happened."""
+        self.stop()
+
+    def start(self, service: Service) -> None:
+        """Start a service; it ends with this process, even if that is killed.
+
+        Call it from the thread that lives as long as the process: the kernel ties the
+        service's life to the thread that started it.
+        """
+        service.log.parent.mkdir(parents=True, exist_ok=True)
+        with service.log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own services
+                tethered(service.command, os.getpid()),
+                env=dict(service.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running[service.name] = (service, process)
+
+    def wait_ready(self, *names: str, seconds: float) -> None:
+        """Wait for services' readiness, saying what is waited for.
+
+        Raises:
+            ServiceDiedError: A service ended instead.
+            NotReadyError: One was not ready in time.
+        """
+        for name in names:
+            service, _ = self._running[name]
+            if not service.ready_url:
+                continue
+            began = time.monotonic()
+            self.say(f"waiting for the {name}: {service.ready_url}")
+            self.wait_for(
+                lambda url=service.ready_url: answers(url),  # type: ignore[misc]
+                what=f"the {name} at {service.ready_url} (its log: {service.log})",
+                seconds=seconds,
+            )
+            self.say(f"  the {name} is ready ({time.monotonic() - began:.0f} s)")
+
+    def wait_for(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
+        """Wait until a condition holds while every service keeps running.
+
+        Raises:
+            ServiceDiedError: A service ended.
+            NotReadyError: The condition did not come to hold in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"waited {seconds:.0f} s in vain for {what}")
+            time.sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raise ``ServiceDiedError`` if a service has ended."""
+        for service, process in self._running.values():
+            status = process.poll()
+            if status is not None:
+                raise ServiceDiedError(service.name, status, service.log, tail(service.log))
+
+    def stop(self) -> None:
+        """End every service and all that it started, within the deadline."""
+        processes = [process for _, process in reversed(self._running.values())]
+        family = {member for process in processes for member in descendants(process.pid)}
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + self.stop_seconds
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
+        for process in processes:
+            _kill_group(process.pid)
+            process.wait()
+        for member in family:
+            _kill(member)
+        self._running.clear()
+
+
+def answers(url: str) -> bool:
+    """Return whether the address answers with a success, without any proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as response:
+            return bool(response.status == 200)  # noqa: PLR2004 - HTTP's OK
+    except (OSError, ValueError):
+        return False
+
+
+def tail(log: Path, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a log, of its last 16 KiB."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _kill(member: Member) -> None:
+    if not is_alive(member):
+        return
+    try:
+        os.kill(member.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
