@@ -25,6 +25,7 @@ _SECOND = 1_000
 _MINUTE = 60
 _HOUR = 3_600
 _DAY = 86_400
+_YEAR = 365 * _DAY
 
 
 def _digits(value: float, digits: int = 3) -> str:
@@ -143,15 +144,15 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return NONE
     whole = max(0, round(seconds))
-    if whole < 2 * _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min"
-    if whole < 2 * _DAY:
-        hours, rest = divmod(whole, _HOUR)
-        minutes = rest // _MINUTE
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{round(whole / _DAY):,} days"
+    hours, minutes = whole // _HOUR, whole % _HOUR // _MINUTE
+    forms = (
+        (2 * _MINUTE, f"{whole} s"),
+        (_HOUR, f"{minutes} min"),
+        (2 * _DAY, f"{hours} h {minutes} min" if minutes else f"{hours} h"),
+        (2 * _YEAR, f"{round(whole / _DAY):,} days"),
+        (1_000 * _YEAR, f"{round(whole / _YEAR):,} years"),
+    )
+    return next((form for limit, form in forms if whole < limit), "more than 1,000 years")
 
 
 def moment(time_ms: int | None, now_ms: int | None = None) -> str:

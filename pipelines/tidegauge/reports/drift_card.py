@@ -1,0 +1,235 @@
+"""A verdict's effects, told so that a person can judge them: the card of an alarm.
+
+It serves every rate that the engine tests; drift is the one that cannot be read without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tidegauge.reports.figures import duration, interval, moment, percent
+from tidegauge.reports.standing import Evidence, evidence, promise
+from tidegauge.reports.text import clip, plain
+from tidegauge.schemas.findings import Effect, Verdict
+from tidegauge.schemas.sketches import Exemplar
+
+__all__ = ["Card", "EffectLine", "Quote", "Scale", "card", "effect_line", "total_variation"]
+
+_CLUSTER = "cluster/"
+_TITLE_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A request that shows an effect, fit to be read."""
+
+    request_id: str
+    customer: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a baseline's band and a current interval lie, in percent of a bar's width."""
+
+    band_start: float
+    band_width: float
+    now_start: float
+    now_width: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class EffectLine:
+    """One indicator's change.
+
+    Attributes:
+        indicator: Its name.
+        title: For people.
+        baseline: Rate in the baseline.
+        low: Lower edge of what the baseline allows.
+        high: Upper edge.
+        current: Rate since the change.
+        current_low: Lower end of its 95% interval.
+        current_high: Upper end.
+        hits: Events for which it held, since the change.
+        trials: Events looked at.
+        ratio: Current over baseline; infinite where the baseline has none.
+        share: Part of the evidence, in [0, 1].
+        quotes: Requests that show it.
+        scale: For a bar.
+    """
+
+    indicator: str
+    title: str
+    baseline: float
+    low: float
+    high: float
+    current: float | None
+    current_low: float
+    current_high: float
+    hits: int
+    trials: int
+    ratio: float | None
+    share: float
+    quotes: tuple[Quote, ...]
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What changed, since when, by how much, and how it might be an error.
+
+    Attributes:
+        verdict: What it tells of.
+        since: When the change began, in words; empty where it is not known.
+        effects: The largest first.
+        evidence: How strong it is, None where nothing is tested.
+        total_variation: Half the sum of absolute differences of cluster rates, over the
+            clusters shown: a lower bound of the whole; None without clusters.
+        callers: (customer, share) of the exemplars that drive it, most first.
+        doubt: Sentences: what it would take to be a false alarm.
+    """
+
+    verdict: Verdict
+    since: str
+    effects: tuple[EffectLine, ...]
+    evidence: Evidence | None
+    total_variation: float | None
+    callers: tuple[tuple[str, float], ...]
+    doubt: tuple[str, ...]
+
+
+def _quotes(exemplars: Iterable[Exemplar], limit: int) -> tuple[Quote, ...]:
+    return tuple(
+        Quote(plain(item.request_id[:80]), clip(item.customer, 60), clip(item.text, limit))
+        for item in exemplars
+    )
+
+
+def _scale(effect: Effect, current: float | None) -> Scale:
+    most = max(effect.high, effect.rate_high if effect.trials else 0.0, effect.baseline_rate)
+    top = 100 / (most * 1.05) if most > 0 else 0.0
+    now = current or 0.0
+    return Scale(
+        band_start=top * effect.low,
+        band_width=top * max(0.0, effect.high - effect.low),
+        now_start=top * effect.rate_low,
+        now_width=top * max(0.0, effect.rate_high - effect.rate_low) if effect.trials else 0.0,
+        now=top * now,
+    )
+
+
+def effect_line(effect: Effect, *, quote_limit: int = 240) -> EffectLine:
+    """Return one effect for people.
+
+    Args:
+        effect: What the verdict says.
+        quote_limit: Characters shown of an exemplar.
+    """
+    current = effect.hits / effect.trials if effect.trials else None
+    if current is None:
+        ratio = None
+    elif effect.baseline_rate > 0:
+        ratio = current / effect.baseline_rate
+    else:
+        ratio = math.inf if current else None
+    return EffectLine(
+        indicator=plain(effect.indicator),
+        title=clip(effect.title or effect.indicator, _TITLE_LIMIT),
+        baseline=effect.baseline_rate,
+        low=effect.low,
+        high=effect.high,
+        current=current,
+        current_low=effect.rate_low,
+        current_high=effect.rate_high,
+        hits=effect.hits,
+        trials=effect.trials,
+        ratio=ratio,
+        share=effect.share,
+        quotes=_quotes(effect.exemplars, quote_limit),
+        scale=_scale(effect, current),
+    )
+
+
+def total_variation(effects: Sequence[Effect]) -> float | None:
+    """Return half the sum of absolute differences of cluster rates; None without clusters."""
+    differences = [
+        abs(effect.hits / effect.trials - effect.baseline_rate)
+        for effect in effects
+        if effect.indicator.startswith(_CLUSTER) and effect.trials
+    ]
+    return sum(differences) / 2 if differences else None
+
+
+def _callers(effects: Sequence[Effect]) -> tuple[tuple[str, float], ...]:
+    requests = {item.request_id: item.customer for effect in effects for item in effect.exemplars}
+    counts = Counter(clip(customer, 60) or "(unnamed)" for customer in requests.values())
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((name, number / len(requests)) for name, number in ordered)
+
+
+def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tuple[str, ...]:
+    lines = []
+    if effects and effects[0].trials:
+        first = effects[0]
+        lines.append(
+            f"A false alarm would mean that the true rate of “{first.title}” is still between "
+            f"{percent(first.low)} and {percent(first.high)}, as in the baseline "
+            f"({percent(first.baseline)}), and that {first.hits:,} of {first.trials:,} requests "
+            f"({interval(first.current_low, first.current_high)} with 95% confidence) came by "
+            "chance."
+        )
+    if verdict.mean_seconds_to_false_alarm is not None:
+        lines.append(
+            "Chance alone raises this one no more often than once in "
+            f"{duration(verdict.mean_seconds_to_false_alarm)} on average. {promise(days)}"
+        )
+    lines.append(
+        "The promise holds while traffic without a change is like the baseline's: a campaign, "
+        "a holiday, one customer's batch job or a new client is a real change of traffic, and "
+        "no failure of the model."
+    )
+    if verdict.season == "none":
+        lines.append(
+            "This baseline knows no times of day: hours that differ from its own may alarm."
+        )
+    if verdict.baseline_segment and verdict.baseline_segment != verdict.segment.key:
+        lines.append("The baseline is a wider segment's, since this one has none of its own.")
+    return tuple(lines)
+
+
+def card(
+    verdict: Verdict,
+    *,
+    now_ms: int,
+    false_alarm_days: float,
+    quote_limit: int = 240,
+    effects: int = 5,
+) -> Card:
+    """Return the card of a verdict.
+
+    Args:
+        verdict: What to tell.
+        now_ms: When it is told.
+        false_alarm_days: The deployment's promise.
+        quote_limit: Characters shown of an exemplar.
+        effects: Effects shown.
+    """
+    lines = tuple(effect_line(item, quote_limit=quote_limit) for item in verdict.effects[:effects])
+    since = ""
+    if verdict.since_ms is not None:
+        ago = duration((now_ms - verdict.since_ms) / 1000)
+        since = f"since about {moment(verdict.since_ms, now_ms)}, {ago} ago"
+    return Card(
+        verdict=verdict,
+        since=since,
+        effects=lines,
+        evidence=evidence(verdict),
+        total_variation=total_variation(verdict.effects),
+        callers=_callers(verdict.effects),
+        doubt=_doubt(verdict, lines, false_alarm_days),
+    )

@@ -1,0 +1,117 @@
+"""What a ``quality`` sketch says, judge by judge and score by score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tidegauge.schemas import measures
+from tidegauge.schemas.sketches import Moments, Sketch
+from tidegauge.stream import moments
+
+__all__ = ["Estimate", "Judged", "Score", "quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A weighted mean with its interval.
+
+    Attributes:
+        mean: Estimate over all answers, judged or not; None without any.
+        low: Lower end of the 95% interval; None while it is too early for one.
+        high: Upper end.
+        effective: How many equally weighted answers it is worth.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    effective: float
+
+
+Estimator = Callable[[Moments, Moments, Moments], Estimate]
+"""From the moments of ``weight``, ``weighted`` and ``cross``, as in ``measures``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One of a judge's scores over all answers."""
+
+    name: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One judge, in one epoch.
+
+    Attributes:
+        label: ``judge@epoch``.
+        name: The judge's name.
+        epoch: Short hash of its specification.
+        judged: Answers scored.
+        share: Of all answers; None where their number is not known.
+        invalid: Answers on which it gave no usable verdict.
+        qualified: Whether it may alarm; None where it was not told.
+        answer_tokens: Mean tokens of the answers scored.
+        scores: In order of name.
+    """
+
+    label: str
+    name: str
+    epoch: str
+    judged: int
+    share: float | None
+    invalid: int
+    qualified: bool | None
+    answer_tokens: float | None
+    scores: tuple[Score, ...]
+
+
+def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[Judged, ...]:
+    """Return one entry for each judge and epoch in the sketch, in order of name.
+
+    Args:
+        sketch: A ``quality`` sketch.
+        answers: Answers in the same stretch of time, judged or not.
+        estimator: Computes a mean from the moments.
+    """
+    labels = {_label(name, measures.weight("")) for name in sketch.moments}
+    labels |= {_label(name, measures.invalid("")) for name in (*sketch.hits, *sketch.trials)}
+    return tuple(_judged(label, sketch, answers, estimator) for label in sorted(labels - {""}))
+
+
+def _label(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix) if name.startswith(prefix) else ""
+
+
+def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimator) -> Judged:
+    weights = sketch.moments.get(measures.weight(label), moments.EMPTY)
+    prefix = measures.weighted(label, "")
+    names = sorted(name.removeprefix(prefix) for name in sketch.moments if name.startswith(prefix))
+    scores = tuple(
+        Score(
+            name,
+            estimator(
+                weights,
+                sketch.moments[measures.weighted(label, name)],
+                sketch.moments.get(measures.cross(label, name), moments.EMPTY),
+            ),
+        )
+        for name in names
+    )
+    asked = sketch.trials.get(measures.unqualified(label), 0)
+    name, _, epoch = label.partition("@")
+    return Judged(
+        label=label,
+        name=name,
+        epoch=epoch,
+        judged=weights.n,
+        share=min(1.0, weights.n / answers) if answers else None,
+        invalid=sketch.hits.get(measures.invalid(label), 0),
+        qualified=sketch.hits.get(measures.unqualified(label), 0) == 0 if asked else None,
+        answer_tokens=moments.mean(
+            sketch.moments.get(measures.answer_tokens(label), moments.EMPTY)
+        ),
+        scores=scores,
+    )

@@ -1,0 +1,158 @@
+"""States, evidence and the promise, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from tidegauge.reports.figures import duration
+from tidegauge.schemas.findings import State, Verdict
+
+__all__ = ["ALARMS", "Evidence", "Standing", "evidence", "overall", "promise", "standing"]
+
+Tone = Literal["page", "warn", "info", "ok", "quiet"]
+"""How loud a state is shown."""
+
+ALARMS = frozenset({State.INFO, State.WARN, State.PAGE})
+"""States in which a monitor holds that something has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A state for people.
+
+    Attributes:
+        state: Which.
+        word: One or two words.
+        tone: How loud.
+        meaning: One sentence.
+    """
+
+    state: State
+    word: str
+    tone: Tone
+    meaning: str
+
+
+_STANDINGS = {
+    item.state: item
+    for item in (
+        Standing(
+            State.PAGE,
+            "page",
+            "page",
+            "Changed, and users are harmed by it: quality, errors or latency got worse.",
+        ),
+        Standing(State.WARN, "warn", "warn", "Changed, beyond what chance explains."),
+        Standing(
+            State.INFO, "info", "info", "Changed significantly, but by less than you asked to know."
+        ),
+        Standing(State.OK, "ok", "ok", "Tested after every block; no change was found."),
+        Standing(
+            State.UNQUALIFIED,
+            "unqualified",
+            "quiet",
+            "The judge cannot tell good answers from bad ones, so its scores raise no alarm.",
+        ),
+        Standing(
+            State.NO_BASELINE,
+            "no baseline",
+            "quiet",
+            "There is nothing to compare with: nothing is tested, and nothing can alarm.",
+        ),
+        Standing(
+            State.NO_DATA,
+            "no data",
+            "quiet",
+            "Nothing has arrived lately: nothing is tested, and nothing can alarm.",
+        ),
+        Standing(
+            State.LOW_DATA,
+            "low data",
+            "quiet",
+            "Tested, but on so few events that only a large change would be found.",
+        ),
+    )
+}
+
+
+def standing(state: State) -> Standing:
+    """Return a state for people."""
+    return _STANDINGS[state]
+
+
+def overall(states: Iterable[State]) -> State | None:
+    """Return what several monitors of one signal say together; None for none.
+
+    The loudest alarm counts; without one, a monitor that tests outweighs those that cannot.
+
+    Example:
+        >>> overall([State.OK, State.UNQUALIFIED]).value
+        'ok'
+    """
+    found = set(states)
+    order = (
+        State.PAGE,
+        State.WARN,
+        State.INFO,
+        State.OK,
+        State.LOW_DATA,
+        State.UNQUALIFIED,
+        State.NO_BASELINE,
+        State.NO_DATA,
+    )
+    return next((state for state in order if state in found), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How far a monitor is from an alarm.
+
+    Attributes:
+        share: Log of the evidence over log of the threshold, in [0, 1].
+        sentence: The same for people.
+    """
+
+    share: float
+    sentence: str
+
+
+def evidence(verdict: Verdict) -> Evidence | None:
+    """Return how far a monitor is from an alarm; None where it tests nothing.
+
+    The threshold promises a mean time to a false alarm, and doubling the evidence doubles
+    that time: so evidence reads as "a bar set here would be crossed by chance every so often".
+    """
+    statistic, threshold = verdict.log_statistic, verdict.log_threshold
+    if statistic is None or threshold is None or not threshold > 0:
+        return None
+    share = 0.0 if math.isnan(statistic) else min(1.0, max(0.0, statistic / threshold))
+    if verdict.mean_seconds_to_false_alarm is None:
+        return Evidence(share, f"{share:.0%} of the evidence that an alarm takes (log scale)")
+    seconds = verdict.mean_seconds_to_false_alarm * math.exp(min(statistic - threshold, 300.0))
+    if statistic >= threshold:
+        return Evidence(
+            share,
+            "beyond the bar: by chance, evidence like this comes up "
+            f"no more often than once in {duration(seconds)} on average",
+        )
+    return Evidence(
+        share,
+        f"{share:.0%} of the way to the bar (log scale), which chance alone crosses no more "
+        f"often than once in {duration(verdict.mean_seconds_to_false_alarm)} on average",
+    )
+
+
+def promise(days: float) -> str:
+    """Return the deployment's promise about false alarms.
+
+    Example:
+        >>> promise(30)
+        'At most one false alarm in 30 days on average, over all signals and segments together.'
+    """
+    return (
+        f"At most one false alarm in {duration(86_400 * days)} on average, "
+        "over all signals and segments together."
+    )
