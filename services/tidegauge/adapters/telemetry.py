@@ -1,0 +1,183 @@
+"""Logs as JSON lines on stderr, and the small HTTP server of a process without one.
+
+Values in a log line are JSON strings, so text from outside can neither break a line nor
+pose as another one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["TelemetryError", "TelemetryServer", "configure_logging", "serve"]
+
+LOOPBACK: Final = "127.0.0.1"
+
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_FORMATS: Final = ("json", "console")
+
+
+class TelemetryError(TidegaugeError):
+    """Logging or the metrics server cannot be set up as asked."""
+
+
+def configure_logging(service: str) -> None:
+    """Send this process's logs, and those of the libraries it uses, to stderr.
+
+    ``TIDEGAUGE_LOG_FORMAT`` is ``json`` (default) or ``console``; ``TIDEGAUGE_LOG_LEVEL``
+    is ``debug``, ``info`` (default), ``warning`` or ``error``. Libraries speak from
+    ``warning`` on.
+
+    Args:
+        service: Stands in every line, such as ``vitals``.
+
+    Raises:
+        TelemetryError: A variable has a value that is not listed.
+    """
+    level = logging.getLevelName(_choice("TIDEGAUGE_LOG_LEVEL", "info", _LEVELS).upper())
+    style = _choice("TIDEGAUGE_LOG_FORMAT", "json", _FORMATS)
+
+    def name_service(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event["service"] = service
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        name_service,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    render: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if style == "console"
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("tidegauge").setLevel(level)
+
+
+def _choice(variable: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = os.environ.get(variable, default).lower()
+    if value not in allowed:
+        raise TelemetryError(f"{variable} is {value!r}: use one of {', '.join(allowed)}")
+    return value
+
+
+class TelemetryServer:
+    """Serves ``/healthz``, ``/readyz`` and ``/metrics`` until closed.
+
+    Attributes:
+        port: Where it listens; useful when it was asked for port 0.
+    """
+
+    def __init__(self, server: ThreadingHTTPServer) -> None:
+        self.port: int = server.server_address[1]
+        self._server = server
+        self._thread = Thread(target=server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; safe to call twice."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Return itself, already listening."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def serve(
+    port: int,
+    ready: Callable[[], bool],
+    *,
+    alive: Callable[[], bool] = lambda: True,
+    host: str = LOOPBACK,
+) -> TelemetryServer:
+    """Start answering health checks and Prometheus in a thread of its own.
+
+    Args:
+        port: Where to listen; 0 for any free one.
+        ready: Whether the process does its work; ``/readyz`` is 503 until it does.
+        alive: Whether it can still recover by itself; ``/healthz`` is 503 when it cannot.
+        host: Interface; loopback unless told otherwise.
+
+    Raises:
+        TelemetryError: The port is taken or the host is not one of this machine's.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(HTTPStatus.OK, generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+            elif path == "/healthz":
+                self._say("alive", yes=alive())
+            elif path == "/readyz":
+                self._say("ready", yes=ready())
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, b"not found\n", "text/plain")
+
+        def _say(self, what: str, *, yes: bool) -> None:
+            status = HTTPStatus.OK if yes else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, json.dumps({what: yes}).encode() + b"\n", "application/json")
+
+        def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
+            """Keep health checks out of the log."""
+
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise TelemetryError(
+            f"cannot serve metrics and health on {host}:{port} ({error.strerror}): "
+            "choose another port"
+        ) from error
+    server.daemon_threads = True
+    return TelemetryServer(server)
