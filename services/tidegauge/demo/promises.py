@@ -1,0 +1,100 @@
+"""What the demonstration promises, checked on the monitor's own history."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegauge.reports.standing import ALARMS
+from tidegauge.schemas.findings import Signal, State
+from tidegauge.verdicts.view import MonitorView
+
+__all__ = ["Milestones", "Promise", "alarm_times_ms", "promises"]
+
+_LOUD = ALARMS - {State.INFO}
+
+
+class Milestones(msgspec.Struct, frozen=True, kw_only=True):
+    """When the story's turns came, in Unix milliseconds.
+
+    Attributes:
+        watching_ms: All baselines are in force.
+        shift_ms: The first request on a held-out topic.
+        swap_ms: The first request to the worse version.
+        end_ms: The last request was answered.
+    """
+
+    watching_ms: int
+    shift_ms: int
+    swap_ms: int
+    end_ms: int
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise, whether it was kept, and why so."""
+
+    name: str
+    kept: bool
+    detail: str
+
+
+def alarm_times_ms(view: MonitorView, signal: Signal, *, loud: bool) -> tuple[int, ...]:
+    """Return when a signal's monitors went into alarm: ends of blocks, in order.
+
+    Args:
+        view: The monitor's view.
+        signal: Which signal.
+        loud: Leave out changes that are significant and too small to matter.
+    """
+    states = _LOUD if loud else ALARMS
+    return tuple(
+        sorted(
+            change.time_ms
+            for change in view.history
+            if change.signal == signal and change.after in states
+        )
+    )
+
+
+def promises(view: MonitorView, milestones: Milestones) -> tuple[Promise, ...]:
+    """Return every promise of the demonstration with what became of it."""
+    return (
+        *_alarmed_after(view, "drift", milestones.shift_ms, "the shift of the topics"),
+        *_alarmed_after(view, "quality", milestones.swap_ms, "the swap of the version"),
+        _balance(view),
+    )
+
+
+def _alarmed_after(
+    view: MonitorView, signal: Signal, turn_ms: int, turn: str
+) -> tuple[Promise, Promise]:
+    early = [time for time in alarm_times_ms(view, signal, loud=False) if time <= turn_ms]
+    after = [time for time in alarm_times_ms(view, signal, loud=True) if time > turn_ms]
+    return (
+        Promise(
+            name=f"no alarm of {signal} before {turn}",
+            kept=not early,
+            detail=f"one {_ago(turn_ms - early[0])} before it" if early else "none",
+        ),
+        Promise(
+            name=f"an alarm of {signal} after {turn}",
+            kept=bool(after),
+            detail=f"{_ago(after[0] - turn_ms)} after it" if after else "none",
+        ),
+    )
+
+
+def _balance(view: MonitorView) -> Promise:
+    ledger = view.ledger
+    served = sum(line.served for line in ledger.captures)
+    detail = f"{served:,} requests served, {ledger.in_flight:,} events in flight"
+    if not ledger.balanced:
+        lost = {f"{line.kind} misses {line.missing}" for line in ledger.deliveries if line.missing}
+        lost |= {f"{line.unaccounted} not captured" for line in ledger.captures if line.unaccounted}
+        if ledger.judging.unaccounted:
+            lost.add(f"{ledger.judging.unaccounted} sampled and neither judged nor skipped")
+        detail += ": " + ", ".join(sorted(lost))
+    return Promise(name="the ledger balances", kept=ledger.balanced and served > 0, detail=detail)
+
+
+def _ago(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.0f} s"
