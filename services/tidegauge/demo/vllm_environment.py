@@ -159,7 +159,7 @@ def ensure_environment(
     require_platform()
     if _complete(folder):
         return folder
-    with locked(folder.with_suffix(".lock"), progress):
+    with locked(folder.with_name(f"{folder.name}.lock"), progress):
         if not _complete(folder):
             _make(folder, progress, environ)
     return folder
@@ -227,7 +227,7 @@ def _make(folder: Path, progress: Progress, environ: Mapping[str, str]) -> None:
         shutil.rmtree(folder)
     progress(f"creating vLLM's own environment in {folder}")
     _create(folder)
-    log = folder.with_suffix(".install.log")
+    log = folder.with_name(f"{folder.name}.install.log")
     log.write_text("")
     clean = {name: value for name, value in environ.items() if name != "PYTHONPATH"}
     pip = _Pip(python_of(folder), log, clean)

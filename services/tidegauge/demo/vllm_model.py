@@ -49,7 +49,7 @@ def ensure_model(
     if folder.exists():
         return folder
     environment = ensure_environment(progress, environ=environ)
-    with locked(folder.with_suffix(".lock"), progress):
+    with locked(folder.with_name(f"{folder.name}.lock"), progress):
         if not folder.exists():
             progress("converting SmolLM2-135M's weights for vLLM (once, about half a minute)")
             _convert(environment, folder, environ)
