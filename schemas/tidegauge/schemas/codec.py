@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import msgspec
 
@@ -13,7 +13,9 @@ from tidegauge.schemas.topics import Event
 
 __all__ = ["cloud_event_headers", "decode", "encode", "type_name"]
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=msgspec.Struct)
+F = TypeVar("F", bound=msgspec.Struct)
+G = TypeVar("G", bound=msgspec.Struct)
 
 _encoder = msgspec.json.Encoder()
 
@@ -27,16 +29,16 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 
 @cache
-def _decoder(kind: type[E]) -> msgspec.json.Decoder[E]:
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(kind)
 
 
-def type_name(kind: type[Event]) -> str:
+def type_name(kind: type[msgspec.Struct]) -> str:
     """Return the event's ``type``, such as ``tidegauge.request``."""
     return str(kind.__struct_config__.tag)
 
 
-def _known_version(kind: type[Event]) -> int:
+def _known_version(kind: type[msgspec.Struct]) -> int:
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     return int(fields["schema_version"].default)
 
@@ -46,7 +48,23 @@ def encode(event: Event) -> bytes:
     return _encoder.encode(event)
 
 
-def decode(data: bytes, *kinds: type[E]) -> E:
+@overload
+def decode(data: bytes, kind: type[E], /) -> E: ...
+
+
+@overload
+def decode(data: bytes, kind: type[E], other: type[F], /) -> E | F: ...
+
+
+@overload
+def decode(data: bytes, kind: type[E], other: type[F], third: type[G], /) -> E | F | G: ...
+
+
+@overload
+def decode(data: bytes, *kinds: type[Event]) -> Event: ...
+
+
+def decode(data: bytes, *kinds: type[msgspec.Struct]) -> msgspec.Struct:
     """Read an event of one of the expected types.
 
     Unknown fields are ignored, so that a newer producer's additions do no harm.
@@ -81,13 +99,13 @@ def decode(data: bytes, *kinds: type[E]) -> E:
 
 
 def cloud_event_headers(
-    *, event_id: str, kind: type[Event], source: str, time_ms: int
+    *, event_id: str, kind: type[Event] | str, source: str, time_ms: int
 ) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 attributes as Kafka headers (binary content mode).
 
     Args:
         event_id: Unique within the source; repeated when the event is sent again.
-        kind: The event's type.
+        kind: The event's type, or its name.
         source: The producer.
         time_ms: Event time, Unix milliseconds.
     """
@@ -95,7 +113,7 @@ def cloud_event_headers(
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
-        ("ce_type", type_name(kind).encode()),
+        ("ce_type", (kind if isinstance(kind, str) else type_name(kind)).encode()),
         ("ce_source", source.encode()),
         ("ce_time", moment.replace("+00:00", "Z").encode()),
         ("content-type", b"application/json"),

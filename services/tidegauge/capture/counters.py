@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tidegauge.capture.errors import OutboxFormatError
 
@@ -111,7 +112,7 @@ class CountersReader:
         self._words.release()
         self._map.close()
 
-    def __enter__(self) -> CountersReader:
+    def __enter__(self) -> Self:
         """Return the reader."""
         return self
 

@@ -14,40 +14,44 @@ Example:
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
-
-import msgspec
+from typing import Self, TypeVar
 
 from tidegauge.capture.counters import CountersWriter
-from tidegauge.capture.frame import Frame, FrameWriter
+from tidegauge.capture.counts import (
+    SERVED,
+    Counts,
+    captured_counter,
+    counts_of,
+    dropped_counter,
+)
+from tidegauge.capture.errors import OutboxUnavailableError
+from tidegauge.capture.frame import FrameEncoder
 from tidegauge.capture.outbox import Drop, OutboxWriter
-from tidegauge.capture.runs import OwnedRun
+from tidegauge.capture.runs import Lock, Run, new_run
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.supervisor import ShipperSupervisor
-from tidegauge.schemas.codec import encode
+from tidegauge.schemas.codec import encode, type_name
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic
 
-__all__ = ["Counts", "Recorder"]
+__all__ = ["Recorder"]
+
+_log = logging.getLogger(__name__)
+
+E = TypeVar("E", RequestEvent, ResponseEvent)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What this run has counted.
+class _Route:
+    """What is the same for all events of one topic."""
 
-    Attributes:
-        served: Requests answered.
-        captured: Events appended, by topic.
-        dropped: Events that could not be appended, by topic and reason.
-    """
-
-    served: int = 0
-    captured: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic.name
+        self.encoder = FrameEncoder(topic.name, type_name(topic.carries[0]))
+        self.captured = captured_counter(topic.name)
 
 
 class Recorder:
@@ -59,12 +63,28 @@ class Recorder:
 
     Args:
         settings: Where and how.
-        ship: Whether to start a shipper process; else one must be run beside
+        ship: Whether to start a shipper process; else one has to be run beside it
             (``python -m tidegauge.capture.shipper``).
     """
 
-    producer_id: str
-    """Identity of this run, in every event and heartbeat; set by ``start``."""
+    def __init__(self, settings: CaptureSettings, *, ship: bool = True) -> None:
+        self._settings = settings
+        self._ship = ship
+        self._mutex = threading.Lock()
+        self._requests = _Route(REQUESTS)
+        self._responses = _Route(RESPONSES)
+        self._sequence = 0
+        self._run: Run | None = None
+        self._owner: Lock | None = None
+        self._outbox: OutboxWriter | None = None
+        self._counters: CountersWriter | None = None
+        self._shipper: ShipperSupervisor | None = None
+        self._told: set[Drop] = set()
+
+    @property
+    def producer_id(self) -> str:
+        """Identity of this run, in every event and heartbeat; empty before ``start``."""
+        return self._run.producer_id if self._run else ""
 
     def start(self) -> None:
         """Make this run's outbox and start the shipper.
@@ -72,6 +92,26 @@ class Recorder:
         Raises:
             OutboxUnavailableError: The folder cannot be written.
         """
+        settings = self._settings
+        self._run, self._owner = new_run(settings.directory, settings.producer)
+        outbox = OutboxWriter(
+            self._run,
+            quota_bytes=settings.quota_bytes,
+            segment_bytes=settings.segment_bytes,
+            fsync=settings.fsync,
+        )
+        try:
+            self._counters = CountersWriter(self._run.counters)
+            outbox.begin(self._sequence + 1)
+        except OSError as error:
+            raise OutboxUnavailableError(
+                f"the outbox {self._run.path} cannot be written ({error.strerror}): "
+                "free space on its disk, or give another folder"
+            ) from error
+        self._outbox = outbox
+        if self._ship:
+            self._shipper = ShipperSupervisor(settings, self._run)
+            self._shipper.start()
 
     def record_request(self, build: Callable[[str, int], RequestEvent]) -> bool:
         """Append a request's event.
@@ -82,9 +122,47 @@ class Recorder:
         Returns:
             Whether it was appended; if not, it has been counted as dropped.
         """
+        return self._record(self._requests, build)
 
     def record_response(self, build: Callable[[str, int], ResponseEvent]) -> bool:
         """Append a response's event; as ``record_request``."""
+        return self._record(self._responses, build)
+
+    def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:
+        with self._mutex:
+            drop = self._append(route, build)
+            if drop is None:
+                return True
+            if self._counters is not None:
+                self._counters.add(dropped_counter(route.topic, drop))
+        if drop not in self._told:
+            self._told.add(drop)
+            _log.error(
+                "an event for %s was dropped (%s); further ones are only counted",
+                route.topic,
+                drop.value,
+            )
+        return False
+
+    def _append(self, route: _Route, build: Callable[[str, int], E]) -> Drop | None:
+        if self._outbox is None or self._counters is None:
+            return Drop.CLOSED
+        sequence = self._sequence + 1
+        try:
+            event = build(self.producer_id, sequence)
+            value = encode(event)
+            frame = route.encoder.encode(sequence, event.time_ms, event.request_id, value)
+        except Exception:  # noqa: BLE001 - whatever the builder does, serving goes on
+            if Drop.INVALID_EVENT not in self._told:
+                _log.exception("an event for %s could not be built", route.topic)
+            return Drop.INVALID_EVENT
+        if len(value) > self._settings.max_event_bytes:
+            return Drop.TOO_LARGE
+        drop = self._outbox.append(sequence, frame)
+        if drop is None:
+            self._sequence = sequence
+            self._counters.add(route.captured)
+        return drop
 
     def served(self) -> None:
         """Count one exchange as answered, whatever its status.
@@ -92,9 +170,14 @@ class Recorder:
         Call it where the answer ends, apart from ``record_response``: the ledger compares
         the two.
         """
+        with self._mutex:
+            if self._counters is not None:
+                self._counters.add(SERVED)
 
     def counts(self) -> Counts:
         """Return what has been counted so far."""
+        with self._mutex:
+            return counts_of(self._counters.read() if self._counters else {})
 
     def close(self, deadline_seconds: float | None = None) -> bool:
         """End the run: nothing more is recorded, and the shipper drains the outbox.
@@ -106,3 +189,29 @@ class Recorder:
             Whether everything has been shipped; if not, it stays on the disk and the next
             shipper in the folder takes it over.
         """
+        if deadline_seconds is None:
+            deadline_seconds = self._settings.drain_seconds
+        with self._mutex:
+            outbox, self._outbox = self._outbox, None
+            owner, self._owner = self._owner, None
+        if outbox is not None:
+            outbox.close()
+        if owner is not None:
+            owner.release()
+        if self._shipper is not None:
+            self._shipper.wait(deadline_seconds)
+        return self._run is None or not self._run.path.exists()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()

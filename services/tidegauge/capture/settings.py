@@ -12,7 +12,13 @@ import msgspec
 
 from tidegauge.capture.errors import CaptureSettingsError
 
-__all__ = ["CaptureSettings", "Fsync", "KafkaAccess"]
+__all__ = [
+    "CaptureSettings",
+    "Fsync",
+    "KafkaAccess",
+    "settings_from_json",
+    "settings_to_json",
+]
 
 Fsync = Literal["never", "interval", "always"]
 """When appended events are forced to the disk: only the machine's own crash makes a difference."""
@@ -79,7 +85,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_seconds: How often the counts are published, also while idle.
         drain_seconds: How long the shipper goes on after the run has ended; what is left
             then stays on the disk and the next shipper in the folder takes it over.
-        in_flight_bytes: Most that is sent and not yet acknowledged.
+        wave_bytes: About how much is sent before the broker has acknowledged all of it.
         kafka: How to reach the broker.
     """
 
@@ -92,7 +98,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
     fsync_seconds: float = 1.0
     heartbeat_seconds: float = 5.0
     drain_seconds: float = 10.0
-    in_flight_bytes: int = 8 * _MEBIBYTE
+    wave_bytes: int = 512 * 1024
     kafka: KafkaAccess = KafkaAccess()
 
     def __post_init__(self) -> None:
@@ -115,7 +121,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"quota_bytes is {self.quota_bytes}: it must hold at least "
                 f"{_SEGMENTS_IN_QUOTA} segments of segment_bytes = {self.segment_bytes}"
             )
-        for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "in_flight_bytes"):
+        for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "wave_bytes"):
             if getattr(self, name) <= 0:
                 raise CaptureSettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
 
@@ -140,6 +146,23 @@ def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) ->
         return msgspec.convert(found, kind, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise CaptureSettingsError(f"environment variables {prefix}…: {error}") from error
+
+
+def settings_to_json(settings: CaptureSettings) -> bytes:
+    """Write settings for another process; the password is in there."""
+    return msgspec.json.encode(settings, enc_hook=str)
+
+
+def settings_from_json(data: bytes) -> CaptureSettings:
+    """Read what ``settings_to_json`` wrote.
+
+    Raises:
+        CaptureSettingsError: It is not that.
+    """
+    try:
+        return msgspec.json.decode(data, type=CaptureSettings, dec_hook=_path)
+    except msgspec.DecodeError as error:
+        raise CaptureSettingsError(f"no capture settings on standard input: {error}") from error
 
 
 def _path(kind: type, value: object) -> object:

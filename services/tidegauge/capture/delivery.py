@@ -1,0 +1,227 @@
+"""Sends parcels to Kafka in waves, each of them acknowledged before the next one begins.
+
+One wave at a time, and at most one batch of it per partition, is what keeps the order within
+a partition whatever fails: a producer that has given one batch up may go on with the next,
+and a reader that drops what lies behind the last sequence would then drop the batch that
+is sent again. A wave is a few hundred events, so that waiting for it costs little.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kafka import KafkaProducer
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from tidegauge.capture.settings import KafkaAccess
+
+__all__ = ["Delivery", "Interrupted", "Parcel"]
+
+_log = logging.getLogger(__name__)
+
+_REFUSALS = (
+    InvalidRecordError,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+"""The broker will never take this record."""
+
+_MEBIBYTE = 1 << 20
+_DAY_MS = 86_400_000
+_FIRST_BACKOFF_SECONDS = 0.2
+_LONGEST_BACKOFF_SECONDS = 10.0
+_CHECK_SECONDS = 0.2
+_BLOCK_MS = 3_000
+_QUIET_SECONDS = 2.0
+_TELL_SECONDS = 30.0
+
+
+class Interrupted(Exception):  # noqa: N818 - the caller's own wish, no error
+    """It is time to stop; what the broker has of the wave is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A record to send."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    time_ms: int
+
+
+class Delivery:
+    """A producer that is built again whenever it has failed.
+
+    Args:
+        access: How to reach the broker.
+        client_id: Name of this client on the broker.
+        interrupted: Asked several times a second while the broker is awaited.
+    """
+
+    def __init__(
+        self, access: KafkaAccess, *, client_id: str, interrupted: Callable[[], bool]
+    ) -> None:
+        self._access = access
+        self._client_id = client_id
+        self._interrupted = interrupted
+        self._producer: KafkaProducer | None = None
+        self._failing_since: float | None = None
+        self._told = float("-inf")
+
+    def deliver(self, wave: Sequence[Parcel]) -> list[bool]:
+        """Send a wave and wait until each parcel is acknowledged, or refused for good.
+
+        However long the broker is away, this goes on.
+
+        Returns:
+            For each parcel whether the broker has it; if not, it never will.
+
+        Raises:
+            Interrupted: It was time to stop.
+        """
+        if not wave:
+            return []
+        errors = self._insist(wave)
+        if any(errors) and len(wave) > 1:
+            # A refusal takes its whole batch with it: one by one, only the culprit is lost.
+            return [not any(self._insist([parcel])) for parcel in wave]
+        return [error is None for error in errors]
+
+    def _insist(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        """Return for each parcel None or its refusal; other errors mean another attempt."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                errors = self._attempt(wave)
+            except KafkaError as error:
+                failure: KafkaError | None = error
+            else:
+                failure = next(
+                    (error for error in errors if error and not isinstance(error, _REFUSALS)), None
+                )
+                if failure is None:
+                    self._recovered()
+                    return errors
+            self._tell(failure)
+            self.close()
+            self._sleep(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
+
+    def _attempt(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        producer = self._connected()
+        for topic in {parcel.topic for parcel in wave}:
+            self._await_topic(producer, topic)
+        sent = []
+        for parcel in wave:
+            try:
+                sent.append(
+                    producer.send(
+                        parcel.topic,
+                        key=parcel.key,
+                        value=parcel.value,
+                        headers=parcel.headers,
+                        timestamp_ms=parcel.time_ms,
+                    )
+                )
+            except MessageSizeTooLargeError as error:
+                sent.append(error)
+        self._flush(producer)
+        return [entry if isinstance(entry, KafkaError) else entry.exception for entry in sent]
+
+    def _connected(self) -> KafkaProducer:
+        if self._producer is None:
+            access = self._access
+            self._producer = KafkaProducer(
+                bootstrap_servers=access.bootstrap_servers.split(","),
+                client_id=self._client_id,
+                acks="all",
+                enable_idempotence=True,
+                compression_type=access.compression,
+                # Nothing is sent before ``flush``, and no batch is ever full: so there is
+                # one batch per partition and wave.
+                linger_ms=60_000,
+                batch_size=4 * _MEBIBYTE,
+                max_request_size=4 * _MEBIBYTE,
+                # Retried for as long as it takes: giving up is for ``interrupted`` to say.
+                delivery_timeout_ms=365 * _DAY_MS,
+                max_block_ms=_BLOCK_MS,
+                bootstrap_timeout_ms=_BLOCK_MS,
+                reconnect_backoff_max_ms=int(_LONGEST_BACKOFF_SECONDS * 1000),
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+                security_protocol=access.security_protocol,
+                sasl_mechanism=access.sasl_mechanism,
+                sasl_plain_username=access.sasl_username,
+                sasl_plain_password=access.sasl_password,
+                ssl_cafile=access.ssl_cafile,
+            )
+        return self._producer
+
+    def _await_topic(self, producer: KafkaProducer, topic: str) -> None:
+        try:
+            producer.partitions_for(topic)
+        except KafkaTimeoutError as error:
+            raise KafkaTimeoutError(
+                f"no metadata of topic {topic}: if the broker is up, it lacks the topic; "
+                "make it with `tidegauge topics ensure`"
+            ) from error
+
+    def _flush(self, producer: KafkaProducer) -> None:
+        while True:
+            try:
+                producer.flush(timeout=_CHECK_SECONDS)
+            except KafkaTimeoutError as error:
+                self._tell(error)
+                if self._interrupted():
+                    raise Interrupted from None
+            else:
+                return
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._interrupted():
+                raise Interrupted
+            time.sleep(min(left, _CHECK_SECONDS))
+
+    def _tell(self, error: KafkaError | None) -> None:
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since >= _QUIET_SECONDS and now - self._told >= _TELL_SECONDS:
+            self._told = now
+            _log.warning(
+                "events stay in the outbox: no acknowledgement from %s for %.0f s (%s: %s)",
+                self._access.bootstrap_servers,
+                now - self._failing_since,
+                type(error).__name__,
+                error,
+            )
+
+    def _recovered(self) -> None:
+        if self._failing_since is not None and self._told > float("-inf"):
+            seconds = time.monotonic() - self._failing_since
+            _log.info("the broker acknowledges again, after %.1f s", seconds)
+        self._failing_since, self._told = None, float("-inf")
+
+    def close(self) -> None:
+        """Let go of the producer; the next wave builds another."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=1)
+            except KafkaError as error:
+                _log.debug("the producer did not close: %s", error)

@@ -1,0 +1,177 @@
+"""The outbox's form on disk, version 1. It is for good: later versions go on reading it.
+
+A segment is one file. All numbers are unsigned and little-endian. It begins with a header::
+
+    8 bytes   "TGOUTBOX"
+    u16       version, 1
+    u16       length of the producer id
+    …         producer id, UTF-8
+    u32       CRC-32C of all of the above
+
+and goes on with frames, one for each event, in the order of their sequences::
+
+    u32       length of the body
+    u32       CRC-32C of the body
+    body:
+        u64   sequence
+        u64   event time, Unix milliseconds
+        u8    length of the topic
+        u8    length of the event's type
+        u16   length of the key
+        …     topic, type, key: UTF-8
+        …     the event: the rest of the body
+
+The CloudEvents headers are made from it when it is shipped: the id is the sequence, the
+source the producer id.
+
+A frame is whole or it is not there: it is written with one call, and a file is only ever
+appended to, so that what a killed writer or a crashed machine leaves behind is a last frame
+that is too short or whose checksum is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+import crc32c
+
+from tidegauge.capture.errors import OutboxFormatError
+
+__all__ = [
+    "Damage",
+    "Frame",
+    "FrameEncoder",
+    "Incomplete",
+    "decode_frame",
+    "encode_header",
+    "read_header",
+]
+
+MAGIC: Final = b"TGOUTBOX"
+VERSION: Final = 1
+
+_HEADER = Struct("<8sHH")
+_CRC = Struct("<I")
+_PREFIX = Struct("<II")
+_BODY = Struct("<QQBBH")
+
+MAX_BODY: Final = 1 << 28
+"""No body is longer; a length beyond is damage."""
+
+
+class Incomplete(Exception):  # noqa: N818 - a state of the file, no error
+    """The bytes end before the frame or header does."""
+
+
+class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
+    """The bytes are no frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event as it lies in the outbox.
+
+    Attributes:
+        sequence: Its number within the run, from 1.
+        time_ms: Event time, Unix milliseconds.
+        topic: Where it shall go.
+        type: The event's type, such as ``tidegauge.request``.
+        key: The record's key.
+        value: The event as JSON.
+    """
+
+    sequence: int
+    time_ms: int
+    topic: str
+    type: str
+    key: str
+    value: bytes
+
+
+def encode_header(producer_id: str) -> bytes:
+    """Return a segment's first bytes."""
+    name = producer_id.encode()
+    head = _HEADER.pack(MAGIC, VERSION, len(name)) + name
+    return head + _CRC.pack(crc32c.crc32c(head))
+
+
+def read_header(data: bytes) -> tuple[str, int]:
+    """Return the producer id and the offset of the first frame.
+
+    Raises:
+        Incomplete: More bytes are needed.
+        Damage: This is no segment.
+        OutboxFormatError: It is one of a later version.
+    """
+    if len(data) < _HEADER.size:
+        raise Incomplete
+    magic, version, length = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise Damage
+    if version != VERSION:
+        raise OutboxFormatError(
+            f"the segment is of version {version}, this shipper knows {VERSION}: "
+            "ship it with the tidegauge that wrote it, or a newer one"
+        )
+    end = _HEADER.size + length
+    if len(data) < end + _CRC.size:
+        raise Incomplete
+    if _CRC.unpack_from(data, end)[0] != crc32c.crc32c(data[:end]):
+        raise Damage
+    return data[_HEADER.size : end].decode(), end + _CRC.size
+
+
+class FrameEncoder:
+    """Makes the frames of one topic's events of one type."""
+
+    def __init__(self, topic: str, type_name: str) -> None:
+        self._names = topic.encode() + type_name.encode()
+        self._topic_length = len(topic.encode())
+        self._type_length = len(type_name.encode())
+
+    def encode(self, sequence: int, time_ms: int, key: str, value: bytes) -> bytes:
+        """Return one frame.
+
+        Raises:
+            struct.error: A number or the key's length does not fit.
+        """
+        name = key.encode()
+        head = _BODY.pack(sequence, time_ms, self._topic_length, self._type_length, len(name))
+        body = b"".join((head, self._names, name, value))
+        return _PREFIX.pack(len(body), crc32c.crc32c(body)) + body
+
+
+def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
+    """Return the frame at ``start`` and where the next one begins.
+
+    Raises:
+        Incomplete: The bytes end before the frame does.
+        Damage: There is no frame there.
+    """
+    if len(data) - start < _PREFIX.size:
+        raise Incomplete
+    length, checksum = _PREFIX.unpack_from(data, start)
+    if not _BODY.size <= length <= MAX_BODY:
+        raise Damage
+    start += _PREFIX.size
+    end = start + length
+    if len(data) < end:
+        raise Incomplete
+    body = data[start:end]
+    if crc32c.crc32c(body) != checksum:
+        raise Damage
+    sequence, time_ms, topic_length, type_length, key_length = _BODY.unpack_from(body)
+    type_start = _BODY.size + topic_length
+    key_start = type_start + type_length
+    value_start = key_start + key_length
+    frame = Frame(
+        sequence=sequence,
+        time_ms=time_ms,
+        topic=body[_BODY.size : type_start].decode(),
+        type=body[type_start:key_start].decode(),
+        key=body[key_start:value_start].decode(),
+        value=body[value_start:],
+    )
+    return frame, end

@@ -1,0 +1,138 @@
+"""Reads a run's outbox in order, from any place, while it is still being appended to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
+from tidegauge.capture.position import Place
+from tidegauge.capture.runs import Run
+
+__all__ = ["Entry", "OutboxReader"]
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the outbox, and the place after it."""
+
+    frame: Frame
+    end: Place
+
+
+class OutboxReader:
+    """Reads forward; what cannot be read is passed over and counted.
+
+    A segment that breaks off, or in which a frame is damaged, is given up from there on, but
+    only once it is certain that it will not grow: a later one exists, or the run is over.
+
+    Args:
+        run: Which run.
+        place: Where to begin.
+        sequence: The last sequence before ``place``.
+    """
+
+    def __init__(self, run: Run, place: Place, sequence: int) -> None:
+        self._run = run
+        self._sequence = sequence
+        self._segment = place.segment
+        self._descriptor: int | None = None
+        self._data = b""
+        self._start = 0
+        self._data_offset = place.offset
+        self.given_up = 0
+        """Sequences that were passed over, as far as a later event shows them."""
+        self.torn_bytes = 0
+        """Bytes that were passed over."""
+
+    def read(self, max_bytes: int, *, over: bool) -> list[Entry]:
+        """Return the next events, in order; none when there are none.
+
+        Args:
+            max_bytes: About how much to return at most.
+            over: Whether the run was known to be over before this call. Then no event
+                means that none will ever come.
+
+        Raises:
+            OSError: The disk fails.
+            OutboxFormatError: A segment is of a later version.
+        """
+        entries: list[Entry] = []
+        left = max_bytes
+        while left > 0 and (entry := self._next(over=over)) is not None:
+            entries.append(entry)
+            left -= len(entry.frame.value)
+        return entries
+
+    def _next(self, *, over: bool) -> Entry | None:
+        while True:
+            entry = self._parse()
+            if entry is not None:
+                return entry
+            later = next((first for first in self._run.segments() if first > self._segment), None)
+            if later is None:
+                if over:
+                    self._give_up()
+                return None
+            # The writer was done with this segment before it made the later one: what can
+            # be read now is all that there will be.
+            entry = self._parse()
+            if entry is not None:
+                return entry
+            self._give_up()
+            self._enter(later)
+
+    def _enter(self, segment: int) -> None:
+        self.close()
+        self._segment, self._data_offset = segment, 0
+        self.given_up += max(0, segment - 1 - self._sequence)
+        self._sequence = segment - 1
+
+    def _give_up(self) -> None:
+        """Pass over what is left of the segment."""
+        self._fill()
+        self.torn_bytes += len(self._data) - self._start
+        self._data_offset += len(self._data)
+        self._data, self._start = b"", 0
+
+    def _parse(self) -> Entry | None:
+        while True:
+            try:
+                return self._take()
+            except Damage:
+                return None
+            except Incomplete:
+                if not self._fill():
+                    return None
+
+    def _take(self) -> Entry:
+        if self._data_offset + self._start == 0:
+            _, self._start = read_header(self._data)
+        frame, self._start = decode_frame(self._data, self._start)
+        self._sequence = frame.sequence
+        return Entry(frame, Place(self._segment, self._data_offset + self._start))
+
+    def _fill(self) -> bool:
+        """Read on in the file; whether there was anything."""
+        if self._descriptor is None:
+            try:
+                self._descriptor = os.open(
+                    self._run.segment(self._segment), os.O_RDONLY | os.O_CLOEXEC
+                )
+            except FileNotFoundError:
+                return False
+        end = self._data_offset + len(self._data)
+        more = os.pread(self._descriptor, _CHUNK, end)
+        if more:
+            self._data_offset += self._start
+            self._data, self._start = self._data[self._start :] + more, 0
+        return bool(more)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._data, self._start = b"", 0

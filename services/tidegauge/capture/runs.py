@@ -1,0 +1,172 @@
+"""The outbox's folder: one subfolder for each run of each process that captures.
+
+``<directory>/<producer_id>/`` holds
+
+- ``owner.lock``: locked by the process that captures, as long as it lives;
+- ``shipper.lock``: locked by the shipper that ships this run;
+- ``counters``: what the run has counted (see ``counters``);
+- ``<first sequence, 20 digits>.log``: the segments (see ``frame``);
+- ``position.json``: what has been shipped (see ``position``).
+
+The kernel releases a lock with its process, however it ended. So a run whose owner's lock
+is free is over, and any shipper that gets the shipper's lock may take it over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tidegauge.capture.errors import OutboxUnavailableError
+
+__all__ = ["Lock", "Run", "list_runs", "new_run", "usage_bytes"]
+
+_SUFFIX = ".log"
+_DIGITS = 20
+
+
+class Lock:
+    """An exclusive lock on a file, held until released or until the process ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> Lock | None:
+        """Lock the file, made if it is missing; None if another process holds it."""
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return None  # the folder is gone: the run has been shipped
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink == 0:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let others have it; a second call does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Run:
+    """The files of one run.
+
+    Args:
+        path: Its folder, named after the producer id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def producer_id(self) -> str:
+        """Identity of the run."""
+        return self.path.name
+
+    @property
+    def counters(self) -> Path:
+        """File of what was counted."""
+        return self.path / "counters"
+
+    @property
+    def position(self) -> Path:
+        """File of what has been shipped."""
+        return self.path / "position.json"
+
+    def segment(self, first: int) -> Path:
+        """Return the segment whose first event has this sequence."""
+        return self.path / f"{first:0{_DIGITS}}{_SUFFIX}"
+
+    def segments(self) -> list[int]:
+        """Return the first sequences of the segments, in order."""
+        try:
+            names = [entry.name for entry in os.scandir(self.path)]
+        except FileNotFoundError:
+            return []
+        return sorted(
+            int(name.removesuffix(_SUFFIX))
+            for name in names
+            if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdecimal()
+        )
+
+    def lock_shipping(self) -> Lock | None:
+        """Become this run's shipper; None if another is, or if the run is gone."""
+        return Lock.acquire(self.path / "shipper.lock")
+
+    def is_over(self) -> bool:
+        """Whether the process that captured has ended; then nothing is appended any more."""
+        try:
+            descriptor = os.open(self.path / "owner.lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False  # just being made
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def remove(self) -> None:
+        """Delete the run with all its files."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def new_run(directory: Path, producer: str) -> tuple[Run, Lock]:
+    """Make a run's folder and become its owner.
+
+    Raises:
+        OutboxUnavailableError: The folder cannot be written.
+    """
+    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    run = Run(directory / f"{producer}-{started}-{secrets.token_hex(4)}")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.path.mkdir(mode=0o700)
+        # Under its final name the file is never seen unlocked while the owner lives.
+        unseen = run.path / "owner.new"
+        lock = Lock.acquire(unseen)
+        unseen.rename(run.path / "owner.lock")
+    except OSError as error:
+        raise OutboxUnavailableError(
+            f"the outbox's folder {directory} cannot be written ({error.strerror}): "
+            "give another one, or make this one writable"
+        ) from error
+    if lock is None:
+        raise OutboxUnavailableError(f"{run.path} vanished while it was made")
+    return run, lock
+
+
+def list_runs(directory: Path) -> list[Run]:
+    """Return the runs of the folder, oldest first by name."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    return [Run(directory / name) for name in names if (directory / name / "owner.lock").exists()]
+
+
+def usage_bytes(directory: Path) -> int:
+    """Return the bytes in all segments of all runs of the folder."""
+    return sum(_sizes(directory))
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    for run in list_runs(directory):
+        for first in run.segments():
+            try:
+                yield run.segment(first).stat().st_size
+            except FileNotFoundError:  # shipped and deleted meanwhile
+                continue

@@ -1,0 +1,206 @@
+"""One run's way to the broker: what comes next, what has arrived, what it has counted."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from tidegauge.capture.counters import CountersReader
+from tidegauge.capture.counts import Counts, counts_of
+from tidegauge.capture.delivery import Parcel
+from tidegauge.capture.errors import OutboxFormatError
+from tidegauge.capture.outbox import Drop
+from tidegauge.capture.position import Position, load_position, save_position
+from tidegauge.capture.reader import Entry, OutboxReader
+from tidegauge.capture.runs import Lock, Run
+from tidegauge.schemas.codec import cloud_event_headers, encode
+from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.topics import HEARTBEATS, RESPONSES
+
+__all__ = ["Shipment", "heartbeat_of"]
+
+_log = logging.getLogger(__name__)
+
+
+class Shipment:
+    """A run that this process ships.
+
+    Args:
+        run: Which run.
+        lock: Proof that no other process ships it; released by ``release`` and ``finish``.
+    """
+
+    def __init__(self, run: Run, lock: Lock) -> None:
+        self.run = run
+        self._lock = lock
+        self._position = load_position(run.position)
+        self._saved = self._position
+        self._reader = OutboxReader(run, self._position.place, self._position.sequence)
+        self._synced = 0
+        self._torn_bytes = 0
+        self.over = False
+        """Whether the run has ended: nothing is appended any more."""
+        self.exhausted = False
+        """Whether, besides, everything has been read."""
+
+    def next_wave(self, max_bytes: int) -> list[Entry]:
+        """Read the next events; after an empty wave, ``exhausted`` says whether more may come.
+
+        Raises:
+            OSError: The disk fails.
+            OutboxFormatError: A segment is of a later version.
+        """
+        self.over = self.over or self.run.is_over()
+        wave = self._reader.read(max_bytes, over=self.over)
+        self.exhausted = self.over and not wave
+        if self._reader.torn_bytes > self._torn_bytes:
+            self._torn_bytes = self._reader.torn_bytes
+            _log.warning(
+                "%s: %d bytes at a segment's end are no whole event and were passed over",
+                self.run.producer_id,
+                self._torn_bytes,
+            )
+        return wave
+
+    def parcels(self, wave: Sequence[Entry]) -> list[Parcel]:
+        """Return a wave as records, with their CloudEvents headers."""
+        return [
+            Parcel(
+                topic=entry.frame.topic,
+                key=entry.frame.key.encode(),
+                value=entry.frame.value,
+                headers=cloud_event_headers(
+                    event_id=str(entry.frame.sequence),
+                    kind=entry.frame.type,
+                    source=self.run.producer_id,
+                    time_ms=entry.frame.time_ms,
+                ),
+                time_ms=entry.frame.time_ms,
+            )
+            for entry in wave
+        ]
+
+    def arrived(self, wave: Sequence[Entry], accepted: Sequence[bool]) -> None:
+        """Count a wave that the broker has, or has refused in part."""
+        if not wave:
+            return
+        shipped, rejected = Counter(self._position.shipped), Counter(self._position.rejected)
+        for entry, there in zip(wave, accepted, strict=True):
+            (shipped if there else rejected)[entry.frame.topic] += 1
+        self._position = Position(
+            place=wave[-1].end,
+            sequence=wave[-1].frame.sequence,
+            shipped=dict(shipped),
+            rejected=dict(rejected),
+        )
+
+    def save(self) -> None:
+        """Keep the position, then delete the segments before it."""
+        if self._position == self._saved:
+            return
+        done = [first for first in self.run.segments() if first < self._position.place.segment]
+        try:
+            save_position(self.run.position, self._position)
+        except OSError as error:
+            # On a full disk the room has to come from what is shipped already.
+            _log.warning("%s: the position was not saved (%s)", self.run.producer_id, error)
+            if not done:
+                return
+        else:
+            self._saved = self._position
+        for first in done:
+            self.run.segment(first).unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """Force what has been appended to the disk."""
+        for first in self.run.segments():
+            if first < self._synced:
+                continue
+            try:
+                descriptor = os.open(self.run.segment(first), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._synced = first
+
+    def heartbeat(self, now_ms: int) -> Parcel:
+        """Return the run's counts as a record; final ones once everything has been shipped."""
+        event = heartbeat_of(
+            self.run.producer_id, now_ms, self._counts(), self._position, final=self.exhausted
+        )
+        return Parcel(
+            topic=HEARTBEATS.name,
+            key=event.producer_id.encode(),
+            value=encode(event),
+            headers=cloud_event_headers(
+                event_id=str(now_ms), kind=Heartbeat, source=event.producer_id, time_ms=now_ms
+            ),
+            time_ms=now_ms,
+        )
+
+    def _counts(self) -> Counts | None:
+        try:
+            with CountersReader(self.run.counters) as counters:
+                return counts_of(counters.read())
+        except (OSError, OutboxFormatError) as error:
+            _log.warning("%s: no counters (%s)", self.run.producer_id, error)
+            return None
+
+    def finish(self) -> None:
+        """Delete the run, which has been shipped whole."""
+        self._reader.close()
+        self.run.remove()
+        self._lock.release()
+
+    def release(self) -> None:
+        """Leave the run to another shipper."""
+        self.save()
+        self._reader.close()
+        self._lock.release()
+
+
+def heartbeat_of(
+    producer_id: str, time_ms: int, counts: Counts | None, position: Position, *, final: bool
+) -> Heartbeat:
+    """Bring together what was counted while capturing and while shipping.
+
+    An event that was captured and then turned out to be unreadable, or that the broker
+    refuses, counts as dropped. What is unreadable is known at the end of the run: it is what
+    was captured and neither shipped nor rejected. A run whose counters are lost has captured
+    what was read, and served as many requests as it has responses.
+
+    Args:
+        producer_id: The run.
+        time_ms: Now.
+        counts: What the run has counted; None if that is lost.
+        position: What has been shipped.
+        final: Whether the run is over and everything has been shipped.
+    """
+    handled = Counter(position.shipped) + Counter(position.rejected)
+    if counts is None:
+        counts = Counts(served=handled[RESPONSES.name], captured=dict(handled))
+    dropped = {topic: dict(reasons) for topic, reasons in counts.dropped.items()}
+    captured: dict[str, int] = {}
+    for topic in {*counts.captured, *handled}:
+        appended = max(counts.captured.get(topic, 0), handled[topic])
+        rejected = position.rejected.get(topic, 0)
+        damaged = appended - handled[topic] if final else 0
+        captured[topic] = appended - rejected - damaged
+        lost = {Drop.REJECTED.value: rejected, Drop.DAMAGED.value: damaged}
+        for reason, number in lost.items():
+            if number:
+                dropped.setdefault(topic, {})[reason] = number
+    return Heartbeat(
+        producer_id=producer_id,
+        time_ms=time_ms,
+        served=counts.served,
+        captured=dict(sorted(captured.items())),
+        dropped=dropped,
+        shipped=dict(position.shipped),
+        final=final,
+    )

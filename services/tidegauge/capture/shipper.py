@@ -1,0 +1,216 @@
+"""The process that moves outboxes to Kafka: ``python -m tidegauge.capture.shipper``.
+
+With ``--run`` it is started by the process that captures, gets its settings on standard
+input, and ships that run until it is over, besides any runs in the folder whose processes
+have died and left something behind. Without, it ships what dead runs have left in the folder
+(settings from the environment) and ends when nothing is left.
+
+Events arrive at least once: the position is saved after the broker's acknowledgement, and
+what is repeated after a kill carries the same sequences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from tidegauge.capture.delivery import Delivery, Interrupted
+from tidegauge.capture.errors import CaptureError
+from tidegauge.capture.runs import Run, list_runs
+from tidegauge.capture.settings import CaptureSettings, settings_from_json
+from tidegauge.capture.shipment import Shipment
+
+__all__ = ["Shipper", "main"]
+
+_log = logging.getLogger("tidegauge.capture.shipper")
+
+_IDLE_SECONDS = 0.1
+_ADOPT_SECONDS = 5.0
+_SAVE_SECONDS = 1.0
+
+
+class Shipper:
+    """Ships runs until they are over and empty, or until a deadline.
+
+    Args:
+        settings: Where the outboxes are and how to reach the broker.
+        own: Id of the run whose process started this one; None to ship dead runs only.
+    """
+
+    def __init__(self, settings: CaptureSettings, own: str | None) -> None:
+        self._settings = settings
+        self._own = Run(settings.directory / own) if own else None
+        self._shipments: dict[str, Shipment] = {}
+        self._unreadable: set[str] = set()
+        self._deadline = float("inf")
+        self._delivery = Delivery(
+            settings.kafka, client_id=f"tidegauge-shipper-{own or 'left'}", interrupted=self._late
+        )
+        self._due = dict.fromkeys(("adopt", "heartbeat", "save", "sync"), float("-inf"))
+
+    def stop(self, within_seconds: float) -> None:
+        """Set the deadline, if it is not nearer already. Safe in a signal handler."""
+        self._deadline = min(self._deadline, time.monotonic() + within_seconds)
+
+    def _late(self) -> bool:
+        own = self._shipment_of_own()
+        if own is not None and not own.over and own.run.is_over():
+            own.over = True
+            self.stop(self._settings.drain_seconds)
+        return time.monotonic() >= self._deadline
+
+    def run(self) -> bool:
+        """Ship.
+
+        Returns:
+            Whether nothing is left of what it had to ship.
+        """
+        try:
+            while not self._late():
+                self._adopt()
+                busy = False
+                for shipment in list(self._shipments.values()):
+                    busy = self._ship(shipment) or busy
+                self._keep()
+                if self._done():
+                    return True
+                if not busy:
+                    time.sleep(_IDLE_SECONDS)
+        except Interrupted:
+            pass
+        finally:
+            for shipment in self._shipments.values():
+                shipment.release()
+        return False
+
+    def _ship(self, shipment: Shipment) -> bool:
+        """Ship one wave; whether there was one."""
+        try:
+            wave = shipment.next_wave(self._settings.wave_bytes)
+        except CaptureError as error:
+            self._set_aside(shipment, error)
+            return False
+        accepted = self._delivery.deliver(shipment.parcels(wave))
+        shipment.arrived(wave, accepted)
+        if shipment.exhausted:
+            self._delivery.deliver([shipment.heartbeat(_now_ms())])
+            shipment.finish()
+            del self._shipments[shipment.run.producer_id]
+        return bool(wave)
+
+    def _set_aside(self, shipment: Shipment, error: CaptureError) -> None:
+        _log.error("%s stays as it is: %s", shipment.run.path, error)
+        self._unreadable.add(shipment.run.producer_id)
+        del self._shipments[shipment.run.producer_id]
+        shipment.release()
+
+    def _adopt(self) -> None:
+        if self._own is not None and self._shipment_of_own() is None:
+            self._take(self._own)
+        if not self._is_due("adopt", _ADOPT_SECONDS):
+            return
+        for run in list_runs(self._settings.directory):
+            known = run.producer_id in self._shipments or run.producer_id in self._unreadable
+            if not known and run.is_over() and self._take(run):
+                _log.info("taking over %s, whose process has ended", run.producer_id)
+
+    def _take(self, run: Run) -> bool:
+        lock = run.lock_shipping()
+        if lock is None:
+            return False
+        self._shipments[run.producer_id] = Shipment(run, lock)
+        return True
+
+    def _shipment_of_own(self) -> Shipment | None:
+        return self._shipments.get(self._own.producer_id) if self._own else None
+
+    def _keep(self) -> None:
+        """Do what is due by the clock: heartbeats, positions, the disk."""
+        settings = self._settings
+        if self._is_due("heartbeat", settings.heartbeat_seconds):
+            now_ms = _now_ms()
+            beats = [shipment.heartbeat(now_ms) for shipment in self._shipments.values()]
+            self._delivery.deliver(beats)
+        if self._is_due("save", _SAVE_SECONDS):
+            for shipment in self._shipments.values():
+                shipment.save()
+        if settings.fsync == "interval" and self._is_due("sync", settings.fsync_seconds):
+            for shipment in self._shipments.values():
+                shipment.sync()
+
+    def _is_due(self, what: str, every_seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every_seconds
+        return True
+
+    def _done(self) -> bool:
+        if self._own is not None:
+            return not self._own.path.exists()
+        return not self._shipments
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line, in the fields of the other services' logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        fields = {
+            "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "service": "shipper",
+            "event": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def _configure_logging() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # The client tells each attempt of its own; ``delivery`` says what matters.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the shipper; 0 when nothing is left, 3 when something stays on the disk."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tidegauge.capture.shipper", description=__doc__
+    )
+    parser.add_argument("--run", help="id of the run to ship; settings come on standard input")
+    own: str | None = parser.parse_args(arguments).run
+    _configure_logging()
+    try:
+        settings = (
+            settings_from_json(sys.stdin.buffer.read())
+            if own
+            else CaptureSettings.from_environment()
+        )
+    except CaptureError as error:
+        parser.error(str(error))
+    shipper = Shipper(settings, own)
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        shipper.stop(settings.drain_seconds if own else 0)
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    # Ctrl-C reaches every process of the terminal; the one that captures says when it ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN if own else ask_to_stop)
+    return 0 if shipper.run() else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Keeps a shipper process running beside the process that captures."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+from tidegauge.capture.runs import Run
+from tidegauge.capture.settings import CaptureSettings, settings_to_json
+
+__all__ = ["ShipperSupervisor"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 30.0
+_HEALTHY_SECONDS = 60.0
+_KILL_SECONDS = 0.05
+
+
+class ShipperSupervisor:
+    """Starts the shipper, and starts it again when it ends before its run does.
+
+    Args:
+        settings: Handed to the shipper through its standard input, so that no secret is
+            seen in its arguments.
+        run: What it ships first.
+    """
+
+    def __init__(self, settings: CaptureSettings, run: Run) -> None:
+        self._settings = settings_to_json(settings)
+        self._run = run
+        self._ending = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._watch, name="tidegauge-shipper", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the shipper that is running, if one is."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the shipper and watch it from a thread that sleeps until it ends."""
+        self._thread.start()
+
+    def _watch(self) -> None:
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            started = time.monotonic()
+            try:
+                status = self._run_shipper()
+            except OSError as error:
+                _log.error("the shipper cannot be started (%s); events stay on the disk", error)
+            else:
+                if not self._run.path.exists():
+                    return
+                if not self._ending.is_set():
+                    _log.warning("the shipper ended with status %d and is started again", status)
+            if self._ending.is_set():
+                return
+            if time.monotonic() - started > _HEALTHY_SECONDS:
+                backoff = _FIRST_BACKOFF_SECONDS
+            self._ending.wait(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
+
+    def _run_shipper(self) -> int:
+        command = [
+            sys.executable,
+            "-m",
+            "tidegauge.capture.shipper",
+            "--run",
+            self._run.producer_id,
+        ]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: S603 - our own
+            self._process = process
+            try:
+                process.communicate(self._settings)
+            finally:
+                self._process = None
+            return process.returncode
+
+    def wait(self, deadline_seconds: float) -> None:
+        """Let the shipper finish now that the run is over; end it when the deadline passes."""
+        self._ending.set()
+        self._thread.join(deadline_seconds)
+        while self._thread.is_alive():
+            if (process := self._process) is not None:
+                process.kill()  # what it had not finished is taken up by the next one
+            self._thread.join(_KILL_SECONDS)
