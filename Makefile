@@ -12,8 +12,8 @@ help: ## list the targets
 
 install: $(VENV)/installed ## create .venv with everything that the demo and the tests need
 
-$(VENV)/installed: pyproject.toml infra/install.sh
-	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/install.sh
+$(VENV)/installed: pyproject.toml infra/install.sh infra/constraints.txt
+	@PYTHON=$(PYTHON) VENV=$(VENV) sh infra/install.sh
 	@touch $@
 
 demo: install ## the whole pipeline on this machine (ARGS=--exit ends by itself)
