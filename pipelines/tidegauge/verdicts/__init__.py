@@ -1,1 +1,1 @@
-"""To be filled."""
+"""What the monitor thinks: blocks merged, rates tested, alarms latched, events accounted for."""

@@ -1,0 +1,165 @@
+"""One monitor on one segment: its bets, its evidence, and what they say after a block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tidegauge.engine.detector import (
+    RATIOS,
+    Bets,
+    Decision,
+    Evidence,
+    Part,
+    judge,
+    no_evidence,
+    observe,
+    place_bets,
+)
+from tidegauge.engine.indicators import count_all
+from tidegauge.engine.reference import Reference
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.sketches import Sketch
+from tidegauge.verdicts.catalog import signal_of
+from tidegauge.verdicts.rate_references import tested
+
+__all__ = ["Counted", "Detector", "Track", "arm", "count_block", "effect_ratio", "watch"]
+
+_NOTABLE_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What is tested and by which bets; fixed by the baseline.
+
+    Attributes:
+        monitor: Name of the monitor.
+        segment: Slice of the traffic that is tested.
+        reference: What is normal.
+        reference_key: Key of the segment that the reference was counted on.
+        bets: The engine's bets.
+        log_threshold: Log of the mean time to a false alarm that it owes, in seconds.
+    """
+
+    monitor: str
+    segment: Segment
+    reference: Reference
+    reference_key: str
+    bets: Bets
+    log_threshold: float
+
+    @property
+    def signal(self) -> Signal:
+        """The monitor's signal."""
+        return signal_of(self.monitor)
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether the reference is a wider segment's."""
+        return self.reference_key != self.segment.key
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A detector's state.
+
+    Attributes:
+        evidence: The engine's state.
+        end_ms: End of the last block observed; None before the first.
+        events: Events asked since the evidence began.
+    """
+
+    evidence: Evidence
+    end_ms: int | None = None
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A block's counts, each of shape (J,)."""
+
+    hits: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    trials: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+    @property
+    def events(self) -> int:
+        """Events of which the most asked indicator was asked."""
+        return int(self.trials.max(initial=0))
+
+
+def arm(
+    monitor: str, segment: Segment, reference_key: str, reference: Reference, log_threshold: float
+) -> Detector:
+    """Place a monitor's bets.
+
+    Drift is a change in either direction; for every other monitor the indicators are
+    harms, and the whole budget goes to their rise.
+    """
+    bets = place_bets(reference)
+    if signal_of(monitor) != "drift":
+        weights = bets.log_weights.copy()
+        weights[:, : len(RATIOS)] += np.log(2)
+        weights[:, len(RATIOS) :] = -np.inf
+        bets = replace(bets, log_weights=weights)
+    return Detector(monitor, segment, reference, reference_key, bets, log_threshold)
+
+
+def count_block(detector: Detector, sketch: Sketch) -> Counted:
+    """Return a block's counts for the detector's indicators."""
+    if sketch.kind == "drift":
+        hits, trials = count_all(detector.reference.indicators, sketch)
+        return Counted(hits, trials)
+    pairs = [tested(indicator, sketch) for indicator in detector.reference.indicators]
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return Counted(table[:, 0], table[:, 1])
+
+
+def watch(
+    detector: Detector, track: Track | None, counted: Counted, *, start_ms: int, end_ms: int
+) -> tuple[Track, Decision]:
+    """Observe one closed block, in order of time, and judge.
+
+    Blocks without events need not be shown: the time since the last block passes first,
+    and brings no evidence.
+
+    Raises:
+        EvidenceMismatchError: The track belongs to another baseline.
+    """
+    track = track or Track(no_evidence(detector.bets))
+    evidence, bets = track.evidence, detector.bets
+    slot = detector.reference.slot(start_ms)
+    quiet_ms = 0 if track.end_ms is None else max(0, start_ms - track.end_ms)
+    if quiet_ms:
+        nothing = np.zeros_like(counted.hits)
+        evidence = observe(
+            bets, evidence, nothing, nothing, duration_seconds=quiet_ms / 1000, slot=slot
+        )
+    evidence = observe(
+        bets,
+        evidence,
+        counted.hits,
+        counted.trials,
+        duration_seconds=(end_ms - start_ms) / 1000,
+        slot=slot,
+    )
+    decision = judge(bets, evidence, log_threshold=detector.log_threshold)
+    return Track(evidence, end_ms, track.events + counted.events), decision
+
+
+def effect_ratio(detector: Detector, decision: Decision) -> float:
+    """Return how many times a rate lies beyond its band: the largest of the notable parts."""
+    ratios = [
+        _ratio(detector.reference, part)
+        for part in decision.parts
+        if part.share >= _NOTABLE_SHARE and part.trials
+    ]
+    return max(ratios, default=1.0)
+
+
+def _ratio(reference: Reference, part: Part) -> float:
+    rate = part.hits / part.trials
+    if part.rises:
+        return rate / reference.high[part.indicator]
+    return reference.low[part.indicator] / max(rate, 1 / (2 * part.trials))

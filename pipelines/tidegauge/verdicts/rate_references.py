@@ -1,0 +1,277 @@
+"""One monitor's reference from a segment's baseline blocks.
+
+Rates are cut at edges of histogram buckets that the baseline chooses:
+
+- latency: the 99% upper bound of the baseline's P95; of all answers at most 5% lie above;
+- cost: the baseline's P90;
+- quality: the low quantiles of each score;
+- errors: as the workers count them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.engine.indicators import Hits, Indicator, Tail, count
+from tidegauge.engine.reference import DISPERSION_WIDTH, Reference, build
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.sketches import Histogram, Sketch
+from tidegauge.stream import histogram
+from tidegauge.verdicts.thresholds import (
+    common_shift,
+    quantile_bucket,
+    relative_change,
+    upper_bound,
+)
+
+__all__ = [
+    "FEWEST",
+    "QUALITY_LEVELS",
+    "LeftOut",
+    "cost_reference",
+    "duration",
+    "error_reference",
+    "latency_reference",
+    "quality_reference",
+    "tested",
+]
+
+Counts: TypeAlias = NDArray[np.int64]
+Side: TypeAlias = Literal["above", "below"]
+
+QUALITY_LEVELS = (0.05, 0.1, 0.25, 0.5)
+"""Quantiles of a score below which answers are counted."""
+_QUALITY_SHARES = {"p5": 0.2, "p10": 0.3, "p25": 0.25, "p50": 0.25}
+_ERROR_SHARES = {"errors": 0.6, "checks": 0.4}
+_COST_LEVEL = 0.9
+_LATENCY_CUTS = (0.5, 0.75, 0.9)
+"""Where the fluctuation of a duration is looked at."""
+FEWEST = 40
+"""Events that a reference needs."""
+_ENGINES_SPAN_MS = 8 * 60_000
+_EDGE = 1e-9
+_WIDEST = 0.5
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why a monitor has no reference for a segment."""
+
+    reason: str
+
+
+def tested(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
+    """Return an indicator's hits and trials in a sketch of responses.
+
+    Errors and checks are asked of the responses listed as trials only: a block in which
+    none is listed asked nobody.
+    """
+    counter = indicator.counter
+    if isinstance(counter, Hits) and counter.name not in sketch.trials:
+        return 0, 0
+    return count(indicator, sketch)
+
+
+def latency_reference(
+    value: str, title: str, segment: Segment, blocks: Sequence[Sketch]
+) -> Reference | LeftOut:
+    """Return the reference of a duration: the rate above the bound of its P95.
+
+    The bound holds with probability .99 whatever the distribution, so that the null rate
+    is known and only its fluctuation is measured. A baseline too small to bound its P95
+    has its P90, P75 or median bounded instead; the indicator's name says which.
+
+    Args:
+        value: Name of the number, in milliseconds.
+        title: What it is, for people.
+        segment: Slice of the traffic.
+        blocks: Its merged blocks in order of time.
+    """
+    whole = _whole(blocks, value)
+    if (few := _too_few(whole)) is not None:
+        return few
+    level, bucket = upper_bound(whole)
+    q = 1 - level
+    cuts = [_cut(value, "cut", whole, cut, "above") for cut in _LATENCY_CUTS]
+    tau = relative_change(common_shift([_by_block(cut, blocks) for cut in cuts]), q)
+    indicator = Indicator(
+        name=f"{value}/above_p{level * 100:.0f}",
+        title=f"{title} above {duration(histogram.upper_edge(bucket, whole.accuracy))}",
+        family="latency",
+        counter=Tail(value, bucket, "above"),
+    )
+    x, n = histogram.count_above(whole, bucket), histogram.count(whole)
+    return Reference(
+        baseline="",
+        segment=segment,
+        season="none",
+        indicators=(indicator,),
+        hits=(x,),
+        trials=(n,),
+        rate=(x / n,),
+        low=(_EDGE,),
+        high=(min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST),),
+        weights=(1.0,),
+        dispersion=(tau,),
+    )
+
+
+def cost_reference(segment: Segment, blocks: Sequence[Sketch]) -> Reference | LeftOut:
+    """Return the reference of a request's cost: the rate above the baseline's P90."""
+    value = measures.COST_USD
+    whole = _whole(blocks, value)
+    if (few := _too_few(whole)) is not None:
+        return few
+    edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
+    title = f"a request's cost above ${edge:.3g}"
+    indicator = _cut(value, title, whole, _COST_LEVEL, "above")
+    return _banded(segment, blocks, [indicator], shares={})
+
+
+def error_reference(segment: Segment, blocks: Sequence[Sketch]) -> Reference | LeftOut:
+    """Return the reference of failures: the service's own, and each check of the output."""
+    checks = sorted({name for block in blocks for name in block.trials} - {measures.ERROR})
+    indicators = [
+        Indicator(
+            name=measures.ERROR,
+            title="requests that the service failed",
+            family="errors",
+            counter=Hits(measures.ERROR),
+        ),
+        *(
+            Indicator(
+                name=name,
+                title=f"answers that failed the check {name.rpartition('/')[2]!r}",
+                family="checks",
+                counter=Hits(name),
+            )
+            for name in checks
+        ),
+    ]
+    asked = [i for i in indicators if _by_block(i, blocks)[1].sum() >= FEWEST]
+    if not asked or asked[0].name != measures.ERROR:
+        return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
+    return _banded(segment, blocks, asked, shares=_ERROR_SHARES)
+
+
+def quality_reference(
+    label: str, scores: Sequence[str], segment: Segment, blocks: Sequence[Sketch]
+) -> Reference | LeftOut:
+    """Return the reference of a judge: the rates below low quantiles of its scores.
+
+    Args:
+        label: The judge with its epoch.
+        scores: Names of its scores.
+        segment: Slice of the traffic.
+        blocks: Its merged blocks in order of time.
+    """
+    indicators: list[Indicator] = []
+    for name in scores:
+        value = measures.score(label, name)
+        whole = _whole(blocks, value)
+        if (few := _too_few(whole)) is not None:
+            return few
+        taken: set[int] = set()
+        for level in QUALITY_LEVELS:
+            bucket = quantile_bucket(whole, level)
+            # Scores with few values put several quantiles, or all of them, into one bucket.
+            if bucket in taken or histogram.count_above(whole, bucket) == 0:
+                continue
+            taken.add(bucket)
+            edge = histogram.upper_edge(bucket, whole.accuracy)
+            indicators.append(_cut(value, f"{name} at most {edge:.3g}", whole, level, "below"))
+    if not indicators:
+        return LeftOut("all scores are the same")
+    return _banded(segment, blocks, indicators, shares=_QUALITY_SHARES)
+
+
+def duration(milliseconds: float) -> str:
+    """Return a duration for people.
+
+    Example:
+        >>> duration(812.4), duration(2310.0)
+        ('812 ms', '2.31 s')
+    """
+    return f"{milliseconds:.0f} ms" if milliseconds < _SECOND_MS else f"{milliseconds / 1000:.2f} s"
+
+
+def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> Indicator:
+    name = f"p{level * 100:.0f}"
+    return Indicator(
+        name=f"{value}/{side}_{name}",
+        title=title,
+        family=name,
+        counter=Tail(value, quantile_bucket(whole, level), side),
+    )
+
+
+def _banded(
+    segment: Segment,
+    blocks: Sequence[Sketch],
+    indicators: Sequence[Indicator],
+    *,
+    shares: Mapping[str, float],
+) -> Reference:
+    """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
+
+    From eight minutes on the engine sees that fluctuation itself, and seasons; a shorter
+    baseline is looked at block by block.
+    """
+    columns = [_by_block(indicator, blocks) for indicator in indicators]
+    times = np.array([block.block_start_ms for block in blocks], np.int64)
+    long = int(times[-1] - times[0]) >= _ENGINES_SPAN_MS
+    reference = build(
+        baseline="",
+        segment=segment,
+        indicators=indicators,
+        hits=np.stack([hits for hits, _ in columns], axis=1),
+        trials=np.stack([trials for _, trials in columns], axis=1),
+        times_ms=times if long else None,
+        shares=shares,
+    )
+    return reference if long else _widened(reference, columns)
+
+
+def _widened(reference: Reference, columns: Sequence[tuple[Counts, Counts]]) -> Reference:
+    """Widen bands by the fluctuation from block to block; cuts of one number share it."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for j, indicator in enumerate(reference.indicators):
+        counter = indicator.counter
+        groups[counter.name if isinstance(counter, Hits) else counter.value].append(j)
+    tau = [0.0] * len(columns)
+    for members in groups.values():
+        shift = common_shift([columns[j] for j in members])
+        for j in members:
+            if 0 < reference.rate[j] < 1:
+                tau[j] = relative_change(shift, reference.rate[j])
+    widen = [1 + DISPERSION_WIDTH * one for one in tau]
+    return msgspec.structs.replace(
+        reference,
+        low=tuple(max(low / w, _EDGE) for low, w in zip(reference.low, widen, strict=True)),
+        high=tuple(min(high * w, 1 - _EDGE) for high, w in zip(reference.high, widen, strict=True)),
+        dispersion=tuple(tau),
+    )
+
+
+def _by_block(indicator: Indicator, blocks: Sequence[Sketch]) -> tuple[Counts, Counts]:
+    pairs = np.array([tested(indicator, block) for block in blocks], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _whole(blocks: Sequence[Sketch], value: str) -> Histogram:
+    found = [block.histograms[value] for block in blocks if value in block.histograms]
+    return reduce(histogram.merge, found, histogram.empty(found[0].accuracy if found else 0.01))
+
+
+def _too_few(values: Histogram) -> LeftOut | None:
+    n = histogram.count(values)
+    return None if n >= FEWEST else LeftOut(f"{n} numbers, {FEWEST} are needed")
