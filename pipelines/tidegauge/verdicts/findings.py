@@ -1,0 +1,155 @@
+"""From a decision to a verdict: effects with intervals, and a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tidegauge.engine.confidence import clopper_pearson
+from tidegauge.engine.detector import Decision
+from tidegauge.engine.indicators import Hits, Indicator
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.sketches import Exemplar
+from tidegauge.verdicts.catalog import signal_of
+from tidegauge.verdicts.detection import Detector
+from tidegauge.verdicts.sentences import alarm_sentence, name_of, quiet_sentence
+
+__all__ = ["Context", "said", "since_ms", "untested_verdict", "verdict_of"]
+
+Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
+
+_ALARMED = frozenset({State.INFO, State.WARN, State.PAGE})
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """When a verdict is given, on how much, and what else is known.
+
+    Attributes:
+        end_ms: End of the block.
+        block_events: Events asked in the block.
+        events: Events asked since the evidence began.
+        needed: Events without which nothing is said.
+        exemplars: Name of a counted indicator -> requests that show it.
+        remarks: Sentences to add to an alarm's.
+    """
+
+    end_ms: int
+    block_events: int
+    events: int
+    needed: int
+    exemplars: Exemplars
+    remarks: tuple[str, ...] = ()
+
+
+def since_ms(decision: Decision, end_ms: int) -> int | None:
+    """Return the estimated start of the change: where the strongest bet's run began."""
+    if not decision.parts:
+        return None
+    return end_ms - round(decision.parts[0].seconds_ago * 1000)
+
+
+def verdict_of(detector: Detector, decision: Decision, state: State, context: Context) -> Verdict:
+    """Return the verdict of a block that was tested.
+
+    Args:
+        detector: What was tested.
+        decision: What the engine says.
+        state: What the monitor says.
+        context: When, on how much, and what else is known.
+    """
+    alarmed = state in _ALARMED
+    effects = tuple(
+        _effect(detector, decision, position, context.exemplars if alarmed else _none)
+        for position in range(len(decision.parts))
+    )
+    since = since_ms(decision, context.end_ms)
+    owed = math.exp(detector.log_threshold)
+    if alarmed and effects:
+        sentence = alarm_sentence(
+            detector.signal,
+            effects,
+            since_ms=since,
+            mean_seconds_to_false_alarm=owed,
+            remarks=[*_borrowed(detector), *context.remarks],
+        )
+    else:
+        sentence = " ".join(
+            [
+                quiet_sentence(detector.signal, context.events, context.needed),
+                *_borrowed(detector),
+            ]
+        )
+    return Verdict(
+        monitor=detector.monitor,
+        signal=detector.signal,
+        segment=detector.segment,
+        time_ms=context.end_ms,
+        state=state,
+        sentence=sentence,
+        log_statistic=decision.log_statistic if decision.parts else None,
+        log_threshold=decision.log_threshold,
+        mean_seconds_to_false_alarm=owed,
+        since_ms=since if alarmed else None,
+        events=context.block_events,
+        baseline=detector.reference.baseline,
+        baseline_segment=detector.reference_key if detector.borrowed else "",
+        season=detector.reference.season,
+        effects=effects,
+    )
+
+
+def untested_verdict(
+    monitor: str, segment: Segment, state: State, sentence: str, time_ms: int
+) -> Verdict:
+    """Return a verdict without a test: no data, no baseline, or a judge that may not speak."""
+    return Verdict(
+        monitor=monitor,
+        signal=signal_of(monitor),
+        segment=segment,
+        time_ms=time_ms,
+        state=state,
+        sentence=sentence,
+    )
+
+
+def _borrowed(detector: Detector) -> tuple[str, ...]:
+    """Say whose baseline is used, where it is not the segment's own."""
+    if not detector.borrowed:
+        return ()
+    lender = detector.reference.segment
+    return (f"It is held to the baseline of {name_of(lender)}, having none of its own.",)
+
+
+def said(verdict: Verdict) -> str:
+    """Return an alert's summary: the segment and the verdict's sentence."""
+    return f"{name_of(verdict.segment)}: {verdict.sentence}"
+
+
+def _none(_indicator: str) -> tuple[Exemplar, ...]:
+    return ()
+
+
+def _effect(detector: Detector, decision: Decision, position: int, exemplars: Exemplars) -> Effect:
+    part = decision.parts[position]
+    reference = detector.reference
+    indicator: Indicator = reference.indicators[part.indicator]
+    low, high = clopper_pearson(part.hits, part.trials, alpha=1 - _CONFIDENCE)
+    counter = indicator.counter
+    return Effect(
+        indicator=indicator.name,
+        title=indicator.title,
+        baseline_rate=reference.rate[part.indicator],
+        low=reference.low[part.indicator],
+        high=reference.high[part.indicator],
+        hits=part.hits,
+        trials=part.trials,
+        rate_low=float(low),
+        rate_high=float(high),
+        share=part.share,
+        exemplars=exemplars(counter.name) if isinstance(counter, Hits) else (),
+    )
