@@ -6,6 +6,7 @@ TidegaugeError
     ├── MergeError
     ├── ValueRangeError
     ├── MeterError
+    ├── DeadLetterRateError
     └── SnapshotError
         ├── SnapshotVersionError
         └── SnapshotSettingsError
@@ -17,6 +18,7 @@ from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
     "AccuracyError",
+    "DeadLetterRateError",
     "MergeError",
     "MeterError",
     "SnapshotError",
@@ -45,7 +47,8 @@ class ValueRangeError(StreamError):
     def __init__(self, value: float) -> None:
         """Name the value."""
         super().__init__(
-            f"cannot count {value!r}: histograms and moments take finite numbers only; "
+            f"cannot count {value!r}: histograms and moments take finite numbers only, "
+            "moments up to 1e100; "
             "leave such a value out and count that you did"
         )
 
@@ -63,6 +66,19 @@ class MergeError(StreamError):
 
 class MeterError(StreamError):
     """A meter broke its contract."""
+
+
+class DeadLetterRateError(StreamError):
+    """Too many records in a row could not be processed: something is wrong with all of them."""
+
+    def __init__(self, *, rejected: int, records: int, limit: float, last: str) -> None:
+        """Say how many, what the last one was, and the ways out."""
+        super().__init__(
+            f"{rejected} of the last {records} records could not be processed, more than the "
+            f"limit of {limit:.0%}; the last: {last}. Nothing of this batch was committed. "
+            "Fix the producer or upgrade this worker and start it again, or raise the limit "
+            "to have the records put aside as dead letters"
+        )
 
 
 class SnapshotError(StreamError):

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from tidegauge.schemas.sketches import Moments
 from tidegauge.stream.errors import ValueRangeError
 
-__all__ = ["EMPTY", "Accumulator", "mean", "merge", "of", "variance"]
+__all__ = ["EMPTY", "LARGEST", "Accumulator", "mean", "merge", "of", "variance"]
+
+LARGEST = 1e100
+"""Greatest absolute value taken: squares of greater ones do not add up."""
 
 EMPTY = Moments(n=0, total=0.0, squares=0.0, least=0.0, most=0.0)
 """Of no numbers; its extremes mean nothing."""
@@ -34,9 +37,9 @@ class Accumulator:
         """Add one number.
 
         Raises:
-            ValueRangeError: It is infinite or not a number.
+            ValueRangeError: It is not a number, or beyond ``LARGEST``.
         """
-        if not -math.inf < value < math.inf:
+        if not -LARGEST <= value <= LARGEST:
             raise ValueRangeError(value)
         self._n += 1
         self._total += value
@@ -61,7 +64,7 @@ def of(values: Iterable[float]) -> Moments:
     """Return the moments of some numbers.
 
     Raises:
-        ValueRangeError: One is infinite or not a number.
+        ValueRangeError: One is not a number, or beyond ``LARGEST``.
 
     Example:
         >>> mean(of([1.0, 3.0]))

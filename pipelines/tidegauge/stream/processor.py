@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tidegauge.schemas import Event, Topic
 
 __all__ = [
     "NOTHING",
+    "CaughtUp",
     "Outcome",
     "Output",
     "Partition",
@@ -110,3 +111,11 @@ class Processor(Protocol):
 
     def snapshot(self, partition: Partition) -> bytes:
         """Return a partition's whole state as plain, versioned data."""
+
+
+@runtime_checkable
+class CaughtUp(Protocol):
+    """A processor that wants to know of silence. The loop asks the log, not its own reading."""
+
+    def caught_up(self, partition: Partition, now_ms: int) -> None:
+        """Note that at this time the log held no record that was not processed."""
