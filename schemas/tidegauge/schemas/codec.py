@@ -73,15 +73,7 @@ def decode(data: bytes, *kinds: type[msgspec.Struct]) -> msgspec.Struct:
         DecodeError: The bytes are no JSON object, of another type, or a field is wrong.
         UnknownSchemaVersionError: The event's version is newer than this reader.
     """
-    try:
-        envelope = _envelope.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = (
-            DecodeReason.INVALID_FIELD
-            if isinstance(error, msgspec.ValidationError)
-            else DecodeReason.MALFORMED_JSON
-        )
-        raise DecodeError(reason, str(error)) from error
+    envelope = _read(_envelope, data)
     kind = next((kind for kind in kinds if type_name(kind) == envelope.type), None)
     if kind is None:
         expected = " or ".join(type_name(kind) for kind in kinds)
@@ -92,10 +84,16 @@ def decode(data: bytes, *kinds: type[msgspec.Struct]) -> msgspec.Struct:
         raise UnknownSchemaVersionError(
             type_name=envelope.type, found=envelope.schema_version, known=_known_version(kind)
         )
+    return _read(_decoder(kind), data)
+
+
+def _read(decoder: msgspec.json.Decoder[E], data: bytes) -> E:
     try:
-        return _decoder(kind).decode(data)
-    except msgspec.DecodeError as error:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
         raise DecodeError(DecodeReason.INVALID_FIELD, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
 
 
 def cloud_event_headers(
