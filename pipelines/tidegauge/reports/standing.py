@@ -112,10 +112,12 @@ class Evidence:
 
     Attributes:
         share: Log of the evidence over log of the threshold, in [0, 1].
-        sentence: The same for people.
+        short: The same in a few words.
+        sentence: The same in full, with what the threshold promises.
     """
 
     share: float
+    short: str
     sentence: str
 
 
@@ -129,20 +131,20 @@ def evidence(verdict: Verdict) -> Evidence | None:
     if statistic is None or threshold is None or not threshold > 0:
         return None
     share = 0.0 if math.isnan(statistic) else min(1.0, max(0.0, statistic / threshold))
+    beyond = statistic >= threshold
+    short = "beyond the bar" if beyond else f"{share:.0%} (log scale)"
     if verdict.mean_seconds_to_false_alarm is None:
-        return Evidence(share, f"{share:.0%} of the evidence that an alarm takes (log scale)")
-    seconds = verdict.mean_seconds_to_false_alarm * math.exp(min(statistic - threshold, 300.0))
-    if statistic >= threshold:
-        return Evidence(
-            share,
-            "beyond the bar: by chance, evidence like this comes up "
-            f"no more often than once in {duration(seconds)} on average",
+        return Evidence(share, short, f"{share:.0%} of what an alarm takes (log scale)")
+    promised = verdict.mean_seconds_to_false_alarm
+    if beyond:
+        found = duration(promised * math.exp(min(statistic - threshold, 300.0)))
+        sentence = f"beyond the bar: chance alone gets this far less than once in {found}"
+    else:
+        sentence = (
+            f"{share:.0%} of the way to the bar (log scale), which chance alone crosses less "
+            f"than once in {duration(promised)}"
         )
-    return Evidence(
-        share,
-        f"{share:.0%} of the way to the bar (log scale), which chance alone crosses no more "
-        f"often than once in {duration(verdict.mean_seconds_to_false_alarm)} on average",
-    )
+    return Evidence(share, short, f"{sentence} on average")
 
 
 def promise(days: float) -> str:

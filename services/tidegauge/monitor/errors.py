@@ -1,0 +1,30 @@
+"""What goes wrong in the monitor service.
+
+TidegaugeError
+└── MonitorError
+    ├── BusyError
+    ├── TimeRangeError
+    └── UnknownReportError
+"""
+
+from __future__ import annotations
+
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["BusyError", "MonitorError", "TimeRangeError", "UnknownReportError"]
+
+
+class MonitorError(TidegaugeError):
+    """The monitor cannot do what it was asked."""
+
+
+class BusyError(MonitorError):
+    """A report is being made already."""
+
+
+class TimeRangeError(MonitorError):
+    """A range of time cannot be read, or is empty."""
+
+
+class UnknownReportError(MonitorError):
+    """There is no such report, or no longer."""

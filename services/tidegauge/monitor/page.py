@@ -1,0 +1,322 @@
+"""The whole page as one value, made from a ``MonitorView``. Pure: the clock is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidegauge.monitor.segments import MonitorLine, Name, SegmentPage, describe, monitor_line, name
+from tidegauge.reports.drift_card import Card, card
+from tidegauge.reports.figures import duration, moment
+from tidegauge.reports.quality import Estimator
+from tidegauge.reports.standing import ALARMS, Standing, promise, standing
+from tidegauge.reports.text import clip, plain
+from tidegauge.schemas.findings import Alert, State
+from tidegauge.schemas.sketches import Progress
+from tidegauge.verdicts.view import BaselineInUse, MonitorView, StateChange, SwapView
+
+__all__ = [
+    "AlarmLine",
+    "CardLine",
+    "ChangeLine",
+    "Headline",
+    "Limits",
+    "Page",
+    "SwapLine",
+    "WorkerLine",
+    "page",
+]
+
+_SENTENCE = 600
+_STALE_SECONDS = 120
+_LOUDNESS = ("page", "warn", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of everything a page shows at most.
+
+    Attributes:
+        details: Segments shown in full; alarming ones come first.
+        cards: Verdicts shown in full.
+        history: Changes of state.
+        quote: Characters of an exemplar.
+    """
+
+    details: int = 8
+    cards: int = 6
+    history: int = 30
+    quote: int = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first thing that one reads.
+
+    Attributes:
+        tone: ``page``, ``warn``, ``info``, ``ok`` or ``quiet``.
+        title: A few words.
+        sentences: What else there is to know before reading on.
+    """
+
+    tone: str
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLine:
+    """An alarm that fires, in one sentence, and its card."""
+
+    alert: Alert
+    name: Name
+    standing: Standing
+    sentence: str
+    since: str
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class CardLine:
+    """A verdict of drift in full, whether it alarms or not."""
+
+    line: MonitorLine
+    name: Name
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """A change of state, for people."""
+
+    change: StateChange
+    name: Name
+    before: Standing | None
+    after: Standing
+    sentence: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwapLine:
+    """A new version compared with the one before."""
+
+    swap: SwapView
+    old: Name
+    new: Name
+    since: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """How far a worker is in one partition."""
+
+    progress: Progress
+    behind_seconds: float
+    heard_seconds: float
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything on the page.
+
+    Attributes:
+        view: What it was made from.
+        now_ms: When it was made.
+        headline: The first thing that one reads.
+        alarms: What fires, the loudest first.
+        segments: Every segment, alarming ones first, the busiest of the rest next.
+        details: Those of them that are shown in full.
+        cards: What is known of drift, alarming or not.
+        swaps: Comparisons, newest first.
+        changes: Changes of state, newest first.
+        workers: Progress, the slowest first.
+        baselines: Baselines in force.
+        promise: The deployment's promise.
+        window: Length of the display window, in words.
+    """
+
+    view: MonitorView
+    now_ms: int
+    headline: Headline
+    alarms: tuple[AlarmLine, ...]
+    segments: tuple[SegmentPage, ...]
+    details: tuple[SegmentPage, ...]
+    cards: tuple[CardLine, ...]
+    swaps: tuple[SwapLine, ...]
+    changes: tuple[ChangeLine, ...]
+    workers: tuple[WorkerLine, ...]
+    baselines: tuple[BaselineInUse, ...]
+    promise: str
+    window: str
+
+
+def page(
+    view: MonitorView,
+    *,
+    now_ms: int,
+    false_alarm_days: float,
+    estimator: Estimator,
+    limits: Limits | None = None,
+) -> Page:
+    """Return the page of a view.
+
+    Args:
+        view: What the monitor knows.
+        now_ms: The reader's moment.
+        false_alarm_days: The deployment's promise.
+        estimator: Computes the judges' means.
+        limits: How much to show at most.
+    """
+    most = limits or Limits()
+    segments = sorted(
+        (describe(found, view, estimator) for found in view.segments),
+        key=lambda item: (not item.alarming, -item.requests, item.segment),
+    )
+    alarms = _alarms(view, now_ms, false_alarm_days, most)
+    workers = _workers(view, now_ms)
+    return Page(
+        view=view,
+        now_ms=now_ms,
+        headline=_headline(view, alarms, workers, now_ms),
+        alarms=alarms,
+        segments=tuple(segments),
+        details=tuple(segments[: most.details]),
+        cards=_cards(view, now_ms, false_alarm_days, most),
+        swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.swaps)),
+        changes=tuple(_change(item, now_ms) for item in reversed(view.history[-most.history :])),
+        workers=workers,
+        baselines=view.baselines,
+        promise=promise(false_alarm_days),
+        window=duration(view.window_ms / 1000),
+    )
+
+
+def _alarms(view: MonitorView, now_ms: int, days: float, most: Limits) -> tuple[AlarmLine, ...]:
+    lines = []
+    for alert in view.alerts:
+        current = view.verdict(alert.monitor, alert.segment) or alert.verdict
+        # The verdict that raised it knows the effects; a later one may know more of them.
+        shown = current if current.effects else alert.verdict
+        ago = duration((now_ms - alert.starts_ms) / 1000)
+        lines.append(
+            AlarmLine(
+                alert=alert,
+                name=name(alert.segment),
+                standing=standing(State(alert.severity)),
+                sentence=clip(alert.summary, _SENTENCE),
+                since=f"alarming since {moment(alert.starts_ms, now_ms)}, {ago} ago",
+                card=card(shown, now_ms=now_ms, false_alarm_days=days, quote_limit=most.quote),
+            )
+        )
+    return tuple(
+        sorted(lines, key=lambda line: (_LOUDNESS.index(line.alert.severity), line.alert.starts_ms))
+    )
+
+
+def _headline(
+    view: MonitorView, alarms: Sequence[AlarmLine], workers: Sequence[WorkerLine], now_ms: int
+) -> Headline:
+    notes = []
+    if not view.ledger.balanced:
+        notes.append("The ledger is out of balance: events are missing, see Pipeline.")
+    late = [line for line in workers if line.late]
+    if late:
+        worst = late[0]
+        notes.append(
+            f"The {plain(worst.progress.kind)} worker is {duration(worst.behind_seconds)} behind: "
+            "what follows may be old."
+        )
+    if view.time_ms and (now_ms - view.time_ms) / 1000 > _STALE_SECONDS:
+        notes.append(
+            f"The monitor itself has not moved for {duration((now_ms - view.time_ms) / 1000)}."
+        )
+    states = [verdict.state for verdict in view.verdicts]
+    testing = sum(state in ALARMS or state == State.OK for state in states)
+    for state, words in (
+        (State.NO_BASELINE, "without a baseline"),
+        (State.NO_DATA, "without data"),
+        (State.LOW_DATA, "with too few events yet"),
+        (State.UNQUALIFIED, "of a judge that is not qualified"),
+    ):
+        if state in states:
+            notes.append(f"{states.count(state)} of {len(states)} monitors {words}.")
+    loud = [line for line in alarms if line.alert.severity != "info"]
+    if loud:
+        pages = any(line.alert.severity == "page" for line in loud)
+        number = f"{len(loud)} alarm{'s' if len(loud) > 1 else ''}"
+        return Headline("page" if pages else "warn", number, tuple(notes))
+    if not view.segments:
+        title = "Nothing measured yet"
+        notes.insert(0, "No block of events has been closed: is traffic reaching the workers?")
+        return Headline("quiet", title, tuple(notes))
+    if not testing:
+        notes.insert(0, "Nothing is tested at the moment, so nothing can alarm.")
+        return Headline("quiet", "No alarm is possible", tuple(notes))
+    troubled = not view.ledger.balanced or bool(late)
+    notes.insert(0, f"{testing} of {len(states)} monitors test and find no change that counts.")
+    return Headline("warn" if troubled else "ok", "No alarm", tuple(notes))
+
+
+def _cards(view: MonitorView, now_ms: int, days: float, most: Limits) -> tuple[CardLine, ...]:
+    silences = {(item.monitor, item.segment): item for item in view.silences}
+    verdicts = sorted(
+        (verdict for verdict in view.verdicts if verdict.signal == "drift"),
+        key=lambda v: (v.state not in ALARMS, -(v.log_statistic or 0.0), v.monitor, v.segment),
+    )
+    return tuple(
+        CardLine(
+            line=monitor_line(verdict, verdict.segment, silences),
+            name=name(verdict.segment),
+            card=card(verdict, now_ms=now_ms, false_alarm_days=days, quote_limit=most.quote),
+        )
+        for verdict in verdicts[: most.cards]
+    )
+
+
+def _change(change: StateChange, now_ms: int) -> ChangeLine:
+    return ChangeLine(
+        change=change,
+        name=name(change.segment),
+        before=standing(change.before) if change.before else None,
+        after=standing(change.after),
+        sentence=clip(change.sentence, _SENTENCE),
+        when=moment(change.time_ms, now_ms),
+    )
+
+
+def _swap(swap: SwapView, now_ms: int) -> SwapLine:
+    old, new = name(swap.old), name(swap.new)
+    by_outcome = {
+        outcome: [item.measure for item in swap.comparisons if item.outcome == outcome]
+        for outcome in ("worse", "better", "not worse", "undecided")
+    }
+    parts = [
+        f"{outcome} in {', '.join(plain(measure) for measure in found)}"
+        for outcome, found in by_outcome.items()
+        if found
+    ]
+    versions = (
+        f"{plain(swap.new.version) or new.text} against {plain(swap.old.version) or old.text}"
+    )
+    return SwapLine(
+        swap=swap,
+        old=old,
+        new=new,
+        since=moment(swap.since_ms, now_ms),
+        sentence=f"{versions}: {'; '.join(parts)}." if parts else f"{versions}: no measure yet.",
+    )
+
+
+def _workers(view: MonitorView, now_ms: int) -> tuple[WorkerLine, ...]:
+    ahead = {line.kind: line.in_flight for line in view.ledger.deliveries}
+    lines = []
+    for item in view.progress:
+        behind = max(0.0, (now_ms - item.watermark_ms) / 1000) if item.watermark_ms > 0 else 0.0
+        heard = max(0.0, (now_ms - item.time_ms) / 1000)
+        # Without traffic a watermark stands still, and nobody is late.
+        late = heard > _STALE_SECONDS or (behind > _STALE_SECONDS and ahead.get(item.kind, 0) > 0)
+        lines.append(WorkerLine(item, behind, heard, late))
+    return tuple(sorted(lines, key=lambda w: (not w.late, w.progress.kind, w.progress.partition)))

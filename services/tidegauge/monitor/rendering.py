@@ -1,0 +1,84 @@
+"""Pages to HTML: everything escaped, one style sheet inside, no script at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tidegauge.monitor.page import Page
+from tidegauge.monitor.segments import SIGNALS, SegmentPage
+from tidegauge.reports import figures
+from tidegauge.reports.standing import standing
+from tidegauge.reports.text import clip
+from tidegauge.schemas.findings import State
+
+__all__ = ["Renderer"]
+
+
+class Renderer:
+    """Turns page models into HTML.
+
+    Args:
+        refresh_seconds: How often a page renews itself; 0 for never.
+    """
+
+    def __init__(self, refresh_seconds: int) -> None:
+        self._refresh_seconds = refresh_seconds
+        self._environment = Environment(
+            loader=PackageLoader("tidegauge.monitor", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            clip=clip,
+            count=figures.count,
+            dollars=figures.dollars,
+            duration=figures.duration,
+            milliseconds=figures.milliseconds,
+            moment=figures.moment,
+            number=figures.number,
+            percent=figures.percent,
+            times=figures.times,
+        )
+        style = (files("tidegauge.monitor") / "templates" / "style.css").read_text("utf-8")
+        self._environment.globals.update(
+            unknown=figures.NONE,
+            signals=dict(SIGNALS),
+            standings=[standing(state) for state in State],
+            # Our own file, and the only text that is not escaped.
+            style=Markup(style),  # noqa: S704
+        )
+        self._style = style
+
+    @cached_property
+    def policy(self) -> str:
+        """The Content-Security-Policy of every page: our style sheet, and nothing else."""
+        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
+        return (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+
+    def page(self, page: Page, *, refresh: bool = True) -> str:
+        """Return the overview."""
+        return self._render("page.html", {"page": page}, refresh=refresh)
+
+    def segment(self, item: SegmentPage, page: Page, *, refresh: bool = True) -> str:
+        """Return one segment's page."""
+        return self._render("segment.html", {"item": item, "page": page}, refresh=refresh)
+
+    def render(self, template: str, values: Mapping[str, object]) -> str:
+        """Return another page, which does not renew itself."""
+        return self._render(template, values, refresh=False)
+
+    def _render(self, template: str, values: Mapping[str, object], *, refresh: bool) -> str:
+        seconds = self._refresh_seconds if refresh else 0
+        return self._environment.get_template(template).render(refresh_seconds=seconds, **values)
