@@ -29,3 +29,7 @@ def main() -> None:
 def _fail(message: str) -> None:
     sys.stderr.write(f"tidegauge: {message}\n")
     sys.exit(_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -89,6 +89,28 @@ class Supervisor:
             )
         self._running[service.name] = (service, process)
 
+    def finish(self, service: Service, *, seconds: float) -> None:
+        """Run a process to its end while every other one keeps running.
+
+        Raises:
+            ServiceDiedError: It failed, or another service ended.
+            NotReadyError: It took too long.
+        """
+        others = dict(self._running)
+        self.start(service)
+        _, process = self._running[service.name]
+        deadline = time.monotonic() + seconds
+        while (status := process.poll()) is None:
+            self._check(others)
+            if time.monotonic() > deadline:
+                raise NotReadyError(
+                    f"{service.name} did not end within {seconds:.0f} s (its log: {service.log})"
+                )
+            time.sleep(_POLL_SECONDS)
+        del self._running[service.name]
+        if status:
+            raise ServiceDiedError(service.name, status, service.log, tail(service.log))
+
     def wait_ready(self, *names: str, seconds: float) -> None:
         """Wait for services' readiness, saying what is waited for.
 
@@ -125,7 +147,11 @@ class Supervisor:
 
     def check(self) -> None:
         """Raise ``ServiceDiedError`` if a service has ended."""
-        for service, process in self._running.values():
+        self._check(self._running)
+
+    @staticmethod
+    def _check(running: Mapping[str, tuple[Service, subprocess.Popen[bytes]]]) -> None:
+        for service, process in running.values():
             status = process.poll()
             if status is not None:
                 raise ServiceDiedError(service.name, status, service.log, tail(service.log))

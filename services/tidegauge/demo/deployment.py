@@ -1,0 +1,76 @@
+"""The processes of a whole deployment on one machine, and where each listens."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegauge.demo.supervisor import Service
+
+__all__ = ["Ports", "command", "free_port", "services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """TCP ports on the loopback address."""
+
+    gateway: int = 8080
+    monitor: int = 8090
+    drift: int = 8091
+    vitals: int = 8092
+    judge: int = 8093
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Choose ports that nothing listens on at this moment."""
+        return cls(*(free_port() for _ in range(5)))
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def command(arguments: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Service:
+    """Return one of tidegauge's commands as a process that ends by itself."""
+    words = " ".join(argument for argument in arguments if argument.isalpha())
+    return Service(
+        name=f"tidegauge {words}",
+        command=(sys.executable, "-m", "tidegauge.cli.main", *arguments),
+        log=logs / "commands.log",
+        environment=environment,
+    )
+
+
+def services(environment: Mapping[str, str], ports: Ports, logs: Path) -> tuple[Service, ...]:
+    """Return the five services, the gateway first; all get the same environment and their port.
+
+    Args:
+        environment: What configures them.
+        ports: Where each listens.
+        logs: Folder of their logs.
+    """
+
+    def service(name: str, command: tuple[str, ...], variable: str, port: int) -> Service:
+        return Service(
+            name=name,
+            command=(sys.executable, "-m", "tidegauge.cli.main", *command),
+            log=logs / f"{name.replace(' ', '-')}.log",
+            environment={**environment, variable: str(port)},
+            ready_url=f"http://127.0.0.1:{port}/readyz",
+        )
+
+    return (
+        service("gateway", ("gateway",), "TIDEGAUGE_GATEWAY_PORT", ports.gateway),
+        service("drift worker", ("worker", "drift"), "TIDEGAUGE_DRIFT_PORT", ports.drift),
+        service("vitals worker", ("worker", "vitals"), "TIDEGAUGE_VITALS_PORT", ports.vitals),
+        service("judge worker", ("worker", "judge"), "TIDEGAUGE_JUDGE_PORT", ports.judge),
+        service("monitor", ("monitor",), "TIDEGAUGE_MONITOR_PORT", ports.monitor),
+    )
