@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The OpenAI-compatible gateway: it forwards bytes, and records what it forwarded."""

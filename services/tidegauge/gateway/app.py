@@ -1,0 +1,271 @@
+"""The gateway as a FastAPI application, with its hot routes as a raw ASGI one inside."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway.dialects import DIALECTS
+from tidegauge.gateway.documentation import ERROR_SCHEMA, error_responses, hot_paths
+from tidegauge.gateway.errors import (
+    ConfigurationError,
+    ExchangeError,
+    RefusedError,
+    error_body,
+)
+from tidegauge.gateway.front import BodyReader, HotRoutes, Receive, Scope, Send, begin_exchange
+from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
+from tidegauge.gateway.runtime import Runtime
+from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["Gateway", "create_app"]
+
+_STARTED: Final = int(time.time())
+
+
+class Gateway(FastAPI):
+    """A FastAPI application that takes the short way for the hot routes.
+
+    FastAPI's middleware and routing cost more than everything else that the gateway does;
+    the hot routes need neither, so they are taken out before.
+    """
+
+    runtime: Runtime
+    hot: HotRoutes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a hot route directly and everything else through FastAPI."""
+        hot = self.hot
+        if hot is not None and hot.serves(scope):
+            await hot(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document with the hot routes in it."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["paths"] = {**hot_paths(), **document["paths"]}
+            components = document.setdefault("components", {})
+            components.setdefault("schemas", {})["Error"] = ERROR_SCHEMA
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        return super().openapi()
+
+
+def create_app(settings: GatewaySettings, make_recorder: Callable[[], Recorder]) -> Gateway:
+    """Return the application; it reads its files and starts its parts when it is run.
+
+    Args:
+        settings: Checked settings.
+        make_recorder: Returns where events go, not started yet.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, Gateway)  # noqa: S101 - told to the type checker
+        app.runtime = Runtime(settings, make_recorder(), registry)
+        app.hot = HotRoutes(app.runtime.engine, DIALECTS, max_body_bytes=settings.max_body_bytes)
+        await app.runtime.start()
+        try:
+            yield
+        finally:
+            app.hot = None
+            await app.runtime.stop()
+
+    app = Gateway(
+        title="tidegauge gateway",
+        summary="OpenAI-compatible; every field that the upstream knows passes untouched.",
+        lifespan=lifespan,
+    )
+    app.add_exception_handler(ExchangeError, _say_exchange_error)
+    app.add_exception_handler(HTTPException, _say_http_error)
+    for path in DIALECTS:
+        app.router.routes.append(Route(path, _unreachable, methods=["POST"]))
+    _add_operations(app, registry)
+    _add_models(app)
+    _add_chat(app)
+    if settings.admin_key is not None:
+        _add_admin(app, settings.admin_key.get_secret_value())
+    return app
+
+
+async def _unreachable(_request: Request) -> Response:
+    """Stand for a hot route among FastAPI's, so that other methods get their 405."""
+    return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _add_operations(app: Gateway, registry: CollectorRegistry) -> None:
+    @app.get("/healthz", tags=["operations"], summary="Whether the process is alive")
+    async def healthz() -> dict[str, bool]:
+        return {"alive": True}
+
+    @app.get(
+        "/readyz",
+        tags=["operations"],
+        summary="Whether there is a model to ask",
+        responses={503: {"description": "No model is known yet."}},
+    )
+    async def readyz() -> Response:
+        ready = app.runtime.ready
+        return JSONResponse(
+            {"ready": ready, "models": len(app.runtime.upstreams.routes)},
+            status_code=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
+        )
+
+    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+_SECURED: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
+
+
+def _add_models(app: Gateway) -> None:
+    def offered(request: Request) -> list[dict[str, Any]]:
+        customer = app.runtime.engine.identify(request.headers.get("authorization"))
+        return [
+            {"id": name, "object": "model", "created": _STARTED, "owned_by": "tidegauge"}
+            for name in app.runtime.upstreams.routes
+            if customer.may_use(name)
+        ]
+
+    @app.get("/v1/models", tags=["OpenAI"], summary="Models", openapi_extra=_SECURED)
+    async def models(request: Request) -> dict[str, Any]:
+        return {"object": "list", "data": offered(request)}
+
+    @app.get("/v1/models/{name:path}", tags=["OpenAI"], summary="Model", openapi_extra=_SECURED)
+    async def model(name: str, request: Request) -> dict[str, Any]:
+        for entry in offered(request):
+            if entry["id"] == name:
+                return entry
+        raise RefusedError(
+            ErrorKind.UNKNOWN_MODEL,
+            "no such model, or the key may not use it",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _add_chat(app: Gateway) -> None:
+    body = {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": PlainRequest.model_json_schema()}},
+        },
+        **_SECURED,
+    }
+
+    @app.post(
+        "/chat", tags=["chat"], summary="Chat", responses=error_responses(), openapi_extra=body
+    )
+    async def chat(request: Request) -> PlainResponse:
+        runtime, sink = app.runtime, Collected()
+        headers = dict(request.scope["headers"])
+        exchange = begin_exchange("/chat", headers)
+        reader = BodyReader(
+            request.receive, runtime.settings.max_body_bytes, headers.get(b"content-length")
+        )
+        dialect = PlainChat(lambda: runtime.default_model)
+        authorization = request.headers.get("authorization")
+        await runtime.engine.serve(exchange, dialect, authorization, reader.read, sink)
+        if exchange.outcome is None or sink.status != HTTPStatus.OK:
+            raise _PassedOnError(sink)
+        return PlainResponse(
+            response=exchange.outcome.answer.text or "",
+            model=exchange.model,
+            latency_ms=exchange.outcome.latency_seconds * 1e3,
+        )
+
+    app.add_exception_handler(_PassedOnError, _pass_on)
+
+
+class _PassedOnError(Exception):
+    """An error answer that is already written."""
+
+    def __init__(self, sink: Collected) -> None:
+        super().__init__(sink.status)
+        self.sink = sink
+
+
+async def _pass_on(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, _PassedOnError)  # noqa: S101 - told to the type checker
+    response = Response(error.sink.body, error.sink.status)
+    response.raw_headers[:] = error.sink.headers
+    return response
+
+
+def _add_admin(app: Gateway, admin_key: str) -> None:
+    expected = f"Bearer {admin_key}".encode()
+
+    @app.post(
+        "/admin/reload",
+        tags=["admin"],
+        summary="Read the files of models and keys again",
+        responses={401: {"description": "Wrong admin key."}, 422: {"description": "A wrong file."}},
+        openapi_extra=_SECURED,
+    )
+    async def reload(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(given, expected):
+            raise RefusedError(
+                ErrorKind.UNAUTHORIZED, "the admin key is wrong", code="invalid_api_key"
+            )
+        try:
+            models = app.runtime.reload()
+        except ConfigurationError as error:
+            refused = RefusedError(
+                ErrorKind.INVALID_REQUEST, str(error), code="invalid_configuration"
+            )
+            return _error_response(refused, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return JSONResponse({"models": models})
+
+
+async def _say_exchange_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ExchangeError)  # noqa: S101 - told to the type checker
+    return _error_response(error, error.status)
+
+
+async def _say_http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - told to the type checker
+    content = {
+        "error": {
+            "message": error.detail,
+            "type": "invalid_request_error",
+            "param": None,
+            "code": HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"),
+        }
+    }
+    return Response(
+        msgspec.json.encode(content),
+        error.status_code,
+        media_type="application/json",
+        headers=dict(error.headers or {}),
+    )
+
+
+def _error_response(error: ExchangeError, status: int) -> Response:
+    response = Response(error_body(error), status, media_type="application/json")
+    response.raw_headers.extend(error.headers)
+    return response

@@ -1,0 +1,179 @@
+"""Records how exchanges end: event, ledger, log line and metrics, once each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway.checks import check
+from tidegauge.gateway.dialects import Answer, Asked
+from tidegauge.gateway.estimates import prompt_tokens, text_tokens
+from tidegauge.gateway.exchange import Exchange, Outcome
+from tidegauge.gateway.metrics import Metrics
+from tidegauge.gateway.privacy import captured_messages, captured_text
+from tidegauge.gateway.request_log import LogLine, rfc3339
+from tidegauge.gateway.upstreams import Target
+from tidegauge.schemas.exchange import Capture, ErrorKind, Usage
+
+__all__ = ["Bookkeeper", "CapturePolicy", "Log"]
+
+
+class Log(Protocol):
+    """Where lines of the request log go."""
+
+    def write(self, line: LogLine) -> None:
+        """Log a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePolicy:
+    """How much events carry.
+
+    Attributes:
+        capture: How much text, where the key does not say.
+        characters: Most characters of text in an event.
+        by_customer: Whether segments are split by customer.
+    """
+
+    capture: Capture = "full"
+    characters: int = 65_536
+    by_customer: bool = False
+
+
+class Bookkeeper:
+    """Keeps the books.
+
+    Args:
+        policy: How much events carry.
+        recorder: Where events go, already started.
+        log: The request log.
+        metrics: What is counted.
+    """
+
+    def __init__(
+        self, policy: CapturePolicy, recorder: Recorder, log: Log, metrics: Metrics
+    ) -> None:
+        self._policy = policy
+        self._recorder = recorder
+        self._log = log
+        self.metrics = metrics
+
+    def arrived(self, exchange: Exchange, asked: Asked) -> None:
+        """Record a request that is about to be forwarded."""
+        policy = self._policy
+        exchange.capture = exchange.customer.capture or policy.capture
+        exchange.messages = captured_messages(asked.messages, exchange.capture, policy.characters)
+        self._recorder.record_request(
+            lambda producer, sequence: exchange.request_event(
+                producer, sequence, by_customer=policy.by_customer
+            )
+        )
+
+    def conclude(
+        self,
+        exchange: Exchange,
+        status: int,
+        answer: Answer,
+        error: ErrorKind | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Record how an exchange ended; of two ends the first one counts.
+
+        Args:
+            exchange: Which.
+            status: HTTP status that the client sees.
+            answer: What there is of an answer.
+            error: How it failed.
+            detail: In the gateway's own words.
+        """
+        if exchange.outcome is not None:
+            return
+        exchange.release()
+        outcome = Outcome(status, answer, error, detail)
+        asked, target = exchange.asked, exchange.target
+        if asked is not None and target is not None:
+            outcome.usage = _usage(exchange, asked, answer, complete=error is None)
+            outcome.cost_usd = _cost(target, outcome.usage, exchange.server_seconds)
+            if error is None:
+                outcome.checks = check(asked, answer)
+        outcome.latency_seconds = time.perf_counter() - exchange.started
+        exchange.outcome = outcome
+        self._publish(exchange, answer)
+        self._tell(exchange, outcome)
+
+    def _publish(self, exchange: Exchange, answer: Answer) -> None:
+        policy = self._policy
+        output = captured_text(answer.text, exchange.capture, policy.characters)
+        tool_calls = captured_text(answer.tool_calls, exchange.capture, policy.characters)
+        self._recorder.record_response(
+            lambda producer, sequence: exchange.response_event(
+                producer,
+                sequence,
+                by_customer=policy.by_customer,
+                output=output,
+                tool_calls=tool_calls,
+            )
+        )
+        self._recorder.served()
+
+    def _tell(self, exchange: Exchange, outcome: Outcome) -> None:
+        usage, first = outcome.usage, exchange.pace.first
+        error = None if outcome.error is None else outcome.error.value
+        first_token = None if first is None else first - exchange.started
+        self._log.write(
+            LogLine(
+                time=rfc3339(exchange.arrived_ms),
+                request_id=exchange.request_id,
+                route=exchange.route,
+                model=exchange.model,
+                version=exchange.version,
+                customer=exchange.customer.name,
+                status=outcome.status,
+                error=error,
+                stream=exchange.asked is not None and exchange.asked.stream,
+                latency_ms=round(outcome.latency_seconds * 1e3, 3),
+                time_to_first_token_ms=None if first_token is None else round(first_token * 1e3, 3),
+                prompt_characters=exchange.prompt_characters,
+                response_characters=len(outcome.answer.text or ""),
+                input_tokens=None if usage is None else usage.input_tokens,
+                output_tokens=None if usage is None else usage.output_tokens,
+            )
+        )
+        self.metrics.answered(
+            route=exchange.route,
+            model=exchange.model,
+            version=exchange.version,
+            customer=exchange.customer.name,
+            status=outcome.status,
+            error=error,
+            checks=outcome.checks,
+            latency_seconds=outcome.latency_seconds,
+            first_token_seconds=first_token,
+            tokens=None if usage is None else (usage.input_tokens, usage.output_tokens),
+            cost_usd=outcome.cost_usd,
+        )
+
+
+def _usage(exchange: Exchange, asked: Asked, answer: Answer, *, complete: bool) -> Usage | None:
+    """Return the usage as told, or an estimate of it where something was generated."""
+    if answer.usage is not None:
+        return answer.usage
+    if not complete and not exchange.pace.pieces:
+        return None
+    output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")
+    return Usage(
+        input_tokens=prompt_tokens(asked.messages),
+        output_tokens=max(output, exchange.pace.pieces),
+        estimated=True,
+    )
+
+
+def _cost(target: Target, usage: Usage | None, server_seconds: float) -> float | None:
+    upstream = target.upstream
+    if upstream.price is not None and usage is not None:
+        return upstream.price.of(usage.input_tokens, usage.output_tokens)
+    if upstream.gpu_usd_per_hour is not None:
+        return server_seconds * upstream.gpu_usd_per_hour / 3600
+    return None

@@ -1,0 +1,45 @@
+"""Checks of an answer, each a pure function from texts to an outcome.
+
+A check that could not be made returns None and is absent from the event: absence never
+means that the answer passed.
+"""
+
+from __future__ import annotations
+
+from tidegauge.gateway.checks.language import check_language
+from tidegauge.gateway.checks.outcomes import check_empty, check_refusal, check_truncation
+from tidegauge.gateway.checks.repetition import check_repetition
+from tidegauge.gateway.checks.structure import (
+    check_json,
+    check_json_schema,
+    check_tool_arguments,
+)
+from tidegauge.gateway.dialects import Answer, Asked
+from tidegauge.schemas.exchange import CheckOutcome
+
+__all__ = ["check"]
+
+
+def check(asked: Asked, answer: Answer) -> dict[str, CheckOutcome]:
+    """Return the outcome of every check that could be made of a complete answer.
+
+    An answer without text (an embedding's) has none.
+    """
+    text = answer.text
+    if text is None:
+        return {}
+    wanted = asked.expectations
+    found = {
+        "truncation": check_truncation(answer.finish_reason),
+        "empty": check_empty(text, answer.tool_calls, answer.refusal),
+        "refusal": check_refusal(text, answer.refusal),
+        "repetition": check_repetition(text),
+        "language": check_language(asked.messages, text),
+    }
+    if wanted.json_object:
+        found["json"] = check_json(text)
+    if wanted.json_schema is not None:
+        found["json_schema"] = check_json_schema(text, wanted.json_schema)
+    if answer.tool_calls is not None:
+        found["tool_arguments"] = check_tool_arguments(answer.tool_calls, wanted.tools)
+    return {name: outcome for name, outcome in found.items() if outcome is not None}

@@ -1,0 +1,76 @@
+"""Whether the answer is in the language of the question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from tidegauge.schemas.exchange import CheckOutcome, Message
+
+__all__ = ["check_language", "guess_language"]
+
+_LOOKED_AT: Final = 320
+_LEAST_WORDS: Final = 3
+_LEAST_LETTERS: Final = 4
+_SCRIPTS: Final = {
+    "greek": re.compile("[\u0370-\u03ff]"),
+    "cyrillic": re.compile("[\u0400-\u052f]"),
+    "hebrew": re.compile("[\u0590-\u05ff]"),
+    "arabic": re.compile("[\u0600-\u06ff]"),
+    "devanagari": re.compile("[\u0900-\u097f]"),
+    "thai": re.compile("[\u0e00-\u0e7f]"),
+    "kana": re.compile("[\u3040-\u30ff]"),
+    "hangul": re.compile("[\uac00-\ud7af]"),
+    "han": re.compile("[\u4e00-\u9fff]"),
+}
+"""Kana before han: Japanese writes with both."""
+_LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
+_COMMON: Final = {
+    code: frozenset(words.split())
+    for code, words in {
+        "en": "the is are was you your what how to of and i do can for in it this that with be",
+        "de": "der die das ich ist ein eine und wie nicht zu mit f\u00fcr auf sie es von den",
+        "fr": "le la les des que est une pour dans je vous avec pas sur qui ce du et au",
+        "es": "el los las que en una por para c\u00f3mo qu\u00e9 es est\u00e1 con del se y lo como",
+        "it": "il gli che \u00e8 una per come sono con non di della nel si questo da le un",
+        "pt": "os que uma para como n\u00e3o \u00e9 com em por do da um voc\u00ea se mais na no ao",
+        "nl": "het een ik is van en hoe niet met voor op kan wat dat je zijn de te er",
+    }.items()
+}
+
+
+def guess_language(text: str) -> str | None:
+    """Return a language of the Latin script by its commonest words, or another script's name.
+
+    None where it is not clear: too few words, or two languages nearly as likely.
+
+    Example:
+        >>> guess_language("How do I reset the password of my account?")
+        'en'
+        >>> guess_language("42")
+    """
+    piece = text[:_LOOKED_AT]
+    if not piece.isascii():
+        latin = len(_LATIN.findall(piece))
+        for name, script in _SCRIPTS.items():
+            if (found := len(script.findall(piece))) >= _LEAST_LETTERS and found > latin:
+                return name
+    words = set(piece.lower().split())
+    scores = sorted(((len(words & common), code) for code, common in _COMMON.items()), reverse=True)
+    (most, best), (second, _) = scores[0], scores[1]
+    return best if most >= _LEAST_WORDS and most >= 2 * second else None
+
+
+def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:
+    """Compare the answer with the last message of the user; None if either is unclear."""
+    asked = next((m.content for m in reversed(messages) if m.role == "user"), None)
+    if not asked or not answer:
+        return None
+    question_language = guess_language(asked[-_LOOKED_AT:])
+    if question_language is None:
+        return None
+    answer_language = guess_language(answer)
+    if answer_language is None:
+        return None
+    return "passed" if answer_language == question_language else "failed"

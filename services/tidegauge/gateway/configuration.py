@@ -1,0 +1,154 @@
+"""Which models the gateway offers, and which upstreams answer for them: a YAML file.
+
+```yaml
+models:
+  assistant:                      # the name that clients ask for
+    upstreams:
+      - url: http://127.0.0.1:8000
+        model: smollm2-135m       # the upstream's own name for it; default: the same
+        version: v1               # label on every event; default: v1
+        weight: 9                 # share of the traffic; 0 takes it out
+        overrides: {temperature: 0.2}   # sampling parameters that clients cannot change
+        api_key_env: VLLM_API_KEY # variable that holds the upstream's key
+        price: {input: 0.15, output: 0.60}   # USD per million tokens; or, in its place:
+        gpu_usd_per_hour: 2.50    # each exchange pays its share of the time it is busy
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import yaml
+
+from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.gateway.http_client import Address
+
+__all__ = ["Catalog", "Model", "Price", "Upstream", "load", "parse", "single_upstream"]
+
+_NEVER_OVERRIDDEN: Final = frozenset({"messages", "prompt", "input", "model", "stream"})
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tokens cost, in USD per million."""
+
+    input: float
+    output: float = 0.0
+
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """Return the cost in USD.
+
+        Example:
+            >>> Price(input=1.0, output=2.0).of(1_000_000, 500_000)
+            2.0
+        """
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server that answers for a model.
+
+    Attributes:
+        url: Base URL, with or without ``/v1``.
+        model: What the upstream calls the model; None for the client's name.
+        version: Label of what it serves, on every event.
+        weight: Share of the traffic, relative to the model's other upstreams.
+        overrides: Body fields that replace the client's.
+        api_key_env: Environment variable with the upstream's key.
+        price: Price of tokens.
+        gpu_usd_per_hour: What the server costs while it is there.
+    """
+
+    url: str
+    model: str | None = None
+    version: str = "v1"
+    weight: float = 1.0
+    overrides: dict[str, msgspec.Raw] = {}
+    api_key_env: str | None = None
+    price: Price | None = None
+    gpu_usd_per_hour: float | None = None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model's name and who answers for it."""
+
+    upstreams: tuple[Upstream, ...]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    models: dict[str, Model]
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """Everything that is offered.
+
+    Attributes:
+        models: Name -> model.
+        discovered: Whether the names came from an upstream and not from a file.
+    """
+
+    models: Mapping[str, Model]
+    discovered: bool = False
+
+
+def parse(text: str, *, where: str = "configuration") -> Catalog:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigurationError: It is no YAML, a field is unknown or wrong, a model has no
+            upstream with a weight above 0, or a key's variable is not set.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{where} is no YAML: {error}") from error
+    try:
+        # By way of JSON, so that overrides are kept as the bytes that will be sent.
+        file = msgspec.json.decode(msgspec.json.encode(content), type=_File)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    if not file.models:
+        raise ConfigurationError(f"{where} names no model: add one under `models:`")
+    for name, model in file.models.items():
+        _check(model, f"{where}, model {name!r}")
+    return Catalog(file.models)
+
+
+def load(path: Path) -> Catalog:
+    """Read a configuration file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or see ``parse``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the gateway's configuration: {error}") from error
+    return parse(text, where=str(path))
+
+
+def single_upstream(url: str, names: list[str], *, api_key_env: str | None = None) -> Catalog:
+    """Offer every model that one upstream names, under its own name."""
+    upstream = Upstream(url=url, api_key_env=api_key_env)
+    return Catalog({name: Model(upstreams=(upstream,)) for name in names}, discovered=True)
+
+
+def _check(model: Model, where: str) -> None:
+    for upstream in model.upstreams:
+        Address.parse(upstream.url)
+        if not 0 <= upstream.weight < float("inf"):
+            raise ConfigurationError(f"{where}: weight {upstream.weight} must be 0 or more")
+        if upstream.price is not None and upstream.gpu_usd_per_hour is not None:
+            raise ConfigurationError(f"{where}: give a price or gpu_usd_per_hour, not both")
+        if forbidden := sorted(_NEVER_OVERRIDDEN & upstream.overrides.keys()):
+            raise ConfigurationError(f"{where}: overrides cannot set {', '.join(forbidden)}")
+        if upstream.api_key_env and upstream.api_key_env not in os.environ:
+            raise ConfigurationError(
+                f"{where}: the variable {upstream.api_key_env} of api_key_env is not set"
+            )
+    if not any(upstream.weight > 0 for upstream in model.upstreams):
+        raise ConfigurationError(f"{where}: no upstream has a weight above 0")

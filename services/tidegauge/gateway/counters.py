@@ -1,0 +1,75 @@
+"""Where limits are counted: in this process, or in Redis for all replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from limits.aio.storage import RedisStorage
+
+__all__ = ["Counters", "LocalCounters", "SharedCounters"]
+
+_MANY: Final = 4096
+
+
+class Counters(Protocol):
+    """Numbers by name that vanish some time after they were first added to."""
+
+    async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
+        """Add to a number and return it."""
+
+    async def get(self, name: str) -> int:
+        """Return a number, 0 if it does not exist."""
+
+
+class LocalCounters:
+    """Counts in this process alone.
+
+    The ``limits`` package's own memory storage starts a thread every 10 ms under load, which
+    is more than a request may cost here; its Redis storage is what replicas share.
+
+    Args:
+        clock: Seconds that only rise.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._numbers: dict[str, tuple[int, float]] = {}
+
+    async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
+        """Add to a number and return it."""
+        now = self._clock()
+        number, expires = self._numbers.get(name, (0, 0.0))
+        if expires <= now:
+            number, expires = 0, now + expiry_seconds
+            if len(self._numbers) >= _MANY:
+                self._drop_expired(now)
+        self._numbers[name] = (number + amount, expires)
+        return number + amount
+
+    async def get(self, name: str) -> int:
+        """Return a number, 0 if it does not exist."""
+        number, expires = self._numbers.get(name, (0, 0.0))
+        return number if expires > self._clock() else 0
+
+    def _drop_expired(self, now: float) -> None:
+        self._numbers = {name: entry for name, entry in self._numbers.items() if entry[1] > now}
+
+
+class SharedCounters:
+    """Counts in Redis, so that limits hold across replicas.
+
+    Args:
+        url: Such as ``redis://127.0.0.1:6379``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._storage = RedisStorage(f"async+{url}", implementation="redispy")
+
+    async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
+        """Add to a number and return it; raises what the Redis client raises."""
+        return int(await self._storage.incr(f"tidegauge:{name}", expiry_seconds, amount))
+
+    async def get(self, name: str) -> int:
+        """Return a number, 0 if it does not exist; raises what the Redis client raises."""
+        return int(await self._storage.get(f"tidegauge:{name}"))

@@ -1,0 +1,253 @@
+"""Answers requests: who asks, what, who answers, forward, record.
+
+Whatever happens to an exchange, it is concluded once, and its event is appended before the
+last byte goes out: an answer that its client has is one that the ledger knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from tidegauge.gateway.bookkeeping import Bookkeeper
+from tidegauge.gateway.dialects import Answer, Asked, Dialect
+from tidegauge.gateway.errors import (
+    ExchangeError,
+    RefusedError,
+    UpstreamAnswerError,
+    UpstreamError,
+    UpstreamInterruptedError,
+    UpstreamUnreachableError,
+    error_body,
+)
+from tidegauge.gateway.estimates import prompt_tokens
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http_client import Connection
+from tidegauge.gateway.keys import ANONYMOUS, Customer, KeyRing
+from tidegauge.gateway.limiter import Limiter
+from tidegauge.gateway.outgoing import rewrite
+from tidegauge.gateway.relay import Relay, Sink, is_stream
+from tidegauge.gateway.upstreams import Route, Target, Upstreams
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["Engine", "Policy"]
+
+_CLIENT_GONE: Final = 499
+"""nginx's status for a client that left before it saw one."""
+_ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
+_MOST_ATTEMPTS: Final = 2
+
+_log = structlog.get_logger("tidegauge.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the gateway does with every request.
+
+    Attributes:
+        anonymous: Whether requests without a key are served.
+        assumed_output_tokens: Tokens reserved where a request sets no limit.
+        max_answer_bytes: Longest answer that is not a stream.
+    """
+
+    anonymous: bool = False
+    assumed_output_tokens: int = 512
+    max_answer_bytes: int = 64 * 1024 * 1024
+
+
+class Engine:
+    """Serves exchanges.
+
+    Args:
+        policy: What to do with every request.
+        upstreams: Who can be asked.
+        keys: Client keys in force; replace the attribute to change them.
+        limiter: Limits of the keys.
+        books: Where exchanges are recorded.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        upstreams: Upstreams,
+        keys: KeyRing,
+        limiter: Limiter,
+        books: Bookkeeper,
+    ) -> None:
+        self.policy = policy
+        self.upstreams = upstreams
+        self.keys = keys
+        self._limiter = limiter
+        self._books = books
+
+    async def serve(
+        self,
+        exchange: Exchange,
+        dialect: Dialect,
+        authorization: str | None,
+        read_body: Callable[[], Awaitable[bytes]],
+        sink: Sink,
+    ) -> None:
+        """Answer one request, whatever becomes of it.
+
+        Args:
+            exchange: The request's record, just begun.
+            dialect: The API that it speaks.
+            authorization: Its ``authorization`` header.
+            read_body: Reads its body; may raise ``RefusedError``.
+            sink: Where the answer goes.
+        """
+        in_flight = self._books.metrics.in_flight
+        in_flight.inc()
+        try:
+            exchange.customer = self.identify(authorization)
+            await self._forward(exchange, dialect, await read_body(), sink)
+        except ExchangeError as error:
+            await self._refuse(exchange, error, sink)
+        except asyncio.CancelledError:
+            self._abandon(exchange)
+            raise
+        except Exception:  # noqa: BLE001 - an event for every request, whatever failed
+            _log.exception("request failed", request_id=exchange.request_id)
+            await self._refuse(
+                exchange, ExchangeError("the gateway failed; its log has the request's id"), sink
+            )
+        finally:
+            in_flight.dec()
+            if exchange.reservation is not None:
+                await self._settle(exchange)
+
+    def identify(self, authorization: str | None) -> Customer:
+        """Return whose key a request bears.
+
+        Raises:
+            RefusedError: It bears none, or a wrong one.
+        """
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() == "bearer":
+            customer = self.keys.find(key.strip())
+            if customer is not None:
+                return customer
+        if self.policy.anonymous and (authorization is None or not len(self.keys)):
+            return ANONYMOUS
+        raise RefusedError(
+            ErrorKind.UNAUTHORIZED,
+            "no valid API key: send it as `Authorization: Bearer tg-…`",
+            code="invalid_api_key",
+            headers=[(b"www-authenticate", b"Bearer")],
+        )
+
+    async def _forward(self, exchange: Exchange, dialect: Dialect, body: bytes, sink: Sink) -> None:
+        asked = exchange.asked = dialect.read(body)
+        route = self._route(asked.model, exchange.customer)
+        targets = route.order(exchange.session)
+        exchange.model, exchange.target = asked.model, targets[0]
+        exchange.sampling = targets[0].sampling(asked.sampling)
+        exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
+        self._books.arrived(exchange, asked)
+        connection, first = await self._ask(exchange, asked, dialect, body, targets)
+        relay = Relay(exchange, dialect, sink, self._books)
+        try:
+            if first is None:
+                await relay.whole(connection, self.policy.max_answer_bytes)
+            else:
+                await relay.stream(connection, first)
+        finally:
+            connection.close()
+
+    def _route(self, model: str, customer: Customer) -> Route:
+        route = self.upstreams.routes.get(model)
+        if route is None or not customer.may_use(model):
+            raise RefusedError(
+                ErrorKind.UNKNOWN_MODEL,
+                "no such model, or the key may not use it",
+                message=f"The model {model[:200]!r} does not exist or your key may not use it.",
+                code="model_not_found",
+                param="model",
+            )
+        return route
+
+    def _need(self, asked: Asked) -> int:
+        limit = asked.sampling.max_tokens
+        output = self.policy.assumed_output_tokens if limit is None else max(0, limit)
+        return prompt_tokens(asked.messages) + output * asked.choices
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        dialect: Dialect,
+        body: bytes,
+        targets: tuple[Target, ...],
+    ) -> tuple[Connection, bytes | None]:
+        """Return the answering connection and, of a stream, its first piece.
+
+        Until the first byte one other upstream may take the place of one that fails.
+        """
+        ask_for_usage = asked.stream and dialect.asks_for_usage and not asked.usage_wanted
+        extra = f"x-request-id: {exchange.request_id}\r\n"
+        if exchange.traceparent is not None:
+            extra += f"traceparent: {exchange.traceparent}\r\n"
+        tried = targets[:_MOST_ATTEMPTS]
+        for attempt, target in enumerate(tried, 1):
+            exchange.take(target, attempt)
+            outgoing = rewrite(asked.body or body, target.replace, ask_for_usage=ask_for_usage)
+            try:
+                return await self._try(target, dialect, outgoing, extra, last=target is tried[-1])
+            except UpstreamError as error:
+                exchange.release()
+                if target is tried[-1] or isinstance(error, UpstreamAnswerError):
+                    raise
+        raise UpstreamUnreachableError("no upstream is left to ask")
+
+    @staticmethod
+    async def _try(
+        target: Target, dialect: Dialect, body: bytes, extra: str, *, last: bool
+    ) -> tuple[Connection, bytes | None]:
+        connection = await target.ask(dialect.path, body, extra.encode())
+        if connection.status in _ANOTHER_MAY_ANSWER and not last:
+            connection.close()
+            raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
+        try:
+            return connection, await connection.piece() if is_stream(connection) else None
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
+        self._books.conclude(exchange, error.status, Answer(), error.kind, error.detail)
+        if exchange.begun:
+            return
+        exchange.begun = True
+        body = error_body(error)
+        await sink.begin(
+            error.status,
+            [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", exchange.request_id.encode()),
+                *error.headers,
+            ],
+        )
+        await sink.end(body)
+
+    def _abandon(self, exchange: Exchange) -> None:
+        """Record what a client that left was sent."""
+        collector = exchange.collector
+        self._books.conclude(
+            exchange,
+            200 if exchange.begun else _CLIENT_GONE,
+            Answer() if collector is None else collector.answer(),
+            ErrorKind.CLIENT_DISCONNECTED,
+            "the client left before the answer was complete",
+        )
+
+    async def _settle(self, exchange: Exchange) -> None:
+        if exchange.reservation is not None and exchange.outcome is not None:
+            usage = exchange.outcome.usage
+            tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            await self._limiter.settle(exchange.reservation, tokens, exchange.outcome.cost_usd)

@@ -1,0 +1,257 @@
+"""What is known of one request while it is answered, and the events it becomes."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+from tidegauge.gateway.dialects import Answer, Asked, Collector
+from tidegauge.gateway.keys import Customer
+from tidegauge.gateway.limiter import Reservation
+from tidegauge.gateway.pace import Pace
+from tidegauge.gateway.upstreams import Target
+from tidegauge.schemas.exchange import (
+    Capture,
+    CheckOutcome,
+    ErrorKind,
+    Message,
+    RequestEvent,
+    ResponseEvent,
+    Sampling,
+    Usage,
+)
+from tidegauge.schemas.segments import Segment
+
+__all__ = ["NOBODY", "UNKNOWN", "Exchange", "Outcome"]
+
+UNKNOWN = "unknown"
+"""Model of a request that names none that is configured."""
+
+NOBODY = Customer(name=UNKNOWN, key_id=UNKNOWN)
+"""Customer of a request without a valid key."""
+
+
+class Outcome:
+    """How an exchange ended.
+
+    Attributes:
+        status: HTTP status that the client saw.
+        error: How it failed.
+        detail: In the gateway's own words.
+        answer: What the upstream answered.
+        checks: What the checks of the answer found.
+        usage: Tokens.
+        cost_usd: What it cost.
+        latency_seconds: From arrival to the end.
+    """
+
+    __slots__ = (
+        "answer",
+        "checks",
+        "cost_usd",
+        "detail",
+        "error",
+        "latency_seconds",
+        "status",
+        "usage",
+    )
+
+    def __init__(
+        self, status: int, answer: Answer, error: ErrorKind | None, detail: str | None
+    ) -> None:
+        self.status = status
+        self.answer = answer
+        self.error = error
+        self.detail = detail
+        self.checks: dict[str, CheckOutcome] = {}
+        self.usage: Usage | None = None
+        self.cost_usd: float | None = None
+        self.latency_seconds = 0.0
+
+
+class Exchange:
+    """One request on its way.
+
+    Attributes:
+        request_id: Its identity.
+        route: The gateway's route.
+        session: The client's session label.
+        traceparent: The client's trace context, to be passed on.
+        arrived_ms: Unix milliseconds.
+        started: The same moment on the monotonic clock, in seconds.
+        customer: Who asks.
+        asked: What is asked, once it has been understood.
+        target: Who answers, once it has been chosen.
+        taken: Whether the target is at work on it.
+        clock_reading: The target's clock when it began.
+        server_seconds: The exchange's share of the server's time, once it is known.
+        reservation: What was taken from the customer's limits.
+        begun: Whether the answer's head has been sent.
+        collector: Puts a streamed answer together.
+        outcome: How it ended; None while it goes on.
+    """
+
+    __slots__ = (
+        "arrived_ms",
+        "asked",
+        "attempts",
+        "begun",
+        "capture",
+        "clock_reading",
+        "collector",
+        "customer",
+        "messages",
+        "model",
+        "outcome",
+        "pace",
+        "request_id",
+        "reservation",
+        "route",
+        "sampling",
+        "server_seconds",
+        "session",
+        "shadow",
+        "started",
+        "taken",
+        "target",
+        "traceparent",
+    )
+
+    def __init__(
+        self, route: str, *, session: str | None = None, traceparent: str | None = None
+    ) -> None:
+        self.arrived_ms = time.time_ns() // 1_000_000
+        self.started = time.perf_counter()
+        self.request_id = f"req-{uuid4().hex}"
+        self.route = route
+        self.session = session
+        self.traceparent = traceparent
+        self.customer = NOBODY
+        self.model = UNKNOWN
+        self.asked: Asked | None = None
+        self.messages: tuple[Message, ...] = ()
+        self.capture: Capture = "none"
+        self.sampling = Sampling()
+        self.target: Target | None = None
+        self.taken = False
+        self.clock_reading = 0.0
+        self.server_seconds = 0.0
+        self.reservation: Reservation | None = None
+        self.collector: Collector | None = None
+        self.pace = Pace()
+        self.begun = False
+        self.shadow = False
+        self.attempts = 1
+        self.outcome: Outcome | None = None
+
+    @property
+    def version(self) -> str:
+        """Return the version label of who answers."""
+        return "" if self.target is None else self.target.upstream.version
+
+    @property
+    def trace_id(self) -> str | None:
+        """Return the W3C trace id."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
+
+    @property
+    def prompt_characters(self) -> int:
+        """Return the length of what was asked."""
+        return 0 if self.asked is None else self.asked.prompt_characters
+
+    def take(self, target: Target, attempt: int) -> None:
+        """A target begins to work on the request."""
+        if self.asked is not None:
+            self.sampling = target.sampling(self.asked.sampling)
+        self.target, self.attempts, self.taken = target, attempt, True
+        self.clock_reading = target.clock.enter(time.perf_counter())
+        target.in_flight += 1
+
+    def release(self) -> None:
+        """The target has finished, or has been given up; safe to call twice."""
+        if self.target is not None and self.taken:
+            self.taken = False
+            self.target.in_flight -= 1
+            reading = self.target.clock.leave(time.perf_counter())
+            self.server_seconds += reading - self.clock_reading
+
+    def _segment(self, *, by_customer: bool) -> Segment:
+        tenant = self.customer.name if by_customer else ""
+        return Segment(model=self.model, version=self.version, route=self.route, tenant=tenant)
+
+    def request_event(self, producer_id: str, sequence: int, *, by_customer: bool) -> RequestEvent:
+        """Return the event of the request's arrival."""
+        asked = self.asked
+        return RequestEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.arrived_ms,
+            segment=self._segment(by_customer=by_customer),
+            customer=self.customer.name,
+            capture=self.capture,
+            messages=self.messages,
+            prompt_characters=self.prompt_characters,
+            sampling=self.sampling,
+            stream=asked is not None and asked.stream,
+            shadow=self.shadow,
+            session=self.session,
+            trace_id=self.trace_id,
+        )
+
+    def response_event(
+        self,
+        producer_id: str,
+        sequence: int,
+        *,
+        by_customer: bool,
+        output: str | None,
+        tool_calls: str | None,
+    ) -> ResponseEvent:
+        """Return the event of the answer.
+
+        Args:
+            producer_id: The recorder's.
+            sequence: The recorder's.
+            by_customer: Whether segments are split by customer.
+            output: The answer's text as far as it may be captured.
+            tool_calls: The same of its tool calls.
+        """
+        outcome = self.outcome
+        if outcome is None:
+            raise RuntimeError("an exchange has an event only once it has ended")
+        answer, asked = outcome.answer, self.asked
+        first = self.pace.first
+        return ResponseEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.arrived_ms,
+            segment=self._segment(by_customer=by_customer),
+            customer=self.customer.name,
+            status=outcome.status,
+            latency_ms=outcome.latency_seconds * 1e3,
+            capture=self.capture,
+            messages=self.messages,
+            output=output,
+            output_characters=len(answer.text or ""),
+            prompt_characters=self.prompt_characters,
+            tool_calls=tool_calls,
+            error=outcome.error,
+            error_detail=outcome.detail,
+            finish_reason=answer.finish_reason,
+            checks=outcome.checks,
+            time_to_first_token_ms=None if first is None else (first - self.started) * 1e3,
+            inter_token=self.pace.summary(),
+            usage=outcome.usage,
+            cost_usd=outcome.cost_usd,
+            upstream=None if self.target is None else self.target.label,
+            served_model=answer.model,
+            served_fingerprint=answer.fingerprint,
+            sampling=self.sampling,
+            stream=asked is not None and asked.stream,
+            shadow=self.shadow,
+            attempts=self.attempts,
+            session=self.session,
+            trace_id=self.trace_id,
+        )

@@ -1,0 +1,186 @@
+"""The hot routes as a raw ASGI application: headers, body and bytes, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from tidegauge.gateway.dialects import Dialect
+from tidegauge.gateway.engine import Engine
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.relay import Headers
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["BodyReader", "HotRoutes", "Receive", "Scope", "Send", "begin_exchange"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class BodyReader:
+    """Reads a request's body up to a limit, and notices that the client leaves.
+
+    Args:
+        receive: The ASGI callable.
+        limit: Longest body in bytes.
+        announced: The ``content-length`` header, if there is one.
+    """
+
+    def __init__(self, receive: Receive, limit: int, announced: bytes | None) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._announced = announced
+
+    async def read(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            RefusedError: It is too long; the rest has not been read.
+            asyncio.CancelledError: The client left while sending it.
+        """
+        if self._announced is not None and _number(self._announced) > self._limit:
+            raise self._too_large()
+        body, more = b"", True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                raise self._too_large()
+        return body
+
+    async def until_client_leaves(self) -> None:
+        """Return once the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            ErrorKind.REQUEST_TOO_LARGE,
+            f"the request's body is longer than {self._limit} bytes",
+            code="request_too_large",
+            headers=[(b"connection", b"close")],
+        )
+
+
+def _number(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) < 20 else 0  # noqa: PLR2004 - 64 bits
+
+
+class _AsgiSink:
+    """Sends an answer through ASGI."""
+
+    __slots__ = ("_send",)
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def begin_exchange(route: str, headers: Mapping[bytes, bytes]) -> Exchange:
+    """Begin a request's record with what its headers say; odd values are left out."""
+    session = headers.get(b"x-session-id")
+    trace = headers.get(b"traceparent")
+    return Exchange(
+        route,
+        session=session.decode() if session and _SESSION.fullmatch(session) else None,
+        traceparent=trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
+    )
+
+
+class HotRoutes:
+    """Serves the OpenAI-compatible routes.
+
+    Args:
+        engine: Answers the requests.
+        dialects: Path -> the API that is spoken there.
+        max_body_bytes: Longest request body.
+    """
+
+    def __init__(
+        self, engine: Engine, dialects: Mapping[str, Dialect], *, max_body_bytes: int
+    ) -> None:
+        self._engine = engine
+        self._dialects = dialects
+        self._max_body_bytes = max_body_bytes
+
+    def serves(self, scope: Scope) -> bool:
+        """Say whether a request belongs here."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] in self._dialects
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that leaves cancels it, the upstream included."""
+        path, headers = scope["path"], dict(scope["headers"])
+        exchange = begin_exchange(path, headers)
+        reader = BodyReader(receive, self._max_body_bytes, headers.get(b"content-length"))
+        authorization = headers.get(b"authorization")
+        departure = _Departure(reader, exchange)
+        try:
+            await self._engine.serve(
+                exchange,
+                self._dialects[path],
+                None if authorization is None else authorization.decode("latin-1"),
+                departure.read_and_watch,
+                _AsgiSink(send),
+            )
+        except asyncio.CancelledError:
+            if not departure.noticed:
+                raise
+        finally:
+            departure.stop_watching()
+
+
+class _Departure:
+    """Cancels the task that serves a client once the client has left."""
+
+    __slots__ = ("_exchange", "_reader", "_serving", "_watching", "noticed")
+
+    def __init__(self, reader: BodyReader, exchange: Exchange) -> None:
+        self._reader = reader
+        self._exchange = exchange
+        self._serving = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self.noticed = False
+
+    async def read_and_watch(self) -> bytes:
+        """Return the body, and watch the client from now on."""
+        try:
+            body = await self._reader.read()
+        except asyncio.CancelledError:
+            self.noticed = True
+            raise
+        self._watching = asyncio.create_task(self._watch())
+        return body
+
+    async def _watch(self) -> None:
+        await self._reader.until_client_leaves()
+        if self._exchange.outcome is None and self._serving is not None:
+            self.noticed = True
+            self._serving.cancel()
+
+    def stop_watching(self) -> None:
+        """The answer is complete, or nobody waits for it."""
+        if self._watching is not None:
+            self._watching.cancel()

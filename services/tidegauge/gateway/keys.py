@@ -1,0 +1,202 @@
+"""Client keys: who a request is from, and what that customer may do.
+
+A key is ``tg-<id>-<secret>``. The file keeps the SHA-256 of the whole key: the secret has
+160 random bits, so that guessing it from the hash is hopeless without a slow hash, which
+would cost every request. The id finds the entry; the hash is compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tidegauge.gateway.errors import KeyFileError
+from tidegauge.schemas.exchange import Capture
+
+__all__ = ["ANONYMOUS", "Customer", "KeyRecord", "KeyRing", "create", "load", "revoke", "save"]
+
+_PREFIX: Final = "tg"
+_PARTS: Final = 3
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asking.
+
+    Attributes:
+        name: The customer's name, on every event.
+        key_id: Which of its keys; limits are counted by it.
+        models: Models it may use; None for all.
+        requests_per_minute: Limit, None for none.
+        tokens_per_minute: Limit on input and output tokens, None for none.
+        budget_usd_per_day: What it may spend in a UTC day, None for no limit.
+        capture: How much of its text events carry; None for the gateway's setting.
+    """
+
+    name: str
+    key_id: str
+    models: tuple[str, ...] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_usd_per_day: float | None = None
+    capture: Capture | None = None
+
+    def may_use(self, model: str) -> bool:
+        """Say whether the model is allowed."""
+        return self.models is None or model in self.models
+
+
+ANONYMOUS: Final = Customer(name="anonymous", key_id="anonymous")
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One key as the file keeps it.
+
+    Attributes:
+        id: The key's public part.
+        sha256: Hash of the whole key, hexadecimal.
+        created: ISO date and time.
+        customer: See ``Customer``, as are the following.
+        revoked: When it was revoked, None while it is valid.
+    """
+
+    id: str
+    sha256: str
+    created: str
+    customer: str
+    models: tuple[str, ...] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_usd_per_day: float | None = None
+    capture: Capture | None = None
+    revoked: str | None = None
+
+    def as_customer(self) -> Customer:
+        """Return who the key stands for."""
+        return Customer(
+            name=self.customer,
+            key_id=self.id,
+            models=self.models,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            budget_usd_per_day=self.budget_usd_per_day,
+            capture=self.capture,
+        )
+
+
+class _File(msgspec.Struct, frozen=True):
+    keys: tuple[KeyRecord, ...] = ()
+
+
+class KeyRing:
+    """The keys in force."""
+
+    def __init__(self, records: Iterable[KeyRecord]) -> None:
+        self._valid = {
+            record.id: (record.sha256.encode(), record.as_customer())
+            for record in records
+            if record.revoked is None
+        }
+
+    def __len__(self) -> int:
+        """Return how many keys are in force."""
+        return len(self._valid)
+
+    def find(self, key: str) -> Customer | None:
+        """Return whose key it is, or None for a wrong one.
+
+        An unknown id costs the same comparison as a wrong secret.
+        """
+        parts = key.split("-")
+        key_id = parts[1] if len(parts) == _PARTS else ""
+        expected, customer = self._valid.get(key_id, (b"0" * 64, None))
+        found = _hash(key).encode()
+        return customer if hmac.compare_digest(expected, found) else None
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def create(customer: Customer, *, created: str) -> tuple[str, KeyRecord]:
+    """Make a key for a customer; ``customer.key_id`` is replaced.
+
+    Returns:
+        The key, to be shown once, and the record to keep.
+    """
+    key_id = secrets.token_hex(6)
+    key = f"{_PREFIX}-{key_id}-{secrets.token_hex(20)}"
+    record = KeyRecord(
+        id=key_id,
+        sha256=_hash(key),
+        created=created,
+        customer=customer.name,
+        models=customer.models,
+        requests_per_minute=customer.requests_per_minute,
+        tokens_per_minute=customer.tokens_per_minute,
+        budget_usd_per_day=customer.budget_usd_per_day,
+        capture=customer.capture,
+    )
+    return key, record
+
+
+def revoke(records: Iterable[KeyRecord], key_id: str, *, revoked: str) -> tuple[KeyRecord, ...]:
+    """Return the records with one of them revoked.
+
+    Raises:
+        KeyFileError: No key has this id.
+    """
+    records = tuple(records)
+    if key_id not in {record.id for record in records}:
+        raise KeyFileError(f"no key has the id {key_id!r}: `tidegauge keys list` shows them")
+    return tuple(
+        msgspec.structs.replace(record, revoked=record.revoked or revoked)
+        if record.id == key_id
+        else record
+        for record in records
+    )
+
+
+def load(path: Path) -> tuple[KeyRecord, ...]:
+    """Read the file; one that does not exist has no keys.
+
+    Raises:
+        KeyFileError: It cannot be read or is malformed.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise KeyFileError(f"cannot read the key file: {error}") from error
+    try:
+        return msgspec.json.decode(data, type=_File).keys
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"key file {path}: {error}") from error
+
+
+def save(path: Path, records: Iterable[KeyRecord]) -> None:
+    """Replace the file in one step, readable by its owner alone.
+
+    Raises:
+        KeyFileError: It cannot be written.
+    """
+    data = msgspec.json.format(msgspec.json.encode(_File(tuple(records))), indent=2)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # mkstemp makes it readable by its owner alone.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        raise KeyFileError(f"cannot write the key file: {error}") from error

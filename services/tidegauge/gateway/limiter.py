@@ -1,0 +1,191 @@
+"""Requests and tokens a minute, dollars a day: reserved before, settled after.
+
+A minute's use is the sliding-window estimate: this minute's count and the part of the last
+minute's that still lies within 60 seconds. Tokens are reserved from an estimate; the
+settlement puts the difference to the true usage into the minute of the reservation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, NamedTuple
+
+from tidegauge.gateway.counters import Counters
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.keys import Customer
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["Limiter", "Reservation"]
+
+_MINUTE: Final = 60
+_DAY: Final = 86_400
+_MICRO: Final = 1_000_000
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Reservation(NamedTuple):
+    """What was taken from a customer's limits for one request.
+
+    Attributes:
+        customer: Whose.
+        minute: Number of the minute in which it was taken.
+        tokens: Tokens reserved.
+        headers: ``x-ratelimit-…`` for the answer.
+    """
+
+    customer: Customer
+    minute: int
+    tokens: int
+    headers: Headers
+
+
+class Limiter:
+    """Holds customers to their limits.
+
+    Args:
+        counters: Where to count.
+        clock: Unix time in seconds, so that replicas agree on the minute.
+        when_down: What to do when the counters cannot be reached: ``open`` serves,
+            ``closed`` refuses with 429.
+        on_failure: Called with the error each time that they cannot be reached.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        clock: Callable[[], float],
+        *,
+        when_down: Literal["open", "closed"] = "open",
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        self._counters = counters
+        self._clock = clock
+        self._when_down = when_down
+        self._on_failure = on_failure
+
+    async def reserve(self, customer: Customer, tokens: int) -> Reservation | None:
+        """Take one request and some tokens from the customer's limits.
+
+        A request that is larger than the whole limit of tokens takes all of it.
+
+        Returns:
+            The reservation to settle; None for a customer without limits.
+
+        Raises:
+            RefusedError: A limit is reached; nothing has been taken.
+        """
+        if (
+            customer.requests_per_minute is None
+            and customer.tokens_per_minute is None
+            and customer.budget_usd_per_day is None
+        ):
+            return None
+        try:
+            return await self._reserve(customer, tokens)
+        except RefusedError:
+            raise
+        except Exception as error:
+            self._on_failure(error)
+            if self._when_down == "open":
+                return None
+            raise RefusedError(
+                ErrorKind.RATE_LIMITED,
+                "the store of the rate limits cannot be reached",
+                code="rate_limit_unavailable",
+                error_type="rate_limit_error",
+                headers=[(b"retry-after", b"5")],
+            ) from error
+
+    async def _reserve(self, customer: Customer, tokens: int) -> Reservation:
+        now = self._clock()
+        minute = int(now // _MINUTE)
+        taken = Reservation(customer, minute, 0, [])
+        if customer.budget_usd_per_day is not None:
+            await self._refuse_spent(customer, customer.budget_usd_per_day, now)
+        if customer.requests_per_minute is not None:
+            await self._take(taken, "requests", customer.requests_per_minute, 1)
+        if customer.tokens_per_minute is not None:
+            limit = customer.tokens_per_minute
+            tokens = min(tokens, limit)
+            try:
+                await self._take(taken, "tokens", limit, tokens)
+            except RefusedError:
+                if customer.requests_per_minute is not None:
+                    await self._add(customer, "requests", minute, -1)
+                raise
+            taken = taken._replace(tokens=tokens)
+        return taken
+
+    async def _take(self, taken: Reservation, what: str, limit: int, amount: int) -> None:
+        customer, passed = taken.customer, min(1.0, self._clock() / _MINUTE - taken.minute)
+        before = await self._counters.get(_name(customer, what, taken.minute - 1))
+        current = await self._add(customer, what, taken.minute, amount)
+        used = current + before * (1 - passed)
+        remaining = max(0, int(limit - used))
+        if used <= limit:
+            wait = (used / limit) * _MINUTE
+            taken.headers.extend(_headers(what, limit, remaining, wait))
+            return
+        await self._add(customer, what, taken.minute, -amount)
+        wait = _wait(limit, amount, current - amount, before, passed)
+        raise RefusedError(
+            ErrorKind.RATE_LIMITED,
+            f"the key's limit of {limit} {what} a minute is reached: try again in {wait:.0f} s",
+            code="rate_limit_exceeded",
+            error_type=what,
+            headers=[
+                (b"retry-after", b"%d" % max(1, -int(-wait // 1))),
+                *_headers(what, limit, 0, wait),
+            ],
+        )
+
+    async def _refuse_spent(self, customer: Customer, budget: float, now: float) -> None:
+        day = int(now // _DAY)
+        spent = await self._counters.get(_name(customer, "usd", day)) / _MICRO
+        if spent >= budget:
+            raise RefusedError(
+                ErrorKind.RATE_LIMITED,
+                f"the key's budget of {budget:g} USD for this UTC day is spent",
+                code="insufficient_quota",
+                error_type="insufficient_quota",
+                headers=[(b"retry-after", b"%d" % (_DAY * (day + 1) - now + 1))],
+            )
+
+    async def settle(self, reservation: Reservation, tokens: int, cost_usd: float | None) -> None:
+        """Replace the reserved tokens by those that were used, and book the cost."""
+        customer, difference = reservation.customer, tokens - reservation.tokens
+        try:
+            if customer.tokens_per_minute is not None and difference:
+                await self._add(customer, "tokens", reservation.minute, difference)
+            if customer.budget_usd_per_day is not None and cost_usd:
+                day = int(self._clock() // _DAY)
+                name = _name(customer, "usd", day)
+                await self._counters.add(name, round(cost_usd * _MICRO), 2 * _DAY)
+        except Exception as error:  # noqa: BLE001 - whatever the store's client raises
+            self._on_failure(error)
+
+    def _add(self, customer: Customer, what: str, minute: int, amount: int) -> Awaitable[int]:
+        return self._counters.add(_name(customer, what, minute), amount, 3 * _MINUTE)
+
+
+def _name(customer: Customer, what: str, window: int) -> str:
+    return f"{customer.key_id}/{what}/{window}"
+
+
+def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> float:
+    """Return the seconds until ``amount`` fits, if nobody takes anything meanwhile."""
+    if current + amount <= limit and before:
+        fits = 1 - (limit - current - amount) / before
+        return max(0.0, fits - passed) * _MINUTE
+    fits = max(0.0, 1 - (limit - amount) / current) if current else 0.0
+    return (1 - passed + fits) * _MINUTE
+
+
+def _headers(what: str, limit: int, remaining: int, reset: float) -> Headers:
+    name = what.encode()
+    return [
+        (b"x-ratelimit-limit-" + name, b"%d" % limit),
+        (b"x-ratelimit-remaining-" + name, b"%d" % remaining),
+        (b"x-ratelimit-reset-" + name, b"%.1fs" % reset),
+    ]

@@ -1,0 +1,71 @@
+"""Composition root of the gateway's process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+
+from tidegauge.adapters.telemetry import configure_logging
+from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.settings import GatewaySettings
+
+__all__ = ["run"]
+
+_log = structlog.get_logger("tidegauge.gateway")
+
+
+class _Server(uvicorn.Server):
+    """Ends with status 0 on SIGTERM and SIGINT, and reloads the gateway on SIGHUP."""
+
+    def __init__(self, config: uvicorn.Config, app: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = app
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals in the event loop while serving."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        yield
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    def _reload(self) -> None:
+        self._gateway.runtime.reload_or_complain()
+
+
+def run() -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        TidegaugeError: The settings, a file or the outbox cannot be used.
+    """
+    configure_logging("gateway")
+    settings = GatewaySettings.from_environment()
+    capture = CaptureSettings.from_environment()
+    app = create_app(settings, lambda: Recorder(capture))
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+    )
+    _log.info("gateway starts", host=settings.host, port=settings.port)
+    _Server(config, app).run()

@@ -1,0 +1,110 @@
+"""``/chat``: a message in, a response out, for those who want no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from tidegauge.gateway.dialects import Answer, Asked, Collector
+from tidegauge.gateway.dialects.chat import Chat
+from tidegauge.gateway.dialects.dialect import malformed
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.relay import Headers
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["Collected", "PlainChat", "PlainRequest", "PlainResponse"]
+
+
+class PlainRequest(BaseModel):
+    """What to say, to whom."""
+
+    message: str = Field(description="The user's message.")
+    system_prompt: str | None = Field(None, description="How the model should behave.")
+    model: str | None = Field(None, description="Which model; the gateway's default if absent.")
+
+
+class PlainResponse(BaseModel):
+    """What was answered."""
+
+    response: str = Field(description="The model's answer.")
+    model: str = Field(description="The model that was asked.")
+    latency_ms: float = Field(description="From the request's arrival to the answer's end.")
+
+
+class _Request(msgspec.Struct):
+    message: str
+    system_prompt: str | None = None
+    model: str | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Request).decode
+
+
+class PlainChat:
+    """Reads ``/chat`` requests; upstream they are chat completions.
+
+    Args:
+        default_model: Returns the model of a request that names none.
+    """
+
+    path = Chat.path
+    asks_for_usage = Chat.asks_for_usage
+
+    def __init__(self, default_model: Callable[[], str | None]) -> None:
+        self._default_model = default_model
+        self._chat = Chat()
+
+    def read(self, body: bytes) -> Asked:
+        """Understand a request; see ``Dialect``."""
+        try:
+            request = _decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise malformed(error) from error
+        model = request.model or self._default_model()
+        if model is None:
+            raise RefusedError(
+                ErrorKind.UNKNOWN_MODEL, "no model is served yet", code="model_not_found"
+            )
+        messages = [{"role": "user", "content": request.message}]
+        if request.system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": request.system_prompt})
+        forwarded = msgspec.json.encode({"model": model, "messages": messages})
+        return msgspec.structs.replace(self._chat.read(forwarded), body=forwarded)
+
+    def answer(self, body: bytes) -> Answer:
+        """Understand a whole answer; see ``Dialect``."""
+        return self._chat.answer(body)
+
+    def collector(self) -> Collector:
+        """Return a new collector."""
+        return self._chat.collector()
+
+
+class Collected:
+    """Keeps an answer in place of sending it.
+
+    Attributes:
+        status: HTTP status.
+        headers: Response headers.
+        body: The body.
+    """
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: Headers = []
+        self.body = b""
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Keep the head."""
+        self.status, self.headers = status, headers
+
+    async def send(self, data: bytes) -> None:
+        """Keep a part of the body."""
+        self.body += data
+
+    async def end(self, data: bytes = b"") -> None:
+        """Keep the last part of the body."""
+        self.body += data

@@ -1,0 +1,189 @@
+"""Passes an upstream's answer on to the client, and learns from it on the way."""
+
+from __future__ import annotations
+
+import time
+from typing import Final, Protocol
+
+from tidegauge.gateway.bookkeeping import Bookkeeper
+from tidegauge.gateway.dialects import Answer, Collector, Dialect, Seen
+from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http_client import Connection
+from tidegauge.gateway.pace import Pace
+from tidegauge.gateway.sse import DONE, FrameSplitter, data_of, error_frame
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["Headers", "Relay", "Sink", "is_stream"]
+
+Headers = list[tuple[bytes, bytes]]
+
+_NOT_PASSED: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"date",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"server",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-request-id",
+    }
+)
+_ERRORS: Final = 400
+_SERVER_ERRORS: Final = 500
+_UNAUTHORIZED: Final = (401, 403)
+_END_SECONDS: Final = 1.0
+
+
+class Sink(Protocol):
+    """Where an answer goes."""
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head."""
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of the body."""
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last part of the body."""
+
+
+def is_stream(connection: Connection) -> bool:
+    """Say whether the answer is a stream of events."""
+    return connection.status < _ERRORS and any(
+        name == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in connection.headers
+    )
+
+
+class Relay:
+    """One exchange's way back.
+
+    Args:
+        exchange: Which.
+        dialect: The API that it speaks.
+        sink: Where the answer goes.
+        books: Where the exchange is recorded.
+    """
+
+    def __init__(self, exchange: Exchange, dialect: Dialect, sink: Sink, books: Bookkeeper) -> None:
+        self._exchange = exchange
+        self._dialect = dialect
+        self._sink = sink
+        self._books = books
+
+    async def whole(self, connection: Connection, longest: int) -> None:
+        """Pass on an answer that comes in one piece, an error of the upstream's included.
+
+        Raises:
+            UpstreamError: It breaks off, is longer than ``longest`` bytes, or the upstream
+                refuses the gateway's own key.
+        """
+        exchange, books = self._exchange, self._books
+        body = await connection.read(longest)
+        status = connection.status
+        if status in _UNAUTHORIZED:
+            raise UpstreamAnswerError("the upstream refused the gateway's own API key")
+        if status < _ERRORS:
+            books.conclude(exchange, status, self._dialect.answer(body))
+        else:
+            server = status >= _SERVER_ERRORS
+            kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
+            books.conclude(exchange, status, Answer(), kind, f"the upstream answered {status}")
+        headers = _headers(exchange, connection.headers)
+        headers.append((b"content-length", b"%d" % len(body)))
+        exchange.begun = True
+        await self._sink.begin(status, headers)
+        await self._sink.end(body)
+
+    async def stream(self, connection: Connection, piece: bytes) -> None:
+        """Pass on a stream, each piece as it comes; ``piece`` is its first.
+
+        The end is held back until the exchange has been recorded.
+        """
+        exchange, sink, books = self._exchange, self._sink, self._books
+        collector = exchange.collector = self._dialect.collector()
+        hide = self._dialect.asks_for_usage and not (exchange.asked and exchange.asked.usage_wanted)
+        reader = _StreamReader(collector, exchange.pace, hide_usage=hide)
+        status = connection.status
+        exchange.begun = True
+        await sink.begin(status, _headers(exchange, connection.headers))
+        try:
+            passed = reader.read(piece)
+            while piece and not reader.done:
+                if passed:
+                    await sink.send(passed)
+                piece = await connection.piece()
+                passed = reader.read(piece) if piece else reader.rest
+        except UpstreamError as error:
+            books.conclude(exchange, status, collector.answer(), error.kind, error.detail)
+            await sink.end(error_frame(error_body(error)))
+            return
+        answer = collector.answer()
+        kind, detail = _fault(answer, done=reader.done)
+        books.conclude(exchange, status, answer, kind, detail)
+        await sink.end(passed)
+        await connection.drain(_END_SECONDS)
+
+
+class _StreamReader:
+    """Reads frames as they pass.
+
+    Attributes:
+        done: Whether ``[DONE]`` has come.
+    """
+
+    def __init__(self, collector: Collector, pace: Pace, *, hide_usage: bool) -> None:
+        self.done = False
+        self._splitter = FrameSplitter()
+        self._collector = collector
+        self._pace = pace
+        self._hide_usage = hide_usage
+
+    @property
+    def rest(self) -> bytes:
+        """Return what came after the last whole frame."""
+        return self._splitter.rest
+
+    def read(self, piece: bytes) -> bytes:
+        """Take a piece into account and return what the client is to see of it."""
+        passed = []
+        for frame in self._splitter.feed(piece):
+            data = data_of(frame)
+            if data == DONE:
+                self.done = True
+            elif data is not None:
+                seen = self._collector.take(data)
+                if seen is Seen.PIECE:
+                    self._pace.add(time.perf_counter())
+                if self._hide_usage:
+                    if seen is Seen.USAGE:
+                        continue
+                    # No text can contain this: its quotes would be escaped.
+                    frame = frame.replace(b',"usage":null', b"")  # noqa: PLW2901 - the same frame
+            passed.append(frame)
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+
+def _fault(answer: Answer, *, done: bool) -> tuple[ErrorKind | None, str | None]:
+    if answer.failed:
+        return ErrorKind.UPSTREAM_ERROR, "the upstream reported an error inside the stream"
+    if not done and answer.finish_reason is None:
+        return (
+            ErrorKind.UPSTREAM_INTERRUPTED,
+            "the upstream ended the stream before the answer was complete",
+        )
+    return None, None
+
+
+def _headers(exchange: Exchange, upstream: Headers) -> Headers:
+    headers = [header for header in upstream if header[0] not in _NOT_PASSED]
+    headers.append((b"x-request-id", exchange.request_id.encode()))
+    if exchange.reservation is not None:
+        headers.extend(exchange.reservation.headers)
+    return headers

@@ -1,0 +1,207 @@
+"""What a running gateway consists of, and how it changes while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway import configuration, keys
+from tidegauge.gateway.bookkeeping import Bookkeeper, CapturePolicy
+from tidegauge.gateway.counters import Counters, LocalCounters, SharedCounters
+from tidegauge.gateway.engine import Engine, Policy
+from tidegauge.gateway.errors import ConfigurationError, UpstreamError
+from tidegauge.gateway.http_client import Address, Timeouts
+from tidegauge.gateway.limiter import Limiter
+from tidegauge.gateway.metrics import Metrics, UpstreamCollector
+from tidegauge.gateway.request_log import RequestLog
+from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.gateway.upstreams import Upstreams
+
+__all__ = ["Runtime"]
+
+_WATCH_SECONDS: Final = 1.0
+_DISCOVERED_SECONDS: Final = 30.0
+
+_log = structlog.get_logger("tidegauge.gateway")
+
+
+class Runtime:
+    """The gateway's parts, put together; make it in a running event loop.
+
+    Args:
+        settings: As read from the environment.
+        recorder: Where events go; started and closed with the runtime.
+        registry: Where metrics are registered.
+
+    Raises:
+        ConfigurationError: A file cannot be used.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, recorder: Recorder, registry: CollectorRegistry
+    ) -> None:
+        self.settings = settings
+        self._recorder = recorder
+        self._tasks: list[asyncio.Task[None]] = []
+        self.metrics = Metrics(registry)
+        timeouts = Timeouts(
+            connect=settings.connect_seconds,
+            first_byte=settings.first_byte_seconds,
+            idle=settings.idle_seconds,
+        )
+        self.upstreams = Upstreams(timeouts)
+        registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
+        self._request_log = RequestLog(settings.request_log)
+        self.engine = Engine(
+            Policy(
+                anonymous=settings.anonymous,
+                assumed_output_tokens=settings.assumed_output_tokens,
+                max_answer_bytes=settings.max_answer_bytes,
+            ),
+            self.upstreams,
+            keys.KeyRing(()),
+            Limiter(
+                self._counters(),
+                time.time,
+                when_down=settings.limits_when_down,
+                on_failure=self._limits_unavailable,
+            ),
+            Bookkeeper(
+                CapturePolicy(
+                    settings.capture_text,
+                    settings.capture_characters,
+                    settings.segment_by_customer,
+                ),
+                recorder,
+                self._request_log,
+                self.metrics,
+            ),
+        )
+        self.reload()
+
+    def _counters(self) -> Counters:
+        url = self.settings.redis_url
+        return (
+            LocalCounters(time.monotonic) if url is None else SharedCounters(url.get_secret_value())
+        )
+
+    @property
+    def default_model(self) -> str | None:
+        """Return the model of ``/chat``, None while no model is known."""
+        return self.settings.chat_model or next(iter(self.upstreams.routes), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anyone to ask."""
+        return bool(self.upstreams.routes)
+
+    def reload(self) -> int:
+        """Read the files again and put them in force, all or nothing.
+
+        Returns:
+            How many models are offered.
+
+        Raises:
+            ConfigurationError: A file is wrong; what was in force stays in force.
+        """
+        settings = self.settings
+        try:
+            ring = None if settings.keys_file is None else _read_keys(settings.keys_file)
+            if settings.config is not None:
+                self.upstreams.reload(configuration.load(settings.config))
+            elif settings.upstream_url is not None:
+                Address.parse(settings.upstream_url)
+            if ring is not None:
+                self.engine.keys = ring
+        except ConfigurationError:
+            self.metrics.reloads.labels("refused").inc()
+            raise
+        self.metrics.reloads.labels("done").inc()
+        return len(self.upstreams.routes)
+
+    def reload_or_complain(self) -> None:
+        """Reload for a signal: what is wrong goes to the log."""
+        try:
+            models = self.reload()
+        except ConfigurationError as error:
+            _log.error("reload refused", reason=str(error))
+        else:
+            _log.info("reloaded", models=models)
+
+    async def start(self) -> None:
+        """Start capturing, watching the key file and, without a file of models, discovering."""
+        self._recorder.start()
+        if self.settings.keys_file is not None:
+            self._tasks.append(asyncio.create_task(self._watch_keys(self.settings.keys_file)))
+        if self.settings.upstream_url is not None:
+            self._tasks.append(asyncio.create_task(self._discover(self.settings.upstream_url)))
+
+    async def stop(self) -> None:
+        """Stop in order; the recorder drains within its own deadline."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self.upstreams.close()
+        self._request_log.close()
+        await asyncio.to_thread(self._recorder.close)
+
+    async def _watch_keys(self, path: Path) -> None:
+        """Put a changed key file in force within a second or two: a revoked key ends soon."""
+        seen = _stamp(path)
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            stamp = _stamp(path)
+            if stamp == seen:
+                continue
+            seen = stamp
+            try:
+                self.engine.keys = _read_keys(path)
+            except ConfigurationError as error:
+                _log.error("key file refused", reason=str(error))
+            else:
+                _log.info("key file re-read", keys=len(self.engine.keys))
+
+    async def _discover(self, url: str) -> None:
+        """Offer what the upstream offers: soon after it is up, and as it changes."""
+        api_key_env = self.settings.upstream_api_key_env
+        known: list[str] = []
+        complained = False
+        while True:
+            try:
+                names = await self.upstreams.discover(url, api_key_env)
+            except UpstreamError as error:
+                if not known and not complained:
+                    _log.warning("waiting for the upstream's models", reason=error.detail)
+                    complained = True
+            else:
+                if names != known:
+                    catalog = configuration.single_upstream(url, names, api_key_env=api_key_env)
+                    self.upstreams.reload(catalog)
+                    known = names
+                    _log.info("models discovered", models=len(names))
+            await asyncio.sleep(_DISCOVERED_SECONDS if known else _WATCH_SECONDS)
+
+    def _limits_unavailable(self, error: Exception) -> None:
+        self.metrics.limits_unavailable.inc()
+        _log.warning("rate limits unavailable", reason=type(error).__name__)
+
+
+def _read_keys(path: Path) -> keys.KeyRing:
+    return keys.KeyRing(keys.load(path))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino

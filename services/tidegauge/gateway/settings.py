@@ -1,0 +1,150 @@
+"""The gateway's settings: environment variables ``TIDEGAUGE_GATEWAY_…`` and two shared ones."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.schemas.exchange import Capture
+
+__all__ = ["GatewaySettings"]
+
+
+class GatewaySettings(BaseSettings):
+    """Read once at the start and handed inward."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_GATEWAY_", frozen=True, env_ignore_empty=True, extra="ignore"
+    )
+
+    host: str = Field(default="127.0.0.1", description="Interface to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="TCP port to listen on.")
+    config: Path | None = Field(
+        default=None,
+        description="YAML file of models and upstreams; re-read on SIGHUP or admin reload.",
+    )
+    upstream_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("upstream_url", "TIDEGAUGE_UPSTREAM_URL"),
+        description="One upstream whose models are offered as they are, in place of a file.",
+    )
+    upstream_api_key_env: str | None = Field(
+        default=None, description="Name of the variable that holds that one upstream's API key."
+    )
+    keys_file: Path | None = Field(
+        default=None, description="File of client keys, made by `tidegauge keys create`."
+    )
+    anonymous: bool = Field(
+        default=False,
+        description="Serve requests without a key as customer `anonymous`; on loopback only.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None, description="Key of the admin routes; without it they do not exist."
+    )
+    chat_model: str | None = Field(
+        default=None, description="Model of /chat when the request names none; default: the first."
+    )
+    capture_text: Capture = Field(
+        default="full",
+        description="How much text events carry: full, redacted or none; keys may differ.",
+    )
+    capture_characters: int = Field(
+        default=65_536,
+        ge=0,
+        description="Most characters of text in an event; the end of it is kept.",
+    )
+    segment_by_customer: bool = Field(
+        default=False,
+        description="Whether the monitor watches each customer as a segment of its own.",
+    )
+    max_body_bytes: int = Field(
+        default=20 * 1024 * 1024,
+        ge=1024,
+        description="Longest request body; a longer one gets 413.",
+    )
+    max_answer_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="Longest answer of an upstream that is not a stream.",
+    )
+    connect_seconds: float = Field(default=5.0, gt=0, description="Time to connect to an upstream.")
+    first_byte_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="Time for an upstream's first byte; a whole answer if no stream.",
+    )
+    idle_seconds: float = Field(
+        default=60.0, gt=0, description="Longest pause between two pieces of an upstream's answer."
+    )
+    assumed_output_tokens: int = Field(
+        default=512, ge=0, description="Tokens reserved for an answer whose request sets no limit."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that replicas share their limits in; without it they are local.",
+    )
+    limits_when_down: Literal["open", "closed"] = Field(
+        default="open",
+        description="With Redis unreachable: serve without limits, or refuse with 429.",
+    )
+    request_log: Path | None = Field(
+        default=None,
+        description="File of the request log, a JSON line each; default: standard output.",
+    )
+    shutdown_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="Deadline of a clean stop; answers still under way are cut then.",
+    )
+
+    @classmethod
+    def from_environment(cls) -> GatewaySettings:
+        """Read and check.
+
+        Raises:
+            ConfigurationError: A variable cannot be used, or they contradict each other.
+        """
+        try:
+            settings = cls()
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            )
+            raise ConfigurationError(f"TIDEGAUGE_GATEWAY_… settings: {problems}") from error
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            ConfigurationError: With the way out.
+        """
+        if (self.config is None) == (self.upstream_url is None):
+            raise ConfigurationError(
+                "say who answers: set either TIDEGAUGE_GATEWAY_CONFIG (a YAML file of models) "
+                "or TIDEGAUGE_UPSTREAM_URL (one upstream)"
+            )
+        if self.keys_file is None and not self.anonymous:
+            raise ConfigurationError(
+                "say who may ask: set TIDEGAUGE_GATEWAY_KEYS_FILE (see `tidegauge keys create`), "
+                "or TIDEGAUGE_GATEWAY_ANONYMOUS=true to try it on this machine without keys"
+            )
+        if self.anonymous and not _is_loopback(self.host):
+            raise ConfigurationError(
+                f"TIDEGAUGE_GATEWAY_ANONYMOUS=true while listening on {self.host}: "
+                "without keys the gateway serves loopback only"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
