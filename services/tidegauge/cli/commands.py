@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -156,7 +157,9 @@ def judge() -> None:
 
 @app.command()
 def up(
-    logs: Annotated[str, typer.Option(help="Folder for the services' logs.")] = "tidegauge-logs",
+    logs: Annotated[Path, typer.Option(help="Folder of the services' logs.")] = Path(
+        "tidegauge-logs"
+    ),
 ) -> None:
     """Run gateway, workers and monitor together, against a broker and a model of yours."""
     _load("tidegauge.cli.up").up(logs, os.environ)

@@ -7,10 +7,30 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+from tidegauge.demo.errors import DemoError
 from tidegauge.demo.supervisor import Service
 
-__all__ = ["Ports", "command", "free_port", "services"]
+__all__ = ["PORT_VARIABLES", "DeploymentError", "Ports", "command", "free_port", "services"]
+
+
+PORT_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "gateway": "TIDEGAUGE_GATEWAY_PORT",
+        "monitor": "TIDEGAUGE_MONITOR_PORT",
+        "drift": "TIDEGAUGE_DRIFT_PORT",
+        "vitals": "TIDEGAUGE_VITALS_PORT",
+        "judge": "TIDEGAUGE_JUDGE_PORT",
+    }
+)
+"""Service -> the variable that says where it listens."""
+
+_HIGHEST_PORT = 65_535
+
+
+class DeploymentError(DemoError):
+    """The services cannot be run as the variables say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +42,23 @@ class Ports:
     drift: int = 8091
     vitals: int = 8092
     judge: int = 8093
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Ports:
+        """Take the ports that variables name, and the services' own defaults for the rest.
+
+        Raises:
+            DeploymentError: A variable holds no port.
+        """
+        chosen: dict[str, int] = {}
+        for name, variable in PORT_VARIABLES.items():
+            text = environment.get(variable, "")
+            if not text:
+                continue
+            if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+                raise DeploymentError(f"{variable} is {text!r}: give a TCP port")
+            chosen[name] = int(text)
+        return cls(**chosen)
 
     @classmethod
     def free(cls) -> Ports:
@@ -58,19 +95,20 @@ def services(environment: Mapping[str, str], ports: Ports, logs: Path) -> tuple[
         logs: Folder of their logs.
     """
 
-    def service(name: str, command: tuple[str, ...], variable: str, port: int) -> Service:
+    def service(name: str, command: tuple[str, ...], port: str) -> Service:
+        number: int = getattr(ports, port)
         return Service(
             name=name,
             command=(sys.executable, "-m", "tidegauge.cli.main", *command),
             log=logs / f"{name.replace(' ', '-')}.log",
-            environment={**environment, variable: str(port)},
-            ready_url=f"http://127.0.0.1:{port}/readyz",
+            environment={**environment, PORT_VARIABLES[port]: str(number)},
+            ready_url=f"http://127.0.0.1:{number}/readyz",
         )
 
     return (
-        service("gateway", ("gateway",), "TIDEGAUGE_GATEWAY_PORT", ports.gateway),
-        service("drift worker", ("worker", "drift"), "TIDEGAUGE_DRIFT_PORT", ports.drift),
-        service("vitals worker", ("worker", "vitals"), "TIDEGAUGE_VITALS_PORT", ports.vitals),
-        service("judge worker", ("worker", "judge"), "TIDEGAUGE_JUDGE_PORT", ports.judge),
-        service("monitor", ("monitor",), "TIDEGAUGE_MONITOR_PORT", ports.monitor),
+        service("gateway", ("gateway",), "gateway"),
+        service("drift worker", ("worker", "drift"), "drift"),
+        service("vitals worker", ("worker", "vitals"), "vitals"),
+        service("judge worker", ("worker", "judge"), "judge"),
+        service("monitor", ("monitor",), "monitor"),
     )

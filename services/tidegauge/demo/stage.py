@@ -163,7 +163,7 @@ def service_environment(
         "TIDEGAUGE_JUDGE_MODEL": outside.judge_model,
         "TIDEGAUGE_CAPTURE_DIRECTORY": str(folder / "data" / "outbox"),
         "TIDEGAUGE_GATEWAY_REQUEST_LOG": str(folder / "logs" / "requests.jsonl"),
-        "TIDEGAUGE_MONITOR_REPORTS": str(folder / "reports"),
+        "TIDEGAUGE_MONITOR_REPORTS_DIR": str(folder / "reports"),
         "HF_HUB_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",

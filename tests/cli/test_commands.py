@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.cli.commands import SUBCOMMANDS, app
+from tidegauge.cli.errors import MissingExtraError
+
+RUNNER = CliRunner()
+
+
+def _tidegauge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tidegauge.cli.main", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def _requests(path: Path, count: int) -> Path:
+    lines = [
+        {"event": "request", "latency_ms": number, "response_characters": 2 * number}
+        for number in range(1, count + 1)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert RUNNER.invoke(app, ["--version"]).output == f"tidegauge {version('tidegauge')}\n"
+
+
+def test_the_help_lists_every_command() -> None:
+    said = RUNNER.invoke(app, ["--help"])
+    assert said.exit_code == 0
+    for name in (*SUBCOMMANDS, "gateway", "worker", "monitor", "up", "doctor", "demo"):
+        assert name in said.output
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_group_has_commands_with_help(name: str) -> None:
+    said = RUNNER.invoke(app, [name, "--help"])
+    assert said.exit_code == 0, said.output
+    assert "Commands" in said.output
+
+
+def test_a_log_is_summarised_for_machines(tmp_path: Path) -> None:
+    log = _requests(tmp_path / "requests.jsonl", 101)
+    said = RUNNER.invoke(app, ["logs", "summary", str(log), "--json"])
+    found = json.loads(said.output)
+    assert found["requests"] == 101
+    assert found["latency_ms"] == {"p50": 51.0, "p95": 96.0, "p99": 100.0}
+    assert found["median_response_characters"] == 102.0
+
+
+def test_a_log_is_summarised_for_people(tmp_path: Path) -> None:
+    log = _requests(tmp_path / "requests.jsonl", 101)
+    log.write_bytes(log.read_bytes() + b"[bold]not json\n")
+    said = RUNNER.invoke(app, ["logs", "summary", str(log)]).output
+    assert "51 / 96 / 100 ms" in said
+    assert "102 characters" in said
+    assert "1 lines could not be read" in said
+
+
+def test_what_can_be_explained_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = _tidegauge("logs", "summary", str(tmp_path / "absent.jsonl"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("tidegauge: cannot read the request log ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_log_without_requests_is_an_error(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    done = _tidegauge("logs", "summary", str(empty))
+    assert done.returncode == 2
+    assert "tells of no request" in done.stderr
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(_module: str) -> None:
+        raise ModuleNotFoundError(name="sklearn")
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    said = RUNNER.invoke(app, ["baseline", "list"])
+    assert isinstance(said.exception, MissingExtraError)
+    assert "pip install 'tidegauge[drift,vitals]'" in str(said.exception)
+    assert RUNNER.invoke(app, ["--help"]).exit_code == 0

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from tidegauge.demo.promises import Milestones, promises
+from tidegauge.demo.show import show
+from tidegauge.demo.summary import Summary, summarise
+from tidegauge.reports.quality import Estimate
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.findings import Effect, Signal, State, Verdict
+from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
+from tidegauge.stream import histogram, moments
+from tidegauge.verdicts.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
+from tidegauge.verdicts.view import MonitorView, SegmentView, StateChange
+
+TURNS = Milestones(watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
+V1 = Segment(model="assistant", version="v1", route="/chat")
+V2 = Segment(model="assistant", version="v2", route="/v1/chat/completions")
+
+
+def _sketch(kind: SketchKind, segment: Segment, **fields: object) -> Sketch:
+    return msgspec.structs.replace(
+        Sketch(
+            kind=kind,
+            producer_id="vitals/responses.v1-0",
+            sequence=1,
+            segment=segment,
+            block_start_ms=0,
+            block_ms=2_000,
+            source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=9),
+            events=0,
+        ),
+        **fields,
+    )
+
+
+def _vitals(segment: Segment, latencies: list[float]) -> Sketch:
+    return _sketch(
+        "vitals",
+        segment,
+        events=len(latencies) + 2,
+        hits={measures.ERROR: 1, measures.failed("refusal"): 3},
+        trials={measures.failed("refusal"): len(latencies)},
+        moments={
+            measures.LATENCY_MS: moments.of(latencies),
+            measures.COST_USD: moments.of([0.001] * len(latencies)),
+        },
+        histograms={
+            measures.LATENCY_MS: histogram.add(histogram.empty(), latencies),
+            measures.OUTPUT_CHARACTERS: histogram.add(histogram.empty(), [120.0, 130.0, 140.0]),
+        },
+        totals={
+            measures.ERRORS_BY_KIND: {"unauthorized": 1, "upstream_timeout": 1},
+            measures.REQUESTS_BY_CUSTOMER: {"acme": len(latencies)},
+            measures.COST_NANOUSD_BY_CUSTOMER: {"acme": len(latencies) * 1_000_000},
+        },
+    )
+
+
+def _quality(segment: Segment, judge: str, *, qualified: bool) -> Sketch:
+    asked = {measures.unqualified(judge): 40, measures.invalid(judge): 40}
+    return _sketch(
+        "quality",
+        segment,
+        events=40,
+        hits={} if qualified else {measures.unqualified(judge): 40},
+        trials=asked,
+        moments={
+            measures.weight(judge): moments.of([1.0] * 40),
+            measures.weighted(judge, "fluency"): moments.of([0.5] * 40),
+            measures.cross(judge, "fluency"): moments.of([0.5] * 40),
+        },
+    )
+
+
+def _estimate(weights: Moments, weighted: Moments, _cross: Moments) -> Estimate:
+    mean = weighted.total / weights.total
+    return Estimate(mean, mean - 0.1, mean + 0.1, weights.n)
+
+
+def _change(signal: Signal, time_ms: int, after: State) -> StateChange:
+    return StateChange(
+        monitor=f"{signal}.any",
+        signal=signal,
+        segment=V1,
+        time_ms=time_ms,
+        before=State.OK,
+        after=after,
+        sentence="it changed",
+    )
+
+
+def _ledger(*, missing: int = 0) -> Ledger:
+    return Ledger(
+        captures=(
+            CaptureAccount(
+                producer_id="gateway-1",
+                time_ms=30_000,
+                served=84,
+                captured=84,
+                dropped={},
+                unaccounted=0,
+                final=False,
+            ),
+        ),
+        deliveries=(
+            DeliveryAccount(
+                topic="responses.v1",
+                kind="vitals",
+                captured=84,
+                shipped=84,
+                processed=84 - missing,
+                dead_lettered=0,
+                repeated=0,
+                unannounced=0,
+                missing=missing,
+            ),
+        ),
+        judging=JudgeAccount(sampled=80, judged=78, skipped={"no_text": 2}),
+    )
+
+
+def _view(*history: StateChange, missing: int = 0) -> MonitorView:
+    verdict = Verdict(
+        monitor="drift.topics",
+        signal="drift",
+        segment=Segment(model="assistant"),
+        time_ms=29_000,
+        state=State.WARN,
+        sentence="People ask about other things than before.",
+        log_statistic=40.0,
+        log_threshold=15.0,
+        effects=(
+            Effect(
+                indicator="cluster/7",
+                title="electric, charge, car",
+                baseline_rate=0.01,
+                low=0.002,
+                high=0.03,
+                hits=40,
+                trials=60,
+                rate_low=0.54,
+                rate_high=0.78,
+                share=0.6,
+                exemplars=(
+                    Exemplar(
+                        request_id="r1",
+                        rank=0.1,
+                        text="How do I [red]charge[/] it?",
+                        customer="acme",
+                    ),
+                ),
+            ),
+        ),
+    )
+    return MonitorView(
+        time_ms=31_000,
+        started_ms=0,
+        block_ms=2_000,
+        window_ms=900_000,
+        segments=(
+            SegmentView(
+                segment=V1,
+                first_ms=0,
+                last_ms=20_000,
+                window={},
+                total={
+                    "vitals": _vitals(V1, [float(n) for n in range(1, 41)]),
+                    "quality": _quality(V1, "rubric@00000000", qualified=False),
+                },
+            ),
+            SegmentView(
+                segment=V2,
+                first_ms=20_000,
+                last_ms=30_000,
+                window={},
+                total={
+                    "vitals": _vitals(V2, [float(n) for n in range(41, 81)]),
+                    "quality": _quality(V2, "likelihood@00000000", qualified=True),
+                },
+            ),
+        ),
+        verdicts=(verdict,),
+        history=history,
+        alerts=(),
+        ledger=_ledger(missing=missing),
+        progress=(),
+        swaps=(),
+    )
+
+
+GOOD = (
+    _change("drift", 14_000, State.WARN),
+    _change("quality", 26_000, State.PAGE),
+    _change("latency", 5_000, State.WARN),
+)
+
+
+def _kept(*history: StateChange, missing: int = 0) -> dict[str, bool]:
+    return {
+        promise.name: promise.kept for promise in promises(_view(*history, missing=missing), TURNS)
+    }
+
+
+def _summary(view: MonitorView) -> Summary:
+    return summarise(
+        view,
+        TURNS,
+        estimator=_estimate,
+        page="http://127.0.0.1:1",
+        report=None,
+        seconds_to_first_verdict=70.0,
+        seconds=300.0,
+    )
+
+
+def test_alarms_after_their_turns_keep_every_promise() -> None:
+    assert all(_kept(*GOOD).values())
+    assert len(_kept(*GOOD)) == 5
+
+
+@pytest.mark.parametrize(
+    ("history", "missing", "broken"),
+    [
+        (GOOD[1:], 0, {"an alarm of drift after the shift of the topics"}),
+        (
+            (_change("drift", 9_999, State.WARN), *GOOD),
+            0,
+            {"no alarm of drift before the shift of the topics"},
+        ),
+        (
+            (_change("quality", 15_000, State.INFO), *GOOD),
+            0,
+            {"no alarm of quality before the swap of the version"},
+        ),
+        (
+            (GOOD[0], _change("quality", 26_000, State.INFO)),
+            0,
+            {"an alarm of quality after the swap of the version"},
+        ),
+        (
+            (GOOD[0], _change("quality", 26_000, State.UNQUALIFIED)),
+            0,
+            {"an alarm of quality after the swap of the version"},
+        ),
+        (GOOD, 3, {"the ledger balances"}),
+    ],
+)
+def test_each_broken_promise_is_named(
+    history: tuple[StateChange, ...], missing: int, broken: set[str]
+) -> None:
+    kept = _kept(*history, missing=missing)
+    assert {name for name, held in kept.items() if not held} == broken
+    assert not _summary(_view(*history, missing=missing)).all_kept
+
+
+def test_a_monitor_that_has_seen_nothing_keeps_no_ledger() -> None:
+    view = msgspec.structs.replace(
+        _view(*GOOD),
+        ledger=Ledger(captures=(), deliveries=(), judging=_ledger().judging),
+    )
+    assert not promises(view, TURNS)[-1].kept
+
+
+def test_numbers_are_added_up_over_segments() -> None:
+    summary = _summary(_view(*GOOD))
+    vitals = summary.vitals
+    assert vitals.requests == 84
+    assert vitals.latency_ms.n == 80
+    assert vitals.latency_ms.p50 == pytest.approx(40, rel=0.03)
+    assert vitals.latency_ms.p99 == pytest.approx(79, rel=0.03)
+    assert vitals.median_response_characters == pytest.approx(130, rel=0.01)
+    assert vitals.errors_by_kind == {"unauthorized": 2, "upstream_timeout": 2}
+    assert vitals.failed_checks == {"refusal": (6, 80)}
+    assert vitals.requests_per_usd == pytest.approx(1_000)
+    assert [(line.name, line.requests) for line in vitals.customers] == [("acme", 80)]
+    assert {name: facts.requests for name, facts in summary.vitals_by_version.items()} == {
+        "v1": 42,
+        "v2": 42,
+    }
+
+
+def test_judges_are_shown_with_their_standing() -> None:
+    judges = {facts.judge: facts for facts in _summary(_view(*GOOD)).judges}
+    assert judges["rubric"].qualified is False
+    assert judges["likelihood"].qualified is True
+    assert judges["rubric"].mean == pytest.approx(0.5)
+    assert judges["rubric"].judged_share == pytest.approx(0.5)
+
+
+def test_what_drove_the_drift_is_told_with_examples() -> None:
+    (finding,) = _summary(_view(*GOOD)).drift
+    assert finding.state == "warn"
+    assert finding.evidence[0].title == "electric, charge, car"
+    assert finding.evidence[0].examples == ("How do I [red]charge[/] it?",)
+
+
+def test_the_summary_can_be_written_and_read(tmp_path: Path) -> None:
+    summary = _summary(_view(*GOOD))
+    path = tmp_path / "summary.json"
+    path.write_bytes(msgspec.json.encode(summary))
+    assert msgspec.json.decode(path.read_bytes(), type=Summary) == summary
+
+
+def test_the_summary_is_printed_and_markup_in_prompts_stays_text() -> None:
+    console = Console(width=120, record=True, force_terminal=False)
+    show(_summary(_view(*GOOD)), console)
+    said = console.export_text()
+    assert "How do I [red]charge[/] it?" in said
+    assert "electric, charge, car" in said
+    assert "unqualified" in said
+    assert "84 served = 84 captured + 0 dropped" in said
+    assert "80 sampled = 78 judged + 2 skipped (2 no_text)" in said
+    assert said.count("kept") >= 5
+
+
+def test_a_view_without_anything_can_be_summarised() -> None:
+    empty = MonitorView(
+        time_ms=0,
+        started_ms=0,
+        block_ms=2_000,
+        window_ms=900_000,
+        segments=(),
+        verdicts=(),
+        history=(),
+        alerts=(),
+        ledger=_ledger(),
+        progress=(),
+        swaps=(),
+    )
+    summary = _summary(empty)
+    assert summary.vitals.requests == 0
+    assert not summary.all_kept
+    show(summary, Console(width=100, record=True))
