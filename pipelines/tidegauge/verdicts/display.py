@@ -86,14 +86,13 @@ class Display:
         return [slots[start] for start in sorted(slots) if start >= oldest]
 
     def exemplars(
-        self, kind: SketchKind, segments: Iterable[Segment], indicator: str, since_ms: int
+        self, kind: SketchKind, segments: Iterable[Segment], indicator: str
     ) -> tuple[Exemplar, ...]:
-        """Return requests that show an indicator, from the stretches since a moment."""
+        """Return requests of the window that show an indicator."""
         return least_ranked(
             exemplar
             for segment in segments
             for sketch in self.recent(kind, segment)
-            if sketch.block_start_ms + sketch.block_ms > since_ms
             for exemplar in sketch.exemplars.get(indicator, ())
         )
 

@@ -44,6 +44,7 @@ class Plan:
         silent_ms: A worker's partition that has not reported for so long is silent.
         settle_ms: See ``ledger.account``.
         low_data_events: Events below which a monitor says ``low_data`` instead of ``ok``.
+        no_data_ms: A segment without events for so long says ``no_data``.
         most_segments: Segments beyond it are counted in ``other``.
         minimum_effect: Signal -> rate ratio, see ``MINIMUM_EFFECT``.
         swap_alpha: Chance that a comparison after a swap ever errs on one measure.
@@ -59,6 +60,7 @@ class Plan:
     silent_ms: int = 60_000
     settle_ms: int = 60_000
     low_data_events: int = 30
+    no_data_ms: int = 300_000
     most_segments: int = 32
     minimum_effect: Mapping[Signal, float] = field(default_factory=lambda: dict(MINIMUM_EFFECT))
     swap_alpha: float = 0.05

@@ -1,0 +1,102 @@
+"""New versions of models as they appear, and their comparisons with the version before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Verdict
+from tidegauge.schemas.sketches import Sketch, SketchKind
+from tidegauge.verdicts import swap as comparison
+from tidegauge.verdicts.blocks import Block
+from tidegauge.verdicts.display import Display
+from tidegauge.verdicts.ledger import READS
+from tidegauge.verdicts.swap import Swap
+from tidegauge.verdicts.view import SwapView
+
+__all__ = ["Swaps", "SwapsState"]
+
+_MOST = 8
+_FEWEST = 30
+
+
+class SwapsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``Swaps`` remembers, as plain data."""
+
+    swaps: tuple[Swap, ...] = ()
+
+
+class Swaps:
+    """The latest swaps.
+
+    Args:
+        alpha: Chance that one comparison ever errs on one measure.
+        state: Where to go on from.
+    """
+
+    def __init__(self, alpha: float, state: SwapsState | None = None) -> None:
+        self._alpha = alpha
+        self._swaps = list(state.swaps) if state else []
+
+    @property
+    def known(self) -> Sequence[Swap]:
+        """The swaps, newest last."""
+        return tuple(self._swaps)
+
+    def notice(self, segment: Segment, block: Block, display: Display) -> None:
+        """Begin a comparison when a version answers for the first time.
+
+        Args:
+            segment: Segment of a response's sketch, before the block is added up.
+            block: The block that it is in.
+            display: What is known of other versions so far.
+        """
+        if not segment.version or display.total("vitals", segment) is not None:
+            return
+        old = _version_before(segment, display)
+        if old is None:
+            return
+        totals = [t for kind in READS if (t := display.total(kind, old)) is not None]
+        self._swaps.append(comparison.begin(old, segment, block.start_ms, totals))
+        del self._swaps[:-_MOST]
+
+    def advance(self, sketch: Sketch, end_ms: int) -> None:
+        """Count one segment's closed block."""
+        self._swaps = [
+            comparison.advance(swap, sketch, alpha=self._alpha, end_ms=end_ms)
+            if sketch.segment in (swap.old, swap.new)
+            else swap
+            for swap in self._swaps
+        ]
+
+    def verdicts(self, kind: SketchKind, segment: Segment, time_ms: int) -> tuple[Verdict, ...]:
+        """Return the comparisons that a new version's block has moved."""
+        return tuple(
+            verdict
+            for swap in self._swaps
+            if swap.new == segment
+            for verdict in comparison.verdicts(swap, self._alpha, kind=kind, time_ms=time_ms)
+        )
+
+    def views(self) -> tuple[SwapView, ...]:
+        """Return all comparisons to show, newest last."""
+        return tuple(comparison.view(swap, self._alpha) for swap in self._swaps)
+
+    def state(self) -> SwapsState:
+        """Return everything that is remembered."""
+        return SwapsState(swaps=tuple(self._swaps))
+
+
+def _version_before(segment: Segment, display: Display) -> Segment | None:
+    """Return the version of the same model and route that has answered last."""
+    found = [
+        (total.block_start_ms + total.block_ms, other)
+        for other in display.segments()
+        if other.version != segment.version
+        and msgspec.structs.replace(other, version=segment.version) == segment
+        and (total := display.total("vitals", other)) is not None
+        and total.events >= _FEWEST
+    ]
+    return max(found)[1] if found else None
