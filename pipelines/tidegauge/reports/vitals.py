@@ -88,7 +88,9 @@ class Errors:
 
     Attributes:
         requests: Requests answered, whatever the status.
-        failed: Of these, failures of the service or an upstream.
+        trials: Of these, those that the service could have got right: a client's own
+            mistakes are no trial of it.
+        failed: Of the trials, failures of the service or an upstream.
         rate: Their share.
         low: Lower end of its exact 95% interval.
         high: Upper end.
@@ -97,6 +99,7 @@ class Errors:
     """
 
     requests: int
+    trials: int
     failed: int
     rate: float | None
     low: float | None
@@ -169,6 +172,7 @@ def errors(sketch: Sketch) -> Errors:
     }
     return Errors(
         requests=sketch.events,
+        trials=trials,
         failed=failed,
         rate=failed / trials if trials else None,
         low=low,

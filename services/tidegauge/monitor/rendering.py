@@ -75,6 +75,10 @@ class Renderer:
         """Return one segment's page."""
         return self._render("segment.html", {"item": item, "page": page}, refresh=refresh)
 
+    def waiting(self) -> str:
+        """Return the page to show before there is anything to show."""
+        return self._render("waiting.html", {}, refresh=True)
+
     def render(self, template: str, values: Mapping[str, object]) -> str:
         """Return another page, which does not renew itself."""
         return self._render(template, values, refresh=False)

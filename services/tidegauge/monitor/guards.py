@@ -1,0 +1,92 @@
+"""What every request passes: whose name it calls us by, who sent it, and safe headers."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Guard", "is_loopback"]
+
+_CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_OWN = frozenset({"same-origin", "none"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("example.org")
+        (True, True, False)
+    """
+    bare = host.strip("[]").lower()
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(authority: str) -> str:
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class Guard:
+    """ASGI middleware.
+
+    A monitor on loopback answers to this machine's names only, so that a web page that
+    points a name of its own at 127.0.0.1 cannot read prompts. A request that changes
+    something is taken from our own pages or from programs, never from another site's page.
+
+    Args:
+        app: The application.
+        policy: Content-Security-Policy, unless the answer has its own.
+        loopback: Whether only this machine can reach us.
+    """
+
+    def __init__(self, app: ASGIApp, *, policy: str, loopback: bool) -> None:
+        self._app = app
+        self._policy = policy
+        self._loopback = loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on with headers added."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._loopback and not is_loopback(_host(headers.get("host", ""))):
+            refusal = PlainTextResponse("this monitor answers to this machine's names only\n", 421)
+            await refusal(scope, receive, send)
+            return
+        if scope["method"] in _CHANGES and _foreign(headers):
+            refusal = PlainTextResponse("not from another site's page\n", 403)
+            await refusal(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out.setdefault("Content-Security-Policy", self._policy)
+                out.setdefault("Cache-Control", "no-store")
+                out["X-Content-Type-Options"] = "nosniff"
+                out["Referrer-Policy"] = "no-referrer"
+                out["X-Frame-Options"] = "DENY"
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+def _foreign(headers: Headers) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None and site not in _OWN:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+
+from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.metrics import ViewCollector
+from tidegauge.reports.quality import Estimator
+from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.verdicts.view import MonitorView
+
+LOCAL = "http://127.0.0.1:8090"
+
+
+class Watch:
+    """Shows what it is given."""
+
+    def __init__(self, view: MonitorView | None) -> None:
+        self.shown = view
+        self.running = True
+
+    def view(self) -> MonitorView | None:
+        return self.shown
+
+    def ready(self) -> bool:
+        return self.shown is not None
+
+    def alive(self) -> bool:
+        return self.running
+
+
+@pytest.fixture
+def watch(make_view: Callable[[], MonitorView]) -> Watch:
+    return Watch(make_view())
+
+
+@pytest.fixture
+def client(watch: Watch, estimator: Estimator, now_ms: int) -> TestClient:
+    registry = CollectorRegistry()
+    registry.register(
+        ViewCollector(watch.view, lambda: now_ms, estimator, false_alarm_days=30, segments=9)
+    )
+    interface = Interface(
+        watch=watch,
+        now_ms=lambda: now_ms,
+        estimator=estimator,
+        registry=registry,
+        false_alarm_days=30,
+        refresh_seconds=15,
+        loopback=True,
+    )
+    return TestClient(create_app(interface), base_url=LOCAL)
+
+
+def test_the_page_has_the_alarms_the_signals_the_account_and_the_promise(
+    client: TestClient,
+) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    for text in (
+        "2 alarms",
+        "Answers are worse: 61% score below",
+        "How do I report a lost card while travelling abroad?",
+        "At most one false alarm in 30 days on average",
+        "1,230 sampled = 1,200 judged + 25 skipped (overload)",
+        "in balance",
+        "Silenced by",
+        "What it would take to be a false alarm",
+        "v2 against v1: worse in quality.likelihood; not worse in latency; undecided in errors.",
+        '<meta http-equiv="refresh" content="15">',
+    ):
+        assert text in answer.text, text
+
+
+def test_the_page_can_be_held_still(client: TestClient) -> None:
+    assert "http-equiv" not in client.get("/?refresh=off").text
+
+
+def test_the_page_may_load_and_run_nothing(client: TestClient) -> None:
+    policy = client.get("/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in policy
+    assert "unsafe" not in policy
+
+
+def test_a_segment_has_a_page_of_its_own(client: TestClient) -> None:
+    found = client.get(
+        "/segment",
+        params={"model": "support-chat", "version": "v2", "route": "/v1/chat/completions"},
+    )
+    assert found.status_code == 200
+    assert "310 requests in the last 15 min" in found.text
+    missing = client.get("/segment", params={"model": "<script>"})
+    assert missing.status_code == 404
+    assert "<script>" not in missing.text
+
+
+def test_the_api_answers_with_the_events_own_types(client: TestClient, watch: Watch) -> None:
+    view = msgspec.json.decode(client.get("/api/view").content, type=MonitorView)
+    assert view == watch.shown
+    verdicts = msgspec.json.decode(
+        client.get("/api/verdicts?signal=quality&state=unqualified").content, type=list[Verdict]
+    )
+    assert {verdict.monitor for verdict in verdicts} == {"quality.rubric"}
+    assert len(verdicts) == 2
+    alerts = msgspec.json.decode(client.get("/api/alerts?severity=page").content, type=list[Alert])
+    assert [alert.monitor for alert in alerts] == ["quality.likelihood"]
+    ledger = client.get("/api/ledger").json()
+    assert (ledger["balanced"], ledger["settled"], ledger["in_flight"]) == (True, False, 39)
+
+
+def test_a_filter_that_does_not_exist_is_refused(client: TestClient) -> None:
+    assert client.get("/api/verdicts?signal=mood").status_code == 422
+
+
+def test_before_there_is_a_view_everything_says_so(client: TestClient, watch: Watch) -> None:
+    watch.shown = None
+    assert client.get("/").status_code == 503
+    assert "Nothing is tested until it has" in client.get("/").text
+    for path in ("/api/view", "/api/verdicts", "/api/alerts", "/api/ledger"):
+        answer = client.get(path)
+        assert (answer.status_code, list(answer.json())) == (503, ["error"])
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/metrics").status_code == 200
+
+
+def test_an_ended_loop_is_not_alive(client: TestClient, watch: Watch) -> None:
+    watch.running = False
+    assert client.get("/healthz").status_code == 503
+
+
+def test_every_reference_of_the_openapi_document_resolves(client: TestClient) -> None:
+    text = client.get("/openapi.json").text
+    document = json.loads(text)
+    assert set(document["paths"]) >= {"/api/view", "/api/verdicts", "/api/alerts", "/api/ledger"}
+    schemas = document["components"]["schemas"]
+    wanted = {part.split('"', 1)[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert wanted <= set(schemas)
+    assert {"MonitorView", "Verdict", "Alert", "LedgerAnswer"} <= wanted | set(schemas)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8090", "[::ffff", ""])
+def test_a_monitor_on_loopback_answers_to_no_other_name(client: TestClient, host: str) -> None:
+    assert client.get("/api/view", headers={"host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["localhost:8090", "127.0.0.1", "[::1]:8090"])
+def test_it_answers_to_this_machines_names(client: TestClient, host: str) -> None:
+    assert client.get("/api/view", headers={"host": host}).status_code == 200
+
+
+def test_another_sites_page_can_change_nothing(client: TestClient) -> None:
+    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.post("/reports", headers=headers).status_code == 403

@@ -1,0 +1,190 @@
+"""A real browser over pages full of text that wants to be more than text."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvicorn
+from fastapi.responses import HTMLResponse
+from prometheus_client import CollectorRegistry
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.segments import query
+from tidegauge.reports.quality import Estimator
+from tidegauge.verdicts.view import MonitorView
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=2000",
+    "--dump-dom",
+)
+HIT = "/pwned"
+ATTACKS = (
+    f"<script>fetch('{HIT}')</script>",
+    f"<img src=x onerror=\"fetch('{HIT}')\">",
+    f"\"><svg onload=fetch('{HIT}')>",
+    f"'><body onload=\"fetch('{HIT}')\">",
+    f"</style><script>fetch('{HIT}')</script><style>",
+    f"</title><script>fetch('{HIT}')</script>",
+    f"<link rel=stylesheet href={HIT}><iframe src={HIT}></iframe>",
+    f"<meta http-equiv=refresh content=0;url={HIT}>",
+    f"{{{{ ''.__class__ }}}} {{% include '{HIT}' %}} ${{7*7}}",
+    "\u202egnirts desrever\u202c \u2066isolated\u2069 \u200bzero",
+    "مرحبا بالعالم שלום 你好 👩‍👩‍👧‍👦 🇺🇳",
+    "a\x00b\x1bc\ud83d",
+    "W" * 10_000,
+    "\u0301" * 3_000,
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+class Watch:
+    def __init__(self, view: MonitorView) -> None:
+        self._view = view
+
+    def view(self) -> MonitorView:
+        return self._view
+
+    def ready(self) -> bool:
+        return True
+
+    def alive(self) -> bool:
+        return True
+
+
+class Record:
+    """Keeps the paths that were asked for, and strips the policy where told to."""
+
+    def __init__(self, app: ASGIApp, *, strip_policy: bool) -> None:
+        self._app = app
+        self._strip_policy = strip_policy
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.paths.append(scope["path"])
+
+        async def stripped(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._strip_policy:
+                del MutableHeaders(scope=message)["content-security-policy"]
+            await send(message)
+
+        await self._app(scope, receive, stripped)
+
+
+@pytest.fixture
+def hostile(make_view: Callable[..., MonitorView]) -> MonitorView:
+    everything = " ".join(ATTACKS[:10])
+    view = make_view(texts=ATTACKS, title=everything, sentence=everything)
+    first = view.segments[0]
+    renamed = msgspec.structs.replace(
+        first,
+        segment=msgspec.structs.replace(
+            first.segment, model=ATTACKS[2], version=ATTACKS[1], tenant=ATTACKS[0]
+        ),
+        window={
+            **first.window,
+            "vitals": msgspec.structs.replace(
+                first.window["vitals"],
+                totals={
+                    **first.window["vitals"].totals,
+                    "requests_by_customer": dict.fromkeys(ATTACKS, 3),
+                },
+            ),
+        },
+    )
+    return msgspec.structs.replace(
+        view,
+        segments=(renamed, *view.segments[1:]),
+        silences=tuple(
+            msgspec.structs.replace(item, who=ATTACKS[0], note=everything) for item in view.silences
+        ),
+        progress=tuple(msgspec.structs.replace(p, notices=ATTACKS) for p in view.progress),
+        history=tuple(msgspec.structs.replace(h, sentence=everything) for h in view.history),
+    )
+
+
+@pytest.fixture(params=[True, False], ids=["without-policy", "as-served"])
+def served(
+    request: pytest.FixtureRequest, hostile: MonitorView, estimator: Estimator, now_ms: int
+) -> Iterator[tuple[str, Record]]:
+    app = create_app(
+        Interface(
+            watch=Watch(hostile),
+            now_ms=lambda: now_ms,
+            estimator=estimator,
+            registry=CollectorRegistry(),
+            false_alarm_days=30,
+            refresh_seconds=0,
+            loopback=True,
+        )
+    )
+
+    @app.get("/control")
+    def control() -> HTMLResponse:
+        return HTMLResponse("".join(ATTACKS[:5]))
+
+    record = Record(app, strip_policy=request.param)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(record, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", record
+    server.should_exit = True
+    thread.join()
+
+
+def visit(url: str, profile: Path) -> str:
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def test_nothing_that_a_stranger_wrote_is_executed_or_loaded(
+    served: tuple[str, Record], tmp_path: Path, hostile: MonitorView
+) -> None:
+    address, record = served
+    overview = visit(f"{address}/?refresh=off", tmp_path / "a")
+    detail = visit(f"{address}/segment?{query(hostile.segments[0].segment)}", tmp_path / "b")
+    assert "/segment" in record.paths
+    assert set(record.paths) <= {"/", "/segment"}, "the browser was led to ask for more"
+    assert "&lt;script&gt;fetch" in overview
+    assert "(10,000 characters)" in overview
+    assert "\u202e" not in overview
+    assert "<script" not in overview + detail
+    assert "&lt;script&gt;fetch" in detail
+    assert "مرحبا" in overview
+
+
+def test_the_same_text_unescaped_would_have_been_executed(
+    served: tuple[str, Record], tmp_path: Path
+) -> None:
+    address, record = served
+    visit(f"{address}/control", tmp_path / "c")
+    executed = HIT in record.paths
+    # The policy is a second wall: it holds even where nothing was escaped.
+    assert executed == record._strip_policy

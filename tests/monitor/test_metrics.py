@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidegauge.monitor.metrics import MAX_CUSTOMERS, NAMES, ViewCollector
+from tidegauge.reports.quality import Estimator
+from tidegauge.schemas import measures
+from tidegauge.schemas.segments import Segment
+from tidegauge.verdicts.view import MonitorView
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+@pytest.fixture
+def scrape(estimator: Estimator, now_ms: int) -> Callable[..., Samples]:
+    def scraped(view: MonitorView | None, segments: int = 200) -> Samples:
+        registry = CollectorRegistry()
+        registry.register(
+            ViewCollector(
+                lambda: view, lambda: now_ms, estimator, false_alarm_days=30, segments=segments
+            )
+        )
+        found: Samples = {}
+        for family in text_string_to_metric_families(generate_latest(registry).decode()):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return found
+
+    return scraped
+
+
+def labels(version: str) -> dict[str, str]:
+    return {
+        "model": "support-chat",
+        "version": version,
+        "route": "/v1/chat/completions",
+        "tenant": "",
+    }
+
+
+def test_every_name_has_a_sample_on_a_busy_night(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    assert set(NAMES) <= set(scrape(make_view()))
+
+
+def test_before_there_is_a_view_there_is_the_promise(scrape: Callable[..., Samples]) -> None:
+    assert scrape(None)["tidegauge_false_alarm_days"] == [({}, 30.0)]
+
+
+def test_numbers_are_those_of_the_view(
+    make_view: Callable[..., MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    found = scrape(make_view(missing=7))
+    assert (labels("v1"), 1200.0) in found["tidegauge_requests_total"]
+    assert found["tidegauge_ledger_balanced"] == [({}, 0.0)]
+    assert (
+        {"topic": "requests.v1", "worker": "drift", "fate": "missing"},
+        7.0,
+    ) in found["tidegauge_ledger_events"]
+    assert ({"signal": "quality", "severity": "page"}, 1.0) in found["tidegauge_alerts_firing"]
+    states = {
+        (sample["monitor"], sample["version"]): sample["state"]
+        for sample, value in found["tidegauge_monitor_state"]
+        if value == 1
+    }
+    assert states["drift.topics", ""] == "warn"
+    assert states["quality.rubric", "v1"] == "unqualified"
+    (p95,) = [
+        value
+        for sample, value in found["tidegauge_latency_seconds"]
+        if sample == {**labels("v1"), "quantile": "0.95"}
+    ]
+    assert 1.0 < p95 < 3.0
+    ratios = {
+        sample["monitor"]: value for sample, value in found["tidegauge_monitor_evidence_ratio"]
+    }
+    assert ratios["drift.topics"] == pytest.approx(24.9 / 17.2)
+
+
+def test_segments_and_customers_are_capped_and_the_rest_counted(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    view = make_view()
+    item = view.segments[0]
+    total = item.total["vitals"]
+    customers = {f"c{number:03}": 200 - number for number in range(200)}
+    crowd = msgspec.structs.replace(
+        total,
+        totals={
+            measures.REQUESTS_BY_CUSTOMER: customers,
+            measures.COST_NANOUSD_BY_CUSTOMER: dict.fromkeys(customers, 1_000_000_000),
+        },
+    )
+    many = tuple(
+        msgspec.structs.replace(
+            item, segment=Segment(model=f"m{number:02}"), total={"vitals": crowd}
+        )
+        for number in range(30)
+    )
+    found = scrape(msgspec.structs.replace(view, segments=many), segments=10)
+    assert len(found["tidegauge_requests_total"]) == 10
+    assert found["tidegauge_segments_omitted"] == [({}, 20.0)]
+    spent = found["tidegauge_customer_cost_usd_total"]
+    assert len(spent) == MAX_CUSTOMERS + 1
+    assert sum(value for _, value in spent) == pytest.approx(30 * 200)
+    assert {sample["model"] for sample, _ in found["tidegauge_latency_seconds"]} <= {
+        f"m{number:02}" for number in range(10)
+    }
+
+
+def test_a_label_cannot_break_out_of_its_line(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    view = make_view()
+    odd = 'x"} 1\ntidegauge_forged 1\u202e'
+    renamed = tuple(
+        msgspec.structs.replace(item, segment=Segment(model=odd)) for item in view.segments[:1]
+    )
+    found = scrape(msgspec.structs.replace(view, segments=renamed))
+    assert "tidegauge_forged" not in found
+    assert found["tidegauge_requests_total"][0][0]["model"] == 'x"} 1 tidegauge_forged 1'
