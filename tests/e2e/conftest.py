@@ -1,0 +1,95 @@
+"""One vLLM for all end-to-end tests, and a gateway before it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tidegauge.demo.deployment import free_port
+from tidegauge.demo.supervisor import Service, Supervisor
+from tidegauge.demo.vllm_runtime import VllmServer, ensure_environment, ensure_model
+from tidegauge.gateway import keys
+
+MODEL = "assistant"
+CONFIGURATION = """
+models:
+  assistant:
+    upstreams:
+      - url: {url}
+        model: smollm2-135m
+        overrides: {{max_tokens: 24}}
+        price: {{input: 0.15, output: 0.60}}
+"""
+
+
+class SharedVllm:
+    """Starts when it is first asked for, and ends when somebody needs the machine alone."""
+
+    def __init__(self) -> None:
+        self._server: VllmServer | None = None
+
+    def url(self) -> str:
+        if self._server is None:
+            environment = ensure_environment(print)
+            self._server = VllmServer(ensure_model(print), free_port(), environment=environment)
+            self._server.start()
+            self._server.wait_ready(progress=print)
+        return self._server.url
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    address: str
+    key: str
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def shared_vllm() -> Iterator[SharedVllm]:
+    shared = SharedVllm()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def vllm(shared_vllm: SharedVllm) -> str:
+    return shared_vllm.url()
+
+
+@pytest.fixture
+def gateway(vllm: str, tmp_path: Path) -> Iterator[RunningGateway]:
+    key, record = keys.create(keys.Customer(name="acme", key_id=""), created="2026-01-01")
+    keys.save(tmp_path / "keys.json", [record])
+    (tmp_path / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm))
+    port = free_port()
+    log = tmp_path / "requests.jsonl"
+    service = Service(
+        name="gateway",
+        command=(sys.executable, "-m", "tidegauge.cli.main", "gateway"),
+        log=tmp_path / "gateway.log",
+        environment={
+            **os.environ,
+            "TIDEGAUGE_GATEWAY_PORT": str(port),
+            "TIDEGAUGE_GATEWAY_CONFIG": str(tmp_path / "gateway.yaml"),
+            "TIDEGAUGE_GATEWAY_KEYS_FILE": str(tmp_path / "keys.json"),
+            "TIDEGAUGE_GATEWAY_REQUEST_LOG": str(log),
+            "TIDEGAUGE_CAPTURE_DIRECTORY": str(tmp_path / "outbox"),
+            # Nothing listens there: a broker that is down must not be noticed by a client.
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+        },
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+    )
+    with Supervisor(print) as supervisor:
+        supervisor.start(service)
+        supervisor.wait_ready("gateway", seconds=60)
+        yield RunningGateway(f"http://127.0.0.1:{port}", key, log)
