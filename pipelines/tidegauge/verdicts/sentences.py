@@ -131,10 +131,13 @@ def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
 
 def _measured(effect: Effect) -> str:
     rate = effect.hits / effect.trials if effect.trials else 0.0
-    expected = f"{percent(effect.baseline_rate)} in the baseline"
-    if effect.baseline_rate > 0:
-        expected += f", {times(rate / effect.baseline_rate)} as many"
+    normal = (
+        f"up to {percent(effect.high)} is normal"
+        if rate >= effect.baseline_rate
+        else f"no less than {percent(effect.low)} is normal"
+    )
     return (
         f"{effect.title}: {percent(rate)} of {effect.trials} "
-        f"(between {percent(effect.rate_low)} and {percent(effect.rate_high)}) against {expected}"
+        f"(between {percent(effect.rate_low)} and {percent(effect.rate_high)}) against "
+        f"{percent(effect.baseline_rate)} in the baseline, where {normal}"
     )

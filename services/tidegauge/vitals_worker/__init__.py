@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The vitals worker: responses in, sketches of latency, errors, tokens and cost out."""

@@ -1,0 +1,210 @@
+"""Sketches and a monitor to give them to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tidegauge.schemas import Event, Segment, encode, measures
+from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, SourceRange, Tally
+from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES, Topic
+from tidegauge.stream import histogram, moments
+from tidegauge.stream.processor import Outcome, Partition, Record
+from tidegauge.verdicts.plan import Plan
+from tidegauge.verdicts.processor import MonitorProcessor
+
+BLOCK_MS = 2_000
+START_MS = 1_700_000_000_000
+V1 = Segment(model="m", version="v1", route="/chat")
+JUDGE = "likelihood@0123abcd"
+FLUENCY = measures.score(JUDGE, "fluency")
+TOPIC = {"drift": REQUESTS, "vitals": RESPONSES, "quality": RESPONSES}
+
+
+@dataclass
+class Writer:
+    """Makes sketches and progress as one worker's partition would."""
+
+    kind: SketchKind
+    partition: int = 0
+    sequence: int = 0
+
+    @property
+    def producer_id(self) -> str:
+        return f"{self.kind}/{TOPIC[self.kind].name}-{self.partition}"
+
+    def sketch(  # noqa: PLR0913 - a sketch has that many parts
+        self,
+        block: int,
+        *,
+        segment: Segment = V1,
+        values: Mapping[str, Iterable[float]] | None = None,
+        events: int | None = None,
+        hits: Mapping[str, int] | None = None,
+        trials: Mapping[str, int] | None = None,
+        baseline: str = "",
+    ) -> Sketch:
+        """Make the sketch of one block, numbered from 0."""
+        self.sequence += 1
+        numbers = {name: [float(v) for v in found] for name, found in (values or {}).items()}
+        most = max((len(found) for found in numbers.values()), default=0)
+        return Sketch(
+            kind=self.kind,
+            producer_id=self.producer_id,
+            sequence=self.sequence,
+            segment=segment,
+            block_start_ms=START_MS + block * BLOCK_MS,
+            block_ms=BLOCK_MS,
+            source=SourceRange(
+                topic=TOPIC[self.kind].name,
+                partition=self.partition,
+                first_offset=0,
+                last_offset=0,
+            ),
+            baseline=baseline,
+            events=most if events is None else events,
+            hits=dict(hits or {}),
+            trials=dict(trials or {}),
+            moments={name: moments.of(found) for name, found in numbers.items()},
+            histograms={n: histogram.add(histogram.empty(), found) for n, found in numbers.items()},
+        )
+
+    def progress(
+        self,
+        blocks: int,
+        *,
+        tallies: Mapping[str, Tally] | None = None,
+        totals: Mapping[str, int] | None = None,
+        time_ms: int | None = None,
+    ) -> Progress:
+        """Say that the first ``blocks`` blocks are closed."""
+        self.sequence += 1
+        reached = START_MS + blocks * BLOCK_MS
+        return Progress(
+            kind=self.kind,
+            producer_id=self.producer_id,
+            sequence=self.sequence,
+            time_ms=reached if time_ms is None else time_ms,
+            topic=TOPIC[self.kind].name,
+            partition=self.partition,
+            next_offset=0,
+            watermark_ms=reached,
+            tallies=dict(tallies or {}),
+            totals=dict(totals or {}),
+        )
+
+
+@dataclass
+class Desk:
+    """A monitor that is given events, and what it said."""
+
+    plan: Plan
+    monitor: MonitorProcessor
+    now_ms: int = START_MS
+    said: list[Event] = field(default_factory=list)
+    offsets: dict[str, int] = field(default_factory=dict)
+
+    def give(self, *events: Event, topic: Topic = SKETCHES) -> Outcome:
+        """Give it events of one topic, as one batch."""
+        records = []
+        for event in events:
+            offset = self.offsets.get(topic.name, 0)
+            self.offsets[topic.name] = offset + 1
+            records.append(Record(Partition(topic.name, 0), offset, encode(event)))
+        return self._keep(self.monitor.process(records, self.now_ms))
+
+    def tick(self, now_ms: int) -> Outcome:
+        """Let time pass."""
+        self.now_ms = now_ms
+        return self._keep(self.monitor.tick(now_ms))
+
+    def _keep(self, outcome: Outcome) -> Outcome:
+        self.said += [output.event for output in outcome.outputs]
+        return outcome
+
+    def verdicts(self, monitor: str) -> list[Verdict]:
+        """Return its verdicts, in order."""
+        return [v for v in self.said if isinstance(v, Verdict) and v.monitor == monitor]
+
+    def alerts(self, monitor: str = "") -> list[Alert]:
+        """Return its alerts, in order."""
+        return [a for a in self.said if isinstance(a, Alert) and monitor in ("", a.monitor)]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Draws what a block of traffic holds."""
+
+    rng: np.random.Generator
+
+    def latencies(self, n: int, factor: float = 1.0) -> list[float]:
+        """Draw latencies in milliseconds."""
+        return list(factor * self.rng.lognormal(6.5, 0.5, n))
+
+    def fluency(self, n: int, shift: float = 0.0) -> list[float]:
+        """Draw mean log-probabilities: about -1, always negative."""
+        return list(-self.rng.gamma(9.0, (1 + shift) / 9.0, n))
+
+    def vitals(self, writer: Writer, block: int, n: int, **more: float) -> Sketch:
+        """Draw a block of responses: ``slower`` multiplies latency, ``errors`` is a rate."""
+        failed = int(self.rng.binomial(n, more.get("errors", 0.01)))
+        slower = more.get("slower", 1.0)
+        return writer.sketch(
+            block,
+            segment=V1
+            if "version" not in more
+            else Segment(model="m", version=f"v{more['version']:.0f}", route="/chat"),
+            values={
+                measures.LATENCY_MS: self.latencies(n - failed, slower),
+                measures.COST_USD: self.rng.gamma(2.0, 1e-4, n),
+            },
+            events=n,
+            hits={measures.ERROR: failed, measures.failed("refusal"): 0},
+            trials={measures.ERROR: n, measures.failed("refusal"): n - failed},
+        )
+
+    def quality(
+        self, writer: Writer, block: int, n: int, *, shift: float = 0.0, segment: Segment = V1
+    ) -> Sketch:
+        """Draw a block of judged answers."""
+        return writer.sketch(
+            block,
+            segment=segment,
+            values={FLUENCY: self.fluency(n, shift), measures.weight(JUDGE): [1.0] * n},
+            trials={measures.unqualified(JUDGE): n, measures.invalid(JUDGE): n},
+        )
+
+
+def one_partition(**more: object) -> Plan:
+    """Return a plan whose topics have one partition."""
+    settings: dict[str, object] = {
+        "block_ms": BLOCK_MS,
+        "partitions": {REQUESTS.name: 1, RESPONSES.name: 1},
+        **more,
+    }
+    return Plan(**settings)  # type: ignore[arg-type] # the tests' own keyword arguments
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic(np.random.default_rng(20))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    plan = one_partition()
+    return Desk(plan, MonitorProcessor(plan))
+
+
+def baseline_blocks(traffic: Traffic, blocks: int = 60, n: int = 3) -> Sequence[Sketch]:
+    """Draw a baseline's sketches of responses and judged answers."""
+    vitals, quality = Writer("vitals"), Writer("quality")
+    return [
+        sketch
+        for block in range(blocks)
+        for sketch in (traffic.vitals(vitals, block, n), traffic.quality(quality, block, n))
+    ]
