@@ -22,8 +22,6 @@ app = typer.Typer(
     help="Client keys of the gateway. A running gateway follows the file by itself.",
 )
 
-_CAPTURES: Final = ("full", "redacted", "none")
-
 KeysFile = Annotated[
     Path,
     typer.Option(
@@ -39,7 +37,7 @@ def _now() -> str:
 
 
 @app.command()
-def create(  # noqa: PLR0913 - one option for each field of a key
+def create(  # noqa: PLR0913, PLR0917 - one option for each field of a key
     customer: Annotated[str, typer.Argument(help="Name of the customer, on every event.")],
     file: KeysFile = DEFAULT_FILE,
     models: Annotated[
@@ -127,10 +125,11 @@ def _check_customer(name: str) -> None:
 def _capture(name: str | None) -> Capture | None:
     if name is None:
         return None
-    for capture in _CAPTURES:
-        if name == capture:
-            return msgspec.convert(capture, Capture)
-    raise KeyFileError(f"--capture is {name!r}: use one of {', '.join(_CAPTURES)}")
+    try:
+        capture: Capture = msgspec.convert(name, Capture)
+    except msgspec.ValidationError as error:
+        raise KeyFileError(f"--capture is {name!r}: use full, redacted or none") from error
+    return capture
 
 
 def _or_dash(value: float | None) -> str:

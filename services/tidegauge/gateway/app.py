@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -33,7 +33,7 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.front import BodyReader, HotRoutes, Receive, Scope, Send, begin_exchange
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
-from tidegauge.gateway.runtime import Runtime
+from tidegauge.gateway.runtime import Runtime, check_files
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -71,13 +71,17 @@ class Gateway(FastAPI):
         return super().openapi()
 
 
-def create_app(settings: GatewaySettings, make_recorder: Callable[[], Recorder]) -> Gateway:
-    """Return the application; it reads its files and starts its parts when it is run.
+def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
+    """Return the application; it starts its parts when it is run.
 
     Args:
         settings: Checked settings.
-        make_recorder: Returns where events go, not started yet.
+        recorder: Where events go, started; the caller closes it.
+
+    Raises:
+        ConfigurationError: A file of models or keys cannot be used.
     """
+    check_files(settings)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -85,9 +89,9 @@ def create_app(settings: GatewaySettings, make_recorder: Callable[[], Recorder])
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert isinstance(app, Gateway)  # noqa: S101 - told to the type checker
-        app.runtime = Runtime(settings, make_recorder(), registry)
+        app.runtime = Runtime(settings, recorder, registry)
         app.hot = HotRoutes(app.runtime.engine, DIALECTS, max_body_bytes=settings.max_body_bytes)
-        await app.runtime.start()
+        app.runtime.start()
         try:
             yield
         finally:

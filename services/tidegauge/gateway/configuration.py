@@ -108,7 +108,7 @@ def parse(text: str, *, where: str = "configuration") -> Catalog:
         raise ConfigurationError(f"{where} is no YAML: {error}") from error
     try:
         # By way of JSON, so that overrides are kept as the bytes that will be sent.
-        file = msgspec.json.decode(msgspec.json.encode(content), type=_File)
+        file = msgspec.json.decode(msgspec.json.encode(content), type=_File, strict=False)
     except (msgspec.ValidationError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     if not file.models:

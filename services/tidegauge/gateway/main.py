@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 import uvicorn
@@ -17,6 +18,9 @@ from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.settings import GatewaySettings
 
 __all__ = ["run"]
+
+_DRAIN_SECONDS: Final = 5.0
+"""Part of the deadline that is left to ship the last events."""
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -53,19 +57,21 @@ def run() -> None:
     configure_logging("gateway")
     settings = GatewaySettings.from_environment()
     capture = CaptureSettings.from_environment()
-    app = create_app(settings, lambda: Recorder(capture))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_seconds),
-    )
-    _log.info("gateway starts", host=settings.host, port=settings.port)
-    _Server(config, app).run()
+    with Recorder(capture) as recorder:
+        app = create_app(settings, recorder)
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds - _DRAIN_SECONDS)),
+        )
+        _log.info("gateway starts", host=settings.host, port=settings.port)
+        _Server(config, app).run()
+        recorder.close(_DRAIN_SECONDS)

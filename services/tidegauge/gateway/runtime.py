@@ -24,7 +24,7 @@ from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.upstreams import Upstreams
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "check_files"]
 
 _WATCH_SECONDS: Final = 1.0
 _DISCOVERED_SECONDS: Final = 30.0
@@ -37,7 +37,7 @@ class Runtime:
 
     Args:
         settings: As read from the environment.
-        recorder: Where events go; started and closed with the runtime.
+        recorder: Where events go, started.
         registry: Where metrics are registered.
 
     Raises:
@@ -48,7 +48,6 @@ class Runtime:
         self, settings: GatewaySettings, recorder: Recorder, registry: CollectorRegistry
     ) -> None:
         self.settings = settings
-        self._recorder = recorder
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics = Metrics(registry)
         timeouts = Timeouts(
@@ -58,7 +57,7 @@ class Runtime:
         )
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
-        self._request_log = RequestLog(settings.request_log)
+        self.request_log = RequestLog(settings.request_log)
         self.engine = Engine(
             Policy(
                 anonymous=settings.anonymous,
@@ -80,7 +79,7 @@ class Runtime:
                     settings.segment_by_customer,
                 ),
                 recorder,
-                self._request_log,
+                self.request_log,
                 self.metrics,
             ),
         )
@@ -116,8 +115,6 @@ class Runtime:
             ring = None if settings.keys_file is None else _read_keys(settings.keys_file)
             if settings.config is not None:
                 self.upstreams.reload(configuration.load(settings.config))
-            elif settings.upstream_url is not None:
-                Address.parse(settings.upstream_url)
             if ring is not None:
                 self.engine.keys = ring
         except ConfigurationError:
@@ -135,24 +132,22 @@ class Runtime:
         else:
             _log.info("reloaded", models=models)
 
-    async def start(self) -> None:
-        """Start capturing, watching the key file and, without a file of models, discovering."""
-        self._recorder.start()
+    def start(self) -> None:
+        """Start watching the key file and, without a file of models, discovering."""
         if self.settings.keys_file is not None:
             self._tasks.append(asyncio.create_task(self._watch_keys(self.settings.keys_file)))
         if self.settings.upstream_url is not None:
             self._tasks.append(asyncio.create_task(self._discover(self.settings.upstream_url)))
 
     async def stop(self) -> None:
-        """Stop in order; the recorder drains within its own deadline."""
+        """Stop watching, cut the upstreams off and write the log's last lines."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
         self.upstreams.close()
-        self._request_log.close()
-        await asyncio.to_thread(self._recorder.close)
+        self.request_log.close()
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""
@@ -193,6 +188,20 @@ class Runtime:
     def _limits_unavailable(self, error: Exception) -> None:
         self.metrics.limits_unavailable.inc()
         _log.warning("rate limits unavailable", reason=type(error).__name__)
+
+
+def check_files(settings: GatewaySettings) -> None:
+    """Read the files that the settings name, so that what is wrong is said before serving.
+
+    Raises:
+        ConfigurationError: A file cannot be used.
+    """
+    if settings.config is not None:
+        configuration.load(settings.config)
+    if settings.upstream_url is not None:
+        Address.parse(settings.upstream_url)
+    if settings.keys_file is not None:
+        _read_keys(settings.keys_file)
 
 
 def _read_keys(path: Path) -> keys.KeyRing:

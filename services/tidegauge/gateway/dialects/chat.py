@@ -14,6 +14,7 @@ from tidegauge.gateway.dialects.dialect import (
     describe_part,
     malformed,
     number,
+    present,
     whole,
 )
 from tidegauge.schemas.exchange import Message, Sampling, Usage
@@ -24,7 +25,7 @@ __all__ = ["Chat", "ChatCollector", "StreamOptions", "UsageTold", "expectations"
 class _Message(msgspec.Struct):
     role: str
     content: Any = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
 
 
 class StreamOptions(msgspec.Struct):
@@ -50,7 +51,7 @@ class _Request(msgspec.Struct):
     n: Any = None
     response_format: Any = None
     structured_outputs: Any = None
-    tools: msgspec.Raw | None = None
+    tools: msgspec.Raw = msgspec.Raw()
 
 
 class UsageTold(msgspec.Struct):
@@ -95,7 +96,7 @@ class _Response(msgspec.Struct):
     usage: UsageTold | None = None
     model: str | None = None
     system_fingerprint: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -157,11 +158,11 @@ def as_message(message: _Message) -> Message:
         content = "\n".join(describe_part(part) for part in content)
     elif not isinstance(content, str):
         content = ""
-    calls = message.tool_calls
+    calls = present(message.tool_calls)
     return Message(
         role=message.role,
         content=content,
-        tool_calls=None if calls is None else bytes(calls).decode("utf-8", "replace"),
+        tool_calls=None if calls is None else calls.decode("utf-8", "replace"),
     )
 
 
@@ -178,7 +179,7 @@ class Chat:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise malformed(error) from error
         options = request.stream_options
-        tools = None if request.tools is None else bytes(request.tools)
+        tools = present(request.tools)
         return Asked(
             model=request.model,
             messages=tuple([as_message(message) for message in request.messages]),
@@ -234,7 +235,7 @@ class ChatCollector:
         if chunk.usage is not None:
             self._answer.usage = chunk.usage.as_usage()
         if not chunk.choices:
-            if chunk.error is not None:
+            if present(chunk.error) is not None:
                 self._answer.failed = True
             return Seen.USAGE if chunk.usage is not None else Seen.OTHER
         if self._answer.model is None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.gateway.dialects.chat import StreamOptions, UsageTold, expectations, sampling
-from tidegauge.gateway.dialects.dialect import Answer, Asked, Seen, malformed, whole
+from tidegauge.gateway.dialects.dialect import Answer, Asked, Seen, malformed, present, whole
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Completions", "texts"]
@@ -38,7 +38,7 @@ class _Response(msgspec.Struct):
     usage: UsageTold | None = None
     model: str | None = None
     system_fingerprint: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -120,7 +120,7 @@ class _Collector:
         if chunk.usage is not None:
             self._answer.usage = chunk.usage.as_usage()
         if not chunk.choices:
-            if chunk.error is not None:
+            if present(chunk.error) is not None:
                 self._answer.failed = True
             return Seen.USAGE if chunk.usage is not None else Seen.OTHER
         if self._answer.model is None:

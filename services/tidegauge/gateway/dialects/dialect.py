@@ -26,6 +26,7 @@ __all__ = [
     "describe_part",
     "malformed",
     "number",
+    "present",
     "whole",
 ]
 
@@ -164,6 +165,12 @@ def number(value: object) -> float | None:
 def whole(value: object) -> int | None:
     """Return a whole number, or None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def present(raw: msgspec.Raw) -> bytes | None:
+    """Return a field's JSON text; None where it is absent or null."""
+    text = bytes(raw)
+    return None if text in (b"", b"null") else text
 
 
 def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON

@@ -1,0 +1,142 @@
+"""A gateway on a real socket, its outbox, and upstreams to script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from tests.gateway.scripted import ScriptedUpstream
+
+from tidegauge.capture.position import NOWHERE
+from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.runs import list_runs
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.schemas import decode
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+
+WAIT_SECONDS = 10.0
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds, with a deadline."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - the condition is another task's or a file's
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Running:
+    """A gateway that serves."""
+
+    url: str
+    app: Gateway
+    recorder: Recorder
+    directory: Path
+    client: httpx.AsyncClient
+
+    def events(self) -> list[RequestEvent | ResponseEvent]:
+        """Return everything in the outbox."""
+        events: list[RequestEvent | ResponseEvent] = []
+        for run in list_runs(self.directory / "outbox"):
+            reader = OutboxReader(run, NOWHERE.place, 0)
+            events.extend(
+                decode(entry.frame.value, RequestEvent, ResponseEvent)
+                for entry in reader.read(1 << 30, over=False)
+            )
+        return events
+
+    @property
+    def asked(self) -> list[RequestEvent]:
+        return [event for event in self.events() if isinstance(event, RequestEvent)]
+
+    @property
+    def answered(self) -> list[ResponseEvent]:
+        return [event for event in self.events() if isinstance(event, ResponseEvent)]
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the request log."""
+        self.app.runtime.request_log.flush()
+        text = (self.directory / "requests.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    async def chat(self, text: str = "Hi", **fields: object) -> httpx.Response:
+        """Ask for a chat completion."""
+        body = {"model": "served", "messages": [{"role": "user", "content": text}], **fields}
+        return await self.client.post("/v1/chat/completions", json=body)
+
+
+StartGateway = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with ScriptedUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
+    """Start gateways from settings; ``models`` is the configuration's content."""
+    async with AsyncExitStack() as stack:
+
+        async def start(models: dict[str, Any] | None = None, **values: Any) -> Running:  # noqa: ANN401 - fields of the settings
+            if models is not None:
+                config = tmp_path / "models.yaml"
+                config.write_text(json.dumps({"models": models}))
+                values["config"] = config
+            values.setdefault("anonymous", "keys_file" not in values)
+            values.setdefault("request_log", tmp_path / "requests.jsonl")
+            settings = GatewaySettings(**values)
+            settings.check()
+            recorder = Recorder(CaptureSettings(directory=tmp_path / "outbox"), ship=False)
+            recorder.start()
+            stack.callback(recorder.close)
+            app = create_app(settings, recorder)
+            return await stack.enter_async_context(_serving(app, recorder, tmp_path))
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Running:
+    """A gateway before one upstream that it discovers."""
+    running = await start_gateway(upstream_url=upstream.url)
+    await eventually(lambda: running.app.runtime.ready)
+    upstream.requests.clear()
+    return running
+
+
+class _serving:  # noqa: N801 - used like a function
+    def __init__(self, app: Gateway, recorder: Recorder, directory: Path) -> None:
+        self._app, self._recorder, self._directory = app, recorder, directory
+
+    async def __aenter__(self) -> Running:
+        config = uvicorn.Config(
+            self._app, port=0, http="httptools", lifespan="on", log_config=None, access_log=False
+        )
+        self._server = uvicorn.Server(config)
+        self._task = asyncio.create_task(self._server._serve())
+        await eventually(lambda: self._server.started or self._task.done())
+        if self._task.done():
+            self._task.result()
+            pytest.fail("the gateway did not start")
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        self._client = httpx.AsyncClient(base_url=url, timeout=WAIT_SECONDS)
+        return Running(url, self._app, self._recorder, self._directory, self._client)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+        self._server.should_exit = True
+        await self._task
