@@ -1,0 +1,159 @@
+"""A judge earns the right to alarm: it must tell known good from known bad answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = [
+    "THRESHOLD",
+    "Qualification",
+    "Separation",
+    "area_under_curve",
+    "lower_bound",
+    "qualify",
+]
+
+THRESHOLD: Final = 0.7
+"""Least area under the curve that a judge must surely reach for a kind of badness."""
+
+LEAST_SCORED: Final = 0.8
+"""Least share of the anchors that a judge must give a score on."""
+
+_ALPHA: Final = 0.05
+_HALVINGS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """How well one score tells one kind of bad answers from good ones.
+
+    Attributes:
+        kind: Kind of badness.
+        score: Name of the score.
+        area: Chance that a good answer scores above a bad one, ties counting half.
+        low: Lower confidence bound of it.
+        good: Good answers that got a score.
+        bad: Bad answers that got a score.
+    """
+
+    kind: str
+    score: str
+    area: float
+    low: float
+    good: int
+    bad: int
+
+    @property
+    def qualified(self) -> bool:
+        """Whether the bound reaches the threshold."""
+        return self.low >= THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    """What a judge's anchor set says of it.
+
+    Attributes:
+        separations: One for each kind of badness and score.
+        scored: Anchors that got a score.
+        asked: Anchors that it was asked on.
+    """
+
+    separations: tuple[Separation, ...] = field(default_factory=tuple)
+    scored: int = 0
+    asked: int = 0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of badness that some score tells."""
+        return tuple(dict.fromkeys(each.kind for each in self.separations if each.qualified))
+
+    @property
+    def qualified(self) -> bool:
+        """Whether it may alarm: it scores most anchors, and each score tells some badness."""
+        scores = {each.score for each in self.separations}
+        useful = {each.score for each in self.separations if each.qualified}
+        answers = self.scored >= LEAST_SCORED * self.asked
+        return answers and bool(scores) and scores == useful
+
+
+def area_under_curve(good: Sequence[float], bad: Sequence[float]) -> float:
+    """Return the share of pairs in which the good answer scores higher, ties counting half.
+
+    Example:
+        >>> area_under_curve([3, 2], [1, 2])
+        0.875
+    """
+    if not good or not bad:
+        return math.nan
+    won = math.fsum((g > b) + 0.5 * (g == b) for g in good for b in bad)
+    return won / (len(good) * len(bad))
+
+
+def lower_bound(area: float, pairs: int, *, alpha: float = _ALPHA) -> float:
+    """Return a bound that the true area is below with at most ``alpha``'s chance.
+
+    A two-sample U-statistic over ``pairs = min(good, bad)`` is an average of averages of
+    that many independent comparisons, so the binomial's Chernoff bound holds for it at any
+    size: the bound is the p with ``pairs * KL(area || p) = log(1 / alpha)``. It is wider than
+    DeLong's and needs no normality, which fails near 1.
+
+    Source: Hoeffding, "Probability inequalities for sums of bounded random variables"
+    (1963), theorem 1 and section 5a.
+
+    Example:
+        >>> round(lower_bound(0.96, 40), 2)
+        0.84
+    """
+    if pairs < 1 or not area > 0:
+        return 0.0
+    wanted = -math.log(alpha) / pairs
+    low, high = 0.0, area
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _divergence(area, middle) > wanted else (low, middle)
+    return low
+
+
+def qualify(
+    good: Mapping[str, Sequence[float]],
+    bad: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    asked: int,
+    alpha: float = _ALPHA,
+) -> Qualification:
+    """Return what the anchors' scores say of a judge.
+
+    Args:
+        good: Score's name -> its values on the good anchors.
+        bad: Kind of badness -> score's name -> its values on that kind's anchors.
+        asked: Anchors that the judge was asked on, those without a score included.
+        alpha: Chance that a bound is wrong, for each kind of badness; the scores share it.
+    """
+    separations = tuple(
+        _separation(kind, score, good.get(score, ()), values, alpha / max(1, len(by_score)))
+        for kind, by_score in bad.items()
+        for score, values in by_score.items()
+    )
+    scored = max(map(len, good.values()), default=0) + sum(
+        max(map(len, by_score.values()), default=0) for by_score in bad.values()
+    )
+    return Qualification(separations, scored, asked)
+
+
+def _separation(
+    kind: str, score: str, good: Sequence[float], bad: Sequence[float], alpha: float
+) -> Separation:
+    area = area_under_curve(good, bad)
+    low = lower_bound(area, min(len(good), len(bad)), alpha=alpha)
+    return Separation(kind, score, area, low, len(good), len(bad))
+
+
+def _divergence(a: float, p: float) -> float:
+    if p <= 0:
+        return math.inf
+    rest = (1 - a) * math.log((1 - a) / (1 - p)) if a < 1 else 0.0
+    return a * math.log(a / p) + rest
