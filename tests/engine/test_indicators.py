@@ -33,6 +33,12 @@ def test_hits_are_of_all_events_unless_trials_say_otherwise() -> None:
     assert count(indicator(Hits("absent")), found) == (0, 10)
 
 
+def test_hits_may_be_of_those_events_that_another_indicator_held_for() -> None:
+    found = sketch(hits={"a": 3, "embedded": 7})
+    assert count(indicator(Hits("a", of="embedded")), found) == (3, 7)
+    assert count(indicator(Hits("a", of="absent")), sketch()) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("values", "threshold", "above", "below"),
     [

@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Drift of what is asked: baselines, and how a request looks from one."""

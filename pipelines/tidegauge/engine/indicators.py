@@ -20,9 +20,16 @@ __all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all"]
 
 
 class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
-    """Counted by the worker, under this name in ``Sketch.hits``."""
+    """Counted by the worker, under this name in ``Sketch.hits``.
+
+    Attributes:
+        name: Name of the count.
+        of: Name of the count, in ``Sketch.hits`` too, of the events that were asked; empty
+            where these are ``Sketch.trials``, or all events.
+    """
 
     name: str
+    of: str = ""
 
 
 class Tail(msgspec.Struct, frozen=True, tag_field="kind", tag="tail"):
@@ -62,7 +69,12 @@ def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
     """Return for how many events the indicator held, and of how many it was asked."""
     counter = indicator.counter
     if isinstance(counter, Hits):
-        return sketch.hits.get(counter.name, 0), sketch.trials.get(counter.name, sketch.events)
+        asked = (
+            sketch.hits.get(counter.of, 0)
+            if counter.of
+            else sketch.trials.get(counter.name, sketch.events)
+        )
+        return sketch.hits.get(counter.name, 0), asked
     values = sketch.histograms.get(counter.value)
     if values is None:
         return 0, 0

@@ -1,0 +1,222 @@
+"""A drift baseline: the document that says how to see a request, and what is normal."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.drift.errors import BaselineDocumentError
+from tidegauge.drift.preparation import Preparation
+from tidegauge.engine.reference import Reference
+
+__all__ = ["METHOD", "Cluster", "DriftBaseline", "Lens", "fingerprint"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+METHOD = "drift/1"
+"""Changes when the same texts and vectors would give another baseline."""
+
+_FORM = 1
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic of the baseline, for people.
+
+    Attributes:
+        title: Its terms in one line.
+        terms: What sets it apart, first the strongest.
+        exemplars: The texts nearest to its centre; empty where text may not be kept.
+    """
+
+    title: str
+    terms: tuple[str, ...]
+    exemplars: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """How a vector becomes indicators.
+
+    Attributes:
+        centroids: Unit vectors, shape (K, d).
+        points: Unit reference points for the novelty, shape (m, d).
+        levels: Novelty above which each novelty indicator holds, ascending, shape (L,).
+        level_names: Names of the levels, such as ``0.95``.
+        mean: Mean vector, shape (d,).
+        components: Leading principal directions, shape (P, d).
+        lows: Projection below which a direction's low tail begins, shape (P,).
+        highs: Projection above which its high tail begins, shape (P,).
+        languages: Language codes with an indicator of their own; all others are ``other``.
+    """
+
+    centroids: Vectors
+    points: Vectors
+    levels: Vectors
+    level_names: tuple[str, ...]
+    mean: Vectors
+    components: Vectors
+    lows: Vectors
+    highs: Vectors
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftBaseline:
+    """What requests were like, immutable.
+
+    Attributes:
+        baseline_id: Its identity; empty until it is published.
+        embedder: Fingerprint of what made the vectors.
+        preparation: How texts were made.
+        lens: How a request is looked at.
+        clusters: The topics, K of them.
+        references: Segment key -> bands; the key ``""`` is for all traffic.
+        facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
+        caller_cap: Most events of one caller that a block counts; 0 for all.
+    """
+
+    embedder: str
+    preparation: Preparation
+    lens: Lens
+    clusters: tuple[Cluster, ...]
+    references: dict[str, Reference]
+    facts: dict[str, int] = field(default_factory=dict)
+    caller_cap: int = 0
+    baseline_id: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash of what made it: embedder, preparation, method."""
+        return fingerprint(self.embedder, self.preparation)
+
+    def to_bytes(self) -> bytes:
+        """Write the document; its identity is not part of it."""
+        plain = replace(self, baseline_id="")
+        return msgspec.msgpack.encode(
+            _Document(
+                form=_FORM,
+                method=METHOD,
+                embedder=plain.embedder,
+                preparation=plain.preparation,
+                centroids=_written(plain.lens.centroids),
+                points=_written(plain.lens.points, "<f2"),
+                levels=_written(plain.lens.levels),
+                level_names=plain.lens.level_names,
+                mean=_written(plain.lens.mean),
+                components=_written(plain.lens.components),
+                lows=_written(plain.lens.lows),
+                highs=_written(plain.lens.highs),
+                languages=plain.lens.languages,
+                clusters=plain.clusters,
+                references=_identified(plain.references, ""),
+                facts=plain.facts,
+                caller_cap=plain.caller_cap,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, document: bytes, baseline_id: str = "") -> DriftBaseline:
+        """Read a document and put the baseline's identity into its references.
+
+        Args:
+            document: What ``to_bytes`` wrote.
+            baseline_id: Its identity, as the store gave it.
+
+        Raises:
+            BaselineDocumentError: It is no drift baseline of this version.
+        """
+        try:
+            read = msgspec.msgpack.decode(document, type=_Document)
+            if (read.form, read.method) != (_FORM, METHOD):
+                raise BaselineDocumentError(
+                    f"drift baseline {baseline_id} was made by {read.method}, this version "
+                    f"reads {METHOD}: build it again"
+                )
+            lens = Lens(
+                centroids=_read(read.centroids),
+                points=_read(read.points),
+                levels=_read(read.levels),
+                level_names=read.level_names,
+                mean=_read(read.mean),
+                components=_read(read.components),
+                lows=_read(read.lows),
+                highs=_read(read.highs),
+                languages=read.languages,
+            )
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
+            raise BaselineDocumentError(
+                f"baseline {baseline_id} is no drift baseline ({error}): build it again"
+            ) from error
+        return cls(
+            embedder=read.embedder,
+            preparation=read.preparation,
+            lens=lens,
+            clusters=read.clusters,
+            references=_identified(read.references, baseline_id),
+            facts=read.facts,
+            caller_cap=read.caller_cap,
+            baseline_id=baseline_id,
+        )
+
+    def summary(self) -> dict[str, str]:
+        """Return facts for people, for the baseline's manifest."""
+        facts = {name: str(number) for name, number in sorted(self.facts.items())}
+        widest = self.references[""]
+        return facts | {
+            "clusters": str(len(self.clusters)),
+            "segments": str(len(self.references)),
+            "season": widest.season,
+            "embedder": self.embedder,
+        }
+
+
+def fingerprint(embedder: str, preparation: Preparation) -> str:
+    """Return the hash of what makes a baseline: 16 hexadecimal digits."""
+    parts = msgspec.json.encode([METHOD, embedder, preparation])
+    return hashlib.sha256(parts).hexdigest()[:16]
+
+
+class _Array(msgspec.Struct, frozen=True, array_like=True):
+    kind: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    form: int
+    method: str
+    embedder: str
+    preparation: Preparation
+    centroids: _Array
+    points: _Array
+    levels: _Array
+    level_names: tuple[str, ...]
+    mean: _Array
+    components: _Array
+    lows: _Array
+    highs: _Array
+    languages: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
+    references: dict[str, Reference]
+    facts: dict[str, int]
+    caller_cap: int
+
+
+def _written(array: Vectors, kind: str = "<f4") -> _Array:
+    return _Array(kind, array.shape, array.astype(kind).tobytes())
+
+
+def _read(array: _Array) -> Vectors:
+    return np.frombuffer(array.data, array.kind).reshape(array.shape).astype(np.float32)
+
+
+def _identified(references: dict[str, Reference], baseline_id: str) -> dict[str, Reference]:
+    return {
+        key: msgspec.structs.replace(reference, baseline=baseline_id)
+        for key, reference in references.items()
+    }

@@ -1,0 +1,37 @@
+"""What can go wrong with a drift baseline.
+
+TidegaugeError
+└── DriftError
+    ├── BaselineDocumentError
+    ├── TooFewTextsError
+    └── VectorsError
+"""
+
+from __future__ import annotations
+
+from tidegauge.schemas import TidegaugeError
+
+__all__ = ["BaselineDocumentError", "DriftError", "TooFewTextsError", "VectorsError"]
+
+
+class DriftError(TidegaugeError):
+    """A drift baseline cannot be built or used."""
+
+
+class BaselineDocumentError(DriftError):
+    """Bytes are no drift baseline that this version reads."""
+
+
+class TooFewTextsError(DriftError):
+    """There are too few texts for a baseline."""
+
+    def __init__(self, *, found: int, needed: int) -> None:
+        """Say how many are missing."""
+        super().__init__(
+            f"a drift baseline needs at least {needed} texts, half of them different, "
+            f"got {found}: take a longer stretch of time or a larger file"
+        )
+
+
+class VectorsError(DriftError):
+    """Vectors do not fit the baseline or the texts."""

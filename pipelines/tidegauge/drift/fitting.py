@@ -1,0 +1,245 @@
+"""From past requests to a drift baseline.
+
+The texts are split by a hash, all copies of one text on the same side. Side A shapes the
+codebook and the projections, the rates of both are counted on side B, so that nothing is
+judged by what it was fitted to. Novelty uses every text: each one is measured against the
+reference points without itself and its copies. A new request is measured against all of
+them, so it seems, if anything, less strange than the baseline's own: the error is to the
+safe side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.drift import descriptors
+from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
+from tidegauge.drift.codebook import assign, cluster_count, fit_codebook
+from tidegauge.drift.errors import TooFewTextsError, VectorsError
+from tidegauge.drift.novelty import REFERENCE_POINTS, novelty
+from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.sighting import EMBEDDED, SHARES, hits_of, indicators, look
+from tidegauge.drift.terms import top_terms
+from tidegauge.engine.indicators import Indicator
+from tidegauge.engine.reference import Reference, build
+from tidegauge.schemas import Segment
+
+__all__ = ["FEWEST_TEXTS", "Past", "fit"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+Counts: TypeAlias = NDArray[np.int64]
+
+FEWEST_TEXTS = 200
+"""With fewer, bands are so wide that only a landslide would be noticed."""
+
+_FEWEST_OF_A_SEGMENT = 1_000
+_LEVELS = (0.5, 0.8, 0.95, 0.99, 0.998)
+_TAIL = 0.05
+_DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
+_LANGUAGE_SHARE = 0.01
+_EXEMPLARS = 3
+_EXEMPLAR_CHARACTERS = 200
+_CELL_MS = 60_000
+_ALL = Segment(model="")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One request of before.
+
+    Attributes:
+        text: As it was prepared for the embedder.
+        segment: Slice of the traffic, None when it is not known.
+        time_ms: When it was asked, None when it is not known.
+    """
+
+    text: str
+    segment: Segment | None = None
+    time_ms: int | None = None
+
+
+def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may be kept
+    past: Sequence[Past],
+    vectors: Vectors,
+    *,
+    embedder: str,
+    preparation: Preparation,
+    rng: np.random.Generator,
+    keep_exemplars: bool = True,
+    caller_cap: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> DriftBaseline:
+    """Build a baseline.
+
+    Args:
+        past: Requests with a text, n of them.
+        vectors: Their unit vectors, shape (n, d).
+        embedder: Fingerprint of what made the vectors.
+        preparation: How the texts were made.
+        rng: Draws the codebook's seeds.
+        keep_exemplars: Whether clusters may keep texts, to be shown to people.
+        caller_cap: Most events of one caller that a block counted; 0 for all.
+        progress: Told, in a few words, what comes next.
+
+    Raises:
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS``, or fewer than half of that
+            many different ones.
+        VectorsError: The vectors do not fit the texts.
+    """
+    _, first, text_of = np.unique([p.text for p in past], return_index=True, return_inverse=True)
+    if len(past) < FEWEST_TEXTS or len(first) < FEWEST_TEXTS // 2:
+        raise TooFewTextsError(found=min(len(past), 2 * len(first)), needed=FEWEST_TEXTS)
+    if vectors.shape[:1] != (len(past),) or not np.isfinite(vectors).all():
+        raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
+    ranks = np.array([_rank(past[i].text) for i in first], np.uint64)
+    on_a = (ranks % np.uint64(2) == 0)[text_of]
+    progress("finding topics")
+    centroids = fit_codebook(vectors[on_a], cluster_count(int(on_a.sum())), rng)
+    progress("measuring novelty")
+    chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
+    points = vectors[first[chosen]].astype(np.float16).astype(np.float32)
+    scores = novelty(vectors, points, own=text_of, point_texts=chosen)
+    lens = _lens(vectors[on_a], centroids, points, scores, [p.text for p in past])
+    progress("naming topics")
+    clusters = _clusters(past, vectors, centroids, first, keep_exemplars=keep_exemplars)
+    progress("counting rates")
+    tested = indicators(lens, clusters)
+    hits = _hits(lens, past, vectors, scores, tested)
+    # Novelty is counted on every text; what was fitted on side A, on side B.
+    asked = np.array([i.family not in {"clusters", "projections"} for i in tested])
+    trials = asked[None, :] | ~on_a[:, None]
+    times = [p.time_ms for p in past if p.time_ms is not None]
+    return DriftBaseline(
+        embedder=embedder,
+        preparation=preparation,
+        lens=lens,
+        clusters=clusters,
+        references=_references(past, tested, hits, trials, timed=len(times) == len(past)),
+        facts={
+            "events": len(past),
+            "texts": len(first),
+            **({"from_ms": min(times), "to_ms": max(times)} if times else {}),
+        },
+        caller_cap=caller_cap,
+    )
+
+
+def _rank(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _lens(
+    side_a: Vectors, centroids: Vectors, points: Vectors, scores: Vectors, texts: Sequence[str]
+) -> Lens:
+    mean = side_a.mean(axis=0, dtype=np.float64).astype(np.float32)
+    count = min(_DIRECTIONS, len(side_a) // _TEXTS_A_DIRECTION)
+    spread = np.cov((side_a - mean).T.astype(np.float64))
+    components = np.linalg.eigh(spread)[1][:, ::-1][:, :count].T.astype(np.float32)
+    along = (side_a - mean) @ components.T
+    names = [f"{level:g}" for level in _LEVELS if level <= 1 - 1 / len(scores)]
+    levels = np.quantile(scores, [float(name) for name in names], method="higher")
+    codes = [descriptors.language(text) for text in texts]
+    common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
+    return Lens(
+        centroids=centroids,
+        points=points,
+        levels=levels.astype(np.float32),
+        level_names=tuple(names),
+        mean=mean,
+        components=components,
+        lows=np.quantile(along, _TAIL, axis=0).astype(np.float32),
+        highs=np.quantile(along, 1 - _TAIL, axis=0).astype(np.float32),
+        languages=tuple(common),
+    )
+
+
+def _clusters(
+    past: Sequence[Past],
+    vectors: Vectors,
+    centroids: Vectors,
+    first: Counts,
+    *,
+    keep_exemplars: bool,
+) -> tuple[Cluster, ...]:
+    nearest = assign(vectors[first], centroids)
+    members = [first[nearest == k] for k in range(len(centroids))]
+    terms = top_terms([[past[i].text for i in group] for group in members])
+    found = []
+    for k, group in enumerate(members):
+        central = group[np.argsort(-(vectors[group] @ centroids[k]), kind="stable")]
+        shown = tuple(past[i].text[:_EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
+        title = ", ".join(terms[k]) or f"cluster {k}"
+        found.append(
+            Cluster(
+                title=title if keep_exemplars else f"cluster {k}",
+                terms=terms[k] if keep_exemplars else (),
+                exemplars=shown if keep_exemplars else (),
+            )
+        )
+    return tuple(found)
+
+
+def _hits(
+    lens: Lens,
+    past: Sequence[Past],
+    vectors: Vectors,
+    scores: Vectors,
+    tested: Sequence[Indicator],
+) -> NDArray[np.bool_]:
+    column = {indicator.name: j for j, indicator in enumerate(tested)}
+    table = np.zeros((len(past), len(tested)), np.bool_)
+    sightings = look(lens, vectors, scores=scores)
+    for row, names in enumerate(hits_of(lens, [p.text for p in past], sightings)):
+        table[row, [column[name] for name in names if name != EMBEDDED]] = True
+    return table
+
+
+def _references(
+    past: Sequence[Past],
+    tested: Sequence[Indicator],
+    hits: NDArray[np.bool_],
+    trials: NDArray[np.bool_],
+    *,
+    timed: bool,
+) -> dict[str, Reference]:
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, one in enumerate(past):
+        if one.segment is not None:
+            for segment in (one.segment, *one.segment.parents()):
+                rows_of[segment.key].append(row)
+    groups = {
+        key: np.array(rows) for key, rows in rows_of.items() if len(rows) >= _FEWEST_OF_A_SEGMENT
+    }
+    groups[""] = np.arange(len(past))
+    times = np.array([p.time_ms for p in past], np.int64) // _CELL_MS * _CELL_MS if timed else None
+    found = {}
+    for key, rows in sorted(groups.items()):
+        starts, cell = (
+            np.unique(times[rows], return_inverse=True)
+            if times is not None
+            else (None, np.zeros(len(rows), np.int64))
+        )
+        shape = (int(cell.max()) + 1, len(tested))
+        asked, held = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        np.add.at(asked, cell, trials[rows])
+        np.add.at(held, cell, hits[rows] & trials[rows])
+        if (asked.sum(axis=0) == 0).any():
+            continue
+        reference = build(
+            baseline="",
+            segment=Segment.from_key(key) if key else _ALL,
+            indicators=tested,
+            hits=held,
+            trials=asked,
+            times_ms=starts,
+            shares=SHARES,
+        )
+        found[key] = reference
+    return found
