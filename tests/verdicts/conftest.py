@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -135,31 +136,50 @@ class Desk:
         return [a for a in self.said if isinstance(a, Alert) and monitor in ("", a.monitor)]
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Draws what a block of traffic holds."""
+@dataclass
+class Kit:
+    """Draws traffic, and makes the monitors that it is given to."""
 
-    rng: np.random.Generator
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(20))
+    writers: dict[SketchKind, Writer] = field(
+        default_factory=lambda: {
+            "drift": Writer("drift"),
+            "vitals": Writer("vitals"),
+            "quality": Writer("quality"),
+        }
+    )
+    block_ms: int = BLOCK_MS
+    judge: str = JUDGE
 
-    def latencies(self, n: int, factor: float = 1.0) -> list[float]:
-        """Draw latencies in milliseconds."""
-        return list(factor * self.rng.lognormal(6.5, 0.5, n))
+    def desk(self, **settings: float) -> Desk:
+        """Make a monitor whose topics have one partition."""
+        plan = replace(
+            Plan(block_ms=BLOCK_MS, partitions={REQUESTS.name: 1, RESPONSES.name: 1}),
+            **settings,  # type: ignore[arg-type] # whole numbers by name
+        )
+        return Desk(plan, MonitorProcessor(plan))
 
-    def fluency(self, n: int, shift: float = 0.0) -> list[float]:
-        """Draw mean log-probabilities: about -1, always negative."""
-        return list(-self.rng.gamma(9.0, (1 + shift) / 9.0, n))
+    def version(self, number: int) -> Segment:
+        """Return the segment of a version."""
+        return msgspec.structs.replace(V1, version=f"v{number}")
 
-    def vitals(self, writer: Writer, block: int, n: int, **more: float) -> Sketch:
-        """Draw a block of responses: ``slower`` multiplies latency, ``errors`` is a rate."""
-        failed = int(self.rng.binomial(n, more.get("errors", 0.01)))
-        slower = more.get("slower", 1.0)
-        return writer.sketch(
+    def start_of(self, block: int) -> int:
+        """Return when a block starts."""
+        return START_MS + block * BLOCK_MS
+
+    def encoded(self, *events: Event) -> list[bytes]:
+        """Write events."""
+        return [encode(event) for event in events]
+
+    def vitals(self, block: int, n: int, **change: float) -> Sketch:
+        """Draw responses: ``slower`` multiplies latency, ``errors`` is a rate."""
+        failed = int(self.rng.binomial(n, change.get("errors", 0.01)))
+        latencies = self.rng.lognormal(6.5, 0.5, n - failed) * change.get("slower", 1.0)
+        return self.writers["vitals"].sketch(
             block,
-            segment=V1
-            if "version" not in more
-            else Segment(model="m", version=f"v{more['version']:.0f}", route="/chat"),
+            segment=self.version(int(change.get("version", 1))),
             values={
-                measures.LATENCY_MS: self.latencies(n - failed, slower),
+                measures.LATENCY_MS: latencies,
                 measures.COST_USD: self.rng.gamma(2.0, 1e-4, n),
             },
             events=n,
@@ -167,44 +187,32 @@ class Traffic:
             trials={measures.ERROR: n, measures.failed("refusal"): n - failed},
         )
 
-    def quality(
-        self, writer: Writer, block: int, n: int, *, shift: float = 0.0, segment: Segment = V1
-    ) -> Sketch:
-        """Draw a block of judged answers."""
-        return writer.sketch(
+    def quality(self, block: int, n: int, *, shift: float = 0.0, segment: Segment = V1) -> Sketch:
+        """Draw judged answers: mean log-probabilities of about -1, lower by ``shift``."""
+        return self.writers["quality"].sketch(
             block,
             segment=segment,
-            values={FLUENCY: self.fluency(n, shift), measures.weight(JUDGE): [1.0] * n},
+            values={
+                FLUENCY: -self.rng.gamma(9.0, (1 + shift) / 9.0, n),
+                measures.weight(JUDGE): [1.0] * n,
+            },
             trials={measures.unqualified(JUDGE): n, measures.invalid(JUDGE): n},
         )
 
-
-def one_partition(**more: object) -> Plan:
-    """Return a plan whose topics have one partition."""
-    settings: dict[str, object] = {
-        "block_ms": BLOCK_MS,
-        "partitions": {REQUESTS.name: 1, RESPONSES.name: 1},
-        **more,
-    }
-    return Plan(**settings)  # type: ignore[arg-type] # the tests' own keyword arguments
+    def baseline_blocks(self, blocks: int = 60, n: int = 3, **change: float) -> list[Sketch]:
+        """Draw a baseline's sketches of responses and of judged answers."""
+        return [
+            sketch
+            for block in range(-blocks, 0)
+            for sketch in (self.vitals(block, n, **change), self.quality(block, n))
+        ]
 
 
 @pytest.fixture
-def traffic() -> Traffic:
-    return Traffic(np.random.default_rng(20))
+def kit() -> Kit:
+    return Kit()
 
 
 @pytest.fixture
-def desk() -> Desk:
-    plan = one_partition()
-    return Desk(plan, MonitorProcessor(plan))
-
-
-def baseline_blocks(traffic: Traffic, blocks: int = 60, n: int = 3) -> Sequence[Sketch]:
-    """Draw a baseline's sketches of responses and judged answers."""
-    vitals, quality = Writer("vitals"), Writer("quality")
-    return [
-        sketch
-        for block in range(blocks)
-        for sketch in (traffic.vitals(vitals, block, n), traffic.quality(quality, block, n))
-    ]
+def desk(kit: Kit) -> Desk:
+    return kit.desk()
