@@ -9,13 +9,13 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tidegauge.reports.quality import Estimate, Estimator
+from tidegauge.monitor.estimates import estimate
+from tidegauge.reports.quality import Estimator
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import Alert, Effect, Severity, Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import (
     Exemplar,
-    Moments,
     Progress,
     Sketch,
     SketchKind,
@@ -42,16 +42,6 @@ LIKELIHOOD = "likelihood@9f86d081"
 RUBRIC = "rubric@60303ae2"
 
 ViewFactory = Callable[..., MonitorView]
-
-
-def estimate(weights: Moments, weighted: Moments, cross: Moments) -> Estimate:
-    """Hajek's mean with a normal interval: enough to have numbers to show."""
-    if not weights.n:
-        return Estimate(None, None, None, 0.0)
-    mean = weighted.total / weights.total
-    spread = weighted.squares - 2 * mean * cross.total + mean**2 * weights.squares
-    reach = 1.96 * math.sqrt(max(0.0, spread)) / weights.total
-    return Estimate(mean, mean - reach, mean + reach, weights.total**2 / weights.squares)
 
 
 def segment(version: str = "v1", model: str = "support-chat") -> Segment:

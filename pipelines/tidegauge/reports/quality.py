@@ -18,15 +18,17 @@ class Estimate:
 
     Attributes:
         mean: Estimate over all answers, judged or not; None without any.
-        low: Lower end of the 95% interval; None while it is too early for one.
+        low: Lower end of the 95% interval; None where there is none.
         high: Upper end.
         effective: How many equally weighted answers it is worth.
+        early: Whether the interval holds for a single look only, for want of answers.
     """
 
     mean: float | None
     low: float | None
     high: float | None
     effective: float
+    early: bool = False
 
 
 Estimator = Callable[[Moments, Moments, Moments], Estimate]

@@ -69,20 +69,23 @@ class Renderer:
 
     def page(self, page: Page, *, refresh: bool = True) -> str:
         """Return the overview."""
-        return self._render("page.html", {"page": page}, refresh=refresh)
+        return self.render("page.html", {"page": page}, refresh_seconds=self._every(refresh))
 
     def segment(self, item: SegmentPage, page: Page, *, refresh: bool = True) -> str:
         """Return one segment's page."""
-        return self._render("segment.html", {"item": item, "page": page}, refresh=refresh)
+        values = {"item": item, "page": page}
+        return self.render("segment.html", values, refresh_seconds=self._every(refresh))
+
+    def _every(self, refresh: bool) -> int:  # noqa: FBT001 - private
+        return self._refresh_seconds if refresh else 0
 
     def waiting(self) -> str:
         """Return the page to show before there is anything to show."""
-        return self._render("waiting.html", {}, refresh=True)
+        return self.render("waiting.html", {}, refresh_seconds=self._refresh_seconds)
 
-    def render(self, template: str, values: Mapping[str, object]) -> str:
-        """Return another page, which does not renew itself."""
-        return self._render(template, values, refresh=False)
-
-    def _render(self, template: str, values: Mapping[str, object], *, refresh: bool) -> str:
-        seconds = self._refresh_seconds if refresh else 0
-        return self._environment.get_template(template).render(refresh_seconds=seconds, **values)
+    def render(
+        self, template: str, values: Mapping[str, object], *, refresh_seconds: int = 0
+    ) -> str:
+        """Return another page."""
+        found = self._environment.get_template(template)
+        return found.render(refresh_seconds=refresh_seconds, **values)
