@@ -1,0 +1,154 @@
+"""How a commit becomes true: in one transaction, or written ahead.
+
+On a broker whose transactions hide what was aborted, outputs, dead letters, states and offsets
+are one transaction (KIP-447): each is there exactly once, whatever was killed.
+
+On any other broker a partition's state goes first, with the outputs that are decided and not
+yet published; then the outputs; then the offsets. After a crash in between, whoever takes the
+partition over publishes the same outputs again, with the same numbers, and readers drop what
+they have seen.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol
+from uuid import uuid4
+
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
+from kafka.errors import KafkaError
+
+from tidegauge.adapters.kafka import clients
+from tidegauge.adapters.kafka.publisher import send_all
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.adapters.kafka.states import as_wires
+from tidegauge.stream.commits import Commit
+from tidegauge.stream.documents import Document, settled
+
+__all__ = ["Committer", "TransactionalCommitter", "WriteAheadCommitter"]
+
+
+class Committer(Protocol):
+    """Makes commits true. After an error it has to be reset before the next one."""
+
+    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
+        """Make everything in a commit true.
+
+        Raises:
+            KafkaError: It may have become true, or not.
+        """
+
+    def resume(self, document: Document) -> None:
+        """Publish what is pending in the last state of a partition that was taken over."""
+
+    def settle(self, document: Document) -> None:
+        """Write a partition's last state, which has nothing pending, before it is given up."""
+
+    def reset(self) -> None:
+        """Start afresh, after whatever was begun has ended one way or the other."""
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is undone."""
+
+
+class TransactionalCommitter:
+    """See the module.
+
+    Args:
+        settings: How to reach Kafka.
+        group: The consumer group.
+    """
+
+    def __init__(self, settings: KafkaSettings, group: str) -> None:
+        self._settings = settings
+        self._transactional_id = f"tidegauge-{group}-{uuid4().hex}"
+        self._producer = self._connect()
+
+    def _connect(self) -> KafkaProducer:
+        producer = clients.producer(
+            self._settings,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._settings.transaction_timeout_ms,
+        )
+        producer.init_transactions()
+        return producer
+
+    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
+        """Commit in one transaction, fenced by the consumer's generation."""
+        states = [
+            wire for document in commit.documents.values() for wire in as_wires(settled(document))
+        ]
+        offsets = {
+            clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in commit.offsets.items()
+        }
+        self._producer.begin_transaction()
+        for wire in (*commit.outputs, *states):
+            self._producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+        self._producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
+        self._producer.commit_transaction()
+
+    def resume(self, document: Document) -> None:
+        """Publish what a worker without transactions had left pending."""
+        if document.pending:
+            self._producer.begin_transaction()
+            for wire in document.pending:
+                self._producer.send(
+                    wire.topic, wire.value, key=wire.key, headers=list(wire.headers)
+                )
+            self._producer.commit_transaction()
+
+    def settle(self, document: Document) -> None:
+        """Do nothing: states are written without pending outputs."""
+
+    def reset(self) -> None:
+        """Connect again; the broker ends the transaction before it answers."""
+        self.close()
+        self._producer = self._connect()
+
+    def close(self) -> None:
+        """Close without waiting for what has no end."""
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)
+
+
+class WriteAheadCommitter:
+    """See the module.
+
+    Args:
+        settings: How to reach Kafka.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer = clients.producer(settings)
+
+    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
+        """Write states, then outputs, then offsets."""
+        for document in commit.documents.values():
+            send_all(self._producer, as_wires(document))
+        send_all(self._producer, commit.outputs)
+        consumer.commit(
+            {
+                clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
+                for partition, offset in commit.offsets.items()
+            }
+        )
+
+    def resume(self, document: Document) -> None:
+        """Publish again what may have been published before."""
+        send_all(self._producer, document.pending)
+
+    def settle(self, document: Document) -> None:
+        """Write the state, so that its outputs are not published again."""
+        send_all(self._producer, as_wires(document))
+
+    def reset(self) -> None:
+        """Connect again: an idempotent producer that lost a record is of no more use."""
+        self.close()
+        self._producer = clients.producer(self._settings)
+
+    def close(self) -> None:
+        """Close without waiting for what has no end."""
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)

@@ -1,0 +1,305 @@
+"""One membership in a consumer group: its partitions, and what is done with their records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from threading import Event
+from typing import Any
+
+import structlog
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from tidegauge.adapters.kafka import clients, metrics
+from tidegauge.adapters.kafka.committers import Committer
+from tidegauge.adapters.kafka.errors import LogError
+from tidegauge.adapters.kafka.lane import Lane
+from tidegauge.adapters.kafka.states import StateReader
+from tidegauge.stream.commits import CommitPolicy
+from tidegauge.stream.errors import StreamError
+from tidegauge.stream.processor import Partition, Processor, Record
+from tidegauge.stream.worker import Worker
+
+__all__ = ["Session"]
+
+_RETRY_SECONDS = (0.2, 15.0)
+_END_OFFSETS_MS = 2_000
+_AWAIT_SECONDS = 0.01
+
+_log = structlog.get_logger(__name__)
+
+
+class _AbandonedError(Exception):
+    """The partitions are wanted back before the work on them was done."""
+
+
+class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """What the loop's two threads share.
+
+    The methods that return a ``Future`` have their work done on the lane, as do the
+    listener's; the others belong to the thread that polls. The listener runs inside of that
+    thread's polling, on the consumer's own loop, which it must not block: it waits by turns.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts put together by the loop, all by name
+        self,
+        *,
+        consumer: KafkaConsumer,
+        committer: Committer,
+        states: StateReader,
+        lane: Lane,
+        processor: Processor,
+        group: str,
+        policy: CommitPolicy,
+        now_ms: Callable[[], int],
+        handover_seconds: float,
+    ) -> None:
+        self.joined = False
+        self._consumer = consumer
+        self._committer = committer
+        self._states = states
+        self._lane = lane
+        self._worker = Worker(processor, group, policy)
+        self._group = group
+        self._now_ms = now_ms
+        self._handover_seconds = handover_seconds
+        self._wanted_back = Event()
+        self._failure: BaseException | None = None
+        self._broken = False
+        self._log = _log.bind(group=group)
+
+    # The thread that polls.
+
+    def poll(self, timeout_ms: int) -> list[Record]:
+        """Return the next batch, every partition paused after it; empty if none came."""
+        self._consumer.resume(*self._consumer.assignment())
+        batch = self._polled(timeout_ms)
+        self._consumer.pause(*self._consumer.assignment())
+        return [clients.record_of(found) for records in batch.values() for found in records]
+
+    def keep_membership(self) -> None:
+        """Poll while every partition is paused."""
+        for found, records in self._polled(0).items():
+            self._consumer.seek(found, records[0].offset)
+
+    def _polled(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        try:
+            batch: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms)
+        except KafkaError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        if self._failure is not None:
+            raise self._failure
+        return batch
+
+    def process(self, records: Sequence[Record]) -> Future[None]:
+        """Have a batch processed, and what came of it committed when it is due."""
+        return self._lane.submit(lambda: self._guarded(lambda: self._process(records)))
+
+    def tick(self) -> Future[None]:
+        """Have time pass, and what came of it committed when it is due."""
+        return self._lane.submit(lambda: self._guarded(self._tick))
+
+    def close(self, seconds: float) -> None:
+        """Hand over, leave the group and close every connection, within a time."""
+        deadline = time.monotonic() + seconds
+        self._handover_seconds = seconds * 0.7
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=int(seconds * 1_000))
+        except KafkaError as error:
+            self._log.warning("left the group without a farewell", error=str(error))
+        self._wanted_back.set()
+        self._lane.submit(self._forget)
+        self._lane.close(max(deadline - time.monotonic(), 0.1))
+        self._committer.close()
+        self._states.close()
+
+    # The listener, on the consumer's own loop, while the polling thread waits for it.
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Commit and forget the partitions before the group goes on."""
+        self.joined = False
+        self._wanted_back.set()
+        await self._done(lambda: self._hand_over(map(clients.partition_of, revoked)))
+
+    async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        """Forget partitions that others hold already."""
+        self.joined = False
+        self._wanted_back.set()
+        await self._done(lambda: self._lose(map(clients.partition_of, lost)))
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Take over the partitions from their last state, before their first record."""
+        await self._done(lambda: self._take_over(map(clients.partition_of, assigned)))
+        self.joined = self._failure is None
+
+    async def _done(self, work: Callable[[], None]) -> None:
+        future = self._lane.submit(work)
+        deadline = time.monotonic() + self._handover_seconds
+        while not future.done():
+            if time.monotonic() > deadline:
+                self._failure = LogError(
+                    f"the {self._group} worker could not let go of its partitions within "
+                    f"{self._handover_seconds:.0f} s: what it was doing is not committed and "
+                    "will be done again"
+                )
+                raise self._failure
+            await self._consumer._net.sleep(_AWAIT_SECONDS)  # noqa: SLF001 - its loop has no public sleep
+        try:
+            future.result()
+        except BaseException as error:
+            # kafka-python replaces what a listener raises; the polling thread raises this.
+            self._failure = error
+            self._broken = True
+            raise
+
+    # The lane.
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            self._broken = True  # nothing of this may be committed
+            raise
+
+    def _process(self, records: Sequence[Record]) -> None:
+        try:
+            self._persist(records)
+        except _AbandonedError:
+            return
+        metrics.RECORDS.labels(self._group).inc(len(records))
+        self._commit_if_due()
+
+    def _persist(self, records: Sequence[Record]) -> None:
+        pause = _RETRY_SECONDS[0]
+        while True:
+            if self._wanted_back.is_set():
+                raise _AbandonedError
+            started = time.monotonic()
+            try:
+                self._worker.process(records, self._now_ms())
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a meter needs may be away
+                self._log.warning(
+                    "processing failed, trying again",
+                    records=len(records),
+                    first=f"{records[0].partition}@{records[0].offset}",
+                    error=f"{type(error).__name__}: {error}",
+                    retry_seconds=pause,
+                )
+                metrics.RETRIES.labels(self._group).inc()
+                self._wanted_back.wait(pause)
+                pause = min(2 * pause, _RETRY_SECONDS[1])
+            else:
+                metrics.PROCESS_SECONDS.labels(self._group).observe(time.monotonic() - started)
+                return
+
+    def _tick(self) -> None:
+        if not self._worker.partitions or self._wanted_back.is_set():
+            return
+        self._look_for_silence()
+        self._worker.tick(self._now_ms())
+        self._commit_if_due()
+
+    def _look_for_silence(self) -> None:
+        now_ms = self._now_ms()
+        found = [clients.topic_partition(partition) for partition in self._worker.partitions]
+        try:
+            ends = self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS)
+            positions = {place: self._consumer.position(place, timeout_ms=0) for place in found}
+        except KafkaError:
+            return  # nobody knows what the log holds, so nothing is silent
+        for place in found:
+            lag = ends[place] - (positions[place] or 0)
+            metrics.LAG_RECORDS.labels(self._group, str(clients.partition_of(place))).set(
+                max(lag, 0)
+            )
+            if lag <= 0:
+                self._worker.caught_up(clients.partition_of(place), now_ms)
+
+    def _commit_if_due(self) -> None:
+        if self._worker.due(self._now_ms()):
+            try:
+                self._commit()
+            except KafkaError as error:
+                self._go_back(error)
+
+    def _commit(self) -> None:
+        started = time.monotonic()
+        commit = self._worker.commit()
+        if commit.documents:
+            self._committer.commit(commit, self._consumer)
+            metrics.COMMITS.labels(self._group).inc()
+            metrics.COMMIT_SECONDS.labels(self._group).observe(time.monotonic() - started)
+        self._worker.committed(commit)
+
+    def _go_back(self, error: KafkaError) -> None:
+        """Return to the last states: nobody knows whether the commit became true."""
+        pause = _RETRY_SECONDS[0]
+        metrics.RESETS.labels(self._group).inc()
+        while not self._wanted_back.is_set():
+            self._log.warning(
+                "commit failed, going back to the last state",
+                error=f"{type(error).__name__}: {error}",
+                retry_seconds=pause,
+            )
+            if self._wanted_back.wait(pause):
+                return
+            try:
+                self._committer.reset()
+                held = self._worker.partitions
+                self._forget()
+                self._take_over(held)
+            except (KafkaError, LogError) as again:
+                error = again if isinstance(again, KafkaError) else error
+                pause = min(2 * pause, _RETRY_SECONDS[1])
+            else:
+                return
+
+    def _take_over(self, partitions: Iterable[Partition]) -> None:
+        self._wanted_back.clear()
+        self._states.refresh()
+        for partition in sorted(partitions):
+            found = clients.topic_partition(partition)
+            document = self._states.document(self._worker.owner(partition))
+            if document is not None:
+                self._committer.resume(document)
+                self._consumer.seek(found, document.next_offset)
+            position = self._consumer.position(found)
+            self._worker.assign(partition, document, position)
+        held = self._worker.partitions
+        metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
+        self._log.info("partitions taken over", partitions=[str(found) for found in held])
+
+    def _hand_over(self, partitions: Iterable[Partition]) -> None:
+        given = [found for found in partitions if found in self._worker.partitions]
+        try:
+            if not self._broken:
+                self._commit()
+                self._settle(given)
+        except KafkaError as error:
+            self._log.warning(
+                "handed over without a commit: it will be done again",
+                error=f"{type(error).__name__}: {error}",
+            )
+        finally:
+            self._lose(given)
+
+    def _settle(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            document = self._worker.settle(partition)
+            if document is not None:
+                self._committer.settle(document)
+
+    def _lose(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            if partition in self._worker.partitions:
+                self._worker.revoke(partition)
+        metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(self._worker.partitions))
+
+    def _forget(self) -> None:
+        self._lose(self._worker.partitions)
