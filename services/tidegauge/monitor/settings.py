@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegauge.schemas.sketches import SketchKind
+from tidegauge.verdicts.plan import Plan
 
 __all__ = ["MonitorSettings"]
 
@@ -19,49 +22,97 @@ def _reports_folder() -> Path:
 class MonitorSettings(BaseSettings):
     """Settings of the monitor; each is read from ``TIDEGAUGE_MONITOR_`` and its name."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_MONITOR_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_MONITOR_", populate_by_name=True, frozen=True
+    )
 
     host: str = Field(
-        "127.0.0.1",
+        default="127.0.0.1",
         description="Interface to listen on. Pages show prompts: beyond loopback, put a proxy "
         "that asks who is there before it.",
     )
-    port: int = Field(8090, ge=0, le=65535, description="Port of the page, the API and /metrics.")
+    port: int = Field(
+        default=8090, ge=0, le=65535, description="Port of the page, the API and /metrics."
+    )
     false_alarm_days: float = Field(
-        30.0,
+        default=30.0,
         gt=0,
         description="The promise: at most one false alarm in so many days, on average, over "
         "all signals and segments.",
     )
+    block_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
+        description="Length of a block of event time, the same as the workers'.",
+    )
+    workers: tuple[SketchKind, ...] = Field(
+        default=("drift", "vitals", "quality"),
+        description="Kinds of workers that must report, as a JSON list; their silence is an alarm.",
+    )
+    silent_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="After which a worker that does not report is called silent.",
+    )
+    most_segments: int = Field(
+        default=32, ge=1, description="Segments beyond it are counted together, as other."
+    )
+    low_data_events: int = Field(
+        default=30, ge=0, description="Events below which a monitor says low_data instead of ok."
+    )
     window_seconds: int = Field(
-        900, ge=60, description="Length of the display window of page, API and metrics."
+        default=900, ge=60, description="Length of the display window of page, API and metrics."
     )
     refresh_seconds: int = Field(
-        15, ge=0, description="How often the page renews itself; 0 for never."
+        default=15, ge=0, description="How often the page renews itself; 0 for never."
     )
     metric_segments: int = Field(
-        200, ge=1, description="Segments with metrics of their own; the rest are counted only."
+        default=200,
+        ge=1,
+        description="Segments with metrics of their own; the rest are counted only.",
     )
     page_url: str = Field(
-        "", description="Address of the page as people reach it, linked from alerts."
+        default="", description="Address of the page as people reach it, linked from alerts."
     )
-    webhook_url: str = Field("", description="Where each alert is posted as JSON; empty for none.")
+    webhook_url: str = Field(
+        default="", description="Where each alert is posted as JSON; empty for none."
+    )
     webhook_secret: SecretStr = Field(
-        SecretStr(""),
+        default=SecretStr(""),
         description="Signs each delivery as Standard Webhooks say (whsec_… or any text); "
         "empty for no signature.",
     )
     alertmanager_url: str = Field(
-        "", description="Alertmanager's address, without /api/v2; empty for none."
+        default="", description="Alertmanager's address, without /api/v2; empty for none."
     )
     reports_dir: Path = Field(
         default_factory=_reports_folder, description="Where finished HTML reports are kept."
     )
-    reports_kept: int = Field(20, ge=1, description="Reports kept; older ones are deleted.")
+    reports_kept: int = Field(default=20, ge=1, description="Reports kept; older ones are deleted.")
     report_rows: int = Field(
-        5_000, ge=100, le=50_000, description="Exchanges sampled from each range of a report."
+        default=5_000,
+        ge=100,
+        le=50_000,
+        description="Exchanges sampled from each range of a report.",
     )
-    stop_seconds: float = Field(20.0, gt=0, description="Deadline of a clean stop.")
+    stop_seconds: float = Field(default=20.0, gt=0, description="Deadline of a clean stop.")
+
+    def plan(self) -> Plan:
+        """Return what the processor is told.
+
+        Raises:
+            PlanError: A number is out of its range.
+        """
+        return Plan(
+            block_ms=round(1000 * self.block_seconds),
+            false_alarm_days=self.false_alarm_days,
+            window_ms=1000 * self.window_seconds,
+            expected=self.workers,
+            silent_ms=round(1000 * self.silent_seconds),
+            low_data_events=self.low_data_events,
+            most_segments=self.most_segments,
+        )
 
     @property
     def address(self) -> str:

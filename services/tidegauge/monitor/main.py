@@ -1,0 +1,164 @@
+"""The monitor's composition root: settings, the loop, couriers, the page; then a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from threading import Event, Thread
+
+import structlog
+import uvicorn
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.adapters.notify import Alertmanager, Webhook
+from tidegauge.adapters.telemetry import configure_logging
+from tidegauge.monitor.alert_log import KafkaAlertLog
+from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.delivery import Courier, DeliveryMetrics, Receiver
+from tidegauge.monitor.estimates import estimate
+from tidegauge.monitor.guards import is_loopback
+from tidegauge.monitor.metrics import ViewCollector
+from tidegauge.monitor.report_pages import ReportPages
+from tidegauge.monitor.reporting import Desk, Maker, Shelf
+from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.monitor.watching import LogBaselines, MonitorLoop
+from tidegauge.schemas.findings import Alert
+from tidegauge.schemas.topics import Topic
+from tidegauge.stream.processor import Record
+
+__all__ = ["receivers", "report_maker", "run"]
+
+_log = structlog.get_logger(__name__)
+
+_HTTP_STOP_SECONDS = 3
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
+    """Return who is told of alerts."""
+    found = []
+    if settings.webhook_url:
+        webhook = Webhook(settings.webhook_url, settings.webhook_secret.get_secret_value())
+        found.append(Receiver("webhook", webhook.send))
+    if settings.alertmanager_url:
+        manager = Alertmanager(settings.alertmanager_url, settings.address)
+
+        def send(alert: Alert, now_ms: int) -> None:
+            manager.send([alert], now_ms)
+
+        found.append(Receiver("alertmanager", send, remind=manager.send))
+    return tuple(found)
+
+
+def report_maker(settings: MonitorSettings, kafka: KafkaSettings) -> Maker:
+    """Return what makes reports from the log."""
+
+    def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        return reader.read(kafka, topic, start_ms=start_ms, end_ms=end_ms)
+
+    return Maker(read, settings.report_rows, titles=LogBaselines(kafka).titles)
+
+
+def run() -> None:
+    """Run the monitor until SIGTERM or SIGINT; exit with 1 if its loop failed."""
+    configure_logging("monitor")
+    sys.exit(serve(MonitorSettings(), KafkaSettings()))
+
+
+def serve(
+    settings: MonitorSettings, kafka: KafkaSettings, registry: CollectorRegistry = REGISTRY
+) -> int:
+    """Serve until told to stop; return the exit status.
+
+    Raises:
+        TidegaugeError: A setting is wrong.
+    """
+    stop = Event()
+    loop = MonitorLoop(kafka, settings.plan(), stop_seconds=settings.stop_seconds, ended=stop.set)
+    registry.register(
+        ViewCollector(
+            loop.view,
+            _now_ms,
+            estimate,
+            false_alarm_days=settings.false_alarm_days,
+            segments=settings.metric_segments,
+        )
+    )
+    desk = Desk(
+        Shelf(settings.reports_dir, settings.reports_kept),
+        report_maker(settings, kafka).make,
+        _now_ms,
+    )
+    app = create_app(
+        Interface(
+            watch=loop,
+            now_ms=_now_ms,
+            estimator=estimate,
+            registry=registry,
+            false_alarm_days=settings.false_alarm_days,
+            refresh_seconds=settings.refresh_seconds,
+            loopback=is_loopback(settings.host),
+            reports=ReportPages(desk, _now_ms),
+        )
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_HTTP_STOP_SECONDS,
+            server_header=False,
+        )
+    )
+    # uvicorn puts handlers of its own on top of these and raises the signal again at its end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    couriers = _couriers(settings, kafka, loop, registry)
+    watcher = Thread(target=_relay, args=(stop, server), name="stop", daemon=True)
+    loop.start(stop)
+    threads = [Thread(target=c.run, args=(stop,), name="courier", daemon=True) for c in couriers]
+    for thread in (watcher, *threads):
+        thread.start()
+    _log.info("monitor_started", address=settings.address, receivers=len(couriers))
+    try:
+        server.run()
+    finally:
+        stop.set()
+        loop.join()
+        for thread in threads:
+            thread.join(settings.stop_seconds)
+    _log.info("monitor_stopped", failed=loop.failure is not None)
+    return 1 if loop.failure is not None or not server.started else 0
+
+
+def _couriers(
+    settings: MonitorSettings, kafka: KafkaSettings, loop: MonitorLoop, registry: CollectorRegistry
+) -> list[Courier]:
+    metrics = DeliveryMetrics(registry)
+
+    def firing() -> tuple[Alert, ...]:
+        view = loop.view()
+        return view.alerts if view else ()
+
+    courier = partial(Courier, firing=firing, now_ms=_now_ms, metrics=metrics)
+    return [
+        courier(KafkaAlertLog(kafka, f"monitor-{receiver.name}"), receiver)
+        for receiver in receivers(settings)
+    ]
+
+
+def _relay(stop: Event, server: uvicorn.Server) -> None:
+    """Let the server end when anything else has."""
+    stop.wait()
+    server.should_exit = True
