@@ -17,7 +17,7 @@ from tidegauge.stream import histogram, moments
 from tidegauge.verdicts.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
 from tidegauge.verdicts.view import MonitorView, SegmentView, StateChange
 
-TURNS = Milestones(watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
+TURNS = Milestones(normal_ms=100, watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
 V1 = Segment(model="assistant", version="v1", route="/chat")
 V2 = Segment(model="assistant", version="v2", route="/v1/chat/completions")
 

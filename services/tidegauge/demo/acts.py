@@ -62,7 +62,13 @@ def play(stage: Stage) -> Milestones:
     _send_until_alarm(stage, "traffic to v2", "quality", mixed, since_ms=swap_ms, act=4)
     end_ms = _now_ms()
     settle(stage)
-    return Milestones(watching_ms=watching_ms, shift_ms=shift_ms, swap_ms=swap_ms, end_ms=end_ms)
+    return Milestones(
+        normal_ms=normal_ms,
+        watching_ms=watching_ms,
+        shift_ms=shift_ms,
+        swap_ms=swap_ms,
+        end_ms=end_ms,
+    )
 
 
 def settle(stage: Stage) -> None:

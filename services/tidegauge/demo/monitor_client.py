@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -12,11 +16,23 @@ from tidegauge.verdicts.view import MonitorView
 
 __all__ = ["MonitorClient", "MonitorError"]
 
-_REPORT_SECONDS = 180
+_REPORT_SECONDS = 240
+_POLL_SECONDS = 0.5
+_RANGE_FIELDS = ("reference_from", "reference_to", "from", "to")
 
 
 class MonitorError(DemoError):
     """The monitor did not answer as it should."""
+
+
+class _Report(msgspec.Struct):
+    report_id: str
+
+
+class _Listed(msgspec.Struct):
+    reports: list[_Report]
+    busy: bool
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +57,53 @@ class MonitorClient:
         except msgspec.DecodeError as error:
             raise MonitorError(f"{self.address}/api/view is no view: {error}") from error
 
-    def build_report(self) -> str:
-        """Have a report built from what was captured; return its address.
+    def build_report(self, reference_ms: tuple[int, int], current_ms: tuple[int, int]) -> str:
+        """Have a report built that compares two ranges of time; return its address.
+
+        Args:
+            reference_ms: From and to, Unix milliseconds.
+            current_ms: The same.
 
         Raises:
-            MonitorError: It could not be built.
+            MonitorError: It could not be built, or not in time.
         """
-        raise NotImplementedError
+        known = {report.report_id for report in self._reports().reports}
+        ranges = (*reference_ms, *current_ms)
+        form = dict(zip(_RANGE_FIELDS, map(_iso, ranges), strict=True))
+        self._ask("POST", "/reports", seconds=30, form=form)
+        deadline = time.monotonic() + _REPORT_SECONDS
+        while time.monotonic() < deadline:
+            listed = self._reports()
+            for report in listed.reports:
+                if report.report_id not in known:
+                    return f"{self.address}/reports/{report.report_id}"
+            if not listed.busy:
+                raise MonitorError(f"no report could be built: {listed.error or 'no reason told'}")
+            time.sleep(_POLL_SECONDS)
+        raise MonitorError(f"the report was not ready after {_REPORT_SECONDS} s")
 
-    def _ask(self, method: str, path: str, *, seconds: float) -> bytes:
+    def _reports(self) -> _Listed:
+        body = self._ask("GET", "/api/reports", seconds=10)
+        try:
+            return msgspec.json.decode(body, type=_Listed)
+        except msgspec.DecodeError as error:
+            raise MonitorError(f"{self.address}/api/reports is no list: {error}") from error
+
+    def _ask(
+        self, method: str, path: str, *, seconds: float, form: Mapping[str, str] | None = None
+    ) -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        request = urllib.request.Request(self.address + path, method=method)  # noqa: S310 - ours
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own monitor
+            self.address + path, data, method=method
+        )
         try:
             with opener.open(request, timeout=seconds) as response:
                 body: bytes = response.read()
         except OSError as error:
             raise MonitorError(f"{method} {self.address}{path} failed: {error}") from error
         return body
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

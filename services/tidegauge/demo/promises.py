@@ -17,12 +17,14 @@ class Milestones(msgspec.Struct, frozen=True, kw_only=True):
     """When the story's turns came, in Unix milliseconds.
 
     Attributes:
+        normal_ms: The first request of the normal traffic.
         watching_ms: All baselines are in force.
         shift_ms: The first request on a held-out topic.
         swap_ms: The first request to the worse version.
         end_ms: The last request was answered.
     """
 
+    normal_ms: int
     watching_ms: int
     shift_ms: int
     swap_ms: int

@@ -136,7 +136,8 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
     for title in ("judge", "score", "mean", "interval", "judged", "invalid", "standing"):
         table.add_column(title)
     for line in judges:
-        ends = "too early" if line.low is None else f"{number(line.low)} to {number(line.high)}"
+        ends = "none" if line.low is None else f"{number(line.low)} to {number(line.high)}"
+        ends += " (early)" if line.early else ""
         standing = {True: "qualified", False: "unqualified", None: "unknown"}[line.qualified]
         tone = "green" if line.qualified else "yellow"
         share = "" if line.judged_share is None else f" ({percent(line.judged_share)})"

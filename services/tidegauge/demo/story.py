@@ -22,6 +22,7 @@ from tidegauge.demo.prompts import own_prompts, read_prompts, split
 from tidegauge.demo.show import show
 from tidegauge.demo.stage import Stage, set_up
 from tidegauge.demo.summary import Summary, summarise
+from tidegauge.monitor.estimates import estimate
 
 __all__ = ["run"]
 
@@ -101,14 +102,16 @@ def _conclude(stage: Stage, milestones: Milestones) -> Summary:
     monitor = stage.watch.monitor
     stage.say("building the HTML report")
     try:
-        report = monitor.build_report()
+        report = monitor.build_report(
+            (milestones.normal_ms, milestones.shift_ms), (milestones.shift_ms, milestones.end_ms)
+        )
     except MonitorError as error:
         stage.say(f"  {error}")
         report = None
     return summarise(
         monitor.view(),
         milestones,
-        estimator=weighted_mean,
+        estimator=estimate,
         page=monitor.address,
         report=report,
         seconds_to_first_verdict=stage.watch.seconds_to_first_verdict,

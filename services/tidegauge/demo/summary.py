@@ -117,8 +117,9 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
         judge: Its name.
         score: The score's name.
         mean: Estimate over all answers, judged or not.
-        low: Lower end of the 95% interval, None while it is too early for one.
+        low: Lower end of the 95% interval, None where there is none.
         high: Upper end.
+        early: Whether the interval holds for a single look only, for want of answers.
         judged: Answers scored.
         judged_share: Of all answers.
         invalid: Answers on which the judge gave no usable verdict.
@@ -130,6 +131,7 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
     mean: float | None
     low: float | None
     high: float | None
+    early: bool
     judged: int
     judged_share: float | None
     invalid: int
@@ -350,6 +352,7 @@ def _judge_facts(
             mean=score.estimate.mean,
             low=score.estimate.low,
             high=score.estimate.high,
+            early=score.estimate.early,
             judged=judge.judged,
             judged_share=judge.share,
             invalid=judge.invalid,
