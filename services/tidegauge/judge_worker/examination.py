@@ -1,0 +1,109 @@
+"""Put a judge before the anchor set, and tell when it has changed since."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError
+from tidegauge.judge.anchors import GOOD, Anchor, built_in
+from tidegauge.judge.qualification import Qualification, qualify
+from tidegauge.judge.scores import Score
+from tidegauge.judge_worker.judges import Judge
+
+__all__ = ["Examination", "examine", "notices"]
+
+_CHANGE: Final = 0.05
+"""Mean shift of the anchors' scores, in standard deviations, that is no rounding any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the anchors showed.
+
+    Attributes:
+        epoch: The judge's epoch.
+        qualification: What it can tell.
+        scores: Each anchor's score, in the anchors' order.
+    """
+
+    epoch: str
+    qualification: Qualification
+    scores: tuple[Score, ...]
+
+    def differs(self, earlier: Examination) -> bool:
+        """Whether the same anchors are scored otherwise now: the judge has changed."""
+        if self.qualification.kinds != earlier.qualification.kinds:
+            return True
+        names = {name for score in earlier.scores for name in score.values}
+        return any(
+            _shift(
+                [s.values.get(name) for s in earlier.scores],
+                [s.values.get(name) for s in self.scores],
+            )
+            > _CHANGE
+            for name in names
+        )
+
+
+async def examine(
+    judge: Judge,
+    ask: Callable[[Judge, Anchor], Awaitable[Score]],
+    anchors: Sequence[Anchor] = (),
+) -> Examination:
+    """Return what a judge makes of the anchor set.
+
+    Args:
+        judge: Whom to examine.
+        ask: Gets the score of one anchor; may wait for its turn.
+        anchors: The user's own anchors, beside the built-in ones of the judge's kinds.
+
+    Raises:
+        JudgeUnreachableError: The server is away; an examination is whole or not at all.
+    """
+    asked = (
+        *built_in(judge.kinds),
+        *(each for each in anchors if each.kind in (GOOD, *judge.kinds)),
+    )
+
+    async def one(anchor: Anchor) -> Score:
+        try:
+            return await ask(judge, anchor)
+        except (JudgeRefusedError, JudgeReplyError) as error:
+            return Score(invalid=type(error).__name__)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(anchor)) for anchor in asked]
+    scores = tuple(task.result() for task in tasks)
+    by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in (GOOD, *judge.kinds)}
+    for anchor, score in zip(asked, scores, strict=True):
+        for name, value in score.values.items():
+            by_kind[anchor.kind].setdefault(name, []).append(value)
+    good = by_kind.pop(GOOD)
+    found = qualify(good, by_kind, asked=len(asked))
+    return Examination(judge.specification.epoch, found, scores)
+
+
+def notices(name: str, examination: Examination | None, *, changed: bool) -> tuple[str, ...]:
+    """Return a judge's state as short codes."""
+    if examination is None:
+        return (f"unexamined:{name}",)
+    found = examination.qualification
+    states = [f"qualified:{name}:{kind}" for kind in found.kinds]
+    if not found.qualified:
+        states.append(f"unqualified:{name}")
+    if changed:
+        states.append(f"judge_changed:{name}")
+    return tuple(states)
+
+
+def _shift(before: Sequence[float | None], after: Sequence[float | None]) -> float:
+    pairs = [(b, a) for b, a in zip(before, after, strict=False) if b is not None and a is not None]
+    if not pairs or len(before) != len(after):
+        return float("inf")
+    mean = sum(b for b, _ in pairs) / len(pairs)
+    variance = sum((b - mean) ** 2 for b, _ in pairs) / len(pairs)
+    moved = abs(sum(a - b for b, a in pairs)) / len(pairs)
+    return moved / variance**0.5 if variance > 0 else (float("inf") if moved > 0 else 0.0)

@@ -1,0 +1,148 @@
+"""The judge worker, put together: settings, judges, consumer loop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from tidegauge.adapters import telemetry
+from tidegauge.adapters.kafka.loop import ConsumerLoop
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.adapters.vllm import VllmClient
+from tidegauge.judge.anchors import Anchor
+from tidegauge.judge.errors import SpecificationError
+from tidegauge.judge.exchanges import Exchange
+from tidegauge.judge.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
+from tidegauge.judge_worker.judges import Judge, LikelihoodJudge, RubricJudge
+from tidegauge.judge_worker.meter import QualityMeter, SamplingRule
+from tidegauge.judge_worker.panel import Panel
+from tidegauge.judge_worker.settings import JudgeSettings
+from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.topics import RESPONSES
+from tidegauge.stream.sketching import SketchingProcessor
+
+__all__ = ["GROUP", "make_panel", "read_anchors", "run", "sampling_rule"]
+
+GROUP: Final = "judge"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class _AnchorLine(msgspec.Struct, frozen=True):
+    kind: str
+    prompt: str
+    answer: str
+
+
+def run() -> None:
+    """Judge a sample of the answers until SIGTERM or SIGINT."""
+    telemetry.configure_logging("judge")
+    settings = JudgeSettings()
+    panel = make_panel(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    panel.start()
+    meter = QualityMeter(panel, sampling_rule(settings, panel), now_ms=_now_ms)
+    processor = SketchingProcessor(meter, GROUP, settings.sketching())
+    loop = ConsumerLoop(KafkaSettings(), GROUP, [RESPONSES], processor)
+    with telemetry.serve(settings.port, lambda: loop.ready and panel.examined, host=settings.host):
+        try:
+            loop.run(stop)
+        finally:
+            panel.close()
+
+
+def make_panel(settings: JudgeSettings) -> Panel:
+    """Return the judges that the settings ask for, not yet started.
+
+    Raises:
+        SpecificationError: A judge's name is unknown, or a file cannot be read.
+        JudgeRefusedError: The judge's address is none.
+    """
+    client = VllmClient(
+        settings.url,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        timeout_seconds=settings.request_seconds,
+        connections=2 * settings.concurrency + 1,
+    )
+    makers = {"likelihood": _likelihood, "rubric": _rubric}
+    names = settings.names
+    if unknown := [name for name in names if name not in makers]:
+        raise SpecificationError(
+            f"TIDEGAUGE_JUDGE_JUDGES names {unknown}: there are {', '.join(makers)}"
+        )
+
+    def make_judges(client: VllmClient) -> Mapping[str, Judge]:
+        return {name: makers[name](client, settings) for name in names}
+
+    return Panel(
+        make_judges,
+        client,
+        limit=settings.concurrency,
+        anchors=read_anchors(settings.anchors_file) if settings.anchors_file else (),
+        examine_seconds=3600 * settings.examine_hours,
+    )
+
+
+def sampling_rule(settings: JudgeSettings, panel: Panel) -> SamplingRule:
+    """Return how answers are drawn for the panel's judges."""
+    rates = {"likelihood": settings.likelihood_rate, "rubric": settings.rubric_rate}
+    return SamplingRule(
+        salt=settings.salt,
+        rates={name: rates[name] for name in panel.judges},
+        epochs={name: judge.specification.epoch for name, judge in panel.judges.items()},
+        floor=settings.minimum_rate,
+        deadline_seconds=settings.deadline_seconds,
+        max_age_seconds=settings.max_age_seconds,
+    )
+
+
+def read_anchors(path: Path) -> tuple[Anchor, ...]:
+    """Read anchors of one's own from a file of JSON lines.
+
+    Raises:
+        SpecificationError: The file cannot be read, or a line is no anchor; says which.
+    """
+    anchors: list[Anchor] = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = msgspec.json.decode(line, type=_AnchorLine)
+        except msgspec.DecodeError as error:
+            raise SpecificationError(
+                f"{path} line {number} is no anchor ({error}): it needs kind, prompt and answer"
+            ) from error
+        exchange = Exchange((Message(role="user", content=found.prompt),), found.answer)
+        anchors.append(Anchor(found.kind, exchange))
+    return tuple(anchors)
+
+
+def _rubric(client: VllmClient, settings: JudgeSettings) -> Judge:
+    rubric = _read(settings.rubric_file).strip() if settings.rubric_file else DEFAULT_RUBRIC
+    specification = RubricSpec(model=settings.model, rubric=rubric, retries=settings.rubric_retry)
+    return RubricJudge(client, specification)
+
+
+def _likelihood(client: VllmClient, settings: JudgeSettings) -> Judge:
+    specification = LikelihoodSpec(model=settings.model, system=settings.likelihood_system)
+    return LikelihoodJudge(client, specification)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecificationError(f"cannot read {path}: {error}") from error
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,231 @@
+"""The judges at work: an event loop in a thread, turns, deadlines, and examinations."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from tidegauge.adapters.vllm import (
+    JudgeRefusedError,
+    JudgeReplyError,
+    JudgeServerError,
+    JudgeUnreachableError,
+    VllmClient,
+)
+from tidegauge.judge.anchors import Anchor
+from tidegauge.judge.exchanges import Exchange, SkipReason
+from tidegauge.judge.scores import Score
+from tidegauge.judge_worker.examination import Examination, examine, notices
+from tidegauge.judge_worker.judges import Judge
+from tidegauge.judge_worker.pacing import Pace
+
+__all__ = ["Panel", "Question"]
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_RETRY_SECONDS: Final = 5.0
+_LONGEST_RETRY_SECONDS: Final = 60.0
+_DAY_SECONDS: Final = 86_400.0
+_CLOSE_SECONDS: Final = 5.0
+_AWAY_PATIENCE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One answer put before one judge."""
+
+    judge: str
+    exchange: Exchange
+
+
+class Panel:
+    """Asks judges, from a thread that may not wait for ever.
+
+    Args:
+        make_judges: Builds the judges on a client, by name.
+        client: The judge's server.
+        limit: Most calls at a time.
+        anchors: The user's own anchors.
+        examine_seconds: Time between examinations.
+        clock: Seconds of a steady clock.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default and a name of its own
+        self,
+        make_judges: Callable[[VllmClient], Mapping[str, Judge]],
+        client: VllmClient,
+        *,
+        limit: int = 4,
+        anchors: Sequence[Anchor] = (),
+        examine_seconds: float = _DAY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.judges = make_judges(client)
+        self._client = client
+        self._limit = limit
+        self._anchors = anchors
+        self._examine_seconds = examine_seconds
+        self._clock = clock
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
+        self._opened = threading.Event()
+        self._examined = threading.Event()
+        self._examinations: dict[str, Examination] = {}
+        self._changed: set[str] = set()
+        self._away = False
+
+    def start(self) -> None:
+        """Begin, and examine the judges at once."""
+        self._thread.start()
+        self._opened.wait()
+
+    def close(self) -> None:
+        """Give up what is under way and end the thread."""
+        self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join(_CLOSE_SECONDS)
+
+    @property
+    def examined(self) -> bool:
+        """Whether every judge has been before the anchor set."""
+        return self._examined.is_set()
+
+    def wait_examined(self, timeout_seconds: float) -> bool:
+        """Wait until every judge has been before the anchor set, or the time is over."""
+        return self._examined.wait(timeout_seconds)
+
+    def qualified(self, judge: str) -> bool:
+        """Whether a judge may alarm."""
+        found = self._examinations.get(judge)
+        return found is not None and found.qualification.qualified
+
+    def notices(self) -> tuple[str, ...]:
+        """Return the judges' states as short codes."""
+        states = [
+            state
+            for name in self.judges
+            for state in notices(name, self._examinations.get(name), changed=name in self._changed)
+        ]
+        return (*states, "judge_unreachable") if self._away else tuple(states)
+
+    def ask(
+        self, questions: Sequence[Question], *, deadline_seconds: float
+    ) -> list[Score | SkipReason]:
+        """Return a score for each question, or why there is none; never later than told.
+
+        A server that was away the last time is given little time until it is back, so that
+        a judge that is down slows the stream down once, not for each batch.
+        """
+        patience = min(deadline_seconds, _AWAY_PATIENCE_SECONDS) if self._away else deadline_seconds
+        asked: Future[list[Score | SkipReason]] = asyncio.run_coroutine_threadsafe(
+            self._ask_all(questions, patience), self._loop
+        )
+        return asked.result()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._live())
+        self._loop.close()
+
+    async def _live(self) -> None:
+        self._pace = Pace(self._client.waiting, self._limit)
+        self._stopping = asyncio.Event()
+        async with self._client:
+            self._opened.set()
+            examining = asyncio.create_task(self._keep_examining())
+            await self._stopping.wait()
+            rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(examining, *rest, return_exceptions=True)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    async def _ask_all(
+        self, questions: Sequence[Question], patience: float
+    ) -> list[Score | SkipReason]:
+        if not questions:
+            return []
+        deadline = self._clock() + patience
+        tasks = [asyncio.create_task(self._ask_one(each, deadline)) for each in questions]
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline - self._clock()))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        found: list[Score | SkipReason] = [
+            SkipReason.UNREACHABLE if task.cancelled() else task.result() for task in tasks
+        ]
+        away = all(each is SkipReason.UNREACHABLE for each in found)
+        if away != self._away:
+            _log.warning("judge_away" if away else "judge_back", url=self._client.url)
+        self._away = away
+        return found
+
+    async def _ask_one(self, question: Question, deadline: float) -> Score | SkipReason:
+        judge = self.judges[question.judge]
+        wait = 0.25
+        while True:
+            try:
+                async with self._pace.turn():
+                    return await judge.score(question.exchange)
+            except JudgeRefusedError as error:
+                _log.info("judge_refused", judge=question.judge, detail=str(error))
+                return SkipReason.REFUSED
+            except JudgeReplyError as error:
+                _log.warning("judge_reply", judge=question.judge, detail=str(error))
+                return Score(invalid="malformed_reply")
+            except JudgeUnreachableError:
+                if self._clock() + wait >= deadline:
+                    return SkipReason.UNREACHABLE
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _RETRY_SECONDS)
+
+    async def _keep_examining(self) -> None:
+        while True:
+            for name, judge in self.judges.items():
+                await self._examine(name, judge)
+            self._examined.set()
+            await asyncio.sleep(self._examine_seconds)
+
+    async def _examine(self, name: str, judge: Judge) -> None:
+        wait = _RETRY_SECONDS
+        while True:
+            began = self._clock()
+            try:
+                found = await examine(judge, self._ask_anchor, self._anchors)
+            except* JudgeServerError as errors:
+                _log.warning(
+                    "judge_examination_failed", judge=name, detail=str(errors.exceptions[0])
+                )
+            else:
+                break
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+        earlier = self._examinations.get(name)
+        if earlier is not None and found.differs(earlier):
+            self._changed.add(name)
+        self._examinations[name] = found
+        _log.info(
+            "judge_examined",
+            judge=name,
+            epoch=found.epoch[:8],
+            seconds=round(self._clock() - began, 1),
+            qualified=found.qualification.qualified,
+            scored=found.qualification.scored,
+            asked=found.qualification.asked,
+            areas={
+                f"{each.kind}/{each.score}": [round(each.area, 3), round(each.low, 3)]
+                for each in found.qualification.separations
+            },
+        )
+
+    async def _ask_anchor(self, judge: Judge, anchor: Anchor) -> Score:
+        async with self._pace.turn():
+            return await judge.score(anchor.exchange)

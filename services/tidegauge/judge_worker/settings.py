@@ -1,0 +1,114 @@
+"""The judge worker's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegauge.stream.partitions import SketchSettings
+
+__all__ = ["JudgeSettings"]
+
+
+class JudgeSettings(BaseSettings):
+    """Read from the environment; see each field's description."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_JUDGE_", populate_by_name=True, frozen=True
+    )
+
+    url: str = Field(
+        default="http://127.0.0.1:8000", description="Address of the judges' vLLM server."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="Bearer token for the judges' server, if it wants one."
+    )
+    model: str = Field(
+        default="tidegauge-judge", description="The judges' model, as its server names it."
+    )
+    judges: str = Field(
+        default="likelihood,rubric", description="Which judges to ask, between commas."
+    )
+    likelihood_rate: float = Field(
+        default=0.2, gt=0, le=1, description="Share of the answers for the likelihood judge."
+    )
+    rubric_rate: float = Field(
+        default=0.05, gt=0, le=1, description="Share of the answers for the rubric judge."
+    )
+    minimum_rate: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="Share below which no answer's chance falls under load.",
+    )
+    salt: str = Field(
+        default="tidegauge", description="Salt of the sampling hash; changing it draws anew."
+    )
+    rubric_file: Path | None = Field(
+        default=None, description="File with a rubric of one's own, in place of the built-in one."
+    )
+    rubric_retry: bool = Field(
+        default=True,
+        description="Whether an unclear grade is asked for again, with reasoning.",
+    )
+    likelihood_system: str = Field(
+        default="",
+        description="System message shown to the likelihood judge where a conversation has none.",
+    )
+    anchors_file: Path | None = Field(
+        default=None,
+        description='Anchors of one\'s own, beside the built-in: JSON lines of "kind", "prompt", '
+        '"answer"; kind is good, or what is bad about the answer.',
+    )
+    concurrency: int = Field(
+        default=4, ge=1, description="Most questions to the judges' server at a time."
+    )
+    deadline_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time for the judgements of one batch of answers."
+    )
+    max_age_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="Answers older than this are counted as too old and not judged; 0 for none.",
+    )
+    request_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time for one question to the judges' server."
+    )
+    examine_hours: float = Field(
+        default=24.0, gt=0, description="Time between the judges' examinations."
+    )
+    port: int = Field(
+        default=8093, ge=0, le=65535, description="Where health and metrics are served."
+    )
+    host: str = Field(default="127.0.0.1", description="Interface for health and metrics.")
+    block_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
+        description="Length of a block of event time.",
+    )
+    lateness_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        validation_alias=AliasChoices("lateness_seconds", "TIDEGAUGE_LATENESS_SECONDS"),
+        description="How long a block stays open for late events.",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the judges' names, each once, in their order."""
+        names = (name.strip() for name in self.judges.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    def sketching(self) -> SketchSettings:
+        """Return how judgements become sketches."""
+        lateness_ms = round(self.lateness_seconds * 1000)
+        block_ms = round(self.block_seconds * 1000)
+        return SketchSettings(
+            block_ms=block_ms,
+            lateness_ms=lateness_ms,
+            idle_ms=max(lateness_ms, block_ms),
+            progress_ms=block_ms,
+        )
