@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from tidegauge.reports.rows import Tables
+from tidegauge.reports.text import category
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = ["Job", "ReportError", "installed", "render"]
@@ -84,7 +85,16 @@ def render(
         )
     if not installed():
         raise ReportError("Evidently is not installed: pip install 'tidegauge[reports]'")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _render(tables, path, title=title, facts=facts, timeout_seconds=timeout_seconds)
+    except OSError as error:
+        raise ReportError(f"cannot write the report {path}: {error.strerror or error}") from error
+
+
+def _render(
+    tables: Tables, path: Path, *, title: str, facts: tuple[str, ...], timeout_seconds: float
+) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
         unfinished = Path(folder) / "report.html"
         job = Job(title=title, facts=facts, tables=tables, path=str(unfinished))
@@ -118,13 +128,18 @@ def _frame(tables: Tables, rows: tuple[tuple[float | str | None, ...], ...]) -> 
     import pandas as pd  # noqa: PLC0415 - only in the child
 
     columns = {
-        column.name: pd.Series(
-            [row[index] for row in rows],
+        category(column.name): pd.Series(
+            [_cell(row[index]) for row in rows],
             dtype="float64" if column.kind == "number" else "object",
         )
         for index, column in enumerate(tables.columns)
     }
     return pd.DataFrame(columns)
+
+
+def _cell(value: float | str | None) -> float | str | None:
+    """Return a value that may stand in a script: Evidently embeds what it shows as JSON."""
+    return category(value) if isinstance(value, str) else value
 
 
 def _preface(job: Job) -> str:
@@ -146,8 +161,8 @@ def _main() -> None:
     from evidently.presets import DataDriftPreset, DataSummaryPreset  # noqa: PLC0415 - the same
 
     definition = DataDefinition(
-        numerical_columns=[c.name for c in job.tables.columns if c.kind == "number"],
-        categorical_columns=[c.name for c in job.tables.columns if c.kind == "category"],
+        numerical_columns=[category(c.name) for c in job.tables.columns if c.kind == "number"],
+        categorical_columns=[category(c.name) for c in job.tables.columns if c.kind == "category"],
     )
     current, reference = (
         Dataset.from_pandas(_frame(job.tables, rows), data_definition=definition)

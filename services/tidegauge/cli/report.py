@@ -1,0 +1,65 @@
+"""``tidegauge report``: two ranges of traffic compared, as one HTML file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.monitor.main import report_maker
+from tidegauge.monitor.ranges import parse_range
+from tidegauge.monitor.settings import MonitorSettings
+
+__all__ = ["app"]
+
+_TIME = "now, -90m (s, h, d) or ISO 8601, UTC unless it says otherwise"
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def report(  # noqa: PLR0913 - one argument for each option
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", dir_okay=False, help="The HTML file to write.")
+    ] = Path("tidegauge-report.html"),
+    start: Annotated[str, typer.Option("--from", help=f"Start of the current range: {_TIME}.")] = (
+        "-1h"
+    ),
+    end: Annotated[str, typer.Option("--to", help="Its end.")] = "now",
+    reference_start: Annotated[
+        str, typer.Option("--reference-from", help="Start of the range to compare with.")
+    ] = "-25h",
+    reference_end: Annotated[str, typer.Option("--reference-to", help="Its end.")] = "-1h",
+    rows: Annotated[
+        int | None, typer.Option(min=100, max=50_000, help="Exchanges sampled from each range.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts for machines.")] = False,
+) -> None:
+    """Compare two ranges of traffic in an HTML report, rendered by Evidently.
+
+    It holds lengths, times, costs, clusters, languages, errors and scores of sampled
+    exchanges, and no text of a prompt or an answer.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    reference = parse_range(reference_start, reference_end, now_ms)
+    current = parse_range(start, end, now_ms)
+    settings = MonitorSettings()
+    if rows is not None:
+        settings = settings.model_copy(update={"report_rows": rows})
+    maker = report_maker(settings, KafkaSettings())
+    console = Console(stderr=True)
+    with console.status("reading both ranges, then rendering (some 10 s)"):
+        facts = maker.make(reference, current, out)
+    if as_json:
+        size = out.stat().st_size
+        typer.echo(json.dumps({"file": str(out), "bytes": size, "facts": list(facts)}))
+        return
+    for fact in facts:
+        typer.echo(fact)
+    typer.echo(f"Written to {out}")
