@@ -153,6 +153,7 @@ def service_environment(
     kept = {name: value for name, value in environment.items() if name != UPSTREAM_VARIABLE}
     return {
         "OMP_NUM_THREADS": "1",
+        "TIDEGAUGE_DRIFT_THREADS": "1",
         "TIDEGAUGE_BLOCK_SECONDS": str(BLOCK_SECONDS),
         "TIDEGAUGE_LATENESS_SECONDS": str(LATENESS_SECONDS),
         "TIDEGAUGE_CAPTURE_HEARTBEAT_SECONDS": "1",

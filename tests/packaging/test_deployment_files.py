@@ -1,0 +1,124 @@
+"""The compose file and the manifests name commands and variables that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+from typer.testing import CliRunner
+
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.cli.commands import app
+from tidegauge.drift_worker.settings import DriftSettings
+from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.judge_worker.settings import JudgeSettings
+from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.vitals_worker.settings import VitalsSettings
+
+INFRA = Path(__file__).parents[2] / "infra"
+MANIFESTS = sorted((INFRA / "kubernetes").glob("*.yaml"))
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    GatewaySettings,
+    DriftSettings,
+    VitalsSettings,
+    JudgeSettings,
+    MonitorSettings,
+    KafkaSettings,
+)
+
+
+def _variables(settings: type[BaseSettings]) -> Iterator[str]:
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    for name, field in settings.model_fields.items():
+        yield f"{prefix}{name.upper()}"
+        if isinstance(field.validation_alias, AliasChoices):
+            yield from (str(choice) for choice in field.validation_alias.choices)
+
+
+KNOWN = {name for settings in SETTINGS for name in _variables(settings)} | {
+    f"TIDEGAUGE_CAPTURE_{field.name.upper()}" for field in msgspec.structs.fields(CaptureSettings)
+}
+
+
+def _compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+    return document
+
+
+def _containers() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in MANIFESTS:
+        for document in yaml.safe_load_all(path.read_text()):
+            if document["kind"] in {"Deployment", "StatefulSet"}:
+                for container in document["spec"]["template"]["spec"]["containers"]:
+                    yield f"{path.name}: {container['name']}", container
+
+
+def _our_services() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, service in _compose()["services"].items():
+        if service.get("image") == "tidegauge:local":
+            yield name, service
+
+
+def _assert_command_exists(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments
+
+
+def test_every_service_of_the_compose_file_can_be_run() -> None:
+    services = dict(_our_services())
+    assert services.keys() == {
+        "gateway",
+        "drift-worker",
+        "vitals-worker",
+        "judge-worker",
+        "monitor",
+    }
+    for service in services.values():
+        _assert_command_exists(service["command"])
+
+
+def test_the_compose_file_sets_variables_that_are_read() -> None:
+    for name, service in _our_services():
+        assert service["environment"].keys() <= KNOWN, name
+
+
+def test_the_compose_file_publishes_on_loopback_only() -> None:
+    for service in _compose()["services"].values():
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:")
+
+
+def test_every_container_of_the_manifests_can_be_run() -> None:
+    containers = dict(_containers())
+    assert len(containers) == 5
+    for name, container in containers.items():
+        _assert_command_exists(container["args"])
+        assert {variable["name"] for variable in container["env"]} <= KNOWN, name
+
+
+def test_the_manifests_settings_are_read() -> None:
+    (shared,) = yaml.safe_load_all((INFRA / "kubernetes" / "settings.yaml").read_text())
+    assert shared["data"].keys() <= KNOWN
+
+
+def test_containers_run_without_privileges() -> None:
+    for name, container in _containers():
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"], name
+        assert not security["allowPrivilegeEscalation"], name
+
+
+@pytest.mark.parametrize("path", [*MANIFESTS, INFRA / "compose.yaml"], ids=lambda path: path.name)
+def test_every_file_is_yaml(path: Path) -> None:
+    assert list(yaml.safe_load_all(path.read_text()))
+
+
+def test_kustomize_lists_every_manifest() -> None:
+    listed = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())["resources"]
+    assert sorted(listed) == [path.name for path in MANIFESTS if path.name != "kustomization.yaml"]
