@@ -76,6 +76,8 @@ class DriftBaseline:
         lens: How a request is looked at.
         clusters: The topics, K of them.
         references: Segment key -> bands; the key ``""`` is for all traffic.
+        newcomer: Indicator -> its rate among requests of a topic that the baseline lacks,
+            as its own clusters tell it; for statements of power.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
         caller_cap: Most events of one caller that a block counts; 0 for all.
     """
@@ -85,6 +87,7 @@ class DriftBaseline:
     lens: Lens
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
+    newcomer: dict[str, float] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
     baseline_id: str = ""
@@ -114,6 +117,7 @@ class DriftBaseline:
                 languages=plain.lens.languages,
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
+                newcomer=plain.newcomer,
                 facts=plain.facts,
                 caller_cap=plain.caller_cap,
             )
@@ -158,6 +162,7 @@ class DriftBaseline:
             lens=lens,
             clusters=read.clusters,
             references=_identified(read.references, baseline_id),
+            newcomer=read.newcomer,
             facts=read.facts,
             caller_cap=read.caller_cap,
             baseline_id=baseline_id,
@@ -203,6 +208,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
+    newcomer: dict[str, float]
     facts: dict[str, int]
     caller_cap: int
 

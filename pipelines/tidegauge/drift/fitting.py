@@ -24,8 +24,9 @@ from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
 from tidegauge.drift.codebook import assign, cluster_count, fit_codebook
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.novelty import REFERENCE_POINTS, novelty
+from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import EMBEDDED, SHARES, hits_of, indicators, look
+from tidegauge.drift.sighting import EMBEDDED, SHARES, hits_of, indicators, look, novelty_above
 from tidegauge.drift.terms import top_terms
 from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.reference import Reference, build
@@ -109,6 +110,13 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     lens = _lens(vectors[on_a], centroids, points, scores, [p.text for p in past])
     progress("naming topics")
     clusters = _clusters(past, vectors, centroids, first, keep_exemplars=keep_exemplars)
+    newcomer = newcomer_rates(
+        vectors,
+        assign(vectors, centroids),
+        points,
+        assign(points, centroids),
+        lens.levels,
+    )
     progress("counting rates")
     tested = indicators(lens, clusters)
     hits = _hits(lens, past, vectors, scores, tested)
@@ -122,6 +130,10 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         lens=lens,
         clusters=clusters,
         references=_references(past, tested, hits, trials, timed=len(times) == len(past)),
+        newcomer={
+            novelty_above(name): rate
+            for name, rate in zip(lens.level_names, newcomer, strict=False)
+        },
         facts={
             "events": len(past),
             "texts": len(first),

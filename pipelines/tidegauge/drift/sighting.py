@@ -16,7 +16,7 @@ from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import novelty
 from tidegauge.engine.indicators import Hits, Indicator
 
-__all__ = ["EMBEDDED", "SHARES", "Sightings", "hits_of", "indicators", "look"]
+__all__ = ["EMBEDDED", "SHARES", "Sightings", "hits_of", "indicators", "look", "novelty_above"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -83,7 +83,7 @@ def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tupl
     found = []
     for row, text in enumerate(texts):
         names = [EMBEDDED, _cluster(int(sightings.cluster[row]))]
-        names += [_novelty(level) for level in lens.level_names[: exceeded[row]]]
+        names += [novelty_above(level) for level in lens.level_names[: exceeded[row]]]
         names += [_tail(int(i), "low") for i in np.flatnonzero(sightings.low[row])]
         names += [_tail(int(i), "high") for i in np.flatnonzero(sightings.high[row])]
         code = descriptors.language(text)
@@ -98,7 +98,7 @@ def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
         *(
-            (_novelty(level), f"stranger than {float(level):.1%} of the baseline", "novelty")
+            (novelty_above(level), f"stranger than {float(level):.1%} of the baseline", "novelty")
             for level in lens.level_names
         ),
         *(
@@ -125,7 +125,8 @@ def _cluster(index: int) -> str:
     return f"cluster/{index}"
 
 
-def _novelty(level: str) -> str:
+def novelty_above(level: str) -> str:
+    """Return the name of a novelty level's indicator."""
     return f"novelty/above_{level}"
 
 

@@ -30,7 +30,7 @@ _BATCH = 32
 
 
 class EmbedderError(TidegaugeError):
-    """A model cannot be opened, or gives no usable vectors."""
+    """A model cannot be opened."""
 
 
 class Embedder:
@@ -68,8 +68,8 @@ class Embedder:
             texts: What to embed; any may be empty.
             progress: Told, after each batch, how many texts more are done.
 
-        Raises:
-            EmbedderError: The model gave something that is no finite vector.
+        Returns:
+            A row of NaN where the model gave a vector that is zero or not finite.
         """
         rows: dict[str, list[int]] = {}
         for row, text in enumerate(texts):
@@ -139,9 +139,7 @@ def open_embedder(
 
     def encode(texts: list[str]) -> Vectors:
         return np.asarray(
-            loaded.encode(
-                texts, batch_size=_BATCH, show_progress_bar=False, convert_to_numpy=True
-            ),
+            loaded.encode(texts, batch_size=_BATCH, show_progress_bar=False, convert_to_numpy=True),
             np.float32,
         )
 
@@ -162,8 +160,7 @@ def open_embedder(
 
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or (lengths == 0).any():
-        raise EmbedderError("the embedder gave a vector that is zero or not finite")
+    lengths[~np.isfinite(lengths) | (lengths == 0)] = np.nan
     return np.asarray(vectors / lengths, np.float32)
 
 

@@ -3,14 +3,15 @@
 TidegaugeError
 └── CommandError
     ├── MissingExtraError
-    └── LogFileError
+    ├── LogFileError
+    └── PastRequestsError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["CommandError", "LogFileError", "MissingExtraError"]
+__all__ = ["CommandError", "LogFileError", "MissingExtraError", "PastRequestsError"]
 
 
 class CommandError(TidegaugeError):
@@ -30,3 +31,7 @@ class MissingExtraError(CommandError):
 
 class LogFileError(CommandError):
     """A log file cannot be read, or holds no request."""
+
+
+class PastRequestsError(CommandError):
+    """Past requests, or the choice of them, do not make a baseline."""

@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The drift worker: requests in, embeddings and sketches of what was asked out."""

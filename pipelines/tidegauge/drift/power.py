@@ -1,0 +1,84 @@
+"""What a baseline can notice: how many events a new topic takes to raise the alarm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.drift.novelty import novelty
+from tidegauge.engine.detector import place_bets
+from tidegauge.engine.reference import Reference
+
+__all__ = ["detection_delay", "newcomer_rates"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+_FEWEST = 5
+_DAY_SECONDS = 86_400.0
+
+
+def newcomer_rates(
+    vectors: Vectors,
+    cluster: NDArray[np.int64],
+    points: Vectors,
+    point_cluster: NDArray[np.int64],
+    levels: Vectors,
+) -> tuple[float, ...]:
+    """Return how often a topic that the baseline lacked would exceed each novelty level.
+
+    Each cluster in turn plays the new topic: its texts are measured against the reference
+    points of all other clusters. The median over the clusters is returned.
+
+    Args:
+        vectors: Unit vectors of the baseline's texts, shape (n, d).
+        cluster: Their clusters, shape (n,).
+        points: Reference points, shape (m, d).
+        point_cluster: Their clusters, shape (m,).
+        levels: Novelty levels, shape (L,).
+    """
+    rates = []
+    for k in np.unique(cluster):
+        mine, others = vectors[cluster == k], points[point_cluster != k]
+        if len(mine) >= _FEWEST and len(others) >= _FEWEST:
+            scores = novelty(mine, others)
+            rates.append((scores[:, None] > levels).mean(axis=0))
+    return tuple(float(rate) for rate in np.median(rates, axis=0)) if rates else ()
+
+
+def detection_delay(
+    reference: Reference,
+    newcomer: Mapping[str, float],
+    share: float,
+    *,
+    false_alarm_days: float = 30.0,
+    block_seconds: float = 10.0,
+) -> float:
+    """Return about how many events pass from a new topic's start to the alarm.
+
+    The evidence has to grow from one block's stake to the threshold; per event it grows by
+    the mean log gain of the best bet. Infinite where no bet gains.
+
+    Args:
+        reference: The bands.
+        newcomer: Indicator -> its rate among the new topic's requests.
+        share: The new topic's part of the traffic, in (0, 1].
+        false_alarm_days: The mean time to a false alarm that this monitor owes.
+        block_seconds: Length of a block.
+    """
+    bets = place_bets(reference)
+    best = math.inf
+    for j, indicator in enumerate(reference.indicators):
+        if indicator.name not in newcomer:
+            continue
+        rate = (1 - share) * reference.rate[j] + share * newcomer[indicator.name]
+        p, q = bets.changed[0, j], bets.unchanged[0, j]
+        gain = rate * np.log(p / q) + (1 - rate) * (np.log1p(-p) - np.log1p(-q))
+        needed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds) - bets.log_weights[j]
+        delays = needed[gain > 0] / gain[gain > 0]
+        if delays.size:
+            best = min(best, float(delays.min()))
+    return best

@@ -1,0 +1,99 @@
+"""Baselines in words and tables, for people; strangers' text is stripped of control codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.power import detection_delay
+from tidegauge.engine.seasons import slot_count
+from tidegauge.schemas.operations import BaselineManifest
+
+__all__ = ["moment", "power", "print_list", "show_drift"]
+
+_SHARES = (0.05, 0.1, 0.2)
+_SEGMENTS_SHOWN = 10
+
+
+def moment(time_ms: int) -> str:
+    """Return a time in UTC, to the second."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def print_list(
+    console: Console, manifests: Iterable[BaselineManifest], active: Iterable[str | None]
+) -> None:
+    """Print a table of baselines."""
+    in_force = set(active)
+    table = Table("baseline", "kind", "built", "events", "in force")
+    for one in manifests:
+        table.add_row(
+            one.baseline_id,
+            one.kind,
+            moment(one.created_ms),
+            plain(one.summary.get("events", "")),
+            "yes" if one.baseline_id in in_force else "",
+        )
+    console.print(table)
+
+
+def power(baseline: DriftBaseline) -> list[tuple[float, float]]:
+    """Return (share of a new topic, expected events to the alarm); infinite for never."""
+    widest = baseline.references[""]
+    return [(s, detection_delay(widest, baseline.newcomer, s)) for s in _SHARES]
+
+
+def show_drift(console: Console, baseline: DriftBaseline) -> None:
+    """Print what a drift baseline holds and what it can notice."""
+    facts, widest = baseline.facts, baseline.references[""]
+    console.print(f"baseline {baseline.baseline_id}", markup=False)
+    span = f", {moment(facts['from_ms'])} to {moment(facts['to_ms'])}" if "from_ms" in facts else ""
+    console.print(f"requests   {facts['events']:,} ({facts['texts']:,} different texts){span}")
+    console.print(f"embedder   {plain(baseline.embedder)}, text: {baseline.preparation.selection}")
+    slots = slot_count(widest.season)
+    console.print(
+        f"season     {widest.season}"
+        + (f", {widest.covered_slots} of {slots} slots covered" if slots > 1 else "")
+    )
+    keys = [key for key in baseline.references if key]
+    shown = ", ".join(plain(key) for key in keys[:_SEGMENTS_SHOWN])
+    more = f" and {len(keys) - _SEGMENTS_SHOWN} more" if len(keys) > _SEGMENTS_SHOWN else ""
+    console.print(f"segments   all{', ' + shown if shown else ''}{more}", markup=False)
+    for share, events in power(baseline):
+        console.print(_in_words(share, events), markup=False)
+    table = Table("cluster", "share", "terms", "examples")
+    for k, cluster in enumerate(baseline.clusters):
+        table.add_row(
+            str(k),
+            f"{widest.rate[k]:.1%}",
+            Text(plain(cluster.title)),
+            Text("\n".join(plain(text) for text in cluster.exemplars)),
+        )
+    console.print(table)
+
+
+def _in_words(share: float, events: float) -> str:
+    topic = f"a new topic of {share:.0%} of the requests"
+    if math.isinf(events):
+        return f"power      {topic} would not be noticed: this baseline is too small for it"
+    return (
+        f"power      {topic} would be noticed after about {_rounded(events):,} requests, at "
+        "one false alarm in 30 days"
+    )
+
+
+def _rounded(events: float) -> int:
+    digits = max(0, math.floor(math.log10(max(events, 1))) - 1)
+    unit: int = 10**digits
+    return round(events / unit) * unit
+
+
+def plain(text: str) -> str:
+    """Return text without anything that a terminal would act on."""
+    return "".join(c if c.isprintable() else " " for c in text)

