@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -37,6 +37,10 @@ class Writer:
     @property
     def producer_id(self) -> str:
         return f"{self.kind}/{TOPIC[self.kind].name}-{self.partition}"
+
+    def start_of(self, block: int) -> int:
+        """Return when a block starts."""
+        return START_MS + block * BLOCK_MS
 
     def sketch(  # noqa: PLR0913 - a sketch has that many parts
         self,
@@ -216,3 +220,11 @@ def kit() -> Kit:
 @pytest.fixture
 def desk(kit: Kit) -> Desk:
     return kit.desk()
+
+
+WriterOf = Callable[..., Writer]
+
+
+@pytest.fixture(scope="session")
+def writer_of() -> WriterOf:
+    return Writer

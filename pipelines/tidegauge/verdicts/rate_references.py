@@ -2,7 +2,7 @@
 
 Rates are cut at edges of histogram buckets that the baseline chooses:
 
-- latency: the 99% upper bound of the baseline's P95; of all answers at most 5% lie above;
+- latency: the 99% upper bound of the baseline's P95, and its median, P75 and P90;
 - cost: the baseline's P90;
 - quality: the low quantiles of each score;
 - errors: as the workers count them.
@@ -52,8 +52,8 @@ QUALITY_LEVELS = (0.05, 0.1, 0.25, 0.5)
 _QUALITY_SHARES = {"p5": 0.2, "p10": 0.3, "p25": 0.25, "p50": 0.25}
 _ERROR_SHARES = {"errors": 0.6, "checks": 0.4}
 _COST_LEVEL = 0.9
-_LATENCY_CUTS = (0.5, 0.75, 0.9)
-"""Where the fluctuation of a duration is looked at."""
+_LATENCY_LEVELS = (0.5, 0.75, 0.9)
+_LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "tail": 0.4}
 FEWEST = 40
 """Events that a reference needs."""
 _ENGINES_SPAN_MS = 8 * 60_000
@@ -84,11 +84,13 @@ def tested(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
 def latency_reference(
     value: str, title: str, segment: Segment, blocks: Sequence[Sketch]
 ) -> Reference | LeftOut:
-    """Return the reference of a duration: the rate above the bound of its P95.
+    """Return the reference of a duration: the rates above its median, P75, P90 and P95.
 
-    The bound holds with probability .99 whatever the distribution, so that the null rate
-    is known and only its fluctuation is measured. A baseline too small to bound its P95
-    has its P90, P75 or median bounded instead; the indicator's name says which.
+    The P95 is bounded from above with probability .99, whatever the distribution, so that
+    at most 5% of all numbers lie beyond the bound: the null rate is known. A baseline too
+    small to bound its P95 has its P90, P75 or median bounded; the indicator's name says
+    which. The other cuts have Clopper-Pearson bands: they see a change of the whole
+    distribution two to four times sooner than the tail does.
 
     Args:
         value: Name of the number, in milliseconds.
@@ -99,29 +101,33 @@ def latency_reference(
     whole = _whole(blocks, value)
     if (few := _too_few(whole)) is not None:
         return few
+
+    def above(bucket: int) -> str:
+        return f"{title} above {duration(histogram.upper_edge(bucket, whole.accuracy))}"
+
+    cuts = [
+        _cut(value, above(quantile_bucket(whole, level)), whole, level, "above")
+        for level in _LATENCY_LEVELS
+    ]
     level, bucket = upper_bound(whole)
-    q = 1 - level
-    cuts = [_cut(value, "cut", whole, cut, "above") for cut in _LATENCY_CUTS]
-    tau = relative_change(common_shift([_by_block(cut, blocks) for cut in cuts]), q)
-    indicator = Indicator(
-        name=f"{value}/above_p{level * 100:.0f}",
-        title=f"{title} above {duration(histogram.upper_edge(bucket, whole.accuracy))}",
-        family="latency",
+    tail = Indicator(
+        name=f"{value}/beyond_p{level * 100:.0f}",
+        title=above(bucket),
+        family="tail",
         counter=Tail(value, bucket, "above"),
     )
-    x, n = histogram.count_above(whole, bucket), histogram.count(whole)
-    return Reference(
-        baseline="",
-        segment=segment,
-        season="none",
-        indicators=(indicator,),
-        hits=(x,),
-        trials=(n,),
-        rate=(x / n,),
-        low=(_EDGE,),
-        high=(min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST),),
-        weights=(1.0,),
-        dispersion=(tau,),
+    reference = _banded(segment, blocks, [*cuts, tail], shares=_LATENCY_SHARES)
+    if reference.season != "none":
+        return reference
+    q = 1 - level
+    shift = common_shift([_by_block(cut, blocks) for cut in cuts])
+    tau = max(reference.dispersion[-1], relative_change(shift, q))
+    high = min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST)
+    return msgspec.structs.replace(
+        reference,
+        low=(*reference.low[:-1], _EDGE),
+        high=(*reference.high[:-1], high),
+        dispersion=(*reference.dispersion[:-1], tau),
     )
 
 

@@ -109,7 +109,8 @@ def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
         if not 0 < p < 1:
             continue
         sensitivity = norm.pdf(norm.ppf(p)) / p
-        found = max(found, _overdispersion(hits, trials) / float(sensitivity))
+        tau = _overdispersion(hits, trials, _SIGNIFICANT / len(levels))
+        found = max(found, tau / float(sensitivity))
     return found
 
 
@@ -118,14 +119,14 @@ def relative_change(shift: float, rate: float) -> float:
     return shift * float(norm.pdf(norm.ppf(rate)) / rate)
 
 
-def _overdispersion(hits: Counts, trials: Counts) -> float:
+def _overdispersion(hits: Counts, trials: Counts, significance: float) -> float:
     scales = []
     width = 1
     while len(hits) // width >= _FEWEST_CELLS:
         scales.append(width)
         width *= 2
     return max(
-        (_moment_estimate(hits, trials, w, _SIGNIFICANT / len(scales)) for w in scales),
+        (_moment_estimate(hits, trials, w, significance / len(scales)) for w in scales),
         default=0.0,
     )
 
