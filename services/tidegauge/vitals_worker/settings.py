@@ -23,7 +23,6 @@ class VitalsSettings(BaseSettings):
     port: int = Field(
         default=8092, ge=0, le=65_535, description="Port of /healthz, /readyz and /metrics."
     )
-    group: str = Field(default="vitals", description="Consumer group.")
     customers: int = Field(
         default=1_000,
         ge=1,
