@@ -1,0 +1,123 @@
+"""The real Evidently, given categories that want to be scripts, opened in a real browser."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tidegauge.adapters import evidently
+from tidegauge.adapters.evidently import ReportError, render
+from tidegauge.reports.rows import Column, Row, Tables, tables
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=8000",
+    "--dump-dom",
+)
+ATTACK = "</script><script>document.title='taken'</script>"
+IMAGE = "<img src=x onerror=\"document.title='taken'\">"
+
+
+def rows(spread: float, seed: int) -> list[Row]:
+    rng = random.Random(seed)  # noqa: S311 - made-up exchanges
+    found: list[Row] = []
+    for number in range(200):
+        row: Row = {
+            "latency_ms": rng.lognormvariate(5, spread),
+            "cost_usd": rng.random() / 10_000,
+            "error": rng.choice(["none"] * 20 + ["upstream_timeout"]),
+            "version": "v1",
+        }
+        if number % 3 == 0:
+            row["time_to_first_token_ms"] = rng.random() * 100
+        found.append(row)
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose rows nobody has cleaned before."""
+    found = tables(rows(0.5, 1), rows(0.9, 2))
+    dirty = Tables(
+        columns=(*found.columns, Column(IMAGE, "category")),
+        reference=tuple((*row, ATTACK) for row in found.reference),
+        current=tuple((*row, (ATTACK, IMAGE, "💳")[n % 3]) for n, row in enumerate(found.current)),
+        left_out=(),
+    )
+    path = tmp_path_factory.mktemp("report") / "new" / "report.html"
+    render(dirty, path, title=f"Two ranges {ATTACK}", facts=(f"fact {IMAGE}", "200 rows"))
+    return path
+
+
+def test_the_report_is_whole_and_its_folder_holds_nothing_else(page: Path) -> None:
+    assert page.stat().st_size > 1_000_000
+    assert list(page.parent.iterdir()) == [page]
+
+
+def test_it_loads_nothing_from_elsewhere(page: Path) -> None:
+    text = page.read_text()
+    for wanted in ('src="http', "src='http", "url(http", "@import"):
+        assert wanted not in text, wanted
+
+
+def test_no_category_can_leave_its_string(page: Path) -> None:
+    text = page.read_text()
+    assert ATTACK not in text
+    assert IMAGE not in text
+    assert "&lt;/script&gt;" in text, "the heading is escaped, not dropped"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_shows_the_report_and_runs_nothing_of_its_rows(
+    page: Path, tmp_path: Path
+) -> None:
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"file://{page}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    assert "<title>taken</title>" not in done.stdout
+    assert "latency_ms" in done.stdout
+    assert "Two ranges" in done.stdout
+
+
+def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="0 rows in the reference range and 1"):
+        render(tables([], [{"latency_ms": 1.0}]), tmp_path / "r.html", title="t")
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 1.0}])
+    with pytest.raises(ReportError, match="cannot write the report"):
+        render(found, blocked / "r.html", title="t")
+
+
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 1.0}])
+    with pytest.raises(ReportError, match="did not finish within"):
+        render(found, tmp_path / "r.html", title="t", timeout_seconds=0.01)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_gets_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_SECRET", "hush")
+    environment = evidently._environment()
+    assert "hush" not in environment.values()
+    assert environment["DO_NOT_TRACK"] == "1"
