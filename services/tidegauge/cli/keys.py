@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tidegauge.gateway import keys
@@ -29,6 +30,17 @@ KeysFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+_COLUMNS: Final = (
+    "id",
+    "customer",
+    "models",
+    "rpm",
+    "tpm",
+    "USD/day",
+    "text",
+    "created",
+    "state",
+)
 DEFAULT_FILE: Final = Path("tidegauge-keys.json")
 
 
@@ -91,12 +103,14 @@ def list_keys(file: KeysFile = DEFAULT_FILE, *, as_json: Json = False) -> None:
         ]
         typer.echo(msgspec.json.encode(shown))
         return
-    table = Table("id", "customer", "models", "rpm", "tpm", "USD/day", "text", "created", "state")
+    table = Table()
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for record in records:
         table.add_row(
             record.id,
-            record.customer,
-            ", ".join(record.models) if record.models else "all",
+            escape(record.customer),
+            escape(", ".join(record.models)) if record.models else "all",
             _or_dash(record.requests_per_minute),
             _or_dash(record.tokens_per_minute),
             _or_dash(record.budget_usd_per_day),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+import limits.errors
 from limits.aio.storage import RedisStorage
+
+from tidegauge.gateway.errors import ConfigurationError
 
 __all__ = ["Counters", "LocalCounters", "SharedCounters"]
 
 _MANY: Final = 4096
+_ANSWER_SECONDS: Final = 0.25
 
 
 class Counters(Protocol):
@@ -20,6 +24,9 @@ class Counters(Protocol):
 
     async def get(self, name: str) -> int:
         """Return a number, 0 if it does not exist."""
+
+    async def close(self) -> None:
+        """Let go of what is held."""
 
 
 class LocalCounters:
@@ -52,6 +59,9 @@ class LocalCounters:
         number, expires = self._numbers.get(name, (0, 0.0))
         return number if expires > self._clock() else 0
 
+    async def close(self) -> None:
+        """Hold nothing but memory."""
+
     def _drop_expired(self, now: float) -> None:
         self._numbers = {name: entry for name, entry in self._numbers.items() if entry[1] > now}
 
@@ -59,12 +69,29 @@ class LocalCounters:
 class SharedCounters:
     """Counts in Redis, so that limits hold across replicas.
 
+    A server that does not answer within a quarter of a second counts as down.
+
     Args:
         url: Such as ``redis://127.0.0.1:6379``.
+
+    Raises:
+        ConfigurationError: The URL or the Redis client is not usable.
     """
 
     def __init__(self, url: str) -> None:
-        self._storage = RedisStorage(f"async+{url}", implementation="redispy")
+        try:
+            self._storage = RedisStorage(
+                f"async+{url}",
+                implementation="redispy",
+                socket_timeout=_ANSWER_SECONDS,
+                socket_connect_timeout=_ANSWER_SECONDS,
+            )
+        except limits.errors.ConfigurationError as error:
+            raise ConfigurationError(
+                f"TIDEGAUGE_GATEWAY_REDIS_URL: {error}; is tidegauge[redis] installed?"
+            ) from error
+        except ValueError as error:
+            raise ConfigurationError(f"TIDEGAUGE_GATEWAY_REDIS_URL: {error}") from error
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
         """Add to a number and return it; raises what the Redis client raises."""
@@ -73,3 +100,8 @@ class SharedCounters:
     async def get(self, name: str) -> int:
         """Return a number, 0 if it does not exist; raises what the Redis client raises."""
         return int(await self._storage.get(f"tidegauge:{name}"))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        bridge: Any = self._storage.bridge
+        await bridge.get_connection().aclose()

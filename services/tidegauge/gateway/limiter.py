@@ -121,8 +121,8 @@ class Limiter:
         customer, passed = taken.customer, min(1.0, self._clock() / _MINUTE - taken.minute)
         before = await self._counters.get(_name(customer, what, taken.minute - 1))
         current = await self._add(customer, what, taken.minute, amount)
-        used = current + before * (1 - passed)
-        remaining = max(0, int(limit - used))
+        used = current + int(before * (1 - passed))
+        remaining = max(0, limit - used)
         if used <= limit:
             wait = (used / limit) * _MINUTE
             taken.headers.extend(_headers(what, limit, remaining, wait))
@@ -164,6 +164,10 @@ class Limiter:
                 await self._counters.add(name, round(cost_usd * _MICRO), 2 * _DAY)
         except Exception as error:  # noqa: BLE001 - whatever the store's client raises
             self._on_failure(error)
+
+    async def close(self) -> None:
+        """Let go of the counters."""
+        await self._counters.close()
 
     def _add(self, customer: Customer, what: str, minute: int, amount: int) -> Awaitable[int]:
         return self._counters.add(_name(customer, what, minute), amount, 3 * _MINUTE)

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import structlog
 import uvicorn
@@ -18,9 +17,6 @@ from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.settings import GatewaySettings
 
 __all__ = ["run"]
-
-_DRAIN_SECONDS: Final = 5.0
-"""Part of the deadline that is left to ship the last events."""
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -49,7 +45,7 @@ class _Server(uvicorn.Server):
 
 
 def run() -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, then finish what is under way and ship its events.
 
     Raises:
         TidegaugeError: The settings, a file or the outbox cannot be used.
@@ -70,8 +66,9 @@ def run() -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds - _DRAIN_SECONDS)),
+            timeout_graceful_shutdown=max(
+                1, int(settings.shutdown_seconds - capture.drain_seconds)
+            ),
         )
         _log.info("gateway starts", host=settings.host, port=settings.port)
         _Server(config, app).run()
-        recorder.close(_DRAIN_SECONDS)

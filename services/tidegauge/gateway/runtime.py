@@ -58,6 +58,12 @@ class Runtime:
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
         self.request_log = RequestLog(settings.request_log)
+        self._limiter = Limiter(
+            self._counters(),
+            time.time,
+            when_down=settings.limits_when_down,
+            on_failure=self._limits_unavailable,
+        )
         self.engine = Engine(
             Policy(
                 anonymous=settings.anonymous,
@@ -66,12 +72,7 @@ class Runtime:
             ),
             self.upstreams,
             keys.KeyRing(()),
-            Limiter(
-                self._counters(),
-                time.time,
-                when_down=settings.limits_when_down,
-                on_failure=self._limits_unavailable,
-            ),
+            self._limiter,
             Bookkeeper(
                 CapturePolicy(
                     settings.capture_text,
@@ -148,6 +149,7 @@ class Runtime:
                 await task
         self.upstreams.close()
         self.request_log.close()
+        await self._limiter.close()
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

@@ -99,7 +99,7 @@ class GatewaySettings(BaseSettings):
     shutdown_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="Deadline of a clean stop; answers still under way are cut then.",
+        description="Deadline of a clean stop, TIDEGAUGE_CAPTURE_DRAIN_SECONDS included.",
     )
 
     @classmethod

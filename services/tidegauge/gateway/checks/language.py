@@ -39,6 +39,8 @@ _COMMON: Final = {
     }.items()
 }
 
+_PUNCTUATION: Final = str.maketrans(dict.fromkeys('.,;:!?()[]"\u00bf\u00a1\u201c\u201d', " "))
+
 
 def guess_language(text: str) -> str | None:
     """Return a language of the Latin script by its commonest words, or another script's name.
@@ -56,7 +58,7 @@ def guess_language(text: str) -> str | None:
         for name, script in _SCRIPTS.items():
             if (found := len(script.findall(piece))) >= _LEAST_LETTERS and found > latin:
                 return name
-    words = set(piece.lower().split())
+    words = set(piece.lower().translate(_PUNCTUATION).split())
     scores = sorted(((len(words & common), code) for code, common in _COMMON.items()), reverse=True)
     (most, best), (second, _) = scores[0], scores[1]
     return best if most >= _LEAST_WORDS and most >= 2 * second else None

@@ -1,0 +1,203 @@
+"""Each check of an answer, and the rule that what was not checked is not named."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegauge.gateway.checks import check
+from tidegauge.gateway.checks.language import check_language, guess_language
+from tidegauge.gateway.checks.outcomes import check_empty, check_refusal, check_truncation
+from tidegauge.gateway.checks.repetition import check_repetition
+from tidegauge.gateway.checks.structure import (
+    check_json,
+    check_json_schema,
+    check_tool_arguments,
+)
+from tidegauge.gateway.dialects import Answer, Asked, Expectations
+from tidegauge.schemas.exchange import Message
+
+ASKED = Asked(model="m", messages=(Message(role="user", content="How do I get to the station?"),))
+
+
+def test_only_what_was_checked_is_named() -> None:
+    assert check(ASKED, Answer(text=None)) == {}
+    assert check(ASKED, Answer(text="Left.")) == {"empty": "passed", "refusal": "passed"}
+    found = check(
+        ASKED, Answer(text="You can walk to it: it is on the left.", finish_reason="stop")
+    )
+    assert found == dict.fromkeys(("truncation", "empty", "refusal", "language"), "passed")
+
+
+def test_expectations_decide_which_checks_are_made() -> None:
+    asked = Asked(
+        model="m",
+        messages=(),
+        expectations=Expectations(json_object=True, json_schema=b'{"required": ["a"]}'),
+    )
+    found = check(asked, Answer(text='{"b": 1}'))
+    assert (found["json"], found["json_schema"]) == ("passed", "failed")
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("stop", "passed"), ("length", "failed"), (None, None)]
+)
+def test_truncation(reason: str | None, outcome: str | None) -> None:
+    assert check_truncation(reason) == outcome
+
+
+def test_empty() -> None:
+    assert check_empty(" \n", None, None) == "failed"
+    assert check_empty("", "[]", None) == "passed"
+    assert check_empty("", None, "no") == "passed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't assist with that request.",
+        "I\u2019m sorry, but I can\u2019t help with that.",
+        "Sorry, I cannot do this.",
+        "I cannot provide medical advice.",
+        "As an AI language model, I don't have opinions.",
+        "Unfortunately, I am not able to help.",
+        "Es tut mir leid, aber ich kann dabei nicht helfen.",
+        "Lo siento, pero no puedo ayudar con eso.",
+        "Je suis désolé, mais je ne peux pas vous aider.",
+    ],
+)
+def test_refusals(text: str) -> None:
+    assert check_refusal(text, None) == "failed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sorry to hear that! Here is what to do.",
+        "The answer is 4.",
+        "You can help by asking them whether they can provide it.",
+        "Here is a story. " * 20 + "I cannot help it, she said.",
+    ],
+)
+def test_answers_that_are_no_refusals(text: str) -> None:
+    assert check_refusal(text, None) == "passed"
+
+
+def test_the_upstreams_own_refusal_counts() -> None:
+    assert check_refusal("", "No.") == "failed"
+    assert check_refusal("", None) is None
+
+
+@given(st.text(min_size=1, max_size=60), st.text(max_size=30))
+def test_every_loop_is_found(passage: str, start: str) -> None:
+    passage = passage.strip() or "x"
+    assert check_repetition(start + passage * (5 + 80 // len(passage))) == "failed"
+
+
+def test_ordinary_text_is_no_loop() -> None:
+    text = " ".join(f"Sentence number {n} says something of its own." for n in range(60))
+    assert check_repetition(text) == "passed"
+    assert check_repetition("short") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("How do I reset the password of my account?", "en"),
+        ("Wie kann ich das Passwort für mein Konto ändern und wo ist es?", "de"),
+        ("Comment est-ce que je change le mot de passe de mon compte pour la banque ?", "fr"),
+        ("¿Cómo cambio la contraseña de mi cuenta en el banco que uso?", "es"),
+        ("Как мне сменить пароль?", "cyrillic"),
+        ("パスワードを変更するには?", "kana"),
+        ("如何更改我的密码", "han"),
+        ("42", None),
+        ("", None),
+    ],
+)
+def test_languages(text: str, language: str | None) -> None:
+    assert guess_language(text) == language
+
+
+def test_a_switch_of_language() -> None:
+    english = "To reset your password, go to the settings and click on the link that is in it."
+    german = (Message(role="user", content="Wie kann ich das Passwort ändern und wo ist es?"),)
+    assert check_language(ASKED.messages, english) is not None
+    assert check_language(german, english) == "failed"
+    assert check_language(ASKED.messages, "42") is None
+    assert check_language((), english) is None
+
+
+def test_json() -> None:
+    assert check_json('{"a": 1}') == "passed"
+    assert check_json("[1]") == "failed"
+    assert check_json("```json\n{}\n```") == "failed"
+
+
+def schema_of(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def test_schemas() -> None:
+    schema = schema_of(
+        type="object",
+        properties={"p": {"$ref": "#/$defs/Place"}},
+        **{"$defs": {"Place": {"type": "string", "maxLength": 3}}},
+    )
+    assert check_json_schema('{"p": "Rom"}', schema) == "passed"
+    assert check_json_schema('{"p": "Paris"}', schema) == "failed"
+    assert check_json_schema("no json", schema) == "failed"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        schema_of(type="nonsense"),
+        schema_of(properties={"a": {"pattern": "(a+)+$"}}),
+        schema_of(**{"$ref": "#"}),
+        schema_of(**{"$ref": "https://example.org/schema"}),
+        schema_of(properties={"a": {"$ref": "#/properties/a"}}),
+        b"[]",
+        b"3",
+    ],
+)
+def test_schemas_that_are_not_safe_to_check_are_not_checked(schema: bytes) -> None:
+    assert check_json_schema('{"a": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"}', schema) is None
+
+
+def test_a_schema_that_doubles_at_every_step_is_not_written_out() -> None:
+    defs: dict[str, object] = {
+        f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)
+    }
+    defs["a40"] = {"type": "object"}
+    start = time.perf_counter()
+    assert check_json_schema("{}", schema_of(**{"$ref": "#/$defs/a0", "$defs": defs})) is None
+    assert time.perf_counter() - start < 1
+
+
+TOOLS = json.dumps(
+    [
+        {"type": "function", "function": {"name": "f", "parameters": {"required": ["x"]}}},
+        {"type": "function", "function": {"name": "g"}},
+        {"type": "function", "function": {"name": "p", "parameters": {"pattern": "x"}}},
+    ]
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "outcome"),
+    [
+        ("f", '{"x": 1}', "passed"),
+        ("f", "{}", "failed"),
+        ("f", "{", "failed"),
+        ("g", "{}", "passed"),
+        ("nobody", "{}", "failed"),
+        ("p", "{}", None),
+    ],
+)
+def test_tool_arguments(name: str, arguments: str, outcome: str | None) -> None:
+    calls = json.dumps([{"function": {"name": name, "arguments": arguments}}])
+    assert check_tool_arguments(calls, TOOLS) == outcome

@@ -1,0 +1,78 @@
+"""Client keys: the file, the ring, the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.cli.keys import app
+from tidegauge.gateway import keys
+from tidegauge.gateway.errors import KeyFileError
+
+
+def test_a_key_is_found_and_its_neighbours_are_not() -> None:
+    customer = keys.Customer(name="acme", key_id="", requests_per_minute=5, models=("m",))
+    key, record = keys.create(customer, created="now")
+    ring = keys.KeyRing([record])
+    found = ring.find(key)
+    assert found is not None
+    assert (found.name, found.requests_per_minute, found.key_id) == ("acme", 5, record.id)
+    assert found.may_use("m")
+    assert not found.may_use("n")
+    for wrong in (key[:-1], key + "0", key.upper(), "", "tg--", f"tg-{record.id}-", "\udcff"):
+        assert ring.find(wrong) is None
+
+
+def test_the_file_keeps_no_secret_and_is_the_owners(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "keys.json"
+    key, record = keys.create(keys.Customer(name="acme", key_id=""), created="now")
+    keys.save(file, [record])
+    assert key.split("-")[2] not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    assert keys.load(file) == (record,)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_revoked_keys_are_out() -> None:
+    key, record = keys.create(keys.Customer(name="acme", key_id=""), created="now")
+    revoked = keys.revoke([record], record.id, revoked="later")
+    assert keys.KeyRing(revoked).find(key) is None
+    assert keys.revoke(revoked, record.id, revoked="even later") == revoked
+    with pytest.raises(KeyFileError, match="nobody"):
+        keys.revoke([record], "nobody", revoked="later")
+
+
+def test_a_malformed_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text('{"keys": [{"id": 3}]}')
+    with pytest.raises(KeyFileError, match=r"keys\.json.*id"):
+        keys.load(file)
+    assert keys.load(tmp_path / "absent.json") == ()
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    runner, file = CliRunner(), tmp_path / "keys.json"
+    arguments = ["--file", str(file)]
+    made = runner.invoke(
+        app, ["create", "acme", "--rpm", "60", "--model", "m", "--json", *arguments]
+    )
+    created = json.loads(made.stdout)
+    ring = keys.KeyRing(keys.load(file))
+    assert ring.find(created["key"]) is not None
+    listed = json.loads(runner.invoke(app, ["list", "--json", *arguments]).stdout)
+    assert listed[0]["customer"] == "acme"
+    assert "sha256" not in listed[0]
+    assert created["id"] in runner.invoke(app, ["list", *arguments]).stdout
+    assert runner.invoke(app, ["revoke", created["id"], *arguments]).exit_code == 0
+    assert len(keys.KeyRing(keys.load(file))) == 0
+
+
+@pytest.mark.parametrize("arguments", [["create", "\n"], ["create", "a", "--capture", "some"]])
+def test_what_is_wrong_changes_nothing(tmp_path: Path, arguments: list[str]) -> None:
+    file = tmp_path / "keys.json"
+    result = CliRunner().invoke(app, [*arguments, "--file", str(file)])
+    assert isinstance(result.exception, KeyFileError)
+    assert not file.exists()
