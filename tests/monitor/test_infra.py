@@ -1,0 +1,141 @@
+"""What Prometheus, Alertmanager and Grafana are given agrees with what the monitor serves."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from tidegauge.monitor.delivery import DeliveryMetrics
+from tidegauge.monitor.metrics import NAMES
+
+INFRA = Path(__file__).parents[2] / "infra"
+RULES = ("pipeline", "verdicts")
+METRIC = re.compile(r"\btidegauge_[a-z_]+")
+LABEL = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"')
+
+
+def served() -> dict[str, set[str]]:
+    """Return metric -> labels of everything that the monitor serves about its view."""
+    registry = CollectorRegistry()
+    delivery = DeliveryMetrics(registry)
+    found = {name: set(labels) for name, (_, labels) in NAMES.items()}
+    found["tidegauge_notifications_total"] = set(delivery.outcomes._labelnames)
+    found["tidegauge_notification_failures"] = set(delivery.waiting._labelnames)
+    return found
+
+
+def dashboard() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((INFRA / "grafana" / "tidegauge.json").read_text())
+    return document
+
+
+def queries() -> Iterator[str]:
+    board = dashboard()
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]
+    for variable in board["templating"]["list"]:
+        yield variable.get("definition", "")
+    for annotation in board["annotations"]["list"]:
+        yield annotation["expr"]
+
+
+def expressions(name: str) -> list[str]:
+    document = yaml.safe_load((INFRA / "prometheus" / "rules" / f"{name}.yml").read_text())
+    return [rule["expr"] for group in document["groups"] for rule in group["rules"]]
+
+
+def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each metric of an expression with the labels that it is selected by."""
+    for found in METRIC.finditer(expression):
+        rest = expression[found.end() :]
+        inside = rest[1 : rest.index("}")] if rest.startswith("{") else ""
+        yield found[0], {label[1] for label in LABEL.finditer(inside)}
+
+
+@pytest.mark.parametrize(
+    "expression", [*queries(), *expressions("pipeline"), *expressions("verdicts")]
+)
+def test_whatever_is_queried_is_served_with_those_labels(expression: str) -> None:
+    known = served()
+    for metric, labels in selectors(expression):
+        assert metric in known, expression
+        assert labels <= known[metric], expression
+
+
+def test_every_metric_is_of_use_to_the_dashboard() -> None:
+    asked = {metric for expression in queries() for metric, _ in selectors(expression)}
+    unused = set(served()) - asked
+    assert unused <= {
+        "tidegauge_failed_requests_total",  # a ratio of the window is shown instead
+        "tidegauge_ledger_served",
+        "tidegauge_ledger_dropped",  # alerted on by the rules
+        "tidegauge_worker_next_offset",
+        "tidegauge_baseline_info",
+        "tidegauge_swap_outcome",  # alerted on by the rules
+    }
+
+
+def test_panels_have_identities_of_their_own_and_do_not_overlap() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+def _run(*command: str, folder: Path) -> str:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    _run("promtool", "check", "config", "prometheus.yml", folder=INFRA / "prometheus")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_rules_alarm_when_they_should_and_only_then(name: str) -> None:
+    folder = INFRA / "prometheus" / "rules"
+    _run("promtool", "check", "rules", f"{name}.yml", folder=folder)
+    assert "SUCCESS" in _run("promtool", "test", "rules", f"{name}_test.yml", folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("severity", "receiver"), [("page", "pager"), ("warn", "chat"), ("info", "nobody")]
+)
+def test_alertmanager_takes_its_configuration_and_routes_by_severity(
+    severity: str, receiver: str
+) -> None:
+    folder = INFRA / "alertmanager"
+    _run("amtool", "check-config", "alertmanager.yml", folder=folder)
+    routed = _run(
+        "amtool",
+        "config",
+        "routes",
+        "test",
+        "--config.file=alertmanager.yml",
+        f"severity={severity}",
+        "model=m",
+        folder=folder,
+    )
+    assert routed.strip() == receiver
