@@ -1,0 +1,204 @@
+"""A real Prometheus and a real Alertmanager beside the monitor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+import yaml
+from prometheus_client import CollectorRegistry
+
+from tidegauge.adapters.notify import Alertmanager
+from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.delivery import DeliveryMetrics
+from tidegauge.monitor.metrics import ViewCollector
+from tidegauge.reports.quality import Estimator
+from tidegauge.verdicts.view import MonitorView
+
+INFRA = Path(__file__).parents[2] / "infra"
+MANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
+    pytest.mark.skipif(MANAGER is None, reason="alertmanager is not installed"),
+]
+
+
+class Watch:
+    def __init__(self, view: MonitorView) -> None:
+        self._view = view
+
+    def view(self) -> MonitorView:
+        return self._view
+
+    def ready(self) -> bool:
+        return True
+
+    def alive(self) -> bool:
+        return True
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def get(url: str) -> Any:  # noqa: ANN401 - JSON
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own servers
+        return json.load(answer)
+
+
+def waited(what: Callable[[], Any], seconds: float = 40.0) -> Any:  # noqa: ANN401 - whatever is waited for
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := what():
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+@contextmanager
+def process(*command: str, log: Path) -> Iterator[None]:
+    with log.open("wb") as out:
+        running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            running.terminate()
+            running.wait(20)
+
+
+@contextmanager
+def serving(view: MonitorView, estimator: Estimator, now_ms: int) -> Iterator[int]:
+    watch, registry = Watch(view), CollectorRegistry()
+    registry.register(
+        ViewCollector(watch.view, lambda: now_ms, estimator, false_alarm_days=30, segments=200)
+    )
+    metrics = DeliveryMetrics(registry)
+    metrics.waiting.labels("webhook").set(0)
+    metrics.outcomes.labels("webhook", "delivered").inc()
+    app = create_app(
+        Interface(
+            watch=watch,
+            now_ms=lambda: now_ms,
+            estimator=estimator,
+            registry=registry,
+            false_alarm_days=30,
+            refresh_seconds=0,
+            loopback=True,
+        )
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def stack(
+    make_view: Callable[..., MonitorView], estimator: Estimator, now_ms: int, tmp_path: Path
+) -> Iterator[tuple[str, str]]:
+    """Yield Prometheus' and Alertmanager's addresses, both with the shipped configuration."""
+    prometheus, manager = free_port(), free_port()
+    config = yaml.safe_load((INFRA / "prometheus" / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [
+        str(INFRA / "prometheus" / "rules" / f"{name}.yml") for name in ("pipeline", "verdicts")
+    ]
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
+        f"127.0.0.1:{manager}"
+    ]
+    assert MANAGER is not None
+    with ExitStack() as open_:
+        port = open_.enter_context(serving(make_view(missing=7), estimator, now_ms))
+        config["scrape_configs"] = config["scrape_configs"][:1]
+        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{port}"]
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        routes = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+        for receiver in routes["receivers"]:
+            receiver.pop("slack_configs", None)
+            receiver.pop("pagerduty_configs", None)
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(routes))
+        open_.enter_context(
+            process(
+                MANAGER,
+                f"--config.file={tmp_path / 'alertmanager.yml'}",
+                f"--storage.path={tmp_path / 'alertmanager'}",
+                f"--web.listen-address=127.0.0.1:{manager}",
+                "--cluster.listen-address=",
+                log=tmp_path / "alertmanager.log",
+            )
+        )
+        open_.enter_context(
+            process(
+                "prometheus",
+                f"--config.file={tmp_path / 'prometheus.yml'}",
+                f"--storage.tsdb.path={tmp_path / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{prometheus}",
+                log=tmp_path / "prometheus.log",
+            )
+        )
+        yield f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{manager}"
+
+
+def test_prometheus_reads_draws_and_alarms_and_alertmanager_takes_alarms_both_ways(
+    stack: tuple[str, str], make_view: Callable[[], MonitorView]
+) -> None:
+    prometheus, manager = stack
+
+    def query(expression: str) -> list[Any]:
+        wanted = urllib.parse.urlencode({"query": expression})
+        answer = get(f"{prometheus}/api/v1/query?{wanted}")
+        assert answer["status"] == "success"
+        found: list[Any] = answer["data"]["result"]
+        return found
+
+    (balanced,) = waited(lambda: query("tidegauge_ledger_balanced"))
+    assert balanced["value"][1] == "0"
+    board = json.loads((INFRA / "grafana" / "tidegauge.json").read_text())
+    empty = [
+        target["expr"]
+        for panel in board["panels"]
+        for target in panel.get("targets", ())
+        if "rate(" not in target["expr"]
+        and not query(target["expr"].replace("$model", ".*").replace("$version", ".*"))
+    ]
+    assert not empty, "panels without a line"
+
+    def firing() -> set[str]:
+        alerts = get(f"{manager}/api/v2/alerts")
+        return {alert["labels"]["alertname"] for alert in alerts}
+
+    waited(lambda: {"TidegaugePage", "TidegaugeWarn", "TidegaugeSwapWorse"} <= firing())
+    now_ms = time.time_ns() // 1_000_000
+    sink = Alertmanager(manager, page_url="http://127.0.0.1:8090")
+    drift = make_view().alerts[0]
+    sink.send([drift], now_ms)
+    waited(lambda: "TidegaugeDrift" in firing(), 10)
+    (held,) = (
+        alert
+        for alert in get(f"{manager}/api/v2/alerts")
+        if alert["labels"]["alertname"] == "TidegaugeDrift"
+    )
+    assert held["annotations"]["summary"] == drift.summary
+    assert held["labels"]["severity"] == "warn"
+    assert held["receivers"] == [{"name": "chat"}]
