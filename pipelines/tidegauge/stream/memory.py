@@ -17,12 +17,14 @@ from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.stream.commits import CommitPolicy
 from tidegauge.stream.documents import Document, Wire, assemble, parts, settled
+from tidegauge.stream.errors import StreamError
 from tidegauge.stream.processor import Partition, Processor, Record
 from tidegauge.stream.worker import Worker
 
 __all__ = ["MemoryLog", "MemoryLoop"]
 
 _BATCH = 500
+_MOST_FAILURES = 1_000
 
 
 class MemoryLog:
@@ -158,9 +160,14 @@ class MemoryLoop:
         self._worker = Worker(processor, group, self._policy)
         self._member = member
         self._transactions = transactions
+        self._failures = 0
 
     def run(self, stop: Event, *, pause_seconds: float = 0.005) -> None:
-        """Step until told to stop, then commit and leave the group."""
+        """Step until told to stop, then commit and leave the group.
+
+        Raises:
+            Exception: What the processor raised a thousand times in a row.
+        """
         self._log.join(self._group, self._member)
         while not stop.is_set():
             if not self.step():
@@ -177,8 +184,8 @@ class MemoryLoop:
         self._rebalance()
         batch = self._fetch()
         now_ms = self._now_ms()
-        if batch:
-            self._worker.process(batch, now_ms)
+        if batch and not self._processed(batch, now_ms):
+            return False
         for partition in self._worker.partitions:
             if not self._log.read(partition, self._worker.position(partition), 1):
                 self._worker.caught_up(partition, now_ms)
@@ -187,6 +194,20 @@ class MemoryLoop:
         if self._worker.due(now_ms):
             self._commit()
         return bool(batch)
+
+    def _processed(self, batch: Sequence[Record], now_ms: int) -> bool:
+        try:
+            self._worker.process(batch, now_ms)
+        except StreamError:
+            raise
+        except Exception:
+            # What a meter needs may be away: the next step reads the same records again.
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            return False
+        self._failures = 0
+        return True
 
     def close(self) -> None:
         """Commit, hand over every partition and leave the group."""

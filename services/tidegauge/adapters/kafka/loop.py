@@ -131,6 +131,8 @@ class ConsumerLoop:
         )
         self._session = session
         try:
+            for topic in self._topics:
+                consumer.partitions_for_topic(topic.name)  # or the first assignment is empty
             consumer.subscribe([topic.name for topic in self._topics], listener=session)
             self._loop(session, stop)
         finally:

@@ -15,7 +15,7 @@ from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import Topic
 from tidegauge.stream.processor import Partition, Record
 
-__all__ = ["follow", "read", "read_to_end"]
+__all__ = ["assign", "follow", "read", "read_to_end"]
 
 _POLL_MS = 200
 _STALLED_SECONDS = 30.0
@@ -46,7 +46,7 @@ def read(
         clients.explained(settings, f"reading {topic.name}"),
         closing(clients.consumer(settings)) as consumer,
     ):
-        assigned = _assign(consumer, topic, partitions)
+        assigned = assign(consumer, topic, partitions)
         consumer.seek_to_beginning(*assigned)
         if start_ms is not None:
             _seek(consumer, assigned, start_ms)
@@ -60,25 +60,36 @@ def read(
 def read_to_end(
     settings: KafkaSettings, consumer: KafkaConsumer, assigned: Sequence[TopicPartition]
 ) -> Iterator[Record]:
-    """Yield what an assigned consumer has not read yet, up to the end as of now.
+    """Yield what a new, assigned consumer finds, up to the end as of now.
+
+    The end is the one that the broker tells when asked. The embedded broker tells the start of
+    its last batch instead, so the first high watermark that comes with records counts, too; on
+    Apache Kafka that one may lie beyond what is committed, and then nothing comes.
 
     Raises:
         LogUnavailableError: Nothing came for half a minute before the end.
     """
-    if not assigned:
-        return
-    ends: dict[TopicPartition, int] = consumer.end_offsets(assigned)
+    ends: dict[TopicPartition, int] = consumer.end_offsets(assigned) if assigned else {}
+    marks: dict[TopicPartition, int] = {}
     heard = time.monotonic()
-    open_ = set(assigned)
-    while open_ := {found for found in open_ if consumer.position(found) < ends[found]}:
-        for found, records in consumer.poll(_POLL_MS).items():
+    while True:
+        batch: dict[TopicPartition, list[Any]] = consumer.poll(_POLL_MS) if assigned else {}
+        for found, records in batch.items():
             heard = time.monotonic()
+            mark = marks.setdefault(found, consumer.highwater(found) or 0)
             for record in records:
-                if record.offset < ends[found]:
+                if record.offset < max(mark, ends[found]):
                     yield clients.record_of(record)
-            heard = time.monotonic()
+        unread = []
+        for found in assigned:
+            mark = marks.get(found) or consumer.highwater(found)
+            position = consumer.position(found)
+            if mark is None or position < ends[found] or (batch and position < mark):
+                unread.append(found)
+        if not unread:
+            return
         if time.monotonic() - heard > _STALLED_SECONDS:
-            names = ", ".join(str(clients.partition_of(found)) for found in sorted(open_))
+            names = ", ".join(str(clients.partition_of(found)) for found in unread)
             raise LogUnavailableError(
                 settings.bootstrap_servers, f"no records of {names} for {_STALLED_SECONDS:.0f} s"
             )
@@ -107,7 +118,7 @@ def follow(
         clients.explained(settings, f"following {topic.name}"),
         closing(clients.consumer(settings)) as consumer,
     ):
-        assigned = _assign(consumer, topic, None)
+        assigned = assign(consumer, topic)
         if from_beginning:
             consumer.seek_to_beginning(*assigned)
         else:
@@ -122,9 +133,14 @@ def follow(
                 yield None
 
 
-def _assign(
-    consumer: KafkaConsumer, topic: Topic, partitions: Sequence[int] | None
+def assign(
+    consumer: KafkaConsumer, topic: Topic, partitions: Sequence[int] | None = None
 ) -> list[TopicPartition]:
+    """Assign a topic's partitions to a consumer.
+
+    Raises:
+        TopicError: There is no such topic.
+    """
     known = consumer.partitions_for_topic(topic.name)
     if not known:
         raise TopicError(

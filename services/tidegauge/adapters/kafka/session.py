@@ -115,7 +115,6 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._lane.submit(self._forget)
         self._lane.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
-        self._states.close()
 
     # The listener, on the consumer's own loop, while the polling thread waits for it.
 

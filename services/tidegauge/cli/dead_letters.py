@@ -1,0 +1,97 @@
+"""``tidegauge dead-letters``: look at records that could not be processed, and send them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.operations import DeadLetter
+from tidegauge.schemas.topics import DEAD_LETTERS
+from tidegauge.stream.documents import Wire
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Records that could not be processed, kept whole with the reason."
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Only those of this topic.")]
+Group = Annotated[str | None, typer.Option("--group", help="Only those that this group gave up.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
+
+
+def _found(topic: str | None, group: str | None, reason: str | None) -> Iterator[DeadLetter]:
+    for record in reader.read(KafkaSettings(), DEAD_LETTERS):
+        try:
+            letter = decode(record.value, DeadLetter)
+        except DecodeError:
+            continue  # written by a later release
+        wanted = ((topic, letter.topic), (group, letter.group), (reason, letter.reason))
+        if all(want is None or want == had for want, had in wanted):
+            yield letter
+
+
+@app.command("list")
+def list_letters(
+    topic: Topic = None, group: Group = None, reason: Reason = None, *, as_json: Json = False
+) -> None:
+    """Show what was put aside, and why."""
+    if as_json:
+        for letter in _found(topic, group, reason):
+            typer.echo(msgspec.json.encode(letter))
+        return
+    table = Table("when", "group", "record", "reason", "detail")
+    for letter in _found(topic, group, reason):
+        table.add_row(
+            datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds"),
+            letter.group,
+            f"{letter.topic}-{letter.partition}@{letter.offset}",
+            letter.reason,
+            ascii(letter.detail)[1:-1],
+        )
+    Console(markup=False).print(table) if table.rows else typer.echo("no dead letters")
+
+
+@app.command()
+def redrive(
+    topic: Topic = None,
+    group: Group = None,
+    reason: Reason = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be sent.")
+    ] = False,
+) -> None:
+    """Publish them again to where they came from, once the reason is mended.
+
+    Each record is sent once, however many groups gave it up. A group that has processed it
+    drops it as a copy.
+    """
+    letters = {
+        (letter.topic, letter.partition, letter.offset): letter
+        for letter in _found(topic, group, reason)
+    }
+    if not dry_run:
+        with Publisher(KafkaSettings()) as publisher:
+            publisher.send(
+                Wire(
+                    topic=letter.topic,
+                    key=letter.key or b"",
+                    value=letter.value,
+                    headers=letter.headers,
+                )
+                for letter in letters.values()
+            )
+    verb = "would be sent" if dry_run else "sent"
+    typer.echo(f"{len(letters)} records {verb} again")

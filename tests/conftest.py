@@ -1,0 +1,63 @@
+"""Brokers for every test that needs one; each is started once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
+from tidegauge.adapters.kafka.admin import ensure_topics
+from tidegauge.adapters.kafka.settings import KafkaSettings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a broker.
+
+    kafka-python closes some sockets by leaving them to the garbage collector, which says so
+    in whatever test runs then.
+    """
+    leaves_sockets = pytest.mark.filterwarnings(
+        r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
+    )
+    needs = {"broker", "embedded_broker", "apache_broker", "kafka"}
+    for item in items:
+        if needs.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
+        item.add_marker(leaves_sockets)
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[Broker]:
+    """Yield the embedded broker with every topic."""
+    if lack := EmbeddedBroker.missing():
+        pytest.skip(lack)
+    yield from _running(EmbeddedBroker())
+
+
+@pytest.fixture(scope="session")
+def apache_broker() -> Iterator[Broker]:
+    """Yield Apache Kafka with every topic; skip where KAFKA_HOME names none."""
+    if lack := ApacheBroker.missing():
+        pytest.skip(lack)
+    yield from _running(ApacheBroker())
+
+
+def _running(broker: Broker) -> Iterator[Broker]:
+    with broker:
+        ensure_topics(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Return Apache Kafka where KAFKA_HOME names one, else the embedded broker."""
+    name = "embedded_broker" if ApacheBroker.missing() else "apache_broker"
+    found: Broker = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> KafkaSettings:
+    """Return settings that reach the broker."""
+    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
