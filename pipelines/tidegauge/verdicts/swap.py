@@ -183,19 +183,22 @@ def _advance(
         contest = msgspec.structs.replace(contest, new=contest.new.plus(counts))
     else:
         contest = msgspec.structs.replace(contest, old=contest.old.plus(counts))
-    if contest.outcome != "undecided":
-        return contest
-    low, high = interval(contest, alpha)
-    outcome: Outcome = "undecided"
-    if high < 0:
-        outcome = "better"
-    elif low > 0:
-        outcome = "worse"
-    elif high <= contest.margin:
-        outcome = "not worse"
-    if outcome == "undecided":
+    outcome = _outcome(contest, alpha)
+    if outcome == contest.outcome:
         return contest
     return msgspec.structs.replace(contest, outcome=outcome, decided_ms=end_ms)
+
+
+def _outcome(contest: Contest, alpha: float) -> Outcome:
+    """Return the outcome so far; of those reached, only ``not worse`` may still improve."""
+    if contest.outcome in ("better", "worse"):
+        return contest.outcome
+    low, high = interval(contest, alpha)
+    if high < 0:
+        return "better"
+    if contest.outcome == "undecided" and low > 0:
+        return "worse"
+    return "not worse" if high <= contest.margin else contest.outcome
 
 
 def interval(contest: Contest, alpha: float) -> tuple[float, float]:
