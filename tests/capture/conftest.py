@@ -1,8 +1,88 @@
-"""A property's examples may take their time on a busy machine."""
+"""Brokers and what has arrived there."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import pytest
+from hypothesis import settings
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import NewTopic
+
+from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
+from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
+
+# A property's examples may take their time on a busy machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+Arrived = Callable[[Broker, str, str], list[Any]]
+
+
+def make_topics(broker: Broker) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    try:
+        admin.create_topics(
+            [
+                NewTopic(topic.name, topic.partitions, 1)
+                for topic in (REQUESTS, RESPONSES, HEARTBEATS)
+            ]
+        )
+    finally:
+        admin.close()
+
+
+@pytest.fixture(scope="session")
+def broker_kind() -> type[Broker]:
+    """Apache Kafka where there is one, else the embedded broker."""
+    return EmbeddedBroker if ApacheBroker.missing() else ApacheBroker
+
+
+@pytest.fixture(scope="module")
+def standing_broker(broker_kind: type[Broker]) -> Iterator[Broker]:
+    """A broker with the topics, for tests that leave it alone."""
+    with broker_kind() as broker:
+        make_topics(broker)
+        yield broker
+
+
+@pytest.fixture
+def absent_broker(broker_kind: type[Broker]) -> Iterator[Broker]:
+    """A broker that a test starts and stops itself."""
+    broker = broker_kind()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def topics() -> Callable[[Broker], None]:
+    """Make the topics on a broker."""
+    return make_topics
+
+
+@pytest.fixture
+def arrived() -> Arrived:
+    """Read what has arrived of one producer in a topic, by partition and in order."""
+
+    def read(broker: Broker, topic: str, producer_id: str) -> list[Any]:
+        consumer = KafkaConsumer(
+            bootstrap_servers=broker.bootstrap_servers, group_id=None, consumer_timeout_ms=10_000
+        )
+        try:
+            partitions = [
+                TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
+            ]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning(*partitions)
+            ends = consumer.end_offsets(partitions)
+            found = []
+            while any(consumer.position(part) < ends[part] for part in partitions):
+                for records in consumer.poll(1000).values():
+                    found += records
+        finally:
+            consumer.close()
+        source = ("ce_source", producer_id.encode())
+        return [record for record in found if source in record.headers]
+
+    return read

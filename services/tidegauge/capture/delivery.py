@@ -101,7 +101,7 @@ class Delivery:
         return [error is None for error in errors]
 
     def _insist(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
-        """Return for each parcel None or its refusal; other errors mean another attempt."""
+        """Return each parcel's error; there are none, or at least one of them is a refusal."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
@@ -109,10 +109,9 @@ class Delivery:
             except KafkaError as error:
                 failure: KafkaError | None = error
             else:
-                failure = next(
-                    (error for error in errors if error and not isinstance(error, _REFUSALS)), None
-                )
-                if failure is None:
+                refused = any(isinstance(error, _REFUSALS) for error in errors)
+                failure = next(filter(None, errors), None)
+                if failure is None or refused:
                     self._recovered()
                     return errors
             self._tell(failure)
@@ -159,7 +158,7 @@ class Delivery:
                 delivery_timeout_ms=365 * _DAY_MS,
                 max_block_ms=_BLOCK_MS,
                 bootstrap_timeout_ms=_BLOCK_MS,
-                reconnect_backoff_max_ms=int(_LONGEST_BACKOFF_SECONDS * 1000),
+                reconnect_backoff_max_ms=2_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
                 security_protocol=access.security_protocol,

@@ -25,6 +25,7 @@ from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.runs import Run, list_runs
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.shipment import Shipment
+from tidegauge.capture.supervisor import LEFT_BEHIND
 
 __all__ = ["Shipper", "main"]
 
@@ -49,6 +50,7 @@ class Shipper:
         self._shipments: dict[str, Shipment] = {}
         self._unreadable: set[str] = set()
         self._deadline = float("inf")
+        self._draining = False
         self._delivery = Delivery(
             settings.kafka, client_id=f"tidegauge-shipper-{own or 'left'}", interrupted=self._late
         )
@@ -60,8 +62,8 @@ class Shipper:
 
     def _late(self) -> bool:
         own = self._shipment_of_own()
-        if own is not None and not own.over and own.run.is_over():
-            own.over = True
+        if not self._draining and own is not None and (own.over or own.run.is_over()):
+            self._draining = True
             self.stop(self._settings.drain_seconds)
         return time.monotonic() >= self._deadline
 
@@ -209,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     # Ctrl-C reaches every process of the terminal; the one that captures says when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN if own else ask_to_stop)
-    return 0 if shipper.run() else 3
+    return 0 if shipper.run() else LEFT_BEHIND
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ import time
 from tidegauge.capture.runs import Run
 from tidegauge.capture.settings import CaptureSettings, settings_to_json
 
-__all__ = ["ShipperSupervisor"]
+__all__ = ["LEFT_BEHIND", "ShipperSupervisor"]
 
 _log = logging.getLogger(__name__)
+
+LEFT_BEHIND = 3
+"""Exit status of a shipper that had to stop before everything was shipped."""
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
@@ -34,6 +37,7 @@ class ShipperSupervisor:
         self._settings = settings_to_json(settings)
         self._run = run
         self._ending = threading.Event()
+        self._given_up = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="tidegauge-shipper", daemon=True)
 
@@ -55,15 +59,16 @@ class ShipperSupervisor:
             except OSError as error:
                 _log.error("the shipper cannot be started (%s); events stay on the disk", error)
             else:
-                if not self._run.path.exists():
+                if not self._run.path.exists() or self._given_up.is_set():
                     return
-                if not self._ending.is_set():
-                    _log.warning("the shipper ended with status %d and is started again", status)
-            if self._ending.is_set():
-                return
-            if time.monotonic() - started > _HEALTHY_SECONDS:
+                if self._ending.is_set() and status == LEFT_BEHIND:
+                    return
+                _log.warning("the shipper ended with status %d and is started again", status)
+            if time.monotonic() - started > _HEALTHY_SECONDS or self._ending.is_set():
                 backoff = _FIRST_BACKOFF_SECONDS
-            self._ending.wait(backoff)
+            (self._given_up if self._ending.is_set() else self._ending).wait(backoff)
+            if self._given_up.is_set():
+                return
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
     def _run_shipper(self) -> int:
@@ -86,6 +91,7 @@ class ShipperSupervisor:
         """Let the shipper finish now that the run is over; end it when the deadline passes."""
         self._ending.set()
         self._thread.join(deadline_seconds)
+        self._given_up.set()
         while self._thread.is_alive():
             if (process := self._process) is not None:
                 process.kill()  # what it had not finished is taken up by the next one

@@ -1,0 +1,90 @@
+"""Waves: sent again until acknowledged; a refusal costs one parcel, never its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from kafka.errors import InvalidRecordError, KafkaConnectionError, KafkaError
+
+from tidegauge.capture.delivery import Delivery, Interrupted, Parcel
+from tidegauge.capture.settings import KafkaAccess
+
+REFUSAL = InvalidRecordError("no")
+
+
+def parcel(name: str) -> Parcel:
+    return Parcel("requests.v1", name.encode(), b"{}", [], 0)
+
+
+WAVE = [parcel("a"), parcel("b"), parcel("c")]
+
+Broker = Callable[[Sequence[Parcel]], list[KafkaError | None]]
+
+
+class Scripted(Delivery):
+    """A delivery whose attempts meet a broker that is a function."""
+
+    def __init__(self, broker: Broker, *, interrupted: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(KafkaAccess(), client_id="test", interrupted=interrupted)
+        self.broker = broker
+        self.waves: list[str] = []
+
+    def _attempt(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        self.waves.append("".join(entry.key.decode() for entry in wave))
+        return self.broker(wave)
+
+
+def test_a_wave_that_is_acknowledged_is_sent_once() -> None:
+    delivery = Scripted(lambda wave: [None] * len(wave))
+    assert delivery.deliver(WAVE) == [True, True, True]
+    assert delivery.deliver([]) == []
+    assert delivery.waves == ["abc"]
+
+
+def test_a_refusal_that_takes_its_batch_with_it_costs_one_parcel() -> None:
+    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        spoiled = any(entry.key == b"b" for entry in wave)
+        return [REFUSAL if spoiled else None] * len(wave)
+
+    delivery = Scripted(refuses_b)
+    assert delivery.deliver(WAVE) == [True, False, True]
+    assert delivery.waves == ["abc", "a", "b", "c"]
+
+
+def test_a_batch_spoiled_by_another_s_refusal_is_sent_one_by_one() -> None:
+    """The client tells the culprit's neighbours with an error of no kind of its own."""
+
+    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        if len(wave) > 1:
+            return [KafkaError("part of a batch"), REFUSAL, KafkaError("part of a batch")]
+        return [REFUSAL if wave[0].key == b"b" else None]
+
+    delivery = Scripted(refuses_b)
+    assert delivery.deliver(WAVE) == [True, False, True]
+
+
+def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:
+    answers = iter([[None, KafkaConnectionError("gone"), None], [None, None, None]])
+    delivery = Scripted(lambda _wave: next(answers))
+    assert delivery.deliver(WAVE) == [True, True, True]
+    assert delivery.waves == ["abc", "abc"]
+
+
+def test_it_goes_on_until_it_is_interrupted() -> None:
+    def unreachable(_wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        raise KafkaConnectionError("refused")
+
+    delivery = Scripted(unreachable, interrupted=lambda: len(delivery.waves) == 3)
+    with pytest.raises(Interrupted):
+        delivery.deliver(WAVE)
+    assert delivery.waves == ["abc"] * 3
+
+
+def test_a_broker_that_is_away_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    delivery = Scripted(lambda wave: [None] * len(wave))
+    delivery._failing_since = float("-inf")
+    for _ in range(5):
+        delivery._tell(KafkaConnectionError("refused"))
+    assert caplog.text.count("events stay in the outbox") == 1
+    assert "KafkaConnectionError" in caplog.text

@@ -1,0 +1,153 @@
+"""A run's counts, from what was counted while capturing and what was seen while shipping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tidegauge.capture.counts import Counts
+from tidegauge.capture.position import Position
+from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.runs import list_runs
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.shipment import Shipment, heartbeat_of
+from tidegauge.capture.testing import record_exchange
+from tidegauge.schemas import decode
+from tidegauge.schemas.exchange import Heartbeat
+
+REQUESTS, RESPONSES = "requests.v1", "responses.v1"
+
+
+def beat(counts: Counts | None, position: Position, *, final: bool = True) -> Heartbeat:
+    return heartbeat_of("gateway-1", 7, counts, position, final=final)
+
+
+def test_what_is_on_its_way_is_captured_and_not_yet_shipped() -> None:
+    counts = Counts(served=10, captured={REQUESTS: 10}, dropped={REQUESTS: {"quota": 2}})
+    assert beat(counts, Position(shipped={REQUESTS: 6}), final=False) == Heartbeat(
+        producer_id="gateway-1",
+        time_ms=7,
+        served=10,
+        captured={REQUESTS: 10},
+        dropped={REQUESTS: {"quota": 2}},
+        shipped={REQUESTS: 6},
+    )
+
+
+def test_what_the_broker_refuses_is_dropped_and_not_captured() -> None:
+    counts = Counts(served=10, captured={REQUESTS: 10}, dropped={REQUESTS: {"quota": 2}})
+    said = beat(counts, Position(shipped={REQUESTS: 9}, rejected={REQUESTS: 1}))
+    assert (said.captured, said.shipped) == ({REQUESTS: 9}, {REQUESTS: 9})
+    assert said.dropped == {REQUESTS: {"quota": 2, "rejected": 1}}
+
+
+def test_what_could_not_be_read_back_is_dropped_at_the_end() -> None:
+    counts = Counts(served=10, captured={REQUESTS: 10, RESPONSES: 10})
+    position = Position(shipped={REQUESTS: 10, RESPONSES: 7})
+    assert beat(counts, position, final=False).captured == {REQUESTS: 10, RESPONSES: 10}
+    said = beat(counts, position)
+    assert (said.captured, said.final) == ({REQUESTS: 10, RESPONSES: 7}, True)
+    assert said.dropped == {RESPONSES: {"damaged": 3}}
+
+
+def test_an_event_appended_just_before_the_kill_counts_though_its_counter_lags() -> None:
+    said = beat(Counts(served=9, captured={REQUESTS: 9}), Position(shipped={REQUESTS: 10}))
+    assert (said.captured, said.dropped) == ({REQUESTS: 10}, {})
+
+
+def test_a_run_without_counters_is_counted_by_what_was_read() -> None:
+    said = beat(None, Position(shipped={REQUESTS: 4, RESPONSES: 3}, rejected={RESPONSES: 1}))
+    assert (said.served, said.captured) == (4, {REQUESTS: 4, RESPONSES: 3})
+    assert said.dropped == {RESPONSES: {"rejected": 1}}
+
+
+def take(directory: Path) -> Shipment:
+    (run,) = list_runs(directory)
+    lock = run.lock_shipping()
+    assert lock is not None
+    return Shipment(run, lock)
+
+
+def record(directory: Path, exchanges: int, *, segment_bytes: int = 1 << 20) -> None:
+    settings = CaptureSettings(
+        directory=directory, segment_bytes=segment_bytes, max_event_bytes=segment_bytes
+    )
+    with Recorder(settings, ship=False) as recorder:
+        for number in range(exchanges):
+            record_exchange(recorder, f"req-{number}")
+
+
+def test_shipping_goes_on_where_it_was_saved_and_segments_behind_it_go(tmp_path: Path) -> None:
+    record(tmp_path, 20, segment_bytes=2000)
+    shipment = take(tmp_path)
+    before = shipment.run.segments()
+    wave = shipment.next_wave(8000)
+    shipment.arrived(wave, [True] * len(wave))
+    shipment.release()
+    assert 0 < len(shipment.run.segments()) < len(before)
+
+    again = take(tmp_path)
+    rest = []
+    while more := again.next_wave(8000):
+        again.arrived(more, [True] * len(more))
+        rest += more
+    assert [entry.frame.sequence for entry in wave + rest] == list(range(1, 41))
+    assert again.exhausted
+    said = decode(again.heartbeat(7).value, Heartbeat)
+    assert said.shipped == said.captured == {REQUESTS: 20, RESPONSES: 20}
+    assert said.final
+    again.finish()
+    assert list_runs(tmp_path) == []
+
+
+def test_what_was_not_saved_is_sent_again(tmp_path: Path) -> None:
+    record(tmp_path, 5)
+    shipment = take(tmp_path)
+    first = shipment.next_wave(1 << 20)
+    shipment.arrived(first, [True] * len(first))
+    shipment._lock.release()  # killed before it could save
+    again = take(tmp_path)
+    assert again.next_wave(1 << 20) == first
+    again.release()
+
+
+def test_a_damaged_tail_is_told_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path, 5)
+    (run,) = list_runs(tmp_path)
+    segment = run.segment(1)
+    segment.write_bytes(segment.read_bytes()[:-10])
+    shipment = take(tmp_path)
+    wave = shipment.next_wave(1 << 20)
+    shipment.arrived(wave, [True] * len(wave))
+    assert shipment.next_wave(1 << 20) == []
+    assert "no whole event" in caplog.text
+    said = decode(shipment.heartbeat(7).value, Heartbeat)
+    assert (said.served, said.captured) == (5, {REQUESTS: 5, RESPONSES: 4})
+    assert said.dropped == {RESPONSES: {"damaged": 1}}
+    shipment.finish()
+
+
+def test_a_run_whose_counters_are_lost_is_shipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path, 2)
+    (run,) = list_runs(tmp_path)
+    run.counters.write_bytes(b"")
+    shipment = take(tmp_path)
+    wave = shipment.next_wave(1 << 20)
+    shipment.arrived(wave, [True] * len(wave))
+    shipment.next_wave(1 << 20)
+    assert decode(shipment.heartbeat(7).value, Heartbeat).served == 2
+    assert "no counters" in caplog.text
+    shipment.finish()
+
+
+def test_syncing_reaches_every_segment(tmp_path: Path) -> None:
+    record(tmp_path, 10, segment_bytes=2000)
+    shipment = take(tmp_path)
+    shipment.sync()
+    assert shipment._synced == shipment.run.segments()[-1]
+    shipment.release()
