@@ -82,7 +82,13 @@ def serve(
         TidegaugeError: A setting is wrong.
     """
     stop = Event()
-    loop = MonitorLoop(kafka, settings.plan(), stop_seconds=settings.stop_seconds, ended=stop.set)
+    loop = MonitorLoop(
+        kafka,
+        settings.plan(),
+        group=settings.group,
+        stop_seconds=settings.stop_seconds,
+        ended=stop.set,
+    )
     registry.register(
         ViewCollector(
             loop.view,
@@ -153,7 +159,7 @@ def _couriers(
 
     courier = partial(Courier, firing=firing, now_ms=_now_ms, metrics=metrics)
     return [
-        courier(KafkaAlertLog(kafka, f"monitor-{receiver.name}"), receiver)
+        courier(KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}"), receiver)
         for receiver in receivers(settings)
     ]
 

@@ -34,6 +34,11 @@ class MonitorSettings(BaseSettings):
     port: int = Field(
         default=8090, ge=0, le=65535, description="Port of the page, the API and /metrics."
     )
+    group: str = Field(
+        default="monitor",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="Consumer group: a monitor under another name starts afresh, beside this one.",
+    )
     false_alarm_days: float = Field(
         default=30.0,
         gt=0,

@@ -30,9 +30,6 @@ __all__ = ["Baselines", "Following", "LogBaselines", "MonitorLoop", "References"
 
 _log = structlog.get_logger(__name__)
 
-GROUP = "monitor"
-"""The consumer group; states and positions carry its name."""
-
 _KINDS: tuple[BaselineKind, ...] = ("drift", "rates")
 _DRIFT_MONITOR = "drift.topics"
 _VIEW_MS = 500
@@ -174,6 +171,7 @@ class MonitorLoop:
     Args:
         kafka: How to reach Kafka.
         plan: The monitor's settings; the topics' partitions are asked of the broker.
+        group: The consumer group; states and positions carry its name.
         stop_seconds: How long stopping may take.
         ended: Called when the loop has ended, whether it was told to or not.
     """
@@ -183,11 +181,13 @@ class MonitorLoop:
         kafka: KafkaSettings,
         plan: Plan,
         *,
+        group: str,
         stop_seconds: float,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._kafka = kafka
         self._plan = plan
+        self._group = group
         self._stop_seconds = stop_seconds
         self._ended = ended
         self._following: Following | None = None
@@ -224,7 +224,7 @@ class MonitorLoop:
                 return
             self._following = Following(MonitorProcessor(plan), LogBaselines(self._kafka))
             self._loop = ConsumerLoop(
-                self._kafka, GROUP, TOPICS, self._following, stop_seconds=self._stop_seconds
+                self._kafka, self._group, TOPICS, self._following, stop_seconds=self._stop_seconds
             )
             self._loop.run(stop)
         except Exception as error:  # noqa: BLE001 - told to whoever asks, and logged
