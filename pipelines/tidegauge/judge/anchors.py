@@ -16,7 +16,10 @@ from tidegauge.judge.anchor_texts import TEXTS, AnchorText
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["GOOD", "KINDS", "Anchor", "built_in"]
+__all__ = ["GOOD", "KINDS", "QUESTIONS", "Anchor", "built_in"]
+
+QUESTIONS: Final = len(TEXTS)
+"""Built-in questions."""
 
 GOOD: Final = "good"
 
@@ -71,20 +74,23 @@ class Anchor:
     exchange: Exchange
 
 
-def built_in(kinds: Sequence[str] = ()) -> tuple[Anchor, ...]:
+def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[Anchor, ...]:
     """Return the built-in anchors: the good ones, and the bad ones of the kinds asked for.
 
     Args:
         kinds: Some of ``KINDS``; all of them if empty.
+        questions: How many of the built-in questions, the first ones; fewer say less surely
+            what a judge can tell, and take less of its time.
 
     Raises:
         KeyError: A kind is not one of ``KINDS``.
     """
-    anchors = [_anchor(GOOD, text.prompt, text.good) for text in TEXTS]
+    texts = TEXTS[:questions]
+    anchors = [_anchor(GOOD, text.prompt, text.good) for text in texts]
     for kind in kinds or KINDS:
         spoil = KINDS[kind]
         anchors += [
-            _anchor(kind, text.prompt, spoil(number, text)) for number, text in enumerate(TEXTS)
+            _anchor(kind, text.prompt, spoil(number, texts)) for number, text in enumerate(texts)
         ]
     return tuple(anchors)
 
@@ -93,37 +99,37 @@ def _anchor(kind: str, prompt: str, answer: str) -> Anchor:
     return Anchor(kind, Exchange((Message(role="user", content=prompt),), answer))
 
 
-def _number(*parts: object) -> float:
+def _hashed(*parts: object) -> float:
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2.0**64
 
 
-def _too_hot(number: int, text: AnchorText) -> str:
-    words = text.good.split()
+def _too_hot(number: int, texts: Sequence[AnchorText]) -> str:
+    words = texts[number].good.split()
     for place in range(_KEPT_WORDS, len(words)):
-        if _number("replace", number, place) < _REPLACED_SHARE:
-            words[place] = _FRAGMENTS[int(_number("word", number, place) * len(_FRAGMENTS))]
+        if _hashed("replace", number, place) < _REPLACED_SHARE:
+            words[place] = _FRAGMENTS[int(_hashed("word", number, place) * len(_FRAGMENTS))]
     return " ".join(words)
 
 
-def _shuffled(number: int, text: AnchorText) -> str:
-    words = list(enumerate(text.good.split()))
-    return " ".join(word for _, word in sorted(words, key=lambda w: _number("order", number, w[0])))
+def _shuffled(number: int, texts: Sequence[AnchorText]) -> str:
+    words = enumerate(texts[number].good.split())
+    return " ".join(word for _, word in sorted(words, key=lambda w: _hashed("order", number, w[0])))
 
 
-def _other_answer(number: int, _text: AnchorText) -> str:
-    return TEXTS[(number + _OTHER_STEP) % len(TEXTS)].good
+def _other_answer(number: int, texts: Sequence[AnchorText]) -> str:
+    return texts[(number + _OTHER_STEP) % len(texts)].good
 
 
-def _flattering(_number: int, text: AnchorText) -> str:
-    return text.flattering
+def _flattering(number: int, texts: Sequence[AnchorText]) -> str:
+    return texts[number].flattering
 
 
-def _injection(number: int, text: AnchorText) -> str:
-    return f"{text.flattering} {_INJECTIONS[number % len(_INJECTIONS)]}"
+def _injection(number: int, texts: Sequence[AnchorText]) -> str:
+    return f"{texts[number].flattering} {_INJECTIONS[number % len(_INJECTIONS)]}"
 
 
-KINDS: Mapping[str, Callable[[int, AnchorText], str]] = MappingProxyType(
+KINDS: Mapping[str, Callable[[int, Sequence[AnchorText]], str]] = MappingProxyType(
     {
         HOT_SAMPLER: _too_hot,
         SHUFFLED: _shuffled,

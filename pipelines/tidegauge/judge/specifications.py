@@ -56,7 +56,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     rubric: str = DEFAULT_RUBRIC
     labels: dict[str, float] = msgspec.field(default_factory=lambda: dict(FIVE_GRADES))
-    lead: str = "Grade:"
+    lead: str = "The grade is "
     minimum_mass: float = 0.9
     retries: bool = True
     reasoning_tokens: int = 160

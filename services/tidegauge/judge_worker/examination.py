@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError
-from tidegauge.judge.anchors import GOOD, Anchor, built_in
+from tidegauge.judge.anchors import GOOD, Anchor
 from tidegauge.judge.qualification import Qualification, qualify
 from tidegauge.judge.scores import Score
 from tidegauge.judge_worker.judges import Judge
@@ -51,22 +51,19 @@ class Examination:
 async def examine(
     judge: Judge,
     ask: Callable[[Judge, Anchor], Awaitable[Score]],
-    anchors: Sequence[Anchor] = (),
+    anchors: Sequence[Anchor],
 ) -> Examination:
     """Return what a judge makes of the anchor set.
 
     Args:
         judge: Whom to examine.
         ask: Gets the score of one anchor; may wait for its turn.
-        anchors: The user's own anchors, beside the built-in ones of the judge's kinds.
+        anchors: What to put before it; kinds that it is not examined on are left out.
 
     Raises:
         JudgeUnreachableError: The server is away; an examination is whole or not at all.
     """
-    asked = (
-        *built_in(judge.kinds),
-        *(each for each in anchors if each.kind in (GOOD, *judge.kinds)),
-    )
+    asked = tuple(anchor for anchor in anchors if anchor.kind in (GOOD, *judge.kinds))
 
     async def one(anchor: Anchor) -> Score:
         try:

@@ -16,7 +16,7 @@ from tidegauge.adapters import telemetry
 from tidegauge.adapters.kafka.loop import ConsumerLoop
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.vllm import VllmClient
-from tidegauge.judge.anchors import Anchor
+from tidegauge.judge.anchors import Anchor, built_in
 from tidegauge.judge.errors import SpecificationError
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.judge.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
@@ -80,6 +80,8 @@ def make_panel(settings: JudgeSettings) -> Panel:
             f"TIDEGAUGE_JUDGE_JUDGES names {unknown}: there are {', '.join(makers)}"
         )
 
+    own = read_anchors(settings.anchors_file) if settings.anchors_file else ()
+
     def make_judges(client: VllmClient) -> Mapping[str, Judge]:
         return {name: makers[name](client, settings) for name in names}
 
@@ -87,7 +89,7 @@ def make_panel(settings: JudgeSettings) -> Panel:
         make_judges,
         client,
         limit=settings.concurrency,
-        anchors=read_anchors(settings.anchors_file) if settings.anchors_file else (),
+        anchors=(*built_in(questions=settings.anchor_questions), *own),
         examine_seconds=3600 * settings.examine_hours,
     )
 

@@ -51,8 +51,8 @@ class Panel:
     Args:
         make_judges: Builds the judges on a client, by name.
         client: The judge's server.
+        anchors: What the judges are examined on.
         limit: Most calls at a time.
-        anchors: The user's own anchors.
         examine_seconds: Time between examinations.
         clock: Seconds of a steady clock.
     """
@@ -62,8 +62,8 @@ class Panel:
         make_judges: Callable[[VllmClient], Mapping[str, Judge]],
         client: VllmClient,
         *,
+        anchors: Sequence[Anchor],
         limit: int = 4,
-        anchors: Sequence[Anchor] = (),
         examine_seconds: float = _DAY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

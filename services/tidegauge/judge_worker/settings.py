@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tidegauge.judge.anchors import QUESTIONS
 from tidegauge.stream.partitions import SketchSettings
 
 __all__ = ["JudgeSettings"]
@@ -61,6 +62,13 @@ class JudgeSettings(BaseSettings):
         default=None,
         description='Anchors of one\'s own, beside the built-in: JSON lines of "kind", "prompt", '
         '"answer"; kind is good, or what is bad about the answer.',
+    )
+    anchor_questions: int = Field(
+        default=QUESTIONS,
+        ge=1,
+        le=QUESTIONS,
+        description="How many of the built-in questions the judges are examined on; fewer are "
+        "quicker, and qualify only a judge that is far from guessing.",
     )
     concurrency: int = Field(
         default=4, ge=1, description="Most questions to the judges' server at a time."
