@@ -125,18 +125,21 @@ class _serving:  # noqa: N801 - used like a function
         config = uvicorn.Config(
             self._app, port=0, http="httptools", lifespan="on", log_config=None, access_log=False
         )
+        config.load()
         self._server = uvicorn.Server(config)
-        self._task = asyncio.create_task(self._server._serve())
-        await eventually(lambda: self._server.started or self._task.done())
-        if self._task.done():
-            self._task.result()
-            pytest.fail("the gateway did not start")
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup()
         port = self._server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         self._client = httpx.AsyncClient(base_url=url, timeout=WAIT_SECONDS)
         return Running(url, self._app, self._recorder, self._directory, self._client)
 
     async def __aexit__(self, *_: object) -> None:
+        # As the server itself stops, without its pauses.
         await self._client.aclose()
-        self._server.should_exit = True
-        await self._task
+        for server in self._server.servers:
+            server.close()
+        for connection in list(self._server.server_state.connections):
+            connection.shutdown()
+        await eventually(lambda: not self._server.server_state.tasks)
+        await self._server.lifespan.shutdown()

@@ -38,6 +38,7 @@ __all__ = ["Engine", "Policy"]
 
 _CLIENT_GONE: Final = 499
 """nginx's status for a client that left before it saw one."""
+_STOPPED: Final = 503
 _ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
 _MOST_ATTEMPTS: Final = 2
 
@@ -236,15 +237,16 @@ class Engine:
         await sink.end(body)
 
     def _abandon(self, exchange: Exchange) -> None:
-        """Record what a client that left was sent."""
+        """Record what a client was sent before it left, or before the gateway was stopped."""
         collector = exchange.collector
-        self._books.conclude(
-            exchange,
-            200 if exchange.begun else _CLIENT_GONE,
-            Answer() if collector is None else collector.answer(),
-            ErrorKind.CLIENT_DISCONNECTED,
-            "the client left before the answer was complete",
-        )
+        answer = Answer() if collector is None else collector.answer()
+        if exchange.client_left:
+            kind, status = ErrorKind.CLIENT_DISCONNECTED, _CLIENT_GONE
+            detail = "the client left before the answer was complete"
+        else:
+            kind, status = ErrorKind.GATEWAY_ERROR, _STOPPED
+            detail = "the gateway was stopped before the answer was complete"
+        self._books.conclude(exchange, 200 if exchange.begun else status, answer, kind, detail)
 
     async def _settle(self, exchange: Exchange) -> None:
         if exchange.reservation is not None and exchange.outcome is not None:

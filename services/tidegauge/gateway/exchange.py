@@ -87,6 +87,7 @@ class Exchange:
         server_seconds: The exchange's share of the server's time, once it is known.
         reservation: What was taken from the customer's limits.
         begun: Whether the answer's head has been sent.
+        client_left: Whether the client has gone.
         collector: Puts a streamed answer together.
         outcome: How it ended; None while it goes on.
     """
@@ -97,6 +98,7 @@ class Exchange:
         "attempts",
         "begun",
         "capture",
+        "client_left",
         "clock_reading",
         "collector",
         "customer",
@@ -140,6 +142,7 @@ class Exchange:
         self.collector: Collector | None = None
         self.pace = Pace()
         self.begun = False
+        self.client_left = False
         self.shadow = False
         self.attempts = 1
         self.outcome: Outcome | None = None

@@ -146,7 +146,7 @@ class HotRoutes:
                 _AsgiSink(send),
             )
         except asyncio.CancelledError:
-            if not departure.noticed:
+            if not exchange.client_left:
                 raise
         finally:
             departure.stop_watching()
@@ -155,21 +155,20 @@ class HotRoutes:
 class _Departure:
     """Cancels the task that serves a client once the client has left."""
 
-    __slots__ = ("_exchange", "_reader", "_serving", "_watching", "noticed")
+    __slots__ = ("_exchange", "_reader", "_serving", "_watching")
 
     def __init__(self, reader: BodyReader, exchange: Exchange) -> None:
         self._reader = reader
         self._exchange = exchange
         self._serving = asyncio.current_task()
         self._watching: asyncio.Task[None] | None = None
-        self.noticed = False
 
     async def read_and_watch(self) -> bytes:
         """Return the body, and watch the client from now on."""
         try:
             body = await self._reader.read()
         except asyncio.CancelledError:
-            self.noticed = True
+            self._exchange.client_left = True
             raise
         self._watching = asyncio.create_task(self._watch())
         return body
@@ -177,7 +176,7 @@ class _Departure:
     async def _watch(self) -> None:
         await self._reader.until_client_leaves()
         if self._exchange.outcome is None and self._serving is not None:
-            self.noticed = True
+            self._exchange.client_left = True
             self._serving.cancel()
 
     def stop_watching(self) -> None:
