@@ -151,12 +151,21 @@ def test_members_that_come_and_go_hand_over_their_partitions(log: Log) -> None:
     log.publish(events(log, 1, 100))
     first = log.start()
     log.wait(lambda: processed(log) == 100)
-    second = log.start()
-    log.publish(events(log, 101, 100))
-    log.wait(lambda: processed(log) == 200)
+    meter = LengthMeter()
+    second = log.start(meter)
+    published = 100
+
+    def second_works() -> bool:
+        nonlocal published
+        log.publish(events(log, published + 1, 20))
+        published += 20
+        return bool(meter.measured)
+
+    log.wait(second_works)
     first.stop()
-    log.publish(events(log, 201, 100))
-    log.wait(lambda: log.counted() == 300 and processed(log) == 300)
+    log.publish(events(log, published + 1, 100))
+    published += 100
+    log.wait(lambda: log.counted() == published and processed(log) == published)
     second.stop()
     assert log.received().repeats == 0
 

@@ -38,6 +38,7 @@ __all__ = ["ConsumerLoop"]
 _POLL_MS = 200
 _BUSY_SECONDS = 0.1
 _TICK_SECONDS = 1.0
+_JOIN_SECONDS = 30.0
 _RECONNECT_SECONDS = (0.5, 15.0)
 
 _log = structlog.get_logger(__name__)
@@ -159,7 +160,16 @@ class ConsumerLoop:
     def _loop(self, session: Session, stop: Event) -> None:
         job: Future[None] | None = None
         ticked = 0.0
+        member = time.monotonic()
         while not stop.is_set():
+            if session.joined:
+                member = time.monotonic()
+            elif time.monotonic() - member > _JOIN_SECONDS:
+                # A rebalance that lost its leader midway can hang on the embedded broker.
+                raise LogError(
+                    f"no membership in group {self._group} for {_JOIN_SECONDS:.0f} s: "
+                    "connecting anew"
+                )
             if job is not None:
                 # Paused: this poll only keeps the membership and carries out rebalances.
                 wait([job], _BUSY_SECONDS)
