@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegauge.schemas import encode, measures
@@ -37,6 +37,7 @@ def content(closed: list[Block]) -> list[tuple[int, str, int, dict[str, int]]]:
     ]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=40

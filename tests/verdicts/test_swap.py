@@ -4,14 +4,13 @@ import math
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import pytest
 
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import State
 from tidegauge.stream.merging import merge_all
-from tidegauge.verdicts.swap import Contest, Side, Swap, advance, begin, interval, verdicts, view
+from tidegauge.verdicts.swap import Contest, Side, Swap, advance, begin, verdicts, view
 
 if TYPE_CHECKING:
     from tests.verdicts.conftest import Kit
@@ -92,45 +91,41 @@ def test_an_unqualified_judge_compares_nothing(kit: Kit) -> None:
 
 def test_verdicts_say_it_in_words(kit: Kit) -> None:
     swap = after(swap_of(kit), kit, 40, shift=0.8)
-    said = {v.monitor: v for v in verdicts(swap, ALPHA, kind="quality", time_ms=kit.start_of(140))}
+    said = {v.monitor: v for v in verdicts(swap, kind="quality", time_ms=kit.start_of(140))}
     worse = said["swap.quality.likelihood.fluency"]
     assert worse.state == State.WARN
     assert "m, version v2, route /chat is worse than m, version v1, route /chat" in worse.sentence
     assert worse.effects[0].rate_low > worse.effects[0].high
-    shown = {c.measure: c for c in view(swap, ALPHA).comparisons}
+    shown = {c.measure: c for c in view(swap).comparisons}
     assert shown["quality.likelihood.fluency"].low > 0
-    vitals = verdicts(swap, ALPHA, kind="vitals", time_ms=0)
+    vitals = verdicts(swap, kind="vitals", time_ms=0)
     assert {v.state for v in vitals} <= {State.OK, State.LOW_DATA}
 
 
-def ever_wrong(rng: np.random.Generator, looks: int) -> bool:
-    contest = Contest(
-        measure="errors",
-        kind="vitals",
-        indicator=Indicator(name="error", title="failed", family="errors", counter=Hits("error")),
-        margin=0.02,
-        old=Side(hits=int(rng.binomial(300, 0.1)), trials=300),
-    )
-    for _ in range(looks):
-        contest = msgspec.structs.replace(
-            contest, new=contest.new.plus((int(rng.binomial(20, 0.1)), 20))
+def ever_wrong(kit: Kit, looks: int) -> bool:
+    indicator = Indicator(name="error", title="failed", family="errors", counter=Hits("error"))
+    old = Side(hits=int(kit.rng.binomial(300, 0.1)), trials=300)
+    contest = Contest(measure="errors", kind="vitals", indicator=indicator, margin=-1.0, old=old)
+    swap = Swap(old=kit.version(1), new=kit.version(2), since_ms=0, contests=(contest,))
+    writer = kit.writers["vitals"]
+    for block in range(looks):
+        hits = {"error": int(kit.rng.binomial(20, 0.1))}
+        sketch = writer.sketch(
+            block, segment=kit.version(2), events=20, hits=hits, trials={"error": 20}
         )
-        low, high = interval(contest, ALPHA)
-        if low > 0 or high < 0:
-            return True
-    return False
+        swap = advance(swap, sketch, alpha=ALPHA, end_ms=kit.start_of(block + 1))
+    return swap.contests[0].outcome != "undecided"
 
 
-def check_miscoverage(runs: int) -> None:
-    rng = np.random.default_rng(11)
-    wrong = sum(ever_wrong(rng, 60) for _ in range(runs)) / runs
+def check_miscoverage(kit: Kit, runs: int) -> None:
+    wrong = sum(ever_wrong(kit, 60) for _ in range(runs)) / runs
     assert wrong <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
 
 
-def test_looking_often_does_not_make_a_difference_in_brief() -> None:
-    check_miscoverage(10)
+def test_looking_often_does_not_make_a_difference_in_brief(kit: Kit) -> None:
+    check_miscoverage(kit, 10)
 
 
 @pytest.mark.stats
-def test_looking_often_does_not_make_a_difference() -> None:
-    check_miscoverage(400)
+def test_looking_often_does_not_make_a_difference(kit: Kit) -> None:
+    check_miscoverage(kit, 150)

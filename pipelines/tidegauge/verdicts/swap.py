@@ -32,7 +32,7 @@ from tidegauge.verdicts.sentences import name_of, percent
 from tidegauge.verdicts.thresholds import quantile_bucket
 from tidegauge.verdicts.view import Comparison, Outcome, SwapView
 
-__all__ = ["Contest", "Side", "Swap", "advance", "begin", "interval", "verdicts", "view"]
+__all__ = ["Contest", "Side", "Swap", "advance", "begin", "verdicts", "view"]
 
 
 _MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
@@ -72,6 +72,10 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         margin: See ``view.Comparison``.
         old: Counts of the version before.
         new: Counts of the new version.
+        low: Lower end of the interval of new minus old.
+        high: Upper end.
+        old_low: Lower end of the interval of the old rate.
+        old_high: Upper end.
         outcome: Kept once it is decided.
         decided_ms: When that was.
     """
@@ -82,6 +86,10 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     margin: float
     old: Side
     new: Side = Side()
+    low: float = -1.0
+    high: float = 1.0
+    old_low: float = 0.0
+    old_high: float = 1.0
     outcome: Outcome = "undecided"
     decided_ms: int | None = None
 
@@ -183,45 +191,50 @@ def _advance(
         contest = msgspec.structs.replace(contest, new=contest.new.plus(counts))
     else:
         contest = msgspec.structs.replace(contest, old=contest.old.plus(counts))
-    outcome = _outcome(contest, alpha)
+    contest = _bounded(contest, alpha)
+    outcome = _outcome(contest)
     if outcome == contest.outcome:
         return contest
     return msgspec.structs.replace(contest, outcome=outcome, decided_ms=end_ms)
 
 
-def _outcome(contest: Contest, alpha: float) -> Outcome:
-    """Return the outcome so far; of those reached, only ``not worse`` may still improve."""
-    if contest.outcome in ("better", "worse"):
-        return contest.outcome
-    low, high = interval(contest, alpha)
-    if high < 0:
-        return "better"
-    if contest.outcome == "undecided" and low > 0:
-        return "worse"
-    return "not worse" if high <= contest.margin else contest.outcome
-
-
-def interval(contest: Contest, alpha: float) -> tuple[float, float]:
-    """Return the interval of new minus old, which holds at all times at once."""
+def _bounded(contest: Contest, alpha: float) -> Contest:
+    """Return the contest with its intervals, each of which holds at all times at once."""
     sides = (contest.old, contest.new)
     low, high = rate_sequence(
         [side.hits for side in sides], [side.trials for side in sides], alpha=alpha / 2
     )
-    return float(low[1] - high[0]), float(high[1] - low[0])
+    return msgspec.structs.replace(
+        contest,
+        low=float(low[1] - high[0]),
+        high=float(high[1] - low[0]),
+        old_low=float(low[0]),
+        old_high=float(high[0]),
+    )
 
 
-def view(swap: Swap, alpha: float) -> SwapView:
+def _outcome(contest: Contest) -> Outcome:
+    """Return the outcome so far; of those reached, only ``not worse`` may still improve."""
+    if contest.outcome in ("better", "worse"):
+        return contest.outcome
+    if contest.high < 0:
+        return "better"
+    if contest.outcome == "undecided" and contest.low > 0:
+        return "worse"
+    return "not worse" if contest.high <= contest.margin else contest.outcome
+
+
+def view(swap: Swap) -> SwapView:
     """Return the comparisons to show."""
     return SwapView(
         old=swap.old,
         new=swap.new,
         since_ms=swap.since_ms,
-        comparisons=tuple(_comparison(contest, alpha) for contest in swap.contests),
+        comparisons=tuple(_comparison(contest) for contest in swap.contests),
     )
 
 
-def _comparison(contest: Contest, alpha: float) -> Comparison:
-    low, high = interval(contest, alpha)
+def _comparison(contest: Contest) -> Comparison:
     return Comparison(
         measure=contest.measure,
         outcome=contest.outcome,
@@ -229,33 +242,32 @@ def _comparison(contest: Contest, alpha: float) -> Comparison:
         margin=contest.margin,
         old_rate=contest.old.rate,
         new_rate=contest.new.rate,
-        low=low,
-        high=high,
+        low=contest.low,
+        high=contest.high,
         old_events=contest.old.trials,
         new_events=contest.new.trials,
         decided_ms=contest.decided_ms,
     )
 
 
-def verdicts(swap: Swap, alpha: float, *, kind: SketchKind, time_ms: int) -> tuple[Verdict, ...]:
+def verdicts(swap: Swap, *, kind: SketchKind, time_ms: int) -> tuple[Verdict, ...]:
     """Return a verdict ``swap.<measure>`` for each measure that a kind of worker feeds."""
     return tuple(
-        _verdict(swap, contest, alpha, time_ms)
+        _verdict(swap, contest, time_ms)
         for contest in swap.contests
         if contest.kind == kind and contest.new.trials
     )
 
 
-def _verdict(swap: Swap, contest: Contest, alpha: float, time_ms: int) -> Verdict:
+def _verdict(swap: Swap, contest: Contest, time_ms: int) -> Verdict:
     old, new = contest.old, contest.new
     low, high = clopper_pearson(new.hits, new.trials, alpha=1 - _CONFIDENCE)
-    first, last = rate_sequence(old.hits, old.trials, alpha=alpha / 2)
     effect = Effect(
         indicator=contest.indicator.name,
         title=contest.indicator.title,
         baseline_rate=old.rate or 0.0,
-        low=float(first),
-        high=float(last),
+        low=contest.old_low,
+        high=contest.old_high,
         hits=new.hits,
         trials=new.trials,
         rate_low=float(low),
@@ -268,7 +280,7 @@ def _verdict(swap: Swap, contest: Contest, alpha: float, time_ms: int) -> Verdic
         segment=swap.new,
         time_ms=time_ms,
         state=_STATES[contest.outcome],
-        sentence=_sentence(swap, contest, alpha),
+        sentence=_sentence(swap, contest),
         since_ms=swap.since_ms,
         events=new.trials,
         baseline_segment=swap.old.key,
@@ -276,8 +288,7 @@ def _verdict(swap: Swap, contest: Contest, alpha: float, time_ms: int) -> Verdic
     )
 
 
-def _sentence(swap: Swap, contest: Contest, alpha: float) -> str:
-    low, high = interval(contest, alpha)
+def _sentence(swap: Swap, contest: Contest) -> str:
     said = {
         "better": "is better than",
         "not worse": "is not worse than",
@@ -288,7 +299,7 @@ def _sentence(swap: Swap, contest: Contest, alpha: float) -> str:
     numbers = (
         f"{contest.indicator.title}: {percent(new.rate or 0)} of {new.trials} against "
         f"{percent(old.rate or 0)} of {old.trials}, a difference between "
-        f"{low * 100:+.1f} and {high * 100:+.1f} points at any time of looking"
+        f"{contest.low * 100:+.1f} and {contest.high * 100:+.1f} points at any time of looking"
     )
     return (
         f"By {contest.measure.replace('_', ' ')}, {name_of(swap.new)} {said} "

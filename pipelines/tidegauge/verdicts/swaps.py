@@ -77,12 +77,12 @@ class Swaps:
             verdict
             for swap in self._swaps
             if swap.new == segment
-            for verdict in comparison.verdicts(swap, self._alpha, kind=kind, time_ms=time_ms)
+            for verdict in comparison.verdicts(swap, kind=kind, time_ms=time_ms)
         )
 
     def views(self) -> tuple[SwapView, ...]:
         """Return all comparisons to show, newest last."""
-        return tuple(comparison.view(swap, self._alpha) for swap in self._swaps)
+        return tuple(comparison.view(swap) for swap in self._swaps)
 
     def state(self) -> SwapsState:
         """Return everything that is remembered."""
