@@ -101,7 +101,7 @@ def open_embedder(
     *,
     backend: Backend = "torch",
     most_tokens: int = 256,
-    threads: int = 0,
+    threads: int = 1,
 ) -> Embedder:
     """Load a model.
 
@@ -109,7 +109,8 @@ def open_embedder(
         model: A folder, or a name on the model hub.
         backend: What computes it.
         most_tokens: Longer texts are cut off there; less if the model takes fewer.
-        threads: Threads of one computation; 0 for one a core, at most 4.
+        threads: Threads of one computation. On cores that others use too, several wait for
+            the slowest and are slower than one; run more workers instead.
 
     Raises:
         EmbedderError: It cannot be loaded; the message says what to do.
@@ -126,7 +127,7 @@ def open_embedder(
         raise EmbedderError(
             f"embedding needs {error.name}: pip install 'tidegauge[drift]'"
         ) from error
-    torch.set_num_threads(threads or min(os.cpu_count() or 1, 4))
+    torch.set_num_threads(threads)
     try:
         loaded = SentenceTransformer(place, device="cpu", backend=backend)
     except (OSError, ValueError, ImportError, RuntimeError) as error:

@@ -37,7 +37,9 @@ class DriftSettings(BaseSettings):
         default="torch", description="What computes the embedder."
     )
     threads: int = Field(
-        default=0, ge=0, description="Threads of one computation; 0 for one a core, at most 4."
+        default=1,
+        ge=1,
+        description="Threads of one computation; for more throughput run more workers.",
     )
     most_tokens: int = Field(
         default=256, ge=8, description="Longer texts are cut off here, if the model takes as many."
