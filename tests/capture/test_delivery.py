@@ -64,6 +64,19 @@ def test_a_batch_spoiled_by_another_s_refusal_is_sent_one_by_one() -> None:
     assert delivery.deliver(WAVE) == [True, False, True]
 
 
+def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
+    """It would answer every later parcel with the same refusal."""
+    closed: list[int] = []
+
+    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+        return [REFUSAL if entry.key == b"b" else None for entry in wave]
+
+    delivery = Scripted(refuses_b)
+    delivery.close = lambda: closed.append(len(delivery.waves))  # type: ignore[method-assign]
+    assert delivery.deliver(WAVE) == [True, False, True]
+    assert closed == [1, 3], "after the wave, and after b alone"
+
+
 def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:
     answers = iter([[None, KafkaConnectionError("gone"), None], [None, None, None]])
     delivery = Scripted(lambda _wave: next(answers))

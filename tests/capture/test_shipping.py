@@ -134,6 +134,8 @@ def test_a_record_is_json_under_its_request_with_cloudevents_headers(
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 def test_kcat_shows_an_event_and_its_headers(standing_broker: Broker, tmp_path: Path) -> None:
+    if not standing_broker.durable:
+        pytest.skip("kcat's client and the embedded broker do not understand each other")
     with Recorder(settings_for(standing_broker, tmp_path)) as recorder:
         record_exchange(recorder, "req-1")
         recorder.close(DEADLINE_SECONDS)

@@ -105,17 +105,18 @@ class Delivery:
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
-                errors = self._attempt(wave)
+                errors: list[KafkaError | None] = self._attempt(wave)
             except KafkaError as error:
-                failure: KafkaError | None = error
-            else:
-                refused = any(isinstance(error, _REFUSALS) for error in errors)
-                failure = next(filter(None, errors), None)
-                if failure is None or refused:
-                    self._recovered()
-                    return errors
-            self._tell(failure)
+                errors = [error] * len(wave)
+            failure = next(filter(None, errors), None)
+            if failure is None:
+                self._recovered()
+                return errors
+            # Once refused, an idempotent producer answers all that follows with that refusal.
             self.close()
+            if any(isinstance(error, _REFUSALS) for error in errors):
+                return errors
+            self._tell(failure)
             self._sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
