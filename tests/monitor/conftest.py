@@ -59,6 +59,7 @@ def vitals(where: Segment, events: int = 400, seed: int = 1) -> Sketch:
         measures.INPUT_TOKENS: [float(rng.randint(12, 60)) for _ in range(events)],
         measures.OUTPUT_TOKENS: [float(rng.randint(8, 90)) for _ in range(events)],
     }
+    failed = events // 80
     customers = {"acme": events // 2, "globex": events // 3, "initech": events // 6}
     return Sketch(
         kind="vitals",
@@ -69,12 +70,16 @@ def vitals(where: Segment, events: int = 400, seed: int = 1) -> Sketch:
         block_ms=15 * MINUTE,
         source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=events),
         events=events,
-        hits={measures.ERROR: 5, measures.failed("refusal"): 9, measures.failed("truncation"): 3},
+        hits={
+            measures.ERROR: failed,
+            measures.failed("refusal"): events // 44,
+            measures.failed("truncation"): events // 130,
+        },
         trials={
             measures.ERROR: events,
-            measures.failed("refusal"): events - 5,
-            measures.failed("truncation"): events - 5,
-            measures.failed("json_schema"): 40,
+            measures.failed("refusal"): events - failed,
+            measures.failed("truncation"): events - failed,
+            measures.failed("json_schema"): events // 10,
         },
         moments={name: moments.of(found) for name, found in values.items()},
         histograms={
@@ -323,6 +328,7 @@ def night_view(
         verdict("latency.total", "latency", State.LOW_DATA, other, 1.1),
         verdict("errors.rate", "errors", State.NO_BASELINE, other),
         verdict("cost.request", "cost", State.NO_DATA, other),
+        verdict("pipeline.ledger", "pipeline", State.OK, Segment(model="")),
     ]
     swap = SwapView(
         old=old,

@@ -95,6 +95,9 @@ def test_a_segment_has_a_page_of_its_own(client: TestClient) -> None:
     )
     assert found.status_code == 200
     assert "310 requests in the last 15 min" in found.text
+    both = client.get("/segment", params={"model": "support-chat", "route": "/v1/chat/completions"})
+    assert both.status_code == 200
+    assert both.text.count("<article") == 2
     missing = client.get("/segment", params={"model": "<script>"})
     assert missing.status_code == 404
     assert "<script>" not in missing.text

@@ -111,15 +111,15 @@ def _quotes(exemplars: Iterable[Exemplar], limit: int) -> tuple[Quote, ...]:
 
 
 def _scale(effect: Effect, current: float | None) -> Scale:
-    most = max(effect.high, effect.rate_high if effect.trials else 0.0, effect.baseline_rate)
+    seen = effect.trials > 0
+    most = max(effect.high, effect.rate_high if seen else 0.0, effect.baseline_rate)
     top = 100 / (most * 1.05) if most > 0 else 0.0
-    now = current or 0.0
     return Scale(
         band_start=top * effect.low,
         band_width=top * max(0.0, effect.high - effect.low),
-        now_start=top * effect.rate_low,
-        now_width=top * max(0.0, effect.rate_high - effect.rate_low) if effect.trials else 0.0,
-        now=top * now,
+        now_start=top * effect.rate_low if seen else 0.0,
+        now_width=top * max(0.0, effect.rate_high - effect.rate_low) if seen else 0.0,
+        now=top * (current or 0.0),
     )
 
 

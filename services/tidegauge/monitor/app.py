@@ -14,6 +14,7 @@ from tidegauge.monitor import guards
 from tidegauge.monitor.openapi import LedgerAnswer, answer, documented, json_of, publish_schemas
 from tidegauge.monitor.page import Page, page
 from tidegauge.monitor.rendering import Renderer
+from tidegauge.monitor.segments import name
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
@@ -109,9 +110,14 @@ def _pages(app: FastAPI, interface: Interface, renderer: Renderer) -> None:
         view = interface.watch.view()
         if view is not None:
             whole = present(view)
-            for item in whole.segments:
-                if item.segment == wanted:
-                    return HTMLResponse(renderer.segment(item, whole))
+            # A monitor may watch all versions of a model as one: its page shows each.
+            items = [
+                item
+                for item in whole.segments
+                if item.segment == wanted or wanted in item.segment.parents()
+            ]
+            if items:
+                return HTMLResponse(renderer.segment(name(wanted), items, whole))
         return HTMLResponse(
             renderer.render("missing.html", {"what": "No such segment has been seen."}),
             status_code=404,

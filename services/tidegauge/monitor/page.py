@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidegauge.monitor.segments import MonitorLine, Name, SegmentPage, describe, monitor_line, name
+from tidegauge.monitor.segments import (
+    SIGNALS,
+    MonitorLine,
+    Name,
+    SegmentPage,
+    describe,
+    monitor_line,
+    name,
+)
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.figures import duration, moment
 from tidegauge.reports.quality import Estimator
@@ -132,7 +140,8 @@ class Page:
         cards: What is known of drift, alarming or not.
         swaps: Comparisons, newest first.
         changes: Changes of state, newest first.
-        workers: Progress, the slowest first.
+        pipeline: What the monitors of the pipeline itself say.
+        workers: Progress, late ones first.
         baselines: Baselines in force.
         promise: The deployment's promise.
         window: Length of the display window, in words.
@@ -147,6 +156,7 @@ class Page:
     cards: tuple[CardLine, ...]
     swaps: tuple[SwapLine, ...]
     changes: tuple[ChangeLine, ...]
+    pipeline: tuple[MonitorLine, ...]
     workers: tuple[WorkerLine, ...]
     baselines: tuple[BaselineInUse, ...]
     promise: str
@@ -187,6 +197,11 @@ def page(
         cards=_cards(view, now_ms, false_alarm_days, most),
         swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.swaps)),
         changes=tuple(_change(item, now_ms) for item in reversed(view.history[-most.history :])),
+        pipeline=tuple(
+            monitor_line(verdict, verdict.segment, {})
+            for verdict in sorted(view.verdicts, key=lambda v: (v.monitor, v.segment))
+            if verdict.signal == "pipeline"
+        ),
         workers=workers,
         baselines=view.baselines,
         promise=promise(false_alarm_days),
@@ -233,7 +248,7 @@ def _headline(
         notes.append(
             f"The monitor itself has not moved for {duration((now_ms - view.time_ms) / 1000)}."
         )
-    states = [verdict.state for verdict in view.verdicts]
+    states = [verdict.state for verdict in view.verdicts if verdict.signal in SIGNALS]
     testing = sum(state in ALARMS or state == State.OK for state in states)
     for state, words in (
         (State.NO_BASELINE, "without a baseline"),

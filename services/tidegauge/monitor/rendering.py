@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
 
@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tidegauge.monitor.page import Page
-from tidegauge.monitor.segments import SIGNALS, SegmentPage
+from tidegauge.monitor.segments import SIGNALS, Name, SegmentPage
 from tidegauge.reports import figures
 from tidegauge.reports.standing import standing
 from tidegauge.reports.text import clip
@@ -69,15 +69,13 @@ class Renderer:
 
     def page(self, page: Page, *, refresh: bool = True) -> str:
         """Return the overview."""
-        return self.render("page.html", {"page": page}, refresh_seconds=self._every(refresh))
+        seconds = self._refresh_seconds if refresh else 0
+        return self.render("page.html", {"page": page}, refresh_seconds=seconds)
 
-    def segment(self, item: SegmentPage, page: Page, *, refresh: bool = True) -> str:
-        """Return one segment's page."""
-        values = {"item": item, "page": page}
-        return self.render("segment.html", values, refresh_seconds=self._every(refresh))
-
-    def _every(self, refresh: bool) -> int:  # noqa: FBT001 - private
-        return self._refresh_seconds if refresh else 0
+    def segment(self, title: Name, items: Sequence[SegmentPage], page: Page) -> str:
+        """Return the page of one segment, or of all those that a wider one consists of."""
+        values = {"title": title, "items": items, "page": page}
+        return self.render("segment.html", values, refresh_seconds=self._refresh_seconds)
 
     def waiting(self) -> str:
         """Return the page to show before there is anything to show."""

@@ -28,6 +28,9 @@ SIGNALS: Final[Mapping[Signal, str]] = {
 }
 """The five signals and their titles, in the page's order."""
 
+EVERYTHING: Final = "all traffic"
+"""Name of the segment that has no model: the pipeline's own monitors watch it."""
+
 _SENTENCE = 600
 
 
@@ -151,7 +154,7 @@ def name(segment: Segment) -> Name:
         f"customer {segment.tenant}" if segment.tenant else "",
     )
     shown = tuple(clip(item, 60) for item in details if item)
-    model = clip(segment.model, 60)
+    model = clip(segment.model, 60) or EVERYTHING
     return Name(model, shown, " \N{MIDDLE DOT} ".join((model, *shown)), query(segment))
 
 
