@@ -75,7 +75,7 @@ class Anchor:
 
 
 def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[Anchor, ...]:
-    """Return the built-in anchors: the good ones, and the bad ones of the kinds asked for.
+    """Return the built-in anchors, question by question: a good answer and bad ones.
 
     Args:
         kinds: Some of ``KINDS``; all of them if empty.
@@ -85,12 +85,11 @@ def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[
     Raises:
         KeyError: A kind is not one of ``KINDS``.
     """
-    texts = TEXTS[:questions]
-    anchors = [_anchor(GOOD, text.prompt, text.good) for text in texts]
-    for kind in kinds or KINDS:
-        spoil = KINDS[kind]
+    anchors: list[Anchor] = []
+    for number, text in enumerate(TEXTS[:questions]):
+        anchors.append(_anchor(GOOD, text.prompt, text.good))
         anchors += [
-            _anchor(kind, text.prompt, spoil(number, texts)) for number, text in enumerate(texts)
+            _anchor(kind, text.prompt, KINDS[kind](number, text)) for kind in kinds or KINDS
         ]
     return tuple(anchors)
 
@@ -104,32 +103,32 @@ def _hashed(*parts: object) -> float:
     return int.from_bytes(digest) / 2.0**64
 
 
-def _too_hot(number: int, texts: Sequence[AnchorText]) -> str:
-    words = texts[number].good.split()
+def _too_hot(number: int, text: AnchorText) -> str:
+    words = text.good.split()
     for place in range(_KEPT_WORDS, len(words)):
         if _hashed("replace", number, place) < _REPLACED_SHARE:
             words[place] = _FRAGMENTS[int(_hashed("word", number, place) * len(_FRAGMENTS))]
     return " ".join(words)
 
 
-def _shuffled(number: int, texts: Sequence[AnchorText]) -> str:
-    words = enumerate(texts[number].good.split())
+def _shuffled(number: int, text: AnchorText) -> str:
+    words = enumerate(text.good.split())
     return " ".join(word for _, word in sorted(words, key=lambda w: _hashed("order", number, w[0])))
 
 
-def _other_answer(number: int, texts: Sequence[AnchorText]) -> str:
-    return texts[(number + _OTHER_STEP) % len(texts)].good
+def _other_answer(number: int, _text: AnchorText) -> str:
+    return TEXTS[(number + _OTHER_STEP) % len(TEXTS)].good
 
 
-def _flattering(number: int, texts: Sequence[AnchorText]) -> str:
-    return texts[number].flattering
+def _flattering(_number: int, text: AnchorText) -> str:
+    return text.flattering
 
 
-def _injection(number: int, texts: Sequence[AnchorText]) -> str:
-    return f"{texts[number].flattering} {_INJECTIONS[number % len(_INJECTIONS)]}"
+def _injection(number: int, text: AnchorText) -> str:
+    return f"{text.flattering} {_INJECTIONS[number % len(_INJECTIONS)]}"
 
 
-KINDS: Mapping[str, Callable[[int, Sequence[AnchorText]], str]] = MappingProxyType(
+KINDS: Mapping[str, Callable[[int, AnchorText], str]] = MappingProxyType(
     {
         HOT_SAMPLER: _too_hot,
         SHUFFLED: _shuffled,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = [
+    "ALPHA",
+    "LEAST_SCORED",
     "THRESHOLD",
     "Qualification",
     "Separation",
@@ -22,7 +24,9 @@ THRESHOLD: Final = 0.7
 LEAST_SCORED: Final = 0.8
 """Least share of the anchors that a judge must give a score on."""
 
-_ALPHA: Final = 0.05
+ALPHA: Final = 0.05
+"""Chance that a judge is qualified for a kind of badness that it cannot tell."""
+
 _HALVINGS: Final = 60
 
 
@@ -93,7 +97,7 @@ def area_under_curve(good: Sequence[float], bad: Sequence[float]) -> float:
     return won / (len(good) * len(bad))
 
 
-def lower_bound(area: float, pairs: int, *, alpha: float = _ALPHA) -> float:
+def lower_bound(area: float, pairs: int, *, alpha: float = ALPHA) -> float:
     """Return a bound that the true area is below with at most ``alpha``'s chance.
 
     A two-sample U-statistic over ``pairs = min(good, bad)`` is an average of averages of
@@ -123,7 +127,7 @@ def qualify(
     bad: Mapping[str, Mapping[str, Sequence[float]]],
     *,
     asked: int,
-    alpha: float = _ALPHA,
+    alpha: float = ALPHA,
 ) -> Qualification:
     """Return what the anchors' scores say of a judge.
 

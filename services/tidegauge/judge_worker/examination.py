@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError
 from tidegauge.judge.anchors import GOOD, Anchor
-from tidegauge.judge.qualification import Qualification, qualify
+from tidegauge.judge.qualification import ALPHA, Qualification, qualify
 from tidegauge.judge.scores import Score
 from tidegauge.judge_worker.judges import Judge
 
@@ -17,6 +18,10 @@ __all__ = ["Examination", "examine", "notices"]
 
 _CHANGE: Final = 0.05
 """Mean shift of the anchors' scores, in standard deviations, that is no rounding any more."""
+
+
+LOOKS: Final = 2
+"""How often one examination may be looked at before it is over: the chance of error is split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,10 @@ class Examination:
 
     def differs(self, earlier: Examination) -> bool:
         """Whether the same anchors are scored otherwise now: the judge has changed."""
-        if self.qualification.kinds != earlier.qualification.kinds:
-            return True
-        names = {name for score in earlier.scores for name in score.values}
+        pairs = list(zip(earlier.scores, self.scores, strict=False))
+        names = {name for before, _ in pairs for name in before.values}
         return any(
-            _shift(
-                [s.values.get(name) for s in earlier.scores],
-                [s.values.get(name) for s in self.scores],
-            )
+            _shift([(before.values.get(name), after.values.get(name)) for before, after in pairs])
             > _CHANGE
             for name in names
         )
@@ -52,6 +53,7 @@ async def examine(
     judge: Judge,
     ask: Callable[[Judge, Anchor], Awaitable[Score]],
     anchors: Sequence[Anchor],
+    known: Sequence[Score] = (),
 ) -> Examination:
     """Return what a judge makes of the anchor set.
 
@@ -59,9 +61,11 @@ async def examine(
         judge: Whom to examine.
         ask: Gets the score of one anchor; may wait for its turn.
         anchors: What to put before it; kinds that it is not examined on are left out.
+        known: Scores of the first of these anchors, from the same examination.
 
     Raises:
-        JudgeUnreachableError: The server is away; an examination is whole or not at all.
+        JudgeUnreachableError: The server is away, within an exception group; an examination
+            is whole or not at all.
     """
     asked = tuple(anchor for anchor in anchors if anchor.kind in (GOOD, *judge.kinds))
 
@@ -72,14 +76,14 @@ async def examine(
             return Score(invalid=type(error).__name__)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(anchor)) for anchor in asked]
-    scores = tuple(task.result() for task in tasks)
+        tasks = [group.create_task(one(anchor)) for anchor in asked[len(known) :]]
+    scores = (*known, *(task.result() for task in tasks))
     by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in (GOOD, *judge.kinds)}
     for anchor, score in zip(asked, scores, strict=True):
         for name, value in score.values.items():
             by_kind[anchor.kind].setdefault(name, []).append(value)
     good = by_kind.pop(GOOD)
-    found = qualify(good, by_kind, asked=len(asked))
+    found = qualify(good, by_kind, asked=len(asked), alpha=ALPHA / LOOKS)
     return Examination(judge.specification.epoch, found, scores)
 
 
@@ -96,11 +100,14 @@ def notices(name: str, examination: Examination | None, *, changed: bool) -> tup
     return tuple(states)
 
 
-def _shift(before: Sequence[float | None], after: Sequence[float | None]) -> float:
-    pairs = [(b, a) for b, a in zip(before, after, strict=False) if b is not None and a is not None]
-    if not pairs or len(before) != len(after):
-        return float("inf")
-    mean = sum(b for b, _ in pairs) / len(pairs)
-    variance = sum((b - mean) ** 2 for b, _ in pairs) / len(pairs)
-    moved = abs(sum(a - b for b, a in pairs)) / len(pairs)
-    return moved / variance**0.5 if variance > 0 else (float("inf") if moved > 0 else 0.0)
+def _shift(pairs: Sequence[tuple[float | None, float | None]]) -> float:
+    """Return the mean change in standard deviations; a score that went missing is a change."""
+    both = [(b, a) for b, a in pairs if b is not None and a is not None]
+    if not both or any((b is None) != (a is None) for b, a in pairs):
+        return math.inf
+    mean = math.fsum(b for b, _ in both) / len(both)
+    variance = math.fsum((b - mean) ** 2 for b, _ in both) / len(both)
+    moved = abs(math.fsum(a - b for b, a in both)) / len(both)
+    if variance == 0:
+        return math.inf if moved else 0.0
+    return moved / math.sqrt(variance)

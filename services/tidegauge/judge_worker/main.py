@@ -89,7 +89,7 @@ def make_panel(settings: JudgeSettings) -> Panel:
         make_judges,
         client,
         limit=settings.concurrency,
-        anchors=(*built_in(questions=settings.anchor_questions), *own),
+        stages=[(*own, *built_in(questions=count)) for count in settings.examination_stages],
         examine_seconds=3600 * settings.examine_hours,
     )
 

@@ -51,7 +51,8 @@ class Panel:
     Args:
         make_judges: Builds the judges on a client, by name.
         client: The judge's server.
-        anchors: What the judges are examined on.
+        stages: What the judges are examined on, a few anchors first: who is qualified by
+            those is spared the rest. Each stage begins with the one before it.
         limit: Most calls at a time.
         examine_seconds: Time between examinations.
         clock: Seconds of a steady clock.
@@ -62,7 +63,7 @@ class Panel:
         make_judges: Callable[[VllmClient], Mapping[str, Judge]],
         client: VllmClient,
         *,
-        anchors: Sequence[Anchor],
+        stages: Sequence[Sequence[Anchor]],
         limit: int = 4,
         examine_seconds: float = _DAY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -70,7 +71,7 @@ class Panel:
         self.judges = make_judges(client)
         self._client = client
         self._limit = limit
-        self._anchors = anchors
+        self._stages = stages
         self._examine_seconds = examine_seconds
         self._clock = clock
         self._loop = asyncio.new_event_loop()
@@ -189,17 +190,24 @@ class Panel:
 
     async def _keep_examining(self) -> None:
         while True:
-            for name, judge in self.judges.items():
-                await self._examine(name, judge)
-            self._examined.set()
+            undecided: dict[str, tuple[Score, ...]] = dict.fromkeys(self.judges, ())
+            for stage in self._stages:
+                known = dict(undecided)
+                for name, scores in known.items():
+                    found = await self._examine(name, stage, scores)
+                    undecided.pop(name)
+                    if not found.qualification.qualified:
+                        undecided[name] = found.scores
+                self._examined.set()
             await asyncio.sleep(self._examine_seconds)
 
-    async def _examine(self, name: str, judge: Judge) -> None:
-        wait = _RETRY_SECONDS
+    async def _examine(
+        self, name: str, anchors: Sequence[Anchor], known: Sequence[Score]
+    ) -> Examination:
+        wait, began = _RETRY_SECONDS, self._clock()
         while True:
-            began = self._clock()
             try:
-                found = await examine(judge, self._ask_anchor, self._anchors)
+                found = await examine(self.judges[name], self._ask_anchor, anchors, known)
             except* JudgeServerError as errors:
                 _log.warning(
                     "judge_examination_failed", judge=name, detail=str(errors.exceptions[0])
@@ -212,20 +220,23 @@ class Panel:
         if earlier is not None and found.differs(earlier):
             self._changed.add(name)
         self._examinations[name] = found
-        _log.info(
-            "judge_examined",
-            judge=name,
-            epoch=found.epoch[:8],
-            seconds=round(self._clock() - began, 1),
-            qualified=found.qualification.qualified,
-            scored=found.qualification.scored,
-            asked=found.qualification.asked,
-            areas={
-                f"{each.kind}/{each.score}": [round(each.area, 3), round(each.low, 3)]
-                for each in found.qualification.separations
-            },
-        )
+        _log.info("judge_examined", **_facts(name, found), seconds=round(self._clock() - began, 1))
+        return found
 
     async def _ask_anchor(self, judge: Judge, anchor: Anchor) -> Score:
         async with self._pace.turn():
             return await judge.score(anchor.exchange)
+
+
+def _facts(name: str, found: Examination) -> dict[str, object]:
+    return {
+        "judge": name,
+        "epoch": found.epoch[:8],
+        "qualified": found.qualification.qualified,
+        "scored": found.qualification.scored,
+        "asked": found.qualification.asked,
+        "areas": {
+            f"{each.kind}/{each.score}": [round(each.area, 3), round(each.low, 3)]
+            for each in found.qualification.separations
+        },
+    }

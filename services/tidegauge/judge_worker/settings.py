@@ -12,6 +12,9 @@ from tidegauge.stream.partitions import SketchSettings
 
 __all__ = ["JudgeSettings"]
 
+_FIRST_QUESTIONS = 24
+"""Enough for a judge that is far from guessing, and soon asked."""
+
 
 class JudgeSettings(BaseSettings):
     """Read from the environment; see each field's description."""
@@ -67,8 +70,8 @@ class JudgeSettings(BaseSettings):
         default=QUESTIONS,
         ge=1,
         le=QUESTIONS,
-        description="How many of the built-in questions the judges are examined on; fewer are "
-        "quicker, and qualify only a judge that is far from guessing.",
+        description="Most of the built-in questions that the judges are examined on; a judge that "
+        "the first 24 qualify is spared the rest.",
     )
     concurrency: int = Field(
         default=4, ge=1, description="Most questions to the judges' server at a time."
@@ -109,6 +112,12 @@ class JudgeSettings(BaseSettings):
         """Return the judges' names, each once, in their order."""
         names = (name.strip() for name in self.judges.split(","))
         return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def examination_stages(self) -> tuple[int, ...]:
+        """Return the questions of each stage of an examination."""
+        first = min(_FIRST_QUESTIONS, self.anchor_questions)
+        return tuple(dict.fromkeys((first, self.anchor_questions)))
 
     def sketching(self) -> SketchSettings:
         """Return how judgements become sketches."""
