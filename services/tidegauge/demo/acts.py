@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from itertools import chain
 
+from tidegauge.demo.deployment import JUDGE_WORKER
 from tidegauge.demo.promises import Milestones, alarm_times_ms
 from tidegauge.demo.prompts import Prompt
 from tidegauge.demo.stage import READY_SECONDS, Stage
@@ -19,7 +20,8 @@ _NORMAL_REQUESTS = 160
 _QUIET_REQUESTS = 60
 _MOST_REQUESTS_TO_ALARM = 240
 _LINGER_SECONDS = 40.0
-_SETTLE_SECONDS = 180.0
+_SETTLE_SECONDS = 300.0
+_EXAMINATION_SECONDS = 600.0
 
 
 def play(stage: Stage) -> Milestones:
@@ -33,6 +35,8 @@ def play(stage: Stage) -> Milestones:
 
     normal_ms = _now_ms()
     stage.watch.send("normal traffic", stage.asks(familiar, _NORMAL_REQUESTS, act=1))
+    stage.say("the judge worker examines its judges on answers of known quality")
+    stage.supervisor.wait_ready(JUDGE_WORKER, seconds=_EXAMINATION_SECONDS)
     settle(stage)
     stage.say("building the baseline of rates from that traffic")
     stage.run(

@@ -22,7 +22,7 @@ MODEL: Final = "assistant"
 """The name that clients ask for."""
 
 _SHARES: Final = {"acme": 0.5, "globex": 0.3, "initech": 0.15, "umbrella": 0.05}
-_ANSWER_TOKENS: Final = 32
+_ANSWER_TOKENS: Final = 24
 _PRICE: Final = {"input": 0.15, "output": 0.60}
 _TEMPERATURES: Final = {"v1": 0.2, "v2": 1.6}
 

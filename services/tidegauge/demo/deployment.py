@@ -8,11 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from tidegauge.demo.errors import DemoError
 from tidegauge.demo.supervisor import Service
 
-__all__ = ["PORT_VARIABLES", "DeploymentError", "Ports", "command", "free_port", "services"]
+__all__ = [
+    "JUDGE_WORKER",
+    "PORT_VARIABLES",
+    "DeploymentError",
+    "Ports",
+    "command",
+    "free_port",
+    "services",
+]
 
 
 PORT_VARIABLES: Mapping[str, str] = MappingProxyType(
@@ -25,6 +34,8 @@ PORT_VARIABLES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Service -> the variable that says where it listens."""
+
+JUDGE_WORKER: Final = "judge worker"
 
 _HIGHEST_PORT = 65_535
 
@@ -109,6 +120,6 @@ def services(environment: Mapping[str, str], ports: Ports, logs: Path) -> tuple[
         service("gateway", ("gateway",), "gateway"),
         service("drift worker", ("worker", "drift"), "drift"),
         service("vitals worker", ("worker", "vitals"), "vitals"),
-        service("judge worker", ("worker", "judge"), "judge"),
+        service(JUDGE_WORKER, ("worker", "judge"), "judge"),
         service("monitor", ("monitor",), "monitor"),
     )

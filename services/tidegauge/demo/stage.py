@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from tidegauge.demo.application import MODEL, Application
-from tidegauge.demo.deployment import Ports, command, services
+from tidegauge.demo.deployment import JUDGE_WORKER, Ports, command, services
 from tidegauge.demo.monitor_client import MonitorClient
 from tidegauge.demo.parts import (
     BROKER_VARIABLE,
@@ -118,8 +118,9 @@ def set_up(  # noqa: PLR0913 - all that the story is told
     past = folder / "data" / "past-prompts.jsonl"
     past.write_bytes(b"".join(msgspec.json.encode(prompt) + b"\n" for prompt in parts.past))
     ports = Ports.free()
-    plans = services(inside, ports, logs)
-    for service in plans:
+    plans = {service.name: service for service in services(inside, ports, logs)}
+    judge = plans.pop(JUDGE_WORKER)
+    for service in plans.values():
         supervisor.start(service)
     monitor = MonitorClient(f"http://127.0.0.1:{ports.monitor}")
     gateway = f"http://127.0.0.1:{ports.gateway}"
@@ -137,7 +138,9 @@ def set_up(  # noqa: PLR0913 - all that the story is told
         say(f"waiting for vLLM: {outside.vllm.url} (usually 45 s)")
         outside.vllm.wait_ready(progress=say)
         say("  vLLM is ready")
-    supervisor.wait_ready(*(service.name for service in plans), seconds=READY_SECONDS)
+    # It examines the judges first of all, which takes a while: nobody waits for that yet.
+    supervisor.start(judge)
+    supervisor.wait_ready(*plans, seconds=READY_SECONDS)
     say(f"the page is at {monitor.address}, the gateway at {gateway}")
     return stage
 
@@ -160,6 +163,7 @@ def service_environment(
         "TIDEGAUGE_JUDGE_LIKELIHOOD_RATE": "1",
         "TIDEGAUGE_JUDGE_RUBRIC_RATE": "0.3",
         "TIDEGAUGE_JUDGE_RUBRIC_RETRY": "false",
+        "TIDEGAUGE_JUDGE_DEADLINE_SECONDS": "120",
         **kept,
         **application.environment(),
         BROKER_VARIABLE: outside.bootstrap_servers,

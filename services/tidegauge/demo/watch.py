@@ -65,6 +65,8 @@ class Watch:
         Raises:
             ServiceDiedError: A service ended.
         """
+        if not self.console.is_terminal:  # where no bar is drawn, a line says what is done
+            self.console.print(f"{title}: up to {len(asks)} requests")
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
