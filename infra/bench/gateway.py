@@ -1,0 +1,213 @@
+"""CPU per request and per streamed event of gateways, peers interleaved in one run.
+
+Every round runs every system once, one after the other, with the same closed-loop load
+against the same upstream. CPU time is read from /proc for the gateway's whole process tree;
+our shipper's is told apart. Writes ``build/bench/gateway.json``.
+
+``QUICK=1`` ends within 50 seconds: three short rounds of the direct call, nginx and ours.
+``SYSTEMS="nginx tidegauge"`` keeps only systems whose names begin so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gateway_systems import Started, System, install
+from processes import (
+    Process,
+    command_line,
+    cpu_seconds,
+    free_port,
+    machine_cpu_seconds,
+    resident_megabytes,
+    tree,
+)
+
+HERE = Path(__file__).parent
+OUT = Path("build/bench/gateway.json")
+QUICK = os.environ.get("QUICK") == "1"
+ROUNDS = 3
+CONNECTIONS = 16
+STREAMS = 24
+
+
+@dataclass(frozen=True)
+class Reading:
+    """CPU seconds at a moment."""
+
+    gateway: float
+    shipper: float
+    machine: float
+    others: float
+
+
+def read(pids: dict[str, int], started: Started | None) -> Reading:
+    """Read the clocks."""
+    gateway = shipper = 0.0
+    if started is not None:
+        for pid in tree(started.process.pid):
+            if "tidegauge.capture" in command_line(pid):
+                shipper += cpu_seconds(pid)
+            else:
+                gateway += cpu_seconds(pid)
+    known = sum(cpu_seconds(pid) for pid in pids.values())
+    return Reading(gateway, shipper, machine_cpu_seconds(), known)
+
+
+def load(port: int, started: Started | None, seconds: float, *, stream: bool, connections: int) -> dict:
+    """Run the load and return what it counted, its own CPU time included."""
+    command = [
+        sys.executable,
+        str(HERE / "gateway_load.py"),
+        *("--port", str(port), "--seconds", str(seconds), "--connections", str(connections)),
+    ]
+    if started is not None:
+        command += ["--key", started.key]
+        for header in started.headers:
+            command += ["--header", header]
+    if stream:
+        command.append("--stream")
+    before = os.times()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    after = os.times()
+    counted = json.loads(done.stdout)
+    counted["cpu"] = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+    return counted
+
+
+class Table:
+    """Figures by metric and system."""
+
+    def __init__(self) -> None:
+        self._figures: dict[tuple[str, str], list[float]] = {}
+        self._units: dict[str, str] = {}
+        self._notes: dict[tuple[str, str], str] = {}
+
+    def add(self, metric: str, system: str, unit: str, value: float, note: str = "") -> None:
+        """Add one round's figure."""
+        self._figures.setdefault((metric, system), []).append(value)
+        self._units[metric] = unit
+        if note:
+            self._notes[metric, system] = note
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the result's rows."""
+        return [
+            {
+                "metric": metric,
+                "system": system,
+                "unit": self._units[metric],
+                "median": round(median(values), 3),
+                "min": round(min(values), 3),
+                "max": round(max(values), 3),
+                "n": len(values),
+                "note": self._notes.get((metric, system), ""),
+            }
+            for (metric, system), values in self._figures.items()
+        ]
+
+
+def measure(system: System, upstream: Process, upstream_port: int, table: Table) -> None:
+    """Measure one system once."""
+    with tempfile.TemporaryDirectory() as name:
+        if system.start is None:
+            _measure(system, upstream, upstream_port, None, table)
+            return
+        try:
+            with system.start(upstream_port, Path(name)) as started:
+                _measure(system, upstream, started.port, started, table)
+        except RuntimeError as error:
+            print(f"  left out: {error}", flush=True)
+
+
+def _measure(
+    system: System, upstream: Process, port: int, started: Started | None, table: Table
+) -> None:
+    seconds = 1.2 if QUICK else 5.0
+    load(port, started, 0.3, stream=False, connections=CONNECTIONS)
+    for stream in (False, True):
+        before = read({"upstream": upstream.pid}, started)
+        began = time.perf_counter()
+        counted = load(
+            port, started, seconds, stream=stream, connections=STREAMS if stream else CONNECTIONS
+        )
+        wall = time.perf_counter() - began
+        after = read({"upstream": upstream.pid}, started)
+        units = counted["events"] if stream else counted["requests"]
+        if not units or counted["errors"]:
+            print(f"  {system.name}: {counted['errors']} errors, {units} answers", flush=True)
+            continue
+        cpu = (after.gateway - before.gateway) / units * 1e6
+        foreign = (after.machine - before.machine) - (
+            after.gateway - before.gateway + after.shipper - before.shipper
+            + after.others - before.others + counted["cpu"]
+        )
+        note = f"foreign CPU {max(0.0, foreign) / wall:.2f} cores"
+        if stream:
+            table.add("cpu_per_event", system.name, "us", cpu, note)
+        else:
+            table.add("cpu_per_request", system.name, "us", cpu, note)
+            if cpu:
+                table.add("requests_per_core_second", system.name, "1/s", 1e6 / cpu)
+        if after.shipper > before.shipper:
+            each = (after.shipper - before.shipper) / units * 1e6
+            which = "event" if stream else "request"
+            table.add(f"shipper_cpu_per_{which}", system.name, "us", each)
+    alone = load(port, started, seconds / 2, stream=False, connections=1)
+    table.add("p50_one_connection", system.name, "ms", alone["p50_ms"])
+    if started is not None:
+        table.add("memory", system.name, "MB", resident_megabytes(started.process.pid))
+
+
+def main() -> None:
+    """Run the benchmark and write its result."""
+    wanted = set(os.environ.get("SYSTEMS", "").split())
+    systems = install(wanted=wanted or ({"direct", "nginx", "tidegauge"} if QUICK else set()))
+    table = Table()
+    port = free_port()
+    command = [sys.executable, str(HERE / "gateway_upstream.py"), str(port)]
+    with tempfile.TemporaryDirectory() as folder, Process(command, Path(folder) / "log") as upstream:
+        upstream.wait_ready(f"http://127.0.0.1:{port}/v1/models")
+        for number in range(ROUNDS):
+            for system in systems:
+                print(f"round {number + 1}/{ROUNDS}: {system.name}", flush=True)
+                measure(system, upstream, port, table)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "machine": {
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "command": "make bench-gateway" + (" QUICK=1" if QUICK else ""),
+        "rows": table.rows(),
+    }
+    OUT.write_text(json.dumps(result, indent=2) + "\n")
+    for row in result["rows"]:
+        print("{metric:26} {system:34} {median:>10} {min:>10} {max:>10} {unit}  {note}".format(**row))
+    print(f"written to {OUT}")
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()
