@@ -74,7 +74,8 @@ def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
     delivery = Scripted(refuses_b)
     delivery.close = lambda: closed.append(len(delivery.waves))  # type: ignore[method-assign]
     assert delivery.deliver(WAVE) == [True, False, True]
-    assert closed == [1, 3], "after the wave, and after b alone"
+    assert delivery.waves == ["abc", "b"]
+    assert closed == [1, 2], "after the wave, and after b alone"
 
 
 def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:

@@ -97,7 +97,10 @@ class Delivery:
         errors = self._insist(wave)
         if any(errors) and len(wave) > 1:
             # A refusal takes its whole batch with it: one by one, only the culprit is lost.
-            return [not any(self._insist([parcel])) for parcel in wave]
+            return [
+                error is None or not any(self._insist([parcel]))
+                for parcel, error in zip(wave, errors, strict=True)
+            ]
         return [error is None for error in errors]
 
     def _insist(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
