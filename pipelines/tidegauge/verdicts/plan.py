@@ -24,7 +24,7 @@ SHARES: Mapping[Signal, float] = MappingProxyType(
 """Signal -> its part of the false-alarm budget; they sum to 1."""
 
 MINIMUM_EFFECT: Mapping[Signal, float] = MappingProxyType(
-    {"drift": 1.1, "quality": 1.1, "latency": 1.2, "errors": 1.2, "cost": 1.2}
+    {"drift": 1.1, "quality": 1.25, "latency": 1.2, "errors": 1.2, "cost": 1.2}
 )
 """Signal -> rate ratio to the band's edge below which a significant shift is only ``info``."""
 
