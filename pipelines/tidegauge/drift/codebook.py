@@ -13,6 +13,7 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 _LARGEST, _FEWEST, _TEXTS_A_CLUSTER = 64, 4, 40
 _ROUNDS = 30
+_TRIES = 3
 
 
 def cluster_count(texts: int) -> int:
@@ -28,6 +29,8 @@ def cluster_count(texts: int) -> int:
 def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> Vectors:
     """Find centroids on the unit sphere: k-means++ seeds, then Lloyd's rounds by cosine.
 
+    The best of three tries is returned.
+
     Args:
         vectors: Unit vectors, shape (n, d), n >= clusters.
         clusters: How many centroids.
@@ -39,7 +42,13 @@ def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> V
     Source: Dhillon and Modha, "Concept decompositions for large sparse text data using
     clustering" (2001); Arthur and Vassilvitskii, "k-means++" (2007).
     """
-    centroids = _seeds(vectors, clusters, rng)
+    tries = [_from_seeds(vectors, _seeds(vectors, clusters, rng)) for _ in range(_TRIES)]
+    return max(tries, key=lambda found: found[1])[0]
+
+
+def _from_seeds(vectors: Vectors, centroids: Vectors) -> tuple[Vectors, float]:
+    """Return centroids and the mean cosine to the nearest."""
+    clusters = len(centroids)
     before: NDArray[np.int64] | None = None
     for _ in range(_ROUNDS):
         nearest = assign(vectors, centroids)
@@ -51,7 +60,7 @@ def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> V
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centroids = np.where(lengths > 0, sums / np.maximum(lengths, 1e-12), centroids)
         centroids = centroids.astype(np.float32)
-    return centroids
+    return centroids, float((vectors @ centroids.T).max(axis=1).mean())
 
 
 def assign(vectors: Vectors, centroids: Vectors) -> NDArray[np.int64]:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.errors import TooFewTextsError, VectorsError
+from tidegauge.drift.fitting import Past
+from tidegauge.drift.sighting import EMBEDDED, hits_of, look
+from tidegauge.engine.detector import judge, no_evidence, observe, place_bets
+from tidegauge.schemas import Segment
+
+BLOCK_SECONDS, BLOCK_EVENTS = 10.0, 20
+LOG_THRESHOLD = float(np.log(30 * 86_400))
+
+
+def alarm_after(
+    baseline: DriftBaseline, texts: list[str], vectors: NDArray[np.float32]
+) -> int | None:
+    """Return after how many events the detector alarms, None if it does not."""
+    reference = baseline.references[""]
+    column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
+    bets = place_bets(reference)
+    evidence = no_evidence(bets)
+    names = hits_of(baseline.lens, texts, look(baseline.lens, vectors))
+    n = np.full(len(column), BLOCK_EVENTS)
+    for start in range(0, len(texts) - BLOCK_EVENTS + 1, BLOCK_EVENTS):
+        hits = np.zeros(len(column), np.int64)
+        for found in names[start : start + BLOCK_EVENTS]:
+            hits[[column[name] for name in found if name != EMBEDDED]] += 1
+        evidence = observe(bets, evidence, hits, n, duration_seconds=BLOCK_SECONDS)
+        if judge(bets, evidence, log_threshold=LOG_THRESHOLD).alarm:
+            return start + BLOCK_EVENTS
+    return None
+
+
+@pytest.mark.parametrize("size", [300, 1_000])
+def test_small_baselines_notice_a_shift_soon_and_nothing_before(
+    world: Any,  # noqa: ANN401 - a fixture
+    build: Any,  # noqa: ANN401 - a fixture
+    size: int,
+) -> None:
+    baseline = build(*world.ask(size, range(6)))
+    assert alarm_after(baseline, *world.ask(4_000, range(6))) is None
+    shifted = [world.ask(400, [0, 1, 2, 3, 4, 5, 6, 6, 7, 7]) for _ in range(5)]
+    delays = [alarm_after(baseline, *stream) for stream in shifted]
+    found = [delay for delay in delays if delay is not None]
+    assert len(found) == 5
+    assert np.median(found) <= 100
+
+
+def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    baseline = build(*world.ask(3_000, range(8)))
+    texts, vectors = world.ask(2_000, [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7])
+    reference = baseline.references[""]
+    assert alarm_after(baseline, texts, vectors) is not None
+    bets = place_bets(reference)
+    sightings = look(baseline.lens, vectors)
+    names = [name for found in hits_of(baseline.lens, texts, sightings) for name in found]
+    hits = np.array([names.count(i.name) for i in reference.indicators])
+    evidence = observe(
+        bets,
+        no_evidence(bets),
+        hits,
+        np.full(len(hits), len(texts)),
+        duration_seconds=BLOCK_SECONDS,
+    )
+    first = judge(bets, evidence, log_threshold=LOG_THRESHOLD).parts[0]
+    named = reference.indicators[first.indicator]
+    assert (named.family, first.rises) == ("clusters", True)
+    assert set(named.title.split(", ")) & {"card", "bank", "payment", "limit", "statement"}
+
+
+def test_copies_of_a_text_stay_on_one_side_and_are_no_news(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(300, range(6))
+    doubled = build(texts * 2, np.concatenate([vectors, vectors]))
+    single = build(texts, vectors)
+    assert (doubled.facts["events"], doubled.facts["texts"]) == (600, 300)
+    np.testing.assert_allclose(doubled.lens.levels[:3], single.lens.levels[:3], atol=0.02)
+    whole = doubled.references[""]
+    sides = {t for i, t in zip(whole.indicators, whole.trials, strict=True) if "cluster" in i.name}
+    assert all(side % 2 == 0 for side in sides)
+
+
+def test_the_order_of_requests_does_not_change_what_is_tested(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(400, range(6))
+    forward = build(texts, vectors)
+    order = np.random.default_rng(2).permutation(400)
+    mixed = build([texts[i] for i in order], vectors[order])
+    np.testing.assert_allclose(forward.lens.levels, mixed.lens.levels, atol=1e-3)
+    assert forward.references[""].trials == mixed.references[""].trials
+
+
+def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(1_500, range(6))
+    busy = Segment(model="m", version="v1", route="/chat")
+    quiet = Segment(model="m", version="v2", route="/chat")
+    past = [Past(t, busy if i < 1_200 else quiet, i * 1_000) for i, t in enumerate(texts)]
+    baseline = build(texts, vectors, past=past)
+    assert set(baseline.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
+    assert baseline.references["m/v1/%2Fchat/"].segment == busy
+    assert baseline.facts["to_ms"] == 1_499_000
+
+
+def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(300, range(6))
+    assert all(c.exemplars and c.terms for c in build(texts, vectors).clusters)
+    bare = build(texts, vectors, keep_exemplars=False)
+    assert all(not c.exemplars and not c.terms for c in bare.clusters)
+    assert not any(text.encode() in bare.to_bytes() for text in texts)
+
+
+def test_too_few_texts_are_refused(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(199, range(6))
+    with pytest.raises(TooFewTextsError, match=r"at least 200 texts.*got 199"):
+        build(texts, vectors)
+    with pytest.raises(TooFewTextsError):
+        build(["same"] * 300, np.tile(vectors[:1], (300, 1)))
+
+
+def test_vectors_must_fit_the_texts(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(300, range(6))
+    with pytest.raises(VectorsError, match="300 texts"):
+        build(texts, vectors[:-1])
+    broken = vectors.copy()
+    broken[3, 0] = np.nan
+    with pytest.raises(VectorsError, match="finite"):
+        build(texts, broken)
