@@ -56,7 +56,8 @@ def _free_port() -> int:
 
 
 def test_stopping_leaves_nothing_of_a_stubborn_family(tmp_path: Path) -> None:
-    with Supervisor(say=print, stop_seconds=0.5) as supervisor:
+    said: list[str] = []
+    with Supervisor(say=said.append, stop_seconds=0.5) as supervisor:
         supervisor.start(_service("stubborn", STUBBORN, tmp_path))
         supervisor.wait_for(
             lambda: "started" in tail(tmp_path / "stubborn.log"), what="the child", seconds=20
@@ -65,6 +66,7 @@ def test_stopping_leaves_nothing_of_a_stubborn_family(tmp_path: Path) -> None:
         assert len(family) >= 2
         began = time.monotonic()
     assert time.monotonic() - began < 5
+    assert said == ["the stubborn did not end in 0 s: killed"]
     _until(lambda: not any(is_alive(member) for member in family))
 
 

@@ -108,8 +108,9 @@ def set_up(  # noqa: PLR0913 - all that the story is told
         TidegaugeError: A part cannot be had or did not start.
     """
     logs = folder / "logs"
-    supervisor = stack.enter_context(Supervisor(say))
     outside = Parts.start(environment, stack=stack, logs=logs, say=say)
+    # After the parts, so that the services end before the broker that they still write to.
+    supervisor = stack.enter_context(Supervisor(say))
     application = Application.create(
         folder / "data", upstream=outside.upstream, served_model=outside.served_model
     )

@@ -158,16 +158,17 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every service and all that it started, within the deadline."""
-        processes = [process for _, process in reversed(self._running.values())]
+        running = list(reversed(self._running.values()))
+        processes = [process for _, process in running]
         family = {member for process in processes for member in descendants(process.pid)}
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + self.stop_seconds
-        for process in processes:
+        for service, process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                continue
+                self.say(f"the {service.name} did not end in {self.stop_seconds:.0f} s: killed")
         for process in processes:
             _kill_group(process.pid)
             process.wait()
