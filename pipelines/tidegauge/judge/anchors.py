@@ -16,7 +16,18 @@ from tidegauge.judge.anchor_texts import TEXTS, AnchorText
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["GOOD", "KINDS", "QUESTIONS", "Anchor", "built_in"]
+__all__ = [
+    "FLATTERING",
+    "GOOD",
+    "HOT_SAMPLER",
+    "INJECTION",
+    "KINDS",
+    "OTHER_ANSWER",
+    "QUESTIONS",
+    "SHUFFLED",
+    "Anchor",
+    "built_in",
+]
 
 QUESTIONS: Final = len(TEXTS)
 """Built-in questions."""
