@@ -40,8 +40,12 @@ PLAN = Plan(
 SETTINGS = SketchSettings(block_ms=BLOCK_MS, lateness_ms=2_000, idle_ms=3_000, progress_ms=BLOCK_MS)
 
 
-class _Core(msgspec.Struct):
+class _Assessment(msgspec.Struct):
     watches: WatchesState
+
+
+class _Core(msgspec.Struct):
+    assessment: _Assessment
 
 
 def responses(seed: int, count: int, slow_from: int) -> list[ResponseEvent]:
@@ -143,7 +147,9 @@ class Site:
         """Return every detector's log statistic, bet by bet."""
         state = self.monitor.snapshot(Partition(SKETCHES.name, 0))
         core = msgspec.msgpack.decode(state, type=_Core)
-        return {(t.monitor, t.segment): unpack(t.evidence).log_m for t in core.watches.tracks}
+        return {
+            (t.monitor, t.segment): unpack(t.evidence).log_m for t in core.assessment.watches.tracks
+        }
 
     def said(self) -> list[bytes]:
         """Return the verdicts and alerts of detectors, as they were published."""

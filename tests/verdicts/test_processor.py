@@ -146,6 +146,17 @@ def test_a_new_version_is_held_to_its_models_baseline_and_compared(held: Desk, k
     assert "swap.quality.likelihood.fluency" in {a.monitor for a in held.alerts()}
 
 
+def test_an_acknowledged_comparison_stays_quiet(held: Desk, kit: Kit) -> None:
+    monitor = "swap.quality.likelihood.fluency"
+    run(held, kit, range(30))
+    run(held, kit, range(30, 60), version=2, shift=0.9)
+    control = Control(action="acknowledge", monitor=monitor, segment="*", time_ms=held.now_ms)
+    held.give(control, topic=CONTROLS)
+    run(held, kit, range(60, 70), version=2, shift=0.9)
+    assert [a.status for a in held.alerts(monitor)] == ["firing", "acknowledged"]
+    assert held.verdicts(monitor)[-1].state == State.INFO
+
+
 def test_going_back_to_a_version_is_no_swap(held: Desk, kit: Kit) -> None:
     run(held, kit, range(20))
     run(held, kit, range(20, 25), version=2)

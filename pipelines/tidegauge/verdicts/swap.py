@@ -78,6 +78,7 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
         old_high: Upper end.
         outcome: Kept once it is decided.
         decided_ms: When that was.
+        acknowledged: Whether a person has taken note of the outcome.
     """
 
     measure: str
@@ -92,6 +93,12 @@ class Contest(msgspec.Struct, frozen=True, kw_only=True):
     old_high: float = 1.0
     outcome: Outcome = "undecided"
     decided_ms: int | None = None
+    acknowledged: bool = False
+
+    @property
+    def monitor(self) -> str:
+        """Name of the monitor that speaks of it."""
+        return f"swap.{self.measure}"
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +268,7 @@ def verdicts(swap: Swap, *, kind: SketchKind, time_ms: int) -> tuple[Verdict, ..
 
 def _verdict(swap: Swap, contest: Contest, time_ms: int) -> Verdict:
     old, new = contest.old, contest.new
+    worse = contest.outcome == "worse"
     low, high = clopper_pearson(new.hits, new.trials, alpha=1 - _CONFIDENCE)
     effect = Effect(
         indicator=contest.indicator.name,
@@ -275,11 +283,11 @@ def _verdict(swap: Swap, contest: Contest, time_ms: int) -> Verdict:
         share=1.0,
     )
     return Verdict(
-        monitor=f"swap.{contest.measure}",
+        monitor=contest.monitor,
         signal="swap",
         segment=swap.new,
         time_ms=time_ms,
-        state=_STATES[contest.outcome],
+        state=State.INFO if worse and contest.acknowledged else _STATES[contest.outcome],
         sentence=_sentence(swap, contest),
         since_ms=swap.since_ms,
         events=new.trials,

@@ -80,6 +80,23 @@ class Swaps:
             for verdict in comparison.verdicts(swap, kind=kind, time_ms=time_ms)
         )
 
+    def acknowledge(self, monitor: str, segment: Segment) -> None:
+        """Note that a person knows an outcome: it raises no alarm again."""
+        self._swaps = [
+            msgspec.structs.replace(
+                swap,
+                contests=tuple(
+                    msgspec.structs.replace(contest, acknowledged=True)
+                    if contest.monitor == monitor
+                    else contest
+                    for contest in swap.contests
+                ),
+            )
+            if swap.new == segment
+            else swap
+            for swap in self._swaps
+        ]
+
     def views(self) -> tuple[SwapView, ...]:
         """Return all comparisons to show, newest last."""
         return tuple(comparison.view(swap) for swap in self._swaps)
