@@ -11,20 +11,20 @@ from tidegauge.adapters.kafka.admin import ensure_topics
 from tidegauge.adapters.kafka.settings import KafkaSettings
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a broker.
-
-    kafka-python closes some sockets by leaving them to the garbage collector, which says so
-    in whatever test runs then.
-    """
-    leaves_sockets = pytest.mark.filterwarnings(
-        r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
+def pytest_configure(config: pytest.Config) -> None:
+    """Let kafka-python leave sockets of failed connections to the garbage collector."""
+    config.addinivalue_line(
+        "filterwarnings",
+        r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning",
     )
-    needs = {"broker", "embedded_broker", "apache_broker", "kafka"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a broker."""
+    needs = {"broker", "embedded_broker", "apache_broker", "kafka", "start_worker"}
     for item in items:
         if needs.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
-        item.add_marker(leaves_sockets)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.stream.errors import (
+    MeasureError,
     MeterError,
     SnapshotError,
     SnapshotSettingsError,
@@ -232,7 +233,7 @@ def test_a_meter_that_fails_changes_nothing() -> None:
     worker = processor(LengthMeter(judge))
     records = stream(101_000, 130_000)
     before = worker.snapshot(PARTITION)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(MeasureError, match="the judge is away"):
         worker.process(records, NOW)
     assert worker.snapshot(PARTITION) == before
     away = False

@@ -6,6 +6,7 @@ TidegaugeError
     ├── MergeError
     ├── ValueRangeError
     ├── MeterError
+    ├── MeasureError
     ├── DeadLetterRateError
     └── SnapshotError
         ├── SnapshotVersionError
@@ -19,6 +20,7 @@ from tidegauge.schemas.errors import TidegaugeError
 __all__ = [
     "AccuracyError",
     "DeadLetterRateError",
+    "MeasureError",
     "MergeError",
     "MeterError",
     "SnapshotError",
@@ -66,6 +68,21 @@ class MergeError(StreamError):
 
 class MeterError(StreamError):
     """A meter broke its contract."""
+
+
+class MeasureError(StreamError):
+    """A meter raised instead of measuring: what it needs is away, or an event is too much for it.
+
+    Nothing has changed; the same events may be measured again.
+    """
+
+    def __init__(self, kind: str, events: int, cause: Exception) -> None:
+        """Name the meter and what it raised."""
+        super().__init__(
+            f"the {kind} meter could not measure {events} events: {type(cause).__name__}: {cause}"
+        )
+        self.passing = isinstance(cause, (OSError, TidegaugeError))
+        """Whether waiting may help: the network and other services come back, a bug stays."""
 
 
 class DeadLetterRateError(StreamError):

@@ -17,14 +17,14 @@ from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.stream.commits import CommitPolicy
 from tidegauge.stream.documents import Document, Wire, assemble, parts, settled
-from tidegauge.stream.errors import StreamError
+from tidegauge.stream.patience import Patience, persist
 from tidegauge.stream.processor import Partition, Processor, Record
 from tidegauge.stream.worker import Worker
 
 __all__ = ["MemoryLog", "MemoryLoop"]
 
 _BATCH = 500
-_MOST_FAILURES = 1_000
+_PATIENCE = Patience(first_seconds=0.01, most_seconds=0.05)
 
 
 class MemoryLog:
@@ -160,14 +160,11 @@ class MemoryLoop:
         self._worker = Worker(processor, group, self._policy)
         self._member = member
         self._transactions = transactions
-        self._failures = 0
+        self._stop = Event()
 
     def run(self, stop: Event, *, pause_seconds: float = 0.005) -> None:
-        """Step until told to stop, then commit and leave the group.
-
-        Raises:
-            Exception: What the processor raised a thousand times in a row.
-        """
+        """Step until told to stop, then commit and leave the group."""
+        self._stop = stop
         self._log.join(self._group, self._member)
         while not stop.is_set():
             if not self.step():
@@ -184,8 +181,8 @@ class MemoryLoop:
         self._rebalance()
         batch = self._fetch()
         now_ms = self._now_ms()
-        if batch and not self._processed(batch, now_ms):
-            return False
+        if batch:
+            self._persist(batch)
         for partition in self._worker.partitions:
             if not self._log.read(partition, self._worker.position(partition), 1):
                 self._worker.caught_up(partition, now_ms)
@@ -195,24 +192,19 @@ class MemoryLoop:
             self._commit()
         return bool(batch)
 
-    def _processed(self, batch: Sequence[Record], now_ms: int) -> bool:
-        try:
-            self._worker.process(batch, now_ms)
-        except StreamError:
-            raise
-        except Exception:
-            # What a meter needs may be away: the next step reads the same records again.
-            self._failures += 1
-            if self._failures >= _MOST_FAILURES:
-                raise
-            return False
-        self._failures = 0
-        return True
-
     def close(self) -> None:
         """Commit, hand over every partition and leave the group."""
         self._hand_over(self._worker.partitions)
         self._log.leave(self._group, self._member)
+
+    def _persist(self, batch: Sequence[Record]) -> None:
+        persist(
+            self._worker,
+            batch,
+            now_ms=self._now_ms,
+            wait=lambda seconds, _error: not self._stop.wait(seconds),
+            patience=_PATIENCE,
+        )
 
     def _fetch(self) -> list[Record]:
         batch: list[Record] = []

@@ -17,6 +17,7 @@ __all__ = [
     "Processor",
     "Record",
     "Rejection",
+    "Rejects",
 ]
 
 
@@ -119,3 +120,11 @@ class CaughtUp(Protocol):
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
         """Note that at this time the log held no record that was not processed."""
+
+
+@runtime_checkable
+class Rejects(Protocol):
+    """A processor that can put a record aside which it failed on."""
+
+    def reject(self, record: Record, reason: str, detail: str) -> Outcome:
+        """Account for a record without processing it."""

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from tidegauge.schemas import Event
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.stream.errors import MeterError
+from tidegauge.stream.errors import MeasureError, MeterError
 from tidegauge.stream.intake import Arrival, Copy, sift
 from tidegauge.stream.meter import Measured, Meter, Origin
 from tidegauge.stream.partitions import PartitionSketcher, SketchSettings
@@ -65,6 +65,7 @@ class SketchingProcessor(Generic[E]):
         """Count records and publish the blocks that they close.
 
         Raises:
+            MeasureError: The meter raised; nothing has changed.
             MeterError: The meter did not return one result for each event.
         """
         fresh = [
@@ -97,6 +98,22 @@ class SketchingProcessor(Generic[E]):
             outputs.extend(self._closed(self._partitions[partition], now_ms))
         return Outcome(tuple(outputs), tuple(rejections))
 
+    def reject(self, record: Record, reason: str, detail: str) -> Outcome:
+        """Put a record aside that cannot be measured, unless it is a copy."""
+        rejections: list[Rejection] = []
+        sketcher = self._partitions[record.partition]
+        for item in sift([record], self._meter.reads, self._last_sequence):
+            if isinstance(item, Copy):
+                sketcher.account(item.producer_id).repeat()
+                continue
+            signed = item.event if isinstance(item, Arrival) else item
+            sketcher.account(signed.producer_id).put_aside(
+                signed.sequence, sketcher.watermark.latest_ms or 0
+            )
+            rejections.append(Rejection(record, reason, detail))
+        sketcher.advance(record.offset)
+        return Outcome(rejections=tuple(rejections))
+
     def _last_sequence(self, partition: Partition, producer_id: str) -> int:
         return self._partitions[partition].last_sequence(producer_id)
 
@@ -114,7 +131,10 @@ class SketchingProcessor(Generic[E]):
             )
             for arrival in arrivals
         ]
-        measured: Sequence[Measured] = self._meter.measure(events)
+        try:
+            measured: Sequence[Measured] = self._meter.measure(events)
+        except Exception as error:
+            raise MeasureError(self._meter.kind, len(events), error) from error
         if len(measured) != len(events):
             raise MeterError(
                 f"the {self._meter.kind} meter returned {len(measured)} results for "

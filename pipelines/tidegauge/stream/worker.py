@@ -16,6 +16,8 @@ from tidegauge.stream.processor import (
     Partition,
     Processor,
     Record,
+    Rejection,
+    Rejects,
 )
 
 __all__ = ["Worker"]
@@ -76,13 +78,28 @@ class Worker:
         self._processor.revoke(partition)
 
     def process(self, records: Sequence[Record], now_ms: int) -> None:
-        """Process records; if that raises, the same ones may be given again.
+        """Process records.
+
+        Raises:
+            MeasureError: Nothing has changed; the same records may be given again.
+            DeadLetterRateError: Too many were rejected; stop without a commit.
+            Exception: Anything else that the processor raises; stop without a commit.
+        """
+        self._account(records, self._processor.process(records, now_ms), now_ms)
+
+    def reject(self, record: Record, reason: str, detail: str, now_ms: int) -> None:
+        """Put a record aside that the processor failed on.
 
         Raises:
             DeadLetterRateError: Too many were rejected; stop without a commit.
-            Exception: What the processor raises.
         """
-        outcome = self._processor.process(records, now_ms)
+        if isinstance(self._processor, Rejects):
+            outcome = self._processor.reject(record, reason, detail)
+        else:
+            outcome = Outcome(rejections=(Rejection(record, reason, detail),))
+        self._account([record], outcome, now_ms)
+
+    def _account(self, records: Sequence[Record], outcome: Outcome, now_ms: int) -> None:
         for record in records:
             self._next[record.partition] = record.offset + 1
         self._records += len(records)

@@ -18,21 +18,19 @@ from tidegauge.adapters.kafka.errors import LogError
 from tidegauge.adapters.kafka.lane import Lane
 from tidegauge.adapters.kafka.states import StateReader
 from tidegauge.stream.commits import CommitPolicy
-from tidegauge.stream.errors import StreamError
+from tidegauge.stream.errors import MeasureError
+from tidegauge.stream.patience import Patience, persist
 from tidegauge.stream.processor import Partition, Processor, Record
 from tidegauge.stream.worker import Worker
 
 __all__ = ["Session"]
 
 _RETRY_SECONDS = (0.2, 15.0)
+_PATIENCE = Patience()
 _END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
 
 _log = structlog.get_logger(__name__)
-
-
-class _AbandonedError(Exception):
-    """The partitions are wanted back before the work on them was done."""
 
 
 class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
@@ -165,37 +163,22 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             raise
 
     def _process(self, records: Sequence[Record]) -> None:
-        try:
-            self._persist(records)
-        except _AbandonedError:
-            return
-        metrics.RECORDS.labels(self._group).inc(len(records))
-        self._commit_if_due()
+        with metrics.PROCESS_SECONDS.labels(self._group).time():
+            done = persist(
+                self._worker,
+                records,
+                now_ms=self._now_ms,
+                wait=self._wait_for_the_meter,
+                patience=_PATIENCE,
+            )
+        if done:
+            metrics.RECORDS.labels(self._group).inc(len(records))
+            self._commit_if_due()
 
-    def _persist(self, records: Sequence[Record]) -> None:
-        pause = _RETRY_SECONDS[0]
-        while True:
-            if self._wanted_back.is_set():
-                raise _AbandonedError
-            started = time.monotonic()
-            try:
-                self._worker.process(records, self._now_ms())
-            except StreamError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a meter needs may be away
-                self._log.warning(
-                    "processing failed, trying again",
-                    records=len(records),
-                    first=f"{records[0].partition}@{records[0].offset}",
-                    error=f"{type(error).__name__}: {error}",
-                    retry_seconds=pause,
-                )
-                metrics.RETRIES.labels(self._group).inc()
-                self._wanted_back.wait(pause)
-                pause = min(2 * pause, _RETRY_SECONDS[1])
-            else:
-                metrics.PROCESS_SECONDS.labels(self._group).observe(time.monotonic() - started)
-                return
+    def _wait_for_the_meter(self, seconds: float, error: MeasureError) -> bool:
+        self._log.warning("trying again", error=str(error), retry_seconds=seconds)
+        metrics.RETRIES.labels(self._group).inc()
+        return not self._wanted_back.wait(seconds)
 
     def _tick(self) -> None:
         if not self._worker.partitions or self._wanted_back.is_set():
