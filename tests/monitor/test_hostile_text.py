@@ -18,6 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.controlling import ControlPages, alarm_query
 from tidegauge.monitor.segments import query
 from tidegauge.reports.quality import Estimator
 from tidegauge.verdicts.view import MonitorView
@@ -135,6 +136,7 @@ def served(
             false_alarm_days=30,
             refresh_seconds=0,
             loopback=True,
+            pages=(ControlPages(lambda: hostile, lambda _: None, lambda: now_ms, 30),),
         )
     )
 
@@ -170,12 +172,14 @@ def test_nothing_that_a_stranger_wrote_is_executed_or_loaded(
     address, record = served
     overview = visit(f"{address}/?refresh=off", tmp_path / "a")
     detail = visit(f"{address}/segment?{query(hostile.segments[0].segment)}", tmp_path / "b")
-    assert "/segment" in record.paths
-    assert set(record.paths) <= {"/", "/segment"}, "the browser was led to ask for more"
+    worst = hostile.alerts[0]
+    alarm = visit(f"{address}/alarm?{alarm_query(worst.monitor, worst.segment)}", tmp_path / "e")
+    assert "(10,000 characters)" in alarm
+    assert set(record.paths) == {"/", "/segment", "/alarm"}, "the browser was led to ask for more"
     assert "&lt;script&gt;fetch" in overview
     assert "(10,000 characters)" in overview
     assert "\u202e" not in overview
-    assert "<script" not in overview + detail
+    assert "<script" not in overview + detail + alarm
     assert "&lt;script&gt;fetch" in detail
     assert "مرحبا" in overview
 

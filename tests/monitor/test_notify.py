@@ -184,7 +184,9 @@ def test_alertmanager_holds_what_fires_and_ends_the_rest(
     }
     assert sent["startsAt"] == "2023-11-14T22:12:20.000Z"
     assert sent["endsAt"] == ends
-    assert sent["generatorURL"] == "http://page"
+    assert sent["generatorURL"] == (
+        "http://page/alarm?monitor=drift.topics&segment=chat%2Fv1%2F%252Fchat%2F"
+    )
 
 
 def test_waiting_grows_to_a_minute_and_no_further() -> None:

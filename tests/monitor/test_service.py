@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import pytest
@@ -32,7 +34,9 @@ from tidegauge.verdicts.view import MonitorView
 
 BLOCK_MS = 2_000
 
-Get = Callable[[str], bytes]
+
+class Get(Protocol):
+    def __call__(self, path: str, form: bytes | None = None) -> bytes: ...
 
 
 def waited(what: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -99,9 +103,10 @@ def running(environment: dict[str, str], log: Path) -> Iterator[Get]:
         )
         try:
 
-            def get(path: str) -> bytes:
+            def get(path: str, form: bytes | None = None) -> bytes:
                 assert process.poll() is None, log.read_text()
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                url = f"http://127.0.0.1:{port}{path}"
+                with urllib.request.urlopen(url, form, timeout=5) as answer:
                     body: bytes = answer.read()
                 return body
 
@@ -198,6 +203,16 @@ def test_it_measures_follows_baselines_alerts_once_and_goes_on_after_a_restart(
         waited(
             lambda: b'tidegauge_notification_failures{receiver="webhook"} 0.0' in get("/metrics")
         )
+        loud = view_of(get).alerts[0]
+        form = {
+            "action": "silence",
+            "monitor": loud.monitor,
+            "segment": loud.segment.key,
+            "hours": "1",
+            "who": "ada",
+        }
+        get("/controls", urllib.parse.urlencode(form).encode())
+        waited(lambda: [item.who for item in view_of(get).silences] == ["ada"])
     again = receiver.got[told:]
     assert not {alert.alert_id for alert in again if alert.status == "firing"} & {
         alert.alert_id for alert in first

@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -185,7 +185,7 @@ def alertmanager_alert(
     Args:
         alert: The alert.
         ends_ms: When Alertmanager shall think it over, unless it is told again before.
-        page_url: Address of the monitor's page.
+        page_url: Address of the monitor's page, empty where there is none to link to.
     """
     segment = alert.segment
     labels = {
@@ -198,12 +198,13 @@ def alertmanager_alert(
         "route": segment.route,
         "tenant": segment.tenant,
     }
+    where = urlencode({"monitor": alert.monitor, "segment": segment.key})
     return {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": {"summary": alert.summary, "alert_id": alert.alert_id},
         "startsAt": _rfc3339(alert.starts_ms),
         "endsAt": _rfc3339(ends_ms),
-        "generatorURL": page_url,
+        "generatorURL": f"{page_url.rstrip('/')}/alarm?{where}" if page_url else "",
     }
 
 

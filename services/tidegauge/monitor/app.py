@@ -20,7 +20,7 @@ from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.verdicts.view import MonitorView
 
-__all__ = ["Interface", "Reports", "Watch", "create_app"]
+__all__ = ["Interface", "Pages", "Watch", "create_app"]
 
 
 class Watch(Protocol):
@@ -36,8 +36,8 @@ class Watch(Protocol):
         """Whether the loop runs, or can still recover by itself."""
 
 
-class Reports(Protocol):
-    """Adds the pages of the reports to the application."""
+class Pages(Protocol):
+    """Adds further pages to the application."""
 
     def mount(self, app: FastAPI, renderer: Renderer) -> None:
         """Add the routes."""
@@ -55,7 +55,7 @@ class Interface:
         false_alarm_days: The promise.
         refresh_seconds: How often a page renews itself.
         loopback: Whether only this machine can reach it: then only its names are answered.
-        reports: The pages of the reports, None to leave them out.
+        pages: Further pages: those of alarms and of reports.
     """
 
     watch: Watch
@@ -65,7 +65,7 @@ class Interface:
     false_alarm_days: float
     refresh_seconds: int
     loopback: bool
-    reports: Reports | None = None
+    pages: tuple[Pages, ...] = ()
 
 
 def create_app(interface: Interface) -> FastAPI:
@@ -82,8 +82,8 @@ def create_app(interface: Interface) -> FastAPI:
     _pages(app, interface, renderer)
     _api(app, interface.watch)
     _operations(app, interface)
-    if interface.reports is not None:
-        interface.reports.mount(app, renderer)
+    for pages in interface.pages:
+        pages.mount(app, renderer)
     publish_schemas(app)
     return app
 

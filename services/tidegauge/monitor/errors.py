@@ -3,6 +3,7 @@
 TidegaugeError
 └── MonitorError
     ├── BusyError
+    ├── ControlError
     ├── TimeRangeError
     └── UnknownReportError
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["BusyError", "MonitorError", "TimeRangeError", "UnknownReportError"]
+__all__ = ["BusyError", "ControlError", "MonitorError", "TimeRangeError", "UnknownReportError"]
 
 
 class MonitorError(TidegaugeError):
@@ -20,6 +21,10 @@ class MonitorError(TidegaugeError):
 
 class BusyError(MonitorError):
     """A report is being made already."""
+
+
+class ControlError(MonitorError):
+    """A person has asked the monitor for what cannot be done."""
 
 
 class TimeRangeError(MonitorError):

@@ -14,11 +14,13 @@ import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.notify import Alertmanager, Webhook
 from tidegauge.adapters.telemetry import configure_logging
 from tidegauge.monitor.alert_log import KafkaAlertLog
 from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.controlling import ControlPages
 from tidegauge.monitor.delivery import Courier, DeliveryMetrics, Receiver
 from tidegauge.monitor.estimates import estimate
 from tidegauge.monitor.guards import is_loopback
@@ -29,7 +31,7 @@ from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.watching import LogBaselines, MonitorLoop
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.topics import Topic
-from tidegauge.stream.processor import Record
+from tidegauge.stream.processor import Output, Record
 
 __all__ = ["receivers", "report_maker", "run"]
 
@@ -103,6 +105,11 @@ def serve(
         report_maker(settings, kafka).make,
         _now_ms,
     )
+
+    def publish(control: Output) -> None:
+        with Publisher(kafka) as publisher:
+            publisher.publish([control])
+
     app = create_app(
         Interface(
             watch=loop,
@@ -112,7 +119,10 @@ def serve(
             false_alarm_days=settings.false_alarm_days,
             refresh_seconds=settings.refresh_seconds,
             loopback=is_loopback(settings.host),
-            reports=ReportPages(desk, _now_ms),
+            pages=(
+                ControlPages(loop.view, publish, _now_ms, settings.false_alarm_days),
+                ReportPages(desk, _now_ms),
+            ),
         )
     )
     server = uvicorn.Server(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidegauge.monitor.alarms import AlarmLine, ChangeLine, alarm_lines, change_line
 from tidegauge.monitor.segments import (
     SIGNALS,
     MonitorLine,
@@ -17,16 +18,18 @@ from tidegauge.monitor.segments import (
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.figures import duration, moment
 from tidegauge.reports.quality import Estimator
-from tidegauge.reports.standing import ALARMS, Standing, promise, standing
-from tidegauge.reports.text import clip, plain
-from tidegauge.schemas.findings import Alert, State
+from tidegauge.reports.standing import ALARMS, promise
+from tidegauge.reports.text import plain
+from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Progress
-from tidegauge.verdicts.view import BaselineInUse, MonitorView, StateChange, SwapView
+from tidegauge.verdicts.view import (
+    BaselineInUse,
+    MonitorView,
+    SwapView,
+)
 
 __all__ = [
-    "AlarmLine",
     "CardLine",
-    "ChangeLine",
     "Headline",
     "Limits",
     "Page",
@@ -35,9 +38,7 @@ __all__ = [
     "page",
 ]
 
-_SENTENCE = 600
 _STALE_SECONDS = 120
-_LOUDNESS = ("page", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +74,12 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmLine:
-    """An alarm that fires, in one sentence, and its card."""
-
-    alert: Alert
-    name: Name
-    standing: Standing
-    sentence: str
-    since: str
-    card: Card
-
-
-@dataclass(frozen=True, slots=True)
 class CardLine:
     """A verdict of drift in full, whether it alarms or not."""
 
     line: MonitorLine
     name: Name
     card: Card
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeLine:
-    """A change of state, for people."""
-
-    change: StateChange
-    name: Name
-    before: Standing | None
-    after: Standing
-    sentence: str
-    when: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +162,9 @@ def page(
         (describe(found, view, estimator) for found in view.segments),
         key=lambda item: (not item.alarming, -item.requests, item.segment),
     )
-    alarms = _alarms(view, now_ms, false_alarm_days, most)
+    alarms = alarm_lines(
+        view, now_ms=now_ms, false_alarm_days=false_alarm_days, quote_limit=most.quote
+    )
     workers = _workers(view, now_ms)
     return Page(
         view=view,
@@ -196,9 +175,11 @@ def page(
         details=tuple(segments[: most.details]),
         cards=_cards(view, now_ms, false_alarm_days, most),
         swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.swaps)),
-        changes=tuple(_change(item, now_ms) for item in reversed(view.history[-most.history :])),
+        changes=tuple(
+            change_line(item, now_ms) for item in reversed(view.history[-most.history :])
+        ),
         pipeline=tuple(
-            monitor_line(verdict, verdict.segment, {})
+            monitor_line(verdict, verdict.segment, view.silences)
             for verdict in sorted(view.verdicts, key=lambda v: (v.monitor, v.segment))
             if verdict.signal == "pipeline"
         ),
@@ -206,28 +187,6 @@ def page(
         baselines=view.baselines,
         promise=promise(false_alarm_days),
         window=duration(view.window_ms / 1000),
-    )
-
-
-def _alarms(view: MonitorView, now_ms: int, days: float, most: Limits) -> tuple[AlarmLine, ...]:
-    lines = []
-    for alert in view.alerts:
-        current = view.verdict(alert.monitor, alert.segment) or alert.verdict
-        # The verdict that raised it knows the effects; a later one may know more of them.
-        shown = current if current.effects else alert.verdict
-        ago = duration((now_ms - alert.starts_ms) / 1000)
-        lines.append(
-            AlarmLine(
-                alert=alert,
-                name=name(alert.segment),
-                standing=standing(State(alert.severity)),
-                sentence=clip(alert.summary, _SENTENCE),
-                since=f"alarming since {moment(alert.starts_ms, now_ms)}, {ago} ago",
-                card=card(shown, now_ms=now_ms, false_alarm_days=days, quote_limit=most.quote),
-            )
-        )
-    return tuple(
-        sorted(lines, key=lambda line: (_LOUDNESS.index(line.alert.severity), line.alert.starts_ms))
     )
 
 
@@ -276,29 +235,17 @@ def _headline(
 
 
 def _cards(view: MonitorView, now_ms: int, days: float, most: Limits) -> tuple[CardLine, ...]:
-    silences = {(item.monitor, item.segment): item for item in view.silences}
     verdicts = sorted(
         (verdict for verdict in view.verdicts if verdict.signal == "drift"),
         key=lambda v: (v.state not in ALARMS, -(v.log_statistic or 0.0), v.monitor, v.segment),
     )
     return tuple(
         CardLine(
-            line=monitor_line(verdict, verdict.segment, silences),
+            line=monitor_line(verdict, verdict.segment, view.silences),
             name=name(verdict.segment),
             card=card(verdict, now_ms=now_ms, false_alarm_days=days, quote_limit=most.quote),
         )
         for verdict in verdicts[: most.cards]
-    )
-
-
-def _change(change: StateChange, now_ms: int) -> ChangeLine:
-    return ChangeLine(
-        change=change,
-        name=name(change.segment),
-        before=standing(change.before) if change.before else None,
-        after=standing(change.after),
-        sentence=clip(change.sentence, _SENTENCE),
-        when=moment(change.time_ms, now_ms),
     )
 
 

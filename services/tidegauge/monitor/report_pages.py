@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from tidegauge.monitor.errors import BusyError, TimeRangeError, UnknownReportError
+from tidegauge.monitor.forms import documented_form, fields
 from tidegauge.monitor.openapi import documented, json_of
 from tidegauge.monitor.ranges import parse_range
 from tidegauge.monitor.rendering import Renderer
@@ -18,8 +18,8 @@ from tidegauge.monitor.reporting import Desk
 
 __all__ = ["ReportPages"]
 
-_FORM_BYTES = 4_096
-_FIELDS = ("reference_from", "reference_to", "from", "to")
+_TIME = "now, -90m (s, h, d) or ISO 8601 in UTC"
+_FIELDS = dict.fromkeys(("reference_from", "reference_to", "from", "to"), _TIME)
 
 CAGE = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
@@ -28,17 +28,6 @@ CAGE = (
 )
 """Evidently's page runs its own scripts; in a sandbox they belong to no site, so that they
 can reach neither this monitor nor any other address."""
-
-
-async def _fields(request: Request) -> list[str] | None:
-    """Return the form's fields, None for a form that is too long."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _FORM_BYTES:
-            return None
-    form = parse_qs(body.decode(errors="replace"))
-    return [form.get(field, [""])[0] for field in _FIELDS]
 
 
 class ReportPages:
@@ -116,36 +105,17 @@ class ReportPages:
                 409: documented("Another one is being made"),
                 422: documented("A range cannot be read"),
             },
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "application/x-www-form-urlencoded": {
-                            "schema": {
-                                "type": "object",
-                                "required": list(_FIELDS),
-                                "properties": {
-                                    field: {
-                                        "type": "string",
-                                        "description": "now, -90m (s, h, d) or ISO 8601 in UTC",
-                                    }
-                                    for field in _FIELDS
-                                },
-                            }
-                        }
-                    },
-                }
-            },
+            openapi_extra=documented_form(_FIELDS, required=tuple(_FIELDS)),
         )
         async def order(request: Request) -> Response:
             """Compare two ranges of time; the report appears under /reports."""
-            given = await _fields(request)
-            if given is None:
+            form = await fields(request, tuple(_FIELDS))
+            if form is None:
                 return listed("The form is too long.", 413)
             now_ms = self._now_ms()
             try:
-                reference = parse_range(given[0], given[1], now_ms)
-                current = parse_range(given[2], given[3], now_ms)
+                reference = parse_range(form["reference_from"], form["reference_to"], now_ms)
+                current = parse_range(form["from"], form["to"], now_ms)
                 await run_in_threadpool(self._desk.take, reference, current)
             except TimeRangeError as error:
                 return listed(str(error), 422)

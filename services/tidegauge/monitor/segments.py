@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlencode
 
@@ -17,7 +18,17 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch, SketchKind
 from tidegauge.verdicts.view import MonitorView, SegmentView, SilenceInForce
 
-__all__ = ["SIGNALS", "MonitorLine", "Name", "SegmentPage", "describe", "name", "query"]
+__all__ = [
+    "SIGNALS",
+    "MonitorLine",
+    "Name",
+    "SegmentPage",
+    "describe",
+    "monitor_line",
+    "name",
+    "query",
+    "silence_of",
+]
 
 SIGNALS: Final[Mapping[Signal, str]] = {
     "latency": "Latency",
@@ -158,8 +169,18 @@ def name(segment: Segment) -> Name:
     return Name(model, shown, " \N{MIDDLE DOT} ".join((model, *shown)), query(segment))
 
 
+def silence_of(verdict: Verdict, silences: Sequence[SilenceInForce]) -> SilenceInForce | None:
+    """Return the silence that a monitor is under; its names may be patterns."""
+    for item in silences:
+        if fnmatchcase(verdict.monitor, item.monitor) and fnmatchcase(
+            verdict.segment.key, item.segment
+        ):
+            return item
+    return None
+
+
 def monitor_line(
-    verdict: Verdict, segment: Segment, silences: Mapping[tuple[str, str], SilenceInForce]
+    verdict: Verdict, segment: Segment, silences: Sequence[SilenceInForce] = ()
 ) -> MonitorLine:
     """Return one monitor's verdict as it concerns a segment."""
     return MonitorLine(
@@ -168,7 +189,7 @@ def monitor_line(
         evidence=evidence(verdict),
         sentence=clip(verdict.sentence, _SENTENCE),
         wider="" if verdict.segment == segment else name(verdict.segment).text,
-        silence=silences.get((verdict.monitor, verdict.segment.key)),
+        silence=silence_of(verdict, silences),
     )
 
 
@@ -181,11 +202,10 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
         estimator: Computes the judges' means.
     """
     segment = found.segment
-    silences = {(item.monitor, item.segment): item for item in view.silences}
     concerned = sorted(view.verdicts_on(segment), key=lambda v: (v.monitor, v.segment))
     monitors = {
         signal: tuple(
-            monitor_line(verdict, segment, silences)
+            monitor_line(verdict, segment, view.silences)
             for verdict in concerned
             if verdict.signal == signal
         )
