@@ -165,6 +165,7 @@ def service_environment(
         "TIDEGAUGE_JUDGE_RUBRIC_RATE": "0.3",
         "TIDEGAUGE_JUDGE_RUBRIC_RETRY": "false",
         "TIDEGAUGE_JUDGE_DEADLINE_SECONDS": "120",
+        "TIDEGAUGE_JUDGE_ANCHOR_QUESTIONS": "24",
         **kept,
         **application.environment(),
         BROKER_VARIABLE: outside.bootstrap_servers,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tidegauge.demo.errors import ServiceDiedError
 from tidegauge.demo.monitor_client import MonitorClient, MonitorError
 from tidegauge.demo.supervisor import Supervisor
 from tidegauge.demo.traffic import Ask, Client
@@ -76,9 +77,13 @@ class Watch:
         )
         with bar:
             task = bar.add_task(title, total=len(asks))
-            return asyncio.run(
-                self._send(asks, until, linger_seconds, done=lambda: bar.advance(task))
-            )
+            try:
+                return asyncio.run(
+                    self._send(asks, until, linger_seconds, done=lambda: bar.advance(task))
+                )
+            except* ServiceDiedError as errors:
+                died = errors
+        raise _first(died)
 
     def look(self) -> MonitorView | None:
         """Return the monitor's view, None while it does not answer."""
@@ -122,3 +127,9 @@ class Watch:
             looking = group.create_task(look_on())
             yield satisfied
             looking.cancel()
+
+
+def _first(errors: BaseExceptionGroup[ServiceDiedError]) -> ServiceDiedError:
+    """Return the first error of a group, without the group around it."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
