@@ -22,6 +22,7 @@ from tidegauge.capture.runs import list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.gateway.wire import Wire
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -86,7 +87,13 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest.fixture
-async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
+def wire() -> bool:
+    """Whether hot routes come straight from the socket, as in production, or by ASGI."""
+    return True
+
+
+@pytest.fixture
+async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGateway]:
     """Start gateways from settings; ``models`` is the configuration's content."""
     async with AsyncExitStack() as stack:
 
@@ -103,7 +110,7 @@ async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
             recorder.start()
             stack.callback(recorder.close)
             app = create_app(settings, recorder)
-            return await stack.enter_async_context(_serving(app, recorder, tmp_path))
+            return await stack.enter_async_context(_serving(app, recorder, tmp_path, wire=wire))
 
         yield start
 
@@ -118,12 +125,17 @@ async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Ru
 
 
 class _serving:  # noqa: N801 - used like a function
-    def __init__(self, app: Gateway, recorder: Recorder, directory: Path) -> None:
-        self._app, self._recorder, self._directory = app, recorder, directory
+    def __init__(self, app: Gateway, recorder: Recorder, directory: Path, *, wire: bool) -> None:
+        self._app, self._recorder, self._directory, self._wire = app, recorder, directory, wire
 
     async def __aenter__(self) -> Running:
         config = uvicorn.Config(
-            self._app, port=0, http="httptools", lifespan="on", log_config=None, access_log=False
+            self._app,
+            port=0,
+            http=Wire if self._wire else "httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
         )
         config.load()
         self._server = uvicorn.Server(config)

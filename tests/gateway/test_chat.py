@@ -19,6 +19,11 @@ from tests.gateway.scripted import (
 from tidegauge.schemas.exchange import ErrorKind, Message, Usage
 
 
+@pytest.fixture(params=[True, False], ids=["wire", "asgi"])
+def wire(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 async def test_bytes_pass_untouched_both_ways(gateway: Running, upstream: ScriptedUpstream) -> None:
     body = b'{ "model": "served",  "messages": [{"role":"user","content":"\\u00e9"}], "x": 1.50 }'
     reply = b'{"choices": [ {"index":0,"message":{"content":"ok", "new": {"a":1.0}}} ] }'

@@ -17,6 +17,11 @@ from tidegauge.gateway import keys
 from tidegauge.schemas.exchange import ErrorKind
 
 
+@pytest.fixture(params=[True, False], ids=["wire", "asgi"])
+def wire(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

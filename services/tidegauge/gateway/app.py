@@ -188,9 +188,7 @@ def _add_chat(app: Gateway) -> None:
         runtime, sink = app.runtime, Collected()
         headers = dict(request.scope["headers"])
         exchange = begin_exchange("/chat", headers)
-        reader = BodyReader(
-            request.receive, runtime.settings.max_body_bytes, headers.get(b"content-length")
-        )
+        reader = BodyReader(request.receive, runtime.settings.max_body_bytes, headers)
         dialect = PlainChat(lambda: runtime.default_model)
         authorization = request.headers.get("authorization")
         await runtime.engine.serve(exchange, dialect, authorization, reader.read, sink)

@@ -11,16 +11,26 @@ from tidegauge.gateway.dialects import Dialect
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.relay import Headers
+from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
 
-__all__ = ["BodyReader", "HotRoutes", "Receive", "Scope", "Send", "begin_exchange"]
+__all__ = [
+    "BodyReader",
+    "HotRoutes",
+    "Receive",
+    "Scope",
+    "Send",
+    "begin_exchange",
+    "content_length",
+    "too_large",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_LONGEST_LENGTH: Final = 20
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -31,13 +41,13 @@ class BodyReader:
     Args:
         receive: The ASGI callable.
         limit: Longest body in bytes.
-        announced: The ``content-length`` header, if there is one.
+        headers: The request's.
     """
 
-    def __init__(self, receive: Receive, limit: int, announced: bytes | None) -> None:
+    def __init__(self, receive: Receive, limit: int, headers: Mapping[bytes, bytes]) -> None:
         self._receive = receive
         self._limit = limit
-        self._announced = announced
+        self._announced = content_length(headers)
 
     async def read(self) -> bytes:
         """Return the body.
@@ -46,8 +56,8 @@ class BodyReader:
             RefusedError: It is too long; the rest has not been read.
             asyncio.CancelledError: The client left while sending it.
         """
-        if self._announced is not None and _number(self._announced) > self._limit:
-            raise self._too_large()
+        if self._announced > self._limit:
+            raise too_large(self._limit)
         body, more = b"", True
         while more:
             message = await self._receive()
@@ -56,7 +66,7 @@ class BodyReader:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._limit:
-                raise self._too_large()
+                raise too_large(self._limit)
         return body
 
     async def until_client_leaves(self) -> None:
@@ -64,17 +74,21 @@ class BodyReader:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    def _too_large(self) -> RefusedError:
-        return RefusedError(
-            ErrorKind.REQUEST_TOO_LARGE,
-            f"the request's body is longer than {self._limit} bytes",
-            code="request_too_large",
-            headers=[(b"connection", b"close")],
-        )
+
+def too_large(limit: int) -> RefusedError:
+    """Return the refusal of a body; the connection is closed, since the rest is not read."""
+    return RefusedError(
+        ErrorKind.REQUEST_TOO_LARGE,
+        f"the request's body is longer than {limit} bytes",
+        code="request_too_large",
+        headers=[(b"connection", b"close")],
+    )
 
 
-def _number(text: bytes) -> int:
-    return int(text) if text.isdigit() and len(text) < 20 else 0  # noqa: PLR2004 - 64 bits
+def content_length(headers: Mapping[bytes, bytes]) -> int:
+    """Return the announced length of a body, 0 for none or nonsense."""
+    text = headers.get(b"content-length", b"")
+    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
 
 
 class _AsgiSink:
@@ -120,7 +134,7 @@ class HotRoutes:
     ) -> None:
         self._engine = engine
         self._dialects = dialects
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     def serves(self, scope: Scope) -> bool:
         """Say whether a request belongs here."""
@@ -130,20 +144,32 @@ class HotRoutes:
             and scope["path"] in self._dialects
         )
 
+    async def serve(
+        self,
+        path: str,
+        exchange: Exchange,
+        authorization: bytes | None,
+        read_body: Callable[[], Awaitable[bytes]],
+        sink: Sink,
+    ) -> None:
+        """Answer one request; cancelling it cuts the upstream off."""
+        await self._engine.serve(
+            exchange,
+            self._dialects[path],
+            None if authorization is None else authorization.decode("latin-1"),
+            read_body,
+            sink,
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a client that leaves cancels it, the upstream included."""
+        """Answer one request by ASGI; a client that leaves cancels it."""
         path, headers = scope["path"], dict(scope["headers"])
         exchange = begin_exchange(path, headers)
-        reader = BodyReader(receive, self._max_body_bytes, headers.get(b"content-length"))
+        departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
         authorization = headers.get(b"authorization")
-        departure = _Departure(reader, exchange)
         try:
-            await self._engine.serve(
-                exchange,
-                self._dialects[path],
-                None if authorization is None else authorization.decode("latin-1"),
-                departure.read_and_watch,
-                _AsgiSink(send),
+            await self.serve(
+                path, exchange, authorization, departure.read_and_watch, _AsgiSink(send)
             )
         except asyncio.CancelledError:
             if not exchange.client_left:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 import uvicorn
@@ -15,8 +16,12 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.gateway.wire import Wire
 
 __all__ = ["run"]
+
+_KEEP_ALIVE_SECONDS: Final = 75
+"""As nginx: longer than what clients keep a connection for, so that they close it first."""
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -60,7 +65,9 @@ def run() -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=Wire,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             ws="none",
             lifespan="on",
             log_config=None,

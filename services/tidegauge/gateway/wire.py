@@ -1,0 +1,305 @@
+"""The hot routes straight from the socket: an HTTP/1.1 protocol for uvicorn.
+
+An ASGI server turns a request into dictionaries, and an answer into several writes; for the
+hot routes that costs as much as everything else that the gateway does. This protocol reads
+those itself, with the same parser, and answers with one write. A connection that begins
+with anything else, or with too little to tell, is handed over to uvicorn's own protocol,
+which serves every route, the hot ones included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from tidegauge.gateway.dialects import DIALECTS
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.front import HotRoutes, begin_exchange, content_length, too_large
+from tidegauge.gateway.relay import Headers
+
+__all__ = ["Wire"]
+
+_HOT: Final = {b"POST " + path.encode() + b" ": path for path in DIALECTS}
+_HOT_STARTS: Final = tuple(_HOT)
+_HIGH_WATER: Final = 64 * 1024
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Wire(asyncio.Protocol):
+    """One client's connection.
+
+    Args:
+        config: uvicorn's; its ``app`` is the gateway.
+        server_state: What uvicorn looks after: connections, tasks, the ``date`` header.
+        app_state: The lifespan's state.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: MutableMapping[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config, self._state, self._app_state = config, server_state, app_state
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._parser = httptools.HttpRequestParser(self)
+        self._task: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        self._waiting = b""
+        self._body: list[bytes] = []
+        self._size = 0
+        self._limit = 0
+        self._refusal: RefusedError | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._path = ""
+        self._in_request = False
+        self._pipelined = False
+        self._keep_alive = False
+        self._stopping = False
+        self._writable: asyncio.Future[None] | None = None
+        self._last_used = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the event loop calls.
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection on."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._state.connections.add(self)  # type: ignore[arg-type]  # it wants no more than shutdown
+        self._last_used = self._loop.time()
+        self._timer = self._loop.call_later(self._config.timeout_keep_alive, self._close_if_idle)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, or hand over; what comes while an answer is under way waits."""
+        if self._task is not None:
+            self._waiting += data
+            if len(self._waiting) > _HIGH_WATER:
+                self._transport.pause_reading()
+            return
+        if not self._in_request and not self._begin(data):
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._transport.write(_BAD_REQUEST)
+            self._transport.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Cancel the answer under way: its client has left."""
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None and self._exchange is not None:
+            self._exchange.client_left = True
+            self._task.cancel()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def shutdown(self) -> None:
+        """Close now if nothing is under way, else after the answer; uvicorn calls it."""
+        self._stopping = True
+        if self._task is None:
+            self._transport.close()
+
+    # What the parser calls.
+    def on_message_begin(self) -> None:
+        """A request that comes before the last one's answer is not read.
+
+        Clients that pipeline must expect the connection to be closed, and ask again.
+        """
+        self._pipelined = self._task is not None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        if not self._pipelined:
+            self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Begin the exchange, and refuse what announces too much."""
+        if self._pipelined:
+            return
+        headers, self._keep_alive = self._headers, self._parser.should_keep_alive()
+        self._exchange = begin_exchange(self._path, headers)
+        self._refusal = None
+        if content_length(headers) > self._limit:
+            self._refusal = too_large(self._limit)
+            self._start()
+        elif headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if self._task is None:
+            self._body.append(data)
+            self._size += len(data)
+            if self._size > self._limit:
+                self._refusal = too_large(self._limit)
+                self._start()
+
+    def on_message_complete(self) -> None:
+        """The request is there: answer it."""
+        self._in_request = False
+        if self._task is None:
+            self._start()
+
+    # The answer.
+    async def read_body(self) -> bytes:
+        """Return the body, which has been read already.
+
+        Raises:
+            RefusedError: It is too long.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
+    def _begin(self, data: bytes) -> bool:
+        """Begin a request if it is a hot one, else hand the connection over."""
+        hot = self._hot_routes()
+        start = next((start for start in _HOT_STARTS if data.startswith(start)), None)
+        if hot is None or start is None:
+            self._hand_over(data)
+            return False
+        self._path, self._limit = _HOT[start], hot.max_body_bytes
+        self._in_request = True
+        self._headers, self._body, self._size = {}, [], 0
+        return True
+
+    def _hot_routes(self) -> HotRoutes | None:
+        hot: HotRoutes | None = getattr(self._config.app, "hot", None)
+        return hot
+
+    def _hand_over(self, data: bytes) -> None:
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        successor = HttpToolsProtocol(
+            config=self._config,
+            server_state=self._state,
+            app_state=cast("dict[str, Any]", self._app_state),
+        )
+        successor.connection_made(self._transport)
+        self._transport.set_protocol(successor)
+        successor.data_received(data)
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._serve())
+        self._state.tasks.add(self._task)
+        self._task.add_done_callback(self._state.tasks.discard)
+
+    async def _serve(self) -> None:
+        exchange, hot = self._exchange, self._hot_routes()
+        if exchange is None or hot is None:
+            self._transport.close()
+            return
+        close = self._stopping or self._pipelined or self._refusal is not None
+        sink = _WireSink(self, keep_alive=self._keep_alive and not close)
+        authorization = self._headers.get(b"authorization")
+        try:
+            await hot.serve(self._path, exchange, authorization, self.read_body, sink)
+        except asyncio.CancelledError:
+            if not exchange.client_left:
+                raise
+        finally:
+            self._task = None
+            if sink.keep_alive and sink.ended and not self._stopping:
+                self._go_on()
+            else:
+                self._transport.close()
+
+    def _go_on(self) -> None:
+        self._last_used = self._loop.time()
+        if self._waiting:
+            data, self._waiting = self._waiting, b""
+            self._transport.resume_reading()
+            self._loop.call_soon(self._feed_waiting, data)
+
+    def _feed_waiting(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self.data_received(data)
+
+    def _close_if_idle(self) -> None:
+        seconds = self._config.timeout_keep_alive
+        left = self._last_used + seconds - self._loop.time()
+        if self._task is not None or self._in_request:
+            left = seconds
+        if left <= 0:
+            self._transport.close()
+        else:
+            self._timer = self._loop.call_later(left, self._close_if_idle)
+
+    async def write(self, data: bytes) -> None:
+        """Write to the client, at its pace."""
+        self._transport.write(data)
+        if self._writable is not None:
+            await self._writable
+
+    def head(self, status: int, headers: Headers) -> bytes:
+        """Return the head of an answer."""
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self._state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        return b"".join(lines)
+
+
+class _WireSink:
+    """Writes an answer; its head goes out together with what comes first.
+
+    Attributes:
+        keep_alive: Whether the connection stays open.
+        ended: Whether the answer is complete.
+    """
+
+    __slots__ = ("_chunked", "_head", "_wire", "ended", "keep_alive")
+
+    def __init__(self, wire: Wire, *, keep_alive: bool) -> None:
+        self._wire = wire
+        self._head = b""
+        self._chunked = False
+        self.keep_alive = keep_alive
+        self.ended = False
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Keep the head."""
+        names = [name for name, _ in headers]
+        self._chunked = b"content-length" not in names
+        head = self._wire.head(status, headers)
+        if self._chunked:
+            head += b"transfer-encoding: chunked\r\n"
+        if not self.keep_alive and b"connection" not in names:
+            head += b"connection: close\r\n"
+        self._head = head + b"\r\n"
+
+    async def send(self, data: bytes) -> None:
+        """Write a part of the body."""
+        head, self._head = self._head, b""
+        await self._wire.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+
+    async def end(self, data: bytes = b"") -> None:
+        """Write the last part of the body."""
+        head, self._head = self._head, b""
+        self.ended = True
+        if not self._chunked:
+            await self._wire.write(head + data)
+        elif data:
+            await self._wire.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
+        else:
+            await self._wire.write(head + b"0\r\n\r\n")

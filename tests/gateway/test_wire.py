@@ -1,0 +1,131 @@
+"""The protocol under the hot routes: fragments, pipelines, keep-alive, handing over."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+import pytest
+from tests.gateway.conftest import Running
+from tests.gateway.scripted import Connection, Received, ScriptedUpstream
+
+BODY = b'{"model": "served", "messages": []}'
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n" % len(BODY)
+REQUEST = HEAD + b"\r\n" + BODY
+
+
+async def talk(running: Running, *pieces: bytes, answers: int = 1) -> list[bytes]:
+    """Send pieces one after the other and return the answers' status lines."""
+    port = int(running.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        statuses = []
+        async with asyncio.timeout(10):
+            for _ in range(answers):
+                head = await reader.readuntil(b"\r\n\r\n")
+                statuses.append(head.partition(b"\r\n")[0])
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+        return statuses
+
+
+OK = b"HTTP/1.1 200 OK"
+
+
+async def test_a_request_in_fragments(gateway: Running) -> None:
+    assert await talk(gateway, REQUEST[:60], REQUEST[60:100], REQUEST[100:]) == [OK]
+    assert await talk(gateway, *[REQUEST[n : n + 1] for n in range(len(REQUEST))]) == [OK]
+
+
+async def test_one_connection_many_requests(gateway: Running) -> None:
+    get = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n"
+    assert await talk(gateway, REQUEST, REQUEST, get, REQUEST, answers=4) == [OK] * 4
+    assert gateway.recorder.counts().served == 3
+
+
+async def test_a_request_while_the_last_is_answered_waits(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    plain = upstream.script
+
+    async def script(request: Received, connection: Connection) -> None:
+        await asyncio.sleep(0.05)
+        await plain(request, connection)
+
+    upstream.script = script
+    assert await talk(gateway, REQUEST, REQUEST, answers=2) == [OK, OK]
+
+
+async def test_a_pipeline_in_one_packet_is_answered_once_and_closed(gateway: Running) -> None:
+    assert await talk(gateway, REQUEST + REQUEST) == [OK]
+    with pytest.raises(asyncio.IncompleteReadError):
+        await talk(gateway, REQUEST + REQUEST, answers=2)
+
+
+async def test_a_client_that_wants_to_close(gateway: Running) -> None:
+    request = HEAD + b"connection: close\r\n\r\n" + BODY
+    with pytest.raises(asyncio.IncompleteReadError):
+        await talk(gateway, request, REQUEST, answers=2)
+
+
+async def test_expect_continue(gateway: Running) -> None:
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(HEAD + b"expect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(BODY)
+        assert (await reader.readline()).startswith(OK)
+
+
+async def test_chunked_bodies(gateway: Running, upstream: ScriptedUpstream) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:9], BODY[9:]))
+    assert await talk(gateway, head + chunks + b"0\r\n\r\n") == [OK]
+    assert upstream.requests[0].body == BODY
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"POST /v1/chat/completions HTTP/9.9\r\n\r\n", b"\x16\x03\x01"]
+)
+async def test_what_is_no_http(gateway: Running, garbage: bytes) -> None:
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(garbage + b"\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_slow_reader_slows_the_upstream(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    sent = 0
+
+    async def script(_request: Received, connection: Connection) -> None:
+        nonlocal sent
+        await connection.begin_stream()
+        for _ in range(400):
+            await connection.chunk(b": " + b"x" * 100_000 + b"\n\n")
+            sent += 1
+        await connection.end_stream()
+
+    upstream.script = script
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+    body = b'{"model": "served", "messages": [], "stream": true}'
+    with closing(writer):
+        writer.write(HEAD.replace(b"35", b"%d" % len(body)) + b"\r\n" + body)
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent < 300
+        total = 0
+        while total < 40_000_000:
+            total += len(await reader.read(1 << 20))
+    assert sent == 400
