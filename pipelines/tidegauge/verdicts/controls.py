@@ -52,14 +52,13 @@ class Controls:
         """Take note of a control; returns whether it was new."""
         if control in self._acknowledgements or control in self._silences:
             return False
-        kept = self._acknowledgements if control.action == "acknowledge" else self._silences
-        kept.append(control)
-        del kept[:-_MOST]
+        if control.action == "acknowledge":
+            self._acknowledgements = [*self._acknowledgements, control][-_MOST:]
+        else:
+            # The last word on the same monitor and segment counts: it may end a silence.
+            others = [c for c in self._silences if _subject(c) != _subject(control)]
+            self._silences = [*others, control][-_MOST:]
         return True
-
-    def acknowledged_ms(self, key: Key) -> int:
-        """Return when a monitor was last acknowledged for a segment; 0 for never."""
-        return max((c.time_ms for c in self._acknowledgements if matches(c, key)), default=0)
 
     def silenced(self, key: Key, now_ms: int) -> bool:
         """Return whether a monitor is mute for a segment."""
@@ -84,6 +83,10 @@ class Controls:
         return ControlsState(
             acknowledgements=tuple(self._acknowledgements), silences=tuple(self._silences)
         )
+
+
+def _subject(control: Control) -> Key:
+    return control.monitor, control.segment
 
 
 def _in_force(control: Control, now_ms: int) -> bool:

@@ -1,0 +1,49 @@
+"""``tidegauge acknowledge``: take note of an alarm, and start its monitor afresh."""
+
+from __future__ import annotations
+
+import msgspec
+import typer
+
+from tidegauge.cli.control import (
+    Json,
+    Monitor,
+    Note,
+    OnSegment,
+    Who,
+    checked_monitor,
+    checked_segment,
+    now_ms,
+    publish,
+)
+from tidegauge.schemas.operations import Control
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Take note of an alarm: it ends, and its monitor starts afresh.")
+
+
+@app.command()
+def acknowledge(
+    monitor: Monitor,
+    segment: OnSegment = "*",
+    who: Who = "",
+    note: Note = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Take note of an alarm: it ends, and its monitor starts afresh.
+
+    While the cause lasts, the monitor will alarm again: then build a new baseline, or
+    silence it. Monitors that do not alarm are left as they are.
+    """
+    control = Control(
+        action="acknowledge",
+        monitor=checked_monitor(monitor),
+        segment=checked_segment(segment),
+        time_ms=now_ms(),
+        note=note,
+    )
+    said = publish(control, who=who)
+    words = f"acknowledged: {said.monitor} on {said.segment}, by {said.who or 'no name'}"
+    typer.echo(msgspec.json.encode(said) if as_json else words)

@@ -1,0 +1,130 @@
+"""A person's word to the monitor: what ``tidegauge acknowledge`` and ``silence`` have in common."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import time
+from typing import Annotated, get_args
+
+import msgspec
+import typer
+
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.errors import CommandError
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.operations import Control
+from tidegauge.schemas.topics import CONTROLS
+from tidegauge.stream.processor import Output
+
+__all__ = [
+    "Json",
+    "Monitor",
+    "Note",
+    "OnSegment",
+    "Who",
+    "checked_monitor",
+    "checked_segment",
+    "now_ms",
+    "parse_duration",
+    "publish",
+]
+
+Monitor = Annotated[
+    str,
+    typer.Argument(help="Its name, such as latency.total; * stands for anything, as in latency.*"),
+]
+OnSegment = Annotated[
+    str,
+    typer.Option(
+        "--segment", help="Key of the segment, model/version/route/tenant; * stands for anything."
+    ),
+]
+Who = Annotated[str, typer.Option("--who", help="Your name; the login's if not given.")]
+Note = Annotated[str, typer.Option("--note", help="Why.")]
+Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+
+_DURATION = re.compile(r"(\d{1,6})\s*([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST = 80
+
+
+def now_ms() -> int:
+    """Return the time, Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def parse_duration(text: str) -> int:
+    """Return a duration in milliseconds.
+
+    Raises:
+        CommandError: It is none.
+
+    Example:
+        >>> parse_duration("2h")
+        7200000
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise CommandError(f"{text[:_LONGEST]!r} is no duration: write 30m, 2h or 1d")
+    return 1000 * int(found[1]) * _SECONDS[found[2]]
+
+
+def checked_monitor(name: str) -> str:
+    """Return a monitor's name or pattern.
+
+    Raises:
+        CommandError: No monitor can have it.
+    """
+    signals = get_args(Signal)
+    word = name.partition(".")[0]
+    if "*" not in word and (word not in signals or "." not in name):
+        raise CommandError(
+            f"there is no monitor {name[:_LONGEST]!r}: its first word is one of "
+            f"{', '.join(signals)}, such as latency.total or quality.*"
+        )
+    return name
+
+
+def checked_segment(key: str) -> str:
+    """Return a segment's key or pattern.
+
+    Raises:
+        CommandError: It is neither.
+    """
+    if "*" not in key:
+        try:
+            Segment.from_key(key)
+        except ValueError as error:
+            raise CommandError(f"--segment: {error}, or use *") from error
+    return key
+
+
+def publish(control: Control, *, who: str) -> Control:
+    """Say it, in a person's name.
+
+    Raises:
+        LogError: The broker does not answer, or did not take it.
+    """
+    said = msgspec.structs.replace(control, who=who or _login())
+    key = f"{said.monitor} {said.segment}"
+    output = Output(
+        topic=CONTROLS,
+        key=key,
+        event=said,
+        source="tidegauge/cli",
+        event_id=f"{said.action} {key} {said.time_ms}",
+        time_ms=said.time_ms,
+    )
+    with Publisher(KafkaSettings()) as publisher:
+        publisher.publish([output])
+    return said
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in this container
+        return ""
