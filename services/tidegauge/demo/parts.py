@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from tidegauge.adapters.brokers.embedded import EmbeddedBroker
 
+from tidegauge.adapters.brokers.embedded import EmbeddedBroker
 from tidegauge.demo.deployment import free_port
 from tidegauge.demo.errors import DemoError, MissingPartError
 from tidegauge.demo.supervisor import Say
