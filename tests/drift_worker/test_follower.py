@@ -34,9 +34,9 @@ def publish(kafka: KafkaSettings, baseline: DriftBaseline, *, note: int) -> str:
 @contextmanager
 def following(
     kafka: KafkaSettings,
-    embedder: Any,
+    embedder: Any,  # noqa: ANN401 - a fixture
     *,
-    fingerprint: str = "words",  # noqa: ANN401 - a fixture
+    fingerprint: str = "words",
 ) -> Iterator[DriftMeter]:
     meter = DriftMeter(embedder, Preparation(), block_ms=10_000)
     follower = BaselineFollower(kafka, meter, embedder=fingerprint, preparation=Preparation())

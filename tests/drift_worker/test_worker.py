@@ -102,11 +102,15 @@ def test_requests_become_sketches_and_embeddings(
             Output(REQUESTS, e.request_id, e, "worker-test", e.request_id, e.time_ms)
             for e in events
         )
-    with subprocess.Popen(
-        [sys.executable, "-m", "tidegauge.cli.main", "worker", "drift"],
-        env=environment(kafka),
-        stderr=(tmp_path / "worker.log").open("wb"),
-    ) as worker:
+    log = tmp_path / "worker.log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "tidegauge.cli.main", "worker", "drift"],
+            env=environment(kafka),
+            stderr=stderr,
+        ) as worker,
+    ):
         try:
             until(lambda: _counted(kafka, built["baseline_id"]) == REQUESTS_SENT)
             worker.send_signal(signal.SIGTERM)
@@ -119,10 +123,8 @@ def test_requests_become_sketches_and_embeddings(
     mine = [v for v in vectors if v.producer_id.startswith("drift-worker-test/")]
     assert len(mine) == REQUESTS_SENT - 1
     assert {v.baseline for v in mine} == {built["baseline_id"]}
-    log = (tmp_path / "worker.log").read_text()
-    assert all(
-        json.loads(line)["service"] == "drift" for line in log.splitlines() if line[0] == "{"
-    )
+    lines = log.read_text().splitlines()
+    assert {json.loads(line)["service"] for line in lines} == {"drift"}
 
 
 def _counted(kafka: KafkaSettings, baseline_id: str) -> int:

@@ -123,11 +123,13 @@ def open_embedder(
     try:
         import torch  # noqa: PLC0415 - seconds of import, only where a model is used
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - the same
+        from transformers.utils import logging  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         raise EmbedderError(
             f"embedding needs {error.name}: pip install 'tidegauge[drift]'"
         ) from error
     torch.set_num_threads(threads)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would break into the lines of a log
     try:
         loaded = SentenceTransformer(place, device="cpu", backend=backend)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
