@@ -96,6 +96,27 @@ def test_when_nothing_tests_it_does_not_say_that_all_is_well(
     assert "nothing can alarm" in headline.sentences[0]
 
 
+def test_where_most_monitors_cannot_test_it_is_not_green(
+    make_view: Callable[[], MonitorView], present: Pages
+) -> None:
+    view = make_view()
+    verdicts = tuple(
+        msgspec.structs.replace(v, state=State.OK if number < 3 else State.NO_BASELINE)
+        for number, v in enumerate(view.verdicts)
+    )
+    headline = present(msgspec.structs.replace(view, alerts=(), verdicts=verdicts)).headline
+    assert (headline.tone, headline.title) == ("quiet", "No alarm, but little is tested")
+    assert headline.sentences[0].startswith("3 of 16 monitors test")
+
+
+def test_changes_are_the_newest_first_and_a_first_word_is_none(
+    make_view: Callable[[], MonitorView], present: Pages
+) -> None:
+    shown = present(make_view()).changes
+    assert [line.change.monitor for line in shown] == ["quality.likelihood", "drift.topics"]
+    assert all(line.before is not None for line in shown)
+
+
 def test_missing_events_trouble_an_otherwise_quiet_page(
     make_view: Callable[..., MonitorView], present: Pages
 ) -> None:

@@ -188,7 +188,7 @@ def test_each_judge_and_epoch_stands_for_itself() -> None:
         ([State.OK, State.PAGE, State.WARN], State.PAGE),
         ([State.OK, State.UNQUALIFIED], State.OK),
         ([State.NO_DATA, State.LOW_DATA], State.LOW_DATA),
-        ([State.NO_BASELINE], State.NO_BASELINE),
+        ([State.UNQUALIFIED, State.NO_BASELINE], State.NO_BASELINE),
         ([], None),
     ],
 )

@@ -99,9 +99,9 @@ def overall(states: Iterable[State]) -> State | None:
         State.INFO,
         State.OK,
         State.LOW_DATA,
-        State.UNQUALIFIED,
         State.NO_BASELINE,
         State.NO_DATA,
+        State.UNQUALIFIED,
     )
     return next((state for state in order if state in found), None)
 

@@ -116,7 +116,7 @@ class Page:
         details: Those of them that are shown in full.
         cards: What is known of drift, alarming or not.
         swaps: Comparisons, newest first.
-        changes: Changes of state, newest first.
+        changes: Changes of state, newest first; a first word that is no alarm is none.
         pipeline: What the monitors of the pipeline itself say.
         workers: Progress, late ones first.
         baselines: Baselines in force.
@@ -175,9 +175,7 @@ def page(
         details=tuple(segments[: most.details]),
         cards=_cards(view, now_ms, false_alarm_days, most),
         swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.swaps)),
-        changes=tuple(
-            change_line(item, now_ms) for item in reversed(view.history[-most.history :])
-        ),
+        changes=_changes(view, now_ms, most.history),
         pipeline=tuple(
             monitor_line(verdict, verdict.segment, view.silences)
             for verdict in sorted(view.verdicts, key=lambda v: (v.monitor, v.segment))
@@ -190,48 +188,70 @@ def page(
     )
 
 
+def _changes(view: MonitorView, now_ms: int, most: int) -> tuple[ChangeLine, ...]:
+    """Return the newest changes; a monitor's first word is one only if it is an alarm."""
+    found = [item for item in view.history if item.before is not None or item.after in ALARMS]
+    newest = sorted(found, key=lambda item: item.time_ms, reverse=True)
+    return tuple(change_line(item, now_ms) for item in newest[:most])
+
+
 def _headline(
     view: MonitorView, alarms: Sequence[AlarmLine], workers: Sequence[WorkerLine], now_ms: int
 ) -> Headline:
-    notes = []
-    if not view.ledger.balanced:
-        notes.append("The ledger is out of balance: events are missing, see Pipeline.")
-    late = [line for line in workers if line.late]
-    if late:
-        worst = late[0]
-        notes.append(
-            f"The {plain(worst.progress.kind)} worker is {duration(worst.behind_seconds)} behind: "
-            "what follows may be old."
-        )
-    if view.time_ms and (now_ms - view.time_ms) / 1000 > _STALE_SECONDS:
-        notes.append(
-            f"The monitor itself has not moved for {duration((now_ms - view.time_ms) / 1000)}."
-        )
     states = [verdict.state for verdict in view.verdicts if verdict.signal in SIGNALS]
     testing = sum(state in ALARMS or state == State.OK for state in states)
-    for state, words in (
-        (State.NO_BASELINE, "without a baseline"),
-        (State.NO_DATA, "without data"),
-        (State.LOW_DATA, "with too few events yet"),
-        (State.UNQUALIFIED, "of a judge that is not qualified"),
-    ):
-        if state in states:
-            notes.append(f"{states.count(state)} of {len(states)} monitors {words}.")
+    troubles = _troubles(view, workers, now_ms)
+    blind = _blind(states)
     loud = [line for line in alarms if line.alert.severity != "info"]
     if loud:
         pages = any(line.alert.severity == "page" for line in loud)
         number = f"{len(loud)} alarm{'s' if len(loud) > 1 else ''}"
-        return Headline("page" if pages else "warn", number, tuple(notes))
+        return Headline("page" if pages else "warn", number, (*troubles, *blind))
     if not view.segments:
-        title = "Nothing measured yet"
-        notes.insert(0, "No block of events has been closed: is traffic reaching the workers?")
-        return Headline("quiet", title, tuple(notes))
+        said = "No block of events has been closed: is traffic reaching the workers?"
+        return Headline("quiet", "Nothing measured yet", (said, *troubles, *blind))
     if not testing:
-        notes.insert(0, "Nothing is tested at the moment, so nothing can alarm.")
-        return Headline("quiet", "No alarm is possible", tuple(notes))
-    troubled = not view.ledger.balanced or bool(late)
-    notes.insert(0, f"{testing} of {len(states)} monitors test and find no change that counts.")
-    return Headline("warn" if troubled else "ok", "No alarm", tuple(notes))
+        said = "Nothing is tested at the moment, so nothing can alarm."
+        return Headline("quiet", "No alarm is possible", (said, *troubles, *blind))
+    said = f"{testing} of {len(states)} monitors test and find no change that counts."
+    notes = (said, *troubles, *blind)
+    if troubles:
+        return Headline("warn", "No alarm", notes)
+    if 2 * testing < len(states):
+        return Headline("quiet", "No alarm, but little is tested", notes)
+    return Headline("ok", "No alarm", notes)
+
+
+def _troubles(view: MonitorView, workers: Sequence[WorkerLine], now_ms: int) -> tuple[str, ...]:
+    """Return what makes everything else on the page doubtful."""
+    notes = []
+    if not view.ledger.balanced:
+        notes.append("The ledger is out of balance: events are missing, see Pipeline.")
+    if workers and workers[0].late:
+        worst = workers[0]
+        behind = duration(max(worst.behind_seconds, worst.heard_seconds))
+        notes.append(
+            f"The {plain(worst.progress.kind)} worker is {behind} behind: what follows may be old."
+        )
+    still = (now_ms - view.time_ms) / 1000
+    if view.time_ms and still > _STALE_SECONDS:
+        notes.append(f"The monitor itself has not moved for {duration(still)}.")
+    return tuple(notes)
+
+
+def _blind(states: Sequence[State]) -> tuple[str, ...]:
+    """Return how many monitors cannot test, and why."""
+    reasons = (
+        (State.NO_BASELINE, "without a baseline"),
+        (State.NO_DATA, "without data"),
+        (State.LOW_DATA, "with too few events yet"),
+        (State.UNQUALIFIED, "of a judge that is not qualified"),
+    )
+    return tuple(
+        f"{states.count(state)} of {len(states)} monitors {words}."
+        for state, words in reasons
+        if state in states
+    )
 
 
 def _cards(view: MonitorView, now_ms: int, days: float, most: Limits) -> tuple[CardLine, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlencode
@@ -70,7 +70,7 @@ class MonitorLine:
         verdict: The verdict.
         standing: Its state, for people.
         evidence: How far it is from an alarm; None where it tests nothing.
-        sentence: What it says.
+        sentence: What it says; empty where the line before has said it.
         wider: Name of the wider segment that it watches, empty for this one.
         silence: Who muted it, if anyone did.
     """
@@ -204,7 +204,7 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
     segment = found.segment
     concerned = sorted(view.verdicts_on(segment), key=lambda v: (v.monitor, v.segment))
     monitors = {
-        signal: tuple(
+        signal: _once(
             monitor_line(verdict, segment, view.silences)
             for verdict in concerned
             if verdict.signal == signal
@@ -242,6 +242,16 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
             for key in scores
         },
     )
+
+
+def _once(lines: Iterable[MonitorLine]) -> tuple[MonitorLine, ...]:
+    """Return the lines; what one has said, the next need not repeat."""
+    said: set[str] = set()
+    found = []
+    for line in lines:
+        found.append(replace(line, sentence="") if line.sentence in said else line)
+        said.add(line.sentence)
+    return tuple(found)
 
 
 def _judged(
