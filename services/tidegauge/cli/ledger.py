@@ -1,0 +1,137 @@
+"""``tidegauge ledger``: whether every request served is accounted for, read off the log."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.admin import list_topics
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.control import parse_duration
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.schemas.topics import HEARTBEATS, SKETCHES
+from tidegauge.verdicts.ledger import Ledger, account
+from tidegauge.verdicts.plan import Plan
+from tidegauge.verdicts.producers import Producers
+
+__all__ = ["app", "draw_up"]
+
+app = typer.Typer(help="Whether every request served is accounted for.")
+
+_UNBALANCED = 1
+
+
+@app.command()
+def ledger(
+    since: Annotated[
+        str, typer.Option(help="How far back to look for producers and workers: 30m, 2h, 1d.")
+    ] = "1d",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+) -> None:
+    """Say whether every request served is accounted for; ends with status 1 if not.
+
+    Reads what gateways have counted and how far workers have come; needs no monitor.
+    """
+    start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
+    found = draw_up(KafkaSettings(), start_ms)
+    if as_json:
+        typer.echo(msgspec.json.encode(_facts(found)))
+    else:
+        _print(Console(markup=False), found)
+    raise typer.Exit(0 if found.balanced else _UNBALANCED)
+
+
+def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
+    """Draw up the ledger from the log.
+
+    Args:
+        settings: How to reach Kafka.
+        start_ms: Heartbeats and progress from before are left out, Unix milliseconds.
+
+    Raises:
+        LogError: The broker does not answer, or a topic is missing.
+    """
+    plan = Plan()
+    producers = Producers(plan.settle_ms)
+    for record in reader.read(settings, HEARTBEATS, start_ms=start_ms):
+        try:
+            producers.hear(decode(record.value, Heartbeat))
+        except DecodeError:
+            continue  # the monitor puts such a record aside and says so
+    progress: dict[tuple[SketchKind, int], Progress] = {}
+    for record in reader.read(settings, SKETCHES, start_ms=start_ms):
+        try:
+            event: Sketch | Progress = decode(record.value, Sketch, Progress)
+        except DecodeError:
+            continue
+        if isinstance(event, Progress):
+            progress[event.kind, event.partition] = event
+    partitions = {state.topic.name: state.partitions for state in list_topics(settings)}
+    return account(
+        producers.counts(),
+        [progress[key] for key in sorted(progress)],
+        {name: partitions.get(name) or count for name, count in plan.partitions.items()},
+        settle_ms=plan.settle_ms,
+    )
+
+
+def _facts(found: Ledger) -> dict[str, object]:
+    facts: dict[str, object] = msgspec.to_builtins(found)
+    return {
+        "balanced": found.balanced,
+        "settled": found.settled,
+        "in_flight": found.in_flight,
+        **facts,
+    }
+
+
+def _print(console: Console, found: Ledger) -> None:
+    captures = Table("producer", "served", "captured", "dropped", "unaccounted", title="captured")
+    for line in found.captures:
+        captures.add_row(
+            ascii(line.producer_id)[1:-1],
+            f"{line.served:,}",
+            f"{line.captured:,}",
+            ", ".join(f"{reason}: {n:,}" for reason, n in sorted(line.dropped.items())) or "0",
+            f"{line.unaccounted:,}",
+        )
+    deliveries = Table(
+        "topic",
+        "worker",
+        "captured",
+        "processed",
+        "dead letters",
+        "in flight",
+        "missing",
+        title="delivered",
+    )
+    for delivery in found.deliveries:
+        deliveries.add_row(
+            delivery.topic,
+            delivery.kind,
+            f"{delivery.captured:,}",
+            f"{delivery.processed - delivery.unannounced:,}",
+            f"{delivery.dead_lettered:,}",
+            f"{delivery.in_flight:,}",
+            f"{delivery.missing:,}",
+        )
+    judging = found.judging
+    skipped = ", ".join(f"{reason}: {n:,}" for reason, n in judging.skipped.items()) or "0"
+    console.print(captures)
+    console.print(deliveries)
+    console.print(f"judged {judging.judged:,} of {judging.sampled:,} sampled; skipped {skipped}")
+    if not found.balanced:
+        console.print("the ledger does NOT balance")
+    elif found.in_flight:
+        console.print(f"the ledger balances, with {found.in_flight:,} events on their way")
+    else:
+        console.print("the ledger balances, and nothing is on its way")
