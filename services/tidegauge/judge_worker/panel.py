@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +75,7 @@ class Panel:
         self._stages = stages
         self._examine_seconds = examine_seconds
         self._clock = clock
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
         self._opened = threading.Event()
         self._examined = threading.Event()
@@ -88,8 +89,11 @@ class Panel:
         self._opened.wait()
 
     def close(self) -> None:
-        """Give up what is under way and end the thread."""
-        self._loop.call_soon_threadsafe(self._stop)
+        """Give up what is under way and end the thread; harmless when it has ended."""
+        if self._loop is None or not self._thread.is_alive():
+            return
+        with contextlib.suppress(RuntimeError):  # it may end at this very moment
+            self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(_CLOSE_SECONDS)
 
     @property
@@ -122,7 +126,12 @@ class Panel:
 
         A server that was away the last time is given little time until it is back, so that
         a judge that is down slows the stream down once, not for each batch.
+
+        Raises:
+            JudgeUnreachableError: The panel was not started.
         """
+        if self._loop is None:
+            raise JudgeUnreachableError("the panel has not been started")
         patience = min(deadline_seconds, _AWAY_PATIENCE_SECONDS) if self._away else deadline_seconds
         asked: Future[list[Score | SkipReason]] = asyncio.run_coroutine_threadsafe(
             self._ask_all(questions, patience), self._loop
@@ -130,11 +139,10 @@ class Panel:
         return asked.result()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._live())
-        self._loop.close()
+        asyncio.run(self._live())
 
     async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._pace = Pace(self._client.waiting, self._limit)
         self._stopping = asyncio.Event()
         async with self._client:

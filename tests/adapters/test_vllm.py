@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.judge_worker.conftest import ScriptedServer, nan, not_json, server
+
+from tidegauge.adapters.vllm import (
+    JudgeRefusedError,
+    JudgeReplyError,
+    JudgeUnreachableError,
+    VllmClient,
+)
+from tidegauge.judge.likelihood import ScoredToken
+from tidegauge.schemas.exchange import Message
+
+__all__ = ["server"]
+
+ASKED = (Message(role="user", content="How are you?"), Message(role="assistant", content="Fine."))
+
+
+async def test_the_next_token_is_told_with_its_likely_rivals(server: ScriptedServer) -> None:
+    async with VllmClient(server.url) as client:
+        found = await client.next_token("m", ASKED)
+    assert found.log_probabilities == {"4": -0.05, "5": -3.1}
+    assert found.tokens == 100
+    body = server.asked[0]
+    assert (body["max_tokens"], body["temperature"], body["top_logprobs"]) == (1, 0, 20)
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+async def test_a_text_is_read_token_by_token(server: ScriptedServer) -> None:
+    async with VllmClient(f"{server.url}/v1/") as client:
+        found = await client.read("m", ASKED)
+        count = await client.count_tokens("m", ASKED[:1])
+    assert found[0] == ScoredToken(None, None)
+    assert len(found) == count + 1 == 6
+    assert all(token.log_probability is not None for token in found[1:])
+
+
+async def test_a_reply_may_be_long(server: ScriptedServer) -> None:
+    async with VllmClient(server.url) as client:
+        found = await client.complete("m", ASKED[:1], max_tokens=50)
+    assert found.text.endswith("Grade: 4")
+    assert server.asked[0]["add_generation_prompt"] is True
+
+
+async def test_the_queue_is_read_from_the_metrics(server: ScriptedServer) -> None:
+    server.waiting = 7
+    async with VllmClient(server.url) as client:
+        assert await client.waiting() == 7
+
+
+async def test_nan_is_no_number_and_no_crash(server: ScriptedServer) -> None:
+    server.broken = nan
+    async with VllmClient(server.url) as client:
+        found = await client.read("m", ASKED)
+    assert found == (ScoredToken(None, None), ScoredToken(1, None))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<html>",
+        "[]",
+        "{}",
+        '{"prompt_logprobs": null}',
+        '{"prompt_logprobs": [5]}',
+        '{"prompt_logprobs": [{"x": {"logprob": 1}}]}',
+        '{"prompt_logprobs": [{"1": 5}]}',
+    ],
+)
+async def test_a_reply_of_another_form_is_said_to_be_one(server: ScriptedServer, text: str) -> None:
+    server.broken = lambda _: web.Response(text=text, content_type="application/json")
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeReplyError, match="is it a vLLM server"):
+            await client.read("m", ASKED)
+
+
+async def test_a_grade_of_another_form_is_said_to_be_one(server: ScriptedServer) -> None:
+    server.broken = not_json
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeReplyError):
+            await client.next_token("m", ASKED)
+        server.broken = lambda _: web.json_response({"choices": [{"logprobs": {"content": [5]}}]})
+        with pytest.raises(JudgeReplyError):
+            await client.next_token("m", ASKED)
+        server.broken = lambda _: web.json_response({"choices": [{"logprobs": None}]})
+        assert (await client.next_token("m", ASKED)).log_probabilities == {}
+
+
+async def test_a_request_that_is_refused_is_not_repeated(server: ScriptedServer) -> None:
+    server.broken = lambda _: web.json_response({"error": "too long"}, status=400)
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeRefusedError, match=r"400.*too long"):
+            await client.read("m", ASKED)
+    assert len(server.asked) == 1
+
+
+async def test_a_busy_server_is_asked_again(server: ScriptedServer) -> None:
+    def busy_once(_: dict[str, Any]) -> web.Response | None:
+        return web.Response(status=503) if len(server.asked) == 1 else None
+
+    server.broken = busy_once
+    async with VllmClient(server.url) as client:
+        assert await client.read("m", ASKED)
+    assert len(server.asked) == 2
+
+
+async def test_a_server_that_stays_broken_is_given_up(server: ScriptedServer) -> None:
+    server.broken = lambda _: web.Response(status=500)
+    async with VllmClient(server.url, attempts=2) as client:
+        with pytest.raises(JudgeUnreachableError, match="500"):
+            await client.read("m", ASKED)
+    assert len(server.asked) == 2
+
+
+async def test_a_server_that_is_not_there_is_named(unused_tcp_port: int) -> None:
+    async with VllmClient(f"http://127.0.0.1:{unused_tcp_port}", attempts=1) as client:
+        with pytest.raises(JudgeUnreachableError, match="TIDEGAUGE_JUDGE_URL"):
+            await client.waiting()
+
+
+async def test_a_slow_server_is_not_waited_for_without_end(server: ScriptedServer) -> None:
+    server.hold.clear()
+    began = asyncio.get_running_loop().time()
+    async with VllmClient(server.url, timeout_seconds=0.2, attempts=1) as client:
+        with pytest.raises(JudgeUnreachableError, match="Timeout"):
+            await client.read("m", ASKED)
+    assert asyncio.get_running_loop().time() - began < 5
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(JudgeRefusedError, match="http://"):
+        VllmClient("ftp://judge")
