@@ -117,6 +117,17 @@ def test_the_api_answers_with_the_events_own_types(client: TestClient, watch: Wa
     assert (ledger["balanced"], ledger["settled"], ledger["in_flight"]) == (True, False, 39)
 
 
+def test_numbers_can_be_taken_away(client: TestClient) -> None:
+    where = {"model": "support-chat", "version": "v1", "route": "/v1/chat/completions"}
+    trend = client.get("/api/trend.csv", params=where)
+    assert trend.headers["content-type"].startswith("text/csv")
+    assert trend.text.count("\n") == 16
+    assert client.get("/api/trend.csv", params={"model": "x"}).status_code == 404
+    account = client.get("/api/account.csv")
+    assert "attachment" in account.headers["content-disposition"]
+    assert "support-chat,v1,/v1/chat/completions,,acme,600," in account.text
+
+
 def test_a_filter_that_does_not_exist_is_refused(client: TestClient) -> None:
     assert client.get("/api/verdicts?signal=mood").status_code == 422
 

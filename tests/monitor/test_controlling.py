@@ -7,8 +7,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidegauge.monitor.controlling import ControlPages, alarm_query
+from tidegauge.monitor.controlling import ControlPages
 from tidegauge.monitor.rendering import Renderer
+from tidegauge.monitor.segments import alarm_query
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.segments import Segment

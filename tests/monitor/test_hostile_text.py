@@ -18,8 +18,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegauge.monitor.app import Interface, create_app
-from tidegauge.monitor.controlling import ControlPages, alarm_query
-from tidegauge.monitor.segments import query
+from tidegauge.monitor.controlling import ControlPages
+from tidegauge.monitor.segments import alarm_query, query
 from tidegauge.reports.quality import Estimator
 from tidegauge.verdicts.view import MonitorView
 

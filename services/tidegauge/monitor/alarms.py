@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
 
-from tidegauge.monitor.segments import Name, name, silence_of
+from tidegauge.monitor.segments import Name, alarm_query, name, silence_of
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.figures import duration, moment
 from tidegauge.reports.standing import Standing, promise, standing
@@ -32,6 +31,7 @@ class ChangeLine:
     after: Standing
     sentence: str
     when: str
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def alarm_lines(
                     false_alarm_days=false_alarm_days,
                     quote_limit=quote_limit,
                 ),
-                query=urlencode({"monitor": alert.monitor, "segment": alert.segment.key}),
+                query=alarm_query(alert.monitor, alert.segment),
             )
         )
     return tuple(
@@ -165,4 +165,5 @@ def change_line(change: StateChange, now_ms: int) -> ChangeLine:
         after=standing(change.after),
         sentence=clip(change.sentence, SENTENCE),
         when=moment(change.time_ms, now_ms),
+        query=alarm_query(change.monitor, change.segment),
     )

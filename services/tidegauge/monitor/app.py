@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidegauge.monitor import guards
+from tidegauge.monitor.downloads import account_csv, trend_csv
 from tidegauge.monitor.openapi import LedgerAnswer, answer, documented, json_of, publish_schemas
 from tidegauge.monitor.page import Page, page
 from tidegauge.monitor.rendering import Renderer
@@ -81,6 +82,7 @@ def create_app(interface: Interface) -> FastAPI:
     app.add_middleware(guards.Guard, policy=renderer.policy, loopback=interface.loopback)
     _pages(app, interface, renderer)
     _api(app, interface.watch)
+    _downloads(app, interface.watch)
     _operations(app, interface)
     for pages in interface.pages:
         pages.mount(app, renderer)
@@ -172,6 +174,34 @@ def _api(app: FastAPI, watch: Watch) -> None:
         """Return the account of events."""
         view = watch.view()
         return nothing_yet() if view is None else json_of(LedgerAnswer.of(view.ledger))
+
+
+def _downloads(app: FastAPI, watch: Watch) -> None:
+    text: dict[int | str, dict[str, object]] = {
+        200: {"description": "The table", "content": {"text/csv": {}}},
+        404: documented("There is nothing of this kind yet"),
+    }
+
+    def table(body: str, file: str) -> Response:
+        headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+        return Response(body, media_type="text/csv", headers=headers)
+
+    def nothing() -> Response:
+        return json_of({"error": "there is nothing of this kind yet"}, status=404)
+
+    @app.get("/api/trend.csv", responses=text, tags=["api"], response_class=Response)
+    def trend(model: str, version: str = "", route: str = "", tenant: str = "") -> Response:
+        """Return a segment's display window, a line for each stretch of it."""
+        wanted = Segment(model=model, version=version, route=route, tenant=tenant)
+        view = watch.view()
+        found = next((s for s in view.segments if s.segment == wanted), None) if view else None
+        return table(trend_csv(found), "tidegauge-trend.csv") if found else nothing()
+
+    @app.get("/api/account.csv", responses=text, tags=["api"], response_class=Response)
+    def account() -> Response:
+        """Return requests, cost and tokens by segment and customer."""
+        view = watch.view()
+        return table(account_csv(view), "tidegauge-account.csv") if view else nothing()
 
 
 def _operations(app: FastAPI, interface: Interface) -> None:

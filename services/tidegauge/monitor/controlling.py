@@ -19,12 +19,11 @@ from tidegauge.monitor.rendering import Renderer
 from tidegauge.reports.text import plain
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import Control
-from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import CONTROLS
 from tidegauge.stream.processor import Output
 from tidegauge.verdicts.view import MonitorView
 
-__all__ = ["ControlPages", "alarm_query", "control_of"]
+__all__ = ["ControlPages", "control_of"]
 
 _SOURCE = "tidegauge/monitor"
 _WHO, _NOTE = 60, 300
@@ -40,11 +39,6 @@ _FIELDS = {
 }
 
 Publish = Callable[[Output], None]
-
-
-def alarm_query(monitor: str, segment: Segment) -> str:
-    """Return the query string of an alarm's page."""
-    return urlencode({"monitor": monitor, "segment": segment.key})
 
 
 def control_of(given: dict[str, str], view: MonitorView, now_ms: int) -> Control:
@@ -150,8 +144,8 @@ class ControlPages:
                 return self._shown(
                     renderer, given["monitor"], given["segment"], error=str(error), status=503
                 )
-            where = urlencode({"monitor": found.monitor, "segment": found.segment})
-            return RedirectResponse(f"/alarm?{where}&said={found.action}", status_code=303)
+            where = {"monitor": found.monitor, "segment": found.segment, "said": found.action}
+            return RedirectResponse(f"/alarm?{urlencode(where)}", status_code=303)
 
     def _shown(  # noqa: PLR0913 - most by name
         self,

@@ -74,7 +74,9 @@ class Renderer:
 
     def segment(self, title: Name, items: Sequence[SegmentPage], page: Page) -> str:
         """Return the page of one segment, or of all those that a wider one consists of."""
-        values = {"title": title, "items": items, "page": page}
+        shown = {title.text, *(item.name.text for item in items)}
+        changes = [line for line in page.changes if line.name.text in shown]
+        values = {"title": title, "items": items, "page": page, "changes": changes}
         return self.render("segment.html", values, refresh_seconds=self._refresh_seconds)
 
     def waiting(self) -> str:

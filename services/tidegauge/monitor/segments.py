@@ -23,6 +23,7 @@ __all__ = [
     "MonitorLine",
     "Name",
     "SegmentPage",
+    "alarm_query",
     "describe",
     "monitor_line",
     "name",
@@ -73,6 +74,7 @@ class MonitorLine:
         sentence: What it says; empty where the line before has said it.
         wider: Name of the wider segment that it watches, empty for this one.
         silence: Who muted it, if anyone did.
+        query: Query string of its own page.
     """
 
     verdict: Verdict
@@ -81,6 +83,7 @@ class MonitorLine:
     sentence: str
     wider: str
     silence: SilenceInForce | None
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,11 @@ def query(segment: Segment) -> str:
     return urlencode({key: value for key, value in fields.items() if value})
 
 
+def alarm_query(monitor: str, segment: Segment) -> str:
+    """Return a monitor's word on a segment as a query string."""
+    return urlencode({"monitor": monitor, "segment": segment.key})
+
+
 def name(segment: Segment) -> Name:
     """Return a segment's name for people."""
     details = (
@@ -190,6 +198,7 @@ def monitor_line(
         sentence=clip(verdict.sentence, _SENTENCE),
         wider="" if verdict.segment == segment else name(verdict.segment).text,
         silence=silence_of(verdict, silences),
+        query=alarm_query(verdict.monitor, verdict.segment),
     )
 
 
