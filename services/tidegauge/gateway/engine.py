@@ -102,8 +102,8 @@ class Engine:
             read_body: Reads its body; may raise ``RefusedError``.
             sink: Where the answer goes.
         """
-        in_flight = self._books.metrics.in_flight
-        in_flight.inc()
+        metrics = self._books.metrics
+        metrics.in_flight += 1
         try:
             exchange.customer = self.identify(authorization)
             await self._forward(exchange, dialect, await read_body(), sink)
@@ -118,7 +118,7 @@ class Engine:
                 exchange, ExchangeError("the gateway failed; its log has the request's id"), sink
             )
         finally:
-            in_flight.dec()
+            metrics.in_flight -= 1
             if exchange.reservation is not None:
                 await self._settle(exchange)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from uuid import uuid4
+from random import getrandbits
 
 from tidegauge.gateway.dialects import Answer, Asked, Collector
 from tidegauge.gateway.keys import Customer
@@ -124,7 +124,7 @@ class Exchange:
     ) -> None:
         self.arrived_ms = time.time_ns() // 1_000_000
         self.started = time.perf_counter()
-        self.request_id = f"req-{uuid4().hex}"
+        self.request_id = f"req-{getrandbits(128):032x}"
         self.route = route
         self.session = session
         self.traceparent = traceparent

@@ -1,107 +1,99 @@
 """The gateway's metrics: every name in one place, every label from a bounded set.
 
-Routes, statuses and error kinds are closed sets. Models, versions, upstreams and customers
-come from files, and beyond a cap they are counted as ``other``.
+Routes, statuses, checks and error kinds are closed sets. Models, versions, upstreams and
+customers come from files, and beyond a cap they are counted as ``other``. Counting is plain
+additions, since every request pays for it; the Prometheus client's classes are made from the
+numbers when they are asked for.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from math import inf
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from tidegauge.gateway.upstreams import Upstreams
 
-__all__ = ["Metrics", "UpstreamCollector"]
+__all__ = ["Durations", "Metrics", "UpstreamCollector"]
 
-_SECONDS: Final = (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1, 2, 4, 7, 10, 20, 40, 70, 120, 300)
+_SECONDS: Final = (
+    *(0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0),
+    *(4.0, 7.0, 10.0, 20.0, 40.0, 70.0, 120.0, 300.0),
+)
 _OTHER: Final = "other"
 
 
-class _Children(NamedTuple):
-    latency: Histogram
-    first_token: Histogram
-    input_tokens: Counter
-    output_tokens: Counter
-    cost: Counter
+class Durations:
+    """A histogram of seconds.
+
+    Attributes:
+        counts: How many fell into each bucket, the last one without an upper edge.
+        total: Their sum.
+    """
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_SECONDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(_SECONDS, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the counts as Prometheus has them: up to and including each edge."""
+        edges, seen, total = [*_SECONDS, inf], [], 0
+        for edge, count in zip(edges, self.counts, strict=True):
+            total += count
+            seen.append((str(edge) if edge < inf else "+Inf", float(total)))
+        return seen
+
+
+class _Spent:
+    """What a customer has used of a model."""
+
+    __slots__ = ("cost_usd", "input_tokens", "output_tokens")
+
+    def __init__(self) -> None:
+        self.input_tokens = self.output_tokens = 0
+        self.cost_usd = 0.0
 
 
 class Metrics:
-    """What is counted as exchanges end.
+    """What is counted as exchanges end; a Prometheus collector.
+
+    Attributes:
+        in_flight: Requests being answered.
+        limits_unavailable: Times that the store of the rate limits could not be reached.
 
     Args:
-        registry: Where the metrics are registered.
         cap: Most label sets of one kind; what comes later is ``other``.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, cap: int = 200) -> None:
+    def __init__(self, *, cap: int = 200) -> None:
         self._cap = cap
-        self._requests = Counter(
-            "tidegauge_gateway_requests",
-            "Requests answered.",
-            ("route", "model", "version", "status"),
-            registry=registry,
-        )
-        self._errors = Counter(
-            "tidegauge_gateway_errors",
-            "Requests that failed, by kind.",
-            ("kind",),
-            registry=registry,
-        )
-        self._checks = Counter(
-            "tidegauge_gateway_output_checks",
-            "Checks of answers that were made.",
-            ("check", "outcome"),
-            registry=registry,
-        )
-        self._latency = Histogram(
-            "tidegauge_gateway_latency_seconds",
-            "From the request's arrival to the answer's last byte.",
-            ("route", "model", "version"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._first_token = Histogram(
-            "tidegauge_gateway_time_to_first_token_seconds",
-            "From the request's arrival to the first piece of a streamed answer.",
-            ("route", "model", "version"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "tidegauge_gateway_tokens",
-            "Tokens of prompts and answers.",
-            ("direction", "model", "customer"),
-            registry=registry,
-        )
-        self._cost = Counter(
-            "tidegauge_gateway_cost_usd",
-            "Cost of answers, by price or share of the GPU's time.",
-            ("model", "customer"),
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "tidegauge_gateway_in_flight_requests",
-            "Requests being answered.",
-            registry=registry,
-        )
-        self.limits_unavailable = Counter(
-            "tidegauge_gateway_limits_unavailable",
-            "Times that the store of the rate limits could not be reached.",
-            registry=registry,
-        )
-        self.reloads = Counter(
-            "tidegauge_gateway_reloads",
-            "Reloads of the configuration, by outcome.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._answered: dict[tuple[str, str, str, int], Counter] = {}
-        self._children: dict[tuple[str, str, str, str], _Children] = {}
-        self._failed: dict[str, Counter] = {}
-        self._checked: dict[tuple[str, str], Counter] = {}
+        self.in_flight = 0
+        self.limits_unavailable = 0
+        self._requests: dict[tuple[str, str, str, int], int] = {}
+        self._durations: dict[tuple[str, str, str], tuple[Durations, Durations]] = {}
+        self._spent: dict[tuple[str, str], _Spent] = {}
+        self._errors: dict[str, int] = {}
+        self._checks: dict[tuple[str, str], int] = {}
+        self._reloads = {"done": 0, "refused": 0}
+
+    def reloaded(self, *, done: bool) -> None:
+        """Count a reload of the configuration."""
+        self._reloads["done" if done else "refused"] += 1
 
     def answered(  # noqa: PLR0913 - one exchange's numbers
         self,
@@ -119,55 +111,127 @@ class Metrics:
         cost_usd: float | None,
     ) -> None:
         """Count one exchange."""
-        counted = self._answered.get((route, model, version, status))
-        if counted is None:
-            counted = self._count_as(route, model, version, status)
-        counted.inc()
-        children = self._children.get((route, model, version, customer))
-        if children is None:
-            children = self._measure_as(route, model, version, customer)
-        children.latency.observe(latency_seconds)
+        request = route, model, version, status
+        if request not in self._requests and len(self._requests) >= self._cap:
+            request = route, _OTHER, _OTHER, status
+        self._requests[request] = self._requests.get(request, 0) + 1
+        durations = self._durations.get((route, model, version))
+        if durations is None:
+            durations = self._new_durations(route, model, version)
+        durations[0].add(latency_seconds)
         if first_token_seconds is not None:
-            children.first_token.observe(first_token_seconds)
+            durations[1].add(first_token_seconds)
         if tokens is not None:
-            children.input_tokens.inc(tokens[0])
-            children.output_tokens.inc(tokens[1])
-        if cost_usd:
-            children.cost.inc(cost_usd)
+            spent = self._spent.get((model, customer)) or self._new_spent(model, customer)
+            spent.input_tokens += tokens[0]
+            spent.output_tokens += tokens[1]
+            spent.cost_usd += cost_usd or 0.0
         if error is not None:
-            self._fail(error)
+            self._errors[error] = self._errors.get(error, 0) + 1
         for check in checks.items():
-            child = self._checked.get(check)
-            if child is None:
-                child = self._checked[check] = self._checks.labels(*check)
-            child.inc()
+            self._checks[check] = self._checks.get(check, 0) + 1
 
-    def _fail(self, kind: str) -> None:
-        if kind not in self._failed:
-            self._failed[kind] = self._errors.labels(kind)
-        self._failed[kind].inc()
+    def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
+        if len(self._durations) >= self._cap:
+            model = version = _OTHER
+        return self._durations.setdefault((route, model, version), (Durations(), Durations()))
 
-    def _count_as(self, route: str, model: str, version: str, status: int) -> Counter:
-        if len(self._answered) >= self._cap:
-            return self._requests.labels(route, _OTHER, _OTHER, str(status))
-        child = self._requests.labels(route, model, version, str(status))
-        self._answered[route, model, version, status] = child
-        return child
+    def _new_spent(self, model: str, customer: str) -> _Spent:
+        if len(self._spent) >= self._cap:
+            model = customer = _OTHER
+        return self._spent.setdefault((model, customer), _Spent())
 
-    def _measure_as(self, route: str, model: str, version: str, customer: str) -> _Children:
-        full = len(self._children) >= self._cap
-        if full:
-            model = version = customer = _OTHER
-        children = _Children(
-            self._latency.labels(route, model, version),
-            self._first_token.labels(route, model, version),
-            self._tokens.labels("input", model, customer),
-            self._tokens.labels("output", model, customer),
-            self._cost.labels(model, customer),
+    def collect(self) -> Iterable[Metric]:
+        """Return everything as Prometheus metrics."""
+        yield from self._collect_requests()
+        yield from self._collect_durations()
+        yield from self._collect_spent()
+        yield GaugeMetricFamily(
+            "tidegauge_gateway_in_flight_requests",
+            "Requests being answered.",
+            value=self.in_flight,
         )
-        if not full:
-            self._children[route, model, version, customer] = children
-        return children
+        yield CounterMetricFamily(
+            "tidegauge_gateway_limits_unavailable",
+            "Times that the store of the rate limits could not be reached.",
+            value=self.limits_unavailable,
+        )
+        yield _counter(
+            "tidegauge_gateway_reloads",
+            "Reloads of the configuration, by outcome.",
+            ("outcome",),
+            {(outcome,): number for outcome, number in self._reloads.items()},
+        )
+
+    def _collect_requests(self) -> Iterable[Metric]:
+        yield _counter(
+            "tidegauge_gateway_requests",
+            "Requests answered.",
+            ("route", "model", "version", "status"),
+            {
+                (route, model, version, str(status)): number
+                for (route, model, version, status), number in self._requests.items()
+            },
+        )
+        yield _counter(
+            "tidegauge_gateway_errors",
+            "Requests that failed, by kind.",
+            ("kind",),
+            {(kind,): number for kind, number in self._errors.items()},
+        )
+        yield _counter(
+            "tidegauge_gateway_output_checks",
+            "Checks of answers that were made.",
+            ("check", "outcome"),
+            {check: float(number) for check, number in self._checks.items()},
+        )
+
+    def _collect_durations(self) -> Iterable[Metric]:
+        labels = ("route", "model", "version")
+        latency = HistogramMetricFamily(
+            "tidegauge_gateway_latency_seconds",
+            "From the request's arrival to the answer's last byte.",
+            labels=labels,
+        )
+        first_token = HistogramMetricFamily(
+            "tidegauge_gateway_time_to_first_token_seconds",
+            "From the request's arrival to the first piece of a streamed answer.",
+            labels=labels,
+        )
+        for values, durations in self._durations.items():
+            for family, part in zip((latency, first_token), durations, strict=True):
+                if any(part.counts):
+                    family.add_metric(values, part.buckets(), part.total)
+        return latency, first_token
+
+    def _collect_spent(self) -> Iterable[Metric]:
+        tokens: dict[tuple[str, ...], float] = {}
+        cost: dict[tuple[str, ...], float] = {}
+        for (model, customer), spent in self._spent.items():
+            tokens["input", model, customer] = spent.input_tokens
+            tokens["output", model, customer] = spent.output_tokens
+            cost[model, customer] = spent.cost_usd
+        yield _counter(
+            "tidegauge_gateway_tokens",
+            "Tokens of prompts and answers.",
+            ("direction", "model", "customer"),
+            tokens,
+        )
+        yield _counter(
+            "tidegauge_gateway_cost_usd",
+            "Cost of answers, by price or share of the GPU's time.",
+            ("model", "customer"),
+            cost,
+        )
+
+
+def _counter(
+    name: str, text: str, labels: tuple[str, ...], numbers: dict[tuple[str, ...], float]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, number in numbers.items():
+        family.add_metric(values, number)
+    return family
 
 
 class UpstreamCollector:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -95,6 +96,11 @@ class RequestLog:
             self._file.close()
 
 
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def rfc3339(time_ms: int) -> str:
     """Return a Unix time in milliseconds as text.
 
@@ -102,5 +108,5 @@ def rfc3339(time_ms: int) -> str:
         >>> rfc3339(1_700_000_000_123)
         '2023-11-14T22:13:20.123Z'
     """
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    seconds, rest = divmod(time_ms, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"

@@ -49,7 +49,8 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self._tasks: list[asyncio.Task[None]] = []
-        self.metrics = Metrics(registry)
+        self.metrics = Metrics()
+        registry.register(self.metrics)
         timeouts = Timeouts(
             connect=settings.connect_seconds,
             first_byte=settings.first_byte_seconds,
@@ -119,9 +120,9 @@ class Runtime:
             if ring is not None:
                 self.engine.keys = ring
         except ConfigurationError:
-            self.metrics.reloads.labels("refused").inc()
+            self.metrics.reloaded(done=False)
             raise
-        self.metrics.reloads.labels("done").inc()
+        self.metrics.reloaded(done=True)
         return len(self.upstreams.routes)
 
     def reload_or_complain(self) -> None:
@@ -188,7 +189,7 @@ class Runtime:
             await asyncio.sleep(_DISCOVERED_SECONDS if known else _WATCH_SECONDS)
 
     def _limits_unavailable(self, error: Exception) -> None:
-        self.metrics.limits_unavailable.inc()
+        self.metrics.limits_unavailable += 1
         _log.warning("rate limits unavailable", reason=type(error).__name__)
 
 

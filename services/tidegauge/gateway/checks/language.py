@@ -10,7 +10,7 @@ from tidegauge.schemas.exchange import CheckOutcome, Message
 
 __all__ = ["check_language", "guess_language"]
 
-_LOOKED_AT: Final = 320
+_LOOKED_AT: Final = 160
 _LEAST_WORDS: Final = 3
 _LEAST_LETTERS: Final = 4
 _SCRIPTS: Final = {
@@ -59,8 +59,14 @@ def guess_language(text: str) -> str | None:
             if (found := len(script.findall(piece))) >= _LEAST_LETTERS and found > latin:
                 return name
     words = set(piece.lower().translate(_PUNCTUATION).split())
-    scores = sorted(((len(words & common), code) for code, common in _COMMON.items()), reverse=True)
-    (most, best), (second, _) = scores[0], scores[1]
+    most = second = 0
+    best = None
+    for code, common in _COMMON.items():
+        found = len(words & common)
+        if found > most:
+            most, second, best = found, most, code
+        elif found > second:
+            second = found
     return best if most >= _LEAST_WORDS and most >= 2 * second else None
 
 

@@ -34,6 +34,30 @@ _REFUSALS: Final = re.compile(
 )
 
 
+_HINTS: Final = (
+    "can't",
+    "cannot",
+    "can not",
+    "can\u2019t",
+    "not able",
+    "unable",
+    "sorry",
+    "afraid",
+    "won't",
+    "won\u2019t",
+    "will not",
+    "must ",
+    "as an ai",
+    "tut mir leid",
+    "kann ich",
+    "ne peux",
+    "ne puis",
+    "puedo",
+    "posso",
+)
+"""Every refusal that the expression knows has one of these."""
+
+
 def check_truncation(finish_reason: str | None) -> CheckOutcome | None:
     """Say whether the answer was cut off at its length limit; None if the end is unknown."""
     if finish_reason is None:
@@ -58,7 +82,10 @@ def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
     """
     if refusal:
         return "failed"
-    opening = text[:_OPENING]
+    opening = text[:_OPENING].lower()
     if not opening.strip():
         return None
+    # Searching for words is a tenth of the expression's cost, and most answers have none.
+    if not any(hint in opening for hint in _HINTS):
+        return "passed"
     return "failed" if _REFUSALS.search(opening) else "passed"
