@@ -55,6 +55,8 @@ class Swaps:
         """
         if not segment.version or display.total("vitals", segment) is not None:
             return
+        if any(swap.new == segment for swap in self._swaps):
+            return  # the workers' blocks close one kind at a time
         old = _version_before(segment, display)
         if old is None:
             return
