@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tidegauge.demo.summary import Finding, JudgeFacts, Quantiles, Summary, VitalFacts
 from tidegauge.reports.figures import count, dollars, interval, milliseconds, number, percent
+from tidegauge.schemas import Segment
+from tidegauge.verdicts.view import SwapView
 
 __all__ = ["show"]
 
 _EFFECTS = 4
-_EXAMPLES = 2
-_TONES = {"page": "bold red", "warn": "red", "info": "yellow", "ok": "green"}
+_EXAMPLES = 3
+_LEAST_SHARE = 0.005
+_TONES = {"page": "bold red", "warn": "red", "info": "yellow"}
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -26,7 +32,8 @@ def show(summary: Summary, console: Console) -> None:
     console.rule("Drift: what people ask about")
     _print_findings(summary.drift, console)
     console.rule("The new version against the old one")
-    console.print(_swap(summary))
+    for swap in summary.swaps:
+        console.print(_swap(swap))
     console.rule("Quality of the answers")
     _print_findings(summary.quality, console)
     console.print(_judges(summary.judges))
@@ -39,22 +46,22 @@ def show(summary: Summary, console: Console) -> None:
         console.print(Text.assemble(mark, promise.name, ": ", promise.detail))
     console.print(Text(f"\npage    {summary.page}"))
     console.print(Text(f"report  {summary.report or 'none could be built'}"))
+    if summary.seconds_to_first_verdict is not None:
+        console.print(
+            Text(
+                f"        first verdict after {summary.seconds_to_first_verdict:.0f} s, "
+                f"everything after {summary.seconds:.0f} s"
+            )
+        )
 
 
 def _vitals(summary: Summary) -> Table:
-    table = Table(title="Latency, lengths, errors, cost")
-    table.add_column("")
     columns = {"all": summary.vitals, **summary.vitals_by_version}
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = _table("Latency, lengths, errors, cost", ("", *columns), numbers=True)
     facts = columns.values()
     _row(table, "requests", (count(item.requests) for item in facts))
-    _row(table, "latency P50 / P95 / P99", (_quantiles(item.latency_ms) for item in facts))
-    _row(
-        table,
-        "time to first token P50 / P95 / P99",
-        (_quantiles(item.time_to_first_token_ms) for item in facts),
-    )
+    _quantile_rows(table, "latency", [item.latency_ms for item in facts])
+    _quantile_rows(table, "time to first token", [item.time_to_first_token_ms for item in facts])
     _row(
         table,
         "median prompt length, characters",
@@ -80,14 +87,26 @@ def _row(table: Table, title: str, cells: Iterable[str]) -> None:
     table.add_row(Text(title), *map(Text, cells))
 
 
-def _quantiles(found: Quantiles) -> str:
-    return " / ".join(map(milliseconds, (found.p50, found.p95, found.p99)))
+def _quantile_rows(table: Table, title: str, found: Sequence[Quantiles]) -> None:
+    for name in ("p50", "p95", "p99"):
+        _row(table, f"{title} {name.upper()}", (milliseconds(getattr(q, name)) for q in found))
+
+
+def _table(title: str, columns: Iterable[str], *, numbers: bool = False) -> Table:
+    """Return a table whose text is folded, never cut; numbers stand to the right."""
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if numbers and place else "left"
+        table.add_column(Text(column), justify=justify, overflow="fold")
+    return table
 
 
 def _customers(vitals: VitalFacts) -> Table:
-    table = Table(title="Cost by customer")
-    for title in ("customer", "requests", "tokens in", "tokens out", "cost"):
-        table.add_column(title, justify="left" if title == "customer" else "right")
+    table = _table(
+        "Cost by customer",
+        ("customer", "requests", "tokens in", "tokens out", "cost"),
+        numbers=True,
+    )
     for line in vitals.customers:
         cells = (line.name, count(line.requests), count(line.input_tokens))
         table.add_row(*map(Text, (*cells, count(line.output_tokens), dollars(line.usd))))
@@ -95,46 +114,61 @@ def _customers(vitals: VitalFacts) -> Table:
 
 
 def _print_findings(findings: Iterable[Finding], console: Console) -> None:
+    quiet: Counter[tuple[str, str]] = Counter()
     for finding in findings:
-        tone = _TONES.get(finding.state, "dim")
-        console.print(
-            Text.assemble((f"{finding.state:<12}", tone), f"{finding.monitor}  ", finding.sentence)
-        )
-        if finding.state not in {"page", "warn", "info"}:
+        if finding.state not in _TONES:
+            quiet[finding.monitor, finding.state] += 1
             continue
+        console.print(
+            Text.assemble(
+                (finding.state, _TONES[finding.state]),
+                f"  {finding.monitor} on {_where(finding.segment)}\n",
+                finding.sentence,
+            )
+        )
         for item in finding.evidence[:_EFFECTS]:
+            if item.share < _LEAST_SHARE:
+                continue
             rates = (
                 f"{percent(item.baseline_rate)} before, now "
                 f"{interval(item.current_low, item.current_high)}"
             )
-            console.print(
-                Text(f"    {item.title}: {rates} ({percent(item.share)} of the evidence)")
-            )
+            console.print(Text(f"  {item.title}: {rates}, {percent(item.share)} of the evidence"))
             for example in item.examples[:_EXAMPLES]:
-                console.print(Text(f"        “{example}”", "italic"))
+                console.print(Text(f"    “{example}”", "italic"))
+    for (monitor, state), number_of in quiet.items():
+        console.print(Text(f"{state}  {monitor} on {number_of} segments", "dim"))
 
 
-def _swap(summary: Summary) -> Table:
-    table = Table()
-    for title in ("measure", "verdict", "old", "new", "new minus old", "what is counted"):
-        table.add_column(title)
-    for line in summary.swap:
+def _where(key: str) -> str:
+    segment = Segment.from_key(key)
+    words = (segment.model, segment.version, segment.route, segment.tenant)
+    return " ".join(word for word in words if word)
+
+
+def _swap(swap: SwapView) -> Table:
+    table = _table(
+        f"{swap.new.model}{swap.new.route}: {swap.new.version} against {swap.old.version}",
+        ("measure", "verdict", "old", "new", "new minus old", "what is counted"),
+    )
+    for line in swap.comparisons:
         tone = {"worse": "red", "better": "green", "not worse": "green"}.get(line.outcome, "dim")
         table.add_row(
             Text(line.measure),
             Text(line.outcome, tone),
             Text(percent(line.old_rate)),
             Text(percent(line.new_rate)),
-            Text(f"{100 * line.low:+.1f} to {100 * line.high:+.1f} points"),
+            Text(f"{100 * line.low:+.0f} to {100 * line.high:+.0f} points"),
             Text(line.property),
         )
     return table
 
 
 def _judges(judges: Iterable[JudgeFacts]) -> Table:
-    table = Table(title="Judges (means over all answers, with 95% intervals)")
-    for title in ("judge", "score", "mean", "interval", "judged", "invalid", "standing"):
-        table.add_column(title)
+    table = _table(
+        "Judges: means over all answers, with 95% intervals",
+        ("judge", "score", "mean", "interval", "judged", "invalid", "standing"),
+    )
     for line in judges:
         ends = "none" if line.low is None else f"{number(line.low)} to {number(line.high)}"
         ends += " (early)" if line.early else ""

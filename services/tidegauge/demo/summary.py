@@ -18,7 +18,7 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch, SketchKind
 from tidegauge.stream import histogram
 from tidegauge.stream.merging import merge_all
-from tidegauge.verdicts.view import Comparison, MonitorView
+from tidegauge.verdicts.view import MonitorView, SwapView
 
 __all__ = [
     "CustomerFacts",
@@ -179,7 +179,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         vitals_by_version: The same for each version of the model.
         drift: Verdicts on the topics, alarms first.
         quality: Verdicts on the answers, alarms first.
-        swap: The new version against the old one.
+        swaps: The new version against the old one, on each route.
         judges: Scores of each judge.
         ledger: The account of events.
         page: Address of the page.
@@ -195,7 +195,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     vitals_by_version: dict[str, VitalFacts]
     drift: tuple[Finding, ...]
     quality: tuple[Finding, ...]
-    swap: tuple[Comparison, ...]
+    swaps: tuple[SwapView, ...]
     judges: tuple[JudgeFacts, ...]
     ledger: LedgerFacts
     page: str
@@ -226,7 +226,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the story knows
         vitals_by_version={name: _vital_facts(sketch) for name, sketch in versions.items()},
         drift=_findings(view.verdicts, "drift"),
         quality=_findings(view.verdicts, "quality"),
-        swap=tuple(comparison for swap in view.swaps for comparison in swap.comparisons),
+        swaps=view.swaps,
         judges=_judge_facts(_merged(view, "quality"), _answers(whole), estimator),
         ledger=_ledger_facts(view),
         page=page,
