@@ -41,33 +41,33 @@ def test_a_swap_just_before_is_named() -> None:
         since_ms=50_000,
         contests=(),
     )
-    (said,) = coincidences("quality", SEGMENT, 60_000, scene(swaps=(swap,)))
+    (said,) = coincidences("quality.likelihood", SEGMENT, 60_000, scene(swaps=(swap,)))
     assert said == ("It coincides with the swap from version v1 to v2 at 1970-01-01 00:00:50 UTC.")
 
 
 def test_shifted_topics_leave_the_cause_open() -> None:
     drift = alarm("drift.topics", "drift", Segment(model="m", route="/chat"))
-    (said,) = coincidences("quality", SEGMENT, 90_000, scene(alarms=(drift,)))
+    (said,) = coincidences("quality.likelihood", SEGMENT, 90_000, scene(alarms=(drift,)))
     assert "since 1970-01-01 00:01:00 UTC" in said
-    assert "cannot be told" in said
+    assert "tidegauge explain quality.likelihood" in said
     elsewhere = alarm("drift.topics", "drift", Segment(model="another"))
-    (said,) = coincidences("quality", SEGMENT, 90_000, scene(alarms=(elsewhere,)))
+    (said,) = coincidences("quality.likelihood", SEGMENT, 90_000, scene(alarms=(elsewhere,)))
     assert said.startswith("No swap")
 
 
 def test_load_is_named_where_it_grew() -> None:
-    (said,) = coincidences("latency", SEGMENT, 0, scene(load=2.04))
+    (said,) = coincidences("latency.total", SEGMENT, 0, scene(load=2.04))
     assert said == "Load is 2.0 times what it was before."
-    (said,) = coincidences("latency", SEGMENT, 0, scene(load=1.2))
+    (said,) = coincidences("latency.total", SEGMENT, 0, scene(load=1.2))
     assert said.startswith("No swap")
 
 
 def test_drift_says_whether_anyone_is_harmed() -> None:
     segment = Segment(model="m", route="/chat")
-    (said,) = coincidences("drift", segment, 0, scene())
+    (said,) = coincidences("drift.topics", segment, 0, scene())
     assert said.startswith("Quality, latency and errors raise no alarm")
     harms = (alarm("quality.x", "quality", SEGMENT), alarm("errors.rate", "errors", SEGMENT))
-    (said,) = coincidences("drift", segment, 0, scene(alarms=harms))
+    (said,) = coincidences("drift.topics", segment, 0, scene(alarms=harms))
     assert said == "In the same traffic errors and quality alarm too."
 
 

@@ -206,7 +206,7 @@ class Assessment:
             for sketch in self.display.recent("vitals", segment)
         ]
         scene = Scene(self.swaps.known, self.board.alarms, load_ratio(stretches, since))
-        return coincidences(detector.signal, detector.segment, since, scene)
+        return coincidences(detector.monitor, detector.segment, since, scene)
 
     def state(self) -> AssessmentState:
         """Return everything that is remembered."""

@@ -1,8 +1,8 @@
 """What coincides with an alarm: a swapped model, shifted topics, load, a changed judge.
 
-Coincidence in time is all that is claimed. Scores are kept per segment and not per topic,
-so a drop in quality under shifted topics is left open between worse answers and harder
-questions, and the sentence says so.
+Coincidence in time is all that is claimed. Sketches keep scores per segment and not per
+topic, so under shifted topics a drop in quality is left open between worse answers and
+harder questions; ``mix`` tells them apart from the events in the log.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Signal
 from tidegauge.schemas.sketches import Sketch
+from tidegauge.verdicts.catalog import signal_of
 from tidegauge.verdicts.sentences import clock, times
 from tidegauge.verdicts.swap import Swap
 
@@ -49,7 +50,7 @@ def coincidences(signal: Signal, segment: Segment, since_ms: int, scene: Scene) 
         since_ms: Estimated start of the change.
         scene: What else is known of that time.
     """
-    if signal == "drift":
+    if signal_of(monitor) == "drift":
         return _of_drift(segment, scene.alarms)
     found: list[str] = []
     swap = next(
@@ -67,7 +68,7 @@ def coincidences(signal: Signal, segment: Segment, since_ms: int, scene: Scene) 
         began = drift.verdict.since_ms or drift.starts_ms
         found.append(
             f"Topics have shifted as well, since {clock(began)}: whether the same questions "
-            "are served worse cannot be told from these counts."
+            f"are served worse is told by `tidegauge explain {monitor}`, not by these counts."
         )
     if scene.load is not None and scene.load >= _LOAD:
         found.append(f"Load is {times(scene.load)} what it was before.")

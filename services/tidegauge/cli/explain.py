@@ -1,0 +1,68 @@
+"""``tidegauge explain``: did the topics change, or are the same topics served worse?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
+from tidegauge.monitor.explaining import Explanation, explain, latest_verdict
+from tidegauge.schemas import Segment
+from tidegauge.verdicts.mix import ClusterShift, sentence
+from tidegauge.verdicts.sentences import name_of, percent
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Take a verdict apart: other topics, or the same topics served worse?")
+
+_SHOWN = 10
+
+
+@app.command()
+def explain_(
+    monitor: Annotated[str, typer.Argument(help="Its name, such as quality.likelihood.")],
+    segment: Annotated[
+        str, typer.Option(help="Key of its segment; the one with the most evidence if not given.")
+    ] = "",
+    since: Annotated[str, typer.Option(help="How far back to look for its last verdict.")] = "1d",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+) -> None:
+    """Take a verdict apart: other topics, or the same topics served worse?
+
+    Reads the events of the baseline's time and of the time since the change from the log.
+    """
+    kafka, now = KafkaSettings(), now_ms()
+    wanted = Segment.from_key(checked_segment(segment)) if segment else None
+    verdict = latest_verdict(kafka, checked_monitor(monitor), wanted, now - parse_duration(since))
+    found = explain(kafka, verdict, now)
+    if as_json:
+        typer.echo(msgspec.json.encode({"sentence": sentence(found.mix), "explanation": found}))
+    else:
+        _print(Console(markup=False), found)
+
+
+def _print(console: Console, found: Explanation) -> None:
+    console.print(f"{name_of(found.verdict.segment)}: {found.title}")
+    console.print(sentence(found.mix))
+    table = Table("topic", "share then", "now", "rate then", "now", "own rate adds", "share adds")
+    for shift in found.mix.clusters[:_SHOWN]:
+        table.add_row(*_row(shift, found.titles.get(shift.cluster, str(shift.cluster))))
+    console.print(table)
+
+
+def _row(shift: ClusterShift, title: str) -> tuple[str, ...]:
+    return (
+        ascii(title)[1:-1],
+        percent(shift.reference_share),
+        percent(shift.current_share),
+        "unknown" if shift.reference_rate is None else percent(shift.reference_rate),
+        "none" if shift.current_rate is None else percent(shift.current_rate),
+        f"{100 * shift.conditional:+.1f}",
+        f"{100 * shift.mix:+.1f}",
+    )

@@ -1,0 +1,210 @@
+"""A worse answer to the same questions, told from other questions, out of a real log."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.adapters.kafka.baselines import BaselineStore
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.explain import app
+from tidegauge.drift.fitting import Past, fit
+from tidegauge.drift.preparation import Preparation
+from tidegauge.engine.indicators import Indicator, Tail
+from tidegauge.monitor.explaining import UnexplainedError, explain, holds, latest_verdict
+from tidegauge.schemas import Event, Segment, Topic, measures
+from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
+from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.sketches import Sketch, SourceRange
+from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, VERDICTS
+from tidegauge.stream import histogram
+from tidegauge.stream.processor import Output
+from tidegauge.verdicts.rates import FINGERPRINT, build_rates_baseline
+
+EPOCH = "0123abcd" * 8
+LABEL = measures.judge_label("likelihood", EPOCH)
+VALUE = measures.score(LABEL, "fluency")
+EVENTS = 200
+MONITOR = "quality.likelihood"
+
+
+def publish(kafka: KafkaSettings, topic: Topic, events: list[Event]) -> None:
+    with Publisher(kafka) as publisher:
+        publisher.publish(
+            Output(topic, f"{number}", event, "test", f"{number}", 0)
+            for number, event in enumerate(events)
+        )
+
+
+def sketch(kind: str, segment: Segment, start_ms: int, scores: list[float]) -> Sketch:
+    values = histogram.add(histogram.empty(), scores)
+    return Sketch(
+        kind="quality" if kind == "quality" else "vitals",
+        producer_id=kind,
+        sequence=1,
+        segment=segment,
+        block_start_ms=start_ms,
+        block_ms=60_000,
+        source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=0),
+        events=len(scores),
+        histograms={VALUE: values} if kind == "quality" else {},
+    )
+
+
+def drift_baseline(kafka: KafkaSettings) -> str:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(2, 16))
+    vectors = centres[np.arange(400) % 2] + 0.1 * rng.normal(size=(400, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = fit(
+        [Past(text=f"refunds or weather {i}") for i in range(400)],
+        vectors.astype(np.float32),
+        embedder="e1",
+        preparation=Preparation(),
+        rng=rng,
+    )
+    store = BaselineStore(kafka)
+    return store.publish("drift", made.to_bytes(), made.fingerprint, made.summary())
+
+
+def exchanges(
+    segment: Segment, drift: str, start_ms: int, shares: float, lows: tuple[float, float]
+) -> tuple[list[Event], list[Event], list[float]]:
+    """Draw requests of two clusters and their scores, -2 for bad answers and -1 for good."""
+    rng = np.random.default_rng(start_ms % 1000)
+    embeddings: list[Event] = []
+    judgments: list[Event] = []
+    scores: list[float] = []
+    for number in range(EVENTS):
+        cluster = int(rng.random() < shares)
+        scores.append(-2.0 if rng.random() < lows[cluster] else -1.0)
+        request_id = f"{segment.model}-{start_ms}-{number}"
+        moment = start_ms + number * 100
+        embeddings.append(
+            EmbeddingEvent(
+                request_id=request_id,
+                producer_id="drift/requests.v1-0",
+                sequence=number + 1,
+                time_ms=moment,
+                segment=segment,
+                baseline=drift,
+                embedder="e1",
+                cluster=cluster,
+                novelty=0.1,
+            )
+        )
+        judgments.append(
+            JudgmentEvent(
+                request_id=request_id,
+                producer_id="judge/responses.v1-0",
+                sequence=number + 1,
+                time_ms=moment,
+                segment=segment,
+                judge="likelihood",
+                epoch=EPOCH,
+                inclusion_probability=1.0,
+                sampling_epoch=0,
+                salt="s",
+                scores={"fluency": scores[-1]},
+                qualified=True,
+            )
+        )
+    return embeddings, judgments, scores
+
+
+def test_worse_answers_are_told_from_other_questions(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = Segment(model=f"explain-{time.time_ns()}", version="v1")
+    now = time.time_ns() // 1_000_000
+    then = (now - 300_000) // 60_000 * 60_000
+    drift = drift_baseline(kafka)
+    before = exchanges(segment, drift, then, 0.5, (0.15, 0.15))
+    after = exchanges(segment, drift, now, 0.5, (0.15, 0.9))
+    for embeddings, judgments, _ in (before, after):
+        publish(kafka, EMBEDDINGS, embeddings)
+        publish(kafka, JUDGMENTS, judgments)
+    document = build_rates_baseline(
+        [sketch("vitals", segment, then, before[2]), sketch("quality", segment, then, before[2])]
+    )
+    rates = BaselineStore(kafka).publish(
+        "rates", document.to_bytes(), FINGERPRINT, document.summary()
+    )
+    reference = document.references[MONITOR][segment.key]
+    verdict = Verdict(
+        monitor=MONITOR,
+        signal="quality",
+        segment=segment,
+        time_ms=now,
+        state=State.WARN,
+        sentence="",
+        log_statistic=20.0,
+        log_threshold=10.0,
+        since_ms=now,
+        baseline=rates,
+        effects=(
+            Effect(
+                indicator=reference.indicators[0].name,
+                title="",
+                baseline_rate=0.05,
+                low=0.0,
+                high=0.1,
+                hits=1,
+                trials=1,
+                rate_low=0.0,
+                rate_high=1.0,
+                share=1.0,
+            ),
+        ),
+    )
+    publish(kafka, VERDICTS, [verdict])
+    assert latest_verdict(kafka, MONITOR, segment, then) == verdict
+    found = explain(kafka, verdict, now + 60_000)
+    assert (found.mix.reference_events, found.mix.current_events) == (EVENTS, EVENTS)
+    assert found.mix.conditional.low > 0.3
+    assert abs(found.mix.mix.change) < 0.05
+    assert found.mix.clusters[0].cluster == 1
+    assert found.drift_baseline == drift
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    monkeypatch.setattr("tidegauge.cli.explain.now_ms", lambda: now + 60_000)
+    result = CliRunner().invoke(app, [MONITOR, "--segment", segment.key, "--json"])
+    assert result.exit_code == 0, result.output
+    assert "the same topics served otherwise" in json.loads(result.stdout)["sentence"]
+    shown = CliRunner().invoke(app, [MONITOR, "--segment", segment.key])
+    assert "own rate" in shown.stdout
+    lonely = msgspec.structs.replace(verdict, since_ms=now + 3_600_000)
+    with pytest.raises(UnexplainedError, match="not known by the same drift baseline"):
+        explain(kafka, lonely, now + 3_700_000)
+
+
+def test_a_monitor_that_said_nothing_is_named(kafka: KafkaSettings) -> None:
+    with pytest.raises(UnexplainedError, match=r"latency\.nothing has said nothing"):
+        latest_verdict(kafka, "latency.nothing", None, 0)
+
+
+def test_topics_are_not_explained_by_topics(kafka: KafkaSettings) -> None:
+    verdict = Verdict(
+        monitor="drift.topics",
+        signal="drift",
+        segment=Segment(model="m"),
+        time_ms=0,
+        state=State.WARN,
+        sentence="",
+        baseline="drift-1",
+    )
+    with pytest.raises(UnexplainedError, match="not held to a baseline of rates"):
+        explain(kafka, verdict, 1)
+
+
+def test_an_indicator_asks_one_event_as_it_asks_a_sketch() -> None:
+    bucket = histogram.bucket_of(-1.5)
+    below = Indicator(name="x", title="", family="f", counter=Tail(VALUE, bucket, "below"))
+    assert holds(below, {VALUE: -2.0}, (), ()) is True
+    assert holds(below, {VALUE: -1.0}, (), ()) is False
+    assert holds(below, {}, (), ()) is None
