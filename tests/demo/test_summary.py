@@ -15,7 +15,13 @@ from tidegauge.schemas.findings import Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
 from tidegauge.stream import histogram, moments
 from tidegauge.verdicts.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
-from tidegauge.verdicts.view import MonitorView, SegmentView, StateChange
+from tidegauge.verdicts.view import (
+    Comparison,
+    MonitorView,
+    SegmentView,
+    StateChange,
+    SwapView,
+)
 
 TURNS = Milestones(normal_ms=100, watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
 V1 = Segment(model="assistant", version="v1", route="/chat")
@@ -336,3 +342,24 @@ def test_a_view_without_anything_can_be_summarised() -> None:
     assert summary.vitals.requests == 0
     assert not summary.all_kept
     show(summary, Console(width=100, record=True))
+
+
+def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
+    comparison = Comparison(
+        measure="quality.likelihood.fluency",
+        outcome="worse",
+        property="fluency by likelihood at most -1.08",
+        margin=0.05,
+        old_rate=0.25,
+        new_rate=1.0,
+        low=0.42,
+        high=0.85,
+        old_events=160,
+        new_events=32,
+    )
+    swap = SwapView(old=V1, new=V2, since_ms=20_000, comparisons=(comparison,))
+    console = Console(width=100, record=True)
+    show(_summary(msgspec.structs.replace(_view(*GOOD), swaps=(swap,))), console)
+    said = console.export_text()
+    assert "assistant/v1/chat/completions: v2 against v1" in said
+    assert "+42 to +85 points" in said
