@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from threading import Timer
 
 import pytest
 from aiohttp import web
 from tests.judge_worker.conftest import ScriptedServer, nan, not_json
 
-from tidegauge.adapters.vllm import VllmClient
+from tidegauge.adapters.vllm import JudgeUnreachableError, VllmClient
 from tidegauge.judge.anchors import Anchor, built_in
 from tidegauge.judge.exchanges import Exchange, SkipReason
 from tidegauge.judge.scores import Score
@@ -173,3 +174,16 @@ def test_closing_gives_up_what_is_under_way(start: StartPanel, server: ScriptedS
     began = time.monotonic()
     panel.close()
     assert time.monotonic() - began < 3
+
+
+def test_a_batch_that_is_broken_off_can_be_judged_again(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    panel = start(anchors=())
+    server.hold.clear()
+    Timer(0.2, panel.give_up).start()
+    with pytest.raises(JudgeUnreachableError, match="judged again"):
+        panel.ask([LIKELIHOOD], deadline_seconds=60)
+    panel.close()
+    with pytest.raises(JudgeUnreachableError, match="not at work"):
+        panel.ask([LIKELIHOOD], deadline_seconds=60)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
@@ -47,8 +48,13 @@ def run() -> None:
     settings = JudgeSettings()
     panel = make_panel(settings)
     stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        panel.give_up()  # the batch under way is not committed and will be judged again
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     panel.start()
     meter = QualityMeter(panel, sampling_rule(settings, panel), now_ms=_now_ms)
     processor = SketchingProcessor(meter, GROUP, settings.sketching())

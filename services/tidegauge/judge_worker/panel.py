@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,13 +88,17 @@ class Panel:
         self._thread.start()
         self._opened.wait()
 
+    def give_up(self) -> None:
+        """Break off what is under way and return at once; ``ask`` raises from now on."""
+        if self._loop is not None and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # it may end at this very moment
+                self._loop.call_soon_threadsafe(self._stop)
+
     def close(self) -> None:
-        """Give up what is under way and end the thread; harmless when it has ended."""
-        if self._loop is None or not self._thread.is_alive():
-            return
-        with contextlib.suppress(RuntimeError):  # it may end at this very moment
-            self._loop.call_soon_threadsafe(self._stop)
-        self._thread.join(_CLOSE_SECONDS)
+        """Give up and wait until the thread has ended; harmless when it has."""
+        self.give_up()
+        if self._thread.ident is not None:
+            self._thread.join(_CLOSE_SECONDS)
 
     @property
     def examined(self) -> bool:
@@ -128,15 +132,20 @@ class Panel:
         a judge that is down slows the stream down once, not for each batch.
 
         Raises:
-            JudgeUnreachableError: The panel was not started.
+            JudgeUnreachableError: The panel was not started, or has been told to give up.
         """
-        if self._loop is None:
-            raise JudgeUnreachableError("the panel has not been started")
+        if self._loop is None or self._loop.is_closed():
+            raise JudgeUnreachableError("the judges are not at work: nothing was judged")
         patience = min(deadline_seconds, _AWAY_PATIENCE_SECONDS) if self._away else deadline_seconds
         asked: Future[list[Score | SkipReason]] = asyncio.run_coroutine_threadsafe(
             self._ask_all(questions, patience), self._loop
         )
-        return asked.result()
+        try:
+            return asked.result()
+        except CancelledError as error:
+            raise JudgeUnreachableError(
+                "the judges were told to give up: the same answers can be judged again"
+            ) from error
 
     def _run(self) -> None:
         asyncio.run(self._live())
