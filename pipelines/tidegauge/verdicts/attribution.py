@@ -41,11 +41,11 @@ class Scene:
     load: float | None
 
 
-def coincidences(signal: Signal, segment: Segment, since_ms: int, scene: Scene) -> tuple[str, ...]:
+def coincidences(monitor: str, segment: Segment, since_ms: int, scene: Scene) -> tuple[str, ...]:
     """Return sentences on what happened at the time when a change began.
 
     Args:
-        signal: Which signal alarms.
+        monitor: Which monitor alarms.
         segment: Slice of the traffic.
         since_ms: Estimated start of the change.
         scene: What else is known of that time.
