@@ -5,13 +5,20 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from tidegauge.adapters import evidently
 from tidegauge.adapters.evidently import ReportError, render
+from tidegauge.monitor.rendering import Renderer
+from tidegauge.monitor.report_pages import ReportPages
+from tidegauge.monitor.reporting import Desk, Shelf
 from tidegauge.reports.rows import Column, Row, Tables, tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -98,6 +105,34 @@ def test_a_browser_shows_the_report_and_runs_nothing_of_its_rows(
     assert "Two ranges" in done.stdout
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shelf", keep=3)
+    report_id, place = shelf.place(1)
+    place.parent.mkdir()
+    place.write_bytes(page.read_bytes())
+    app = FastAPI()
+    desk = Desk(shelf, lambda *_: (), lambda: 1)
+    ReportPages(desk, lambda: 1).mount(app, Renderer(0))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/reports/{report_id}"
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    server.should_exit = True
+    thread.join()
+    assert "Share of Drifted Columns" in done.stdout
+    assert "latency_ms" in done.stdout
+
+
 def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="0 rows in the reference range and 1"):
         render(tables([], [{"latency_ms": 1.0}]), tmp_path / "r.html", title="t")
@@ -106,13 +141,13 @@ def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 1.0}])
+    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="cannot write the report"):
         render(found, blocked / "r.html", title="t")
 
 
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 1.0}])
+    found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="did not finish within"):
         render(found, tmp_path / "r.html", title="t", timeout_seconds=0.01)
     assert list(tmp_path.iterdir()) == []

@@ -35,7 +35,7 @@ def response(number: int, time_ms: int) -> ResponseEvent:
         segment=SEGMENT,
         customer="acme",
         status=200,
-        latency_ms=5.0,
+        latency_ms=float(number % 7),
         messages=(
             Message(role="user", content="wo ist mein Paket und wie lange dauert es"),
             Message(role="assistant", content="Where is it?"),
@@ -95,12 +95,14 @@ def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
         path.write_text(title)
         assert facts[0].startswith("Reference: 1970-01-01 00:00:00 UTC to")
 
-    facts = Maker(read, rows=30, render=render).make(BEFORE, AFTER, tmp_path / "r.html")
-    assert "30 of 60 exchanges, 1 records unreadable" in facts[0]
-    assert "30 of 60 exchanges." in facts[1]
+    facts = Maker(read, rows=60, render=render).make(BEFORE, AFTER, tmp_path / "r.html")
+    assert "60 of 60 exchanges, 1 records unreadable" in facts[0]
+    assert "60 of 60 exchanges." in facts[1]
     (compared,) = written
-    assert len(compared.reference) == len(compared.current) == 30
-    assert "latency_ms" in {column.name for column in compared.columns}
+    assert len(compared.reference) == len(compared.current) == 60
+    assert [column.name for column in compared.columns] == ["latency_ms"]
+    assert {"prompt_characters", "version", "language"} <= set(compared.constant)
+    assert {"cluster", "novelty"} <= set(compared.left_out)
 
 
 def make(_reference: TimeRange, _current: TimeRange, path: Path) -> tuple[str, ...]:

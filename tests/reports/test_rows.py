@@ -111,9 +111,25 @@ def test_a_column_without_a_value_on_one_side_is_left_out_and_named() -> None:
     assert found.reference == ((1.0,),)
 
 
+def test_a_column_that_never_varies_is_named_and_not_compared() -> None:
+    found = tables(
+        [
+            {"latency_ms": 1.0, "version": "v1", "cluster": "1"},
+            {"latency_ms": 2.0, "version": "v1"},
+        ],
+        [{"latency_ms": 2.0, "version": "v1", "cluster": "1"}],
+    )
+    assert [column.name for column in found.columns] == ["latency_ms", "cluster"]
+    assert found.constant == ("version",)
+    assert found.left_out == ()
+
+
 def test_columns_and_values_are_bounded() -> None:
-    scores = {f"judge score{number:03}": 1.0 for number in range(100)}
-    rows: list[Row] = [{"customer": f"c{number:03}", **scores} for number in range(100)]
+    names = [f"judge score{number:03}" for number in range(100)]
+    rows: list[Row] = [
+        {"customer": f"c{number:03}", **dict.fromkeys(names, float(number))}
+        for number in range(100)
+    ]
     found = tables(rows, rows)
     assert len(found.columns) == MAX_COLUMNS
     assert len({row[0] for row in found.current}) == MAX_VALUES + 1

@@ -78,12 +78,14 @@ class Tables:
         reference: Rows before; a value for each column, None where it is not known.
         current: Rows after.
         left_out: Columns without a value on one of the sides, or beyond the limit.
+        constant: Columns left out since each row of both sides has the same value.
     """
 
     columns: tuple[Column, ...]
     reference: tuple[tuple[float | str | None, ...], ...]
     current: tuple[tuple[float | str | None, ...], ...]
     left_out: tuple[str, ...]
+    constant: tuple[str, ...] = ()
 
 
 def described(
@@ -210,14 +212,21 @@ def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> fr
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """Return both ranges over the columns that can be compared.
 
-    A column without any value on one side cannot be compared and is named in ``left_out``.
+    A column without any value on one side cannot be compared and is named in ``left_out``;
+    one that never varies need not be, and is named in ``constant``.
     """
     named = (*_NUMBERS, *_CATEGORIES)
     scores = sorted({name for row in (*reference, *current) for name in row} - set(named))
     present = [
         name for name in (*named, *scores) if _values(reference, name) and _values(current, name)
     ]
-    chosen = present[:MAX_COLUMNS]
+    constant = {
+        name
+        for name in present
+        if len({*_values(reference, name), *_values(current, name)}) == 1
+        and all(name in row for row in (*reference, *current))
+    }
+    chosen = [name for name in present if name not in constant][:MAX_COLUMNS]
     seen = {name for row in (*reference, *current) for name in row}
     columns = tuple(
         Column(name, "category" if name in _CATEGORIES else "number") for name in chosen
@@ -238,5 +247,6 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
         columns=columns,
         reference=tuple(tuple(cell(row, column) for column in columns) for row in reference),
         current=tuple(tuple(cell(row, column) for column in columns) for row in current),
-        left_out=tuple(sorted(seen - set(chosen))),
+        left_out=tuple(sorted(seen - set(chosen) - constant)),
+        constant=tuple(sorted(constant)),
     )

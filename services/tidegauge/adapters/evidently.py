@@ -80,7 +80,7 @@ def render(
     if not tables.columns:
         raise ReportError(
             f"nothing to compare: {len(tables.reference)} rows in the reference range and "
-            f"{len(tables.current)} in the current one have no column in common; "
+            f"{len(tables.current)} in the current one have no column in common that varies; "
             "choose other ranges"
         )
     if not installed():

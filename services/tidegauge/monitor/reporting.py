@@ -148,6 +148,8 @@ class Maker:
         ]
         if compared.left_out:
             facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
+        if compared.constant:
+            facts.append(f"The same throughout: {', '.join(compared.constant)}.")
         self.render(compared, path, "tidegauge: two ranges of traffic compared", tuple(facts))
         return tuple(facts)
 
