@@ -17,17 +17,33 @@ from tidegauge.cli.errors import MissingExtraError
 
 __all__ = ["EXTRAS", "SUBCOMMANDS", "app"]
 
-SUBCOMMANDS: Mapping[str, str] = MappingProxyType(
+SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "baseline": "tidegauge.cli.baseline",
-        "dead-letters": "tidegauge.cli.dead_letters",
-        "keys": "tidegauge.cli.keys",
-        "logs": "tidegauge.cli.logs",
-        "report": "tidegauge.cli.report",
-        "topics": "tidegauge.cli.topics",
+        "acknowledge": (
+            "tidegauge.cli.acknowledge",
+            "Take note of an alarm: it ends, and its monitor starts afresh.",
+        ),
+        "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
+        "dead-letters": (
+            "tidegauge.cli.dead_letters",
+            "Records that could not be processed, kept whole with the reason.",
+        ),
+        "explain": (
+            "tidegauge.cli.explain",
+            "Take a verdict apart: other topics, or the same topics served worse?",
+        ),
+        "keys": ("tidegauge.cli.keys", "Make, list and revoke the gateway's client keys."),
+        "ledger": ("tidegauge.cli.ledger", "Whether every request served is accounted for."),
+        "logs": ("tidegauge.cli.logs", "Summarise the gateway's request log."),
+        "report": ("tidegauge.cli.report", "Compare two ranges of traffic in an HTML report."),
+        "silence": (
+            "tidegauge.cli.silence",
+            "Mute a monitor for a while: it goes on testing and raises no alert.",
+        ),
+        "topics": ("tidegauge.cli.topics", "Create the topics on the broker, and list them."),
     }
 )
-"""Command -> module that holds its ``app``."""
+"""Command -> module that holds its ``app``, and what it is for."""
 
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,6 +53,8 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.judge_worker.main": "judge",
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
+        "tidegauge.cli.explain": "drift,monitor",
+        "tidegauge.cli.ledger": "monitor",
         "tidegauge.cli.report": "reports,monitor",
         "tidegauge.cli.keys": "gateway",
         "tidegauge.demo.story": "demo",
@@ -53,15 +71,23 @@ class _Lazy(TyperGroup):
         return sorted({*super().list_commands(ctx), *SUBCOMMANDS})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
-        """Return the command, importing its module if it is a sub-command's."""
+        """Return a command to list: a sub-command's stand-in, since its module is not needed."""
         if cmd_name not in SUBCOMMANDS:
             return super().get_command(ctx, cmd_name)
-        try:
-            command = typer.main.get_command(_load(SUBCOMMANDS[cmd_name]).app)
-        except MissingExtraError as error:
-            command = typer.main.get_command(_unavailable(error))
-        command.name = cmd_name
-        return command
+        _, purpose = SUBCOMMANDS[cmd_name]
+        stand_in = typer.Typer(add_completion=False)
+        stand_in.command(cmd_name, help=purpose)(lambda: None)
+        return typer.main.get_command(stand_in)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as above
+        """Return the command to run, importing its module if it is a sub-command's."""
+        name = args[0]
+        if name not in SUBCOMMANDS:
+            return super().resolve_command(ctx, args)
+        module, _ = SUBCOMMANDS[name]
+        command = typer.main.get_command(_load(module).app)
+        command.name = name
+        return name, command, args[1:]
 
 
 app = typer.Typer(
@@ -86,20 +112,6 @@ def _load(module: str) -> Any:  # noqa: ANN401 - a module's attributes have no s
         if missing.startswith("tidegauge"):
             raise
         raise MissingExtraError(module, missing, EXTRAS.get(module, "all")) from error
-
-
-def _unavailable(error: MissingExtraError) -> typer.Typer:
-    """Return a stand-in, so that the list of commands is whole without every extra."""
-    stand_in = typer.Typer(add_completion=False)
-
-    @stand_in.command(
-        help=f"(needs tidegauge[{error.extra}])",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
-    def refuse() -> None:
-        raise error
-
-    return stand_in
 
 
 def _run(module: str) -> None:

@@ -26,7 +26,6 @@ class MissingExtraError(CommandError):
         super().__init__(
             f"{module} needs {missing}, which is not installed: pip install 'tidegauge[{extra}]'"
         )
-        self.extra = extra
 
 
 class LogFileError(CommandError):
