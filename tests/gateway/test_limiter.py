@@ -142,6 +142,9 @@ class Away:
     async def get(self, name: str) -> int:
         raise ConnectionError(name)
 
+    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
+        raise ConnectionError(name, window, amount)
+
     async def close(self) -> None:
         raise ConnectionError
 
@@ -164,6 +167,9 @@ async def test_local_counters_forget(clock: Clock) -> None:
         await counters.add(f"n{n}", 1, 10)
     clock.now += 11
     await counters.add("m", 1, 10)
+    for window in range(5000):
+        await counters.slide(f"n{window}", window, 1)
+    assert len(counters._windows) < 4097
     assert len(counters._numbers) < 100
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,7 @@ __all__ = ["Counters", "LocalCounters", "SharedCounters"]
 
 _MANY: Final = 4096
 _ANSWER_SECONDS: Final = 0.25
+_WINDOW_SECONDS: Final = 180
 
 
 class Counters(Protocol):
@@ -24,6 +26,15 @@ class Counters(Protocol):
 
     async def get(self, name: str) -> int:
         """Return a number, 0 if it does not exist."""
+
+    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
+        """Add to a window's number; return it and that of the window before.
+
+        Args:
+            name: What is counted.
+            window: Number of the minute.
+            amount: What to add.
+        """
 
     async def close(self) -> None:
         """Let go of what is held."""
@@ -42,6 +53,7 @@ class LocalCounters:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._numbers: dict[str, tuple[int, float]] = {}
+        self._windows: dict[str, list[int]] = {}
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
         """Add to a number and return it."""
@@ -58,6 +70,21 @@ class LocalCounters:
         """Return a number, 0 if it does not exist."""
         number, expires = self._numbers.get(name, (0, 0.0))
         return number if expires > self._clock() else 0
+
+    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
+        """Add to a window's number; return it and that of the window before."""
+        seen = self._windows.get(name)
+        if seen is None or seen[0] < window:
+            before = seen[1] if seen is not None and seen[0] == window - 1 else 0
+            seen = self._windows[name] = [window, 0, before]
+            if len(self._windows) >= _MANY:
+                self._windows = {n: w for n, w in self._windows.items() if w[0] >= window - 1}
+        elif seen[0] > window:
+            if seen[0] == window + 1:
+                seen[2] += amount
+            return seen[2], 0
+        seen[1] += amount
+        return seen[1], seen[2]
 
     async def close(self) -> None:
         """Hold nothing but memory."""
@@ -100,6 +127,14 @@ class SharedCounters:
     async def get(self, name: str) -> int:
         """Return a number, 0 if it does not exist; raises what the Redis client raises."""
         return int(await self._storage.get(f"tidegauge:{name}"))
+
+    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
+        """Add to a window's number; return it and that of the window before."""
+        number, before = await asyncio.gather(
+            self.add(f"{name}/{window}", amount, _WINDOW_SECONDS),
+            self.get(f"{name}/{window - 1}"),
+        )
+        return number, before
 
     async def close(self) -> None:
         """Close the connections."""

@@ -30,7 +30,7 @@ from tidegauge.gateway.http_client import Connection
 from tidegauge.gateway.keys import ANONYMOUS, Customer, KeyRing
 from tidegauge.gateway.limiter import Limiter
 from tidegauge.gateway.outgoing import rewrite
-from tidegauge.gateway.relay import Relay, Sink, is_stream
+from tidegauge.gateway.relay import Relay, Sink
 from tidegauge.gateway.upstreams import Route, Target, Upstreams
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -39,6 +39,7 @@ __all__ = ["Engine", "Policy"]
 _CLIENT_GONE: Final = 499
 """nginx's status for a client that left before it saw one."""
 _STOPPED: Final = 503
+_ERRORS: Final = 400
 _ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
 _MOST_ATTEMPTS: Final = 2
 
@@ -144,6 +145,7 @@ class Engine:
 
     async def _forward(self, exchange: Exchange, dialect: Dialect, body: bytes, sink: Sink) -> None:
         asked = exchange.asked = dialect.read(body)
+        exchange.prompt_characters = asked.prompt_characters()
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.session)
         exchange.model, exchange.target = asked.model, targets[0]
@@ -214,7 +216,8 @@ class Engine:
             connection.close()
             raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
         try:
-            return connection, await connection.piece() if is_stream(connection) else None
+            streamed = connection.is_stream and connection.status < _ERRORS
+            return connection, await connection.piece() if streamed else None
         except BaseException:
             connection.close()
             raise

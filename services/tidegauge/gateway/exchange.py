@@ -81,6 +81,7 @@ class Exchange:
         started: The same moment on the monotonic clock, in seconds.
         customer: Who asks.
         asked: What is asked, once it has been understood.
+        prompt_characters: Length of what is asked.
         target: Who answers, once it has been chosen.
         taken: Whether the target is at work on it.
         clock_reading: The target's clock when it began.
@@ -106,6 +107,7 @@ class Exchange:
         "model",
         "outcome",
         "pace",
+        "prompt_characters",
         "request_id",
         "reservation",
         "route",
@@ -131,6 +133,7 @@ class Exchange:
         self.customer = NOBODY
         self.model = UNKNOWN
         self.asked: Asked | None = None
+        self.prompt_characters = 0
         self.messages: tuple[Message, ...] = ()
         self.capture: Capture = "none"
         self.sampling = Sampling()
@@ -156,11 +159,6 @@ class Exchange:
     def trace_id(self) -> str | None:
         """Return the W3C trace id."""
         return None if self.traceparent is None else self.traceparent.split("-")[1]
-
-    @property
-    def prompt_characters(self) -> int:
-        """Return the length of what was asked."""
-        return 0 if self.asked is None else self.asked.prompt_characters
 
     def take(self, target: Target, attempt: int) -> None:
         """A target begins to work on the request."""

@@ -30,6 +30,7 @@ __all__ = ["Address", "Connection", "Pool", "Timeouts"]
 
 _HIGH_WATER: Final = 256 * 1024
 _SWEEP_SECONDS: Final = 0.2
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _FOREVER: Final = float("inf")
 
 
@@ -105,6 +106,15 @@ class Address:
 class Connection(asyncio.Protocol):
     """One connection, and the one response that is being read from it.
 
+    Attributes:
+        status: The response's.
+        headers: The response's, names in lower case.
+        is_stream: Whether it is a stream of events.
+        complete: Whether all of it has come.
+        deadline: When it must show the next sign of life.
+        in_use: Whether a response is being read.
+        closed: Whether the connection is gone.
+
     Read ``status`` and ``headers`` after ``Pool.request``, then call ``piece`` until it
     returns nothing, or ``read``. ``close`` gives the connection back to the pool when the
     response was complete, and cuts it off when it was not.
@@ -127,6 +137,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self.status = 0
+        self.is_stream = False
         self.headers: list[tuple[bytes, bytes]] = []
         self._head = False
         self.complete = False
@@ -162,8 +173,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header, its name in lower case."""
         name = name.lower()
-        if name in (b"content-length", b"transfer-encoding"):
+        if name in _FRAMING:
             self._framed = True
+        elif name == b"content-type":
+            self.is_stream = value.startswith(b"text/event-stream")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:

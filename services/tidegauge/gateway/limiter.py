@@ -7,7 +7,7 @@ settlement puts the difference to the true usage into the minute of the reservat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from tidegauge.gateway.counters import Counters
@@ -112,22 +112,22 @@ class Limiter:
                 await self._take(taken, "tokens", limit, tokens)
             except RefusedError:
                 if customer.requests_per_minute is not None:
-                    await self._add(customer, "requests", minute, -1)
+                    await self._counters.slide(f"{customer.key_id}/requests", minute, -1)
                 raise
             taken = taken._replace(tokens=tokens)
         return taken
 
     async def _take(self, taken: Reservation, what: str, limit: int, amount: int) -> None:
-        customer, passed = taken.customer, min(1.0, self._clock() / _MINUTE - taken.minute)
-        before = await self._counters.get(_name(customer, what, taken.minute - 1))
-        current = await self._add(customer, what, taken.minute, amount)
+        name = f"{taken.customer.key_id}/{what}"
+        passed = min(1.0, self._clock() / _MINUTE - taken.minute)
+        current, before = await self._counters.slide(name, taken.minute, amount)
         used = current + int(before * (1 - passed))
         remaining = max(0, limit - used)
         if used <= limit:
             wait = (used / limit) * _MINUTE
             taken.headers.extend(_headers(what, limit, remaining, wait))
             return
-        await self._add(customer, what, taken.minute, -amount)
+        await self._counters.slide(name, taken.minute, -amount)
         wait = _wait(limit, amount, current - amount, before, passed)
         raise RefusedError(
             ErrorKind.RATE_LIMITED,
@@ -142,7 +142,7 @@ class Limiter:
 
     async def _refuse_spent(self, customer: Customer, budget: float, now: float) -> None:
         day = int(now // _DAY)
-        spent = await self._counters.get(_name(customer, "usd", day)) / _MICRO
+        spent = await self._counters.get(f"{customer.key_id}/usd/{day}") / _MICRO
         if spent >= budget:
             raise RefusedError(
                 ErrorKind.RATE_LIMITED,
@@ -157,10 +157,11 @@ class Limiter:
         customer, difference = reservation.customer, tokens - reservation.tokens
         try:
             if customer.tokens_per_minute is not None and difference:
-                await self._add(customer, "tokens", reservation.minute, difference)
+                name = f"{customer.key_id}/tokens"
+                await self._counters.slide(name, reservation.minute, difference)
             if customer.budget_usd_per_day is not None and cost_usd:
                 day = int(self._clock() // _DAY)
-                name = _name(customer, "usd", day)
+                name = f"{customer.key_id}/usd/{day}"
                 await self._counters.add(name, round(cost_usd * _MICRO), 2 * _DAY)
         except Exception as error:  # noqa: BLE001 - whatever the store's client raises
             self._on_failure(error)
@@ -168,13 +169,6 @@ class Limiter:
     async def close(self) -> None:
         """Let go of the counters."""
         await self._counters.close()
-
-    def _add(self, customer: Customer, what: str, minute: int, amount: int) -> Awaitable[int]:
-        return self._counters.add(_name(customer, what, minute), amount, 3 * _MINUTE)
-
-
-def _name(customer: Customer, what: str, window: int) -> str:
-    return f"{customer.key_id}/{what}/{window}"
 
 
 def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> float:

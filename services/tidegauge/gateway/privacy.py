@@ -81,7 +81,7 @@ def captured_messages(
     """
     if capture == "none":
         return ()
-    if capture == "full" and sum(_size(message) for message in messages) <= limit:
+    if capture == "full" and sum([_size(message) for message in messages]) <= limit:
         return messages
     kept: list[Message] = []
     for message in reversed(messages):

@@ -14,7 +14,7 @@ from tidegauge.gateway.pace import Pace
 from tidegauge.gateway.sse import DONE, FrameSplitter, data_of, error_frame
 from tidegauge.schemas.exchange import ErrorKind
 
-__all__ = ["Headers", "Relay", "Sink", "is_stream"]
+__all__ = ["Headers", "Relay", "Sink"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,14 +51,6 @@ class Sink(Protocol):
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last part of the body."""
-
-
-def is_stream(connection: Connection) -> bool:
-    """Say whether the answer is a stream of events."""
-    return connection.status < _ERRORS and any(
-        name == b"content-type" and value.startswith(b"text/event-stream")
-        for name, value in connection.headers
-    )
 
 
 class Relay:

@@ -86,6 +86,7 @@ def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
     if not opening.strip():
         return None
     # Searching for words is a tenth of the expression's cost, and most answers have none.
-    if not any(hint in opening for hint in _HINTS):
-        return "passed"
-    return "failed" if _REFUSALS.search(opening) else "passed"
+    for hint in _HINTS:
+        if hint in opening:
+            return "failed" if _REFUSALS.search(opening) else "passed"
+    return "passed"

@@ -68,10 +68,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     expectations: Expectations = Expectations()
     body: bytes | None = None
 
-    @property
     def prompt_characters(self) -> int:
         """Return the length of all messages."""
-        return sum(len(message.content) for message in self.messages)
+        return sum([len(message.content) for message in self.messages])
 
 
 class Answer(msgspec.Struct, kw_only=True):
