@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegauge.reports.text import category, clip, plain
+from tidegauge.reports.text import category, clip, lead, plain
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,16 @@ def test_a_category_has_nothing_that_markup_or_a_script_could_mean(value: str) -
 def test_a_category_is_never_empty_nor_long() -> None:
     assert category("\u202e") == "(blank)"
     assert len(category("k" * 10_000)) == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("P95 is 1.5 s. It was 0.9 s.", "P95 is 1.5 s."),
+        ("no full stop", "no full stop"),
+        ("", ""),
+        ("x" * 900 + ". y", "x" * 240 + "… (903 characters)"),
+    ],
+)
+def test_the_lead_is_the_first_sentence(text: str, first: str) -> None:
+    assert lead(text) == first

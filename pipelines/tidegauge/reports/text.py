@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["category", "clip", "plain"]
+__all__ = ["category", "clip", "lead", "plain"]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -52,6 +52,18 @@ def clip(text: str, limit: int = 240) -> str:
     if len(line) <= limit and len(text) <= 2 * limit:
         return line
     return f"{line[:limit].rstrip()}{_ELLIPSIS} ({len(text):,} characters)"
+
+
+def lead(text: str, limit: int = 240) -> str:
+    """Return a text's first sentence, cut to ``limit`` characters.
+
+    Example:
+        >>> lead("P95 is 1.5 s. It was 0.9 s.")
+        'P95 is 1.5 s.'
+    """
+    line = clip(text, limit)
+    first, stop, _ = line.partition(". ")
+    return f"{first}." if stop else line
 
 
 def category(value: str, limit: int = 60) -> str:

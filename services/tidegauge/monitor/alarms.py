@@ -9,7 +9,7 @@ from tidegauge.monitor.segments import Name, alarm_query, name, silence_of
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.figures import duration, moment
 from tidegauge.reports.standing import Standing, promise, standing
-from tidegauge.reports.text import clip
+from tidegauge.reports.text import clip, lead
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.verdicts.view import MonitorView, SilenceInForce, StateChange
 
@@ -36,11 +36,23 @@ class ChangeLine:
 
 @dataclass(frozen=True, slots=True)
 class AlarmLine:
-    """An alarm that fires, in one sentence, and its card; ``query`` leads to its own page."""
+    """An alarm that fires.
+
+    Attributes:
+        alert: The alert.
+        name: The segment.
+        standing: How loud it is.
+        lead: What it says, in one sentence.
+        sentence: All that it says.
+        since: Since when it alarms, in words.
+        card: What drives it.
+        query: Query string of its own page.
+    """
 
     alert: Alert
     name: Name
     standing: Standing
+    lead: str
     sentence: str
     since: str
     card: Card
@@ -97,6 +109,7 @@ def alarm_lines(
                 alert=alert,
                 name=name(alert.segment),
                 standing=standing(State(alert.severity)),
+                lead=lead(alert.summary),
                 sentence=clip(alert.summary, SENTENCE),
                 since=_alarming(alert, now_ms),
                 card=card(
