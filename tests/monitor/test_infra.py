@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 
 from tidegauge.monitor.delivery import DeliveryMetrics
 from tidegauge.monitor.metrics import NAMES
-from tidegauge.monitor.settings import MonitorSettings
 
 INFRA = Path(__file__).parents[2] / "infra"
 RULES = ("pipeline", "verdicts")
@@ -140,36 +139,3 @@ def test_alertmanager_takes_its_configuration_and_routes_by_severity(
         folder=folder,
     )
     assert routed.strip() == receiver
-
-
-def manifests() -> list[dict[str, Any]]:
-    text = (INFRA / "kubernetes" / "monitor.yaml").read_text()
-    return list(yaml.safe_load_all(text))
-
-
-def test_the_manifest_sets_what_there_is_to_set_and_probes_what_is_served() -> None:
-    deployment, service, policy = manifests()
-    pod = deployment["spec"]["template"]
-    (container,) = pod["spec"]["containers"]
-    fields = {f"TIDEGAUGE_MONITOR_{name.upper()}" for name in MonitorSettings.model_fields}
-    names = {entry["name"] for entry in container["env"]}
-    assert names - fields == {"KAFKA_BOOTSTRAP_SERVERS"}
-    port = MonitorSettings.model_fields["port"].default
-    assert container["ports"] == [{"name": "http", "containerPort": port}]
-    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness")}
-    assert probes == {"/readyz"}
-    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    labels = pod["metadata"]["labels"]
-    assert deployment["spec"]["selector"]["matchLabels"] == labels
-    assert service["spec"]["selector"] == labels
-    assert policy["spec"]["podSelector"]["matchLabels"] == labels
-
-
-def test_the_container_may_do_as_little_as_it_can() -> None:
-    pod = manifests()[0]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    written = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert written == {"/reports", "/tmp"}  # noqa: S108 - a mount of the container's own
