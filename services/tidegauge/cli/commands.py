@@ -151,19 +151,19 @@ def monitor() -> None:
 
 @worker.command()
 def drift() -> None:
-    """Embed requests and sketch their topics (TIDEGAUGE_DRIFT_WORKER_…)."""
+    """Embed requests and sketch their topics (TIDEGAUGE_DRIFT_…)."""
     _run("tidegauge.drift_worker.main")
 
 
 @worker.command()
 def vitals() -> None:
-    """Sketch latency, errors, tokens and cost (TIDEGAUGE_VITALS_WORKER_…)."""
+    """Sketch latency, errors, tokens and cost (TIDEGAUGE_VITALS_…)."""
     _run("tidegauge.vitals_worker.main")
 
 
 @worker.command()
 def judge() -> None:
-    """Sample answers and ask the judges (TIDEGAUGE_JUDGE_WORKER_…)."""
+    """Sample answers and ask the judges (TIDEGAUGE_JUDGE_…)."""
     _run("tidegauge.judge_worker.main")
 
 
