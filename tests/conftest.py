@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -11,12 +13,14 @@ from tidegauge.adapters.kafka.admin import ensure_topics
 from tidegauge.adapters.kafka.settings import KafkaSettings
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let kafka-python leave sockets of failed connections to the garbage collector."""
-    config.addinivalue_line(
-        "filterwarnings",
-        r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning",
-    )
+@pytest.fixture(autouse=True)
+def _leftover_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect the sockets of failed connections, which kafka-python never closes, in silence."""
+    yield
+    if request.node.get_closest_marker("integration"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,81 @@
+"""A worker as a process of its own, so that it can be killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import signal, sys
+from threading import Event
+from tidegauge.adapters import telemetry
+from tidegauge.adapters.kafka.loop import ConsumerLoop
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import REQUESTS
+from tidegauge.stream.partitions import SketchSettings
+from tidegauge.stream.sketching import SketchingProcessor
+from tidegauge.stream.testing import LengthMeter
+
+servers, group, transactions = sys.argv[1:]
+telemetry.configure_logging(group)
+stop = Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+settings = KafkaSettings(
+    bootstrap_servers=servers,
+    transactions=transactions,
+    commit_interval_ms=50,
+    batch_records=50,
+    dead_letter_ratio=1,
+)
+fast = SketchSettings(block_ms=200, lateness_ms=400, idle_ms=1000, progress_ms=200)
+ConsumerLoop(settings, group, [REQUESTS], SketchingProcessor(LengthMeter(), group, fast)).run(stop)
+"""
+
+
+class WorkerProcess:
+    """One worker; its log is in a file."""
+
+    def __init__(self, folder: Path, servers: str, group: str, transactions: str) -> None:
+        self.log = folder / f"{group}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, servers, group, transactions],
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        self._process.terminate()
+        return self._process.wait(40)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def said(self, what: str) -> bool:
+        return what in self.log.read_text()
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Return a function that starts a worker; all are gone afterwards."""
+    started: list[WorkerProcess] = []
+
+    def start(servers: str, group: str, transactions: str = "auto") -> WorkerProcess:
+        worker = WorkerProcess(tmp_path, servers, group, transactions)
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.running:
+            worker.kill()
