@@ -136,7 +136,7 @@ def set_up(  # noqa: PLR0913 - all that the story is told
     say(f"building the baseline of topics from {len(parts.past):,} past prompts")
     stage.run("baseline", "build", "--kind", "drift", "--file", str(past), "--activate")
     if outside.vllm is not None:
-        say(f"waiting for vLLM: {outside.vllm.url} (usually 45 s)")
+        say(f"waiting for vLLM: {outside.vllm.url}")
         outside.vllm.wait_ready(progress=say)
         say("  vLLM is ready")
     # It examines the judges first of all, which takes a while: nobody waits for that yet.

@@ -56,7 +56,8 @@ def run(
     console = Console(highlight=False)
 
     def say(line: str) -> None:
-        console.print(Text(line))
+        passed = f"{time.monotonic() - began:4.0f} s  "
+        console.print(Text.assemble((passed, "dim"), line), soft_wrap=True)
 
     check_machine(environment)
     prompts = own_prompts() if prompts_file is None else read_prompts(Path(prompts_file))
@@ -83,12 +84,12 @@ def run(
                 msgspec.json.format(msgspec.json.encode(summary)) + b"\n"
             )
             show(summary, console)
-            say(f"facts   {place / 'summary.json'}")
+            console.print(Text(f"facts   {place / 'summary.json'}\n"), soft_wrap=True)
             if not leave:
-                say("\nEverything keeps running: open the page. Ctrl-C ends it.")
+                say("everything keeps running: open the page; Ctrl-C ends it")
                 stage.supervisor.wait_for(lambda: False, what="", seconds=float("inf"))
         except KeyboardInterrupt:
-            say("\nending every process")
+            say("ending every process")
             raise
         finally:
             # From here on nothing may keep the processes from being ended.
