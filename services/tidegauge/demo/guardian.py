@@ -1,8 +1,9 @@
-"""Run a program that must not outlive its parent: ``python guardian.py COMMAND…``.
+"""Run a program that must not outlive its parent: ``python guardian.py SECONDS COMMAND…``.
 
 The parent holds the other end of standard input. When that closes, because the parent
 asked for an end or because it died, however it died, the program's whole process group is
-ended: first asked, then killed. It imports nothing of tidegauge and needs Linux 5.3.
+ended: first asked, then after so many seconds killed. It imports nothing of tidegauge and
+needs Linux 5.3.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ import select
 import signal
 import subprocess
 import sys
-from typing import Final
 
 __all__ = ["guard"]
 
-GRACE_SECONDS: Final = 8.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def guard(command: list[str], *, grace_seconds: float = GRACE_SECONDS) -> int:
+def guard(command: list[str], *, grace_seconds: float) -> int:
     """Run a command until it ends or standard input closes; return its exit status.
 
     Signals that a terminal sends to everyone are left to the parent, which decides.
@@ -80,4 +79,4 @@ def _signal_group(group: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(sys.argv[1:]))
+    sys.exit(guard(sys.argv[2:], grace_seconds=float(sys.argv[1])))

@@ -24,6 +24,7 @@ SERVED_NAMES: Final = ("smollm2-135m", "tidegauge-judge")
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _HOST: Final = "127.0.0.1"
 _OK: Final = 200
+_GRACE_SECONDS: Final = "8"
 _POLL_SECONDS = 0.25
 _TELL_SECONDS = 10.0
 _TAIL_CHARACTERS = 3000
@@ -80,7 +81,7 @@ class VllmServer:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [sys.executable, "-I", str(_GUARDIAN), *self._command(python)],
+                [sys.executable, "-I", str(_GUARDIAN), _GRACE_SECONDS, *self._command(python)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
