@@ -1,0 +1,62 @@
+"""One command for a deployment of one's own: everything up, and everything gone again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import openai
+import pytest
+
+from tidegauge.adapters.brokers import Broker
+from tidegauge.demo.deployment import Ports
+from tidegauge.demo.process_tree import descendants, is_alive
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path: Path) -> None:
+    ports = Ports.free()
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "TIDEGAUGE_UPSTREAM_URL": vllm,
+        "TIDEGAUGE_JUDGE_URL": vllm,
+        "TIDEGAUGE_JUDGE_ANCHOR_QUESTIONS": "2",
+        "TIDEGAUGE_GATEWAY_ANONYMOUS": "true",
+        "TIDEGAUGE_GATEWAY_PORT": str(ports.gateway),
+        "TIDEGAUGE_MONITOR_PORT": str(ports.monitor),
+        "TIDEGAUGE_DRIFT_PORT": str(ports.drift),
+        "TIDEGAUGE_VITALS_PORT": str(ports.vitals),
+        "TIDEGAUGE_JUDGE_PORT": str(ports.judge),
+        "TIDEGAUGE_CAPTURE_DIRECTORY": str(tmp_path / "outbox"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [sys.executable, "-m", "tidegauge.cli.main", "up", "--logs", str(tmp_path / "logs")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        said = []
+        for line in up.stdout:
+            said.append(line)
+            if line.startswith("all is up"):
+                break
+        assert said[-1].startswith("all is up"), said
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{ports.gateway}/v1", api_key="none")
+        answer = client.chat.completions.create(
+            model="smollm2-135m",
+            messages=[{"role": "user", "content": "Hello!"}],
+            max_tokens=4,
+        )
+        assert answer.choices
+        family = descendants(up.pid)
+        assert len(family) >= 5
+        up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 130
+    deadline = time.monotonic() + 10
+    while any(is_alive(member) for member in family):
+        assert time.monotonic() < deadline, "a process was left behind"
+        time.sleep(0.1)
