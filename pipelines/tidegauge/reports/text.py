@@ -37,7 +37,9 @@ def plain(text: str) -> str:
         >>> plain("a\x00b\u202ecd\n  e")
         'a�bcd e'
     """
-    return " ".join("".join(map(_shown, text)).split())
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(map(_shown, text))
+    return " ".join(text.split())
 
 
 def clip(text: str, limit: int = 240) -> str:

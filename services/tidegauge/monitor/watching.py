@@ -12,7 +12,11 @@ import structlog
 
 from tidegauge.adapters.kafka.admin import ensure_topics, list_topics
 from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.errors import LogError
+from tidegauge.adapters.kafka.errors import (
+    BaselineCorruptError,
+    LogError,
+    UnknownBaselineError,
+)
 from tidegauge.adapters.kafka.loop import ConsumerLoop
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.drift.baseline import DriftBaseline
@@ -33,8 +37,10 @@ _log = structlog.get_logger(__name__)
 _KINDS: tuple[BaselineKind, ...] = ("drift", "rates")
 _DRIFT_MONITOR = "drift.topics"
 _VIEW_MS = 500
+_VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
 _RETRY_MS = 30_000
 _RETRY_SECONDS = 2.0
+_UNUSABLE = (UnknownBaselineError, BaselineCorruptError)
 
 References = Mapping[str, Mapping[str, Reference]]
 """Monitor -> segment key -> what is normal."""
@@ -99,7 +105,7 @@ class Following(Processor):
         self._inner = inner
         self._baselines = baselines
         self._view: MonitorView | None = None
-        self._viewed_ms = 0
+        self._look_ms = 0
         self._refused: dict[str, int] = {}
 
     def view(self) -> MonitorView | None:
@@ -142,9 +148,12 @@ class Following(Processor):
         return self._inner.snapshot(partition)
 
     def _look(self, now_ms: int) -> None:
-        if self._view is None or now_ms - self._viewed_ms >= _VIEW_MS:
-            self._view = self._inner.view()
-            self._viewed_ms = now_ms
+        if self._view is not None and now_ms < self._look_ms:
+            return
+        start = time.perf_counter()
+        self._view = self._inner.view()
+        took_ms = 1000 * (time.perf_counter() - start)
+        self._look_ms = now_ms + max(_VIEW_MS, round(_VIEW_COST * took_ms))
 
     def _follow(self, now_ms: int) -> None:
         for kind, baseline_id in dict(self._inner.wanted).items():
@@ -154,9 +163,9 @@ class Following(Processor):
     def _use(self, kind: BaselineKind, baseline_id: str, now_ms: int) -> None:
         try:
             references = self._baselines.references(kind, baseline_id)
-        except LogError:
-            raise  # the loop waits for the broker
         except TidegaugeError as error:
+            if isinstance(error, LogError) and not isinstance(error, _UNUSABLE):
+                raise  # the loop waits for the broker
             self._refused[baseline_id] = now_ms
             _log.error("baseline_refused", baseline=baseline_id, error=str(error)[:800])
             return
