@@ -144,7 +144,12 @@ def watch(
         duration_seconds=(end_ms - start_ms) / 1000,
         slot=slot,
     )
-    decision = judge(bets, evidence, log_threshold=detector.log_threshold)
+    decision = judge(
+        bets,
+        evidence,
+        log_threshold=detector.log_threshold,
+        families=[indicator.family for indicator in detector.reference.indicators],
+    )
     return Track(evidence, end_ms, track.events + counted.events), decision
 
 

@@ -23,7 +23,7 @@ from tidegauge.verdicts.plan import Plan
 from tidegauge.verdicts.processor import MonitorProcessor, References
 from tidegauge.verdicts.view import MonitorView
 
-__all__ = ["in_order", "judge_again", "measure_again"]
+__all__ = ["InUse", "in_order", "judge_again", "measure_again"]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 InUse: TypeAlias = Mapping[BaselineKind, tuple[str, References]]

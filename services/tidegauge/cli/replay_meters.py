@@ -1,0 +1,71 @@
+"""The workers' meters, made to measure the past again; loaded only when they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tidegauge.adapters.kafka.baselines import BaselineStore
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.adapters.sentence_transformers import open_embedder
+from tidegauge.cli.errors import CommandError
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift_worker.follower import refusal
+from tidegauge.drift_worker.meter import DriftMeter
+from tidegauge.drift_worker.settings import DriftSettings
+from tidegauge.judge_worker.main import make_panel, sampling_rule
+from tidegauge.judge_worker.meter import QualityMeter
+from tidegauge.judge_worker.settings import JudgeSettings
+
+__all__ = ["drift_meter", "quality_meter"]
+
+_PATIENCE_SECONDS = 3_600.0
+
+
+def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftMeter:
+    """Return a meter that sees requests from a baseline.
+
+    Raises:
+        CommandError: The baseline was made by another embedder or from other texts.
+        TidegaugeError: There is no such baseline, or no such embedder.
+    """
+    settings = DriftSettings()
+    baseline = DriftBaseline.from_bytes(BaselineStore(kafka).load(baseline_id), baseline_id)
+    embedder = open_embedder(
+        settings.model,
+        backend=settings.backend,
+        most_tokens=settings.most_tokens,
+        threads=settings.threads,
+    )
+    reason = refusal(baseline, embedder.fingerprint, settings.preparation())
+    if reason is not None:
+        raise CommandError(
+            f"baseline {baseline_id} cannot be used ({reason}): set TIDEGAUGE_DRIFT_MODEL, "
+            "_BACKEND, _MOST_TOKENS, _SELECTION and _MOST_CHARACTERS to what it was built "
+            "with, or name another by --drift"
+        )
+    meter = DriftMeter(
+        embedder,
+        settings.preparation(),
+        block_ms=settings.sketching().block_ms,
+        publish_vectors=False,
+    )
+    meter.use(baseline)
+    return meter
+
+
+@contextmanager
+def quality_meter() -> Iterator[QualityMeter]:
+    """Yield a meter that asks the judges, however old the answers are and however long it takes."""
+    settings = JudgeSettings().model_copy(
+        update={"max_age_seconds": 0.0, "deadline_seconds": _PATIENCE_SECONDS}
+    )
+    panel = make_panel(settings)
+    panel.start()
+    try:
+        yield QualityMeter(
+            panel, sampling_rule(settings, panel), now_ms=lambda: time.time_ns() // 1_000_000
+        )
+    finally:
+        panel.close()

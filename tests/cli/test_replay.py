@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.adapters.brokers import EmbeddedBroker
+from tidegauge.adapters.kafka.admin import ensure_topics
+from tidegauge.adapters.kafka.baselines import BaselineStore
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.errors import CommandError
+from tidegauge.cli.replay import app
+from tidegauge.schemas import Segment, decode, encode
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.topics import RESPONSES
+from tidegauge.stream.partitions import SketchSettings
+from tidegauge.stream.processor import Output, Partition, Record
+from tidegauge.verdicts.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.verdicts.rerun import measure_again
+from tidegauge.vitals.meter import VitalsMeter
+
+RUNNER = CliRunner()
+COUNT = 300
+SEGMENT = Segment(model="m", version="v1", route="/chat")
+SETTINGS = SketchSettings(block_ms=2_000, lateness_ms=1_000, idle_ms=2_000, progress_ms=2_000)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def own_kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaSettings]:
+    if lack := EmbeddedBroker.missing():
+        pytest.skip(lack)
+    with EmbeddedBroker() as broker:
+        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        ensure_topics(settings)
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+        monkeypatch.setenv("TIDEGAUGE_BLOCK_SECONDS", "2")
+        monkeypatch.setenv("TIDEGAUGE_LATENESS_SECONDS", "1")
+        yield settings
+
+
+def responses(start_ms: int, slower: float) -> list[ResponseEvent]:
+    rng = np.random.default_rng(2)
+    return [
+        ResponseEvent(
+            request_id=f"r{number}",
+            producer_id="g1",
+            sequence=number + 1,
+            time_ms=start_ms + number * 100,
+            segment=SEGMENT,
+            customer="acme",
+            status=200,
+            latency_ms=float(latency) * (slower if number >= COUNT // 2 else 1),
+        )
+        for number, latency in enumerate(rng.lognormal(6.5, 0.4, COUNT))
+    ]
+
+
+def store_baseline(kafka: KafkaSettings, slower: float) -> str:
+    """Count a baseline from responses of which the second half is slower."""
+    records = [
+        Record(Partition(RESPONSES.name, 0), n, encode(e), timestamp_ms=e.time_ms)
+        for n, e in enumerate(responses(1_700_000_000_000, slower))
+    ]
+    events: list[Sketch | Progress] = [
+        decode(r.value, Sketch, Progress)
+        for r in measure_again(VitalsMeter(), "test", SETTINGS, records)
+    ]
+    document = build_rates_baseline(e for e in events if isinstance(e, Sketch))
+    store = BaselineStore(kafka)
+    return store.publish("rates", document.to_bytes(), FINGERPRINT, document.summary())
+
+
+def test_the_past_is_judged_again(own_kafka: KafkaSettings, tmp_path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+    with Publisher(own_kafka) as publisher:
+        publisher.publish(
+            Output(RESPONSES, e.request_id, e, "test", e.request_id, e.time_ms)
+            for e in responses(now - 60_000, 3.0)
+        )
+    normal, slow = store_baseline(own_kafka, 1.0), store_baseline(own_kafka, 8.0)
+    first, second, other = (tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl"))
+    arguments = ["--from", str(now - 3_600_000), "--measure", "vitals"]
+
+    def run(out: Path, rates: str) -> dict[str, list[dict[str, str]]]:
+        result = RUNNER.invoke(app, [*arguments, "--out", str(out), "--rates", rates, "--json"])
+        assert result.exit_code == 0, result.output
+        facts: dict[str, list[dict[str, str]]] = json.loads(result.stdout)
+        return facts
+
+    found = run(first, normal)
+    assert {alert["monitor"] for alert in found["alerts"]} == {"latency.total"}
+    assert run(second, normal)["alerts"] == found["alerts"]
+    assert first.read_bytes() == second.read_bytes()
+    assert len(first.read_bytes().splitlines()) > 20
+    assert run(other, slow)["alerts"] == []
+    assert not list(tmp_path.glob("*.part"))
+    shown = RUNNER.invoke(app, [*arguments, "--out", str(first), "--rates", normal])
+    assert "latency.total warn firing" in shown.stdout
+
+
+def test_an_empty_stretch_is_refused(own_kafka: KafkaSettings, tmp_path: Path) -> None:
+    assert own_kafka.bootstrap_servers
+    out = tmp_path / "out.jsonl"
+    result = RUNNER.invoke(app, ["--from", "now", "--to", "-1h", "--out", str(out)])
+    assert isinstance(result.exception, CommandError)
+    assert "--from must lie before --to" in str(result.exception)
+    assert not out.exists()
+
+
+def test_drift_needs_a_baseline(own_kafka: KafkaSettings, tmp_path: Path) -> None:
+    assert own_kafka.bootstrap_servers
+    out = tmp_path / "out.jsonl"
+    result = RUNNER.invoke(app, ["--from", "-1h", "--measure", "drift", "--out", str(out)])
+    assert isinstance(result.exception, CommandError)
+    assert "--drift" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
