@@ -1,0 +1,129 @@
+"""A LiteLLM callback that publishes our events.
+
+In the proxy's configuration::
+
+    litellm_settings:
+      callbacks: ["tidegauge.capture.litellm.callback"]
+
+with ``tidegauge`` installed beside ``litellm[proxy]``. Where events go is read from
+``TIDEGAUGE_CAPTURE_…`` and ``KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves prompts and
+answers out. The customer is the key's metadata ``customer``, else its team, else its alias;
+a model's version is ``model_info: version``. What a client gets is one exchange: attempts
+that LiteLLM repeats are counted in it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from tidegauge.capture.errors import CaptureError, CaptureSettingsError
+from tidegauge.capture.litellm_exchange import Exchange, answered, came_through_proxy, failed
+from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.settings import CaptureSettings
+
+__all__ = ["TidegaugeCallback", "callback"]
+
+_log = logging.getLogger(__name__)
+
+
+class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no types
+    """Records every exchange that generates something.
+
+    The outbox is made at the first exchange, in the process that serves it.
+
+    Args:
+        settings: Where events go.
+        text: Whether prompts and answers are captured.
+    """
+
+    def __init__(self, settings: CaptureSettings, *, text: bool = True) -> None:
+        super().__init__()
+        self._settings = settings
+        self._text = text
+        self._recorder: Recorder | None = None
+        self._starting = threading.Lock()
+
+    async def async_log_success_event(
+        self,
+        kwargs: Mapping[str, Any],
+        response_obj: object,
+        start_time: object,
+        end_time: object,
+    ) -> None:
+        """Record an answer."""
+        del response_obj, start_time, end_time
+        self._record(answered(kwargs, text=self._text))
+
+    async def async_log_failure_event(
+        self,
+        kwargs: Mapping[str, Any],
+        response_obj: object,
+        start_time: object,
+        end_time: object,
+    ) -> None:
+        """Record a failure, unless in the proxy: there it may be repeated, the next hook tells."""
+        del response_obj, start_time, end_time
+        error = kwargs.get("exception")
+        if not came_through_proxy(kwargs) and isinstance(error, BaseException):
+            self._record(failed(kwargs, error, now_seconds=time.time(), text=self._text))
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: Mapping[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: object,
+        traceback_str: str | None = None,
+    ) -> None:
+        """Record the failure that a client of the proxy sees."""
+        del user_api_key_dict, traceback_str
+        self._record(
+            failed(request_data, original_exception, now_seconds=time.time(), text=self._text)
+        )
+
+    def _record(self, exchange: Exchange | None) -> None:
+        if exchange is None or (recorder := self._started()) is None:
+            return
+        recorder.record_request(exchange.request)
+        recorder.record_response(exchange.response)
+        recorder.served()
+
+    def _started(self) -> Recorder | None:
+        with self._starting:
+            if self._recorder is None:
+                recorder = Recorder(self._settings)
+                try:
+                    recorder.start()
+                except CaptureError as error:
+                    _log.error("nothing is captured: %s", error)
+                    return None
+                atexit.register(recorder.close)
+                self._recorder = recorder
+        return self._recorder
+
+
+def _from_environment() -> TidegaugeCallback:
+    text = os.environ.get("TIDEGAUGE_LITELLM_TEXT", "full")
+    if text not in {"full", "none"}:
+        raise CaptureSettingsError(f"TIDEGAUGE_LITELLM_TEXT is {text!r}: use 'full' or 'none'")
+    environment = {"TIDEGAUGE_CAPTURE_PRODUCER": "litellm", **os.environ}
+    return TidegaugeCallback(CaptureSettings.from_environment(environment), text=text == "full")
+
+
+callback: TidegaugeCallback
+
+
+def __getattr__(name: str) -> TidegaugeCallback:
+    """Make ``callback`` when the proxy asks for it, so that importing reads no environment."""
+    if name != "callback":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = _from_environment()
+    globals()["callback"] = made
+    return made

@@ -1,0 +1,392 @@
+"""What LiteLLM tells its callbacks, as our events. Pure: values in, values out.
+
+LiteLLM hands over nested dictionaries of its own, which differ between its versions: what is
+missing or of another type there is left out here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tidegauge.schemas.exchange import (
+    Capture,
+    CheckOutcome,
+    ErrorKind,
+    Message,
+    RequestEvent,
+    ResponseEvent,
+    Sampling,
+    Usage,
+)
+from tidegauge.schemas.segments import Segment
+
+__all__ = ["Exchange", "answered", "came_through_proxy", "failed"]
+
+_GENERATING = frozenset(
+    prefix + name
+    for prefix in ("", "a")
+    for name in ("completion", "text_completion", "embedding", "responses", "anthropic_messages")
+)
+_PROBE = "litellm-internal-health-check"
+_UNKNOWN = "unknown"
+_TRACEPARENT_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One call through LiteLLM, as both of our events tell it."""
+
+    request_id: str
+    time_ms: int
+    segment: Segment
+    customer: str
+    capture: Capture
+    messages: tuple[Message, ...]
+    prompt_characters: int
+    sampling: Sampling
+    stream: bool
+    session: str | None
+    trace_id: str | None
+    latency_ms: float
+    status: int
+    output: str | None = None
+    output_characters: int = 0
+    tool_calls: str | None = None
+    error: ErrorKind | None = None
+    error_detail: str | None = None
+    finish_reason: str | None = None
+    checks: Mapping[str, CheckOutcome] | None = None
+    time_to_first_token_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    upstream: str | None = None
+    served_model: str | None = None
+    served_fingerprint: str | None = None
+    attempts: int = 1
+
+    def request(self, producer_id: str, sequence: int) -> RequestEvent:
+        """Return the request's event."""
+        return RequestEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.time_ms,
+            segment=self.segment,
+            customer=self.customer,
+            capture=self.capture,
+            messages=self.messages,
+            prompt_characters=self.prompt_characters,
+            sampling=self.sampling,
+            stream=self.stream,
+            session=self.session,
+            trace_id=self.trace_id,
+        )
+
+    def response(self, producer_id: str, sequence: int) -> ResponseEvent:
+        """Return the response's event."""
+        return ResponseEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.time_ms,
+            segment=self.segment,
+            customer=self.customer,
+            status=self.status,
+            latency_ms=self.latency_ms,
+            capture=self.capture,
+            messages=self.messages,
+            output=self.output,
+            output_characters=self.output_characters,
+            prompt_characters=self.prompt_characters,
+            tool_calls=self.tool_calls,
+            error=self.error,
+            error_detail=self.error_detail,
+            finish_reason=self.finish_reason,
+            checks=dict(self.checks or {}),
+            time_to_first_token_ms=self.time_to_first_token_ms,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            upstream=self.upstream,
+            served_model=self.served_model,
+            served_fingerprint=self.served_fingerprint,
+            sampling=self.sampling,
+            stream=self.stream,
+            attempts=self.attempts,
+            session=self.session,
+            trace_id=self.trace_id,
+        )
+
+
+def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
+    """Return what a success callback was told; None for calls that generate nothing.
+
+    Args:
+        kwargs: The callback's first argument, with its ``standard_logging_object``.
+        text: Whether prompts and answers may be captured.
+    """
+    said = _mapping(kwargs.get("standard_logging_object"))
+    if not said or not _is_generation(said):
+        return None
+    metadata = _metadata(kwargs)
+    begin = _seconds(metadata.get("litellm_received_at")) or _number(said.get("startTime")) or 0.0
+    end = _number(said.get("endTime")) or begin
+    stream = said.get("stream") is True
+    first = _number(said.get("completionStartTime"))
+    answer = _mapping(said.get("response"))
+    choice = _mapping(next(iter(_sequence(answer.get("choices"))), None))
+    message = _mapping(choice.get("message"))
+    output = _string(message.get("content")) or _string(choice.get("text"))
+    tool_calls = _json(message.get("tool_calls"))
+    finish_reason = _string(choice.get("finish_reason"))
+    tokens = (said.get("prompt_tokens"), said.get("completion_tokens"))
+    return Exchange(
+        **_asked(said, metadata, kwargs, text=text),
+        time_ms=round(begin * 1000),
+        latency_ms=max(0.0, (end - begin) * 1000),
+        status=200,
+        stream=stream,
+        output=output if text else None,
+        output_characters=len(output or ""),
+        tool_calls=tool_calls if text else None,
+        finish_reason=finish_reason,
+        checks=_checks(choice, output, tool_calls, finish_reason),
+        time_to_first_token_ms=(first - begin) * 1000 if stream and first else None,
+        usage=Usage(input_tokens=_whole(tokens[0]), output_tokens=_whole(tokens[1]))
+        if any(tokens)
+        else None,
+        cost_usd=_number(said.get("response_cost")) or None,
+        upstream=_string(said.get("model_id")),
+        served_model=_string(said.get("model")),
+        served_fingerprint=_string(answer.get("system_fingerprint")),
+    )
+
+
+def failed(
+    data: Mapping[str, Any], error: BaseException, *, now_seconds: float, text: bool
+) -> Exchange | None:
+    """Return what a failure callback was told; None for calls that would generate nothing.
+
+    Args:
+        data: The request as the proxy knows it, or the ``kwargs`` of a failure callback.
+        error: What the client gets.
+        now_seconds: The present time, Unix seconds.
+        text: Whether prompts may be captured.
+    """
+    said = _mapping(data.get("standard_logging_object"))
+    if not _is_generation({"call_type": data.get("call_type"), **said}):
+        return None
+    metadata = _metadata(data)
+    begin = _seconds(metadata.get("litellm_received_at")) or _seconds(data.get("start_time"))
+    begin = begin or now_seconds
+    status = _status(error)
+    routed = bool(metadata.get("deployment"))
+    kind = _error_kind(error, status, routed=routed)
+    asked = {"messages": data.get("messages") or data.get("input") or data.get("prompt"), **said}
+    return Exchange(
+        **_asked(asked, metadata, data, text=text),
+        time_ms=round(begin * 1000),
+        latency_ms=max(0.0, (now_seconds - begin) * 1000),
+        status=status,
+        stream=data.get("stream") is True,
+        error=kind,
+        error_detail=f"{type(error).__name__} {'after' if routed else 'before'} it was routed",
+        upstream=_string(_mapping(metadata.get("model_info")).get("id")),
+    )
+
+
+def came_through_proxy(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a callback was told of a call of LiteLLM's proxy, and not of its library."""
+    request = _mapping(kwargs.get("litellm_params")).get("proxy_server_request")
+    return bool(request) or "user_api_key_hash" in _metadata(kwargs)
+
+
+def _is_generation(said: Mapping[str, Any]) -> bool:
+    tags = _sequence(said.get("request_tags"))
+    return said.get("call_type") in _GENERATING and _PROBE not in tags
+
+
+def _asked(
+    said: Mapping[str, Any], metadata: Mapping[str, Any], data: Mapping[str, Any], *, text: bool
+) -> dict[str, Any]:
+    """Return the fields that say what was asked, and by whom."""
+    parameters = _mapping(said.get("model_parameters")) or data
+    messages = _messages(said.get("messages"))
+    # Names that clients choose freely must not become segments: only routed ones count.
+    model = _string(metadata.get("model_group")) or _UNKNOWN
+    retries = metadata.get("attempted_retries")
+    return {
+        "request_id": _string(data.get("litellm_call_id")) or _string(said.get("id")) or _UNKNOWN,
+        "segment": Segment(
+            model=model,
+            version=_string(_mapping(metadata.get("model_info")).get("version")) or "",
+            route=_string(metadata.get("user_api_key_request_route")) or "",
+        ),
+        "customer": _customer(metadata),
+        "capture": "full" if text else "none",
+        "messages": messages if text else (),
+        "prompt_characters": sum(len(message.content) for message in messages),
+        "sampling": Sampling(
+            temperature=_number(parameters.get("temperature")),
+            top_p=_number(parameters.get("top_p")),
+            max_tokens=_whole_or_none(parameters.get("max_tokens")),
+            seed=_whole_or_none(parameters.get("seed")),
+            n=_whole_or_none(parameters.get("n")),
+            response_format=_string(_mapping(parameters.get("response_format")).get("type")),
+        ),
+        "session": _string(said.get("session_id")) or _string(metadata.get("session_id")),
+        "trace_id": _trace_id(data),
+        "attempts": 1 + _whole(retries),
+    }
+
+
+def _metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the proxy noted about a call; where it lies depends on the callback."""
+    parameters = _mapping(kwargs.get("litellm_params"))
+    for place in (parameters, kwargs):
+        for name in ("metadata", "litellm_metadata"):
+            if found := _mapping(place.get(name)):
+                return found
+    return {}
+
+
+def _customer(metadata: Mapping[str, Any]) -> str:
+    for name in ("user_api_key_metadata", "user_api_key_auth_metadata"):
+        if customer := _string(_mapping(metadata.get(name)).get("customer")):
+            return customer
+    for name in ("user_api_key_team_alias", "user_api_key_alias", "user_api_key_user_id"):
+        if customer := _string(metadata.get(name)):
+            return customer
+    return _UNKNOWN
+
+
+def _messages(said: object) -> tuple[Message, ...]:
+    """Return a conversation; a text alone, or several of them, are the user's."""
+    if isinstance(said, str):
+        return (Message(role="user", content=said),)
+    messages = []
+    for entry in _sequence(said):
+        if isinstance(entry, str):
+            messages.append(Message(role="user", content=entry))
+        elif part := _mapping(entry):
+            messages.append(
+                Message(
+                    role=_string(part.get("role")) or "user",
+                    content=_content(part.get("content")),
+                    tool_calls=_json(part.get("tool_calls")),
+                )
+            )
+    return tuple(messages)
+
+
+def _content(content: object) -> str:
+    """Return a message's text; a part that is none stands as its kind in brackets."""
+    if isinstance(content, str):
+        return content
+    parts = []
+    for part in map(_mapping, _sequence(content)):
+        kind = (_string(part.get("type")) or "part").removeprefix("input_")
+        text = _string(part.get("text"))
+        parts.append(text if text is not None else f"[{kind.partition('_')[0]}]")
+    return "\n".join(parts)
+
+
+def _checks(
+    choice: Mapping[str, Any], output: str | None, tool_calls: str | None, finish_reason: str | None
+) -> dict[str, CheckOutcome]:
+    """Return the checks that need nothing but the answer; none where there is no choice."""
+    if not choice:
+        return {}
+    empty = not (output or "").strip() and not tool_calls
+    checks: dict[str, CheckOutcome] = {"empty": "failed" if empty else "passed"}
+    if finish_reason is not None:
+        checks["truncation"] = "failed" if finish_reason == "length" else "passed"
+    return checks
+
+
+def _status(error: BaseException) -> int:
+    for name in ("status_code", "code"):
+        value = getattr(error, name, None)
+        if isinstance(value, int | str) and str(value).isdecimal():
+            return int(value)
+    return 500
+
+
+_BY_NAME = {
+    "Timeout": ErrorKind.UPSTREAM_TIMEOUT,
+    "APITimeoutError": ErrorKind.UPSTREAM_TIMEOUT,
+    "APIConnectionError": ErrorKind.UPSTREAM_UNREACHABLE,
+    "ProxyModelNotFoundError": ErrorKind.UNKNOWN_MODEL,
+}
+_BY_STATUS = {
+    401: ErrorKind.UNAUTHORIZED,
+    403: ErrorKind.UNAUTHORIZED,
+    404: ErrorKind.UNKNOWN_MODEL,
+    413: ErrorKind.REQUEST_TOO_LARGE,
+    429: ErrorKind.RATE_LIMITED,
+}
+_GATEWAY_TIMEOUT = 504
+_SERVER_FAULT = 500
+
+
+def _error_kind(error: BaseException, status: int, *, routed: bool) -> ErrorKind:
+    by_name = _BY_NAME.get(type(error).__name__)
+    if by_name is not None:
+        return by_name
+    if not routed:
+        refused = ErrorKind.INVALID_REQUEST if status < _SERVER_FAULT else ErrorKind.GATEWAY_ERROR
+        return _BY_STATUS.get(status, refused)
+    if status == _GATEWAY_TIMEOUT:
+        return ErrorKind.UPSTREAM_TIMEOUT
+    return ErrorKind.UPSTREAM_ERROR if status >= _SERVER_FAULT else ErrorKind.UPSTREAM_REJECTED
+
+
+def _trace_id(data: Mapping[str, Any]) -> str | None:
+    parameters = _mapping(data.get("litellm_params"))
+    request = _mapping(parameters.get("proxy_server_request") or data.get("proxy_server_request"))
+    header = _string(_mapping(request.get("headers")).get("traceparent")) or ""
+    parts = header.split("-")
+    return parts[1] if len(parts) == _TRACEPARENT_PARTS else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    dump = getattr(value, "model_dump", None)
+    return dump() if callable(dump) else {}
+
+
+def _sequence(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole_or_none(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _whole(value: object) -> int:
+    return _whole_or_none(value) or 0
+
+
+def _seconds(value: object) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else _number(value)
+
+
+def _json(value: object) -> str | None:
+    if not value:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, default=lambda part: dict(_mapping(part)))
+    except (TypeError, ValueError):
+        return None

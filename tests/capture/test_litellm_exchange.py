@@ -1,0 +1,230 @@
+"""What LiteLLM tells, as our events; what is missing or odd there does no harm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
+from tidegauge.schemas import decode, encode
+from tidegauge.schemas.exchange import ErrorKind, Message, RequestEvent, ResponseEvent, Usage
+
+RECEIVED = 1_767_225_600.0
+
+
+def told(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    """What a success callback gets, with parts of its payload replaced."""
+    message = {"role": "assistant", "content": "At noon."}
+    payload: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "call_type": "acompletion",
+        "stream": None,
+        "startTime": RECEIVED + 0.1,
+        "endTime": RECEIVED + 0.8,
+        "completionStartTime": RECEIVED + 0.3,
+        "response_cost": 0.00002,
+        "prompt_tokens": 9,
+        "completion_tokens": 4,
+        "model": "openai/tiny",
+        "model_id": "gpu-1",
+        "messages": [{"role": "user", "content": "When is high tide?"}],
+        "response": {"choices": [{"finish_reason": "stop", "message": message}]},
+        "model_parameters": {"temperature": 0.3, "max_tokens": 20},
+    }
+    metadata = {
+        "litellm_received_at": datetime.fromtimestamp(RECEIVED, UTC),
+        "model_group": "assistant",
+        "deployment": "openai/tiny",
+        "model_info": {"id": "gpu-1", "version": "v7"},
+        "user_api_key_hash": "hash",
+        "user_api_key_request_route": "/v1/chat/completions",
+        "user_api_key_alias": "key-1",
+        "user_api_key_metadata": {"customer": "harbour-office"},
+    }
+    return {
+        "litellm_call_id": "call-1",
+        "litellm_params": {"metadata": metadata},
+        "standard_logging_object": {**payload, **changes},
+    }
+
+
+def response(kwargs: dict[str, Any], *, text: bool = True) -> ResponseEvent:
+    exchange = answered(kwargs, text=text)
+    assert exchange is not None
+    return exchange.response("litellm-1", 2)
+
+
+class StatusError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__("text of the client's own")
+        self.status_code = status
+
+
+def test_an_answer_is_told_whole() -> None:
+    event = response(told())
+    assert (event.request_id, event.time_ms) == ("call-1", 1_767_225_600_000)
+    assert event.segment.key == "assistant/v7/%2Fv1%2Fchat%2Fcompletions/"
+    assert (event.customer, event.upstream) == ("harbour-office", "gpu-1")
+    assert event.latency_ms == pytest.approx(800)
+    assert event.usage == Usage(input_tokens=9, output_tokens=4)
+    assert (event.output, event.output_characters) == ("At noon.", 8)
+    assert event.prompt_characters == len("When is high tide?")
+    assert event.time_to_first_token_ms is None
+    assert decode(encode(event), ResponseEvent) == event
+
+
+def test_a_streamed_answer_has_a_time_to_its_first_token() -> None:
+    event = response(told(stream=True))
+    assert event.stream
+    assert event.time_to_first_token_ms == pytest.approx(300)
+
+
+def test_without_leave_no_text_is_captured_but_its_length() -> None:
+    event = response(told(), text=False)
+    assert (event.capture, event.messages, event.output) == ("none", (), None)
+    assert (event.prompt_characters, event.output_characters) == (18, 8)
+
+
+@pytest.mark.parametrize(
+    ("said", "messages"),
+    [
+        ("one text", (Message(role="user", content="one text"),)),
+        (["a", "b"], (Message(role="user", content="a"), Message(role="user", content="b"))),
+        (
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "What is this?"},
+                        {"type": "image_url", "image_url": {"url": "data:…"}},
+                        {"type": "input_audio", "input_audio": {}},
+                    ],
+                }
+            ],
+            (Message(role="user", content="What is this?\n[image]\n[audio]"),),
+        ),
+        ([{"role": "assistant", "content": None}], (Message(role="assistant"),)),
+        (None, ()),
+        ({"unexpected": 1}, ()),
+    ],
+)
+def test_every_form_of_prompt(said: object, messages: tuple[Message, ...]) -> None:
+    assert response(told(messages=said)).messages == messages
+
+
+def test_tool_calls_are_no_empty_answer() -> None:
+    call = {"id": "1", "function": {"name": "berth", "arguments": '{"metres": 9}'}}
+    choice = {"finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}
+    event = response(told(response={"choices": [choice]}))
+    assert event.tool_calls is not None
+    assert "berth" in event.tool_calls
+    assert event.checks == {"empty": "passed", "truncation": "passed"}
+
+
+def test_an_empty_and_a_cut_answer_fail_their_checks() -> None:
+    choice = {"finish_reason": "length", "message": {"content": "  "}}
+    event = response(told(response={"choices": [choice]}))
+    assert event.checks == {"empty": "failed", "truncation": "failed"}
+
+
+def test_an_embedding_has_no_answer_to_check() -> None:
+    event = response(told(call_type="aembedding", response={"data": []}, messages="a text"))
+    assert (event.output, event.checks) == (None, {})
+
+
+@pytest.mark.parametrize("changes", [{"call_type": "aimage_generation"}, {"call_type": None}])
+def test_what_generates_no_text_is_passed_over(changes: dict[str, Any]) -> None:
+    assert answered(told(**changes), text=True) is None
+    assert failed(told(**changes), StatusError(500), now_seconds=RECEIVED, text=True) is None
+
+
+def test_litellm_s_own_probes_are_passed_over() -> None:
+    assert answered(told(request_tags=["litellm-internal-health-check"]), text=True) is None
+
+
+def test_a_price_that_is_not_known_is_none() -> None:
+    assert response(told(response_cost=0.0)).cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("known", "customer"),
+    [
+        ({"user_api_key_metadata": {"customer": "a"}, "user_api_key_team_alias": "b"}, "a"),
+        ({"user_api_key_team_alias": "b", "user_api_key_alias": "c"}, "b"),
+        ({"user_api_key_alias": "c", "user_api_key_user_id": "d"}, "c"),
+        ({"user_api_key_user_id": "d"}, "d"),
+        ({}, "unknown"),
+    ],
+)
+def test_the_customer_comes_from_the_key(known: dict[str, Any], customer: str) -> None:
+    kwargs = told()
+    kwargs["litellm_params"]["metadata"] = known
+    assert response(kwargs).customer == customer
+
+
+@pytest.mark.parametrize(
+    ("status", "routed", "kind"),
+    [
+        (400, False, ErrorKind.INVALID_REQUEST),
+        (401, False, ErrorKind.UNAUTHORIZED),
+        (413, False, ErrorKind.REQUEST_TOO_LARGE),
+        (429, False, ErrorKind.RATE_LIMITED),
+        (500, False, ErrorKind.GATEWAY_ERROR),
+        (400, True, ErrorKind.UPSTREAM_REJECTED),
+        (429, True, ErrorKind.UPSTREAM_REJECTED),
+        (500, True, ErrorKind.UPSTREAM_ERROR),
+        (504, True, ErrorKind.UPSTREAM_TIMEOUT),
+    ],
+)
+def test_a_failure_has_its_kind(status: int, routed: bool, kind: ErrorKind) -> None:  # noqa: FBT001
+    metadata = {"model_group": "assistant", "deployment": "openai/tiny"} if routed else {}
+    data = {
+        "call_type": "acompletion",
+        "litellm_call_id": "call-2",
+        "metadata": metadata,
+        "messages": [{"role": "user", "content": "When?"}],
+        "start_time": datetime.fromtimestamp(RECEIVED, UTC),
+    }
+    exchange = failed(data, StatusError(status), now_seconds=RECEIVED + 2, text=True)
+    assert exchange is not None
+    event = exchange.response("litellm-1", 1)
+    assert (event.status, event.error) == (status, kind)
+    assert event.latency_ms == pytest.approx(2000)
+    assert event.segment.model == ("assistant" if routed else "unknown")
+    assert event.messages == (Message(role="user", content="When?"),)
+    assert "client's own" not in (event.error_detail or "")
+
+
+def test_an_error_without_a_status_is_the_gateway_s() -> None:
+    exchange = failed({"call_type": "acompletion"}, ValueError("x"), now_seconds=1.0, text=True)
+    assert exchange is not None
+    assert (exchange.status, exchange.error) == (500, ErrorKind.GATEWAY_ERROR)
+
+
+def test_the_proxy_s_calls_are_told_from_the_library_s() -> None:
+    assert came_through_proxy(told())
+    assert came_through_proxy({"litellm_params": {"proxy_server_request": {"url": "/"}}})
+    assert not came_through_proxy({"litellm_params": {"metadata": {}}})
+    assert not came_through_proxy({})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    ["messages", "response", "model_parameters", "model", "prompt_tokens", "stream", "endTime"]
+)
+
+
+@given(st.dictionaries(FIELDS, JSON, max_size=4))
+def test_whatever_a_version_of_litellm_tells_is_survived(changes: dict[str, Any]) -> None:
+    exchange = answered(told(**changes), text=True)
+    assert exchange is not None
+    event = exchange.request("litellm-1", 1)
+    assert decode(encode(event), RequestEvent) == event
