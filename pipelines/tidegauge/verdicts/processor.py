@@ -246,7 +246,10 @@ class MonitorProcessor:
         board = self._assessment.board
         counts = health.standing_counts(self._ledger())
         by = f" by {control.who}" if control.who else ""
-        said = f"Acknowledged{by}: the monitor starts afresh."
+        said = (
+            f"Acknowledged{by}: the monitor starts afresh. If what it found is the new normal, "
+            "build a baseline from the time since (`tidegauge baseline build --help`)."
+        )
         outputs: list[Output] = []
         for verdict in board.verdicts:
             key = (verdict.monitor, verdict.segment.key)
