@@ -12,11 +12,7 @@ import structlog
 
 from tidegauge.adapters.kafka.admin import ensure_topics, list_topics
 from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.errors import (
-    BaselineCorruptError,
-    LogError,
-    UnknownBaselineError,
-)
+from tidegauge.adapters.kafka.errors import BaselineStoreError, LogError
 from tidegauge.adapters.kafka.loop import ConsumerLoop
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.drift.baseline import DriftBaseline
@@ -40,7 +36,6 @@ _VIEW_MS = 500
 _VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
 _RETRY_MS = 30_000
 _RETRY_SECONDS = 2.0
-_UNUSABLE = (UnknownBaselineError, BaselineCorruptError)
 
 References = Mapping[str, Mapping[str, Reference]]
 """Monitor -> segment key -> what is normal."""
@@ -164,7 +159,7 @@ class Following(Processor):
         try:
             references = self._baselines.references(kind, baseline_id)
         except TidegaugeError as error:
-            if isinstance(error, LogError) and not isinstance(error, _UNUSABLE):
+            if isinstance(error, LogError) and not isinstance(error, BaselineStoreError):
                 raise  # the loop waits for the broker
             self._refused[baseline_id] = now_ms
             _log.error("baseline_refused", baseline=baseline_id, error=str(error)[:800])
