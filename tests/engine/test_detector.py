@@ -305,3 +305,17 @@ def test_evidence_of_a_newer_version_is_refused() -> None:
     packed = msgspec.msgpack.decode(detector.pack(no_evidence(place_bets(with_band(0.1, 0.2)))))
     with pytest.raises(EngineError, match="version 9"):
         detector.unpack(msgspec.msgpack.encode(packed | {"version": 9}))
+
+
+def test_the_strongest_parts_of_each_family_are_named() -> None:
+    bets = place_bets(reference([20] * 7, 1_000))
+    families = ["novelty", "novelty", "novelty", "clusters", "lengths", "clusters", "clusters"]
+    evidence = no_evidence(bets)
+    for _ in range(20):
+        hits = np.array([30, 28, 26, 12, 1, 10, 8])
+        evidence = observe(bets, evidence, hits, np.full(7, N), duration_seconds=BLOCK)
+    named = judge(bets, evidence, log_threshold=10.0, most=2, families=families)
+    assert [part.indicator for part in named.parts] == [0, 1, 3, 5, 4]
+    plain = judge(bets, evidence, log_threshold=10.0, most=2)
+    assert [part.indicator for part in plain.parts] == [0, 1]
+    assert named.log_statistic == plain.log_statistic

@@ -11,6 +11,8 @@ change detection" (2023), in the form of Shiryaev and Roberts.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -41,6 +43,7 @@ Counts: TypeAlias = NDArray[np.int64]
 RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
 """Effect sizes bet on: how many times a rate rises or falls."""
 _VERSION = 1
+_OF_EACH_FAMILY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,14 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     )
 
 
-def judge(bets: Bets, evidence: Evidence, *, log_threshold: float, most: int = 5) -> Decision:
+def judge(
+    bets: Bets,
+    evidence: Evidence,
+    *,
+    log_threshold: float,
+    most: int = 5,
+    families: Sequence[str] = (),
+) -> Decision:
     """Say whether the evidence amounts to an alarm; looking changes nothing.
 
     Args:
@@ -206,7 +216,10 @@ def judge(bets: Bets, evidence: Evidence, *, log_threshold: float, most: int = 5
         evidence: The state to judge.
         log_threshold: Log of the mean time to a false alarm that this detector owes, in
             seconds: ``log(A / share)``.
-        most: How many parts to name.
+        most: How many parts to name, the strongest first.
+        families: Family of each indicator: the two strongest parts of each are named in
+            any case, for evidence is so steep that one family would fill the list while
+            others tell as much to people.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -219,7 +232,7 @@ def judge(bets: Bets, evidence: Evidence, *, log_threshold: float, most: int = 5
     if total == -np.inf:
         return Decision(total, log_threshold, ())
     parts = []
-    for j in np.argsort(-by_indicator, kind="stable")[:most]:
+    for j in _named(by_indicator, most, families):
         g = int(np.argmax(log_parts[j]))
         parts.append(
             Part(
@@ -232,6 +245,17 @@ def judge(bets: Bets, evidence: Evidence, *, log_threshold: float, most: int = 5
             )
         )
     return Decision(total, log_threshold, tuple(parts))
+
+
+def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:
+    """Yield the strongest indicators, then what each family lacks of its two strongest."""
+    order = [int(j) for j in np.argsort(-by_indicator, kind="stable")]
+    yield from order[:most]
+    named = Counter(families[j] for j in order[:most]) if families else Counter[str]()
+    for j in order[most:] if families else ():
+        if named[families[j]] < _OF_EACH_FAMILY and by_indicator[j] > -np.inf:
+            named[families[j]] += 1
+            yield j
 
 
 def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:

@@ -18,9 +18,9 @@ from tidegauge.verdicts.view import SwapView
 
 __all__ = ["show"]
 
-_EFFECTS = 4
+_EFFECTS = 8
 _EXAMPLES = 3
-_LEAST_SHARE = 0.005
+_MAIN_SHARE = 0.1
 _TONES = {"page": "bold red", "warn": "red", "info": "yellow"}
 
 
@@ -126,9 +126,8 @@ def _print_findings(findings: Iterable[Finding], console: Console) -> None:
                 finding.sentence,
             )
         )
-        for item in finding.evidence[:_EFFECTS]:
-            if item.share < _LEAST_SHARE:
-                continue
+        telling = [item for item in finding.evidence if item.beyond or item.share > _MAIN_SHARE]
+        for item in telling[:_EFFECTS]:
             rates = (
                 f"{percent(item.baseline_rate)} before, now "
                 f"{interval(item.current_low, item.current_high)}"

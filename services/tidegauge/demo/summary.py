@@ -85,17 +85,38 @@ class VitalFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One indicator that drove a verdict, with requests that show it."""
+    """One indicator that drove a verdict, with requests that show it.
+
+    Attributes:
+        title: For people.
+        indicator: Its name.
+        baseline_rate: The rate in the baseline.
+        low: Lower edge of what the baseline allows.
+        high: Upper edge.
+        current_low: Lower end of the 95% interval of the rate since the change.
+        current_high: Upper end.
+        hits: Events for which it held, since the change.
+        trials: Events looked at.
+        share: Part of the evidence, in [0, 1].
+        examples: Texts of requests that show it.
+    """
 
     title: str
     indicator: str
     baseline_rate: float
+    low: float
+    high: float
     current_low: float
     current_high: float
     hits: int
     trials: int
     share: float
     examples: tuple[str, ...]
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the current interval lies outside of what the baseline allows."""
+        return self.current_low > self.high or self.current_high < self.low
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,6 +352,8 @@ def _evidence(effect: Effect) -> Evidence:
         title=line.title,
         indicator=line.indicator,
         baseline_rate=line.baseline,
+        low=line.low,
+        high=line.high,
         current_low=line.current_low,
         current_high=line.current_high,
         hits=line.hits,
