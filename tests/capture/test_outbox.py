@@ -244,3 +244,17 @@ def test_a_segment_that_is_missing_is_counted(run: Run) -> None:
     reader = reader_of(run)
     assert sequences(read_all(reader, over=True)) == [*range(first, second), *range(third, 13)]
     assert reader.given_up == third - second
+
+
+def test_always_means_before_the_append_returns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr("os.fdatasync", lambda _descriptor: forced.append(size_of(run)))
+    writer = OutboxWriter(run, quota_bytes=MUCH, segment_bytes=MUCH, fsync="always")
+    writer.begin(1)
+    append(writer, range(1, 3))
+    head = len(encode_header(run.producer_id))
+    assert forced == [head, head + len(frame(1)), head + len(frame(1)) + len(frame(2))]
+
+
+def size_of(run: Run) -> int:
+    return sum(run.segment(first).stat().st_size for first in run.segments())

@@ -10,7 +10,7 @@ import pytest
 
 from tidegauge.capture.errors import OutboxUnavailableError
 from tidegauge.capture.position import NOWHERE, Place, Position, load_position, save_position
-from tidegauge.capture.runs import Lock, Run, list_runs, new_run, usage_bytes
+from tidegauge.capture.runs import Lock, Run, list_runs, new_run, sweep, usage_bytes
 
 
 def test_a_run_is_over_when_its_owner_lets_go(tmp_path: Path) -> None:
@@ -66,6 +66,18 @@ def test_a_run_that_is_just_being_made_is_not_seen(tmp_path: Path) -> None:
     (tmp_path / "gateway-1").mkdir()
     assert list_runs(tmp_path) == []
     assert not Run(tmp_path / "gateway-1").is_over()
+
+
+def test_a_run_that_is_being_deleted_is_seen_by_nobody(tmp_path: Path) -> None:
+    run, lock = new_run(tmp_path, "gateway")
+    lock.release()
+    (tmp_path / f".gone-{run.producer_id}").mkdir()
+    run.path.rename(tmp_path / f".gone-{run.producer_id}")  # as far as a killed shipper came
+    assert list_runs(tmp_path) == []
+    assert run.lock_shipping() is None
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    run.remove()
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ class Recorder:
             self._counters = CountersWriter(self._run.counters)
             outbox.begin(self._sequence + 1)
         except OSError as error:
+            self._run.remove()
+            self._owner.release()
             raise OutboxUnavailableError(
                 f"the outbox {self._run.path} cannot be written ({error.strerror}): "
                 "free space on its disk, or give another folder"

@@ -24,10 +24,11 @@ from pathlib import Path
 
 from tidegauge.capture.errors import OutboxUnavailableError
 
-__all__ = ["Lock", "Run", "list_runs", "new_run", "usage_bytes"]
+__all__ = ["Lock", "Run", "list_runs", "new_run", "sweep", "usage_bytes"]
 
 _SUFFIX = ".log"
 _DIGITS = 20
+_GONE = ".gone-"
 
 
 class Lock:
@@ -120,8 +121,16 @@ class Run:
         return True
 
     def remove(self) -> None:
-        """Delete the run with all its files."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the run with all its files.
+
+        It vanishes in one step, so that no other shipper ever sees a part of it.
+        """
+        gone = self.path.with_name(f"{_GONE}{self.path.name}")
+        try:
+            self.path.rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def new_run(directory: Path, producer: str) -> tuple[Run, Lock]:
@@ -151,11 +160,22 @@ def new_run(directory: Path, producer: str) -> tuple[Run, Lock]:
 
 def list_runs(directory: Path) -> list[Run]:
     """Return the runs of the folder, oldest first by name."""
+    names = [name for name in _folders(directory) if not name.startswith(_GONE)]
+    return [Run(directory / name) for name in names if (directory / name / "owner.lock").exists()]
+
+
+def sweep(directory: Path) -> None:
+    """Delete what is left of runs whose deletion was cut short."""
+    for name in _folders(directory):
+        if name.startswith(_GONE):
+            shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _folders(directory: Path) -> list[str]:
     try:
-        names = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
     except FileNotFoundError:
         return []
-    return [Run(directory / name) for name in names if (directory / name / "owner.lock").exists()]
 
 
 def usage_bytes(directory: Path) -> int:

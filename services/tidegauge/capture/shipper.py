@@ -22,7 +22,7 @@ from types import FrameType
 
 from tidegauge.capture.delivery import Delivery, Interrupted
 from tidegauge.capture.errors import CaptureError
-from tidegauge.capture.runs import Run, list_runs
+from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.shipment import Shipment
 from tidegauge.capture.supervisor import LEFT_BEHIND
@@ -117,6 +117,7 @@ class Shipper:
             self._take(self._own)
         if not self._is_due("adopt", _ADOPT_SECONDS):
             return
+        sweep(self._settings.directory)
         for run in list_runs(self._settings.directory):
             known = run.producer_id in self._shipments or run.producer_id in self._unreadable
             if not known and run.is_over() and self._take(run):
@@ -188,7 +189,11 @@ def _configure_logging() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the shipper; 0 when nothing is left, 3 when something stays on the disk."""
+    """Run the shipper.
+
+    Returns:
+        0 when nothing is left, 3 when it had to stop before, 1 when it could not go on.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m tidegauge.capture.shipper", description=__doc__
     )
@@ -211,7 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, ask_to_stop)
     # Ctrl-C reaches every process of the terminal; the one that captures says when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN if own else ask_to_stop)
-    return 0 if shipper.run() else LEFT_BEHIND
+    try:
+        return 0 if shipper.run() else LEFT_BEHIND
+    except Exception:  # noqa: BLE001 - the supervisor starts it again
+        _log.exception("the shipper cannot go on; the outbox stays as it is")
+        return 1
 
 
 if __name__ == "__main__":
