@@ -97,6 +97,14 @@ def test_the_wheel_holds_all_three_portions_and_their_data(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "infra"))]
 
 
+def test_every_package_says_that_it_is_typed(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    packages = {
+        name.split("/")[1] for name in names if name.count("/") > 1 and ".dist-info" not in name
+    }
+    assert {f"tidegauge/{package}/py.typed" for package in packages} <= names
+
+
 def test_the_wheel_has_everything_that_the_sources_have(wheel: Path) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "schemas", "pipelines", "services"],
