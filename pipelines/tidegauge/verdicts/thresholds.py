@@ -33,7 +33,7 @@ CONFIDENCE = 0.99
 LEVELS = (0.95, 0.9, 0.75, 0.5)
 """Quantiles to bound, first the one wanted; a small baseline bounds a lower one."""
 _FEWEST_CELLS = 8
-_SIGNIFICANT = 0.05
+_SIGNIFICANT = 0.01
 
 
 def bound_rank(n: int, level: float, confidence: float = CONFIDENCE) -> int | None:
