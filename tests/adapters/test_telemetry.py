@@ -75,10 +75,22 @@ def test_a_line_is_one_json_object_whatever_the_text(capsys: pytest.CaptureFixtu
 
 def test_libraries_speak_through_the_same_lines(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.configure_logging("drift")
-    logging.getLogger("kafka.client").warning("broker %s is away", "b1")
-    logging.getLogger("kafka.client").info("chatter")
+    logging.getLogger("uvicorn.error").warning("broker %s is away", "b1")
+    logging.getLogger("uvicorn.error").info("chatter")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "broker b1 is away"
+
+
+def test_kafka_python_is_heard_at_debug_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    telemetry.configure_logging("drift")
+    logging.getLogger("kafka.net").error("Connection failed")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("TIDEGAUGE_LOG_LEVEL", "debug")
+    telemetry.configure_logging("drift")
+    logging.getLogger("kafka.net").error("Connection failed")
+    assert "Connection failed" in capsys.readouterr().err
 
 
 def test_an_error_is_logged_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:

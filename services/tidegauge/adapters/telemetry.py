@@ -39,7 +39,7 @@ def configure_logging(service: str) -> None:
 
     ``TIDEGAUGE_LOG_FORMAT`` is ``json`` (default) or ``console``; ``TIDEGAUGE_LOG_LEVEL``
     is ``debug``, ``info`` (default), ``warning`` or ``error``. Libraries speak from
-    ``warning`` on.
+    ``warning`` on, kafka-python at ``debug`` only.
 
     Args:
         service: Stands in every line, such as ``vitals``.
@@ -85,6 +85,10 @@ def configure_logging(service: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("tidegauge").setLevel(level)
+    # A broker that is away makes it say so many times a second; our loop says it once.
+    logging.getLogger("kafka").setLevel(
+        logging.WARNING if level == logging.DEBUG else logging.CRITICAL
+    )
 
 
 def _choice(variable: str, default: str, allowed: tuple[str, ...]) -> str:

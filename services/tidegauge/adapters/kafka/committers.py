@@ -11,14 +11,16 @@ they have seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
 
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata
-from kafka.errors import KafkaError
+from kafka import KafkaConsumer, OffsetAndMetadata
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from tidegauge.adapters.kafka import clients
+from tidegauge.adapters.kafka.lane import Lane
 from tidegauge.adapters.kafka.publisher import send_all
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.kafka.states import as_wires
@@ -54,6 +56,10 @@ class Committer(Protocol):
 class TransactionalCommitter:
     """See the module.
 
+    kafka-python waits for the end of a transaction without a limit, and a broker that died
+    in between may leave it waiting for good. So that happens on a thread that can be left
+    behind.
+
     Args:
         settings: How to reach Kafka.
         group: The consumer group.
@@ -62,16 +68,17 @@ class TransactionalCommitter:
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._settings = settings
         self._transactional_id = f"tidegauge-{group}-{uuid4().hex}"
-        self._producer = self._connect()
+        self._limit_seconds = 2 * settings.transaction_timeout_ms / 1000
+        self._connect()
 
-    def _connect(self) -> KafkaProducer:
-        producer = clients.producer(
+    def _connect(self) -> None:
+        self._lane = Lane("transactions")
+        self._producer = clients.producer(
             self._settings,
             transactional_id=self._transactional_id,
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
         )
-        producer.init_transactions()
-        return producer
+        self._producer.init_transactions()
 
     def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
         """Commit in one transaction, fenced by the consumer's generation."""
@@ -82,21 +89,39 @@ class TransactionalCommitter:
             clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in commit.offsets.items()
         }
-        self._producer.begin_transaction()
-        for wire in (*commit.outputs, *states):
-            self._producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
-        self._producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
-        self._producer.commit_transaction()
+        member = consumer.group_metadata()
+        producer = self._producer
+
+        def transact() -> None:
+            producer.begin_transaction()
+            for wire in (*commit.outputs, *states):
+                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            producer.send_offsets_to_transaction(offsets, member)
+            producer.commit_transaction()
+
+        self._within_limit(transact)
 
     def resume(self, document: Document) -> None:
         """Publish what a worker without transactions had left pending."""
-        if document.pending:
-            self._producer.begin_transaction()
+        if not document.pending:
+            return
+        producer = self._producer
+
+        def transact() -> None:
+            producer.begin_transaction()
             for wire in document.pending:
-                self._producer.send(
-                    wire.topic, wire.value, key=wire.key, headers=list(wire.headers)
-                )
-            self._producer.commit_transaction()
+                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            producer.commit_transaction()
+
+        self._within_limit(transact)
+
+    def _within_limit(self, transact: Callable[[], None]) -> None:
+        try:
+            self._lane.submit(transact).result(self._limit_seconds)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(
+                f"a transaction did not end within {self._limit_seconds:.0f} s"
+            ) from error
 
     def settle(self, document: Document) -> None:
         """Do nothing: states are written without pending outputs."""
@@ -104,12 +129,13 @@ class TransactionalCommitter:
     def reset(self) -> None:
         """Connect again; the broker ends the transaction before it answers."""
         self.close()
-        self._producer = self._connect()
+        self._connect()
 
     def close(self) -> None:
         """Close without waiting for what has no end."""
         with suppress(KafkaError):
             self._producer.close(timeout=1)
+        self._lane.close(0)
 
 
 class WriteAheadCommitter:

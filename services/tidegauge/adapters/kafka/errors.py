@@ -5,6 +5,7 @@ TidegaugeError
     ├── LogUnavailableError
     ├── TopicError
     ├── PublishError
+    ├── WorkerHungError
     └── BaselineStoreError
         ├── UnknownBaselineError
         └── BaselineCorruptError
@@ -22,6 +23,7 @@ __all__ = [
     "PublishError",
     "TopicError",
     "UnknownBaselineError",
+    "WorkerHungError",
 ]
 
 
@@ -46,6 +48,17 @@ class TopicError(LogError):
 
 class PublishError(LogError):
     """Records were not acknowledged."""
+
+
+class WorkerHungError(LogError):
+    """A worker was told to stop, or lost Kafka, while its processor did not come back."""
+
+    def __init__(self, group: str, seconds: float) -> None:
+        """Say what became of its work."""
+        super().__init__(
+            f"the {group} worker was still busy {seconds:.0f} s after it should have stopped: "
+            "what it was doing is not committed, and will be done again after a start"
+        )
 
 
 class BaselineStoreError(LogError):

@@ -24,7 +24,7 @@ from tidegauge.adapters.kafka.committers import (
     TransactionalCommitter,
     WriteAheadCommitter,
 )
-from tidegauge.adapters.kafka.errors import LogError
+from tidegauge.adapters.kafka.errors import LogError, WorkerHungError
 from tidegauge.adapters.kafka.lane import Lane
 from tidegauge.adapters.kafka.session import Session
 from tidegauge.adapters.kafka.settings import KafkaSettings
@@ -100,6 +100,8 @@ class ConsumerLoop:
             started = time.monotonic()
             try:
                 self._work(stop)
+            except WorkerHungError:
+                raise
             except (LogError, KafkaError) as error:
                 self._log.warning(
                     "waiting for Kafka",
@@ -138,7 +140,8 @@ class ConsumerLoop:
             self._loop(session, stop)
         finally:
             self._session = None
-            session.close(self._stop_seconds)
+            if not session.close(self._stop_seconds):
+                raise WorkerHungError(self._group, self._stop_seconds)
 
     def _connect(self) -> tuple[KafkaConsumer, Committer]:
         if self._transactional is None:

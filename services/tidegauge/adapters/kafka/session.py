@@ -66,6 +66,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._wanted_back = Event()
         self._failure: BaseException | None = None
         self._broken = False
+        self._answering = True
         self._log = _log.bind(group=group)
 
     # The thread that polls.
@@ -101,8 +102,12 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         """Have time pass, and what came of it committed when it is due."""
         return self._lane.submit(lambda: self._guarded(self._tick))
 
-    def close(self, seconds: float) -> None:
-        """Hand over, leave the group and close every connection, within a time."""
+    def close(self, seconds: float) -> bool:
+        """Hand over, leave the group and close every connection, within a time.
+
+        Returns:
+            Whether all work has ended; if not, the processor is still being used.
+        """
         deadline = time.monotonic() + seconds
         self._handover_seconds = seconds * 0.7
         try:
@@ -110,9 +115,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         except KafkaError as error:
             self._log.warning("left the group without a farewell", error=str(error))
         self._wanted_back.set()
-        self._lane.submit(self._forget)
+        forgotten = self._lane.submit(self._forget)
         self._lane.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
+        return forgotten.done()
 
     # The listener, on the consumer's own loop, while the polling thread waits for it.
 
@@ -193,8 +199,14 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         try:
             ends = self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS)
             positions = {place: self._consumer.position(place, timeout_ms=0) for place in found}
-        except KafkaError:
+        except KafkaError as error:
+            if self._answering:
+                self._log.warning("Kafka does not answer", error=str(error))
+            self._answering = False
             return  # nobody knows what the log holds, so nothing is silent
+        if not self._answering:
+            self._log.info("Kafka answers again")
+        self._answering = True
         for place in found:
             lag = ends[place] - (positions[place] or 0)
             metrics.LAG_RECORDS.labels(self._group, str(clients.partition_of(place))).set(
@@ -251,7 +263,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if document is not None:
                 self._committer.resume(document)
                 self._consumer.seek(found, document.next_offset)
-            position = self._consumer.position(found)
+            position = self._consumer.position(found, timeout_ms=clients.REQUEST_MS)
             self._worker.assign(partition, document, position)
         held = self._worker.partitions
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
