@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tidegauge.capture.recorder import Recorder
-from tidegauge.gateway.checks import check
 from tidegauge.gateway.dialects import Answer, Asked
 from tidegauge.gateway.estimates import prompt_tokens, text_tokens
-from tidegauge.gateway.exchange import Exchange, Outcome
+from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.privacy import captured_messages, captured_text
 from tidegauge.gateway.request_log import LogLine, rfc3339
 from tidegauge.gateway.upstreams import Target
-from tidegauge.schemas.exchange import Capture, ErrorKind, Usage
+from tidegauge.schemas.exchange import Capture, CheckOutcome, Usage
 
 __all__ = ["Bookkeeper", "CapturePolicy", "Log"]
 
@@ -76,8 +75,9 @@ class Bookkeeper:
         exchange: Exchange,
         status: int,
         answer: Answer,
-        error: ErrorKind | None = None,
-        detail: str | None = None,
+        fault: Fault | None = None,
+        *,
+        checks: dict[str, CheckOutcome] | None = None,
     ) -> None:
         """Record how an exchange ended; of two ends the first one counts.
 
@@ -85,23 +85,23 @@ class Bookkeeper:
             exchange: Which.
             status: HTTP status that the client sees.
             answer: What there is of an answer.
-            error: How it failed.
-            detail: In the gateway's own words.
+            fault: How it failed.
+            checks: What the checks of the answer found.
         """
         if exchange.outcome is not None:
             return
         exchange.release()
-        outcome = Outcome(status, answer, error, detail)
+        outcome = Outcome(status, answer, fault)
+        outcome.checks = checks or exchange.failed_checks
         asked, target = exchange.asked, exchange.target
         if asked is not None and target is not None:
-            outcome.usage = _usage(exchange, asked, answer, complete=error is None)
+            outcome.usage = _usage(exchange, asked, answer, complete=fault is None)
             outcome.cost_usd = _cost(target, outcome.usage, exchange.server_seconds)
-            if error is None:
-                outcome.checks = check(asked, answer)
         outcome.latency_seconds = time.perf_counter() - exchange.started
         exchange.outcome = outcome
         self._publish(exchange, answer)
-        self._tell(exchange, outcome)
+        if not exchange.shadow:
+            self._tell(exchange, outcome)
 
     def _publish(self, exchange: Exchange, answer: Answer) -> None:
         policy = self._policy
@@ -158,15 +158,21 @@ class Bookkeeper:
 
 def _usage(exchange: Exchange, asked: Asked, answer: Answer, *, complete: bool) -> Usage | None:
     """Return the usage as told, or an estimate of it where something was generated."""
-    if answer.usage is not None:
-        return answer.usage
-    if not complete and not exchange.pace.pieces:
-        return None
-    output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")
+    usage = answer.usage
+    if usage is None and (complete or exchange.pace.pieces):
+        output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")
+        usage = Usage(
+            input_tokens=prompt_tokens(asked.messages),
+            output_tokens=max(output, exchange.pace.pieces),
+            estimated=True,
+        )
+    discarded = exchange.discarded
+    if usage is None or discarded is None:
+        return usage or discarded
     return Usage(
-        input_tokens=prompt_tokens(asked.messages),
-        output_tokens=max(output, exchange.pace.pieces),
-        estimated=True,
+        input_tokens=usage.input_tokens + discarded.input_tokens,
+        output_tokens=usage.output_tokens + discarded.output_tokens,
+        estimated=usage.estimated or discarded.estimated,
     )
 
 

@@ -12,6 +12,11 @@ models:
         api_key_env: VLLM_API_KEY # variable that holds the upstream's key
         price: {input: 0.15, output: 0.60}   # USD per million tokens; or, in its place:
         gpu_usd_per_hour: 2.50    # each exchange pays its share of the time it is busy
+      - url: http://127.0.0.1:8001
+        version: candidate
+        weight: 0
+        shadow: 0.1               # copies of a tenth of the requests, answers discarded
+    failed_checks: {json_schema: retry, empty: error}   # of answers in one piece
 ```
 """
 
@@ -20,7 +25,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import yaml
@@ -31,6 +36,19 @@ from tidegauge.gateway.http_client import Address
 __all__ = ["Catalog", "Model", "Price", "Upstream", "load", "parse", "single_upstream"]
 
 _NEVER_OVERRIDDEN: Final = frozenset({"messages", "prompt", "input", "model", "stream"})
+
+
+CheckName = Literal[
+    "empty",
+    "json",
+    "json_schema",
+    "language",
+    "refusal",
+    "repetition",
+    "tool_arguments",
+    "truncation",
+]
+"""The checks that a configuration may name."""
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +79,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         api_key_env: Environment variable with the upstream's key.
         price: Price of tokens.
         gpu_usd_per_hour: What the server costs while it is there.
+        shadow: Share of the model's requests that are copied to it, beside its weight.
     """
 
     url: str
@@ -71,12 +90,20 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key_env: str | None = None
     price: Price | None = None
     gpu_usd_per_hour: float | None = None
+    shadow: float = 0.0
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model's name and who answers for it."""
+    """A model's name and who answers for it.
+
+    Attributes:
+        upstreams: Who answers.
+        failed_checks: Check -> what to do when an answer in one piece fails it: ask once
+            more, or answer with an error.
+    """
 
     upstreams: tuple[Upstream, ...]
+    failed_checks: dict[CheckName, Literal["retry", "error"]] = {}
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +169,8 @@ def _check(model: Model, where: str) -> None:
         Address.parse(upstream.url)
         if not 0 <= upstream.weight < float("inf"):
             raise ConfigurationError(f"{where}: weight {upstream.weight} must be 0 or more")
+        if not 0 <= upstream.shadow <= 1:
+            raise ConfigurationError(f"{where}: shadow {upstream.shadow} must lie in 0 to 1")
         if upstream.price is not None and upstream.gpu_usd_per_hour is not None:
             raise ConfigurationError(f"{where}: give a price or gpu_usd_per_hour, not both")
         if forbidden := sorted(_NEVER_OVERRIDDEN & upstream.overrides.keys()):

@@ -18,20 +18,16 @@ from tidegauge.gateway.dialects import Answer, Asked, Dialect
 from tidegauge.gateway.errors import (
     ExchangeError,
     RefusedError,
-    UpstreamAnswerError,
-    UpstreamError,
-    UpstreamInterruptedError,
-    UpstreamUnreachableError,
     error_body,
 )
 from tidegauge.gateway.estimates import prompt_tokens
-from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http_client import Connection
+from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.forwarding import Forwarder, Outgoing
 from tidegauge.gateway.keys import ANONYMOUS, Customer, KeyRing
 from tidegauge.gateway.limiter import Limiter
-from tidegauge.gateway.outgoing import rewrite
-from tidegauge.gateway.relay import Relay, Sink
-from tidegauge.gateway.upstreams import Route, Target, Upstreams
+from tidegauge.gateway.relay import Sink
+from tidegauge.gateway.shadows import Shadows
+from tidegauge.gateway.upstreams import Route, Upstreams
 from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Engine", "Policy"]
@@ -39,9 +35,6 @@ __all__ = ["Engine", "Policy"]
 _CLIENT_GONE: Final = 499
 """nginx's status for a client that left before it saw one."""
 _STOPPED: Final = 503
-_ERRORS: Final = 400
-_ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
-_MOST_ATTEMPTS: Final = 2
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -85,6 +78,8 @@ class Engine:
         self.keys = keys
         self._limiter = limiter
         self._books = books
+        self._forwarder = Forwarder(books, policy.max_answer_bytes)
+        self._shadows = Shadows(self._forwarder, books)
 
     async def serve(
         self,
@@ -123,6 +118,10 @@ class Engine:
             if exchange.reservation is not None:
                 await self._settle(exchange)
 
+    async def close(self) -> None:
+        """Give up the shadow copies that are under way."""
+        await self._shadows.close()
+
     def identify(self, authorization: str | None) -> Customer:
         """Return whose key a request bears.
 
@@ -152,15 +151,10 @@ class Engine:
         exchange.sampling = targets[0].sampling(asked.sampling)
         exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
         self._books.arrived(exchange, asked)
-        connection, first = await self._ask(exchange, asked, dialect, body, targets)
-        relay = Relay(exchange, dialect, sink, self._books)
-        try:
-            if first is None:
-                await relay.whole(connection, self.policy.max_answer_bytes)
-            else:
-                await relay.stream(connection, first)
-        finally:
-            connection.close()
+        outgoing = Outgoing(dialect, asked, asked.body or body, route.failed_checks)
+        if route.shadows:
+            self._shadows.copy(exchange, outgoing, route)
+        await self._forwarder.forward(exchange, outgoing, targets, sink)
 
     def _route(self, model: str, customer: Customer) -> Route:
         route = self.upstreams.routes.get(model)
@@ -179,51 +173,8 @@ class Engine:
         output = self.policy.assumed_output_tokens if limit is None else max(0, limit)
         return prompt_tokens(asked.messages) + output * asked.choices
 
-    async def _ask(
-        self,
-        exchange: Exchange,
-        asked: Asked,
-        dialect: Dialect,
-        body: bytes,
-        targets: tuple[Target, ...],
-    ) -> tuple[Connection, bytes | None]:
-        """Return the answering connection and, of a stream, its first piece.
-
-        Until the first byte one other upstream may take the place of one that fails.
-        """
-        ask_for_usage = asked.stream and dialect.asks_for_usage and not asked.usage_wanted
-        extra = f"x-request-id: {exchange.request_id}\r\n"
-        if exchange.traceparent is not None:
-            extra += f"traceparent: {exchange.traceparent}\r\n"
-        tried = targets[:_MOST_ATTEMPTS]
-        for attempt, target in enumerate(tried, 1):
-            exchange.take(target, attempt)
-            outgoing = rewrite(asked.body or body, target.replace, ask_for_usage=ask_for_usage)
-            try:
-                return await self._try(target, dialect, outgoing, extra, last=target is tried[-1])
-            except UpstreamError as error:
-                exchange.release()
-                if target is tried[-1] or isinstance(error, UpstreamAnswerError):
-                    raise
-        raise UpstreamUnreachableError("no upstream is left to ask")
-
-    @staticmethod
-    async def _try(
-        target: Target, dialect: Dialect, body: bytes, extra: str, *, last: bool
-    ) -> tuple[Connection, bytes | None]:
-        connection = await target.ask(dialect.path, body, extra.encode())
-        if connection.status in _ANOTHER_MAY_ANSWER and not last:
-            connection.close()
-            raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
-        try:
-            streamed = connection.is_stream and connection.status < _ERRORS
-            return connection, await connection.piece() if streamed else None
-        except BaseException:
-            connection.close()
-            raise
-
     async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
-        self._books.conclude(exchange, error.status, Answer(), error.kind, error.detail)
+        self._books.conclude(exchange, error.status, Answer(), Fault(error.kind, error.detail))
         if exchange.begun:
             return
         exchange.begun = True
@@ -249,7 +200,8 @@ class Engine:
         else:
             kind, status = ErrorKind.GATEWAY_ERROR, _STOPPED
             detail = "the gateway was stopped before the answer was complete"
-        self._books.conclude(exchange, 200 if exchange.begun else status, answer, kind, detail)
+        status = 200 if exchange.begun else status
+        self._books.conclude(exchange, status, answer, Fault(kind, detail))
 
     async def _settle(self, exchange: Exchange) -> None:
         if exchange.reservation is not None and exchange.outcome is not None:

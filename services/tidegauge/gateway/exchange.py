@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from random import getrandbits
+from typing import NamedTuple
 
 from tidegauge.gateway.dialects import Answer, Asked, Collector
 from tidegauge.gateway.keys import Customer
@@ -22,13 +23,25 @@ from tidegauge.schemas.exchange import (
 )
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["NOBODY", "UNKNOWN", "Exchange", "Outcome"]
+__all__ = ["NOBODY", "UNKNOWN", "Exchange", "Fault", "Outcome"]
 
 UNKNOWN = "unknown"
 """Model of a request that names none that is configured."""
 
 NOBODY = Customer(name=UNKNOWN, key_id=UNKNOWN)
 """Customer of a request without a valid key."""
+
+
+class Fault(NamedTuple):
+    """How an exchange failed.
+
+    Attributes:
+        kind: Its kind.
+        detail: One line in the gateway's own words.
+    """
+
+    kind: ErrorKind
+    detail: str
 
 
 class Outcome:
@@ -56,13 +69,11 @@ class Outcome:
         "usage",
     )
 
-    def __init__(
-        self, status: int, answer: Answer, error: ErrorKind | None, detail: str | None
-    ) -> None:
+    def __init__(self, status: int, answer: Answer, fault: Fault | None) -> None:
         self.status = status
         self.answer = answer
-        self.error = error
-        self.detail = detail
+        self.error = None if fault is None else fault.kind
+        self.detail = None if fault is None else fault.detail
         self.checks: dict[str, CheckOutcome] = {}
         self.usage: Usage | None = None
         self.cost_usd: float | None = None
@@ -88,6 +99,9 @@ class Exchange:
         server_seconds: The exchange's share of the server's time, once it is known.
         reservation: What was taken from the customer's limits.
         begun: Whether the answer's head has been sent.
+        discarded: Usage of an answer that was not passed on.
+        failed_checks: Checks of an answer that was turned into an error.
+        shadow: Whether it is a copy for a candidate.
         client_left: Whether the client has gone.
         collector: Puts a streamed answer together.
         outcome: How it ended; None while it goes on.
@@ -103,6 +117,8 @@ class Exchange:
         "clock_reading",
         "collector",
         "customer",
+        "discarded",
+        "failed_checks",
         "messages",
         "model",
         "outcome",
@@ -145,6 +161,8 @@ class Exchange:
         self.collector: Collector | None = None
         self.pace = Pace()
         self.begun = False
+        self.discarded: Usage | None = None
+        self.failed_checks: dict[str, CheckOutcome] = {}
         self.client_left = False
         self.shadow = False
         self.attempts = 1
@@ -175,6 +193,19 @@ class Exchange:
             self.target.in_flight -= 1
             reading = self.target.clock.leave(time.perf_counter())
             self.server_seconds += reading - self.clock_reading
+
+    def discard(self, usage: Usage | None) -> None:
+        """The target's answer is not passed on, but must be paid for."""
+        self.release()
+        self.discarded = usage
+
+    def shadowed(self) -> Exchange:
+        """Return a record for a copy of this request; its answer will be discarded."""
+        copy = Exchange(self.route, session=self.session, traceparent=self.traceparent)
+        copy.shadow = True
+        copy.customer, copy.model, copy.asked = self.customer, self.model, self.asked
+        copy.prompt_characters = self.prompt_characters
+        return copy
 
     def _segment(self, *, by_customer: bool) -> Segment:
         tenant = self.customer.name if by_customer else ""

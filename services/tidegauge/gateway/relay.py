@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
+from tidegauge.gateway.checks import check
 from tidegauge.gateway.dialects import Answer, Collector, Dialect, Seen
 from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http_client import Connection
 from tidegauge.gateway.pace import Pace
 from tidegauge.gateway.sse import DONE, FrameSplitter, data_of, error_frame
-from tidegauge.schemas.exchange import ErrorKind
+from tidegauge.schemas.exchange import CheckOutcome, ErrorKind
 
-__all__ = ["Headers", "Relay", "Sink"]
+__all__ = ["Headers", "Relay", "Sink", "Whole"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -53,6 +54,22 @@ class Sink(Protocol):
         """Send the last part of the body."""
 
 
+class Whole(NamedTuple):
+    """An answer that came in one piece.
+
+    Attributes:
+        status: HTTP status.
+        headers: Response headers.
+        body: Its bytes.
+        answer: What they say.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    answer: Answer
+
+
 class Relay:
     """One exchange's way back.
 
@@ -69,25 +86,31 @@ class Relay:
         self._sink = sink
         self._books = books
 
-    async def whole(self, connection: Connection, longest: int) -> None:
-        """Pass on an answer that comes in one piece, an error of the upstream's included.
+    async def read(self, connection: Connection, longest: int) -> Whole:
+        """Read an answer that comes in one piece, an error of the upstream's included.
 
         Raises:
             UpstreamError: It breaks off, is longer than ``longest`` bytes, or the upstream
                 refuses the gateway's own key.
         """
-        exchange, books = self._exchange, self._books
         body = await connection.read(longest)
         status = connection.status
         if status in _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")
+        answer = self._dialect.answer(body) if status < _ERRORS else Answer()
+        return Whole(status, connection.headers, body, answer)
+
+    async def whole(self, whole: Whole, checks: dict[str, CheckOutcome]) -> None:
+        """Pass on an answer that has come in one piece."""
+        exchange, status, body = self._exchange, whole.status, whole.body
         if status < _ERRORS:
-            books.conclude(exchange, status, self._dialect.answer(body))
+            self._books.conclude(exchange, status, whole.answer, checks=checks)
         else:
             server = status >= _SERVER_ERRORS
             kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
-            books.conclude(exchange, status, Answer(), kind, f"the upstream answered {status}")
-        headers = _headers(exchange, connection.headers)
+            fault = Fault(kind, f"the upstream answered {status}")
+            self._books.conclude(exchange, status, whole.answer, fault)
+        headers = _headers(exchange, whole.headers)
         headers.append((b"content-length", b"%d" % len(body)))
         exchange.begun = True
         await self._sink.begin(status, headers)
@@ -113,12 +136,14 @@ class Relay:
                 piece = await connection.piece()
                 passed = reader.read(piece) if piece else reader.rest
         except UpstreamError as error:
-            books.conclude(exchange, status, collector.answer(), error.kind, error.detail)
+            fault = Fault(error.kind, error.detail)
+            books.conclude(exchange, status, collector.answer(), fault)
             await sink.end(error_frame(error_body(error)))
             return
         answer = collector.answer()
-        kind, detail = _fault(answer, done=reader.done)
-        books.conclude(exchange, status, answer, kind, detail)
+        broken = _fault(answer, done=reader.done)
+        checks = check(exchange.asked, answer) if broken is None and exchange.asked else {}
+        books.conclude(exchange, status, answer, broken, checks=checks)
         await sink.end(passed)
         await connection.drain(_END_SECONDS)
 
@@ -162,15 +187,15 @@ class _StreamReader:
         return passed[0] if len(passed) == 1 else b"".join(passed)
 
 
-def _fault(answer: Answer, *, done: bool) -> tuple[ErrorKind | None, str | None]:
+def _fault(answer: Answer, *, done: bool) -> Fault | None:
     if answer.failed:
-        return ErrorKind.UPSTREAM_ERROR, "the upstream reported an error inside the stream"
+        return Fault(ErrorKind.UPSTREAM_ERROR, "the upstream reported an error inside the stream")
     if not done and answer.finish_reason is None:
-        return (
+        return Fault(
             ErrorKind.UPSTREAM_INTERRUPTED,
             "the upstream ended the stream before the answer was complete",
         )
-    return None, None
+    return None
 
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:

@@ -148,6 +148,7 @@ class Runtime:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        await self.engine.close()
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()

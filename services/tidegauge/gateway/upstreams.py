@@ -6,7 +6,8 @@ import os
 import random
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
 import msgspec
 
@@ -97,11 +98,22 @@ def _head(method: str, address: Address, path: str, api_key_env: str | None) -> 
 class Route:
     """A model's targets, of which one is drawn by weight.
 
+    Attributes:
+        shadows: Targets that get copies.
+        failed_checks: See ``configuration.Model``.
+
     Args:
         targets: All of the model's targets; those of weight 0 are never drawn.
+        failed_checks: As above.
     """
 
-    def __init__(self, targets: tuple[Target, ...]) -> None:
+    def __init__(
+        self,
+        targets: tuple[Target, ...],
+        failed_checks: Mapping[str, Literal["retry", "error"]] = MappingProxyType({}),
+    ) -> None:
+        self.shadows = tuple(target for target in targets if target.upstream.shadow > 0)
+        self.failed_checks = failed_checks
         self._drawn = tuple(target for target in targets if target.upstream.weight > 0)
         self._total = sum(target.upstream.weight for target in self._drawn)
 
@@ -155,7 +167,8 @@ class Upstreams:
             for upstream in model.upstreams:
                 pool, clock = self._pool(Address.parse(upstream.url))
                 ready.append(Target(name, upstream, pool, clock))
-            routes[name] = Route(tuple(ready))
+            checks = {str(check): todo for check, todo in model.failed_checks.items()}
+            routes[name] = Route(tuple(ready), checks)
             targets.extend(ready)
         for address in self._pools.keys() - wanted:
             pool, _ = self._pools.pop(address)

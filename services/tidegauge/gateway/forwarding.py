@@ -1,0 +1,172 @@
+"""Sends a request upstream and passes the answer on: which upstream, how often, what back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+from tidegauge.gateway.bookkeeping import Bookkeeper
+from tidegauge.gateway.checks import check
+from tidegauge.gateway.dialects import Asked, Dialect
+from tidegauge.gateway.errors import (
+    UpstreamAnswerError,
+    UpstreamError,
+    UpstreamInterruptedError,
+    UpstreamUnreachableError,
+)
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http_client import Connection
+from tidegauge.gateway.outgoing import rewrite
+from tidegauge.gateway.relay import Relay, Sink, Whole
+from tidegauge.gateway.upstreams import Target
+from tidegauge.schemas.exchange import CheckOutcome
+
+__all__ = ["FailedCheckError", "Forwarder", "Outgoing"]
+
+_ERRORS: Final = 400
+_ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
+_MOST_ATTEMPTS: Final = 2
+
+
+class FailedCheckError(UpstreamAnswerError):
+    """The answer failed a check that the model's configuration turns into an error."""
+
+    code = "output_check_failed"
+
+    def __init__(self, check_name: str) -> None:
+        """Name the check."""
+        super().__init__(f"the model's answer failed the check {check_name!r}")
+
+
+class Outgoing(NamedTuple):
+    """A request on its way upstream.
+
+    Attributes:
+        dialect: The API that it speaks.
+        asked: What it says.
+        body: Its body.
+        failed_checks: Check -> what to do when an answer in one piece fails it.
+    """
+
+    dialect: Dialect
+    asked: Asked
+    body: bytes
+    failed_checks: Mapping[str, Literal["retry", "error"]]
+
+
+class Forwarder:
+    """Forwards requests.
+
+    Args:
+        books: Where exchanges are recorded.
+        longest_answer: Most bytes of an answer that is not a stream.
+    """
+
+    def __init__(self, books: Bookkeeper, longest_answer: int) -> None:
+        self._books = books
+        self._longest_answer = longest_answer
+
+    async def forward(
+        self, exchange: Exchange, outgoing: Outgoing, targets: tuple[Target, ...], sink: Sink
+    ) -> None:
+        """Forward a request and pass the answer on.
+
+        Args:
+            exchange: The request's record.
+            outgoing: The request.
+            targets: Whom to ask, the chosen one first.
+            sink: Where the answer goes.
+
+        Raises:
+            UpstreamError: There is no answer that can be passed on.
+        """
+        relay = Relay(exchange, outgoing.dialect, sink, self._books)
+        connection, first = await self._ask(exchange, outgoing, targets)
+        try:
+            if first is not None:
+                await relay.stream(connection, first)
+                return
+            whole = await relay.read(connection, self._longest_answer)
+        finally:
+            connection.close()
+        checks = _checks(outgoing, whole)
+        if outgoing.failed_checks:
+            failed = [name for name, outcome in checks.items() if outcome == "failed"]
+            todo = {outgoing.failed_checks.get(name) for name in failed}
+            if "retry" in todo and exchange.attempts < _MOST_ATTEMPTS:
+                whole = await self._once_more(exchange, outgoing, targets, relay, whole)
+                checks = _checks(outgoing, whole)
+                failed = [name for name, outcome in checks.items() if outcome == "failed"]
+            for name in failed:
+                if outgoing.failed_checks.get(name) == "error":
+                    exchange.failed_checks = checks
+                    raise FailedCheckError(name)
+        await relay.whole(whole, checks)
+
+    async def _once_more(
+        self,
+        exchange: Exchange,
+        outgoing: Outgoing,
+        targets: tuple[Target, ...],
+        relay: Relay,
+        discarded: Whole,
+    ) -> Whole:
+        """Ask another upstream, or the same one where there is no other; pay for both."""
+        exchange.discard(discarded.answer.usage)
+        another = (*targets[1:], *targets[:1])[:1]
+        connection, first = await self._ask(exchange, outgoing, another, begun_at=_MOST_ATTEMPTS)
+        try:
+            if first is not None:
+                raise UpstreamAnswerError("the upstream streams an answer that is to be whole")
+            return await relay.read(connection, self._longest_answer)
+        finally:
+            connection.close()
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        outgoing: Outgoing,
+        targets: tuple[Target, ...],
+        *,
+        begun_at: int = 1,
+    ) -> tuple[Connection, bytes | None]:
+        """Return the answering connection and, of a stream, its first piece.
+
+        Until the first byte one other upstream may take the place of one that fails.
+        """
+        dialect, asked = outgoing.dialect, outgoing.asked
+        ask_for_usage = asked.stream and dialect.asks_for_usage and not asked.usage_wanted
+        extra = b"x-request-id: %b\r\n" % exchange.request_id.encode()
+        if exchange.traceparent is not None:
+            extra += b"traceparent: %b\r\n" % exchange.traceparent.encode()
+        tried = targets[:_MOST_ATTEMPTS]
+        for attempt, target in enumerate(tried, begun_at):
+            exchange.take(target, attempt)
+            body = rewrite(outgoing.body, target.replace, ask_for_usage=ask_for_usage)
+            try:
+                return await _try(target, dialect.path, body, extra, last=target is tried[-1])
+            except UpstreamError as error:
+                exchange.release()
+                if target is tried[-1] or isinstance(error, UpstreamAnswerError):
+                    raise
+        raise UpstreamUnreachableError("no upstream is left to ask")
+
+
+async def _try(
+    target: Target, path: str, body: bytes, extra: bytes, *, last: bool
+) -> tuple[Connection, bytes | None]:
+    connection = await target.ask(path, body, extra)
+    if connection.status in _ANOTHER_MAY_ANSWER and not last:
+        connection.close()
+        raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
+    if not connection.is_stream or connection.status >= _ERRORS:
+        return connection, None
+    try:
+        return connection, await connection.piece()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _checks(outgoing: Outgoing, whole: Whole) -> dict[str, CheckOutcome]:
+    return check(outgoing.asked, whole.answer) if whole.status < _ERRORS else {}
