@@ -23,7 +23,7 @@ def stream(rng: np.random.Generator, count: int, *, people: bool) -> Floats:
         chance = FLOOR if rng.random() < 0.5 else 0.6
         drawn = rng.random() < chance
         asked = drawn and rng.random() < 0.5
-        person = Look(y if asked else None, 0.5) if people else None
+        person = Look(y if asked else None, chance * 0.5) if people else None
         zs.append(unbiased_score(g, Look(s if drawn else None, chance), person))
     return np.array(zs)
 
@@ -41,7 +41,7 @@ def test_without_people_it_is_the_judges_own_mean() -> None:
 
 
 def test_every_z_is_within_what_the_bets_allow() -> None:
-    people = quality_bets(floor=FLOOR, person_floor=0.5)
+    people = quality_bets(floor=FLOOR, person_floor=FLOOR / 2)
     bet(people, stream(np.random.default_rng(3), 2_000, people=True))
     judges = quality_bets(floor=FLOOR)
     bet(judges, stream(np.random.default_rng(3), 2_000, people=False))
@@ -53,7 +53,7 @@ def miscoverage(streams: int, length: int, rng: np.random.Generator) -> tuple[fl
     ours = plain = 0
     for _ in range(streams):
         zs = stream(rng, length, people=True)
-        state = quality_bets(floor=FLOOR, person_floor=0.5)
+        state = quality_bets(floor=FLOOR, person_floor=FLOOR / 2)
         wrong = False
         for part in np.array_split(zs, length // 25):
             state = bet(state, part)

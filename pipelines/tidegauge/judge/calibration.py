@@ -20,7 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tidegauge.judge.errors import EstimateError
 
-__all__ = ["LEAST_LABELS", "LEAST_YOUDEN", "Calibrated", "prediction_powered", "rogan_gladen"]
+__all__ = [
+    "LEAST_LABELS",
+    "LEAST_YOUDEN",
+    "Calibrated",
+    "Scores",
+    "prediction_powered",
+    "rogan_gladen",
+]
 
 LEAST_LABELS: Final = 200
 """Labels from which on the judge's scores are used at all."""
@@ -28,7 +35,50 @@ LEAST_LABELS: Final = 200
 LEAST_YOUDEN: Final = 0.3
 """Sensitivity + specificity - 1 below which a binary judge cannot be corrected."""
 
+_FEWEST: Final = 2
+"""A variance needs two."""
+
 Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Scores with how many answers each stands for.
+
+    Attributes:
+        values: Shape (N,).
+        weights: One over the chance of being in the sample, shape (N,).
+    """
+
+    values: Floats
+    weights: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none.
+
+        Raises:
+            EstimateError: The shapes differ, a score is not finite or a weight not positive.
+        """
+        if self.values.shape != self.weights.shape:
+            raise EstimateError(
+                f"{self.values.size} scores have {self.weights.size} weights: one of each"
+            )
+        if not np.isfinite(self.values).all() or not (self.weights > 0).all():
+            raise EstimateError(
+                "scores must be finite and weights positive: leave invalid judgements out"
+            )
+
+    @classmethod
+    def of(cls, values: ArrayLike, chances: ArrayLike = 1.0) -> Scores:
+        """Return scores that were drawn with these chances, 1 for all by default."""
+        found = np.asarray(values, np.float64).ravel()
+        weights = 1 / np.broadcast_to(np.asarray(chances, np.float64), found.shape)
+        return cls(found, weights)
+
+    @property
+    def effective_n(self) -> float:
+        """Return ``(sum w)^2 / sum w^2``."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +103,60 @@ class Calibrated:
 
 
 def prediction_powered(
-    unlabelled: ArrayLike, judged: ArrayLike, labels: ArrayLike, *, alpha: float = 0.05
+    unlabelled: Scores, judged: Scores, labels: ArrayLike, *, alpha: float = 0.05
 ) -> Calibrated:
     """Return the mean label of all answers, with its interval for one look.
 
     Args:
-        unlabelled: The judge's scores of answers without a label, shape (N,).
-        judged: The judge's scores of the labelled answers, shape (n,).
-        labels: The labels, shape (n,).
+        unlabelled: The judge's scores of answers without a label.
+        judged: The judge's scores of the labelled answers; its weights are those of the
+            labels, one over the chance that a person was asked.
+        labels: The labels, in the order of ``judged``.
         alpha: Chance that the interval misses the mean.
 
     Raises:
         EstimateError: Fewer than two labels, shapes that differ, or numbers that are not
             finite.
     """
-    f_all, f, y = (np.asarray(part, np.float64).ravel() for part in (unlabelled, judged, labels))
-    if f.shape != y.shape or y.size < 2:  # noqa: PLR2004 - a variance needs two
+    y = np.asarray(labels, np.float64).ravel()
+    if judged.values.shape != y.shape or y.size < _FEWEST:
         raise EstimateError(
-            f"{y.size} labels and {f.size} scores of the same answers: two of each are needed"
+            f"{y.size} labels and {judged.values.size} scores of the same answers: two of each "
+            "are needed"
         )
-    if not all(np.isfinite(part).all() for part in (f_all, f, y)):
-        raise EstimateError("scores and labels must be finite: leave invalid judgements out")
+    if not np.isfinite(y).all():
+        raise EstimateError("labels must be finite")
     few = y.size < LEAST_LABELS
-    weight = 0.0 if few or f_all.size < 2 else _weight(f_all, f, y)  # noqa: PLR2004 - the same
-    rectifier = y - weight * f
-    mean = float(rectifier.mean())
-    variance = float(rectifier.var(ddof=1)) / y.size
+    alone = few or unlabelled.values.size < _FEWEST
+    weight = 0.0 if alone else _weight(unlabelled, judged, y)
+    mean, variance = _mean(y - weight * judged.values, judged.weights)
     if weight:
-        mean += weight * float(f_all.mean())
-        variance += weight**2 * float(f_all.var(ddof=1)) / f_all.size
+        elsewhere, spread = _mean(unlabelled.values, unlabelled.weights)
+        mean += weight * elsewhere
+        variance += weight**2 * spread
     reach = NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(variance)
     return Calibrated(mean, mean - reach, mean + reach, weight, y.size, few)
 
 
-def _weight(f_all: Floats, f: Floats, y: Floats) -> float:
-    spread = float(np.concatenate([f_all, f]).var(ddof=1))
-    if spread == 0:
+def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
+    """Return Hajek's mean and its linearised variance."""
+    total = float(weights.sum())
+    mean = float(weights @ values) / total
+    n = values.size
+    variance = float((weights * (values - mean)) @ (weights * (values - mean))) / total**2
+    return mean, variance * n / (n - 1)
+
+
+def _weight(unlabelled: Scores, judged: Scores, y: Floats) -> float:
+    f, w = judged.values, judged.weights
+    every = np.concatenate([unlabelled.values, f])
+    weights = np.concatenate([unlabelled.weights, w])
+    spread = float(np.cov(every, aweights=weights))
+    if not spread > 0:
         return 0.0
-    shared = float(np.cov(y, f)[0, 1])
-    return min(1.0, max(0.0, shared / ((1 + y.size / f_all.size) * spread)))
+    shared = float(np.cov(y, f, aweights=w)[0, 1])
+    ratio = judged.effective_n / unlabelled.effective_n
+    return min(1.0, max(0.0, shared / ((1 + ratio) * spread)))
 
 
 def rogan_gladen(share_positive: float, *, sensitivity: float, specificity: float) -> float:

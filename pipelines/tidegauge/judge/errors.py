@@ -4,14 +4,15 @@ TidegaugeError
 └── JudgingError
     ├── SamplingError
     ├── SpecificationError
-    └── EstimateError
+    ├── EstimateError
+    └── LabelFileError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["EstimateError", "JudgingError", "SamplingError", "SpecificationError"]
+__all__ = ["EstimateError", "JudgingError", "LabelFileError", "SamplingError", "SpecificationError"]
 
 
 class JudgingError(TidegaugeError):
@@ -28,3 +29,7 @@ class SpecificationError(JudgingError):
 
 class EstimateError(JudgingError):
     """Numbers do not make an estimate."""
+
+
+class LabelFileError(JudgingError):
+    """A file of labels cannot be used; nothing of it was taken."""

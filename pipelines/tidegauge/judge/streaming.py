@@ -44,8 +44,8 @@ def unbiased_score(guess: float, judge: Look, person: Look | None = None) -> flo
     Args:
         guess: g, fixed before the answer was looked at.
         judge: What the judge found.
-        person: What a person found, and the chance given that the judge was asked; None
-            where no answer is given to people. People are asked among judged answers.
+        person: What a person found, and the chance that a person was asked; None where no
+            answer is given to people. People are asked among judged answers.
 
     Raises:
         EstimateError: A person has looked at an answer that the judge has not.
@@ -62,19 +62,19 @@ def unbiased_score(guess: float, judge: Look, person: Look | None = None) -> flo
         return guess
     found = guess + (judge.score - guess) / judge.probability
     if person is not None and person.score is not None:
-        found += (person.score - judge.score) / (judge.probability * person.probability)
+        found += (person.score - judge.score) / person.probability
     return found
 
 
-def quality_bets(*, floor: float, person_floor: float = 1.0) -> MeanBets:
+def quality_bets(*, floor: float, person_floor: float | None = None) -> MeanBets:
     """Return the bets to follow the mean of Z with, from no answer on.
 
-    Scores and guesses lie in [0, 1]; a Z lies no further from a possible mean than
-    ``1 / floor`` where only judges look, and ``(1 + 1 / person_floor) / floor`` else.
+    Scores, guesses and labels lie in [0, 1]; a Z lies no further from a possible mean than
+    ``1 / floor`` where only judges look, and ``1 / floor + 1 / person_floor`` else.
 
     Args:
         floor: Least inclusion probability of the judge.
-        person_floor: Least chance that a judged answer is given to a person; 1 where none is.
+        person_floor: Least chance that an answer is given to a person; None where none is.
     """
-    reach = 1 / floor if person_floor == 1 else (1 + 1 / person_floor) / floor
+    reach = 1 / floor + (0 if person_floor is None else 1 / person_floor)
     return no_bets(low=0.0, high=1.0, spread=reach)

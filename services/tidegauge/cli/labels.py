@@ -1,0 +1,167 @@
+"""``tidegauge labels``: take people's labels in, and set the judges beside them."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli.control import parse_duration
+from tidegauge.judge.agreement import Agreement, agreements
+from tidegauge.judge.calibration import LEAST_LABELS
+from tidegauge.judge.errors import LabelFileError
+from tidegauge.judge.labels import read_labels, settled
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
+from tidegauge.schemas.topics import JUDGMENTS, LABELS
+from tidegauge.stream.processor import Output
+
+__all__ = ["app", "compare", "publish"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Take people's labels in, and set the judges beside them."
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+
+_BATCH = 1000
+
+
+@app.command("import")
+def import_labels(
+    file: Annotated[Path, typer.Argument(help="JSON lines, or CSV with a header (.csv).")],
+    *,
+    annotator: Annotated[
+        str, typer.Option(help="Who has labelled, where a line does not say it.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option(help="Check the file and import nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import what people say of answers: all of a file, or nothing of it.
+
+    Each line has request_id and score (0 to 1, 1 for a good answer), and may have annotator,
+    inclusion_probability (the chance that this answer was given to a person), note and
+    time_ms. A person's later label of an answer replaces the earlier one, so importing a file
+    twice changes nothing.
+    """
+    labels = read_labels(
+        _text(file),
+        "csv" if file.suffix.lower() == ".csv" else "jsonl",
+        annotator=annotator or getpass.getuser(),
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    if not dry_run:
+        publish(KafkaSettings(), labels)
+    answers = len({label.request_id for label in labels})
+    if as_json:
+        facts = {"labels": len(labels), "answers": answers, "imported": not dry_run}
+        typer.echo(msgspec.json.encode(facts))
+    else:
+        done = "would be imported" if dry_run else "imported"
+        typer.echo(f"{len(labels):,} labels of {answers:,} answers {done}")
+
+
+@app.command()
+def report(
+    since: Annotated[str, typer.Option(help="How far back to look for judgements: 2h, 30d.")] = (
+        "30d"
+    ),
+    model: Annotated[str, typer.Option(help="Only answers of this model; all by default.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Set the judges beside people: agreement, and the quality of all answers as people see it."""
+    start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
+    found = compare(KafkaSettings(), start_ms=start_ms, model=model)
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        lines = [line for each in found for line in _lines(each)]
+        typer.echo("\n".join(lines or ["no judgements in this time: is the judge worker running?"]))
+
+
+def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
+    """Publish labels.
+
+    Raises:
+        LogError: The broker does not answer, or has not taken all of them.
+    """
+    with Publisher(settings) as publisher:
+        for start in range(0, len(labels), _BATCH):
+            publisher.publish(map(_output, labels[start : start + _BATCH]))
+
+
+def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> tuple[Agreement, ...]:
+    """Return each judge's scores beside people's labels.
+
+    Args:
+        settings: How to reach Kafka.
+        start_ms: Judgements from before are left out, Unix milliseconds.
+        model: Only answers of this model; all if empty.
+
+    Raises:
+        LogError: The broker does not answer.
+    """
+    labels: list[LabelEvent] = []
+    for record in reader.read(settings, LABELS):
+        try:
+            labels.append(decode(record.value, LabelEvent))
+        except DecodeError:
+            continue  # written by somebody else's tool; it is no label
+    judgments: list[JudgmentEvent] = []
+    for record in reader.read(settings, JUDGMENTS, start_ms=start_ms):
+        try:
+            judgment = decode(record.value, JudgmentEvent)
+        except DecodeError:
+            continue
+        if judgment.segment.model == (model or judgment.segment.model):
+            judgments.append(judgment)
+    return agreements(judgments, settled(labels))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelFileError(f"cannot read {file}: {error}") from error
+
+
+def _output(label: LabelEvent) -> Output:
+    named = f"{label.request_id}\n{label.annotator}\n{label.time_ms}"
+    return Output(
+        topic=LABELS,
+        key=label.request_id,
+        event=label,
+        source="labels",
+        event_id=hashlib.sha256(named.encode()).hexdigest()[:32],
+        time_ms=label.time_ms,
+    )
+
+
+def _lines(each: Agreement) -> Iterator[str]:
+    yield f"{each.judge}@{each.epoch[:8]} {each.score}"
+    yield f"  the judge's mean:  {each.judge_mean:.3f} over {each.judged:,} judged answers"
+    yield f"  as people see it:  {_corrected(each)}"
+    if each.area is not None:
+        yield f"  agreement:         a liked answer scores above another with chance {each.area:.2f}"
+    yield f"  cross-check:       {each.cross_check_refused or f'{each.cross_check:.3f}'}"
+
+
+def _corrected(each: Agreement) -> str:
+    if (found := each.corrected) is None:
+        return f"{each.labelled} labels are too few"
+    interval = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+    if found.labels_alone:
+        return (
+            f"{interval} by {found.labels} labels alone: {LEAST_LABELS} are needed to use the judge"
+        )
+    return f"{interval} by {found.labels} labels and the judge, whose weight is {found.weight:.2f}"
