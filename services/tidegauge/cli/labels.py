@@ -152,7 +152,7 @@ def _lines(each: Agreement) -> Iterator[str]:
     yield f"  the judge's mean:  {each.judge_mean:.3f} over {each.judged:,} judged answers"
     yield f"  as people see it:  {_corrected(each)}"
     if each.area is not None:
-        yield f"  agreement:         a liked answer scores above another with chance {each.area:.2f}"
+        yield f"  agreement:         {each.area:.2f}, the chance that a liked answer scores higher"
     yield f"  cross-check:       {each.cross_check_refused or f'{each.cross_check:.3f}'}"
 
 
