@@ -18,7 +18,6 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +101,16 @@ class Run:
             if name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX).isdecimal()
         )
 
+    def usage_bytes(self) -> int:
+        """Return the bytes in all segments."""
+        return sum(map(self._size, self.segments()))
+
+    def _size(self, first: int) -> int:
+        try:
+            return self.segment(first).stat().st_size
+        except FileNotFoundError:  # shipped and deleted meanwhile
+            return 0
+
     def lock_shipping(self) -> Lock | None:
         """Become this run's shipper; None if another is, or if the run is gone."""
         return Lock.acquire(self.path / "shipper.lock")
@@ -180,13 +189,4 @@ def _folders(directory: Path) -> list[str]:
 
 def usage_bytes(directory: Path) -> int:
     """Return the bytes in all segments of all runs of the folder."""
-    return sum(_sizes(directory))
-
-
-def _sizes(directory: Path) -> Iterator[int]:
-    for run in list_runs(directory):
-        for first in run.segments():
-            try:
-                yield run.segment(first).stat().st_size
-            except FileNotFoundError:  # shipped and deleted meanwhile
-                continue
+    return sum(run.usage_bytes() for run in list_runs(directory))

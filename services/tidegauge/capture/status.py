@@ -1,0 +1,68 @@
+"""What lies in an outbox folder, read without disturbing whoever writes or ships it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tidegauge.capture.counters import CountersReader
+from tidegauge.capture.counts import Counts, counts_of
+from tidegauge.capture.errors import OutboxFormatError
+from tidegauge.capture.position import load_position
+from tidegauge.capture.runs import Run, list_runs
+
+__all__ = ["RunStatus", "status"]
+
+
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, as its files tell it now.
+
+    Attributes:
+        producer_id: Which run.
+        over: Whether the process that captured has ended.
+        bytes: What its segments take on the disk.
+        served: Requests answered.
+        captured: Events appended, by topic.
+        dropped: Events that could not be appended, by topic and reason.
+        shipped: Events that the broker has acknowledged, by topic, up to a second ago.
+    """
+
+    producer_id: str
+    over: bool
+    bytes: int
+    served: int
+    captured: dict[str, int]
+    dropped: dict[str, dict[str, int]]
+    shipped: dict[str, int]
+
+    @property
+    def waiting(self) -> int:
+        """Events that were captured and are not yet shipped."""
+        return max(0, sum(self.captured.values()) - sum(self.shipped.values()))
+
+
+def status(directory: Path) -> list[RunStatus]:
+    """Return the runs of the folder, oldest first by name."""
+    return [_status(run) for run in list_runs(directory)]
+
+
+def _status(run: Run) -> RunStatus:
+    counts = _counts(run)
+    return RunStatus(
+        producer_id=run.producer_id,
+        over=run.is_over(),
+        bytes=run.usage_bytes(),
+        served=counts.served,
+        captured=counts.captured,
+        dropped=counts.dropped,
+        shipped=load_position(run.position).shipped,
+    )
+
+
+def _counts(run: Run) -> Counts:
+    try:
+        with CountersReader(run.counters) as counters:
+            return counts_of(counters.read())
+    except (OSError, OutboxFormatError):
+        return Counts()

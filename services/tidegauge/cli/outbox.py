@@ -1,0 +1,63 @@
+"""``tidegauge outbox``: what gateways on this machine have captured and not yet shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegauge.capture import shipper
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.status import RunStatus, status
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="What gateways on this machine have captured and not yet shipped."
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--directory", help="The outbox's folder; TIDEGAUGE_CAPTURE_DIRECTORY if not."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+
+
+@app.command("list")
+def list_runs(directory: Directory = None, *, as_json: Json = False) -> None:
+    """Show each run: what it served, captured, dropped and shipped."""
+    runs = status(directory or CaptureSettings.from_environment().directory)
+    if as_json:
+        for run in runs:
+            typer.echo(msgspec.json.encode(run))
+        return
+    table = Table("run", "process", "served", "captured", "dropped", "waiting", "bytes")
+    for run in runs:
+        table.add_row(
+            run.producer_id,
+            "ended" if run.over else "alive",
+            str(run.served),
+            str(sum(run.captured.values())),
+            str(_dropped(run)),
+            str(run.waiting),
+            str(run.bytes),
+        )
+    Console(markup=False).print(table) if runs else typer.echo("the outbox is empty")
+
+
+def _dropped(run: RunStatus) -> int:
+    return sum(sum(reasons.values()) for reasons in run.dropped.values())
+
+
+@app.command()
+def ship() -> None:
+    """Ship what ended processes have left, to the broker at KAFKA_BOOTSTRAP_SERVERS.
+
+    A gateway's own shipper does so, too; this is for when none is started any more. Ends when
+    nothing is left, or with status 3 when it is stopped before.
+    """
+    raise typer.Exit(shipper.main([]))

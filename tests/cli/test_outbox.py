@@ -1,0 +1,58 @@
+"""``tidegauge outbox`` tells what is waiting."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.capture import CaptureSettings, Recorder
+from tidegauge.capture.status import RunStatus
+from tidegauge.capture.testing import record_exchange
+from tidegauge.cli.outbox import app
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    """A folder with one run that has ended, and two exchanges in it."""
+    with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
+        record_exchange(recorder, "req-1")
+        record_exchange(recorder, "req-2")
+    return tmp_path
+
+
+def test_runs_are_listed_for_machines(outbox: Path) -> None:
+    with Recorder(CaptureSettings(directory=outbox, producer="z"), ship=False):
+        done = CliRunner().invoke(app, ["list", "--json", "--directory", str(outbox)])
+    assert done.exit_code == 0
+    ended, alive = (msgspec.json.decode(line, type=RunStatus) for line in done.stdout.splitlines())
+    assert (ended.over, ended.served, ended.waiting) == (True, 2, 4)
+    assert ended.captured == {"requests.v1": 2, "responses.v1": 2}
+    assert ended.bytes == sum(path.stat().st_size for path in outbox.glob("gateway*/*.log"))
+    assert (alive.over, alive.captured, alive.waiting) == (False, {}, 0)
+
+
+def test_runs_are_listed_for_people(outbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_CAPTURE_DIRECTORY", str(outbox))
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 0
+    assert "ended" in done.stdout
+    assert "waiting" in done.stdout
+
+
+def test_an_empty_outbox_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["list", "--directory", str(tmp_path / "none")])
+    assert (done.exit_code, done.stdout) == (0, "the outbox is empty\n")
+
+
+def test_with_nothing_left_shipping_ends_at_once(tmp_path: Path) -> None:
+    program = "from tidegauge.cli.outbox import app; app(['ship'])"
+    environment = {**os.environ, "TIDEGAUGE_CAPTURE_DIRECTORY": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0
