@@ -73,6 +73,7 @@ class Recorder:
         self._mutex = threading.Lock()
         self._requests = _Route(REQUESTS)
         self._responses = _Route(RESPONSES)
+        self._producer_id = ""
         self._sequence = 0
         self._run: Run | None = None
         self._owner: Lock | None = None
@@ -84,7 +85,7 @@ class Recorder:
     @property
     def producer_id(self) -> str:
         """Identity of this run, in every event and heartbeat; empty before ``start``."""
-        return self._run.producer_id if self._run else ""
+        return self._producer_id
 
     def start(self) -> None:
         """Make this run's outbox and start the shipper.
@@ -94,6 +95,7 @@ class Recorder:
         """
         settings = self._settings
         self._run, self._owner = new_run(settings.directory, settings.producer)
+        self._producer_id = self._run.producer_id
         outbox = OutboxWriter(
             self._run,
             quota_bytes=settings.quota_bytes,
@@ -151,7 +153,7 @@ class Recorder:
             return Drop.CLOSED
         sequence = self._sequence + 1
         try:
-            event = build(self.producer_id, sequence)
+            event = build(self._producer_id, sequence)
             value = encode(event)
             frame = route.encoder.encode(sequence, event.time_ms, event.request_id, value)
         except Exception:  # noqa: BLE001 - whatever the builder does, serving goes on
