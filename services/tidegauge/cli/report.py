@@ -49,7 +49,7 @@ def report(  # noqa: PLR0913 - one argument for each option
     now_ms = time.time_ns() // 1_000_000
     reference = parse_range(reference_start, reference_end, now_ms)
     current = parse_range(start, end, now_ms)
-    settings = MonitorSettings()
+    settings = MonitorSettings.read()
     if rows is not None:
         settings = settings.model_copy(update={"report_rows": rows})
     maker = report_maker(settings, KafkaSettings())

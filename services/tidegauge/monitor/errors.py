@@ -4,6 +4,7 @@ TidegaugeError
 └── MonitorError
     ├── BusyError
     ├── ControlError
+    ├── SettingsError
     ├── TimeRangeError
     └── UnknownReportError
 """
@@ -12,7 +13,14 @@ from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["BusyError", "ControlError", "MonitorError", "TimeRangeError", "UnknownReportError"]
+__all__ = [
+    "BusyError",
+    "ControlError",
+    "MonitorError",
+    "SettingsError",
+    "TimeRangeError",
+    "UnknownReportError",
+]
 
 
 class MonitorError(TidegaugeError):
@@ -25,6 +33,10 @@ class BusyError(MonitorError):
 
 class ControlError(MonitorError):
     """A person has asked the monitor for what cannot be done."""
+
+
+class SettingsError(MonitorError):
+    """A variable of the environment has a value that it cannot have."""
 
 
 class TimeRangeError(MonitorError):

@@ -70,9 +70,13 @@ def report_maker(settings: MonitorSettings, kafka: KafkaSettings) -> Maker:
 
 
 def run() -> None:
-    """Run the monitor until SIGTERM or SIGINT; exit with 1 if its loop failed."""
+    """Run the monitor until SIGTERM or SIGINT; exit with 1 if its loop failed.
+
+    Raises:
+        SettingsError: A variable of the environment cannot be.
+    """
     configure_logging("monitor")
-    sys.exit(serve(MonitorSettings(), KafkaSettings()))
+    sys.exit(serve(MonitorSettings.read(), KafkaSettings()))
 
 
 def serve(

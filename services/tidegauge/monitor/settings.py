@@ -5,18 +5,33 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
 
+from tidegauge.monitor.errors import SettingsError
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.verdicts.plan import Plan
 
 __all__ = ["MonitorSettings"]
 
 
+_ADDRESS = r"^(https?://\S+)?$"
+
+
 def _reports_folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache) / "tidegauge" / "reports"
+
+
+def _variable(field: str) -> str:
+    """Return the variable that sets a field: its alias in capitals, or the prefix and its name."""
+    alias = MonitorSettings.model_fields[field].validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else ()
+    return next(
+        (name for name in choices if isinstance(name, str) and name.isupper()),
+        f"TIDEGAUGE_MONITOR_{field.upper()}",
+    )
 
 
 class MonitorSettings(BaseSettings):
@@ -78,10 +93,14 @@ class MonitorSettings(BaseSettings):
         description="Segments with metrics of their own; the rest are counted only.",
     )
     page_url: str = Field(
-        default="", description="Address of the page as people reach it, linked from alerts."
+        default="",
+        pattern=_ADDRESS,
+        description="Address of the page as people reach it, linked from alerts.",
     )
     webhook_url: str = Field(
-        default="", description="Where each alert is posted as JSON; empty for none."
+        default="",
+        pattern=_ADDRESS,
+        description="Where each alert is posted as JSON; empty for none.",
     )
     webhook_secret: SecretStr = Field(
         default=SecretStr(""),
@@ -89,7 +108,9 @@ class MonitorSettings(BaseSettings):
         "empty for no signature.",
     )
     alertmanager_url: str = Field(
-        default="", description="Alertmanager's address, without /api/v2; empty for none."
+        default="",
+        pattern=_ADDRESS,
+        description="Alertmanager's address, without /api/v2; empty for none.",
     )
     reports_dir: Path = Field(
         default_factory=_reports_folder, description="Where finished HTML reports are kept."
@@ -118,6 +139,24 @@ class MonitorSettings(BaseSettings):
             low_data_events=self.low_data_events,
             most_segments=self.most_segments,
         )
+
+    @classmethod
+    def read(cls) -> MonitorSettings:
+        """Read the environment.
+
+        Raises:
+            SettingsError: A variable has a value that it cannot have.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            lines = [
+                f"{_variable(str(entry['loc'][0]))}: {entry['msg'].lower()}, got {entry['input']!r}"
+                for entry in error.errors(include_url=False, include_context=False)
+            ]
+            raise SettingsError("; ".join(lines)) from error
+        except PydanticSettingsError as error:
+            raise SettingsError(f'{error}: give a list as JSON, such as ["drift"]') from error
 
     @property
     def address(self) -> str:
