@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -138,11 +138,17 @@ def _add_operations(app: Gateway, registry: CollectorRegistry) -> None:
             status_code=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
         )
 
-    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics")
+    @app.get(
+        "/metrics",
+        tags=["operations"],
+        summary="Prometheus metrics",
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
+_LOOKUP: Final = ("401", "404")
 _SECURED: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
 
 
@@ -155,11 +161,23 @@ def _add_models(app: Gateway) -> None:
             if customer.may_use(name)
         ]
 
-    @app.get("/v1/models", tags=["OpenAI"], summary="Models", openapi_extra=_SECURED)
+    refused: dict[int | str, dict[str, Any]] = {
+        status: text for status, text in error_responses().items() if status in _LOOKUP
+    }
+
+    @app.get(
+        "/v1/models", tags=["OpenAI"], summary="Models", responses=refused, openapi_extra=_SECURED
+    )
     async def models(request: Request) -> dict[str, Any]:
         return {"object": "list", "data": offered(request)}
 
-    @app.get("/v1/models/{name:path}", tags=["OpenAI"], summary="Model", openapi_extra=_SECURED)
+    @app.get(
+        "/v1/models/{name:path}",
+        tags=["OpenAI"],
+        summary="Model",
+        responses=refused,
+        openapi_extra=_SECURED,
+    )
     async def model(name: str, request: Request) -> dict[str, Any]:
         for entry in offered(request):
             if entry["id"] == name:
