@@ -31,10 +31,10 @@ def test_another_salt_draws_afresh() -> None:
 
 def test_a_smaller_scale_keeps_a_subset() -> None:
     plan = SamplingPlan(epoch=1, salt="s", kappa=0.5, relative={"a": 3.0, "b": 0.5})
-    smaller = plan.scaled(0.3, epoch=2)
+    smaller = plan.scaled(0.3)
     for stratum in ("a", "b", "unknown"):
         assert smaller.inclusion_probability(stratum) <= plan.inclusion_probability(stratum)
-    assert smaller.epoch == 2
+    assert smaller.epoch == plan.epoch
 
 
 @given(

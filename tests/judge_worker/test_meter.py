@@ -9,8 +9,9 @@ from tests.judge_worker.conftest import SEGMENT, origin, response
 from tidegauge.judge.exchanges import SkipReason
 from tidegauge.judge.sampling import draw
 from tidegauge.judge.scores import Score
-from tidegauge.judge_worker.meter import QualityMeter, SamplingRule
+from tidegauge.judge_worker.meter import Limits, QualityMeter
 from tidegauge.judge_worker.panel import Question
+from tidegauge.judge_worker.sampler import Sampler, SamplingRule
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ErrorKind, ResponseEvent
@@ -68,20 +69,19 @@ class ScriptedPanel:
 class Bench:
     """A meter over a scripted panel."""
 
-    def __init__(self, *, likelihood: float = 1.0, rubric: float = 1.0, **changes: Any) -> None:  # noqa: ANN401 - any field
+    def __init__(
+        self, *, likelihood: float = 1.0, rubric: float = 1.0, max_age_seconds: float = 60.0
+    ) -> None:
         self.clock = Clock()
         self.panel = ScriptedPanel(self.clock)
-        rule: dict[str, Any] = {
-            "salt": "salt",
-            "rates": {"likelihood": likelihood, "rubric": rubric},
-            "epochs": EPOCHS,
-            "floor": 0.02,
-            "deadline_seconds": 10.0,
-            "max_age_seconds": 60.0,
-        }
+        rule = SamplingRule(
+            salt="salt", rates={"likelihood": likelihood, "rubric": rubric}, floor=0.02
+        )
         self.meter = QualityMeter(
             self.panel,
-            SamplingRule(**{**rule, **changes}),
+            Sampler(rule),
+            epochs=EPOCHS,
+            limits=Limits(deadline_seconds=10.0, max_age_seconds=max_age_seconds),
             now_ms=lambda: 1_010_000,
             clock=self.clock,
         )

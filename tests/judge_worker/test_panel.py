@@ -111,8 +111,9 @@ def test_a_deadline_ends_the_wait(start: StartPanel, server: ScriptedServer) -> 
     panel = start(anchors=())
     server.hold.clear()
     began = time.monotonic()
-    assert panel.ask([LIKELIHOOD] * 8, deadline_seconds=0.5) == [SkipReason.UNREACHABLE] * 8
+    assert panel.ask([LIKELIHOOD] * 8, deadline_seconds=0.5) == [SkipReason.LATE] * 8
     assert time.monotonic() - began < 5
+    assert "judge_late" in panel.notices()
 
 
 def test_one_answer_that_is_refused_does_not_spoil_the_others(

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tidegauge.adapters.vllm import JudgeRefusedError
 from tidegauge.judge.errors import SpecificationError
-from tidegauge.judge_worker.main import make_panel, read_anchors, sampling_rule
+from tidegauge.judge_worker.main import make_meter, make_panel, read_anchors
 from tidegauge.judge_worker.settings import JudgeSettings
 
 
@@ -25,7 +25,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.names == ("rubric",)
     assert settings.sketching().block_ms == 2_000
     panel = make_panel(settings)
-    assert sampling_rule(settings, panel).rates == {"rubric": settings.rubric_rate}
+    assert list(panel.judges) == ["rubric"]
+    assert make_meter(settings, panel).notices() == ("unexamined:rubric",)
 
 
 def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +44,11 @@ def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: s
 def test_an_unknown_judge_is_named() -> None:
     with pytest.raises(SpecificationError, match=r"oracle.*likelihood, rubric"):
         make_panel(JudgeSettings(judges="oracle"))
+
+
+def test_no_judge_at_all_is_refused() -> None:
+    with pytest.raises(SpecificationError, match="no judge"):
+        make_panel(JudgeSettings(judges=" , "))
 
 
 def test_an_address_that_is_none_is_refused() -> None:

@@ -27,8 +27,10 @@ class SkipReason(StrEnum):
     """The judges were too busy: drawn by a plan that was then scaled down."""
     TOO_OLD = "too_old"
     """The answer had waited longer than the limit."""
+    LATE = "judge_late"
+    """The judge's turn had not come, or it had not answered, when the time was over."""
     UNREACHABLE = "judge_unreachable"
-    """The judge did not answer before the deadline."""
+    """The judge's server was away until the time was over."""
     REFUSED = "judge_refused"
     """The judge's server would not take this exchange, for its length for instance."""
 

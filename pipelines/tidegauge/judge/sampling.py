@@ -66,7 +66,7 @@ class SamplingPlan:
     """Inclusion probabilities, fixed before the answers that they apply to are seen.
 
     Attributes:
-        epoch: Number of the plan; another plan has another number.
+        epoch: Number of the plan, such as the second of event time from which it holds.
         salt: Salt of the draw.
         kappa: Scale that keeps the budget.
         floor: Least inclusion probability.
@@ -100,13 +100,13 @@ class SamplingPlan:
         share = _OPTIMAL_SHARE * self.relative.get(stratum, 1.0) + 1 - _OPTIMAL_SHARE
         return min(1.0, max(self.floor, self.kappa * share))
 
-    def scaled(self, factor: float, *, epoch: int) -> SamplingPlan:
-        """Return a plan with all rates scaled, as far as the floor allows.
+    def scaled(self, factor: float) -> SamplingPlan:
+        """Return the same epoch's plan with all rates scaled, as far as the floor allows.
 
         Those who are drawn under a smaller scale were drawn under the larger one too:
         overload sheds by smallest ``u / r``, and the rest have the matching probability.
         """
-        return replace(self, epoch=epoch, kappa=self.kappa * factor)
+        return replace(self, kappa=self.kappa * factor)
 
 
 def allocate(

@@ -22,14 +22,15 @@ from tidegauge.judge.errors import SpecificationError
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.judge.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
 from tidegauge.judge_worker.judges import Judge, LikelihoodJudge, RubricJudge
-from tidegauge.judge_worker.meter import QualityMeter, SamplingRule
+from tidegauge.judge_worker.meter import Limits, QualityMeter
 from tidegauge.judge_worker.panel import Panel
+from tidegauge.judge_worker.sampler import Sampler, SamplingRule
 from tidegauge.judge_worker.settings import JudgeSettings
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.stream.sketching import SketchingProcessor
 
-__all__ = ["GROUP", "make_panel", "read_anchors", "run", "sampling_rule"]
+__all__ = ["GROUP", "make_meter", "make_panel", "read_anchors", "run"]
 
 GROUP: Final = "judge"
 
@@ -56,7 +57,7 @@ def run() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     panel.start()
-    meter = QualityMeter(panel, sampling_rule(settings, panel), now_ms=_now_ms)
+    meter = make_meter(settings, panel)
     processor = SketchingProcessor(meter, GROUP, settings.sketching())
     loop = ConsumerLoop(KafkaSettings(), GROUP, [RESPONSES], processor)
     with telemetry.serve(settings.port, lambda: loop.ready and panel.examined, host=settings.host):
@@ -81,6 +82,8 @@ def make_panel(settings: JudgeSettings) -> Panel:
     )
     makers = {"likelihood": _likelihood, "rubric": _rubric}
     names = settings.names
+    if not names:
+        raise SpecificationError("TIDEGAUGE_JUDGE_JUDGES names no judge")
     if unknown := [name for name in names if name not in makers]:
         raise SpecificationError(
             f"TIDEGAUGE_JUDGE_JUDGES names {unknown}: there are {', '.join(makers)}"
@@ -100,16 +103,22 @@ def make_panel(settings: JudgeSettings) -> Panel:
     )
 
 
-def sampling_rule(settings: JudgeSettings, panel: Panel) -> SamplingRule:
-    """Return how answers are drawn for the panel's judges."""
+def make_meter(settings: JudgeSettings, panel: Panel) -> QualityMeter:
+    """Return the meter that draws answers for the panel's judges."""
     rates = {"likelihood": settings.likelihood_rate, "rubric": settings.rubric_rate}
-    return SamplingRule(
+    rule = SamplingRule(
         salt=settings.salt,
         rates={name: rates[name] for name in panel.judges},
-        epochs={name: judge.specification.epoch for name, judge in panel.judges.items()},
         floor=settings.minimum_rate,
-        deadline_seconds=settings.deadline_seconds,
-        max_age_seconds=settings.max_age_seconds,
+        budget_tokens_per_second=settings.tokens_per_second,
+        epoch_seconds=settings.epoch_seconds,
+    )
+    return QualityMeter(
+        panel,
+        Sampler(rule),
+        epochs={name: judge.specification.epoch for name, judge in panel.judges.items()},
+        limits=Limits(settings.deadline_seconds, settings.max_age_seconds),
+        now_ms=_now_ms,
     )
 
 

@@ -14,12 +14,13 @@ from tidegauge.judge.sampling import SamplingPlan, draw
 from tidegauge.judge.scores import Score
 from tidegauge.judge_worker.judgement import Verdict, measured
 from tidegauge.judge_worker.panel import Question
+from tidegauge.judge_worker.sampler import Sampler
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.stream.meter import Measured, Origin
 
-__all__ = ["Asked", "QualityMeter", "SamplingRule"]
+__all__ = ["Asked", "Limits", "QualityMeter"]
 
 _SPEED_MEMORY: Final = 0.3
 _USED_SHARE: Final = 0.8
@@ -47,22 +48,14 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingRule:
-    """How answers are drawn.
+class Limits:
+    """What a batch of answers may take.
 
     Attributes:
-        salt: Salt of the draw.
-        rates: Judge -> share of the answers that it is asked on.
-        epochs: Judge -> its specification's hash.
-        floor: Share below which load does not push a rate.
         deadline_seconds: Longest time for one batch.
         max_age_seconds: Answers older than this are not judged; 0 for no limit.
     """
 
-    salt: str
-    rates: Mapping[str, float]
-    epochs: Mapping[str, str]
-    floor: float
     deadline_seconds: float
     max_age_seconds: float
 
@@ -99,21 +92,27 @@ class QualityMeter:
 
     Args:
         panel: The judges.
-        rule: How answers are drawn.
+        sampler: Draws the answers.
+        epochs: Judge -> its specification's hash; the judges' order.
+        limits: How long a batch may take, and how old an answer may be.
         now_ms: Wall clock, Unix milliseconds.
         clock: Seconds of a steady clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is put together from, by name
         self,
         panel: Asked,
-        rule: SamplingRule,
+        sampler: Sampler,
         *,
+        epochs: Mapping[str, str],
+        limits: Limits,
         now_ms: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._panel = panel
-        self._rule = rule
+        self._sampler = sampler
+        self._epochs = epochs
+        self._limits = limits
         self._now_ms = now_ms
         self._clock = clock
         self._calls_per_second: float | None = None
@@ -138,34 +137,28 @@ class QualityMeter:
         if not events:
             return ()
         if not self._waited:
-            self._panel.wait_examined(self._rule.deadline_seconds)
+            self._panel.wait_examined(self._limits.deadline_seconds)
             self._waited = True
-        plans = self._plans(epoch=events[0][1].time_ms // 1000)
+        plans = self._sampler.plans(max(event.time_ms for _, event in events))
         answers = [self._draw(origin, event, plans) for origin, event in events]
         if (factor := self._room(answers)) < 1:
-            plans = {judge: plan.scaled(factor, epoch=plan.epoch) for judge, plan in plans.items()}
+            plans = {judge: plan.scaled(factor) for judge, plan in plans.items()}
             answers = [_redrawn(answer, plans) for answer in answers]
         return [self._measured(answer, plans) for answer in self._ask(answers)]
-
-    def _plans(self, *, epoch: int) -> dict[str, SamplingPlan]:
-        return {
-            judge: SamplingPlan(
-                epoch=epoch, salt=self._rule.salt, kappa=rate, floor=min(rate, self._rule.floor)
-            )
-            for judge, rate in self._rule.rates.items()
-        }
 
     def _draw(
         self, origin: Origin, event: ResponseEvent, plans: Mapping[str, SamplingPlan]
     ) -> _Answer:
-        place = draw(self._rule.salt, event.request_id)
+        place = draw(next(iter(plans.values())).salt, event.request_id)
         answer = _Answer(origin, event, place, _drawn(place, event, plans))
         age_seconds = (self._now_ms() - event.time_ms) / 1000
-        if 0 < self._rule.max_age_seconds < age_seconds:
+        if 0 < self._limits.max_age_seconds < age_seconds:
             return replace(answer, skipped=SkipReason.TOO_OLD)
         subject = judgeable(event)
         if isinstance(subject, SkipReason):
             return replace(answer, skipped=subject)
+        for judge in plans:
+            self._sampler.answer(judge, event.segment.key)
         return replace(answer, exchange=subject)
 
     def _room(self, answers: Sequence[_Answer]) -> float:
@@ -177,7 +170,7 @@ class QualityMeter:
         calls = sum(len(answer.drawn) for answer in answers if answer.exchange)
         if self._calls_per_second is None or not calls:
             return 1.0
-        return self._calls_per_second * self._rule.deadline_seconds * _USED_SHARE / calls
+        return self._calls_per_second * self._limits.deadline_seconds * _USED_SHARE / calls
 
     def _ask(self, answers: Sequence[_Answer]) -> list[_Answer]:
         asked = [
@@ -188,7 +181,7 @@ class QualityMeter:
         ]
         began = self._clock()
         results = self._panel.ask(
-            [question for _, question in asked], deadline_seconds=self._rule.deadline_seconds
+            [question for _, question in asked], deadline_seconds=self._limits.deadline_seconds
         )
         self._learn_speed(sum(isinstance(each, Score) for each in results), self._clock() - began)
         scores: dict[int, dict[str, Score]] = {}
@@ -196,6 +189,7 @@ class QualityMeter:
         for (number, question), result in zip(asked, results, strict=True):
             if isinstance(result, Score):
                 scores.setdefault(number, {})[question.judge] = result
+                self._sampler.learn(question.judge, answers[number].event.segment.key, result)
             else:
                 reasons[number] = result
         return [
@@ -223,14 +217,14 @@ class QualityMeter:
         verdicts = tuple(
             Verdict(
                 judge=judge,
-                epoch=self._rule.epochs[judge],
+                epoch=self._epochs[judge],
                 number=number,
-                judges=len(self._rule.rates),
+                judges=len(self._epochs),
                 qualified=self._panel.qualified(judge),
                 plan=plans[judge],
                 score=answer.scores[judge],
             )
-            for number, judge in enumerate(self._rule.rates, start=1)
+            for number, judge in enumerate(self._epochs, start=1)
             if judge in answer.scores
         )
         for verdict in verdicts:

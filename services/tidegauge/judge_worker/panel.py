@@ -35,7 +35,10 @@ _RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY_SECONDS: Final = 60.0
 _DAY_SECONDS: Final = 86_400.0
 _CLOSE_SECONDS: Final = 5.0
-_AWAY_PATIENCE_SECONDS: Final = 2.0
+_PATIENCE_IN_TROUBLE_SECONDS: Final = 2.0
+
+
+_TROUBLES: Final = (SkipReason.LATE, SkipReason.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Panel:
         self._examined = threading.Event()
         self._examinations: dict[str, Examination] = {}
         self._changed: set[str] = set()
-        self._away = False
+        self._trouble: SkipReason | None = None
 
     def start(self) -> None:
         """Begin, and examine the judges at once."""
@@ -121,22 +124,24 @@ class Panel:
             for name in self.judges
             for state in notices(name, self._examinations.get(name), changed=name in self._changed)
         ]
-        return (*states, "judge_unreachable") if self._away else tuple(states)
+        return (*states, self._trouble.value) if self._trouble else tuple(states)
 
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
     ) -> list[Score | SkipReason]:
         """Return a score for each question, or why there is none; never later than told.
 
-        A server that was away the last time is given little time until it is back, so that
-        a judge that is down slows the stream down once, not for each batch.
+        A server that answered nothing the last time is given little time until it does, so
+        that a judge that is down slows the stream down once, not for each batch.
 
         Raises:
             JudgeUnreachableError: The panel was not started, or has been told to give up.
         """
         if self._loop is None or self._loop.is_closed():
             raise JudgeUnreachableError("the judges are not at work: nothing was judged")
-        patience = min(deadline_seconds, _AWAY_PATIENCE_SECONDS) if self._away else deadline_seconds
+        patience = deadline_seconds
+        if self._trouble is not None:
+            patience = min(patience, _PATIENCE_IN_TROUBLE_SECONDS)
         asked: Future[list[Score | SkipReason]] = asyncio.run_coroutine_threadsafe(
             self._ask_all(questions, patience), self._loop
         )
@@ -178,13 +183,21 @@ class Panel:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         found: list[Score | SkipReason] = [
-            SkipReason.UNREACHABLE if task.cancelled() else task.result() for task in tasks
+            SkipReason.LATE if task.cancelled() else task.result() for task in tasks
         ]
-        away = all(each is SkipReason.UNREACHABLE for each in found)
-        if away != self._away:
-            _log.warning("judge_away" if away else "judge_back", url=self._client.url)
-        self._away = away
+        self._note_trouble(found)
         return found
+
+    def _note_trouble(self, found: Sequence[Score | SkipReason]) -> None:
+        """Remember whether no question was answered, and why."""
+        troubles = [each for each in found if each in _TROUBLES]
+        trouble = None
+        if len(troubles) == len(found):
+            away = SkipReason.UNREACHABLE in troubles
+            trouble = SkipReason.UNREACHABLE if away else SkipReason.LATE
+        if trouble is not self._trouble:
+            _log.warning("judge_trouble", reason=trouble or "over", url=self._client.url)
+        self._trouble = trouble
 
     async def _ask_one(self, question: Question, deadline: float) -> Score | SkipReason:
         judge = self.judges[question.judge]

@@ -36,16 +36,28 @@ class JudgeSettings(BaseSettings):
         default="likelihood,rubric", description="Which judges to ask, between commas."
     )
     likelihood_rate: float = Field(
-        default=0.2, gt=0, le=1, description="Share of the answers for the likelihood judge."
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Largest share of the answers for the likelihood judge.",
     )
     rubric_rate: float = Field(
-        default=0.05, gt=0, le=1, description="Share of the answers for the rubric judge."
+        default=0.05, gt=0, le=1, description="Largest share of the answers for the rubric judge."
     )
     minimum_rate: float = Field(
         default=0.02,
         gt=0,
         le=1,
-        description="Share below which no answer's chance falls under load.",
+        description="Share below which neither load nor the budget push an answer's chance.",
+    )
+    tokens_per_second: float = Field(
+        default=0.0,
+        ge=0,
+        description="Tokens that all judges together may take; the shares above are then upper "
+        "limits. 0 for no budget.",
+    )
+    epoch_seconds: int = Field(
+        default=60, ge=1, description="Event time after which the budget is allotted anew."
     )
     salt: str = Field(
         default="tidegauge", description="Salt of the sampling hash; changing it draws anew."
