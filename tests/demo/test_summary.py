@@ -362,4 +362,4 @@ def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
     show(_summary(msgspec.structs.replace(_view(*GOOD), swaps=(swap,))), console)
     said = console.export_text()
     assert "assistant/v1/chat/completions: v2 against v1" in said
-    assert "+42 to +85 points" in said
+    assert "+42 to +85" in said

@@ -93,7 +93,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     return tuple(found)
 
 
-def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 1_200) -> Split:
+def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 2_000) -> Split:
     """Hold a fifth of the topics out, and share the others between past and traffic.
 
     Args:

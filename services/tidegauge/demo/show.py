@@ -97,7 +97,7 @@ def _table(title: str, columns: Iterable[str], *, numbers: bool = False) -> Tabl
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     for place, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if numbers and place else "left"
-        table.add_column(Text(column), justify=justify, overflow="fold")
+        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=not place)
     return table
 
 
@@ -148,7 +148,7 @@ def _where(key: str) -> str:
 def _swap(swap: SwapView) -> Table:
     table = _table(
         f"{swap.new.model}{swap.new.route}: {swap.new.version} against {swap.old.version}",
-        ("measure", "verdict", "old", "new", "new minus old", "what is counted"),
+        ("measure", "verdict", "old", "new", "new - old, points", "what is counted"),
     )
     for line in swap.comparisons:
         tone = {"worse": "red", "better": "green", "not worse": "green"}.get(line.outcome, "dim")
@@ -157,7 +157,7 @@ def _swap(swap: SwapView) -> Table:
             Text(line.outcome, tone),
             Text(percent(line.old_rate)),
             Text(percent(line.new_rate)),
-            Text(f"{100 * line.low:+.0f} to {100 * line.high:+.0f} points"),
+            Text(f"{100 * line.low:+.0f} to {100 * line.high:+.0f}"),
             Text(line.property),
         )
     return table
@@ -181,7 +181,7 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
             Text(ends),
             Text(f"{line.judged:,}{share}"),
             Text(count(line.invalid)),
-            Text(standing, tone),
+            Text(standing, tone, no_wrap=True),
         )
     return table
 
