@@ -20,6 +20,13 @@ __all__ = ["Card", "EffectLine", "Quote", "Scale", "card", "effect_line", "total
 
 _CLUSTER = "cluster/"
 _TITLE_LIMIT = 100
+_LEAST_SHARE = 0.01
+_SWAP_DOUBT = (
+    "The two versions are compared on live traffic, each measure by itself: the interval of the "
+    "difference errs with a chance of 5% at most, however often one looks, and is no part of the "
+    "promise about false alarms. Versions that are asked different things differ for that "
+    "reason, too."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,8 @@ def _callers(effects: Sequence[Effect]) -> tuple[tuple[str, float], ...]:
 
 
 def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tuple[str, ...]:
+    if verdict.signal == "swap":
+        return (_SWAP_DOUBT,)
     lines = []
     if effects and effects[0].trials:
         first = effects[0]
@@ -217,9 +226,14 @@ def card(
         now_ms: When it is told.
         false_alarm_days: The deployment's promise.
         quote_limit: Characters shown of an exemplar.
-        effects: Effects shown.
+        effects: Effects shown at most; what hardly contributes is not shown beside what does.
     """
-    lines = tuple(effect_line(item, quote_limit=quote_limit) for item in verdict.effects[:effects])
+    told = [
+        item
+        for place, item in enumerate(verdict.effects[:effects])
+        if place == 0 or item.share >= _LEAST_SHARE
+    ]
+    lines = tuple(effect_line(item, quote_limit=quote_limit) for item in told)
     since = ""
     if verdict.since_ms is not None:
         ago = duration((now_ms - verdict.since_ms) / 1000)

@@ -15,6 +15,7 @@ __all__ = [
     "moment",
     "number",
     "percent",
+    "points",
     "times",
 ]
 
@@ -108,6 +109,16 @@ def percent(value: float | None) -> str:
     decimals = 2 if 0 < whole < 1 or 99 < whole < 100 else 1  # noqa: PLR2004
     shown = f"{whole:.{decimals}f}"
     return f"{shown.removesuffix('.0')}%"
+
+
+def points(value: float | None) -> str:
+    """Return a difference of shares in percentage points, with its sign.
+
+    Example:
+        >>> points(0.125), points(-0.031)
+        ('+12.5', '-3.1')
+    """
+    return NONE if value is None or not math.isfinite(value) else f"{100 * value:+.1f}"
 
 
 def times(value: float | None) -> str:

@@ -152,9 +152,9 @@ def promise(days: float) -> str:
 
     Example:
         >>> promise(30)
-        'At most one false alarm in 30 days on average, over all signals and segments together.'
+        'At most one false alarm in 30 days on average, over all five signals and segments.'
     """
     return (
         f"At most one false alarm in {duration(86_400 * days)} on average, "
-        "over all signals and segments together."
+        "over all five signals and segments."
     )

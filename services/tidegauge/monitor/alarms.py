@@ -15,9 +15,10 @@ from tidegauge.verdicts.view import MonitorView, SilenceInForce, StateChange
 
 __all__ = ["AlarmLine", "AlarmPage", "ChangeLine", "alarm_lines", "alarm_page", "change_line"]
 
-SENTENCE: Final = 600
+SENTENCE: Final = 900
 """Characters shown of a monitor's own sentence."""
 
+_BY_TOPIC: Final = frozenset({"quality", "latency", "errors", "cost"})
 _LOUDNESS: Final = ("page", "warn", "info")
 
 
@@ -74,6 +75,8 @@ class AlarmPage:
         silence: Who muted it, if anyone did.
         changes: What it said before, newest first.
         promise: The deployment's promise.
+        query: Query string of this page.
+        by_topic: Whether it can be taken apart by topic.
     """
 
     verdict: Verdict
@@ -86,6 +89,8 @@ class AlarmPage:
     silence: SilenceInForce | None
     changes: tuple[ChangeLine, ...]
     promise: str
+    query: str
+    by_topic: bool
 
 
 def alarm_lines(
@@ -109,8 +114,8 @@ def alarm_lines(
                 alert=alert,
                 name=name(alert.segment),
                 standing=standing(State(alert.severity)),
-                lead=lead(alert.summary),
-                sentence=clip(alert.summary, SENTENCE),
+                lead=lead(shown.sentence),
+                sentence=clip(shown.sentence, SENTENCE),
                 since=_alarming(alert, now_ms),
                 card=card(
                     shown,
@@ -156,7 +161,7 @@ def alarm_page(
         name=name(shown.segment),
         standing=standing(State(alert.severity) if alert else shown.state),
         status=alert.status if alert else "",
-        sentence=clip(alert.summary if alert else shown.sentence, SENTENCE),
+        sentence=clip(shown.sentence, SENTENCE),
         since=_alarming(alert, now_ms) if alert else "",
         card=card(shown, now_ms=now_ms, false_alarm_days=false_alarm_days, effects=12),
         silence=silence_of(shown, view.silences),
@@ -166,6 +171,8 @@ def alarm_page(
             if (item.monitor, item.segment.key) == wanted
         ),
         promise=promise(false_alarm_days),
+        query=alarm_query(monitor, shown.segment),
+        by_topic=shown.signal in _BY_TOPIC and bool(shown.baseline and shown.effects),
     )
 
 

@@ -23,11 +23,13 @@ from tidegauge.monitor.app import Interface, create_app
 from tidegauge.monitor.controlling import ControlPages
 from tidegauge.monitor.delivery import Courier, DeliveryMetrics, Receiver
 from tidegauge.monitor.estimates import estimate
+from tidegauge.monitor.explaining import explain
 from tidegauge.monitor.guards import is_loopback
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.report_pages import ReportPages
 from tidegauge.monitor.reporting import Desk, Maker, Shelf
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.monitor.topic_pages import TopicPages
 from tidegauge.monitor.watching import LogBaselines, MonitorLoop
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.topics import Topic
@@ -125,6 +127,7 @@ def serve(
             loopback=is_loopback(settings.host),
             pages=(
                 ControlPages(loop.view, publish, _now_ms, settings.false_alarm_days),
+                TopicPages(loop.view, partial(explain, kafka), _now_ms, settings.false_alarm_days),
                 ReportPages(desk, _now_ms),
             ),
         )

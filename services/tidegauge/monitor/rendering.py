@@ -36,6 +36,7 @@ class Renderer:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._environment.filters.update(
             clip=clip,
@@ -46,6 +47,7 @@ class Renderer:
             moment=figures.moment,
             number=figures.number,
             percent=figures.percent,
+            points=figures.points,
             times=figures.times,
         )
         style = (files("tidegauge.monitor") / "templates" / "style.css").read_text("utf-8")
@@ -57,6 +59,9 @@ class Renderer:
             style=Markup(style),  # noqa: S704
         )
         self._style = style
+        # Read now, so that a release that is installed under a running monitor breaks no page.
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)
 
     @cached_property
     def policy(self) -> str:

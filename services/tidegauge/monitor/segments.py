@@ -43,7 +43,7 @@ SIGNALS: Final[Mapping[Signal, str]] = {
 EVERYTHING: Final = "all traffic"
 """Name of the segment that has no model: the pipeline's own monitors watch it."""
 
-_SENTENCE = 600
+_SENTENCE = 900
 
 
 @dataclass(frozen=True, slots=True)
