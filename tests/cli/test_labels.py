@@ -70,7 +70,7 @@ def test_labels_meet_judgements_over_the_broker(
         assert said.output == "12 labels of 12 answers imported\n", said.output
     sent = [decode(record.value, LabelEvent) for record in reader.read(kafka, LABELS)]
     assert sum(label.request_id.startswith(model) for label in sent) == 24
-    (found,) = compare(kafka, start_ms=0, model=model)
+    (found,) = compare(kafka, start_ms=0, model=model).judges
     assert (found.judged, found.labelled, found.area) == (30, 12, 1.0)
     shown = RUNNER.invoke(app, ["report", "--since", "1h", "--model", model])
     assert shown.exit_code == 0

@@ -17,15 +17,16 @@ from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.control import parse_duration
 from tidegauge.judge.agreement import Agreement, agreements
-from tidegauge.judge.calibration import LEAST_LABELS
+from tidegauge.judge.calibration import LEAST_LABELS, Calibrated
 from tidegauge.judge.errors import LabelFileError
 from tidegauge.judge.labels import read_labels, settled
+from tidegauge.judge.proxy import Followed, assisted, exams, followed
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
 from tidegauge.stream.processor import Output
 
-__all__ = ["app", "compare", "publish"]
+__all__ = ["Comparison", "app", "compare", "publish"]
 
 app = typer.Typer(
     no_args_is_help=True, help="Take people's labels in, and set the judges beside them."
@@ -34,6 +35,22 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 _BATCH = 1000
+_DEAR = ("rubric", "score")
+_CHEAP = ("likelihood", "fluency")
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The judges beside people, and beside each other.
+
+    Attributes:
+        judges: Each score of each judge, with what people say of the same answers.
+        assisted: The rubric judge's mean, helped by the likelihood judge, for one look.
+        followed: The same over all traffic, corrected by people, for every look.
+    """
+
+    judges: tuple[Agreement, ...]
+    assisted: Calibrated | None
+    followed: Followed | None
 
 
 @app.command("import")
@@ -85,7 +102,8 @@ def report(
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
-        lines = [line for each in found for line in _lines(each)]
+        lines = [line for each in found.judges for line in _lines(each)]
+        lines += _together(found)
         typer.echo("\n".join(lines or ["no judgements in this time: is the judge worker running?"]))
 
 
@@ -100,7 +118,7 @@ def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
             publisher.publish(map(_output, labels[start : start + _BATCH]))
 
 
-def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> tuple[Agreement, ...]:
+def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Comparison:
     """Return each judge's scores beside people's labels.
 
     Args:
@@ -125,7 +143,13 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> tuple
             continue
         if judgment.segment.model == (model or judgment.segment.model):
             judgments.append(judgment)
-    return agreements(judgments, settled(labels))
+    people = settled(labels)
+    answers = exams(judgments, dear=_DEAR, cheap=_CHEAP)
+    return Comparison(
+        judges=agreements(judgments, people),
+        assisted=assisted(answers),
+        followed=followed(answers, people),
+    )
 
 
 def _text(file: Path) -> str:
@@ -154,6 +178,16 @@ def _lines(each: Agreement) -> Iterator[str]:
     if each.area is not None:
         yield f"  agreement:         {each.area:.2f}, the chance that a liked answer scores higher"
     yield f"  cross-check:       {each.cross_check_refused or f'{each.cross_check:.3f}'}"
+
+
+def _together(found: Comparison) -> Iterator[str]:
+    if (helped := found.assisted) is not None and helped.weight:
+        yield "rubric, helped by likelihood"
+        yield f"  the judge's mean:  {helped.mean:.3f} ({helped.low:.3f} to {helped.high:.3f})"
+    if (all_of_it := found.followed) is not None:
+        low, high = all_of_it.low, all_of_it.high
+        yield f"over all {all_of_it.answers:,} answers, {all_of_it.labelled:,} labelled by people"
+        yield f"  quality:           {all_of_it.mean:.3f} ({low:.3f} to {high:.3f} at every look)"
 
 
 def _corrected(each: Agreement) -> str:
