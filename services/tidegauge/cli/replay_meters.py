@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +13,7 @@ from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift_worker.follower import refusal
 from tidegauge.drift_worker.meter import DriftMeter
 from tidegauge.drift_worker.settings import DriftSettings
-from tidegauge.judge_worker.main import make_panel, sampling_rule
+from tidegauge.judge_worker.main import make_meter, make_panel
 from tidegauge.judge_worker.meter import QualityMeter
 from tidegauge.judge_worker.settings import JudgeSettings
 
@@ -64,8 +63,6 @@ def quality_meter() -> Iterator[QualityMeter]:
     panel = make_panel(settings)
     panel.start()
     try:
-        yield QualityMeter(
-            panel, sampling_rule(settings, panel), now_ms=lambda: time.time_ns() // 1_000_000
-        )
+        yield make_meter(settings, panel)
     finally:
         panel.close()
