@@ -4,32 +4,51 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tidegauge.drift.novelty import novelty
+from tidegauge.drift.codebook import fit_codebook
+from tidegauge.drift.novelty import Points, novelty, place
+
+Vectors = NDArray[np.float32]
+
+
+def placed(vectors: Vectors, clusters: int = 1) -> Points:
+    return place(vectors, fit_codebook(vectors, clusters, np.random.default_rng(1)))[0]
 
 
 def test_a_topic_that_was_not_there_is_stranger(world: Any) -> None:  # noqa: ANN401 - a fixture
     _, points = world.ask(1_000, range(6))
     _, known = world.ask(300, range(6))
     _, new = world.ask(300, [6, 7])
-    assert np.quantile(novelty(new, points), 0.05) > np.quantile(novelty(known, points), 0.95)
+    assert np.quantile(novelty(new, placed(points)), 0.05) > np.quantile(
+        novelty(known, placed(points)), 0.95
+    )
 
 
 def test_a_text_is_not_measured_against_itself_or_its_copies() -> None:
     points = np.eye(6, dtype=np.float32)
     texts = np.arange(6)
-    own = novelty(points, points, own=texts, point_texts=texts)
+    own = novelty(points, placed(points), own=texts, point_texts=texts)
     np.testing.assert_allclose(own, 1)
-    assert novelty(points, points)[0] == pytest.approx(2 / 3)
+    assert novelty(points, placed(points))[0] == pytest.approx(2 / 3)
 
 
 def test_the_batch_that_a_text_is_in_does_not_matter(world: Any) -> None:  # noqa: ANN401 - a fixture
     _, points = world.ask(400, range(8))
     _, vectors = world.ask(700, range(8))
-    whole = novelty(vectors, points)
-    single = np.concatenate([novelty(vector[None], points) for vector in vectors[:50]])
+    kept = placed(points, 8)
+    whole = novelty(vectors, kept)
+    single = np.concatenate([novelty(vector[None], kept) for vector in vectors[:50]])
     np.testing.assert_allclose(whole[:50], single, atol=1e-6)
 
 
 def test_nothing_has_no_novelty() -> None:
-    assert novelty(np.zeros((0, 3), np.float32), np.eye(3, dtype=np.float32)).shape == (0,)
+    assert novelty(np.zeros((0, 3), np.float32), placed(np.eye(3, dtype=np.float32))).shape == (0,)
+
+
+def test_looking_near_only_finds_nearly_what_looking_everywhere_does(world: Any) -> None:  # noqa: ANN401 - a fixture
+    _, points = world.ask(2_000, range(8))
+    _, vectors = world.ask(300, range(8))
+    everywhere, near = novelty(vectors, placed(points)), novelty(vectors, placed(points, 32))
+    assert (near >= everywhere - 1e-6).all()
+    assert np.median(near - everywhere) < 0.02

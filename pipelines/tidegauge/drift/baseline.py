@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.errors import BaselineDocumentError
+from tidegauge.drift.novelty import Points
 from tidegauge.drift.preparation import Preparation
 from tidegauge.engine.reference import Reference
 
@@ -43,8 +44,7 @@ class Lens:
     """How a vector becomes indicators.
 
     Attributes:
-        centroids: Unit vectors, shape (K, d).
-        points: Unit reference points for the novelty, shape (m, d).
+        points: Reference points for the novelty, and the K centroids.
         levels: Novelty above which each novelty indicator holds, ascending, shape (L,).
         level_names: Names of the levels, such as ``0.95``.
         mean: Mean vector, shape (d,).
@@ -54,8 +54,7 @@ class Lens:
         languages: Language codes with an indicator of their own; all others are ``other``.
     """
 
-    centroids: Vectors
-    points: Vectors
+    points: Points
     levels: Vectors
     level_names: tuple[str, ...]
     mean: Vectors
@@ -63,6 +62,11 @@ class Lens:
     lows: Vectors
     highs: Vectors
     languages: tuple[str, ...]
+
+    @property
+    def centroids(self) -> Vectors:
+        """Return the centroids, unit vectors of shape (K, d)."""
+        return self.points.centroids
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class DriftBaseline:
                 embedder=plain.embedder,
                 preparation=plain.preparation,
                 centroids=_written(plain.lens.centroids),
-                points=_written(plain.lens.points, "<f2"),
+                points=_written(plain.lens.points.vectors, "<f2"),
+                point_starts=_written(plain.lens.points.starts, "<i8"),
                 levels=_written(plain.lens.levels),
                 level_names=plain.lens.level_names,
                 mean=_written(plain.lens.mean),
@@ -142,8 +147,11 @@ class DriftBaseline:
                     f"reads {METHOD}: build it again"
                 )
             lens = Lens(
-                centroids=_read(read.centroids),
-                points=_read(read.points),
+                points=Points(
+                    vectors=_read(read.points),
+                    centroids=_read(read.centroids),
+                    starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
+                ),
                 levels=_read(read.levels),
                 level_names=read.level_names,
                 mean=_read(read.mean),
@@ -199,6 +207,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     preparation: Preparation
     centroids: _Array
     points: _Array
+    point_starts: _Array
     levels: _Array
     level_names: tuple[str, ...]
     mean: _Array
@@ -213,7 +222,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     caller_cap: int
 
 
-def _written(array: Vectors, kind: str = "<f4") -> _Array:
+def _written(array: Vectors | NDArray[np.int64], kind: str = "<f4") -> _Array:
     return _Array(kind, array.shape, array.astype(kind).tobytes())
 
 

@@ -31,6 +31,11 @@ _WORDS = {
     "nl": "de het een ik is van en hoe mijn niet met voor op kan wat naar dat te je zijn",
 }
 _COMMON = {code: frozenset(words.split()) for code, words in _WORDS.items()}
+_CODES = {
+    word: tuple(i for i, words in enumerate(_COMMON.values()) if word in words)
+    for words in _COMMON.values()
+    for word in words
+}
 STOP_WORDS = frozenset().union(*_COMMON.values())
 """The commonest words of all these languages."""
 LANGUAGES = (*_COMMON, "latin", *(name for *_, name in _SCRIPTS), "none")
@@ -66,15 +71,23 @@ def language(text: str) -> str:
         ('han', 'none')
     """
     piece = text[:_LOOKED_AT]
+    if not piece.isascii() and (script := _script(piece)) is not None:
+        return script
+    common = [0] * len(_COMMON)
+    for word in piece.lower().split():
+        for index in _CODES.get(word, ()):
+            common[index] += 1
+    best = max(common)
+    if best > 0 and common.count(best) == 1:
+        return LANGUAGES[common.index(best)]
+    return "latin" if any(map(str.isalpha, piece)) else "none"
+
+
+def _script(piece: str) -> str | None:
+    """Return the script of most letters if it is not the Latin one."""
     letters = [ord(character) for character in piece if character.isalpha()]
-    if not letters:
-        return "none"
-    if max(letters) >= _SCRIPTS[0][0]:
-        for first, last, name in _SCRIPTS:
-            if sum(first <= letter <= last for letter in letters) >= _CLEAR * len(letters):
-                return name
-    words = piece.lower().split()
-    common = {code: sum(word in stop for word in words) for code, stop in _COMMON.items()}
-    best = max(common, key=lambda code: common[code])
-    rivals = sorted(common.values(), reverse=True)
-    return best if rivals[0] > rivals[1] else "latin"
+    for first, last, name in _SCRIPTS:
+        inside = sum(first <= letter <= last for letter in letters)
+        if inside and inside >= _CLEAR * len(letters):
+            return name
+    return None

@@ -23,7 +23,7 @@ from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
 from tidegauge.drift.codebook import assign, cluster_count, fit_codebook
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
-from tidegauge.drift.novelty import REFERENCE_POINTS, novelty
+from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
 from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.sighting import EMBEDDED, SHARES, hits_of, indicators, look, novelty_above
@@ -105,18 +105,14 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     centroids = fit_codebook(vectors[on_a], cluster_count(int(on_a.sum())), rng)
     progress("measuring novelty")
     chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
-    points = vectors[first[chosen]].astype(np.float16).astype(np.float32)
-    scores = novelty(vectors, points, own=text_of, point_texts=chosen)
-    lens = _lens(vectors[on_a], centroids, points, scores, [p.text for p in past])
+    # Written with half precision: what is measured here must be what is read back.
+    rounded = vectors[first[chosen]].astype(np.float16).astype(np.float32)
+    points, order = place(rounded, centroids)
+    scores = novelty(vectors, points, own=text_of, point_texts=chosen[order])
+    lens = _lens(vectors[on_a], points, scores, [p.text for p in past])
     progress("naming topics")
     clusters = _clusters(past, vectors, centroids, first, keep_exemplars=keep_exemplars)
-    newcomer = newcomer_rates(
-        vectors,
-        assign(vectors, centroids),
-        points,
-        assign(points, centroids),
-        lens.levels,
-    )
+    newcomer = newcomer_rates(vectors, points, lens.levels)
     progress("counting rates")
     tested = indicators(lens, clusters)
     hits = _hits(lens, past, vectors, scores, tested)
@@ -147,9 +143,7 @@ def _rank(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _lens(
-    side_a: Vectors, centroids: Vectors, points: Vectors, scores: Vectors, texts: Sequence[str]
-) -> Lens:
+def _lens(side_a: Vectors, points: Points, scores: Vectors, texts: Sequence[str]) -> Lens:
     mean = side_a.mean(axis=0, dtype=np.float64).astype(np.float32)
     count = min(_DIRECTIONS, len(side_a) // _TEXTS_A_DIRECTION)
     spread = np.cov((side_a - mean).T.astype(np.float64))
@@ -160,7 +154,6 @@ def _lens(
     codes = [descriptors.language(text) for text in texts]
     common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
     return Lens(
-        centroids=centroids,
         points=points,
         levels=levels.astype(np.float32),
         level_names=tuple(names),

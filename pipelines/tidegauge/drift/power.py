@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.novelty import novelty
+from tidegauge.drift.codebook import assign
+from tidegauge.drift.novelty import Points, novelty, place
 from tidegauge.engine.detector import place_bets
 from tidegauge.engine.reference import Reference
 
@@ -17,17 +18,11 @@ __all__ = ["detection_delay", "newcomer_rates"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-_FEWEST = 5
+_FEWEST, _MOST = 5, 100
 _DAY_SECONDS = 86_400.0
 
 
-def newcomer_rates(
-    vectors: Vectors,
-    cluster: NDArray[np.int64],
-    points: Vectors,
-    point_cluster: NDArray[np.int64],
-    levels: Vectors,
-) -> tuple[float, ...]:
+def newcomer_rates(vectors: Vectors, points: Points, levels: Vectors) -> tuple[float, ...]:
     """Return how often a topic that the baseline lacked would exceed each novelty level.
 
     Each cluster in turn plays the new topic: its texts are measured against the reference
@@ -35,17 +30,19 @@ def newcomer_rates(
 
     Args:
         vectors: Unit vectors of the baseline's texts, shape (n, d).
-        cluster: Their clusters, shape (n,).
-        points: Reference points, shape (m, d).
-        point_cluster: Their clusters, shape (m,).
+        points: Reference points.
         levels: Novelty levels, shape (L,).
     """
+    cluster = assign(vectors, points.centroids)
+    sizes = np.diff(points.starts)
+    of_points = np.repeat(np.arange(len(sizes)), sizes)
     rates = []
-    for k in np.unique(cluster):
-        mine, others = vectors[cluster == k], points[point_cluster != k]
+    for k in range(len(sizes)):
+        mine = vectors[cluster == k][:_MOST]
+        others = points.vectors[of_points != k]
         if len(mine) >= _FEWEST and len(others) >= _FEWEST:
-            scores = novelty(mine, others)
-            rates.append((scores[:, None] > levels).mean(axis=0))
+            without, _ = place(others, np.delete(points.centroids, k, axis=0))
+            rates.append((novelty(mine, without)[:, None] > levels).mean(axis=0))
     return tuple(float(rate) for rate in np.median(rates, axis=0)) if rates else ()
 
 
