@@ -180,10 +180,16 @@ def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> 
     return (1 - passed + fits) * _MINUTE
 
 
+_NAMES: Final = {
+    what: tuple(f"x-ratelimit-{part}-{what}".encode() for part in ("limit", "remaining", "reset"))
+    for what in ("requests", "tokens")
+}
+
+
 def _headers(what: str, limit: int, remaining: int, reset: float) -> Headers:
-    name = what.encode()
+    names = _NAMES[what]
     return [
-        (b"x-ratelimit-limit-" + name, b"%d" % limit),
-        (b"x-ratelimit-remaining-" + name, b"%d" % remaining),
-        (b"x-ratelimit-reset-" + name, b"%.1fs" % reset),
+        (names[0], b"%d" % limit),
+        (names[1], b"%d" % remaining),
+        (names[2], b"%.1fs" % reset),
     ]

@@ -10,7 +10,7 @@ from tidegauge.schemas.exchange import CheckOutcome, Message
 
 __all__ = ["check_language", "guess_language"]
 
-_LOOKED_AT: Final = 160
+_LOOKED_AT: Final = 120
 _LEAST_WORDS: Final = 3
 _LEAST_LETTERS: Final = 4
 _SCRIPTS: Final = {
