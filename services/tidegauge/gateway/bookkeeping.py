@@ -13,6 +13,7 @@ from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.privacy import captured_messages, captured_text
 from tidegauge.gateway.request_log import LogLine, rfc3339
+from tidegauge.gateway.tracing import NO_TRACING, Tracing
 from tidegauge.gateway.upstreams import Target
 from tidegauge.schemas.exchange import Capture, CheckOutcome, Usage
 
@@ -49,15 +50,31 @@ class Bookkeeper:
         recorder: Where events go, already started.
         log: The request log.
         metrics: What is counted.
+        tracing: Who follows exchanges from begin to end.
     """
 
     def __init__(
-        self, policy: CapturePolicy, recorder: Recorder, log: Log, metrics: Metrics
+        self,
+        policy: CapturePolicy,
+        recorder: Recorder,
+        log: Log,
+        metrics: Metrics,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._policy = policy
         self._recorder = recorder
         self._log = log
         self.metrics = metrics
+        self._tracing = tracing
+
+    def begin(self, exchange: Exchange) -> None:
+        """An exchange has begun."""
+        self.metrics.in_flight += 1
+        self._tracing.begin(exchange)
+
+    def end(self) -> None:
+        """An exchange has ended, and all that belongs to it."""
+        self.metrics.in_flight -= 1
 
     def arrived(self, exchange: Exchange, asked: Asked) -> None:
         """Record a request that is about to be forwarded."""
@@ -102,6 +119,7 @@ class Bookkeeper:
         self._publish(exchange, answer)
         if not exchange.shadow:
             self._tell(exchange, outcome)
+            self._tracing.end(exchange, outcome)
 
     def _publish(self, exchange: Exchange, answer: Answer) -> None:
         policy = self._policy

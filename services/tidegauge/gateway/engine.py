@@ -98,8 +98,7 @@ class Engine:
             read_body: Reads its body; may raise ``RefusedError``.
             sink: Where the answer goes.
         """
-        metrics = self._books.metrics
-        metrics.in_flight += 1
+        self._books.begin(exchange)
         try:
             exchange.customer = self.identify(authorization)
             await self._forward(exchange, dialect, await read_body(), sink)
@@ -114,7 +113,7 @@ class Engine:
                 exchange, ExchangeError("the gateway failed; its log has the request's id"), sink
             )
         finally:
-            metrics.in_flight -= 1
+            self._books.end()
             if exchange.reservation is not None:
                 await self._settle(exchange)
 

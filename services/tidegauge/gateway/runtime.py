@@ -22,6 +22,7 @@ from tidegauge.gateway.limiter import Limiter
 from tidegauge.gateway.metrics import Metrics, UpstreamCollector
 from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.gateway.tracing import NO_TRACING, open_telemetry
 from tidegauge.gateway.upstreams import Upstreams
 
 __all__ = ["Runtime", "check_files"]
@@ -59,6 +60,7 @@ class Runtime:
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
         self.request_log = RequestLog(settings.request_log)
+        self._tracing = open_telemetry() if settings.traces else NO_TRACING
         self._limiter = Limiter(
             self._counters(),
             time.time,
@@ -83,6 +85,7 @@ class Runtime:
                 recorder,
                 self.request_log,
                 self.metrics,
+                self._tracing,
             ),
         )
         self.reload()
@@ -152,6 +155,7 @@ class Runtime:
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()
+        await asyncio.to_thread(self._tracing.close)
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

@@ -96,6 +96,10 @@ class GatewaySettings(BaseSettings):
         default=None,
         description="File of the request log, a JSON line each; default: standard output.",
     )
+    traces: bool = Field(
+        default=False,
+        description="Send OpenTelemetry spans, as its own OTEL_… variables say; needs [otel].",
+    )
     shutdown_seconds: float = Field(
         default=20.0,
         gt=0,
