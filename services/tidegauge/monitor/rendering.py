@@ -15,7 +15,7 @@ from tidegauge.monitor.page import Page
 from tidegauge.monitor.segments import SIGNALS, Name, SegmentPage
 from tidegauge.reports import figures
 from tidegauge.reports.standing import standing
-from tidegauge.reports.text import clip
+from tidegauge.reports.text import clip, lead
 from tidegauge.schemas.findings import State
 
 __all__ = ["Renderer"]
@@ -43,6 +43,7 @@ class Renderer:
             count=figures.count,
             dollars=figures.dollars,
             duration=figures.duration,
+            lead=lead,
             milliseconds=figures.milliseconds,
             moment=figures.moment,
             number=figures.number,
