@@ -26,10 +26,10 @@ NULL_RATE = 0.05
 
 
 def reference_of(kit: Kit, numbers: NDArray[np.float64]) -> Reference:
-    """Build the reference of a stretch of latencies, ten to a block."""
+    """Build the reference of a stretch of latencies, ten in ten seconds."""
     writer = kit.writers["vitals"]
     blocks = [
-        writer.sketch(block, values={measures.LATENCY_MS: part})
+        writer.sketch(BLOCK * 1000 // kit.block_ms * block, values={measures.LATENCY_MS: part})
         for block, part in enumerate(np.split(numbers, numbers.size // BLOCK))
     ]
     found = latency_reference(measures.LATENCY_MS, "latency", SEGMENT, blocks)

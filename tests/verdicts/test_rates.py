@@ -32,17 +32,23 @@ def test_every_monitor_gets_a_reference_for_the_segment_and_its_parents(kit: Kit
 
 
 def test_a_latency_above_the_bound_is_rare_by_definition(kit: Kit) -> None:
-    reference = build_rates_baseline(kit.baseline_blocks()).references["latency.total"][
-        kit.version(1).key
-    ]
+    sketches = kit.baseline_blocks(blocks=300)
+    reference = build_rates_baseline(sketches).references["latency.total"][kit.version(1).key]
     assert [i.name.rpartition("/")[2] for i in reference.indicators] == [
         "above_p50",
         "above_p75",
         "above_p90",
         "beyond_p95",
     ]
-    assert reference.high[-1] == pytest.approx(0.05)
+    assert 0.05 <= reference.high[-1] < 0.1
     assert reference.rate[-1] <= 0.05
+
+
+def test_a_short_baseline_is_allowed_what_it_cannot_have_seen(kit: Kit) -> None:
+    short = build_rates_baseline(kit.baseline_blocks(blocks=100, n=6))
+    references = short.references["latency.total"][kit.version(1).key]
+    assert references.dispersion[-1] > references.dispersion[0] > 0.1
+    assert references.high[-1] == pytest.approx(0.05 * (1 + 3 * references.dispersion[-1]))
 
 
 def test_parents_add_up_their_versions(kit: Kit) -> None:
@@ -156,5 +162,5 @@ def test_a_latency_that_waves_with_the_load_gets_a_wider_band(kit: Kit) -> None:
     waves = [kit.vitals(block, 4, slower=1.0 + 0.8 * (block // 8 % 2)) for block in range(96)]
     wavy = build_rates_baseline(waves)
     key = kit.version(1).key
-    assert calm.references["latency.total"][key].high[-1] == pytest.approx(0.05)
-    assert wavy.references["latency.total"][key].high[-1] > 0.07
+    narrow = calm.references["latency.total"][key].high[-1]
+    assert wavy.references["latency.total"][key].high[-1] > 1.3 * narrow

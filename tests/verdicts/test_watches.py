@@ -26,7 +26,7 @@ def states(desk: Desk, kit: Kit, *, shift: float) -> list[State]:
 
 def test_a_small_change_is_information_and_no_alarm(kit: Kit) -> None:
     """With thousands of answers even a small change is significant."""
-    desk = with_baseline(kit.desk(), kit, 200)
+    desk = with_baseline(kit.desk(), kit, 300)
     found = states(desk, kit, shift=0.06)
     assert State.INFO in found
     assert State.WARN not in found
@@ -34,7 +34,7 @@ def test_a_small_change_is_information_and_no_alarm(kit: Kit) -> None:
     strict = kit.desk()
     strict.plan = replace(strict.plan, minimum_effect={"quality": 1.0})
     strict.monitor = type(strict.monitor)(strict.plan)
-    assert State.WARN in states(with_baseline(strict, kit, 200), kit, shift=0.06)
+    assert State.WARN in states(with_baseline(strict, kit, 300), kit, shift=0.06)
 
 
 def test_an_alarm_outlives_a_block_that_cannot_be_tested(kit: Kit) -> None:

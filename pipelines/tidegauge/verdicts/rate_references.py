@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -56,7 +56,10 @@ _LATENCY_LEVELS = (0.5, 0.75, 0.9)
 _LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "tail": 0.4}
 FEWEST = 40
 """Events that a reference needs."""
-_ENGINES_SPAN_MS = 8 * 60_000
+_MINUTES_SEEN_MS = 8 * 60_000
+_UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
+"""Standard deviations by which a number may wander over minutes, in a baseline too short to
+have seen it: load comes in waves, and topics do."""
 _EDGE = 1e-9
 _WIDEST = 0.5
 _SECOND_MS = 1000
@@ -116,12 +119,13 @@ def latency_reference(
         family="tail",
         counter=Tail(value, bucket, "above"),
     )
-    reference = _banded(segment, blocks, [*cuts, tail], shares=_LATENCY_SHARES)
+    unseen = _UNSEEN_SHIFTS["latency"]
+    reference = _banded(segment, blocks, [*cuts, tail], _LATENCY_SHARES, unseen)
     if reference.season != "none":
         return reference
     q = 1 - level
     shift = common_shift([_by_block(cut, blocks) for cut in cuts])
-    tau = max(reference.dispersion[-1], relative_change(shift, q))
+    tau = relative_change(max(shift, _unseen(blocks, unseen)), q)
     high = min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST)
     return msgspec.structs.replace(
         reference,
@@ -140,7 +144,7 @@ def cost_reference(segment: Segment, blocks: Sequence[Sketch]) -> Reference | Le
     edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
     title = f"a request's cost above ${edge:.3g}"
     indicator = _cut(value, title, whole, _COST_LEVEL, "above")
-    return _banded(segment, blocks, [indicator], shares={})
+    return _banded(segment, blocks, [indicator], {}, _UNSEEN_SHIFTS["cost"])
 
 
 def error_reference(segment: Segment, blocks: Sequence[Sketch]) -> Reference | LeftOut:
@@ -166,7 +170,7 @@ def error_reference(segment: Segment, blocks: Sequence[Sketch]) -> Reference | L
     asked = [i for i in indicators if _by_block(i, blocks)[1].sum() >= FEWEST]
     if not asked or asked[0].name != measures.ERROR:
         return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
-    return _banded(segment, blocks, asked, shares=_ERROR_SHARES)
+    return _banded(segment, blocks, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"])
 
 
 def quality_reference(
@@ -197,7 +201,7 @@ def quality_reference(
             indicators.append(_cut(value, f"{name} at most {edge:.3g}", whole, level, "below"))
     if not indicators:
         return LeftOut("all scores are the same")
-    return _banded(segment, blocks, indicators, shares=_QUALITY_SHARES)
+    return _banded(segment, blocks, indicators, _QUALITY_SHARES, _UNSEEN_SHIFTS["quality"])
 
 
 def duration(milliseconds: float) -> str:
@@ -224,30 +228,41 @@ def _banded(
     segment: Segment,
     blocks: Sequence[Sketch],
     indicators: Sequence[Indicator],
-    *,
     shares: Mapping[str, float],
+    unseen_shift: float,
 ) -> Reference:
     """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
 
-    From eight minutes on the engine sees that fluctuation itself, and seasons; a shorter
-    baseline is looked at block by block.
+    A baseline long enough for seasons has its fluctuation seen by the engine, hour by hour.
+    A shorter one is looked at over stretches of one block and more; one of less than eight
+    minutes is allowed ``unseen_shift`` at least.
     """
     columns = [_by_block(indicator, blocks) for indicator in indicators]
     times = np.array([block.block_start_ms for block in blocks], np.int64)
-    long = int(times[-1] - times[0]) >= _ENGINES_SPAN_MS
-    reference = build(
+    count = partial(
+        build,
         baseline="",
         segment=segment,
         indicators=indicators,
         hits=np.stack([hits for hits, _ in columns], axis=1),
         trials=np.stack([trials for _, trials in columns], axis=1),
-        times_ms=times if long else None,
         shares=shares,
     )
-    return reference if long else _widened(reference, columns)
+    seasonal = count(times_ms=times)
+    if seasonal.season != "none":
+        return seasonal
+    return _widened(count(times_ms=None), columns, _unseen(blocks, unseen_shift))
 
 
-def _widened(reference: Reference, columns: Sequence[tuple[Counts, Counts]]) -> Reference:
+def _unseen(blocks: Sequence[Sketch], shift: float) -> float:
+    """Return the shift that a baseline may have missed, 0 where it was long enough to see it."""
+    span = blocks[-1].block_start_ms - blocks[0].block_start_ms
+    return shift if span < _MINUTES_SEEN_MS else 0.0
+
+
+def _widened(
+    reference: Reference, columns: Sequence[tuple[Counts, Counts]], unseen_shift: float
+) -> Reference:
     """Widen bands by the fluctuation from block to block; cuts of one number share it."""
     groups: dict[str, list[int]] = defaultdict(list)
     for j, indicator in enumerate(reference.indicators):
@@ -255,7 +270,7 @@ def _widened(reference: Reference, columns: Sequence[tuple[Counts, Counts]]) -> 
         groups[counter.name if isinstance(counter, Hits) else counter.value].append(j)
     tau = [0.0] * len(columns)
     for members in groups.values():
-        shift = common_shift([columns[j] for j in members])
+        shift = max(unseen_shift, common_shift([columns[j] for j in members]))
         for j in members:
             if 0 < reference.rate[j] < 1:
                 tau[j] = relative_change(shift, reference.rate[j])

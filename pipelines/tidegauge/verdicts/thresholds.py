@@ -93,7 +93,7 @@ def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
 
     A rate that is overdispersed by ``tau`` is read as a shift of a normal variable with a
     random size: ``tau * p / phi(z_p)`` standard deviations. Stretches of 1, 2, 4 … blocks
-    are looked at, as long as there are eight. A fluctuation that a dispersion test cannot
+    are looked at, as long as there are eight of them. A fluctuation that a dispersion test cannot
     tell from chance is not charged: the Clopper-Pearson margin of a baseline that small is
     wider than what the test would miss.
 
