@@ -56,6 +56,7 @@ class Interface:
         false_alarm_days: The promise.
         refresh_seconds: How often a page renews itself.
         loopback: Whether only this machine can reach it: then only its names are answered.
+        password: What everything but health checks asks for; empty for nothing.
         pages: Further pages: those of alarms and of reports.
     """
 
@@ -66,6 +67,7 @@ class Interface:
     false_alarm_days: float
     refresh_seconds: int
     loopback: bool
+    password: str = ""
     pages: tuple[Pages, ...] = ()
 
 
@@ -79,7 +81,12 @@ def create_app(interface: Interface) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(guards.Guard, policy=renderer.policy, loopback=interface.loopback)
+    app.add_middleware(
+        guards.Guard,
+        policy=renderer.policy,
+        loopback=interface.loopback,
+        password=interface.password,
+    )
     _pages(app, interface, renderer)
     _api(app, interface.watch)
     _downloads(app, interface.watch)

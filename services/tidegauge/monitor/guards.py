@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import binascii
+import hmac
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -10,6 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Guard", "is_loopback"]
+
+_OPEN = frozenset({"/healthz", "/readyz"})
+_WRONG_SECONDS = 0.5
 
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OWN = frozenset({"same-origin", "none"})
@@ -45,16 +52,21 @@ class Guard:
     points a name of its own at 127.0.0.1 cannot read prompts. A request that changes
     something is taken from our own pages or from programs, never from another site's page.
 
+    Where a password is set, everything but health checks asks for it (HTTP Basic, any user
+    name): whoever reaches the port does not read prompts yet.
+
     Args:
         app: The application.
         policy: Content-Security-Policy, unless the answer has its own.
         loopback: Whether only this machine can reach us.
+        password: Empty for none.
     """
 
-    def __init__(self, app: ASGIApp, *, policy: str, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, *, policy: str, loopback: bool, password: str = "") -> None:
         self._app = app
         self._policy = policy
         self._loopback = loopback
+        self._password = password.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on with headers added."""
@@ -64,6 +76,13 @@ class Guard:
         headers = Headers(scope=scope)
         if self._loopback and not is_loopback(_host(headers.get("host", ""))):
             refusal = PlainTextResponse("this monitor answers to this machine's names only\n", 421)
+            await refusal(scope, receive, send)
+            return
+        if self._password and scope["path"] not in _OPEN and not self._known(headers):
+            if "authorization" in headers:
+                await asyncio.sleep(_WRONG_SECONDS)
+            challenge = {"WWW-Authenticate": 'Basic realm="tidegauge", charset="UTF-8"'}
+            refusal = PlainTextResponse("say the password\n", 401, headers=challenge)
             await refusal(scope, receive, send)
             return
         if scope["method"] in _CHANGES and _foreign(headers):
@@ -82,6 +101,16 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, guarded)
+
+    def _known(self, headers: Headers) -> bool:
+        scheme, _, coded = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        try:
+            _, _, given = base64.b64decode(coded, validate=True).partition(b":")
+        except binascii.Error:
+            return False
+        return hmac.compare_digest(given, self._password)
 
 
 def _foreign(headers: Headers) -> bool:

@@ -125,6 +125,7 @@ def serve(
             false_alarm_days=settings.false_alarm_days,
             refresh_seconds=settings.refresh_seconds,
             loopback=is_loopback(settings.host),
+            password=settings.password.get_secret_value(),
             pages=(
                 ControlPages(loop.view, publish, _now_ms, settings.false_alarm_days),
                 TopicPages(loop.view, partial(explain, kafka), _now_ms, settings.false_alarm_days),
@@ -154,6 +155,12 @@ def serve(
     for thread in (watcher, *threads):
         thread.start()
     _log.info("monitor_started", address=settings.address, receivers=len(couriers))
+    if not is_loopback(settings.host) and not settings.password.get_secret_value():
+        _log.warning(
+            "open_to_whoever_reaches_it",
+            host=settings.host,
+            hint="pages show prompts: set TIDEGAUGE_MONITOR_PASSWORD, or ask before it",
+        )
     try:
         server.run()
     finally:

@@ -49,6 +49,11 @@ class MonitorSettings(BaseSettings):
     port: int = Field(
         default=8090, ge=0, le=65535, description="Port of the page, the API and /metrics."
     )
+    password: SecretStr = Field(
+        default=SecretStr(""),
+        description="Asked for by everything but health checks (HTTP Basic, any user name); "
+        "empty for none.",
+    )
     group: str = Field(
         default="monitor",
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
