@@ -84,6 +84,12 @@ class Anchor:
     kind: str
     exchange: Exchange
 
+    @property
+    def key(self) -> str:
+        """Return a hash of the question and the answer."""
+        texts = (*(f"{m.role}:{m.content}" for m in self.exchange.messages), self.exchange.answer)
+        return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=12).hexdigest()
+
 
 def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[Anchor, ...]:
     """Return the built-in anchors, question by question: a good answer and bad ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,8 @@ from tidegauge.judge_worker.judges import Judge
 __all__ = ["Examination", "examine", "notices"]
 
 _CHANGE: Final = 0.05
-"""Mean shift of the anchors' scores, in standard deviations, that is no rounding any more."""
+"""Mean shift of the anchors' scores, in standard deviations, that is no rounding any more; and
+the share of them that may come to have a score, or none, by rounding."""
 
 
 LOOKS: Final = 2
@@ -31,16 +32,21 @@ class Examination:
     Attributes:
         epoch: The judge's epoch.
         qualification: What it can tell.
-        scores: Each anchor's score, in the anchors' order.
+        scores: Key of the anchor -> its score.
     """
 
     epoch: str
     qualification: Qualification
-    scores: tuple[Score, ...]
+    scores: Mapping[str, Score]
 
-    def differs(self, earlier: Examination) -> bool:
-        """Whether the same anchors are scored otherwise now: the judge has changed."""
-        pairs = list(zip(earlier.scores, self.scores, strict=False))
+    def differs(self, earlier: Mapping[str, Score]) -> bool:
+        """Whether the same anchors are scored otherwise now: the judge has changed.
+
+        Args:
+            earlier: Their scores at an earlier examination in the same epoch.
+        """
+        common = [key for key in self.scores if key in earlier]
+        pairs = [(earlier[key], self.scores[key]) for key in common]
         names = {name for before, _ in pairs for name in before.values}
         return any(
             _shift([(before.values.get(name), after.values.get(name)) for before, after in pairs])
@@ -53,7 +59,7 @@ async def examine(
     judge: Judge,
     ask: Callable[[Judge, Anchor], Awaitable[Score]],
     anchors: Sequence[Anchor],
-    known: Sequence[Score] = (),
+    known: Mapping[str, Score],
 ) -> Examination:
     """Return what a judge makes of the anchor set.
 
@@ -61,7 +67,7 @@ async def examine(
         judge: Whom to examine.
         ask: Gets the score of one anchor; may wait for its turn.
         anchors: What to put before it; kinds that it is not examined on are left out.
-        known: Scores of the first of these anchors, from the same examination.
+        known: Scores of some of these anchors, from the same examination.
 
     Raises:
         JudgeUnreachableError: The server is away, within an exception group; an examination
@@ -76,11 +82,15 @@ async def examine(
             return Score(invalid=type(error).__name__)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(anchor)) for anchor in asked[len(known) :]]
-    scores = (*known, *(task.result() for task in tasks))
+        tasks = {
+            anchor.key: group.create_task(one(anchor))
+            for anchor in asked
+            if anchor.key not in known
+        }
+    scores = {**known, **{key: task.result() for key, task in tasks.items()}}
     by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in (GOOD, *judge.kinds)}
-    for anchor, score in zip(asked, scores, strict=True):
-        for name, value in score.values.items():
+    for anchor in asked:
+        for name, value in scores[anchor.key].values.items():
             by_kind[anchor.kind].setdefault(name, []).append(value)
     good = by_kind.pop(GOOD)
     found = qualify(good, by_kind, asked=len(asked), alpha=ALPHA / LOOKS)
@@ -101,9 +111,10 @@ def notices(name: str, examination: Examination | None, *, changed: bool) -> tup
 
 
 def _shift(pairs: Sequence[tuple[float | None, float | None]]) -> float:
-    """Return the mean change in standard deviations; a score that went missing is a change."""
+    """Return the mean change in standard deviations; many scores come or gone are a change."""
     both = [(b, a) for b, a in pairs if b is not None and a is not None]
-    if not both or any((b is None) != (a is None) for b, a in pairs):
+    come_or_gone = sum((b is None) != (a is None) for b, a in pairs)
+    if not both or come_or_gone > _CHANGE * len(pairs):
         return math.inf
     mean = math.fsum(b for b, _ in both) / len(both)
     variance = math.fsum((b - mean) ** 2 for b, _ in both) / len(both)

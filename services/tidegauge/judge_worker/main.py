@@ -21,7 +21,9 @@ from tidegauge.judge.anchors import Anchor, built_in
 from tidegauge.judge.errors import SpecificationError
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.judge.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
+from tidegauge.judge_worker.examination import Examination
 from tidegauge.judge_worker.judges import Judge, LikelihoodJudge, RubricJudge
+from tidegauge.judge_worker.memory import ExaminationMemory
 from tidegauge.judge_worker.meter import Limits, QualityMeter
 from tidegauge.judge_worker.panel import Panel
 from tidegauge.judge_worker.sampler import Sampler, SamplingRule
@@ -46,8 +48,8 @@ class _AnchorLine(msgspec.Struct, frozen=True):
 def run() -> None:
     """Judge a sample of the answers until SIGTERM or SIGINT."""
     telemetry.configure_logging("judge")
-    settings = JudgeSettings()
-    panel = make_panel(settings)
+    settings, kafka = JudgeSettings(), KafkaSettings()
+    panel = make_panel(settings, ExaminationMemory(kafka))
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -59,7 +61,7 @@ def run() -> None:
     panel.start()
     meter = make_meter(settings, panel)
     processor = SketchingProcessor(meter, GROUP, settings.sketching())
-    loop = ConsumerLoop(KafkaSettings(), GROUP, [RESPONSES], processor)
+    loop = ConsumerLoop(kafka, GROUP, [RESPONSES], processor)
     with telemetry.serve(settings.port, lambda: loop.ready and panel.examined, host=settings.host):
         try:
             loop.run(stop)
@@ -67,8 +69,12 @@ def run() -> None:
             panel.close()
 
 
-def make_panel(settings: JudgeSettings) -> Panel:
+def make_panel(settings: JudgeSettings, memory: ExaminationMemory | None = None) -> Panel:
     """Return the judges that the settings ask for, not yet started.
+
+    Args:
+        settings: The settings.
+        memory: Where their examinations are remembered, if anywhere.
 
     Raises:
         SpecificationError: A judge's name is unknown, or a file cannot be read.
@@ -94,12 +100,18 @@ def make_panel(settings: JudgeSettings) -> Panel:
     def make_judges(client: VllmClient) -> Mapping[str, Judge]:
         return {name: makers[name](client, settings) for name in names}
 
+    def remember(found: Mapping[str, Examination]) -> None:
+        if memory is not None:
+            memory.remember(found, now_ms=_now_ms())
+
     return Panel(
         make_judges,
         client,
         limit=settings.concurrency,
         stages=[(*own, *built_in(questions=count)) for count in settings.examination_stages],
         examine_seconds=3600 * settings.examine_hours,
+        earlier=dict if memory is None else memory.recall,
+        remember=remember,
     )
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -27,7 +27,7 @@ from tidegauge.judge_worker.examination import Examination, examine, notices
 from tidegauge.judge_worker.judges import Judge
 from tidegauge.judge_worker.pacing import Pace
 
-__all__ = ["Panel", "Question"]
+__all__ = ["Earlier", "Panel", "Question"]
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -37,6 +37,8 @@ _DAY_SECONDS: Final = 86_400.0
 _CLOSE_SECONDS: Final = 5.0
 _PATIENCE_IN_TROUBLE_SECONDS: Final = 2.0
 
+
+Earlier: TypeAlias = Mapping[tuple[str, str], Mapping[str, Score]]
 
 _TROUBLES: Final = (SkipReason.LATE, SkipReason.UNREACHABLE)
 
@@ -59,6 +61,9 @@ class Panel:
             those is spared the rest. Each stage begins with the one before it.
         limit: Most calls at a time.
         examine_seconds: Time between examinations.
+        earlier: Returns what is remembered, judge and epoch -> the anchors' scores at its
+            last examination, to tell whether it has changed since.
+        remember: Keeps what the last examination showed of each judge.
         clock: Seconds of a steady clock.
     """
 
@@ -70,6 +75,8 @@ class Panel:
         stages: Sequence[Sequence[Anchor]],
         limit: int = 4,
         examine_seconds: float = _DAY_SECONDS,
+        earlier: Callable[[], Earlier] = dict,
+        remember: Callable[[Mapping[str, Examination]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.judges = make_judges(client)
@@ -77,6 +84,9 @@ class Panel:
         self._limit = limit
         self._stages = stages
         self._examine_seconds = examine_seconds
+        self._recall = earlier
+        self._earlier: dict[tuple[str, str], Mapping[str, Score]] = {}
+        self._remember = remember
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
@@ -219,20 +229,21 @@ class Panel:
                 wait = min(2 * wait, _RETRY_SECONDS)
 
     async def _keep_examining(self) -> None:
+        self._earlier = dict(await asyncio.to_thread(self._recall))
         while True:
-            undecided: dict[str, tuple[Score, ...]] = dict.fromkeys(self.judges, ())
+            undecided: dict[str, Mapping[str, Score]] = {name: {} for name in self.judges}
             for stage in self._stages:
-                known = dict(undecided)
-                for name, scores in known.items():
-                    found = await self._examine(name, stage, scores)
-                    undecided.pop(name)
-                    if not found.qualification.qualified:
-                        undecided[name] = found.scores
+                for name, known in list(undecided.items()):
+                    found = await self._examine(name, stage, known)
+                    undecided[name] = found.scores
+                    if found.qualification.qualified:
+                        del undecided[name]
                 self._examined.set()
+            await asyncio.to_thread(self._remember, self._examinations)
             await asyncio.sleep(self._examine_seconds)
 
     async def _examine(
-        self, name: str, anchors: Sequence[Anchor], known: Sequence[Score]
+        self, name: str, anchors: Sequence[Anchor], known: Mapping[str, Score]
     ) -> Examination:
         wait, began = _RETRY_SECONDS, self._clock()
         while True:
@@ -246,9 +257,9 @@ class Panel:
                 break
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
-        earlier = self._examinations.get(name)
-        if earlier is not None and found.differs(earlier):
+        if found.differs(self._earlier.get((name, found.epoch), {})):
             self._changed.add(name)
+        self._earlier[name, found.epoch] = found.scores
         self._examinations[name] = found
         _log.info("judge_examined", **_facts(name, found), seconds=round(self._clock() - began, 1))
         return found

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.judge_worker.test_examination import BEFORE, examination
+
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.judge_worker.memory import ExaminationMemory
+from tidegauge.schemas.operations import Snapshot
+from tidegauge.schemas.topics import STATE
+from tidegauge.stream.processor import Output
+
+
+def test_the_last_examination_of_each_judge_is_remembered(kafka: KafkaSettings) -> None:
+    memory = ExaminationMemory(kafka)
+    judge = f"judge-{time.time_ns()}"
+    memory.remember({judge: examination([0.1, None])}, now_ms=1)
+    memory.remember({judge: examination(BEFORE)}, now_ms=2)
+    found = memory.recall()[judge, "epoch"]
+    assert not examination(BEFORE).differs(found)
+    assert examination([value / 2 for value in BEFORE]).differs(found)
+
+
+def test_what_another_version_wrote_is_left_alone(kafka: KafkaSettings) -> None:
+    owner = f"judge-examination/judge-{time.time_ns()}/epoch"
+    alien = Snapshot(owner=owner, next_offset=0, state=b"{}")
+    with Publisher(kafka) as publisher:
+        publisher.publish([Output(STATE, owner, alien, "judge", "1", 1)])
+    assert all(judge not in owner for judge, _ in ExaminationMemory(kafka).recall())
+
+
+@pytest.mark.integration
+def test_a_broker_that_is_away_costs_the_comparison_only(unused_tcp_port: int) -> None:
+    memory = ExaminationMemory(KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}"))
+    assert memory.recall() == {}
+    memory.remember({"rubric": examination(BEFORE)}, now_ms=1)
