@@ -92,8 +92,10 @@ def test_readiness_is_waited_for_with_a_line(tmp_path: Path) -> None:
             _service("server", SERVER, tmp_path, url.split(":")[2].strip("/"), ready_url=url)
         )
         supervisor.wait_ready("server", seconds=30)
+        supervisor.wait_ready("server", seconds=30)
     assert lines[0] == f"waiting for the server: {url}"
-    assert lines[1].startswith("  the server is ready")
+    assert lines[1].startswith("the server is ready (")
+    assert lines[2] == f"the server is ready: {url}"
 
 
 def test_a_death_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:

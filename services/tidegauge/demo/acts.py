@@ -116,9 +116,9 @@ def _send_until_alarm(  # noqa: PLR0913 - an act in one line
 
     asks = stage.asks(prompts, _MOST_REQUESTS_TO_ALARM, act=act)
     if stage.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
-        stage.say(f"  {signal}: alarm {(_now_ms() - since_ms) / 1000:.0f} s after the change")
+        stage.say(f"{signal}: alarm {(_now_ms() - since_ms) / 1000:.0f} s after the change")
     else:
-        stage.say(f"  {signal}: no alarm on {len(asks)} requests")
+        stage.say(f"{signal}: no alarm on {len(asks)} requests")
 
 
 def _now_ms() -> int:

@@ -138,7 +138,7 @@ def set_up(  # noqa: PLR0913 - all that the story is told
     if outside.vllm is not None:
         say(f"waiting for vLLM: {outside.vllm.url}")
         outside.vllm.wait_ready(progress=say)
-        say("  vLLM is ready")
+        say("vLLM is ready")
     # It examines the judges first of all, which takes a while: nobody waits for that yet.
     supervisor.start(judge)
     supervisor.wait_ready(*plans, seconds=READY_SECONDS)

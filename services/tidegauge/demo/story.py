@@ -107,7 +107,7 @@ def _conclude(stage: Stage, milestones: Milestones) -> Summary:
             (milestones.normal_ms, milestones.shift_ms), (milestones.shift_ms, milestones.end_ms)
         )
     except MonitorError as error:
-        stage.say(f"  {error}")
+        stage.say(str(error))
         report = None
     return summarise(
         monitor.view(),

@@ -122,6 +122,9 @@ class Supervisor:
             service, _ = self._running[name]
             if not service.ready_url:
                 continue
+            if answers(service.ready_url):
+                self.say(f"the {name} is ready: {service.ready_url}")
+                continue
             began = time.monotonic()
             self.say(f"waiting for the {name}: {service.ready_url}")
             self.wait_for(
@@ -129,7 +132,7 @@ class Supervisor:
                 what=f"the {name} at {service.ready_url} (its log: {service.log})",
                 seconds=seconds,
             )
-            self.say(f"  the {name} is ready ({time.monotonic() - began:.0f} s)")
+            self.say(f"the {name} is ready ({time.monotonic() - began:.0f} s)")
 
     def wait_for(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait until a condition holds while every service keeps running.
