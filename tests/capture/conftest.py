@@ -25,7 +25,8 @@ def make_topics(broker: Broker) -> None:
     try:
         admin.create_topics(
             [
-                NewTopic(topic.name, topic.partitions, 1)
+                # The tests' events are old: a broker must not delete them for it.
+                NewTopic(topic.name, topic.partitions, 1, topic_configs={"retention.ms": "-1"})
                 for topic in (REQUESTS, RESPONSES, HEARTBEATS)
             ]
         )
