@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from tidegauge.engine.reference import Reference
 from tidegauge.schemas import Segment, measures
 from tidegauge.stream import histogram
-from tidegauge.verdicts.detection import Counted, Detector, Track, arm, effect_ratio, watch
+from tidegauge.verdicts.detection import (
+    Counted,
+    Detector,
+    Track,
+    arm,
+    effect_ratio,
+    effects_of,
+    watch,
+)
 from tidegauge.verdicts.rate_references import latency_reference
 
 if TYPE_CHECKING:
@@ -154,10 +162,31 @@ def test_time_without_events_passes_and_brings_no_evidence(kit: Kit) -> None:
 def test_an_effect_is_measured_from_the_bands_edge(kit: Kit) -> None:
     detector = detector_for(kit, "latency.total")
     hits = np.array([10, 9, 8, 7])
-    _, decision = watch(detector, None, Counted(hits, np.full(4, 10)), start_ms=0, end_ms=2_000)
+    track, decision = watch(detector, None, Counted(hits, np.full(4, 10)), start_ms=0, end_ms=2_000)
+    effects = effects_of(detector, track, decision)
     largest = max(
-        hits[part.indicator] / 10 / detector.reference.high[part.indicator]
-        for part in decision.parts
-        if part.share >= 0.1
+        hits[effect.part.indicator] / 10 / detector.reference.high[effect.part.indicator]
+        for effect in effects
+        if effect.part.share >= 0.1
     )
-    assert effect_ratio(detector, decision) == pytest.approx(largest)
+    assert effect_ratio(detector, effects) == pytest.approx(largest)
+
+
+@pytest.mark.parametrize("quiet", [20, 400])
+def test_a_change_is_dated_and_sized_however_long_it_was_quiet(kit: Kit, quiet: int) -> None:
+    rng = np.random.default_rng(5)
+    detector = arm(
+        "latency.total", SEGMENT, SEGMENT.key, reference_of(kit, latencies(rng, 1_000)), 20
+    )
+    track: Track | None = None
+    for block in range(quiet + 12):
+        rates = [0.9, 0.8, 0.6, 0.5] if block >= quiet else [0.5, 0.25, 0.1, 0.03]
+        counted = Counted(rng.binomial(BLOCK, rates), np.full(4, BLOCK))
+        track, decision = watch(
+            detector, track, counted, start_ms=block * 10_000, end_ms=(block + 1) * 10_000
+        )
+    assert track is not None
+    effect = effects_of(detector, track, decision)[0]
+    assert abs(effect.since_ms - quiet * 10_000) <= 20_000
+    assert 100 <= effect.trials <= 150
+    assert effect.hits / effect.trials > 0.4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +24,20 @@ from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.verdicts.catalog import signal_of
+from tidegauge.verdicts.onsets import Onset, advance, no_onset
 from tidegauge.verdicts.rate_references import tested
 
-__all__ = ["Counted", "Detector", "Track", "arm", "count_block", "effect_ratio", "watch"]
+__all__ = [
+    "Counted",
+    "Detector",
+    "Effect",
+    "Track",
+    "arm",
+    "count_block",
+    "effect_ratio",
+    "effects_of",
+    "watch",
+]
 
 _NOTABLE_SHARE = 0.1
 
@@ -67,13 +79,32 @@ class Track:
 
     Attributes:
         evidence: The engine's state.
+        onset: Since when each bet has been winning.
         end_ms: End of the last block observed; None before the first.
         events: Events asked since the evidence began.
     """
 
     evidence: Evidence
+    onset: Onset
     end_ms: int | None = None
     events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one part of a decision amounts to since it began.
+
+    Attributes:
+        part: The part.
+        since_ms: Most likely beginning of the change, Unix milliseconds.
+        hits: Events since then for which the indicator held.
+        trials: Events since then.
+    """
+
+    part: Part
+    since_ms: int
+    hits: int
+    trials: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +158,11 @@ def watch(
     Raises:
         EvidenceMismatchError: The track belongs to another baseline.
     """
-    track = track or Track(no_evidence(detector.bets))
-    evidence, bets = track.evidence, detector.bets
+    bets = detector.bets
+    if track is None:
+        rows, columns = bets.log_weights.shape
+        track = Track(no_evidence(bets), no_onset((rows, columns)))
+    evidence = track.evidence
     slot = detector.reference.slot(start_ms)
     quiet_ms = 0 if track.end_ms is None else max(0, start_ms - track.end_ms)
     if quiet_ms:
@@ -136,35 +170,47 @@ def watch(
         evidence = observe(
             bets, evidence, nothing, nothing, duration_seconds=quiet_ms / 1000, slot=slot
         )
-    evidence = observe(
-        bets,
-        evidence,
-        counted.hits,
-        counted.trials,
-        duration_seconds=(end_ms - start_ms) / 1000,
-        slot=slot,
+    seconds = (end_ms - start_ms) / 1000
+    after = observe(
+        bets, evidence, counted.hits, counted.trials, duration_seconds=seconds, slot=slot
     )
-    decision = judge(
-        bets,
-        evidence,
-        log_threshold=detector.log_threshold,
-        families=[indicator.family for indicator in detector.reference.indicators],
-    )
-    return Track(evidence, end_ms, track.events + counted.events), decision
+    log_lr = after.log_m - np.logaddexp(evidence.log_m, np.log(seconds))
+    onset = advance(track.onset, log_lr, counted.hits, counted.trials, start_ms)
+    decision = judge(bets, after, log_threshold=detector.log_threshold)
+    return Track(after, onset, end_ms, track.events + counted.events), decision
 
 
-def effect_ratio(detector: Detector, decision: Decision) -> float:
+def effects_of(detector: Detector, track: Track, decision: Decision) -> tuple[Effect, ...]:
+    """Return what each part of a decision amounts to, by its strongest bet's run."""
+    log_parts = detector.bets.log_weights + track.evidence.log_m
+    found = []
+    for part in decision.parts:
+        j = part.indicator
+        g = int(np.argmax(log_parts[j]))
+        onset = track.onset
+        found.append(
+            Effect(
+                part=part,
+                since_ms=int(onset.since_ms[j, g]),
+                hits=int(onset.hits[j, g]),
+                trials=int(onset.trials[j, g]),
+            )
+        )
+    return tuple(found)
+
+
+def effect_ratio(detector: Detector, effects: Sequence[Effect]) -> float:
     """Return how many times a rate lies beyond its band: the largest of the notable parts."""
     ratios = [
-        _ratio(detector.reference, part)
-        for part in decision.parts
-        if part.share >= _NOTABLE_SHARE and part.trials
+        _ratio(detector.reference, effect)
+        for effect in effects
+        if effect.part.share >= _NOTABLE_SHARE and effect.trials
     ]
     return max(ratios, default=1.0)
 
 
-def _ratio(reference: Reference, part: Part) -> float:
-    rate = part.hits / part.trials
-    if part.rises:
-        return rate / reference.high[part.indicator]
-    return reference.low[part.indicator] / max(rate, 1 / (2 * part.trials))
+def _ratio(reference: Reference, effect: Effect) -> float:
+    rate, j = effect.hits / effect.trials, effect.part.indicator
+    if effect.part.rises:
+        return rate / reference.high[j]
+    return reference.low[j] / max(rate, 1 / (2 * effect.trials))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,11 +13,12 @@ from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Effect, State, Verdict
 from tidegauge.schemas.sketches import Exemplar
+from tidegauge.verdicts import detection
 from tidegauge.verdicts.catalog import signal_of
 from tidegauge.verdicts.detection import Detector
 from tidegauge.verdicts.sentences import alarm_sentence, name_of, quiet_sentence
 
-__all__ = ["Context", "said", "since_ms", "untested_verdict", "verdict_of"]
+__all__ = ["Context", "said", "untested_verdict", "verdict_of"]
 
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
 
@@ -46,28 +47,27 @@ class Context:
     remarks: tuple[str, ...] = ()
 
 
-def since_ms(decision: Decision, end_ms: int) -> int | None:
-    """Return the estimated start of the change: where the strongest bet's run began."""
-    if not decision.parts:
-        return None
-    return end_ms - round(decision.parts[0].seconds_ago * 1000)
-
-
-def verdict_of(detector: Detector, decision: Decision, state: State, context: Context) -> Verdict:
+def verdict_of(
+    detector: Detector,
+    decision: Decision,
+    found: Sequence[detection.Effect],
+    state: State,
+    context: Context,
+) -> Verdict:
     """Return the verdict of a block that was tested.
 
     Args:
         detector: What was tested.
         decision: What the engine says.
+        found: What its parts amount to, first the largest.
         state: What the monitor says.
         context: When, on how much, and what else is known.
     """
     alarmed = state in _ALARMED
     effects = tuple(
-        _effect(detector, decision, position, context.exemplars if alarmed else _none)
-        for position in range(len(decision.parts))
+        _effect(detector, effect, context.exemplars if alarmed else _none) for effect in found
     )
-    since = since_ms(decision, context.end_ms)
+    since = found[0].since_ms if found else None
     owed = math.exp(detector.log_threshold)
     if alarmed and effects:
         sentence = alarm_sentence(
@@ -134,22 +134,21 @@ def _none(_indicator: str) -> tuple[Exemplar, ...]:
     return ()
 
 
-def _effect(detector: Detector, decision: Decision, position: int, exemplars: Exemplars) -> Effect:
-    part = decision.parts[position]
-    reference = detector.reference
-    indicator: Indicator = reference.indicators[part.indicator]
-    low, high = clopper_pearson(part.hits, part.trials, alpha=1 - _CONFIDENCE)
+def _effect(detector: Detector, found: detection.Effect, exemplars: Exemplars) -> Effect:
+    reference, j = detector.reference, found.part.indicator
+    indicator: Indicator = reference.indicators[j]
+    low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
     counter = indicator.counter
     return Effect(
         indicator=indicator.name,
         title=indicator.title,
-        baseline_rate=reference.rate[part.indicator],
-        low=reference.low[part.indicator],
-        high=reference.high[part.indicator],
-        hits=part.hits,
-        trials=part.trials,
+        baseline_rate=reference.rate[j],
+        low=reference.low[j],
+        high=reference.high[j],
+        hits=found.hits,
+        trials=found.trials,
         rate_low=float(low),
         rate_high=float(high),
-        share=part.share,
+        share=found.part.share,
         exemplars=exemplars(counter.name) if isinstance(counter, Hits) else (),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, TypeAlias
@@ -16,18 +16,22 @@ from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind
+from tidegauge.verdicts import onsets
 from tidegauge.verdicts.blocks import Block
 from tidegauge.verdicts.board import Board, Key
 from tidegauge.verdicts.catalog import judge_name, judged_scores, kind_of, quality_monitor
 from tidegauge.verdicts.detection import (
     Detector,
+    Effect,
     Track,
     arm,
     count_block,
     effect_ratio,
+    effects_of,
     watch,
 )
-from tidegauge.verdicts.findings import Context, since_ms, untested_verdict, verdict_of
+from tidegauge.verdicts.findings import Context, untested_verdict, verdict_of
+from tidegauge.verdicts.onsets import OnsetState
 from tidegauge.verdicts.plan import Plan, log_threshold, monitor_shares
 from tidegauge.verdicts.rates import nearest
 
@@ -42,6 +46,7 @@ class TrackState(msgspec.Struct, frozen=True, kw_only=True):
     monitor: str
     segment: str
     evidence: bytes
+    onset: OnsetState
     end_ms: int | None
     events: int
     remarks: tuple[str, ...]
@@ -142,10 +147,10 @@ class Watches:
         held.track, decision = watch(
             detector, held.track, counted, start_ms=block.start_ms, end_ms=block.end_ms
         )
-        state = self._state(detector, decision, held.track, board.alarm(key))
-        if state == State.WARN and board.alarm(key) is None:
-            since = since_ms(decision, block.end_ms)
-            held.remarks = around.coincidences(detector, block.end_ms if since is None else since)
+        effects = effects_of(detector, held.track, decision)
+        state = self._state(detector, decision, effects, held.track.events, board.alarm(key))
+        if state == State.WARN and board.alarm(key) is None and effects:
+            held.remarks = around.coincidences(detector, effects[0].since_ms)
         context = Context(
             end_ms=block.end_ms,
             block_events=counted.events,
@@ -154,7 +159,7 @@ class Watches:
             exemplars=partial(around.exemplars, detector),
             remarks=held.remarks,
         )
-        return verdict_of(detector, decision, state, context)
+        return verdict_of(detector, decision, effects, state, context)
 
     def quiet(self, kind: SketchKind, reached_ms: int) -> list[Key]:
         """Return the detectors whose segments have had no events for long."""
@@ -169,14 +174,19 @@ class Watches:
         ]
 
     def _state(
-        self, detector: Detector, decision: Decision, track: Track, alarm: Alert | None
+        self,
+        detector: Detector,
+        decision: Decision,
+        effects: Sequence[Effect],
+        events: int,
+        alarm: Alert | None,
     ) -> State:
         if alarm is not None:
             return State.PAGE if alarm.severity == "page" else State.WARN
         if decision.alarm:
             least = self._plan.minimum_effect.get(detector.signal, 1.0)
-            return State.WARN if effect_ratio(detector, decision) >= least else State.INFO
-        enough = track.events >= self._plan.low_data_events
+            return State.WARN if effect_ratio(detector, effects) >= least else State.INFO
+        enough = events >= self._plan.low_data_events
         return State.OK if enough else State.LOW_DATA
 
     def _detector(self, monitor: str, segment: Segment) -> Detector | None:
@@ -210,7 +220,8 @@ def baseline_kind(monitor: str) -> BaselineKind:
 
 
 def _read(stored: TrackState) -> _Held:
-    track = Track(unpack(stored.evidence), stored.end_ms, stored.events)
+    evidence, onset = unpack(stored.evidence), onsets.unpack(stored.onset)
+    track = Track(evidence, onset, stored.end_ms, stored.events)
     return _Held(track, stored.remarks)
 
 
@@ -219,6 +230,7 @@ def _write(key: Key, track: Track, remarks: tuple[str, ...]) -> TrackState:
         monitor=key[0],
         segment=key[1],
         evidence=pack(track.evidence),
+        onset=onsets.pack(track.onset),
         end_ms=track.end_ms,
         events=track.events,
         remarks=remarks,
