@@ -1,8 +1,9 @@
 """CPU per request and per streamed event of gateways, peers interleaved in one run.
 
-Every round runs every system once, one after the other, with the same closed-loop load
-against the same upstream. CPU time is read from /proc for the gateway's whole process tree;
-our shipper's is told apart. Writes ``build/bench/gateway.json``.
+All systems run; every round loads each of them once, one after the other, with the same
+closed-loop load against the same upstream. CPU time is read from /proc for a gateway's whole
+process tree; our shipper's is told apart.
+Writes ``build/bench/gateway.json``.
 
 ``QUICK=1`` ends within 50 seconds: three short rounds of the direct call, nginx and ours.
 ``SYSTEMS="nginx tidegauge"`` keeps only systems whose names begin so.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -65,7 +67,9 @@ def read(pids: dict[str, int], started: Started | None) -> Reading:
     return Reading(gateway, shipper, machine_cpu_seconds(), known)
 
 
-def load(port: int, started: Started | None, seconds: float, *, stream: bool, connections: int) -> dict:
+def load(
+    port: int, started: Started | None, seconds: float, *, stream: bool, connections: int
+) -> dict[str, float]:
     """Run the load and return what it counted, its own CPU time included."""
     command = [
         sys.executable,
@@ -81,7 +85,7 @@ def load(port: int, started: Started | None, seconds: float, *, stream: bool, co
     before = os.times()
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
     after = os.times()
-    counted = json.loads(done.stdout)
+    counted: dict[str, float] = json.loads(done.stdout)
     counted["cpu"] = (
         after.children_user + after.children_system - before.children_user - before.children_system
     )
@@ -120,23 +124,33 @@ class Table:
         ]
 
 
-def measure(system: System, upstream: Process, upstream_port: int, table: Table) -> None:
-    """Measure one system once."""
-    with tempfile.TemporaryDirectory() as name:
-        if system.start is None:
-            _measure(system, upstream, upstream_port, None, table)
-            return
+def start_all(
+    systems: list[System], upstream_port: int, stack: ExitStack
+) -> list[tuple[System, Started | None]]:
+    """Start every system; one that does not start is left out, and why is said."""
+    running: list[tuple[System, Started | None]] = []
+    for system in systems:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        print(f"starting {system.name}", flush=True)
         try:
-            with system.start(upstream_port, Path(name)) as started:
-                _measure(system, upstream, started.port, started, table)
+            started = (
+                None
+                if system.start is None
+                else stack.enter_context(system.start(upstream_port, folder))
+            )
         except RuntimeError as error:
             print(f"  left out: {error}", flush=True)
+        else:
+            running.append((system, started))
+    return running
 
 
-def _measure(
-    system: System, upstream: Process, port: int, started: Started | None, table: Table
+def measure(
+    system: System, started: Started | None, upstream: Process, upstream_port: int, table: Table
 ) -> None:
-    seconds = 1.2 if QUICK else 5.0
+    """Measure one system once."""
+    port = upstream_port if started is None else started.port
+    seconds = 0.8 if QUICK else 5.0
     load(port, started, 0.3, stream=False, connections=CONNECTIONS)
     for stream in (False, True):
         before = read({"upstream": upstream.pid}, started)
@@ -152,8 +166,13 @@ def _measure(
             continue
         cpu = (after.gateway - before.gateway) / units * 1e6
         foreign = (after.machine - before.machine) - (
-            after.gateway - before.gateway + after.shipper - before.shipper
-            + after.others - before.others + counted["cpu"]
+            after.gateway
+            - before.gateway
+            + after.shipper
+            - before.shipper
+            + after.others
+            - before.others
+            + counted["cpu"]
         )
         note = f"foreign CPU {max(0.0, foreign) / wall:.2f} cores"
         if stream:
@@ -179,13 +198,17 @@ def main() -> None:
     table = Table()
     port = free_port()
     command = [sys.executable, str(HERE / "gateway_upstream.py"), str(port)]
-    with tempfile.TemporaryDirectory() as folder, Process(command, Path(folder) / "log") as upstream:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        upstream = stack.enter_context(Process(command, Path(folder) / "upstream.log"))
         upstream.wait_ready(f"http://127.0.0.1:{port}/v1/models")
+        running = start_all(systems, port, stack)
         for number in range(ROUNDS):
-            for system in systems:
+            for system, started in running:
                 print(f"round {number + 1}/{ROUNDS}: {system.name}", flush=True)
-                measure(system, upstream, port, table)
+                measure(system, started, upstream, port, table)
     OUT.parent.mkdir(parents=True, exist_ok=True)
+    rows = table.rows()
     result = {
         "machine": {
             "cpu": _cpu_name(),
@@ -194,11 +217,12 @@ def main() -> None:
             "python": platform.python_version(),
         },
         "command": "make bench-gateway" + (" QUICK=1" if QUICK else ""),
-        "rows": table.rows(),
+        "rows": rows,
     }
     OUT.write_text(json.dumps(result, indent=2) + "\n")
-    for row in result["rows"]:
-        print("{metric:26} {system:34} {median:>10} {min:>10} {max:>10} {unit}  {note}".format(**row))
+    line = "{metric:26} {system:34} {median:>10} {min:>10} {max:>10} {unit}  {note}"
+    for row in rows:
+        print(line.format(**row))
     print(f"written to {OUT}")
 
 

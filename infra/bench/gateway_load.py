@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import time
+from http import HTTPStatus
 from typing import cast
 
 import httptools
@@ -65,7 +66,7 @@ class Client(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Count the answer and ask again."""
-        if self._parser.get_status_code() == 200:
+        if self._parser.get_status_code() == HTTPStatus.OK:
             self._load.latencies.append(time.perf_counter() - self._began)
         else:
             self._load.errors += 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from shutil import which
 
 from processes import Process, free_port
@@ -82,8 +83,8 @@ def start_tidegauge(upstream: int, folder: Path, *, capture: bool = True) -> Ite
     key, record = keys.create(customer, created="now")
     keys.save(folder / "keys.json", [record])
     (folder / "models.yaml").write_text(
-        "models: {bench: {upstreams: [{url: 'http://127.0.0.1:%d', "
-        "price: {input: 1, output: 2}}]}}" % upstream
+        f"models: {{bench: {{upstreams: [{{url: 'http://127.0.0.1:{upstream}', "
+        "price: {input: 1, output: 2}}]}}"
     )
     environment = {
         "TIDEGAUGE_GATEWAY_PORT": str(port),
@@ -102,7 +103,7 @@ def start_tidegauge(upstream: int, folder: Path, *, capture: bool = True) -> Ite
 
 @contextmanager
 def start_vllm_router(upstream: int, folder: Path) -> Iterator[Started]:
-    """vLLM's router (Rust)."""
+    """The router of the vLLM project (Rust)."""
     port, metrics = free_port(), free_port()
     command = [
         str(ENVIRONMENTS / "vllm-router/bin/vllm-router"),
@@ -144,10 +145,15 @@ def start_litellm(upstream: int, folder: Path) -> Iterator[Started]:
         *(str(ENVIRONMENTS / "litellm/bin/litellm"), "--config", str(config)),
         *("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
     ]
-    environment = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    key = f"sk-{token_hex(24)}"
+    environment = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MASTER_KEY": key,
+    }
     with Process(command, folder / "litellm.log", environment) as process:
         process.wait_ready(f"http://127.0.0.1:{port}/health/liveliness", 120)
-        yield Started(port, process)
+        yield Started(port, process, key)
 
 
 @contextmanager
@@ -173,9 +179,7 @@ def install(*, wanted: set[str]) -> list[System]:
     """
     found = [System("direct", None)]
     if which("nginx"):
-        text = subprocess.run(
-            [str(which("nginx")), "-v"], capture_output=True, text=True, check=True
-        ).stderr
+        text = _run([str(which("nginx")), "-v"]).stderr
         found.append(System("nginx " + text.strip().rpartition("/")[2], start_nginx))
     for package, start in (
         ("vllm-router", start_vllm_router),
@@ -203,16 +207,14 @@ def _python_peer(name: str, package: str) -> str | None:
     python = str(folder / "bin/python")
     if not (folder / "ready").exists():
         print(f"installing {package} into {folder}", flush=True)
-        steps = ([sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", "-q", package])
-        for step in steps:
-            if subprocess.run(step, check=False).returncode:
-                print(f"  {package} cannot be installed here: left out", flush=True)
-                return None
+        made = _run([sys.executable, "-m", "venv", str(folder)])
+        installed = _run([python, "-m", "pip", "install", "-q", package])
+        if made.returncode or installed.returncode:
+            print(f"  {package} cannot be installed here: left out", flush=True)
+            return None
         (folder / "ready").touch()
     code = f"import importlib.metadata as m; print(m.version({name!r}))"
-    return subprocess.run(
-        [python, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return _run([python, "-c", code]).stdout.strip()
 
 
 def _portkey() -> str | None:
@@ -223,9 +225,12 @@ def _portkey() -> str | None:
     if not package.exists():
         print(f"installing @portkey-ai/gateway into {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        step = [str(which("npm")), "install", "--silent", "@portkey-ai/gateway"]
-        if subprocess.run(step, cwd=folder, check=False).returncode:
+        step = [str(which("npm")), "install", "--silent", "--prefix", str(folder)]
+        if _run([*step, "@portkey-ai/gateway"]).returncode:
+            print("  portkey cannot be installed here: left out", flush=True)
             return None
-    import json
-
     return str(json.loads(package.read_text())["version"])
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
