@@ -26,8 +26,6 @@ def run() -> None:
     log = structlog.get_logger(__name__)
     settings, kafka = DriftSettings(), KafkaSettings()
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     loaded: list[ConsumerLoop] = []
 
     def ready() -> bool:
@@ -42,6 +40,10 @@ def run() -> None:
             threads=settings.threads,
         )
         log.info("embedder loaded", fingerprint=embedder.fingerprint)
+        # Before this there is nothing to end cleanly, and loading takes a while: a signal
+        # ends the process at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
         sketching = settings.sketching()
         meter = DriftMeter(
             embedder,
