@@ -94,6 +94,29 @@ def test_the_compose_file_publishes_on_loopback_only() -> None:
             assert port.startswith("127.0.0.1:")
 
 
+def test_the_compose_file_mounts_files_and_volumes_that_exist() -> None:
+    document = _compose()
+    for service in document["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in document["volumes"] or (INFRA / source).exists(), source
+
+
+def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
+    configuration = yaml.safe_load((INFRA / "docker" / "prometheus.yaml").read_text())
+    targets = {
+        target
+        for job in configuration["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    }
+    listening = {
+        f"{name}:{service['healthcheck']['test'][-1].split('127.0.0.1:')[1].split('/')[0]}"
+        for name, service in _our_services()
+    }
+    assert targets == listening
+
+
 def test_every_container_of_the_manifests_can_be_run() -> None:
     containers = dict(_containers())
     assert len(containers) == 5
