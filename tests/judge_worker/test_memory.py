@@ -5,6 +5,8 @@ import time
 import pytest
 from tests.judge_worker.test_examination import BEFORE, examination
 
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.errors import LogError
 from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.judge_worker.memory import ExaminationMemory
@@ -31,8 +33,14 @@ def test_what_another_version_wrote_is_left_alone(kafka: KafkaSettings) -> None:
     assert all(judge not in owner for judge, _ in ExaminationMemory(kafka).recall())
 
 
-@pytest.mark.integration
-def test_a_broker_that_is_away_costs_the_comparison_only(unused_tcp_port: int) -> None:
-    memory = ExaminationMemory(KafkaSettings(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}"))
+def test_a_broker_that_is_away_costs_the_comparison_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise LogError("no Kafka broker answers")
+
+    monkeypatch.setattr(reader, "read", away)
+    monkeypatch.setattr(Publisher, "publish", away)
+    memory = ExaminationMemory(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     assert memory.recall() == {}
     memory.remember({"rubric": examination(BEFORE)}, now_ms=1)
