@@ -181,9 +181,8 @@ class ConsumerLoop:
                     continue
                 job.result()
                 job = None
-            records = session.poll(_POLL_MS)
-            if records:
-                job = session.process(records)
-            elif time.monotonic() - ticked >= _TICK_SECONDS and session.joined:
+            if session.joined and time.monotonic() - ticked >= _TICK_SECONDS:
                 ticked = time.monotonic()
                 job = session.tick()
+            elif records := session.poll(_POLL_MS):
+                job = session.process(records)

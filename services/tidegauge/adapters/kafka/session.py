@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Event
 from typing import Any
@@ -29,6 +29,7 @@ _RETRY_SECONDS = (0.2, 15.0)
 _PATIENCE = Patience()
 _END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
+_MOST_TICKS_WITHOUT_RECORDS = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +68,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._failure: BaseException | None = None
         self._broken = False
         self._answering = True
+        self._waiting: dict[TopicPartition, tuple[int, int]] = {}
         self._log = _log.bind(group=group)
 
     # The thread that polls.
@@ -79,9 +81,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return [clients.record_of(found) for records in batch.values() for found in records]
 
     def keep_membership(self) -> None:
-        """Poll while every partition is paused."""
-        for found, records in self._polled(0).items():
-            self._consumer.seek(found, records[0].offset)
+        """Poll while every partition is paused, new ones from their takeover on."""
+        if found := self._polled(0):
+            names = ", ".join(str(clients.partition_of(place)) for place in found)
+            raise LogError(f"records of {names} came while paused: connecting anew")
 
     def _polled(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         try:
@@ -207,6 +210,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         if not self._answering:
             self._log.info("Kafka answers again")
         self._answering = True
+        self._check_that_reading_goes_on(ends, positions)
         for place in found:
             lag = ends[place] - (positions[place] or 0)
             metrics.LAG_RECORDS.labels(self._group, str(clients.partition_of(place))).set(
@@ -214,6 +218,22 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             )
             if lag <= 0:
                 self._worker.caught_up(clients.partition_of(place), now_ms)
+
+    def _check_that_reading_goes_on(
+        self, ends: Mapping[TopicPartition, int], positions: Mapping[TopicPartition, int | None]
+    ) -> None:
+        """Find partitions that kafka-python no longer fetches, as after a broker's death."""
+        before, self._waiting = self._waiting, {}
+        for place, end in ends.items():
+            position = positions[place] or 0
+            if position < end:
+                stood, ticks = before.get(place, (position, 0))
+                self._waiting[place] = (position, ticks + 1 if stood == position else 0)
+                if self._waiting[place][1] > _MOST_TICKS_WITHOUT_RECORDS:
+                    raise LogError(
+                        f"{end - position} records of {clients.partition_of(place)} are not "
+                        "being fetched: connecting anew"
+                    )
 
     def _commit_if_due(self) -> None:
         if self._worker.due(self._now_ms()):
@@ -263,6 +283,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if document is not None:
                 self._committer.resume(document)
                 self._consumer.seek(found, document.next_offset)
+            # Until the polling thread wants records: it may be keeping the membership only.
+            self._consumer.pause(found)
             position = self._consumer.position(found, timeout_ms=clients.REQUEST_MS)
             self._worker.assign(partition, document, position)
         held = self._worker.partitions
