@@ -7,9 +7,11 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -150,6 +152,23 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="did not finish within"):
         render(found, tmp_path / "r.html", title="t", timeout_seconds=0.01)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_ends_with_the_one_who_wanted_the_report(tmp_path: Path) -> None:
+    job = evidently.Job(
+        title="t",
+        facts=(),
+        tables=tables(rows(0.5, 1), rows(0.9, 2)),
+        path=str(tmp_path / "r.html"),
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tidegauge.adapters.evidently"], stdin=subprocess.PIPE
+    )
+    assert child.stdin is not None
+    child.stdin.write(msgspec.json.encode(job) + b"\n")
+    child.stdin.close()  # as when the parent is gone
+    assert child.wait(60) == 1
     assert list(tmp_path.iterdir()) == []
 
 

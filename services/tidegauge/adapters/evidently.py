@@ -2,16 +2,19 @@
 
 Importing Evidently takes seconds and hundreds of megabytes, and rendering holds the
 interpreter: neither belongs into a process that serves pages or reads a log. The child is this
-module run as a script: a ``Job`` as JSON on its standard input, HTML into the file it names.
+module run as a script: a ``Job`` as a line of JSON on its standard input, HTML into the file
+that it names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -96,26 +99,45 @@ def _render(
     tables: Tables, path: Path, *, title: str, facts: tuple[str, ...], timeout_seconds: float
 ) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
-        unfinished = Path(folder) / "report.html"
+        unfinished, said = Path(folder) / "report.html", Path(folder) / "stderr"
         job = Job(title=title, facts=facts, tables=tables, path=str(unfinished))
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "tidegauge.adapters.evidently"],
-                input=msgspec.json.encode(job),
-                capture_output=True,
-                check=False,
-                timeout=timeout_seconds,
-                env=_environment(),
-            )
-        except subprocess.TimeoutExpired as error:
+        status = _run(msgspec.json.encode(job) + b"\n", said, timeout_seconds)
+        if status is None:
             raise ReportError(
                 f"Evidently did not finish within {timeout_seconds:.0f} s: "
                 "choose shorter ranges or fewer rows"
-            ) from error
-        if done.returncode or not unfinished.exists():
-            said = done.stderr.decode(errors="replace").strip()[-_LAST_LINES:]
-            raise ReportError(f"Evidently failed (exit {done.returncode}): {said}")
+            )
+        if status or not unfinished.exists():
+            last = said.read_text(errors="replace").strip()[-_LAST_LINES:]
+            raise ReportError(f"Evidently failed (exit {status}): {last}")
         unfinished.replace(path)
+
+
+def _run(line: bytes, said: Path, timeout_seconds: float) -> int | None:
+    """Run the child on a job; return its exit status, None if it had to be ended.
+
+    Its standard input stays open meanwhile: when this process ends, so does the child.
+    """
+    with (
+        said.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "tidegauge.adapters.evidently"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=_environment(),
+        ) as child,
+    ):
+        try:
+            if child.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):  # it has failed; its status tells
+                    child.stdin.write(line)
+                    child.stdin.flush()
+            return child.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            child.kill()
 
 
 def _environment() -> dict[str, str]:
@@ -154,9 +176,17 @@ def _preface(job: Job) -> str:
     )
 
 
+def _end_with_parent() -> None:
+    """Wait for the end of standard input: whoever wanted the report is gone then."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
+
+
 def _main() -> None:
     os.environ["DO_NOT_TRACK"] = "1"
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415 - takes seconds
     from evidently.presets import DataDriftPreset, DataSummaryPreset  # noqa: PLC0415 - the same
 

@@ -94,7 +94,7 @@ def serve(
         kafka,
         settings.plan(),
         group=settings.group,
-        stop_seconds=settings.stop_seconds,
+        stop_seconds=max(1.0, settings.stop_seconds - _HTTP_STOP_SECONDS - 1),
         ended=stop.set,
     )
     registry.register(
@@ -165,9 +165,10 @@ def serve(
         server.run()
     finally:
         stop.set()
-        loop.join()
+        deadline = time.monotonic() + settings.stop_seconds - _HTTP_STOP_SECONDS
+        loop.join(deadline - time.monotonic())
         for thread in threads:
-            thread.join(settings.stop_seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
     _log.info("monitor_stopped", failed=loop.failure is not None)
     return 1 if loop.failure is not None or not server.started else 0
 

@@ -204,10 +204,10 @@ class MonitorLoop:
         self._thread = Thread(target=self._run, args=(stop,), name="monitor-loop")
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait until it has ended."""
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until it has ended, or for so long."""
         if self._thread is not None:
-            self._thread.join(self._stop_seconds + 1)
+            self._thread.join(timeout_seconds)
 
     def view(self) -> MonitorView | None:
         """Return the latest view, None before the first."""
