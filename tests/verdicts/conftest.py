@@ -228,3 +228,11 @@ WriterOf = Callable[..., Writer]
 @pytest.fixture(scope="session")
 def writer_of() -> WriterOf:
     return Writer
+
+
+KitOf = Callable[[int], Kit]
+
+
+@pytest.fixture
+def kit_of() -> KitOf:
+    return lambda seed: Kit(np.random.default_rng(seed))
