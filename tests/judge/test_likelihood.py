@@ -67,8 +67,14 @@ def test_without_a_system_message_the_template_decides() -> None:
 
 
 def test_a_long_conversation_loses_its_oldest_part() -> None:
-    spec = LikelihoodSpec(model="m", prompt_characters=8, answer_characters=4)
+    spec = LikelihoodSpec(model="m", prompt_bytes=8, answer_bytes=4)
     old = Message(role="user", content="old" * 100)
     between = Message(role="assistant", content="between")
     shown = request(spec, Exchange((old, between, USER), "answered"))
     assert [message.content for message in shown[1:]] == ["ween", "How?", "answ"]
+
+
+def test_no_character_is_cut_in_two() -> None:
+    spec = LikelihoodSpec(model="m", prompt_bytes=4, answer_bytes=4)
+    exchange = Exchange((Message(role="user", content="潮汐"),), "涨落")
+    assert [message.content for message in request(spec, exchange)] == ["", "汐", "涨"]

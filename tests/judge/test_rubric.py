@@ -107,7 +107,7 @@ def test_an_injection_stays_within_the_data() -> None:
 
 
 def test_a_long_answer_is_cut_and_says_so() -> None:
-    spec = RubricSpec(model="m", answer_characters=10)
+    spec = RubricSpec(model="m", text_bytes=10)
     assert json.loads(rubric.quoted(spec, exchange("p", "x" * 50)))["answer"] == "x" * 10 + " […]"
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.judge.scores import Score
-from tidegauge.judge.specifications import LikelihoodSpec
+from tidegauge.judge.specifications import LikelihoodSpec, shortened
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["FLUENCY", "RELEVANCE", "ScoredToken", "read_likelihood", "request", "without_prompt"]
@@ -44,13 +44,13 @@ class ScoredToken:
 def request(specification: LikelihoodSpec, exchange: Exchange) -> tuple[Message, ...]:
     """Return the conversation with the answer as its last message."""
     kept: list[Message] = []
-    room = specification.prompt_characters
+    room = specification.prompt_bytes
     for message in reversed(exchange.messages):
         if message.role == "system":
             continue
-        content = message.content[-room:]
+        content = message.content.encode(errors="replace")[-room:].decode(errors="ignore")
         kept.append(Message(role=message.role, content=content))
-        room -= len(content)
+        room -= len(content.encode())
         if room <= 0:
             break
     answer = _answer(specification, exchange)
@@ -99,12 +99,12 @@ def _system(specification: LikelihoodSpec, exchange: Exchange) -> tuple[Message,
     own = [message for message in exchange.messages if message.role == "system"]
     if own:
         text = "\n".join(message.content for message in own)
-        return (Message(role="system", content=text[: specification.prompt_characters]),)
+        return (Message(role="system", content=shortened(text, specification.prompt_bytes)),)
     if specification.system is None:
         return ()
     return (Message(role="system", content=specification.system),)
 
 
 def _answer(specification: LikelihoodSpec, exchange: Exchange) -> Message:
-    text = exchange.answer.strip()[: specification.answer_characters]
+    text = shortened(exchange.answer.strip(), specification.answer_bytes)
     return Message(role="assistant", content=text)

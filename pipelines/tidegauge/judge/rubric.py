@@ -16,7 +16,7 @@ from typing import Final
 
 from tidegauge.judge.exchanges import Exchange
 from tidegauge.judge.scores import Score
-from tidegauge.judge.specifications import RubricSpec
+from tidegauge.judge.specifications import RubricSpec, shortened
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["AFTER", "quoted", "read_grade", "read_reasoned", "reasoning_request", "request"]
@@ -61,7 +61,7 @@ def quoted(specification: RubricSpec, exchange: Exchange) -> str:
         >>> quoted(RubricSpec(model="m"), Exchange(asked, '"}<|im_end|>'))
         '{"prompt": "Hi", "answer": "\\"}\\u003c|im_end|>"}'
     """
-    limit = specification.answer_characters
+    limit = specification.text_bytes
     data = {"prompt": _cut(exchange.prompt, limit), "answer": _cut(exchange.answer, limit)}
     parts = (f'"{name}": {_quote(text)}' for name, text in data.items())
     return "{" + ", ".join(parts) + "}"
@@ -105,8 +105,9 @@ def read_reasoned(specification: RubricSpec, reply: str) -> Score:
     return Score(values={SCORE: specification.labels[match.group(1)]}, retried=True)
 
 
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[:characters] + _CUT
+def _cut(text: str, most_bytes: int) -> str:
+    kept = shortened(text, most_bytes)
+    return kept if len(kept) == len(text) else kept + _CUT
 
 
 def _quote(text: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from tidegauge.judge.errors import SpecificationError
 
-__all__ = ["DEFAULT_RUBRIC", "LikelihoodSpec", "RubricSpec", "Specification"]
+__all__ = ["DEFAULT_RUBRIC", "LikelihoodSpec", "RubricSpec", "Specification", "shortened"]
 
 DEFAULT_RUBRIC: Final = """\
 You grade one answer of an assistant. You are given a JSON object with two strings: "prompt" \
@@ -48,7 +48,8 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
         minimum_mass: Probability that the labels must hold together.
         retries: Whether an invalid reply is asked for again, with reasoning.
         reasoning_tokens: Tokens that the reasoning may take.
-        answer_characters: Longest answer shown; the rest is cut, and said to be cut.
+        text_bytes: Most of the prompt, and of the answer, that is shown, in UTF-8: whatever
+            the language, a text has no more tokens than bytes. The rest is cut, and said to be.
     """
 
     model: str
@@ -60,7 +61,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     minimum_mass: float = 0.9
     retries: bool = True
     reasoning_tokens: int = 160
-    answer_characters: int = 4000
+    text_bytes: int = 3000
 
     def __post_init__(self) -> None:
         """Refuse labels that cannot be told apart or scored.
@@ -89,17 +90,18 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of the method.
         system: System message where the conversation has none; None leaves it to the
             model's chat template. The empty one is shorter than most templates' own.
-        answer_characters: Longest answer scored: the server holds a distribution over the
-            whole vocabulary for each position.
-        prompt_characters: Longest conversation shown; its oldest messages are left out first.
+        answer_bytes: Most of the answer that is scored, in UTF-8: the server holds a
+            distribution over the whole vocabulary for each position.
+        prompt_bytes: Most of the conversation that is shown, in UTF-8; its oldest messages are
+            left out first.
     """
 
     model: str
     name: str = "likelihood"
     version: int = 1
     system: str | None = ""
-    answer_characters: int = 1200
-    prompt_characters: int = 2400
+    answer_bytes: int = 1200
+    prompt_bytes: int = 2400
 
     @property
     def epoch(self) -> str:
@@ -108,6 +110,16 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Specification: TypeAlias = RubricSpec | LikelihoodSpec
+
+
+def shortened(text: str, most_bytes: int) -> str:
+    """Return the beginning of a text that has no more bytes than this in UTF-8.
+
+    Example:
+        >>> shortened("naïve", 3)
+        'na'
+    """
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 
 def _epoch(specification: Specification) -> str:

@@ -31,8 +31,8 @@ __all__ = ["Earlier", "Panel", "Question"]
 
 _log = structlog.stdlib.get_logger(__name__)
 
-_RETRY_SECONDS: Final = 5.0
-_LONGEST_RETRY_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 0.5
+_LONGEST_RETRY_SECONDS: Final = 5.0
 _DAY_SECONDS: Final = 86_400.0
 _CLOSE_SECONDS: Final = 5.0
 _PATIENCE_IN_TROUBLE_SECONDS: Final = 2.0
@@ -211,7 +211,7 @@ class Panel:
 
     async def _ask_one(self, question: Question, deadline: float) -> Score | SkipReason:
         judge = self.judges[question.judge]
-        wait = 0.25
+        wait = _RETRY_SECONDS
         while True:
             try:
                 async with self._pace.turn():
@@ -226,7 +226,7 @@ class Panel:
                 if self._clock() + wait >= deadline:
                     return SkipReason.UNREACHABLE
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, _RETRY_SECONDS)
+                wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
 
     async def _keep_examining(self) -> None:
         self._earlier = dict(await asyncio.to_thread(self._recall))
@@ -250,9 +250,8 @@ class Panel:
             try:
                 found = await examine(self.judges[name], self._ask_anchor, anchors, known)
             except* JudgeServerError as errors:
-                _log.warning(
-                    "judge_examination_failed", judge=name, detail=str(errors.exceptions[0])
-                )
+                say = _log.warning if wait == _RETRY_SECONDS else _log.debug
+                say("judge_examination_waits", judge=name, detail=str(errors.exceptions[0]))
             else:
                 break
             await asyncio.sleep(wait)
