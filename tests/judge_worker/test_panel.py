@@ -173,6 +173,8 @@ def test_closing_gives_up_what_is_under_way(start: StartPanel, server: ScriptedS
     panel = start()
     eventually(lambda: bool(server.asked))
     began = time.monotonic()
+    Timer(0.2, panel.give_up).start()
+    assert not panel.wait_examined(60)
     panel.close()
     assert time.monotonic() - began < 3
 

@@ -91,7 +91,8 @@ class Panel:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
         self._opened = threading.Event()
-        self._examined = threading.Event()
+        self._settled = threading.Event()
+        self._was_examined = False
         self._examinations: dict[str, Examination] = {}
         self._changed: set[str] = set()
         self._trouble: SkipReason | None = None
@@ -103,6 +104,7 @@ class Panel:
 
     def give_up(self) -> None:
         """Break off what is under way and return at once; ``ask`` raises from now on."""
+        self._settled.set()
         if self._loop is not None and self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # it may end at this very moment
                 self._loop.call_soon_threadsafe(self._stop)
@@ -116,11 +118,12 @@ class Panel:
     @property
     def examined(self) -> bool:
         """Whether every judge has been before the anchor set."""
-        return self._examined.is_set()
+        return self._was_examined
 
     def wait_examined(self, timeout_seconds: float) -> bool:
-        """Wait until every judge has been before the anchor set, or the time is over."""
-        return self._examined.wait(timeout_seconds)
+        """Wait until every judge has been before the anchor set; less if told to give up."""
+        self._settled.wait(timeout_seconds)
+        return self._was_examined
 
     def qualified(self, judge: str) -> bool:
         """Whether a judge may alarm."""
@@ -238,7 +241,8 @@ class Panel:
                     undecided[name] = found.scores
                     if found.qualification.qualified:
                         del undecided[name]
-                self._examined.set()
+                self._was_examined = True
+                self._settled.set()
             await asyncio.to_thread(self._remember, self._examinations)
             await asyncio.sleep(self._examine_seconds)
 
