@@ -62,7 +62,8 @@ def data_of(frame: bytes) -> bytes | None:
         >>> data_of(b"event: x\ndata: {}\n\n"), data_of(b": ping\n\n")
         (b'{}', None)
     """
-    if frame.startswith(b"data: ") and frame.count(b"\n") == 2:  # noqa: PLR2004 - one line
+    one_line = frame.endswith(b"\n\n") and frame.count(b"\n") == 2  # noqa: PLR2004 - its end
+    if one_line and frame.startswith(b"data: "):
         return frame[6:-2]
     lines = [
         line[5:].removeprefix(b" ") for line in frame.splitlines() if line.startswith(b"data:")
