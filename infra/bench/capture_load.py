@@ -216,9 +216,9 @@ def main() -> None:
         flat_out(system, chosen.requests, watch)
     result["cpu_seconds"] = time.process_time() - before
     result["memory_mb"] = memory
-    if isinstance(system, Captured) and system.recorder._shipper is not None:  # noqa: SLF001
-        pid = system.recorder._shipper.pid  # noqa: SLF001 - its memory is what is asked for
-        if pid is not None and not chosen.rate:
+    if isinstance(system, Captured) and not chosen.rate:
+        pid = system.recorder.shipper_pid
+        if pid is not None:
             result["shipper_memory_mb"] = resident_megabytes(pid)
             result["shipper_cpu_seconds"] = cpu_seconds(pid)
     result["arrived"] = system.close()

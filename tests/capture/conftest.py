@@ -11,13 +11,14 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
+from tidegauge.capture.testing import EXCHANGES, Landed
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
 
 # A property's examples may take their time on a busy machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-Arrived = Callable[[Broker, str, str], list[Any]]
+Look = Callable[[Broker, str], Landed]
 
 
 def make_topics(broker: Broker) -> None:
@@ -63,27 +64,31 @@ def topics() -> Callable[[Broker], None]:
 
 
 @pytest.fixture
-def arrived() -> Arrived:
-    """Read what has arrived of one producer in a topic, by partition and in order."""
+def look() -> Look:
+    """Read what has arrived of one producer."""
+    topics = (*EXCHANGES, HEARTBEATS.name)
+    return lambda broker, producer_id: Landed(
+        {topic: records_of(broker, topic, producer_id) for topic in topics}
+    )
 
-    def read(broker: Broker, topic: str, producer_id: str) -> list[Any]:
-        consumer = KafkaConsumer(
-            bootstrap_servers=broker.bootstrap_servers, group_id=None, consumer_timeout_ms=10_000
-        )
-        try:
-            partitions = [
-                TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
-            ]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning(*partitions)
-            ends = consumer.end_offsets(partitions)
-            found = []
-            while any(consumer.position(part) < ends[part] for part in partitions):
-                for records in consumer.poll(1000).values():
-                    found += records
-        finally:
-            consumer.close()
-        source = ("ce_source", producer_id.encode())
-        return [record for record in found if source in record.headers]
 
-    return read
+def records_of(broker: Broker, topic: str, producer_id: str) -> list[Any]:
+    """Read one producer's records of a topic, in order within each partition."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=broker.bootstrap_servers, group_id=None, consumer_timeout_ms=10_000
+    )
+    try:
+        partitions = [
+            TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
+        ]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found = []
+        while any(consumer.position(part) < ends[part] for part in partitions):
+            for records in consumer.poll(1000).values():
+                found += records
+    finally:
+        consumer.close()
+    source = ("ce_source", producer_id.encode())
+    return [record for record in found if source in record.headers]

@@ -29,6 +29,7 @@ import pytest
 
 from tidegauge.adapters.brokers import Broker
 from tidegauge.adapters.brokers.process import free_port
+from tidegauge.capture.testing import Landed
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import (
     ErrorKind,
@@ -42,7 +43,7 @@ from tidegauge.schemas.exchange import (
 from tidegauge.schemas.segments import Segment
 
 PYTHON = os.environ.get("TIDEGAUGE_LITELLM_PYTHON", "")
-Arrived = Callable[[Broker, str, str], list[Any]]
+Look = Callable[[Broker, str], Landed]
 
 pytestmark = [
     pytest.mark.integration,
@@ -95,7 +96,7 @@ ASKED = {
 
 
 @dataclass(frozen=True)
-class Landed:
+class Published:
     """What the proxy's run has published."""
 
     requests: list[RequestEvent]
@@ -145,9 +146,9 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def landed(
+def serving(
     standing_broker: Broker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Proxy, Callable[[Arrived], Landed]]]:
+) -> Iterator[tuple[Proxy, Callable[[Look], Published]]]:
     """A proxy that serves until its events are asked for."""
     folder = tmp_path_factory.mktemp("litellm")
     upstream, port = free_port(), free_port()
@@ -171,19 +172,16 @@ def landed(
         process = stack.enter_context(running(command, environment, log))
         wait_until(proxy.is_up, process)
 
-        def collect(arrived: Arrived) -> Landed:
+        def collect(look: Look) -> Published:
             """Stop the proxy, and read what its run has published."""
             producer_id = next(path.name for path in proxy.outbox.iterdir())
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            read = {
-                topic: [record.value for record in arrived(standing_broker, topic, producer_id)]
-                for topic in ("requests.v1", "responses.v1", "heartbeats.v1")
-            }
-            return Landed(
-                requests=[decode(value, RequestEvent) for value in read["requests.v1"]],
-                responses=[decode(value, ResponseEvent) for value in read["responses.v1"]],
-                heartbeats=[decode(value, Heartbeat) for value in read["heartbeats.v1"]],
+            found = look(standing_broker, producer_id)
+            return Published(
+                requests=[decode(r.value, RequestEvent) for r in found.records["requests.v1"]],
+                responses=[decode(r.value, ResponseEvent) for r in found.records["responses.v1"]],
+                heartbeats=found.heartbeats,
             )
 
         yield proxy, collect
@@ -202,9 +200,9 @@ def running(
 
 
 def test_what_the_real_proxy_serves_is_published(
-    landed: tuple[Proxy, Callable[[Arrived], Landed]], arrived: Arrived
+    serving: tuple[Proxy, Callable[[Look], Published]], look: Look
 ) -> None:
-    proxy, collect = landed
+    proxy, collect = serving
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     status, text = proxy.ask(ASKED, traceparent=f"00-{trace}-00f067aa0ba902b7-01")
     assert (status, "High tide at noon." in text) == (200, True)
@@ -217,7 +215,7 @@ def test_what_the_real_proxy_serves_is_published(
     while sum(path.stat().st_size for path in proxy.outbox.glob("*/*.log")) < 1:
         assert time.monotonic() < end
         time.sleep(0.1)
-    events = collect(arrived)
+    events = collect(look)
 
     by_status = {event.status: event for event in events.responses if not event.stream}
     plain, broken = by_status[200], by_status[500]

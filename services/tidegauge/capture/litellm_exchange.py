@@ -6,12 +6,20 @@ missing or of another type there is left out here.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from tidegauge.capture.loose import (
+    as_json,
+    mapping,
+    number,
+    seconds,
+    sequence,
+    string,
+    whole,
+    whole_or_none,
+)
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
@@ -128,20 +136,20 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
         kwargs: The callback's first argument, with its ``standard_logging_object``.
         text: Whether prompts and answers may be captured.
     """
-    said = _mapping(kwargs.get("standard_logging_object"))
+    said = mapping(kwargs.get("standard_logging_object"))
     if not said or not _is_generation(said):
         return None
     metadata = _metadata(kwargs)
-    begin = _seconds(metadata.get("litellm_received_at")) or _number(said.get("startTime")) or 0.0
-    end = _number(said.get("endTime")) or begin
+    begin = seconds(metadata.get("litellm_received_at")) or number(said.get("startTime")) or 0.0
+    end = number(said.get("endTime")) or begin
     stream = said.get("stream") is True
-    first = _number(said.get("completionStartTime"))
-    answer = _mapping(said.get("response"))
-    choice = _mapping(next(iter(_sequence(answer.get("choices"))), None))
-    message = _mapping(choice.get("message"))
-    output = _string(message.get("content")) or _string(choice.get("text"))
-    tool_calls = _json(message.get("tool_calls"))
-    finish_reason = _string(choice.get("finish_reason"))
+    first = number(said.get("completionStartTime"))
+    answer = mapping(said.get("response"))
+    choice = mapping(next(iter(sequence(answer.get("choices"))), None))
+    message = mapping(choice.get("message"))
+    output = string(message.get("content")) or string(choice.get("text"))
+    tool_calls = as_json(message.get("tool_calls"))
+    finish_reason = string(choice.get("finish_reason"))
     tokens = (said.get("prompt_tokens"), said.get("completion_tokens"))
     return Exchange(
         **_asked(said, metadata, kwargs, text=text),
@@ -155,13 +163,13 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
         finish_reason=finish_reason,
         checks=_checks(choice, output, tool_calls, finish_reason),
         time_to_first_token_ms=(first - begin) * 1000 if stream and first else None,
-        usage=Usage(input_tokens=_whole(tokens[0]), output_tokens=_whole(tokens[1]))
+        usage=Usage(input_tokens=whole(tokens[0]), output_tokens=whole(tokens[1]))
         if any(tokens)
         else None,
-        cost_usd=_number(said.get("response_cost")) or None,
-        upstream=_string(said.get("model_id")),
-        served_model=_string(said.get("model")),
-        served_fingerprint=_string(answer.get("system_fingerprint")),
+        cost_usd=number(said.get("response_cost")) or None,
+        upstream=string(said.get("model_id")),
+        served_model=string(said.get("model")),
+        served_fingerprint=string(answer.get("system_fingerprint")),
     )
 
 
@@ -176,11 +184,11 @@ def failed(
         now_seconds: The present time, Unix seconds.
         text: Whether prompts may be captured.
     """
-    said = _mapping(data.get("standard_logging_object"))
+    said = mapping(data.get("standard_logging_object"))
     if not _is_generation({"call_type": data.get("call_type"), **said}):
         return None
     metadata = _metadata(data)
-    begin = _seconds(metadata.get("litellm_received_at")) or _seconds(data.get("start_time"))
+    begin = seconds(metadata.get("litellm_received_at")) or seconds(data.get("start_time"))
     begin = begin or now_seconds
     status = _status(error)
     routed = bool(metadata.get("deployment"))
@@ -194,18 +202,18 @@ def failed(
         stream=data.get("stream") is True,
         error=kind,
         error_detail=f"{type(error).__name__} {'after' if routed else 'before'} it was routed",
-        upstream=_string(_mapping(metadata.get("model_info")).get("id")),
+        upstream=string(mapping(metadata.get("model_info")).get("id")),
     )
 
 
 def came_through_proxy(kwargs: Mapping[str, Any]) -> bool:
     """Whether a callback was told of a call of LiteLLM's proxy, and not of its library."""
-    request = _mapping(kwargs.get("litellm_params")).get("proxy_server_request")
+    request = mapping(kwargs.get("litellm_params")).get("proxy_server_request")
     return bool(request) or "user_api_key_hash" in _metadata(kwargs)
 
 
 def _is_generation(said: Mapping[str, Any]) -> bool:
-    tags = _sequence(said.get("request_tags"))
+    tags = sequence(said.get("request_tags"))
     return said.get("call_type") in _GENERATING and _PROBE not in tags
 
 
@@ -213,52 +221,52 @@ def _asked(
     said: Mapping[str, Any], metadata: Mapping[str, Any], data: Mapping[str, Any], *, text: bool
 ) -> dict[str, Any]:
     """Return the fields that say what was asked, and by whom."""
-    parameters = _mapping(said.get("model_parameters")) or data
+    parameters = mapping(said.get("model_parameters")) or data
     messages = _messages(said.get("messages"))
     # Names that clients choose freely must not become segments: only routed ones count.
-    model = _string(metadata.get("model_group")) or _UNKNOWN
+    model = string(metadata.get("model_group")) or _UNKNOWN
     retries = metadata.get("attempted_retries")
     return {
-        "request_id": _string(data.get("litellm_call_id")) or _string(said.get("id")) or _UNKNOWN,
+        "request_id": string(data.get("litellm_call_id")) or string(said.get("id")) or _UNKNOWN,
         "segment": Segment(
             model=model,
-            version=_string(_mapping(metadata.get("model_info")).get("version")) or "",
-            route=_string(metadata.get("user_api_key_request_route")) or "",
+            version=string(mapping(metadata.get("model_info")).get("version")) or "",
+            route=string(metadata.get("user_api_key_request_route")) or "",
         ),
         "customer": _customer(metadata),
         "capture": "full" if text else "none",
         "messages": messages if text else (),
         "prompt_characters": sum(len(message.content) for message in messages),
         "sampling": Sampling(
-            temperature=_number(parameters.get("temperature")),
-            top_p=_number(parameters.get("top_p")),
-            max_tokens=_whole_or_none(parameters.get("max_tokens")),
-            seed=_whole_or_none(parameters.get("seed")),
-            n=_whole_or_none(parameters.get("n")),
-            response_format=_string(_mapping(parameters.get("response_format")).get("type")),
+            temperature=number(parameters.get("temperature")),
+            top_p=number(parameters.get("top_p")),
+            max_tokens=whole_or_none(parameters.get("max_tokens")),
+            seed=whole_or_none(parameters.get("seed")),
+            n=whole_or_none(parameters.get("n")),
+            response_format=string(mapping(parameters.get("response_format")).get("type")),
         ),
-        "session": _string(said.get("session_id")) or _string(metadata.get("session_id")),
+        "session": string(said.get("session_id")) or string(metadata.get("session_id")),
         "trace_id": _trace_id(data),
-        "attempts": 1 + _whole(retries),
+        "attempts": 1 + whole(retries),
     }
 
 
 def _metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the proxy noted about a call; where it lies depends on the callback."""
-    parameters = _mapping(kwargs.get("litellm_params"))
+    parameters = mapping(kwargs.get("litellm_params"))
     for place in (parameters, kwargs):
         for name in ("metadata", "litellm_metadata"):
-            if found := _mapping(place.get(name)):
+            if found := mapping(place.get(name)):
                 return found
     return {}
 
 
 def _customer(metadata: Mapping[str, Any]) -> str:
     for name in ("user_api_key_metadata", "user_api_key_auth_metadata"):
-        if customer := _string(_mapping(metadata.get(name)).get("customer")):
+        if customer := string(mapping(metadata.get(name)).get("customer")):
             return customer
     for name in ("user_api_key_team_alias", "user_api_key_alias", "user_api_key_user_id"):
-        if customer := _string(metadata.get(name)):
+        if customer := string(metadata.get(name)):
             return customer
     return _UNKNOWN
 
@@ -268,15 +276,15 @@ def _messages(said: object) -> tuple[Message, ...]:
     if isinstance(said, str):
         return (Message(role="user", content=said),)
     messages = []
-    for entry in _sequence(said):
+    for entry in sequence(said):
         if isinstance(entry, str):
             messages.append(Message(role="user", content=entry))
-        elif part := _mapping(entry):
+        elif part := mapping(entry):
             messages.append(
                 Message(
-                    role=_string(part.get("role")) or "user",
+                    role=string(part.get("role")) or "user",
                     content=_content(part.get("content")),
-                    tool_calls=_json(part.get("tool_calls")),
+                    tool_calls=as_json(part.get("tool_calls")),
                 )
             )
     return tuple(messages)
@@ -287,9 +295,9 @@ def _content(content: object) -> str:
     if isinstance(content, str):
         return content
     parts = []
-    for part in map(_mapping, _sequence(content)):
-        kind = (_string(part.get("type")) or "part").removeprefix("input_")
-        text = _string(part.get("text"))
+    for part in map(mapping, sequence(content)):
+        kind = (string(part.get("type")) or "part").removeprefix("input_")
+        text = string(part.get("text"))
         parts.append(text if text is not None else f"[{kind.partition('_')[0]}]")
     return "\n".join(parts)
 
@@ -345,48 +353,8 @@ def _error_kind(error: BaseException, status: int, *, routed: bool) -> ErrorKind
 
 
 def _trace_id(data: Mapping[str, Any]) -> str | None:
-    parameters = _mapping(data.get("litellm_params"))
-    request = _mapping(parameters.get("proxy_server_request") or data.get("proxy_server_request"))
-    header = _string(_mapping(request.get("headers")).get("traceparent")) or ""
+    parameters = mapping(data.get("litellm_params"))
+    request = mapping(parameters.get("proxy_server_request") or data.get("proxy_server_request"))
+    header = string(mapping(request.get("headers")).get("traceparent")) or ""
     parts = header.split("-")
     return parts[1] if len(parts) == _TRACEPARENT_PARTS else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return value
-    dump = getattr(value, "model_dump", None)
-    return dump() if callable(dump) else {}
-
-
-def _sequence(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _whole_or_none(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _whole(value: object) -> int:
-    return _whole_or_none(value) or 0
-
-
-def _seconds(value: object) -> float | None:
-    return value.timestamp() if isinstance(value, datetime) else _number(value)
-
-
-def _json(value: object) -> str | None:
-    if not value:
-        return None
-    try:
-        return json.dumps(value, ensure_ascii=False, default=lambda part: dict(_mapping(part)))
-    except (TypeError, ValueError):
-        return None

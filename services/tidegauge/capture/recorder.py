@@ -87,6 +87,11 @@ class Recorder:
         """Identity of this run, in every event and heartbeat; empty before ``start``."""
         return self._producer_id
 
+    @property
+    def shipper_pid(self) -> int | None:
+        """Process id of the shipper, for who watches its cost; None while none runs."""
+        return self._shipper.pid if self._shipper else None
+
     def start(self) -> None:
         """Make this run's outbox and start the shipper.
 

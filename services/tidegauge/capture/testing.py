@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tidegauge.capture.recorder import Recorder
-from tidegauge.schemas.exchange import Message, RequestEvent, ResponseEvent
+from tidegauge.capture.settings import CaptureSettings, KafkaAccess
+from tidegauge.schemas.codec import decode
+from tidegauge.schemas.exchange import Heartbeat, Message, RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["SEGMENT", "TIME_MS", "record_exchange", "request", "response"]
+__all__ = [
+    "DEADLINE_SECONDS",
+    "EXCHANGES",
+    "SEGMENT",
+    "TIME_MS",
+    "Landed",
+    "record_exchange",
+    "request",
+    "response",
+    "settings_for",
+    "wait_until",
+]
 
 SEGMENT = Segment(model="assistant", version="v1", route="/v1/chat/completions")
 TIME_MS = 1_767_225_600_000
+EXCHANGES = ("requests.v1", "responses.v1")
+DEADLINE_SECONDS = 60.0
 
 
 def request(
@@ -49,3 +70,62 @@ def record_exchange(recorder: Recorder, request_id: str) -> None:
     recorder.record_request(request(request_id))
     recorder.record_response(response(request_id))
     recorder.served()
+
+
+def settings_for(bootstrap_servers: str, directory: Path, **changes: object) -> CaptureSettings:
+    """Return settings for a broker, with frequent heartbeats."""
+    settings = CaptureSettings(
+        directory=directory,
+        kafka=KafkaAccess(bootstrap_servers=bootstrap_servers),
+        heartbeat_seconds=0.2,
+    )
+    return msgspec.structs.replace(settings, **changes)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: It did not within ``DEADLINE_SECONDS``.
+    """
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        if time.monotonic() >= end:
+            raise AssertionError(f"not within {DEADLINE_SECONDS} s: {what}")
+        time.sleep(0.02)
+
+
+class Landed:
+    """What a broker has of one producer.
+
+    Args:
+        records: Topic -> its records of that producer, in order within each partition.
+    """
+
+    def __init__(self, records: Mapping[str, Sequence[Any]]) -> None:
+        self.records = {topic: records[topic] for topic in EXCHANGES}
+        self.heartbeats = [decode(record.value, Heartbeat) for record in records["heartbeats.v1"]]
+
+    def by_partition(self) -> dict[tuple[str, int], list[int]]:
+        """Return the sequences in each partition, as they lie there."""
+        sequences = defaultdict(list)
+        for topic, records in self.records.items():
+            for record in records:
+                event = decode(record.value, RequestEvent, ResponseEvent)
+                sequences[topic, record.partition].append(event.sequence)
+        return sequences
+
+    def sequences(self) -> list[int]:
+        """Return all sequences, repeats included, sorted."""
+        return sorted(number for part in self.by_partition().values() for number in part)
+
+    def accepted_by_a_reader(self) -> list[int]:
+        """Return the sequences that a worker takes: above the last one of their partition."""
+        accepted: list[int] = []
+        for part in self.by_partition().values():
+            last = 0
+            for number in part:
+                if number > last:
+                    accepted.append(number)
+                    last = number
+        return sorted(accepted)
