@@ -236,7 +236,7 @@ def _make(folder: Path, progress: Progress, environ: Mapping[str, str]) -> None:
     progress(f"torch {TORCH_VERSION}: {source.value}")
     if source is TorchSource.CUDA:
         progress(
-            "downloading PyPI's torch with the CUDA libraries it asks for: about 2.5 GB, "
+            "downloading PyPI's torch with the CUDA libraries it asks for: about 3 GB, "
             f"{source.disk_gigabytes} GB on disk with the rest (set {TORCH_INDEX_VARIABLE} to "
             "PyTorch's CPU wheel index for a tenth of it)"
         )
