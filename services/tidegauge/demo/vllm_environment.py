@@ -72,7 +72,7 @@ class TorchSource(enum.Enum):
     @property
     def disk_gigabytes(self) -> float:
         """Return about how much the whole environment takes."""
-        return 6.5 if self is TorchSource.CUDA else 3.0
+        return 6.5 if self is TorchSource.CUDA else 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _make(folder: Path, progress: Progress, environ: Mapping[str, str]) -> None:
         progress(
             "downloading PyPI's torch with the CUDA libraries it asks for: about 3 GB, "
             f"{source.disk_gigabytes} GB on disk with the rest (set {TORCH_INDEX_VARIABLE} to "
-            "PyTorch's CPU wheel index for a tenth of it)"
+            "PyTorch's CPU wheel index for a third of it)"
         )
     index = environ.get(TORCH_INDEX_VARIABLE, "")
     extra = ("--extra-index-url", index) if source is TorchSource.INDEX else ()
