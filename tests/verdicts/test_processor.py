@@ -164,16 +164,27 @@ def test_going_back_to_a_version_is_no_swap(held: Desk, kit: Kit) -> None:
     assert [s.new.version for s in held.monitor.view().swaps] == ["v2"]
 
 
-def test_an_unqualified_judge_raises_no_alarm(held: Desk, kit: Kit) -> None:
+def unqualified(kit: Kit, block: int) -> Sketch:
+    sketch = kit.quality(block, 4, shift=2.0)
+    return msgspec.structs.replace(sketch, hits={measures.unqualified(kit.judge): 4})
+
+
+def test_a_judge_that_fails_its_anchors_is_told_from_worse_answers(held: Desk, kit: Kit) -> None:
+    quality = kit.writers["quality"]
     for block in range(30):
-        sketch = kit.quality(block, 4, shift=2.0)
-        label = measures.unqualified(kit.judge)
-        held.give(
-            msgspec.structs.replace(sketch, hits={label: 4}),
-            kit.writers["quality"].progress(block + 1),
-        )
+        held.give(unqualified(kit, block), quality.progress(block + 1))
     assert [v.state for v in held.verdicts(QUALITY)] == [State.UNQUALIFIED]
-    assert held.alerts() == []
+    (alert,) = held.alerts()
+    assert alert.monitor == "pipeline.judge.likelihood"
+    assert "the answers need not have" in alert.summary
+    held.give(kit.quality(30, 4), quality.progress(31))
+    assert [a.status for a in held.alerts()] == ["firing", "resolved"]
+
+
+def test_a_judge_that_never_passed_is_no_news(desk: Desk, kit: Kit) -> None:
+    desk.give(unqualified(kit, 0), kit.writers["quality"].progress(1))
+    assert [v.state for v in desk.verdicts(QUALITY)] == [State.UNQUALIFIED]
+    assert desk.alerts() == []
 
 
 def test_another_epoch_of_the_judge_has_no_baseline(held: Desk, kit: Kit) -> None:

@@ -9,11 +9,12 @@ import msgspec
 
 from tidegauge.engine.reference import Reference
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Signal, State
+from tidegauge.schemas.findings import Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind
 from tidegauge.stream.merging import merge_sketches
 from tidegauge.stream.processor import Output
+from tidegauge.verdicts import health
 from tidegauge.verdicts.attribution import HARMS, Scene, coincidences, load_ratio
 from tidegauge.verdicts.blocks import Block
 from tidegauge.verdicts.board import Board, BoardState, Key
@@ -156,10 +157,21 @@ class Assessment:
         verdict = self._watches.test(monitor, sketch, block, self.board, self)
         if verdict is None:
             return []
+        outputs = self._standing(verdict) if verdict.signal == "quality" else []
         if verdict.log_threshold is not None:
-            return self.board.post(verdict)
+            return outputs + self.board.post(verdict)
         # What cannot be tested leaves a latched alarm as it is.
-        return [] if self.board.alarm(key) else self.board.post_if_new(verdict)
+        return outputs if self.board.alarm(key) else outputs + self.board.post_if_new(verdict)
+
+    def _standing(self, verdict: Verdict) -> list[Output]:
+        """Say when a judge that passed its anchors at the baseline's time no longer does."""
+        standing = health.judge_standing(verdict, expected=self._watches.holds(verdict.monitor))
+        if standing is None:
+            return []
+        known = self.board.verdict((standing.monitor, standing.segment.key))
+        if known is None and standing.state == State.OK:
+            return []
+        return self.board.post_if_new(standing)
 
     def quiet(self, kind: SketchKind, reached_ms: int) -> list[Output]:
         """Say which segments have had no events for long, up to a moment of event time."""

@@ -20,6 +20,7 @@ __all__ = [
     "CAPTURE",
     "DEAD_LETTERS",
     "LEDGER",
+    "judge_standing",
     "lost_events",
     "silent_workers",
     "standing_counts",
@@ -144,3 +145,27 @@ def _gaps(ledger: Ledger) -> str:
     if ledger.judging.unaccounted:
         gaps.append(f"{ledger.judging.unaccounted:+,} in the judges' sample")
     return "; ".join(gaps)
+
+
+def judge_standing(verdict: Verdict, *, expected: bool) -> Verdict | None:
+    """Return what a judge's own standing is, after what its monitor said.
+
+    Args:
+        verdict: Of a monitor of quality.
+        expected: Whether the judge passed its anchor set at the baseline's time.
+
+    Returns:
+        None where nothing can be said: a judge that never passed is no news.
+    """
+    judge = verdict.monitor.partition(".")[2]
+    if verdict.state == State.UNQUALIFIED and expected:
+        said = (
+            f"The judge {judge} no longer passes its anchor set: it has changed, or its server "
+            "has; the answers need not have. It raises no alarm until it passes again."
+        )
+        state = State.WARN
+    elif verdict.log_threshold is not None:
+        state, said = State.OK, f"The judge {judge} passes its anchor set."
+    else:
+        return None
+    return untested_verdict(f"pipeline.judge.{judge}", EVERYTHING, state, said, verdict.time_ms)

@@ -104,7 +104,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of a new version against the old one, as rates of one property.
 
     Attributes:
-        measure: ``latency``, ``first_token``, ``errors``, ``cost`` or ``quality.<judge>``.
+        measure: ``latency``, ``first_token``, ``errors``, ``cost`` or
+            ``quality.<judge>.<score>``.
         outcome: ``undecided`` until the interval decides.
         property: What was counted, in words: fewer is better.
         margin: The new rate may exceed the old one by this much and be ``not worse``.

@@ -113,6 +113,10 @@ class Watches:
             if held.track.evidence.baseline not in known:
                 del self._held[key]
 
+    def holds(self, monitor: str) -> bool:
+        """Whether a monitor has references to be held to."""
+        return bool(self._references.get(monitor))
+
     def restart(self, key: Key) -> None:
         """Start a detector afresh: a person has acknowledged what it said."""
         self._held.pop(key, None)
