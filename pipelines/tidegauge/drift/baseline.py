@@ -51,6 +51,9 @@ class Lens:
         components: Leading principal directions, shape (P, d).
         lows: Projection below which a direction's low tail begins, shape (P,).
         highs: Projection above which its high tail begins, shape (P,).
+        cell_centroids: Unit vectors that divide the space finer than the clusters, shape
+            (F, d).
+        cell_levels: Novelty levels that divide each part again, ascending, shape (2,).
         languages: Language codes with an indicator of their own; all others are ``other``.
     """
 
@@ -61,6 +64,8 @@ class Lens:
     components: Vectors
     lows: Vectors
     highs: Vectors
+    cell_centroids: Vectors
+    cell_levels: Vectors
     languages: tuple[str, ...]
 
     @property
@@ -119,6 +124,8 @@ class DriftBaseline:
                 components=_written(plain.lens.components),
                 lows=_written(plain.lens.lows),
                 highs=_written(plain.lens.highs),
+                cell_centroids=_written(plain.lens.cell_centroids),
+                cell_levels=_written(plain.lens.cell_levels),
                 languages=plain.lens.languages,
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
@@ -158,6 +165,8 @@ class DriftBaseline:
                 components=_read(read.components),
                 lows=_read(read.lows),
                 highs=_read(read.highs),
+                cell_centroids=_read(read.cell_centroids),
+                cell_levels=_read(read.cell_levels),
                 languages=read.languages,
             )
         except (msgspec.DecodeError, ValueError, TypeError) as error:
@@ -214,6 +223,8 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     components: _Array
     lows: _Array
     highs: _Array
+    cell_centroids: _Array
+    cell_levels: _Array
     languages: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]

@@ -7,13 +7,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["assign", "cluster_count", "fit_codebook"]
+__all__ = ["assign", "cluster_count", "fit_codebook", "part_count"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
 _LARGEST, _FEWEST, _TEXTS_A_CLUSTER = 64, 4, 40
 _ROUNDS = 30
-_TRIES = 3
+_MOST_PARTS, _TEXTS_A_PART = 256, 30
 
 
 def cluster_count(texts: int) -> int:
@@ -26,15 +26,28 @@ def cluster_count(texts: int) -> int:
     return min(max(texts // _TEXTS_A_CLUSTER, _FEWEST), _LARGEST)
 
 
-def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> Vectors:
+def part_count(texts: int) -> int:
+    """Return how finely so many texts can divide the space for adaptive bets.
+
+    Example:
+        >>> part_count(300), part_count(7_500)
+        (10, 250)
+    """
+    return min(max(texts // _TEXTS_A_PART, _FEWEST), _MOST_PARTS)
+
+
+def fit_codebook(
+    vectors: Vectors, clusters: int, rng: np.random.Generator, *, tries: int = 3
+) -> Vectors:
     """Find centroids on the unit sphere: k-means++ seeds, then Lloyd's rounds by cosine.
 
-    The best of three tries is returned.
+    The best of a few tries is returned.
 
     Args:
         vectors: Unit vectors, shape (n, d), n >= clusters.
         clusters: How many centroids.
         rng: Draws the seeds.
+        tries: How many.
 
     Returns:
         Unit centroids, shape (clusters, d).
@@ -42,8 +55,8 @@ def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> V
     Source: Dhillon and Modha, "Concept decompositions for large sparse text data using
     clustering" (2001); Arthur and Vassilvitskii, "k-means++" (2007).
     """
-    tries = [_from_seeds(vectors, _seeds(vectors, clusters, rng)) for _ in range(_TRIES)]
-    return max(tries, key=lambda found: found[1])[0]
+    found = [_from_seeds(vectors, _seeds(vectors, clusters, rng)) for _ in range(tries)]
+    return max(found, key=lambda one: one[1])[0]
 
 
 def _from_seeds(vectors: Vectors, centroids: Vectors) -> tuple[Vectors, float]:
@@ -55,8 +68,8 @@ def _from_seeds(vectors: Vectors, centroids: Vectors) -> tuple[Vectors, float]:
         if before is not None and np.array_equal(nearest, before):
             break
         before = nearest
-        sums = np.zeros((clusters, vectors.shape[1]), np.float64)
-        np.add.at(sums, nearest, vectors)
+        members = (nearest[None, :] == np.arange(clusters)[:, None]).astype(np.float32)
+        sums = members @ vectors
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centroids = np.where(lengths > 0, sums / np.maximum(lengths, 1e-12), centroids)
         centroids = centroids.astype(np.float32)

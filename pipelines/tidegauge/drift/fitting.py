@@ -11,9 +11,7 @@ safe side.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -21,16 +19,22 @@ from numpy.typing import NDArray
 
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
-from tidegauge.drift.codebook import assign, cluster_count, fit_codebook
+from tidegauge.drift.codebook import assign, cluster_count, fit_codebook, part_count
+from tidegauge.drift.counting import Counted, Past, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
 from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import EMBEDDED, SHARES, hits_of, indicators, look, novelty_above
+from tidegauge.drift.sighting import (
+    EMBEDDED,
+    Sightings,
+    hits_of,
+    indicators,
+    look,
+    novelty_above,
+)
 from tidegauge.drift.terms import top_terms
 from tidegauge.engine.indicators import Indicator
-from tidegauge.engine.reference import Reference, build
-from tidegauge.schemas import Segment
 
 __all__ = ["FEWEST_TEXTS", "Past", "fit"]
 
@@ -40,30 +44,13 @@ Counts: TypeAlias = NDArray[np.int64]
 FEWEST_TEXTS = 200
 """With fewer, bands are so wide that only a landslide would be noticed."""
 
-_FEWEST_OF_A_SEGMENT = 1_000
+_CELL_LEVELS = (0.6, 0.9)
 _LEVELS = (0.5, 0.8, 0.95, 0.99, 0.998)
 _TAIL = 0.05
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
 _EXEMPLAR_CHARACTERS = 200
-_CELL_MS = 60_000
-_ALL = Segment(model="")
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One request of before.
-
-    Attributes:
-        text: As it was prepared for the embedder.
-        segment: Slice of the traffic, None when it is not known.
-        time_ms: When it was asked, None when it is not known.
-    """
-
-    text: str
-    segment: Segment | None = None
-    time_ms: int | None = None
 
 
 def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may be kept
@@ -109,13 +96,15 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     rounded = vectors[first[chosen]].astype(np.float16).astype(np.float32)
     points, order = place(rounded, centroids)
     scores = novelty(vectors, points, own=text_of, point_texts=chosen[order])
-    lens = _lens(vectors[on_a], points, scores, [p.text for p in past])
+    parts = fit_codebook(vectors[on_a], part_count(int(on_a.sum())), rng, tries=1)
+    lens = _lens(vectors[on_a], points, scores, [p.text for p in past], parts)
     progress("naming topics")
     clusters = _clusters(past, vectors, centroids, first, keep_exemplars=keep_exemplars)
     newcomer = newcomer_rates(vectors, points, lens.levels)
     progress("counting rates")
     tested = indicators(lens, clusters)
-    hits = _hits(lens, past, vectors, scores, tested)
+    sightings = look(lens, vectors, scores=scores)
+    hits = _hits(lens, past, sightings, tested)
     # Novelty is counted on every text; what was fitted on side A, on side B.
     asked = np.array([i.family not in {"clusters", "projections"} for i in tested])
     trials = asked[None, :] | ~on_a[:, None]
@@ -125,7 +114,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         preparation=preparation,
         lens=lens,
         clusters=clusters,
-        references=_references(past, tested, hits, trials, timed=len(times) == len(past)),
+        references=references(past, Counted(tested, hits, trials, on_a, sightings.cell), lens),
         newcomer={
             novelty_above(name): rate
             for name, rate in zip(lens.level_names, newcomer, strict=False)
@@ -143,7 +132,9 @@ def _rank(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _lens(side_a: Vectors, points: Points, scores: Vectors, texts: Sequence[str]) -> Lens:
+def _lens(
+    side_a: Vectors, points: Points, scores: Vectors, texts: Sequence[str], parts: Vectors
+) -> Lens:
     mean = side_a.mean(axis=0, dtype=np.float64).astype(np.float32)
     count = min(_DIRECTIONS, len(side_a) // _TEXTS_A_DIRECTION)
     spread = np.cov((side_a - mean).T.astype(np.float64))
@@ -161,6 +152,8 @@ def _lens(side_a: Vectors, points: Points, scores: Vectors, texts: Sequence[str]
         components=components,
         lows=np.quantile(along, _TAIL, axis=0).astype(np.float32),
         highs=np.quantile(along, 1 - _TAIL, axis=0).astype(np.float32),
+        cell_centroids=parts,
+        cell_levels=np.quantile(scores, _CELL_LEVELS).astype(np.float32),
         languages=tuple(common),
     )
 
@@ -192,59 +185,10 @@ def _clusters(
 
 
 def _hits(
-    lens: Lens,
-    past: Sequence[Past],
-    vectors: Vectors,
-    scores: Vectors,
-    tested: Sequence[Indicator],
+    lens: Lens, past: Sequence[Past], sightings: Sightings, tested: Sequence[Indicator]
 ) -> NDArray[np.bool_]:
     column = {indicator.name: j for j, indicator in enumerate(tested)}
     table = np.zeros((len(past), len(tested)), np.bool_)
-    sightings = look(lens, vectors, scores=scores)
     for row, names in enumerate(hits_of(lens, [p.text for p in past], sightings)):
         table[row, [column[name] for name in names if name != EMBEDDED]] = True
     return table
-
-
-def _references(
-    past: Sequence[Past],
-    tested: Sequence[Indicator],
-    hits: NDArray[np.bool_],
-    trials: NDArray[np.bool_],
-    *,
-    timed: bool,
-) -> dict[str, Reference]:
-    rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, one in enumerate(past):
-        if one.segment is not None:
-            for segment in (one.segment, *one.segment.parents()):
-                rows_of[segment.key].append(row)
-    groups = {
-        key: np.array(rows) for key, rows in rows_of.items() if len(rows) >= _FEWEST_OF_A_SEGMENT
-    }
-    groups[""] = np.arange(len(past))
-    times = np.array([p.time_ms for p in past], np.int64) // _CELL_MS * _CELL_MS if timed else None
-    found = {}
-    for key, rows in sorted(groups.items()):
-        starts, cell = (
-            np.unique(times[rows], return_inverse=True)
-            if times is not None
-            else (None, np.zeros(len(rows), np.int64))
-        )
-        shape = (int(cell.max()) + 1, len(tested))
-        asked, held = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        np.add.at(asked, cell, trials[rows])
-        np.add.at(held, cell, hits[rows] & trials[rows])
-        if (asked.sum(axis=0) == 0).any():
-            continue
-        reference = build(
-            baseline="",
-            segment=Segment.from_key(key) if key else _ALL,
-            indicators=tested,
-            hits=held,
-            trials=asked,
-            times_ms=starts,
-            shares=SHARES,
-        )
-        found[key] = reference
-    return found

@@ -16,7 +16,17 @@ from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import novelty
 from tidegauge.engine.indicators import Hits, Indicator
 
-__all__ = ["EMBEDDED", "SHARES", "Sightings", "hits_of", "indicators", "look", "novelty_above"]
+__all__ = [
+    "EMBEDDED",
+    "SHARES",
+    "Sightings",
+    "cell_label",
+    "cell_labels",
+    "hits_of",
+    "indicators",
+    "look",
+    "novelty_above",
+]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -24,13 +34,13 @@ EMBEDDED = "embedded"
 """Count, in a sketch's hits, of the events that the indicators were asked of."""
 
 SHARES = {
-    "clusters": 0.35,
-    "novelty": 0.35,
-    "projections": 0.2,
+    "clusters": 0.3,
+    "novelty": 0.5,
+    "projections": 0.1,
     "languages": 0.05,
     "lengths": 0.05,
 }
-"""How the families share the monitor's budget."""
+"""How the families share what the adaptive bets leave of the monitor's budget."""
 
 _OTHER = "other"
 
@@ -44,12 +54,14 @@ class Sightings:
         novelty: 1 - mean cosine to the nearest reference points, shape (n,).
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
+        cell: Index of the cell, shape (n,): see ``cell_labels``.
     """
 
     cluster: NDArray[np.int64]
     novelty: NDArray[np.float32]
     low: NDArray[np.bool_]
     high: NDArray[np.bool_]
+    cell: NDArray[np.int64]
 
 
 def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sightings:
@@ -69,12 +81,29 @@ def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sigh
             f"shape {vectors.shape}: activate a baseline of this embedder, or build one"
         )
     along = (vectors - lens.mean) @ lens.components.T
+    if scores is None:
+        scores = novelty(vectors, lens.points)
+    part = assign(vectors, lens.cell_centroids)
+    strangeness = np.searchsorted(lens.cell_levels, scores, side="left")
     return Sightings(
         cluster=assign(vectors, lens.centroids),
-        novelty=novelty(vectors, lens.points) if scores is None else scores,
+        novelty=scores,
         low=along < lens.lows,
         high=along > lens.highs,
+        cell=part * (len(lens.cell_levels) + 1) + strangeness,
     )
+
+
+def cell_label(lens: Lens, cell: int) -> str:
+    """Return a cell's name: part of the space / how strange, from 0 for the least."""
+    part, strangeness = divmod(cell, len(lens.cell_levels) + 1)
+    return f"{part}/{strangeness}"
+
+
+def cell_labels(lens: Lens) -> tuple[str, ...]:
+    """Return the names of all cells, in the order of their indices."""
+    count = len(lens.cell_centroids) * (len(lens.cell_levels) + 1)
+    return tuple(cell_label(lens, cell) for cell in range(count))
 
 
 def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tuple[str, ...]]:

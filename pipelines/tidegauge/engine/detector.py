@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.engine.adaptive import Cells, Memory, advance, no_memory, strongest
 from tidegauge.engine.errors import EngineError, EvidenceMismatchError
+from tidegauge.engine.evidence import Evidence, pack, unpack
 from tidegauge.engine.reference import Reference
 
 __all__ = [
@@ -42,7 +43,6 @@ Counts: TypeAlias = NDArray[np.int64]
 
 RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
 """Effect sizes bet on: how many times a rate rises or falls."""
-_VERSION = 1
 _OF_EACH_FAMILY = 2
 
 
@@ -57,33 +57,14 @@ class Bets:
         unchanged: The band's edge nearest to each, shape (S, J, G), in (0, 1).
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
+        cells: What adaptive bets are placed by, None where none are.
     """
 
     changed: Floats
     unchanged: Floats
     log_weights: Floats
     baseline: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The detector's whole state.
-
-    Attributes:
-        log_m: Log of each bet's Shiryaev-Roberts statistic, shape (J, G).
-        since_seconds: When each bet's present run began, on the detector's own clock.
-        hits: Events for which the indicator held in that run, shape (J, G).
-        trials: Events asked in that run, shape (J, G).
-        elapsed_seconds: Time observed.
-        baseline: Id of the baseline that it belongs to.
-    """
-
-    log_m: Floats
-    since_seconds: Floats
-    hits: Counts
-    trials: Counts
-    elapsed_seconds: float
-    baseline: str
+    cells: Cells | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +109,14 @@ class Decision:
         return self.log_statistic >= self.log_threshold
 
 
-def place_bets(reference: Reference) -> Bets:
-    """Bet on each indicator's rise above, and fall below, its band."""
+def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
+    """Bet on each indicator's rise above, and fall below, its band.
+
+    Args:
+        reference: The bands.
+        adaptive: Whether to place adaptive bets besides, where the reference has cells.
+    """
+    cells = reference.cells if adaptive else None
     low = np.array(reference.slot_low or (reference.low,))
     high = np.array(reference.slot_high or (reference.high,))
     ratios = np.array(RATIOS)
@@ -138,11 +125,14 @@ def place_bets(reference: Reference) -> Bets:
     sides = 2 * len(RATIOS)
     edges = np.stack([high, low], axis=-1)
     weights = np.array(reference.weights)[:, None] / sides
+    if cells is not None:
+        weights = weights * (1 - cells.share)
     return Bets(
         changed=np.concatenate([rise, fall], axis=-1),
         unchanged=np.repeat(edges, len(RATIOS), axis=-1),
         log_weights=np.log(np.repeat(weights, sides, axis=1)),
         baseline=reference.baseline,
+        cells=cells,
     )
 
 
@@ -156,6 +146,7 @@ def no_evidence(bets: Bets) -> Evidence:
         trials=np.zeros(shape, np.int64),
         elapsed_seconds=0.0,
         baseline=bets.baseline,
+        memory=None if bets.cells is None else no_memory(bets.cells),
     )
 
 
@@ -167,6 +158,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     *,
     duration_seconds: float,
     slot: int | None = None,
+    cells: Counts | None = None,
 ) -> Evidence:
     """Add one closed block: ``M <- (M + duration) * L``.
 
@@ -178,6 +170,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
             evidence stays.
         duration_seconds: The block's length, fixed before its events are seen.
         slot: The block's slot, ``Reference.slot(start)``; may be left out without seasons.
+        cells: Events of the block by cell, for the adaptive bets; None lets time pass there.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -198,6 +191,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
         trials=np.where(restarts, 0, evidence.trials) + n,
         elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
         baseline=evidence.baseline,
+        memory=_remember(bets, evidence, cells, duration_seconds),
     )
 
 
@@ -228,10 +222,23 @@ def judge(
         raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
     log_parts = bets.log_weights + evidence.log_m
     by_indicator = np.logaddexp.reduce(log_parts, axis=1)
-    total = float(np.logaddexp.reduce(by_indicator))
+    log_adaptive = _log_adaptive(bets, evidence)
+    total = float(np.logaddexp(np.logaddexp.reduce(by_indicator), log_adaptive))
     if total == -np.inf:
         return Decision(total, log_threshold, ())
     parts = []
+    if bets.cells is not None and evidence.memory is not None and log_adaptive > -np.inf:
+        owner, hits, trials, since = strongest(bets.cells, evidence.memory)
+        parts.append(
+            Part(
+                indicator=owner,
+                share=float(np.exp(log_adaptive - total)),
+                rises=True,
+                seconds_ago=evidence.elapsed_seconds - since,
+                hits=hits,
+                trials=trials,
+            )
+        )
     for j in _named(by_indicator, most, families):
         g = int(np.argmax(log_parts[j]))
         parts.append(
@@ -244,6 +251,7 @@ def judge(
                 trials=int(evidence.trials[j, g]),
             )
         )
+    parts.sort(key=lambda part: -part.share)
     return Decision(total, log_threshold, tuple(parts))
 
 
@@ -258,6 +266,29 @@ def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator
             yield j
 
 
+def _remember(
+    bets: Bets, evidence: Evidence, cells: Counts | None, duration_seconds: float
+) -> Memory | None:
+    if bets.cells is None or evidence.memory is None:
+        return None
+    return advance(
+        bets.cells,
+        evidence.memory,
+        np.zeros(len(bets.cells.labels), np.int64) if cells is None else cells,
+        duration_seconds=duration_seconds,
+        elapsed_seconds=evidence.elapsed_seconds,
+    )
+
+
+def _log_adaptive(bets: Bets, evidence: Evidence) -> float:
+    """Return the log of the adaptive bets' part of the statistic."""
+    if bets.cells is None or evidence.memory is None:
+        return -np.inf
+    log_m = evidence.memory.log_m
+    share = np.log(bets.cells.share) - np.log(log_m.size)
+    return float(np.logaddexp.reduce(log_m, axis=None) + share)
+
+
 def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:
     slots, indicators, _ = bets.changed.shape
     if hits.shape != (indicators,) or trials.shape != (indicators,):
@@ -267,60 +298,3 @@ def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:
         )
     if slot is None and slots > 1:
         raise EngineError(f"the reference has {slots} slots: say which one the block is in")
-
-
-class _Packed(msgspec.Struct, frozen=True, kw_only=True):
-    version: int
-    baseline: str
-    elapsed_seconds: float
-    shape: tuple[int, int]
-    log_m: bytes
-    since_seconds: bytes
-    hits: bytes
-    trials: bytes
-
-
-def pack(evidence: Evidence) -> bytes:
-    """Write evidence as plain, versioned data: ``unpack`` gives the same bits back."""
-    rows, columns = evidence.log_m.shape
-    return msgspec.msgpack.encode(
-        _Packed(
-            version=_VERSION,
-            baseline=evidence.baseline,
-            elapsed_seconds=evidence.elapsed_seconds,
-            shape=(rows, columns),
-            log_m=evidence.log_m.astype("<f8").tobytes(),
-            since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
-            hits=evidence.hits.astype("<i8").tobytes(),
-            trials=evidence.trials.astype("<i8").tobytes(),
-        )
-    )
-
-
-def unpack(data: bytes) -> Evidence:
-    """Read evidence back.
-
-    Raises:
-        EngineError: The data are no evidence, or of a version that is not known here.
-    """
-    try:
-        packed = msgspec.msgpack.decode(data, type=_Packed)
-        if packed.version != _VERSION:
-            raise EngineError(
-                f"evidence of version {packed.version}, this reader knows {_VERSION}: "
-                "upgrade, or start from no evidence"
-            )
-        return Evidence(
-            log_m=_array(packed.log_m, "<f8", packed.shape),
-            since_seconds=_array(packed.since_seconds, "<f8", packed.shape),
-            hits=_array(packed.hits, "<i8", packed.shape).astype(np.int64),
-            trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
-            elapsed_seconds=packed.elapsed_seconds,
-            baseline=packed.baseline,
-        )
-    except (msgspec.DecodeError, ValueError) as error:
-        raise EngineError(f"these bytes are no evidence: {error}") from error
-
-
-def _array(data: bytes, kind: str, shape: tuple[int, int]) -> Floats:
-    return np.frombuffer(data, dtype=kind).reshape(shape).copy()

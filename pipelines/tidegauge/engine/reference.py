@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.engine.adaptive import Cells
 from tidegauge.engine.confidence import clopper_pearson
 from tidegauge.engine.errors import CountsError
 from tidegauge.engine.indicators import Indicator
@@ -53,6 +54,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
         covered_slots: Slots in which the baseline has events at all.
+        cells: What adaptive bets need, where there are any.
     """
 
     baseline: str
@@ -69,6 +71,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     slot_low: tuple[tuple[float, ...], ...] = ()
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
+    cells: Cells | None = None
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the block that starts at ``time_ms``."""

@@ -11,7 +11,7 @@ import msgspec
 from tidegauge.adapters.kafka import reader
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.errors import PastRequestsError
-from tidegauge.drift.fitting import Past
+from tidegauge.drift.counting import Past
 from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.drift_worker.callers import CallerCap
 from tidegauge.schemas import DecodeError, decode

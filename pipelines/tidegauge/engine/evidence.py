@@ -1,0 +1,137 @@
+"""What a detector has seen so far, and the same as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.engine.adaptive import Memory
+from tidegauge.engine.errors import EngineError
+
+__all__ = ["Evidence", "pack", "unpack"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The detector's whole state.
+
+    Attributes:
+        log_m: Log of each bet's Shiryaev-Roberts statistic, shape (J, G).
+        since_seconds: When each bet's present run began, on the detector's own clock.
+        hits: Events for which the indicator held in that run, shape (J, G).
+        trials: Events asked in that run, shape (J, G).
+        elapsed_seconds: Time observed.
+        baseline: Id of the baseline that it belongs to.
+        memory: State of the adaptive bets, None where there are none.
+    """
+
+    log_m: Floats
+    since_seconds: Floats
+    hits: Counts
+    trials: Counts
+    elapsed_seconds: float
+    baseline: str
+    memory: Memory | None = None
+
+
+class _PackedMemory(msgspec.Struct, frozen=True, kw_only=True):
+    bets: tuple[int, int]
+    cells: int
+    blocks: int
+    log_m: bytes
+    since_seconds: bytes
+    recent: bytes
+    run: bytes
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    baseline: str
+    elapsed_seconds: float
+    shape: tuple[int, int]
+    log_m: bytes
+    since_seconds: bytes
+    hits: bytes
+    trials: bytes
+    memory: _PackedMemory | None = None
+
+
+def pack(evidence: Evidence) -> bytes:
+    """Write evidence as plain, versioned data: ``unpack`` gives the same bits back."""
+    rows, columns = evidence.log_m.shape
+    return msgspec.msgpack.encode(
+        _Packed(
+            version=_VERSION,
+            baseline=evidence.baseline,
+            elapsed_seconds=evidence.elapsed_seconds,
+            shape=(rows, columns),
+            log_m=evidence.log_m.astype("<f8").tobytes(),
+            since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
+            hits=evidence.hits.astype("<i8").tobytes(),
+            trials=evidence.trials.astype("<i8").tobytes(),
+            memory=None if evidence.memory is None else _pack_memory(evidence.memory),
+        )
+    )
+
+
+def unpack(data: bytes) -> Evidence:
+    """Read evidence back.
+
+    Raises:
+        EngineError: The data are no evidence, or of a version that is not known here.
+    """
+    try:
+        packed = msgspec.msgpack.decode(data, type=_Packed)
+        if packed.version != _VERSION:
+            raise EngineError(
+                f"evidence of version {packed.version}, this reader knows {_VERSION}: "
+                "upgrade, or start from no evidence"
+            )
+        return Evidence(
+            log_m=_array(packed.log_m, "<f8", packed.shape),
+            since_seconds=_array(packed.since_seconds, "<f8", packed.shape),
+            hits=_array(packed.hits, "<i8", packed.shape).astype(np.int64),
+            trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
+            elapsed_seconds=packed.elapsed_seconds,
+            baseline=packed.baseline,
+            memory=None if packed.memory is None else _unpack_memory(packed.memory),
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise EngineError(f"these bytes are no evidence: {error}") from error
+
+
+def _pack_memory(memory: Memory) -> _PackedMemory:
+    rows, columns = memory.log_m.shape
+    return _PackedMemory(
+        bets=(rows, columns),
+        cells=memory.run.shape[1],
+        blocks=memory.blocks,
+        log_m=memory.log_m.astype("<f8").tobytes(),
+        since_seconds=memory.since_seconds.astype("<f8").tobytes(),
+        recent=memory.recent.astype("<f8").tobytes(),
+        run=memory.run.astype("<i8").tobytes(),
+    )
+
+
+def _unpack_memory(packed: _PackedMemory) -> Memory:
+    by_cell = (packed.bets[0], packed.cells)
+    return Memory(
+        log_m=_array(packed.log_m, "<f8", packed.bets),
+        since_seconds=_array(packed.since_seconds, "<f8", packed.bets),
+        recent=_array(packed.recent, "<f8", by_cell),
+        run=_array(packed.run, "<i8", by_cell).astype(np.int64),
+        blocks=packed.blocks,
+    )
+
+
+def _array(data: bytes, kind: str, shape: tuple[int, int]) -> Floats:
+    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
