@@ -54,7 +54,14 @@ def test_a_judge_that_tells_good_from_bad_is_qualified() -> None:
 def test_a_judge_that_guesses_is_not() -> None:
     found = qualify({"score": numbers(0)}, {"hot": {"score": numbers(0)}}, asked=80)
     assert not found.qualified
+    assert not found.promising
     assert found.kinds == ()
+
+
+def test_a_judge_with_too_few_anchors_is_promising() -> None:
+    found = qualify({"score": numbers(1, 5)}, {"hot": {"score": numbers(0, 5)}}, asked=10)
+    assert not found.qualified
+    assert found.promising
 
 
 def test_one_useless_score_spoils_the_judge_but_not_the_other_kinds() -> None:

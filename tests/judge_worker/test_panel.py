@@ -34,10 +34,14 @@ def start(server: ScriptedServer) -> Iterator[StartPanel]:
     started: list[Panel] = []
 
     def begin(
-        *, anchors: tuple[Anchor, ...] | None = None, url: str = "", examine_seconds: float = 9e9
+        *,
+        anchors: tuple[Anchor, ...] | None = None,
+        stages: list[tuple[Anchor, ...]] | None = None,
+        url: str = "",
+        examine_seconds: float = 9e9,
     ) -> Panel:
         client = VllmClient(url or server.url, attempts=1, timeout_seconds=5)
-        stages = [built_in(questions=24) if anchors is None else anchors]
+        stages = stages or [built_in(questions=24) if anchors is None else anchors]
         panel = Panel(judges, client, stages=stages, limit=4, examine_seconds=examine_seconds)
         panel.start()
         started.append(panel)
@@ -63,6 +67,17 @@ def test_judges_are_examined_at_the_start(start: StartPanel) -> None:
     assert "unqualified:rubric" in panel.notices()
     assert "qualified:likelihood:hot_sampler" in panel.notices()
     assert "unqualified:likelihood" not in panel.notices()
+
+
+def test_more_anchors_are_asked_only_where_they_can_decide(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    few, more = built_in(questions=6), built_in(questions=24)
+    panel = start(stages=[few, more])
+    assert panel.wait_examined(20)
+    eventually(lambda: panel.qualified("likelihood"))
+    graded = [body for body in server.asked if body.get("logprobs")]
+    assert len(graded) == len(few), "a judge that gives everybody one grade is far from it"
 
 
 def test_answers_are_scored_in_order(start: StartPanel) -> None:

@@ -83,6 +83,13 @@ class Qualification:
         answers = self.scored >= LEAST_SCORED * self.asked
         return answers and bool(scores) and scores == useful
 
+    @property
+    def promising(self) -> bool:
+        """Whether more anchors could qualify it: each score reaches the threshold somewhere."""
+        scores = {each.score for each in self.separations}
+        near = {each.score for each in self.separations if each.area >= THRESHOLD}
+        return bool(scores) and scores == near
+
 
 def area_under_curve(good: Sequence[float], bad: Sequence[float]) -> float:
     """Return the share of pairs in which the good answer scores higher, ties counting half.

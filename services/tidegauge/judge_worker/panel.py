@@ -58,7 +58,7 @@ class Panel:
         make_judges: Builds the judges on a client, by name.
         client: The judge's server.
         stages: What the judges are examined on, a few anchors first: who is qualified by
-            those is spared the rest. Each stage begins with the one before it.
+            those, or far from it, is spared the rest. Each stage begins with the one before.
         limit: Most calls at a time.
         examine_seconds: Time between examinations.
         earlier: Returns what is remembered, judge and epoch -> the anchors' scores at its
@@ -239,7 +239,7 @@ class Panel:
                 for name, known in list(undecided.items()):
                     found = await self._examine(name, stage, known)
                     undecided[name] = found.scores
-                    if found.qualification.qualified:
+                    if found.qualification.qualified or not found.qualification.promising:
                         del undecided[name]
                 self._was_examined = True
                 self._settled.set()

@@ -83,7 +83,7 @@ class JudgeSettings(BaseSettings):
         ge=1,
         le=QUESTIONS,
         description="Most of the built-in questions that the judges are examined on; a judge that "
-        "the first 24 qualify is spared the rest.",
+        "the first 24 qualify, or show to be far from it, is spared the rest.",
     )
     concurrency: int = Field(
         default=4, ge=1, description="Most questions to the judges' server at a time."
