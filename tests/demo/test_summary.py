@@ -358,8 +358,8 @@ def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
         new_events=32,
     )
     swap = SwapView(old=V1, new=V2, since_ms=20_000, comparisons=(comparison,))
-    console = Console(width=100, record=True)
+    console = Console(width=140, record=True)
     show(_summary(msgspec.structs.replace(_view(*GOOD), swaps=(swap,))), console)
     said = console.export_text()
-    assert "assistant/v1/chat/completions: v2 against v1" in said
-    assert "+42 to +85" in said
+    assert "assistant /v1/chat/completions: v2 against v1" in said
+    assert "100% against 25% (fluency by likelihood at most -1.08; +42 to +85 points)" in said

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.demo.summary import Finding, JudgeFacts, Quantiles, Summary, VitalFacts
+from tidegauge.demo.summary import Evidence, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
 from tidegauge.reports.figures import count, dollars, interval, milliseconds, number, percent
 from tidegauge.schemas import Segment
 from tidegauge.verdicts.view import SwapView
 
 __all__ = ["show"]
 
-_EFFECTS = 8
+_OF_A_FAMILY = 2
 _EXAMPLES = 3
 _MAIN_SHARE = 0.1
 _TONES = {"page": "bold red", "warn": "red", "info": "yellow"}
@@ -33,7 +33,7 @@ def show(summary: Summary, console: Console) -> None:
     _print_findings(summary.drift, console)
     console.rule("The new version against the old one")
     for swap in summary.swaps:
-        console.print(_swap(swap))
+        _print_swap(swap, console)
     console.rule("Quality of the answers")
     _print_findings(summary.quality, console)
     console.print(_judges(summary.judges))
@@ -126,17 +126,29 @@ def _print_findings(findings: Iterable[Finding], console: Console) -> None:
                 finding.sentence,
             )
         )
-        telling = [item for item in finding.evidence if item.beyond or item.share > _MAIN_SHARE]
-        for item in telling[:_EFFECTS]:
+        shown: set[str] = set()
+        for item in _telling(finding.evidence):
             rates = (
                 f"{percent(item.baseline_rate)} before, now "
                 f"{interval(item.current_low, item.current_high)}"
             )
-            console.print(Text(f"  {item.title}: {rates}, {percent(item.share)} of the evidence"))
-            for example in item.examples[:_EXAMPLES]:
+            console.print(Text(f"  {item.title}: {rates}"))
+            fresh = [text for text in item.examples if text not in shown][:_EXAMPLES]
+            shown.update(fresh)
+            for example in fresh:
                 console.print(Text(f"    “{example}”", "italic"))
     for (monitor, state), number_of in quiet.items():
         console.print(Text(f"{state}  {monitor} on {number_of} segments", "dim"))
+
+
+def _telling(evidence: Iterable[Evidence]) -> Iterable[Evidence]:
+    """Yield what a person should see: few of each family, and only what is beyond its band."""
+    families: Counter[str] = Counter()
+    for item in evidence:
+        family = item.indicator.split("/")[0]
+        if (item.beyond or item.share > _MAIN_SHARE) and families[family] < _OF_A_FAMILY:
+            families[family] += 1
+            yield item
 
 
 def _where(key: str) -> str:
@@ -145,22 +157,18 @@ def _where(key: str) -> str:
     return " ".join(word for word in words if word)
 
 
-def _swap(swap: SwapView) -> Table:
-    table = _table(
-        f"{swap.new.model}{swap.new.route}: {swap.new.version} against {swap.old.version}",
-        ("measure", "verdict", "old", "new", "new - old, points", "what is counted"),
+def _print_swap(swap: SwapView, console: Console) -> None:
+    console.print(
+        f"{swap.new.model} {swap.new.route}: {swap.new.version} against {swap.old.version}",
+        markup=False,
     )
     for line in swap.comparisons:
         tone = {"worse": "red", "better": "green", "not worse": "green"}.get(line.outcome, "dim")
-        table.add_row(
-            Text(line.measure),
-            Text(line.outcome, tone),
-            Text(percent(line.old_rate)),
-            Text(percent(line.new_rate)),
-            Text(f"{100 * line.low:+.0f} to {100 * line.high:+.0f}"),
-            Text(line.property),
+        rates = (
+            f"{percent(line.new_rate)} against {percent(line.old_rate)} ({line.property}; "
+            f"{100 * line.low:+.0f} to {100 * line.high:+.0f} points)"
         )
-    return table
+        console.print(Text.assemble("  ", (line.outcome, tone), f" {line.measure}: {rates}"))
 
 
 def _judges(judges: Iterable[JudgeFacts]) -> Table:
