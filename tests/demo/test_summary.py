@@ -218,7 +218,8 @@ def _summary(view: MonitorView) -> Summary:
         TURNS,
         estimator=_estimate,
         page="http://127.0.0.1:1",
-        report=None,
+        report="http://127.0.0.1:1/reports/r1",
+        report_file="/tmp/reports/r1.html",  # noqa: S108 - only a name
         seconds_to_first_verdict=70.0,
         seconds=300.0,
     )

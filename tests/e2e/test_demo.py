@@ -107,5 +107,6 @@ def _check_explanations(summary: Summary) -> None:
     judges = {(facts.judge, facts.qualified) for facts in summary.judges}
     assert ("rubric", False) in judges
     assert any(judge == "likelihood" and qualified for judge, qualified in judges)
-    assert summary.report is not None
+    assert summary.report_file is not None
+    assert "Plotly" in Path(summary.report_file).read_text(errors="replace")
     assert summary.seconds_to_first_verdict is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.demo.errors import DemoError
 from tidegauge.demo.supervisor import Service
 
@@ -75,15 +75,6 @@ class Ports:
     def free(cls) -> Ports:
         """Choose ports that nothing listens on at this moment."""
         return cls(*(free_port() for _ in range(5)))
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def command(arguments: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Service:

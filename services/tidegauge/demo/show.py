@@ -46,6 +46,8 @@ def show(summary: Summary, console: Console) -> None:
         console.print(Text.assemble(mark, promise.name, ": ", promise.detail))
     console.print(Text(f"\npage    {summary.page}"))
     console.print(Text(f"report  {summary.report or 'none could be built'}"))
+    if summary.report_file is not None:
+        console.print(Text(f"        {summary.report_file}"), soft_wrap=True)
     if summary.seconds_to_first_verdict is not None:
         console.print(
             Text(

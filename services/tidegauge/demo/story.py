@@ -115,9 +115,18 @@ def _conclude(stage: Stage, milestones: Milestones) -> Summary:
         estimator=estimate,
         page=monitor.address,
         report=report,
+        report_file=_file_of(report, stage.folder / "reports"),
         seconds_to_first_verdict=stage.watch.seconds_to_first_verdict,
         seconds=time.monotonic() - stage.watch.began,
     )
+
+
+def _file_of(report: str | None, folder: Path) -> str | None:
+    """Return where the monitor keeps a report that it serves."""
+    if report is None:
+        return None
+    path = folder / f"{report.rsplit('/', 1)[1]}.html"
+    return str(path) if path.exists() else None
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

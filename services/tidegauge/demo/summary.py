@@ -205,6 +205,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         ledger: The account of events.
         page: Address of the page.
         report: Address of the HTML report.
+        report_file: The same report as a file, which stays when the page is gone.
         seconds_to_first_verdict: From the command to the first verdict.
         seconds: From the command to this summary.
     """
@@ -221,6 +222,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ledger: LedgerFacts
     page: str
     report: str | None
+    report_file: str | None
     seconds_to_first_verdict: float | None
     seconds: float
 
@@ -232,6 +234,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the story knows
     estimator: Estimator,
     page: str,
     report: str | None,
+    report_file: str | None,
     seconds_to_first_verdict: float | None,
     seconds: float,
 ) -> Summary:
@@ -252,6 +255,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the story knows
         ledger=_ledger_facts(view),
         page=page,
         report=report,
+        report_file=report_file,
         seconds_to_first_verdict=seconds_to_first_verdict,
         seconds=seconds,
     )
