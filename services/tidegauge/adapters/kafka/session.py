@@ -282,14 +282,26 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             document = self._states.document(self._worker.owner(partition))
             if document is not None:
                 self._committer.resume(document)
-                self._consumer.seek(found, document.next_offset)
+                position = document.next_offset
+            else:
+                position = self._first_offset(found)
+            # What was read before may not have been committed, so always from there.
+            self._consumer.seek(found, position)
             # Until the polling thread wants records: it may be keeping the membership only.
             self._consumer.pause(found)
-            position = self._consumer.position(found, timeout_ms=clients.REQUEST_MS)
             self._worker.assign(partition, document, position)
         held = self._worker.partitions
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
+
+    def _first_offset(self, found: TopicPartition) -> int:
+        committed: int | None = self._consumer.committed(found, timeout_ms=clients.REQUEST_MS)
+        if committed is not None:
+            return committed
+        first: dict[TopicPartition, int] = self._consumer.beginning_offsets(
+            [found], timeout_ms=clients.REQUEST_MS
+        )
+        return first[found]
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:
         given = [found for found in partitions if found in self._worker.partitions]
