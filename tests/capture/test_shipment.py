@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from tidegauge.capture.counts import Counts
-from tidegauge.capture.position import Position
+from tidegauge.capture.position import Position, load_position
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipment import Shipment, heartbeat_of
+from tidegauge.capture.shipper import Shipper
 from tidegauge.capture.testing import record_exchange
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Heartbeat
@@ -151,3 +154,42 @@ def test_syncing_reaches_every_segment(tmp_path: Path) -> None:
     shipment.sync()
     assert shipment._synced == shipment.run.segments()[-1]
     shipment.release()
+
+
+def test_on_a_full_disk_the_room_comes_from_what_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path, 20, segment_bytes=2000)
+    shipment = take(tmp_path)
+    first = shipment.next_wave(500)
+    shipment.arrived(first, [True] * len(first))
+    monkeypatch.setattr("tidegauge.capture.shipment.save_position", no_space)
+    before = shipment.run.segments()
+    shipment.save()
+    assert shipment.run.segments() == before, "nothing is shipped whole yet"
+    wave = shipment.next_wave(8000)
+    shipment.arrived(wave, [True] * len(wave))
+    shipment.save()
+    assert shipment.run.segments() == [n for n in before if n >= wave[-1].end.segment]
+    assert "No space left" in caplog.text
+    monkeypatch.undo()
+    shipment.save()
+    assert load_position(shipment.run.position).sequence == wave[-1].frame.sequence
+    shipment.release()
+
+
+def no_space(_path: Path, _position: Position) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_run_of_a_later_version_is_left_alone_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path, 2)
+    (run,) = list_runs(tmp_path)
+    segment = run.segment(1)
+    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\1", b"TGOUTBOX\2", 1))
+    shipper = Shipper(CaptureSettings(directory=tmp_path), own=None)
+    assert shipper.run() is False
+    assert "this shipper knows 1: ship it with the tidegauge that wrote it" in caplog.text
+    assert [left.producer_id for left in list_runs(tmp_path)] == [run.producer_id]

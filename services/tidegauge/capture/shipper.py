@@ -81,7 +81,7 @@ class Shipper:
                     busy = self._ship(shipment) or busy
                 self._keep()
                 if self._done():
-                    return True
+                    return not self._unreadable
                 if not busy:
                     time.sleep(_IDLE_SECONDS)
         except Interrupted:
@@ -113,15 +113,18 @@ class Shipper:
         shipment.release()
 
     def _adopt(self) -> None:
-        if self._own is not None and self._shipment_of_own() is None:
-            self._take(self._own)
+        own = self._own
+        if own is not None and not self._knows(own):
+            self._take(own)
         if not self._is_due("adopt", _ADOPT_SECONDS):
             return
         sweep(self._settings.directory)
         for run in list_runs(self._settings.directory):
-            known = run.producer_id in self._shipments or run.producer_id in self._unreadable
-            if not known and run.is_over() and self._take(run):
+            if not self._knows(run) and run.is_over() and self._take(run):
                 _log.info("taking over %s, whose process has ended", run.producer_id)
+
+    def _knows(self, run: Run) -> bool:
+        return run.producer_id in self._shipments or run.producer_id in self._unreadable
 
     def _take(self, run: Run) -> bool:
         lock = run.lock_shipping()
@@ -155,7 +158,7 @@ class Shipper:
         return True
 
     def _done(self) -> bool:
-        if self._own is not None:
+        if self._own is not None and self._own.producer_id not in self._unreadable:
             return not self._own.path.exists()
         return not self._shipments
 
