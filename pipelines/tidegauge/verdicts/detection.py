@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tidegauge.engine.adaptive import count_cells
 from tidegauge.engine.detector import (
     RATIOS,
     Bets,
@@ -109,10 +110,17 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A block's counts, each of shape (J,)."""
+    """A block's counts.
+
+    Attributes:
+        hits: Events for which each indicator held, shape (J,).
+        trials: Events of which it was asked, shape (J,).
+        cells: Events by cell, for the adaptive bets of drift.
+    """
 
     hits: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     trials: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    cells: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None = None
 
     @property
     def events(self) -> int:
@@ -125,10 +133,10 @@ def arm(
 ) -> Detector:
     """Place a monitor's bets.
 
-    Drift is a change in either direction; for every other monitor the indicators are
-    harms, and the whole budget goes to their rise.
+    Drift is a change in either direction, of one indicator or of many a little; for every
+    other monitor the indicators are harms, and the whole budget goes to their rise.
     """
-    bets = place_bets(reference)
+    bets = place_bets(reference, adaptive=signal_of(monitor) == "drift")
     if signal_of(monitor) != "drift":
         weights = bets.log_weights.copy()
         weights[:, : len(RATIOS)] += np.log(2)
@@ -141,7 +149,8 @@ def count_block(detector: Detector, sketch: Sketch) -> Counted:
     """Return a block's counts for the detector's indicators."""
     if sketch.kind == "drift":
         hits, trials = count_all(detector.reference.indicators, sketch)
-        return Counted(hits, trials)
+        known = detector.bets.cells
+        return Counted(hits, trials, None if known is None else count_cells(known, sketch))
     pairs = [tested(indicator, sketch) for indicator in detector.reference.indicators]
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return Counted(table[:, 0], table[:, 1])
@@ -172,31 +181,46 @@ def watch(
         )
     seconds = (end_ms - start_ms) / 1000
     after = observe(
-        bets, evidence, counted.hits, counted.trials, duration_seconds=seconds, slot=slot
+        bets,
+        evidence,
+        counted.hits,
+        counted.trials,
+        duration_seconds=seconds,
+        slot=slot,
+        cells=counted.cells,
     )
     log_lr = after.log_m - np.logaddexp(evidence.log_m, np.log(seconds))
     onset = advance(track.onset, log_lr, counted.hits, counted.trials, start_ms)
-    decision = judge(bets, after, log_threshold=detector.log_threshold)
+    # All of a drift's families are named: strangeness alarms, but topics explain.
+    drift = detector.signal == "drift"
+    families = [i.family for i in detector.reference.indicators] if drift else []
+    decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)
     return Track(after, onset, end_ms, track.events + counted.events), decision
 
 
 def effects_of(detector: Detector, track: Track, decision: Decision) -> tuple[Effect, ...]:
-    """Return what each part of a decision amounts to, by its strongest bet's run."""
+    """Return what each part of a decision amounts to, by its strongest bet's run.
+
+    An indicator that has several parts, by bets of its own and by adaptive ones, is named
+    once, with the sum of their shares.
+    """
     log_parts = detector.bets.log_weights + track.evidence.log_m
-    found = []
+    onset = track.onset
+    found: dict[int, Effect] = {}
     for part in decision.parts:
         j = part.indicator
+        if j in found:
+            share = found[j].part.share + part.share
+            found[j] = replace(found[j], part=replace(found[j].part, share=share))
+            continue
         g = int(np.argmax(log_parts[j]))
-        onset = track.onset
-        found.append(
-            Effect(
-                part=part,
-                since_ms=int(onset.since_ms[j, g]),
-                hits=int(onset.hits[j, g]),
-                trials=int(onset.trials[j, g]),
-            )
+        found[j] = Effect(
+            part=part,
+            since_ms=int(onset.since_ms[j, g]),
+            hits=int(onset.hits[j, g]),
+            trials=int(onset.trials[j, g]),
         )
-    return tuple(found)
+    return tuple(found.values())
 
 
 def effect_ratio(detector: Detector, effects: Sequence[Effect]) -> float:
