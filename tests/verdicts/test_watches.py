@@ -49,7 +49,7 @@ def test_an_alarm_outlives_a_block_that_cannot_be_tested(kit: Kit) -> None:
     verdict = desk.monitor.view().verdict("quality.likelihood", kit.version(1))
     assert verdict is not None
     assert verdict.state == State.WARN
-    assert [alert.status for alert in desk.alerts()] == ["firing"]
+    assert [alert.status for alert in desk.alerts("quality.likelihood")] == ["firing"]
 
 
 def test_segments_share_their_monitors_budget_in_order_of_appearance(kit: Kit) -> None:
