@@ -16,7 +16,9 @@ $(VENV)/installed: pyproject.toml infra/install.sh infra/constraints.txt
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh infra/install.sh
 	@touch $@
 
-demo: install ## the whole pipeline on this machine (ARGS=--exit ends by itself)
+demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
+	@sh infra/demo/machine.sh
+	@$(MAKE) --no-print-directory install
 	@exec $(BIN)/tidegauge demo $(ARGS)
 
 test: install ## unit, contract and integration tests
