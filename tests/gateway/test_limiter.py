@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegauge.gateway.counters import LocalCounters, SharedCounters
+from tidegauge.gateway.counters import Amounts, LocalCounters, SharedCounters
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.keys import Customer
 from tidegauge.gateway.limiter import Limiter, Reservation
@@ -142,8 +142,8 @@ class Away:
     async def get(self, name: str) -> int:
         raise ConnectionError(name)
 
-    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
-        raise ConnectionError(name, window, amount)
+    async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
+        raise ConnectionError(window, amounts)
 
     async def close(self) -> None:
         raise ConnectionError
@@ -168,7 +168,7 @@ async def test_local_counters_forget(clock: Clock) -> None:
     clock.now += 11
     await counters.add("m", 1, 10)
     for window in range(5000):
-        await counters.slide(f"n{window}", window, 1)
+        await counters.slide(window, [(f"n{window}", 1)])
     assert len(counters._windows) < 4097
     assert len(counters._numbers) < 100
 

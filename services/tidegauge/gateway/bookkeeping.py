@@ -109,7 +109,7 @@ class Bookkeeper:
             return
         exchange.release()
         outcome = Outcome(status, answer, fault)
-        outcome.checks = checks or exchange.failed_checks
+        outcome.checks = checks or dict(exchange.failed_checks)
         asked, target = exchange.asked, exchange.target
         if asked is not None and target is not None:
             outcome.usage = _usage(exchange, asked, answer, complete=fault is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import limits.errors
@@ -11,7 +11,9 @@ from limits.aio.storage import RedisStorage
 
 from tidegauge.gateway.errors import ConfigurationError
 
-__all__ = ["Counters", "LocalCounters", "SharedCounters"]
+__all__ = ["Amounts", "Counters", "LocalCounters", "SharedCounters"]
+
+Amounts = Sequence[tuple[str, int]]
 
 _MANY: Final = 4096
 _ANSWER_SECONDS: Final = 0.25
@@ -27,13 +29,12 @@ class Counters(Protocol):
     async def get(self, name: str) -> int:
         """Return a number, 0 if it does not exist."""
 
-    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
-        """Add to a window's number; return it and that of the window before.
+    async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
+        """Add to numbers of one window; return each and its number of the window before.
 
         Args:
-            name: What is counted.
             window: Number of the minute.
-            amount: What to add.
+            amounts: What is counted, and what to add.
         """
 
     async def close(self) -> None:
@@ -71,8 +72,11 @@ class LocalCounters:
         number, expires = self._numbers.get(name, (0, 0.0))
         return number if expires > self._clock() else 0
 
-    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
-        """Add to a window's number; return it and that of the window before."""
+    async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
+        """Add to numbers of one window; return each and its number of the window before."""
+        return [self._slide(name, window, amount) for name, amount in amounts]
+
+    def _slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
         seen = self._windows.get(name)
         if seen is None or seen[0] < window:
             before = seen[1] if seen is not None and seen[0] == window - 1 else 0
@@ -128,13 +132,13 @@ class SharedCounters:
         """Return a number, 0 if it does not exist; raises what the Redis client raises."""
         return int(await self._storage.get(f"tidegauge:{name}"))
 
-    async def slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
-        """Add to a window's number; return it and that of the window before."""
-        number, before = await asyncio.gather(
-            self.add(f"{name}/{window}", amount, _WINDOW_SECONDS),
-            self.get(f"{name}/{window - 1}"),
+    async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
+        """Add to numbers of one window; return each and its number of the window before."""
+        numbers = await asyncio.gather(
+            *(self.add(f"{name}/{window}", amount, _WINDOW_SECONDS) for name, amount in amounts),
+            *(self.get(f"{name}/{window - 1}") for name, _ in amounts),
         )
-        return number, before
+        return list(zip(numbers[: len(amounts)], numbers[len(amounts) :], strict=True))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from functools import lru_cache
 from random import getrandbits
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tidegauge.gateway.dialects import Answer, Asked, Collector
@@ -107,35 +110,27 @@ class Exchange:
         outcome: How it ended; None while it goes on.
     """
 
-    __slots__ = (
-        "arrived_ms",
-        "asked",
-        "attempts",
-        "begun",
-        "capture",
-        "client_left",
-        "clock_reading",
-        "collector",
-        "customer",
-        "discarded",
-        "failed_checks",
-        "messages",
-        "model",
-        "outcome",
-        "pace",
-        "prompt_characters",
-        "request_id",
-        "reservation",
-        "route",
-        "sampling",
-        "server_seconds",
-        "session",
-        "shadow",
-        "started",
-        "taken",
-        "target",
-        "traceparent",
-    )
+    # Defaults of the class, so that a new record sets no more than what is its own.
+    customer: Customer = NOBODY
+    model: str = UNKNOWN
+    asked: Asked | None = None
+    prompt_characters: int = 0
+    messages: tuple[Message, ...] = ()
+    capture: Capture = "none"
+    sampling: Sampling = Sampling()
+    target: Target | None = None
+    taken: bool = False
+    clock_reading: float = 0.0
+    server_seconds: float = 0.0
+    reservation: Reservation | None = None
+    collector: Collector | None = None
+    begun: bool = False
+    discarded: Usage | None = None
+    failed_checks: Mapping[str, CheckOutcome] = MappingProxyType({})
+    client_left: bool = False
+    shadow: bool = False
+    attempts: int = 1
+    outcome: Outcome | None = None
 
     def __init__(
         self, route: str, *, session: str | None = None, traceparent: str | None = None
@@ -146,27 +141,7 @@ class Exchange:
         self.route = route
         self.session = session
         self.traceparent = traceparent
-        self.customer = NOBODY
-        self.model = UNKNOWN
-        self.asked: Asked | None = None
-        self.prompt_characters = 0
-        self.messages: tuple[Message, ...] = ()
-        self.capture: Capture = "none"
-        self.sampling = Sampling()
-        self.target: Target | None = None
-        self.taken = False
-        self.clock_reading = 0.0
-        self.server_seconds = 0.0
-        self.reservation: Reservation | None = None
-        self.collector: Collector | None = None
         self.pace = Pace()
-        self.begun = False
-        self.discarded: Usage | None = None
-        self.failed_checks: dict[str, CheckOutcome] = {}
-        self.client_left = False
-        self.shadow = False
-        self.attempts = 1
-        self.outcome: Outcome | None = None
 
     @property
     def version(self) -> str:
@@ -209,7 +184,7 @@ class Exchange:
 
     def _segment(self, *, by_customer: bool) -> Segment:
         tenant = self.customer.name if by_customer else ""
-        return Segment(model=self.model, version=self.version, route=self.route, tenant=tenant)
+        return _segment(self.model, self.version, self.route, tenant)
 
     def request_event(self, producer_id: str, sequence: int, *, by_customer: bool) -> RequestEvent:
         """Return the event of the request's arrival."""
@@ -287,3 +262,8 @@ class Exchange:
             session=self.session,
             trace_id=self.trace_id,
         )
+
+
+@lru_cache(maxsize=512)
+def _segment(model: str, version: str, route: str, tenant: str) -> Segment:
+    return Segment(model=model, version=version, route=route, tenant=tenant)

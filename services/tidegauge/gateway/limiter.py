@@ -100,45 +100,25 @@ class Limiter:
     async def _reserve(self, customer: Customer, tokens: int) -> Reservation:
         now = self._clock()
         minute = int(now // _MINUTE)
-        taken = Reservation(customer, minute, 0, [])
         if customer.budget_usd_per_day is not None:
             await self._refuse_spent(customer, customer.budget_usd_per_day, now)
+        wanted: list[tuple[str, int, int]] = []
         if customer.requests_per_minute is not None:
-            await self._take(taken, "requests", customer.requests_per_minute, 1)
+            wanted.append(("requests", customer.requests_per_minute, 1))
         if customer.tokens_per_minute is not None:
-            limit = customer.tokens_per_minute
-            tokens = min(tokens, limit)
-            try:
-                await self._take(taken, "tokens", limit, tokens)
-            except RefusedError:
-                if customer.requests_per_minute is not None:
-                    await self._counters.slide(f"{customer.key_id}/requests", minute, -1)
-                raise
-            taken = taken._replace(tokens=tokens)
-        return taken
-
-    async def _take(self, taken: Reservation, what: str, limit: int, amount: int) -> None:
-        name = f"{taken.customer.key_id}/{what}"
-        passed = min(1.0, self._clock() / _MINUTE - taken.minute)
-        current, before = await self._counters.slide(name, taken.minute, amount)
-        used = current + int(before * (1 - passed))
-        remaining = max(0, limit - used)
-        if used <= limit:
-            wait = (used / limit) * _MINUTE
-            taken.headers.extend(_headers(what, limit, remaining, wait))
-            return
-        await self._counters.slide(name, taken.minute, -amount)
-        wait = _wait(limit, amount, current - amount, before, passed)
-        raise RefusedError(
-            ErrorKind.RATE_LIMITED,
-            f"the key's limit of {limit} {what} a minute is reached: try again in {wait:.0f} s",
-            code="rate_limit_exceeded",
-            error_type=what,
-            headers=[
-                (b"retry-after", b"%d" % max(1, -int(-wait // 1))),
-                *_headers(what, limit, 0, wait),
-            ],
-        )
+            tokens = min(tokens, customer.tokens_per_minute)
+            wanted.append(("tokens", customer.tokens_per_minute, tokens))
+        amounts = [(f"{customer.key_id}/{what}", amount) for what, _, amount in wanted]
+        counted = await self._counters.slide(minute, amounts)
+        passed = min(1.0, now / _MINUTE - minute)
+        headers: Headers = []
+        for (what, limit, amount), (current, before) in zip(wanted, counted, strict=True):
+            used = current + int(before * (1 - passed))
+            if used > limit:
+                await self._counters.slide(minute, [(name, -taken) for name, taken in amounts])
+                raise _refusal(what, limit, _wait(limit, amount, current - amount, before, passed))
+            headers += _headers(what, limit, limit - used, (used / limit) * _MINUTE)
+        return Reservation(customer, minute, tokens, headers)
 
     async def _refuse_spent(self, customer: Customer, budget: float, now: float) -> None:
         day = int(now // _DAY)
@@ -157,8 +137,8 @@ class Limiter:
         customer, difference = reservation.customer, tokens - reservation.tokens
         try:
             if customer.tokens_per_minute is not None and difference:
-                name = f"{customer.key_id}/tokens"
-                await self._counters.slide(name, reservation.minute, difference)
+                amounts = [(f"{customer.key_id}/tokens", difference)]
+                await self._counters.slide(reservation.minute, amounts)
             if customer.budget_usd_per_day is not None and cost_usd:
                 day = int(self._clock() // _DAY)
                 name = f"{customer.key_id}/usd/{day}"
@@ -169,6 +149,19 @@ class Limiter:
     async def close(self) -> None:
         """Let go of the counters."""
         await self._counters.close()
+
+
+def _refusal(what: str, limit: int, wait: float) -> RefusedError:
+    return RefusedError(
+        ErrorKind.RATE_LIMITED,
+        f"the key's limit of {limit} {what} a minute is reached: try again in {wait:.0f} s",
+        code="rate_limit_exceeded",
+        error_type=what,
+        headers=[
+            (b"retry-after", b"%d" % max(1, -int(-wait // 1))),
+            *_headers(what, limit, 0, wait),
+        ],
+    )
 
 
 def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> float:

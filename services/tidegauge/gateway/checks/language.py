@@ -12,6 +12,7 @@ __all__ = ["check_language", "guess_language"]
 
 _LOOKED_AT: Final = 120
 _LEAST_WORDS: Final = 3
+_CLEAR_WORDS: Final = 5
 _LEAST_LETTERS: Final = 4
 _SCRIPTS: Final = {
     "greek": re.compile("[\u0370-\u03ff]"),
@@ -63,6 +64,8 @@ def guess_language(text: str) -> str | None:
     best = None
     for code, common in _COMMON.items():
         found = len(words & common)
+        if found >= _CLEAR_WORDS:
+            return code
         if found > most:
             most, second, best = found, most, code
         elif found > second:
