@@ -34,7 +34,16 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "keys": ("tidegauge.cli.keys", "Make, list and revoke the gateway's client keys."),
         "ledger": ("tidegauge.cli.ledger", "Whether every request served is accounted for."),
+        "labels": (
+            "tidegauge.cli.labels",
+            "Take people's labels in, and set the judges beside them.",
+        ),
         "logs": ("tidegauge.cli.logs", "Summarise the gateway's request log."),
+        "outbox": ("tidegauge.cli.outbox", "What producers have left to ship, and ship it."),
+        "replay": (
+            "tidegauge.cli.replay",
+            "Measure a stretch of the past again, changing nothing.",
+        ),
         "report": ("tidegauge.cli.report", "Compare two ranges of traffic in an HTML report."),
         "silence": (
             "tidegauge.cli.silence",
@@ -54,7 +63,9 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
         "tidegauge.cli.explain": "drift,monitor",
+        "tidegauge.cli.labels": "judge",
         "tidegauge.cli.ledger": "monitor",
+        "tidegauge.cli.replay": "drift,vitals,judge,monitor",
         "tidegauge.cli.report": "reports,monitor",
         "tidegauge.cli.keys": "gateway",
         "tidegauge.demo.story": "demo",
