@@ -32,6 +32,7 @@ _FEWEST_OF_A_SEGMENT = 1_000
 _MINUTE_MS = 60_000
 _STRETCHES = 336
 """Into so many a baseline's time is cut to see how it fluctuates: an hour in two weeks."""
+_LEAST = 1e-9
 _ALL = Segment(model="")
 
 
@@ -113,7 +114,7 @@ def _reference(
     np.add.at(held, stretch, counted.hits[rows] & counted.trials[rows])
     if (asked.sum(axis=0) == 0).any():
         return None
-    return build(
+    made = build(
         baseline="",
         segment=Segment.from_key(key) if key else _ALL,
         indicators=counted.tested,
@@ -122,6 +123,23 @@ def _reference(
         times_ms=starts,
         shares=SHARES,
         alpha=ALPHA,
+    )
+    return msgspec.structs.replace(
+        made,
+        low=_open_below(made.low, counted.tested),
+        slot_low=tuple(_open_below(low, counted.tested) for low in made.slot_low),
+    )
+
+
+def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[float, ...]:
+    """Open the bands of novelty below.
+
+    The baseline's own texts were measured without themselves, new ones are measured against
+    all of them and may seem less strange: only more strangeness is a change.
+    """
+    return tuple(
+        _LEAST if indicator.family == "novelty" else edge
+        for indicator, edge in zip(tested, low, strict=True)
     )
 
 

@@ -1,0 +1,177 @@
+"""The benchmark's protocol: streams of requests with a change that is known.
+
+A file's topics are shared out: some are held out of the baseline, one may be marked as out
+of scope, a few are to swell. Streams are drawn from texts that the baseline does not hold,
+no text twice as long as there are enough: a stream drawn again and again from the same few
+texts would differ from the baseline by what these few happen to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.drift.errors import DriftError
+
+__all__ = ["CHANGES", "Change", "Shares", "draw", "first_alarm", "matched_level", "share_out"]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+HELD_OUT, SWELLING = 10, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to a stream from its first event on.
+
+    Attributes:
+        kind: ``none``; requests ``out_of_scope`` or on ``held_out`` topics mixed in; known
+            topics that are ``swelling``; known requests ``reworded``.
+        size: Share of the strange requests; for ``swelling``, how many times as frequent.
+    """
+
+    kind: Literal["none", "out_of_scope", "held_out", "swelling", "reworded"]
+    size: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Return its name in the results."""
+        if self.kind == "none":
+            return "no change"
+        words = self.kind.replace("_", " ")
+        return f"{words} x{self.size:g}" if self.kind == "swelling" else f"{words} {self.size:.0%}"
+
+
+CHANGES = (
+    *(Change("out_of_scope", size) for size in (0.02, 0.05, 0.1, 0.2)),
+    *(Change("held_out", size) for size in (0.05, 0.1, 0.2)),
+    *(Change("swelling", size) for size in (2.0, 3.0)),
+    *(Change("reworded", size) for size in (0.1, 0.2)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Rows of the file by the part they play.
+
+    Attributes:
+        baseline: What the baseline is built from.
+        known: Other texts on the same topics.
+        held_out: Texts on topics that the baseline lacks.
+        out_of_scope: Texts of the topic that was marked so.
+        swelling: Whether each of ``known`` is on a topic that is to swell.
+    """
+
+    baseline: Rows
+    known: Rows
+    held_out: Rows
+    out_of_scope: Rows
+    swelling: NDArray[np.bool_]
+
+
+def share_out(
+    topics: Sequence[str], *, out_of_scope: str, baseline: int, rng: np.random.Generator
+) -> Shares:
+    """Share the rows of a file out.
+
+    Args:
+        topics: Topic of each row.
+        out_of_scope: The topic whose texts belong to none.
+        baseline: Most rows of the baseline; a quarter of the known ones are left to streams.
+        rng: Draws the topics and the rows.
+
+    Raises:
+        DriftError: There are too few topics.
+    """
+    labels = np.array(topics)
+    names = np.unique(labels[labels != out_of_scope])
+    if len(names) < HELD_OUT + 2 * SWELLING:
+        raise DriftError(
+            f"the protocol needs {HELD_OUT + 2 * SWELLING} topics, the file has {len(names)}"
+        )
+    chosen = rng.permutation(names)
+    held = np.isin(labels, chosen[:HELD_OUT])
+    rows = rng.permutation(np.flatnonzero(~held & (labels != out_of_scope)))
+    size = min(baseline, 3 * len(rows) // 4)
+    known = rows[size:]
+    return Shares(
+        baseline=rows[:size],
+        known=known,
+        held_out=np.flatnonzero(held),
+        out_of_scope=np.flatnonzero(labels == out_of_scope),
+        swelling=np.isin(labels[known], chosen[HELD_OUT : HELD_OUT + SWELLING]),
+    )
+
+
+def draw(
+    shares: Shares, change: Change, events: int, rng: np.random.Generator, *, reworded: Rows
+) -> Rows:
+    """Draw a stream: a row of the file for each event.
+
+    Args:
+        shares: The rows by the part they play.
+        change: What happens from the first event on.
+        events: Length of the stream.
+        rng: Draws the rows.
+        reworded: Rows that hold known texts in other words.
+    """
+    if change.kind == "swelling":
+        odds = np.where(shares.swelling, change.size, 1.0)
+        swells = rng.random(events) < float(odds[shares.swelling].sum() / odds.sum())
+        found = _some(shares.known[~shares.swelling], events, rng)
+        found[swells] = _some(shares.known[shares.swelling], int(swells.sum()), rng)
+        return found
+    usual = _some(shares.known, events, rng)
+    strange = {
+        "none": shares.known,
+        "out_of_scope": shares.out_of_scope,
+        "held_out": shares.held_out,
+        "reworded": reworded,
+    }[change.kind]
+    mixed = rng.random(events) < change.size
+    usual[mixed] = _some(strange, int(mixed.sum()), rng)
+    return usual
+
+
+def _some(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """Return rows in random order, from the start again when all have been drawn."""
+    rounds = [rng.permutation(rows) for _ in range(-(-count // max(len(rows), 1)))]
+    return np.concatenate(rounds or [rows[:0]])[:count]
+
+
+def first_alarm(path: NDArray[np.float64], level: float, block: int) -> float:
+    """Return after how many events a statistic reaches a level; infinite if it never does.
+
+    Args:
+        path: The statistic after each block.
+        level: Where the alarm is.
+        block: Events of a block.
+    """
+    reached = np.flatnonzero(path >= level)
+    return float((reached[0] + 1) * block) if reached.size else float("inf")
+
+
+def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_events: float) -> float:
+    """Return the level at which streams without a change alarm once in so many events.
+
+    Args:
+        paths: The statistic of each such stream after each block.
+        block: Events of a block.
+        mean_events: Events watched for each alarm.
+    """
+    levels = np.sort(np.unique(np.concatenate(paths)))[::-1]
+    low, high = 0, len(levels) - 1
+    while low < high:
+        middle = (low + high) // 2
+        delays = np.array([first_alarm(path, levels[middle], block) for path in paths])
+        watched = np.minimum(delays, [len(path) * block for path in paths]).sum()
+        alarms = np.isfinite(delays).sum()
+        if alarms and watched / alarms < mean_events:
+            high = middle
+        else:
+            low = middle + 1
+    return float(levels[low])
