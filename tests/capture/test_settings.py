@@ -19,7 +19,7 @@ def test_each_field_has_its_variable() -> None:
             "TIDEGAUGE_CAPTURE_FSYNC": "interval",
             "TIDEGAUGE_CAPTURE_HEARTBEAT_SECONDS": "2.5",
             "KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
-            "KAFKA_SASL_PASSWORD": "not-for-logs",
+            "TIDEGAUGE_KAFKA_SASL_PASSWORD": "not-for-logs",
         }
     )
     assert settings.directory == Path("/var/lib/tidegauge")
@@ -45,7 +45,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("TIDEGAUGE_CAPTURE_PRODUCER", "../../etc", "use letters, digits"),
         ("TIDEGAUGE_CAPTURE_PRODUCER", "a/b", "use letters, digits"),
         ("TIDEGAUGE_CAPTURE_HEARTBEAT_SECONDS", "0", "must be above 0"),
-        ("KAFKA_COMPRESSION", "rar", "rar"),
+        ("TIDEGAUGE_KAFKA_COMPRESSION", "rar", "rar"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(variable: str, value: str, message: str) -> None:

@@ -57,12 +57,14 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> KafkaAccess:
-        """Read ``KAFKA_BOOTSTRAP_SERVERS``, ``KAFKA_SECURITY_PROTOCOL``, ``KAFKA_SASL_…``.
+        """Read ``KAFKA_BOOTSTRAP_SERVERS``, and ``TIDEGAUGE_KAFKA_<FIELD>`` for the rest.
 
         Raises:
             CaptureSettingsError: A variable's value cannot be used.
         """
-        return _from_environment(cls, "KAFKA_", environ)
+        settings = _from_environment(cls, "TIDEGAUGE_KAFKA_", environ)
+        servers = environ.get("KAFKA_BOOTSTRAP_SERVERS") or cls().bootstrap_servers
+        return msgspec.structs.replace(settings, bootstrap_servers=servers)
 
 
 class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> CaptureSettings:
-        """Read ``TIDEGAUGE_CAPTURE_<FIELD>`` for each field, and ``KAFKA_…`` for the broker.
+        """Read ``TIDEGAUGE_CAPTURE_<FIELD>`` for each field, and what ``KafkaAccess`` reads.
 
         Raises:
             CaptureSettingsError: A variable's value cannot be used.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
+from tidegauge.adapters.block_settings import BlockSettings
 from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL
 from tidegauge.drift.preparation import Preparation
-from tidegauge.stream.partitions import SketchSettings
 
 __all__ = ["DriftSettings"]
 
 
-class DriftSettings(BaseSettings):
+class DriftSettings(BlockSettings):
     """Settings of ``tidegauge worker drift`` and ``tidegauge baseline build``."""
 
     model_config = SettingsConfigDict(
@@ -56,30 +56,7 @@ class DriftSettings(BaseSettings):
         default=True, description="Whether embeddings.v1 carries the vectors themselves."
     )
     stop_seconds: float = Field(default=15.0, gt=0, description="Deadline of a clean stop.")
-    block_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
-        description="Length of a block of event time.",
-    )
-    lateness_seconds: float = Field(
-        default=20.0,
-        ge=0,
-        validation_alias=AliasChoices("lateness_seconds", "TIDEGAUGE_LATENESS_SECONDS"),
-        description="How long after its end a block stays open for stragglers.",
-    )
 
     def preparation(self) -> Preparation:
         """Return how messages become the text that is embedded."""
         return Preparation(selection=self.selection, most_characters=self.most_characters)
-
-    def sketching(self) -> SketchSettings:
-        """Return how requests become sketches."""
-        lateness_ms = round(self.lateness_seconds * 1000)
-        block_ms = round(self.block_seconds * 1000)
-        return SketchSettings(
-            block_ms=block_ms,
-            lateness_ms=lateness_ms,
-            idle_ms=max(lateness_ms, block_ms),
-            progress_ms=block_ms,
-        )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
+from tidegauge.adapters.block_settings import BlockSettings
 from tidegauge.judge.anchors import QUESTIONS
-from tidegauge.stream.partitions import SketchSettings
 
 __all__ = ["JudgeSettings"]
 
@@ -16,7 +16,7 @@ _FIRST_QUESTIONS = 24
 """Enough for a judge that is far from guessing, and soon asked."""
 
 
-class JudgeSettings(BaseSettings):
+class JudgeSettings(BlockSettings):
     """Read from the environment; see each field's description."""
 
     model_config = SettingsConfigDict(
@@ -106,18 +106,6 @@ class JudgeSettings(BaseSettings):
         default=8093, ge=0, le=65535, description="Where health and metrics are served."
     )
     host: str = Field(default="127.0.0.1", description="Interface for health and metrics.")
-    block_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
-        description="Length of a block of event time.",
-    )
-    lateness_seconds: float = Field(
-        default=20.0,
-        ge=0,
-        validation_alias=AliasChoices("lateness_seconds", "TIDEGAUGE_LATENESS_SECONDS"),
-        description="How long a block stays open for late events.",
-    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,14 +118,3 @@ class JudgeSettings(BaseSettings):
         """Return the questions of each stage of an examination."""
         first = min(_FIRST_QUESTIONS, self.anchor_questions)
         return tuple(dict.fromkeys((first, self.anchor_questions)))
-
-    def sketching(self) -> SketchSettings:
-        """Return how judgements become sketches."""
-        lateness_ms = round(self.lateness_seconds * 1000)
-        block_ms = round(self.block_seconds * 1000)
-        return SketchSettings(
-            block_ms=block_ms,
-            lateness_ms=lateness_ms,
-            idle_ms=max(lateness_ms, block_ms),
-            progress_ms=block_ms,
-        )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
-from tidegauge.stream.partitions import SketchSettings
+from tidegauge.adapters.block_settings import BlockSettings
 
 __all__ = ["VitalsSettings"]
 
 
-class VitalsSettings(BaseSettings):
+class VitalsSettings(BlockSettings):
     """Settings of ``tidegauge worker vitals``."""
 
     model_config = SettingsConfigDict(
@@ -28,26 +28,3 @@ class VitalsSettings(BaseSettings):
         ge=1,
         description="Customers with an account of their own; the rest are added up as other.",
     )
-    block_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
-        description="Length of a block of event time.",
-    )
-    lateness_seconds: float = Field(
-        default=20.0,
-        ge=0,
-        validation_alias=AliasChoices("lateness_seconds", "TIDEGAUGE_LATENESS_SECONDS"),
-        description="How long after its end a block stays open for stragglers.",
-    )
-
-    def sketching(self) -> SketchSettings:
-        """Return how responses become sketches."""
-        lateness_ms = round(self.lateness_seconds * 1000)
-        block_ms = round(self.block_seconds * 1000)
-        return SketchSettings(
-            block_ms=block_ms,
-            lateness_ms=lateness_ms,
-            idle_ms=max(lateness_ms, block_ms),
-            progress_ms=block_ms,
-        )
