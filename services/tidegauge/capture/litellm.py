@@ -6,8 +6,8 @@ In the proxy's configuration::
       callbacks: ["tidegauge.capture.litellm.callback"]
 
 with ``tidegauge`` installed beside ``litellm[proxy]``. Where events go is read from
-``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves prompts and
-answers out. The customer is the key's metadata ``customer``, else its team, else its alias;
+``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves
+prompts and answers out. The customer is the key's metadata ``customer``, else its team, else its alias;
 a model's version is ``model_info: version``. What a client gets is one exchange: attempts
 that LiteLLM repeats are counted in it.
 """
