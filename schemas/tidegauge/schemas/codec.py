@@ -38,6 +38,7 @@ def type_name(kind: type[msgspec.Struct]) -> str:
     return str(kind.__struct_config__.tag)
 
 
+@cache
 def _known_version(kind: type[msgspec.Struct]) -> int:
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     return int(fields["schema_version"].default)
