@@ -7,9 +7,9 @@ In the proxy's configuration::
 
 with ``tidegauge`` installed beside ``litellm[proxy]``. Where events go is read from
 ``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves
-prompts and answers out. The customer is the key's metadata ``customer``, else its team, else its alias;
-a model's version is ``model_info: version``. What a client gets is one exchange: attempts
-that LiteLLM repeats are counted in it.
+prompts and answers out. The customer is the key's metadata ``customer``, else its team,
+else its alias; a model's version is ``model_info: version``. What a client gets is one
+exchange: attempts that LiteLLM repeats are counted in it.
 """
 
 from __future__ import annotations
