@@ -27,7 +27,8 @@ class Vllm(Protocol):
 def _real_prompts(data: Path, folder: Path) -> Path:
     """Turn CLINC150's queries into a file of prompts, each intent a topic."""
     path = folder / "prompts.jsonl"
-    queries = (json.loads(line) for line in (data / "clinc150/queries.jsonl").open())
+    lines = (data / "clinc150" / "queries.jsonl").read_text().splitlines()
+    queries = [json.loads(line) for line in lines]
     path.write_text(
         "".join(
             json.dumps({"text": query["text"], "topic": query["intent"]}) + "\n"
