@@ -13,22 +13,29 @@ from tidegauge.adapters.kafka.admin import ensure_topics
 from tidegauge.adapters.kafka.settings import KafkaSettings
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _leftover_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
     """Collect the sockets of failed connections, which kafka-python never closes, in silence."""
     yield
-    if request.node.get_closest_marker("integration"):
+    if any(
+        item.get_closest_marker("integration")
+        for item in request.session.items
+        if item.getparent(pytest.Module) is request.node
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a broker."""
+    """Mark every test that uses a broker; kafka-python leaves sockets to the collector there."""
     needs = {"broker", "embedded_broker", "apache_broker", "kafka", "start_worker"}
     for item in items:
         if needs.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+            )
 
 
 @pytest.fixture(scope="session")

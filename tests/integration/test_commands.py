@@ -1,0 +1,81 @@
+"""What an operator types, against a real broker."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.publisher import Publisher
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.cli import dead_letters, topics
+from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS
+from tidegauge.stream.commits import dead_letter
+from tidegauge.stream.processor import Partition, Record, Rejection
+
+
+@pytest.fixture(autouse=True)
+def _reached(monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+
+
+def put_aside(kafka: KafkaSettings, group: str, offset: int) -> Record:
+    record = Record(
+        partition=Partition(REQUESTS.name, 0),
+        offset=offset,
+        value=f"poison of {group}\x1b[31m".encode(),
+        key=group.encode(),
+        headers=(("origin", b"test"),),
+    )
+    rejection = Rejection(record, "malformed_json", "odd \x1b[31m[bold]text")
+    with Publisher(kafka) as publisher:
+        publisher.publish([dead_letter(rejection, group, 1_000)])
+    return record
+
+
+def test_topics_are_listed_for_people_and_machines() -> None:
+    shown = CliRunner().invoke(topics.app, ["list"])
+    assert shown.exit_code == 0
+    assert all(name in shown.stdout for name in ALL_TOPICS)
+    found = msgspec.json.decode(CliRunner().invoke(topics.app, ["list", "--json"]).stdout)
+    assert {topic["name"]: topic["partitions"] for topic in found} == {
+        topic.name: topic.partitions for topic in ALL_TOPICS.values()
+    }
+
+
+def test_ensuring_topics_twice_changes_nothing() -> None:
+    assert CliRunner().invoke(topics.app, ["ensure"]).stdout == "every topic is there\n"
+    assert CliRunner().invoke(topics.app, ["ensure", "--json"]).stdout == '{"created":[]}\n'
+
+
+def test_dead_letters_are_shown_without_their_control_characters(kafka: KafkaSettings) -> None:
+    group = uuid4().hex[:8]
+    put_aside(kafka, group, 41)
+    shown = CliRunner().invoke(dead_letters.app, ["list", "--group", group])
+    assert "requests.v1-0@41" in shown.stdout
+    assert "malformed_json" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    assert "[bold]" in shown.stdout
+    line = CliRunner().invoke(dead_letters.app, ["list", "--group", group, "--json"]).stdout
+    assert msgspec.json.decode(line)["offset"] == 41
+
+
+def test_dead_letters_are_sent_again_once(kafka: KafkaSettings) -> None:
+    group = uuid4().hex[:8]
+    record = put_aside(kafka, group, 7)
+    put_aside(kafka, group, 7)
+    dry = CliRunner().invoke(dead_letters.app, ["redrive", "--group", group, "--dry-run"])
+    assert dry.stdout == "1 records would be sent again\n"
+    wet = CliRunner().invoke(dead_letters.app, ["redrive", "--group", group])
+    assert wet.stdout == "1 records sent again\n"
+    (back,) = [found for found in reader.read(kafka, REQUESTS) if found.key == record.key]
+    assert (back.value, back.headers) == (record.value, record.headers)
+
+
+def test_a_filter_that_fits_nothing_says_so() -> None:
+    shown = CliRunner().invoke(dead_letters.app, ["list", "--reason", "no-such-reason"])
+    assert shown.stdout == "no dead letters\n"
