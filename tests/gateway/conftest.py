@@ -136,6 +136,7 @@ class _serving:  # noqa: N801 - used like a function
             lifespan="on",
             log_config=None,
             access_log=False,
+            timeout_keep_alive=2,
         )
         config.load()
         self._server = uvicorn.Server(config)

@@ -129,3 +129,29 @@ async def test_a_slow_reader_slows_the_upstream(
         while total < 40_000_000:
             total += len(await reader.read(1 << 20))
     assert sent == 400
+
+
+async def test_headers_without_end_are_refused(gateway: Running) -> None:
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(HEAD)
+        async with asyncio.timeout(10):
+            try:
+                for number in range(5000):
+                    writer.write(b"x-%d: %b\r\n" % (number, b"y" * 100))
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            except ConnectionError:
+                return
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_client_that_stalls_is_let_go(gateway: Running) -> None:
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(HEAD + b"\r\n" + BODY[:5])
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+    assert gateway.recorder.counts().served == 0

@@ -29,6 +29,7 @@ __all__ = ["Wire"]
 _HOT: Final = {b"POST " + path.encode() + b" ": path for path in DIALECTS}
 _HOT_STARTS: Final = tuple(_HOT)
 _HIGH_WATER: Final = 64 * 1024
+_LONGEST_HEAD: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -63,6 +64,7 @@ class Wire(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._path = ""
         self._in_request = False
+        self._in_head = False
         self._pipelined = False
         self._keep_alive = False
         self._stopping = False
@@ -87,11 +89,15 @@ class Wire(asyncio.Protocol):
             return
         if not self._in_request and not self._begin(data):
             return
+        self._last_used = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._transport.write(_BAD_REQUEST)
-            self._transport.close()
+            self._refuse_connection()
+        if self._in_head:
+            self._size += len(data)
+            if self._size > _LONGEST_HEAD:
+                self._refuse_connection()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the answer under way: its client has left."""
@@ -136,6 +142,7 @@ class Wire(asyncio.Protocol):
         """Begin the exchange, and refuse what announces too much."""
         if self._pipelined:
             return
+        self._in_head, self._size = False, 0
         headers, self._keep_alive = self._headers, self._parser.should_keep_alive()
         self._exchange = begin_exchange(self._path, headers)
         self._refusal = None
@@ -179,7 +186,7 @@ class Wire(asyncio.Protocol):
             self._hand_over(data)
             return False
         self._path, self._limit = _HOT[start], hot.max_body_bytes
-        self._in_request = True
+        self._in_request = self._in_head = True
         self._headers, self._body, self._size = {}, [], 0
         return True
 
@@ -199,6 +206,10 @@ class Wire(asyncio.Protocol):
         successor.connection_made(self._transport)
         self._transport.set_protocol(successor)
         successor.data_received(data)
+
+    def _refuse_connection(self) -> None:
+        self._transport.write(_BAD_REQUEST)
+        self._transport.close()
 
     def _start(self) -> None:
         self._task = self._loop.create_task(self._serve())
@@ -239,7 +250,7 @@ class Wire(asyncio.Protocol):
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
         left = self._last_used + seconds - self._loop.time()
-        if self._task is not None or self._in_request:
+        if self._task is not None:
             left = seconds
         if left <= 0:
             self._transport.close()

@@ -10,7 +10,7 @@ from tidegauge.schemas.exchange import CheckOutcome, Message
 
 __all__ = ["check_language", "guess_language"]
 
-_LOOKED_AT: Final = 120
+_LOOKED_AT: Final = 80
 _LEAST_WORDS: Final = 3
 _CLEAR_WORDS: Final = 5
 _LEAST_LETTERS: Final = 4
@@ -75,9 +75,11 @@ def guess_language(text: str) -> str | None:
 
 def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:
     """Compare the answer with the last message of the user; None if either is unclear."""
-    asked = next((m.content for m in reversed(messages) if m.role == "user"), None)
-    if not asked or not answer:
-        return None
+    asked = ""
+    for message in reversed(messages):
+        if message.role == "user":
+            asked = message.content
+            break
     question_language = guess_language(asked[-_LOOKED_AT:])
     if question_language is None:
         return None
