@@ -246,6 +246,14 @@ def test_parts_are_at_most_what_was_asked_and_their_shares_at_most_one() -> None
     assert sum(part.share for part in decision.parts) == pytest.approx(3 / 8)
 
 
+def test_a_band_that_is_open_below_bets_on_rises_only() -> None:
+    bets = place_bets(reference([0, 50], 1_000))
+    weights = np.exp(bets.log_weights)
+    np.testing.assert_allclose(weights.sum(axis=1), 0.5)
+    np.testing.assert_array_equal(weights[0, 5:], 0)
+    np.testing.assert_allclose(weights[1], 0.05)
+
+
 def test_before_the_first_block_there_is_nothing_to_say() -> None:
     bets = place_bets(with_band(0.04, 0.06))
     decision = judge(bets, no_evidence(bets), log_threshold=1.0)

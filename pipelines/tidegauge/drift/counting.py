@@ -16,7 +16,7 @@ from tidegauge.drift.codebook import assign
 from tidegauge.drift.sighting import SHARES, cell_labels
 from tidegauge.engine.adaptive import Cells, fluctuation
 from tidegauge.engine.indicators import Indicator
-from tidegauge.engine.reference import Reference, build
+from tidegauge.engine.reference import OPEN_BELOW, Reference, build
 from tidegauge.schemas import Segment
 
 __all__ = ["Counted", "Past", "references"]
@@ -32,7 +32,6 @@ _FEWEST_OF_A_SEGMENT = 1_000
 _MINUTE_MS = 60_000
 _STRETCHES = 336
 """Into so many a baseline's time is cut to see how it fluctuates: an hour in two weeks."""
-_LEAST = 1e-9
 _ALL = Segment(model="")
 
 
@@ -138,7 +137,7 @@ def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[fl
     all of them and may seem less strange: only more strangeness is a change.
     """
     return tuple(
-        _LEAST if indicator.family == "novelty" else edge
+        OPEN_BELOW if indicator.family == "novelty" else edge
         for indicator, edge in zip(tested, low, strict=True)
     )
 

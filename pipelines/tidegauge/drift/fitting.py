@@ -45,7 +45,7 @@ FEWEST_TEXTS = 200
 """With fewer, bands are so wide that only a landslide would be noticed."""
 
 _CELL_LEVELS = (0.6, 0.9)
-_LEVELS = (0.5, 0.8, 0.95, 0.99, 0.998)
+_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01

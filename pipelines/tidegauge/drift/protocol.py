@@ -156,14 +156,16 @@ def first_alarm(path: NDArray[np.float64], level: float, block: int) -> float:
 
 
 def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_events: float) -> float:
-    """Return the level at which streams without a change alarm once in so many events.
+    """Return the least level at which streams without a change alarm that rarely.
+
+    Infinite where every level of the statistic alarms more often.
 
     Args:
         paths: The statistic of each such stream after each block.
         block: Events of a block.
         mean_events: Events watched for each alarm.
     """
-    levels = np.sort(np.unique(np.concatenate(paths)))[::-1]
+    levels = np.append(np.sort(np.unique(np.concatenate(paths))), np.inf)
     low, high = 0, len(levels) - 1
     while low < high:
         middle = (low + high) // 2
@@ -171,7 +173,7 @@ def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_even
         watched = np.minimum(delays, [len(path) * block for path in paths]).sum()
         alarms = np.isfinite(delays).sum()
         if alarms and watched / alarms < mean_events:
-            high = middle
-        else:
             low = middle + 1
+        else:
+            high = middle
     return float(levels[low])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tidegauge.engine.adaptive import Cells, Memory, advance, no_memory, strongest
 from tidegauge.engine.errors import EngineError, EvidenceMismatchError
 from tidegauge.engine.evidence import Evidence, pack, unpack
-from tidegauge.engine.reference import Reference
+from tidegauge.engine.reference import OPEN_BELOW, Reference
 
 __all__ = [
     "RATIOS",
@@ -127,10 +127,15 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
     weights = np.array(reference.weights)[:, None] / sides
     if cells is not None:
         weights = weights * (1 - cells.share)
+    log_weights = np.log(np.repeat(weights, sides, axis=1))
+    # Nothing can fall below a band that is open there: the rises get its whole share.
+    open_below = low.max(axis=0) <= OPEN_BELOW
+    log_weights[open_below, : len(RATIOS)] += np.log(2)
+    log_weights[open_below, len(RATIOS) :] = -np.inf
     return Bets(
         changed=np.concatenate([rise, fall], axis=-1),
         unchanged=np.repeat(edges, len(RATIOS), axis=-1),
-        log_weights=np.log(np.repeat(weights, sides, axis=1)),
+        log_weights=log_weights,
         baseline=reference.baseline,
         cells=cells,
     )

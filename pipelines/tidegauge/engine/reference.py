@@ -16,7 +16,7 @@ from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.seasons import HOUR_MS, Season, slot_count, slot_of
 from tidegauge.schemas import Segment
 
-__all__ = ["ALPHA", "Reference", "build", "share_out"]
+__all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "share_out"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
@@ -27,7 +27,8 @@ SHRINKAGE = 200.0
 """A slot's rate is drawn to the overall rate as if by this many events."""
 DISPERSION_WIDTH = 3.0
 """Bands reach this many standard deviations of the rate's own fluctuation."""
-_EDGE = 1e-9
+OPEN_BELOW = 1e-9
+"""Lower edge of a band that is open below."""
 _DAY_MS = 24 * HOUR_MS
 _WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
 _DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
@@ -160,7 +161,9 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
 
     def band(counts: Floats, totals: Floats) -> tuple[Floats, Floats]:
         low, high = clopper_pearson(counts, totals, alpha=per_band)
-        return np.clip(low / widen, _EDGE, 1 - _EDGE), np.clip(high * widen, _EDGE, 1 - _EDGE)
+        return np.clip(low / widen, OPEN_BELOW, 1 - OPEN_BELOW), np.clip(
+            high * widen, OPEN_BELOW, 1 - OPEN_BELOW
+        )
 
     low, high = band(x.astype(float), n.astype(float))
     seasonal = season != "none"

@@ -138,9 +138,9 @@ def arm(
     """
     bets = place_bets(reference, adaptive=signal_of(monitor) == "drift")
     if signal_of(monitor) != "drift":
-        weights = bets.log_weights.copy()
-        weights[:, : len(RATIOS)] += np.log(2)
-        weights[:, len(RATIOS) :] = -np.inf
+        weights = np.full_like(bets.log_weights, -np.inf)
+        whole = np.logaddexp.reduce(bets.log_weights, axis=1, keepdims=True)
+        weights[:, : len(RATIOS)] = whole - np.log(len(RATIOS))
         bets = replace(bets, log_weights=weights)
     return Detector(monitor, segment, reference, reference_key, bets, log_threshold)
 
