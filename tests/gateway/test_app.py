@@ -277,10 +277,19 @@ def test_settings_that_contradict_each_other(values: dict[str, Any], hint: str) 
         GatewaySettings(**values).check()
 
 
+async def test_a_file_of_models_comes_before_one_upstream(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    models = {"named": {"upstreams": [{"url": upstream.url}]}}
+    running = await start_gateway(models, upstream_url="http://127.0.0.1:9")
+    assert (await running.chat(model="named")).status_code == 200
+
+
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_UPSTREAM_URL", "http://127.0.0.1:8000")
     monkeypatch.setenv("TIDEGAUGE_GATEWAY_ANONYMOUS", "true")
     monkeypatch.setenv("TIDEGAUGE_GATEWAY_PORT", "8123")
+    monkeypatch.setenv("UPSTREAM_URL", "http://elsewhere")
     settings = GatewaySettings.from_environment()
     assert (settings.port, settings.host) == (8123, "127.0.0.1")
     assert settings.upstream_url == "http://127.0.0.1:8000"

@@ -141,7 +141,7 @@ class Runtime:
         """Start watching the key file and, without a file of models, discovering."""
         if self.settings.keys_file is not None:
             self._tasks.append(asyncio.create_task(self._watch_keys(self.settings.keys_file)))
-        if self.settings.upstream_url is not None:
+        if self.settings.config is None and self.settings.upstream_url is not None:
             self._tasks.append(asyncio.create_task(self._discover(self.settings.upstream_url)))
 
     async def stop(self) -> None:
@@ -206,7 +206,7 @@ def check_files(settings: GatewaySettings) -> None:
     """
     if settings.config is not None:
         configuration.load(settings.config)
-    if settings.upstream_url is not None:
+    elif settings.upstream_url is not None:
         Address.parse(settings.upstream_url)
     if settings.keys_file is not None:
         _read_keys(settings.keys_file)

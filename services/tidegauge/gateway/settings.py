@@ -19,7 +19,11 @@ class GatewaySettings(BaseSettings):
     """Read once at the start and handed inward."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_GATEWAY_", frozen=True, env_ignore_empty=True, extra="ignore"
+        env_prefix="TIDEGAUGE_GATEWAY_",
+        frozen=True,
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     host: str = Field(default="127.0.0.1", description="Interface to listen on.")
@@ -30,7 +34,7 @@ class GatewaySettings(BaseSettings):
     )
     upstream_url: str | None = Field(
         default=None,
-        validation_alias=AliasChoices("upstream_url", "TIDEGAUGE_UPSTREAM_URL"),
+        validation_alias=AliasChoices("TIDEGAUGE_UPSTREAM_URL"),
         description="One upstream whose models are offered as they are, in place of a file.",
     )
     upstream_api_key_env: str | None = Field(
@@ -130,9 +134,9 @@ class GatewaySettings(BaseSettings):
         Raises:
             ConfigurationError: With the way out.
         """
-        if (self.config is None) == (self.upstream_url is None):
+        if self.config is None and self.upstream_url is None:
             raise ConfigurationError(
-                "say who answers: set either TIDEGAUGE_GATEWAY_CONFIG (a YAML file of models) "
+                "say who answers: set TIDEGAUGE_GATEWAY_CONFIG (a YAML file of models) "
                 "or TIDEGAUGE_UPSTREAM_URL (one upstream)"
             )
         if self.keys_file is None and not self.anonymous:
