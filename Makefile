@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stats e2e lint schemas clean
+BENCH_DATA ?= build/bench/texts.jsonl
+QUICK ?=
+
+.PHONY: bench-drift help install demo test test-stats e2e lint schemas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +41,16 @@ lint: install ## format, lint, types, import contracts
 
 schemas: install ## regenerate the published JSON Schemas and AsyncAPI document
 	$(BIN)/python -m tidegauge.schemas.publish
+
+build/bench-env/installed:
+	$(PYTHON) -m venv build/bench-env
+	build/bench-env/bin/pip install -q 'torch==2.13.0+cpu' || build/bench-env/bin/pip install -q torch==2.13.0
+	build/bench-env/bin/pip install -q alibi-detect==0.13.0 river==0.23.0
+	@touch $@
+
+bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
+	$(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick) \
+		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)
