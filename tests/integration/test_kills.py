@@ -25,6 +25,8 @@ DEADLINE_SECONDS = 100.0
 
 class Worker(Protocol):
     def kill(self) -> None: ...
+    def suspend(self) -> None: ...
+    def wake(self) -> None: ...
     def stop(self) -> int: ...
     def said(self, what: str) -> bool: ...
 
@@ -124,6 +126,31 @@ def test_two_workers_one_of_them_killed(broker: Broker, start_worker: Start) -> 
             workers[0].kill()
     traffic.wait_until_all_is_counted()
     assert workers[1].stop() == 0
+    traffic.close()
+
+
+def test_a_worker_that_slept_through_its_dismissal_commits_nothing_stale(
+    apache_broker: Broker, start_worker: Start
+) -> None:
+    traffic = Traffic(apache_broker)
+    sleeper, other = (start_worker(apache_broker.bootstrap_servers, traffic.group) for _ in "ab")
+    for worker in (sleeper, other):
+        traffic.wait_for_a_worker(worker)
+    for _ in range(5):
+        traffic.publish(40)
+    sleeper.suspend()
+    try:
+        for _ in range(5):
+            traffic.publish(40)
+        # The broker dismisses the sleeper, and the other worker does all of it.
+        traffic.wait_until_all_is_counted()
+    finally:
+        sleeper.wake()
+    for _ in range(5):
+        traffic.publish(40)
+    received = traffic.wait_until_all_is_counted()
+    assert received.repeats == 0
+    assert [worker.stop() for worker in (sleeper, other)] == [0, 0]
     traffic.close()
 
 
