@@ -9,13 +9,14 @@ import pytest
 from tests.gateway.conftest import eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
+from tidegauge.gateway.addresses import Address, Timeouts
 from tidegauge.gateway.errors import (
     ConfigurationError,
     UpstreamAnswerError,
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from tidegauge.gateway.http_client import Address, Pool, Timeouts
+from tidegauge.gateway.http_client import Pool
 
 REQUEST = b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegauge.gateway.addresses import Timeouts
 from tidegauge.gateway.configuration import Catalog, Model, Upstream, load, parse
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.gpu_clock import GpuClock
-from tidegauge.gateway.http_client import Timeouts
 from tidegauge.gateway.upstreams import Route, Upstreams
 
 

@@ -11,14 +11,12 @@ import asyncio
 import ssl
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 import httptools
 
+from tidegauge.gateway.addresses import Address, Timeouts
 from tidegauge.gateway.errors import (
-    ConfigurationError,
     UpstreamAnswerError,
     UpstreamError,
     UpstreamInterruptedError,
@@ -26,81 +24,12 @@ from tidegauge.gateway.errors import (
     UpstreamUnreachableError,
 )
 
-__all__ = ["Address", "Connection", "Pool", "Timeouts"]
+__all__ = ["Connection", "Pool"]
 
 _HIGH_WATER: Final = 256 * 1024
 _SWEEP_SECONDS: Final = 0.2
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _FOREVER: Final = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long an upstream may take, in seconds.
-
-    Attributes:
-        connect: Until the connection stands, TLS included.
-        first_byte: From the request's end to the answer's first piece.
-        idle: Between two pieces of an answer.
-        keep_alive: How long an unused connection is kept.
-    """
-
-    connect: float = 5.0
-    first_byte: float = 300.0
-    idle: float = 60.0
-    keep_alive: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where an upstream listens.
-
-    Attributes:
-        host: Name or number.
-        port: TCP port.
-        tls: Whether to speak TLS.
-        prefix: Path before ``/v1``, mostly empty.
-    """
-
-    host: str
-    port: int
-    tls: bool = False
-    prefix: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """Read a base URL, with or without its ``/v1``.
-
-        Raises:
-            ConfigurationError: It is no ``http`` or ``https`` URL with a host.
-
-        Example:
-            >>> Address.parse("http://127.0.0.1:8000/v1")
-            Address(host='127.0.0.1', port=8000, tls=False, prefix='')
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"upstream url {url!r}: {error}") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"upstream url {url!r}: expected http://host:port or https://host"
-            )
-        if parts.username or parts.query or parts.fragment:
-            raise ConfigurationError(
-                f"upstream url of host {parts.hostname!r}: give no user, query or fragment; "
-                "an API key is named by api_key_env"
-            )
-        tls = parts.scheme == "https"
-        prefix = parts.path.rstrip("/").removesuffix("/v1")
-        return cls(parts.hostname, port or (443 if tls else 80), tls, prefix)
-
-    @property
-    def authority(self) -> str:
-        """Return the value of the ``host`` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 class Connection(asyncio.Protocol):

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration, keys
+from tidegauge.gateway.addresses import Address, Timeouts
 from tidegauge.gateway.bookkeeping import Bookkeeper, CapturePolicy
 from tidegauge.gateway.counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
-from tidegauge.gateway.http_client import Address, Timeouts
 from tidegauge.gateway.limiter import Limiter
 from tidegauge.gateway.metrics import Metrics, UpstreamCollector
 from tidegauge.gateway.request_log import RequestLog

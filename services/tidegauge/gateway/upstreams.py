@@ -11,10 +11,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from tidegauge.gateway.addresses import Address, Timeouts
 from tidegauge.gateway.configuration import Catalog, Upstream
 from tidegauge.gateway.errors import UpstreamAnswerError
 from tidegauge.gateway.gpu_clock import GpuClock
-from tidegauge.gateway.http_client import Address, Connection, Pool, Timeouts
+from tidegauge.gateway.http_client import Connection, Pool
 from tidegauge.schemas.exchange import Sampling
 
 __all__ = ["Route", "Target", "Upstreams"]
