@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from tidegauge.adapters.brokers import Broker, EmbeddedBroker
 from tidegauge.adapters.kafka import admin, clients
@@ -27,7 +28,8 @@ def test_compaction_and_the_brokers_clock_are_asked_for(apache_broker: Broker) -
     client = clients.admin(settings)
     try:
         for name in (STATE.name, REQUESTS.name):
-            found[name] = client.describe_configs({"topic": [name]})
+            resource = ConfigResource(ConfigResourceType.TOPIC, name)
+            found[name] = client.describe_configs([resource])
     finally:
         client.close()
     assert "compact" in str(found[STATE.name])
