@@ -22,6 +22,7 @@ from kafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
+from kafka.producer.future import FutureRecordMetadata
 
 from tidegauge.capture.settings import KafkaAccess
 
@@ -142,7 +143,7 @@ class Delivery:
             except MessageSizeTooLargeError as error:
                 sent.append(error)
         self._flush(producer)
-        return [entry if isinstance(entry, KafkaError) else entry.exception for entry in sent]
+        return [entry if isinstance(entry, KafkaError) else _answer(entry) for entry in sent]
 
     def _connected(self) -> KafkaProducer:
         if self._producer is None:
@@ -228,3 +229,11 @@ class Delivery:
                 producer.close(timeout=1)
             except KafkaError as error:
                 _log.debug("the producer did not close: %s", error)
+
+
+def _answer(future: FutureRecordMetadata) -> KafkaError | None:
+    """Return why a record was not acknowledged; only an acknowledgement is None."""
+    if future.succeeded():
+        return None
+    error = future.exception
+    return error if isinstance(error, KafkaError) else KafkaError(f"no acknowledgement: {error}")
