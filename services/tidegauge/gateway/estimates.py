@@ -29,7 +29,9 @@ def text_tokens(text: str) -> int:
 
 def prompt_tokens(messages: Iterable[Message]) -> int:
     """Estimate a conversation's tokens, its template's included."""
-    return sum(
-        text_tokens(message.content) + text_tokens(message.tool_calls or "") + _TOKENS_PER_MESSAGE
-        for message in messages
-    )
+    tokens = 0
+    for message in messages:
+        tokens += text_tokens(message.content) + _TOKENS_PER_MESSAGE
+        if message.tool_calls is not None:
+            tokens += text_tokens(message.tool_calls)
+    return tokens

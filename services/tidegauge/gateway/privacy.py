@@ -81,7 +81,7 @@ def captured_messages(
     """
     if capture == "none":
         return ()
-    if capture == "full" and sum([_size(message) for message in messages]) <= limit:
+    if capture == "full" and _size(messages) <= limit:
         return messages
     kept: list[Message] = []
     for message in reversed(messages):
@@ -95,5 +95,10 @@ def captured_messages(
     return tuple(reversed(kept))
 
 
-def _size(message: Message) -> int:
-    return len(message.content) + len(message.tool_calls or "") + len(message.role)
+def _size(messages: tuple[Message, ...]) -> int:
+    size = 0
+    for message in messages:
+        size += len(message.content) + len(message.role)
+        if message.tool_calls is not None:
+            size += len(message.tool_calls)
+    return size

@@ -27,7 +27,6 @@ from tidegauge.gateway.relay import Headers
 __all__ = ["Wire"]
 
 _HOT: Final = {b"POST " + path.encode() + b" ": path for path in DIALECTS}
-_HOT_STARTS: Final = tuple(_HOT)
 _HIGH_WATER: Final = 64 * 1024
 _LONGEST_HEAD: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -181,14 +180,15 @@ class Wire(asyncio.Protocol):
     def _begin(self, data: bytes) -> bool:
         """Begin a request if it is a hot one, else hand the connection over."""
         hot = self._hot_routes()
-        start = next((start for start in _HOT_STARTS if data.startswith(start)), None)
-        if hot is None or start is None:
-            self._hand_over(data)
-            return False
-        self._path, self._limit = _HOT[start], hot.max_body_bytes
-        self._in_request = self._in_head = True
-        self._headers, self._body, self._size = {}, [], 0
-        return True
+        if hot is not None:
+            for start, path in _HOT.items():
+                if data.startswith(start):
+                    self._path, self._limit = path, hot.max_body_bytes
+                    self._in_request = self._in_head = True
+                    self._headers, self._body, self._size = {}, [], 0
+                    return True
+        self._hand_over(data)
+        return False
 
     def _hot_routes(self) -> HotRoutes | None:
         hot: HotRoutes | None = getattr(self._config.app, "hot", None)

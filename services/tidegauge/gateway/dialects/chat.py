@@ -113,7 +113,7 @@ def sampling(request: Any) -> Sampling:  # noqa: ANN401 - the request structs of
         max_tokens=whole(limit if limit is not None else request.max_tokens),
         seed=whole(request.seed),
         n=whole(request.n),
-        response_format=_form_name(form),
+        response_format=None if form is None else _form_name(form),
     )
 
 

@@ -158,11 +158,15 @@ def malformed(error: Exception) -> RefusedError:
 
 def number(value: object) -> float | None:
     """Return a sampling parameter if it is a number; the upstream judges anything else."""
+    if value is None:
+        return None
     return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER else None
 
 
 def whole(value: object) -> int | None:
     """Return a whole number, or None for anything else."""
+    if value is None:
+        return None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
