@@ -34,11 +34,11 @@ TICK_SECONDS = 0.001
 class System(Protocol):
     """What takes the two events of an exchange."""
 
-    def request(self, number: int) -> None:
-        """Take a request's event."""
+    def request(self, number: int) -> int:
+        """Make a request's event and take it; return when it had been made."""
 
-    def response(self, number: int) -> None:
-        """Take a response's event."""
+    def response(self, number: int) -> int:
+        """Make a response's event and take it; return when it had been made."""
 
     def close(self) -> bool:
         """End; whether everything has arrived."""
@@ -90,14 +90,31 @@ class Captured:
         self.recorder = Recorder(CaptureSettings(directory=directory, kafka=kafka))
         self.recorder.start()
 
-    def request(self, number: int) -> None:
+    def request(self, number: int) -> int:
         """Append a request."""
-        self.recorder.record_request(lambda name, sequence: request_event(number, name, sequence))
+        built = 0
 
-    def response(self, number: int) -> None:
+        def build(producer_id: str, sequence: int) -> RequestEvent:
+            nonlocal built
+            event = request_event(number, producer_id, sequence)
+            built = time.perf_counter_ns()
+            return event
+
+        self.recorder.record_request(build)
+        return built
+
+    def response(self, number: int) -> int:
         """Append a response."""
-        self.recorder.record_response(lambda name, sequence: response_event(number, name, sequence))
-        self.recorder.served()
+        built = 0
+
+        def build(producer_id: str, sequence: int) -> ResponseEvent:
+            nonlocal built
+            event = response_event(number, producer_id, sequence)
+            built = time.perf_counter_ns()
+            return event
+
+        self.recorder.record_response(build)
+        return built
 
     def close(self) -> bool:
         """Drain."""
@@ -120,15 +137,21 @@ class Sent:
         for topic in ("requests.v1", "responses.v1"):
             self._producer.partitions_for(topic)
 
-    def request(self, number: int) -> None:
+    def request(self, number: int) -> int:
         """Send a request."""
         self._sequence += 1
-        self._send("requests.v1", request_event(number, "peer", self._sequence))
+        event = request_event(number, "peer", self._sequence)
+        built = time.perf_counter_ns()
+        self._send("requests.v1", event)
+        return built
 
-    def response(self, number: int) -> None:
+    def response(self, number: int) -> int:
         """Send a response."""
         self._sequence += 1
-        self._send("responses.v1", response_event(number, "peer", self._sequence))
+        event = response_event(number, "peer", self._sequence)
+        built = time.perf_counter_ns()
+        self._send("responses.v1", event)
+        return built
 
     def _send(self, topic: str, event: RequestEvent | ResponseEvent) -> None:
         self._producer.send(
@@ -162,12 +185,10 @@ async def paced(system: System, requests: int, rate: float) -> tuple[array[int],
         await asyncio.sleep(max(0.0, due - loop.time()))
         lags.append(int((loop.time() - due) * 1e9))
         for number in range(done, min(requests, done + max(1, round(rate * TICK_SECONDS)))):
-            first = time.perf_counter_ns()
-            system.request(number)
-            second = time.perf_counter_ns()
-            system.response(number)
-            third = time.perf_counter_ns()
-            appends.extend((second - first, third - second))
+            built = system.request(number)
+            appends.append(time.perf_counter_ns() - built)
+            built = system.response(number)
+            appends.append(time.perf_counter_ns() - built)
             done += 1
     return appends, lags
 

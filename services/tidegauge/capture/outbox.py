@@ -79,17 +79,18 @@ class OutboxWriter:
             sequence: The event's sequence: names the segment, should it be the first in it.
             frame: The whole frame.
         """
-        if len(frame) > self._room and not self._find_room(len(frame)):
+        length = len(frame)
+        if length > self._room and not self._find_room(length):
             return Drop.QUOTA
         try:
-            if self._descriptor is None or self._size + len(frame) > self._segment_bytes:
+            if self._descriptor is None or self._size + length > self._segment_bytes:
                 self._begin_segment(sequence)
             self._write(frame)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             return Drop.DISK_FULL if full else Drop.IO_ERROR
-        self._size += len(frame)
-        self._room -= len(frame)
+        self._size += length
+        self._room -= length
         return None
 
     def begin(self, sequence: int) -> None:
@@ -132,9 +133,9 @@ class OutboxWriter:
         if descriptor is None:
             raise OSError(errno.EBADF, "no segment is open")
         try:
-            data = data[os.write(descriptor, data) :]
-            while data:  # cut short by a disk that has filled up: the next call tells
-                data = data[os.write(descriptor, data) :]
+            written = os.write(descriptor, data)
+            while written < len(data):  # a disk that has filled up: the next call tells
+                written += os.write(descriptor, data[written:])
             if self._always:
                 os.fdatasync(descriptor)
         except OSError:

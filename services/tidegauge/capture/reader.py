@@ -90,18 +90,25 @@ class OutboxReader:
         self.given_up += max(0, segment - 1 - self._sequence)
         self._sequence = segment - 1
 
+    def _forget(self) -> None:
+        """Drop what was read ahead."""
+        self._data_offset += self._start
+        self._data, self._start = b"", 0
+
     def _give_up(self) -> None:
         """Pass over what is left of the segment."""
-        self._fill()
-        self.torn_bytes += len(self._data) - self._start
-        self._data_offset += len(self._data)
-        self._data, self._start = b"", 0
+        self._forget()
+        while self._fill():
+            self.torn_bytes += len(self._data)
+            self._start = len(self._data)
+            self._forget()
 
     def _parse(self) -> Entry | None:
         while True:
             try:
                 return self._take()
             except Damage:
+                self._forget()  # if it is there at all, it is in the file: look again next time
                 return None
             except Incomplete:
                 if not self._fill():
