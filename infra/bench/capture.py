@@ -1,8 +1,9 @@
 """What capturing costs the process that serves, and what shipping costs beside it.
 
-Appending to the outbox (encoding, framing, writing an event that has been made), at 2,000
-requests/s (two events each) inside an event loop, against the same events sent by
-kafka-python from the serving process; CPU time per event of both ways, its making included; memory with the broker dead after 100,000 requests. Rounds are interleaved. Writes
+Appending to the outbox (encoding, framing and writing an event that has been made), at 2,000
+requests/s of two events each inside an event loop, against the same events sent by
+kafka-python from the serving process; CPU time per event of both ways, its making included;
+memory with the broker dead after 100,000 requests. Rounds are interleaved. Writes
 ``build/bench/capture.json``. ``QUICK=1`` ends within 50 seconds.
 """
 

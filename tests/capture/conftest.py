@@ -75,7 +75,9 @@ def look() -> Look:
 def records_of(broker: Broker, topic: str, producer_id: str) -> list[Any]:
     """Read one producer's records of a topic, in order within each partition."""
     consumer = KafkaConsumer(
-        bootstrap_servers=broker.bootstrap_servers, group_id=None, consumer_timeout_ms=10_000
+        bootstrap_servers=broker.bootstrap_servers,
+        group_id=None,
+        auto_offset_reset="earliest",  # never pass over anything, whatever a fetch meets
     )
     try:
         partitions = [

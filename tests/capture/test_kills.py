@@ -22,7 +22,7 @@ from tidegauge.capture.testing import EXCHANGES, Landed, settings_for, wait_unti
 pytestmark = pytest.mark.integration
 
 Look = Callable[[Broker, str], Landed]
-SECONDS = 6.0
+SECONDS = 4.0
 GATEWAY = """\
 import os, sys, time
 from tidegauge.capture import Recorder
