@@ -4,11 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.DEFAULT_GOAL := help
 BENCH_DATA ?= build/bench/texts.jsonl
 QUICK ?=
 
-.PHONY: bench-drift help install demo test test-stats e2e lint schemas clean
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-stats e2e lint generate bench-gateway bench-capture bench-drift clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,8 +39,15 @@ lint: install ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-schemas: install ## regenerate the published JSON Schemas and AsyncAPI document
+generate: install ## rewrite the published schemas and README's table of settings
 	$(BIN)/python -m tidegauge.schemas.publish
+	$(BIN)/python infra/settings_table.py README.md
+
+bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=1)
+	QUICK=$(QUICK) $(BIN)/python infra/bench/gateway.py
+
+bench-capture: install ## cost of capturing and shipping an event (QUICK=1)
+	QUICK=$(QUICK) $(BIN)/python infra/bench/capture.py
 
 build/bench-env/installed:
 	$(PYTHON) -m venv build/bench-env

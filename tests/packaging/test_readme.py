@@ -1,9 +1,11 @@
-"""The commands that the README shows are commands, with options that exist."""
+"""What the README shows is what there is: commands, their options, the settings."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,3 +40,14 @@ def _parse(command: Any, arguments: list[str], parent: Any = None) -> None:  # n
 def test_a_shown_command_can_be_typed(line: str) -> None:
     _, *arguments = shlex.split(line)
     _parse(typer.main.get_command(app), arguments)
+
+
+def test_the_table_of_settings_is_current() -> None:
+    script = ROOT / "infra" / "settings_table.py"
+    checked = subprocess.run(
+        [sys.executable, str(script), "--check", str(ROOT / "README.md")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, f"run `make generate`\n{checked.stdout}{checked.stderr}"

@@ -23,7 +23,7 @@ def current() -> dict[str, dict[str, Any]]:
 
 
 def test_the_published_documents_are_current(current: dict[str, dict[str, Any]]) -> None:
-    assert stale(current, read(PUBLISHED)) == [], "run `make schemas`"
+    assert stale(current, read(PUBLISHED)) == [], "run `make generate`"
 
 
 def test_no_reader_of_the_last_release_breaks(current: dict[str, dict[str, Any]]) -> None:

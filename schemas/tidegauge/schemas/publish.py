@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.check:
         outdated = stale(current, read(PUBLISHED))
         for name in outdated:
-            sys.stderr.write(f"{name} is not what the code says: run `make schemas`\n")
+            sys.stderr.write(f"{name} is not what the code says: run `make generate`\n")
         return 1 if outdated else 0
     write(current, PUBLISHED)
     if chosen.release:
