@@ -15,15 +15,19 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line; what tidegauge can explain is one line, not a traceback."""
     try:
-        from tidegauge.cli.commands import app  # noqa: PLC0415 - the extra may be missing
-    except ModuleNotFoundError as error:
-        _fail(f"the command line needs {error.name}: pip install 'tidegauge[service]'")
-    try:
-        app()
+        _load_and_run()
     except TidegaugeError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _load_and_run() -> None:
+    try:
+        from tidegauge.cli.commands import app  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as error:
+        _fail(f"the command line needs {error.name}: pip install 'tidegauge[service]'")
+    app()
 
 
 def _fail(message: str) -> None:
