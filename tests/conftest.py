@@ -1,4 +1,4 @@
-"""Brokers for every test that needs one; each is started once, when it is first asked for."""
+"""Brokers for the tests that need one: each module has its own, so that none reads another's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.adapters.kafka.admin import ensure_topics
 from tidegauge.adapters.kafka.settings import KafkaSettings
 
+_COLLECTIONS = 5
+"""Objects with finalisers take several rounds to go."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _leftover_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
@@ -24,7 +27,8 @@ def _leftover_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+            for _ in range(_COLLECTIONS):
+                gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def embedded_broker() -> Iterator[Broker]:
     """Yield the embedded broker with every topic."""
     if lack := EmbeddedBroker.missing():
@@ -46,7 +50,7 @@ def embedded_broker() -> Iterator[Broker]:
     yield from _running(EmbeddedBroker())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def apache_broker() -> Iterator[Broker]:
     """Yield Apache Kafka with every topic; skip where KAFKA_HOME names none."""
     if lack := ApacheBroker.missing():
@@ -60,7 +64,7 @@ def _running(broker: Broker) -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Return Apache Kafka where KAFKA_HOME names one, else the embedded broker."""
     name = "embedded_broker" if ApacheBroker.missing() else "apache_broker"

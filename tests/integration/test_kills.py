@@ -20,6 +20,7 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import SKETCHES
 from tidegauge.stream.testing import Received, request, request_wire
 
+pytestmark = pytest.mark.timeout(400)
 DEADLINE_SECONDS = 100.0
 
 
