@@ -29,7 +29,8 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
         ServiceDiedError: A service ended, with the end of its log.
         NotReadyError: One was not ready in time.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a script had SIGINT ignored
+        signal.signal(number, _interrupt)
     ports = Ports.from_environment(environment)
     with Supervisor(_say) as supervisor:
         try:

@@ -65,7 +65,7 @@ def run(
     for old in ("data", "logs"):
         shutil.rmtree(place / old, ignore_errors=True)
     (place / "summary.json").unlink(missing_ok=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT may be ignored
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
         try:
