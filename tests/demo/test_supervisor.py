@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.demo.errors import NotReadyError, ServiceDiedError
 from tidegauge.demo.process_tree import Member, descendants, is_alive
 from tidegauge.demo.supervisor import Service, Supervisor, tail
@@ -48,13 +48,6 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def test_stopping_leaves_nothing_of_a_stubborn_family(tmp_path: Path) -> None:
     said: list[str] = []
     others = set(descendants(os.getpid()))
@@ -86,7 +79,7 @@ def test_a_polite_service_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_readiness_is_waited_for_with_a_line(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{_free_port()}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     lines: list[str] = []
     with Supervisor(say=lines.append) as supervisor:
         supervisor.start(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_chunk
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.gateway import keys
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -20,13 +20,6 @@ from tidegauge.schemas.exchange import ErrorKind
 @pytest.fixture(params=[True, False], ids=["wire", "asgi"])
 def wire(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _one(url: str, **fields: object) -> dict[str, Any]:
@@ -91,7 +84,7 @@ async def test_an_oversize_body(start_gateway: StartGateway, *, announce: bool) 
 
 
 async def test_an_upstream_that_is_down(start_gateway: StartGateway) -> None:
-    running = await start_gateway(_one(f"http://127.0.0.1:{_free_port()}"))
+    running = await start_gateway(_one(f"http://127.0.0.1:{free_port()}"))
     for stream in (False, True):
         response = await running.chat(stream=stream)
         assert response.status_code == 502
@@ -202,7 +195,7 @@ async def test_a_stream_cut_short_politely(gateway: Running, upstream: ScriptedU
 async def test_another_upstream_answers_before_the_first_byte(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    down = f"http://127.0.0.1:{_free_port()}"
+    down = f"http://127.0.0.1:{free_port()}"
     entries = [
         {"url": down, "version": "old", "weight": 1e9},
         {"url": upstream.url, "version": "new", "weight": 1e-9},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 from tests.judge_worker.conftest import ScriptedServer
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.adapters.kafka import reader
 from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
@@ -89,13 +89,6 @@ def totals(kafka: KafkaSettings) -> tuple[dict[str, int], set[str]]:
         for name, count in progress.totals.items():
             added[name] = added.get(name, 0) + count
     return added, {notice for progress in last.values() for notice in progress.notices}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def ready(port: int) -> bool:

@@ -20,6 +20,7 @@ import uvicorn
 import yaml
 from prometheus_client import CollectorRegistry
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.adapters.notify import Alertmanager
 from tidegauge.monitor.app import Interface, create_app
 from tidegauge.monitor.delivery import DeliveryMetrics
@@ -48,12 +49,6 @@ class Watch:
 
     def alive(self) -> bool:
         return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def get(url: str) -> Any:  # noqa: ANN401 - JSON

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tidegauge.adapters.brokers.process import free_port
 from tidegauge.adapters.kafka import reader
 from tidegauge.adapters.kafka.baselines import BaselineStore
 from tidegauge.adapters.kafka.publisher import Publisher
@@ -70,13 +70,6 @@ def written(kafka: KafkaSettings, segment: Segment) -> list[Sketch]:
         decode(record.value, Sketch, Progress) for record in reader.read(kafka, SKETCHES)
     ]
     return [e for e in events if isinstance(e, Sketch) and e.segment == segment]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def ready(port: int) -> bool:
