@@ -57,6 +57,7 @@ class ScriptedServer:
         reply: What it writes when it may reason.
         broken: Called with each chat body; a response it returns is sent instead.
         asked: Bodies of the chat calls, in order.
+        open: Chat calls that are open now.
         busiest: Most chat calls that were open at a time.
     """
 
@@ -67,8 +68,8 @@ class ScriptedServer:
     broken: Callable[[dict[str, Any]], web.Response | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
+    open: int = 0
     busiest: int = 0
-    _open: int = 0
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -76,15 +77,15 @@ class ScriptedServer:
     async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.asked.append(body)
-        self._open += 1
-        self.busiest = max(self.busiest, self._open)
+        self.open += 1
+        self.busiest = max(self.busiest, self.open)
         try:
             await asyncio.to_thread(self.hold.wait, 30)
             if (broken := self.broken(body)) is not None:
                 return broken
             return web.json_response(self._reply(body))
         finally:
-            self._open -= 1
+            self.open -= 1
 
     def _reply(self, body: dict[str, Any]) -> dict[str, Any]:
         if "prompt_logprobs" in body:

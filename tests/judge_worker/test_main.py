@@ -143,8 +143,7 @@ def test_responses_become_judgements_and_sketches(
         )
         server.hold.clear()  # a judge that answers no more holds up no stop
         publish(kafka, [response(segment, EVENTS + n, start + EVENTS * 100) for n in range(1, 40)])
-        asked = len(server.asked)
-        wait_for("questions", lambda: len(server.asked) > asked)
+        wait_for("a question that is held", lambda: server.open > 0)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0
