@@ -55,9 +55,8 @@ build/bench-env/installed:
 	build/bench-env/bin/pip install -q alibi-detect==0.13.0 river==0.23.0
 	@touch $@
 
-bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
-	$(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick) \
-		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
+bench-drift: install ## delays on BENCH_DATA=FILE.jsonl (QUICK=1)
+	$(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick)
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)

@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from tidegauge.cli import bench_drift
-from tidegauge.cli.errors import PastRequestsError
+from tidegauge.cli import bench_results
+from tidegauge.cli.bench_drift import Plan, draw_streams, run_ours
+from tidegauge.cli.bench_results import Row
+from tidegauge.cli.bench_texts import Texts, Vectors, read_texts
+from tidegauge.drift.protocol import Change
 
-PLAN = bench_drift.Plan(runs=3, quiet=5, events=1_000, baseline=1_500)
+CHANGES = (Change("out_of_scope", 0.2), Change("reworded", 0.2), Change("swelling", 2.0))
+PLAN = Plan(baselines=2, runs=2, quiet=3, events=1_000, baseline=1_500, changes=CHANGES)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def texts(tmp_path: Path) -> Texts:
     rows = [
         {"text": f"what about topic{i % 25} number {i}", "topic": f"t{i % 25}"}
         for i in range(4_000)
@@ -23,54 +25,70 @@ def data(tmp_path: Path) -> Path:
     rows += [{"text": f"none of these {i}", "topic": "oos"} for i in range(200)]
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return read_texts(path, 0)
 
 
-def vectors_of(texts: bench_drift.Texts) -> NDArray[np.float32]:
+@pytest.fixture
+def vectors(texts: Texts) -> Vectors:
     """Return a cloud for each topic, and another one for what is out of scope or reworded."""
     rng = np.random.default_rng(0)
     centres = {topic: rng.normal(size=24) for topic in [*sorted(set(texts.topics)), "reworded"]}
-    topics = texts.topics + ["reworded"] * len(texts.reworded)
+    topics = texts.topics + ["reworded"] * len(texts.originals)
     noise = rng.normal(size=(len(topics), 24)) * 0.5
-    vectors = np.array([centres[topic] for topic in topics]) + noise
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    found = np.array([centres[topic] for topic in topics]) + noise
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
-def test_changes_are_found_and_quiet_streams_stay_quiet(data: Path, tmp_path: Path) -> None:
-    texts = bench_drift.read_texts(data, 0)
-    rows = bench_drift.run(
-        texts,
-        vectors_of(texts),
-        PLAN,
-        out_of_scope="oos",
-        peers=(),
-        folder=tmp_path,
-        say=lambda _: None,
+def test_changes_are_found_and_quiet_streams_stay_quiet(
+    texts: Texts, vectors: Vectors, tmp_path: Path
+) -> None:
+    drawn = draw_streams(texts, PLAN, "oos")
+    found = run_ours(drawn, texts, vectors, PLAN, tmp_path, lambda _: None)
+    rows = bench_results.rows(
+        {bench_results.OURS: found},
+        block=PLAN.block,
+        guaranteed_events=PLAN.guaranteed_events,
+        matched_events=PLAN.matched_events,
     )
-    found: dict[str, Any] = {row["metric"]: row for row in rows}
-    guaranteed = "at a guaranteed false alarm in 100,000 events"
-    assert found[f"false alarms, share of streams, {guaranteed}"]["median"] == 0
-    assert found[f"delay, out of scope 20%, {guaranteed}"]["median"] <= 200
-    assert found[f"missed share, out of scope 20%, {guaranteed}"]["median"] == 0
-    assert found["cost beside embedding"]["median"] > 0
+    row: dict[tuple[str, str | None], Row] = {
+        (row["metric"], row.get("change")): row
+        for row in rows
+        if row.get("threshold") in {None, "guaranteed 1 in 100,000"}
+    }
+    assert row["false alarms", "no change"]["median"] == 0
+    strange = row["delay", "out of scope 20%"]
+    assert 0 < strange["min"] <= strange["median"] <= strange["p90"] <= 200
+    assert (strange["missed"], strange["n"]) == (0, 4)
+    assert row["cost beside embedding", None]["median"] > 0
+    assert 1_000 < row["state_bytes", None]["median"] < 2_000_000
 
 
-def test_vectors_are_computed_once(data: Path, tmp_path: Path) -> None:
-    texts = bench_drift.read_texts(data, 0)
-    made = vectors_of(texts)
-    first = bench_drift.with_vectors(texts, lambda _: made, tmp_path)
+def test_baselines_that_were_built_before_are_taken_again(
+    texts: Texts, vectors: Vectors, tmp_path: Path
+) -> None:
+    drawn = draw_streams(texts, PLAN, "oos")
+    first = run_ours(drawn, texts, vectors, PLAN, tmp_path, lambda _: None)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("baseline-*.npz")}
+    assert len(kept) == 2
+    again = run_ours(drawn, texts, vectors, PLAN, tmp_path, lambda _: None)
+    assert kept == {path: path.stat().st_mtime_ns for path in tmp_path.glob("baseline-*.npz")}
+    for change, paths in first.paths.items():
+        for one, other in zip(paths, again.paths[change], strict=True):
+            for path, same in zip(one, other, strict=True):
+                np.testing.assert_array_equal(path, same)
 
-    def never(_texts: list[str]) -> NDArray[np.float32]:
-        pytest.fail("they were computed before")
 
-    again = bench_drift.with_vectors(texts, never, tmp_path)
-    np.testing.assert_allclose(first, again, atol=1e-3)
+def test_a_change_by_itself_draws_the_same_streams(texts: Texts) -> None:
+    few = Plan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES[1:2])
+    whole = Plan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES)
+    for one, other in zip(
+        draw_streams(texts, few, "oos"), draw_streams(texts, whole, "oos"), strict=True
+    ):
+        np.testing.assert_array_equal(one.shares.baseline, other.shares.baseline)
+        np.testing.assert_array_equal(one.streams[CHANGES[1]], other.streams[CHANGES[1]])
 
 
-def test_a_line_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "texts.jsonl"
-    path.write_text('{"text": 3}\n')
-    with pytest.raises(PastRequestsError, match="a line is"):
-        bench_drift.read_texts(path, 0)
-    with pytest.raises(PastRequestsError, match="cannot read"):
-        bench_drift.read_texts(tmp_path / "absent.jsonl", 0)
+def test_without_such_texts_nothing_is_out_of_scope(texts: Texts) -> None:
+    drawn = draw_streams(texts, PLAN, "no such topic")
+    assert CHANGES[0] not in drawn[0].streams
+    assert CHANGES[1] in drawn[0].streams

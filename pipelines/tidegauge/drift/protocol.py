@@ -1,9 +1,10 @@
 """The benchmark's protocol: streams of requests with a change that is known.
 
-A file's topics are shared out: some are held out of the baseline, one may be marked as out
-of scope, a few are to swell. Streams are drawn from texts that the baseline does not hold,
-no text twice as long as there are enough: a stream drawn again and again from the same few
-texts would differ from the baseline by what these few happen to be.
+A file's topics are shared out, anew for each baseline: some are held out of it, one may be
+marked as out of scope, a few are to swell. Streams are drawn from texts that the baseline
+does not hold, no text twice as long as there are enough: a stream drawn again and again from
+the same few texts would differ from the baseline by what these few happen to be. So streams
+without a change end where the texts do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.errors import DriftError
 
-__all__ = ["CHANGES", "Change", "Shares", "draw", "first_alarm", "matched_level", "share_out"]
+__all__ = [
+    "CHANGES",
+    "NO_CHANGE",
+    "Change",
+    "Shares",
+    "draw",
+    "first_alarm",
+    "matched_level",
+    "share_out",
+]
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -45,10 +55,16 @@ class Change:
         words = self.kind.replace("_", " ")
         return f"{words} x{self.size:g}" if self.kind == "swelling" else f"{words} {self.size:.0%}"
 
+    @property
+    def key(self) -> str:
+        """Return its name on the command line, such as ``out_of_scope:0.1``."""
+        return f"{self.kind}:{self.size:g}"
 
+
+NO_CHANGE = Change("none")
 CHANGES = (
     *(Change("out_of_scope", size) for size in (0.02, 0.05, 0.1, 0.2)),
-    *(Change("held_out", size) for size in (0.05, 0.1, 0.2)),
+    *(Change("held_out", size) for size in (0.02, 0.05, 0.1, 0.2)),
     *(Change("swelling", size) for size in (2.0, 3.0)),
     *(Change("reworded", size) for size in (0.1, 0.2)),
 )
@@ -63,6 +79,7 @@ class Shares:
         known: Other texts on the same topics.
         held_out: Texts on topics that the baseline lacks.
         out_of_scope: Texts of the topic that was marked so.
+        reworded: Texts like ``known`` ones, in other words.
         swelling: Whether each of ``known`` is on a topic that is to swell.
     """
 
@@ -70,16 +87,23 @@ class Shares:
     known: Rows
     held_out: Rows
     out_of_scope: Rows
+    reworded: Rows
     swelling: NDArray[np.bool_]
 
 
 def share_out(
-    topics: Sequence[str], *, out_of_scope: str, baseline: int, rng: np.random.Generator
+    topics: Sequence[str],
+    originals: Rows,
+    *,
+    out_of_scope: str,
+    baseline: int,
+    rng: np.random.Generator,
 ) -> Shares:
     """Share the rows of a file out.
 
     Args:
         topics: Topic of each row.
+        originals: Row whose text stands in other words in each row behind those, shape (m,).
         out_of_scope: The topic whose texts belong to none.
         baseline: Most rows of the baseline; a quarter of the known ones are left to streams.
         rng: Draws the topics and the rows.
@@ -103,38 +127,38 @@ def share_out(
         known=known,
         held_out=np.flatnonzero(held),
         out_of_scope=np.flatnonzero(labels == out_of_scope),
+        reworded=len(labels) + np.flatnonzero(np.isin(originals, known)),
         swelling=np.isin(labels[known], chosen[HELD_OUT : HELD_OUT + SWELLING]),
     )
 
 
-def draw(
-    shares: Shares, change: Change, events: int, rng: np.random.Generator, *, reworded: Rows
-) -> Rows:
+def draw(shares: Shares, change: Change, events: int, rng: np.random.Generator) -> Rows:
     """Draw a stream: a row of the file for each event.
 
     Args:
         shares: The rows by the part they play.
         change: What happens from the first event on.
-        events: Length of the stream.
+        events: Length of the stream; without a change it ends where the texts do.
         rng: Draws the rows.
-        reworded: Rows that hold known texts in other words.
     """
+    if change.kind == "none":
+        return rng.permutation(shares.known)[:events]
     if change.kind == "swelling":
         odds = np.where(shares.swelling, change.size, 1.0)
-        swells = rng.random(events) < float(odds[shares.swelling].sum() / odds.sum())
-        found = _some(shares.known[~shares.swelling], events, rng)
-        found[swells] = _some(shares.known[shares.swelling], int(swells.sum()), rng)
-        return found
-    usual = _some(shares.known, events, rng)
-    strange = {
-        "none": shares.known,
-        "out_of_scope": shares.out_of_scope,
-        "held_out": shares.held_out,
-        "reworded": reworded,
-    }[change.kind]
-    mixed = rng.random(events) < change.size
-    usual[mixed] = _some(strange, int(mixed.sum()), rng)
-    return usual
+        share = float(odds[shares.swelling].sum() / odds.sum())
+        strange, usual = shares.known[shares.swelling], shares.known[~shares.swelling]
+    else:
+        share, usual = change.size, shares.known
+        strange = {
+            "out_of_scope": shares.out_of_scope,
+            "held_out": shares.held_out,
+            "reworded": shares.reworded,
+        }[change.kind]
+    mixed = rng.random(events) < share
+    found = np.empty(events, np.int64)
+    found[mixed] = _some(strange, int(mixed.sum()), rng)
+    found[~mixed] = _some(usual, int((~mixed).sum()), rng)
+    return found
 
 
 def _some(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
@@ -158,14 +182,16 @@ def first_alarm(path: NDArray[np.float64], level: float, block: int) -> float:
 def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_events: float) -> float:
     """Return the least level at which streams without a change alarm that rarely.
 
-    Infinite where every level of the statistic alarms more often.
+    Each stream is watched until its alarm or its end: events watched for each alarm are the
+    mean time to a false alarm of a rate that does not change with time.
 
     Args:
         paths: The statistic of each such stream after each block.
         block: Events of a block.
         mean_events: Events watched for each alarm.
     """
-    levels = np.append(np.sort(np.unique(np.concatenate(paths))), np.inf)
+    seen = np.unique(np.concatenate(paths))
+    levels = np.append(seen, np.nextafter(seen[-1], np.inf))
     low, high = 0, len(levels) - 1
     while low < high:
         middle = (low + high) // 2

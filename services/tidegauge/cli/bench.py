@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tidegauge.adapters.sentence_transformers import open_embedder
-from tidegauge.cli import bench_drift
+from tidegauge.cli import bench_drift, bench_results, bench_table
+from tidegauge.cli.bench_texts import Texts, Vectors, read_texts, with_vectors
+from tidegauge.cli.errors import CommandError
+from tidegauge.drift.protocol import CHANGES, Change
 from tidegauge.drift_worker.settings import DriftSettings
 
 __all__ = ["app"]
@@ -36,19 +33,53 @@ def drift(  # noqa: PLR0913 - one option for each choice
         "build/bench/drift.json"
     ),
     out_of_scope: Annotated[str, typer.Option(help="Topic of texts that belong to none.")] = "oos",
-    peers: Annotated[
-        str, typer.Option(help="Command that runs the peers; see infra/bench/drift_peers.py.")
+    baselines: Annotated[int, typer.Option(help="How often the baseline is drawn.", min=1)] = 10,
+    runs: Annotated[int, typer.Option(help="Streams of a change for each baseline.", min=1)] = 5,
+    quiet: Annotated[int, typer.Option(help="Streams without one for each.", min=1)] = 10,
+    changes: Annotated[
+        str, typer.Option(help="Only these, between commas, such as out_of_scope:0.1.")
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Few streams.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two baselines.")] = False,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
 ) -> None:
     """Measure the delay of the drift monitor's alarm after changes that are known."""
     console = Console(stderr=True)
-    plan = bench_drift.Plan(runs=10, quiet=20, seed=seed) if quick else bench_drift.Plan(seed=seed)
-    settings = DriftSettings()
-    texts = bench_drift.read_texts(data, seed)
+    plan = bench_drift.Plan(
+        baselines=2 if quick else baselines,
+        runs=runs,
+        quiet=quiet,
+        changes=_chosen(changes),
+        seed=seed,
+    )
+    texts = read_texts(data, seed)
+    vectors = _vectors(texts, out.parent, console)
+    drawn = bench_drift.draw_streams(texts, plan, out_of_scope)
+    found = bench_drift.run_ours(
+        drawn, texts, vectors, plan, out.parent, lambda line: console.print(line, markup=False)
+    )
+    rows = bench_results.rows(
+        {bench_results.OURS: found},
+        block=plan.block,
+        guaranteed_events=plan.guaranteed_events,
+        matched_events=plan.matched_events,
+    )
+    Console().print(bench_table.overview(rows))
 
-    def embed(wanted: list[str]) -> bench_drift.Vectors:
+
+def _chosen(keys: str) -> tuple[Change, ...]:
+    """Return the changes of these keys, all without any."""
+    wanted = [key.strip() for key in keys.split(",") if key.strip()]
+    known = {change.key: change for change in CHANGES}
+    for key in wanted:
+        if key not in known:
+            raise CommandError(f"--changes {key}: there is no such change, only {', '.join(known)}")
+    return tuple(known[key] for key in wanted) or CHANGES
+
+
+def _vectors(texts: Texts, folder: Path, console: Console) -> Vectors:
+    settings = DriftSettings()
+
+    def embed(wanted: list[str]) -> Vectors:
         console.print(f"embedding {len(wanted):,} texts; the next run will not have to")
         embedder = open_embedder(
             settings.model,
@@ -58,26 +89,5 @@ def drift(  # noqa: PLR0913 - one option for each choice
         )
         return embedder.embed(wanted)
 
-    rows = bench_drift.run(
-        texts,
-        bench_drift.with_vectors(texts, embed, out.parent),
-        plan,
-        out_of_scope=out_of_scope,
-        peers=shlex.split(peers),
-        folder=out.parent,
-        say=lambda line: console.print(line, markup=False),
-    )
-    machine = {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
-    found = {"machine": machine, "command": " ".join(sys.argv[1:]), "rows": rows}
-    out.write_text(json.dumps(found, indent=1))
-    table = Table("metric", "system", "median", "note", "n")
-    for row in rows:
-        median = "beyond the stream" if row["median"] is None else f"{row['median']:g}"
-        table.add_row(
-            row["metric"], row["system"], f"{median} {row['unit']}", row["note"], str(row["n"])
-        )
-    Console().print(table)
+    embedder = f"{settings.model} {settings.backend} {settings.most_tokens}"
+    return with_vectors(texts, embed, embedder, folder)

@@ -1,0 +1,172 @@
+"""Our drift monitor in the drift benchmark: the same code as in the worker and the monitor."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tidegauge.drift.fitting
+import tidegauge.engine.reference
+from tidegauge.cli.bench_texts import Texts, Vectors
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.counting import Past
+from tidegauge.drift.errors import BaselineDocumentError
+from tidegauge.drift.fitting import fit
+from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.sighting import EMBEDDED, hits_of, look
+from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets
+
+__all__ = ["Ours", "Watched", "keep_baseline"]
+
+Rows: TypeAlias = NDArray[np.int64]
+
+_WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", "adaptive.py"}
+"""Modules that decide nothing about a baseline of texts without times."""
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A baseline and what each text is to it.
+
+    Attributes:
+        baseline: The baseline.
+        hits: Whether each indicator holds for each text, shape (n, J).
+        cell: Each text's cell, shape (n,).
+    """
+
+    baseline: DriftBaseline
+    hits: NDArray[np.bool_]
+    cell: Rows
+
+
+def keep_baseline(
+    texts: Texts, vectors: Vectors, rows: Rows, seed: Sequence[int], folder: Path
+) -> Watched:
+    """Build a baseline and look at every text through it, unless the folder has both.
+
+    Args:
+        texts: The file's.
+        vectors: Theirs.
+        rows: Rows of the baseline.
+        seed: Of the build's draws.
+        folder: Where baselines are kept, by the code that made them.
+    """
+    code = _code()
+    given = hashlib.sha256(vectors.tobytes() + rows.tobytes() + repr(seed).encode()).hexdigest()
+    kept = folder / f"baseline-{code}-{given[:16]}.npz"
+    if kept.exists():
+        read = np.load(kept)
+        try:
+            baseline = DriftBaseline.from_bytes(read["document"].tobytes())
+        except BaselineDocumentError:
+            kept.unlink()
+        else:
+            return Watched(baseline, read["hits"], read["cell"])
+    baseline = fit(
+        [Past(texts.texts[i]) for i in rows],
+        vectors[rows],
+        embedder="benchmark",
+        preparation=Preparation(),
+        rng=np.random.default_rng(seed),
+    )
+    watched = _watched(baseline, texts.texts, vectors)
+    for old in folder.glob("baseline-*.npz"):
+        if not old.name.startswith(f"baseline-{code}-"):
+            old.unlink()
+    np.savez(
+        kept,
+        document=np.frombuffer(baseline.to_bytes(), np.uint8),
+        hits=watched.hits,
+        cell=watched.cell,
+    )
+    return watched
+
+
+def _code() -> str:
+    """Return the hash of the modules that make a baseline."""
+    rooms = (tidegauge.drift.fitting.__file__, tidegauge.engine.reference.__file__)
+    sources = [path for room in rooms for path in sorted(Path(room).parent.glob("*.py"))]
+    made = [path.read_bytes() for path in sources if path.name not in _WITHOUT_EFFECT]
+    return hashlib.sha256(b"\0".join(made)).hexdigest()[:16]
+
+
+def _watched(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
+    column = {one.name: j for j, one in enumerate(baseline.references[""].indicators)}
+    sightings = look(baseline.lens, vectors)
+    hits = np.zeros((len(texts), len(column)), np.bool_)
+    for row, names in enumerate(hits_of(baseline.lens, texts, sightings)):
+        hits[row, [column[name] for name in names if name != EMBEDDED]] = True
+    return Watched(baseline, hits, sightings.cell)
+
+
+class Ours:
+    """Our monitor on streams of rows, time counted in events."""
+
+    def __init__(self, watched: Watched, block: int) -> None:
+        """Place the bets.
+
+        Args:
+            watched: The baseline and the texts.
+            block: Events of a block.
+        """
+        self._watched = watched
+        self._bets = place_bets(watched.baseline.references[""], adaptive=True)
+        self._block = block
+        self._seconds, self._events, self._state_bytes = 0.0, 0, 0
+
+    def path(self, stream: Rows, until: float = np.inf) -> NDArray[np.float64]:
+        """Return the log statistic after each block.
+
+        Args:
+            stream: A row for each event.
+            until: The path ends where the statistic reaches this.
+        """
+        bets, watched = self._bets, self._watched
+        evidence, found = no_evidence(bets), []
+        cells = 0 if bets.cells is None else len(bets.cells.labels)
+        trials = np.full(watched.hits.shape[1], self._block)
+        began = time.process_time()
+        for start in range(0, len(stream) - self._block + 1, self._block):
+            rows = stream[start : start + self._block]
+            evidence = observe(
+                bets,
+                evidence,
+                watched.hits[rows].sum(axis=0, dtype=np.int64),
+                trials,
+                duration_seconds=float(self._block),
+                cells=np.bincount(watched.cell[rows], minlength=cells),
+            )
+            found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
+            if found[-1] >= until:
+                break
+        self._seconds += time.process_time() - began
+        self._events += len(found) * self._block
+        self._state_bytes = max(self._state_bytes, len(pack(evidence)))
+        return np.array(found)
+
+    @property
+    def testing_microseconds(self) -> float:
+        """CPU time per event: counting and judging, in blocks as small as the benchmark's."""
+        return 1e6 * self._seconds / max(self._events, 1)
+
+    @property
+    def state_bytes(self) -> int:
+        """The largest state that a segment had."""
+        return self._state_bytes
+
+    def looking_microseconds(self, texts: Sequence[str], vectors: Vectors) -> float:
+        """Return the CPU time per event of looking at texts, some at once as a worker does."""
+        lens = self._watched.baseline.lens
+        began = time.process_time()
+        for start in range(0, len(texts), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            hits_of(lens, texts[some], look(lens, vectors[some]))
+        return 1e6 * (time.process_time() - began) / len(texts)
