@@ -28,15 +28,18 @@ GATEWAY = """\
 import os, sys, time
 from tidegauge.capture import Recorder
 from tidegauge.capture.settings import settings_from_json
-from tidegauge.capture.testing import record_exchange
+from tidegauge.capture.testing import fold_exchange, record_exchange
 log = open(sys.argv[1], "a", buffering=1)
-recorder = Recorder(settings_from_json(sys.argv[2].encode()))
+recorder = Recorder(
+    settings_from_json(sys.argv[2].encode()), shipper="tidegauge.capture.testing"
+)
 recorder.start()
 number = 0
 while True:
     for _ in range(20):
         number += 1
-        record_exchange(recorder, f"req-{number}")
+        record = fold_exchange if number % 3 else record_exchange
+        record(recorder, f"req-{number}")
     log.write(f"{recorder.producer_id} {number} {recorder.shipper_pid or 0}\\n")
     time.sleep(0.02)
 """
@@ -96,7 +99,7 @@ def test_whatever_is_killed_nothing_recorded_is_missing(
     assert min(killed.values()) > 0, killed
 
     def all_shipped() -> bool:
-        command = [sys.executable, "-m", "tidegauge.capture.shipper"]
+        command = [sys.executable, "-m", "tidegauge.capture.testing"]
         environment = {
             **os.environ,
             "TIDEGAUGE_CAPTURE_DIRECTORY": str(outbox),
@@ -135,7 +138,7 @@ def kill(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    if b"tidegauge.capture.shipper" not in command:
+    if b"tidegauge.capture.testing" not in command:
         return False
     os.kill(pid, signal.SIGKILL)
     return True

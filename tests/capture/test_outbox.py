@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegauge.capture.counts import Drop
 from tidegauge.capture.frame import FrameEncoder, encode_header
-from tidegauge.capture.outbox import Drop, OutboxWriter
+from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import Entry, OutboxReader
 from tidegauge.capture.runs import Lock, Run, new_run, usage_bytes

@@ -104,12 +104,30 @@ def test_only_the_owner_can_read_what_people_wrote(tmp_path: Path) -> None:
 def test_a_position_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "position.json"
     position = Position(
-        place=Place(3, 70), sequence=5, shipped={"requests.v1": 4}, rejected={"requests.v1": 1}
+        place=Place(3, 70),
+        sequence=5,
+        shipped={"requests.v1": 4},
+        dropped={"requests.v1": {"rejected": 1}},
+        noted={"empty/passed": 3},
     )
     save_position(path, NOWHERE)
     save_position(path, position)
     assert load_position(path) == position
     assert [entry.name for entry in tmp_path.iterdir()] == ["position.json"]
+
+
+def test_a_position_of_the_first_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "position.json"
+    path.write_text(
+        '{"place":{"segment":3,"offset":70},"sequence":5,"shipped":{"requests.v1":4},'
+        '"rejected":{"requests.v1":1},"version":1}'
+    )
+    assert load_position(path) == Position(
+        place=Place(3, 70),
+        sequence=5,
+        shipped={"requests.v1": 4},
+        dropped={"requests.v1": {"rejected": 1}},
+    )
 
 
 @pytest.mark.parametrize("contents", [None, b"", b'{"place":[3', b"[]"])

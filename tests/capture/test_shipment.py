@@ -16,8 +16,9 @@ from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipment import Shipment, heartbeat_of
 from tidegauge.capture.shipper import Shipper
 from tidegauge.capture.testing import record_exchange
+from tidegauge.capture.wave import Packer, Wave
 from tidegauge.schemas import decode
-from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 
 REQUESTS, RESPONSES = "requests.v1", "responses.v1"
 
@@ -40,7 +41,7 @@ def test_what_is_on_its_way_is_captured_and_not_yet_shipped() -> None:
 
 def test_what_the_broker_refuses_is_dropped_and_not_captured() -> None:
     counts = Counts(served=10, captured={REQUESTS: 10}, dropped={REQUESTS: {"quota": 2}})
-    said = beat(counts, Position(shipped={REQUESTS: 9}, rejected={REQUESTS: 1}))
+    said = beat(counts, Position(shipped={REQUESTS: 9}, dropped={REQUESTS: {"rejected": 1}}))
     assert (said.captured, said.shipped) == ({REQUESTS: 9}, {REQUESTS: 9})
     assert said.dropped == {REQUESTS: {"quota": 2, "rejected": 1}}
 
@@ -60,7 +61,9 @@ def test_an_event_appended_just_before_the_kill_counts_though_its_counter_lags()
 
 
 def test_a_run_without_counters_is_counted_by_what_was_read() -> None:
-    said = beat(None, Position(shipped={REQUESTS: 4, RESPONSES: 3}, rejected={RESPONSES: 1}))
+    said = beat(
+        None, Position(shipped={REQUESTS: 4, RESPONSES: 3}, dropped={RESPONSES: {"rejected": 1}})
+    )
     assert (said.served, said.captured) == (4, {REQUESTS: 4, RESPONSES: 3})
     assert said.dropped == {RESPONSES: {"rejected": 1}}
 
@@ -69,7 +72,21 @@ def take(directory: Path) -> Shipment:
     (run,) = list_runs(directory)
     lock = run.lock_shipping()
     assert lock is not None
-    return Shipment(run, lock)
+    return Shipment(run, lock, Packer(run.producer_id, {}, 1 << 20))
+
+
+def next_wave(shipment: Shipment, max_bytes: int) -> Wave:
+    wave = shipment.next_wave(max_bytes)
+    assert wave is not None
+    return wave
+
+
+def sequences(waves: list[Wave]) -> list[int]:
+    return [
+        decode(parcel.value, RequestEvent, ResponseEvent).sequence
+        for wave in waves
+        for parcel in wave.parcels
+    ]
 
 
 def record(directory: Path, exchanges: int, *, segment_bytes: int = 1 << 20) -> None:
@@ -85,17 +102,17 @@ def test_shipping_goes_on_where_it_was_saved_and_segments_behind_it_go(tmp_path:
     record(tmp_path, 20, segment_bytes=2000)
     shipment = take(tmp_path)
     before = shipment.run.segments()
-    wave = shipment.next_wave(8000)
-    shipment.arrived(wave, [True] * len(wave))
+    wave = next_wave(shipment, 8000)
+    shipment.arrived(wave, [True] * len(wave.parcels))
     shipment.release()
     assert 0 < len(shipment.run.segments()) < len(before)
 
     again = take(tmp_path)
-    rest = []
+    waves = [wave]
     while more := again.next_wave(8000):
-        again.arrived(more, [True] * len(more))
-        rest += more
-    assert [entry.frame.sequence for entry in wave + rest] == list(range(1, 41))
+        again.arrived(more, [True] * len(more.parcels))
+        waves.append(more)
+    assert sequences(waves) == list(range(1, 41))
     assert again.exhausted
     said = decode(again.heartbeat(7).value, Heartbeat)
     assert said.shipped == said.captured == {REQUESTS: 20, RESPONSES: 20}
@@ -107,8 +124,8 @@ def test_shipping_goes_on_where_it_was_saved_and_segments_behind_it_go(tmp_path:
 def test_what_was_not_saved_is_sent_again(tmp_path: Path) -> None:
     record(tmp_path, 5)
     shipment = take(tmp_path)
-    first = shipment.next_wave(1 << 20)
-    shipment.arrived(first, [True] * len(first))
+    first = next_wave(shipment, 1 << 20)
+    shipment.arrived(first, [True] * len(first.parcels))
     shipment._lock.release()  # killed before it could save
     again = take(tmp_path)
     assert again.next_wave(1 << 20) == first
@@ -123,9 +140,9 @@ def test_a_damaged_tail_is_told_and_counted(
     segment = run.segment(1)
     segment.write_bytes(segment.read_bytes()[:-10])
     shipment = take(tmp_path)
-    wave = shipment.next_wave(1 << 20)
-    shipment.arrived(wave, [True] * len(wave))
-    assert shipment.next_wave(1 << 20) == []
+    wave = next_wave(shipment, 1 << 20)
+    shipment.arrived(wave, [True] * len(wave.parcels))
+    assert shipment.next_wave(1 << 20) is None
     assert "no whole event" in caplog.text
     said = decode(shipment.heartbeat(7).value, Heartbeat)
     assert (said.served, said.captured) == (5, {REQUESTS: 5, RESPONSES: 4})
@@ -140,8 +157,8 @@ def test_a_run_whose_counters_are_lost_is_shipped(
     (run,) = list_runs(tmp_path)
     run.counters.write_bytes(b"")
     shipment = take(tmp_path)
-    wave = shipment.next_wave(1 << 20)
-    shipment.arrived(wave, [True] * len(wave))
+    wave = next_wave(shipment, 1 << 20)
+    shipment.arrived(wave, [True] * len(wave.parcels))
     shipment.next_wave(1 << 20)
     assert decode(shipment.heartbeat(7).value, Heartbeat).served == 2
     assert "no counters" in caplog.text
@@ -161,20 +178,20 @@ def test_on_a_full_disk_the_room_comes_from_what_is_shipped(
 ) -> None:
     record(tmp_path, 20, segment_bytes=2000)
     shipment = take(tmp_path)
-    first = shipment.next_wave(500)
-    shipment.arrived(first, [True] * len(first))
+    first = next_wave(shipment, 500)
+    shipment.arrived(first, [True] * len(first.parcels))
     monkeypatch.setattr("tidegauge.capture.shipment.save_position", no_space)
     before = shipment.run.segments()
     shipment.save()
     assert shipment.run.segments() == before, "nothing is shipped whole yet"
-    wave = shipment.next_wave(8000)
-    shipment.arrived(wave, [True] * len(wave))
+    wave = next_wave(shipment, 8000)
+    shipment.arrived(wave, [True] * len(wave.parcels))
     shipment.save()
-    assert shipment.run.segments() == [n for n in before if n >= wave[-1].end.segment]
+    assert shipment.run.segments() == [n for n in before if n >= wave.end.segment]
     assert "No space left" in caplog.text
     monkeypatch.undo()
     shipment.save()
-    assert load_position(shipment.run.position).sequence == wave[-1].frame.sequence
+    assert load_position(shipment.run.position).sequence == wave.sequence
     shipment.release()
 
 
@@ -188,8 +205,8 @@ def test_a_run_of_a_later_version_is_left_alone_and_told(
     record(tmp_path, 2)
     (run,) = list_runs(tmp_path)
     segment = run.segment(1)
-    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\1", b"TGOUTBOX\2", 1))
+    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\2", b"TGOUTBOX\3", 1))
     shipper = Shipper(CaptureSettings(directory=tmp_path), own=None)
     assert shipper.run() is False
-    assert "this shipper knows 1: ship it with the tidegauge that wrote it" in caplog.text
+    assert "this shipper knows up to 2: ship it with the tidegauge that wrote it" in caplog.text
     assert [left.producer_id for left in list_runs(tmp_path)] == [run.producer_id]

@@ -19,8 +19,10 @@ from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import list_runs
-from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.settings import CaptureSettings, KafkaAccess
+from tidegauge.capture.wave import Packer
 from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.record import BOTH, unfold
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.wire import Wire
 from tidegauge.schemas import decode
@@ -47,14 +49,17 @@ class Running:
     client: httpx.AsyncClient
 
     def events(self) -> list[RequestEvent | ResponseEvent]:
-        """Return everything in the outbox."""
+        """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            reader = OutboxReader(run, NOWHERE.place, 0)
-            events.extend(
-                decode(entry.frame.value, RequestEvent, ResponseEvent)
-                for entry in reader.read(1 << 30, over=False)
-            )
+            packer = Packer(run.producer_id, {BOTH.type: unfold}, 1 << 30)
+            entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
+            wave = packer.pack(entries) if entries else None
+            assert wave is None or not wave.lost
+            events += [
+                decode(parcel.value, RequestEvent, ResponseEvent)
+                for parcel in (wave.parcels if wave else ())
+            ]
         return events
 
     @property
@@ -94,10 +99,17 @@ def wire() -> bool:
 
 @pytest.fixture
 async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGateway]:
-    """Start gateways from settings; ``models`` is the configuration's content."""
+    """Start gateways from settings; ``models`` is the configuration's content.
+
+    With ``bootstrap_servers`` what they record is shipped.
+    """
     async with AsyncExitStack() as stack:
 
-        async def start(models: dict[str, Any] | None = None, **values: Any) -> Running:  # noqa: ANN401 - fields of the settings
+        async def start(
+            models: dict[str, Any] | None = None,
+            bootstrap_servers: str | None = None,
+            **values: Any,  # noqa: ANN401 - fields of the settings
+        ) -> Running:
             if models is not None:
                 config = tmp_path / "models.yaml"
                 config.write_text(json.dumps({"models": models}))
@@ -106,7 +118,14 @@ async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGat
             values.setdefault("request_log", tmp_path / "requests.jsonl")
             settings = GatewaySettings(**values)
             settings.check()
-            recorder = Recorder(CaptureSettings(directory=tmp_path / "outbox"), ship=False)
+            recorder = Recorder(
+                CaptureSettings(
+                    directory=tmp_path / "outbox",
+                    kafka=KafkaAccess(bootstrap_servers=bootstrap_servers or ""),
+                ),
+                ship=bootstrap_servers is not None,
+                shipper="tidegauge.gateway.shipper",
+            )
             recorder.start()
             stack.callback(recorder.close)
             app = create_app(settings, recorder)

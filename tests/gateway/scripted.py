@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-__all__ = ["Connection", "Received", "ScriptedUpstream", "chat_chunk", "chat_completion"]
+__all__ = ["Connection", "Received", "Script", "ScriptedUpstream", "chat_chunk", "chat_completion"]
 
 
 @dataclass(frozen=True)

@@ -18,28 +18,25 @@ from tidegauge.gateway.checks.structure import (
     check_json_schema,
     check_tool_arguments,
 )
-from tidegauge.gateway.dialects import Answer, Asked, Expectations
+from tidegauge.gateway.dialects import Answer, Expectations
 from tidegauge.schemas.exchange import Message
 
-ASKED = Asked(model="m", messages=(Message(role="user", content="How do I get to the station?"),))
+ASKED = (Message(role="user", content="How do I get to the station?"),)
+NOTHING = Expectations()
 
 
 def test_only_what_was_checked_is_named() -> None:
-    assert check(ASKED, Answer(text=None)) == {}
-    assert check(ASKED, Answer(text="Left.")) == {"empty": "passed", "refusal": "passed"}
-    found = check(
-        ASKED, Answer(text="You can walk to it: it is on the left.", finish_reason="stop")
-    )
+    assert check(ASKED, NOTHING, Answer(text=None)) == {}
+    short = check(ASKED, NOTHING, Answer(text="Left."))
+    assert short == {"empty": "passed", "refusal": "passed"}
+    answer = Answer(text="You can walk to it: it is on the left.", finish_reason="stop")
+    found = check(ASKED, NOTHING, answer)
     assert found == dict.fromkeys(("truncation", "empty", "refusal", "language"), "passed")
 
 
 def test_expectations_decide_which_checks_are_made() -> None:
-    asked = Asked(
-        model="m",
-        messages=(),
-        expectations=Expectations(json_object=True, json_schema=b'{"required": ["a"]}'),
-    )
-    found = check(asked, Answer(text='{"b": 1}'))
+    wanted = Expectations(json_object=True, json_schema=b'{"required": ["a"]}')
+    found = check((), wanted, Answer(text='{"b": 1}'))
     assert (found["json"], found["json_schema"]) == ("passed", "failed")
 
 
@@ -125,9 +122,9 @@ def test_languages(text: str, language: str | None) -> None:
 def test_a_switch_of_language() -> None:
     english = "To reset your password, go to the settings and click on the link that is in it."
     german = (Message(role="user", content="Wie kann ich das Passwort ändern und wo ist es?"),)
-    assert check_language(ASKED.messages, english) is not None
+    assert check_language(ASKED, english) is not None
     assert check_language(german, english) == "failed"
-    assert check_language(ASKED.messages, "42") is None
+    assert check_language(ASKED, "42") is None
     assert check_language((), english) is None
 
 

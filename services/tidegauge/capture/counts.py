@@ -1,16 +1,41 @@
-"""What a run counts, by the names that its counters have."""
+"""What a run counts, by the names that its counters have, and why events are dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-__all__ = ["SERVED", "Counts", "captured_counter", "counts_of", "dropped_counter"]
+__all__ = ["SERVED", "Counts", "Drop", "captured_counter", "counts_of", "dropped_counter"]
 
 SERVED: Final = "served"
 _CAPTURED = "captured"
 _DROPPED = "dropped"
+
+
+class Drop(StrEnum):
+    """Why an event was not captured, or was lost afterwards.
+
+    Attributes:
+        QUOTA: The outbox holds its quota: the broker has been away for too long.
+        DISK_FULL: The disk is.
+        IO_ERROR: The disk fails.
+        TOO_LARGE: The event is beyond ``max_event_bytes``.
+        INVALID_EVENT: It could not be built or encoded.
+        CLOSED: The recorder has been closed, or was never started.
+        DAMAGED: It lay in the outbox and could not be read back.
+        REJECTED: The broker refuses it for good.
+    """
+
+    QUOTA = "quota"
+    DISK_FULL = "disk_full"
+    IO_ERROR = "io_error"
+    TOO_LARGE = "too_large"
+    INVALID_EVENT = "invalid_event"
+    CLOSED = "closed"
+    DAMAGED = "damaged"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
-"""The outbox's form on disk, version 1. It is for good: later versions go on reading it.
+"""The outbox's form on disk, version 2. It is for good: later versions go on reading it.
 
 A segment is one file. All numbers are unsigned and little-endian. It begins with a header::
 
     8 bytes   "TGOUTBOX"
-    u16       version, 1
+    u16       version, 1 or 2
     u16       length of the producer id
     …         producer id, UTF-8
     u32       CRC-32C of all of the above
 
-and goes on with frames, one for each event, in the order of their sequences::
+and goes on with frames, in the order of their sequences::
 
     u32       length of the body
     u32       CRC-32C of the body
@@ -23,6 +23,10 @@ and goes on with frames, one for each event, in the order of their sequences::
 
 The CloudEvents headers are made from it when it is shipped: the id is the sequence, the
 source the producer id.
+
+A frame is one event, or, from version 2 on, a folded record (see ``folding``): its type begins
+with ``folded:``, its topic names one topic for each event that the shipper makes of it, with
+``+`` between them, and those events have its sequence and the ones that follow.
 
 A frame is whole or it is not there: it is written with one call, and a file is only ever
 appended to, so that what a killed writer or a crashed machine leaves behind is a last frame
@@ -40,6 +44,7 @@ import crc32c
 from tidegauge.capture.errors import OutboxFormatError
 
 __all__ = [
+    "FOLDED",
     "Damage",
     "Frame",
     "FrameEncoder",
@@ -50,7 +55,10 @@ __all__ = [
 ]
 
 MAGIC: Final = b"TGOUTBOX"
-VERSION: Final = 1
+VERSION: Final = 2
+_READ: Final = (1, 2)
+FOLDED: Final = "folded:"
+"""How the type of a folded record begins."""
 
 _HEADER = Struct("<8sHH")
 _CRC = Struct("<I")
@@ -71,15 +79,15 @@ class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event as it lies in the outbox.
+    """One event, or one folded record, as it lies in the outbox.
 
     Attributes:
-        sequence: Its number within the run, from 1.
+        sequence: Its number within the run, from 1; of several events the first one's.
         time_ms: Event time, Unix milliseconds.
-        topic: Where it shall go.
-        type: The event's type, such as ``tidegauge.request``.
+        topic: Where it shall go; of several events all their topics, between ``+``.
+        type: The event's type, such as ``tidegauge.request``, or the folded record's.
         key: The record's key.
-        value: The event as JSON.
+        value: The event as JSON, or the folded record.
     """
 
     sequence: int
@@ -88,6 +96,21 @@ class Frame:
     type: str
     key: str
     value: bytes
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is a folded record."""
+        return self.type.startswith(FOLDED)
+
+    @property
+    def topics(self) -> list[str]:
+        """The topic of each event that it stands for."""
+        return self.topic.split("+") if self.is_folded else [self.topic]
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the last event that it stands for."""
+        return self.sequence + len(self.topics) - 1
 
 
 def encode_header(producer_id: str) -> bytes:
@@ -110,9 +133,9 @@ def read_header(data: bytes) -> tuple[str, int]:
     magic, version, length = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise Damage
-    if version != VERSION:
+    if version not in _READ:
         raise OutboxFormatError(
-            f"the segment is of version {version}, this shipper knows {VERSION}: "
+            f"the segment is of version {version}, this shipper knows up to {VERSION}: "
             "ship it with the tidegauge that wrote it, or a newer one"
         )
     end = _HEADER.size + length
@@ -124,7 +147,7 @@ def read_header(data: bytes) -> tuple[str, int]:
 
 
 class FrameEncoder:
-    """Makes the frames of one topic's events of one type."""
+    """Makes the frames of one topic's events of one type, or of one kind of folded records."""
 
     def __init__(self, topic: str, type_name: str) -> None:
         self._names = topic.encode() + type_name.encode()

@@ -6,39 +6,15 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
+from tidegauge.capture.counts import Drop
 from tidegauge.capture.frame import encode_header
 from tidegauge.capture.runs import Run, usage_bytes
 from tidegauge.capture.settings import Fsync
 
-__all__ = ["Drop", "OutboxWriter"]
+__all__ = ["OutboxWriter"]
 
 _RESCAN_SECONDS = 0.1
-
-
-class Drop(StrEnum):
-    """Why an event was not captured, or was lost afterwards.
-
-    Attributes:
-        QUOTA: The outbox holds its quota: the broker has been away for too long.
-        DISK_FULL: The disk is.
-        IO_ERROR: The disk fails.
-        TOO_LARGE: The event is beyond ``max_event_bytes``.
-        INVALID_EVENT: It could not be built or encoded.
-        CLOSED: The recorder has been closed, or was never started.
-        DAMAGED: It lay in the outbox and could not be read back.
-        REJECTED: The broker refuses it for good.
-    """
-
-    QUOTA = "quota"
-    DISK_FULL = "disk_full"
-    IO_ERROR = "io_error"
-    TOO_LARGE = "too_large"
-    INVALID_EVENT = "invalid_event"
-    CLOSED = "closed"
-    DAMAGED = "damaged"
-    REJECTED = "rejected"
 
 
 class OutboxWriter:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import msgspec
+
+from tidegauge.capture.counts import Drop
 
 __all__ = ["NOWHERE", "Place", "Position", "load_position", "save_position"]
 
@@ -27,15 +30,25 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         place: Where to go on.
         sequence: The last sequence before it.
         shipped: Events that the broker acknowledged, by topic.
-        rejected: Events that it refuses for good, by topic.
+        dropped: Events that it refuses for good, or that could not be made of what was
+            appended, by topic and reason.
+        noted: Facts about what was shipped, counted by name (see ``folding``).
+        rejected: In version 1, events that the broker refuses, by topic.
         version: Of this form.
     """
 
     place: Place = Place()
     sequence: int = 0
     shipped: dict[str, int] = {}
+    dropped: dict[str, dict[str, int]] = {}
+    noted: dict[str, int] = {}
     rejected: dict[str, int] = {}
-    version: int = 1
+    version: int = 2
+
+    def handled(self) -> Counter[str]:
+        """Return how many events are accounted for, by topic."""
+        lost = {topic: sum(reasons.values()) for topic, reasons in self.dropped.items()}
+        return Counter(self.shipped) + Counter(lost)
 
 
 NOWHERE = Position()
@@ -47,9 +60,13 @@ def load_position(path: Path) -> Position:
     Beginning anew repeats events; their sequences make that harmless.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Position)
+        position = msgspec.json.decode(path.read_bytes(), type=Position)
     except (FileNotFoundError, msgspec.DecodeError):
         return NOWHERE
+    if not position.rejected:
+        return position
+    dropped = {topic: {Drop.REJECTED.value: n} for topic, n in position.rejected.items()}
+    return msgspec.structs.replace(position, dropped=dropped, rejected={}, version=2)
 
 
 def save_position(path: Path, position: Position) -> None:

@@ -16,7 +16,7 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the outbox, and the place after it."""
+    """One frame of the outbox, and the place after it."""
 
     frame: Frame
     end: Place
@@ -118,7 +118,7 @@ class OutboxReader:
         if self._data_offset + self._start == 0:
             _, self._start = read_header(self._data)
         frame, self._start = decode_frame(self._data, self._start)
-        self._sequence = frame.sequence
+        self._sequence = frame.last_sequence
         return Entry(frame, Place(self._segment, self._data_offset + self._start))
 
     def _fill(self) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -24,13 +24,16 @@ from tidegauge.capture.counters import CountersWriter
 from tidegauge.capture.counts import (
     SERVED,
     Counts,
+    Drop,
     captured_counter,
     counts_of,
     dropped_counter,
 )
 from tidegauge.capture.errors import OutboxUnavailableError
+from tidegauge.capture.folding import Fold
 from tidegauge.capture.frame import FrameEncoder
-from tidegauge.capture.outbox import Drop, OutboxWriter
+from tidegauge.capture.outbox import OutboxWriter
+from tidegauge.capture.position import load_position
 from tidegauge.capture.runs import Lock, Run, new_run
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.supervisor import ShipperSupervisor
@@ -43,6 +46,7 @@ __all__ = ["Recorder"]
 _log = logging.getLogger(__name__)
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
+R = TypeVar("R")
 
 
 class _Route:
@@ -64,10 +68,18 @@ class Recorder:
     Args:
         settings: Where and how.
         ship: Whether to start a shipper process; else one has to be run beside it
-            (``python -m tidegauge.capture.shipper``).
+            (``python -m`` and the shipper's module).
+        shipper: The shipper's module, one that can unfold what is recorded folded.
     """
 
-    def __init__(self, settings: CaptureSettings, *, ship: bool = True) -> None:
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        *,
+        ship: bool = True,
+        shipper: str = "tidegauge.capture.shipper",
+    ) -> None:
+        self._shipper_module = shipper
         self._settings = settings
         self._ship = ship
         self._mutex = threading.Lock()
@@ -119,7 +131,7 @@ class Recorder:
             ) from error
         self._outbox = outbox
         if self._ship:
-            self._shipper = ShipperSupervisor(settings, self._run)
+            self._shipper = ShipperSupervisor(settings, self._run, self._shipper_module)
             self._shipper.start()
 
     def record_request(self, build: Callable[[str, int], RequestEvent]) -> bool:
@@ -137,6 +149,47 @@ class Recorder:
         """Append a response's event; as ``record_request``."""
         return self._record(self._responses, build)
 
+    def record_folded(self, fold: Fold[R], time_ms: int, key: str, record: R) -> bool:
+        """Append a folded record, which stands for one event of each of its topics.
+
+        Args:
+            fold: Its kind.
+            time_ms: Event time, Unix milliseconds.
+            key: Key of the events' records.
+            record: What the shipper makes the events of.
+
+        Returns:
+            As ``record_request``.
+        """
+        with self._mutex:
+            drop = self._append_folded(fold, time_ms, key, record)
+            if drop is None:
+                return True
+            if self._counters is not None:
+                for topic in fold.topics:
+                    self._counters.add(dropped_counter(topic, drop))
+        self._tell(fold.topic, drop)
+        return False
+
+    def _append_folded(self, fold: Fold[R], time_ms: int, key: str, record: R) -> Drop | None:
+        outbox, counters = self._outbox, self._counters
+        if outbox is None or counters is None:
+            return Drop.CLOSED
+        sequence = self._sequence + 1
+        try:
+            value = fold.encode(record)
+            frame = fold.encoder.encode(sequence, time_ms, key, value)
+        except Exception:  # noqa: BLE001 - whatever is in the record, serving goes on
+            return self._invalid(fold.topic)
+        if len(value) > self._settings.max_event_bytes:
+            return Drop.TOO_LARGE
+        drop = outbox.append(sequence, frame)
+        if drop is None:
+            self._sequence += len(fold.topics)
+            for counter in fold.captured:
+                counters.add(counter)
+        return drop
+
     def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:
         with self._mutex:
             drop = self._append(route, build)
@@ -144,14 +197,23 @@ class Recorder:
                 return True
             if self._counters is not None:
                 self._counters.add(dropped_counter(route.topic, drop))
+        self._tell(route.topic, drop)
+        return False
+
+    def _invalid(self, topic: str) -> Drop:
+        """Say what went wrong, the first time, and why the event is dropped."""
+        if Drop.INVALID_EVENT not in self._told:
+            _log.exception("an event for %s could not be built", topic)
+        return Drop.INVALID_EVENT
+
+    def _tell(self, topic: str, drop: Drop) -> None:
         if drop not in self._told:
             self._told.add(drop)
             _log.error(
                 "an event for %s was dropped (%s); further ones are only counted",
-                route.topic,
+                topic,
                 drop.value,
             )
-        return False
 
     def _append(self, route: _Route, build: Callable[[str, int], E]) -> Drop | None:
         if self._outbox is None or self._counters is None:
@@ -162,9 +224,7 @@ class Recorder:
             value = encode(event)
             frame = route.encoder.encode(sequence, event.time_ms, event.request_id, value)
         except Exception:  # noqa: BLE001 - whatever the builder does, serving goes on
-            if Drop.INVALID_EVENT not in self._told:
-                _log.exception("an event for %s could not be built", route.topic)
-            return Drop.INVALID_EVENT
+            return self._invalid(route.topic)
         if len(value) > self._settings.max_event_bytes:
             return Drop.TOO_LARGE
         drop = self._outbox.append(sequence, frame)
@@ -187,6 +247,10 @@ class Recorder:
         """Return what has been counted so far."""
         with self._mutex:
             return counts_of(self._counters.read() if self._counters else {})
+
+    def noted(self) -> Mapping[str, int]:
+        """Return the facts that the shipper has noted while unfolding, up to a second ago."""
+        return load_position(self._run.position).noted if self._run else {}
 
     def close(self, deadline_seconds: float | None = None) -> bool:
         """End the run: nothing more is recorded, and the shipper drains the outbox.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tidegauge.capture.counters import CountersReader
-from tidegauge.capture.counts import Counts, counts_of
+from tidegauge.capture.counts import Counts, Drop, counts_of
 from tidegauge.capture.delivery import Parcel
 from tidegauge.capture.errors import OutboxFormatError
-from tidegauge.capture.outbox import Drop
 from tidegauge.capture.position import Position, load_position, save_position
-from tidegauge.capture.reader import Entry, OutboxReader
+from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import Lock, Run
+from tidegauge.capture.wave import Packer, Wave
 from tidegauge.schemas.codec import cloud_event_headers, encode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.topics import HEARTBEATS, RESPONSES
@@ -30,11 +30,13 @@ class Shipment:
     Args:
         run: Which run.
         lock: Proof that no other process ships it; released by ``release`` and ``finish``.
+        packer: Makes waves of what lies in it.
     """
 
-    def __init__(self, run: Run, lock: Lock) -> None:
+    def __init__(self, run: Run, lock: Lock, packer: Packer) -> None:
         self.run = run
         self._lock = lock
+        self._packer = packer
         self._position = load_position(run.position)
         self._saved = self._position
         self._reader = OutboxReader(run, self._position.place, self._position.sequence)
@@ -45,16 +47,16 @@ class Shipment:
         self.exhausted = False
         """Whether, besides, everything has been read."""
 
-    def next_wave(self, max_bytes: int) -> list[Entry]:
-        """Read the next events; after an empty wave, ``exhausted`` says whether more may come.
+    def next_wave(self, max_bytes: int) -> Wave | None:
+        """Read the next events; after None, ``exhausted`` says whether more may come.
 
         Raises:
             OSError: The disk fails.
-            OutboxFormatError: A segment is of a later version.
+            OutboxFormatError: Something in it is of a later version.
         """
         self.over = self.over or self.run.is_over()
-        wave = self._reader.read(max_bytes, over=self.over)
-        self.exhausted = self.over and not wave
+        entries = self._reader.read(max_bytes, over=self.over)
+        self.exhausted = self.over and not entries
         if self._reader.torn_bytes > self._torn_bytes:
             self._torn_bytes = self._reader.torn_bytes
             _log.warning(
@@ -62,38 +64,29 @@ class Shipment:
                 self.run.producer_id,
                 self._torn_bytes,
             )
-        return wave
+        return self._packer.pack(entries) if entries else None
 
-    def parcels(self, wave: Sequence[Entry]) -> list[Parcel]:
-        """Return a wave as records, with their CloudEvents headers."""
-        return [
-            Parcel(
-                topic=entry.frame.topic,
-                key=entry.frame.key.encode(),
-                value=entry.frame.value,
-                headers=cloud_event_headers(
-                    event_id=str(entry.frame.sequence),
-                    kind=entry.frame.type,
-                    source=self.run.producer_id,
-                    time_ms=entry.frame.time_ms,
-                ),
-                time_ms=entry.frame.time_ms,
-            )
-            for entry in wave
-        ]
+    def arrived(self, wave: Wave, accepted: Sequence[bool]) -> None:
+        """Count a wave that the broker has, or has refused in part.
 
-    def arrived(self, wave: Sequence[Entry], accepted: Sequence[bool]) -> None:
-        """Count a wave that the broker has, or has refused in part."""
-        if not wave:
-            return
-        shipped, rejected = Counter(self._position.shipped), Counter(self._position.rejected)
-        for entry, there in zip(wave, accepted, strict=True):
-            (shipped if there else rejected)[entry.frame.topic] += 1
+        Args:
+            wave: Which.
+            accepted: For each of its parcels whether the broker has it.
+        """
+        position = self._position
+        shipped = Counter(position.shipped)
+        lost = list(wave.lost)
+        for parcel, there in zip(wave.parcels, accepted, strict=True):
+            if there:
+                shipped[parcel.topic] += 1
+            else:
+                lost.append((parcel.topic, Drop.REJECTED))
         self._position = Position(
-            place=wave[-1].end,
-            sequence=wave[-1].frame.sequence,
+            place=wave.end,
+            sequence=wave.sequence,
             shipped=dict(shipped),
-            rejected=dict(rejected),
+            dropped=_added(position.dropped, lost),
+            noted=dict(Counter(position.noted) + wave.noted),
         )
 
     def save(self) -> None:
@@ -164,15 +157,26 @@ class Shipment:
         self._lock.release()
 
 
+def _added(
+    dropped: Mapping[str, Mapping[str, int]], lost: Sequence[tuple[str, str]]
+) -> dict[str, dict[str, int]]:
+    """Return drops by topic and reason with further ones, each by its topic and reason."""
+    total = {topic: dict(reasons) for topic, reasons in dropped.items()}
+    for topic, reason in lost:
+        reasons = total.setdefault(topic, {})
+        reasons[reason] = reasons.get(reason, 0) + 1
+    return total
+
+
 def heartbeat_of(
     producer_id: str, time_ms: int, counts: Counts | None, position: Position, *, final: bool
 ) -> Heartbeat:
     """Bring together what was counted while capturing and while shipping.
 
-    An event that was captured and then turned out to be unreadable, or that the broker
-    refuses, counts as dropped. What is unreadable is known at the end of the run: it is what
-    was captured and neither shipped nor rejected. A run whose counters are lost has captured
-    what was read, and served as many requests as it has responses.
+    An event that was captured and then turned out to be unreadable, or that could not be made
+    or is refused by the broker, counts as dropped. What is unreadable is known at the end of
+    the run: it is what was captured and neither shipped nor dropped since. A run whose counters
+    are lost has captured what was read, and served as many requests as it has responses.
 
     Args:
         producer_id: The run.
@@ -181,26 +185,25 @@ def heartbeat_of(
         position: What has been shipped.
         final: Whether the run is over and everything has been shipped.
     """
-    handled = Counter(position.shipped) + Counter(position.rejected)
+    handled = position.handled()
     if counts is None:
         counts = Counts(served=handled[RESPONSES.name], captured=dict(handled))
-    dropped = {topic: dict(reasons) for topic, reasons in counts.dropped.items()}
+    dropped = {topic: Counter(reasons) for topic, reasons in counts.dropped.items()}
     captured: dict[str, int] = {}
     for topic in {*counts.captured, *handled}:
         appended = max(counts.captured.get(topic, 0), handled[topic])
-        rejected = position.rejected.get(topic, 0)
-        damaged = appended - handled[topic] if final else 0
-        captured[topic] = appended - rejected - damaged
-        lost = {Drop.REJECTED.value: rejected, Drop.DAMAGED.value: damaged}
-        for reason, number in lost.items():
-            if number:
-                dropped.setdefault(topic, {})[reason] = number
+        lost = Counter(position.dropped.get(topic, {}))
+        if final and appended > handled[topic]:
+            lost[Drop.DAMAGED.value] += appended - handled[topic]
+        captured[topic] = appended - lost.total()
+        if lost:
+            dropped[topic] = dropped.get(topic, Counter()) + lost
     return Heartbeat(
         producer_id=producer_id,
         time_ms=time_ms,
         served=counts.served,
         captured=dict(sorted(captured.items())),
-        dropped=dropped,
+        dropped={topic: dict(reasons) for topic, reasons in dropped.items()},
         shipped=dict(position.shipped),
         final=final,
     )

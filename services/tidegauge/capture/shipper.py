@@ -7,6 +7,9 @@ have died and left something behind. Without, it ships what dead runs have left 
 
 Events arrive at least once: the position is saved after the broker's acknowledgement, and
 what is repeated after a kill carries the same sequences.
+
+A process that appends folded records brings a shipper of its own, which is this one with the
+way to unfold them.
 """
 
 from __future__ import annotations
@@ -18,14 +21,16 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 from tidegauge.capture.delivery import Delivery, Interrupted
 from tidegauge.capture.errors import CaptureError
+from tidegauge.capture.folding import Unfolds
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.shipment import Shipment
 from tidegauge.capture.supervisor import LEFT_BEHIND
+from tidegauge.capture.wave import Packer
 
 __all__ = ["Shipper", "main"]
 
@@ -43,10 +48,14 @@ class Shipper:
     Args:
         settings: Where the outboxes are and how to reach the broker.
         own: Id of the run whose process started this one; None to ship dead runs only.
+        unfolds: How folded records are unfolded, by their type.
     """
 
-    def __init__(self, settings: CaptureSettings, own: str | None) -> None:
+    def __init__(
+        self, settings: CaptureSettings, own: str | None, unfolds: Unfolds = MappingProxyType({})
+    ) -> None:
         self._settings = settings
+        self._unfolds = unfolds
         self._own = Run(settings.directory / own) if own else None
         self._shipments: dict[str, Shipment] = {}
         self._unreadable: set[str] = set()
@@ -97,13 +106,14 @@ class Shipper:
         except CaptureError as error:
             self._set_aside(shipment, error)
             return False
-        accepted = self._delivery.deliver(shipment.parcels(wave))
-        shipment.arrived(wave, accepted)
+        if wave is not None:
+            shipment.arrived(wave, self._delivery.deliver(wave.parcels))
+            return wave.size >= self._settings.wave_bytes
         if shipment.exhausted:
             self._delivery.deliver([shipment.heartbeat(_now_ms())])
             shipment.finish()
             del self._shipments[shipment.run.producer_id]
-        return sum(len(entry.frame.value) for entry in wave) >= self._settings.wave_bytes
+        return False
 
     def _set_aside(self, shipment: Shipment, error: CaptureError) -> None:
         _log.error("%s stays as it is: %s", shipment.run.path, error)
@@ -129,7 +139,8 @@ class Shipper:
         lock = run.lock_shipping()
         if lock is None:
             return False
-        self._shipments[run.producer_id] = Shipment(run, lock)
+        packer = Packer(run.producer_id, self._unfolds, self._settings.max_event_bytes)
+        self._shipments[run.producer_id] = Shipment(run, lock, packer)
         return True
 
     def _shipment_of_own(self) -> Shipment | None:
@@ -190,8 +201,12 @@ def _configure_logging() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, unfolds: Unfolds = MappingProxyType({})) -> int:
     """Run the shipper.
+
+    Args:
+        arguments: The command line's; None for the process's own.
+        unfolds: How folded records are unfolded, by their type.
 
     Returns:
         0 when nothing is left, 3 when it had to stop before, 1 when it could not go on.
@@ -210,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except CaptureError as error:
         parser.error(str(error))
-    shipper = Shipper(settings, own)
+    shipper = Shipper(settings, own, unfolds)
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         shipper.stop(settings.drain_seconds if own else 0)

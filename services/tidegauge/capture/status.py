@@ -26,6 +26,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
         captured: Events appended, by topic.
         dropped: Events that could not be appended, by topic and reason.
         shipped: Events that the broker has acknowledged, by topic, up to a second ago.
+        waiting: Events that were captured and are neither shipped nor dropped since.
     """
 
     producer_id: str
@@ -35,11 +36,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     captured: dict[str, int]
     dropped: dict[str, dict[str, int]]
     shipped: dict[str, int]
-
-    @property
-    def waiting(self) -> int:
-        """Events that were captured and are not yet shipped."""
-        return max(0, sum(self.captured.values()) - sum(self.shipped.values()))
+    waiting: int
 
 
 def status(directory: Path) -> list[RunStatus]:
@@ -48,7 +45,7 @@ def status(directory: Path) -> list[RunStatus]:
 
 
 def _status(run: Run) -> RunStatus:
-    counts = _counts(run)
+    counts, position = _counts(run), load_position(run.position)
     return RunStatus(
         producer_id=run.producer_id,
         over=run.is_over(),
@@ -56,7 +53,8 @@ def _status(run: Run) -> RunStatus:
         served=counts.served,
         captured=counts.captured,
         dropped=counts.dropped,
-        shipped=load_position(run.position).shipped,
+        shipped=position.shipped,
+        waiting=max(0, sum(counts.captured.values()) - position.handled().total()),
     )
 
 

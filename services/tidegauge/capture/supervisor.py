@@ -31,9 +31,11 @@ class ShipperSupervisor:
         settings: Handed to the shipper through its standard input, so that no secret is
             seen in its arguments.
         run: What it ships first.
+        module: The shipper's.
     """
 
-    def __init__(self, settings: CaptureSettings, run: Run) -> None:
+    def __init__(self, settings: CaptureSettings, run: Run, module: str) -> None:
+        self._module = module
         self._settings = settings_to_json(settings)
         self._run = run
         self._ending = threading.Event()
@@ -75,7 +77,7 @@ class ShipperSupervisor:
         command = [
             sys.executable,
             "-m",
-            "tidegauge.capture.shipper",
+            self._module,
             "--run",
             self._run.producer_id,
         ]

@@ -1,7 +1,11 @@
-"""Exchanges as a gateway records them, for tests of what captures, ships or reads them."""
+"""Exchanges as a gateway records them, for tests of what captures, ships or reads them.
+
+Run as a module it is a shipper that can unfold what ``fold_exchange`` records.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -10,22 +14,28 @@ from typing import Any
 
 import msgspec
 
+from tidegauge.capture.folding import Fold, Unfolded
+from tidegauge.capture.frame import Frame
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.schemas.codec import decode
 from tidegauge.schemas.exchange import Heartbeat, Message, RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
 __all__ = [
     "DEADLINE_SECONDS",
     "EXCHANGES",
+    "FOLD",
     "SEGMENT",
     "TIME_MS",
     "Landed",
+    "fold_exchange",
     "record_exchange",
     "request",
     "response",
     "settings_for",
+    "unfold_exchange",
     "wait_until",
 ]
 
@@ -70,6 +80,29 @@ def record_exchange(recorder: Recorder, request_id: str) -> None:
     recorder.record_request(request(request_id))
     recorder.record_response(response(request_id))
     recorder.served()
+
+
+FOLD = Fold("testing.exchange.1", (REQUESTS, RESPONSES), str.encode)
+
+
+def fold_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42.") -> None:
+    """Record one exchange as a folded record."""
+    recorder.record_folded(FOLD, TIME_MS, request_id, output)
+    recorder.served()
+
+
+def unfold_exchange(frame: Frame, producer_id: str) -> Unfolded:
+    """Make the events of a record; of the answer ``no answer`` none can be made."""
+    output = frame.value.decode()
+    if output == "no answer":
+        raise ValueError(output)
+    return Unfolded(
+        (
+            request(frame.key)(producer_id, frame.sequence),
+            response(frame.key, output)(producer_id, frame.sequence + 1),
+        ),
+        ("length/short",),
+    )
 
 
 def settings_for(bootstrap_servers: str, directory: Path, **changes: object) -> CaptureSettings:
@@ -129,3 +162,9 @@ class Landed:
                     accepted.append(number)
                     last = number
         return sorted(accepted)
+
+
+if __name__ == "__main__":
+    from tidegauge.capture import shipper  # the rest needs no Kafka client
+
+    sys.exit(shipper.main(None, {FOLD.type: unfold_exchange}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.capture import shipper
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.status import RunStatus, status
 
@@ -60,4 +60,15 @@ def ship() -> None:
     A gateway's own shipper does so, too; this is for when none is started any more. Ends when
     nothing is left, or with status 3 when it is stopped before.
     """
-    raise typer.Exit(shipper.main([]))
+    raise typer.Exit(_shipper_main()([]))
+
+
+def _shipper_main() -> Callable[[Sequence[str]], int]:
+    """Return the gateway's shipper, or the plain one where no gateway is installed."""
+    try:
+        from tidegauge.gateway import shipper  # noqa: PLC0415 - its packages are an extra
+    except ImportError:
+        from tidegauge.capture import shipper as plain  # noqa: PLC0415 - the other way
+
+        return plain.main
+    return shipper.main

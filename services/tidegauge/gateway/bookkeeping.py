@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Protocol
 
-from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.dialects import Answer, Asked
 from tidegauge.gateway.estimates import prompt_tokens, text_tokens
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
-from tidegauge.gateway.privacy import captured_messages, captured_text
+from tidegauge.gateway.recording import Recording
 from tidegauge.gateway.request_log import LogLine, rfc3339
 from tidegauge.gateway.tracing import NO_TRACING, Tracing
 from tidegauge.gateway.upstreams import Target
-from tidegauge.schemas.exchange import Capture, CheckOutcome, Usage
+from tidegauge.schemas.exchange import Usage
 
-__all__ = ["Bookkeeper", "CapturePolicy", "Log"]
+__all__ = ["Bookkeeper", "Log"]
 
 
 class Log(Protocol):
@@ -27,27 +25,11 @@ class Log(Protocol):
         """Log a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class CapturePolicy:
-    """How much events carry.
-
-    Attributes:
-        capture: How much text, where the key does not say.
-        characters: Most characters of text in an event.
-        by_customer: Whether segments are split by customer.
-    """
-
-    capture: Capture = "full"
-    characters: int = 65_536
-    by_customer: bool = False
-
-
 class Bookkeeper:
     """Keeps the books.
 
     Args:
-        policy: How much events carry.
-        recorder: Where events go, already started.
+        recording: Where events are made of.
         log: The request log.
         metrics: What is counted.
         tracing: Who follows exchanges from begin to end.
@@ -55,14 +37,12 @@ class Bookkeeper:
 
     def __init__(
         self,
-        policy: CapturePolicy,
-        recorder: Recorder,
+        recording: Recording,
         log: Log,
         metrics: Metrics,
         tracing: Tracing = NO_TRACING,
     ) -> None:
-        self._policy = policy
-        self._recorder = recorder
+        self._recording = recording
         self._log = log
         self.metrics = metrics
         self._tracing = tracing
@@ -76,16 +56,9 @@ class Bookkeeper:
         """An exchange has ended, and all that belongs to it."""
         self.metrics.in_flight -= 1
 
-    def arrived(self, exchange: Exchange, asked: Asked) -> None:
+    def arrived(self, exchange: Exchange) -> None:
         """Record a request that is about to be forwarded."""
-        policy = self._policy
-        exchange.capture = exchange.customer.capture or policy.capture
-        exchange.messages = captured_messages(asked.messages, exchange.capture, policy.characters)
-        self._recorder.record_request(
-            lambda producer, sequence: exchange.request_event(
-                producer, sequence, by_customer=policy.by_customer
-            )
-        )
+        self._recording.arrived(exchange)
 
     def conclude(
         self,
@@ -93,8 +66,6 @@ class Bookkeeper:
         status: int,
         answer: Answer,
         fault: Fault | None = None,
-        *,
-        checks: dict[str, CheckOutcome] | None = None,
     ) -> None:
         """Record how an exchange ended; of two ends the first one counts.
 
@@ -103,38 +74,21 @@ class Bookkeeper:
             status: HTTP status that the client sees.
             answer: What there is of an answer.
             fault: How it failed.
-            checks: What the checks of the answer found.
         """
         if exchange.outcome is not None:
             return
         exchange.release()
         outcome = Outcome(status, answer, fault)
-        outcome.checks = checks or dict(exchange.failed_checks)
         asked, target = exchange.asked, exchange.target
         if asked is not None and target is not None:
             outcome.usage = _usage(exchange, asked, answer, complete=fault is None)
             outcome.cost_usd = _cost(target, outcome.usage, exchange.server_seconds)
         outcome.latency_seconds = time.perf_counter() - exchange.started
         exchange.outcome = outcome
-        self._publish(exchange, answer)
+        self._recording.concluded(exchange, outcome)
         if not exchange.shadow:
             self._tell(exchange, outcome)
             self._tracing.end(exchange, outcome)
-
-    def _publish(self, exchange: Exchange, answer: Answer) -> None:
-        policy = self._policy
-        output = captured_text(answer.text, exchange.capture, policy.characters)
-        tool_calls = captured_text(answer.tool_calls, exchange.capture, policy.characters)
-        self._recorder.record_response(
-            lambda producer, sequence: exchange.response_event(
-                producer,
-                sequence,
-                by_customer=policy.by_customer,
-                output=output,
-                tool_calls=tool_calls,
-            )
-        )
-        self._recorder.served()
 
     def _tell(self, exchange: Exchange, outcome: Outcome) -> None:
         usage, first = outcome.usage, exchange.pace.first
@@ -166,7 +120,6 @@ class Bookkeeper:
             customer=exchange.customer.name,
             status=outcome.status,
             error=error,
-            checks=outcome.checks,
             latency_seconds=outcome.latency_seconds,
             first_token_seconds=first_token,
             tokens=None if usage is None else (usage.input_tokens, usage.output_tokens),

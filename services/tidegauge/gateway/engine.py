@@ -149,7 +149,7 @@ class Engine:
         exchange.model, exchange.target = asked.model, targets[0]
         exchange.sampling = targets[0].sampling(asked.sampling)
         exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
-        self._books.arrived(exchange, asked)
+        self._books.arrived(exchange)
         outgoing = Outgoing(dialect, asked, asked.body or body, route.failed_checks)
         if route.shadows:
             self._shadows.copy(exchange, outgoing, route)

@@ -1,12 +1,9 @@
-"""What is known of one request while it is answered, and the events it becomes."""
+"""What is known of one request while it is answered."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from functools import lru_cache
 from random import getrandbits
-from types import MappingProxyType
 from typing import NamedTuple
 
 from tidegauge.gateway.dialects import Answer, Asked, Collector
@@ -19,12 +16,9 @@ from tidegauge.schemas.exchange import (
     CheckOutcome,
     ErrorKind,
     Message,
-    RequestEvent,
-    ResponseEvent,
     Sampling,
     Usage,
 )
-from tidegauge.schemas.segments import Segment
 
 __all__ = ["NOBODY", "UNKNOWN", "Exchange", "Fault", "Outcome"]
 
@@ -55,7 +49,6 @@ class Outcome:
         error: How it failed.
         detail: In the gateway's own words.
         answer: What the upstream answered.
-        checks: What the checks of the answer found.
         usage: Tokens.
         cost_usd: What it cost.
         latency_seconds: From arrival to the end.
@@ -63,7 +56,6 @@ class Outcome:
 
     __slots__ = (
         "answer",
-        "checks",
         "cost_usd",
         "detail",
         "error",
@@ -77,7 +69,6 @@ class Outcome:
         self.answer = answer
         self.error = None if fault is None else fault.kind
         self.detail = None if fault is None else fault.detail
-        self.checks: dict[str, CheckOutcome] = {}
         self.usage: Usage | None = None
         self.cost_usd: float | None = None
         self.latency_seconds = 0.0
@@ -96,6 +87,8 @@ class Exchange:
         customer: Who asks.
         asked: What is asked, once it has been understood.
         prompt_characters: Length of what is asked.
+        messages: The conversation as events may carry it, once that has been settled.
+        capture: How much text events may carry.
         target: Who answers, once it has been chosen.
         taken: Whether the target is at work on it.
         clock_reading: The target's clock when it began.
@@ -103,7 +96,7 @@ class Exchange:
         reservation: What was taken from the customer's limits.
         begun: Whether the answer's head has been sent.
         discarded: Usage of an answer that was not passed on.
-        failed_checks: Checks of an answer that was turned into an error.
+        checks: What the checks of the answer found, where they had to be made at once.
         shadow: Whether it is a copy for a candidate.
         client_left: Whether the client has gone.
         collector: Puts a streamed answer together.
@@ -115,7 +108,7 @@ class Exchange:
     model: str = UNKNOWN
     asked: Asked | None = None
     prompt_characters: int = 0
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Message, ...] | None = None
     capture: Capture = "none"
     sampling: Sampling = Sampling()
     target: Target | None = None
@@ -126,7 +119,7 @@ class Exchange:
     collector: Collector | None = None
     begun: bool = False
     discarded: Usage | None = None
-    failed_checks: Mapping[str, CheckOutcome] = MappingProxyType({})
+    checks: dict[str, CheckOutcome] | None = None
     client_left: bool = False
     shadow: bool = False
     attempts: int = 1
@@ -181,89 +174,3 @@ class Exchange:
         copy.customer, copy.model, copy.asked = self.customer, self.model, self.asked
         copy.prompt_characters = self.prompt_characters
         return copy
-
-    def _segment(self, *, by_customer: bool) -> Segment:
-        tenant = self.customer.name if by_customer else ""
-        return _segment(self.model, self.version, self.route, tenant)
-
-    def request_event(self, producer_id: str, sequence: int, *, by_customer: bool) -> RequestEvent:
-        """Return the event of the request's arrival."""
-        asked = self.asked
-        return RequestEvent(
-            request_id=self.request_id,
-            producer_id=producer_id,
-            sequence=sequence,
-            time_ms=self.arrived_ms,
-            segment=self._segment(by_customer=by_customer),
-            customer=self.customer.name,
-            capture=self.capture,
-            messages=self.messages,
-            prompt_characters=self.prompt_characters,
-            sampling=self.sampling,
-            stream=asked is not None and asked.stream,
-            shadow=self.shadow,
-            session=self.session,
-            trace_id=self.trace_id,
-        )
-
-    def response_event(
-        self,
-        producer_id: str,
-        sequence: int,
-        *,
-        by_customer: bool,
-        output: str | None,
-        tool_calls: str | None,
-    ) -> ResponseEvent:
-        """Return the event of the answer.
-
-        Args:
-            producer_id: The recorder's.
-            sequence: The recorder's.
-            by_customer: Whether segments are split by customer.
-            output: The answer's text as far as it may be captured.
-            tool_calls: The same of its tool calls.
-        """
-        outcome = self.outcome
-        if outcome is None:
-            raise RuntimeError("an exchange has an event only once it has ended")
-        answer, asked = outcome.answer, self.asked
-        first = self.pace.first
-        return ResponseEvent(
-            request_id=self.request_id,
-            producer_id=producer_id,
-            sequence=sequence,
-            time_ms=self.arrived_ms,
-            segment=self._segment(by_customer=by_customer),
-            customer=self.customer.name,
-            status=outcome.status,
-            latency_ms=outcome.latency_seconds * 1e3,
-            capture=self.capture,
-            messages=self.messages,
-            output=output,
-            output_characters=len(answer.text or ""),
-            prompt_characters=self.prompt_characters,
-            tool_calls=tool_calls,
-            error=outcome.error,
-            error_detail=outcome.detail,
-            finish_reason=answer.finish_reason,
-            checks=outcome.checks,
-            time_to_first_token_ms=None if first is None else (first - self.started) * 1e3,
-            inter_token=self.pace.summary(),
-            usage=outcome.usage,
-            cost_usd=outcome.cost_usd,
-            upstream=None if self.target is None else self.target.label,
-            served_model=answer.model,
-            served_fingerprint=answer.fingerprint,
-            sampling=self.sampling,
-            stream=asked is not None and asked.stream,
-            shadow=self.shadow,
-            attempts=self.attempts,
-            session=self.session,
-            trace_id=self.trace_id,
-        )
-
-
-@lru_cache(maxsize=512)
-def _segment(model: str, version: str, route: str, tenant: str) -> Segment:
-    return Segment(model=model, version=version, route=route, tenant=tenant)

@@ -19,7 +19,6 @@ from tidegauge.gateway.http_client import Connection
 from tidegauge.gateway.outgoing import rewrite
 from tidegauge.gateway.relay import Relay, Sink, Whole
 from tidegauge.gateway.upstreams import Target
-from tidegauge.schemas.exchange import CheckOutcome
 
 __all__ = ["FailedCheckError", "Forwarder", "Outgoing"]
 
@@ -89,19 +88,16 @@ class Forwarder:
             whole = await relay.read(connection, self._longest_answer)
         finally:
             connection.close()
-        checks = _checks(outgoing, whole)
         if outgoing.failed_checks:
-            failed = [name for name, outcome in checks.items() if outcome == "failed"]
+            failed = _failed_checks(exchange, outgoing, whole)
             todo = {outgoing.failed_checks.get(name) for name in failed}
             if "retry" in todo and exchange.attempts < _MOST_ATTEMPTS:
                 whole = await self._once_more(exchange, outgoing, targets, relay, whole)
-                checks = _checks(outgoing, whole)
-                failed = [name for name, outcome in checks.items() if outcome == "failed"]
+                failed = _failed_checks(exchange, outgoing, whole)
             for name in failed:
                 if outgoing.failed_checks.get(name) == "error":
-                    exchange.failed_checks = checks
                     raise FailedCheckError(name)
-        await relay.whole(whole, checks)
+        await relay.whole(whole)
 
     async def _once_more(
         self,
@@ -168,5 +164,10 @@ async def _try(
         raise
 
 
-def _checks(outgoing: Outgoing, whole: Whole) -> dict[str, CheckOutcome]:
-    return check(outgoing.asked, whole.answer) if whole.status < _ERRORS else {}
+def _failed_checks(exchange: Exchange, outgoing: Outgoing, whole: Whole) -> list[str]:
+    """Check an answer at once, since what becomes of it depends on that."""
+    asked = outgoing.asked
+    exchange.checks = (
+        check(asked.messages, asked.expectations, whole.answer) if whole.status < _ERRORS else {}
+    )
+    return [name for name, outcome in exchange.checks.items() if outcome == "failed"]

@@ -58,7 +58,7 @@ def run() -> None:
     configure_logging("gateway")
     settings = GatewaySettings.from_environment()
     capture = CaptureSettings.from_environment()
-    with Recorder(capture) as recorder:
+    with Recorder(capture, shipper="tidegauge.gateway.shipper") as recorder:
         app = create_app(settings, recorder)
         config = uvicorn.Config(
             app,

@@ -22,7 +22,7 @@ from prometheus_client.core import (
 
 from tidegauge.gateway.upstreams import Upstreams
 
-__all__ = ["Durations", "Metrics", "UpstreamCollector"]
+__all__ = ["CheckCollector", "Durations", "Metrics", "UpstreamCollector"]
 
 _SECONDS: Final = (
     *(0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0),
@@ -88,7 +88,6 @@ class Metrics:
         self._durations: dict[tuple[str, str, str], tuple[Durations, Durations]] = {}
         self._spent: dict[tuple[str, str], _Spent] = {}
         self._errors: dict[str, int] = {}
-        self._checks: dict[tuple[str, str], int] = {}
         self._reloads = {"done": 0, "refused": 0}
 
     def reloaded(self, *, done: bool) -> None:
@@ -104,7 +103,6 @@ class Metrics:
         customer: str,
         status: int,
         error: str | None,
-        checks: Mapping[str, str],
         latency_seconds: float,
         first_token_seconds: float | None,
         tokens: tuple[int, int] | None,
@@ -128,8 +126,6 @@ class Metrics:
             spent.cost_usd += cost_usd or 0.0
         if error is not None:
             self._errors[error] = self._errors.get(error, 0) + 1
-        for check in checks.items():
-            self._checks[check] = self._checks.get(check, 0) + 1
 
     def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
         if len(self._durations) >= self._cap:
@@ -179,12 +175,6 @@ class Metrics:
             ("kind",),
             {(kind,): number for kind, number in self._errors.items()},
         )
-        yield _counter(
-            "tidegauge_gateway_output_checks",
-            "Checks of answers that were made.",
-            ("check", "outcome"),
-            {check: float(number) for check, number in self._checks.items()},
-        )
 
     def _collect_durations(self) -> Iterable[Metric]:
         labels = ("route", "model", "version")
@@ -232,6 +222,26 @@ def _counter(
     for values, number in numbers.items():
         family.add_metric(values, number)
     return family
+
+
+class CheckCollector:
+    """Reads what the shipper found when Prometheus asks.
+
+    Args:
+        noted: Returns how often it noted each check's outcome, ``check/outcome``.
+    """
+
+    def __init__(self, noted: Callable[[], Mapping[str, int]]) -> None:
+        self._noted = noted
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the checks that were made of the answers that have been shipped."""
+        yield _counter(
+            "tidegauge_gateway_output_checks",
+            "Checks of answers that were made; they are when the event is shipped.",
+            ("check", "outcome"),
+            {tuple(name.split("/")): float(number) for name, number in self._noted().items()},
+        )
 
 
 class UpstreamCollector:

@@ -6,14 +6,13 @@ import time
 from typing import Final, NamedTuple, Protocol
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
-from tidegauge.gateway.checks import check
 from tidegauge.gateway.dialects import Answer, Collector, Dialect, Seen
 from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http_client import Connection
 from tidegauge.gateway.pace import Pace
 from tidegauge.gateway.sse import DONE, FrameSplitter, data_of, error_frame
-from tidegauge.schemas.exchange import CheckOutcome, ErrorKind
+from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Headers", "Relay", "Sink", "Whole"]
 
@@ -100,11 +99,11 @@ class Relay:
         answer = self._dialect.answer(body) if status < _ERRORS else Answer()
         return Whole(status, connection.headers, body, answer)
 
-    async def whole(self, whole: Whole, checks: dict[str, CheckOutcome]) -> None:
+    async def whole(self, whole: Whole) -> None:
         """Pass on an answer that has come in one piece."""
         exchange, status, body = self._exchange, whole.status, whole.body
         if status < _ERRORS:
-            self._books.conclude(exchange, status, whole.answer, checks=checks)
+            self._books.conclude(exchange, status, whole.answer)
         else:
             server = status >= _SERVER_ERRORS
             kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
@@ -141,9 +140,7 @@ class Relay:
             await sink.end(error_frame(error_body(error)))
             return
         answer = collector.answer()
-        broken = _fault(answer, done=reader.done)
-        checks = check(exchange.asked, answer) if broken is None and exchange.asked else {}
-        books.conclude(exchange, status, answer, broken, checks=checks)
+        books.conclude(exchange, status, answer, _fault(answer, done=reader.done))
         await sink.end(passed)
         await connection.drain(_END_SECONDS)
 

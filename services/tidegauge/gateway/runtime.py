@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration, keys
 from tidegauge.gateway.addresses import Address, Timeouts
-from tidegauge.gateway.bookkeeping import Bookkeeper, CapturePolicy
+from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
 from tidegauge.gateway.limiter import Limiter
-from tidegauge.gateway.metrics import Metrics, UpstreamCollector
+from tidegauge.gateway.metrics import CheckCollector, Metrics, UpstreamCollector
+from tidegauge.gateway.recording import CapturePolicy, Recording
 from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.tracing import NO_TRACING, open_telemetry
@@ -59,6 +60,13 @@ class Runtime:
         )
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
+        registry.register(CheckCollector(recorder.noted))
+        self._recording = Recording(
+            CapturePolicy(
+                settings.capture_text, settings.capture_characters, settings.segment_by_customer
+            ),
+            recorder,
+        )
         self.request_log = RequestLog(settings.request_log)
         self._tracing = open_telemetry() if settings.traces else NO_TRACING
         self._limiter = Limiter(
@@ -76,17 +84,7 @@ class Runtime:
             self.upstreams,
             keys.KeyRing(()),
             self._limiter,
-            Bookkeeper(
-                CapturePolicy(
-                    settings.capture_text,
-                    settings.capture_characters,
-                    settings.segment_by_customer,
-                ),
-                recorder,
-                self.request_log,
-                self.metrics,
-                self._tracing,
-            ),
+            Bookkeeper(self._recording, self.request_log, self.metrics, self._tracing),
         )
         self.reload()
 
@@ -138,7 +136,8 @@ class Runtime:
             _log.info("reloaded", models=models)
 
     def start(self) -> None:
-        """Start watching the key file and, without a file of models, discovering."""
+        """Start what goes on beside the requests, such as watching the key file."""
+        self._tasks.append(asyncio.create_task(self._record_waiting()))
         if self.settings.keys_file is not None:
             self._tasks.append(asyncio.create_task(self._watch_keys(self.settings.keys_file)))
         if self.settings.config is None and self.settings.upstream_url is not None:
@@ -156,6 +155,12 @@ class Runtime:
         self.request_log.close()
         await self._limiter.close()
         await asyncio.to_thread(self._tracing.close)
+
+    async def _record_waiting(self) -> None:
+        """Let no request wait for its answer unrecorded for more than two seconds."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            self._recording.record_waiting(time.perf_counter())
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

@@ -57,7 +57,7 @@ class Shadows:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, copy: Exchange, outgoing: Outgoing, target: Target) -> None:
-        self._books.arrived(copy, outgoing.asked)
+        self._books.arrived(copy)
         try:
             unchecked = outgoing._replace(failed_checks={})
             await self._forwarder.forward(copy, unchecked, (target,), _Nowhere())

@@ -6,6 +6,8 @@ means that the answer passed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tidegauge.gateway.checks.language import check_language
 from tidegauge.gateway.checks.outcomes import check_empty, check_refusal, check_truncation
 from tidegauge.gateway.checks.repetition import check_repetition
@@ -14,27 +16,31 @@ from tidegauge.gateway.checks.structure import (
     check_json_schema,
     check_tool_arguments,
 )
-from tidegauge.gateway.dialects import Answer, Asked
-from tidegauge.schemas.exchange import CheckOutcome
+from tidegauge.gateway.dialects import Answer, Expectations
+from tidegauge.schemas.exchange import CheckOutcome, Message
 
 __all__ = ["check"]
 
 
-def check(asked: Asked, answer: Answer) -> dict[str, CheckOutcome]:
+def check(
+    messages: Sequence[Message], wanted: Expectations, answer: Answer
+) -> dict[str, CheckOutcome]:
     """Return the outcome of every check that could be made of a complete answer.
 
-    An answer without text (an embedding's) has none.
+    Args:
+        messages: What was asked.
+        wanted: What the answer must look like.
+        answer: One without text (an embedding's) has no checks.
     """
     text = answer.text
     if text is None:
         return {}
-    wanted = asked.expectations
     found = {
         "truncation": check_truncation(answer.finish_reason),
         "empty": check_empty(text, answer.tool_calls, answer.refusal),
         "refusal": check_refusal(text, answer.refusal),
         "repetition": check_repetition(text),
-        "language": check_language(asked.messages, text),
+        "language": check_language(messages, text),
     }
     if wanted.json_object:
         found["json"] = check_json(text)

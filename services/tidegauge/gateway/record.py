@@ -1,0 +1,193 @@
+"""What the outbox keeps of an exchange, and the events that the shipper makes of it.
+
+A record holds text only as events may carry it. Where that is all of the text, checking the
+answer is left to the shipper, too, unless it has been done already; where it is not, the
+checks were made before the text was cut off or redacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from tidegauge.capture.folding import Fold, Unfolded
+from tidegauge.capture.frame import Frame
+from tidegauge.gateway.checks import check
+from tidegauge.gateway.dialects import Answer, Expectations
+from tidegauge.schemas.exchange import (
+    Capture,
+    CheckOutcome,
+    ErrorKind,
+    InterToken,
+    Message,
+    RequestEvent,
+    ResponseEvent,
+    Sampling,
+    Usage,
+)
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
+
+__all__ = ["BOTH", "REQUEST", "RESPONSE", "Record", "Reply", "unfold"]
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """How the exchange ended; see ``ResponseEvent`` for what is not explained here.
+
+    Attributes:
+        text: The answer's text.
+        refusal: The model's own refusal, where the upstream sets it apart.
+        expectations: What the client asked the answer to look like.
+        checks: What the checks found; None where they are still to be made.
+    """
+
+    status: int
+    latency_ms: float
+    error: ErrorKind | None
+    error_detail: str | None
+    text: str | None
+    output_characters: int
+    tool_calls: str | None
+    refusal: str | None
+    finish_reason: str | None
+    served_model: str | None
+    served_fingerprint: str | None
+    time_to_first_token_ms: float | None
+    inter_token: InterToken | None
+    usage: Usage | None
+    cost_usd: float | None
+    upstream: str | None
+    attempts: int
+    expectations: Expectations | None
+    checks: dict[str, CheckOutcome] | None
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """An exchange; see ``RequestEvent`` for what is not explained here.
+
+    Attributes:
+        version: Version label of who answers.
+        tenant: The customer, where segments are split by it.
+        reply: How it ended; None while it goes on.
+    """
+
+    route: str
+    model: str
+    version: str
+    tenant: str
+    customer: str
+    capture: Capture
+    messages: tuple[Message, ...]
+    prompt_characters: int
+    sampling: Sampling
+    stream: bool
+    shadow: bool
+    session: str | None
+    trace_id: str | None
+    reply: Reply | None
+
+
+_NAME: Final = "tidegauge.gateway.exchange.1"
+_encode: Final[Callable[[Record], bytes]] = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Record).decode
+
+BOTH: Final = Fold(_NAME, (REQUESTS, RESPONSES), _encode)
+REQUEST: Final = Fold(_NAME, (REQUESTS,), _encode)
+RESPONSE: Final = Fold(_NAME, (RESPONSES,), _encode)
+
+
+def unfold(frame: Frame, producer_id: str) -> Unfolded:
+    """Make a record's events.
+
+    Raises:
+        msgspec.MsgspecError: It is none.
+        ValueError: It has no answer, but a response's topic.
+    """
+    record = _decode(frame.value)
+    events: list[RequestEvent | ResponseEvent] = []
+    noted: list[str] = []
+    for sequence, topic in enumerate(frame.topics, frame.sequence):
+        if topic == REQUESTS.name:
+            events.append(_request_event(record, frame, producer_id, sequence))
+        else:
+            response = _response_event(record, frame, producer_id, sequence)
+            events.append(response)
+            if not record.shadow:
+                noted += [f"{name}/{outcome}" for name, outcome in response.checks.items()]
+    return Unfolded(events, noted)
+
+
+def _request_event(record: Record, frame: Frame, producer_id: str, sequence: int) -> RequestEvent:
+    return RequestEvent(
+        request_id=frame.key,
+        producer_id=producer_id,
+        sequence=sequence,
+        time_ms=frame.time_ms,
+        segment=_segment(record.model, record.version, record.route, record.tenant),
+        customer=record.customer,
+        capture=record.capture,
+        messages=record.messages,
+        prompt_characters=record.prompt_characters,
+        sampling=record.sampling,
+        stream=record.stream,
+        shadow=record.shadow,
+        session=record.session,
+        trace_id=record.trace_id,
+    )
+
+
+def _response_event(record: Record, frame: Frame, producer_id: str, sequence: int) -> ResponseEvent:
+    reply = record.reply
+    if reply is None:
+        raise ValueError("a record without an answer stands for a response")
+    return ResponseEvent(
+        request_id=frame.key,
+        producer_id=producer_id,
+        sequence=sequence,
+        time_ms=frame.time_ms,
+        segment=_segment(record.model, record.version, record.route, record.tenant),
+        customer=record.customer,
+        status=reply.status,
+        latency_ms=reply.latency_ms,
+        capture=record.capture,
+        messages=record.messages,
+        output=reply.text,
+        output_characters=reply.output_characters,
+        prompt_characters=record.prompt_characters,
+        tool_calls=reply.tool_calls,
+        error=reply.error,
+        error_detail=reply.error_detail,
+        finish_reason=reply.finish_reason,
+        checks=_check(record, reply) if reply.checks is None else reply.checks,
+        time_to_first_token_ms=reply.time_to_first_token_ms,
+        inter_token=reply.inter_token,
+        usage=reply.usage,
+        cost_usd=reply.cost_usd,
+        upstream=reply.upstream,
+        served_model=reply.served_model,
+        served_fingerprint=reply.served_fingerprint,
+        sampling=record.sampling,
+        stream=record.stream,
+        shadow=record.shadow,
+        attempts=reply.attempts,
+        session=record.session,
+        trace_id=record.trace_id,
+    )
+
+
+def _check(record: Record, reply: Reply) -> dict[str, CheckOutcome]:
+    answer = Answer(
+        text=reply.text,
+        tool_calls=reply.tool_calls,
+        refusal=reply.refusal,
+        finish_reason=reply.finish_reason,
+    )
+    return check(record.messages, reply.expectations or Expectations(), answer)
+
+
+@lru_cache(maxsize=512)
+def _segment(model: str, version: str, route: str, tenant: str) -> Segment:
+    return Segment(model=model, version=version, route=route, tenant=tenant)

@@ -1,0 +1,146 @@
+"""Puts exchanges on record: one append for each, or two for one that takes long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.capture.folding import Fold
+from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway.checks import check
+from tidegauge.gateway.dialects import Answer, Asked
+from tidegauge.gateway.exchange import Exchange, Outcome
+from tidegauge.gateway.privacy import captured_messages, captured_text, size_of
+from tidegauge.gateway.record import BOTH, REQUEST, RESPONSE, Record, Reply
+from tidegauge.schemas.exchange import Capture, CheckOutcome
+
+__all__ = ["CapturePolicy", "Recording"]
+
+_LONG_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePolicy:
+    """How much events carry.
+
+    Attributes:
+        capture: How much text, where the key does not say.
+        characters: Most characters of text in an event.
+        by_customer: Whether segments are split by customer.
+    """
+
+    capture: Capture = "full"
+    characters: int = 65_536
+    by_customer: bool = False
+
+
+class Recording:
+    """Records exchanges.
+
+    Args:
+        policy: How much events carry.
+        recorder: Where they go, already started.
+    """
+
+    def __init__(self, policy: CapturePolicy, recorder: Recorder) -> None:
+        self._policy = policy
+        self._recorder = recorder
+        self._waiting: dict[str, Exchange] = {}
+
+    def arrived(self, exchange: Exchange) -> None:
+        """A request is about to be forwarded.
+
+        It is recorded with its answer, or by ``record_waiting`` if that takes long.
+        """
+        exchange.capture = exchange.customer.capture or self._policy.capture
+        self._waiting[exchange.request_id] = exchange
+
+    def record_waiting(self, now: float) -> None:
+        """Record the requests that have waited for their answers for more than a second.
+
+        Args:
+            now: On the clock of ``Exchange.started``.
+        """
+        for exchange in list(self._waiting.values()):
+            if now - exchange.started < _LONG_SECONDS:
+                return  # the rest has come later
+            del self._waiting[exchange.request_id]
+            self._append(exchange, REQUEST, None)
+
+    def concluded(self, exchange: Exchange, outcome: Outcome) -> None:
+        """An exchange has ended."""
+        waited = self._waiting.pop(exchange.request_id, None)
+        reply = self._reply(exchange, outcome)
+        self._append(exchange, RESPONSE if waited is None else BOTH, reply)
+        self._recorder.served()
+
+    def _append(self, exchange: Exchange, fold: Fold[Record], reply: Reply | None) -> None:
+        policy, asked = self._policy, exchange.asked
+        if exchange.messages is None:
+            exchange.messages = (
+                ()
+                if asked is None
+                else captured_messages(asked.messages, exchange.capture, policy.characters)
+            )
+        record = Record(
+            route=exchange.route,
+            model=exchange.model,
+            version=exchange.version,
+            tenant=exchange.customer.name if policy.by_customer else "",
+            customer=exchange.customer.name,
+            capture=exchange.capture,
+            messages=exchange.messages,
+            prompt_characters=exchange.prompt_characters,
+            sampling=exchange.sampling,
+            stream=asked is not None and asked.stream,
+            shadow=exchange.shadow,
+            session=exchange.session,
+            trace_id=exchange.trace_id,
+            reply=reply,
+        )
+        self._recorder.record_folded(fold, exchange.arrived_ms, exchange.request_id, record)
+
+    def _reply(self, exchange: Exchange, outcome: Outcome) -> Reply:
+        capture, limit = exchange.capture, self._policy.characters
+        answer, asked, first = outcome.answer, exchange.asked, exchange.pace.first
+        return Reply(
+            status=outcome.status,
+            latency_ms=outcome.latency_seconds * 1e3,
+            error=outcome.error,
+            error_detail=outcome.detail,
+            text=captured_text(answer.text, capture, limit),
+            output_characters=len(answer.text or ""),
+            tool_calls=captured_text(answer.tool_calls, capture, limit),
+            refusal=captured_text(answer.refusal, capture, limit),
+            finish_reason=answer.finish_reason,
+            served_model=answer.model,
+            served_fingerprint=answer.fingerprint,
+            time_to_first_token_ms=None if first is None else (first - exchange.started) * 1e3,
+            inter_token=exchange.pace.summary(),
+            usage=outcome.usage,
+            cost_usd=outcome.cost_usd,
+            upstream=None if exchange.target is None else exchange.target.label,
+            attempts=exchange.attempts,
+            expectations=None if asked is None or not asked.expectations else asked.expectations,
+            checks=self._checks(exchange, outcome),
+        )
+
+    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, CheckOutcome] | None:
+        """Return what has been found, or None if the shipper can find it by itself."""
+        asked, answer = exchange.asked, outcome.answer
+        if exchange.checks is not None:
+            return exchange.checks
+        if outcome.error is not None or asked is None:
+            return {}
+        if exchange.capture == "full" and self._whole(asked, answer):
+            return None
+        return check(asked.messages, asked.expectations, answer)
+
+    def _whole(self, asked: Asked, answer: Answer) -> bool:
+        """Whether a record carries all of the text."""
+        limit = self._policy.characters
+        return (
+            len(answer.text or "") <= limit
+            and len(answer.tool_calls or "") <= limit
+            and size_of(asked.messages) <= limit
+        )

@@ -1,0 +1,172 @@
+"""What the outbox keeps of an exchange: no more text than allowed, and the checks in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from tests.capture.conftest import make_topics, records_of
+from tests.gateway.conftest import Running, StartGateway, eventually
+from tests.gateway.scripted import (
+    Connection,
+    Received,
+    Script,
+    ScriptedUpstream,
+    chat_completion,
+)
+
+from tidegauge.adapters.brokers import Broker, EmbeddedBroker
+from tidegauge.capture.frame import Frame
+from tidegauge.capture.position import NOWHERE
+from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.runs import list_runs
+from tidegauge.gateway.record import BOTH, Record, unfold
+from tidegauge.schemas import decode
+from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
+
+QUESTION = "How do I reach the harbour, and who is ann@example.org?"
+ANSWER = "You can reach it by bus, and it is you that I know as ann@example.org."
+
+
+def record_of(running: Running) -> Record:
+    """Return the only record in the outbox."""
+    (run,) = list_runs(running.directory / "outbox")
+    (entry,) = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
+    return msgspec.msgpack.decode(entry.frame.value, type=Record)
+
+
+def on_disk(running: Running) -> bytes:
+    segments = (running.directory / "outbox").glob("*/*.log")
+    return b"".join(segment.read_bytes() for segment in segments)
+
+
+def answering(text: str) -> Script:
+    async def script(_request: Received, connection: Connection) -> None:
+        await connection.answer(chat_completion(text))
+
+    return script
+
+
+async def test_whole_text_is_checked_by_the_shipper(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = answering(ANSWER)
+    await gateway.chat(QUESTION)
+    record = record_of(gateway)
+    assert record.reply is not None
+    assert (record.reply.text, record.reply.checks) == (ANSWER, None)
+    assert gateway.asked[0].messages[0].content == QUESTION
+    assert gateway.answered[0].checks == {
+        "truncation": "passed",
+        "empty": "passed",
+        "refusal": "passed",
+        "language": "passed",
+    }
+    assert (gateway.asked[0].sequence, gateway.answered[0].sequence) == (1, 2)
+
+
+@pytest.mark.parametrize("capture", ["redacted", "none"])
+async def test_text_that_may_not_be_captured_never_lies_on_the_disk(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, capture: Capture
+) -> None:
+    running = await start_gateway(
+        {"served": {"upstreams": [{"url": upstream.url}]}}, capture_text=capture
+    )
+    upstream.script = answering(ANSWER)
+    await running.chat(QUESTION)
+    assert b"example.org" not in on_disk(running)
+    assert (b"harbour" in on_disk(running)) == (capture == "redacted")
+    (answered,) = running.answered
+    assert answered.checks.keys() == {"truncation", "empty", "refusal", "language"}
+    assert answered.output_characters == len(ANSWER)
+    assert answered.output == (
+        None if capture == "none" else ANSWER.replace("ann@example.org", "[email]")
+    )
+
+
+async def test_text_is_checked_before_it_is_cut_off(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    running = await start_gateway(
+        {"served": {"upstreams": [{"url": upstream.url}]}}, capture_characters=20
+    )
+    upstream.script = answering(json.dumps({"answer": ANSWER}))
+    await running.chat(QUESTION, response_format={"type": "json_object"})
+    (answered,) = running.answered
+    assert (len(answered.output or ""), answered.checks["json"]) == (20, "passed")
+
+
+async def test_a_request_that_waits_is_recorded_before_its_answer(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    release = asyncio.Event()
+
+    async def script(_request: Received, connection: Connection) -> None:
+        await release.wait()
+        await connection.answer(chat_completion())
+
+    upstream.script = script
+    answer = asyncio.create_task(gateway.chat())
+    await eventually(lambda: gateway.asked)
+    assert gateway.answered == []
+    release.set()
+    await answer
+    (asked,), (answered,) = gateway.asked, gateway.answered
+    assert (asked.sequence, answered.sequence) == (1, 2)
+    assert asked.messages == answered.messages
+    assert asked.request_id == answered.request_id
+    counts = gateway.recorder.counts()
+    assert counts.captured == {"requests.v1": 1, "responses.v1": 1}
+
+
+def test_a_record_without_an_answer_makes_no_response() -> None:
+    record = Record(
+        route="/v1/embeddings",
+        model="m",
+        version="v1",
+        tenant="",
+        customer="acme",
+        capture="none",
+        messages=(),
+        prompt_characters=0,
+        sampling=Sampling(),
+        stream=False,
+        shadow=False,
+        session=None,
+        trace_id=None,
+        reply=None,
+    )
+    frame = Frame(1, 0, BOTH.topic, BOTH.type, "req-1", BOTH.encode(record))
+    with pytest.raises(ValueError, match="without an answer"):
+        unfold(frame, "gateway-1")
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """A broker; a test asks for it first, so that it outlives what ships to it."""
+    with EmbeddedBroker() as started:
+        make_topics(started)
+        yield started
+
+
+@pytest.mark.integration
+async def test_the_shipper_makes_the_events_and_counts_what_the_checks_found(
+    broker: Broker, start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    running = await start_gateway(
+        {"served": {"upstreams": [{"url": upstream.url}]}},
+        bootstrap_servers=broker.bootstrap_servers,
+    )
+    upstream.script = answering(ANSWER)
+    await running.chat(QUESTION)
+    line = 'tidegauge_gateway_output_checks_total{check="language",outcome="passed"} 1.0'
+    async with asyncio.timeout(30):
+        while line not in (await running.client.get("/metrics")).text:  # noqa: ASYNC110 - another process's
+            await asyncio.sleep(0.1)
+    producer_id = running.recorder.producer_id
+    (record,) = await asyncio.to_thread(records_of, broker, "responses.v1", producer_id)
+    event = decode(record.value, ResponseEvent)
+    assert (event.output, event.request_id) == (ANSWER, record.key.decode())
