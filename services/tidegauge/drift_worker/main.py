@@ -59,6 +59,7 @@ def run() -> None:
             settings.group,
             [REQUESTS],
             SketchingProcessor(meter, settings.group, sketching),
+            gather_ms=settings.gather_ms,
             stop_seconds=settings.stop_seconds,
         )
         loaded.append(loop)

@@ -43,6 +43,13 @@ class DriftSettings(BlockSettings):
         ge=1,
         description="Threads of one computation; for more throughput run more workers.",
     )
+    gather_ms: int = Field(
+        default=50,
+        ge=0,
+        le=5_000,
+        description="Longest wait for more requests to embed together, where there are few; "
+        "0 takes them as they come.",
+    )
     most_tokens: int = Field(
         default=256, ge=8, description="Longer texts are cut off here, if the model takes as many."
     )

@@ -27,6 +27,8 @@ __all__ = [
 REQUEST_MS: Final = 10_000
 """How long one request to the broker may take."""
 
+_GATHER_BYTES: Final = 64 * 1024
+"""Enough records for a full batch, so that nobody waits for more of them."""
 _BATCH_BYTES: Final = 128 * 1024
 _REQUEST_BYTES: Final = 8 * 1024 * 1024
 
@@ -53,14 +55,27 @@ def admin(settings: KafkaSettings) -> KafkaAdminClient:
     return KafkaAdminClient(**settings.client(), request_timeout_ms=REQUEST_MS)
 
 
-def consumer(settings: KafkaSettings, *, group: str | None = None, **options: Any) -> KafkaConsumer:  # noqa: ANN401 - kafka-python's own
+def consumer(
+    settings: KafkaSettings,
+    *,
+    group: str | None = None,
+    gather_ms: int = 0,
+    **options: Any,  # noqa: ANN401 - kafka-python's own
+) -> KafkaConsumer:
     """Return a consumer of committed records that starts at the beginning.
 
     Args:
         settings: How to reach Kafka.
         group: The consumer group; without one, partitions are assigned by hand.
+        gather_ms: Longest time for which the broker holds records back until there are more
+            of them; with 0 it gives what it has.
         options: Further options of ``KafkaConsumer``.
     """
+    fetching = (
+        {"fetch_max_wait_ms": gather_ms, "fetch_min_bytes": _GATHER_BYTES}
+        if gather_ms
+        else {"fetch_max_wait_ms": 200}
+    )
     grouped = {
         "group_id": group,
         "session_timeout_ms": settings.session_timeout_ms,
@@ -72,9 +87,9 @@ def consumer(settings: KafkaSettings, *, group: str | None = None, **options: An
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        fetch_max_wait_ms=200,
         request_timeout_ms=REQUEST_MS,
         metrics_enabled=False,
+        **fetching,
         **options,
     )
 

@@ -60,6 +60,7 @@ class ConsumerLoop:
         group: The consumer group; states and transactions carry its name.
         topics: What to read.
         processor: What to do with it.
+        gather_ms: Longest time to wait for more records where there are few.
         stop_seconds: How long stopping may take, all in all.
         now_ms: The clock, Unix milliseconds.
     """
@@ -71,6 +72,7 @@ class ConsumerLoop:
         topics: Sequence[Topic],
         processor: Processor,
         *,
+        gather_ms: int = 0,
         stop_seconds: float = 15.0,
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
@@ -78,6 +80,7 @@ class ConsumerLoop:
         self._group = group
         self._topics = tuple(topics)
         self._processor = processor
+        self._gather_ms = gather_ms
         self._stop_seconds = stop_seconds
         self._now_ms = now_ms
         self._transactional: bool | None = {"on": True, "off": False}.get(settings.transactions)
@@ -156,6 +159,7 @@ class ConsumerLoop:
             consumer = clients.consumer(
                 self._settings,
                 group=self._group,
+                gather_ms=self._gather_ms,
                 max_poll_records=self._settings.batch_records,
             )
         return consumer, committer
