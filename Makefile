@@ -49,14 +49,15 @@ bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=
 bench-capture: install ## cost of capturing and shipping an event (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/capture.py
 
-build/bench-env/installed:
+build/bench-env/installed: infra/bench/drift_requirements.txt
 	$(PYTHON) -m venv build/bench-env
 	build/bench-env/bin/pip install -q 'torch==2.13.0+cpu' || build/bench-env/bin/pip install -q torch==2.13.0
-	build/bench-env/bin/pip install -q alibi-detect==0.13.0 river==0.23.0
+	build/bench-env/bin/pip install -q -r infra/bench/drift_requirements.txt
 	@touch $@
 
-bench-drift: install ## delays on BENCH_DATA=FILE.jsonl (QUICK=1)
-	$(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick)
+bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
+	OMP_NUM_THREADS=1 $(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick) \
+		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)

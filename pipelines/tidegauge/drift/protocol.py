@@ -25,6 +25,7 @@ __all__ = [
     "Shares",
     "draw",
     "first_alarm",
+    "fresh_events",
     "matched_level",
     "share_out",
 ]
@@ -143,22 +144,34 @@ def draw(shares: Shares, change: Change, events: int, rng: np.random.Generator) 
     """
     if change.kind == "none":
         return rng.permutation(shares.known)[:events]
-    if change.kind == "swelling":
-        odds = np.where(shares.swelling, change.size, 1.0)
-        share = float(odds[shares.swelling].sum() / odds.sum())
-        strange, usual = shares.known[shares.swelling], shares.known[~shares.swelling]
-    else:
-        share, usual = change.size, shares.known
-        strange = {
-            "out_of_scope": shares.out_of_scope,
-            "held_out": shares.held_out,
-            "reworded": shares.reworded,
-        }[change.kind]
+    share, strange, usual = _mixture(shares, change)
     mixed = rng.random(events) < share
     found = np.empty(events, np.int64)
     found[mixed] = _some(strange, int(mixed.sum()), rng)
     found[~mixed] = _some(usual, int((~mixed).sum()), rng)
     return found
+
+
+def fresh_events(shares: Shares, change: Change) -> int:
+    """Return after how many events of a stream, about, texts are drawn a second time."""
+    if change.kind == "none":
+        return len(shares.known)
+    share, strange, usual = _mixture(shares, change)
+    return int(min(len(strange) / share, len(usual) / (1 - share)))
+
+
+def _mixture(shares: Shares, change: Change) -> tuple[float, Rows, Rows]:
+    """Return the share of what is strange, its rows, and the rows of the rest."""
+    if change.kind == "swelling":
+        odds = np.where(shares.swelling, change.size, 1.0)
+        share = float(odds[shares.swelling].sum() / odds.sum())
+        return share, shares.known[shares.swelling], shares.known[~shares.swelling]
+    strange = {
+        "out_of_scope": shares.out_of_scope,
+        "held_out": shares.held_out,
+        "reworded": shares.reworded,
+    }[change.kind]
+    return change.size, strange, shares.known
 
 
 def _some(rows: Rows, count: int, rng: np.random.Generator) -> Rows:

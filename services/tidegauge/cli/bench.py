@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +17,16 @@ from rich.console import Console
 
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.cli import bench_drift, bench_results, bench_table
+from tidegauge.cli.bench_bars import Bar, bars
+from tidegauge.cli.bench_peers import Peers
 from tidegauge.cli.bench_texts import Texts, Vectors, read_texts, with_vectors
 from tidegauge.cli.errors import CommandError
-from tidegauge.drift.protocol import CHANGES, Change
+from tidegauge.drift.protocol import CHANGES, Change, fresh_events
 from tidegauge.drift_worker.settings import DriftSettings
 
 __all__ = ["app"]
+
+_WIDTH = 190
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks on data of your own.")
 
@@ -36,13 +47,22 @@ def drift(  # noqa: PLR0913 - one option for each choice
     baselines: Annotated[int, typer.Option(help="How often the baseline is drawn.", min=1)] = 10,
     runs: Annotated[int, typer.Option(help="Streams of a change for each baseline.", min=1)] = 5,
     quiet: Annotated[int, typer.Option(help="Streams without one for each.", min=1)] = 10,
+    peers: Annotated[
+        str, typer.Option(help="Command that runs the peers; see infra/bench/drift_peers.py.")
+    ] = "",
+    slow_share: Annotated[
+        float, typer.Option(help="Part of the streams that slow peers take.", min=0, max=1)
+    ] = 0.4,
     changes: Annotated[
         str, typer.Option(help="Only these, between commas, such as out_of_scope:0.1.")
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Two baselines.")] = False,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
 ) -> None:
-    """Measure the delay of the drift monitor's alarm after changes that are known."""
+    """Measure the delay of the drift monitor's alarm after changes that are known.
+
+    With --changes nothing is written: a part of the protocol is for trying things out.
+    """
     console = Console(stderr=True)
     plan = bench_drift.Plan(
         baselines=2 if quick else baselines,
@@ -54,16 +74,63 @@ def drift(  # noqa: PLR0913 - one option for each choice
     texts = read_texts(data, seed)
     vectors = _vectors(texts, out.parent, console)
     drawn = bench_drift.draw_streams(texts, plan, out_of_scope)
-    found = bench_drift.run_ours(
-        drawn, texts, vectors, plan, out.parent, lambda line: console.print(line, markup=False)
-    )
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
+    systems = {
+        bench_results.OURS: bench_drift.run_ours(drawn, texts, vectors, plan, out.parent, say)
+    }
+    if peers:
+        command = shlex.split(peers)
+        systems |= Peers(command, out.parent, slow_share, say).run(drawn, vectors, plan)
     rows = bench_results.rows(
-        {bench_results.OURS: found},
+        systems,
         block=plan.block,
         guaranteed_events=plan.guaranteed_events,
         matched_events=plan.matched_events,
     )
-    Console().print(bench_table.overview(rows))
+    met = bars(rows)
+    if not changes:
+        _write(out, plan, drawn, slow_share if peers else None, rows, met)
+    shown = Console()
+    shown.width = max(shown.width, _WIDTH)
+    shown.print(bench_table.overview(rows))
+    shown.print(bench_table.bar_table(met))
+
+
+def _write(  # noqa: PLR0913, PLR0917 - what the file says
+    out: Path,
+    plan: bench_drift.Plan,
+    drawn: Sequence[bench_drift.Drawn],
+    slow_share: float | None,
+    rows: Sequence[bench_results.Row],
+    met: Sequence[Bar],
+) -> None:
+    machine = {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    protocol = asdict(plan) | {
+        "changes": {
+            change.name: {
+                "streams": sum(len(one.streams[change]) for one in drawn),
+                "events_without_repeats": min(fresh_events(one.shares, change) for one in drawn),
+            }
+            for change in drawn[0].streams
+        },
+        "part_of_streams_for_slow_peers": slow_share,
+    }
+    found = {
+        "machine": machine,
+        "command": " ".join(["tidegauge", *sys.argv[1:]]),
+        "protocol": protocol,
+        "rows": rows,
+        "bars": [asdict(bar) for bar in met],
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1))
 
 
 def _chosen(keys: str) -> tuple[Change, ...]:

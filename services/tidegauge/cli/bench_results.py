@@ -77,10 +77,8 @@ def delays(paths: Sequence[Sequence[Floats]], level: float, block: int) -> Delay
         level: Where the alarm is.
         block: Events of a block.
     """
-    when = np.array([[first_alarm(path, level, block) for path in one] for one in paths])
-    rng = np.random.default_rng(0)
-    again = rng.integers(len(when), size=(_RESAMPLES, len(when)))
-    medians = np.sort([_quantile(when[rows], 0.5) for rows in again])
+    when = np.array(_when(paths, level, block))
+    medians = np.array([_quantile(when[rows], 0.5) for rows in _resampled(len(when))])
     return Delays(
         median=_quantile(when, 0.5),
         interval=(_quantile(medians, 0.025), _quantile(medians, 0.975)),
@@ -90,6 +88,15 @@ def delays(paths: Sequence[Sequence[Floats]], level: float, block: int) -> Delay
         missed=float(np.isinf(when).mean()),
         runs=when.size,
     )
+
+
+def _when(paths: Sequence[Sequence[Floats]], level: float, block: int) -> list[Floats]:
+    return [np.array([first_alarm(path, level, block) for path in one]) for one in paths]
+
+
+def _resampled(baselines: int) -> NDArray[np.int64]:
+    """Return baselines drawn again, for streams that share one are not independent."""
+    return np.random.default_rng(0).integers(baselines, size=(_RESAMPLES, baselines))
 
 
 def _quantile(values: Floats, share: float) -> float:
@@ -115,30 +122,33 @@ def rows(
     ours = systems[OURS]
     found: list[Row] = []
     for events in guaranteed_events:
-        threshold = f"guaranteed 1 in {events:,.0f}"
-        found += _at_level(OURS, ours, threshold, float(np.log(events)), block)
+        level = float(np.log(events))
+        found += _at_level(OURS, ours, f"guaranteed 1 in {events:,.0f}", level, block, events)
     at = {
         name: level_of(system, block=block, mean_events=matched_events)
         for name, system in systems.items()
     }
     for name, system in systems.items():
-        matched = _at_level(name, system, f"measured 1 in {matched_events:,.0f}", at[name], block)
-        for row in matched:
-            if row["metric"] == "delay":
-                row["ratio"] = _ratio(row, ours.paths, system.paths, at[OURS], block)
-        found += matched
+        threshold = f"measured 1 in {matched_events:,.0f}"
+        found += [
+            row | _beside(row, ours.paths, at[OURS], system.paths, block)
+            for row in _at_level(name, system, threshold, at[name], block, matched_events)
+        ]
         found += _figures(name, system)
     return found
 
 
-def _at_level(name: str, system: Found, threshold: str, level: float, block: int) -> list[Row]:
+def _at_level(  # noqa: PLR0913, PLR0917 - who, at which level, and what that level is
+    name: str, system: Found, threshold: str, level: float, block: int, promised_events: float
+) -> list[Row]:
     quiet = [path for paths in system.paths[NO_CHANGE] for path in paths]
     when = np.array([first_alarm(path, level, block) for path in quiet])
     watched = np.minimum(when, [len(path) * block for path in quiet]).sum()
     alarms = float(np.isfinite(when).sum())
     found = [
         _row("false alarms", name, "alarms", alarms, len(quiet))
-        | {"change": NO_CHANGE.name, "threshold": threshold, "events": float(watched)}
+        | {"change": NO_CHANGE.name, "threshold": threshold}
+        | {"level": _number(level), "events": float(watched), "promised_events": promised_events}
     ]
     for change, paths in system.paths.items():
         if change == NO_CHANGE:
@@ -148,6 +158,7 @@ def _at_level(name: str, system: Found, threshold: str, level: float, block: int
             _row("delay", name, "events", one.median, one.runs)
             | {
                 "min": _number(one.least),
+                "level": level,
                 "max": _number(one.most),
                 "change": change.name,
                 "threshold": threshold,
@@ -159,12 +170,26 @@ def _at_level(name: str, system: Found, threshold: str, level: float, block: int
     return found
 
 
-def _ratio(row: Row, ours: Paths, theirs: Paths, level: float, block: int) -> float | None:
-    """Return a median over ours on the same streams; None where either is beyond them."""
+def _beside(row: Row, ours: Paths, level: float, theirs: Paths, block: int) -> Row:
+    """Return the ratio of a row's median to ours on the same streams, and its 95% interval.
+
+    A ratio to or of delays beyond the stream is None, where both are it is 1.
+    """
     change = next(change for change in theirs if change.name == row["change"])
-    same = [mine[: len(others)] for mine, others in zip(ours[change], theirs[change], strict=True)]
-    own = delays(same, level, block).median
-    return None if row["median"] is None or np.isinf(own) else round(row["median"] / own, 3)
+    if change == NO_CHANGE:
+        return {}
+    other = np.array(_when(theirs[change], row["level"], block))
+    mine = np.array(_when(ours[change], level, block))[:, : other.shape[1]]
+
+    def ratio(rows: NDArray[np.int64] | slice) -> float:
+        upper, lower = _quantile(other[rows], 0.5), _quantile(mine[rows], 0.5)
+        return 1.0 if upper == lower else upper / lower
+
+    again = np.array([ratio(rows) for rows in _resampled(len(mine))])
+    return {
+        "ratio": _number(ratio(slice(None))),
+        "ratio_interval": [_number(_quantile(again, share)) for share in (0.025, 0.975)],
+    }
 
 
 def _figures(name: str, system: Found) -> Iterator[Row]:

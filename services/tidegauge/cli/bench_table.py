@@ -1,4 +1,4 @@
-"""The drift benchmark's rows as one table for a terminal."""
+"""The drift benchmark's rows and bars as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -6,44 +6,67 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from tidegauge.cli.bench_results import OURS, Row
+from tidegauge.cli.bench_bars import Bar
+from tidegauge.cli.bench_results import Row
 
-__all__ = ["overview"]
+__all__ = ["bar_table", "overview"]
+
+_WHOLE = 10
 
 
 def overview(rows: Sequence[Row]) -> Table:
-    """Return the delays: a line for each change, a column for each system and threshold."""
+    """Return the delays: two lines for each system and threshold, a column for each change."""
     delays = [row for row in rows if row["metric"] == "delay"]
-    columns = list(dict.fromkeys((row["system"], row["threshold"]) for row in delays))
-    cells = {(row["change"], row["system"], row["threshold"]): row for row in delays}
-    table = Table("median (P90), missed", title="Events until the alarm")
-    for system, threshold in columns:
-        table.add_column(f"{threshold}\n{system}", justify="right")
-    for change in dict.fromkeys(row["change"] for row in delays):
-        table.add_row(change, *(_delay(cells[change, *column]) for column in columns))
+    cells = {(row["system"], row["threshold"], row["change"]): row for row in delays}
+    changes = list(dict.fromkeys(row["change"] for row in delays))
     quiet = {
-        (row["system"], row["threshold"]): f"{row['median']:.0f} in {row['events']:,.0f}"
+        (row["system"], row["threshold"]): f"{row['median']:.0f} in\n{row['events']:,.0f}"
         for row in rows
         if row["metric"] == "false alarms"
     }
-    table.add_section()
-    table.add_row("false alarms", *(quiet[column] for column in columns))
     costs = {
         row["system"]: f"{row['median']:.1f}"
         for row in rows
         if row["metric"] == "cost beside embedding"
     }
-    table.add_row("cost, us/event", *(costs.get(system, "") for system, _ in columns))
-    for row in rows:
-        if row["system"] == OURS and row["unit"] == "" and row["n"] == 1:
-            table.add_row(row["metric"], f"{row['median']:,.1f}")
+    table = Table(
+        title="Events until the alarm: median, then P90 and the share missed", title_justify="left"
+    )
+    table.add_column("false alarms")
+    for change in changes:
+        kind, _, size = change.rpartition(" ")
+        table.add_column(f"{kind}\n{size}", justify="right")
+    table.add_column("quiet\nstreams", justify="right")
+    table.add_column("CPU\nus/event", justify="right")
+    for system, threshold in dict.fromkeys((row["system"], row["threshold"]) for row in delays):
+        table.add_row(
+            f"{system}\n  {threshold}",
+            *(_delay(cells[system, threshold, change]) for change in changes),
+            quiet[system, threshold],
+            costs[system],
+        )
+    return table
+
+
+def bar_table(bars: Sequence[Bar]) -> Table:
+    """Return which bars are met."""
+    table = Table("bar", "limit", "found", "met", title="Bars", title_justify="left")
+    for bar in bars:
+        met = "yes" if bar.met else "[bold]no"
+        table.add_row(bar.what, f"{bar.side} {_number(bar.limit)}", _number(bar.found), met)
     return table
 
 
 def _delay(row: Row) -> str:
-    missed = f" {row['missed']:.0%}" if row["missed"] else ""
-    return f"{_events(row['median'])} ({_events(row['p90'])}){missed}"
+    missed = f", {row['missed']:.0%}" if row["missed"] else ""
+    return f"{_events(row['median'])}\n{_events(row['p90'])}{missed}"
+
+
+def _number(number: float | None) -> str:
+    if number is None:
+        return "never"
+    return f"{number:,.0f}" if number >= _WHOLE else f"{number:.2g}"
 
 
 def _events(number: float | None) -> str:
-    return "never" if number is None else f"{number:.0f}"
+    return "never" if number is None else f"{number:,.0f}"
