@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tidegauge.cli.bench_drift import Drawn, Plan
+from tidegauge.cli.bench_peers import Peers
+from tidegauge.cli.bench_results import level_of
+from tidegauge.cli.errors import CommandError
+from tidegauge.drift.protocol import NO_CHANGE, Change, draw, share_out
+
+SCRIPT = Path(__file__).parents[2] / "infra/bench/drift_peers.py"
+CHANGE = Change("held_out", 0.5)
+PLAN = Plan(baselines=2, runs=2, quiet=6, events=600, baseline=2_500, changes=(CHANGE,))
+
+
+def _drawn_and_vectors() -> tuple[list[Drawn], np.ndarray]:
+    rng = np.random.default_rng(1)
+    topics = np.arange(4_800) % 24
+    vectors = rng.normal(size=(24, 16))[topics] + rng.normal(size=(4_800, 16)) / 2
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    drawn = []
+    for _ in range(PLAN.baselines):
+        shares = share_out(
+            [f"t{topic}" for topic in topics],
+            np.zeros(0, np.int64),
+            out_of_scope="",
+            baseline=PLAN.baseline,
+            rng=rng,
+        )
+        streams = {
+            NO_CHANGE: [draw(shares, NO_CHANGE, PLAN.quiet_events, rng) for _ in range(PLAN.quiet)],
+            CHANGE: [draw(shares, CHANGE, PLAN.events, rng) for _ in range(PLAN.runs)],
+        }
+        drawn.append(Drawn(shares, streams))
+    return drawn, vectors.astype(np.float32)
+
+
+def _peers(folder: Path, *options: str) -> Peers:
+    return Peers([sys.executable, str(SCRIPT), *options], folder, 0.5, lambda _: None)
+
+
+def test_peers_follow_every_stream_to_its_end_or_to_the_alarm(tmp_path: Path) -> None:
+    drawn, vectors = _drawn_and_vectors()
+    found = _peers(tmp_path, "--systems", "EWMA of").run(drawn, vectors, PLAN)
+    assert set(found) == {
+        "EWMA of random features, 1/128",
+        "EWMA of random features, 1/512",
+    }
+    for one in found.values():
+        quiet = [path for paths in one.paths[NO_CHANGE] for path in paths]
+        assert [len(path) for path in quiet] == [len(drawn[0].shares.known) // PLAN.block] * 12
+        level = level_of(one, block=PLAN.block, mean_events=PLAN.matched_events)
+        for paths in one.paths[CHANGE]:
+            assert len(paths) == PLAN.runs
+            for path in paths:
+                assert (path[:-1] < level).all()
+                assert path[-1] >= level
+        assert one.microseconds > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_peers_that_fail_are_named(tmp_path: Path) -> None:
+    drawn, vectors = _drawn_and_vectors()
+    with pytest.raises(CommandError, match="peers ended with status 2"):
+        _peers(tmp_path, "--no-such-option").run(drawn, vectors, PLAN)
