@@ -5,11 +5,17 @@ import socket
 
 import pytest
 
-from tidegauge.cli.doctor import Check, checks, doctor
+from tidegauge.adapters.sentence_transformers.measuring import Trial
+from tidegauge.cli.check import Check
+from tidegauge.cli.doctor import checks, doctor
+
+
+def untried(_model: str) -> tuple[Trial, ...]:
+    return (Trial("torch", 300, 1.0),)
 
 
 def _found(environment: dict[str, str], wrong: str | None = None) -> dict[str, Check]:
-    return {check.what: check for check in checks(environment, lambda _host, _port: wrong)}
+    return {check.what: check for check in checks(environment, lambda _h, _p: wrong, untried)}
 
 
 def test_a_broker_that_does_not_answer_is_named_with_its_variable() -> None:
@@ -26,7 +32,7 @@ def test_one_of_several_brokers_is_enough() -> None:
         tried.append((host, port))
         return None if host == "b" else "no route"
 
-    found = {c.what: c for c in checks({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2,c:3"}, reach)}
+    found = {c.what: c for c in checks({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2,c:3"}, reach, untried)}
     assert found["broker"].fine
     assert tried == [("a", 1), ("b", 2)]
 
@@ -38,7 +44,7 @@ def test_a_url_has_a_default_port() -> None:
         tried.append((host, port))
         return None
 
-    list(checks({"TIDEGAUGE_JUDGE_URL": "https://judge.example/v1"}, reach))
+    list(checks({"TIDEGAUGE_JUDGE_URL": "https://judge.example/v1"}, reach, untried))
     assert tried == [("judge.example", 443)]
 
 
@@ -61,7 +67,7 @@ def test_without_an_embedded_part_its_variable_is_named(monkeypatch: pytest.Monk
 def test_the_whole_is_fine_when_what_is_needed_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True)
+        assert doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, attempt=untried)
     assert address in capsys.readouterr().out
-    assert not doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False)
+    assert not doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, attempt=untried)
     assert "BAD" in capsys.readouterr().out

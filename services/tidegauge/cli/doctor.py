@@ -15,7 +15,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["Check", "Reach", "checks", "doctor"]
+from tidegauge.cli.check import Check
+from tidegauge.cli.doctor_embedder import Try, embedder_checks, try_backends
+
+__all__ = ["Reach", "checks", "doctor"]
 
 _SECONDS = 2.0
 _LIBRARIES: Mapping[str, tuple[str, str]] = {
@@ -31,25 +34,15 @@ Reach = Callable[[str, int], str | None]
 """From host and port to what is wrong, None if something listens there."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+def doctor(environment: Mapping[str, str], *, as_json: bool, attempt: Try = try_backends) -> bool:
+    """Print every check; return whether nothing that is needed is wrong.
 
-    Attributes:
-        what: What it is.
-        fine: Whether it is as it should be; None where it is not needed.
-        found: What was found.
-        remedy: What to do, empty when it is fine.
+    Args:
+        environment: Variables.
+        as_json: Print facts for machines.
+        attempt: Tries the embedder's backends.
     """
-
-    what: str
-    fine: bool | None
-    found: str
-    remedy: str = ""
-
-
-def doctor(environment: Mapping[str, str], *, as_json: bool) -> bool:
-    """Print every check; return whether nothing that is needed is wrong."""
-    found = tuple(checks(environment, _reach))
+    found = tuple(checks(environment, _reach, attempt))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -57,12 +50,13 @@ def doctor(environment: Mapping[str, str], *, as_json: bool) -> bool:
     return all(check.fine is not False for check in found)
 
 
-def checks(environment: Mapping[str, str], reach: Reach) -> Iterator[Check]:
+def checks(environment: Mapping[str, str], reach: Reach, attempt: Try) -> Iterator[Check]:
     """Look at the interpreter, the libraries, the embedded parts and the user's own.
 
     Args:
         environment: Variables.
         reach: Tries an address.
+        attempt: Tries the embedder's backends.
     """
     yield Check(
         what="Python",
@@ -73,6 +67,7 @@ def checks(environment: Mapping[str, str], reach: Reach) -> Iterator[Check]:
     for extra, (module, distribution) in _LIBRARIES.items():
         yield _library(extra, module, distribution)
     yield from _parts(environment, reach)
+    yield from embedder_checks(environment, attempt)
 
 
 def _library(extra: str, module: str, distribution: str) -> Check:
@@ -141,7 +136,7 @@ def _print(found: tuple[Check, ...]) -> None:
         console.print(
             Text.assemble(
                 marks[check.fine],
-                f"{check.what:<16}{check.found}",
+                f"{check.what:<22}{check.found}",
                 (f"  {check.remedy}" if check.remedy else "", "yellow"),
             )
         )

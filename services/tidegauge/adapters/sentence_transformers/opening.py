@@ -67,7 +67,8 @@ def open_embedder(
     except Exception as error:
         raise BackendError(
             f"backend {backend!r} cannot compute the embedder {model!r} "
-            f"({type(error).__name__}: {_first_line(error)}): use 'torch'"
+            f"({type(error).__name__}: {_first_line(error)}): use "
+            f"{'another model' if backend == 'torch' else 'torch'}"
         ) from error
     dimension = int(loaded.get_embedding_dimension() or _first(encode).shape[1])
     specification = {
@@ -125,7 +126,7 @@ def _encode(loaded: Any, backend: Backend, threads: int) -> Encode:  # noqa: ANN
         if backend != "torch":
             raise BackendError(
                 f"backend {backend!r} takes models of token ids and a mask, which this one is "
-                "not: use 'torch'"
+                "not: use torch"
             )
         return _by_the_library(loaded)
     return _by_tokens(loaded, tokeniser, backend, threads)

