@@ -108,7 +108,7 @@ class Exchange:
     model: str = UNKNOWN
     asked: Asked | None = None
     prompt_characters: int = 0
-    messages: tuple[Message, ...] | None = None
+    messages: tuple[Message, ...] = ()
     capture: Capture = "none"
     sampling: Sampling = Sampling()
     target: Target | None = None

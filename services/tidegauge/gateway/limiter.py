@@ -40,6 +40,38 @@ class Reservation(NamedTuple):
     headers: Headers
 
 
+class _Limit:
+    """One limit of one key.
+
+    Attributes:
+        what: ``requests`` or ``tokens``.
+        most: How many a minute.
+        counter: Its counter's name.
+    """
+
+    __slots__ = ("_limit", "_remaining", "_reset", "counter", "most", "what")
+
+    def __init__(self, key_id: str, what: str, most: int) -> None:
+        self.what, self.most = what, most
+        self.counter = f"{key_id}/{what}"
+        self._limit = (f"x-ratelimit-limit-{what}".encode(), b"%d" % most)
+        self._remaining = f"x-ratelimit-remaining-{what}".encode()
+        self._reset = f"x-ratelimit-reset-{what}".encode()
+
+    def headers(self, remaining: int, reset_seconds: float) -> Headers:
+        """Return what the answer says of it."""
+        return [
+            self._limit,
+            (self._remaining, b"%d" % remaining),
+            (self._reset, b"%.1fs" % reset_seconds),
+        ]
+
+
+def _limits(customer: Customer) -> tuple[_Limit, ...]:
+    mosts = ("requests", customer.requests_per_minute), ("tokens", customer.tokens_per_minute)
+    return tuple(_Limit(customer.key_id, what, most) for what, most in mosts if most is not None)
+
+
 class Limiter:
     """Holds customers to their limits.
 
@@ -63,6 +95,7 @@ class Limiter:
         self._clock = clock
         self._when_down = when_down
         self._on_failure = on_failure
+        self._limits: dict[str, tuple[Customer, tuple[_Limit, ...]]] = {}
 
     async def reserve(self, customer: Customer, tokens: int) -> Reservation | None:
         """Take one request and some tokens from the customer's limits.
@@ -102,23 +135,27 @@ class Limiter:
         minute = int(now // _MINUTE)
         if customer.budget_usd_per_day is not None:
             await self._refuse_spent(customer, customer.budget_usd_per_day, now)
-        wanted: list[tuple[str, int, int]] = []
-        if customer.requests_per_minute is not None:
-            wanted.append(("requests", customer.requests_per_minute, 1))
+        limits = self._limits_of(customer)
         if customer.tokens_per_minute is not None:
             tokens = min(tokens, customer.tokens_per_minute)
-            wanted.append(("tokens", customer.tokens_per_minute, tokens))
-        amounts = [(f"{customer.key_id}/{what}", amount) for what, _, amount in wanted]
+        amounts = [(limit.counter, 1 if limit.what == "requests" else tokens) for limit in limits]
         counted = await self._counters.slide(minute, amounts)
         passed = min(1.0, now / _MINUTE - minute)
         headers: Headers = []
-        for (what, limit, amount), (current, before) in zip(wanted, counted, strict=True):
-            used = current + int(before * (1 - passed))
-            if used > limit:
+        for limit, (_, amount), (current, before) in zip(limits, amounts, counted, strict=True):
+            used = current + int(before * (1 - passed)) if before else current
+            if used > limit.most:
                 await self._counters.slide(minute, [(name, -taken) for name, taken in amounts])
-                raise _refusal(what, limit, _wait(limit, amount, current - amount, before, passed))
-            headers += _headers(what, limit, limit - used, (used / limit) * _MINUTE)
+                raise _refusal(limit, _wait(limit.most, amount, current - amount, before, passed))
+            headers += limit.headers(limit.most - used, (used / limit.most) * _MINUTE)
         return Reservation(customer, minute, tokens, headers)
+
+    def _limits_of(self, customer: Customer) -> tuple[_Limit, ...]:
+        known, limits = self._limits.get(customer.key_id, (None, ()))
+        if known is not customer:  # new, or read again from the file
+            limits = _limits(customer)
+            self._limits[customer.key_id] = customer, limits
+        return limits
 
     async def _refuse_spent(self, customer: Customer, budget: float, now: float) -> None:
         day = int(now // _DAY)
@@ -151,15 +188,16 @@ class Limiter:
         await self._counters.close()
 
 
-def _refusal(what: str, limit: int, wait: float) -> RefusedError:
+def _refusal(limit: _Limit, wait: float) -> RefusedError:
     return RefusedError(
         ErrorKind.RATE_LIMITED,
-        f"the key's limit of {limit} {what} a minute is reached: try again in {wait:.0f} s",
+        f"the key's limit of {limit.most} {limit.what} a minute is reached: "
+        f"try again in {wait:.0f} s",
         code="rate_limit_exceeded",
-        error_type=what,
+        error_type=limit.what,
         headers=[
             (b"retry-after", b"%d" % max(1, -int(-wait // 1))),
-            *_headers(what, limit, 0, wait),
+            *limit.headers(0, wait),
         ],
     )
 
@@ -171,18 +209,3 @@ def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> 
         return max(0.0, fits - passed) * _MINUTE
     fits = max(0.0, 1 - (limit - amount) / current) if current else 0.0
     return (1 - passed + fits) * _MINUTE
-
-
-_NAMES: Final = {
-    what: tuple(f"x-ratelimit-{part}-{what}".encode() for part in ("limit", "remaining", "reset"))
-    for what in ("requests", "tokens")
-}
-
-
-def _headers(what: str, limit: int, remaining: int, reset: float) -> Headers:
-    names = _NAMES[what]
-    return [
-        (names[0], b"%d" % limit),
-        (names[1], b"%d" % remaining),
-        (names[2], b"%.1fs" % reset),
-    ]

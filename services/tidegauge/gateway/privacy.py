@@ -7,7 +7,7 @@ from typing import Final
 
 from tidegauge.schemas.exchange import Capture, Message
 
-__all__ = ["captured_messages", "captured_text", "redact", "size_of"]
+__all__ = ["captured_messages", "captured_text", "redact"]
 
 _SECRETS: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -81,7 +81,7 @@ def captured_messages(
     """
     if capture == "none":
         return ()
-    if capture == "full" and size_of(messages) <= limit:
+    if capture == "full" and _size(messages) <= limit:
         return messages
     kept: list[Message] = []
     for message in reversed(messages):
@@ -95,8 +95,7 @@ def captured_messages(
     return tuple(reversed(kept))
 
 
-def size_of(messages: tuple[Message, ...]) -> int:
-    """Return the characters of a conversation."""
+def _size(messages: tuple[Message, ...]) -> int:
     size = 0
     for message in messages:
         size += len(message.content) + len(message.role)

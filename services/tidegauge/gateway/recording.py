@@ -8,9 +8,8 @@ from typing import Final
 from tidegauge.capture.folding import Fold
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.checks import check
-from tidegauge.gateway.dialects import Answer, Asked
 from tidegauge.gateway.exchange import Exchange, Outcome
-from tidegauge.gateway.privacy import captured_messages, captured_text, size_of
+from tidegauge.gateway.privacy import captured_messages, captured_text
 from tidegauge.gateway.record import BOTH, REQUEST, RESPONSE, Record, Reply
 from tidegauge.schemas.exchange import Capture, CheckOutcome
 
@@ -65,23 +64,26 @@ class Recording:
             if now - exchange.started < _LONG_SECONDS:
                 return  # the rest has come later
             del self._waiting[exchange.request_id]
+            self._settle_text(exchange)
             self._append(exchange, REQUEST, None)
 
     def concluded(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange has ended."""
+        self._settle_text(exchange)
         waited = self._waiting.pop(exchange.request_id, None)
         reply = self._reply(exchange, outcome)
         self._append(exchange, RESPONSE if waited is None else BOTH, reply)
         self._recorder.served()
 
+    def _settle_text(self, exchange: Exchange) -> None:
+        """Decide how much of the conversation is captured; what may be whole stays the same."""
+        if exchange.asked is not None and not exchange.messages:
+            exchange.messages = captured_messages(
+                exchange.asked.messages, exchange.capture, self._policy.characters
+            )
+
     def _append(self, exchange: Exchange, fold: Fold[Record], reply: Reply | None) -> None:
         policy, asked = self._policy, exchange.asked
-        if exchange.messages is None:
-            exchange.messages = (
-                ()
-                if asked is None
-                else captured_messages(asked.messages, exchange.capture, policy.characters)
-            )
         record = Record(
             route=exchange.route,
             model=exchange.model,
@@ -132,15 +134,12 @@ class Recording:
             return exchange.checks
         if outcome.error is not None or asked is None:
             return {}
-        if exchange.capture == "full" and self._whole(asked, answer):
-            return None
-        return check(asked.messages, asked.expectations, answer)
-
-    def _whole(self, asked: Asked, answer: Answer) -> bool:
-        """Whether a record carries all of the text."""
         limit = self._policy.characters
-        return (
-            len(answer.text or "") <= limit
+        if (
+            exchange.capture == "full"
+            and exchange.messages is asked.messages
+            and len(answer.text or "") <= limit
             and len(answer.tool_calls or "") <= limit
-            and size_of(asked.messages) <= limit
-        )
+        ):
+            return None  # a record carries all of the text
+        return check(asked.messages, asked.expectations, answer)

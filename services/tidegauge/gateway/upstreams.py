@@ -33,6 +33,7 @@ class Target:
         replace: Body fields to replace, as JSON text.
         clock: How busy its server is, for its share of the GPU's price.
         in_flight: Requests that it is answering.
+        label: What events call it: its address.
     """
 
     def __init__(self, name: str, upstream: Upstream, pool: Pool, clock: GpuClock) -> None:
@@ -40,16 +41,12 @@ class Target:
         self.upstream = upstream
         self.clock = clock
         self.in_flight = 0
+        self.label = pool.address.authority
         self._pool = pool
         self._heads: dict[str, bytes] = {}
         self.replace: dict[str, msgspec.Raw] = dict(upstream.overrides)
         if upstream.model is not None and upstream.model != name:
             self.replace["model"] = msgspec.Raw(msgspec.json.encode(upstream.model))
-
-    @property
-    def label(self) -> str:
-        """Return what events call it: its address."""
-        return self._pool.address.authority
 
     def sampling(self, asked: Sampling) -> Sampling:
         """Return the sampling parameters that are sent, overrides included."""

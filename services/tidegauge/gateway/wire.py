@@ -54,6 +54,9 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._parser = httptools.HttpRequestParser(self)
         self._task: asyncio.Task[None] | None = None
+        self._asked: asyncio.Future[None] | None = None
+        self._busy = False
+        self._hot: HotRoutes | None = None
         self._exchange: Exchange | None = None
         self._waiting = b""
         self._body: list[bytes] = []
@@ -81,7 +84,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, or hand over; what comes while an answer is under way waits."""
-        if self._task is not None:
+        if self._busy:
             self._waiting += data
             if len(self._waiting) > _HIGH_WATER:
                 self._transport.pause_reading()
@@ -103,8 +106,9 @@ class Wire(asyncio.Protocol):
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None and self._exchange is not None:
+        if self._busy and self._exchange is not None:
             self._exchange.client_left = True
+        if self._task is not None:
             self._task.cancel()
         self.resume_writing()
 
@@ -121,7 +125,7 @@ class Wire(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close now if nothing is under way, else after the answer; uvicorn calls it."""
         self._stopping = True
-        if self._task is None:
+        if not self._busy:
             self._transport.close()
 
     # What the parser calls.
@@ -130,7 +134,7 @@ class Wire(asyncio.Protocol):
 
         Clients that pipeline must expect the connection to be closed, and ask again.
         """
-        self._pipelined = self._task is not None
+        self._pipelined = self._busy
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
@@ -153,7 +157,7 @@ class Wire(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body."""
-        if self._task is None:
+        if not self._busy:
             self._body.append(data)
             self._size += len(data)
             if self._size > self._limit:
@@ -163,7 +167,7 @@ class Wire(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is there: answer it."""
         self._in_request = False
-        if self._task is None:
+        if not self._busy:
             self._start()
 
     # The answer.
@@ -179,20 +183,16 @@ class Wire(asyncio.Protocol):
 
     def _begin(self, data: bytes) -> bool:
         """Begin a request if it is a hot one, else hand the connection over."""
-        hot = self._hot_routes()
+        hot: HotRoutes | None = getattr(self._config.app, "hot", None)
         if hot is not None:
             for start, path in _HOT.items():
                 if data.startswith(start):
-                    self._path, self._limit = path, hot.max_body_bytes
+                    self._hot, self._path, self._limit = hot, path, hot.max_body_bytes
                     self._in_request = self._in_head = True
                     self._headers, self._body, self._size = {}, [], 0
                     return True
         self._hand_over(data)
         return False
-
-    def _hot_routes(self) -> HotRoutes | None:
-        hot: HotRoutes | None = getattr(self._config.app, "hot", None)
-        return hot
 
     def _hand_over(self, data: bytes) -> None:
         self._state.connections.discard(self)
@@ -212,12 +212,29 @@ class Wire(asyncio.Protocol):
         self._transport.close()
 
     def _start(self) -> None:
-        self._task = self._loop.create_task(self._serve())
-        self._state.tasks.add(self._task)
-        self._task.add_done_callback(self._state.tasks.discard)
+        self._busy = True
+        if self._asked is None:
+            self._task = self._loop.create_task(self._serve_all())
+        else:
+            self._asked.set_result(None)
+
+    async def _serve_all(self) -> None:
+        """Answer one request after the other: a task for each would cost as much as its parsing."""
+        serving = cast("asyncio.Task[None]", asyncio.current_task())
+        while True:
+            self._asked = None
+            self._state.tasks.add(serving)
+            try:
+                await self._serve()
+            finally:
+                self._state.tasks.discard(serving)
+            if self._transport.is_closing():
+                return
+            self._asked = self._loop.create_future()
+            await self._asked
 
     async def _serve(self) -> None:
-        exchange, hot = self._exchange, self._hot_routes()
+        exchange, hot = self._exchange, self._hot
         if exchange is None or hot is None:
             self._transport.close()
             return
@@ -230,7 +247,7 @@ class Wire(asyncio.Protocol):
             if not exchange.client_left:
                 raise
         finally:
-            self._task = None
+            self._busy = False
             if sink.keep_alive and sink.ended and not self._stopping:
                 self._go_on()
             else:
@@ -250,7 +267,7 @@ class Wire(asyncio.Protocol):
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
         left = self._last_used + seconds - self._loop.time()
-        if self._task is not None:
+        if self._busy:
             left = seconds
         if left <= 0:
             self._transport.close()
@@ -265,10 +282,8 @@ class Wire(asyncio.Protocol):
 
     def head(self, status: int, headers: Headers) -> bytes:
         """Return the head of an answer."""
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self._state.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        return b"".join(lines)
+        lines = [b"%b: %b\r\n" % header for header in (*self._state.default_headers, *headers)]
+        return STATUS_LINE[status] + b"".join(lines)
 
 
 class _WireSink:

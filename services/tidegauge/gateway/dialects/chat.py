@@ -19,7 +19,15 @@ from tidegauge.gateway.dialects.dialect import (
 )
 from tidegauge.schemas.exchange import Message, Sampling, Usage
 
-__all__ = ["Chat", "ChatCollector", "StreamOptions", "UsageTold", "expectations", "sampling"]
+__all__ = [
+    "Chat",
+    "ChatCollector",
+    "StreamOptions",
+    "Told",
+    "UsageTold",
+    "expectations",
+    "sampling",
+]
 
 
 class _Message(msgspec.Struct):
@@ -65,6 +73,40 @@ class UsageTold(msgspec.Struct):
         return Usage(input_tokens=self.prompt_tokens, output_tokens=self.completion_tokens or 0)
 
 
+class Told(msgspec.Struct):
+    """What an answer, or one event of it, tells in both APIs beside its choices."""
+
+    usage: UsageTold | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+    def answer(self) -> Answer:
+        """Return a whole answer, but for its choices."""
+        usage = None if self.usage is None else self.usage.as_usage()
+        return Answer(model=self.model, fingerprint=self.system_fingerprint, usage=usage)
+
+    def tell(self, answer: Answer, *, choices: bool) -> Seen:
+        """Add one event to an answer, but for its choices.
+
+        Args:
+            answer: What has come so far.
+            choices: Whether the event has some.
+
+        Returns:
+            What it is if it has none.
+        """
+        if self.usage is not None:
+            answer.usage = self.usage.as_usage()
+        if choices:
+            if answer.model is None:
+                answer.model, answer.fingerprint = self.model, self.system_fingerprint
+            return Seen.OTHER
+        if present(self.error) is not None:
+            answer.failed = True
+        return Seen.OTHER if self.usage is None else Seen.USAGE
+
+
 class _Function(msgspec.Struct):
     name: str | None = None
     arguments: str | None = None
@@ -91,12 +133,8 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Response(msgspec.Struct):
+class _Response(Told):
     choices: list[_Choice] = []
-    usage: UsageTold | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    error: msgspec.Raw = msgspec.Raw()
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -196,9 +234,7 @@ class Chat:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Answer()
-        answer = Answer(model=response.model, fingerprint=response.system_fingerprint)
-        if response.usage is not None:
-            answer.usage = response.usage.as_usage()
+        answer = response.answer()
         first = next((choice for choice in response.choices if choice.index == 0), None)
         if first is not None:
             answer.finish_reason = first.finish_reason
@@ -232,16 +268,7 @@ class ChatCollector:
             chunk = _response.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Seen.OTHER
-        if chunk.usage is not None:
-            self._answer.usage = chunk.usage.as_usage()
-        if not chunk.choices:
-            if present(chunk.error) is not None:
-                self._answer.failed = True
-            return Seen.USAGE if chunk.usage is not None else Seen.OTHER
-        if self._answer.model is None:
-            self._answer.model = chunk.model
-            self._answer.fingerprint = chunk.system_fingerprint
-        seen = Seen.OTHER
+        seen = chunk.tell(self._answer, choices=bool(chunk.choices))
         for choice in chunk.choices:
             if choice.index == 0 and choice.finish_reason is not None:
                 self._answer.finish_reason = choice.finish_reason

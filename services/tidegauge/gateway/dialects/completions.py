@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.gateway.dialects.chat import StreamOptions, UsageTold, expectations, sampling
-from tidegauge.gateway.dialects.dialect import Answer, Asked, Seen, malformed, present, whole
+from tidegauge.gateway.dialects.chat import StreamOptions, Told, expectations, sampling
+from tidegauge.gateway.dialects.dialect import Answer, Asked, Seen, malformed, whole
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Completions", "texts"]
@@ -33,12 +33,8 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Response(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: UsageTold | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    error: msgspec.Raw = msgspec.Raw()
+class _Response(Told):
+    choices: list[_Choice] = msgspec.field(default_factory=list)
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -90,9 +86,7 @@ class Completions:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Answer()
-        answer = Answer(model=response.model, fingerprint=response.system_fingerprint)
-        if response.usage is not None:
-            answer.usage = response.usage.as_usage()
+        answer = response.answer()
         for choice in response.choices:
             if choice.index == 0:
                 answer.text = choice.text
@@ -117,16 +111,7 @@ class _Collector:
             chunk = _response.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Seen.OTHER
-        if chunk.usage is not None:
-            self._answer.usage = chunk.usage.as_usage()
-        if not chunk.choices:
-            if present(chunk.error) is not None:
-                self._answer.failed = True
-            return Seen.USAGE if chunk.usage is not None else Seen.OTHER
-        if self._answer.model is None:
-            self._answer.model = chunk.model
-            self._answer.fingerprint = chunk.system_fingerprint
-        seen = Seen.OTHER
+        seen = chunk.tell(self._answer, choices=bool(chunk.choices))
         for choice in chunk.choices:
             if choice.text:
                 seen = Seen.PIECE
