@@ -27,6 +27,7 @@ from tidegauge.drift_worker.settings import DriftSettings
 __all__ = ["app"]
 
 _WIDTH = 190
+_QUICK_QUIET = 5
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks on data of your own.")
 
@@ -51,12 +52,13 @@ def drift(  # noqa: PLR0913 - one option for each choice
         str, typer.Option(help="Command that runs the peers; see infra/bench/drift_peers.py.")
     ] = "",
     slow_share: Annotated[
-        float, typer.Option(help="Part of the streams that slow peers take.", min=0, max=1)
+        float,
+        typer.Option(help="Part of the streams that slow peers take; 0 for none.", min=0, max=1),
     ] = 0.4,
     changes: Annotated[
         str, typer.Option(help="Only these, between commas, such as out_of_scope:0.1.")
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Two baselines.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two baselines, no slow peers.")] = False,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
 ) -> None:
     """Measure the delay of the drift monitor's alarm after changes that are known.
@@ -67,7 +69,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
     plan = bench_drift.Plan(
         baselines=2 if quick else baselines,
         runs=runs,
-        quiet=quiet,
+        quiet=min(quiet, _QUICK_QUIET) if quick else quiet,
         changes=_chosen(changes),
         seed=seed,
     )
@@ -83,6 +85,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
     }
     if peers:
         command = shlex.split(peers)
+        slow_share = 0.0 if quick else slow_share
         systems |= Peers(command, out.parent, slow_share, say).run(drawn, vectors, plan)
     rows = bench_results.rows(
         systems,
