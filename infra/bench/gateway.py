@@ -2,7 +2,9 @@
 
 All systems run; every round loads each of them once, one after the other, with the same
 closed-loop load against the same upstream. CPU time is read from /proc for a gateway's whole
-process tree; our shipper's is told apart.
+process tree, our shipper's left out: no broker is up, so that shipping does not disturb the
+others. What it costs is measured at the end, with one. The event loop's lag is watched in our
+gateway's own process, at a paced load.
 Writes ``build/bench/gateway.json``.
 
 ``QUICK=1`` ends within 50 seconds: three short rounds of the direct call, nginx and ours.
@@ -20,11 +22,13 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from gateway_ours_measures import loop_lag, shipping
 from gateway_systems import Started, System, install
 from processes import (
     Process,
@@ -42,6 +46,9 @@ QUICK = os.environ.get("QUICK") == "1"
 ROUNDS = 3
 CONNECTIONS = 16
 STREAMS = 24
+OURS = f"tidegauge {version('tidegauge')}"
+LAG_RATE = 2_000
+SHIPPED_RATE = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def read(pids: dict[str, int], started: Started | None) -> Reading:
     gateway = shipper = 0.0
     if started is not None:
         for pid in tree(started.process.pid):
-            if "tidegauge.capture" in command_line(pid):
+            if "tidegauge.gateway.shipper" in command_line(pid):
                 shipper += cpu_seconds(pid)
             else:
                 gateway += cpu_seconds(pid)
@@ -67,14 +74,21 @@ def read(pids: dict[str, int], started: Started | None) -> Reading:
     return Reading(gateway, shipper, machine_cpu_seconds(), known)
 
 
-def load(
-    port: int, started: Started | None, seconds: float, *, stream: bool, connections: int
+def load(  # noqa: PLR0913 - the load's own parameters
+    port: int,
+    started: Started | None,
+    seconds: float,
+    *,
+    stream: bool = False,
+    connections: int = CONNECTIONS,
+    rate: float = 0.0,
 ) -> dict[str, float]:
     """Run the load and return what it counted, its own CPU time included."""
     command = [
         sys.executable,
         str(HERE / "gateway_load.py"),
         *("--port", str(port), "--seconds", str(seconds), "--connections", str(connections)),
+        *("--rate", str(rate)),
     ]
     if started is not None:
         command += ["--key", started.key]
@@ -150,8 +164,8 @@ def measure(
 ) -> None:
     """Measure one system once."""
     port = upstream_port if started is None else started.port
-    seconds = 0.8 if QUICK else 5.0
-    load(port, started, 0.3, stream=False, connections=CONNECTIONS)
+    seconds = 0.8 if QUICK else 4.0
+    load(port, started, 0.3)
     for stream in (False, True):
         before = read({"upstream": upstream.pid}, started)
         began = time.perf_counter()
@@ -181,12 +195,14 @@ def measure(
             table.add("cpu_per_request", system.name, "us", cpu, note)
             if cpu:
                 table.add("requests_per_core_second", system.name, "1/s", 1e6 / cpu)
-        if after.shipper > before.shipper:
-            each = (after.shipper - before.shipper) / units * 1e6
-            which = "event" if stream else "request"
-            table.add(f"shipper_cpu_per_{which}", system.name, "us", each)
-    alone = load(port, started, seconds / 2, stream=False, connections=1)
+    alone = load(port, started, seconds / 2, connections=1)
     table.add("p50_one_connection", system.name, "ms", alone["p50_ms"])
+    if started is not None and started.lags is not None:
+        late, own = loop_lag(started, lambda: load(port, started, seconds, rate=LAG_RATE))
+        note = f"at {LAG_RATE} requests/s"
+        table.add("loop_lag_p99", system.name, "ms", late, note)
+        note += ", without waiting for a core"
+        table.add("own_loop_lag_p99", system.name, "ms", own, note)
     if started is not None:
         table.add("memory", system.name, "MB", resident_megabytes(started.process.pid))
 
@@ -207,6 +223,11 @@ def main() -> None:
             for system, started in running:
                 print(f"round {number + 1}/{ROUNDS}: {system.name}", flush=True)
                 measure(system, started, upstream, port, table)
+        if any(system.name.startswith("tidegauge") for system, _ in running):
+            print("shipping", flush=True)
+            for _ in range(ROUNDS):
+                each = shipping(port, lambda ours: load(ours.port, ours, 1.0, rate=SHIPPED_RATE))
+                table.add("shipper_cpu_per_request", OURS, "us", each * 1e6, "beside it, broker up")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     rows = table.rows()
     result = {

@@ -1,5 +1,7 @@
 """Load in a closed loop: so many connections, each asking again once it has its answer.
 
+With ``--rate`` they ask at a rate, together, as far as the answers come in time.
+
 Prints one JSON object: requests, events, errors, seconds and latencies in milliseconds.
 """
 
@@ -29,8 +31,9 @@ _BODY = {
 class Load:
     """What all connections count."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, period: float) -> None:
         self.end = time.perf_counter() + seconds
+        self.period = period
         self.latencies: list[float] = []
         self.events = 0
         self.errors = 0
@@ -39,15 +42,24 @@ class Load:
 class Client(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, load: Load, request: bytes, done: asyncio.Future[None]) -> None:
+    def __init__(self, load: Load, request: bytes, done: asyncio.Future[None], due: float) -> None:
         self._load, self._request, self._done = load, request, done
         self._parser = httptools.HttpResponseParser(self)
         self._began = 0.0
+        self._due = due
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the first time."""
         self._transport = cast("asyncio.Transport", transport)
-        self._ask()
+        self._ask_in_time()
+
+    def _ask_in_time(self) -> None:
+        self._due += self._load.period
+        early = self._due - time.perf_counter()
+        if self._load.period and early > 0:
+            asyncio.get_running_loop().call_later(early, self._ask)
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         self._began = time.perf_counter()
@@ -73,7 +85,7 @@ class Client(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self._transport.close()
         self._parser = httptools.HttpResponseParser(self)
-        self._ask()
+        self._ask_in_time()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """End, or count what was cut off."""
@@ -97,14 +109,18 @@ async def _run(arguments: argparse.Namespace) -> None:
         )
     )
     loop = asyncio.get_running_loop()
-    load = Load(arguments.seconds)
+    period = arguments.connections / arguments.rate if arguments.rate else 0.0
+    load = Load(arguments.seconds, period)
     began = time.perf_counter()
     waits = []
-    for _ in range(arguments.connections):
+    for number in range(arguments.connections):
         done: asyncio.Future[None] = loop.create_future()
         waits.append(done)
+        due = began + period * number / arguments.connections
         await loop.create_connection(
-            lambda done=done: Client(load, request, done), "127.0.0.1", arguments.port
+            lambda done=done, due=due: Client(load, request, done, due),
+            "127.0.0.1",
+            arguments.port,
         )
     await asyncio.wait_for(asyncio.gather(*waits), arguments.seconds + 30)
     latencies = sorted(load.latencies) or [0.0]
@@ -127,6 +143,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--rate", type=float, default=0.0, help="requests/s; 0 for all it can")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--key", default="none")
     parser.add_argument("--header", action="append", default=[])

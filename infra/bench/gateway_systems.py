@@ -53,12 +53,21 @@ class System:
 
 @dataclass(frozen=True)
 class Started:
-    """A gateway that is ready."""
+    """A gateway that is ready.
+
+    Attributes:
+        port: Where it listens.
+        process: What runs.
+        key: What the load must send.
+        headers: Further headers that it must send.
+        lags: Where it tells how late its event loop is, if it can (see ``gateway_ours``).
+    """
 
     port: int
     process: Process
     key: str = "none"
     headers: tuple[str, ...] = ()
+    lags: Path | None = None
 
 
 @contextmanager
@@ -74,8 +83,13 @@ def start_nginx(upstream: int, folder: Path) -> Iterator[Started]:
 
 
 @contextmanager
-def start_tidegauge(upstream: int, folder: Path, *, capture: bool = True) -> Iterator[Started]:
-    """Ours, with keys, limits, checks, log, metrics and, unless told otherwise, capture."""
+def start_tidegauge(
+    upstream: int, folder: Path, *, capture: bool = True, broker: str | None = None
+) -> Iterator[Started]:
+    """Ours, with keys, limits, checks, log, metrics and, unless told otherwise, capture.
+
+    Without a broker what is captured stays in the outbox.
+    """
     port = free_port()
     customer = keys.Customer(
         name="bench", key_id="", requests_per_minute=10**8, tokens_per_minute=10**11
@@ -93,12 +107,14 @@ def start_tidegauge(upstream: int, folder: Path, *, capture: bool = True) -> Ite
         "TIDEGAUGE_GATEWAY_REQUEST_LOG": str(folder / "requests.jsonl"),
         "TIDEGAUGE_CAPTURE_DIRECTORY": str(folder / "outbox"),
         "TIDEGAUGE_CAPTURE_DRAIN_SECONDS": "1",
+        "KAFKA_BOOTSTRAP_SERVERS": broker or f"127.0.0.1:{free_port()}",
     }
     script = Path(__file__).with_name("gateway_ours.py")
-    command = [sys.executable, str(script), "captured" if capture else "uncaptured"]
+    lags = folder / "lags.json"
+    command = [sys.executable, str(script), "captured" if capture else "uncaptured", str(lags)]
     with Process(command, folder / "tidegauge.log", environment) as process:
         process.wait_ready(f"http://127.0.0.1:{port}/readyz")
-        yield Started(port, process, key)
+        yield Started(port, process, key, lags=lags)
 
 
 @contextmanager

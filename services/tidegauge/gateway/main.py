@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,5 +78,8 @@ def run() -> None:
                 1, int(settings.shutdown_seconds - capture.drain_seconds)
             ),
         )
+        # What is loaded stays: looking through it at every collection holds all requests up.
+        gc.collect()
+        gc.freeze()
         _log.info("gateway starts", host=settings.host, port=settings.port)
         _Server(config, app).run()
