@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from tidegauge.adapters.kafka.settings import KafkaSettings
-from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 from tidegauge.drift_worker.settings import DriftSettings
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.judge_worker.settings import JudgeSettings
@@ -71,22 +71,21 @@ def _pydantic_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _capture_rows() -> Iterator[tuple[str, str, str, str]]:
-    described = dict(
-        re.findall(
-            r"^ {4}(\w+): (.*(?:\n {8}.*)*)",
-            inspect.cleandoc(CaptureSettings.__doc__ or ""),
-            re.MULTILINE,
-        )
-    )
-    for field in msgspec.structs.fields(CaptureSettings):
-        if field.name != "kafka":
-            text = " ".join(described[field.name].split()).replace("``", "`")
-            yield (
-                f"TIDEGAUGE_CAPTURE_{field.name.upper()}",
-                "producers",
-                _shown(field.default),
-                text,
+    for prefix, service, settings in (
+        ("TIDEGAUGE_CAPTURE_", "producers", CaptureSettings),
+        ("TIDEGAUGE_LITELLM_", "LiteLLM's callback", LiteLLMSettings),
+    ):
+        described = dict(
+            re.findall(
+                r"^ {4}(\w+): (.*(?:\n {8}.*)*)",
+                inspect.cleandoc(settings.__doc__ or ""),
+                re.MULTILINE,
             )
+        )
+        for field in msgspec.structs.fields(settings):
+            if field.name != "kafka":
+                text = " ".join(described[field.name].split()).replace("``", "`")
+                yield f"{prefix}{field.name.upper()}", service, _shown(field.default), text
 
 
 def table() -> str:

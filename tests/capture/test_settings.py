@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tidegauge.capture import CaptureSettings, CaptureSettingsError, KafkaAccess
-from tidegauge.capture.settings import settings_from_json, settings_to_json
+from tidegauge.capture.settings import LiteLLMSettings, settings_from_json, settings_to_json
 
 
 def test_each_field_has_its_variable() -> None:
@@ -28,6 +28,13 @@ def test_each_field_has_its_variable() -> None:
     assert settings.kafka.bootstrap_servers == "kafka-1:9092,kafka-2:9092"
     assert settings.kafka.sasl_password == "not-for-logs"  # noqa: S105 - no real one
     assert "not-for-logs" not in repr(settings)
+
+
+def test_litellms_callback_has_its_own() -> None:
+    assert LiteLLMSettings.from_environment({}).text == "full"
+    assert LiteLLMSettings.from_environment({"TIDEGAUGE_LITELLM_TEXT": "none"}).text == "none"
+    with pytest.raises(CaptureSettingsError, match="TIDEGAUGE_LITELLM_"):
+        LiteLLMSettings.from_environment({"TIDEGAUGE_LITELLM_TEXT": "some"})
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -24,10 +24,10 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from tidegauge.capture.errors import CaptureError, CaptureSettingsError
+from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.litellm_exchange import Exchange, answered, came_through_proxy, failed
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 
 __all__ = ["TidegaugeCallback", "callback"]
 
@@ -110,9 +110,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
 
 
 def _from_environment() -> TidegaugeCallback:
-    text = os.environ.get("TIDEGAUGE_LITELLM_TEXT", "full")
-    if text not in {"full", "none"}:
-        raise CaptureSettingsError(f"TIDEGAUGE_LITELLM_TEXT is {text!r}: use 'full' or 'none'")
+    text = LiteLLMSettings.from_environment().text
     environment = {"TIDEGAUGE_CAPTURE_PRODUCER": "litellm", **os.environ}
     return TidegaugeCallback(CaptureSettings.from_environment(environment), text=text == "full")
 

@@ -16,6 +16,7 @@ __all__ = [
     "CaptureSettings",
     "Fsync",
     "KafkaAccess",
+    "LiteLLMSettings",
     "settings_from_json",
     "settings_to_json",
 ]
@@ -136,6 +137,25 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         settings = _from_environment(cls, "TIDEGAUGE_CAPTURE_", environ)
         return msgspec.structs.replace(settings, kafka=KafkaAccess.from_environment(environ))
+
+
+class LiteLLMSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much LiteLLM's callback captures.
+
+    Attributes:
+        text: ``full``, or ``none`` to leave prompts and answers out.
+    """
+
+    text: Literal["full", "none"] = "full"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LiteLLMSettings:
+        """Read ``TIDEGAUGE_LITELLM_<FIELD>`` for each field.
+
+        Raises:
+            CaptureSettingsError: A variable's value cannot be used.
+        """
+        return _from_environment(cls, "TIDEGAUGE_LITELLM_", environ)
 
 
 def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
