@@ -32,7 +32,7 @@ def table(found: dict[str, Any]) -> str:
     systems = [name for metric, name in rows if metric == "cpu_per_request" and name != DIRECT]
     systems.sort(key=lambda name: rows["cpu_per_request", name]["median"])
     lines = [
-        "| Gateway | CPU/request, µs | CPU/SSE event, µs | requests/s of a core | P50 added, ms | MB |",
+        "| Gateway | CPU/request, µs | CPU/event, µs | requests/s a core | P50 added, ms | MB |",
         "|---|---|---|---|---|---|",
     ]
     for name in systems:

@@ -72,6 +72,23 @@ def test_several_choices_and_reasoning_are_one_answer() -> None:
     assert answer.usage == Usage(input_tokens=1, output_tokens=2)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize(
+    ("metrics", "queue_ms"),
+    [({"queue_time_ms": 12.5}, 12.5), ({"queue_time_ms": None}, None), ([1], None), (None, None)],
+)
+def test_time_in_the_queue_is_told_by_vllm(
+    path: str, metrics: object, queue_ms: float | None
+) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    told = json.dumps({"choices": [], "usage": usage, "metrics": metrics}).encode()
+    answer = DIALECTS[path].answer(told)
+    collector = DIALECTS[path].collector()
+    assert collector.take(told) is Seen.USAGE
+    for found in (answer, collector.answer()):
+        assert (found.queue_ms, found.usage) == (queue_ms, Usage(input_tokens=7, output_tokens=3))
+
+
 def test_streamed_tool_calls_are_put_together() -> None:
     collector = CHAT.collector()
     for call in (

@@ -43,9 +43,9 @@ def on_disk(running: Running) -> bytes:
     return b"".join(segment.read_bytes() for segment in segments)
 
 
-def answering(text: str) -> Script:
+def answering(text: str, **fields: object) -> Script:
     async def script(_request: Received, connection: Connection) -> None:
-        await connection.answer(chat_completion(text))
+        await connection.answer(chat_completion(text, **fields))
 
     return script
 
@@ -53,7 +53,7 @@ def answering(text: str) -> Script:
 async def test_whole_text_is_checked_by_the_shipper(
     gateway: Running, upstream: ScriptedUpstream
 ) -> None:
-    upstream.script = answering(ANSWER)
+    upstream.script = answering(ANSWER, metrics={"queue_time_ms": 3.5})
     await gateway.chat(QUESTION)
     record = record_of(gateway)
     assert record.reply is not None
@@ -66,6 +66,7 @@ async def test_whole_text_is_checked_by_the_shipper(
         "language": "passed",
     }
     assert (gateway.asked[0].sequence, gateway.answered[0].sequence) == (1, 2)
+    assert gateway.answered[0].queue_ms == 3.5
 
 
 @pytest.mark.parametrize("capture", ["redacted", "none"])

@@ -57,6 +57,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     served_fingerprint: str | None
     time_to_first_token_ms: float | None
     inter_token: InterToken | None
+    queue_ms: float | None
     usage: Usage | None
     cost_usd: float | None
     upstream: str | None
@@ -164,6 +165,7 @@ def _response_event(record: Record, frame: Frame, producer_id: str, sequence: in
         checks=_check(record, reply) if reply.checks is None else reply.checks,
         time_to_first_token_ms=reply.time_to_first_token_ms,
         inter_token=reply.inter_token,
+        queue_ms=reply.queue_ms,
         usage=reply.usage,
         cost_usd=reply.cost_usd,
         upstream=reply.upstream,

@@ -119,6 +119,7 @@ class Recording:
             served_fingerprint=answer.fingerprint,
             time_to_first_token_ms=None if first is None else (first - exchange.started) * 1e3,
             inter_token=exchange.pace.summary(),
+            queue_ms=answer.queue_ms,
             usage=outcome.usage,
             cost_usd=outcome.cost_usd,
             upstream=None if exchange.target is None else exchange.target.label,

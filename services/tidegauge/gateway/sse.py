@@ -36,6 +36,11 @@ class FrameSplitter:
             data = self.rest + data
         if b"\r" in data:
             return self._feed_any(data)
+        if (
+            data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2
+        ):  # one whole frame, as mostly
+            self.rest = b""
+            return [data]
         frames = data.split(b"\n\n")
         self.rest = frames.pop()
         self._refuse_endless()

@@ -74,17 +74,26 @@ class UsageTold(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """What an answer, or one event of it, tells in both APIs beside its choices."""
+    """What an answer, or one event of it, tells in both APIs beside its choices.
+
+    ``metrics`` is vLLM's, with ``--enable-per-request-metrics``.
+    """
 
     usage: UsageTold | None = None
     model: str | None = None
     system_fingerprint: str | None = None
     error: msgspec.Raw = msgspec.Raw()
+    metrics: Any = None
 
     def answer(self) -> Answer:
         """Return a whole answer, but for its choices."""
         usage = None if self.usage is None else self.usage.as_usage()
-        return Answer(model=self.model, fingerprint=self.system_fingerprint, usage=usage)
+        return Answer(
+            model=self.model,
+            fingerprint=self.system_fingerprint,
+            usage=usage,
+            queue_ms=_queue_ms(self.metrics),
+        )
 
     def tell(self, answer: Answer, *, choices: bool) -> Seen:
         """Add one event to an answer, but for its choices.
@@ -98,6 +107,8 @@ class Told(msgspec.Struct):
         """
         if self.usage is not None:
             answer.usage = self.usage.as_usage()
+        if self.metrics is not None:
+            answer.queue_ms = _queue_ms(self.metrics)
         if choices:
             if answer.model is None:
                 answer.model, answer.fingerprint = self.model, self.system_fingerprint
@@ -105,6 +116,10 @@ class Told(msgspec.Struct):
         if present(self.error) is not None:
             answer.failed = True
         return Seen.OTHER if self.usage is None else Seen.USAGE
+
+
+def _queue_ms(metrics: Any) -> float | None:  # noqa: ANN401 - any JSON
+    return number(metrics.get("queue_time_ms")) if isinstance(metrics, dict) else None
 
 
 class _Function(msgspec.Struct):

@@ -85,6 +85,7 @@ class Answer(msgspec.Struct, kw_only=True):
         model: The model as the upstream names it.
         fingerprint: The upstream's ``system_fingerprint``.
         failed: Whether the upstream reported an error inside a stream.
+        queue_ms: Time in the upstream's queue, None if it did not say.
     """
 
     text: str | None = None
@@ -95,6 +96,7 @@ class Answer(msgspec.Struct, kw_only=True):
     model: str | None = None
     fingerprint: str | None = None
     failed: bool = False
+    queue_ms: float | None = None
 
 
 class Seen(Enum):
