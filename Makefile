@@ -8,7 +8,7 @@ BENCH_DATA ?= build/bench/texts.jsonl
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stats e2e lint generate bench-gateway bench-capture bench-drift clean
+.PHONY: help install demo test test-stats e2e lint generate bench-gateway bench-capture bench-drift bench-embed clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=
 
 bench-capture: install ## cost of capturing and shipping an event (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/capture.py
+
+bench-embed: install ## texts/s of a core by each backend, against the machine's limit (QUICK=1)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python infra/bench/embed.py
 
 build/bench-env/installed: infra/bench/drift_requirements.txt
 	$(PYTHON) -m venv build/bench-env

@@ -15,15 +15,14 @@ import platform
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from processes import free_port
+from tables import Table
 
 from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
@@ -38,33 +37,6 @@ BACKLOG = 5_000 if QUICK else 25_000
 DEAD = 20_000 if QUICK else 100_000
 OURS = f"tidegauge {version('tidegauge')}"
 PEER = f"kafka-python {version('kafka-python')} in the serving process"
-
-
-@dataclass
-class Table:
-    """Readings by metric and system."""
-
-    readings: dict[tuple[str, str, str, str], list[float]] = field(default_factory=dict)
-
-    def add(self, metric: str, system: str, unit: str, value: float, note: str = "") -> None:
-        """Add one reading."""
-        self.readings.setdefault((metric, system, unit, note), []).append(value)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each metric and system."""
-        return [
-            {
-                "metric": metric,
-                "system": system,
-                "unit": unit,
-                "median": round(median(values), 3),
-                "min": round(min(values), 3),
-                "max": round(max(values), 3),
-                "n": len(values),
-                "note": note,
-            }
-            for (metric, system, unit, note), values in self.readings.items()
-        ]
 
 
 def load(
