@@ -19,12 +19,18 @@ $(VENV)/installed: pyproject.toml infra/install.sh infra/constraints.txt
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh infra/install.sh
 	@touch $@
 
+$(VENV)/backends: $(VENV)/installed
+	@echo "installing the embedder's other backends (100 MB to download, ten seconds)"
+	@$(BIN)/pip install -qq --disable-pip-version-check --constraint infra/constraints.txt \
+		--editable '.[onnx,openvino]'
+	@touch $@
+
 demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
 	@sh infra/demo/machine.sh
 	@$(MAKE) --no-print-directory install
 	@exec $(BIN)/tidegauge demo $(ARGS)
 
-test: install ## unit, contract and integration tests
+test: install $(VENV)/backends ## unit, contract and integration tests
 	$(BIN)/python -m pytest -m "not e2e and not stats" $(ARGS)
 
 test-stats: install ## the statistical promises, with fixed seeds
@@ -49,7 +55,7 @@ bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=
 bench-capture: install ## cost of capturing and shipping an event (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/capture.py
 
-bench-embed: install ## texts/s of a core by each backend, against the machine's limit (QUICK=1)
+bench-embed: install $(VENV)/backends ## texts/s of a core by each backend, against the machine's limit (QUICK=1)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python infra/bench/embed.py
 
 build/bench-env/installed: infra/bench/drift_requirements.txt
