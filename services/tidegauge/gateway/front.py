@@ -144,16 +144,16 @@ class HotRoutes:
             and scope["path"] in self._dialects
         )
 
-    async def serve(
+    def serve(
         self,
         path: str,
         exchange: Exchange,
         authorization: bytes | None,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
-    ) -> None:
-        """Answer one request; cancelling it cuts the upstream off."""
-        await self._engine.serve(
+    ) -> Awaitable[None]:
+        """Answer one request, once awaited; cancelling it cuts the upstream off."""
+        return self._engine.serve(
             exchange,
             self._dialects[path],
             None if authorization is None else authorization.decode("latin-1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final, Literal
@@ -59,8 +59,8 @@ class Target:
         }
         return msgspec.structs.replace(asked, **known)
 
-    async def ask(self, path: str, body: bytes, extra: bytes) -> Connection:
-        """Send a request and wait for the head of the answer.
+    def ask(self, path: str, body: bytes, extra: bytes) -> Awaitable[Connection]:
+        """Send a request, once awaited, and wait for the head of the answer.
 
         Args:
             path: Path below the base URL.
@@ -71,7 +71,7 @@ class Target:
             UpstreamError: There is no answer.
         """
         head = self._heads.get(path) or self._head(path)
-        return await self._pool.request(b"%b%d\r\n%b\r\n" % (head, len(body), extra), body)
+        return self._pool.request(b"%b%d\r\n%b\r\n" % (head, len(body), extra), body)
 
     def _head(self, path: str) -> bytes:
         head = _head("POST", self._pool.address, path, self.upstream.api_key_env)
