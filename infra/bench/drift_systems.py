@@ -8,6 +8,7 @@ system's documentation recommends.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import warnings
@@ -27,7 +28,7 @@ Follow: TypeAlias = Callable[[Rows], Iterator[float]]
 
 FEATURES = 512
 REFERENCE = 1_000
-NEIGHBOURS, POINTS, WARM_UP = 5, 4_096, 2_000
+NEIGHBOURS, POINTS, WARM_UP = 5, 2_048, 2_000
 ADWIN_LEVELS = tuple(10.0**power for power in (2, 1, 0, -0.5, -1, -1.5, -2, -3, -4, -6, -9, -12))
 
 
@@ -157,31 +158,31 @@ def alibi_online(name: str, window: int, given: Given) -> Follow:
     return follow
 
 
-def _windows(given: Given, size: int, every: int, measure: Callable[[np.ndarray], float]) -> Follow:
-    """Measure the last ``size`` events every ``every`` events, once there are as many."""
+def _windows(given: Given, size: int, measure: Callable[[np.ndarray], float]) -> Follow:
+    """Measure each window of so many events when it is full."""
 
     def follow(stream: Rows) -> Iterator[float]:
         last = -np.inf
         for end in range(given.block, len(stream) + 1, given.block):
-            if end >= size and end % every == 0:
+            if end % size == 0:
                 last = measure(given.vectors[stream[end - size : end]])
             yield last
 
     return follow
 
 
-def frouros_mmd(size: int, every: int, given: Given) -> Follow:
-    """Follow frouros's MMD of the last events, its kernel as wide as texts are apart."""
+def frouros_mmd(size: int, given: Given) -> Follow:
+    """Follow frouros's MMD of each window, its kernel as wide as texts are apart."""
     from frouros.detectors.data_drift import MMD  # noqa: PLC0415 - slow to import
     from frouros.utils.kernels import rbf_kernel  # noqa: PLC0415 - slow to import
 
     detector = MMD(kernel=partial(rbf_kernel, sigma=given.width))
     detector.fit(X=given.reference())
-    return _windows(given, size, every, lambda window: detector.compare(X=window)[0].distance)
+    return _windows(given, size, lambda window: detector.compare(X=window)[0].distance)
 
 
-def evidently_embeddings(method: str, size: int, every: int, given: Given) -> Follow:
-    """Follow the score of one of Evidently's drift methods for embeddings."""
+def evidently_embeddings(method: str, size: int, given: Given) -> Follow:
+    """Follow each window's score by one of Evidently's drift methods for embeddings."""
     import pandas as pd  # noqa: PLC0415 - slow to import
     from evidently.legacy.metrics.data_drift import (  # noqa: PLC0415 - slow to import
         embedding_drift_methods,
@@ -191,7 +192,7 @@ def evidently_embeddings(method: str, size: int, every: int, given: Given) -> Fo
     reference = pd.DataFrame(given.reference())
     # A copy, for the classifier writes its target into what it is given.
     return _windows(
-        given, size, every, lambda window: float(measure(pd.DataFrame(window), reference.copy())[0])
+        given, size, lambda window: float(measure(pd.DataFrame(window), reference.copy())[0])
     )
 
 
@@ -217,11 +218,12 @@ def page_hinkley(given: Given) -> Follow:
     from river.drift import PageHinkley  # noqa: PLC0415 - slow to import
 
     scores, past = _novelty(given)
+    warm: Any = PageHinkley(threshold=float("inf"))
+    for score in past:
+        warm.update(score)
 
     def follow(stream: Rows) -> Iterator[float]:
-        detector: Any = PageHinkley(threshold=float("inf"))
-        for score in past:
-            detector.update(score)
+        detector = copy.deepcopy(warm)
         for vectors in given.blocks(stream):
             for score in scores(vectors):
                 detector.update(score)
@@ -240,12 +242,13 @@ def adwin(given: Given) -> Follow:
     from river.drift import ADWIN  # noqa: PLC0415 - slow to import
 
     scores, past = _novelty(given)
+    warm = [ADWIN(delta=level, clock=given.block) for level in ADWIN_LEVELS]
+    for detector in warm:
+        for score in past:
+            detector.update(score)
 
     def follow(stream: Rows) -> Iterator[float]:
-        detectors = [ADWIN(delta=level, clock=given.block) for level in ADWIN_LEVELS]
-        for detector in detectors:
-            for score in past:
-                detector.update(score)
+        detectors = copy.deepcopy(warm)
         worst = -np.inf
         for vectors in given.blocks(stream):
             found = scores(vectors)
@@ -263,13 +266,20 @@ SYSTEMS = (
     System("EWMA of random features, 1/128", None, partial(ewma, 1 / 128), "512 features"),
     System("EWMA of random features, 1/512", None, partial(ewma, 1 / 512), "512 features"),
     System("NEWMA", None, partial(newma, 1 / 2_048, 1 / 256), "512 features, 1/256 and 1/2,048"),
-    System("Page-Hinkley", "river", page_hinkley, "novelty: 5 nearest of 4,096, after 2,000"),
-    System("ADWIN", "river", adwin, "novelty: 5 nearest of 4,096, after 2,000; 12 levels"),
+    System("Page-Hinkley", "river", page_hinkley, "novelty: 5 nearest of 2,048, after 2,000"),
+    System(
+        "ADWIN",
+        "river",
+        adwin,
+        "novelty: 5 nearest of 2,048, after 2,000; 12 levels",
+        slow=True,
+    ),
     System(
         "LSDD online",
         "alibi-detect",
         partial(alibi_online, "LSDDDriftOnline", 50),
         "window 50, reference 1,000",
+        slow=True,
     ),
     System(
         "MMD online",
@@ -281,16 +291,16 @@ SYSTEMS = (
     System(
         "MMD",
         "frouros",
-        partial(frouros_mmd, 100, 50),
-        "last 100 each 50 events, reference 1,000",
+        partial(frouros_mmd, 100),
+        "windows of 100, reference 1,000",
         slow=True,
     ),
     *(
         System(
             f"embedding drift, {method}",
             "evidently",
-            partial(evidently_embeddings, method, 200, 100),
-            "last 200 each 100 events, reference 1,000",
+            partial(evidently_embeddings, method, 200),
+            "windows of 200, reference 1,000",
             slow=method != "distance",
         )
         for method in ("model", "mmd", "distance")

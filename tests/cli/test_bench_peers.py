@@ -60,7 +60,21 @@ def test_peers_follow_every_stream_to_its_end_or_to_the_alarm(tmp_path: Path) ->
                 assert (path[:-1] < level).all()
                 assert path[-1] >= level
         assert one.microseconds > 0
-    assert not list(tmp_path.iterdir())
+
+
+def test_what_peers_found_on_the_same_streams_is_taken_again(tmp_path: Path) -> None:
+    drawn, vectors = _drawn_and_vectors()
+    peers = _peers(tmp_path, "--systems", "1/128")
+    first = peers.run(drawn, vectors, PLAN)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(kept) == 2
+    again = peers.run(drawn, vectors, PLAN)
+    assert kept == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    [one], [other] = first.values(), again.values()
+    assert other.note == f"{one.note}; measured before, on the same streams"
+    np.testing.assert_array_equal(one.paths[NO_CHANGE], other.paths[NO_CHANGE])
+    _peers(tmp_path, "--systems", "1/512").run(drawn, vectors, PLAN)
+    assert not kept.keys() & set(tmp_path.iterdir())
 
 
 def test_peers_that_fail_are_named(tmp_path: Path) -> None:

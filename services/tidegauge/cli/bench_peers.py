@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidegauge.cli.bench_drift import Drawn, Plan
 from tidegauge.cli.bench_results import Found, Paths, level_of
@@ -19,6 +21,8 @@ from tidegauge.cli.errors import CommandError
 from tidegauge.drift.protocol import NO_CHANGE, Change
 
 __all__ = ["Peers"]
+
+Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Peers:
     say: Callable[[str], None]
 
     def run(self, drawn: Sequence[Drawn], vectors: Vectors, plan: Plan) -> dict[str, Found]:
-        """Return what each peer found.
+        """Return what each peer found; what is in the folder already is not run again.
 
         Quiet streams come first, in full, and give each peer its level; with a change, a
         stream is left at the alarm.
@@ -67,15 +71,29 @@ class Peers:
         changes: Sequence[Change],
         levels: dict[str, float],
     ) -> list[dict[str, Any]]:
-        given, taken = self.folder / "streams.npz", self.folder / "peers.json"
-        told = self.folder / "levels.json"
-        told.write_text(json.dumps(levels))
         arrays = {"block": np.array(plan.block), "baselines": np.array(len(drawn))}
         for number, one in enumerate(drawn):
             arrays[f"{number}/baseline"] = one.shares.baseline
             for change in changes:
                 arrays[f"{number}/stream/{change.key}"] = np.stack(one.streams[change])
-        np.savez(given, allow_pickle=False, vectors=vectors.astype(np.float16), **arrays)
+        arrays["vectors"] = vectors.astype(np.float16)
+        by_key = {"changes": {change.key: change for change in changes}}
+        taken = self.folder / f"peers-{self._code()}-{self._digest(arrays, levels)}.json"
+        if taken.exists():
+            self.say("their results are there from before")
+            before = "; measured before, on the same streams"
+            read = json.loads(taken.read_bytes())
+            return [one | by_key | {"note": one["note"] + before} for one in read]
+        self._call(arrays, levels, taken)
+        for old in self.folder.glob("peers-*.json"):
+            if not old.name.startswith(f"peers-{self._code()}-"):
+                old.unlink()
+        return [one | by_key for one in json.loads(taken.read_bytes())]
+
+    def _call(self, arrays: dict[str, Array], levels: dict[str, float], taken: Path) -> None:
+        given, told = self.folder / "streams.npz", self.folder / "levels.json"
+        np.savez(given, allow_pickle=False, **arrays)
+        told.write_text(json.dumps(levels))
         options = ["--levels", str(told), "--slow-share", f"{self.slow_share:g}"]
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         done = subprocess.run(  # noqa: S603 - the person's own command
@@ -83,12 +101,25 @@ class Peers:
             check=False,
             env=os.environ | one_thread,
         )
+        given.unlink()
+        told.unlink()
         if done.returncode:
             raise CommandError(f"the peers ended with status {done.returncode}: {self.command}")
-        read = json.loads(taken.read_bytes())
-        for file in (given, taken, told):
-            file.unlink()
-        return [one | {"changes": {change.key: change for change in changes}} for one in read]
+
+    def _code(self) -> str:
+        """Return the hash of the command and of the scripts that belong to it."""
+        parts = [" ".join(self.command).encode()]
+        for script in (Path(part) for part in self.command if part.endswith(".py")):
+            kin = script.parent.glob(script.stem.partition("_")[0] + "_*")
+            parts += [path.read_bytes() for path in sorted(kin)]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+    def _digest(self, arrays: dict[str, Array], levels: dict[str, float]) -> str:
+        """Return the hash of what the peers are given."""
+        digest = hashlib.sha256(json.dumps([levels, self.slow_share, list(arrays)]).encode())
+        for array in arrays.values():
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
 
 
 def _found(stages: Sequence[dict[str, Any]]) -> Found:
