@@ -23,7 +23,7 @@ from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import list_runs
-from tidegauge.gateway.record import BOTH, Record, unfold
+from tidegauge.gateway.record import BOTH, Record, Unchecked, unfold
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
 
@@ -57,7 +57,8 @@ async def test_whole_text_is_checked_by_the_shipper(
     await gateway.chat(QUESTION)
     record = record_of(gateway)
     assert record.reply is not None
-    assert (record.reply.text, record.reply.checks) == (ANSWER, None)
+    assert record.reply.text == ANSWER
+    assert isinstance(record.reply.checks, Unchecked)
     assert gateway.asked[0].messages[0].content == QUESTION
     assert gateway.answered[0].checks == {
         "truncation": "passed",
@@ -77,11 +78,18 @@ async def test_text_that_may_not_be_captured_never_lies_on_the_disk(
         {"served": {"upstreams": [{"url": upstream.url}]}}, capture_text=capture
     )
     upstream.script = answering(ANSWER)
-    await running.chat(QUESTION)
+    tool = {"name": "find", "description": "finds ann@example.org", "parameters": {}}
+    schema = {"schema": {"description": "of ann@example.org"}}
+    await running.chat(
+        QUESTION,
+        tools=[{"type": "function", "function": tool}],
+        response_format={"type": "json_schema", "json_schema": schema},
+    )
     assert b"example.org" not in on_disk(running)
     assert (b"harbour" in on_disk(running)) == (capture == "redacted")
     (answered,) = running.answered
-    assert answered.checks.keys() == {"truncation", "empty", "refusal", "language"}
+    found = {"truncation", "empty", "refusal", "language", "json_schema"}
+    assert answered.checks.keys() == found
     assert answered.output_characters == len(ANSWER)
     assert answered.output == (
         None if capture == "none" else ANSWER.replace("ann@example.org", "[email]")

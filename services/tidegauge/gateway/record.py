@@ -31,7 +31,19 @@ from tidegauge.schemas.exchange import (
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
-__all__ = ["BOTH", "REQUEST", "RESPONSE", "Record", "Reply", "unfold"]
+__all__ = ["BOTH", "REQUEST", "RESPONSE", "Record", "Reply", "Unchecked", "unfold"]
+
+
+class Unchecked(msgspec.Struct, array_like=True, frozen=True):
+    """What the checks of an answer need beside what its events carry.
+
+    Attributes:
+        wanted: What the client asked the answer to look like.
+        refusal: The model's own refusal, where the upstream sets it apart.
+    """
+
+    wanted: Expectations
+    refusal: str | None
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -39,9 +51,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
     Attributes:
         text: The answer's text.
-        refusal: The model's own refusal, where the upstream sets it apart.
-        expectations: What the client asked the answer to look like.
-        checks: What the checks found; None where they are still to be made.
+        checks: What the checks found, or what they need where they are still to be made.
     """
 
     status: int
@@ -51,7 +61,6 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     text: str | None
     output_characters: int
     tool_calls: str | None
-    refusal: str | None
     finish_reason: str | None
     served_model: str | None
     served_fingerprint: str | None
@@ -62,8 +71,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     cost_usd: float | None
     upstream: str | None
     attempts: int
-    expectations: Expectations | None
-    checks: dict[str, CheckOutcome] | None
+    checks: dict[str, CheckOutcome] | Unchecked
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -162,7 +170,7 @@ def _response_event(record: Record, frame: Frame, producer_id: str, sequence: in
         error=reply.error,
         error_detail=reply.error_detail,
         finish_reason=reply.finish_reason,
-        checks=_check(record, reply) if reply.checks is None else reply.checks,
+        checks=_checks(record, reply),
         time_to_first_token_ms=reply.time_to_first_token_ms,
         inter_token=reply.inter_token,
         queue_ms=reply.queue_ms,
@@ -180,14 +188,17 @@ def _response_event(record: Record, frame: Frame, producer_id: str, sequence: in
     )
 
 
-def _check(record: Record, reply: Reply) -> dict[str, CheckOutcome]:
+def _checks(record: Record, reply: Reply) -> dict[str, CheckOutcome]:
+    unchecked = reply.checks
+    if isinstance(unchecked, dict):
+        return unchecked
     answer = Answer(
         text=reply.text,
         tool_calls=reply.tool_calls,
-        refusal=reply.refusal,
+        refusal=unchecked.refusal,
         finish_reason=reply.finish_reason,
     )
-    return check(record.messages, reply.expectations or Expectations(), answer)
+    return check(record.messages, unchecked.wanted, answer)
 
 
 @lru_cache(maxsize=512)

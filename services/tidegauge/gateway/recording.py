@@ -10,7 +10,7 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.checks import check
 from tidegauge.gateway.exchange import Exchange, Outcome
 from tidegauge.gateway.privacy import captured_messages, captured_text
-from tidegauge.gateway.record import BOTH, REQUEST, RESPONSE, Record, Reply
+from tidegauge.gateway.record import BOTH, REQUEST, RESPONSE, Record, Reply, Unchecked
 from tidegauge.schemas.exchange import Capture, CheckOutcome
 
 __all__ = ["CapturePolicy", "Recording"]
@@ -104,7 +104,7 @@ class Recording:
 
     def _reply(self, exchange: Exchange, outcome: Outcome) -> Reply:
         capture, limit = exchange.capture, self._policy.characters
-        answer, asked, first = outcome.answer, exchange.asked, exchange.pace.first
+        answer, first = outcome.answer, exchange.pace.first
         return Reply(
             status=outcome.status,
             latency_ms=outcome.latency_seconds * 1e3,
@@ -113,7 +113,6 @@ class Recording:
             text=captured_text(answer.text, capture, limit),
             output_characters=len(answer.text or ""),
             tool_calls=captured_text(answer.tool_calls, capture, limit),
-            refusal=captured_text(answer.refusal, capture, limit),
             finish_reason=answer.finish_reason,
             served_model=answer.model,
             served_fingerprint=answer.fingerprint,
@@ -124,23 +123,23 @@ class Recording:
             cost_usd=outcome.cost_usd,
             upstream=None if exchange.target is None else exchange.target.label,
             attempts=exchange.attempts,
-            expectations=None if asked is None or not asked.expectations else asked.expectations,
             checks=self._checks(exchange, outcome),
         )
 
-    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, CheckOutcome] | None:
-        """Return what has been found, or None if the shipper can find it by itself."""
+    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, CheckOutcome] | Unchecked:
+        """Return what has been found, or what the shipper needs to find it by itself."""
         asked, answer = exchange.asked, outcome.answer
         if exchange.checks is not None:
             return exchange.checks
         if outcome.error is not None or asked is None:
             return {}
-        limit = self._policy.characters
+        limit, wanted = self._policy.characters, asked.expectations
         if (
             exchange.capture == "full"
             and exchange.messages is asked.messages
             and len(answer.text or "") <= limit
             and len(answer.tool_calls or "") <= limit
+            and len(wanted.json_schema or b"") + len(wanted.tools or b"") <= limit
         ):
-            return None  # a record carries all of the text
-        return check(asked.messages, asked.expectations, answer)
+            return Unchecked(wanted, answer.refusal)  # a record carries all of the text
+        return check(asked.messages, wanted, answer)

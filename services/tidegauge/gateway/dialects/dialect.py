@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Expectations(msgspec.Struct, frozen=True, kw_only=True):
+class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the client asked the answer to look like.
 
     Attributes:
