@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import platform
 import socket
+import subprocess
+import sys
+from collections.abc import Mapping
 
 import pytest
 
-from tidegauge.adapters.sentence_transformers.measuring import Trial
 from tidegauge.cli.check import Check
 from tidegauge.cli.doctor import checks, doctor
 
 
-def untried(_model: str) -> tuple[Trial, ...]:
-    return (Trial("torch", 300, 1.0),)
+def untried(_environment: Mapping[str, str]) -> tuple[Check, ...]:
+    return ()
 
 
 def _found(environment: dict[str, str], wrong: str | None = None) -> dict[str, Check]:
@@ -67,7 +69,22 @@ def test_without_an_embedded_part_its_variable_is_named(monkeypatch: pytest.Monk
 def test_the_whole_is_fine_when_what_is_needed_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, attempt=untried)
+        assert doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, embedders=untried)
     assert address in capsys.readouterr().out
-    assert not doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, attempt=untried)
+    assert not doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, embedders=untried)
     assert "BAD" in capsys.readouterr().out
+
+
+def test_the_doctor_needs_no_library_that_it_looks_for() -> None:
+    code = (
+        "import sys, importlib.util\n"
+        "looked_for = ('numpy', 'torch', 'sentence_transformers', 'fastapi', 'aiohttp')\n"
+        "sys.modules.update(dict.fromkeys(looked_for))\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name in looked_for else find(name)\n"
+        "from tidegauge.cli.doctor import doctor\n"
+        "doctor({}, as_json=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no sentence-transformers" in done.stdout

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.adapters.sentence_transformers import BACKENDS, Backend, EmbedderError
+from tidegauge.adapters.sentence_transformers import Backend, EmbedderError
 from tidegauge.adapters.sentence_transformers.measuring import Trial
 from tidegauge.cli.check import Check
 from tidegauge.cli.doctor_embedder import embedder_checks
-
-pytestmark = pytest.mark.skipif(bool(BACKENDS["torch"].missing), reason="no sentence-transformers")
 
 TRIALS = (
     Trial("torch", 300, 1.0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from urllib.parse import urlsplit
@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.cli.check import Check
-from tidegauge.cli.doctor_embedder import Try, embedder_checks, try_backends
 
-__all__ = ["Reach", "checks", "doctor"]
+__all__ = ["Embedders", "Reach", "checks", "doctor"]
 
 _SECONDS = 2.0
 _LIBRARIES: Mapping[str, tuple[str, str]] = {
@@ -33,16 +32,22 @@ _LIBRARIES: Mapping[str, tuple[str, str]] = {
 Reach = Callable[[str, int], str | None]
 """From host and port to what is wrong, None if something listens there."""
 
+Embedders = Callable[[Mapping[str, str]], Iterable[Check]]
+"""From variables to what there is to say of the embedder's backends."""
 
-def doctor(environment: Mapping[str, str], *, as_json: bool, attempt: Try = try_backends) -> bool:
+
+def doctor(
+    environment: Mapping[str, str], *, as_json: bool, embedders: Embedders | None = None
+) -> bool:
     """Print every check; return whether nothing that is needed is wrong.
 
     Args:
         environment: Variables.
         as_json: Print facts for machines.
-        attempt: Tries the embedder's backends.
+        embedders: Looks at the embedder's backends; None tries them, which takes some ten
+            seconds.
     """
-    found = tuple(checks(environment, _reach, attempt))
+    found = tuple(checks(environment, _reach, embedders or _embedders))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -50,13 +55,13 @@ def doctor(environment: Mapping[str, str], *, as_json: bool, attempt: Try = try_
     return all(check.fine is not False for check in found)
 
 
-def checks(environment: Mapping[str, str], reach: Reach, attempt: Try) -> Iterator[Check]:
+def checks(environment: Mapping[str, str], reach: Reach, embedders: Embedders) -> Iterator[Check]:
     """Look at the interpreter, the libraries, the embedded parts and the user's own.
 
     Args:
         environment: Variables.
         reach: Tries an address.
-        attempt: Tries the embedder's backends.
+        embedders: Looks at the embedder's backends.
     """
     yield Check(
         what="Python",
@@ -67,7 +72,7 @@ def checks(environment: Mapping[str, str], reach: Reach, attempt: Try) -> Iterat
     for extra, (module, distribution) in _LIBRARIES.items():
         yield _library(extra, module, distribution)
     yield from _parts(environment, reach)
-    yield from embedder_checks(environment, attempt)
+    yield from embedders(environment)
 
 
 def _library(extra: str, module: str, distribution: str) -> Check:
@@ -127,6 +132,17 @@ def _reach(host: str, port: int) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def _embedders(environment: Mapping[str, str]) -> Iterable[Check]:
+    if find_spec("sentence_transformers") is None:
+        return ()  # said where the extras are listed
+    from tidegauge.cli.doctor_embedder import (  # noqa: PLC0415 - needs what others do not install
+        embedder_checks,
+        try_backends,
+    )
+
+    return embedder_checks(environment, try_backends)
 
 
 def _print(found: tuple[Check, ...]) -> None:

@@ -35,8 +35,6 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
         environment: Variables.
         attempt: Tries the backends.
     """
-    if BACKENDS["torch"].missing:
-        return  # said where the extras are listed
     used = environment.get(_BACKEND, "torch")
     if used not in BACKENDS:
         remedy = f"set {_BACKEND} to one of {', '.join(BACKENDS)}"
