@@ -87,15 +87,14 @@ def records_of(broker: Broker, topic: str, producer_id: str) -> list[Any]:
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
         found = []
-        while True:
-            behind = any(consumer.position(part) < ends[part] for part in partitions)
-            # The embedded broker calls the last batch's first record the end: what comes with
-            # it, and exceeds one poll, has been fetched and is still to be taken.
-            polled = consumer.poll(1000 if behind else 0)
-            for records in polled.values():
+        # The embedded broker calls the last batch's first record the end; the high watermark
+        # that comes with the batch lies behind all of it.
+        while any(
+            consumer.position(part) < max(ends[part], consumer.highwater(part) or 0)
+            for part in partitions
+        ):
+            for records in consumer.poll(1000).values():
                 found += records
-            if not polled and not behind:
-                break
     finally:
         consumer.close()
     source = ("ce_source", producer_id.encode())
