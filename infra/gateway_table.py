@@ -50,8 +50,8 @@ def table(found: dict[str, Any]) -> str:
     note = (
         f"Median (least) of {measured['n']} rounds, one system after the other in each, on "
         f"{machine['cores']} shared cores ({machine['cpu']}), where the load and the upstream "
-        f"run, too, and others' work ({measured['note']}): compare rows rather than machines. Ours checks keys and limits, counts, logs "
-        "and captures durably; its shipper takes "
+        f"run, too, and others' work ({measured['note']}): compare rows rather than machines. "
+        "Ours checks keys and limits, counts, logs and captures durably; its shipper takes "
         f"{rows['shipper_cpu_per_request', ours]['median']:.0f} µs a request beside it, and its "
         f"event loop lags {rows['own_loop_lag_p99', ours]['median']:.1f} ms at P99 at 2,000 "
         "requests/s, waiting for a core left out "
