@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from tidegauge.drift.codebook import assign, cluster_count, fit_codebook
+from tidegauge.drift.codebook import cluster_count, fit_codebook
+from tidegauge.drift.sphere import assign
 
 
 def test_topics_that_lie_apart_become_clusters(world: Any) -> None:  # noqa: ANN401 - a fixture

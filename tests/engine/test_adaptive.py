@@ -8,7 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.engine import adaptive
-from tidegauge.engine.adaptive import LOOKS, STAKES, Cells, advance, fluctuation, no_memory
+from tidegauge.engine.adaptive import (
+    REFRESH_EVENTS,
+    STAKES,
+    Cells,
+    advance,
+    fluctuation,
+    no_memory,
+)
 from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets, unpack
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.engine.reference import Reference, build
@@ -24,6 +31,7 @@ Counts = NDArray[np.int64]
 def cells(rng: np.random.Generator, *, events: int = 6_000) -> Cells:
     prior = rng.multinomial(events, RATES) + 0.5
     return Cells(
+        divisions=1,
         labels=tuple(f"c{c}" for c in range(SIZE)),
         owners=tuple(c // 10 for c in range(SIZE)),
         prior=tuple(prior / prior.sum()),
@@ -91,7 +99,7 @@ def test_many_null_streams_keep_the_promise_and_a_plugged_in_price_does_not() ->
 
 def test_the_bound_of_a_mean_price_holds_as_often_as_promised() -> None:
     rng = np.random.default_rng(3)
-    prices = np.minimum(rng.gamma(1.0, 0.2, SIZE), 1.0)
+    prices = np.minimum(0.25 + rng.gamma(1.0, 0.75, SIZE), 8.0)
     truth = float(RATES @ prices)
     missed = 0
     for _ in range(2_000):
@@ -101,30 +109,37 @@ def test_the_bound_of_a_mean_price_holds_as_often_as_promised() -> None:
     assert missed / 2_000 <= 0.05
 
 
-def test_one_block_gains_nothing_on_average_while_the_bound_holds() -> None:
+def test_one_event_gains_nothing_on_average_while_the_bound_holds() -> None:
     """Exact over all outcomes of one event; events of a block multiply."""
     rng = np.random.default_rng(4)
     made = cells(rng)
     memory, _ = follow(made, rng.multinomial(EVENTS, shifted(), 30))
-    for h in range(len(LOOKS)):
-        recent = memory.recent[h]
-        events = np.eye(SIZE, dtype=np.int64)
-        gains = [adaptive._log_gain(made, recent, h, hits, alpha=1e-3) for hits in events]
-        expected = np.exp(np.array(gains)).T @ RATES
-        assert expected.shape == (len(STAKES),)
-        assert (expected <= 1).all()
+    assert memory.refreshes == 30 * EVENTS // REFRESH_EVENTS
+    assert (memory.prices != 1).any()
+    events = np.eye(SIZE, dtype=np.int64)
+    gains = np.array([adaptive._log_gains(made, memory.prices, hits)[0] for hits in events])
+    expected = np.tensordot(RATES, np.exp(gains), axes=1)
+    assert expected.shape == (len(STAKES),)
+    assert (expected <= 1).all()
 
 
-def test_the_first_blocks_only_watch() -> None:
+def test_nothing_is_bet_before_enough_was_seen() -> None:
     made = cells(np.random.default_rng(5))
-    memory = advance(
-        made,
-        no_memory(made),
-        np.eye(SIZE, dtype=np.int64)[3] * 5,
-        duration_seconds=1.0,
-        elapsed_seconds=0.0,
-    )
-    np.testing.assert_array_equal(memory.log_m, 0)
+    few = np.eye(SIZE, dtype=np.int64)[3] * (REFRESH_EVENTS - 1)
+    memory = no_memory(made)
+    for _ in range(2):
+        memory = advance(made, memory, few, duration_seconds=1.0, elapsed_seconds=0.0)
+    assert memory.refreshes == 1
+    np.testing.assert_allclose(memory.log_m, np.log(2))
+
+
+def test_prices_follow_what_grew_and_forget_the_rest() -> None:
+    usual = np.full(SIZE, 10.0)
+    seen = usual.copy()
+    seen[:6] *= 4
+    found = adaptive._growth(seen, usual)
+    assert (found[:6] > 3).all()
+    assert (np.abs(found[6:] - 1) < 0.3).all()
 
 
 def test_rates_that_fluctuate_by_themselves_widen_the_bound() -> None:

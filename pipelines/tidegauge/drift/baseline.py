@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.novelty import Points
 from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.reduction import Reduction
 from tidegauge.engine.reference import Reference
 
 __all__ = ["METHOD", "Cluster", "DriftBaseline", "Lens", "fingerprint"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-METHOD = "drift/1"
+METHOD = "drift/2"
 """Changes when the same texts and vectors would give another baseline."""
 
 _FORM = 1
@@ -44,33 +45,29 @@ class Lens:
     """How a vector becomes indicators.
 
     Attributes:
+        reduction: From an embedding of d numbers to the D in which all else is told.
         points: Reference points for the novelty, and the K centroids.
         levels: Novelty above which each novelty indicator holds, ascending, shape (L,).
         level_names: Names of the levels, such as ``0.95``.
-        mean: Mean vector, shape (d,).
-        components: Leading principal directions, shape (P, d).
-        lows: Projection below which a direction's low tail begins, shape (P,).
+        lows: Coordinate below which a leading direction's low tail begins, shape (P,).
         highs: Projection above which its high tail begins, shape (P,).
-        cell_centroids: Unit vectors that divide the space finer than the clusters, shape
-            (F, d).
-        cell_levels: Novelty levels that divide each part again, ascending, shape (2,).
+        divisions: Unit vectors that divide the space finer than the clusters, in M ways,
+            shape (M, F, D).
         languages: Language codes with an indicator of their own; all others are ``other``.
     """
 
+    reduction: Reduction
     points: Points
     levels: Vectors
     level_names: tuple[str, ...]
-    mean: Vectors
-    components: Vectors
     lows: Vectors
     highs: Vectors
-    cell_centroids: Vectors
-    cell_levels: Vectors
+    divisions: Vectors
     languages: tuple[str, ...]
 
     @property
     def centroids(self) -> Vectors:
-        """Return the centroids, unit vectors of shape (K, d)."""
+        """Return the centroids, unit vectors of shape (K, D)."""
         return self.points.centroids
 
 
@@ -115,17 +112,17 @@ class DriftBaseline:
                 method=METHOD,
                 embedder=plain.embedder,
                 preparation=plain.preparation,
+                mean=_written(plain.lens.reduction.mean),
+                axes=_written(plain.lens.reduction.axes),
                 centroids=_written(plain.lens.centroids),
                 points=_written(plain.lens.points.vectors, "<f2"),
                 point_starts=_written(plain.lens.points.starts, "<i8"),
+                point_spread=_written(plain.lens.points.spread),
                 levels=_written(plain.lens.levels),
                 level_names=plain.lens.level_names,
-                mean=_written(plain.lens.mean),
-                components=_written(plain.lens.components),
                 lows=_written(plain.lens.lows),
                 highs=_written(plain.lens.highs),
-                cell_centroids=_written(plain.lens.cell_centroids),
-                cell_levels=_written(plain.lens.cell_levels),
+                divisions=_written(plain.lens.divisions),
                 languages=plain.lens.languages,
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
@@ -154,19 +151,18 @@ class DriftBaseline:
                     f"reads {METHOD}: build it again"
                 )
             lens = Lens(
+                reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
                 points=Points(
                     vectors=_read(read.points),
                     centroids=_read(read.centroids),
                     starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
+                    spread=_read(read.point_spread),
                 ),
                 levels=_read(read.levels),
                 level_names=read.level_names,
-                mean=_read(read.mean),
-                components=_read(read.components),
                 lows=_read(read.lows),
                 highs=_read(read.highs),
-                cell_centroids=_read(read.cell_centroids),
-                cell_levels=_read(read.cell_levels),
+                divisions=_read(read.divisions),
                 languages=read.languages,
             )
         except (msgspec.DecodeError, ValueError, TypeError) as error:
@@ -214,17 +210,17 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     embedder: str
     preparation: Preparation
+    mean: _Array
+    axes: _Array
     centroids: _Array
     points: _Array
     point_starts: _Array
+    point_spread: _Array
     levels: _Array
     level_names: tuple[str, ...]
-    mean: _Array
-    components: _Array
     lows: _Array
     highs: _Array
-    cell_centroids: _Array
-    cell_levels: _Array
+    divisions: _Array
     languages: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]

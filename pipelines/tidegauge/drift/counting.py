@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.baseline import Lens
-from tidegauge.drift.codebook import assign
-from tidegauge.drift.sighting import SHARES, cell_labels
+from tidegauge.drift.sighting import SHARES
+from tidegauge.drift.sphere import assign
 from tidegauge.engine.adaptive import Cells, fluctuation
 from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.reference import OPEN_BELOW, Reference, build
@@ -25,7 +25,7 @@ Counts: TypeAlias = NDArray[np.int64]
 
 ALPHA = 0.025
 """Chance that any band misses its rate, and again that any bound of the adaptive bets does."""
-CELL_SHARE = 0.3
+CELL_SHARE = 0.4
 """Part of the monitor's budget that the adaptive bets get."""
 
 _FEWEST_OF_A_SEGMENT = 1_000
@@ -59,14 +59,14 @@ class Counted:
         hits: Whether each holds, shape (n, J).
         trials: Whether the request is asked, shape (n, J).
         on_a: Whether the request shaped the lens, shape (n,).
-        cell: Its cell, shape (n,).
+        cells: Its cell in each division, shape (n, M).
     """
 
     tested: tuple[Indicator, ...]
     hits: NDArray[np.bool_]
     trials: NDArray[np.bool_]
     on_a: NDArray[np.bool_]
-    cell: Counts
+    cells: Counts
 
 
 def references(past: Sequence[Past], counted: Counted, lens: Lens) -> dict[str, Reference]:
@@ -144,15 +144,17 @@ def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[fl
 
 def _cells(counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None) -> Cells:
     """Count the cells: rates of side A set the prices, counts of side B bound them."""
-    cell, on_a, labels = counted.cell[rows], counted.on_a[rows], cell_labels(lens)
-    kinds = len(lens.cell_levels) + 1
-    prior = np.bincount(cell[on_a], minlength=len(labels)) + 0.5
+    cells, on_a = counted.cells[rows], counted.on_a[rows]
+    divisions, size, dimension = lens.divisions.shape
+    labels = tuple(str(index) for index in range(divisions * size))
+    prior = np.bincount(cells[on_a].ravel(), minlength=len(labels)).reshape(divisions, size) + 0.5
     made = Cells(
+        divisions=divisions,
         labels=labels,
         # The clusters come first among the indicators: a cluster's number is its index.
-        owners=tuple(np.repeat(assign(lens.cell_centroids, lens.centroids), kinds).tolist()),
-        prior=tuple((prior / prior.sum()).tolist()),
-        counts=tuple(np.bincount(cell[~on_a], minlength=len(labels)).tolist()),
+        owners=tuple(assign(lens.divisions.reshape(-1, dimension), lens.centroids).tolist()),
+        prior=tuple((prior / prior.sum(axis=1, keepdims=True)).ravel().tolist()),
+        counts=tuple(np.bincount(cells[~on_a].ravel(), minlength=len(labels)).tolist()),
         share=CELL_SHARE,
         alpha=ALPHA,
     )
@@ -161,5 +163,5 @@ def _cells(counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None) 
     since = times_ms - times_ms.min()
     stretch = since // max(int(since.max()) // _STRETCHES + 1, _MINUTE_MS)
     history = np.zeros((int(stretch.max()) + 1, len(labels)), np.int64)
-    np.add.at(history, (stretch, cell), 1)
+    np.add.at(history, (stretch[:, None], cells), 1)
     return msgspec.structs.replace(made, tolerance=fluctuation(made, history))

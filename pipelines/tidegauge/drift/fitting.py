@@ -1,11 +1,11 @@
 """From past requests to a drift baseline.
 
-The texts are split by a hash, all copies of one text on the same side. Side A shapes the
-codebook and the projections, the rates of both are counted on side B, so that nothing is
-judged by what it was fitted to. Novelty uses every text: each one is measured against the
-reference points without itself and its copies. A new request is measured against all of
-them, so it seems, if anything, less strange than the baseline's own: the error is to the
-safe side.
+The texts are split by a hash, all copies of one text on the same side. Side A, a third, shapes the
+reduction, the codebook and the projections, their rates are counted on side B, so that
+nothing is judged by what it was fitted to. Novelty uses every text: each one is measured
+against the reference points without itself and its copies. A new request is measured
+against all of them, so it seems, if anything, less strange than the baseline's own: the
+error is to the safe side.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
-from tidegauge.drift.codebook import assign, cluster_count, fit_codebook, part_count
+from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import Counted, Past, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
 from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.reduction import Reduction, fit_reduction
 from tidegauge.drift.sighting import (
     EMBEDDED,
     Sightings,
@@ -33,6 +34,7 @@ from tidegauge.drift.sighting import (
     look,
     novelty_above,
 )
+from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.drift.terms import top_terms
 from tidegauge.engine.indicators import Indicator
 
@@ -44,9 +46,11 @@ Counts: TypeAlias = NDArray[np.int64]
 FEWEST_TEXTS = 200
 """With fewer, bands are so wide that only a landslide would be noticed."""
 
-_CELL_LEVELS = (0.6, 0.9)
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
+_DIVISIONS = 3
+_SIDES = 3
+"""One text in so many shapes the lens. The others bound the rates, which is the harder task."""
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
@@ -87,20 +91,24 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     if vectors.shape[:1] != (len(past),) or not np.isfinite(vectors).all():
         raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
     ranks = np.array([_rank(past[i].text) for i in first], np.uint64)
-    on_a = (ranks % np.uint64(2) == 0)[text_of]
+    on_a = (ranks % np.uint64(_SIDES) == 0)[text_of]
     progress("finding topics")
-    centroids = fit_codebook(vectors[on_a], cluster_count(int(on_a.sum())), rng)
+    reduction = fit_reduction(vectors[on_a])
+    along = reduction.along(vectors)
+    reduced = on_sphere(along)
+    centroids = fit_codebook(reduced[on_a], cluster_count(int(on_a.sum())), rng)
     progress("measuring novelty")
     chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
     # Written with half precision: what is measured here must be what is read back.
-    rounded = vectors[first[chosen]].astype(np.float16).astype(np.float32)
+    rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
     points, order = place(rounded, centroids)
-    scores = novelty(vectors, points, own=text_of, point_texts=chosen[order])
-    parts = fit_codebook(vectors[on_a], part_count(int(on_a.sum())), rng, tries=1)
-    lens = _lens(vectors[on_a], points, scores, [p.text for p in past], parts)
+    scores = novelty(reduced, points, own=text_of, point_texts=chosen[order])
+    parts = part_count(int(on_a.sum()))
+    divisions = np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)])
+    lens = _lens(reduction, along[on_a], points, scores, [p.text for p in past], divisions)
     progress("naming topics")
-    clusters = _clusters(past, vectors, centroids, first, keep_exemplars=keep_exemplars)
-    newcomer = newcomer_rates(vectors, points, lens.levels)
+    clusters = _clusters(past, reduced, centroids, first, keep_exemplars=keep_exemplars)
+    newcomer = newcomer_rates(reduced, points, lens.levels)
     progress("counting rates")
     tested = indicators(lens, clusters)
     sightings = look(lens, vectors, scores=scores)
@@ -114,7 +122,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         preparation=preparation,
         lens=lens,
         clusters=clusters,
-        references=references(past, Counted(tested, hits, trials, on_a, sightings.cell), lens),
+        references=references(past, Counted(tested, hits, trials, on_a, sightings.cells), lens),
         newcomer={
             novelty_above(name): rate
             for name, rate in zip(lens.level_names, newcomer, strict=False)
@@ -132,28 +140,27 @@ def _rank(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _lens(
-    side_a: Vectors, points: Points, scores: Vectors, texts: Sequence[str], parts: Vectors
+def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
+    reduction: Reduction,
+    along: Vectors,
+    points: Points,
+    scores: Vectors,
+    texts: Sequence[str],
+    divisions: Vectors,
 ) -> Lens:
-    mean = side_a.mean(axis=0, dtype=np.float64).astype(np.float32)
-    count = min(_DIRECTIONS, len(side_a) // _TEXTS_A_DIRECTION)
-    spread = np.cov((side_a - mean).T.astype(np.float64))
-    components = np.linalg.eigh(spread)[1][:, ::-1][:, :count].T.astype(np.float32)
-    along = (side_a - mean) @ components.T
+    leading = along[:, : min(_DIRECTIONS, len(along) // _TEXTS_A_DIRECTION)]
     names = [f"{level:g}" for level in _LEVELS if level <= 1 - 1 / len(scores)]
     levels = np.quantile(scores, [float(name) for name in names], method="higher")
     codes = [descriptors.language(text) for text in texts]
     common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
     return Lens(
+        reduction=reduction,
         points=points,
         levels=levels.astype(np.float32),
         level_names=tuple(names),
-        mean=mean,
-        components=components,
-        lows=np.quantile(along, _TAIL, axis=0).astype(np.float32),
-        highs=np.quantile(along, 1 - _TAIL, axis=0).astype(np.float32),
-        cell_centroids=parts,
-        cell_levels=np.quantile(scores, _CELL_LEVELS).astype(np.float32),
+        lows=np.quantile(leading, _TAIL, axis=0).astype(np.float32),
+        highs=np.quantile(leading, 1 - _TAIL, axis=0).astype(np.float32),
+        divisions=divisions,
         languages=tuple(common),
     )
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.codebook import assign
 from tidegauge.drift.novelty import Points, novelty, place
+from tidegauge.drift.sphere import assign
 from tidegauge.engine.detector import place_bets
 from tidegauge.engine.reference import Reference
 

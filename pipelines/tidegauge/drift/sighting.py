@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -11,17 +12,15 @@ from numpy.typing import NDArray
 
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, Lens
-from tidegauge.drift.codebook import assign
 from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import novelty
+from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.engine.indicators import Hits, Indicator
 
 __all__ = [
     "EMBEDDED",
     "SHARES",
     "Sightings",
-    "cell_label",
-    "cell_labels",
     "hits_of",
     "indicators",
     "look",
@@ -34,11 +33,11 @@ EMBEDDED = "embedded"
 """Count, in a sketch's hits, of the events that the indicators were asked of."""
 
 SHARES = {
-    "clusters": 0.3,
-    "novelty": 0.5,
-    "projections": 0.1,
-    "languages": 0.05,
-    "lengths": 0.05,
+    "clusters": 0.25,
+    "novelty": 0.6,
+    "projections": 0.07,
+    "languages": 0.04,
+    "lengths": 0.04,
 }
 """How the families share what the adaptive bets leave of the monitor's budget."""
 
@@ -51,17 +50,17 @@ class Sightings:
 
     Attributes:
         cluster: Index of the nearest centroid, shape (n,).
-        novelty: 1 - mean cosine to the nearest reference points, shape (n,).
+        novelty: How strange each is, shape (n,): see ``drift.novelty``.
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
-        cell: Index of the cell, shape (n,): see ``cell_labels``.
+        cells: Index of the cell in each division, for the adaptive bets, shape (n, M).
     """
 
     cluster: NDArray[np.int64]
     novelty: NDArray[np.float32]
     low: NDArray[np.bool_]
     high: NDArray[np.bool_]
-    cell: NDArray[np.int64]
+    cells: NDArray[np.int64]
 
 
 def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sightings:
@@ -75,50 +74,52 @@ def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sigh
     Raises:
         VectorsError: They have another dimension than the baseline's.
     """
-    if vectors.ndim != 2 or vectors.shape[1] != lens.centroids.shape[1]:  # noqa: PLR2004
+    dimension = len(lens.reduction.mean)
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:  # noqa: PLR2004
         raise VectorsError(
-            f"the baseline has vectors of {lens.centroids.shape[1]} numbers, got an array of "
+            f"the baseline has vectors of {dimension} numbers, got an array of "
             f"shape {vectors.shape}: activate a baseline of this embedder, or build one"
         )
-    along = (vectors - lens.mean) @ lens.components.T
+    along = lens.reduction.along(vectors)
+    reduced, leading = on_sphere(along), along[:, : len(lens.lows)]
     if scores is None:
-        scores = novelty(vectors, lens.points)
-    part = assign(vectors, lens.cell_centroids)
-    strangeness = np.searchsorted(lens.cell_levels, scores, side="left")
+        scores = novelty(reduced, lens.points)
     return Sightings(
-        cluster=assign(vectors, lens.centroids),
+        cluster=assign(reduced, lens.centroids),
         novelty=scores,
-        low=along < lens.lows,
-        high=along > lens.highs,
-        cell=part * (len(lens.cell_levels) + 1) + strangeness,
+        low=leading < lens.lows,
+        high=leading > lens.highs,
+        cells=_cells(reduced, lens.divisions),
     )
 
 
-def cell_label(lens: Lens, cell: int) -> str:
-    """Return a cell's name: part of the space / how strange, from 0 for the least."""
-    part, strangeness = divmod(cell, len(lens.cell_levels) + 1)
-    return f"{part}/{strangeness}"
-
-
-def cell_labels(lens: Lens) -> tuple[str, ...]:
-    """Return the names of all cells, in the order of their indices."""
-    count = len(lens.cell_centroids) * (len(lens.cell_levels) + 1)
-    return tuple(cell_label(lens, cell) for cell in range(count))
+def _cells(reduced: Vectors, divisions: Vectors) -> NDArray[np.int64]:
+    count, size, _ = divisions.shape
+    found = [assign(reduced, centroids) for centroids in divisions]
+    return np.asarray(np.stack(found, axis=1) + size * np.arange(count), np.int64)
 
 
 def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tuple[str, ...]]:
     """Return the names of the indicators that hold for each text, ``EMBEDDED`` first."""
-    exceeded = np.searchsorted(lens.levels, sightings.novelty, side="left")
+    exceeded = np.searchsorted(lens.levels, sightings.novelty, side="left").tolist()
+    strange = [novelty_above(level) for level in lens.level_names]
+    tails: list[list[str]] = [[] for _ in texts]
+    for side, held in (("low", sightings.low), ("high", sightings.high)):
+        for row, direction in np.argwhere(held).tolist():
+            tails[row].append(_tail(direction, side))
     found = []
-    for row, text in enumerate(texts):
-        names = [EMBEDDED, _cluster(int(sightings.cluster[row]))]
-        names += [novelty_above(level) for level in lens.level_names[: exceeded[row]]]
-        names += [_tail(int(i), "low") for i in np.flatnonzero(sightings.low[row])]
-        names += [_tail(int(i), "high") for i in np.flatnonzero(sightings.high[row])]
-        code = descriptors.language(text)
-        names.append(_language(code if code in lens.languages else _OTHER))
-        names.append(_length(descriptors.length(text)))
-        found.append(tuple(names))
+    for row, cluster in enumerate(sightings.cluster.tolist()):
+        code = descriptors.language(texts[row])
+        found.append(
+            (
+                EMBEDDED,
+                _cluster(cluster),
+                *strange[: exceeded[row]],
+                *tails[row],
+                _language(code if code in lens.languages else _OTHER),
+                _length(descriptors.length(texts[row])),
+            )
+        )
     return found
 
 
@@ -132,7 +133,7 @@ def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]
         ),
         *(
             (_tail(i, side), f"{side} end of direction {i + 1}", "projections")
-            for i in range(len(lens.components))
+            for i in range(len(lens.lows))
             for side in ("low", "high")
         ),
         *(
@@ -150,22 +151,27 @@ def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]
     )
 
 
+@cache
 def _cluster(index: int) -> str:
     return f"cluster/{index}"
 
 
+@cache
 def novelty_above(level: str) -> str:
     """Return the name of a novelty level's indicator."""
     return f"novelty/above_{level}"
 
 
+@cache
 def _tail(direction: int, side: str) -> str:
     return f"projection/{direction}/{side}"
 
 
+@cache
 def _language(code: str) -> str:
     return f"language/{code}"
 
 
+@cache
 def _length(name: str) -> str:
     return f"length/{name}"

@@ -24,13 +24,16 @@ _MEANS = 1001
 _STAKES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 
 
-def clopper_pearson(hits: ArrayLike, trials: ArrayLike, *, alpha: float) -> tuple[Floats, Floats]:
+def clopper_pearson(
+    hits: ArrayLike, trials: ArrayLike, *, alpha: ArrayLike
+) -> tuple[Floats, Floats]:
     """Return the exact interval of a rate; its ends miss it with at most ``alpha`` together.
 
     Args:
         hits: Counts, any shape; fractions are allowed (pseudo-counts).
         trials: Numbers of events, of the same shape.
-        alpha: Chance that the interval misses the rate, half of it on each side.
+        alpha: Chance that the interval misses the rate, half of it on each side; one for
+            all or one for each.
 
     Source: Clopper and Pearson, Biometrika 26 (1934), through beta quantiles.
 
@@ -40,7 +43,7 @@ def clopper_pearson(hits: ArrayLike, trials: ArrayLike, *, alpha: float) -> tupl
         (0.0, 0.308)
     """
     x, n = np.broadcast_arrays(np.asarray(hits, float), np.asarray(trials, float))
-    misses = n - x
+    misses, alpha = n - x, np.asarray(alpha, float)
     with np.errstate(invalid="ignore"):
         low = np.where(x > 0, betaincinv(np.maximum(x, 1e-12), misses + 1, alpha / 2), 0.0)
         high = np.where(

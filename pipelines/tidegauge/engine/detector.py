@@ -55,6 +55,9 @@ class Bets:
     Attributes:
         changed: Rates under the alternatives, shape (S, J, G), in (0, 1); S slots.
         unchanged: The band's edge nearest to each, shape (S, J, G), in (0, 1).
+        log_hit: What an event for which the indicator holds adds to a bet's log,
+            ``log(changed / unchanged)``.
+        log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
         cells: What adaptive bets are placed by, None where none are.
@@ -62,6 +65,8 @@ class Bets:
 
     changed: Floats
     unchanged: Floats
+    log_hit: Floats
+    log_miss: Floats
     log_weights: Floats
     baseline: str
     cells: Cells | None = None
@@ -132,9 +137,13 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
     open_below = low.max(axis=0) <= OPEN_BELOW
     log_weights[open_below, : len(RATIOS)] += np.log(2)
     log_weights[open_below, len(RATIOS) :] = -np.inf
+    changed = np.concatenate([rise, fall], axis=-1)
+    unchanged = np.repeat(edges, len(RATIOS), axis=-1)
     return Bets(
-        changed=np.concatenate([rise, fall], axis=-1),
-        unchanged=np.repeat(edges, len(RATIOS), axis=-1),
+        changed=changed,
+        unchanged=unchanged,
+        log_hit=np.log(changed / unchanged),
+        log_miss=np.log1p(-changed) - np.log1p(-unchanged),
         log_weights=log_weights,
         baseline=reference.baseline,
         cells=cells,
@@ -184,9 +193,8 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     if evidence.baseline != bets.baseline:
         raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
     _check(bets, hits, trials, slot)
-    p, q = bets.changed[slot or 0], bets.unchanged[slot or 0]
     x, n = hits[:, None], trials[:, None]
-    log_lr = x * np.log(p / q) + (n - x) * (np.log1p(-p) - np.log1p(-q))
+    log_lr = x * bets.log_hit[slot or 0] + (n - x) * bets.log_miss[slot or 0]
     log_duration = np.log(duration_seconds)
     restarts = evidence.log_m < log_duration
     return Evidence(

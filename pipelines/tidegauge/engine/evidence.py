@@ -17,7 +17,7 @@ __all__ = ["Evidence", "pack", "unpack"]
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,14 @@ class Evidence:
 
 
 class _PackedMemory(msgspec.Struct, frozen=True, kw_only=True):
-    bets: tuple[int, int]
-    cells: int
-    blocks: int
+    divisions: int
     log_m: bytes
     since_seconds: bytes
     recent: bytes
+    prices: bytes
     run: bytes
+    refreshes: int
+    unpriced: int
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,28 +111,29 @@ def unpack(data: bytes) -> Evidence:
 
 
 def _pack_memory(memory: Memory) -> _PackedMemory:
-    rows, columns = memory.log_m.shape
     return _PackedMemory(
-        bets=(rows, columns),
-        cells=memory.run.shape[1],
-        blocks=memory.blocks,
+        divisions=len(memory.log_m),
         log_m=memory.log_m.astype("<f8").tobytes(),
         since_seconds=memory.since_seconds.astype("<f8").tobytes(),
         recent=memory.recent.astype("<f8").tobytes(),
+        prices=memory.prices.astype("<f8").tobytes(),
         run=memory.run.astype("<i8").tobytes(),
+        refreshes=memory.refreshes,
+        unpriced=memory.unpriced,
     )
 
 
 def _unpack_memory(packed: _PackedMemory) -> Memory:
-    by_cell = (packed.bets[0], packed.cells)
     return Memory(
-        log_m=_array(packed.log_m, "<f8", packed.bets),
-        since_seconds=_array(packed.since_seconds, "<f8", packed.bets),
-        recent=_array(packed.recent, "<f8", by_cell),
-        run=_array(packed.run, "<i8", by_cell).astype(np.int64),
-        blocks=packed.blocks,
+        log_m=_array(packed.log_m, "<f8", (packed.divisions, -1)),
+        since_seconds=_array(packed.since_seconds, "<f8", (packed.divisions, -1)),
+        recent=_array(packed.recent, "<f8", (-1,)),
+        prices=_array(packed.prices, "<f8", (-1,)),
+        run=_array(packed.run, "<i8", (-1,)).astype(np.int64),
+        refreshes=packed.refreshes,
+        unpriced=packed.unpriced,
     )
 
 
-def _array(data: bytes, kind: str, shape: tuple[int, int]) -> Floats:
+def _array(data: bytes, kind: str, shape: tuple[int, ...]) -> Floats:
     return np.frombuffer(data, dtype=kind).reshape(shape).copy()

@@ -119,7 +119,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
 ) -> Reference:
     """Count a baseline into bands.
 
-    Bands are Clopper-Pearson bounds, each side at ``alpha / (2 J)``, so that all of them
+    Bands are Clopper-Pearson bounds. Each misses its rate with at most its share of
+    ``alpha``, the same as its share of the budget, half on each side, so that all of them
     hold together with probability ``1 - alpha``. Where the baseline is long enough for
     the rates' own fluctuation over time to be seen, they are widened by it; where it
     spans two weeks (or three days) and enough events, each hour of the week (or of the
@@ -157,7 +158,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         slot_rate = (slot_x + prior * rate) / np.maximum(slot_n + prior, 1)
         tau = _dispersion(slot_rate, slots, cells, hits, trials)
     widen = 1 + DISPERSION_WIDTH * tau + tolerance
-    per_band = alpha / len(indicators)
+    weights = share_out(indicators, shares)
+    per_band = alpha * np.array(weights)
 
     def band(counts: Floats, totals: Floats) -> tuple[Floats, Floats]:
         low, high = clopper_pearson(counts, totals, alpha=per_band)
@@ -178,7 +180,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         rate=_floats(rate),
         low=_floats(low),
         high=_floats(high),
-        weights=share_out(indicators, shares),
+        weights=weights,
         dispersion=_floats(tau),
         slot_low=() if slot_low is None else tuple(_floats(row) for row in slot_low),
         slot_high=() if slot_high is None else tuple(_floats(row) for row in slot_high),

@@ -39,12 +39,12 @@ class Watched:
     Attributes:
         baseline: The baseline.
         hits: Whether each indicator holds for each text, shape (n, J).
-        cell: Each text's cell, shape (n,).
+        cells: Each text's cells, shape (n, M).
     """
 
     baseline: DriftBaseline
     hits: NDArray[np.bool_]
-    cell: Rows
+    cells: Rows
 
 
 def keep_baseline(
@@ -69,7 +69,7 @@ def keep_baseline(
         except BaselineDocumentError:
             kept.unlink()
         else:
-            return Watched(baseline, read["hits"], read["cell"])
+            return Watched(baseline, read["hits"], read["cells"])
     baseline = fit(
         [Past(texts.texts[i]) for i in rows],
         vectors[rows],
@@ -85,7 +85,7 @@ def keep_baseline(
         kept,
         document=np.frombuffer(baseline.to_bytes(), np.uint8),
         hits=watched.hits,
-        cell=watched.cell,
+        cells=watched.cells,
     )
     return watched
 
@@ -104,7 +104,7 @@ def _watched(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) ->
     hits = np.zeros((len(texts), len(column)), np.bool_)
     for row, names in enumerate(hits_of(baseline.lens, texts, sightings)):
         hits[row, [column[name] for name in names if name != EMBEDDED]] = True
-    return Watched(baseline, hits, sightings.cell)
+    return Watched(baseline, hits, sightings.cells)
 
 
 class Ours:
@@ -142,7 +142,7 @@ class Ours:
                 watched.hits[rows].sum(axis=0, dtype=np.int64),
                 trials,
                 duration_seconds=float(self._block),
-                cells=np.bincount(watched.cell[rows], minlength=cells),
+                cells=np.bincount(watched.cells[rows].ravel(), minlength=cells),
             )
             found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
             if found[-1] >= until:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.drift.sighting import Sightings, cell_label, hits_of, look
+from tidegauge.drift.sighting import Sightings, hits_of, look
 from tidegauge.drift_worker.callers import CallerCap
 from tidegauge.engine.adaptive import TOTAL
 from tidegauge.schemas import measures
@@ -142,7 +142,7 @@ class DriftMeter:
     ) -> Measured:
         novelty = float(seen.sightings.novelty[seen.row])
         cluster = int(seen.sightings.cluster[seen.row])
-        cell = cell_label(baseline.lens, int(seen.sightings.cell[seen.row]))
+        cells = {str(cell): 1 for cell in seen.sightings.cells[seen.row].tolist()}
         embedding = EmbeddingEvent(
             request_id=event.request_id,
             producer_id=origin.producer_id,
@@ -158,7 +158,7 @@ class DriftMeter:
         return Measured(
             hits=seen.hits,
             values={measures.NOVELTY: novelty},
-            totals={TOTAL: {cell: 1}},
+            totals={TOTAL: cells},
             exemplar=Exemplar(
                 request_id=event.request_id,
                 rank=_rank(event.request_id),
