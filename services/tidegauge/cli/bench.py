@@ -26,8 +26,8 @@ from tidegauge.drift_worker.settings import DriftSettings
 
 __all__ = ["app"]
 
-_WIDTH = 190
-_QUICK_QUIET = 5
+_WIDTH = 200
+_QUICK_QUIET = 3
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks on data of your own.")
 

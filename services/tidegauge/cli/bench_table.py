@@ -32,7 +32,7 @@ def overview(rows: Sequence[Row]) -> Table:
     table = Table(
         title="Events until the alarm: median, then P90 and the share missed", title_justify="left"
     )
-    table.add_column("false alarms")
+    table.add_column("false alarms", min_width=30)
     for change in changes:
         kind, _, size = change.rpartition(" ")
         table.add_column(f"{kind}\n{size}", justify="right")
