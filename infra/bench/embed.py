@@ -43,7 +43,7 @@ from tidegauge.demo.prompts import own_prompts
 OUT = Path("build/bench/embed.json")
 QUICK = os.environ.get("QUICK") == "1"
 ROUNDS: Final = 2 if QUICK else 5
-TEXTS: Final = 100 if QUICK else 500
+TEXTS: Final = 64 if QUICK else 500
 WINDOW: Final = KafkaSettings.model_fields["batch_records"].default
 ARRIVAL: Final = 32
 LIMIT_SECONDS: Final = 0.1 if QUICK else 0.25

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from tidegauge.engine.adaptive import (
     advance,
     fluctuation,
     no_memory,
+    ready,
 )
 from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets, unpack
 from tidegauge.engine.indicators import Hits, Indicator
@@ -43,12 +45,13 @@ def cells(rng: np.random.Generator, *, events: int = 6_000) -> Cells:
 
 def follow(made: Cells, blocks: Counts) -> tuple[adaptive.Memory, NDArray[np.float64]]:
     """Return the last state and the log of the mean statistic after each block."""
-    memory, path = no_memory(made), []
+    pricing = ready(made)
+    memory, path = no_memory(pricing), []
     for index, hits in enumerate(blocks):
         memory = advance(
-            made,
+            pricing,
             memory,
-            hits,
+            hits.reshape(made.divisions, -1),
             duration_seconds=BLOCK_SECONDS,
             elapsed_seconds=index * BLOCK_SECONDS,
         )
@@ -103,7 +106,8 @@ def test_the_bound_of_a_mean_price_holds_as_often_as_promised() -> None:
     truth = float(RATES @ prices)
     missed = 0
     for _ in range(2_000):
-        bound = adaptive._upper(prices, RATES, rng.multinomial(500, RATES), log_level=-np.log(0.05))
+        counts = rng.multinomial(500, RATES)[None]
+        (bound,) = adaptive._upper(prices[None], RATES[None], counts, log_level=-np.log(0.05))
         missed += bound < truth
         assert bound < 1.5 * truth
     assert missed / 2_000 <= 0.05
@@ -112,34 +116,59 @@ def test_the_bound_of_a_mean_price_holds_as_often_as_promised() -> None:
 def test_one_event_gains_nothing_on_average_while_the_bound_holds() -> None:
     """Exact over all outcomes of one event; events of a block multiply."""
     rng = np.random.default_rng(4)
-    made = cells(rng)
-    memory, _ = follow(made, rng.multinomial(EVENTS, shifted(), 30))
+    memory, _ = follow(cells(rng), rng.multinomial(EVENTS, shifted(), 30))
     assert memory.refreshes == 30 * EVENTS // REFRESH_EVENTS
     assert (memory.prices != 1).any()
     events = np.eye(SIZE, dtype=np.int64)
-    gains = np.array([adaptive._log_gains(made, memory.prices, hits)[0] for hits in events])
+    gains = np.array([adaptive._log_gains(memory.prices, hits[None])[0] for hits in events])
     expected = np.tensordot(RATES, np.exp(gains), axes=1)
     assert expected.shape == (len(STAKES),)
     assert (expected <= 1).all()
 
 
 def test_nothing_is_bet_before_enough_was_seen() -> None:
-    made = cells(np.random.default_rng(5))
     few = np.eye(SIZE, dtype=np.int64)[3] * (REFRESH_EVENTS - 1)
-    memory = no_memory(made)
-    for _ in range(2):
-        memory = advance(made, memory, few, duration_seconds=1.0, elapsed_seconds=0.0)
+    memory, path = follow(cells(np.random.default_rng(5)), np.stack([few, few]))
     assert memory.refreshes == 1
-    np.testing.assert_allclose(memory.log_m, np.log(2))
+    np.testing.assert_allclose(path, np.log([BLOCK_SECONDS, 2 * BLOCK_SECONDS]))
 
 
-def test_prices_follow_what_grew_and_forget_the_rest() -> None:
-    usual = np.full(SIZE, 10.0)
-    seen = usual.copy()
-    seen[:6] *= 4
-    found = adaptive._growth(seen, usual)
-    assert (found[:6] > 3).all()
-    assert (np.abs(found[6:] - 1) < 0.3).all()
+def test_prices_follow_what_grew() -> None:
+    usual = np.full((1, SIZE), 1 / SIZE)
+    seen = 10 * SIZE * usual
+    seen[0, :6] *= 4
+    (found,) = adaptive._growth(seen, usual)
+    assert (found[:6] > 2.5).all()
+    assert (found[6:] < 1).all()
+
+
+def test_a_division_that_fits_the_change_is_enough() -> None:
+    rng = np.random.default_rng(10)
+    rates = RATES.copy()
+    rates[20:25] *= 4
+    rates /= rates.sum()
+    blind = rng.permutation(SIZE) // 2  # pairs of any two cells
+
+    def both(counts: NDArray[Any]) -> NDArray[Any]:
+        """Count also by pair; half of that division's cells stay empty."""
+        pairs = counts @ (blind[:, None] == np.arange(SIZE)).astype(counts.dtype)
+        return np.concatenate([counts, pairs], axis=-1)
+
+    one = cells(rng)
+    prior, counts = np.array(one.prior), np.array(one.counts)
+    two = msgspec.structs.replace(
+        one,
+        divisions=2,
+        labels=tuple(f"c{c}" for c in range(2 * SIZE)),
+        owners=one.owners * 2,
+        prior=tuple(np.maximum(both(prior), 1e-6)),
+        counts=tuple(both(counts).tolist()),
+    )
+    stream = rng.multinomial(EVENTS, rates, 150)
+    memory, path = follow(two, both(stream))
+    _, alone = follow(one, stream)
+    assert path[-1] > 0.95 * alone[-1]
+    assert adaptive.strongest(ready(two), memory)[0] == 2
 
 
 def test_rates_that_fluctuate_by_themselves_widen_the_bound() -> None:
@@ -152,7 +181,8 @@ def test_rates_that_fluctuate_by_themselves_widen_the_bound() -> None:
             for p in RATES * rng.lognormal(0, 0.5, (6, SIZE)).repeat(10, axis=0)
         ]
     )
-    assert fluctuation(made, calm) < 0.15 < fluctuation(made, wild)
+    pricing = ready(made)
+    assert fluctuation(pricing, calm[:, None]) < 0.15 < fluctuation(pricing, wild[:, None])
 
 
 def reference(made: Cells) -> Reference:
@@ -186,7 +216,7 @@ def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
             hits.reshape(-1, 10).sum(axis=1),
             np.full(SIZE // 10, EVENTS),
             duration_seconds=BLOCK_SECONDS,
-            cells=hits,
+            cells=hits[None],
         )
     decision = judge(bets, evidence, log_threshold=np.log(30 * 86_400))
     assert decision.alarm
@@ -206,7 +236,7 @@ def test_a_snapshot_keeps_every_bit() -> None:
             hits.reshape(-1, 10).sum(axis=1),
             np.full(SIZE // 10, EVENTS),
             duration_seconds=BLOCK_SECONDS,
-            cells=hits,
+            cells=hits[None],
         )
     assert pack(unpack(pack(evidence))) == pack(evidence)
     assert unpack(pack(replace(evidence, memory=None))).memory is None
@@ -225,5 +255,5 @@ def test_cells_are_counted_in_a_sketchs_totals() -> None:
         events=3,
         totals={adaptive.TOTAL: {"c0": 2, "c7": 1, "unknown": 5}},
     )
-    found = adaptive.count_cells(made, sketch)
+    (found,) = adaptive.count_cells(ready(made), sketch)
     assert (found[0], found[7], found.sum()) == (2, 1, 3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tidegauge.drift.baseline import Lens
 from tidegauge.drift.sighting import SHARES
 from tidegauge.drift.sphere import assign
-from tidegauge.engine.adaptive import Cells, fluctuation
+from tidegauge.engine.adaptive import Cells, fluctuation, ready
 from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.reference import OPEN_BELOW, Reference, build
 from tidegauge.schemas import Segment
@@ -162,6 +162,8 @@ def _cells(counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None) 
         return made
     since = times_ms - times_ms.min()
     stretch = since // max(int(since.max()) // _STRETCHES + 1, _MINUTE_MS)
-    history = np.zeros((int(stretch.max()) + 1, len(labels)), np.int64)
+    history = np.zeros((int(stretch.max()) + 1, divisions * size), np.int64)
     np.add.at(history, (stretch[:, None], cells), 1)
-    return msgspec.structs.replace(made, tolerance=fluctuation(made, history))
+    return msgspec.structs.replace(
+        made, tolerance=fluctuation(ready(made), history.reshape(-1, divisions, size))
+    )

@@ -25,11 +25,11 @@ bounded random variables by betting" (2023).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tidegauge.schemas.sketches import Sketch
 
@@ -37,10 +37,12 @@ __all__ = [
     "TOTAL",
     "Cells",
     "Memory",
+    "Pricing",
     "advance",
     "count_cells",
     "fluctuation",
     "no_memory",
+    "ready",
     "strongest",
 ]
 
@@ -90,15 +92,38 @@ class Cells(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Pricing:
+    """The same as arrays, ready to compute with; D divisions, F cells each.
+
+    Attributes:
+        labels: The cells' names in a sketch's totals, D x F of them.
+        owners: Index of the indicator that stands for each cell, shape (D, F).
+        prior: Rate of each cell among texts that were not counted, shape (D, F).
+        counts: Baseline events in each cell, shape (D, F).
+        share: Part of the detector's budget.
+        alpha: Chance that a bound of a mean price is ever too low.
+        tolerance: Bounds are wider by this part.
+    """
+
+    labels: tuple[str, ...]
+    owners: Counts
+    prior: Floats
+    counts: Counts
+    share: float
+    alpha: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """The state of the adaptive bets; D divisions, S stakes.
+    """The state of the adaptive bets; D divisions of F cells, S stakes.
 
     Attributes:
         log_m: Log of each bet's statistic, shape (D, S).
         since_seconds: When each bet's present run began, shape (D, S).
-        recent: Past events by cell, fading, shape (C,).
-        prices: Prices over the bound of their mean, shape (C,); 1 bets nothing.
-        run: Events by cell since the run of the division's boldest bet began, shape (C,).
+        recent: Past events by cell, fading, shape (D, F).
+        prices: Prices over the bound of their mean, shape (D, F); 1 bets nothing.
+        run: Events by cell since the run of the division's boldest bet began, shape (D, F).
         refreshes: How many sets of prices there have been.
         unpriced: Events since the last.
     """
@@ -112,54 +137,75 @@ class Memory:
     unpriced: int
 
 
-def count_cells(cells: Cells, sketch: Sketch) -> Counts:
-    """Return a sketch's events by cell, shape (C,)."""
+def ready(cells: Cells) -> Pricing:
+    """Return what a baseline says of its cells as arrays."""
+    shape = (cells.divisions, -1)
+    return Pricing(
+        labels=cells.labels,
+        owners=np.array(cells.owners, np.int64).reshape(shape),
+        prior=np.array(cells.prior).reshape(shape),
+        counts=np.array(cells.counts, np.int64).reshape(shape),
+        share=cells.share,
+        alpha=cells.alpha,
+        tolerance=cells.tolerance,
+    )
+
+
+def count_cells(pricing: Pricing, sketch: Sketch) -> Counts:
+    """Return a sketch's events by cell, shape (D, F); each event counts in every division."""
     found = sketch.totals.get(TOTAL, {})
-    return np.array([found.get(label, 0) for label in cells.labels], np.int64)
+    counts = np.array([found.get(label, 0) for label in pricing.labels], np.int64)
+    return counts.reshape(pricing.prior.shape)
 
 
-def no_memory(cells: Cells) -> Memory:
+def no_memory(pricing: Pricing) -> Memory:
     """Return the state before the first block."""
-    bets, size = (cells.divisions, len(STAKES)), len(cells.prior)
+    shape = pricing.prior.shape
+    bets = (shape[0], len(STAKES))
     return Memory(
         log_m=np.full(bets, -np.inf),
         since_seconds=np.zeros(bets),
-        recent=np.zeros(size),
-        prices=np.ones(size),
-        run=np.zeros(size, np.int64),
+        recent=np.zeros(shape),
+        prices=np.ones(shape),
+        run=np.zeros(shape, np.int64),
         refreshes=0,
         unpriced=0,
     )
 
 
 def advance(
-    cells: Cells, memory: Memory, hits: Counts, *, duration_seconds: float, elapsed_seconds: float
+    pricing: Pricing,
+    memory: Memory,
+    hits: Counts,
+    *,
+    duration_seconds: float,
+    elapsed_seconds: float,
 ) -> Memory:
     """Add one closed block.
 
     Args:
-        cells: The baseline's.
+        pricing: The baseline's.
         memory: The state before the block: it alone sets the prices.
-        hits: Events of the block by cell, shape (C,); each event counts in every division.
+        hits: Events of the block by cell, shape (D, F).
         duration_seconds: The block's length.
         elapsed_seconds: Time observed before the block.
     """
-    events = int(hits.sum()) // cells.divisions
+    events = int(hits[0].sum())
     log_duration = np.log(duration_seconds)
     restarts = memory.log_m < log_duration
     moved = Memory(
-        log_m=np.logaddexp(memory.log_m, log_duration) + _log_gains(cells, memory.prices, hits),
+        log_m=np.logaddexp(memory.log_m, log_duration) + _log_gains(memory.prices, hits),
         since_seconds=np.where(restarts, elapsed_seconds, memory.since_seconds),
         recent=memory.recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits,
         prices=memory.prices,
-        run=hits + np.where(_each_cell(cells, restarts[:, -1]), 0, memory.run),
+        run=np.where(restarts[:, -1:], 0, memory.run) + hits,
         refreshes=memory.refreshes,
         unpriced=memory.unpriced + events,
     )
-    return moved if moved.unpriced < REFRESH_EVENTS else _refreshed(cells, moved)
+    return moved if moved.unpriced < REFRESH_EVENTS else _refreshed(pricing, moved)
 
 
-def strongest(cells: Cells, memory: Memory) -> tuple[int, int, int, float]:
+def strongest(pricing: Pricing, memory: Memory) -> tuple[int, int, int, float]:
     """Return what the best bet is on.
 
     Returns:
@@ -167,113 +213,92 @@ def strongest(cells: Cells, memory: Memory) -> tuple[int, int, int, float]:
         in that run, and all events in it; when the run began, on the detector's clock.
     """
     best, stake = np.unravel_index(int(np.argmax(memory.log_m)), memory.log_m.shape)
-    run, owners = _by_division(cells, memory.run)[best], _by_division(cells, cells.owners)[best]
+    run, owners = memory.run[best], pricing.owners[best]
     events = int(run.sum())
-    excess = np.bincount(owners, weights=run - events * _by_division(cells, cells.prior)[best])
+    excess = np.bincount(owners, weights=run - events * pricing.prior[best])
     owner = int(np.argmax(excess))
     return owner, int(run[owners == owner].sum()), events, float(memory.since_seconds[best, stake])
 
 
-def fluctuation(cells: Cells, history: Counts) -> float:
+def fluctuation(pricing: Pricing, history: Counts) -> float:
     """Return how much mean prices fluctuate by themselves, as three relative deviations.
 
     The past is bet on as if it were new: each stretch of time is priced by those before it,
     and the mean price compared with the baseline's, beyond what chance explains.
 
     Args:
-        cells: The baseline's.
-        history: Events by stretch of time and cell, shape (T, C).
+        pricing: The baseline's.
+        history: Events by stretch of time and cell, shape (T, D, F).
     """
-    counts = np.array(cells.counts)
-    recent, excess, weight = np.zeros(len(counts)), np.zeros(cells.divisions), 0.0
+    total = pricing.counts[0].sum()
+    recent, excess, weight = np.zeros(pricing.prior.shape), np.zeros(len(pricing.prior)), 0.0
     for hits in history:
-        events = int(hits.sum()) // cells.divisions
-        if events and recent.sum() >= REFRESH_EVENTS * cells.divisions:
-            prices = _prices(cells, recent)
-            total = counts.sum() / cells.divisions
-            usual = _by_division(cells, prices * counts).sum(axis=1) / total
-            mean = _by_division(cells, prices * hits).sum(axis=1) / events
-            squares = _by_division(cells, prices**2 * counts).sum(axis=1) / total
-            chance = (squares - usual**2) / events
+        events = int(hits[0].sum())
+        if events and recent[0].sum() >= REFRESH_EVENTS:
+            prices = _growth(recent, pricing.prior)
+            usual = (prices * pricing.counts).sum(axis=1) / total
+            mean = (prices * hits).sum(axis=1) / events
+            chance = ((prices**2 * pricing.counts).sum(axis=1) / total - usual**2) / events
             excess += events * ((mean / usual - 1) ** 2 - chance / usual**2)
             weight += events
         recent = recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits
     return 3.0 * float(np.sqrt(max(excess.max() / weight, 0.0))) if weight else 0.0
 
 
-def _by_division(cells: Cells, by_cell: ArrayLike) -> NDArray[Any]:
-    """Return numbers by cell as one row for each division."""
-    return np.reshape(by_cell, (cells.divisions, -1))
-
-
-def _each_cell(cells: Cells, by_division: NDArray[Any]) -> NDArray[Any]:
-    """Return for each cell what its division has."""
-    return np.repeat(by_division, len(cells.prior) // cells.divisions)
-
-
-def _log_gains(cells: Cells, prices: Floats, hits: Counts) -> Floats:
+def _log_gains(prices: Floats, hits: Counts) -> Floats:
     """Return log L of each division's stakes, shape (D, S)."""
-    gains = np.log1p(np.array(STAKES)[:, None] * (prices - 1)) * hits
-    return np.asarray(gains.reshape(len(STAKES), cells.divisions, -1).sum(axis=2).T)
+    gains = [(np.log1p(stake * (prices - 1)) * hits).sum(axis=1) for stake in STAKES]
+    return np.stack(gains, axis=1)
 
 
-def _refreshed(cells: Cells, memory: Memory) -> Memory:
+def _refreshed(pricing: Pricing, memory: Memory) -> Memory:
     """Set new prices by what has been seen, each division's over the bound of their mean."""
     refreshes = memory.refreshes + 1
-    alpha = cells.alpha / cells.divisions * 6 / (np.pi**2 * refreshes**2)
-    prices = _prices(cells, memory.recent)
-    parts = (prices, cells.prior, cells.counts)
-    bounds = [
-        _upper(*part, log_level=-np.log(alpha))
-        for part in zip(*(_by_division(cells, part) for part in parts), strict=True)
-    ]
-    over = prices / (_each_cell(cells, np.array(bounds)) * (1 + cells.tolerance))
+    alpha = pricing.alpha / len(pricing.prior) * 6 / (np.pi**2 * refreshes**2)
+    prices = _growth(memory.recent, pricing.prior)
+    bounds = _upper(prices, pricing.prior, pricing.counts, log_level=-float(np.log(alpha)))
+    over = prices / (bounds[:, None] * (1 + pricing.tolerance))
     return replace(memory, prices=over, refreshes=refreshes, unpriced=0)
 
 
-def _prices(cells: Cells, recent: Floats) -> Floats:
-    """Return each cell's price, shape (C,): the growth that it seems to have had."""
-    seen = _by_division(cells, recent)
-    usual = seen.sum(axis=1, keepdims=True) * _by_division(cells, cells.prior)
-    return np.concatenate([_growth(*rows) for rows in zip(seen, usual, strict=True)])
+def _growth(recent: Floats, prior: Floats) -> Floats:
+    """Return the expected growth of each cell: Poisson counts, most rates unchanged.
 
-
-def _growth(seen: Floats, usual: Floats) -> Floats:
-    """Return the expected growth of a division's cells: Poisson counts, most rates unchanged.
-
-    How common each growth is among the cells is learnt from them all by a few rounds of
-    expectation and maximisation.
+    How common each growth is among the cells of a division is learnt from them all by a few
+    rounds of expectation and maximisation.
 
     Args:
-        seen: Past events by cell, shape (C / D,).
-        usual: How many the baseline would have had.
+        recent: Past events by cell, shape (D, F).
+        prior: The baseline's rates.
 
     Source: Robbins, "An empirical Bayes approach to statistics" (1956); Kiefer and
     Wolfowitz (1956) for the mixture.
     """
     growth = np.array(GROWTH)
-    log_like = seen[:, None] * np.log(growth) - usual[:, None] * (growth - 1)
-    like = np.exp(log_like - log_like.max(axis=1, keepdims=True))
-    prior = np.where(growth == 1, _UNCHANGED, (1 - _UNCHANGED) / (len(growth) - 1))
-    common = prior
+    usual = recent.sum(axis=1, keepdims=True) * prior
+    log_like = recent[..., None] * np.log(growth) - usual[..., None] * (growth - 1)
+    like = np.exp(log_like - log_like.max(axis=2, keepdims=True))
+    assumed = np.where(growth == 1, _UNCHANGED, (1 - _UNCHANGED) / (len(growth) - 1))
+    common = np.tile(assumed, (len(recent), 1, 1))
     for _ in range(_ROUNDS):
         chance = like * common
-        chance /= chance.sum(axis=1, keepdims=True)
-        common = (chance.sum(axis=0) + _PRIOR_CELLS * prior) / (len(seen) + _PRIOR_CELLS)
+        chance /= chance.sum(axis=2, keepdims=True)
+        cells = chance.sum(axis=1, keepdims=True) + _PRIOR_CELLS * assumed
+        common = cells / (recent.shape[1] + _PRIOR_CELLS)
     chance = like * common
-    return np.asarray((chance @ growth) / chance.sum(axis=1))
+    return np.asarray((chance @ growth) / chance.sum(axis=2))
 
 
-def _upper(prices: Floats, prior: Floats, counts: Counts, *, log_level: float) -> float:
-    """Return the upper bound of the mean price, see the module."""
-    n = counts.sum()
-    spread = max(float(prior @ prices**2 - (prior @ prices) ** 2), 1e-12)
-    steepest = _LARGEST_FACTOR / float(prices.max())
-    factor = min(float(np.sqrt(2 * log_level / (n * spread))), steepest)
-    bound = float(counts @ prices) / float(n)
+def _upper(prices: Floats, prior: Floats, counts: Counts, *, log_level: float) -> Floats:
+    """Return the upper bound of each division's mean price, shape (D,): see the module."""
+    n = counts.sum(axis=1)
+    spread = (prior * prices**2).sum(axis=1) - (prior * prices).sum(axis=1) ** 2
+    steepest = _LARGEST_FACTOR / prices.max(axis=1)
+    factor = np.minimum(np.sqrt(2 * log_level / (n * np.maximum(spread, 1e-12))), steepest)
+    bound = (counts * prices).sum(axis=1) / n
     for _ in range(_STEPS):
         # Newton's steps on a concave function, from below: they never pass the root.
-        terms = 1 + factor * (bound - prices)
-        missing = log_level - float(counts @ np.log(terms))
-        bound += missing / float(counts @ (factor / terms))
-    return bound
+        terms = 1 + factor[:, None] * (bound[:, None] - prices)
+        missing = log_level - (counts * np.log(terms)).sum(axis=1)
+        bound += missing / (counts * (factor[:, None] / terms)).sum(axis=1)
+    return np.asarray(bound)

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.engine.adaptive import Cells, Memory, advance, no_memory, strongest
+from tidegauge.engine.adaptive import Memory, Pricing, advance, no_memory, ready, strongest
 from tidegauge.engine.errors import EngineError, EvidenceMismatchError
 from tidegauge.engine.evidence import Evidence, pack, unpack
 from tidegauge.engine.reference import OPEN_BELOW, Reference
@@ -69,7 +69,7 @@ class Bets:
     log_miss: Floats
     log_weights: Floats
     baseline: str
-    cells: Cells | None = None
+    cells: Pricing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
         reference: The bands.
         adaptive: Whether to place adaptive bets besides, where the reference has cells.
     """
-    cells = reference.cells if adaptive else None
+    cells = ready(reference.cells) if adaptive and reference.cells is not None else None
     low = np.array(reference.slot_low or (reference.low,))
     high = np.array(reference.slot_high or (reference.high,))
     ratios = np.array(RATIOS)
@@ -184,7 +184,8 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
             evidence stays.
         duration_seconds: The block's length, fixed before its events are seen.
         slot: The block's slot, ``Reference.slot(start)``; may be left out without seasons.
-        cells: Events of the block by cell, for the adaptive bets; None lets time pass there.
+        cells: Events of the block by cell, shape (D, F), for the adaptive bets; None lets time
+            pass there.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -287,7 +288,7 @@ def _remember(
     return advance(
         bets.cells,
         evidence.memory,
-        np.zeros(len(bets.cells.labels), np.int64) if cells is None else cells,
+        np.zeros(bets.cells.prior.shape, np.int64) if cells is None else cells,
         duration_seconds=duration_seconds,
         elapsed_seconds=evidence.elapsed_seconds,
     )

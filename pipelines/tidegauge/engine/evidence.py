@@ -127,9 +127,9 @@ def _unpack_memory(packed: _PackedMemory) -> Memory:
     return Memory(
         log_m=_array(packed.log_m, "<f8", (packed.divisions, -1)),
         since_seconds=_array(packed.since_seconds, "<f8", (packed.divisions, -1)),
-        recent=_array(packed.recent, "<f8", (-1,)),
-        prices=_array(packed.prices, "<f8", (-1,)),
-        run=_array(packed.run, "<i8", (-1,)).astype(np.int64),
+        recent=_array(packed.recent, "<f8", (packed.divisions, -1)),
+        prices=_array(packed.prices, "<f8", (packed.divisions, -1)),
+        run=_array(packed.run, "<i8", (packed.divisions, -1)).astype(np.int64),
         refreshes=packed.refreshes,
         unpriced=packed.unpriced,
     )

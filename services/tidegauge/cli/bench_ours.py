@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TypeAlias
 
@@ -131,7 +132,7 @@ class Ours:
         """
         bets, watched = self._bets, self._watched
         evidence, found = no_evidence(bets), []
-        cells = 0 if bets.cells is None else len(bets.cells.labels)
+        shape = (0, 0) if bets.cells is None else bets.cells.prior.shape
         trials = np.full(watched.hits.shape[1], self._block)
         began = time.process_time()
         for start in range(0, len(stream) - self._block + 1, self._block):
@@ -142,7 +143,9 @@ class Ours:
                 watched.hits[rows].sum(axis=0, dtype=np.int64),
                 trials,
                 duration_seconds=float(self._block),
-                cells=np.bincount(watched.cells[rows].ravel(), minlength=cells),
+                cells=np.bincount(watched.cells[rows].ravel(), minlength=prod(shape)).reshape(
+                    shape
+                ),
             )
             found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
             if found[-1] >= until:
