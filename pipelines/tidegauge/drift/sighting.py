@@ -33,11 +33,11 @@ EMBEDDED = "embedded"
 """Count, in a sketch's hits, of the events that the indicators were asked of."""
 
 SHARES = {
-    "clusters": 0.25,
-    "novelty": 0.6,
-    "projections": 0.07,
+    "clusters": 0.18,
+    "novelty": 0.7,
+    "projections": 0.05,
     "languages": 0.04,
-    "lengths": 0.04,
+    "lengths": 0.03,
 }
 """How the families share what the adaptive bets leave of the monitor's budget."""
 
