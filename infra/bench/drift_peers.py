@@ -22,7 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from drift_systems import SYSTEMS, Given, Rows, System
+from drift_given import Given, Rows, System
+from drift_systems import SYSTEMS
 
 
 def run(system: System, data: dict[str, Any], level: float, slow_share: float) -> dict[str, Any]:

@@ -13,70 +13,20 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 os.environ |= {"DO_NOT_TRACK": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 
 import numpy as np  # noqa: E402 - peers read the environment when they are imported
-
-Rows: TypeAlias = np.ndarray
-Follow: TypeAlias = Callable[[Rows], Iterator[float]]
+from drift_given import Follow, Given, Rows, System  # noqa: E402 - the same
 
 FEATURES = 512
-REFERENCE = 1_000
 NEIGHBOURS, POINTS, WARM_UP = 5, 2_048, 2_000
 # Its bound is so wide that one false alarm in some 2,000 events takes levels beyond 1.
 ADWIN_LEVELS = tuple(10.0**power for power in (0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.1, 0))
-
-
-class Given:
-    """A baseline and the vectors of all texts.
-
-    Attributes:
-        vectors: Unit vectors, shape (n, d).
-        rows: Rows of the baseline.
-        block: Events of a block.
-        rng: Draws of this baseline; the same again for the same baseline.
-        width: Median distance of two texts of the baseline.
-    """
-
-    def __init__(self, vectors: np.ndarray, rows: Rows, block: int, seed: int) -> None:
-        self.vectors, self.rows, self.block, self.seed = vectors, rows, block, seed
-        self.rng = np.random.default_rng(seed)
-        pairs = vectors[self.rng.choice(rows, (2, 2_000))]
-        self.width = float(np.median(np.linalg.norm(pairs[0] - pairs[1], axis=1)))
-
-    def reference(self) -> np.ndarray:
-        """Draw the texts that a system which compares samples is given."""
-        return self.vectors[self.rng.choice(self.rows, REFERENCE, replace=False)]
-
-    def blocks(self, stream: Rows) -> Iterator[np.ndarray]:
-        """Yield the vectors of each whole block."""
-        for start in range(0, len(stream) - self.block + 1, self.block):
-            yield self.vectors[stream[start : start + self.block]]
-
-
-@dataclass(frozen=True)
-class System:
-    """A peer.
-
-    Attributes:
-        name: Its name.
-        package: The package it comes from, None where it is written here from a paper.
-        begin: Sets it up for a baseline.
-        note: Its settings.
-        slow: Whether it can be run on a part of the streams only.
-    """
-
-    name: str
-    package: str | None
-    begin: Callable[[Given], Follow]
-    note: str
-    slow: bool = False
 
 
 def _features(given: Given) -> Callable[[np.ndarray], np.ndarray]:
