@@ -126,7 +126,7 @@ def run_ours(  # noqa: PLR0913, PLR0917 - the data, the plan, where to keep and 
         ours = Ours(watched, plan.block)
         for change, streams in one.streams.items():
             paths.setdefault(change, []).append([ours.path(rows, level) for rows in streams])
-        testing.append(ours.testing_microseconds)
+        testing.append(ours.testing_microseconds(one.streams[NO_CHANGE][0]))
         state_bytes = max(state_bytes, ours.state_bytes)
         if number == 0:
             some = one.shares.known[:_COSTED]
