@@ -30,8 +30,8 @@ Rows: TypeAlias = NDArray[np.int64]
 
 _WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", "adaptive.py"}
 """Modules that decide nothing about a baseline of texts without times."""
-_AT_ONCE = 256
-"""Texts looked at together: what a busy worker gets from one poll."""
+_AT_ONCE = 500
+"""Texts looked at together: the most that a worker gets from one poll."""
 _BUSY_BLOCK = 100
 """Events of a block where cost is measured: ten seconds of ten requests a second. Delays are
 told in smaller ones, to be told finely."""
