@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from tidegauge.demo.facts import Summary
 from tidegauge.demo.promises import Milestones, promises
 from tidegauge.demo.show import show
-from tidegauge.demo.summary import Summary, summarise
+from tidegauge.demo.summary import summarise
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, Signal, State, Verdict

@@ -12,8 +12,8 @@ from typing import Protocol
 import msgspec
 import pytest
 
+from tidegauge.demo.facts import Summary
 from tidegauge.demo.process_tree import descendants
-from tidegauge.demo.summary import Summary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_500)]
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.demo.summary import Evidence, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
+from tidegauge.demo.facts import Evidence, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
 from tidegauge.reports.figures import count, dollars, interval, milliseconds, number, percent
 from tidegauge.schemas import Segment
 from tidegauge.verdicts.view import SwapView

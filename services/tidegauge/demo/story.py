@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.demo.acts import play
+from tidegauge.demo.facts import Summary
 from tidegauge.demo.monitor_client import MonitorError
 from tidegauge.demo.parts import check_machine
 from tidegauge.demo.promises import Milestones
 from tidegauge.demo.prompts import own_prompts, read_prompts, split
 from tidegauge.demo.show import show
 from tidegauge.demo.stage import Stage, set_up
-from tidegauge.demo.summary import Summary, summarise
+from tidegauge.demo.summary import summarise
 from tidegauge.monitor.estimates import estimate
 
 __all__ = ["run"]
