@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- gateways: begin -->", "<!-- gateways: end -->"
+from readme_part import with_part
+
 DIRECT = "direct"
 
 Rows = dict[tuple[str, str], dict[str, Any]]
@@ -60,19 +61,12 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", note])
 
 
-def main(arguments: list[str]) -> int:
-    """Rewrite the file; return the exit status."""
+def main(arguments: list[str]) -> None:
+    """Rewrite the file."""
     results, readme = map(Path, arguments)
-    old = readme.read_text(encoding="utf-8")
-    before, _, rest = old.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        print(f"{readme} lacks the lines {BEGIN} and {END}", file=sys.stderr)
-        return 2
-    found = json.loads(results.read_bytes())
-    readme.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}", encoding="utf-8")
-    return 0
+    part = table(json.loads(results.read_bytes()))
+    readme.write_text(with_part(readme, "gateways", part), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

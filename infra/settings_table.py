@@ -18,6 +18,7 @@ import msgspec
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
+from readme_part import with_part
 
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
@@ -27,7 +28,6 @@ from tidegauge.judge_worker.settings import JudgeSettings
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.vitals_worker.settings import VitalsSettings
 
-BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 SERVICES: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("all", KafkaSettings),
     ("gateway", GatewaySettings),
@@ -99,16 +99,11 @@ def table() -> str:
 def main(arguments: list[str]) -> int:
     """Rewrite or check the file; return the exit status."""
     path = Path(arguments[-1])
-    old = path.read_text(encoding="utf-8")
-    before, _, rest = old.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        print(f"{path} lacks the lines {BEGIN} and {END}", file=sys.stderr)
-        return 2
-    new = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    new = with_part(path, "settings", table())
     if "--check" not in arguments:
         path.write_text(new, encoding="utf-8")
         return 0
+    old = path.read_text(encoding="utf-8")
     changes = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "README", "settings"))
     print("\n".join(changes), end="\n" if changes else "")
     return bool(changes)
