@@ -72,8 +72,7 @@ def detection_delay(
         if indicator.name not in newcomer:
             continue
         rate = (1 - share) * reference.rate[j] + share * newcomer[indicator.name]
-        p, q = bets.changed[0, j], bets.unchanged[0, j]
-        gain = rate * np.log(p / q) + (1 - rate) * (np.log1p(-p) - np.log1p(-q))
+        gain = rate * bets.log_hit[0, j] + (1 - rate) * bets.log_miss[0, j]
         needed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds) - bets.log_weights[j]
         delays = needed[gain > 0] / gain[gain > 0]
         if delays.size:

@@ -53,18 +53,15 @@ class Bets:
     Each indicator has G = 2 x len(RATIOS) bets: first the rises, then the falls.
 
     Attributes:
-        changed: Rates under the alternatives, shape (S, J, G), in (0, 1); S slots.
-        unchanged: The band's edge nearest to each, shape (S, J, G), in (0, 1).
-        log_hit: What an event for which the indicator holds adds to a bet's log,
-            ``log(changed / unchanged)``.
+        log_hit: What an event for which the indicator holds adds to a bet's log, shape
+            (S, J, G); S slots. It is ``log(changed / unchanged)``: the rate under the
+            alternative over the band's edge nearest to it.
         log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
         cells: What adaptive bets are placed by, None where none are.
     """
 
-    changed: Floats
-    unchanged: Floats
     log_hit: Floats
     log_miss: Floats
     log_weights: Floats
@@ -140,8 +137,6 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
     changed = np.concatenate([rise, fall], axis=-1)
     unchanged = np.repeat(edges, len(RATIOS), axis=-1)
     return Bets(
-        changed=changed,
-        unchanged=unchanged,
         log_hit=np.log(changed / unchanged),
         log_miss=np.log1p(-changed) - np.log1p(-unchanged),
         log_weights=log_weights,
@@ -304,7 +299,7 @@ def _log_adaptive(bets: Bets, evidence: Evidence) -> float:
 
 
 def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:
-    slots, indicators, _ = bets.changed.shape
+    slots, indicators, _ = bets.log_hit.shape
     if hits.shape != (indicators,) or trials.shape != (indicators,):
         raise EngineError(
             f"the bets are on {indicators} indicators, got hits of shape {hits.shape} "
