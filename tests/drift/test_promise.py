@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
+from tidegauge.cli.bench_ours import Ours, watch
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.sighting import EMBEDDED, hits_of, look
-from tidegauge.engine.detector import judge, no_evidence, observe, place_bets
 from tidegauge.engine.reference import Reference
-
-Floats: TypeAlias = NDArray[np.float64]
 
 BLOCK, BLOCKS = 10, 150
 BUDGETS = (0.03, 0.1, 0.3)
@@ -33,30 +29,11 @@ def plugged_in(reference: Reference) -> Reference:
     return msgspec.structs.replace(reference, low=rate, high=rate, cells=sure)
 
 
-def path(baseline: DriftBaseline, reference: Reference, world: World) -> Floats:
-    """Return the log statistic after each block of fresh requests, time counted in events."""
+def peak(baseline: DriftBaseline, world: World) -> float:
+    """Return the largest log statistic on fresh requests, time counted in events."""
     texts, vectors = world.ask(BLOCK * BLOCKS, range(6))
-    sightings = look(baseline.lens, vectors)
-    column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
-    held = np.zeros((len(texts), len(column)), np.int64)
-    for row, names in enumerate(hits_of(baseline.lens, texts, sightings)):
-        held[row, [column[name] for name in names if name != EMBEDDED]] = 1
-    bets = place_bets(reference, adaptive=True)
-    assert bets.cells is not None
-    shape = bets.cells.prior.shape
-    evidence, found = no_evidence(bets), []
-    for rows in np.arange(len(texts)).reshape(BLOCKS, BLOCK):
-        in_cells = np.bincount(sightings.cells[rows].ravel(), minlength=shape[0] * shape[1])
-        evidence = observe(
-            bets,
-            evidence,
-            held[rows].sum(axis=0),
-            np.full(len(column), BLOCK),
-            duration_seconds=float(BLOCK),
-            cells=in_cells.reshape(shape),
-        )
-        found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
-    return np.array(found)
+    watched = watch(baseline, texts, vectors)
+    return float(Ours(watched, BLOCK).path(np.arange(len(texts))).max())
 
 
 def within_promise(  # noqa: PLR0913 - how much is drawn
@@ -66,10 +43,9 @@ def within_promise(  # noqa: PLR0913 - how much is drawn
     peaks = []
     for _ in range(baselines):
         baseline = build(*world.ask(size, range(6)))
-        reference = baseline.references[""]
         if wrong:
-            reference = plugged_in(reference)
-        peaks += [path(baseline, reference, world).max() for _ in range(streams)]
+            baseline = replace(baseline, references={"": plugged_in(baseline.references[""])})
+        peaks += [peak(baseline, world) for _ in range(streams)]
     for budget in BUDGETS:
         share = float(np.mean(np.array(peaks) >= np.log(BLOCK * BLOCKS / budget)))
         allowed = budget + MISSED_BANDS

@@ -27,16 +27,13 @@ from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction, fit_reduction
 from tidegauge.drift.sighting import (
-    EMBEDDED,
-    Sightings,
-    hits_of,
+    hit_table,
     indicators,
     look,
     novelty_above,
 )
 from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.drift.terms import top_terms
-from tidegauge.engine.indicators import Indicator
 
 __all__ = ["FEWEST_TEXTS", "Past", "fit"]
 
@@ -112,7 +109,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     progress("counting rates")
     tested = indicators(lens, clusters)
     sightings = look(lens, vectors, scores=scores)
-    hits = _hits(lens, past, sightings, tested)
+    hits = hit_table(lens, [p.text for p in past], sightings, tested)
     # Novelty is counted on every text; what was fitted on side A, on side B.
     asked = np.array([i.family not in {"clusters", "projections"} for i in tested])
     trials = asked[None, :] | ~on_a[:, None]
@@ -189,13 +186,3 @@ def _clusters(
             )
         )
     return tuple(found)
-
-
-def _hits(
-    lens: Lens, past: Sequence[Past], sightings: Sightings, tested: Sequence[Indicator]
-) -> NDArray[np.bool_]:
-    column = {indicator.name: j for j, indicator in enumerate(tested)}
-    table = np.zeros((len(past), len(tested)), np.bool_)
-    for row, names in enumerate(hits_of(lens, [p.text for p in past], sightings)):
-        table[row, [column[name] for name in names if name != EMBEDDED]] = True
-    return table

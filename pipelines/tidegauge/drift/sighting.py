@@ -21,6 +21,7 @@ __all__ = [
     "EMBEDDED",
     "SHARES",
     "Sightings",
+    "hit_table",
     "hits_of",
     "indicators",
     "look",
@@ -121,6 +122,17 @@ def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tupl
             )
         )
     return found
+
+
+def hit_table(
+    lens: Lens, texts: Sequence[str], sightings: Sightings, tested: Sequence[Indicator]
+) -> NDArray[np.bool_]:
+    """Return whether each of the J tested indicators holds for each text, shape (n, J)."""
+    column = {indicator.name: j for j, indicator in enumerate(tested)}
+    table = np.zeros((len(texts), len(tested)), np.bool_)
+    for row, names in enumerate(hits_of(lens, texts, sightings)):
+        table[row, [column[name] for name in names if name != EMBEDDED]] = True
+    return table
 
 
 def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:

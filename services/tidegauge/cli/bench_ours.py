@@ -21,10 +21,10 @@ from tidegauge.drift.counting import Past
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import EMBEDDED, hits_of, look
+from tidegauge.drift.sighting import hit_table, hits_of, look
 from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets
 
-__all__ = ["Ours", "Watched", "keep_baseline"]
+__all__ = ["Ours", "Watched", "keep_baseline", "watch"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -82,7 +82,7 @@ def keep_baseline(
         preparation=Preparation(),
         rng=np.random.default_rng(seed),
     )
-    watched = _watched(baseline, texts.texts, vectors)
+    watched = watch(baseline, texts.texts, vectors)
     for old in folder.glob("baseline-*.npz"):
         if not old.name.startswith(f"baseline-{code}-"):
             old.unlink()
@@ -103,12 +103,11 @@ def _code() -> str:
     return hashlib.sha256(b"\0".join(made)).hexdigest()[:16]
 
 
-def _watched(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
-    column = {one.name: j for j, one in enumerate(baseline.references[""].indicators)}
+def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
+    """Look at texts through a baseline; the vectors are theirs."""
     sightings = look(baseline.lens, vectors)
-    hits = np.zeros((len(texts), len(column)), np.bool_)
-    for row, names in enumerate(hits_of(baseline.lens, texts, sightings)):
-        hits[row, [column[name] for name in names if name != EMBEDDED]] = True
+    tested = baseline.references[""].indicators
+    hits = hit_table(baseline.lens, texts, sightings, tested)
     return Watched(baseline, hits, sightings.cells)
 
 
