@@ -49,7 +49,7 @@ def _shown(default: Any) -> str:  # noqa: ANN401 - any setting's default
         default = default.get_secret_value()
     if default is None or default == "":
         return ""
-    if isinstance(default, tuple):
+    if isinstance(default, tuple | dict):
         return f"`{msgspec.json.encode(default).decode()}`"
     text = str(default).lower() if isinstance(default, bool) else str(default)
     return f"`{text.replace(str(Path.home()), '~')}`"

@@ -7,6 +7,7 @@ import pytest
 from tidegauge.monitor.errors import SettingsError
 from tidegauge.monitor.main import receivers
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.verdicts.plan import MINIMUM_EFFECT
 
 
 def test_the_defaults_promise_one_false_alarm_in_30_days_on_loopback(
@@ -28,8 +29,13 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_URL", "https://example.org/hook")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_SECRET", "hush")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_ALERTMANAGER_URL", "http://127.0.0.1:9093")
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "5")
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_NO_DATA_SECONDS", "0.5")
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 2}')
     settings = MonitorSettings.read()
     assert settings.plan().block_ms == 2_000
+    assert (settings.plan().settle_ms, settings.plan().no_data_ms) == (5_000, 500)
+    assert settings.plan().minimum_effect == {**MINIMUM_EFFECT, "drift": 2}
     assert settings.plan().expected == ("vitals",)
     assert [receiver.name for receiver in receivers(settings)] == ["webhook", "alertmanager"]
     assert "hush" not in repr(settings)
@@ -44,6 +50,9 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TIDEGAUGE_MONITOR_GROUP", "a group"),
         ("TIDEGAUGE_MONITOR_WORKERS", '["baker"]'),
         ("TIDEGAUGE_MONITOR_WORKERS", "drift"),
+        ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 0.5}'),
+        ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"swap": 2}'),
+        ("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "0"),
         ("TIDEGAUGE_BLOCK_SECONDS", "0"),
     ],
 )

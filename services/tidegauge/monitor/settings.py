@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from tidegauge.monitor.errors import SettingsError
+from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import SketchKind
-from tidegauge.verdicts.plan import Plan
+from tidegauge.verdicts.plan import MINIMUM_EFFECT, Plan
 
 __all__ = ["MonitorSettings"]
 
@@ -80,6 +82,22 @@ class MonitorSettings(BaseSettings):
         gt=0,
         description="After which a worker that does not report is called silent.",
     )
+    settle_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How much later than a heartbeat workers must have reported before its "
+        "events may be called missing.",
+    )
+    no_data_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="After which a segment without events says no_data.",
+    )
+    minimum_effect: dict[Signal, Annotated[float, Field(ge=1)]] = Field(
+        default_factory=lambda: dict(MINIMUM_EFFECT),
+        description="How many times a rate must lie beyond its band to be an alarm and no mere "
+        "info, by signal, as a JSON object; signals that it does not name keep the default.",
+    )
     most_segments: int = Field(
         default=32, ge=1, description="Segments beyond it are counted together, as other."
     )
@@ -129,6 +147,14 @@ class MonitorSettings(BaseSettings):
     )
     stop_seconds: float = Field(default=20.0, gt=0, description="Deadline of a clean stop.")
 
+    @field_validator("minimum_effect")
+    @classmethod
+    def _only_tested_signals(cls, value: dict[Signal, float]) -> dict[Signal, float]:
+        if unknown := sorted(value.keys() - MINIMUM_EFFECT.keys()):
+            known = ", ".join(sorted(MINIMUM_EFFECT))
+            raise ValueError(f"no rates are tested of {', '.join(unknown)}, only of {known}")
+        return value
+
     def plan(self) -> Plan:
         """Return what the processor is told.
 
@@ -141,8 +167,11 @@ class MonitorSettings(BaseSettings):
             window_ms=1000 * self.window_seconds,
             expected=self.workers,
             silent_ms=round(1000 * self.silent_seconds),
+            settle_ms=round(1000 * self.settle_seconds),
             low_data_events=self.low_data_events,
+            no_data_ms=round(1000 * self.no_data_seconds),
             most_segments=self.most_segments,
+            minimum_effect={**MINIMUM_EFFECT, **self.minimum_effect},
         )
 
     @classmethod
@@ -161,7 +190,9 @@ class MonitorSettings(BaseSettings):
             ]
             raise SettingsError("; ".join(lines)) from error
         except PydanticSettingsError as error:
-            raise SettingsError(f'{error}: give a list as JSON, such as ["drift"]') from error
+            raise SettingsError(
+                f'{error}: give lists and objects as JSON, such as ["drift"]'
+            ) from error
 
     @property
     def address(self) -> str:
