@@ -12,12 +12,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tidegauge.capture.folding import Fold
+from tidegauge.capture.folding import Folded
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import main
 
@@ -31,9 +31,9 @@ class Forgetful(Recorder):
     def start(self) -> None:
         """Make no outbox."""
 
-    def record_folded(self, fold: Fold[R], time_ms: int, key: str, record: R) -> bool:
-        """Forget it."""
-        del fold, time_ms, key, record
+    def record_folded(self, entries: Sequence[Folded[R]]) -> bool:
+        """Forget them."""
+        del entries
         return True
 
 

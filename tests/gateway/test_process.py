@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,13 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tidegauge.capture.position import NOWHERE
+from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.runs import list_runs
+
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
+CLIENTS = 16
+ANSWERS = 300
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -87,6 +95,31 @@ def test_a_life(
     assert len(lines) == 1
     assert '"error":"upstream_unreachable"' in lines[0]
     assert (tmp_path / "stderr").read_text().count('"reloaded"') == 1
+
+
+async def test_answers_that_clients_have_outlive_a_kill(
+    process: subprocess.Popen[bytes], environment: dict[str, str], tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{environment['TIDEGAUGE_GATEWAY_PORT']}"
+    wait_for(lambda: _get(f"{url}/readyz") is not None)
+    answered: list[str] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        with suppress(httpx.TransportError):
+            while True:
+                body = {"model": "one", "messages": []}
+                response = await client.post(f"{url}/v1/chat/completions", json=body)
+                answered.append(response.headers["x-request-id"])
+                if len(answered) == ANSWERS:
+                    process.kill()
+
+    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+        await asyncio.gather(*(ask(client) for _ in range(CLIENTS)))
+    process.wait(WAIT_SECONDS)
+    (run,) = list_runs(tmp_path / "outbox")
+    entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
+    assert len(answered) >= ANSWERS
+    assert set(answered) <= {entry.frame.key for entry in entries or ()}
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,16 @@ async def test_a_request_while_the_last_is_answered_waits(
     assert await talk(gateway, REQUEST, REQUEST, answers=2) == [OK, OK]
 
 
+async def test_a_request_while_the_last_answer_is_being_read_waits(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    async def script(_request: Received, connection: Connection) -> None:
+        await connection.answer(b" " * (8 << 20))
+
+    upstream.script = script
+    assert await talk(gateway, REQUEST, REQUEST, answers=2) == [OK, OK]
+
+
 async def test_a_pipeline_in_one_packet_is_answered_once_and_closed(gateway: Running) -> None:
     assert await talk(gateway, REQUEST + REQUEST) == [OK]
     with pytest.raises(asyncio.IncompleteReadError):

@@ -16,7 +16,7 @@ from tidegauge.capture.frame import FOLDED, Frame, FrameEncoder
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import Topic
 
-__all__ = ["Fold", "Unfold", "Unfolded", "Unfolds"]
+__all__ = ["Fold", "Folded", "Unfold", "Unfolded", "Unfolds"]
 
 R = TypeVar("R")
 
@@ -63,3 +63,19 @@ class Fold(Generic[R]):
         self.topic = "+".join(self.topics)
         self.captured = tuple(captured_counter(topic) for topic in self.topics)
         self.encoder = FrameEncoder(self.topic, self.type)
+
+
+class Folded(NamedTuple, Generic[R]):
+    """A record to be appended.
+
+    Attributes:
+        fold: Its kind.
+        time_ms: Event time, Unix milliseconds.
+        key: Key of the events' records.
+        record: What the shipper makes the events of.
+    """
+
+    fold: Fold[R]
+    time_ms: int
+    key: str
+    record: R

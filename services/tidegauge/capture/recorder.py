@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -30,7 +30,7 @@ from tidegauge.capture.counts import (
     dropped_counter,
 )
 from tidegauge.capture.errors import OutboxUnavailableError
-from tidegauge.capture.folding import Fold
+from tidegauge.capture.folding import Fold, Folded
 from tidegauge.capture.frame import FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import load_position
@@ -149,46 +149,62 @@ class Recorder:
         """Append a response's event; as ``record_request``."""
         return self._record(self._responses, build)
 
-    def record_folded(self, fold: Fold[R], time_ms: int, key: str, record: R) -> bool:
-        """Append a folded record, which stands for one event of each of its topics.
+    def record_folded(self, entries: Sequence[Folded[R]]) -> bool:
+        """Append folded records, each of which stands for one event of each of its topics.
 
-        Args:
-            fold: Its kind.
-            time_ms: Event time, Unix milliseconds.
-            key: Key of the events' records.
-            record: What the shipper makes the events of.
+        All of them are appended with one write, which costs hardly more than one alone.
 
         Returns:
-            As ``record_request``.
+            Whether all were appended; those that were not have been counted as dropped.
         """
         with self._mutex:
-            drop = self._append_folded(fold, time_ms, key, record)
-            if drop is None:
-                return True
+            dropped = self._append_folded(entries)
             if self._counters is not None:
-                for topic in fold.topics:
-                    self._counters.add(dropped_counter(topic, drop))
-        self._tell(fold.topic, drop)
-        return False
+                for fold, drop in dropped:
+                    for topic in fold.topics:
+                        self._counters.add(dropped_counter(topic, drop))
+        for fold, drop in dropped:
+            self._tell(fold.topic, drop)
+        return not dropped
 
-    def _append_folded(self, fold: Fold[R], time_ms: int, key: str, record: R) -> Drop | None:
+    def _append_folded(self, entries: Sequence[Folded[R]]) -> list[tuple[Fold[R], Drop]]:
+        """Append what can be appended; return the kinds of the others, and why."""
         outbox, counters = self._outbox, self._counters
         if outbox is None or counters is None:
-            return Drop.CLOSED
-        sequence = self._sequence + 1
+            return [(entry.fold, Drop.CLOSED) for entry in entries]
+        framed, frames, dropped = [], [], []
+        first = sequence = self._sequence + 1
+        for entry in entries:
+            frame = self._frame(entry, sequence)
+            if isinstance(frame, Drop):
+                dropped.append((entry.fold, frame))
+            else:
+                framed.append(entry)
+                frames.append(frame)
+                sequence += len(entry.fold.topics)
+        if not frames:
+            return dropped
+        drop = outbox.append(first, b"".join(frames))
+        if drop is None:
+            self._sequence = sequence - 1
+            for entry in framed:
+                for counter in entry.fold.captured:
+                    counters.add(counter)
+        elif len(framed) == 1:
+            dropped.append((framed[0].fold, drop))
+        else:  # there may be room for some of them
+            for entry in framed:
+                dropped += self._append_folded([entry])
+        return dropped
+
+    def _frame(self, entry: Folded[R], sequence: int) -> bytes | Drop:
+        fold, time_ms, key, record = entry
         try:
             value = fold.encode(record)
             frame = fold.encoder.encode(sequence, time_ms, key, value)
         except Exception:  # noqa: BLE001 - whatever is in the record, serving goes on
             return self._invalid(fold.topic)
-        if len(value) > self._settings.max_event_bytes:
-            return Drop.TOO_LARGE
-        drop = outbox.append(sequence, frame)
-        if drop is None:
-            self._sequence += len(fold.topics)
-            for counter in fold.captured:
-                counters.add(counter)
-        return drop
+        return Drop.TOO_LARGE if len(value) > self._settings.max_event_bytes else frame
 
     def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:
         with self._mutex:
@@ -233,15 +249,15 @@ class Recorder:
             self._counters.add(route.captured)
         return drop
 
-    def served(self) -> None:
-        """Count one exchange as answered, whatever its status.
+    def served(self, number: int = 1) -> None:
+        """Count exchanges as answered, whatever their status.
 
         Call it where the answer ends, apart from ``record_response``: the ledger compares
         the two.
         """
         with self._mutex:
             if self._counters is not None:
-                self._counters.add(SERVED)
+                self._counters.add(SERVED, number)
 
     def counts(self) -> Counts:
         """Return what has been counted so far."""

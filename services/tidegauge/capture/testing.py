@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.folding import Fold, Unfolded
+from tidegauge.capture.folding import Fold, Folded, Unfolded
 from tidegauge.capture.frame import Frame
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
@@ -87,7 +87,7 @@ FOLD = Fold("testing.exchange.1", (REQUESTS, RESPONSES), str.encode)
 
 def fold_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42.") -> None:
     """Record one exchange as a folded record."""
-    recorder.record_folded(FOLD, TIME_MS, request_id, output)
+    recorder.record_folded([Folded(FOLD, TIME_MS, request_id, output)])
     recorder.served()
 
 

@@ -90,7 +90,12 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert isinstance(app, Gateway)  # noqa: S101 - told to the type checker
         app.runtime = Runtime(settings, recorder, registry)
-        app.hot = HotRoutes(app.runtime.engine, DIALECTS, max_body_bytes=settings.max_body_bytes)
+        app.hot = HotRoutes(
+            app.runtime.engine,
+            DIALECTS,
+            app.runtime.recording,
+            max_body_bytes=settings.max_body_bytes,
+        )
         app.runtime.start()
         try:
             yield
@@ -210,6 +215,7 @@ def _add_chat(app: Gateway) -> None:
         dialect = PlainChat(lambda: runtime.default_model)
         authorization = request.headers.get("authorization")
         await runtime.engine.serve(exchange, dialect, authorization, reader.read, sink)
+        runtime.recording.record_ended()
         if exchange.outcome is None or sink.status != HTTPStatus.OK:
             raise _PassedOnError(sink)
         return PlainResponse(

@@ -177,17 +177,15 @@ class Engine:
         if exchange.begun:
             return
         exchange.begun = True
-        body = error_body(error)
-        await sink.begin(
+        await sink.whole(
             error.status,
             [
                 (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
                 (b"x-request-id", exchange.request_id.encode()),
                 *error.headers,
             ],
+            error_body(error),
         )
-        await sink.end(body)
 
     def _abandon(self, exchange: Exchange) -> None:
         """Record what a client was sent before it left, or before the gateway was stopped."""

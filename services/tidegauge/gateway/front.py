@@ -11,6 +11,7 @@ from tidegauge.gateway.dialects import Dialect
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.recording import Recording
 from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -31,6 +32,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LONGEST_LENGTH: Final = 20
+_CLOSE: Final = [(b"connection", b"close")]
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -57,7 +59,7 @@ class BodyReader:
             asyncio.CancelledError: The client left while sending it.
         """
         if self._announced > self._limit:
-            raise too_large(self._limit)
+            raise too_large(self._limit, _CLOSE)
         body, more = b"", True
         while more:
             message = await self._receive()
@@ -66,7 +68,7 @@ class BodyReader:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._limit:
-                raise too_large(self._limit)
+                raise too_large(self._limit, _CLOSE)
         return body
 
     async def until_client_leaves(self) -> None:
@@ -75,13 +77,13 @@ class BodyReader:
             pass
 
 
-def too_large(limit: int) -> RefusedError:
-    """Return the refusal of a body; the connection is closed, since the rest is not read."""
+def too_large(limit: int, headers: Headers | None = None) -> RefusedError:
+    """Return the refusal of a body; close the connection then, since the rest is not read."""
     return RefusedError(
         ErrorKind.REQUEST_TOO_LARGE,
         f"the request's body is longer than {limit} bytes",
         code="request_too_large",
-        headers=[(b"connection", b"close")],
+        headers=headers or (),
     )
 
 
@@ -94,10 +96,15 @@ def content_length(headers: Mapping[bytes, bytes]) -> int:
 class _AsgiSink:
     """Sends an answer through ASGI."""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_recording", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, recording: Recording) -> None:
         self._send = send
+        self._recording = recording
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        await self.begin(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.end(body)
 
     async def begin(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -106,6 +113,7 @@ class _AsgiSink:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
+        self._recording.record_ended()
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
@@ -126,13 +134,20 @@ class HotRoutes:
     Args:
         engine: Answers the requests.
         dialects: Path -> the API that is spoken there.
+        recording: Where the engine puts exchanges on record.
         max_body_bytes: Longest request body.
     """
 
     def __init__(
-        self, engine: Engine, dialects: Mapping[str, Dialect], *, max_body_bytes: int
+        self,
+        engine: Engine,
+        dialects: Mapping[str, Dialect],
+        recording: Recording,
+        *,
+        max_body_bytes: int,
     ) -> None:
         self._engine = engine
+        self.recording = recording
         self._dialects = dialects
         self.max_body_bytes = max_body_bytes
 
@@ -168,9 +183,8 @@ class HotRoutes:
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
         authorization = headers.get(b"authorization")
         try:
-            await self.serve(
-                path, exchange, authorization, departure.read_and_watch, _AsgiSink(send)
-            )
+            sink = _AsgiSink(send, self.recording)
+            await self.serve(path, exchange, authorization, departure.read_and_watch, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise

@@ -84,7 +84,7 @@ class PlainChat:
 
 
 class Collected:
-    """Keeps an answer in place of sending it.
+    """Keeps an answer in place of sending it; who sends it puts it on record before.
 
     Attributes:
         status: HTTP status.
@@ -96,6 +96,11 @@ class Collected:
         self.status = 500
         self.headers: Headers = []
         self.body = b""
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Keep all of it."""
+        self.status, self.body = status, body
+        self.headers = [*headers, (b"content-length", b"%d" % len(body))]
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Keep the head."""

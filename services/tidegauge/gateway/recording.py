@@ -1,11 +1,18 @@
-"""Puts exchanges on record: one append for each, or two for one that takes long."""
+"""Puts exchanges on record: one record for each, or two for one that takes long.
+
+Exchanges that end in one pass of the event loop are appended to the outbox together, with one
+write in the next pass, and their answers' last bytes leave after it: an answer that a client
+has is one that the ledger knows.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.capture.folding import Fold
+from tidegauge.capture.folding import Fold, Folded
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.checks import check
 from tidegauge.gateway.exchange import Exchange, Outcome
@@ -16,6 +23,7 @@ from tidegauge.schemas.exchange import Capture, CheckOutcome
 __all__ = ["CapturePolicy", "Recording"]
 
 _LONG_SECONDS: Final = 1.0
+_MOST_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Recording:
         self._policy = policy
         self._recorder = recorder
         self._waiting: dict[str, Exchange] = {}
+        self._ended: list[Folded[Record]] = []
+        self._leaving: list[Callable[[], None]] = []
 
     def arrived(self, exchange: Exchange) -> None:
         """A request is about to be forwarded.
@@ -65,15 +75,38 @@ class Recording:
                 return  # the rest has come later
             del self._waiting[exchange.request_id]
             self._settle_text(exchange)
-            self._append(exchange, REQUEST, None)
+            self._recorder.record_folded([self._fold(exchange, REQUEST, None)])
 
     def concluded(self, exchange: Exchange, outcome: Outcome) -> None:
-        """An exchange has ended."""
+        """An exchange has ended: it will be on record in the loop's next pass.
+
+        Until then its answer's last bytes have to wait; see ``once_recorded``.
+        """
         self._settle_text(exchange)
         waited = self._waiting.pop(exchange.request_id, None)
         reply = self._reply(exchange, outcome)
-        self._append(exchange, RESPONSE if waited is None else BOTH, reply)
-        self._recorder.served()
+        self._ended.append(self._fold(exchange, RESPONSE if waited is None else BOTH, reply))
+        if len(self._ended) == 1:
+            asyncio.get_running_loop().call_soon(self.record_ended)
+        elif len(self._ended) == _MOST_AT_ONCE:
+            self.record_ended()
+
+    def once_recorded(self, leave: Callable[[], None]) -> None:
+        """Call a function once every exchange that has ended is on record."""
+        if self._ended:
+            self._leaving.append(leave)
+        else:
+            leave()
+
+    def record_ended(self) -> None:
+        """Put on record what has ended, and let the answers leave."""
+        ended, self._ended = self._ended, []
+        leaving, self._leaving = self._leaving, []
+        if ended:
+            self._recorder.record_folded(ended)
+            self._recorder.served(len(ended))
+        for leave in leaving:
+            leave()
 
     def _settle_text(self, exchange: Exchange) -> None:
         """Decide how much of the conversation is captured; what may be whole stays the same."""
@@ -82,7 +115,7 @@ class Recording:
                 exchange.asked.messages, exchange.capture, self._policy.characters
             )
 
-    def _append(self, exchange: Exchange, fold: Fold[Record], reply: Reply | None) -> None:
+    def _fold(self, exchange: Exchange, fold: Fold[Record], reply: Reply | None) -> Folded[Record]:
         policy, asked = self._policy, exchange.asked
         record = Record(
             route=exchange.route,
@@ -100,7 +133,7 @@ class Recording:
             trace_id=exchange.trace_id,
             reply=reply,
         )
-        self._recorder.record_folded(fold, exchange.arrived_ms, exchange.request_id, record)
+        return Folded(fold, exchange.arrived_ms, exchange.request_id, record)
 
     def _reply(self, exchange: Exchange, outcome: Outcome) -> Reply:
         capture, limit = exchange.capture, self._policy.characters

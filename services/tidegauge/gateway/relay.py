@@ -41,16 +41,23 @@ _END_SECONDS: Final = 1.0
 
 
 class Sink(Protocol):
-    """Where an answer goes."""
+    """Where an answer goes.
+
+    Its end, and an answer in one piece, is handed over once the exchange has been concluded;
+    it may leave once that is on record (see ``Recording.once_recorded``).
+    """
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send an answer in one piece; its length is added to the headers."""
 
     async def begin(self, status: int, headers: Headers) -> None:
-        """Send the head."""
+        """Send the head of a stream."""
 
     async def send(self, data: bytes) -> None:
-        """Send a part of the body."""
+        """Send a part of a stream."""
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last part of the body."""
+        """Send the last part of a stream."""
 
 
 class Whole(NamedTuple):
@@ -109,11 +116,8 @@ class Relay:
             kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
             fault = Fault(kind, f"the upstream answered {status}")
             self._books.conclude(exchange, status, whole.answer, fault)
-        headers = _headers(exchange, whole.headers)
-        headers.append((b"content-length", b"%d" % len(body)))
         exchange.begun = True
-        await self._sink.begin(status, headers)
-        await self._sink.end(body)
+        await self._sink.whole(status, _headers(exchange, whole.headers), body)
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
         """Pass on a stream, each piece as it comes; ``piece`` is its first.

@@ -61,7 +61,7 @@ class Runtime:
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
         registry.register(CheckCollector(recorder.noted))
-        self._recording = Recording(
+        self.recording = Recording(
             CapturePolicy(
                 settings.capture_text, settings.capture_characters, settings.segment_by_customer
             ),
@@ -84,7 +84,7 @@ class Runtime:
             self.upstreams,
             keys.KeyRing(()),
             self._limiter,
-            Bookkeeper(self._recording, self.request_log, self.metrics, self._tracing),
+            Bookkeeper(self.recording, self.request_log, self.metrics, self._tracing),
         )
         self.reload()
 
@@ -151,6 +151,7 @@ class Runtime:
             with suppress(asyncio.CancelledError):
                 await task
         await self.engine.close()
+        self.recording.record_ended()
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()
@@ -160,7 +161,7 @@ class Runtime:
         """Let no request wait for its answer unrecorded for more than two seconds."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            self._recording.record_waiting(time.perf_counter())
+            self.recording.record_waiting(time.perf_counter())
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

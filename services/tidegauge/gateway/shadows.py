@@ -77,6 +77,9 @@ class Shadows:
 class _Nowhere:
     """Discards an answer."""
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Discard all of it."""
+
     async def begin(self, status: int, headers: Headers) -> None:
         """Discard the head."""
 

@@ -30,6 +30,7 @@ _HOT: Final = {b"POST " + path.encode() + b" ": path for path in DIALECTS}
 _HIGH_WATER: Final = 64 * 1024
 _LONGEST_HEAD: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE: Final = b"connection: close\r\n"
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -55,6 +56,7 @@ class Wire(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
+        self._pending = False
         self._busy = False
         self._hot: HotRoutes | None = None
         self._exchange: Exchange | None = None
@@ -212,26 +214,26 @@ class Wire(asyncio.Protocol):
         self._transport.close()
 
     def _start(self) -> None:
-        self._busy = True
-        if self._asked is None:
+        self._busy = self._pending = True
+        if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
-        else:
+        elif self._asked is not None:
             self._asked.set_result(None)
 
     async def _serve_all(self) -> None:
         """Answer one request after the other: a task for each would cost as much as its parsing."""
         serving = cast("asyncio.Task[None]", asyncio.current_task())
-        while True:
-            self._asked = None
+        while not self._transport.is_closing():
+            if not self._pending:
+                self._asked = self._loop.create_future()
+                await self._asked
+                self._asked = None
+            self._pending = False
             self._state.tasks.add(serving)
             try:
                 await self._serve()
             finally:
                 self._state.tasks.discard(serving)
-            if self._transport.is_closing():
-                return
-            self._asked = self._loop.create_future()
-            await self._asked
 
     async def _serve(self) -> None:
         exchange, hot = self._exchange, self._hot
@@ -247,13 +249,27 @@ class Wire(asyncio.Protocol):
             if not exchange.client_left:
                 raise
         finally:
-            self._busy = False
-            if sink.keep_alive and sink.ended and not self._stopping:
-                self._go_on()
-            else:
+            if not sink.ended:
                 self._transport.close()
 
-    def _go_on(self) -> None:
+    def end(self, data: bytes, *, keep_alive: bool) -> None:
+        """Write the last bytes of an answer, once it is on record, and go on."""
+
+        def leave() -> None:
+            if not self._transport.is_closing():
+                self._transport.write(data)
+            if self._writable is None:
+                self._go_on(keep_alive=keep_alive)
+            else:
+                self._writable.add_done_callback(lambda _: self._go_on(keep_alive=keep_alive))
+
+        cast("HotRoutes", self._hot).recording.once_recorded(leave)
+
+    def _go_on(self, *, keep_alive: bool) -> None:
+        if not keep_alive or self._stopping or self._transport.is_closing():
+            self._transport.close()
+            return
+        self._busy = False
         self._last_used = self._loop.time()
         if self._waiting:
             data, self._waiting = self._waiting, b""
@@ -281,7 +297,7 @@ class Wire(asyncio.Protocol):
             await self._writable
 
     def head(self, status: int, headers: Headers) -> bytes:
-        """Return the head of an answer."""
+        """Return the head of an answer, but for what ends it."""
         lines = [b"%b: %b\r\n" % header for header in (*self._state.default_headers, *headers)]
         return STATUS_LINE[status] + b"".join(lines)
 
@@ -290,29 +306,28 @@ class _WireSink:
     """Writes an answer; its head goes out together with what comes first.
 
     Attributes:
-        keep_alive: Whether the connection stays open.
         ended: Whether the answer is complete.
     """
 
-    __slots__ = ("_chunked", "_head", "_wire", "ended", "keep_alive")
+    __slots__ = ("_head", "_keep_alive", "_wire", "ended")
 
     def __init__(self, wire: Wire, *, keep_alive: bool) -> None:
         self._wire = wire
         self._head = b""
-        self._chunked = False
-        self.keep_alive = keep_alive
+        self._keep_alive = keep_alive
         self.ended = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write an answer in one piece."""
+        head = self._wire.head(status, headers)
+        close = b"" if self._keep_alive else _CLOSE
+        self._end(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Keep the head."""
-        names = [name for name, _ in headers]
-        self._chunked = b"content-length" not in names
         head = self._wire.head(status, headers)
-        if self._chunked:
-            head += b"transfer-encoding: chunked\r\n"
-        if not self.keep_alive and b"connection" not in names:
-            head += b"connection: close\r\n"
-        self._head = head + b"\r\n"
+        close = b"" if self._keep_alive else _CLOSE
+        self._head = b"%b%btransfer-encoding: chunked\r\n\r\n" % (head, close)
 
     async def send(self, data: bytes) -> None:
         """Write a part of the body."""
@@ -322,10 +337,9 @@ class _WireSink:
     async def end(self, data: bytes = b"") -> None:
         """Write the last part of the body."""
         head, self._head = self._head, b""
+        last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        self._end(b"%b%b0\r\n\r\n" % (head, last))
+
+    def _end(self, data: bytes) -> None:
         self.ended = True
-        if not self._chunked:
-            await self._wire.write(head + data)
-        elif data:
-            await self._wire.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
-        else:
-            await self._wire.write(head + b"0\r\n\r\n")
+        self._wire.end(data, keep_alive=self._keep_alive)
