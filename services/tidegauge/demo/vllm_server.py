@@ -168,6 +168,7 @@ class VllmServer:
             *("--dtype", "float32"),
             *("--max-model-len", str(self._max_model_tokens)),
             "--enforce-eager",
+            "--enable-per-request-metrics",  # the gateway reads the queue time of them
             "--disable-uvicorn-access-log",
         ]
 
