@@ -93,7 +93,7 @@ def content_length(headers: Mapping[bytes, bytes]) -> int:
     return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
 
 
-class _AsgiSink:
+class _AsgiSink(Sink):
     """Sends an answer through ASGI."""
 
     __slots__ = ("_recording", "_send")
@@ -101,10 +101,6 @@ class _AsgiSink:
     def __init__(self, send: Send, recording: Recording) -> None:
         self._send = send
         self._recording = recording
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        await self.begin(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self.end(body)
 
     async def begin(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -12,7 +12,7 @@ from tidegauge.gateway.dialects import Answer, Asked, Collector
 from tidegauge.gateway.dialects.chat import Chat
 from tidegauge.gateway.dialects.dialect import malformed
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.relay import Headers
+from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Collected", "PlainChat", "PlainRequest", "PlainResponse"]
@@ -83,7 +83,7 @@ class PlainChat:
         return self._chat.collector()
 
 
-class Collected:
+class Collected(Sink):
     """Keeps an answer in place of sending it; who sends it puts it on record before.
 
     Attributes:
@@ -96,11 +96,6 @@ class Collected:
         self.status = 500
         self.headers: Headers = []
         self.body = b""
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Keep all of it."""
-        self.status, self.body = status, body
-        self.headers = [*headers, (b"content-length", b"%d" % len(body))]
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Keep the head."""

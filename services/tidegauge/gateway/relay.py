@@ -49,15 +49,17 @@ class Sink(Protocol):
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send an answer in one piece; its length is added to the headers."""
+        await self.begin(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.end(body)
 
     async def begin(self, status: int, headers: Headers) -> None:
-        """Send the head of a stream."""
+        """Send the head."""
 
     async def send(self, data: bytes) -> None:
-        """Send a part of a stream."""
+        """Send a part of the body."""
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last part of a stream."""
+        """Send the last part of the body."""
 
 
 class Whole(NamedTuple):

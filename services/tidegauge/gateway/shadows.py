@@ -13,7 +13,7 @@ from tidegauge.gateway.dialects import Answer
 from tidegauge.gateway.errors import ExchangeError
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.forwarding import Forwarder, Outgoing
-from tidegauge.gateway.relay import Headers
+from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.gateway.upstreams import Route, Target
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -74,11 +74,8 @@ class Shadows:
         self._books.conclude(copy, status, Answer(), fault)
 
 
-class _Nowhere:
+class _Nowhere(Sink):
     """Discards an answer."""
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Discard all of it."""
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Discard the head."""
