@@ -43,7 +43,7 @@ from processes import (
 HERE = Path(__file__).parent
 OUT = Path("build/bench/gateway.json")
 QUICK = os.environ.get("QUICK") == "1"
-ROUNDS = 3
+ROUNDS = 5
 CONNECTIONS = 16
 STREAMS = 24
 OURS = f"tidegauge {version('tidegauge')}"
@@ -235,7 +235,7 @@ def main() -> None:
             "cpu": _cpu_name(),
             "cores": os.cpu_count(),
             "system": platform.platform(),
-            "python": platform.python_version(),
+            "python": f"{platform.python_version()} ({sys.base_prefix})",
         },
         "command": "make bench-gateway" + (" QUICK=1" if QUICK else ""),
         "rows": rows,
