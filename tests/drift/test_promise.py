@@ -17,16 +17,17 @@ BLOCK, BLOCKS = 10, 150
 BUDGETS = (0.03, 0.1, 0.3)
 """Chances of a false alarm within a stream, as promised."""
 MISSED_BANDS = 0.05
-"""Chance that a baseline's bands or bounds miss a rate."""
+"""Chance that a baseline's bands miss a rate."""
 
 
 def plugged_in(reference: Reference) -> Reference:
     """Return the wrong variant: the baseline's rates taken for the truth."""
     rate = tuple(np.clip(reference.rate, 1e-9, 1 - 1e-9).tolist())
-    cells = reference.cells
-    assert cells is not None
-    sure = msgspec.structs.replace(cells, counts=tuple(10**9 * c for c in cells.counts))
-    return msgspec.structs.replace(reference, low=rate, high=rate, cells=sure)
+    sure = tuple(
+        msgspec.structs.replace(urn, gaps=tuple(1e9 * gap for gap in urn.gaps))
+        for urn in reference.urns
+    )
+    return msgspec.structs.replace(reference, low=rate, high=rate, urns=sure)
 
 
 def peak(baseline: DriftBaseline, world: World) -> float:

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from tidegauge.engine.indicators import Tail
+from tidegauge.engine.reference import nearest
 from tidegauge.schemas import Segment, measures
 from tidegauge.stream import histogram
 from tidegauge.verdicts.errors import RatesBaselineError
-from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline, nearest
+from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline
 
 if TYPE_CHECKING:
     from tests.verdicts.conftest import Kit

@@ -16,11 +16,11 @@ from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction
 from tidegauge.engine.reference import Reference
 
-__all__ = ["METHOD", "Cluster", "DriftBaseline", "Lens", "fingerprint"]
+__all__ = ["METHOD", "Cluster", "Cuts", "DriftBaseline", "Lens", "fingerprint"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-METHOD = "drift/2"
+METHOD = "drift/3"
 """Changes when the same texts and vectors would give another baseline."""
 
 _FORM = 1
@@ -51,8 +51,8 @@ class Lens:
         level_names: Names of the levels, such as ``0.95``.
         lows: Coordinate below which a leading direction's low tail begins, shape (P,).
         highs: Projection above which its high tail begins, shape (P,).
-        divisions: Unit vectors that divide the space finer than the clusters, in M ways,
-            shape (M, F, D).
+        divisions: Unit vectors around which the space is divided finer than by the clusters,
+            in M ways, shape (M, F, D).
         languages: Language codes with an indicator of their own; all others are ``other``.
     """
 
@@ -72,6 +72,19 @@ class Lens:
 
 
 @dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where cells begin, as the requests of one segment cut them; see ``drift.partition``.
+
+    Attributes:
+        topics: Of each division, shape (M, F-1).
+        levels: Of novelty, ascending, shape (L,).
+    """
+
+    topics: Vectors
+    levels: Vectors
+
+
+@dataclass(frozen=True, slots=True)
 class DriftBaseline:
     """What requests were like, immutable.
 
@@ -82,6 +95,7 @@ class DriftBaseline:
         lens: How a request is looked at.
         clusters: The topics, K of them.
         references: Segment key -> bands; the key ``""`` is for all traffic.
+        cuts: Segment key -> where the cells of that reference begin.
         newcomer: Indicator -> its rate among requests of a topic that the baseline lacks,
             as its own clusters tell it; for statements of power.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
@@ -93,6 +107,7 @@ class DriftBaseline:
     lens: Lens
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
+    cuts: dict[str, Cuts]
     newcomer: dict[str, float] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
@@ -126,6 +141,10 @@ class DriftBaseline:
                 languages=plain.lens.languages,
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
+                cuts={
+                    key: (_written(cuts.topics), _written(cuts.levels))
+                    for key, cuts in plain.cuts.items()
+                },
                 newcomer=plain.newcomer,
                 facts=plain.facts,
                 caller_cap=plain.caller_cap,
@@ -175,6 +194,10 @@ class DriftBaseline:
             lens=lens,
             clusters=read.clusters,
             references=_identified(read.references, baseline_id),
+            cuts={
+                key: Cuts(_read(topics), _read(levels))
+                for key, (topics, levels) in read.cuts.items()
+            },
             newcomer=read.newcomer,
             facts=read.facts,
             caller_cap=read.caller_cap,
@@ -224,6 +247,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
+    cuts: dict[str, tuple[_Array, _Array]]
     newcomer: dict[str, float]
     facts: dict[str, int]
     caller_cap: int

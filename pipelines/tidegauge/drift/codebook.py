@@ -31,7 +31,7 @@ def cluster_count(texts: int) -> int:
 
 
 def part_count(texts: int) -> int:
-    """Return how finely so many texts can divide the space for adaptive bets.
+    """Return how finely so many texts can divide the space for bets on urns.
 
     Example:
         >>> part_count(300), part_count(5_000)

@@ -11,22 +11,28 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.baseline import Lens
-from tidegauge.drift.sighting import SHARES
+from tidegauge.drift.baseline import Cuts, Lens
+from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
+from tidegauge.drift.sighting import SHARES, cell_label
 from tidegauge.drift.sphere import assign
-from tidegauge.engine.adaptive import Cells, fluctuation, ready
 from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.reference import OPEN_BELOW, Reference, build
+from tidegauge.engine.urns import Urn, fluctuation
 from tidegauge.schemas import Segment
 
 __all__ = ["Counted", "Past", "references"]
 
 Counts: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Vectors: TypeAlias = NDArray[np.float32]
 
-ALPHA = 0.025
-"""Chance that any band misses its rate, and again that any bound of the adaptive bets does."""
-CELL_SHARE = 0.4
-"""Part of the monitor's budget that the adaptive bets get."""
+TOPIC_SHARE, NOVELTY_SHARE = 0.4, 0.2
+"""Parts of the monitor's budget that the bets on urns get; the bands get the rest."""
+TOPIC_STAKES = (0.5, 0.9)
+NOVELTY_STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Shares of strange requests that are bet on."""
+_STRANGEST = 0.005
+"""Strange requests are expected evenly over the logarithm of their rank, and within this top."""
 
 _FEWEST_OF_A_SEGMENT = 1_000
 _MINUTE_MS = 60_000
@@ -59,18 +65,22 @@ class Counted:
         hits: Whether each holds, shape (n, J).
         trials: Whether the request is asked, shape (n, J).
         on_a: Whether the request shaped the lens, shape (n,).
-        cells: Its cell in each division, shape (n, M).
+        reduced: The requests' reduced vectors, shape (n, D).
+        novelty: How strange each is, shape (n,).
     """
 
     tested: tuple[Indicator, ...]
     hits: NDArray[np.bool_]
     trials: NDArray[np.bool_]
     on_a: NDArray[np.bool_]
-    cells: Counts
+    reduced: Vectors
+    novelty: Vectors
 
 
-def references(past: Sequence[Past], counted: Counted, lens: Lens) -> dict[str, Reference]:
-    """Return bands by segment key, ``""`` for all traffic.
+def references(
+    past: Sequence[Past], counted: Counted, lens: Lens
+) -> tuple[dict[str, Reference], dict[str, Cuts]]:
+    """Return bands, and cuts of the cells, by segment key, ``""`` for all traffic.
 
     Args:
         past: The requests, n of them; seasons are seen where each has a time.
@@ -89,13 +99,13 @@ def references(past: Sequence[Past], counted: Counted, lens: Lens) -> dict[str, 
     times = [one.time_ms for one in past if one.time_ms is not None]
     minutes = np.array(times, np.int64) // _MINUTE_MS * _MINUTE_MS
     timed = len(times) == len(past)
-    found = {}
+    found, cuts = {}, {}
     for key, rows in sorted(groups.items()):
         made = _reference(key, rows, counted, minutes[rows] if timed else None)
         if made is not None:
-            cells = _cells(counted, rows, lens, minutes[rows] if timed else None)
-            found[key] = msgspec.structs.replace(made, cells=cells)
-    return found
+            urns, cuts[key] = _urns(made, counted, rows, lens, minutes[rows] if timed else None)
+            found[key] = msgspec.structs.replace(made, urns=urns)
+    return found, cuts
 
 
 def _reference(
@@ -121,7 +131,6 @@ def _reference(
         trials=asked,
         times_ms=starts,
         shares=SHARES,
-        alpha=ALPHA,
     )
     return msgspec.structs.replace(
         made,
@@ -142,28 +151,72 @@ def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[fl
     )
 
 
-def _cells(counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None) -> Cells:
-    """Count the cells: rates of side A set the prices, counts of side B bound them."""
-    cells, on_a = counted.cells[rows], counted.on_a[rows]
-    divisions, size, dimension = lens.divisions.shape
-    labels = tuple(str(index) for index in range(divisions * size))
-    prior = np.bincount(cells[on_a].ravel(), minlength=len(labels)).reshape(divisions, size) + 0.5
-    made = Cells(
-        divisions=divisions,
-        labels=labels,
-        # The clusters come first among the indicators: a cluster's number is its index.
-        owners=tuple(assign(lens.divisions.reshape(-1, dimension), lens.centroids).tolist()),
-        prior=tuple((prior / prior.sum(axis=1, keepdims=True)).ravel().tolist()),
-        counts=tuple(np.bincount(cells[~on_a].ravel(), minlength=len(labels)).tolist()),
-        share=CELL_SHARE,
-        alpha=ALPHA,
-    )
-    if times_ms is None:
-        return made
+def _urns(
+    made: Reference, counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None
+) -> tuple[tuple[Urn, ...], Cuts]:
+    """Cut the cells of each division, and those of novelty, by the requests of a segment."""
+    reduced, on_a = counted.reduced[rows], counted.on_a[rows]
+    urns, cuts = [], []
+    for division, centroids in enumerate(lens.divisions):
+        values = belonging(reduced, centroids)
+        # As many as the nearest centroid takes of side A; side B says where that is.
+        wanted = np.bincount(assign(reduced[on_a], centroids), minlength=len(centroids)) + 1
+        found, gaps = cut(values[~on_a], shares_of_rest(wanted))
+        urn = Urn(
+            labels=tuple(cell_label(division, cell) for cell in range(len(centroids))),
+            # The clusters come first among the indicators: a cluster's number is its index.
+            owners=tuple(assign(centroids, lens.centroids).tolist()),
+            gaps=tuple(gaps.tolist()),
+            stakes=TOPIC_STAKES,
+            share=TOPIC_SHARE / len(lens.divisions),
+        )
+        if times_ms is not None:
+            history = _history(cells_of(values, found), len(centroids), times_ms)
+            urn = msgspec.structs.replace(urn, tolerance=fluctuation(urn.gaps, history))
+        urns.append(urn)
+        cuts.append(found)
+    strange, levels = _novelty_urn(made, counted.novelty[rows], lens)
+    # An urn knows no seasons. Topics swing with them by little that their growth would tell,
+    # and the tolerance covers it; bands by slot are better at novelty.
+    if made.season == "none":
+        urns.append(strange)
+    return tuple(urns), Cuts(np.stack(cuts), levels)
+
+
+def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
+    """Return events by stretch of time and cell."""
     since = times_ms - times_ms.min()
     stretch = since // max(int(since.max()) // _STRETCHES + 1, _MINUTE_MS)
-    history = np.zeros((int(stretch.max()) + 1, divisions * size), np.int64)
-    np.add.at(history, (stretch[:, None], cells), 1)
-    return msgspec.structs.replace(
-        made, tolerance=fluctuation(ready(made), history.reshape(-1, divisions, size))
+    history = np.zeros((int(stretch.max()) + 1, size), np.int64)
+    np.add.at(history, (stretch, cells), 1)
+    return history
+
+
+def _novelty_urn(made: Reference, scores: Vectors, lens: Lens) -> tuple[Urn, Vectors]:
+    """Cut cells between the levels of novelty, and bet that the stranger ones fill up."""
+    levels = np.array([float(name) for name in lens.level_names])
+    wanted = np.diff(levels, prepend=0.0, append=1.0)
+    values = np.broadcast_to(scores[:, None], (len(scores), len(levels)))
+    cuts, gaps = cut(values, shares_of_rest(wanted * len(scores)))
+    first = next(j for j, one in enumerate(made.indicators) if one.family == "novelty")
+    owners = [first + max(cell - 1, 0) for cell in range(len(gaps))]
+    division = len(lens.divisions)
+    urn = Urn(
+        labels=tuple(cell_label(division, cell) for cell in range(len(gaps))),
+        owners=tuple(owners),
+        gaps=tuple(gaps.tolist()),
+        stakes=NOVELTY_STAKES,
+        share=NOVELTY_SHARE,
+        target=tuple(_strange(gaps).tolist()),
+        tolerance=3.0 * max(made.dispersion[j] for j in set(owners)),
     )
+    return urn, cuts
+
+
+def _strange(gaps: Floats) -> Floats:
+    """Return where strange requests are expected, by cell: a density 1 / max(rank, top)."""
+    tops = np.cumsum(gaps[::-1])[::-1] / gaps.sum()
+    reached = np.where(
+        tops > _STRANGEST, 1 + np.log(np.maximum(tops, _STRANGEST) / _STRANGEST), tops / _STRANGEST
+    )
+    return np.asarray(-np.diff(reached, append=0.0) / reached[0])

@@ -1,16 +1,17 @@
 """From past requests to a drift baseline.
 
-The texts are split by a hash, all copies of one text on the same side. Side A, a third, shapes the
-reduction, the codebook and the projections, their rates are counted on side B, so that
-nothing is judged by what it was fitted to. Novelty uses every text: each one is measured
-against the reference points without itself and its copies. A new request is measured
-against all of them, so it seems, if anything, less strange than the baseline's own: the
-error is to the safe side.
+Requests are split by a hash of the text and of which copy of it they are: what is asked often
+is as frequent on either side as in the traffic. Side A, a third, shapes the reduction, the
+codebooks and the projections; their rates are counted on side B, so that nothing is judged by
+what it was fitted to. Novelty uses every text: each one is measured against the reference
+points without itself and its copies. A new request is measured against all of them, so it
+seems, if anything, less strange than the baseline's own: the error is to the safe side.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -88,7 +89,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     if vectors.shape[:1] != (len(past),) or not np.isfinite(vectors).all():
         raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
     ranks = np.array([_rank(past[i].text) for i in first], np.uint64)
-    on_a = (ranks % np.uint64(_SIDES) == 0)[text_of]
+    on_a = _side_a([p.text for p in past])
     progress("finding topics")
     reduction = fit_reduction(vectors[on_a])
     along = reduction.along(vectors)
@@ -109,17 +110,25 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     progress("counting rates")
     tested = indicators(lens, clusters)
     sightings = look(lens, vectors, scores=scores)
-    hits = hit_table(lens, [p.text for p in past], sightings, tested)
     # Novelty is counted on every text; what was fitted on side A, on side B.
     asked = np.array([i.family not in {"clusters", "projections"} for i in tested])
-    trials = asked[None, :] | ~on_a[:, None]
+    counted = Counted(
+        tested=tested,
+        hits=hit_table(lens, [p.text for p in past], sightings, tested),
+        trials=asked[None, :] | ~on_a[:, None],
+        on_a=on_a,
+        reduced=reduced,
+        novelty=scores,
+    )
+    bands, cuts = references(past, counted, lens)
     times = [p.time_ms for p in past if p.time_ms is not None]
     return DriftBaseline(
         embedder=embedder,
         preparation=preparation,
         lens=lens,
         clusters=clusters,
-        references=references(past, Counted(tested, hits, trials, on_a, sightings.cells), lens),
+        references=bands,
+        cuts=cuts,
         newcomer={
             novelty_above(name): rate
             for name, rate in zip(lens.level_names, newcomer, strict=False)
@@ -131,6 +140,16 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         },
         caller_cap=caller_cap,
     )
+
+
+def _side_a(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which requests are on side A; copies of a text are told apart by their number."""
+    copies: Counter[str] = Counter()
+    found = []
+    for text in texts:
+        copies[text] += 1
+        found.append(_rank(f"{text}\0{copies[text]}") % _SIDES == 0)
+    return np.array(found)
 
 
 def _rank(text: str) -> int:

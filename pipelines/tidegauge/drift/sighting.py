@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift import descriptors
-from tidegauge.drift.baseline import Cluster, Lens
+from tidegauge.drift.baseline import Cluster, Cuts, Lens
 from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import novelty
+from tidegauge.drift.partition import belonging, cells_of
 from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.engine.indicators import Hits, Indicator
 
@@ -21,6 +22,8 @@ __all__ = [
     "EMBEDDED",
     "SHARES",
     "Sightings",
+    "cell_label",
+    "cells",
     "hit_table",
     "hits_of",
     "indicators",
@@ -40,7 +43,7 @@ SHARES = {
     "languages": 0.04,
     "lengths": 0.03,
 }
-"""How the families share what the adaptive bets leave of the monitor's budget."""
+"""How the families share what the bets on urns leave of the monitor's budget."""
 
 _OTHER = "other"
 
@@ -54,14 +57,24 @@ class Sightings:
         novelty: How strange each is, shape (n,): see ``drift.novelty``.
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
-        cells: Index of the cell in each division, for the adaptive bets, shape (n, M).
+        reduced: Unit vectors in the lens's own directions, shape (n, D).
     """
 
     cluster: NDArray[np.int64]
     novelty: NDArray[np.float32]
     low: NDArray[np.bool_]
     high: NDArray[np.bool_]
-    cells: NDArray[np.int64]
+    reduced: Vectors
+
+    def of(self, rows: Sequence[int]) -> Sightings:
+        """Return those of some rows."""
+        return Sightings(
+            self.cluster[rows],
+            self.novelty[rows],
+            self.low[rows],
+            self.high[rows],
+            self.reduced[rows],
+        )
 
 
 def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sightings:
@@ -90,14 +103,32 @@ def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sigh
         novelty=scores,
         low=leading < lens.lows,
         high=leading > lens.highs,
-        cells=_cells(reduced, lens.divisions),
+        reduced=reduced,
     )
 
 
-def _cells(reduced: Vectors, divisions: Vectors) -> NDArray[np.int64]:
-    count, size, _ = divisions.shape
-    found = [assign(reduced, centroids) for centroids in divisions]
-    return np.asarray(np.stack(found, axis=1) + size * np.arange(count), np.int64)
+def cells(lens: Lens, cuts: Cuts, sightings: Sightings) -> NDArray[np.int64]:
+    """Return the cell of each request in each division, and last in that of novelty.
+
+    Args:
+        lens: What the requests were looked at through.
+        cuts: Those of the reference that they are held to.
+        sightings: What was seen of n requests.
+
+    Returns:
+        Indices, shape (n, M + 1).
+    """
+    strange = np.broadcast_to(
+        sightings.novelty[:, None], (len(sightings.novelty), len(cuts.levels))
+    )
+    found = [
+        *(
+            cells_of(belonging(sightings.reduced, centroids), borders)
+            for centroids, borders in zip(lens.divisions, cuts.topics, strict=True)
+        ),
+        cells_of(strange, cuts.levels),
+    ]
+    return np.stack(found, axis=1)
 
 
 def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tuple[str, ...]]:
@@ -161,6 +192,12 @@ def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]
         Indicator(name=name, title=title, family=family, counter=Hits(name, of=EMBEDDED))
         for name, title, family in named
     )
+
+
+@cache
+def cell_label(division: int, cell: int) -> str:
+    """Return a cell's name in a sketch's totals; novelty is the division after the last."""
+    return f"{division}/{cell}"
 
 
 @cache

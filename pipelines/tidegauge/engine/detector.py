@@ -5,6 +5,10 @@ event stays inside its band, given everything before it, the mean time to an ala
 threshold A is at least A seconds, however often one looks, whatever the dependence
 between events that the band allows; and the chance of an alarm by time t is at most t/A.
 
+Bets on urns (``engine.urns``) keep the same promise on histories of their own. They share the
+budget, and the largest of the weighted statistics counts: the chance of an alarm by time t is
+still at most t/A.
+
 Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential
 change detection" (2023), in the form of Shiryaev and Roberts.
 """
@@ -19,10 +23,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.engine.adaptive import Memory, Pricing, advance, no_memory, ready, strongest
 from tidegauge.engine.errors import EngineError, EvidenceMismatchError
 from tidegauge.engine.evidence import Evidence, pack, unpack
 from tidegauge.engine.reference import OPEN_BELOW, Reference
+from tidegauge.engine.urns import Draws, UrnBets, draw, log_statistic, no_draws, ready, strongest
 
 __all__ = [
     "RATIOS",
@@ -59,14 +63,14 @@ class Bets:
         log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
-        cells: What adaptive bets are placed by, None where none are.
+        urns: What is bet on divisions into cells besides.
     """
 
     log_hit: Floats
     log_miss: Floats
     log_weights: Floats
     baseline: str
-    cells: Pricing | None = None
+    urns: tuple[UrnBets, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Decision:
     """What one look at the evidence says.
 
     Attributes:
-        log_statistic: Log of the weighted sum over all bets.
+        log_statistic: Log of the weighted sum over the bets on bands, or of an urn's weighted
+            statistic where that is larger.
         log_threshold: Log of the mean time to a false alarm, in seconds.
         parts: The indicators that contribute most, first the largest.
     """
@@ -111,14 +116,14 @@ class Decision:
         return self.log_statistic >= self.log_threshold
 
 
-def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
+def place_bets(reference: Reference, *, urns: bool = False) -> Bets:
     """Bet on each indicator's rise above, and fall below, its band.
 
     Args:
         reference: The bands.
-        adaptive: Whether to place adaptive bets besides, where the reference has cells.
+        urns: Whether to bet on the reference's urns besides.
     """
-    cells = ready(reference.cells) if adaptive and reference.cells is not None else None
+    drawn = tuple(ready(urn) for urn in reference.urns) if urns else ()
     low = np.array(reference.slot_low or (reference.low,))
     high = np.array(reference.slot_high or (reference.high,))
     ratios = np.array(RATIOS)
@@ -127,8 +132,7 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
     sides = 2 * len(RATIOS)
     edges = np.stack([high, low], axis=-1)
     weights = np.array(reference.weights)[:, None] / sides
-    if cells is not None:
-        weights = weights * (1 - cells.share)
+    weights = weights * (1 - sum(urn.share for urn in drawn))
     log_weights = np.log(np.repeat(weights, sides, axis=1))
     # Nothing can fall below a band that is open there: the rises get its whole share.
     open_below = low.max(axis=0) <= OPEN_BELOW
@@ -141,7 +145,7 @@ def place_bets(reference: Reference, *, adaptive: bool = False) -> Bets:
         log_miss=np.log1p(-changed) - np.log1p(-unchanged),
         log_weights=log_weights,
         baseline=reference.baseline,
-        cells=cells,
+        urns=drawn,
     )
 
 
@@ -155,7 +159,7 @@ def no_evidence(bets: Bets) -> Evidence:
         trials=np.zeros(shape, np.int64),
         elapsed_seconds=0.0,
         baseline=bets.baseline,
-        memory=None if bets.cells is None else no_memory(bets.cells),
+        draws=tuple(no_draws(urn) for urn in bets.urns),
     )
 
 
@@ -167,7 +171,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     *,
     duration_seconds: float,
     slot: int | None = None,
-    cells: Counts | None = None,
+    cells: Sequence[Counts] = (),
 ) -> Evidence:
     """Add one closed block: ``M <- (M + duration) * L``.
 
@@ -179,8 +183,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
             evidence stays.
         duration_seconds: The block's length, fixed before its events are seen.
         slot: The block's slot, ``Reference.slot(start)``; may be left out without seasons.
-        cells: Events of the block by cell, shape (D, F), for the adaptive bets; None lets time
-            pass there.
+        cells: Events of the block by each urn's cells, shapes (F,); none lets time pass there.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -200,7 +203,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
         trials=np.where(restarts, 0, evidence.trials) + n,
         elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
         baseline=evidence.baseline,
-        memory=_remember(bets, evidence, cells, duration_seconds),
+        draws=_draws(bets, evidence, cells, duration_seconds),
     )
 
 
@@ -231,17 +234,20 @@ def judge(
         raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
     log_parts = bets.log_weights + evidence.log_m
     by_indicator = np.logaddexp.reduce(log_parts, axis=1)
-    log_adaptive = _log_adaptive(bets, evidence)
-    total = float(np.logaddexp(np.logaddexp.reduce(by_indicator), log_adaptive))
-    if total == -np.inf:
-        return Decision(total, log_threshold, ())
+    log_bands = np.logaddexp.reduce(by_indicator)
+    drawn = [log_statistic(*pair) for pair in zip(bets.urns, evidence.draws, strict=True)]
+    largest = float(max(log_bands, *drawn, -np.inf))
+    if largest == -np.inf:
+        return Decision(largest, log_threshold, ())
+    total = np.logaddexp.reduce([log_bands, *drawn])
     parts = []
-    if bets.cells is not None and evidence.memory is not None and log_adaptive > -np.inf:
-        owner, hits, trials, since = strongest(bets.cells, evidence.memory)
+    if drawn:
+        best = int(np.argmax(drawn))
+        owner, hits, trials, since = strongest(bets.urns[best], evidence.draws[best])
         parts.append(
             Part(
                 indicator=owner,
-                share=float(np.exp(log_adaptive - total)),
+                share=float(np.exp(drawn[best] - total)),
                 rises=True,
                 seconds_ago=evidence.elapsed_seconds - since,
                 hits=hits,
@@ -261,7 +267,7 @@ def judge(
             )
         )
     parts.sort(key=lambda part: -part.share)
-    return Decision(total, log_threshold, tuple(parts))
+    return Decision(largest, log_threshold, tuple(parts))
 
 
 def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:
@@ -275,27 +281,20 @@ def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator
             yield j
 
 
-def _remember(
-    bets: Bets, evidence: Evidence, cells: Counts | None, duration_seconds: float
-) -> Memory | None:
-    if bets.cells is None or evidence.memory is None:
-        return None
-    return advance(
-        bets.cells,
-        evidence.memory,
-        np.zeros(bets.cells.prior.shape, np.int64) if cells is None else cells,
-        duration_seconds=duration_seconds,
-        elapsed_seconds=evidence.elapsed_seconds,
+def _draws(
+    bets: Bets, evidence: Evidence, cells: Sequence[Counts], duration_seconds: float
+) -> tuple[Draws, ...]:
+    counts = cells or [np.zeros_like(draws.seen) for draws in evidence.draws]
+    return tuple(
+        draw(
+            urn,
+            draws,
+            hits,
+            duration_seconds=duration_seconds,
+            elapsed_seconds=evidence.elapsed_seconds,
+        )
+        for urn, draws, hits in zip(bets.urns, evidence.draws, counts, strict=True)
     )
-
-
-def _log_adaptive(bets: Bets, evidence: Evidence) -> float:
-    """Return the log of the adaptive bets' part of the statistic."""
-    if bets.cells is None or evidence.memory is None:
-        return -np.inf
-    log_m = evidence.memory.log_m
-    share = np.log(bets.cells.share) - np.log(log_m.size)
-    return float(np.logaddexp.reduce(log_m, axis=None) + share)
 
 
 def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.engine.adaptive import Memory
 from tidegauge.engine.errors import EngineError
+from tidegauge.engine.urns import Draws
 
 __all__ = ["Evidence", "pack", "unpack"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Evidence:
         trials: Events asked in that run, shape (J, G).
         elapsed_seconds: Time observed.
         baseline: Id of the baseline that it belongs to.
-        memory: State of the adaptive bets, None where there are none.
+        draws: State of the bets on urns, one for each.
     """
 
     log_m: Floats
@@ -40,17 +40,16 @@ class Evidence:
     trials: Counts
     elapsed_seconds: float
     baseline: str
-    memory: Memory | None = None
+    draws: tuple[Draws, ...] = ()
 
 
-class _PackedMemory(msgspec.Struct, frozen=True, kw_only=True):
-    divisions: int
+class _PackedDraws(msgspec.Struct, frozen=True, kw_only=True):
     log_m: bytes
     since_seconds: bytes
-    recent: bytes
-    prices: bytes
+    seen: bytes
     run: bytes
-    refreshes: int
+    recent: bytes
+    growth: bytes
     unpriced: int
 
 
@@ -63,7 +62,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True):
     since_seconds: bytes
     hits: bytes
     trials: bytes
-    memory: _PackedMemory | None = None
+    draws: tuple[_PackedDraws, ...] = ()
 
 
 def pack(evidence: Evidence) -> bytes:
@@ -79,7 +78,7 @@ def pack(evidence: Evidence) -> bytes:
             since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
             hits=evidence.hits.astype("<i8").tobytes(),
             trials=evidence.trials.astype("<i8").tobytes(),
-            memory=None if evidence.memory is None else _pack_memory(evidence.memory),
+            draws=tuple(_pack_draws(draws) for draws in evidence.draws),
         )
     )
 
@@ -104,36 +103,35 @@ def unpack(data: bytes) -> Evidence:
             trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
             elapsed_seconds=packed.elapsed_seconds,
             baseline=packed.baseline,
-            memory=None if packed.memory is None else _unpack_memory(packed.memory),
+            draws=tuple(_unpack_draws(draws) for draws in packed.draws),
         )
     except (msgspec.DecodeError, ValueError) as error:
         raise EngineError(f"these bytes are no evidence: {error}") from error
 
 
-def _pack_memory(memory: Memory) -> _PackedMemory:
-    return _PackedMemory(
-        divisions=len(memory.log_m),
-        log_m=memory.log_m.astype("<f8").tobytes(),
-        since_seconds=memory.since_seconds.astype("<f8").tobytes(),
-        recent=memory.recent.astype("<f8").tobytes(),
-        prices=memory.prices.astype("<f8").tobytes(),
-        run=memory.run.astype("<i8").tobytes(),
-        refreshes=memory.refreshes,
-        unpriced=memory.unpriced,
+def _pack_draws(draws: Draws) -> _PackedDraws:
+    return _PackedDraws(
+        log_m=draws.log_m.astype("<f8").tobytes(),
+        since_seconds=draws.since_seconds.astype("<f8").tobytes(),
+        seen=draws.seen.astype("<i8").tobytes(),
+        run=draws.run.astype("<i8").tobytes(),
+        recent=draws.recent.astype("<f8").tobytes(),
+        growth=draws.growth.astype("<f8").tobytes(),
+        unpriced=draws.unpriced,
     )
 
 
-def _unpack_memory(packed: _PackedMemory) -> Memory:
-    return Memory(
-        log_m=_array(packed.log_m, "<f8", (packed.divisions, -1)),
-        since_seconds=_array(packed.since_seconds, "<f8", (packed.divisions, -1)),
-        recent=_array(packed.recent, "<f8", (packed.divisions, -1)),
-        prices=_array(packed.prices, "<f8", (packed.divisions, -1)),
-        run=_array(packed.run, "<i8", (packed.divisions, -1)).astype(np.int64),
-        refreshes=packed.refreshes,
+def _unpack_draws(packed: _PackedDraws) -> Draws:
+    return Draws(
+        log_m=_array(packed.log_m, "<f8"),
+        since_seconds=_array(packed.since_seconds, "<f8"),
+        seen=_array(packed.seen, "<i8").astype(np.int64),
+        run=_array(packed.run, "<i8").astype(np.int64),
+        recent=_array(packed.recent, "<f8"),
+        growth=_array(packed.growth, "<f8"),
         unpriced=packed.unpriced,
     )
 
 
-def _array(data: bytes, kind: str, shape: tuple[int, ...]) -> Floats:
+def _array(data: bytes, kind: str, shape: tuple[int, ...] = (-1,)) -> Floats:
     return np.frombuffer(data, dtype=kind).reshape(shape).copy()

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.engine.adaptive import Cells
 from tidegauge.engine.confidence import clopper_pearson
 from tidegauge.engine.errors import CountsError
 from tidegauge.engine.indicators import Indicator
 from tidegauge.engine.seasons import HOUR_MS, Season, slot_count, slot_of
+from tidegauge.engine.urns import Urn
 from tidegauge.schemas import Segment
 
-__all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "share_out"]
+__all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "nearest", "share_out"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
@@ -55,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
         covered_slots: Slots in which the baseline has events at all.
-        cells: What adaptive bets need, where there are any.
+        urns: Divisions into cells that are bet on besides, where there are any.
     """
 
     baseline: str
@@ -72,11 +72,22 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     slot_low: tuple[tuple[float, ...], ...] = ()
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
-    cells: Cells | None = None
+    urns: tuple[Urn, ...] = ()
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the block that starts at ``time_ms``."""
         return slot_of(self.season, time_ms)
+
+
+def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str, Reference] | None:
+    """Return the reference of a segment or of its nearest parent, with its segment's key.
+
+    Args:
+        references: Segment key -> reference; the key ``""`` is for all traffic.
+        segment: Slice of the traffic.
+    """
+    keys = (segment.key, *(parent.key for parent in segment.parents()), "")
+    return next(((key, references[key]) for key in keys if key in references), None)
 
 
 def share_out(

@@ -88,14 +88,8 @@ def kind_of(monitor: str) -> SketchKind:
 
 
 def scope(kind: SketchKind, segment: Segment) -> Segment:
-    """Return the segment that is tested in a sketch's segment's name.
-
-    What people ask does not depend on the version that answers: drift is tested over all
-    versions of a model together, so that a swap does not interrupt the evidence.
-    """
-    if kind != "drift":
-        return segment
-    return Segment(model=segment.model, route=segment.route, tenant=segment.tenant)
+    """Return the segment that is tested in a sketch's segment's name."""
+    return segment.of_all_versions if kind == "drift" else segment
 
 
 def monitors_in(sketch: Sketch) -> tuple[str, ...]:

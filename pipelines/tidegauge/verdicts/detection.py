@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tidegauge.engine.adaptive import count_cells
 from tidegauge.engine.detector import (
     RATIOS,
     Bets,
@@ -21,7 +20,8 @@ from tidegauge.engine.detector import (
 )
 from tidegauge.engine.indicators import count_all
 from tidegauge.engine.reference import Reference
-from tidegauge.schemas import Segment
+from tidegauge.engine.urns import count_cells
+from tidegauge.schemas import OTHER, Segment
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.verdicts.catalog import signal_of
@@ -115,12 +115,12 @@ class Counted:
     Attributes:
         hits: Events for which each indicator held, shape (J,).
         trials: Events of which it was asked, shape (J,).
-        cells: Events by cell, for the adaptive bets of drift.
+        cells: Events by each urn's cells, for drift.
     """
 
     hits: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
     trials: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    cells: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None = None
+    cells: tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], ...] = ()
 
     @property
     def events(self) -> int:
@@ -136,7 +136,9 @@ def arm(
     Drift is a change in either direction, of one indicator or of many a little; for every
     other monitor the indicators are harms, and the whole budget goes to their rise.
     """
-    bets = place_bets(reference, adaptive=signal_of(monitor) == "drift")
+    # What is counted together beyond the cap was divided into cells by different references.
+    urns = signal_of(monitor) == "drift" and segment != OTHER
+    bets = place_bets(reference, urns=urns)
     if signal_of(monitor) != "drift":
         weights = np.full_like(bets.log_weights, -np.inf)
         whole = np.logaddexp.reduce(bets.log_weights, axis=1, keepdims=True)
@@ -149,8 +151,8 @@ def count_block(detector: Detector, sketch: Sketch) -> Counted:
     """Return a block's counts for the detector's indicators."""
     if sketch.kind == "drift":
         hits, trials = count_all(detector.reference.indicators, sketch)
-        known = detector.bets.cells
-        return Counted(hits, trials, None if known is None else count_cells(known, sketch))
+        cells = tuple(count_cells(urn, sketch) for urn in detector.bets.urns)
+        return Counted(hits, trials, cells)
     pairs = [tested(indicator, sketch) for indicator in detector.reference.indicators]
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return Counted(table[:, 0], table[:, 1])
@@ -201,7 +203,7 @@ def watch(
 def effects_of(detector: Detector, track: Track, decision: Decision) -> tuple[Effect, ...]:
     """Return what each part of a decision amounts to, by its strongest bet's run.
 
-    An indicator that has several parts, by bets of its own and by adaptive ones, is named
+    An indicator that has several parts, by bets of its own and by an urn's, is named
     once, with the sum of their shares.
     """
     log_parts = detector.bets.log_weights + track.evidence.log_m

@@ -7,7 +7,7 @@ that a new version without a baseline of its own is held to its model's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TypeAlias
 
@@ -36,7 +36,7 @@ from tidegauge.verdicts.rate_references import (
     quality_reference,
 )
 
-__all__ = ["FINGERPRINT", "RatesBaseline", "build_rates_baseline", "nearest"]
+__all__ = ["FINGERPRINT", "RatesBaseline", "build_rates_baseline"]
 
 FINGERPRINT = "rates/1"
 """Changes when the same sketches would give other references."""
@@ -117,17 +117,6 @@ def _identified(references: References, baseline_id: str) -> References:
         }
         for monitor, by_segment in references.items()
     }
-
-
-def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str, Reference] | None:
-    """Return the reference of a segment or of its nearest parent, with its segment's key.
-
-    Args:
-        references: Segment key -> reference; the key ``""`` is for all traffic.
-        segment: Slice of the traffic.
-    """
-    keys = (segment.key, *(parent.key for parent in segment.parents()), "")
-    return next(((key, references[key]) for key in keys if key in references), None)
 
 
 def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:

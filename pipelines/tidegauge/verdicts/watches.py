@@ -11,7 +11,7 @@ import msgspec
 
 from tidegauge.engine.detector import Decision, pack, unpack
 from tidegauge.engine.indicators import Tail
-from tidegauge.engine.reference import Reference
+from tidegauge.engine.reference import Reference, nearest
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
@@ -33,7 +33,6 @@ from tidegauge.verdicts.detection import (
 from tidegauge.verdicts.findings import Context, untested_verdict, verdict_of
 from tidegauge.verdicts.onsets import OnsetState
 from tidegauge.verdicts.plan import Plan, log_threshold, monitor_shares
-from tidegauge.verdicts.rates import nearest
 
 __all__ = ["Surroundings", "TrackState", "Watches", "WatchesState", "baseline_kind"]
 

@@ -55,6 +55,19 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
         model, version, route, tenant = parts
         return cls(model=model, version=version, route=route, tenant=tenant)
 
+    @property
+    def of_all_versions(self) -> Segment:
+        """Return the segment over all versions of its model.
+
+        What people ask does not depend on the version that answers: drift is tested over all
+        of them together, so that a swap does not interrupt the evidence.
+
+        Example:
+            >>> Segment(model="m", version="v2", route="/chat").of_all_versions.key
+            'm//%2Fchat/'
+        """
+        return Segment(model=self.model, route=self.route, tenant=self.tenant)
+
     def parents(self) -> tuple[Segment, ...]:
         """Return the wider segments that may lend this one a baseline, nearest first.
 

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,14 +20,14 @@ from tidegauge.drift.counting import Past
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import hit_table, hits_of, look
+from tidegauge.drift.sighting import cells, hit_table, hits_of, look
 from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets
 
 __all__ = ["Ours", "Watched", "keep_baseline", "watch"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
-_WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", "adaptive.py"}
+_WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", "urns.py"}
 """Modules that decide nothing about a baseline of texts without times."""
 _AT_ONCE = 500
 """Texts looked at together: the most that a worker gets from one poll."""
@@ -44,7 +43,7 @@ class Watched:
     Attributes:
         baseline: The baseline.
         hits: Whether each indicator holds for each text, shape (n, J).
-        cells: Each text's cells, shape (n, M).
+        cells: Each text's cell in each urn's division, shape (n, M + 1).
     """
 
     baseline: DriftBaseline
@@ -108,7 +107,7 @@ def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Wa
     sightings = look(baseline.lens, vectors)
     tested = baseline.references[""].indicators
     hits = hit_table(baseline.lens, texts, sightings, tested)
-    return Watched(baseline, hits, sightings.cells)
+    return Watched(baseline, hits, cells(baseline.lens, baseline.cuts[""], sightings))
 
 
 class Ours:
@@ -122,7 +121,7 @@ class Ours:
             block: Events of a block.
         """
         self._watched = watched
-        self._bets = place_bets(watched.baseline.references[""], adaptive=True)
+        self._bets = place_bets(watched.baseline.references[""], urns=True)
         self._block = block
         self._state_bytes = 0
 
@@ -135,7 +134,6 @@ class Ours:
         """
         bets, watched = self._bets, self._watched
         evidence, found = no_evidence(bets), []
-        shape = (0, 0) if bets.cells is None else bets.cells.prior.shape
         trials = np.full(watched.hits.shape[1], self._block)
         for start in range(0, len(stream) - self._block + 1, self._block):
             rows = stream[start : start + self._block]
@@ -145,9 +143,10 @@ class Ours:
                 watched.hits[rows].sum(axis=0, dtype=np.int64),
                 trials,
                 duration_seconds=float(self._block),
-                cells=np.bincount(watched.cells[rows].ravel(), minlength=prod(shape)).reshape(
-                    shape
-                ),
+                cells=[
+                    np.bincount(watched.cells[rows, number], minlength=len(urn.gaps))
+                    for number, urn in enumerate(bets.urns)
+                ],
             )
             found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
             if found[-1] >= until:
@@ -169,9 +168,11 @@ class Ours:
 
     def looking_microseconds(self, texts: Sequence[str], vectors: Vectors) -> float:
         """Return the CPU time per event of looking at texts, some at once as a worker does."""
-        lens = self._watched.baseline.lens
+        lens, cuts = self._watched.baseline.lens, self._watched.baseline.cuts[""]
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            hits_of(lens, texts[some], look(lens, vectors[some]))
+            seen = look(lens, vectors[some])
+            hits_of(lens, texts[some], seen)
+            cells(lens, cuts, seen)
         return 1e6 * (time.process_time() - began) / len(texts)

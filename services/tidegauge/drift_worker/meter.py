@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.drift.sighting import Sightings, hits_of, look
+from tidegauge.drift.sighting import Sightings, cell_label, cells, hits_of, look
 from tidegauge.drift_worker.callers import CallerCap
-from tidegauge.engine.adaptive import TOTAL
-from tidegauge.schemas import measures
+from tidegauge.engine.reference import nearest
+from tidegauge.engine.urns import TOTAL
+from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.sketches import Exemplar, SketchKind
@@ -103,13 +105,19 @@ class DriftMeter:
         # A row that is no vector is looked at like any other, and then not counted.
         sightings = look(baseline.lens, np.where(usable, vectors, 0))
         hits = hits_of(baseline.lens, texts, sightings)
+        segments = [
+            event.segment
+            for (_, event), one in zip(events, found, strict=True)
+            if isinstance(one, _Admitted)
+        ]
+        placed = _placed(baseline, segments, sightings)
         measured, row = [], 0
         for (origin, event), one in zip(events, found, strict=True):
             if isinstance(one, Measured):
                 measured.append(one)
                 continue
             if usable[row, 0]:
-                seen = _Seen(one, hits[row], vectors[row], sightings, row)
+                seen = _Seen(one, hits[row], placed[row], vectors[row], sightings, row)
                 measured.append(self._measured(baseline, origin, event, seen))
             else:
                 measured.append(_left_out(baseline, "no_vector"))
@@ -142,7 +150,6 @@ class DriftMeter:
     ) -> Measured:
         novelty = float(seen.sightings.novelty[seen.row])
         cluster = int(seen.sightings.cluster[seen.row])
-        cells = {str(cell): 1 for cell in seen.sightings.cells[seen.row].tolist()}
         embedding = EmbeddingEvent(
             request_id=event.request_id,
             producer_id=origin.producer_id,
@@ -158,7 +165,7 @@ class DriftMeter:
         return Measured(
             hits=seen.hits,
             values={measures.NOVELTY: novelty},
-            totals={TOTAL: cells},
+            totals={TOTAL: dict.fromkeys(seen.cells, 1)},
             exemplar=Exemplar(
                 request_id=event.request_id,
                 rank=_rank(event.request_id),
@@ -191,9 +198,27 @@ class _Admitted:
 class _Seen:
     admitted: _Admitted
     hits: tuple[str, ...]
+    cells: tuple[str, ...]
     vector: Vectors
     sightings: Sightings
     row: int
+
+
+def _placed(
+    baseline: DriftBaseline, segments: Sequence[Segment], sightings: Sightings
+) -> list[tuple[str, ...]]:
+    """Return the cells of each request, as the reference that it is held to cuts them."""
+    rows_of: dict[Segment, list[int]] = defaultdict(list)
+    for row, segment in enumerate(segments):
+        rows_of[segment].append(row)
+    placed: list[tuple[str, ...]] = [()] * len(segments)
+    for segment, rows in rows_of.items():
+        found = nearest(baseline.references, segment.of_all_versions)
+        cuts = baseline.cuts["" if found is None else found[0]]
+        numbers = cells(baseline.lens, cuts, sightings.of(rows)).tolist()
+        for row, own in zip(rows, numbers, strict=True):
+            placed[row] = tuple(map(cell_label, range(len(own)), own))
+    return placed
 
 
 def _left_out(baseline: DriftBaseline, reason: str) -> Measured:

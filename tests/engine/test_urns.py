@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tidegauge.engine import urns
+from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets, unpack
+from tidegauge.engine.indicators import Hits, Indicator
+from tidegauge.engine.reference import Reference, build
+from tidegauge.engine.urns import (
+    REFRESH_EVENTS,
+    Draws,
+    Urn,
+    count_cells,
+    draw,
+    fluctuation,
+    log_statistic,
+    no_draws,
+    ready,
+    strongest,
+)
+from tidegauge.schemas import Segment
+from tidegauge.schemas.sketches import Sketch, SourceRange
+
+BLOCK_SECONDS, EVENTS = 10.0, 20
+SIZE = 60
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def urn(gaps: Floats, **changed: Any) -> Urn:  # noqa: ANN401 - any field
+    made = Urn(
+        labels=tuple(f"c{c}" for c in range(len(gaps))),
+        owners=tuple(c // 10 for c in range(len(gaps))),
+        gaps=tuple(gaps.tolist()),
+        stakes=(0.5, 0.9),
+        share=0.5,
+    )
+    return msgspec.structs.replace(made, **changed)
+
+
+def drawn_baseline(rng: np.random.Generator, *, gaps: int = 12) -> tuple[Urn, Floats]:
+    """Return an urn and the cells' true rates, by their law where cells hold so many gaps."""
+    held = np.full(SIZE, float(gaps))
+    return urn(held), rng.dirichlet(held)
+
+
+def follow(made: Urn, blocks: Counts) -> tuple[Draws, Floats]:
+    """Return the last state and the log statistic after each block, with the whole budget."""
+    bets = ready(msgspec.structs.replace(made, share=1.0))
+    draws, path = no_draws(bets), []
+    for index, hits in enumerate(blocks):
+        draws = draw(
+            bets,
+            draws,
+            hits,
+            duration_seconds=BLOCK_SECONDS,
+            elapsed_seconds=index * BLOCK_SECONDS,
+        )
+        path.append(log_statistic(bets, draws))
+    return draws, np.array(path)
+
+
+def shifted(rates: Floats) -> Floats:
+    """Return rates of which one cell in four has doubled."""
+    found = rates.copy()
+    found[::4] *= 2
+    return np.asarray(found / found.sum())
+
+
+def test_a_change_spread_over_many_cells_is_found() -> None:
+    rng = np.random.default_rng(1)
+    made, rates = drawn_baseline(rng, gaps=100)
+    _, path = follow(made, rng.multinomial(EVENTS, shifted(rates), 600))
+    assert path[-1] > np.log(30 * 86_400)
+
+
+def alarm_share(*, streams: int, blocks: int, plugged_in: bool) -> dict[float, float]:
+    rng = np.random.default_rng(2)
+    peaks = []
+    for _ in range(streams):
+        made, rates = drawn_baseline(rng)
+        if plugged_in:  # the wrong variant: the cells' shares taken for their rates
+            made = urn(1e9 * np.array(made.gaps))
+        peaks.append(follow(made, rng.multinomial(EVENTS, rates, blocks))[1].max())
+    span = blocks * BLOCK_SECONDS
+    return {p: float(np.mean(np.array(peaks) >= np.log(span / p))) for p in (0.1, 0.3)}
+
+
+def within(shares: dict[float, float], streams: int) -> bool:
+    return all(s <= p + 3 * np.sqrt(p * (1 - p) / streams) for p, s in shares.items())
+
+
+def test_null_streams_alarm_no_more_often_than_promised() -> None:
+    assert within(alarm_share(streams=60, blocks=150, plugged_in=False), 60)
+
+
+@pytest.mark.stats
+@pytest.mark.timeout(600)
+def test_a_thousand_null_streams_keep_the_promise_and_plugged_in_rates_do_not() -> None:
+    assert within(alarm_share(streams=1_000, blocks=200, plugged_in=False), 1_000)
+    assert not within(alarm_share(streams=100, blocks=200, plugged_in=True), 100)
+
+
+@pytest.mark.parametrize("target", [(), (0.1, 0.2, 0.7)])
+def test_a_blocks_gain_has_mean_one_exactly(target: tuple[float, ...]) -> None:
+    """Over all outcomes of a block of events drawn from the urn, whatever came before."""
+    made = urn(np.array([2.5, 4.0, 1.5]), target=target)
+    bets = ready(made)
+    before = no_draws(bets)
+    for hits in np.array([[70, 10, 30], [5, 1, 40]]):
+        before = draw(bets, before, hits, duration_seconds=1.0, elapsed_seconds=0.0)
+    assert target or not np.allclose(before.growth, 1)
+    mean = np.zeros(len(made.stakes))
+    for outcome in product(range(3), repeat=4):
+        held, chance = bets.gaps + before.seen, 1.0
+        for cell in outcome:
+            chance *= held[cell] / held.sum()
+            held = held + np.eye(3)[cell]
+        hits = np.bincount(outcome, minlength=3)
+        mean += chance * np.exp(urns._log_gains(bets, before, hits))
+    np.testing.assert_allclose(mean, 1.0, rtol=1e-9)
+
+
+def test_nothing_is_bet_before_enough_was_seen() -> None:
+    few = np.eye(SIZE, dtype=np.int64)[3] * (REFRESH_EVENTS - 1)
+    made, _ = drawn_baseline(np.random.default_rng(5))
+    _, path = follow(made, np.stack([few, few]))
+    np.testing.assert_allclose(path, np.log([BLOCK_SECONDS, 2 * BLOCK_SECONDS]))
+
+
+def test_growth_follows_what_grew() -> None:
+    usual = np.full(SIZE, 1 / SIZE)
+    seen = 10 * SIZE * usual
+    seen[:6] *= 4
+    found = urns._growth(seen, usual)
+    assert (found[:6] > 2.5).all()
+    assert (found[6:] < 1).all()
+
+
+def test_rates_that_fluctuate_by_themselves_cost_what_they_would_gain() -> None:
+    rng = np.random.default_rng(6)
+    made, rates = drawn_baseline(rng, gaps=200)
+    calm = rng.multinomial(300, rates, 60)
+    swings = rates * rng.lognormal(0, 0.5, (6, SIZE)).repeat(10, axis=0)
+    wild = np.stack([rng.multinomial(300, p / p.sum()) for p in swings])
+    tolerance = fluctuation(made.gaps, wild)
+    assert fluctuation(made.gaps, calm) < 0.15 < tolerance
+    allowed = msgspec.structs.replace(made, tolerance=tolerance)
+    assert follow(allowed, wild)[1].max() < np.log(1e5) < follow(made, wild)[1].max()
+
+
+def reference(made: Urn, counts: Counts) -> Reference:
+    groups = [f"g{g}" for g in range(SIZE // 10)]
+    built = build(
+        baseline="b1",
+        segment=Segment(model="m"),
+        indicators=[Indicator(name=g, title=g, family="clusters", counter=Hits(g)) for g in groups],
+        hits=counts.reshape(-1, 10).sum(axis=1)[None],
+        trials=np.full((1, len(groups)), counts.sum()),
+    )
+    return msgspec.structs.replace(built, urns=(made,))
+
+
+def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
+    rng = np.random.default_rng(7)
+    made, usual = drawn_baseline(rng, gaps=100)
+    rates = usual.copy()
+    rates[20:25] *= 3
+    rates /= rates.sum()
+    held = reference(made, rng.multinomial(100 * SIZE, usual))
+    bets, plain = place_bets(held, urns=True), place_bets(held)
+    assert plain.urns == ()
+    np.testing.assert_allclose(bets.log_weights, plain.log_weights + np.log(0.5))
+    evidence = no_evidence(bets)
+    for block in range(200):
+        hits = rng.multinomial(EVENTS, rates if block >= 50 else usual)
+        evidence = observe(
+            bets,
+            unpack(pack(evidence)) if block % 7 == 0 else evidence,
+            hits.reshape(-1, 10).sum(axis=1),
+            np.full(SIZE // 10, EVENTS),
+            duration_seconds=BLOCK_SECONDS,
+            cells=[hits],
+        )
+    decision = judge(bets, evidence, log_threshold=np.log(30 * 86_400))
+    assert decision.alarm
+    assert decision.parts[0].indicator == 2
+    assert decision.parts[0].rises
+    assert sum(part.share for part in decision.parts) <= 1 + 1e-9
+
+
+def test_the_largest_statistic_counts_and_not_their_sum() -> None:
+    rng = np.random.default_rng(11)
+    made, usual = drawn_baseline(rng)
+    held = reference(made, rng.multinomial(12 * SIZE, usual))
+    twice = msgspec.structs.replace(
+        held, urns=tuple(msgspec.structs.replace(made, share=0.25) for _ in range(2))
+    )
+    bets = place_bets(twice, urns=True)
+    evidence = no_evidence(bets)
+    for hits in rng.multinomial(EVENTS, usual, 20):
+        evidence = observe(
+            bets,
+            evidence,
+            hits.reshape(-1, 10).sum(axis=1),
+            np.full(SIZE // 10, EVENTS),
+            duration_seconds=BLOCK_SECONDS,
+            cells=[hits, hits],
+        )
+    each = log_statistic(bets.urns[0], evidence.draws[0])
+    bands = float(np.logaddexp.reduce(bets.log_weights + evidence.log_m, axis=None))
+    found = judge(bets, evidence, log_threshold=1.0).log_statistic
+    assert found == max(each, bands)
+
+
+def test_a_snapshot_keeps_every_bit() -> None:
+    rng = np.random.default_rng(8)
+    made, usual = drawn_baseline(rng)
+    bets = place_bets(reference(made, rng.multinomial(12 * SIZE, usual)), urns=True)
+    evidence = no_evidence(bets)
+    for hits in rng.multinomial(EVENTS, usual, 10):
+        evidence = observe(
+            bets,
+            evidence,
+            hits.reshape(-1, 10).sum(axis=1),
+            np.full(SIZE // 10, EVENTS),
+            duration_seconds=BLOCK_SECONDS,
+            cells=[hits],
+        )
+    assert pack(unpack(pack(evidence))) == pack(evidence)
+    assert unpack(pack(replace(evidence, draws=()))).draws == ()
+
+
+def test_the_best_bet_says_whose_cells_grew_and_since_when() -> None:
+    made, usual = drawn_baseline(np.random.default_rng(9), gaps=50)
+    grown = usual.copy()
+    grown[30:36] *= 5
+    rng = np.random.default_rng(10)
+    blocks = [
+        *rng.multinomial(EVENTS, usual, 60),
+        *rng.multinomial(EVENTS, grown / grown.sum(), 60),
+    ]
+    draws, _ = follow(made, np.array(blocks))
+    owner, hits, trials, since = strongest(ready(made), draws)
+    assert owner == 3
+    assert 0 < hits < trials <= 120 * EVENTS
+    assert since <= 80 * BLOCK_SECONDS
+
+
+def test_cells_are_counted_in_a_sketchs_totals() -> None:
+    made, _ = drawn_baseline(np.random.default_rng(9))
+    sketch = Sketch(
+        kind="drift",
+        producer_id="p",
+        sequence=1,
+        segment=Segment(model="m"),
+        block_start_ms=0,
+        block_ms=10_000,
+        source=SourceRange(topic="t", partition=0, first_offset=0, last_offset=1),
+        events=3,
+        totals={urns.TOTAL: {"c0": 2, "c7": 1, "unknown": 5}},
+    )
+    found = count_cells(ready(made), sketch)
+    assert (found[0], found[7], found.sum()) == (2, 1, 3)
