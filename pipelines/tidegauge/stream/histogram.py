@@ -202,7 +202,7 @@ def upper_edge(bucket: int, accuracy: float = ACCURACY) -> float:
         return math.exp((bucket + least - 1) * width)
     if bucket == 0:
         return SMALLEST
-    return -math.exp((least - bucket - 2) * width)
+    return min(-math.exp((least - bucket - 2) * width), -SMALLEST)
 
 
 def _representative(bucket: int, accuracy: float) -> float:
