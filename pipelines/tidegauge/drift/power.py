@@ -17,6 +17,7 @@ from tidegauge.engine.reference import Reference
 __all__ = ["detection_delay", "newcomer_rates"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float64]
 
 _FEWEST, _MOST = 5, 100
 _DAY_SECONDS = 86_400.0
@@ -60,21 +61,34 @@ def detection_delay(
     the mean log gain of the best bet. Infinite where no bet gains.
 
     Args:
-        reference: The bands.
+        reference: What is normal.
         newcomer: Indicator -> its rate among the new topic's requests.
         share: The new topic's part of the traffic, in (0, 1].
         false_alarm_days: The mean time to a false alarm that this monitor owes.
         block_seconds: Length of a block.
     """
-    bets = place_bets(reference)
+    bets = place_bets(reference, urns=True)
+    owed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds)
     best = math.inf
     for j, indicator in enumerate(reference.indicators):
         if indicator.name not in newcomer:
             continue
         rate = (1 - share) * reference.rate[j] + share * newcomer[indicator.name]
         gain = rate * bets.log_hit[0, j] + (1 - rate) * bets.log_miss[0, j]
-        needed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds) - bets.log_weights[j]
-        delays = needed[gain > 0] / gain[gain > 0]
-        if delays.size:
-            best = min(best, float(delays.min()))
+        best = min(best, _soonest(owed - bets.log_weights[j], gain))
+    for urn in bets.urns:
+        if urn.target is not None and newcomer:
+            usual = urn.gaps / urn.gaps.sum()
+            beyond = [newcomer[reference.indicators[j].name] for j in urn.owners[1:]]
+            strange = -np.diff(beyond, prepend=1.0, append=0.0)
+            rates = (1 - share) * usual + share * strange
+            odds = np.log1p(urn.stakes[:, None] * (urn.target / usual - 1))
+            gain = odds @ rates - np.log1p(urn.stakes * urn.tolerance)
+            best = min(best, _soonest(owed - math.log(urn.share / len(urn.stakes)), gain))
     return best
+
+
+def _soonest(needed: Floats | float, gain: Floats) -> float:
+    """Return after how many events the first bet has gained what it needs."""
+    delays = np.where(gain > 0, needed / np.where(gain > 0, gain, 1.0), math.inf)
+    return float(delays.min())
