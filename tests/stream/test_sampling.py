@@ -12,7 +12,7 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sampled, Sketch, SourceRange
 from tidegauge.stream import sampling
 from tidegauge.stream.merging import merge_sketches
-from tidegauge.stream.sampling import NAME_CHARACTERS, SAMPLE, Accumulator, least
+from tidegauge.stream.sampling import NAME_CHARACTERS, SAMPLE, Accumulator, least, pooled
 
 Request = tuple[float, str, tuple[str, ...]]
 
@@ -72,6 +72,26 @@ def test_those_of_least_rank_are_kept_and_no_other() -> None:
 def test_a_request_that_is_counted_twice_is_sampled_once() -> None:
     found = requests(100)
     assert sampled([*found, *found]) == sampled(found)
+
+
+@given(st.lists(st.integers(0, 3 * SAMPLE), min_size=1, max_size=5), st.integers(0, 99))
+def test_pooled_samples_hold_every_request_below_their_limit(counts: list[int], seed: int) -> None:
+    parts = [requests(count, seed + number) for number, count in enumerate(counts)]
+    samples = [sampled(part) for part in parts]
+    found = pooled(samples)
+    highest = max((one.rank for one in found), default=-1)
+    below = {
+        int(rank * 2**32) for part in parts for rank, *_ in part if int(rank * 2**32) <= highest
+    }
+    assert {one.rank for one in found} == below
+    assert len(found) >= min(sum(counts), SAMPLE) - 1
+    if max(counts) < SAMPLE:
+        assert len(found) == sum(counts), "nothing is left out where nothing was"
+
+
+def test_pooled_samples_of_even_traffic_lose_little() -> None:
+    samples = [sampled(requests(2_000, seed)) for seed in range(8)]
+    assert len(pooled(samples)) > 0.8 * 8 * SAMPLE
 
 
 def test_a_callers_share_of_the_sample_is_its_share_of_the_requests() -> None:

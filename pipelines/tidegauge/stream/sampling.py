@@ -11,14 +11,14 @@ Source: bottom-k samples, Cohen and Kaplan, "Summarizing data using bottom-k ske
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tidegauge.schemas.sketches import Sampled
 
-__all__ = ["NAME_CHARACTERS", "SAMPLE", "Accumulator", "least"]
+__all__ = ["NAME_CHARACTERS", "SAMPLE", "Accumulator", "least", "pooled"]
 
 SAMPLE = 256
-"""How many requests are kept: a change of 5% of them is seen in 13, beside 243 others."""
+"""How many requests a sketch keeps: a change of 5% of them is seen in 13, beside 243 others."""
 
 NAME_CHARACTERS = 64
 """Callers whose names begin with the same so many characters are taken for one."""
@@ -40,6 +40,21 @@ def least(sampled: Iterable[Sampled]) -> tuple[Sampled, ...]:
         if kept.setdefault(found.rank, found) is found and len(kept) == SAMPLE:
             break
     return tuple(kept.values())
+
+
+def pooled(samples: Iterable[Sequence[Sampled]]) -> tuple[Sampled, ...]:
+    """Return one sample of the requests of several sketches, as large as they allow.
+
+    A full sample knows nothing of requests above its highest rank. Below the least such rank
+    all samples are complete: what lies there is as good a sample as one of least ranks, and
+    where traffic is even it holds nearly all that the samples hold.
+
+    Args:
+        samples: Each in order of rank, as ``least`` returns it.
+    """
+    found = list(samples)
+    limit = min((sample[-1].rank for sample in found if len(sample) >= SAMPLE), default=_RANKS)
+    return tuple({one.rank: one for sample in found for one in sample if one.rank < limit}.values())
 
 
 class Accumulator:

@@ -13,14 +13,15 @@ from tidegauge.schemas.sketches import Sampled
 __all__ = ["callers_of"]
 
 _LARGEST = 5
-_MISS = 0.05
+_MISS = 0.05 / _LARGEST
+"""Chance that an interval misses: those of all callers named hold together with 95%."""
 
 
 def callers_of(indicator: Hits, sample: Iterable[Sampled]) -> Callers | None:
     """Return who sends the requests that show an indicator; None where none is sampled.
 
-    A caller stands apart when the 95% interval of its share of the requests that show the
-    indicator lies above that of its share of those that do not: exact intervals, so it holds
+    A caller stands apart when the interval of its share of the requests that show the indicator
+    lies above that of its share of those that do not. The intervals are exact, so that holds
     for samples of any size.
 
     Args:

@@ -102,12 +102,11 @@ class Display:
         self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
     ) -> tuple[Sampled, ...]:
         """Return a sample of the window's requests, of the stretches that reach past a moment."""
-        return sampling.least(
-            sampled
+        return sampling.pooled(
+            sketch.sample
             for segment in segments
             for sketch in self.recent(kind, segment)
             if sketch.block_start_ms + sketch.block_ms > since_ms
-            for sampled in sketch.sample
         )
 
     def segments(self) -> list[Segment]:

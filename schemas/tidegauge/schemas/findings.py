@@ -50,7 +50,8 @@ class CallerShare(msgspec.Struct, frozen=True, kw_only=True):
         hits: Its sampled requests that show the indicator.
         trials: All its sampled requests of which the indicator was asked.
         apart: Whether its share of the requests that show the indicator is larger than its
-            share of the others, as far as two 95% intervals tell that do not meet.
+            share of the others: their intervals, which hold for all callers named together
+            with 95% confidence, do not meet.
     """
 
     customer: str
