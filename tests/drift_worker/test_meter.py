@@ -16,6 +16,7 @@ from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.schemas.topics import EMBEDDINGS
+from tidegauge.stream.blocks import Block, BlockKey, Stamp
 from tidegauge.stream.meter import Measured, Origin
 from tidegauge.stream.processor import Partition
 
@@ -107,6 +108,27 @@ def test_a_callers_burst_counts_as_far_as_the_cap(meter: DriftMeter, ask: Any) -
     found = measure(meter, *events, ask("my card", 9, customer="calm"))
     assert [EMBEDDED in one.hits for one in found] == [True] * 5 + [False] * 3 + [True]
     assert found[7].progress == {measures.skipped("caller_cap"): 1}
+
+
+def test_a_sketch_samples_callers_with_what_their_requests_show(
+    meter: DriftMeter,
+    ask: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    events = [
+        *(ask("my card", i, customer="acme") for i in range(1, 4)),
+        *(ask("zebra quagga okapi", i, customer="globex") for i in range(4, 6)),
+        ask("", 6, customer="silent"),
+    ]
+    block = Block(0.01, 0)
+    for offset, found in enumerate(measure(meter, *events)):
+        block.add(found, offset, late=False)
+    key = BlockKey(0, events[0].segment, "drift-1")
+    stamp = Stamp("drift", "drift/requests.v1-0", PARTITION, 10_000)
+    sketch = block.sketch(key, stamp, sequence=1, looked_at=())
+    strange = {one.customer: "novelty/above_0.95" in one.shows for one in sketch.sample}
+    assert strange == {"acme": False, "globex": True}
+    assert len(sketch.sample) == sketch.hits[EMBEDDED] == 5
+    assert all(one.shows[0] == EMBEDDED for one in sketch.sample)
 
 
 def test_a_shadow_is_no_request(meter: DriftMeter, ask: Any) -> None:  # noqa: ANN401 - a fixture

@@ -6,7 +6,16 @@ import math
 import random
 
 from tidegauge.schemas import measures
-from tidegauge.schemas.findings import Alert, Effect, Severity, Signal, State, Verdict
+from tidegauge.schemas.findings import (
+    Alert,
+    Callers,
+    CallerShare,
+    Effect,
+    Severity,
+    Signal,
+    State,
+    Verdict,
+)
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import (
     Exemplar,
@@ -121,8 +130,25 @@ def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
     )
 
 
+def callers(who: tuple[str, ...], showing: int = 40) -> Callers:
+    """Let the first send most of the sampled requests that show something, and few others."""
+    first, *rest = who
+    return Callers(
+        hits=showing,
+        trials=200,
+        shares=(
+            CallerShare(customer=first, hits=showing - 2 * len(rest), trials=showing, apart=True),
+            *(CallerShare(customer=one, hits=1, trials=20, apart=False) for one in rest),
+        ),
+    )
+
+
 def effect(
-    indicator: str, title: str, numbers: tuple[float, int, float], texts: tuple[str, ...] = ()
+    indicator: str,
+    title: str,
+    numbers: tuple[float, int, float],
+    texts: tuple[str, ...] = (),
+    who: tuple[str, ...] = (),
 ) -> Effect:
     before, hits, share = numbers
     return Effect(
@@ -145,6 +171,7 @@ def effect(
             )
             for number, text in enumerate(texts)
         ),
+        callers=callers(who) if who else None,
     )
 
 

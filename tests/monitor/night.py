@@ -38,6 +38,7 @@ def night_view(
     ),
     *,
     title: str = "card, lost, stolen, freeze",
+    who: tuple[str, ...] = ("acme", "globex"),
     sentence: str = "",
     missing: int = 0,
 ) -> MonitorView:
@@ -50,8 +51,8 @@ def night_view(
         sentence=sentence
         or f"People ask more about “{title}”: 23.3% of requests against 1.2% in the baseline.",
         effects=(
-            effect("cluster/17", title, (0.012, 98, 0.71), texts),
-            effect("novelty/above_0.99", "Unlike anything in the baseline", (0.01, 31, 0.22)),
+            effect("cluster/17", title, (0.012, 98, 0.71), texts, who),
+            effect("novelty/above_0.99", "Unlike anything before", (0.01, 31, 0.22), (), who),
             effect("cluster/3", "balance, account, check", (0.21, 40, 0.05), texts[:1]),
         ),
     )

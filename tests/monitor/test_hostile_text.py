@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -94,7 +95,9 @@ class Record:
 @pytest.fixture
 def hostile(make_view: Callable[..., MonitorView]) -> MonitorView:
     everything = " ".join(ATTACKS[:10])
-    view = make_view(texts=ATTACKS, title=everything, sentence=everything)
+    view = make_view(
+        texts=ATTACKS, title=everything, sentence=everything, who=(ATTACKS[0], *ATTACKS[8:12])
+    )
     first = view.segments[0]
     renamed = msgspec.structs.replace(
         first,
@@ -180,6 +183,8 @@ def test_nothing_that_a_stranger_wrote_is_executed_or_loaded(
     assert "(10,000 characters)" in overview
     assert "\u202e" not in overview
     assert "<script" not in overview + detail + alarm
+    assert "Most of them come from &lt;script&gt;fetch" in alarm
+    assert re.search(r"<th scope=\"row\"><bdi>&lt;script&gt;fetch.*</bdi></th>", alarm)
     assert "&lt;script&gt;fetch" in detail
     assert "مرحبا" in overview
 

@@ -114,6 +114,15 @@ def test_segments_and_customers_are_capped_and_the_rest_counted(
     }
 
 
+def test_a_caller_in_a_drift_card_is_no_label(
+    make_view: Callable[..., MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    found = scrape(make_view(who=("stranger", "globex")))
+    values = {value for samples in found.values() for one, _ in samples for value in one.values()}
+    assert "globex" in values, "customers have metrics of their own"
+    assert "stranger" not in values
+
+
 def test_a_label_cannot_break_out_of_its_line(
     make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
 ) -> None:

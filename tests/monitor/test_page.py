@@ -32,6 +32,22 @@ def test_the_loudest_alarm_is_the_first_thing_that_one_reads(
     assert second.card.since == "since about 21:54:20 UTC, 19 min ago"
 
 
+def test_a_drift_card_says_who_sends_the_strange_requests(
+    make_view: Callable[..., MonitorView], present: Pages
+) -> None:
+    shown = present(make_view())
+    html = Renderer(15).page(shown)
+    leading = shown.alarms[1].card.leading
+    assert leading is not None
+    assert leading.indicator == "cluster/17"
+    assert "shares of the 40 that show it among 200 sampled requests" in html
+    assert "Most of them come from acme, and of the other requests a smaller part" in html
+    # The effects that follow have their callers in one line.
+    assert "Sent by <bdi>acme</bdi> 95%, <bdi>globex</bdi> 2.5%, all others 2.5%" in html
+    unknown = Renderer(15).page(present(make_view(who=())))
+    assert "sampled requests" not in unknown
+
+
 def test_what_cannot_alarm_is_said_not_hidden(
     make_view: Callable[[], MonitorView], present: Pages
 ) -> None:

@@ -16,7 +16,7 @@ from tidegauge.reports.sparkline import sparkline
 from tidegauge.reports.standing import evidence, overall, standing
 from tidegauge.reports.vitals import REST, cost, errors, timings
 from tidegauge.schemas import measures
-from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.findings import Callers, CallerShare, Effect, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
 from tidegauge.stream import histogram, moments
@@ -248,7 +248,17 @@ def test_a_card_tells_since_when_how_much_and_how_it_could_be_wrong() -> None:
             mean_seconds_to_false_alarm=math.exp(15.0),
             effects=(
                 effect(exemplars=quotes),
-                effect(indicator="cluster/2", hits=20, baseline_rate=0.2, share=0.1),
+                effect(
+                    indicator="cluster/2",
+                    hits=20,
+                    baseline_rate=0.2,
+                    share=0.1,
+                    callers=Callers(
+                        hits=40,
+                        trials=200,
+                        shares=(CallerShare(customer="acme", hits=30, trials=50, apart=True),),
+                    ),
+                ),
                 effect(indicator="novelty/above_0.99", share=0.05),
             ),
         ),
@@ -257,10 +267,9 @@ def test_a_card_tells_since_when_how_much_and_how_it_could_be_wrong() -> None:
     )
     assert found.since == "since about 22:03:20 UTC, 10 min ago"
     assert found.total_variation == pytest.approx((0.23 + 0.1) / 2)
-    assert [(name, round(share, 3)) for name, share in found.callers] == [
-        ("acme", 0.667),
-        ("globex", 0.333),
-    ]
+    assert found.leading is found.effects[1]
+    assert found.effects[1].callers is not None
+    assert found.effects[1].callers.lines[0].of_these.share == 0.75
     first = found.effects[0]
     assert first.ratio == pytest.approx(12.5)
     assert "\u202e" not in first.quotes[0].text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.sketches import Exemplar, Sketch, SourceRange
+from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SourceRange
 from tidegauge.stream import histogram, moments
 from tidegauge.stream.errors import MergeError
 from tidegauge.stream.merging import (
@@ -53,6 +53,7 @@ def sketch(
         histograms={"x": histogram.add(histogram.empty(), values)},
         totals={"cost": {f"c{partition}": len(values), "all": 1}},
         exemplars={"odd": exemplars} if exemplars else {},
+        sample=tuple(Sampled(n, f"c{n % 3}", ("odd",)) for n in sorted({int(v) for v in values})),
     )
 
 
@@ -88,10 +89,11 @@ def test_any_partitioning_counts_the_same(values: list[float], parts: int) -> No
     split = [sketch(tuple(values[part::parts])) for part in range(parts)]
     merged, whole = merge_all(split), sketch(tuple(values))
     assert merged is not None
-    assert (merged.events, merged.moments, merged.histograms) == (
+    assert (merged.events, merged.moments, merged.histograms, merged.sample) == (
         whole.events,
         whole.moments,
         whole.histograms,
+        whole.sample,
     )
 
 

@@ -74,6 +74,7 @@ def test_a_block_is_published_when_it_closes_followed_by_progress() -> None:
     assert sketch.moments["length"].total == 42
     assert sketch.totals == {"characters": {"acme": 42}}
     assert len(sketch.exemplars["odd"]) == 2
+    assert [(one.customer, one.shows) for one in sketch.sample] == [("acme", ("odd",))] * 2
     assert isinstance(last, Progress)
     assert (sketch.sequence, last.sequence) == (1, 2)
     assert (last.next_offset, last.watermark_ms) == (3, 110_000)
@@ -206,6 +207,7 @@ def test_numbers_that_cannot_be_added_up_are_left_out_and_counted() -> None:
     worker = processor(OddMeter())
     outcome = worker.process(stream(101_000, 101_000, 101_000, 130_000), NOW)
     assert all(sketch.moments == {} for sketch in sketches(outcome))
+    assert all(sketch.sample == () for sketch in sketches(outcome))
     assert progress(outcome).totals[REFUSED_VALUES] == 3
     for output in outcome.outputs:
         assert decode(encode(output.event), type(output.event)) == output.event

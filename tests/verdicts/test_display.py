@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.schemas import measures
-from tidegauge.schemas.sketches import Exemplar
+from tidegauge.schemas.sketches import Exemplar, Sampled
 from tidegauge.verdicts.display import Display
 
 if TYPE_CHECKING:
@@ -75,6 +75,22 @@ def test_exemplars_come_from_the_window(kit: Kit) -> None:
         display.add(msgspec.structs.replace(sketch, exemplars=shown(block)))
     found = display.exemplars("drift", display.segments(), "cluster/0")
     assert [exemplar.request_id for exemplar in found] == ["r50"]
+
+
+def test_a_sample_is_of_the_windows_stretches_since_a_moment(kit: Kit) -> None:
+    display, writer = Display(kit.block_ms, WINDOW_MS), kit.writers["drift"]
+    for block in (0, 45, 48, 50):
+        for version in (1, 2):
+            sketch = writer.sketch(block, events=1, segment=kit.version(version))
+            found = Sampled(1_000 * version - block, f"c{version}", ("embedded",))
+            display.add(msgspec.structs.replace(sketch, sample=(found,)))
+    segments = display.segments()
+    everything = display.sample("drift", segments, 0)
+    assert {one.rank for one in everything} == {950, 952, 955, 1950, 1952, 1955}
+    since = display.sample("drift", segments[:1], kit.start_of(48))
+    assert {one.rank for one in since} == {950, 952}
+    assert display.sample("drift", segments, kit.start_of(51)) == ()
+    assert all(view.total["drift"].sample == () for view in display.views())
 
 
 def test_state_is_plain_data_and_goes_on(kit: Kit) -> None:

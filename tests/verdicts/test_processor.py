@@ -11,7 +11,7 @@ from tidegauge.engine.reference import build
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.operations import BaselineActivation, Control
-from tidegauge.schemas.sketches import Sketch
+from tidegauge.schemas.sketches import Sampled, Sketch
 from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
 from tidegauge.stream.processor import Partition, Record
 from tidegauge.verdicts.errors import MonitorStateError
@@ -266,6 +266,63 @@ def test_topics_are_tested_over_all_versions_together(desk: Desk, kit: Kit) -> N
     assert alert.verdict.effects[0].title in {"refunds", "weather"}
     assert "all traffic" in alert.summary
     assert desk.verdicts("drift.topics")[15].state == State.OK
+
+
+@pytest.mark.parametrize("strange_callers", [("acme",), ("acme", "globex", "initech")])
+def test_a_drift_alarm_says_whose_the_strange_requests_are(
+    kit: Kit, strange_callers: tuple[str, ...]
+) -> None:
+    desk = kit.desk(window_ms=48_000)
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=[
+            Indicator(
+                name=f"cluster/{k}",
+                title=f"topic {k}",
+                family="clusters",
+                counter=Hits(f"cluster/{k}", of="embedded"),
+            )
+            for k in range(2)
+        ],
+        hits=np.array([20, 980]),
+        trials=np.array([1000, 1000]),
+    )
+    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    customers = ("acme", "globex", "initech")
+    for block in range(40):
+        strange = 0 if block < 20 else 3
+        callers = [strange_callers[(block + n) % len(strange_callers)] for n in range(strange)]
+        rest = [customers[(block + n) % 3] for n in range(9 - strange)]
+        sketch = kit.writers["drift"].sketch(
+            block,
+            events=9,
+            hits={"embedded": 9, "cluster/0": strange, "cluster/1": 9 - strange},
+            baseline="drift-1",
+        )
+        shown = [(who, "cluster/0") for who in callers] + [(who, "cluster/1") for who in rest]
+        sample = [
+            Sampled(int(kit.rng.integers(2**32)), who, ("embedded", cluster))
+            for who, cluster in shown
+        ]
+        desk.give(
+            msgspec.structs.replace(sketch, sample=tuple(sorted(sample))),
+            kit.writers["drift"].progress(block + 1),
+        )
+    verdict = desk.verdicts("drift.topics")[-1]
+    assert verdict.state == State.WARN
+    effects = {effect.indicator: effect for effect in verdict.effects}
+    found = effects["cluster/0"].callers
+    assert found is not None
+    # All 20 blocks since the change; the first stretch may begin a little before it.
+    assert found.hits == 60
+    assert 180 <= found.trials <= 200
+    shares = [one.hits / found.hits for one in found.shares]
+    assert shares == pytest.approx([1 / len(strange_callers)] * len(strange_callers), abs=0.05)
+    assert [one.apart for one in found.shares] == (
+        [True] if len(strange_callers) == 1 else [False] * 3
+    )
+    assert effects["cluster/1"].callers is None, "fewer show it: nobody brings that"
 
 
 def test_a_drift_worker_on_another_baseline_is_not_tested(desk: Desk, kit: Kit) -> None:

@@ -6,10 +6,10 @@ It serves every rate that the engine tests; drift is the one that cannot be read
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tidegauge.reports.callers import CallerTable, caller_table
 from tidegauge.reports.figures import duration, interval, moment, percent
 from tidegauge.reports.standing import Evidence, evidence, promise
 from tidegauge.reports.text import clip, plain
@@ -67,6 +67,7 @@ class EffectLine:
         ratio: Current over baseline; infinite where the baseline has none.
         share: Part of the evidence, in [0, 1].
         quotes: Requests that show it.
+        callers: Who sends the requests that show it, None where it is not known.
         scale: For a bar.
     """
 
@@ -83,6 +84,7 @@ class EffectLine:
     ratio: float | None
     share: float
     quotes: tuple[Quote, ...]
+    callers: CallerTable | None
     scale: Scale
 
 
@@ -97,7 +99,7 @@ class Card:
         evidence: How strong it is, None where nothing is tested.
         total_variation: Half the sum of absolute differences of cluster rates, over the
             clusters shown: a lower bound of the whole; None without clusters.
-        callers: (customer, share) of the exemplars that drive it, most first.
+        leading: The largest effect of which the callers are known, None without one.
         doubt: Sentences: what it would take to be a false alarm.
     """
 
@@ -106,7 +108,7 @@ class Card:
     effects: tuple[EffectLine, ...]
     evidence: Evidence | None
     total_variation: float | None
-    callers: tuple[tuple[str, float], ...]
+    leading: EffectLine | None
     doubt: tuple[str, ...]
 
 
@@ -158,6 +160,7 @@ def effect_line(effect: Effect, *, quote_limit: int = 240) -> EffectLine:
         ratio=ratio,
         share=effect.share,
         quotes=_quotes(effect.exemplars, quote_limit),
+        callers=caller_table(effect.callers) if effect.callers else None,
         scale=_scale(effect, current),
     )
 
@@ -170,13 +173,6 @@ def total_variation(effects: Sequence[Effect]) -> float | None:
         if effect.indicator.startswith(_CLUSTER) and effect.trials
     ]
     return sum(differences) / 2 if differences else None
-
-
-def _callers(effects: Sequence[Effect]) -> tuple[tuple[str, float], ...]:
-    requests = {item.request_id: item.customer for effect in effects for item in effect.exemplars}
-    counts = Counter(clip(customer, 60) or "(unnamed)" for customer in requests.values())
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple((name, number / len(requests)) for name, number in ordered)
 
 
 def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tuple[str, ...]:
@@ -244,6 +240,6 @@ def card(
         effects=lines,
         evidence=evidence(verdict),
         total_variation=total_variation(verdict.effects),
-        callers=_callers(verdict.effects),
+        leading=next((line for line in lines if line.callers), None),
         doubt=_doubt(verdict, lines, false_alarm_days),
     )

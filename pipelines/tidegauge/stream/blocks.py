@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
-from tidegauge.stream import histogram, moments
+from tidegauge.stream import histogram, moments, sampling
 from tidegauge.stream.merging import EXEMPLARS, least_ranked
 from tidegauge.stream.meter import Measured
 from tidegauge.stream.processor import Partition
@@ -70,6 +70,7 @@ class Block:
         "_last_offset",
         "_late",
         "_numbers",
+        "_sample",
         "_totals",
         "_trials",
     )
@@ -85,6 +86,7 @@ class Block:
         self._numbers: dict[str, _Number] = {}
         self._totals: dict[str, dict[str, int]] = {}
         self._exemplars: dict[str, tuple[Exemplar, ...]] = {}
+        self._sample = sampling.Accumulator()
 
     @classmethod
     def resumed(cls, sketch: Sketch, accuracy: float) -> Block:
@@ -103,6 +105,7 @@ class Block:
         }
         block._totals = {name: dict(labels) for name, labels in sketch.totals.items()}
         block._exemplars = dict(sketch.exemplars)
+        block._sample = sampling.Accumulator(sketch.sample)
         return block
 
     def add(self, measured: Measured, offset: int, *, late: bool) -> int:
@@ -135,6 +138,7 @@ class Block:
                     refused += 1
         if measured.exemplar is not None:
             self._show(measured.exemplar, measured.hits)
+            self._sample.add(measured.exemplar.rank, measured.exemplar.customer, measured.hits)
         return refused
 
     def _number(self, name: str, value: float) -> None:
@@ -189,4 +193,5 @@ class Block:
                 name: dict(sorted(labels.items())) for name, labels in sorted(self._totals.items())
             },
             exemplars=dict(sorted(self._exemplars.items())),
+            sample=self._sample.sample(),
         )

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import TypeVar
 
 from tidegauge.schemas.sketches import Exemplar, Sketch, SourceRange
-from tidegauge.stream import histogram, moments
+from tidegauge.stream import histogram, moments, sampling
 from tidegauge.stream.errors import MergeError
 
 __all__ = [
@@ -74,6 +74,7 @@ def merge_sketches(a: Sketch, b: Sketch) -> Sketch:
         histograms=_united(a.histograms, b.histograms, histogram.merge),
         totals=_united(a.totals, b.totals, _added),
         exemplars=_united(a.exemplars, b.exemplars, _least),
+        sample=sampling.least((*a.sample, *b.sample)),
     )
 
 

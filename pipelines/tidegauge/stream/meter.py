@@ -42,7 +42,8 @@ class Measured:
             all events of the sketch.
         values: Numbers, each added to the moments and the histogram of its name.
         totals: Name -> label -> whole number to add, such as nano-dollars by customer.
-        exemplar: The request, kept for the indicators in ``hits`` while its rank is low.
+        exemplar: The request, kept for the indicators in ``hits`` while its rank is low, and
+            in the sample of all that have one.
         progress: Name -> whole number to add to the partition's totals since the group began.
         baseline: Id of the baseline that the indicators refer to, empty for none.
         outputs: Events to publish besides the sketch.

@@ -11,7 +11,7 @@ from tidegauge.engine.reference import Reference
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
-from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind
+from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 from tidegauge.stream.merging import merge_sketches
 from tidegauge.stream.processor import Output
 from tidegauge.verdicts import health
@@ -204,9 +204,15 @@ class Assessment:
 
     def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
         """Return requests of the display window that show an indicator."""
+        return self.display.exemplars(*self._watched(detector), indicator)
+
+    def sample(self, detector: Detector, since: int) -> tuple[Sampled, ...]:
+        """Return a sample of the display window's requests since a moment."""
+        return self.display.sample(*self._watched(detector), since)
+
+    def _watched(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
         kind = kind_of(detector.monitor)
-        segments = [s for s in self.display.segments() if scope(kind, s) == detector.segment]
-        return self.display.exemplars(kind, segments, indicator)
+        return kind, [s for s in self.display.segments() if scope(kind, s) == detector.segment]
 
     def coincidences(self, detector: Detector, since: int) -> tuple[str, ...]:
         """Return sentences on what else happened at that time."""

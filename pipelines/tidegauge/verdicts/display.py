@@ -8,8 +8,8 @@ from functools import reduce
 import msgspec
 
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind
-from tidegauge.stream import histogram
+from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
+from tidegauge.stream import histogram, sampling
 from tidegauge.stream.merging import least_ranked, merge_sketches
 from tidegauge.verdicts.catalog import judged_scores
 from tidegauge.verdicts.ledger import READS
@@ -67,7 +67,9 @@ class Display:
         if before is not None and before.baseline != sketch.baseline:
             before = None
             self._slots.pop(key, None)
-        self._totals[key] = sketch if before is None else merge_sketches(before, sketch)
+        # A sample is of a time that people ask about, not of all times.
+        lasting = msgspec.structs.replace(sketch, sample=())
+        self._totals[key] = lasting if before is None else merge_sketches(before, lasting)
         start = sketch.block_start_ms // self._slot_ms * self._slot_ms
         slots = self._slots.setdefault(key, {})
         slots[start] = merge_sketches(slots[start], sketch) if start in slots else sketch
@@ -94,6 +96,17 @@ class Display:
             for segment in segments
             for sketch in self.recent(kind, segment)
             for exemplar in sketch.exemplars.get(indicator, ())
+        )
+
+    def sample(
+        self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
+    ) -> tuple[Sampled, ...]:
+        """Return a sample of the window's requests, of the stretches that reach past a moment."""
+        return sampling.pooled(
+            sketch.sample
+            for segment in segments
+            for sketch in self.recent(kind, segment)
+            if sketch.block_start_ms + sketch.block_ms > since_ms
         )
 
     def segments(self) -> list[Segment]:

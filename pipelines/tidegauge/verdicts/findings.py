@@ -12,8 +12,9 @@ from tidegauge.engine.detector import Decision
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Effect, State, Verdict
-from tidegauge.schemas.sketches import Exemplar
+from tidegauge.schemas.sketches import Exemplar, Sampled
 from tidegauge.verdicts import detection
+from tidegauge.verdicts.callers import callers_of
 from tidegauge.verdicts.catalog import signal_of
 from tidegauge.verdicts.detection import Detector
 from tidegauge.verdicts.sentences import alarm_sentence, name_of, quiet_sentence
@@ -21,6 +22,7 @@ from tidegauge.verdicts.sentences import alarm_sentence, name_of, quiet_sentence
 __all__ = ["Context", "said", "untested_verdict", "verdict_of"]
 
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
+Sample: TypeAlias = Callable[[int], tuple[Sampled, ...]]
 
 _ALARMED = frozenset({State.INFO, State.WARN, State.PAGE})
 _CONFIDENCE = 0.95
@@ -36,6 +38,7 @@ class Context:
         events: Events asked since the evidence began.
         needed: Events without which nothing is said.
         exemplars: Name of a counted indicator -> requests that show it.
+        sample: Moment -> a sample of the requests since then.
         remarks: Sentences to add to an alarm's.
     """
 
@@ -44,6 +47,7 @@ class Context:
     events: int
     needed: int
     exemplars: Exemplars
+    sample: Sample
     remarks: tuple[str, ...] = ()
 
 
@@ -64,9 +68,7 @@ def verdict_of(
         context: When, on how much, and what else is known.
     """
     alarmed = state in _ALARMED
-    effects = tuple(
-        _effect(detector, effect, context.exemplars if alarmed else _none) for effect in found
-    )
+    effects = tuple(_effect(detector, effect, context if alarmed else None) for effect in found)
     since = found[0].since_ms if found else None
     owed = math.exp(detector.log_threshold)
     if alarmed and effects:
@@ -130,15 +132,18 @@ def said(verdict: Verdict) -> str:
     return f"{name_of(verdict.segment)}: {verdict.sentence}"
 
 
-def _none(_indicator: str) -> tuple[Exemplar, ...]:
-    return ()
-
-
-def _effect(detector: Detector, found: detection.Effect, exemplars: Exemplars) -> Effect:
+def _effect(detector: Detector, found: detection.Effect, shown: Context | None) -> Effect:
+    """Return an effect for people, with the requests that show it if a context has them."""
     reference, j = detector.reference, found.part.indicator
     indicator: Indicator = reference.indicators[j]
     low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
     counter = indicator.counter
+    exemplars: tuple[Exemplar, ...] = ()
+    callers = None
+    if shown is not None and isinstance(counter, Hits):
+        exemplars = shown.exemplars(counter.name)
+        if counter.of and found.part.rises:
+            callers = callers_of(counter, shown.sample(found.since_ms))
     return Effect(
         indicator=indicator.name,
         title=indicator.title,
@@ -150,5 +155,6 @@ def _effect(detector: Detector, found: detection.Effect, exemplars: Exemplars) -
         rate_low=float(low),
         rate_high=float(high),
         share=found.part.share,
-        exemplars=exemplars(counter.name) if isinstance(counter, Hits) else (),
+        exemplars=exemplars,
+        callers=callers,
     )

@@ -15,7 +15,7 @@ from tidegauge.engine.reference import Reference, nearest
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
-from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind
+from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 from tidegauge.verdicts import onsets
 from tidegauge.verdicts.blocks import Block
 from tidegauge.verdicts.board import Board, Key
@@ -64,6 +64,9 @@ class Surroundings(Protocol):
 
     def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
         """Return requests of the display window that show an indicator."""
+
+    def sample(self, detector: Detector, since: int) -> tuple[Sampled, ...]:
+        """Return a sample of the display window's requests since a moment."""
 
     def coincidences(self, detector: Detector, since: int) -> tuple[str, ...]:
         """Return sentences on what else happened at that time."""
@@ -160,6 +163,7 @@ class Watches:
             events=held.track.events,
             needed=self._plan.low_data_events,
             exemplars=partial(around.exemplars, detector),
+            sample=partial(around.sample, detector),
             remarks=held.remarks,
         )
         return verdict_of(detector, decision, effects, state, context)

@@ -10,7 +10,17 @@ import msgspec
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar
 
-__all__ = ["Alert", "AlertStatus", "Effect", "Severity", "Signal", "State", "Verdict"]
+__all__ = [
+    "Alert",
+    "AlertStatus",
+    "CallerShare",
+    "Callers",
+    "Effect",
+    "Severity",
+    "Signal",
+    "State",
+    "Verdict",
+]
 
 Signal = Literal["latency", "quality", "drift", "errors", "cost", "swap", "pipeline"]
 """The five signals, the comparison after a model swap, and the pipeline's own health."""
@@ -32,6 +42,38 @@ class State(StrEnum):
     UNQUALIFIED = "unqualified"
 
 
+class CallerShare(msgspec.Struct, frozen=True, kw_only=True):
+    """One caller's part of a sample of requests.
+
+    Attributes:
+        customer: Whose requests they are, the first characters of the name.
+        hits: Its sampled requests that show the indicator.
+        trials: All its sampled requests of which the indicator was asked.
+        apart: Whether its share of the requests that show the indicator is larger than its
+            share of the others: their intervals, which hold for all callers named together
+            with 95% confidence, do not meet.
+    """
+
+    customer: str
+    hits: int
+    trials: int
+    apart: bool
+
+
+class Callers(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose the requests are that show an indicator, by a sample of all requests.
+
+    Attributes:
+        hits: Sampled requests that show it.
+        trials: Sampled requests of which it was asked.
+        shares: The few callers with most of the former, first the most.
+    """
+
+    hits: int
+    trials: int
+    shares: tuple[CallerShare, ...]
+
+
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """One indicator's part in a verdict.
 
@@ -47,6 +89,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
         rate_high: Upper end.
         share: Part of the statistic that it contributes, in [0, 1].
         exemplars: Requests that show it.
+        callers: Whose they are, where more show it than in the baseline and requests are
+            sampled.
     """
 
     indicator: str
@@ -60,6 +104,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     rate_high: float
     share: float
     exemplars: tuple[Exemplar, ...] = ()
+    callers: Callers | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.verdict"):

@@ -13,6 +13,7 @@ __all__ = [
     "Histogram",
     "Moments",
     "Progress",
+    "Sampled",
     "Sketch",
     "SketchKind",
     "SourceRange",
@@ -67,6 +68,20 @@ class Exemplar(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
 
 
+class Sampled(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A request of a sample of all requests; on the wire an array, in this order.
+
+    Attributes:
+        rank: A hash of the request id in [0, 2**32): merging keeps the least.
+        customer: Whose it was, the first characters of the name.
+        shows: Indicators that held for it.
+    """
+
+    rank: int
+    customer: str
+    shows: tuple[str, ...]
+
+
 class SourceRange(msgspec.Struct, frozen=True, kw_only=True):
     """The records of one partition that a sketch covers, both ends included."""
 
@@ -97,6 +112,7 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
         histograms: Number -> its DDSketch.
         totals: Name -> label -> whole number, such as nano-dollars by customer.
         exemplars: Indicator -> a few requests, of least rank.
+        sample: Requests of least rank among all those of which indicators were asked.
     """
 
     kind: SketchKind
@@ -115,6 +131,7 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
     histograms: dict[str, Histogram] = {}
     totals: dict[str, dict[str, int]] = {}
     exemplars: dict[str, tuple[Exemplar, ...]] = {}
+    sample: tuple[Sampled, ...] = ()
     schema_version: int = 1
 
 
