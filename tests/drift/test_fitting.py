@@ -10,7 +10,7 @@ from tidegauge.cli.bench_ours import Ours, watch
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.fitting import Past
-from tidegauge.drift.sighting import EMBEDDED, hits_of, look
+from tidegauge.drift.sighting import EMBEDDED, cells, hits_of, look
 from tidegauge.engine.detector import judge, no_evidence, observe, place_bets
 from tidegauge.schemas import Segment
 
@@ -125,6 +125,58 @@ def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  
     assert set(baseline.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
     assert baseline.references["m/v1/%2Fchat/"].segment == busy
     assert baseline.facts["to_ms"] == 1_499_000
+
+
+def test_each_reference_has_cells_cut_by_its_own_requests(
+    world: Any,  # noqa: ANN401 - a fixture
+    build: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    texts, vectors = world.ask(3_000, range(6))
+    first, other = Segment(model="m"), Segment(model="other")
+    past = [Past(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
+    baseline = build(texts, vectors, past=past)
+    assert baseline.cuts.keys() == baseline.references.keys() == {"", "m///", "other///"}
+    sightings = look(baseline.lens, vectors)
+    for key, rows in (("", slice(None)), ("m///", slice(1_800)), ("other///", slice(1_800, None))):
+        reference = baseline.references[key]
+        *topics, novelty = reference.urns
+        asked = reference.trials[0]  # of clusters: those that did not shape the lens
+        assert [sum(urn.gaps) for urn in topics] == pytest.approx([asked + 1] * len(topics))
+        assert sum(novelty.gaps) == pytest.approx(len(texts[rows]) + 1)
+        assert sum(urn.share for urn in reference.urns) == pytest.approx(0.6)
+        found = cells(baseline.lens, baseline.cuts[key], sightings)[rows]
+        for division, urn in enumerate(topics):
+            counts = np.bincount(found[:, division], minlength=len(urn.gaps))
+            expected = np.array(urn.gaps) / sum(urn.gaps) * len(found)
+            assert abs(counts - expected).sum() < 0.2 * len(found)
+            assert set(urn.labels).isdisjoint(topics[division - 1].labels) or len(topics) == 1
+    assert baseline.cuts["m///"].topics.tolist() != baseline.cuts["other///"].topics.tolist()
+
+
+def test_swings_that_the_baseline_has_seen_are_allowed_for(
+    world: Any,  # noqa: ANN401 - a fixture
+    build: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    turns = [world.ask(200, range(8) if hour % 4 < 2 else range(3)) for hour in range(30)]
+    texts = [text for turn, _ in turns for text in turn]
+    vectors = np.concatenate([found for _, found in turns])
+    hours = [Past(text, None, 3_600_000 * (i // 200)) for i, text in enumerate(texts)]
+    swinging = build(texts, vectors, past=hours).references[""]
+    calm = build(texts, vectors).references[""]
+    assert swinging.season == "none"
+    assert all(urn.tolerance == 0 for urn in calm.urns)
+    assert all(urn.tolerance > 0.1 for urn in swinging.urns[:-1])
+
+
+def test_novelty_is_left_to_the_bands_where_there_are_seasons(
+    world: Any,  # noqa: ANN401 - a fixture
+    build: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    texts, vectors = world.ask(5_200, range(6))
+    minutes = [Past(text, None, 60_000 * i) for i, text in enumerate(texts)]
+    reference = build(texts, vectors, past=minutes).references[""]
+    assert reference.season == "hour-of-day"
+    assert [urn.target for urn in reference.urns] == [()] * 3
 
 
 def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
