@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.checks import check
@@ -37,7 +39,7 @@ class FailedCheckError(UpstreamAnswerError):
         super().__init__(f"the model's answer failed the check {check_name!r}")
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """A request on its way upstream.
 
     Attributes:

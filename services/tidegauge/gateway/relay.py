@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.dialects import Answer, Collector, Dialect, Seen
@@ -62,7 +64,7 @@ class Sink(Protocol):
         """Send the last part of the body."""
 
 
-class Whole(NamedTuple):
+class Whole(msgspec.Struct, frozen=True):
     """An answer that came in one piece.
 
     Attributes:

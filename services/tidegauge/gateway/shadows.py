@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import Final
 
+import msgspec
 import structlog
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
@@ -59,7 +60,7 @@ class Shadows:
     async def _answer(self, copy: Exchange, outgoing: Outgoing, target: Target) -> None:
         self._books.arrived(copy)
         try:
-            unchecked = outgoing._replace(failed_checks={})
+            unchecked = msgspec.structs.replace(outgoing, failed_checks={})
             await self._forwarder.forward(copy, unchecked, (target,), _Nowhere())
         except ExchangeError as error:
             self._fail(copy, error.status, Fault(error.kind, error.detail))

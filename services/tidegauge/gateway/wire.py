@@ -298,8 +298,8 @@ class Wire(asyncio.Protocol):
 
     def head(self, status: int, headers: Headers) -> bytes:
         """Return the head of an answer, but for what ends it."""
-        lines = [b"%b: %b\r\n" % header for header in (*self._state.default_headers, *headers)]
-        return STATUS_LINE[status] + b"".join(lines)
+        lines = map(b": ".join, (*self._state.default_headers, *headers))
+        return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
 class _WireSink:

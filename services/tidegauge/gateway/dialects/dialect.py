@@ -174,8 +174,10 @@ def whole(value: object) -> int | None:
 
 def present(raw: msgspec.Raw) -> bytes | None:
     """Return a field's JSON text; None where it is absent or null."""
+    if not raw:
+        return None
     text = bytes(raw)
-    return None if text in (b"", b"null") else text
+    return None if text == b"null" else text
 
 
 def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
