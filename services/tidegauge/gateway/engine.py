@@ -146,8 +146,8 @@ class Engine:
         exchange.prompt_characters = asked.prompt_characters()
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.session)
-        exchange.model, exchange.target = asked.model, targets[0]
-        exchange.sampling = targets[0].sampling(asked.sampling)
+        exchange.model = asked.model
+        exchange.choose(targets[0])
         exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
         self._books.arrived(exchange)
         outgoing = Outgoing(dialect, asked, asked.body or body, route.failed_checks)

@@ -83,6 +83,7 @@ class Exchange:
         messages: The conversation as events may carry it, once that has been settled.
         capture: How much text events may carry.
         target: Who answers, once it has been chosen.
+        version: Its version label.
         taken: Whether the target is at work on it.
         clock_reading: The target's clock when it began.
         server_seconds: The exchange's share of the server's time, once it is known.
@@ -124,6 +125,7 @@ class Exchange:
         "taken",
         "target",
         "traceparent",
+        "version",
     )
 
     def __init__(
@@ -144,6 +146,7 @@ class Exchange:
         self.capture: Capture = "none"
         self.sampling = _NO_SAMPLING
         self.target: Target | None = None
+        self.version = ""
         self.taken = False
         self.clock_reading = self.server_seconds = 0.0
         self.reservation: Reservation | None = None
@@ -156,20 +159,21 @@ class Exchange:
         self.outcome: Outcome | None = None
 
     @property
-    def version(self) -> str:
-        """Return the version label of who answers."""
-        return "" if self.target is None else self.target.upstream.version
-
-    @property
     def trace_id(self) -> str | None:
         """Return the W3C trace id."""
         return None if self.traceparent is None else self.traceparent.split("-")[1]
 
+    def choose(self, target: Target) -> None:
+        """A target is to answer, sampling as its configuration has it."""
+        self.target, self.version = target, target.upstream.version
+        if self.asked is not None:
+            self.sampling = target.sampling(self.asked.sampling)
+
     def take(self, target: Target, attempt: int) -> None:
         """A target begins to work on the request."""
-        if self.asked is not None and target is not self.target:
-            self.sampling = target.sampling(self.asked.sampling)
-        self.target, self.attempts, self.taken = target, attempt, True
+        if target is not self.target:
+            self.choose(target)
+        self.attempts, self.taken = attempt, True
         self.clock_reading = target.clock.enter(time.perf_counter())
         target.in_flight += 1
 

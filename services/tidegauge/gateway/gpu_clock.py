@@ -45,6 +45,6 @@ class GpuClock:
 
     def _advance(self, now: float) -> None:
         passed, self._moment = now - self._moment, now
-        if self._active and passed > 0:
+        if self._active and passed > 0.0:
             self._busy += passed
             self._reading += passed / self._active

@@ -96,14 +96,12 @@ class Relay:
         self._sink = sink
         self._books = books
 
-    async def read(self, connection: Connection, longest: int) -> Whole:
-        """Read an answer that comes in one piece, an error of the upstream's included.
+    def read(self, connection: Connection, body: bytes) -> Whole:
+        """Understand an answer that came in one piece, an error of the upstream's included.
 
         Raises:
-            UpstreamError: It breaks off, is longer than ``longest`` bytes, or the upstream
-                refuses the gateway's own key.
+            UpstreamAnswerError: The upstream refuses the gateway's own key.
         """
-        body = await connection.read(longest)
         status = connection.status
         if status in _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")

@@ -45,8 +45,7 @@ class Shadows:
                 return
             if random.random() < target.upstream.shadow:  # noqa: S311 - a sample
                 copy = exchange.shadowed()
-                copy.sampling = target.sampling(outgoing.asked.sampling)
-                copy.target = target
+                copy.choose(target)
                 task = asyncio.create_task(self._answer(copy, outgoing, target))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
