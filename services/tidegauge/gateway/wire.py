@@ -22,6 +22,7 @@ from tidegauge.gateway.dialects import DIALECTS
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.front import HotRoutes, begin_exchange, content_length, too_large
+from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.relay import Headers
 
 __all__ = ["Wire"]
@@ -59,6 +60,7 @@ class Wire(asyncio.Protocol):
         self._pending = False
         self._busy = False
         self._hot: HotRoutes | None = None
+        self._caller = Caller()
         self._exchange: Exchange | None = None
         self._waiting = b""
         self._body: list[bytes] = []
@@ -242,9 +244,9 @@ class Wire(asyncio.Protocol):
             return
         close = self._stopping or self._pipelined or self._refusal is not None
         sink = _WireSink(self, keep_alive=self._keep_alive and not close)
-        authorization = self._headers.get(b"authorization")
+        self._caller.authorization = self._headers.get(b"authorization")
         try:
-            await hot.serve(self._path, exchange, authorization, self.read_body, sink)
+            await hot.serve(self._path, exchange, self._caller, self.read_body, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise
