@@ -44,6 +44,10 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     json_schema: bytes | None = None
     tools: bytes | None = None
 
+    def size(self) -> int:
+        """Return the length of all that it quotes, in bytes."""
+        return len(self.json_schema or b"") + len(self.tools or b"")
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request, as far as the gateway must know it.
