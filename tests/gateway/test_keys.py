@@ -45,6 +45,29 @@ def test_revoked_keys_are_out() -> None:
         keys.revoke([record], "nobody", revoked="later")
 
 
+def test_a_caller_is_known_again_by_the_same_valid_key_alone() -> None:
+    made = [keys.create(keys.Customer(name=name, key_id=""), created="now") for name in "ab"]
+    ring = keys.KeyRing([record for _, record in made])
+    (key, record), (other, _) = made
+    caller = keys.Caller()
+    asked = [key, key, other, f"{key}0", "", key]
+    found = []
+    for caller.authorization in [b"Bearer " + text.encode() for text in asked]:
+        customer = caller.identify(ring)
+        found.append(customer and customer.name)
+    assert found == ["a", "a", "b", None, None, "a"]
+    revoked = keys.KeyRing(keys.revoke([record], record.id, revoked="later"))
+    assert caller.identify(revoked) is None
+    caller.authorization = None
+    assert caller.identify(ring) is None
+
+
+@pytest.mark.parametrize("header", [b"", b"Bearer", b"Basic x", b"bearer \xff", b"Bearer tg-1-2"])
+def test_a_caller_without_a_valid_key_is_nobody(header: bytes) -> None:
+    _, record = keys.create(keys.Customer(name="acme", key_id=""), created="now")
+    assert keys.Caller(header).identify(keys.KeyRing([record])) is None
+
+
 def test_a_malformed_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text('{"keys": [{"id": 3}]}')

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from tidegauge.capture.counts import captured_counter
 from tidegauge.capture.frame import FOLDED, Frame, FrameEncoder
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
@@ -65,7 +67,7 @@ class Fold(Generic[R]):
         self.encoder = FrameEncoder(self.topic, self.type)
 
 
-class Folded(NamedTuple, Generic[R]):
+class Folded(msgspec.Struct, Generic[R], frozen=True):
     """A record to be appended.
 
     Attributes:

@@ -173,23 +173,25 @@ class Recorder:
         if outbox is None or counters is None:
             return [(entry.fold, Drop.CLOSED) for entry in entries]
         framed, frames, dropped = [], [], []
+        kinds: dict[Fold[R], int] = {}
         first = sequence = self._sequence + 1
         for entry in entries:
-            frame = self._frame(entry, sequence)
+            fold, frame = entry.fold, self._frame(entry, sequence)
             if isinstance(frame, Drop):
-                dropped.append((entry.fold, frame))
+                dropped.append((fold, frame))
             else:
                 framed.append(entry)
                 frames.append(frame)
-                sequence += len(entry.fold.topics)
+                kinds[fold] = kinds.get(fold, 0) + 1
+                sequence += len(fold.topics)
         if not frames:
             return dropped
         drop = outbox.append(first, b"".join(frames))
         if drop is None:
             self._sequence = sequence - 1
-            for entry in framed:
-                for counter in entry.fold.captured:
-                    counters.add(counter)
+            for fold, number in kinds.items():
+                for counter in fold.captured:
+                    counters.add(counter, number)
         elif len(framed) == 1:
             dropped.append((framed[0].fold, drop))
         else:  # there may be room for some of them
@@ -198,10 +200,10 @@ class Recorder:
         return dropped
 
     def _frame(self, entry: Folded[R], sequence: int) -> bytes | Drop:
-        fold, time_ms, key, record = entry
+        fold = entry.fold
         try:
-            value = fold.encode(record)
-            frame = fold.encoder.encode(sequence, time_ms, key, value)
+            value = fold.encode(entry.record)
+            frame = fold.encoder.encode(sequence, entry.time_ms, entry.key, value)
         except Exception:  # noqa: BLE001 - whatever is in the record, serving goes on
             return self._invalid(fold.topic)
         return Drop.TOO_LARGE if len(value) > self._settings.max_event_bytes else frame

@@ -32,6 +32,7 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.front import BodyReader, HotRoutes, Receive, Scope, Send, begin_exchange
+from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
 from tidegauge.gateway.runtime import Runtime, check_files
 from tidegauge.gateway.settings import GatewaySettings
@@ -159,7 +160,8 @@ _SECURED: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
 
 def _add_models(app: Gateway) -> None:
     def offered(request: Request) -> list[dict[str, Any]]:
-        customer = app.runtime.engine.identify(request.headers.get("authorization"))
+        headers = dict(request.scope["headers"])
+        customer = app.runtime.engine.identify(Caller(headers.get(b"authorization")))
         return [
             {"id": name, "object": "model", "created": _STARTED, "owned_by": "tidegauge"}
             for name in app.runtime.upstreams.routes
@@ -213,8 +215,8 @@ def _add_chat(app: Gateway) -> None:
         exchange = begin_exchange("/chat", headers)
         reader = BodyReader(request.receive, runtime.settings.max_body_bytes, headers)
         dialect = PlainChat(lambda: runtime.default_model)
-        authorization = request.headers.get("authorization")
-        await runtime.engine.serve(exchange, dialect, authorization, reader.read, sink)
+        caller = Caller(headers.get(b"authorization"))
+        await runtime.engine.serve(exchange, dialect, caller, reader.read, sink)
         runtime.recording.record_ended()
         if exchange.outcome is None or sink.status != HTTPStatus.OK:
             raise _PassedOnError(sink)

@@ -78,13 +78,20 @@ class Bookkeeper:
         if exchange.outcome is not None:
             return
         exchange.release()
-        outcome = Outcome(status, answer, fault)
         asked, target = exchange.asked, exchange.target
+        usage = cost_usd = None
         if asked is not None and target is not None:
-            outcome.usage = _usage(exchange, asked, answer, complete=fault is None)
-            outcome.cost_usd = _cost(target, outcome.usage, exchange.server_seconds)
-        outcome.latency_seconds = time.perf_counter() - exchange.started
-        exchange.outcome = outcome
+            usage = _usage(exchange, asked, answer, complete=fault is None)
+            cost_usd = _cost(target, usage, exchange.server_seconds)
+        outcome = exchange.outcome = Outcome(
+            status=status,
+            error=None if fault is None else fault.kind,
+            detail=None if fault is None else fault.detail,
+            answer=answer,
+            usage=usage,
+            cost_usd=cost_usd,
+            latency_seconds=time.perf_counter() - exchange.started,
+        )
         self._recording.concluded(exchange, outcome)
         if not exchange.shadow:
             self._tell(exchange, outcome)
@@ -92,6 +99,7 @@ class Bookkeeper:
 
     def _tell(self, exchange: Exchange, outcome: Outcome) -> None:
         usage, first = outcome.usage, exchange.pace.first
+        version, customer = exchange.version, exchange.customer.name
         error = None if outcome.error is None else outcome.error.value
         first_token = None if first is None else first - exchange.started
         first_token_ms = None if first_token is None else _milliseconds(first_token)
@@ -101,8 +109,8 @@ class Bookkeeper:
                 request_id=exchange.request_id,
                 route=exchange.route,
                 model=exchange.model,
-                version=exchange.version,
-                customer=exchange.customer.name,
+                version=version,
+                customer=customer,
                 status=outcome.status,
                 error=error,
                 stream=exchange.asked is not None and exchange.asked.stream,
@@ -117,8 +125,8 @@ class Bookkeeper:
         self.metrics.answered(
             route=exchange.route,
             model=exchange.model,
-            version=exchange.version,
-            customer=exchange.customer.name,
+            version=version,
+            customer=customer,
             status=outcome.status,
             error=error,
             latency_seconds=outcome.latency_seconds,

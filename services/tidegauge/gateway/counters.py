@@ -74,21 +74,26 @@ class LocalCounters:
 
     async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
         """Add to numbers of one window; return each and its number of the window before."""
-        return [self._slide(name, window, amount) for name, amount in amounts]
+        counted = []
+        for name, amount in amounts:
+            seen = self._windows.get(name)
+            if seen is None or seen[0] < window:
+                seen = self._begin(name, window, seen)
+            if seen[0] == window:
+                seen[1] += amount
+                counted.append((seen[1], seen[2]))
+            else:  # for a window that has passed
+                if seen[0] == window + 1:
+                    seen[2] += amount
+                counted.append((seen[2], 0))
+        return counted
 
-    def _slide(self, name: str, window: int, amount: int) -> tuple[int, int]:
-        seen = self._windows.get(name)
-        if seen is None or seen[0] < window:
-            before = seen[1] if seen is not None and seen[0] == window - 1 else 0
-            seen = self._windows[name] = [window, 0, before]
-            if len(self._windows) >= _MANY:
-                self._windows = {n: w for n, w in self._windows.items() if w[0] >= window - 1}
-        elif seen[0] > window:
-            if seen[0] == window + 1:
-                seen[2] += amount
-            return seen[2], 0
-        seen[1] += amount
-        return seen[1], seen[2]
+    def _begin(self, name: str, window: int, last: list[int] | None) -> list[int]:
+        before = last[1] if last is not None and last[0] == window - 1 else 0
+        begun = self._windows[name] = [window, 0, before]
+        if len(self._windows) >= _MANY:
+            self._windows = {n: w for n, w in self._windows.items() if w[0] >= window - 1}
+        return begun
 
     async def close(self) -> None:
         """Hold nothing but memory."""

@@ -23,7 +23,7 @@ from tidegauge.gateway.errors import (
 from tidegauge.gateway.estimates import prompt_tokens
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.forwarding import Forwarder, Outgoing
-from tidegauge.gateway.keys import ANONYMOUS, Customer, KeyRing
+from tidegauge.gateway.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.limiter import Limiter
 from tidegauge.gateway.relay import Sink
 from tidegauge.gateway.shadows import Shadows
@@ -85,7 +85,7 @@ class Engine:
         self,
         exchange: Exchange,
         dialect: Dialect,
-        authorization: str | None,
+        caller: Caller,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
     ) -> None:
@@ -94,13 +94,13 @@ class Engine:
         Args:
             exchange: The request's record, just begun.
             dialect: The API that it speaks.
-            authorization: Its ``authorization`` header.
+            caller: Who sends it.
             read_body: Reads its body; may raise ``RefusedError``.
             sink: Where the answer goes.
         """
         self._books.begin(exchange)
         try:
-            exchange.customer = self.identify(authorization)
+            exchange.customer = self.identify(caller)
             await self._forward(exchange, dialect, await read_body(), sink)
         except ExchangeError as error:
             await self._refuse(exchange, error, sink)
@@ -121,18 +121,16 @@ class Engine:
         """Give up the shadow copies that are under way."""
         await self._shadows.close()
 
-    def identify(self, authorization: str | None) -> Customer:
+    def identify(self, caller: Caller) -> Customer:
         """Return whose key a request bears.
 
         Raises:
             RefusedError: It bears none, or a wrong one.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        if scheme.lower() == "bearer":
-            customer = self.keys.find(key.strip())
-            if customer is not None:
-                return customer
-        if self.policy.anonymous and (authorization is None or not len(self.keys)):
+        customer = caller.identify(self.keys)
+        if customer is not None:
+            return customer
+        if self.policy.anonymous and (caller.authorization is None or not len(self.keys)):
             return ANONYMOUS
         raise RefusedError(
             ErrorKind.UNAUTHORIZED,
@@ -146,8 +144,8 @@ class Engine:
         exchange.prompt_characters = asked.prompt_characters()
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.session)
-        exchange.model, exchange.target = asked.model, targets[0]
-        exchange.sampling = targets[0].sampling(asked.sampling)
+        exchange.model = asked.model
+        exchange.choose(targets[0])
         exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
         self._books.arrived(exchange)
         outgoing = Outgoing(dialect, asked, asked.body or body, route.failed_checks)

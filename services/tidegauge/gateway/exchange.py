@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from random import getrandbits
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from tidegauge.gateway.dialects import Answer, Asked, Collector
 from tidegauge.gateway.keys import Customer
@@ -25,6 +27,8 @@ __all__ = ["NOBODY", "UNKNOWN", "Exchange", "Fault", "Outcome"]
 UNKNOWN = "unknown"
 """Model of a request that names none that is configured."""
 
+_NO_SAMPLING: Final = Sampling()
+
 NOBODY = Customer(name=UNKNOWN, key_id=UNKNOWN)
 """Customer of a request without a valid key."""
 
@@ -41,7 +45,7 @@ class Fault(NamedTuple):
     detail: str
 
 
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an exchange ended.
 
     Attributes:
@@ -54,24 +58,13 @@ class Outcome:
         latency_seconds: From arrival to the end.
     """
 
-    __slots__ = (
-        "answer",
-        "cost_usd",
-        "detail",
-        "error",
-        "latency_seconds",
-        "status",
-        "usage",
-    )
-
-    def __init__(self, status: int, answer: Answer, fault: Fault | None) -> None:
-        self.status = status
-        self.answer = answer
-        self.error = None if fault is None else fault.kind
-        self.detail = None if fault is None else fault.detail
-        self.usage: Usage | None = None
-        self.cost_usd: float | None = None
-        self.latency_seconds = 0.0
+    status: int
+    error: ErrorKind | None
+    detail: str | None
+    answer: Answer
+    usage: Usage | None
+    cost_usd: float | None
+    latency_seconds: float
 
 
 class Exchange:
@@ -90,6 +83,7 @@ class Exchange:
         messages: The conversation as events may carry it, once that has been settled.
         capture: How much text events may carry.
         target: Who answers, once it has been chosen.
+        version: Its version label.
         taken: Whether the target is at work on it.
         clock_reading: The target's clock when it began.
         server_seconds: The exchange's share of the server's time, once it is known.
@@ -103,27 +97,36 @@ class Exchange:
         outcome: How it ended; None while it goes on.
     """
 
-    # Defaults of the class, so that a new record sets no more than what is its own.
-    customer: Customer = NOBODY
-    model: str = UNKNOWN
-    asked: Asked | None = None
-    prompt_characters: int = 0
-    messages: tuple[Message, ...] = ()
-    capture: Capture = "none"
-    sampling: Sampling = Sampling()
-    target: Target | None = None
-    taken: bool = False
-    clock_reading: float = 0.0
-    server_seconds: float = 0.0
-    reservation: Reservation | None = None
-    collector: Collector | None = None
-    begun: bool = False
-    discarded: Usage | None = None
-    checks: dict[str, CheckOutcome] | None = None
-    client_left: bool = False
-    shadow: bool = False
-    attempts: int = 1
-    outcome: Outcome | None = None
+    __slots__ = (
+        "arrived_ms",
+        "asked",
+        "attempts",
+        "begun",
+        "capture",
+        "checks",
+        "client_left",
+        "clock_reading",
+        "collector",
+        "customer",
+        "discarded",
+        "messages",
+        "model",
+        "outcome",
+        "pace",
+        "prompt_characters",
+        "request_id",
+        "reservation",
+        "route",
+        "sampling",
+        "server_seconds",
+        "session",
+        "shadow",
+        "started",
+        "taken",
+        "target",
+        "traceparent",
+        "version",
+    )
 
     def __init__(
         self, route: str, *, session: str | None = None, traceparent: str | None = None
@@ -135,22 +138,42 @@ class Exchange:
         self.session = session
         self.traceparent = traceparent
         self.pace = Pace()
-
-    @property
-    def version(self) -> str:
-        """Return the version label of who answers."""
-        return "" if self.target is None else self.target.upstream.version
+        self.customer: Customer = NOBODY
+        self.model = UNKNOWN
+        self.asked: Asked | None = None
+        self.prompt_characters = 0
+        self.messages: tuple[Message, ...] = ()
+        self.capture: Capture = "none"
+        self.sampling = _NO_SAMPLING
+        self.target: Target | None = None
+        self.version = ""
+        self.taken = False
+        self.clock_reading = self.server_seconds = 0.0
+        self.reservation: Reservation | None = None
+        self.collector: Collector | None = None
+        self.begun = False
+        self.discarded: Usage | None = None
+        self.checks: dict[str, CheckOutcome] | None = None
+        self.client_left = self.shadow = False
+        self.attempts = 1
+        self.outcome: Outcome | None = None
 
     @property
     def trace_id(self) -> str | None:
         """Return the W3C trace id."""
         return None if self.traceparent is None else self.traceparent.split("-")[1]
 
-    def take(self, target: Target, attempt: int) -> None:
-        """A target begins to work on the request."""
+    def choose(self, target: Target) -> None:
+        """A target is to answer, sampling as its configuration has it."""
+        self.target, self.version = target, target.upstream.version
         if self.asked is not None:
             self.sampling = target.sampling(self.asked.sampling)
-        self.target, self.attempts, self.taken = target, attempt, True
+
+    def take(self, target: Target, attempt: int) -> None:
+        """A target begins to work on the request."""
+        if target is not self.target:
+            self.choose(target)
+        self.attempts, self.taken = attempt, True
         self.clock_reading = target.clock.enter(time.perf_counter())
         target.in_flight += 1
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.checks import check
@@ -37,7 +39,7 @@ class FailedCheckError(UpstreamAnswerError):
         super().__init__(f"the model's answer failed the check {check_name!r}")
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """A request on its way upstream.
 
     Attributes:
@@ -85,7 +87,7 @@ class Forwarder:
             if first is not None:
                 await relay.stream(connection, first)
                 return
-            whole = await relay.read(connection, self._longest_answer)
+            whole = relay.read(connection, await connection.read(self._longest_answer))
         finally:
             connection.close()
         if outgoing.failed_checks:
@@ -114,7 +116,7 @@ class Forwarder:
         try:
             if first is not None:
                 raise UpstreamAnswerError("the upstream streams an answer that is to be whole")
-            return await relay.read(connection, self._longest_answer)
+            return relay.read(connection, await connection.read(self._longest_answer))
         finally:
             connection.close()
 
@@ -140,7 +142,10 @@ class Forwarder:
             exchange.take(target, attempt)
             body = rewrite(outgoing.body, target.replace, ask_for_usage=ask_for_usage)
             try:
-                return await _try(target, dialect.path, body, extra, last=target is tried[-1])
+                connection = await target.ask(dialect.path, body, extra)
+                if connection.status < _ERRORS and not connection.is_stream:
+                    return connection, None
+                return connection, await _first_piece(connection, last=target is tried[-1])
             except UpstreamError as error:
                 exchange.release()
                 if target is tried[-1] or isinstance(error, UpstreamAnswerError):
@@ -148,17 +153,19 @@ class Forwarder:
         raise UpstreamUnreachableError("no upstream is left to ask")
 
 
-async def _try(
-    target: Target, path: str, body: bytes, extra: bytes, *, last: bool
-) -> tuple[Connection, bytes | None]:
-    connection = await target.ask(path, body, extra)
+async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
+    """Return a stream's first piece, None for an error that is to be passed on.
+
+    Raises:
+        UpstreamError: Another upstream may do better, or there is no first piece.
+    """
     if connection.status in _ANOTHER_MAY_ANSWER and not last:
         connection.close()
         raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
-    if not connection.is_stream or connection.status >= _ERRORS:
-        return connection, None
+    if connection.status >= _ERRORS:
+        return None
     try:
-        return connection, await connection.piece()
+        return await connection.piece()
     except BaseException:
         connection.close()
         raise

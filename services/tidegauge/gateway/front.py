@@ -11,6 +11,7 @@ from tidegauge.gateway.dialects import Dialect
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.recording import Recording
 from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
@@ -159,28 +160,22 @@ class HotRoutes:
         self,
         path: str,
         exchange: Exchange,
-        authorization: bytes | None,
+        caller: Caller,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
     ) -> Awaitable[None]:
         """Answer one request, once awaited; cancelling it cuts the upstream off."""
-        return self._engine.serve(
-            exchange,
-            self._dialects[path],
-            None if authorization is None else authorization.decode("latin-1"),
-            read_body,
-            sink,
-        )
+        return self._engine.serve(exchange, self._dialects[path], caller, read_body, sink)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request by ASGI; a client that leaves cancels it."""
         path, headers = scope["path"], dict(scope["headers"])
         exchange = begin_exchange(path, headers)
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
-        authorization = headers.get(b"authorization")
+        caller = Caller(headers.get(b"authorization"))
         try:
             sink = _AsgiSink(send, self.recording)
-            await self.serve(path, exchange, authorization, departure.read_and_watch, sink)
+            await self.serve(path, exchange, caller, departure.read_and_watch, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise

@@ -44,8 +44,7 @@ class GpuClock:
         return self._busy
 
     def _advance(self, now: float) -> None:
-        passed = max(0.0, now - self._moment)
-        self._moment = now
-        if self._active:
+        passed, self._moment = now - self._moment, now
+        if self._active and passed > 0.0:
             self._busy += passed
             self._reading += passed / self._active

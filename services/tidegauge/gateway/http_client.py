@@ -156,6 +156,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body)
         while not self._head:
             await self._news()
+        if self._error is not None and not self._pieces:
+            raise self._error
 
     async def piece(self) -> bytes:
         """Return what has come of the body since the last call, empty at its end.
@@ -167,6 +169,9 @@ class Connection(asyncio.Protocol):
             if self.complete:
                 return b""
             await self._news()
+        return self._take()
+
+    def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._buffered = 0
@@ -183,7 +188,11 @@ class Connection(asyncio.Protocol):
             UpstreamError: As for ``send``.
         """
         pieces, size = [], 0
-        while data := await self.piece():
+        while self._pieces or not self.complete:
+            if not self._pieces:
+                await self._news()
+                continue
+            data = self._take()
             pieces.append(data)
             size += len(data)
             if size > limit:
@@ -224,20 +233,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._wake()
 
-    async def _news(self) -> None:
-        if self._error is None:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        error = self._error
-        if error is not None and not self._pieces:
-            raise error
+    def _news(self) -> asyncio.Future[None]:
+        """Return what is done once something has come, or raise what has gone wrong."""
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Pool:

@@ -21,7 +21,17 @@ import msgspec
 from tidegauge.gateway.errors import KeyFileError
 from tidegauge.schemas.exchange import Capture
 
-__all__ = ["ANONYMOUS", "Customer", "KeyRecord", "KeyRing", "create", "load", "revoke", "save"]
+__all__ = [
+    "ANONYMOUS",
+    "Caller",
+    "Customer",
+    "KeyRecord",
+    "KeyRing",
+    "create",
+    "load",
+    "revoke",
+    "save",
+]
 
 _PREFIX: Final = "tg"
 _PARTS: Final = 3
@@ -119,6 +129,38 @@ class KeyRing:
         expected, customer = self._valid.get(key_id, (b"0" * 64, None))
         found = _hash(key).encode()
         return customer if hmac.compare_digest(expected, found) else None
+
+
+class Caller:
+    """Who asks, one request after the other, over one connection.
+
+    A key that was valid the last time is compared with that one rather than hashed again, as
+    long as its ring is in force; the connection has its last request in memory anyway.
+
+    Attributes:
+        authorization: The present request's header.
+    """
+
+    __slots__ = ("_customer", "_ring", "_valid", "authorization")
+
+    def __init__(self, authorization: bytes | None = None) -> None:
+        self.authorization = authorization
+        self._ring: KeyRing | None = None
+        self._valid = b""
+        self._customer: Customer | None = None
+
+    def identify(self, ring: KeyRing) -> Customer | None:
+        """Return whose key the header bears, None without one or for a wrong one."""
+        header = self.authorization
+        if header is None:
+            return None
+        if ring is self._ring and hmac.compare_digest(header, self._valid):
+            return self._customer
+        scheme, _, key = header.decode("latin-1").partition(" ")
+        customer = ring.find(key.strip()) if scheme.lower() == "bearer" else None
+        if customer is not None:
+            self._ring, self._valid, self._customer = ring, header, customer
+        return customer
 
 
 def _hash(key: str) -> str:

@@ -8,7 +8,9 @@ settlement puts the difference to the true usage into the minute of the reservat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from tidegauge.gateway.counters import Counters
 from tidegauge.gateway.errors import RefusedError
@@ -24,7 +26,7 @@ _MICRO: Final = 1_000_000
 Headers = list[tuple[bytes, bytes]]
 
 
-class Reservation(NamedTuple):
+class Reservation(msgspec.Struct, frozen=True):
     """What was taken from a customer's limits for one request.
 
     Attributes:
@@ -47,13 +49,15 @@ class _Limit:
         what: ``requests`` or ``tokens``.
         most: How many a minute.
         counter: Its counter's name.
+        each: What a request takes of it; None for its own number of tokens.
     """
 
-    __slots__ = ("_limit", "_remaining", "_reset", "counter", "most", "what")
+    __slots__ = ("_limit", "_remaining", "_reset", "counter", "each", "most", "what")
 
     def __init__(self, key_id: str, what: str, most: int) -> None:
         self.what, self.most = what, most
         self.counter = f"{key_id}/{what}"
+        self.each = 1 if what == "requests" else None
         self._limit = (f"x-ratelimit-limit-{what}".encode(), b"%d" % most)
         self._remaining = f"x-ratelimit-remaining-{what}".encode()
         self._reset = f"x-ratelimit-reset-{what}".encode()
@@ -136,16 +140,18 @@ class Limiter:
         if customer.budget_usd_per_day is not None:
             await self._refuse_spent(customer, customer.budget_usd_per_day, now)
         limits = self._limits_of(customer)
-        if customer.tokens_per_minute is not None:
-            tokens = min(tokens, customer.tokens_per_minute)
-        amounts = [(limit.counter, 1 if limit.what == "requests" else tokens) for limit in limits]
+        most = customer.tokens_per_minute
+        if most is not None and tokens > most:
+            tokens = most
+        amounts = [(limit.counter, limit.each or tokens) for limit in limits]
         counted = await self._counters.slide(minute, amounts)
         passed = min(1.0, now / _MINUTE - minute)
         headers: Headers = []
-        for limit, (_, amount), (current, before) in zip(limits, amounts, counted, strict=True):
+        for limit, (current, before) in zip(limits, counted, strict=True):
             used = current + int(before * (1 - passed)) if before else current
             if used > limit.most:
                 await self._counters.slide(minute, [(name, -taken) for name, taken in amounts])
+                amount = limit.each or tokens
                 raise _refusal(limit, _wait(limit.most, amount, current - amount, before, passed))
             headers += limit.headers(limit.most - used, (used / limit.most) * _MINUTE)
         return Reservation(customer, minute, tokens, headers)

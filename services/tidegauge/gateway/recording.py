@@ -172,7 +172,7 @@ class Recording:
             and exchange.messages is asked.messages
             and len(answer.text or "") <= limit
             and len(answer.tool_calls or "") <= limit
-            and len(wanted.json_schema or b"") + len(wanted.tools or b"") <= limit
+            and wanted.size() <= limit
         ):
             return Unchecked(wanted, answer.refusal)  # a record carries all of the text
         return check(asked.messages, wanted, answer)

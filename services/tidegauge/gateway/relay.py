@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.dialects import Answer, Collector, Dialect, Seen
@@ -62,7 +64,7 @@ class Sink(Protocol):
         """Send the last part of the body."""
 
 
-class Whole(NamedTuple):
+class Whole(msgspec.Struct, frozen=True):
     """An answer that came in one piece.
 
     Attributes:
@@ -94,14 +96,12 @@ class Relay:
         self._sink = sink
         self._books = books
 
-    async def read(self, connection: Connection, longest: int) -> Whole:
-        """Read an answer that comes in one piece, an error of the upstream's included.
+    def read(self, connection: Connection, body: bytes) -> Whole:
+        """Understand an answer that came in one piece, an error of the upstream's included.
 
         Raises:
-            UpstreamError: It breaks off, is longer than ``longest`` bytes, or the upstream
-                refuses the gateway's own key.
+            UpstreamAnswerError: The upstream refuses the gateway's own key.
         """
-        body = await connection.read(longest)
         status = connection.status
         if status in _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")

@@ -69,7 +69,7 @@ class RequestLog:
 
     def write(self, line: LogLine) -> None:
         """Log a request; must be called in the event loop."""
-        self._lines += _encoder.encode(line)
+        _encoder.encode_into(line, self._lines, -1)
         self._lines += b"\n"
         if len(self._lines) >= _FLUSH_BYTES:
             self.flush()

@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import Final
 
+import msgspec
 import structlog
 
 from tidegauge.gateway.bookkeeping import Bookkeeper
@@ -44,8 +45,7 @@ class Shadows:
                 return
             if random.random() < target.upstream.shadow:  # noqa: S311 - a sample
                 copy = exchange.shadowed()
-                copy.sampling = target.sampling(outgoing.asked.sampling)
-                copy.target = target
+                copy.choose(target)
                 task = asyncio.create_task(self._answer(copy, outgoing, target))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -59,7 +59,7 @@ class Shadows:
     async def _answer(self, copy: Exchange, outgoing: Outgoing, target: Target) -> None:
         self._books.arrived(copy)
         try:
-            unchecked = outgoing._replace(failed_checks={})
+            unchecked = msgspec.structs.replace(outgoing, failed_checks={})
             await self._forwarder.forward(copy, unchecked, (target,), _Nowhere())
         except ExchangeError as error:
             self._fail(copy, error.status, Fault(error.kind, error.detail))

@@ -22,6 +22,7 @@ from tidegauge.gateway.dialects import DIALECTS
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.front import HotRoutes, begin_exchange, content_length, too_large
+from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.relay import Headers
 
 __all__ = ["Wire"]
@@ -59,6 +60,7 @@ class Wire(asyncio.Protocol):
         self._pending = False
         self._busy = False
         self._hot: HotRoutes | None = None
+        self._caller = Caller()
         self._exchange: Exchange | None = None
         self._waiting = b""
         self._body: list[bytes] = []
@@ -242,9 +244,9 @@ class Wire(asyncio.Protocol):
             return
         close = self._stopping or self._pipelined or self._refusal is not None
         sink = _WireSink(self, keep_alive=self._keep_alive and not close)
-        authorization = self._headers.get(b"authorization")
+        self._caller.authorization = self._headers.get(b"authorization")
         try:
-            await hot.serve(self._path, exchange, authorization, self.read_body, sink)
+            await hot.serve(self._path, exchange, self._caller, self.read_body, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise
@@ -298,8 +300,8 @@ class Wire(asyncio.Protocol):
 
     def head(self, status: int, headers: Headers) -> bytes:
         """Return the head of an answer, but for what ends it."""
-        lines = [b"%b: %b\r\n" % header for header in (*self._state.default_headers, *headers)]
-        return STATUS_LINE[status] + b"".join(lines)
+        lines = map(b": ".join, (*self._state.default_headers, *headers))
+        return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
 class _WireSink:

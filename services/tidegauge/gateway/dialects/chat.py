@@ -207,16 +207,13 @@ _NOTHING_EXPECTED: Final = Expectations()
 def as_message(message: _Message) -> Message:
     """Return a message as events carry it."""
     content = message.content
-    if isinstance(content, list):
-        content = "\n".join(describe_part(part) for part in content)
-    elif not isinstance(content, str):
-        content = ""
+    if not isinstance(content, str):
+        parts = content if isinstance(content, list) else ()
+        content = "\n".join(describe_part(part) for part in parts)
     calls = present(message.tool_calls)
-    return Message(
-        role=message.role,
-        content=content,
-        tool_calls=None if calls is None else calls.decode("utf-8", "replace"),
-    )
+    if calls is None:
+        return Message(role=message.role, content=content)
+    return Message(role=message.role, content=content, tool_calls=calls.decode("utf-8", "replace"))
 
 
 class Chat:
@@ -250,13 +247,14 @@ class Chat:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Answer()
         answer = response.answer()
-        first = next((choice for choice in response.choices if choice.index == 0), None)
-        if first is not None:
-            answer.finish_reason = first.finish_reason
-            if first.message is not None:
-                answer.text = first.message.content or ""
-                answer.refusal = first.message.refusal
-                answer.tool_calls = _calls(first.message.tool_calls)
+        for choice in response.choices:
+            if choice.index == 0:
+                answer.finish_reason = choice.finish_reason
+                if choice.message is not None:
+                    answer.text = choice.message.content or ""
+                    answer.refusal = choice.message.refusal
+                    answer.tool_calls = _calls(choice.message.tool_calls)
+                break
         return answer
 
     def collector(self) -> ChatCollector:

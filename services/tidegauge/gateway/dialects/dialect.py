@@ -44,6 +44,10 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     json_schema: bytes | None = None
     tools: bytes | None = None
 
+    def size(self) -> int:
+        """Return the length of all that it quotes, in bytes."""
+        return len(self.json_schema or b"") + len(self.tools or b"")
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request, as far as the gateway must know it.
@@ -174,8 +178,10 @@ def whole(value: object) -> int | None:
 
 def present(raw: msgspec.Raw) -> bytes | None:
     """Return a field's JSON text; None where it is absent or null."""
+    if not raw:
+        return None
     text = bytes(raw)
-    return None if text in (b"", b"null") else text
+    return None if text == b"null" else text
 
 
 def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
