@@ -60,6 +60,9 @@ async def test_plain_and_streamed_answers_are_equal(running: Running, vllm_url: 
     assert stream.time_to_first_token_ms is not None
     assert stream.inter_token is not None
     assert plain.output == stream.output
+    assert plain.queue_ms is not None
+    assert stream.queue_ms is not None
+    assert 0 <= min(plain.queue_ms, stream.queue_ms)
 
 
 async def _plain(client: openai.AsyncOpenAI, model: str, question: str) -> tuple[str | None, ...]:
