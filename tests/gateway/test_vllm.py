@@ -62,7 +62,7 @@ async def test_plain_and_streamed_answers_are_equal(running: Running, vllm_url: 
     assert plain.output == stream.output
     assert plain.queue_ms is not None
     assert stream.queue_ms is not None
-    assert 0 <= min(plain.queue_ms, stream.queue_ms)
+    assert min(plain.queue_ms, stream.queue_ms) >= 0
 
 
 async def _plain(client: openai.AsyncOpenAI, model: str, question: str) -> tuple[str | None, ...]:
