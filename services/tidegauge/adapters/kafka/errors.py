@@ -5,6 +5,7 @@ TidegaugeError
     ├── LogUnavailableError
     ├── TopicError
     ├── PublishError
+    ├── HiddenStateError
     ├── WorkerHungError
     └── BaselineStoreError
         ├── UnknownBaselineError
@@ -18,6 +19,7 @@ from tidegauge.schemas.errors import TidegaugeError
 __all__ = [
     "BaselineCorruptError",
     "BaselineStoreError",
+    "HiddenStateError",
     "LogError",
     "LogUnavailableError",
     "PublishError",
@@ -48,6 +50,18 @@ class TopicError(LogError):
 
 class PublishError(LogError):
     """Records were not acknowledged."""
+
+
+class HiddenStateError(LogError):
+    """A partition's last state cannot be seen, so nobody may go on from the one before."""
+
+    def __init__(self, partition: str, why: str) -> None:
+        """Say what does not fit together, and what to do if it stays so."""
+        super().__init__(
+            f"{partition} cannot be taken over yet: {why}. A transaction that is still open "
+            "hides the last state; if this stays so, the offset was moved by hand or the state "
+            "topic was emptied: delete the group's offsets to go on from what is there"
+        )
 
 
 class WorkerHungError(LogError):
