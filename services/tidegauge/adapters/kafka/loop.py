@@ -144,9 +144,10 @@ class ConsumerLoop:
         )
         self._session = session
         try:
-            for topic in self._topics:
-                consumer.partitions_for_topic(topic.name)  # or the first assignment is empty
             consumer.subscribe([topic.name for topic in self._topics], listener=session)
+            # Or the first assignment is made without knowing their partitions, and made again
+            # at once, which kafka-python may not see the end of.
+            consumer.topics()
             self._loop(session, stop)
         finally:
             self._session = None
