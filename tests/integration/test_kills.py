@@ -125,8 +125,10 @@ def test_two_workers_one_of_them_killed(broker: Broker, start_worker: Start) -> 
         traffic.publish(40)
         if turn == 10:
             workers[0].kill()
-    traffic.wait_until_all_is_counted()
+    received = traffic.wait_until_all_is_counted()
     assert workers[1].stop() == 0
+    if broker.transactional:
+        assert received.repeats == 0
     traffic.close()
 
 
