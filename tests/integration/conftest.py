@@ -29,6 +29,9 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 settings = KafkaSettings(
     bootstrap_servers=servers,
     transactions=transactions,
+    session_timeout_ms=2_000,
+    transaction_timeout_ms=5_000,
+    bootstrap_timeout_ms=1_000,
     commit_interval_ms=50,
     batch_records=50,
     dead_letter_ratio=1,
@@ -71,6 +74,10 @@ class WorkerProcess:
     def said(self, what: str) -> bool:
         return what in self.log.read_text()
 
+    def tell(self) -> None:
+        """Repeat the log, for the report of a test that fails."""
+        sys.stdout.write(f"{self.log.name}:\n{self.log.read_text()}\n")
+
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
@@ -86,3 +93,4 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     for worker in started:
         if worker.running:
             worker.kill()
+        worker.tell()
