@@ -6,6 +6,7 @@ TidegaugeError
     ├── TopicError
     ├── PublishError
     ├── HiddenStateError
+    ├── ClientHungError
     ├── WorkerHungError
     └── BaselineStoreError
         ├── UnknownBaselineError
@@ -19,6 +20,7 @@ from tidegauge.schemas.errors import TidegaugeError
 __all__ = [
     "BaselineCorruptError",
     "BaselineStoreError",
+    "ClientHungError",
     "HiddenStateError",
     "LogError",
     "LogUnavailableError",
@@ -62,6 +64,10 @@ class HiddenStateError(LogError):
             "hides the last state; if this stays so, the offset was moved by hand or the state "
             "topic was emptied: delete the group's offsets to go on from what is there"
         )
+
+
+class ClientHungError(LogError):
+    """kafka-python did not come back, neither with an answer nor with an error."""
 
 
 class WorkerHungError(LogError):

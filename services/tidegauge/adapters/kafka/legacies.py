@@ -15,19 +15,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from kafka import KafkaConsumer
 from kafka.errors import KafkaTimeoutError
 
-from tidegauge.adapters.kafka import clients
 from tidegauge.adapters.kafka.errors import HiddenStateError
 from tidegauge.adapters.kafka.states import StateReader
 from tidegauge.stream.documents import Document
 from tidegauge.stream.processor import Partition
 
 __all__ = ["LegacyReader"]
-
-_OFFSET_MS = 1_000
-"""How long to ask for an offset at a time: kafka-python goes on while a transaction is open."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,25 +47,26 @@ class LegacyReader:
     """Finds what the last owners of partitions left.
 
     Args:
-        consumer: A member of the group.
         states: The group's states.
         patience_seconds: How long a transaction may hide a state.
     """
 
-    def __init__(
-        self, consumer: KafkaConsumer, states: StateReader, patience_seconds: float
-    ) -> None:
-        self._consumer = consumer
+    def __init__(self, states: StateReader, patience_seconds: float) -> None:
         self._states = states
         self._patience_seconds = patience_seconds
 
     def documents(
-        self, owners: Mapping[Partition, str], pause: Callable[[], bool]
+        self,
+        owners: Mapping[Partition, str],
+        committed: Callable[[Partition], int | None],
+        pause: Callable[[], bool],
     ) -> dict[Partition, Document | None]:
         """Return each partition's last document, None where it never had one.
 
         Args:
             owners: The key of each partition's state.
+            committed: Asks for the group's offset; while a transaction with it is open, for a
+                moment only.
             pause: Waits a moment; false where there is no more use in waiting.
 
         Raises:
@@ -81,7 +77,7 @@ class LegacyReader:
         deadline = time.monotonic() + self._patience_seconds
         said = False
         while True:
-            hidden = self._look(owners)
+            hidden = self._look(owners, committed)
             if not hidden:
                 return {
                     partition: self._states.document(owner) for partition, owner in owners.items()
@@ -93,14 +89,14 @@ class LegacyReader:
                 partition, why = next(iter(hidden.items()))
                 raise HiddenStateError(str(partition), why)
 
-    def _look(self, owners: Mapping[Partition, str]) -> dict[Partition, str]:
+    def _look(
+        self, owners: Mapping[Partition, str], committed: Callable[[Partition], int | None]
+    ) -> dict[Partition, str]:
         """Read offsets and then states; return why partitions cannot be taken over yet."""
         offsets: dict[Partition, int | None] = {}
         for partition in owners:
             try:
-                offsets[partition] = self._consumer.committed(
-                    clients.topic_partition(partition), timeout_ms=_OFFSET_MS
-                )
+                offsets[partition] = committed(partition)
             except KafkaTimeoutError:
                 return {partition: "the group's offset is not told"}
         self._states.refresh()

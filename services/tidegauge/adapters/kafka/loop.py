@@ -130,9 +130,7 @@ class ConsumerLoop:
         session = Session(
             consumer=consumer,
             committer=committer,
-            legacies=LegacyReader(
-                consumer, StateReader(self._settings, self._group), patience_seconds
-            ),
+            legacies=LegacyReader(StateReader(self._settings, self._group), patience_seconds),
             lane=lane,
             processor=self._processor,
             group=self._group,

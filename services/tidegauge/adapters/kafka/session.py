@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -15,10 +15,11 @@ from kafka.structs import ConsumerGroupMetadata
 
 from tidegauge.adapters.kafka import clients, metrics
 from tidegauge.adapters.kafka.committers import Committer
-from tidegauge.adapters.kafka.errors import LogError
+from tidegauge.adapters.kafka.errors import ClientHungError, LogError
 from tidegauge.adapters.kafka.lane import Lane
 from tidegauge.adapters.kafka.legacies import LegacyReader
 from tidegauge.stream.commits import CommitPolicy
+from tidegauge.stream.documents import Document
 from tidegauge.stream.errors import MeasureError
 from tidegauge.stream.patience import Patience, persist
 from tidegauge.stream.processor import Partition, Processor, Record
@@ -26,11 +27,15 @@ from tidegauge.stream.worker import Worker
 
 __all__ = ["Session"]
 
+R = TypeVar("R")
+
 _RETRY_SECONDS = (0.2, 15.0)
 _PATIENCE = Patience()
 _END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 0.5
+_OFFSET_MS = 1_000
+_ANSWER_SECONDS = 15.0
 _MOST_TICKS_WITHOUT_RECORDS = 10
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +69,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._committer = committer
         self._legacies = legacies
         self._lane = lane
+        self._questions = Lane(f"{group}-questions")
         self._worker = Worker(processor, group, policy)
         self._group = group
         self._now_ms = now_ms
@@ -128,6 +134,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         forgotten = self._lane.submit(self._forget)
         self._lane.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
+        self._questions.close(0)
         return forgotten.done()
 
     # The listener, on the consumer's own loop, while the polling thread waits for it.
@@ -214,8 +221,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         now_ms = self._now_ms()
         found = [clients.topic_partition(partition) for partition in self._worker.partitions]
         try:
-            ends = self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS)
-            positions = {place: self._consumer.position(place, timeout_ms=0) for place in found}
+            ends = self._ask(lambda: self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS))
+            positions = self._ask(
+                lambda: {place: self._consumer.position(place, timeout_ms=0) for place in found}
+            )
         except KafkaError as error:
             if self._answering:
                 self._log.warning("Kafka does not answer", error=str(error))
@@ -282,6 +291,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 held = self._worker.partitions
                 self._forget()
                 self._take_over(held)
+            except ClientHungError:
+                raise
             except (KafkaError, LogError) as again:
                 error = again if isinstance(again, KafkaError) else error
                 pause = min(2 * pause, _RETRY_SECONDS[1])
@@ -296,7 +307,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     def _take_over(self, partitions: Iterable[Partition]) -> None:
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
-        for partition, document in self._legacies.documents(owners, self._pause).items():
+        for partition, document in self._documents(owners).items():
             found = clients.topic_partition(partition)
             if document is not None:
                 self._committer.resume(document)
@@ -312,14 +323,37 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
 
+    def _documents(self, owners: Mapping[Partition, str]) -> dict[Partition, Document | None]:
+        return self._legacies.documents(owners, self._committed_offset, self._pause)
+
+    def _committed_offset(self, partition: Partition) -> int | None:
+        found = clients.topic_partition(partition)
+        offset: int | None = self._ask(
+            lambda: self._consumer.committed(found, timeout_ms=_OFFSET_MS)
+        )
+        return offset
+
     def _pause(self) -> bool:
         return not (self._wanted_back.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
 
     def _first_offset(self, found: TopicPartition) -> int:
-        first: dict[TopicPartition, int] = self._consumer.beginning_offsets(
-            [found], timeout_ms=clients.REQUEST_MS
+        first: dict[TopicPartition, int] = self._ask(
+            lambda: self._consumer.beginning_offsets([found], timeout_ms=clients.REQUEST_MS)
         )
         return first[found]
+
+    def _ask(self, question: Callable[[], R]) -> R:
+        """Ask the broker; after its death kafka-python may forget that somebody waits.
+
+        Raises:
+            ClientHungError: It did, so this connection is of no more use.
+        """
+        try:
+            return self._questions.submit(question).result(_ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise ClientHungError(
+                f"no answer and no error for {_ANSWER_SECONDS:.0f} s: connecting anew"
+            ) from error
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:
         given = [found for found in partitions if found in self._worker.partitions]
