@@ -31,7 +31,6 @@ settings = KafkaSettings(
     transactions=transactions,
     session_timeout_ms=2_000,
     transaction_timeout_ms=5_000,
-    bootstrap_timeout_ms=1_000,
     commit_interval_ms=50,
     batch_records=50,
     dead_letter_ratio=1,

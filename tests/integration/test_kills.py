@@ -192,9 +192,12 @@ def test_a_broker_killed_in_the_middle_is_waited_for(start_worker: Start) -> Non
         traffic.close()
 
 
-def test_a_broker_that_is_not_there_yet_is_waited_for(start_worker: Start) -> None:
+def test_a_broker_that_is_not_there_yet_is_waited_for(
+    start_worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if lack := ApacheBroker.missing():
         pytest.skip(lack)
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_BOOTSTRAP_TIMEOUT_MS", "1000")
     broker = ApacheBroker()
     worker = start_worker(broker.bootstrap_servers, "drift-early")
     deadline = time.monotonic() + DEADLINE_SECONDS
