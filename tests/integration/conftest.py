@@ -29,8 +29,6 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 settings = KafkaSettings(
     bootstrap_servers=servers,
     transactions=transactions,
-    session_timeout_ms=2_000,
-    transaction_timeout_ms=5_000,
     commit_interval_ms=50,
     batch_records=50,
     dead_letter_ratio=1,
@@ -79,8 +77,11 @@ class WorkerProcess:
 
 
 @pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+def start_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., WorkerProcess]]:
     """Return a function that starts a worker; all are gone afterwards."""
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS", "2000")
     started: list[WorkerProcess] = []
 
     def start(servers: str, group: str, transactions: str = "auto") -> WorkerProcess:

@@ -173,9 +173,12 @@ def test_written_ahead_on_a_durable_broker_counts_the_same(
     traffic.close()
 
 
-def test_a_broker_killed_in_the_middle_is_waited_for(start_worker: Start) -> None:
+def test_a_broker_killed_in_the_middle_is_waited_for(
+    start_worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if lack := ApacheBroker.missing():
         pytest.skip(lack)
+    monkeypatch.delenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS")  # long enough for a start
     with ApacheBroker() as broker:
         traffic = Traffic(broker)
         ensure_topics(traffic.settings)

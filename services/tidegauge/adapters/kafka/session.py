@@ -277,6 +277,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     def _go_back(self, error: KafkaError) -> None:
         """Return to the last states: nobody knows whether the commit became true."""
         pause = _RETRY_SECONDS[0]
+        held = self._worker.partitions
         metrics.RESETS.labels(self._group).inc()
         while not self._wanted_back.is_set():
             self._log.warning(
@@ -288,7 +289,6 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 return
             try:
                 self._committer.reset()
-                held = self._worker.partitions
                 self._forget()
                 self._take_over(held)
             except ClientHungError:
