@@ -190,7 +190,14 @@ class OnKafka(Log):
         return ConsumerLoop(settings, self.group, [REQUESTS], processor).run
 
 
-@pytest.fixture(params=["memory", "memory-ahead", "embedded", "apache"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "memory-ahead",
+        pytest.param("embedded", marks=pytest.mark.integration),
+        pytest.param("apache", marks=pytest.mark.integration),
+    ]
+)
 def log(request: pytest.FixtureRequest) -> Iterator[Log]:
     """Yield each log in turn; whatever runs on it is stopped afterwards."""
     found: Log

@@ -71,10 +71,17 @@ class WorkerProcess:
     def said(self, what: str) -> bool:
         return what in self.log.read_text()
 
+    def tell(self) -> None:
+        """Repeat the log, for the report of a test that fails."""
+        sys.stdout.write(f"{self.log.name}:\n{self.log.read_text()}\n")
+
 
 @pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+def start_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., WorkerProcess]]:
     """Return a function that starts a worker; all are gone afterwards."""
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS", "2000")
     started: list[WorkerProcess] = []
 
     def start(servers: str, group: str, transactions: str = "auto") -> WorkerProcess:
@@ -86,3 +93,4 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     for worker in started:
         if worker.running:
             worker.kill()
+        worker.tell()

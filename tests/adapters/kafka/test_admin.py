@@ -54,6 +54,6 @@ def test_the_brokers_differ_in_what_they_hide(broker: Broker, kafka: KafkaSettin
 
 
 def test_without_a_broker_the_address_is_named() -> None:
-    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=500)
     with pytest.raises(LogUnavailableError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         admin.list_topics(settings)

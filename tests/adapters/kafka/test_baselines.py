@@ -77,6 +77,6 @@ def test_a_part_that_was_changed_is_noticed(kafka: KafkaSettings) -> None:
 
 
 def test_without_a_broker_the_address_is_named() -> None:
-    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=500)
     with pytest.raises(LogUnavailableError, match=r"127\.0\.0\.1:1 .*set KAFKA_BOOTSTRAP_SERVERS"):
         BaselineStore(settings).list()

@@ -42,7 +42,7 @@ def test_an_event_arrives_with_its_cloudevents_headers(kafka: KafkaSettings) -> 
 
 
 def test_without_a_broker_it_says_so() -> None:
-    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=500)
     with Publisher(settings) as publisher, pytest.raises(LogError, match=r"127\.0\.0\.1:1"):
         publisher.publish([label("a")])
 

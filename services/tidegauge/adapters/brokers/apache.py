@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from tidegauge.adapters.brokers.errors import BrokerError
 from tidegauge.adapters.brokers.process import LOOPBACK, Broker, free_port
@@ -31,9 +33,11 @@ offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 """
 
 _LOGGING = """\
@@ -113,10 +117,7 @@ class ApacheBroker(Broker):
 
     def _format(self, java: str, classes: str, properties: Path) -> None:
         tool = [java, "-cp", classes, "kafka.tools.StorageTool"]
-        cluster = self._run([*tool, "random-uuid"]).strip().splitlines()[-1]
-        self._run([*tool, "format", "--standalone", "-t", cluster, "-c", str(properties)])
-
-    def _run(self, command: Sequence[str]) -> str:
+        command = [*tool, "format", "--standalone", "-t", _cluster_id(), "-c", str(properties)]
         done = subprocess.run(  # noqa: S603 - our own arguments, no shell
             command,
             capture_output=True,
@@ -126,4 +127,10 @@ class ApacheBroker(Broker):
         )
         if done.returncode:
             raise BrokerError(f"Kafka's storage tool failed: {done.stderr.strip()[-500:]}")
-        return done.stdout
+
+
+def _cluster_id() -> str:
+    """Return a new id as Kafka writes it; one that begins like an option would be taken for one."""
+    while (cluster := urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster

@@ -17,7 +17,8 @@ from typing import Protocol
 from uuid import uuid4
 
 from kafka import KafkaConsumer, OffsetAndMetadata
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.structs import ConsumerGroupMetadata
 
 from tidegauge.adapters.kafka import clients
 from tidegauge.adapters.kafka.lane import Lane
@@ -33,8 +34,15 @@ __all__ = ["Committer", "TransactionalCommitter", "WriteAheadCommitter"]
 class Committer(Protocol):
     """Makes commits true. After an error it has to be reset before the next one."""
 
-    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
         """Make everything in a commit true.
+
+        Args:
+            commit: What is to become true.
+            consumer: A member of the group.
+            membership: Its membership when it took over the partitions.
 
         Raises:
             KafkaError: It may have become true, or not.
@@ -80,8 +88,21 @@ class TransactionalCommitter:
         )
         self._producer.init_transactions()
 
-    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
-        """Commit in one transaction, fenced by the consumer's generation."""
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
+        """Commit in one transaction, fenced by the membership.
+
+        The one that the consumer has by now would not do: after a dismissal it is none, by
+        which a broker fences nobody, and after a return it is one that others came before.
+
+        Raises:
+            CommitFailedError: The membership is none.
+            KafkaError: It may have become true, or not.
+        """
+        del consumer
+        if membership.generation_id < 0 or not membership.member_id:
+            raise CommitFailedError("the partitions were taken over without a membership")
         states = [
             wire for document in commit.documents.values() for wire in as_wires(settled(document))
         ]
@@ -89,14 +110,13 @@ class TransactionalCommitter:
             clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in commit.offsets.items()
         }
-        member = consumer.group_metadata()
         producer = self._producer
 
         def transact() -> None:
             producer.begin_transaction()
             for wire in (*commit.outputs, *states):
                 producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
-            producer.send_offsets_to_transaction(offsets, member)
+            producer.send_offsets_to_transaction(offsets, membership)
             producer.commit_transaction()
 
         self._within_limit(transact)
@@ -149,8 +169,11 @@ class WriteAheadCommitter:
         self._settings = settings
         self._producer = clients.producer(settings)
 
-    def commit(self, commit: Commit, consumer: KafkaConsumer) -> None:
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
         """Write states, then outputs, then offsets."""
+        del membership
         for document in commit.documents.values():
             send_all(self._producer, as_wires(document))
         send_all(self._producer, commit.outputs)

@@ -5,6 +5,8 @@ TidegaugeError
     ├── LogUnavailableError
     ├── TopicError
     ├── PublishError
+    ├── HiddenStateError
+    ├── ClientHungError
     ├── WorkerHungError
     └── BaselineStoreError
         ├── UnknownBaselineError
@@ -18,6 +20,8 @@ from tidegauge.schemas.errors import TidegaugeError
 __all__ = [
     "BaselineCorruptError",
     "BaselineStoreError",
+    "ClientHungError",
+    "HiddenStateError",
     "LogError",
     "LogUnavailableError",
     "PublishError",
@@ -48,6 +52,22 @@ class TopicError(LogError):
 
 class PublishError(LogError):
     """Records were not acknowledged."""
+
+
+class HiddenStateError(LogError):
+    """A partition's last state cannot be seen, so nobody may go on from the one before."""
+
+    def __init__(self, partition: str, why: str) -> None:
+        """Say what does not fit together, and what to do if it stays so."""
+        super().__init__(
+            f"{partition} cannot be taken over yet: {why}. A transaction that is still open "
+            "hides the last state; if this stays so, the offset was moved by hand or the state "
+            "topic was emptied: delete the group's offsets to go on from what is there"
+        )
+
+
+class ClientHungError(LogError):
+    """kafka-python did not come back, neither with an answer nor with an error."""
 
 
 class WorkerHungError(LogError):

@@ -26,6 +26,7 @@ from tidegauge.adapters.kafka.committers import (
 )
 from tidegauge.adapters.kafka.errors import LogError, WorkerHungError
 from tidegauge.adapters.kafka.lane import Lane
+from tidegauge.adapters.kafka.legacies import LegacyReader
 from tidegauge.adapters.kafka.session import Session
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.kafka.states import StateReader
@@ -124,22 +125,27 @@ class ConsumerLoop:
                 self._log.info("topics created", topics=[topic.name for topic in created])
         consumer, committer = self._connect()
         lane = Lane(f"{self._group}-lane")
+        # After which a broker undoes what has not ended, and then some.
+        patience_seconds = 2 * self._settings.transaction_timeout_ms / 1000
         session = Session(
             consumer=consumer,
             committer=committer,
-            states=StateReader(self._settings, self._group),
+            legacies=LegacyReader(StateReader(self._settings, self._group), patience_seconds),
             lane=lane,
             processor=self._processor,
             group=self._group,
             policy=self._settings.policy(),
             now_ms=self._now_ms,
             handover_seconds=self._stop_seconds,
+            takeover_seconds=self._stop_seconds + patience_seconds,
+            stop=stop,
         )
         self._session = session
         try:
-            for topic in self._topics:
-                consumer.partitions_for_topic(topic.name)  # or the first assignment is empty
             consumer.subscribe([topic.name for topic in self._topics], listener=session)
+            # Or the first assignment is made without knowing their partitions, and made again
+            # at once, which kafka-python may not see the end of.
+            consumer.topics()
             self._loop(session, stop)
         finally:
             self._session = None

@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from kafka.structs import ConsumerGroupMetadata
 
 from tidegauge.adapters.kafka import clients, metrics
 from tidegauge.adapters.kafka.committers import Committer
-from tidegauge.adapters.kafka.errors import LogError
+from tidegauge.adapters.kafka.errors import ClientHungError, LogError
 from tidegauge.adapters.kafka.lane import Lane
-from tidegauge.adapters.kafka.states import StateReader
+from tidegauge.adapters.kafka.legacies import LegacyReader
 from tidegauge.stream.commits import CommitPolicy
+from tidegauge.stream.documents import Document
 from tidegauge.stream.errors import MeasureError
 from tidegauge.stream.patience import Patience, persist
 from tidegauge.stream.processor import Partition, Processor, Record
@@ -25,10 +27,15 @@ from tidegauge.stream.worker import Worker
 
 __all__ = ["Session"]
 
+R = TypeVar("R")
+
 _RETRY_SECONDS = (0.2, 15.0)
 _PATIENCE = Patience()
 _END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
+_LOOK_AGAIN_SECONDS = 0.5
+_OFFSET_MS = 1_000
+_ANSWER_SECONDS = 15.0
 _MOST_TICKS_WITHOUT_RECORDS = 10
 
 _log = structlog.get_logger(__name__)
@@ -47,23 +54,29 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         *,
         consumer: KafkaConsumer,
         committer: Committer,
-        states: StateReader,
+        legacies: LegacyReader,
         lane: Lane,
         processor: Processor,
         group: str,
         policy: CommitPolicy,
         now_ms: Callable[[], int],
         handover_seconds: float,
+        takeover_seconds: float,
+        stop: Event,
     ) -> None:
         self.joined = False
         self._consumer = consumer
         self._committer = committer
-        self._states = states
+        self._legacies = legacies
         self._lane = lane
+        self._questions = Lane(f"{group}-questions")
         self._worker = Worker(processor, group, policy)
         self._group = group
         self._now_ms = now_ms
         self._handover_seconds = handover_seconds
+        self._takeover_seconds = takeover_seconds
+        self._stop = stop
+        self._membership = ConsumerGroupMetadata(group)
         self._wanted_back = Event()
         self._failure: BaseException | None = None
         self._broken = False
@@ -121,6 +134,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         forgotten = self._lane.submit(self._forget)
         self._lane.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
+        self._questions.close(0)
         return forgotten.done()
 
     # The listener, on the consumer's own loop, while the polling thread waits for it.
@@ -129,28 +143,35 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         """Commit and forget the partitions before the group goes on."""
         self.joined = False
         self._wanted_back.set()
-        await self._done(lambda: self._hand_over(map(clients.partition_of, revoked)))
+        await self._done(
+            lambda: self._hand_over(map(clients.partition_of, revoked)), self._handover_seconds
+        )
 
     async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
         """Forget partitions that others hold already."""
         self.joined = False
         self._wanted_back.set()
-        await self._done(lambda: self._lose(map(clients.partition_of, lost)))
+        await self._done(
+            lambda: self._lose(map(clients.partition_of, lost)), self._handover_seconds
+        )
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Take over the partitions from their last state, before their first record."""
-        await self._done(lambda: self._take_over(map(clients.partition_of, assigned)))
+        membership = self._consumer.group_metadata()
+        await self._done(
+            lambda: self._join(membership, map(clients.partition_of, assigned)),
+            self._takeover_seconds,
+        )
         self.joined = self._failure is None
 
-    async def _done(self, work: Callable[[], None]) -> None:
+    async def _done(self, work: Callable[[], None], seconds: float) -> None:
         future = self._lane.submit(work)
-        deadline = time.monotonic() + self._handover_seconds
+        deadline = time.monotonic() + seconds
         while not future.done():
             if time.monotonic() > deadline:
                 self._failure = LogError(
-                    f"the {self._group} worker could not let go of its partitions within "
-                    f"{self._handover_seconds:.0f} s: what it was doing is not committed and "
-                    "will be done again"
+                    f"the {self._group} worker could not change its partitions within "
+                    f"{seconds:.0f} s: what it was doing is not committed and will be done again"
                 )
                 raise self._failure
             await self._consumer._net.sleep(_AWAIT_SECONDS)  # noqa: SLF001 - its loop has no public sleep
@@ -200,8 +221,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         now_ms = self._now_ms()
         found = [clients.topic_partition(partition) for partition in self._worker.partitions]
         try:
-            ends = self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS)
-            positions = {place: self._consumer.position(place, timeout_ms=0) for place in found}
+            ends = self._ask(lambda: self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS))
+            positions = self._ask(
+                lambda: {place: self._consumer.position(place, timeout_ms=0) for place in found}
+            )
         except KafkaError as error:
             if self._answering:
                 self._log.warning("Kafka does not answer", error=str(error))
@@ -246,7 +269,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         started = time.monotonic()
         commit = self._worker.commit()
         if commit.documents:
-            self._committer.commit(commit, self._consumer)
+            self._committer.commit(commit, self._consumer, self._membership)
             metrics.COMMITS.labels(self._group).inc()
             metrics.COMMIT_SECONDS.labels(self._group).observe(time.monotonic() - started)
         self._worker.committed(commit)
@@ -254,6 +277,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     def _go_back(self, error: KafkaError) -> None:
         """Return to the last states: nobody knows whether the commit became true."""
         pause = _RETRY_SECONDS[0]
+        held = self._worker.partitions
         metrics.RESETS.labels(self._group).inc()
         while not self._wanted_back.is_set():
             self._log.warning(
@@ -265,21 +289,26 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 return
             try:
                 self._committer.reset()
-                held = self._worker.partitions
                 self._forget()
                 self._take_over(held)
+            except ClientHungError:
+                raise
             except (KafkaError, LogError) as again:
                 error = again if isinstance(again, KafkaError) else error
                 pause = min(2 * pause, _RETRY_SECONDS[1])
             else:
                 return
 
-    def _take_over(self, partitions: Iterable[Partition]) -> None:
+    def _join(self, membership: ConsumerGroupMetadata, partitions: Iterable[Partition]) -> None:
+        """Take over partitions; commits are fenced by this membership, whatever comes later."""
         self._wanted_back.clear()
-        self._states.refresh()
-        for partition in sorted(partitions):
+        self._membership = membership
+        self._take_over(partitions)
+
+    def _take_over(self, partitions: Iterable[Partition]) -> None:
+        owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
+        for partition, document in self._documents(owners).items():
             found = clients.topic_partition(partition)
-            document = self._states.document(self._worker.owner(partition))
             if document is not None:
                 self._committer.resume(document)
                 position = document.next_offset
@@ -294,14 +323,37 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
 
+    def _documents(self, owners: Mapping[Partition, str]) -> dict[Partition, Document | None]:
+        return self._legacies.documents(owners, self._committed_offset, self._pause)
+
+    def _committed_offset(self, partition: Partition) -> int | None:
+        found = clients.topic_partition(partition)
+        offset: int | None = self._ask(
+            lambda: self._consumer.committed(found, timeout_ms=_OFFSET_MS)
+        )
+        return offset
+
+    def _pause(self) -> bool:
+        return not (self._wanted_back.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
+
     def _first_offset(self, found: TopicPartition) -> int:
-        committed: int | None = self._consumer.committed(found, timeout_ms=clients.REQUEST_MS)
-        if committed is not None:
-            return committed
-        first: dict[TopicPartition, int] = self._consumer.beginning_offsets(
-            [found], timeout_ms=clients.REQUEST_MS
+        first: dict[TopicPartition, int] = self._ask(
+            lambda: self._consumer.beginning_offsets([found], timeout_ms=clients.REQUEST_MS)
         )
         return first[found]
+
+    def _ask(self, question: Callable[[], R]) -> R:
+        """Ask the broker; after its death kafka-python may forget that somebody waits.
+
+        Raises:
+            ClientHungError: It did, so this connection is of no more use.
+        """
+        try:
+            return self._questions.submit(question).result(_ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise ClientHungError(
+                f"no answer and no error for {_ANSWER_SECONDS:.0f} s: connecting anew"
+            ) from error
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:
         given = [found for found in partitions if found in self._worker.partitions]

@@ -24,6 +24,9 @@ class KafkaSettings(BaseSettings):
         validation_alias=AliasChoices("bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS"),
         description="Brokers to start from, host:port, separated by commas.",
     )
+    bootstrap_timeout_ms: int = Field(
+        default=5_000, ge=1, description="How long a client looks for a first broker that answers."
+    )
     transactions: Literal["on", "off", "auto"] = Field(
         default="auto",
         description="Whether workers commit in transactions; auto asks the broker, by a "
@@ -80,7 +83,7 @@ class KafkaSettings(BaseSettings):
             ),
             "ssl_cafile": self.ssl_cafile,
             "reconnect_backoff_max_ms": 2_000,
-            "bootstrap_timeout_ms": 5_000,
+            "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
         }
 
     def policy(self) -> CommitPolicy:

@@ -1,0 +1,107 @@
+"""What a worker takes over: the last state of each partition, once nothing hides it.
+
+A transaction that was begun before a rebalance may still be open after it: its worker was
+killed or sleeps in the middle of it. Until it ends, the broker tells neither the offsets in it
+(KIP-447) nor any record behind it, so that a state which counts already may not be seen yet,
+not even by the worker that wrote it. To go on from the one before would count events twice.
+But states and offsets become true together, or the state first: where a state is as far as
+its offset, it is the last one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from kafka.errors import KafkaTimeoutError
+
+from tidegauge.adapters.kafka.errors import HiddenStateError
+from tidegauge.adapters.kafka.states import StateReader
+from tidegauge.stream.documents import Document
+from tidegauge.stream.processor import Partition
+
+__all__ = ["LegacyReader"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Legacy:
+    document: Document | None
+    offset: int | None
+
+    @property
+    def whole(self) -> bool:
+        if self.offset is None:
+            return True
+        return self.document is not None and self.document.next_offset >= self.offset
+
+    def __str__(self) -> str:
+        state = f"is as of {self.document.next_offset}" if self.document else "is not there"
+        return f"its state {state}, the group's offset is {self.offset}"
+
+
+class LegacyReader:
+    """Finds what the last owners of partitions left.
+
+    Args:
+        states: The group's states.
+        patience_seconds: How long a transaction may hide a state.
+    """
+
+    def __init__(self, states: StateReader, patience_seconds: float) -> None:
+        self._states = states
+        self._patience_seconds = patience_seconds
+
+    def documents(
+        self,
+        owners: Mapping[Partition, str],
+        committed: Callable[[Partition], int | None],
+        pause: Callable[[], bool],
+    ) -> dict[Partition, Document | None]:
+        """Return each partition's last document, None where it never had one.
+
+        Args:
+            owners: The key of each partition's state.
+            committed: Asks for the group's offset; while a transaction with it is open, for a
+                moment only.
+            pause: Waits a moment; false where there is no more use in waiting.
+
+        Raises:
+            HiddenStateError: A state stayed behind its offset, or waiting was given up.
+            KafkaError: The broker does not answer.
+            LogError: The same.
+        """
+        deadline = time.monotonic() + self._patience_seconds
+        said = False
+        while True:
+            hidden = self._look(owners, committed)
+            if not hidden:
+                return {
+                    partition: self._states.document(owner) for partition, owner in owners.items()
+                }
+            if not said:
+                said = True
+                _log.info("waiting for open transactions", partitions=sorted(map(str, hidden)))
+            if not pause() or time.monotonic() > deadline:
+                partition, why = next(iter(hidden.items()))
+                raise HiddenStateError(str(partition), why)
+
+    def _look(
+        self, owners: Mapping[Partition, str], committed: Callable[[Partition], int | None]
+    ) -> dict[Partition, str]:
+        """Read offsets and then states; return why partitions cannot be taken over yet."""
+        offsets: dict[Partition, int | None] = {}
+        for partition in owners:
+            try:
+                offsets[partition] = committed(partition)
+            except KafkaTimeoutError:
+                return {partition: "the group's offset is not told"}
+        self._states.refresh()
+        found = {
+            partition: _Legacy(self._states.document(owner), offsets[partition])
+            for partition, owner in owners.items()
+        }
+        return {partition: str(legacy) for partition, legacy in found.items() if not legacy.whole}
