@@ -80,6 +80,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._wanted_back = Event()
         self._failure: BaseException | None = None
         self._broken = False
+        self._unsure = False
         self._answering = True
         self._waiting: dict[TopicPartition, tuple[int, int]] = {}
         self._log = _log.bind(group=group)
@@ -269,7 +270,9 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         started = time.monotonic()
         commit = self._worker.commit()
         if commit.documents:
+            self._unsure = True
             self._committer.commit(commit, self._consumer, self._membership)
+            self._unsure = False
             metrics.COMMITS.labels(self._group).inc()
             metrics.COMMIT_SECONDS.labels(self._group).observe(time.monotonic() - started)
         self._worker.committed(commit)
@@ -288,7 +291,6 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if self._wanted_back.wait(pause):
                 return
             try:
-                self._committer.reset()
                 self._forget()
                 self._take_over(held)
             except ClientHungError:
@@ -306,6 +308,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._take_over(partitions)
 
     def _take_over(self, partitions: Iterable[Partition]) -> None:
+        if self._unsure:
+            # A transaction of our own that is still open would hide our own last states.
+            self._committer.reset()
+            self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
         for partition, document in self._documents(owners).items():
             found = clients.topic_partition(partition)
