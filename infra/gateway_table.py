@@ -58,6 +58,9 @@ def table(found: dict[str, Any]) -> str:
         "requests/s, waiting for a core left out "
         f"({rows['loop_lag_p99', ours]['median']:.1f} ms with it)."
     )
+    failed = [name for name in systems if ("cpu_per_event", name) not in rows]
+    if failed:
+        note += f" {', '.join(failed)} answered every stream with an error."
     return "\n".join([*lines, "", note])
 
 
