@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
 
-from kafka import KafkaConsumer, OffsetAndMetadata
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import ConsumerGroupMetadata
 
@@ -59,6 +59,16 @@ class Committer(Protocol):
 
     def close(self) -> None:
         """Close the connection; what was not committed is undone."""
+
+
+def _offsets(commit: Commit) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return the group's new offsets; each says which document it belongs to."""
+    return {
+        clients.topic_partition(partition): OffsetAndMetadata(
+            document.next_offset, str(document.generation), -1
+        )
+        for partition, document in commit.documents.items()
+    }
 
 
 class TransactionalCommitter:
@@ -106,10 +116,7 @@ class TransactionalCommitter:
         states = [
             wire for document in commit.documents.values() for wire in as_wires(settled(document))
         ]
-        offsets = {
-            clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in commit.offsets.items()
-        }
+        offsets = _offsets(commit)
         producer = self._producer
 
         def transact() -> None:
@@ -177,12 +184,7 @@ class WriteAheadCommitter:
         for document in commit.documents.values():
             send_all(self._producer, as_wires(document))
         send_all(self._producer, commit.outputs)
-        consumer.commit(
-            {
-                clients.topic_partition(partition): OffsetAndMetadata(offset, "", -1)
-                for partition, offset in commit.offsets.items()
-            }
-        )
+        consumer.commit(_offsets(commit))
 
     def resume(self, document: Document) -> None:
         """Publish again what may have been published before."""

@@ -4,8 +4,10 @@ A transaction that was begun before a rebalance may still be open after it: its 
 killed or sleeps in the middle of it. Until it ends, the broker tells neither the offsets in it
 (KIP-447) nor any record behind it, so that a state which counts already may not be seen yet,
 not even by the worker that wrote it. To go on from the one before would count events twice.
-But states and offsets become true together, or the state first: where a state is as far as
-its offset, it is the last one.
+But states and offsets become true together, or the state first, and each offset says of which
+generation its state is: where a state is as far and of that generation, it is the last one. (As
+far is not enough: time alone makes states, and the broker tells a transaction's end to one topic
+before another.)
 """
 
 from __future__ import annotations
@@ -22,25 +24,45 @@ from tidegauge.adapters.kafka.states import StateReader
 from tidegauge.stream.documents import Document
 from tidegauge.stream.processor import Partition
 
-__all__ = ["LegacyReader"]
+__all__ = ["Committed", "LegacyReader"]
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What the group knows of a partition.
+
+    Attributes:
+        offset: The first record that has not been processed.
+        generation: Of the document that was committed with it; 0 where nobody said.
+    """
+
+    offset: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Legacy:
     document: Document | None
-    offset: int | None
+    committed: Committed | None
 
     @property
     def whole(self) -> bool:
-        if self.offset is None:
+        if self.committed is None:
             return True
-        return self.document is not None and self.document.next_offset >= self.offset
+        document, last = self.document, self.committed
+        return (
+            document is not None
+            and document.next_offset >= last.offset
+            and document.generation >= last.generation
+        )
 
     def __str__(self) -> str:
-        state = f"is as of {self.document.next_offset}" if self.document else "is not there"
-        return f"its state {state}, the group's offset is {self.offset}"
+        found, last = self.document, self.committed
+        state = f"{found.generation} is as of {found.next_offset}" if found else "is not there"
+        offset = f"{last.offset} with state {last.generation}" if last else "not there"
+        return f"its state {state}, the group's offset is {offset}"
 
 
 class LegacyReader:
@@ -58,7 +80,7 @@ class LegacyReader:
     def documents(
         self,
         owners: Mapping[Partition, str],
-        committed: Callable[[Partition], int | None],
+        committed: Callable[[Partition], Committed | None],
         pause: Callable[[], bool],
     ) -> dict[Partition, Document | None]:
         """Return each partition's last document, None where it never had one.
@@ -90,10 +112,10 @@ class LegacyReader:
                 raise HiddenStateError(str(partition), why)
 
     def _look(
-        self, owners: Mapping[Partition, str], committed: Callable[[Partition], int | None]
+        self, owners: Mapping[Partition, str], committed: Callable[[Partition], Committed | None]
     ) -> dict[Partition, str]:
         """Read offsets and then states; return why partitions cannot be taken over yet."""
-        offsets: dict[Partition, int | None] = {}
+        offsets: dict[Partition, Committed | None] = {}
         for partition in owners:
             try:
                 offsets[partition] = committed(partition)

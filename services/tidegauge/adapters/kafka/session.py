@@ -9,7 +9,12 @@ from threading import Event
 from typing import Any, TypeVar
 
 import structlog
-from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import (
+    AsyncConsumerRebalanceListener,
+    KafkaConsumer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
@@ -17,7 +22,7 @@ from tidegauge.adapters.kafka import clients, metrics
 from tidegauge.adapters.kafka.committers import Committer
 from tidegauge.adapters.kafka.errors import ClientHungError, LogError
 from tidegauge.adapters.kafka.lane import Lane
-from tidegauge.adapters.kafka.legacies import LegacyReader
+from tidegauge.adapters.kafka.legacies import Committed, LegacyReader
 from tidegauge.stream.commits import CommitPolicy
 from tidegauge.stream.documents import Document
 from tidegauge.stream.errors import MeasureError
@@ -330,14 +335,17 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
 
     def _documents(self, owners: Mapping[Partition, str]) -> dict[Partition, Document | None]:
-        return self._legacies.documents(owners, self._committed_offset, self._pause)
+        return self._legacies.documents(owners, self._committed, self._pause)
 
-    def _committed_offset(self, partition: Partition) -> int | None:
-        found = clients.topic_partition(partition)
-        offset: int | None = self._ask(
-            lambda: self._consumer.committed(found, timeout_ms=_OFFSET_MS)
+    def _committed(self, partition: Partition) -> Committed | None:
+        place = clients.topic_partition(partition)
+        found: OffsetAndMetadata | None = self._ask(
+            lambda: self._consumer.committed(place, metadata=True, timeout_ms=_OFFSET_MS)
         )
-        return offset
+        if found is None:
+            return None
+        said = found.metadata or ""
+        return Committed(found.offset, int(said) if said.isdecimal() else 0)
 
     def _pause(self) -> bool:
         return not (self._wanted_back.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
