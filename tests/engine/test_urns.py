@@ -10,7 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.engine import urns
-from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets, unpack
+from tidegauge.engine.detector import (
+    Bets,
+    Evidence,
+    judge,
+    no_evidence,
+    observe,
+    pack,
+    place_bets,
+    unpack,
+)
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.engine.reference import Reference, build
 from tidegauge.engine.urns import (
@@ -168,6 +177,18 @@ def reference(made: Urn, counts: Counts) -> Reference:
     return msgspec.structs.replace(built, urns=(made,))
 
 
+def after(bets: Bets, evidence: Evidence, hits: Counts) -> Evidence:
+    """Observe one block, divided into the same cells for every urn."""
+    return observe(
+        bets,
+        evidence,
+        hits.reshape(-1, 10).sum(axis=1),
+        np.full(SIZE // 10, EVENTS),
+        duration_seconds=BLOCK_SECONDS,
+        cells=[hits for _ in bets.urns],
+    )
+
+
 def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
     rng = np.random.default_rng(7)
     made, usual = drawn_baseline(rng, gaps=100)
@@ -181,14 +202,8 @@ def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
     evidence = no_evidence(bets)
     for block in range(200):
         hits = rng.multinomial(EVENTS, rates if block >= 50 else usual)
-        evidence = observe(
-            bets,
-            unpack(pack(evidence)) if block % 7 == 0 else evidence,
-            hits.reshape(-1, 10).sum(axis=1),
-            np.full(SIZE // 10, EVENTS),
-            duration_seconds=BLOCK_SECONDS,
-            cells=[hits],
-        )
+        kept = unpack(pack(evidence)) if block % 7 == 0 else evidence
+        evidence = after(bets, kept, hits)
     decision = judge(bets, evidence, log_threshold=np.log(30 * 86_400))
     assert decision.alarm
     assert decision.parts[0].indicator == 2
@@ -206,14 +221,7 @@ def test_the_largest_statistic_counts_and_not_their_sum() -> None:
     bets = place_bets(twice, urns=True)
     evidence = no_evidence(bets)
     for hits in rng.multinomial(EVENTS, usual, 20):
-        evidence = observe(
-            bets,
-            evidence,
-            hits.reshape(-1, 10).sum(axis=1),
-            np.full(SIZE // 10, EVENTS),
-            duration_seconds=BLOCK_SECONDS,
-            cells=[hits, hits],
-        )
+        evidence = after(bets, evidence, hits)
     each = log_statistic(bets.urns[0], evidence.draws[0])
     bands = float(np.logaddexp.reduce(bets.log_weights + evidence.log_m, axis=None))
     found = judge(bets, evidence, log_threshold=1.0).log_statistic
@@ -226,14 +234,7 @@ def test_a_snapshot_keeps_every_bit() -> None:
     bets = place_bets(reference(made, rng.multinomial(12 * SIZE, usual)), urns=True)
     evidence = no_evidence(bets)
     for hits in rng.multinomial(EVENTS, usual, 10):
-        evidence = observe(
-            bets,
-            evidence,
-            hits.reshape(-1, 10).sum(axis=1),
-            np.full(SIZE // 10, EVENTS),
-            duration_seconds=BLOCK_SECONDS,
-            cells=[hits],
-        )
+        evidence = after(bets, evidence, hits)
     assert pack(unpack(pack(evidence))) == pack(evidence)
     assert unpack(pack(replace(evidence, draws=()))).draws == ()
 

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tidegauge.adapters.kafka import reader
+from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.stream.testing import Received
+
 SCRIPT = """
 import signal, sys
 from threading import Event
@@ -74,6 +79,16 @@ class WorkerProcess:
     def tell(self) -> None:
         """Repeat the log, for the report of a test that fails."""
         sys.stdout.write(f"{self.log.name}:\n{self.log.read_text()}\n")
+
+
+def received_from(settings: KafkaSettings, group: str) -> Received:
+    """Return what a group's workers have published, as a reader knows it."""
+    prefix = f"{group}/".encode()
+    return Received(
+        record
+        for record in reader.read(settings, SKETCHES)
+        if dict(record.headers)["ce_source"].startswith(prefix)
+    )
 
 
 @pytest.fixture

@@ -11,14 +11,15 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import MemberToRemove
+from tests.integration.conftest import received_from
 
 from tidegauge.adapters.brokers import Broker
-from tidegauge.adapters.kafka import clients, reader
+from tidegauge.adapters.kafka import clients
 from tidegauge.adapters.kafka.loop import ConsumerLoop
 from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.topics import REQUESTS, SKETCHES, STATE
+from tidegauge.schemas.topics import REQUESTS, STATE
 from tidegauge.stream.partitions import SketchSettings
 from tidegauge.stream.sketching import SketchingProcessor
 from tidegauge.stream.testing import LengthMeter, Received, request, request_wire
@@ -90,12 +91,7 @@ class Site:
             assert not thread.is_alive()
 
     def received(self) -> Received:
-        prefix = f"{self.group}/".encode()
-        return Received(
-            record
-            for record in reader.read(self.settings, SKETCHES)
-            if dict(record.headers)["ce_source"].startswith(prefix)
-        )
+        return received_from(self.settings, self.group)
 
     def all_is_counted(self) -> bool:
         events = self.received().events()

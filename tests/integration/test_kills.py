@@ -9,15 +9,14 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
+from tests.integration.conftest import received_from
 
 from tidegauge.adapters.brokers import ApacheBroker, Broker
-from tidegauge.adapters.kafka import reader
 from tidegauge.adapters.kafka.admin import ensure_topics
 from tidegauge.adapters.kafka.errors import LogError
 from tidegauge.adapters.kafka.publisher import Publisher
 from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.topics import SKETCHES
 from tidegauge.stream.testing import Received, request, request_wire
 
 pytestmark = pytest.mark.timeout(400)
@@ -62,12 +61,7 @@ class Traffic:
         self.published += number
 
     def received(self) -> Received:
-        prefix = f"{self.group}/".encode()
-        return Received(
-            record
-            for record in reader.read(self.settings, SKETCHES)
-            if dict(record.headers)["ce_source"].startswith(prefix)
-        )
+        return received_from(self.settings, self.group)
 
     def wait_until_all_is_counted(self) -> Received:
         deadline = time.monotonic() + DEADLINE_SECONDS

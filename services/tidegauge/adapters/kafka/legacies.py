@@ -42,27 +42,18 @@ class Committed:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Legacy:
-    document: Document | None
-    committed: Committed | None
-
-    @property
-    def whole(self) -> bool:
-        if self.committed is None:
-            return True
-        document, last = self.document, self.committed
-        return (
-            document is not None
-            and document.next_offset >= last.offset
-            and document.generation >= last.generation
-        )
-
-    def __str__(self) -> str:
-        found, last = self.document, self.committed
-        state = f"{found.generation} is as of {found.next_offset}" if found else "is not there"
-        offset = f"{last.offset} with state {last.generation}" if last else "not there"
-        return f"its state {state}, the group's offset is {offset}"
+def _why_hidden(document: Document | None, committed: Committed | None) -> str | None:
+    """Return what says that a state is not the last one, None where nothing does."""
+    if committed is None:
+        return None
+    state = "is not there"
+    if document is not None:
+        far = document.next_offset >= committed.offset
+        if far and document.generation >= committed.generation:
+            return None
+        state = f"{document.generation} is as of {document.next_offset}"
+    offset = f"{committed.offset} with state {committed.generation}"
+    return f"its state {state}, the group's offset is {offset}"
 
 
 class LegacyReader:
@@ -123,7 +114,7 @@ class LegacyReader:
                 return {partition: "the group's offset is not told"}
         self._states.refresh()
         found = {
-            partition: _Legacy(self._states.document(owner), offsets[partition])
+            partition: _why_hidden(self._states.document(owner), offsets[partition])
             for partition, owner in owners.items()
         }
-        return {partition: str(legacy) for partition, legacy in found.items() if not legacy.whole}
+        return {partition: why for partition, why in found.items() if why is not None}
