@@ -1,0 +1,129 @@
+"""The monitor on sketches of drift, from block to verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+
+from tidegauge.engine.indicators import Hits, Indicator
+from tidegauge.engine.reference import build
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import State
+from tidegauge.schemas.sketches import Sampled, Sketch
+
+if TYPE_CHECKING:
+    from tests.verdicts.conftest import Desk, Kit
+
+
+def drift_sketch(kit: Kit, block: int, hits: int, version: int, baseline: str) -> Sketch:
+    return kit.writers["drift"].sketch(
+        block,
+        segment=kit.version(version),
+        events=5,
+        hits={"cluster/0": hits, "cluster/1": 5 - hits},
+        baseline=baseline,
+    )
+
+
+def test_topics_are_tested_over_all_versions_together(desk: Desk, kit: Kit) -> None:
+    indicators = [
+        Indicator(name=f"cluster/{k}", title=t, family="clusters", counter=Hits(f"cluster/{k}"))
+        for k, t in enumerate(("refunds", "weather"))
+    ]
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=indicators,
+        hits=np.array([100, 900]),
+        trials=np.array([1000, 1000]),
+    )
+    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    for block in range(40):
+        version = 1 + block % 2
+        desk.give(
+            drift_sketch(kit, block, 0 if block < 20 else 4, version, "drift-1"),
+            drift_sketch(kit, block, 5, version, "drift-0"),
+            kit.writers["drift"].progress(block + 1),
+        )
+    (alert,) = desk.alerts()
+    assert alert.segment == Segment(model="m", route="/chat")
+    assert alert.verdict.effects[0].title in {"refunds", "weather"}
+    assert "all traffic" in alert.summary
+    assert desk.verdicts("drift.topics")[15].state == State.OK
+
+
+@pytest.mark.parametrize("strange_callers", [("acme",), ("acme", "globex", "initech")])
+def test_a_drift_alarm_says_whose_the_strange_requests_are(
+    kit: Kit, strange_callers: tuple[str, ...]
+) -> None:
+    desk = kit.desk(window_ms=48_000)
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=[
+            Indicator(
+                name=f"cluster/{k}",
+                title=f"topic {k}",
+                family="clusters",
+                counter=Hits(f"cluster/{k}", of="embedded"),
+            )
+            for k in range(2)
+        ],
+        hits=np.array([20, 980]),
+        trials=np.array([1000, 1000]),
+    )
+    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    customers = ("acme", "globex", "initech")
+    for block in range(40):
+        strange = 0 if block < 20 else 3
+        callers = [strange_callers[(block + n) % len(strange_callers)] for n in range(strange)]
+        rest = [customers[(block + n) % 3] for n in range(9 - strange)]
+        sketch = kit.writers["drift"].sketch(
+            block,
+            events=9,
+            hits={"embedded": 9, "cluster/0": strange, "cluster/1": 9 - strange},
+            baseline="drift-1",
+        )
+        shown = [(who, "cluster/0") for who in callers] + [(who, "cluster/1") for who in rest]
+        sample = [
+            Sampled(int(kit.rng.integers(2**32)), who, ("embedded", cluster))
+            for who, cluster in shown
+        ]
+        desk.give(
+            msgspec.structs.replace(sketch, sample=tuple(sorted(sample))),
+            kit.writers["drift"].progress(block + 1),
+        )
+    verdict = desk.verdicts("drift.topics")[-1]
+    assert verdict.state == State.WARN
+    effects = {effect.indicator: effect for effect in verdict.effects}
+    found = effects["cluster/0"].callers
+    assert found is not None
+    # All 20 blocks since the change; the first stretch may begin a little before it.
+    assert found.hits == 60
+    assert 180 <= found.trials <= 200
+    shares = [one.hits / found.hits for one in found.shares]
+    assert shares == pytest.approx([1 / len(strange_callers)] * len(strange_callers), abs=0.05)
+    assert [one.apart for one in found.shares] == (
+        [True] if len(strange_callers) == 1 else [False] * 3
+    )
+    assert effects["cluster/1"].callers is None, "fewer show it: nobody brings that"
+
+
+def test_a_drift_worker_on_another_baseline_is_not_tested(desk: Desk, kit: Kit) -> None:
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=[
+            Indicator(name="cluster/0", title="a", family="clusters", counter=Hits("cluster/0"))
+        ],
+        hits=np.array([100]),
+        trials=np.array([1000]),
+    )
+    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    desk.give(drift_sketch(kit, 0, 5, 1, "drift-0"), kit.writers["drift"].progress(1))
+    (verdict,) = desk.verdicts("drift.topics")
+    assert verdict.state == State.NO_BASELINE
+    assert "drift-0" in verdict.sentence
