@@ -18,7 +18,6 @@ import pytest
 from tidegauge.capture import CaptureSettings, Counts, OutboxUnavailableError, Recorder
 from tidegauge.capture.counters import CountersReader
 from tidegauge.capture.counts import counts_of
-from tidegauge.capture.folding import Folded
 from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import OutboxReader
@@ -26,7 +25,7 @@ from tidegauge.capture.runs import Run, list_runs
 from tidegauge.capture.testing import (
     EXCHANGES,
     FOLD,
-    TIME_MS,
+    UNFOLD,
     record_exchange,
     request,
     response,
@@ -127,12 +126,15 @@ def test_beyond_the_quota_events_are_counted_and_serving_goes_on(tmp_path: Path)
 
 def test_records_go_together_and_what_cannot_go_leaves_no_gap(tmp_path: Path) -> None:
     outputs = ["first", "no \ud800 text", "long " * 100, "last"]
-    batch = [Folded(FOLD, TIME_MS, f"req-{n}", output) for n, output in enumerate(outputs)]
+    batch = [(f"req-{n}", output) for n, output in enumerate(outputs)]
     with Recorder(settings_in(tmp_path, max_event_bytes=200), ship=False) as recorder:
-        assert recorder.record_folded(batch) is False
+        assert recorder.record_folded(FOLD, batch) is False
         recorder.served(len(batch))
         counts, frames = recorder.counts(), outbox_in(tmp_path)
-    assert [(frame.sequence, frame.key) for frame in frames] == [(1, "req-0"), (3, "req-3")]
+    assert [(frame.sequence, UNFOLD.decode(frame.value)) for frame in frames] == [
+        (1, [("req-0", "first")]),
+        (3, [("req-3", "last")]),
+    ]
     assert counts == Counts(
         served=4,
         captured=dict.fromkeys(EXCHANGES, 2),
@@ -142,9 +144,9 @@ def test_records_go_together_and_what_cannot_go_leaves_no_gap(tmp_path: Path) ->
 
 def test_of_records_that_do_not_all_fit_those_are_kept_that_do(tmp_path: Path) -> None:
     small = {"max_event_bytes": 1000, "segment_bytes": 2000, "quota_bytes": 8000}
-    batch = [Folded(FOLD, TIME_MS, f"req-{n}", "At 13:42.") for n in range(SERVED)]
+    batch = [(f"req-{n}", "At 13:42." * 4) for n in range(SERVED)]
     with Recorder(settings_in(tmp_path, **small), ship=False) as recorder:
-        assert recorder.record_folded(batch) is False
+        assert recorder.record_folded(FOLD, batch) is False
         counts, frames = recorder.counts(), outbox_in(tmp_path)
     assert 0 < len(frames) < SERVED
     assert [frame.sequence for frame in frames] == list(range(1, 2 * len(frames), 2))

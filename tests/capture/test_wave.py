@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 
 from tidegauge.capture.counts import Counts
-from tidegauge.capture.folding import Unfolds
+from tidegauge.capture.folding import Fold, Unfolds
 from tidegauge.capture.position import load_position
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipment import Shipment
 from tidegauge.capture.shipper import Shipper
-from tidegauge.capture.testing import FOLD, fold_exchange, record_exchange, unfold_exchange
+from tidegauge.capture.testing import FOLD, UNFOLD, fold_exchanges, record_exchange
 from tidegauge.capture.wave import Packer, Wave
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
+from tidegauge.schemas.topics import REQUESTS as ANY_REQUEST
 
 REQUESTS, RESPONSES = "requests.v1", "responses.v1"
-UNFOLDS: Unfolds = {FOLD.type: unfold_exchange}
+UNFOLDS: Unfolds = {FOLD.type: UNFOLD}
 
 
 def record(directory: Path, *outputs: str | None) -> Counts:
@@ -30,7 +31,7 @@ def record(directory: Path, *outputs: str | None) -> Counts:
             if output is None:
                 record_exchange(recorder, f"req-{number}")
             else:
-                fold_exchange(recorder, f"req-{number}", output)
+                fold_exchanges(recorder, (f"req-{number}", output))
         return recorder.counts()
 
 
@@ -90,6 +91,35 @@ def test_what_cannot_be_made_is_dropped_and_leaves_its_sequences(
     assert said.served == 3
     assert said.captured == said.shipped == {REQUESTS: 1, RESPONSES: 1}
     assert said.dropped == {REQUESTS: {"invalid_event": 2}, RESPONSES: {"invalid_event": 2}}
+    shipment.finish()
+
+
+def test_of_records_in_one_frame_those_are_made_that_can_be(tmp_path: Path) -> None:
+    answers = ("At one.", "no answer", "At three.")
+    with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
+        fold_exchanges(recorder, *((f"req-{n}", answer) for n, answer in enumerate(answers)))
+    wave, shipment = ship(tmp_path)
+    events = [decode(parcel.value, RequestEvent, ResponseEvent) for parcel in wave.parcels]
+    assert [(event.sequence, event.request_id) for event in events] == [
+        (1, "req-0"),
+        (2, "req-0"),
+        (5, "req-2"),
+        (6, "req-2"),
+    ]
+    assert (wave.sequence, wave.noted) == (6, {"length/short": 2})
+    said = heartbeat(shipment)
+    assert said.captured == said.shipped == {REQUESTS: 2, RESPONSES: 2}
+    assert said.dropped == {REQUESTS: {"invalid_event": 1}, RESPONSES: {"invalid_event": 1}}
+    shipment.finish()
+
+
+def test_records_that_cannot_be_read_are_dropped_all(tmp_path: Path) -> None:
+    fold: Fold[bytes] = Fold("testing.exchange.1", (ANY_REQUEST,), b"".join)
+    with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
+        recorder.record_folded(fold, [b"no", b"exchange"])
+    wave, shipment = ship(tmp_path)
+    assert (wave.parcels, wave.sequence) == ([], 2)
+    assert heartbeat(shipment).dropped == {REQUESTS: {"invalid_event": 2}}
     shipment.finish()
 
 

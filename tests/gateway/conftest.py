@@ -22,7 +22,7 @@ from tidegauge.capture.runs import list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.capture.wave import Packer
 from tidegauge.gateway.app import Gateway, create_app
-from tidegauge.gateway.record import BOTH, unfold
+from tidegauge.gateway.record import BOTH, UNFOLD
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.wire import Wire
 from tidegauge.schemas import decode
@@ -52,7 +52,7 @@ class Running:
         """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            packer = Packer(run.producer_id, {BOTH.type: unfold}, 1 << 30)
+            packer = Packer(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
             entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
             wave = packer.pack(entries) if entries else None
             assert wave is None or not wave.lost

@@ -19,6 +19,7 @@ import pytest
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import list_runs
+from tidegauge.gateway.record import UNFOLD
 
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
@@ -119,7 +120,8 @@ async def test_answers_that_clients_have_outlive_a_kill(
     (run,) = list_runs(tmp_path / "outbox")
     entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
     assert len(answered) >= ANSWERS
-    assert set(answered) <= {entry.frame.key for entry in entries or ()}
+    records = [record for entry in entries for record in UNFOLD.decode(entry.frame.value)]
+    assert set(answered) <= {record.request_id for record in records}
 
 
 @pytest.mark.parametrize(

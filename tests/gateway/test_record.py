@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 from tests.capture.conftest import make_topics, records_of
 from tests.gateway.conftest import Running, StartGateway, eventually
@@ -19,11 +18,10 @@ from tests.gateway.scripted import (
 )
 
 from tidegauge.adapters.brokers import Broker, EmbeddedBroker
-from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import list_runs
-from tidegauge.gateway.record import BOTH, Record, Unchecked, unfold
+from tidegauge.gateway.record import UNFOLD, Record, Unchecked
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
 
@@ -35,7 +33,8 @@ def record_of(running: Running) -> Record:
     """Return the only record in the outbox."""
     (run,) = list_runs(running.directory / "outbox")
     (entry,) = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
-    return msgspec.msgpack.decode(entry.frame.value, type=Record)
+    (record,) = UNFOLD.decode(entry.frame.value)
+    return record
 
 
 def on_disk(running: Running) -> bytes:
@@ -133,6 +132,8 @@ async def test_a_request_that_waits_is_recorded_before_its_answer(
 
 def test_a_record_without_an_answer_makes_no_response() -> None:
     record = Record(
+        request_id="req-1",
+        time_ms=0,
         route="/v1/embeddings",
         model="m",
         version="v1",
@@ -148,9 +149,8 @@ def test_a_record_without_an_answer_makes_no_response() -> None:
         trace_id=None,
         reply=None,
     )
-    frame = Frame(1, 0, BOTH.topic, BOTH.type, "req-1", BOTH.encode(record))
     with pytest.raises(ValueError, match="without an answer"):
-        unfold(frame, "gateway-1")
+        UNFOLD.events(record, ("requests.v1", "responses.v1"), "gateway-1", 1)
 
 
 @pytest.fixture

@@ -2,23 +2,23 @@
 
 Whoever serves appends one such record in place of several events, and leaves to the shipper's
 process what would cost the serving one more than the append: parsing, checking, encoding.
-What a record holds is a secret between the one that appends it and its ``Unfold``, which the
-shipper's entry point hands in; here only its kind is known, and the topics of its events.
+Records that are appended together share a frame. What a record holds is a secret between the
+one that appends it and its ``Unfold``, which the shipper's entry point hands in; here only its
+kind is known, and the topics of its events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
-
-import msgspec
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tidegauge.capture.counts import captured_counter
-from tidegauge.capture.frame import FOLDED, Frame, FrameEncoder
+from tidegauge.capture.frame import FOLDED, FrameEncoder
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import Topic
 
-__all__ = ["Fold", "Folded", "Unfold", "Unfolded", "Unfolds"]
+__all__ = ["Fold", "Unfold", "Unfolded", "Unfolds"]
 
 R = TypeVar("R")
 
@@ -35,11 +35,21 @@ class Unfolded(NamedTuple):
     noted: Sequence[str] = ()
 
 
-Unfold = Callable[[Frame, str], Unfolded]
-"""Makes a record's events, given its frame and its producer's id; may raise anything."""
+class Unfold(NamedTuple, Generic[R]):
+    """How records of one kind are unfolded; both may raise anything.
 
-Unfolds = Mapping[str, Unfold]
-"""Type of a folded record -> how it is unfolded."""
+    Attributes:
+        decode: Reads what ``Fold.encode`` has written.
+        events: Makes a record's events, given their topics, their producer's id and the first
+            one's sequence.
+    """
+
+    decode: Callable[[bytes], Sequence[R]]
+    events: Callable[[R, Sequence[str], str, int], Unfolded]
+
+
+Unfolds = Mapping[str, Unfold[Any]]
+"""Type of folded records -> how they are unfolded."""
 
 
 class Fold(Generic[R]):
@@ -47,10 +57,9 @@ class Fold(Generic[R]):
 
     Attributes:
         type: As its frames bear it.
-        topics: Topic of each event.
-        topic: As its frames bear it.
+        topics: Topic of each of a record's events.
         captured: Name of each event's counter.
-        encode: Writes a record's content.
+        encode: Writes records.
 
     Args:
         name: The kind's name; a change of what its records hold makes another kind.
@@ -58,26 +67,25 @@ class Fold(Generic[R]):
         encode: As above; may raise anything.
     """
 
-    def __init__(self, name: str, topics: Sequence[Topic], encode: Callable[[R], bytes]) -> None:
+    def __init__(
+        self, name: str, topics: Sequence[Topic], encode: Callable[[Sequence[R]], bytes]
+    ) -> None:
         self.encode = encode
         self.type = f"{FOLDED}{name}"
         self.topics = tuple(topic.name for topic in topics)
-        self.topic = "+".join(self.topics)
         self.captured = tuple(captured_counter(topic) for topic in self.topics)
-        self.encoder = FrameEncoder(self.topic, self.type)
+
+    def frame(self, sequence: int, records: int, value: bytes) -> bytes:
+        """Return the frame of some records.
+
+        Args:
+            sequence: Of their first event.
+            records: How many they are.
+            value: What ``encode`` has made of them.
+        """
+        return _encoder(self, records).encode(sequence, 0, "", value)
 
 
-class Folded(msgspec.Struct, Generic[R], frozen=True):
-    """A record to be appended.
-
-    Attributes:
-        fold: Its kind.
-        time_ms: Event time, Unix milliseconds.
-        key: Key of the events' records.
-        record: What the shipper makes the events of.
-    """
-
-    fold: Fold[R]
-    time_ms: int
-    key: str
-    record: R
+@lru_cache(maxsize=512)
+def _encoder(fold: Fold[Any], records: int) -> FrameEncoder:
+    return FrameEncoder(f"{'+'.join(fold.topics)}*{records}", fold.type)

@@ -24,9 +24,10 @@ and goes on with frames, in the order of their sequences::
 The CloudEvents headers are made from it when it is shipped: the id is the sequence, the
 source the producer id.
 
-A frame is one event, or, from version 2 on, a folded record (see ``folding``): its type begins
-with ``folded:``, its topic names one topic for each event that the shipper makes of it, with
-``+`` between them, and those events have its sequence and the ones that follow.
+A frame is one event, or, from version 2 on, folded records (see ``folding``): its type begins
+with ``folded:``, its topic names one topic for each event that the shipper makes of a record,
+with ``+`` between them, and after a ``*`` the number of records, where it is not one. Those
+events have the frame's sequence and the ones that follow; each has a time and a key of its own.
 
 A frame is whole or it is not there: it is written with one call, and a file is only ever
 appended to, so that what a killed writer or a crashed machine leaves behind is a last frame
@@ -58,7 +59,7 @@ MAGIC: Final = b"TGOUTBOX"
 VERSION: Final = 2
 _READ: Final = (1, 2)
 FOLDED: Final = "folded:"
-"""How the type of a folded record begins."""
+"""How the type of folded records begins."""
 
 _HEADER = Struct("<8sHH")
 _CRC = Struct("<I")
@@ -79,15 +80,15 @@ class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event, or one folded record, as it lies in the outbox.
+    """One event, or folded records, as they lie in the outbox.
 
     Attributes:
         sequence: Its number within the run, from 1; of several events the first one's.
-        time_ms: Event time, Unix milliseconds.
-        topic: Where it shall go; of several events all their topics, between ``+``.
-        type: The event's type, such as ``tidegauge.request``, or the folded record's.
-        key: The record's key.
-        value: The event as JSON, or the folded record.
+        time_ms: Event time, Unix milliseconds; of folded records 0.
+        topic: Where it shall go; of folded records as above.
+        type: The event's type, such as ``tidegauge.request``, or the folded records'.
+        key: Key of the event's record; of folded records empty.
+        value: The event as JSON, or the folded records.
     """
 
     sequence: int
@@ -99,18 +100,23 @@ class Frame:
 
     @property
     def is_folded(self) -> bool:
-        """Whether it is a folded record."""
+        """Whether it holds folded records."""
         return self.type.startswith(FOLDED)
 
     @property
     def topics(self) -> list[str]:
-        """The topic of each event that it stands for."""
-        return self.topic.split("+") if self.is_folded else [self.topic]
+        """The topic of the event, or of each of a record's events."""
+        return self.topic.partition("*")[0].split("+") if self.is_folded else [self.topic]
+
+    @property
+    def records(self) -> int:
+        """How many folded records it holds; 1 for an event."""
+        return int(self.topic.partition("*")[2] or 1) if self.is_folded else 1
 
     @property
     def last_sequence(self) -> int:
         """The sequence of the last event that it stands for."""
-        return self.sequence + len(self.topics) - 1
+        return self.sequence + self.records * len(self.topics) - 1
 
 
 def encode_header(producer_id: str) -> bytes:
@@ -147,7 +153,7 @@ def read_header(data: bytes) -> tuple[str, int]:
 
 
 class FrameEncoder:
-    """Makes the frames of one topic's events of one type, or of one kind of folded records."""
+    """Makes the frames of one topic's events of one type, or of folded records."""
 
     def __init__(self, topic: str, type_name: str) -> None:
         self._names = topic.encode() + type_name.encode()

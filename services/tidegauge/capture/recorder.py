@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -30,7 +31,7 @@ from tidegauge.capture.counts import (
     dropped_counter,
 )
 from tidegauge.capture.errors import OutboxUnavailableError
-from tidegauge.capture.folding import Fold, Folded
+from tidegauge.capture.folding import Fold
 from tidegauge.capture.frame import FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import load_position
@@ -44,6 +45,9 @@ from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic
 __all__ = ["Recorder"]
 
 _log = logging.getLogger(__name__)
+
+_MOST_TOGETHER_BYTES = 1 << 17
+"""Larger frames of several records would make waves that a broker refuses as one batch."""
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 R = TypeVar("R")
@@ -93,6 +97,7 @@ class Recorder:
         self._counters: CountersWriter | None = None
         self._shipper: ShipperSupervisor | None = None
         self._told: set[Drop] = set()
+        self._most_together = min(_MOST_TOGETHER_BYTES, settings.max_event_bytes)
 
     @property
     def producer_id(self) -> str:
@@ -149,7 +154,7 @@ class Recorder:
         """Append a response's event; as ``record_request``."""
         return self._record(self._responses, build)
 
-    def record_folded(self, entries: Sequence[Folded[R]]) -> bool:
+    def record_folded(self, fold: Fold[R], records: Sequence[R]) -> bool:
         """Append folded records, each of which stands for one event of each of its topics.
 
         All of them are appended with one write, which costs hardly more than one alone.
@@ -158,55 +163,45 @@ class Recorder:
             Whether all were appended; those that were not have been counted as dropped.
         """
         with self._mutex:
-            dropped = self._append_folded(entries)
+            dropped = self._append_folded(fold, records)
             if self._counters is not None:
-                for fold, drop in dropped:
+                for drop, number in dropped.items():
                     for topic in fold.topics:
-                        self._counters.add(dropped_counter(topic, drop))
-        for fold, drop in dropped:
-            self._tell(fold.topic, drop)
+                        self._counters.add(dropped_counter(topic, drop), number)
+        for drop in dropped:
+            self._tell("+".join(fold.topics), drop)
         return not dropped
 
-    def _append_folded(self, entries: Sequence[Folded[R]]) -> list[tuple[Fold[R], Drop]]:
-        """Append what can be appended; return the kinds of the others, and why."""
-        outbox, counters = self._outbox, self._counters
-        if outbox is None or counters is None:
-            return [(entry.fold, Drop.CLOSED) for entry in entries]
-        framed, frames, dropped = [], [], []
-        kinds: dict[Fold[R], int] = {}
-        first = sequence = self._sequence + 1
-        for entry in entries:
-            fold, frame = entry.fold, self._frame(entry, sequence)
-            if isinstance(frame, Drop):
-                dropped.append((fold, frame))
-            else:
-                framed.append(entry)
-                frames.append(frame)
-                kinds[fold] = kinds.get(fold, 0) + 1
-                sequence += len(fold.topics)
-        if not frames:
-            return dropped
-        drop = outbox.append(first, b"".join(frames))
+    def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Counter[Drop]:
+        """Append the records that can be appended; return how many cannot, and why."""
+        drop = self._append_frame(fold, records)
         if drop is None:
-            self._sequence = sequence - 1
-            for fold, number in kinds.items():
-                for counter in fold.captured:
-                    counters.add(counter, number)
-        elif len(framed) == 1:
-            dropped.append((framed[0].fold, drop))
-        else:  # there may be room for some of them
-            for entry in framed:
-                dropped += self._append_folded([entry])
+            return Counter()
+        if len(records) == 1 or drop is Drop.CLOSED:
+            return Counter({drop: len(records)})
+        dropped: Counter[Drop] = Counter()
+        for record in records:  # what all of them are denied, some may be granted
+            dropped += self._append_folded(fold, [record])
         return dropped
 
-    def _frame(self, entry: Folded[R], sequence: int) -> bytes | Drop:
-        fold = entry.fold
+    def _append_frame(self, fold: Fold[R], records: Sequence[R]) -> Drop | None:
+        outbox, counters = self._outbox, self._counters
+        if outbox is None or counters is None:
+            return Drop.CLOSED
+        sequence, number = self._sequence + 1, len(records)
         try:
-            value = fold.encode(entry.record)
-            frame = fold.encoder.encode(sequence, entry.time_ms, entry.key, value)
-        except Exception:  # noqa: BLE001 - whatever is in the record, serving goes on
-            return self._invalid(fold.topic)
-        return Drop.TOO_LARGE if len(value) > self._settings.max_event_bytes else frame
+            value = fold.encode(records)
+            frame = fold.frame(sequence, number, value)
+        except Exception:  # noqa: BLE001 - whatever is in a record, serving goes on
+            return self._invalid("+".join(fold.topics))
+        if len(value) > (self._settings.max_event_bytes if number == 1 else self._most_together):
+            return Drop.TOO_LARGE
+        drop = outbox.append(sequence, frame)
+        if drop is None:
+            self._sequence += number * len(fold.topics)
+            for counter in fold.captured:
+                counters.add(counter, number)
+        return drop
 
     def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:
         with self._mutex:

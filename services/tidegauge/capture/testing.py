@@ -1,6 +1,6 @@
 """Exchanges as a gateway records them, for tests of what captures, ships or reads them.
 
-Run as a module it is a shipper that can unfold what ``fold_exchange`` records.
+Run as a module it is a shipper that can unfold what ``fold_exchanges`` records.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.folding import Fold, Folded, Unfolded
-from tidegauge.capture.frame import Frame
+from tidegauge.capture.folding import Fold, Unfold, Unfolded
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.schemas.codec import decode
@@ -29,13 +28,14 @@ __all__ = [
     "FOLD",
     "SEGMENT",
     "TIME_MS",
+    "UNFOLD",
+    "Exchange",
     "Landed",
-    "fold_exchange",
+    "fold_exchanges",
     "record_exchange",
     "request",
     "response",
     "settings_for",
-    "unfold_exchange",
     "wait_until",
 ]
 
@@ -82,27 +82,35 @@ def record_exchange(recorder: Recorder, request_id: str) -> None:
     recorder.served()
 
 
-FOLD = Fold("testing.exchange.1", (REQUESTS, RESPONSES), str.encode)
+Exchange = tuple[str, str]
+"""A folded record: the request's id, and the answer."""
+
+FOLD: Fold[Exchange] = Fold("testing.exchange.1", (REQUESTS, RESPONSES), msgspec.msgpack.encode)
 
 
-def fold_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42.") -> None:
-    """Record one exchange as a folded record."""
-    recorder.record_folded([Folded(FOLD, TIME_MS, request_id, output)])
-    recorder.served()
+def fold_exchanges(recorder: Recorder, *exchanges: Exchange) -> None:
+    """Record exchanges as folded records."""
+    recorder.record_folded(FOLD, exchanges)
+    recorder.served(len(exchanges))
 
 
-def unfold_exchange(frame: Frame, producer_id: str) -> Unfolded:
-    """Make the events of a record; of the answer ``no answer`` none can be made."""
-    output = frame.value.decode()
+def _events(
+    exchange: Exchange, _topics: Sequence[str], producer_id: str, sequence: int
+) -> Unfolded:
+    request_id, output = exchange
     if output == "no answer":
         raise ValueError(output)
     return Unfolded(
         (
-            request(frame.key)(producer_id, frame.sequence),
-            response(frame.key, output)(producer_id, frame.sequence + 1),
+            request(request_id)(producer_id, sequence),
+            response(request_id, output)(producer_id, sequence + 1),
         ),
         ("length/short",),
     )
+
+
+UNFOLD = Unfold(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
+"""Makes the events of a record; of the answer ``no answer`` none can be made."""
 
 
 def settings_for(bootstrap_servers: str, directory: Path, **changes: object) -> CaptureSettings:
@@ -167,4 +175,4 @@ class Landed:
 if __name__ == "__main__":
     from tidegauge.capture import shipper  # the rest needs no Kafka client
 
-    sys.exit(shipper.main(None, {FOLD.type: unfold_exchange}))
+    sys.exit(shipper.main(None, {FOLD.type: UNFOLD}))

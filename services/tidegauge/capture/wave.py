@@ -1,10 +1,11 @@
-"""What is sent next of a run: its frames as records, folded ones unfolded."""
+"""What is sent next of a run: its events as Kafka's records, folded ones unfolded."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidegauge.capture.counts import Drop
@@ -14,7 +15,8 @@ from tidegauge.capture.folding import Unfolds
 from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import Entry
-from tidegauge.schemas.codec import cloud_event_headers, encode, type_name
+from tidegauge.schemas.codec import cloud_event_headers, encode
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
 __all__ = ["Packer", "Wave"]
 
@@ -72,22 +74,33 @@ class Packer:
         for entry in entries:
             frame = entry.frame
             if not frame.is_folded:
-                parcels.append(self._parcel(frame, frame.topic, frame.type, 0, frame.value))
+                parcels.append(self._parcel_of(frame))
                 continue
-            for number, topic, made in self._unfolded(frame, noted):
+            for topic, made in self._unfolded(frame, noted):
                 if isinstance(made, Drop):
                     lost.append((topic, made))
                 else:
-                    kind, value = made
-                    parcels.append(self._parcel(frame, topic, kind, number, value))
+                    parcels.append(made)
         last = entries[-1]
         size = sum(len(entry.frame.value) for entry in entries)
         return Wave(parcels, lost, noted, last.end, last.frame.last_sequence, size)
 
-    def _unfolded(
-        self, frame: Frame, noted: Counter[str]
-    ) -> Iterator[tuple[int, str, tuple[str, bytes] | Drop]]:
-        """Yield the number and topic of each of a record's events, and its type and JSON."""
+    def _parcel_of(self, frame: Frame) -> Parcel:
+        return Parcel(
+            topic=frame.topic,
+            key=frame.key.encode(),
+            value=frame.value,
+            headers=cloud_event_headers(
+                event_id=str(frame.sequence),
+                kind=frame.type,
+                source=self._producer_id,
+                time_ms=frame.time_ms,
+            ),
+            time_ms=frame.time_ms,
+        )
+
+    def _unfolded(self, frame: Frame, noted: Counter[str]) -> Iterator[tuple[str, Parcel | Drop]]:
+        """Yield the topic of each of the records' events, and the event or why there is none."""
         unfold = self._unfolds.get(frame.type)
         if unfold is None:
             raise OutboxFormatError(
@@ -95,33 +108,44 @@ class Packer:
                 "run `tidegauge outbox ship` of that version, or start it again"
             )
         topics = frame.topics
+        records: Sequence[object] = ()
+        with self._whatever_is_wrong():
+            records = unfold.decode(frame.value)
+        for number in range(frame.records):
+            sequence = frame.sequence + number * len(topics)
+            parcels: list[Parcel | Drop] = [Drop.INVALID_EVENT] * len(topics)
+            with self._whatever_is_wrong():
+                made = unfold.events(records[number], topics, self._producer_id, sequence)
+                parcels = [
+                    self._event(topic, event)
+                    for topic, event in zip(topics, made.events, strict=True)
+                ]
+                noted.update(made.noted)
+            yield from zip(topics, parcels, strict=True)
+
+    @contextmanager
+    def _whatever_is_wrong(self) -> Iterator[None]:
+        """Go on whatever is wrong with a record, and say so the first time."""
         try:
-            events, facts = unfold(frame, self._producer_id)
-            made = [
-                (topic, type_name(type(event)), encode(event))
-                for topic, event in zip(topics, events, strict=True)
-            ]
-        except Exception:  # noqa: BLE001 - whatever is wrong with a record, the rest goes on
+            yield
+        except Exception:  # noqa: BLE001 - it may be anything
             if not self._told:
                 self._told = True
                 _log.exception("%s: a record could not be unfolded", self._producer_id)
-            yield from ((0, topic, Drop.INVALID_EVENT) for topic in topics)
-            return
-        noted.update(facts)
-        for number, (topic, kind, value) in enumerate(made):
-            too_large = len(value) > self._max_event_bytes
-            yield number, topic, Drop.TOO_LARGE if too_large else (kind, value)
 
-    def _parcel(self, frame: Frame, topic: str, kind: str, number: int, value: bytes) -> Parcel:
+    def _event(self, topic: str, event: RequestEvent | ResponseEvent) -> Parcel | Drop:
+        value = encode(event)
+        if len(value) > self._max_event_bytes:
+            return Drop.TOO_LARGE
         return Parcel(
             topic=topic,
-            key=frame.key.encode(),
+            key=event.request_id.encode(),
             value=value,
             headers=cloud_event_headers(
-                event_id=str(frame.sequence + number),
-                kind=kind,
+                event_id=str(event.sequence),
+                kind=type(event),
                 source=self._producer_id,
-                time_ms=frame.time_ms,
+                time_ms=event.time_ms,
             ),
-            time_ms=frame.time_ms,
+            time_ms=event.time_ms,
         )

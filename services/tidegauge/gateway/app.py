@@ -94,7 +94,7 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
         app.hot = HotRoutes(
             app.runtime.engine,
             DIALECTS,
-            app.runtime.recording,
+            app.runtime.books,
             max_body_bytes=settings.max_body_bytes,
         )
         app.runtime.start()
@@ -217,7 +217,7 @@ def _add_chat(app: Gateway) -> None:
         dialect = PlainChat(lambda: runtime.default_model)
         caller = Caller(headers.get(b"authorization"))
         await runtime.engine.serve(exchange, dialect, caller, reader.read, sink)
-        runtime.recording.record_ended()
+        runtime.books.enter()
         if exchange.outcome is None or sink.status != HTTPStatus.OK:
             raise _PassedOnError(sink)
         return PlainResponse(

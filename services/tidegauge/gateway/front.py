@@ -7,12 +7,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
+from tidegauge.gateway.bookkeeping import Bookkeeper
 from tidegauge.gateway.dialects import Dialect
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.keys import Caller
-from tidegauge.gateway.recording import Recording
 from tidegauge.gateway.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
 
@@ -97,11 +97,11 @@ def content_length(headers: Mapping[bytes, bytes]) -> int:
 class _AsgiSink(Sink):
     """Sends an answer through ASGI."""
 
-    __slots__ = ("_recording", "_send")
+    __slots__ = ("_books", "_send")
 
-    def __init__(self, send: Send, recording: Recording) -> None:
+    def __init__(self, send: Send, books: Bookkeeper) -> None:
         self._send = send
-        self._recording = recording
+        self._books = books
 
     async def begin(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -110,7 +110,7 @@ class _AsgiSink(Sink):
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
-        self._recording.record_ended()
+        self._books.enter()
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
@@ -131,7 +131,7 @@ class HotRoutes:
     Args:
         engine: Answers the requests.
         dialects: Path -> the API that is spoken there.
-        recording: Where the engine puts exchanges on record.
+        books: Where the engine enters exchanges.
         max_body_bytes: Longest request body.
     """
 
@@ -139,12 +139,12 @@ class HotRoutes:
         self,
         engine: Engine,
         dialects: Mapping[str, Dialect],
-        recording: Recording,
+        books: Bookkeeper,
         *,
         max_body_bytes: int,
     ) -> None:
         self._engine = engine
-        self.recording = recording
+        self.books = books
         self._dialects = dialects
         self.max_body_bytes = max_body_bytes
 
@@ -174,7 +174,7 @@ class HotRoutes:
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
         caller = Caller(headers.get(b"authorization"))
         try:
-            sink = _AsgiSink(send, self.recording)
+            sink = _AsgiSink(send, self.books)
             await self.serve(path, exchange, caller, departure.read_and_watch, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:

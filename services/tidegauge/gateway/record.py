@@ -7,14 +7,13 @@ checks were made before the text was cut off or redacted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from tidegauge.capture.folding import Fold, Unfolded
-from tidegauge.capture.frame import Frame
+from tidegauge.capture.folding import Fold, Unfold, Unfolded
 from tidegauge.gateway.checks import check
 from tidegauge.gateway.dialects import Answer, Expectations
 from tidegauge.schemas.exchange import (
@@ -31,7 +30,7 @@ from tidegauge.schemas.exchange import (
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
-__all__ = ["BOTH", "REQUEST", "RESPONSE", "Record", "Reply", "Unchecked", "unfold"]
+__all__ = ["BOTH", "REQUEST", "RESPONSE", "UNFOLD", "Record", "Reply", "Unchecked"]
 
 
 class Unchecked(msgspec.Struct, array_like=True, frozen=True):
@@ -78,11 +77,14 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """An exchange; see ``RequestEvent`` for what is not explained here.
 
     Attributes:
+        time_ms: Unix milliseconds of its arrival.
         version: Version label of who answers.
         tenant: The customer, where segments are split by it.
         reply: How it ended; None while it goes on.
     """
 
+    request_id: str
+    time_ms: int
     route: str
     model: str
     version: str
@@ -99,42 +101,44 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     reply: Reply | None
 
 
-_NAME: Final = "tidegauge.gateway.exchange.1"
-_encode: Final[Callable[[Record], bytes]] = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Record).decode
+_NAME: Final = "tidegauge.gateway.exchange.2"
+_encode: Final[Callable[[Sequence[Record]], bytes]] = msgspec.msgpack.Encoder().encode
 
 BOTH: Final = Fold(_NAME, (REQUESTS, RESPONSES), _encode)
 REQUEST: Final = Fold(_NAME, (REQUESTS,), _encode)
 RESPONSE: Final = Fold(_NAME, (RESPONSES,), _encode)
 
 
-def unfold(frame: Frame, producer_id: str) -> Unfolded:
+def _events(
+    record: Record, topics: Sequence[str], producer_id: str, first_sequence: int
+) -> Unfolded:
     """Make a record's events.
 
     Raises:
-        msgspec.MsgspecError: It is none.
         ValueError: It has no answer, but a response's topic.
     """
-    record = _decode(frame.value)
     events: list[RequestEvent | ResponseEvent] = []
     noted: list[str] = []
-    for sequence, topic in enumerate(frame.topics, frame.sequence):
+    for sequence, topic in enumerate(topics, first_sequence):
         if topic == REQUESTS.name:
-            events.append(_request_event(record, frame, producer_id, sequence))
+            events.append(_request_event(record, producer_id, sequence))
         else:
-            response = _response_event(record, frame, producer_id, sequence)
+            response = _response_event(record, producer_id, sequence)
             events.append(response)
             if not record.shadow:
                 noted += [f"{name}/{outcome}" for name, outcome in response.checks.items()]
     return Unfolded(events, noted)
 
 
-def _request_event(record: Record, frame: Frame, producer_id: str, sequence: int) -> RequestEvent:
+UNFOLD: Final = Unfold(msgspec.msgpack.Decoder(list[Record]).decode, _events)
+
+
+def _request_event(record: Record, producer_id: str, sequence: int) -> RequestEvent:
     return RequestEvent(
-        request_id=frame.key,
+        request_id=record.request_id,
         producer_id=producer_id,
         sequence=sequence,
-        time_ms=frame.time_ms,
+        time_ms=record.time_ms,
         segment=_segment(record.model, record.version, record.route, record.tenant),
         customer=record.customer,
         capture=record.capture,
@@ -148,15 +152,15 @@ def _request_event(record: Record, frame: Frame, producer_id: str, sequence: int
     )
 
 
-def _response_event(record: Record, frame: Frame, producer_id: str, sequence: int) -> ResponseEvent:
+def _response_event(record: Record, producer_id: str, sequence: int) -> ResponseEvent:
     reply = record.reply
     if reply is None:
         raise ValueError("a record without an answer stands for a response")
     return ResponseEvent(
-        request_id=frame.key,
+        request_id=record.request_id,
         producer_id=producer_id,
         sequence=sequence,
-        time_ms=frame.time_ms,
+        time_ms=record.time_ms,
         segment=_segment(record.model, record.version, record.route, record.tenant),
         customer=record.customer,
         status=reply.status,

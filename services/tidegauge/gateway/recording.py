@@ -1,18 +1,11 @@
-"""Puts exchanges on record: one record for each, or two for one that takes long.
-
-Exchanges that end in one pass of the event loop are appended to the outbox together, with one
-write in the next pass, and their answers' last bytes leave after it: an answer that a client
-has is one that the ledger knows.
-"""
+"""Puts exchanges on record: one record for each, or two for one that takes long."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.capture.folding import Fold, Folded
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.checks import check
 from tidegauge.gateway.exchange import Exchange, Outcome
@@ -23,7 +16,7 @@ from tidegauge.schemas.exchange import Capture, CheckOutcome
 __all__ = ["CapturePolicy", "Recording"]
 
 _LONG_SECONDS: Final = 1.0
-_MOST_AT_ONCE: Final = 64
+_MOST_TOGETHER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +46,6 @@ class Recording:
         self._policy = policy
         self._recorder = recorder
         self._waiting: dict[str, Exchange] = {}
-        self._ended: list[Folded[Record]] = []
-        self._leaving: list[Callable[[], None]] = []
 
     def arrived(self, exchange: Exchange) -> None:
         """A request is about to be forwarded.
@@ -70,43 +61,33 @@ class Recording:
         Args:
             now: On the clock of ``Exchange.started``.
         """
-        for exchange in list(self._waiting.values()):
+        late = []
+        for exchange in self._waiting.values():
             if now - exchange.started < _LONG_SECONDS:
-                return  # the rest has come later
+                break  # the rest has come later
+            late.append(exchange)
+        for exchange in late:
             del self._waiting[exchange.request_id]
             self._settle_text(exchange)
-            self._recorder.record_folded([self._fold(exchange, REQUEST, None)])
+        for start in range(0, len(late), _MOST_TOGETHER):
+            together = late[start : start + _MOST_TOGETHER]
+            records = [self._record(exchange, None) for exchange in together]
+            self._recorder.record_folded(REQUEST, records)
 
-    def concluded(self, exchange: Exchange, outcome: Outcome) -> None:
-        """An exchange has ended: it will be on record in the loop's next pass.
-
-        Until then its answer's last bytes have to wait; see ``once_recorded``.
-        """
-        self._settle_text(exchange)
-        waited = self._waiting.pop(exchange.request_id, None)
-        reply = self._reply(exchange, outcome)
-        self._ended.append(self._fold(exchange, RESPONSE if waited is None else BOTH, reply))
-        if len(self._ended) == 1:
-            asyncio.get_running_loop().call_soon(self.record_ended)
-        elif len(self._ended) == _MOST_AT_ONCE:
-            self.record_ended()
-
-    def once_recorded(self, leave: Callable[[], None]) -> None:
-        """Call a function once every exchange that has ended is on record."""
-        if self._ended:
-            self._leaving.append(leave)
-        else:
-            leave()
-
-    def record_ended(self) -> None:
-        """Put on record what has ended, and let the answers leave."""
-        ended, self._ended = self._ended, []
-        leaving, self._leaving = self._leaving, []
-        if ended:
-            self._recorder.record_folded(ended)
-            self._recorder.served(len(ended))
-        for leave in leaving:
-            leave()
+    def ended(self, exchanges: Sequence[tuple[Exchange, Outcome]]) -> None:
+        """Exchanges have ended: put them on record, all together."""
+        whole: list[Record] = []
+        answers: list[Record] = []
+        for exchange, outcome in exchanges:
+            self._settle_text(exchange)
+            asked_before = self._waiting.pop(exchange.request_id, None) is None
+            record = self._record(exchange, self._reply(exchange, outcome))
+            (answers if asked_before else whole).append(record)
+        if whole:
+            self._recorder.record_folded(BOTH, whole)
+        if answers:
+            self._recorder.record_folded(RESPONSE, answers)
+        self._recorder.served(len(exchanges))
 
     def _settle_text(self, exchange: Exchange) -> None:
         """Decide how much of the conversation is captured; what may be whole stays the same."""
@@ -115,9 +96,11 @@ class Recording:
                 exchange.asked.messages, exchange.capture, self._policy.characters
             )
 
-    def _fold(self, exchange: Exchange, fold: Fold[Record], reply: Reply | None) -> Folded[Record]:
+    def _record(self, exchange: Exchange, reply: Reply | None) -> Record:
         policy, asked = self._policy, exchange.asked
-        record = Record(
+        return Record(
+            request_id=exchange.request_id,
+            time_ms=exchange.arrived_ms,
             route=exchange.route,
             model=exchange.model,
             version=exchange.version,
@@ -133,7 +116,6 @@ class Recording:
             trace_id=exchange.trace_id,
             reply=reply,
         )
-        return Folded(fold, exchange.arrived_ms, exchange.request_id, record)
 
     def _reply(self, exchange: Exchange, outcome: Outcome) -> Reply:
         capture, limit = exchange.capture, self._policy.characters

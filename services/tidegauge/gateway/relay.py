@@ -46,7 +46,7 @@ class Sink(Protocol):
     """Where an answer goes.
 
     Its end, and an answer in one piece, is handed over once the exchange has been concluded;
-    it may leave once that is on record (see ``Recording.once_recorded``).
+    it may leave once that is in the books (see ``Bookkeeper.once_entered``).
     """
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:

@@ -61,7 +61,7 @@ class Runtime:
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
         registry.register(CheckCollector(recorder.noted))
-        self.recording = Recording(
+        self._recording = Recording(
             CapturePolicy(
                 settings.capture_text, settings.capture_characters, settings.segment_by_customer
             ),
@@ -69,6 +69,7 @@ class Runtime:
         )
         self.request_log = RequestLog(settings.request_log)
         self._tracing = open_telemetry() if settings.traces else NO_TRACING
+        self.books = Bookkeeper(self._recording, self.request_log, self.metrics, self._tracing)
         self._limiter = Limiter(
             self._counters(),
             time.time,
@@ -84,7 +85,7 @@ class Runtime:
             self.upstreams,
             keys.KeyRing(()),
             self._limiter,
-            Bookkeeper(self.recording, self.request_log, self.metrics, self._tracing),
+            self.books,
         )
         self.reload()
 
@@ -151,7 +152,7 @@ class Runtime:
             with suppress(asyncio.CancelledError):
                 await task
         await self.engine.close()
-        self.recording.record_ended()
+        self.books.enter()
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()
@@ -161,7 +162,7 @@ class Runtime:
         """Let no request wait for its answer unrecorded for more than two seconds."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            self.recording.record_waiting(time.perf_counter())
+            self._recording.record_waiting(time.perf_counter())
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

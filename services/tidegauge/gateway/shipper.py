@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from tidegauge.capture import shipper
-from tidegauge.gateway.record import BOTH, unfold
+from tidegauge.gateway.record import BOTH, UNFOLD
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shipper; as ``tidegauge.capture.shipper.main``."""
-    return shipper.main(arguments, {BOTH.type: unfold})
+    return shipper.main(arguments, {BOTH.type: UNFOLD})
 
 
 if __name__ == "__main__":

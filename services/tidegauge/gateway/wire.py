@@ -255,7 +255,7 @@ class Wire(asyncio.Protocol):
                 self._transport.close()
 
     def end(self, data: bytes, *, keep_alive: bool) -> None:
-        """Write the last bytes of an answer, once it is on record, and go on."""
+        """Write the last bytes of an answer, once it is in the books, and go on."""
 
         def leave() -> None:
             if not self._transport.is_closing():
@@ -265,7 +265,7 @@ class Wire(asyncio.Protocol):
             else:
                 self._writable.add_done_callback(lambda _: self._go_on(keep_alive=keep_alive))
 
-        cast("HotRoutes", self._hot).recording.once_recorded(leave)
+        cast("HotRoutes", self._hot).books.once_entered(leave)
 
     def _go_on(self, *, keep_alive: bool) -> None:
         if not keep_alive or self._stopping or self._transport.is_closing():
