@@ -91,8 +91,8 @@ def test_a_header_with_another_name_or_a_changed_bit_is_damage() -> None:
 
 
 def test_a_later_version_is_refused_with_a_way_out() -> None:
-    later = encode_header("gateway-1").replace(struct.pack("<H", 2), struct.pack("<H", 3), 1)
-    with pytest.raises(OutboxFormatError, match="version 3, this shipper knows up to 2: ship"):
+    later = encode_header("gateway-1").replace(struct.pack("<H", 3), struct.pack("<H", 4), 1)
+    with pytest.raises(OutboxFormatError, match="version 4, this shipper knows up to 3: ship"):
         read_header(later)
 
 
@@ -103,7 +103,7 @@ def test_the_form_is_the_documented_one_to_the_byte() -> None:
     prefix = struct.pack("<II", len(body), crc32c.crc32c(body))
     encoder = FrameEncoder("requests.v1", "tidegauge.request")
     assert encoder.encode(7, 1_767_225_600_000, "req-7", b'{"n":1}') == prefix + body
-    for version in (1, 2):
+    for version in (1, 2, 3):
         head = b"TGOUTBOX" + struct.pack("<HH", version, 9) + b"gateway-1"
         whole = head + struct.pack("<I", crc32c.crc32c(head))
         assert read_header(whole) == ("gateway-1", len(whole))

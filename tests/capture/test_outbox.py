@@ -18,6 +18,7 @@ from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import Entry, OutboxReader
 from tidegauge.capture.runs import Lock, Run, new_run, usage_bytes
+from tidegauge.capture.tail import TAIL_BYTES
 
 ENCODER = FrameEncoder("requests.v1", "tidegauge.request")
 MUCH = 1 << 30
@@ -116,12 +117,16 @@ def test_a_reader_follows_what_is_being_written(run: Run) -> None:
         assert reader.read(MUCH, over=False) == []
 
 
-@given(st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(0, 29))
+@given(
+    st.lists(st.integers(0, 400) | st.integers(0, 2 * TAIL_BYTES), min_size=1, max_size=30),
+    st.integers(0, 29),
+    st.sampled_from([700, 3 * TAIL_BYTES, MUCH]),
+)
 def test_reading_goes_on_from_any_place(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], stop: int
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], stop: int, segment: int
 ) -> None:
     run, lock = new_run(tmp_path_factory.mktemp("outbox"), "gateway")
-    writer = writer_of(run, segment=700)
+    writer = writer_of(run, segment=segment)
     for sequence, size in enumerate(sizes, start=1):
         append(writer, range(sequence, sequence + 1), size)
     entries = read_all(reader_of(run), over=True)
@@ -169,13 +174,13 @@ def test_what_the_shipper_deletes_makes_room(run: Run) -> None:
 
 def test_a_full_disk_leaves_no_torn_frame_and_is_survived(run: Run) -> None:
     writer = writer_of(run)
-    append(writer, range(1, 4))
+    append(writer, range(1, 4), TAIL_BYTES)
     size = run.segment(1).stat().st_size
     with files_limited_to(size + 40):
-        assert writer.append(4, frame(4)) is Drop.DISK_FULL
+        assert writer.append(4, frame(4, TAIL_BYTES)) is Drop.DISK_FULL
         assert run.segment(1).stat().st_size == size
-        assert writer.append(4, frame(4)) is Drop.DISK_FULL
-    append(writer, range(4, 6))
+        assert writer.append(4, frame(4, TAIL_BYTES)) is Drop.DISK_FULL
+    append(writer, range(4, 6), TAIL_BYTES)
     reader = reader_of(run)
     assert sequences(read_all(reader, over=True)) == [1, 2, 3, 4, 5]
     assert reader.torn_bytes == 0
@@ -202,6 +207,7 @@ def test_a_torn_tail_is_passed_over_and_measured(run: Run, tail: bytes) -> None:
     writer = writer_of(run)
     append(writer, range(1, 4))
     writer.close()
+    run.tail.unlink()  # as in runs of an earlier version, or after a crash of the machine
     with run.segment(1).open("ab") as file:
         file.write(tail)
     reader = reader_of(run)
@@ -216,6 +222,8 @@ def test_a_torn_tail_is_passed_over_and_measured(run: Run, tail: bytes) -> None:
 def test_a_frame_that_is_being_written_is_awaited(run: Run) -> None:
     writer, reader = writer_of(run), reader_of(run)
     append(writer, range(1, 2))
+    writer.close()
+    run.tail.unlink()
     whole = frame(2)
     with run.segment(1).open("ab", buffering=0) as file:
         file.write(whole[:30])
@@ -255,6 +263,8 @@ def test_always_means_before_the_append_returns(run: Run, monkeypatch: pytest.Mo
     append(writer, range(1, 3))
     head = len(encode_header(run.producer_id))
     assert forced == [head, head + len(frame(1)), head + len(frame(1)) + len(frame(2))]
+    run.tail.unlink()
+    assert sequences(read_all(reader_of(run), over=False)) == [1, 2], "all of it in the segment"
 
 
 def size_of(run: Run) -> int:

@@ -22,6 +22,7 @@ from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import Run, list_runs
+from tidegauge.capture.tail import TAIL_BYTES
 from tidegauge.capture.testing import (
     EXCHANGES,
     FOLD,
@@ -159,18 +160,18 @@ def test_a_full_disk_is_counted_and_serving_goes_on(tmp_path: Path) -> None:
         record_exchange(recorder, "req-1")
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
         try:
             for number in range(2, 6):
-                record_exchange(recorder, f"req-{number}")
+                record_exchange(recorder, f"req-{number}", "x" * TAIL_BYTES)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             signal.signal(signal.SIGXFSZ, ignored)
         record_exchange(recorder, "req-6")
         counts, frames = recorder.counts(), outbox_in(tmp_path)
     assert counts.served == 6
-    assert counts.dropped["requests.v1"].keys() == {"disk_full"}
-    assert counts.captured["responses.v1"] + counts.dropped["responses.v1"]["disk_full"] == 6
+    assert counts.dropped == {"responses.v1": {"disk_full": 4}}
+    assert counts.captured == {"requests.v1": 6, "responses.v1": 2}
     assert frames[-1].key == "req-6"
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
 

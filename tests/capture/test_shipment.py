@@ -165,11 +165,20 @@ def test_a_run_whose_counters_are_lost_is_shipped(
     shipment.finish()
 
 
-def test_syncing_reaches_every_segment(tmp_path: Path) -> None:
+def test_syncing_reaches_the_tail_and_then_every_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(tmp_path, 10, segment_bytes=2000)
-    shipment = take(tmp_path)
+    shipment, run = take(tmp_path), list_runs(tmp_path)[0]
+    forced: list[Path] = []
+    monkeypatch.setattr(
+        "os.fdatasync", lambda number: forced.append(Path(f"/proc/self/fd/{number}").readlink())
+    )
     shipment.sync()
-    assert shipment._synced == shipment.run.segments()[-1]
+    assert forced == [run.tail, *map(run.segment, run.segments())]
+    forced.clear()
+    shipment.sync()
+    assert forced == [run.tail, run.segment(run.segments()[-1])]
     shipment.release()
 
 
@@ -205,8 +214,8 @@ def test_a_run_of_a_later_version_is_left_alone_and_told(
     record(tmp_path, 2)
     (run,) = list_runs(tmp_path)
     segment = run.segment(1)
-    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\2", b"TGOUTBOX\3", 1))
+    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\3", b"TGOUTBOX\4", 1))
     shipper = Shipper(CaptureSettings(directory=tmp_path), own=None)
     assert shipper.run() is False
-    assert "this shipper knows up to 2: ship it with the tidegauge that wrote it" in caplog.text
+    assert "this shipper knows up to 3: ship it with the tidegauge that wrote it" in caplog.text
     assert [left.producer_id for left in list_runs(tmp_path)] == [run.producer_id]

@@ -38,8 +38,8 @@ def record_of(running: Running) -> Record:
 
 
 def on_disk(running: Running) -> bytes:
-    segments = (running.directory / "outbox").glob("*/*.log")
-    return b"".join(segment.read_bytes() for segment in segments)
+    files = (running.directory / "outbox").glob("*/*")
+    return b"".join(file.read_bytes() for file in files)
 
 
 def answering(text: str, **fields: object) -> Script:

@@ -1,9 +1,9 @@
-"""The outbox's form on disk, version 2. It is for good: later versions go on reading it.
+"""The outbox's form on disk, version 3. It is for good: later versions go on reading it.
 
 A segment is one file. All numbers are unsigned and little-endian. It begins with a header::
 
     8 bytes   "TGOUTBOX"
-    u16       version, 1 or 2
+    u16       version, 1 to 3
     u16       length of the producer id
     …         producer id, UTF-8
     u32       CRC-32C of all of the above
@@ -29,9 +29,11 @@ with ``folded:``, its topic names one topic for each event that the shipper make
 with ``+`` between them, and after a ``*`` the number of records, where it is not one. Those
 events have the frame's sequence and the ones that follow; each has a time and a key of its own.
 
-A frame is whole or it is not there: it is written with one call, and a file is only ever
-appended to, so that what a killed writer or a crashed machine leaves behind is a last frame
-that is too short or whose checksum is wrong.
+From version 3 on the last bytes of a run's last segment may lie in its tail (see ``tail``).
+
+A frame is whole or it is not there: a file is only ever appended to, so that what a killed
+writer or a crashed machine leaves behind is a last frame that is too short or whose checksum
+is wrong.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ __all__ = [
 ]
 
 MAGIC: Final = b"TGOUTBOX"
-VERSION: Final = 2
-_READ: Final = (1, 2)
+VERSION: Final = 3
+_READ: Final = (1, 2, 3)
 FOLDED: Final = "folded:"
 """How the type of folded records begins."""
 

@@ -6,11 +6,13 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from tidegauge.capture.counts import Drop
 from tidegauge.capture.frame import encode_header
 from tidegauge.capture.runs import Run, usage_bytes
 from tidegauge.capture.settings import Fsync
+from tidegauge.capture.tail import TAIL_BYTES, TailWriter
 
 __all__ = ["OutboxWriter"]
 
@@ -18,7 +20,7 @@ _RESCAN_SECONDS = 0.1
 
 
 class OutboxWriter:
-    """Writes one run's segments. Calls must not overlap.
+    """Writes one run's segments, their last bytes into its tail. Calls must not overlap.
 
     Args:
         run: Where to.
@@ -26,6 +28,9 @@ class OutboxWriter:
         segment_bytes: Size at which a new file is begun.
         fsync: Whether to force each frame to the disk (``always``).
         monotonic: Clock for the interval between two looks at the folder's size.
+
+    Raises:
+        OSError: The tail cannot be made.
     """
 
     def __init__(
@@ -42,9 +47,12 @@ class OutboxWriter:
         self._quota_bytes = quota_bytes
         self._segment_bytes = segment_bytes
         self._always = fsync == "always"
+        self._most_held = 0 if self._always else TAIL_BYTES
         self._monotonic = monotonic
+        self._tail = TailWriter(run.tail)
         self._descriptor: int | None = None
-        self._size = 0
+        self._segment = 0
+        self._written = 0
         self._room = 0
         self._next_scan = monotonic()
 
@@ -55,17 +63,22 @@ class OutboxWriter:
             sequence: The event's sequence: names the segment, should it be the first in it.
             frame: The whole frame.
         """
-        length = len(frame)
+        length, held = len(frame), len(self._tail)
         if length > self._room and not self._find_room(length):
             return Drop.QUOTA
         try:
-            if self._descriptor is None or self._size + length > self._segment_bytes:
+            if self._descriptor is None or self._written + held + length > self._segment_bytes:
                 self._begin_segment(sequence)
-            self._write(frame)
+            elif held + length > self._most_held:
+                self._spill()
+            if length > self._most_held:
+                self._write(frame)
+                self._tail.begin(self._segment, self._written)
+            else:
+                self._tail.append(frame)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             return Drop.DISK_FULL if full else Drop.IO_ERROR
-        self._size += length
         self._room -= length
         return None
 
@@ -90,43 +103,53 @@ class OutboxWriter:
         return needed <= self._room
 
     def _begin_segment(self, sequence: int) -> None:
-        self.close()
-        path = self._run.segment(sequence)
-        flags = os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
-        self._size = 0
+        self._spill()
+        self._close_segment()
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC
+        self._descriptor = os.open(self._run.segment(sequence), flags, 0o600)
+        self._segment, self._written = sequence, 0
         self._room = self._quota_bytes - usage_bytes(self._run.path.parent)
         try:
             self._write(self._header)
         except OSError:
-            self.close()
+            self._close_segment()
             raise
-        self._size = len(self._header)
+        self._tail.begin(sequence, self._written)
+
+    def _spill(self) -> None:
+        """Write what the tail holds into the segment; if that fails, the tail goes on to hold it.
+
+        A reader that sees a part of it in both sees the same bytes.
+        """
+        if len(self._tail):
+            self._write(self._tail.held())
+            self._tail.begin(self._segment, self._written)
 
     def _write(self, data: bytes) -> None:
         """Write all of it or leave nothing of it."""
         descriptor = self._descriptor
         if descriptor is None:
             raise OSError(errno.EBADF, "no segment is open")
+        done = 0
         try:
-            written = os.write(descriptor, data)
-            while written < len(data):  # a disk that has filled up: the next call tells
-                written += os.write(descriptor, data[written:])
+            while done < len(data):  # a disk that fills up writes a part, and tells the next time
+                done += os.pwrite(descriptor, data[done:] if done else data, self._written + done)
             if self._always:
                 os.fdatasync(descriptor)
         except OSError:
-            self._take_back(descriptor)
+            with suppress(OSError):  # else the next write goes over it
+                os.ftruncate(descriptor, self._written)
             raise
+        self._written += len(data)
 
-    def _take_back(self, descriptor: int) -> None:
-        """Cut off what a failed write left; if that fails too, leave the segment for a new one."""
-        try:
-            os.ftruncate(descriptor, self._size)
-        except OSError:
-            self.close()
-
-    def close(self) -> None:
-        """Close the segment; a later append begins a new one."""
+    def _close_segment(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Write what the tail holds, or leave it there, and let go of the files."""
+        with suppress(OSError):
+            self._spill()
+        self._close_segment()
+        self._tail.close()

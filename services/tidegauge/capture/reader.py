@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
 from tidegauge.capture.position import Place
 from tidegauge.capture.runs import Run
+from tidegauge.capture.tail import TailReader
 
 __all__ = ["Entry", "OutboxReader"]
 
@@ -39,6 +41,7 @@ class OutboxReader:
         self._sequence = sequence
         self._segment = place.segment
         self._descriptor: int | None = None
+        self._tail: TailReader | None = None
         self._data = b""
         self._start = 0
         self._data_offset = place.offset
@@ -85,7 +88,7 @@ class OutboxReader:
             self._enter(later)
 
     def _enter(self, segment: int) -> None:
-        self.close()
+        self._leave()
         self._segment, self._data_offset = segment, 0
         self.given_up += max(0, segment - 1 - self._sequence)
         self._sequence = segment - 1
@@ -117,8 +120,10 @@ class OutboxReader:
     def _take(self) -> Entry:
         if self._data_offset + self._start == 0:
             _, self._start = read_header(self._data)
-        frame, self._start = decode_frame(self._data, self._start)
-        self._sequence = frame.last_sequence
+        frame, end = decode_frame(self._data, self._start)
+        if frame.sequence != self._sequence + 1:
+            raise Damage
+        self._start, self._sequence = end, frame.last_sequence
         return Entry(frame, Place(self._segment, self._data_offset + self._start))
 
     def _fill(self) -> bool:
@@ -131,15 +136,34 @@ class OutboxReader:
             except FileNotFoundError:
                 return False
         end = self._data_offset + len(self._data)
-        more = os.pread(self._descriptor, _CHUNK, end)
+        more = self._read(self._descriptor, end)
         if more:
             self._data_offset += self._start
             self._data, self._start = self._data[self._start :] + more, 0
         return bool(more)
 
-    def close(self) -> None:
-        """Close the file."""
+    def _read(self, descriptor: int, start: int) -> bytes:
+        """Read on from an offset, where the segment's end may lie in the tail."""
+        if self._tail is None:
+            with suppress(FileNotFoundError):  # a run of an earlier version has none
+                self._tail = TailReader(self._run.tail)
+        held = None if self._tail is None else self._tail.of(self._segment)
+        if held is None:
+            return os.pread(descriptor, _CHUNK, start)
+        if start < held.offset:
+            return os.pread(descriptor, min(_CHUNK, held.offset - start), start)
+        return held.data[start - held.offset :]
+
+    def _leave(self) -> None:
+        """Close the segment."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
         self._data, self._start = b"", 0
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._leave()
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None

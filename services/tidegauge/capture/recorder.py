@@ -118,13 +118,13 @@ class Recorder:
         settings = self._settings
         self._run, self._owner = new_run(settings.directory, settings.producer)
         self._producer_id = self._run.producer_id
-        outbox = OutboxWriter(
-            self._run,
-            quota_bytes=settings.quota_bytes,
-            segment_bytes=settings.segment_bytes,
-            fsync=settings.fsync,
-        )
         try:
+            outbox = OutboxWriter(
+                self._run,
+                quota_bytes=settings.quota_bytes,
+                segment_bytes=settings.segment_bytes,
+                fsync=settings.fsync,
+            )
             self._counters = CountersWriter(self._run.counters)
             outbox.begin(self._sequence + 1)
         except OSError as error:

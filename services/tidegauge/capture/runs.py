@@ -6,6 +6,7 @@
 - ``shipper.lock``: locked by the shipper that ships this run;
 - ``counters``: what the run has counted (see ``counters``);
 - ``<first sequence, 20 digits>.log``: the segments (see ``frame``);
+- ``tail``: the last bytes of the last segment (see ``tail``);
 - ``position.json``: what has been shipped (see ``position``).
 
 The kernel releases a lock with its process, however it ended. So a run whose owner's lock
@@ -84,6 +85,11 @@ class Run:
     def position(self) -> Path:
         """File of what has been shipped."""
         return self.path / "position.json"
+
+    @property
+    def tail(self) -> Path:
+        """File of the last segment's last bytes."""
+        return self.path / "tail"
 
     def segment(self, first: int) -> Path:
         """Return the segment whose first event has this sequence."""

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tidegauge.capture.counters import CountersReader
 from tidegauge.capture.counts import Counts, Drop, counts_of
@@ -107,19 +108,14 @@ class Shipment:
             self.run.segment(first).unlink(missing_ok=True)
 
     def sync(self) -> None:
-        """Force what has been appended to the disk."""
+        """Force what has been appended to the disk.
+
+        The tail comes first: what leaves it meanwhile is in a segment that comes after.
+        """
+        _force(self.run.tail)
         for first in self.run.segments():
-            if first < self._synced:
-                continue
-            try:
-                descriptor = os.open(self.run.segment(first), os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._synced = first
+            if first >= self._synced and _force(self.run.segment(first)):
+                self._synced = first
 
     def heartbeat(self, now_ms: int) -> Parcel:
         """Return the run's counts as a record; final ones once everything has been shipped."""
@@ -155,6 +151,19 @@ class Shipment:
         self.save()
         self._reader.close()
         self._lock.release()
+
+
+def _force(path: Path) -> bool:
+    """Force a file to the disk; False if it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _added(

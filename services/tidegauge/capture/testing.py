@@ -75,10 +75,10 @@ def response(request_id: str, output: str = "At 13:42.") -> Callable[[str, int],
     )
 
 
-def record_exchange(recorder: Recorder, request_id: str) -> None:
+def record_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42.") -> None:
     """Record one exchange, as a gateway does."""
     recorder.record_request(request(request_id))
-    recorder.record_response(response(request_id))
+    recorder.record_response(response(request_id, output))
     recorder.served()
 
 
