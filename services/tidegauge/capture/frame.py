@@ -170,8 +170,9 @@ class FrameEncoder:
         """
         name = key.encode()
         head = _BODY.pack(sequence, time_ms, self._topic_length, self._type_length, len(name))
-        body = b"".join((head, self._names, name, value))
-        return _PREFIX.pack(len(body), crc32c.crc32c(body)) + body
+        head += self._names + name
+        checksum = crc32c.crc32c(value, crc32c.crc32c(head))
+        return b"".join((_PREFIX.pack(len(head) + len(value), checksum), head, value))
 
 
 def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
