@@ -172,16 +172,16 @@ class Recorder:
             self._tell("+".join(fold.topics), drop)
         return not dropped
 
-    def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Counter[Drop]:
+    def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Mapping[Drop, int]:
         """Append the records that can be appended; return how many cannot, and why."""
         drop = self._append_frame(fold, records)
         if drop is None:
-            return Counter()
+            return {}
         if len(records) == 1 or drop is Drop.CLOSED:
-            return Counter({drop: len(records)})
+            return {drop: len(records)}
         dropped: Counter[Drop] = Counter()
         for record in records:  # what all of them are denied, some may be granted
-            dropped += self._append_folded(fold, [record])
+            dropped.update(self._append_folded(fold, [record]))
         return dropped
 
     def _append_frame(self, fold: Fold[R], records: Sequence[R]) -> Drop | None:
