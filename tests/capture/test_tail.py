@@ -54,7 +54,7 @@ def test_what_is_held_is_told_with_its_place(tmp_path: Path) -> None:
     writer = TailWriter(tmp_path / "tail")
     reader = TailReader(tmp_path / "tail")
     writer.begin(7, 30)
-    assert reader.of(7) == Held(30, b"")
+    assert reader.of(7) is None, "its file has all of it"
     writer.append(b"one")
     writer.append(b"two")
     assert (reader.of(7), len(writer), writer.held()) == (Held(30, b"onetwo"), 6, b"onetwo")
@@ -94,14 +94,35 @@ def test_what_a_writer_killed_while_it_wrote_has_in_both_is_read_once(run: Run) 
     assert sequences(read_all(reader_of(run), over=True)) == list(range(1, 11))
 
 
+def test_a_writer_killed_before_it_says_that_the_tail_is_in_the_segment_loses_nothing(
+    run: Run,
+) -> None:
+    writer = writer_of(run)
+    append(writer, range(1, 11))
+    held = TailReader(run.tail).of(1)
+    assert held is not None
+    with run.segment(1).open("ab") as file:
+        file.write(held.data)
+    assert sequences(read_all(reader_of(run), over=True)) == list(range(1, 11))
+    with run.tail.open("r+b") as file:  # the first step of beginning anew
+        file.seek(24)
+        file.write(bytes(8))
+    assert sequences(read_all(reader_of(run), over=True)) == list(range(1, 11))
+
+
 def test_bytes_behind_the_place_of_the_tail_do_not_count(run: Run) -> None:
     writer, reader = writer_of(run), reader_of(run)
     append(writer, range(1, 4), TAIL_BYTES)
+    ahead = reader_of(run)
     with run.segment(1).open("ab") as file:
         file.write(frame(9)[:-5])  # what a disk that was full has left, and would not cut off
     assert sequences(read_all(reader, over=False)) == [1, 2, 3]
+    assert sequences(read_all(ahead, over=False)) == [1, 2, 3]
     append(writer, range(4, 6), 1000)
+    assert sequences(read_all(reader_of(run), over=True)) == [1, 2, 3, 4, 5]
+    assert read_all(reader, over=False) == [], "it had read those bytes, and looks again"
     assert sequences(read_all(reader, over=False)) == [4, 5]
+    assert sequences(read_all(ahead, over=True)) == [4, 5], "the last chance is no worse"
     writer.close()
     assert sequences(read_all(reader_of(run), over=True)) == [1, 2, 3, 4, 5]
 

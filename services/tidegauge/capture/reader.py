@@ -62,6 +62,8 @@ class OutboxReader:
             OSError: The disk fails.
             OutboxFormatError: A segment is of a later version.
         """
+        if over:  # what was read ahead while the writer lived, it may have written over
+            self._forget()
         entries: list[Entry] = []
         left = max_bytes
         while left > 0 and (entry := self._next(over=over)) is not None:

@@ -193,7 +193,7 @@ class Recorder:
             value = fold.encode(records)
             frame = fold.frame(sequence, number, value)
         except Exception:  # noqa: BLE001 - whatever is in a record, serving goes on
-            return self._invalid("+".join(fold.topics))
+            return self._invalid("+".join(fold.topics)) if number == 1 else Drop.INVALID_EVENT
         if len(value) > (self._settings.max_event_bytes if number == 1 else self._most_together):
             return Drop.TOO_LARGE
         drop = outbox.append(sequence, frame)

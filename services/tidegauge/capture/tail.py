@@ -67,7 +67,10 @@ class TailWriter:
         return self._end - _HEAD
 
     def begin(self, segment: int, offset: int) -> None:
-        """Hold nothing; what is appended next belongs there."""
+        """Hold nothing; what is appended next belongs there.
+
+        Whoever is killed here has left an empty tail: then the segment's file has everything.
+        """
         self._head[_LENGTH] = 0
         self._head[_SEGMENT], self._head[_OFFSET] = segment, offset
         self._end = _HEAD
@@ -123,11 +126,11 @@ class TailReader:
         self._head = memoryview(self._map)[:_HEAD].cast("Q")
 
     def of(self, segment: int) -> Held | None:
-        """Return the end of a segment; None if it lies in the segment's file, or is moving."""
+        """Return the end of a segment; None if the segment's file has it, or if it is moving."""
         before = self._head[_SEGMENT], self._head[_OFFSET]
         data = self._map[_HEAD : _HEAD + min(self._head[_LENGTH], TAIL_BYTES)]
         after = self._head[_SEGMENT], self._head[_OFFSET]
-        if before != after or before[0] != segment:
+        if not data or before != after or before[0] != segment:
             return None
         return Held(before[1], data)
 
