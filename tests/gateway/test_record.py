@@ -21,6 +21,7 @@ from tidegauge.adapters.brokers import Broker, EmbeddedBroker
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import list_runs
+from tidegauge.gateway.privacy import captured_text
 from tidegauge.gateway.record import UNFOLD, Record, Unchecked
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
@@ -128,6 +129,43 @@ async def test_a_request_that_waits_is_recorded_before_its_answer(
     assert asked.request_id == answered.request_id
     counts = gateway.recorder.counts()
     assert counts.captured == {"requests.v1": 1, "responses.v1": 1}
+
+
+async def test_an_exchange_of_which_no_record_can_be_made_is_counted_and_answered(
+    gateway: Running, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script = answering(ANSWER)
+
+    def fails_on_the_first(text: str | None, capture: Capture, limit: int) -> str | None:
+        if text == ANSWER and not seen:
+            seen.append(text)
+            raise RecursionError
+        return captured_text(text, capture, limit)
+
+    seen: list[str] = []
+    monkeypatch.setattr("tidegauge.gateway.recording.captured_text", fails_on_the_first)
+    answers = await asyncio.gather(*(gateway.chat(QUESTION) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert len(gateway.answered) == len(gateway.asked) == 2
+    counts = gateway.recorder.counts()
+    assert counts.served == 3
+    assert counts.dropped == {
+        "requests.v1": {"invalid_event": 1},
+        "responses.v1": {"invalid_event": 1},
+    }
+    assert len(gateway.log()) == 3
+
+
+async def test_an_answer_leaves_though_its_line_cannot_be_logged(
+    gateway: Running, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_line: object) -> None:
+        raise OSError
+
+    upstream.script = answering(ANSWER)
+    monkeypatch.setattr(gateway.app.runtime.request_log, "write", fails)
+    assert (await gateway.chat(QUESTION)).status_code == 200
+    assert len(gateway.answered) == 1
 
 
 def test_a_record_without_an_answer_makes_no_response() -> None:

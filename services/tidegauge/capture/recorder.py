@@ -157,7 +157,7 @@ class Recorder:
     def record_folded(self, fold: Fold[R], records: Sequence[R]) -> bool:
         """Append folded records, each of which stands for one event of each of its topics.
 
-        All of them are appended with one write, which costs hardly more than one alone.
+        All of them are appended as one frame, which costs hardly more than one record alone.
 
         Returns:
             Whether all were appended; those that were not have been counted as dropped.
@@ -171,6 +171,13 @@ class Recorder:
         for drop in dropped:
             self._tell("+".join(fold.topics), drop)
         return not dropped
+
+    def not_made(self, fold: Fold[R]) -> None:
+        """Count a folded record's events as dropped, since it could not be made."""
+        with self._mutex:
+            if self._counters is not None:
+                for topic in fold.topics:
+                    self._counters.add(dropped_counter(topic, Drop.INVALID_EVENT))
 
     def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Mapping[Drop, int]:
         """Append the records that can be appended; return how many cannot, and why."""

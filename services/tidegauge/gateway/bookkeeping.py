@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
 from tidegauge.gateway.dialects import Answer, Asked
 from tidegauge.gateway.estimates import prompt_tokens, text_tokens
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
@@ -26,6 +28,8 @@ from tidegauge.schemas.exchange import Usage
 __all__ = ["Bookkeeper", "Log"]
 
 _MOST_AT_ONCE: Final = 64
+
+_log = structlog.get_logger("tidegauge.gateway")
 
 
 class Log(Protocol):
@@ -121,15 +125,18 @@ class Bookkeeper:
             leave()
 
     def enter(self) -> None:
-        """Enter what has ended, and let the answers leave."""
+        """Enter what has ended, and let the answers leave, whatever fails here."""
         ended, self._ended = self._ended, []
         leaving, self._leaving = self._leaving, []
         if ended:
             self._recording.ended(ended)
             for exchange, outcome in ended:
-                if not exchange.shadow:
-                    self._tell(exchange, outcome)
-                    self._tracing.end(exchange, outcome)
+                try:
+                    if not exchange.shadow:
+                        self._tell(exchange, outcome)
+                        self._tracing.end(exchange, outcome)
+                except Exception:  # noqa: BLE001 - see above
+                    _log.exception("request not logged", request_id=exchange.request_id)
         for leave in leaving:
             leave()
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from tidegauge.capture.folding import Fold
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.checks import check
 from tidegauge.gateway.exchange import Exchange, Outcome
@@ -17,6 +20,8 @@ __all__ = ["CapturePolicy", "Recording"]
 
 _LONG_SECONDS: Final = 1.0
 _MOST_TOGETHER: Final = 64
+
+_log = structlog.get_logger("tidegauge.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +71,43 @@ class Recording:
             if now - exchange.started < _LONG_SECONDS:
                 break  # the rest has come later
             late.append(exchange)
-        for exchange in late:
-            del self._waiting[exchange.request_id]
-            self._settle_text(exchange)
         for start in range(0, len(late), _MOST_TOGETHER):
-            together = late[start : start + _MOST_TOGETHER]
-            records = [self._record(exchange, None) for exchange in together]
-            self._recorder.record_folded(REQUEST, records)
+            records = []
+            for exchange in late[start : start + _MOST_TOGETHER]:
+                del self._waiting[exchange.request_id]
+                record = self._made(REQUEST, exchange, None)
+                if record is not None:
+                    records.append(record)
+            if records:
+                self._recorder.record_folded(REQUEST, records)
 
     def ended(self, exchanges: Sequence[tuple[Exchange, Outcome]]) -> None:
-        """Exchanges have ended: put them on record, all together."""
+        """Exchanges have ended: put them on record, all together; never raises."""
         whole: list[Record] = []
         answers: list[Record] = []
         for exchange, outcome in exchanges:
-            self._settle_text(exchange)
             asked_before = self._waiting.pop(exchange.request_id, None) is None
-            record = self._record(exchange, self._reply(exchange, outcome))
-            (answers if asked_before else whole).append(record)
+            record = self._made(RESPONSE if asked_before else BOTH, exchange, outcome)
+            if record is not None:
+                (answers if asked_before else whole).append(record)
         if whole:
             self._recorder.record_folded(BOTH, whole)
         if answers:
             self._recorder.record_folded(RESPONSE, answers)
         self._recorder.served(len(exchanges))
+
+    def _made(
+        self, fold: Fold[Record], exchange: Exchange, outcome: Outcome | None
+    ) -> Record | None:
+        """Return an exchange's record; None, and counted as dropped, if it cannot be made."""
+        try:
+            self._settle_text(exchange)
+            reply = None if outcome is None else self._reply(exchange, outcome)
+            return self._record(exchange, reply)
+        except Exception:  # noqa: BLE001 - whatever is in it, the others are put on record
+            _log.exception("request not recorded", request_id=exchange.request_id)
+            self._recorder.not_made(fold)
+            return None
 
     def _settle_text(self, exchange: Exchange) -> None:
         """Decide how much of the conversation is captured; what may be whole stays the same."""
