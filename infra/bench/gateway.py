@@ -4,7 +4,7 @@ Every round starts each system anew and loads it with the same closed-loop load 
 upstream, every other round in reverse order: how a process happens to lie in memory makes it up
 to 4% dearer for as long as it runs. CPU time is read from /proc for a gateway's whole process
 tree, our shipper's left out: no broker is up, so that shipping does not disturb the others. What
-it costs is measured at the end, with one. What capture costs the gateway is too small for five
+it costs is measured at the end, with one. What capture costs the gateway is too small for three
 rounds and has ten pairs of runs of its own. The event loop's lag is watched in our gateway's own
 process, at a paced load.
 Writes ``build/bench/gateway.json``.
@@ -46,7 +46,7 @@ from processes import (
 HERE = Path(__file__).parent
 OUT = Path("build/bench/gateway.json")
 QUICK = os.environ.get("QUICK") == "1"
-ROUNDS = 5
+ROUNDS = 3
 PAIRS = 10
 CONNECTIONS = 16
 STREAMS = 24
