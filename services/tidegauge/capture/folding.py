@@ -58,6 +58,7 @@ class Fold(Generic[R]):
     Attributes:
         type: As its frames bear it.
         topics: Topic of each of a record's events.
+        topic: All of them in one text.
         captured: Name of each event's counter.
         encode: Writes records.
 
@@ -73,6 +74,7 @@ class Fold(Generic[R]):
         self.encode = encode
         self.type = f"{FOLDED}{name}"
         self.topics = tuple(topic.name for topic in topics)
+        self.topic = "+".join(self.topics)
         self.captured = tuple(captured_counter(topic) for topic in self.topics)
 
     def frame(self, sequence: int, records: int, value: bytes) -> bytes:
@@ -88,4 +90,4 @@ class Fold(Generic[R]):
 
 @lru_cache(maxsize=512)
 def _encoder(fold: Fold[Any], records: int) -> FrameEncoder:
-    return FrameEncoder(f"{'+'.join(fold.topics)}*{records}", fold.type)
+    return FrameEncoder(f"{fold.topic}*{records}", fold.type)

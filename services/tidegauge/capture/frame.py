@@ -26,7 +26,7 @@ source the producer id.
 
 A frame is one event, or, from version 2 on, folded records (see ``folding``): its type begins
 with ``folded:``, its topic names one topic for each event that the shipper makes of a record,
-with ``+`` between them, and after a ``*`` the number of records, where it is not one. Those
+with ``+`` between them, and after a ``*`` the number of records, one if it is missing. Those
 events have the frame's sequence and the ones that follow; each has a time and a key of its own.
 
 From version 3 on the last bytes of a run's last segment may lie in its tail (see ``tail``).

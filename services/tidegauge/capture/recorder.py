@@ -169,7 +169,7 @@ class Recorder:
                     for topic in fold.topics:
                         self._counters.add(dropped_counter(topic, drop), number)
         for drop in dropped:
-            self._tell("+".join(fold.topics), drop)
+            self._tell(fold.topic, drop)
         return not dropped
 
     def not_made(self, fold: Fold[R]) -> None:
@@ -200,7 +200,7 @@ class Recorder:
             value = fold.encode(records)
             frame = fold.frame(sequence, number, value)
         except Exception:  # noqa: BLE001 - whatever is in a record, serving goes on
-            return self._invalid("+".join(fold.topics)) if number == 1 else Drop.INVALID_EVENT
+            return self._invalid(fold.topic) if number == 1 else Drop.INVALID_EVENT
         if len(value) > (self._settings.max_event_bytes if number == 1 else self._most_together):
             return Drop.TOO_LARGE
         drop = outbox.append(sequence, frame)

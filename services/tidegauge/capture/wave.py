@@ -15,7 +15,7 @@ from tidegauge.capture.folding import Unfolds
 from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import Entry
-from tidegauge.schemas.codec import cloud_event_headers, encode
+from tidegauge.schemas.codec import cloud_event_headers, encode, type_name
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
 __all__ = ["Packer", "Wave"]
@@ -74,7 +74,16 @@ class Packer:
         for entry in entries:
             frame = entry.frame
             if not frame.is_folded:
-                parcels.append(self._parcel_of(frame))
+                parcels.append(
+                    self._parcel(
+                        frame.topic,
+                        frame.key,
+                        frame.value,
+                        kind=frame.type,
+                        sequence=frame.sequence,
+                        time_ms=frame.time_ms,
+                    )
+                )
                 continue
             for topic, made in self._unfolded(frame, noted):
                 if isinstance(made, Drop):
@@ -84,20 +93,6 @@ class Packer:
         last = entries[-1]
         size = sum(len(entry.frame.value) for entry in entries)
         return Wave(parcels, lost, noted, last.end, last.frame.last_sequence, size)
-
-    def _parcel_of(self, frame: Frame) -> Parcel:
-        return Parcel(
-            topic=frame.topic,
-            key=frame.key.encode(),
-            value=frame.value,
-            headers=cloud_event_headers(
-                event_id=str(frame.sequence),
-                kind=frame.type,
-                source=self._producer_id,
-                time_ms=frame.time_ms,
-            ),
-            time_ms=frame.time_ms,
-        )
 
     def _unfolded(self, frame: Frame, noted: Counter[str]) -> Iterator[tuple[str, Parcel | Drop]]:
         """Yield the topic of each of the records' events, and the event or why there is none."""
@@ -137,15 +132,24 @@ class Packer:
         value = encode(event)
         if len(value) > self._max_event_bytes:
             return Drop.TOO_LARGE
+        return self._parcel(
+            topic,
+            event.request_id,
+            value,
+            kind=type_name(type(event)),
+            sequence=event.sequence,
+            time_ms=event.time_ms,
+        )
+
+    def _parcel(  # noqa: PLR0913 - what a record consists of
+        self, topic: str, key: str, value: bytes, *, kind: str, sequence: int, time_ms: int
+    ) -> Parcel:
         return Parcel(
             topic=topic,
-            key=event.request_id.encode(),
+            key=key.encode(),
             value=value,
             headers=cloud_event_headers(
-                event_id=str(event.sequence),
-                kind=type(event),
-                source=self._producer_id,
-                time_ms=event.time_ms,
+                event_id=str(sequence), kind=kind, source=self._producer_id, time_ms=time_ms
             ),
-            time_ms=event.time_ms,
+            time_ms=time_ms,
         )
