@@ -164,10 +164,8 @@ class Recorder:
         """
         with self._mutex:
             dropped = self._append_folded(fold, records)
-            if self._counters is not None:
-                for drop, number in dropped.items():
-                    for topic in fold.topics:
-                        self._counters.add(dropped_counter(topic, drop), number)
+            for drop, number in dropped.items():
+                self._count_dropped(fold.topics, drop, number)
         for drop in dropped:
             self._tell(fold.topic, drop)
         return not dropped
@@ -175,9 +173,12 @@ class Recorder:
     def not_made(self, fold: Fold[R]) -> None:
         """Count a folded record's events as dropped, since it could not be made."""
         with self._mutex:
-            if self._counters is not None:
-                for topic in fold.topics:
-                    self._counters.add(dropped_counter(topic, Drop.INVALID_EVENT))
+            self._count_dropped(fold.topics, Drop.INVALID_EVENT)
+
+    def _count_dropped(self, topics: Sequence[str], drop: Drop, number: int = 1) -> None:
+        if self._counters is not None:
+            for topic in topics:
+                self._counters.add(dropped_counter(topic, drop), number)
 
     def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Mapping[Drop, int]:
         """Append the records that can be appended; return how many cannot, and why."""
@@ -198,11 +199,13 @@ class Recorder:
         sequence, number = self._sequence + 1, len(records)
         try:
             value = fold.encode(records)
+            if len(value) > (
+                self._settings.max_event_bytes if number == 1 else self._most_together
+            ):
+                return Drop.TOO_LARGE
             frame = fold.frame(sequence, number, value)
         except Exception:  # noqa: BLE001 - whatever is in a record, serving goes on
             return self._invalid(fold.topic) if number == 1 else Drop.INVALID_EVENT
-        if len(value) > (self._settings.max_event_bytes if number == 1 else self._most_together):
-            return Drop.TOO_LARGE
         drop = outbox.append(sequence, frame)
         if drop is None:
             self._sequence += number * len(fold.topics)
@@ -215,8 +218,7 @@ class Recorder:
             drop = self._append(route, build)
             if drop is None:
                 return True
-            if self._counters is not None:
-                self._counters.add(dropped_counter(route.topic, drop))
+            self._count_dropped((route.topic,), drop)
         self._tell(route.topic, drop)
         return False
 
