@@ -8,7 +8,7 @@ BENCH_DATA ?= build/bench/texts.jsonl
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stats e2e lint generate bench-gateway bench-capture bench-drift bench-embed clean
+.PHONY: help install demo test test-stats e2e lint generate ways bench-gateway bench-capture bench-drift bench-embed clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ lint: install ## format, lint, types, import contracts
 generate: install ## rewrite the published schemas and README's table of settings
 	$(BIN)/python -m tidegauge.schemas.publish
 	$(BIN)/python infra/settings_table.py README.md
+
+ways: install ## print which files one exchange, one prompt and one window pass
+	$(BIN)/python infra/ways.py $(ARGS)
 
 bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/gateway.py

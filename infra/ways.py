@@ -1,0 +1,260 @@
+"""Which product files one event passes on its way, counted by a profiler.
+
+Three ways are run with the product's own parts: one streamed chat exchange through a warm
+gateway to its two events, one prompt through the drift worker's features, and one window from
+a sketch through the monitor to its verdicts. A file counts when one of its frames runs; a hop
+is a call or a return from one product file to another.
+
+    python infra/ways.py             print the ways
+    python infra/ways.py --check F   fail unless document F holds the listing that it prints
+    python infra/ways.py --write F   put the listing into document F
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTIONS = ("schemas", "pipelines", "services")
+_QUIET_WINDOWS, _MOST_WINDOWS = 20, 400
+BEGIN, END = "<!-- ways: begin -->", "<!-- ways: end -->"
+sys.path.insert(0, str(ROOT))
+
+
+class Way:
+    """The product files that were entered, and the hops between them.
+
+    Attributes:
+        name: What was followed.
+        files: Files in the order in which they were first entered, relative to their portion.
+        hops: Calls and returns from one of them to another.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.files: dict[str, None] = {}
+        self.hops = 0
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Profile this thread while the block runs."""
+        sys.setprofile(self._observe)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _observe(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event not in {"call", "return"}:
+            return
+        here = _product_file(frame)
+        if here is None:
+            return
+        if event == "call":
+            self.files[here] = None
+        above = _caller(frame)
+        if above is not None and above != here:
+            self.hops += 1
+
+    def listing(self) -> str:
+        """Return the files, a line each, and the counts."""
+        lines = [f"  {path}" for path in self.files]
+        return "\n".join([*lines, f"{self.name}: {len(self.files)} files, {self.hops} hops"])
+
+
+def _product_file(frame: FrameType) -> str | None:
+    path = frame.f_code.co_filename
+    for portion in PORTIONS:
+        prefix = f"{ROOT}/{portion}/tidegauge/"
+        if path.startswith(prefix):
+            return path[len(prefix) :]
+    return None
+
+
+def _caller(frame: FrameType) -> str | None:
+    above = frame.f_back
+    while above is not None:
+        found = _product_file(above)
+        if found is not None:
+            return found
+        above = above.f_back
+    return None
+
+
+def exchange() -> Way:
+    """Follow the second streamed chat exchange of a warm gateway to its two events."""
+    way = Way("exchange")
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(_serve_and_ask(Path(directory), way))
+        _expand(Path(directory), way)
+    return way
+
+
+async def _serve_and_ask(directory: Path, way: Way) -> None:
+    import uvicorn  # noqa: PLC0415 - each way imports only its own service
+    from tests.gateway.scripted import ScriptedUpstream  # noqa: PLC0415
+
+    from tidegauge.capture.recorder import Recorder  # noqa: PLC0415
+    from tidegauge.capture.settings import CaptureSettings, KafkaAccess  # noqa: PLC0415
+    from tidegauge.gateway.app import create_app  # noqa: PLC0415
+    from tidegauge.gateway.settings import GatewaySettings  # noqa: PLC0415
+    from tidegauge.gateway.wire import Wire  # noqa: PLC0415
+
+    capture = CaptureSettings(
+        directory=directory / "outbox", kafka=KafkaAccess(bootstrap_servers="")
+    )
+    async with ScriptedUpstream() as upstream:
+        settings = GatewaySettings(
+            upstream_url=upstream.url, anonymous=True, request_log=directory / "requests.jsonl"
+        )
+        recorder = Recorder(capture, ship=False)
+        recorder.start()
+        app = create_app(settings, recorder)
+        config = uvicorn.Config(
+            app, port=0, http=Wire, lifespan="on", log_config=None, access_log=False
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        async with asyncio.timeout(30):
+            while not app.runtime.ready:  # noqa: ASYNC110 - it becomes so in a task of its own
+                await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await _ask(reader, writer)
+        with way.followed():
+            await _ask(reader, writer)
+        writer.close()
+        server.servers[0].close()
+        await server.lifespan.shutdown()
+        recorder.close()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    body = json.dumps(
+        {"model": "served", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    ).encode()
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    answer = await reader.readuntil(b"0\r\n\r\n")
+    if b"200" not in answer.split(b"\r\n", 1)[0] or b"[DONE]" not in answer:
+        raise SystemExit(f"the exchange failed: {answer[:300]!r}")
+
+
+def _expand(directory: Path, way: Way) -> None:
+    from tidegauge.capture.position import NOWHERE  # noqa: PLC0415
+    from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
+    from tidegauge.capture.runs import list_runs  # noqa: PLC0415
+    from tidegauge.capture.wave import Packer  # noqa: PLC0415
+    from tidegauge.gateway.record import BOTH, UNFOLD  # noqa: PLC0415
+
+    (run,) = list_runs(directory / "outbox")
+    packer = Packer(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
+    first, _ = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
+    packer.pack([first])
+    reader = OutboxReader(run, first.end, first.frame.last_sequence)
+    with way.followed():
+        wave = packer.pack(reader.read(1 << 30, over=True))
+    if len(wave.parcels) != 2:  # noqa: PLR2004 - a request and a response
+        raise SystemExit(f"an exchange has two events, found {len(wave.parcels)}")
+
+
+def features() -> Way:
+    """Follow one prompt through the drift worker's features, a baseline in force."""
+    import numpy as np  # noqa: PLC0415
+    from tests.drift_worker.conftest import WordVectors, past_texts, request_event  # noqa: PLC0415
+
+    from tidegauge.drift.baseline import DriftBaseline  # noqa: PLC0415
+    from tidegauge.drift.fitting import Past, fit  # noqa: PLC0415
+    from tidegauge.drift.preparation import Preparation  # noqa: PLC0415
+    from tidegauge.drift_worker.meter import DriftMeter  # noqa: PLC0415
+    from tidegauge.stream.meter import Origin  # noqa: PLC0415
+    from tidegauge.stream.processor import Partition  # noqa: PLC0415
+
+    texts, embedder = past_texts(), WordVectors()
+    built = fit(
+        [Past(text) for text in texts],
+        embedder.embed(texts),
+        embedder=embedder.fingerprint,
+        preparation=Preparation(),
+        rng=np.random.default_rng(1),
+    )
+    meter = DriftMeter(embedder, Preparation(), block_ms=10_000)
+    meter.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
+    origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
+    meter.measure([(origin, request_event("my card number 3", 1))])
+    way = Way("features")
+    with way.followed():
+        (found,) = meter.measure([(origin, request_event("my bank number 4", 2))])
+    if not found.hits:
+        raise SystemExit("the prompt hit no indicator")
+    return way
+
+
+def window() -> Way:
+    """Follow the window that raises an alarm from its sketch to the alert."""
+    from tests.verdicts.conftest import Kit  # noqa: PLC0415
+
+    from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline  # noqa: PLC0415
+
+    kit = Kit()
+    desk = kit.desk()
+    document = build_rates_baseline(kit.baseline_blocks()).to_bytes()
+    baseline = RatesBaseline.from_bytes(document, "rates-1")
+    desk.monitor.use("rates", "rates-1", baseline.references, desk.now_ms)
+    for number in range(_MOST_WINDOWS):
+        way = Way("window")
+        events = kit.vitals(number, 5, slower=1.0 if number < _QUIET_WINDOWS else 4.0)
+        progress = kit.writers["vitals"].progress(number + 1)
+        with way.followed():
+            desk.give(events, progress)
+        if desk.alerts():
+            return way
+    raise SystemExit("no window raised an alarm")
+
+
+WAYS: tuple[Callable[[], Way], ...] = (exchange, features, window)
+
+
+def listing(ways: list[Way]) -> str:
+    """Return the ways as they stand in a document."""
+    return "\n".join([BEGIN, "```text", *(way.listing() for way in ways), "```", END])
+
+
+def main() -> None:
+    """Print the ways, or hold a document to them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", type=Path, help="document that must hold the listing")
+    parser.add_argument("--write", type=Path, help="document to put the listing into")
+    given: Any = parser.parse_args()
+    ways = [follow() for follow in WAYS]
+    print(*(way.listing() for way in ways), sep="\n")
+    document: Path | None = given.check or given.write
+    if document is None:
+        return
+    text = document.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{document} has no listing: put {BEGIN} and {END} where it belongs")
+    current = before + listing(ways) + after
+    if given.write:
+        document.write_text(current)
+    elif current != text:
+        raise SystemExit(f"{document}: the listing is not current, run `make ways`")
+
+
+if __name__ == "__main__":
+    main()
