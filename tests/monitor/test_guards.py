@@ -80,6 +80,32 @@ def test_the_password_does_not_let_another_sites_page_in(client: TestClient) -> 
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "null"},
+        {"origin": "null", "sec-fetch-site": "same-origin"},
+        {"origin": "null", "host": ""},
+        {"origin": ""},
+        {"origin": "http://["},
+        {"origin": "http://monitor.example:81"},
+        {"origin": "http://monitor.example", "host": "other.example"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_a_change_from_an_origin_that_is_not_ours_is_refused(
+    client: TestClient, headers: dict[str, str]
+) -> None:
+    answer = client.post("/controls", headers={**basic("ada:pässword"), **headers})
+    assert answer.status_code == 403
+    assert "another site's page" in answer.text
+
+
+def test_our_pages_tell_us_their_origin_and_others_nothing(client: TestClient) -> None:
+    policy = client.get("/", headers=basic("ada:pässword")).headers["referrer-policy"]
+    assert policy == "same-origin"
+
+
+@pytest.mark.parametrize(
     ("host", "loopback"),
     [
         ("localhost", True),

@@ -96,7 +96,8 @@ class Guard:
                 out.setdefault("Content-Security-Policy", self._policy)
                 out.setdefault("Cache-Control", "no-store")
                 out["X-Content-Type-Options"] = "nosniff"
-                out["Referrer-Policy"] = "no-referrer"
+                # Under no-referrer, browsers would post our own forms with "Origin: null".
+                out["Referrer-Policy"] = "same-origin"
                 out["X-Frame-Options"] = "DENY"
             await send(message)
 
@@ -114,8 +115,16 @@ class Guard:
 
 
 def _foreign(headers: Headers) -> bool:
+    """Whether a page that is not ours has sent a request.
+
+    Browsers name the origin of whatever posts, and write ``null`` for a page that has none
+    (a sandboxed frame, a ``data:`` address) or hides it. Our pages have one and show it.
+    """
     site = headers.get("sec-fetch-site")
     if site is not None and site not in _OWN:
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    if origin is None:
+        return False
+    _, _, authority = origin.partition("://")
+    return not authority or authority != headers.get("host")

@@ -1,0 +1,145 @@
+"""A served application, and a Chromium that reports what it requests and complains about."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
+from starlette.types import ASGIApp
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMEDRIVER = shutil.which("chromedriver")
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--no-proxy-server",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Nothing leaves this machine, whatever a page asks for.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+_SECONDS = 40
+
+
+@contextmanager
+def serve(app: ASGIApp) -> Iterator[int]:
+    """Serve an application on 127.0.0.1; yields its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Browser:
+    """A person at the browser: reads, fills in and clicks what the page shows.
+
+    Args:
+        driver: What moves the browser.
+    """
+
+    def __init__(self, driver: Chrome) -> None:
+        self._driver = driver
+
+    def open(self, url: str) -> None:
+        """Visit an address."""
+        self._driver.get(url)
+
+    @property
+    def text(self) -> str:
+        """What can be read on the page."""
+        return self._driver.find_element(By.TAG_NAME, "body").text
+
+    @property
+    def buttons(self) -> list[str]:
+        """The buttons of the page's forms, in order."""
+        return [button.text for button in self._driver.find_elements(By.TAG_NAME, "button")]
+
+    def fill(self, button: str, **fields: str) -> None:
+        """Write into fields of the form that a button belongs to."""
+        form = self._driver.find_element(By.XPATH, f"//form[.//button[.='{button}']]")
+        for name, value in fields.items():
+            field = form.find_element(By.NAME, name)
+            field.clear()
+            field.send_keys(value)
+
+    def press(self, button: str) -> None:
+        """Click a button and wait for the page that follows."""
+        self._leave(f"//button[.='{button}']")
+
+    def follow(self, link: str) -> None:
+        """Click the first link whose text has these words, and wait for its page."""
+        self._leave(f"//a[contains(., '{link}')]")
+
+    def wait_for(self, words: str) -> None:
+        """Wait until the page shows these words, on whichever page they come."""
+        xpath = f"//body[contains(., '{words}')]"
+        self._wait().until(lambda driver: driver.find_elements(By.XPATH, xpath))
+
+    def enter_frame(self) -> None:
+        """Read and click in the page's first frame, until another page is opened."""
+        self._driver.switch_to.frame(0)
+
+    def complaints(self) -> list[str]:
+        """Return what the console has said since the last call."""
+        return [entry["message"] for entry in self._log("browser")]
+
+    def hosts(self) -> set[str]:
+        """Return the hosts that pages have asked for anything since the last call."""
+        sent = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        urls = [
+            urlsplit(message["params"]["request"]["url"])
+            for message in sent
+            if message["method"] == "Network.requestWillBeSent"
+        ]
+        return {url.hostname or "" for url in urls if url.scheme != "data"}
+
+    def _log(self, kind: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self._driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return found
+
+    def _leave(self, xpath: str) -> None:
+        before = self._driver.find_element(By.TAG_NAME, "html")
+        self._driver.find_element(By.XPATH, xpath).click()
+        self._wait().until(staleness_of(before))
+
+    def _wait(self) -> WebDriverWait[Chrome]:
+        return WebDriverWait(self._driver, _SECONDS, poll_frequency=0.05)
+
+
+@contextmanager
+def browse(profile: Path) -> Iterator[Browser]:
+    """Start Chromium with a profile of its own; yields it, and ends it."""
+    assert CHROMIUM is not None
+    assert CHROMEDRIVER is not None
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

@@ -1,0 +1,307 @@
+"""A person at a real browser, before a monitor that has found something."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from prometheus_client import CollectorRegistry
+from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, Browser, browse, serve
+from tests.verdicts.conftest import Desk, Kit
+
+from tidegauge.monitor.app import Interface, create_app
+from tidegauge.monitor.controlling import ControlPages
+from tidegauge.monitor.explaining import Explanation, UnexplainedError
+from tidegauge.monitor.report_pages import ReportPages
+from tidegauge.monitor.reporting import Desk as ReportDesk
+from tidegauge.monitor.reporting import Maker, Shelf
+from tidegauge.monitor.segments import alarm_query, query
+from tidegauge.monitor.topic_pages import TopicPages
+from tidegauge.reports.figures import moment
+from tidegauge.reports.quality import Estimator
+from tidegauge.schemas import encode
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.findings import Verdict
+from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
+from tidegauge.stream.processor import Output, Partition, Record
+from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline
+from tidegauge.verdicts.view import MonitorView
+
+BLOCKS = 30
+LATENCY = "latency.total"
+HOUR = 3_600_000
+WORD = "pässword"
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or CHROMEDRIVER is None, reason="chromium or chromedriver is not installed"
+)
+
+
+@dataclass
+class Monitor:
+    """The monitor's own processor, slowed traffic behind it, and its page before it.
+
+    Controls go to the processor as the log would hand them to it.
+    """
+
+    folder: Path
+    estimator: Estimator
+    kit: Kit = field(default_factory=Kit)
+    desk: Desk = field(init=False)
+    reports: ReportDesk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.desk = self.kit.desk()
+        document = build_rates_baseline(self.kit.baseline_blocks()).to_bytes()
+        baseline = RatesBaseline.from_bytes(document, "rates-1")
+        self.desk.monitor.use("rates", "rates-1", baseline.references, self.now_ms())
+        self.desk.now_ms = self.kit.start_of(BLOCKS)
+        vitals = self.kit.writers["vitals"]
+        for block in range(BLOCKS):
+            self.desk.give(self.kit.vitals(block, 4, slower=3.0), vitals.progress(block + 1))
+        maker = Maker(partial(exchanges, self.now_ms()), rows=100)
+        self.reports = ReportDesk(Shelf(self.folder, keep=3), maker.make, self.now_ms)
+
+    def now_ms(self) -> int:
+        return self.desk.now_ms
+
+    def view(self) -> MonitorView:
+        return self.desk.monitor.view()
+
+    def ready(self) -> bool:
+        return True
+
+    def alive(self) -> bool:
+        return True
+
+    def publish(self, output: Output) -> None:
+        self.desk.give(output.event, topic=output.topic)
+
+    @property
+    def alerts(self) -> list[str]:
+        """What has become of the alarm, in order."""
+        return [alert.status for alert in self.desk.alerts(LATENCY)]
+
+    @property
+    def controls(self) -> int:
+        """Controls that the processor has been given."""
+        return self.desk.offsets.get(CONTROLS.name, 0)
+
+    def app(self, password: str = "") -> FastAPI:
+        return create_app(
+            Interface(
+                watch=self,
+                now_ms=self.now_ms,
+                estimator=self.estimator,
+                registry=CollectorRegistry(),
+                false_alarm_days=30,
+                refresh_seconds=15,
+                loopback=True,
+                password=password,
+                pages=(
+                    ControlPages(self.view, self.publish, self.now_ms, 30),
+                    TopicPages(self.view, unexplained, self.now_ms, 30),
+                    ReportPages(self.reports, self.now_ms),
+                ),
+            )
+        )
+
+
+def unexplained(_verdict: Verdict, _time_ms: int) -> Explanation:
+    raise UnexplainedError("no drift baseline is in force")
+
+
+def exchanges(now_ms: int, topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+    """A log of the last day, whose last hour is slow."""
+    if topic is not RESPONSES:
+        return
+    rng = random.Random(4)  # noqa: S311 - made-up exchanges
+    for offset in range(720):
+        ago_ms = (720 - offset) * 120_000
+        time_ms = now_ms - ago_ms
+        event = ResponseEvent(
+            request_id=f"r{offset}",
+            producer_id="g",
+            sequence=offset,
+            time_ms=time_ms,
+            segment=Kit().version(1),
+            customer="acme",
+            status=200,
+            latency_ms=rng.lognormvariate(6.5, 0.5) * (3 if ago_ms < HOUR else 1),
+        )
+        if start_ms <= time_ms < end_ms:
+            yield Record(Partition(topic.name, 0), offset, encode(event))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browse(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.open("about:blank")
+    chromium.complaints()
+    chromium.hosts()
+    return chromium
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, estimator: Estimator) -> Monitor:
+    found = Monitor(tmp_path / "reports", estimator)
+    assert found.alerts == ["firing"]
+    return found
+
+
+@pytest.fixture(params=["127.0.0.1", "localhost"])
+def host(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def undisturbed(browser: Browser, host: str) -> Iterator[None]:
+    """Promise that the console stays empty and that nobody but the monitor is asked."""
+    yield
+    assert browser.complaints() == []
+    assert browser.hosts() == {host}
+
+
+def test_an_alarm_is_acknowledged(browser: Browser, monitor: Monitor, host: str) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, host):
+        browser.open(f"http://{host}:{port}/")
+        assert "1 alarm" in browser.text
+        browser.follow("Acknowledge, silence")
+        browser.fill("Acknowledge", who="Ada", note="a slow upstream")
+        browser.press("Acknowledge")
+        assert "starts afresh, within seconds" in browser.text
+        assert "Acknowledged by Ada" in browser.text
+        browser.follow("Overview")
+        assert "1 alarm" not in browser.text
+    assert monitor.alerts == ["firing", "acknowledged"]
+    assert monitor.view().alerts == ()
+
+
+def test_a_monitor_is_silenced(browser: Browser, monitor: Monitor, host: str) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, host):
+        browser.open(f"http://{host}:{port}/")
+        browser.follow("Acknowledge, silence")
+        browser.fill("Silence", hours="1.5", who="Ada", note="load test")
+        browser.press("Silence")
+        assert "raises no alert, within seconds" in browser.text
+        assert "Silenced by Ada until" in browser.text
+        assert "load test" in browser.text
+    (silence,) = monitor.view().silences
+    assert (silence.monitor, silence.segment) == (LATENCY, monitor.kit.version(1).key)
+    assert (silence.who, silence.note) == ("Ada", "load test")
+    assert silence.until_ms == monitor.now_ms() + 1.5 * HOUR
+    assert monitor.alerts == ["firing"]
+
+
+def test_a_mistake_is_told_and_corrected(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app()) as port:
+        browser.open(f"http://127.0.0.1:{port}/alarm?{alarm(monitor)}")
+        browser.fill("Silence", hours="a while")
+        browser.press("Silence")
+        assert "a silence lasts up to 168 hours: give a number" in browser.text
+        assert monitor.controls == 0
+        browser.fill("Silence", hours="2")
+        browser.press("Silence")
+        assert "Silenced until" in browser.text
+    assert len(monitor.view().silences) == 1
+
+
+def test_a_report_is_made_and_read(browser: Browser, monitor: Monitor, host: str) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, host):
+        browser.open(f"http://{host}:{port}/reports")
+        browser.fill("Make the report", reference_from="-20h")
+        browser.press("Make the report")
+        browser.wait_for("columns; no text of a prompt")
+        assert "A report is being made" not in browser.text
+        (report,) = monitor.reports.shelf.list()
+        browser.follow(moment(report.created_ms))
+        browser.wait_for("Share of Drifted Columns")
+        assert "number of rows 30 100" in browser.text
+    now_ms = monitor.now_ms()
+    assert report.reference == (now_ms - 20 * HOUR, now_ms - HOUR)
+    assert report.current == (now_ms - HOUR, now_ms)
+
+
+def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app(WORD)) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://ada:{quote(WORD)}@127.0.0.1:{port}/alarm?{alarm(monitor)}")
+        browser.press("Acknowledge")
+        assert "starts afresh, within seconds" in browser.text
+        browser.press("Silence")
+        assert "Silenced until" in browser.text
+        browser.follow("Reports")
+        browser.press("Make the report")
+        browser.wait_for("columns; no text of a prompt")
+    assert monitor.alerts == ["firing", "acknowledged"]
+    assert len(monitor.view().silences) == 1
+    assert len(monitor.reports.shelf.list()) == 1
+
+
+def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: Monitor) -> None:
+    segment, wanted = query(monitor.kit.version(1)), alarm(monitor)
+    pages = ("/", f"/segment?{segment}", f"/alarm?{wanted}", f"/alarm/topics?{wanted}", "/reports")
+    with serve(monitor.app()) as port:
+        buttons = []
+        for page in pages:
+            browser.open(f"http://127.0.0.1:{port}{page}")
+            buttons += browser.buttons
+    assert buttons == ["Acknowledge", "Silence", "Make the report"]
+    (complaint,) = browser.complaints()
+    assert "status of 422" in complaint, "latency cannot be taken apart by topic"
+    assert browser.hosts() == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("page", ["open", "silent", "sandboxed"])
+def test_another_sites_page_can_change_nothing(
+    browser: Browser, monitor: Monitor, host: str, page: str
+) -> None:
+    with serve(monitor.app()) as port, serve(foreign(monitor, port)) as other:
+        browser.open(f"http://{host}:{other}/{page}")
+        if page == "sandboxed":
+            browser.enter_frame()
+        browser.press("Acknowledge")
+        assert browser.text == "not from another site's page"
+    assert monitor.controls == 0
+    assert monitor.alerts == ["firing"]
+
+
+def foreign(monitor: Monitor, port: int) -> FastAPI:
+    """Return a site whose pages post what the monitor's own page would.
+
+    The first says where it comes from; browsers send ``Origin: null`` for the others.
+    """
+    fields = {"action": "acknowledge", "monitor": LATENCY, "segment": monitor.kit.version(1).key}
+    hidden = "".join(f"<input type=hidden name={name} value='{v}'>" for name, v in fields.items())
+    form = (
+        f"<form method=post action=http://127.0.0.1:{port}/controls>{hidden}"
+        "<button>Acknowledge</button></form>"
+    )
+    pages = {
+        "open": form,
+        "silent": f"<meta name=referrer content=no-referrer>{form}",
+        "sandboxed": f'<iframe sandbox="allow-forms allow-scripts" srcdoc="{form}"></iframe>',
+    }
+    app = FastAPI()
+
+    @app.get("/{page}")
+    def show(page: str) -> HTMLResponse:
+        return HTMLResponse(f"<!doctype html>{pages[page]}")
+
+    return app
+
+
+def alarm(monitor: Monitor) -> str:
+    return alarm_query(LATENCY, monitor.kit.version(1))
