@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tidegauge.drift.errors import GapsError
 from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
 from tidegauge.drift.sphere import assign, on_sphere
 
@@ -61,3 +64,42 @@ def test_where_all_are_copies_nothing_is_expected_beyond_them() -> None:
 def test_the_last_cell_that_is_exceeded_counts() -> None:
     values = np.array([[0.5, -1.0], [0.5, 0.5], [-1.0, -1.0]], np.float32)
     assert cells_of(values, np.zeros(2, np.float32)).tolist() == [1, 2, 0]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    texts=st.lists(st.lists(st.integers(-2, 2), min_size=7, max_size=7), min_size=1, max_size=6),
+    copies=st.lists(st.integers(1, 40), min_size=6, max_size=6),
+    shares=st.lists(st.floats(0.0, 0.9), min_size=7, max_size=7),
+    one_order=st.booleans(),
+)
+def test_gaps_are_positive_and_sum_to_all_where_every_event_is_a_copy(
+    texts: list[list[int]], copies: list[int], shares: list[float], *, one_order: bool
+) -> None:
+    """A few texts, each asked many times, in several orders or as novelty has them: in one."""
+    values = np.repeat(np.array(texts, np.float32), copies[: len(texts)], axis=0)
+    if one_order:
+        values = np.broadcast_to(values[:, :1], values.shape)
+    values = np.concatenate([values, values[:1].repeat(8, axis=0)])  # n >= F
+    cuts, gaps = cut(values, np.array(shares))
+    assert (gaps > 0).all()
+    assert gaps.sum() == pytest.approx(len(values) + 1, abs=1e-9)
+    held = np.bincount(cells_of(values, cuts), minlength=8)
+    # An event that is a cut itself lies in a cell before its own.
+    assert (abs(gaps - held) <= len(held)).all()
+
+
+def test_the_next_cell_begins_with_the_other_half_of_a_gap() -> None:
+    values = np.repeat(np.arange(4, dtype=np.float32), 10)[:, None].repeat(3, axis=1)
+    cuts, gaps = cut(values, np.array([1 / 2, 1 / 3, 1 / 4]))
+    assert np.bincount(cells_of(values, cuts), minlength=4).tolist() == [10] * 4
+    assert gaps.tolist() == [10.5, 10.0, 10.0, 10.5]
+
+
+def test_values_that_are_no_numbers_are_refused() -> None:
+    values = np.ones((30, 3), np.float32)
+    values[3, 2] = np.nan
+    with pytest.raises(GapsError, match="cell 3 cannot be cut"):
+        cut(values, np.full(3, 0.25))
+    with pytest.raises(GapsError, match="its share"):
+        cut(np.ones((30, 3), np.float32), np.array([0.1, 0.2, np.nan]))

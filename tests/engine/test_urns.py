@@ -20,6 +20,7 @@ from tidegauge.engine.detector import (
     place_bets,
     unpack,
 )
+from tidegauge.engine.errors import UrnError
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.engine.reference import Reference, build
 from tidegauge.engine.urns import (
@@ -270,3 +271,41 @@ def test_cells_are_counted_in_a_sketchs_totals() -> None:
     )
     found = count_cells(ready(made), sketch)
     assert (found[0], found[7], found.sum()) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("gap", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_cell_without_a_positive_number_of_gaps_is_refused(gap: float) -> None:
+    with pytest.raises(UrnError, match=r"cell c1 holds .* gaps.*build the baseline again"):
+        urn(np.array([3.0, gap]))
+
+
+def test_a_target_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UrnError, match="target"):
+        urn(np.ones(2), target=(0.5, float("nan")))
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_statistic_that_is_no_number_hides_no_other(broken: float) -> None:
+    rng = np.random.default_rng(9)
+    made, usual = drawn_baseline(rng, gaps=100)
+    bets = place_bets(reference(made, rng.multinomial(100 * SIZE, usual)), urns=True)
+    sound = after(bets, no_evidence(bets), rng.multinomial(EVENTS, usual))
+    plain = judge(bets, sound, log_threshold=1.0)
+    (draws,) = sound.draws
+    no_urn = replace(sound, draws=(replace(draws, log_m=np.full(2, broken)),))
+    found = judge(bets, no_urn, log_threshold=1.0)
+    assert (plain.not_finite, found.not_finite) == (0, 1)
+    log_bands = np.logaddexp.reduce((bets.log_weights + sound.log_m).ravel())
+    assert found.log_statistic == pytest.approx(log_bands)
+    assert sum(part.share for part in found.parts) <= 1 + 1e-9
+    no_band = replace(
+        sound, log_m=np.where(np.arange(SIZE // 10)[:, None] == 2, broken, sound.log_m)
+    )
+    found = judge(bets, no_band, log_threshold=1.0)
+    assert found.not_finite == 1
+    assert np.isfinite(found.log_statistic)
+    assert all(np.isfinite(part.share) for part in found.parts)
+    assert 2 not in {part.indicator for part in found.parts[1:]}
+    nothing = replace(no_urn, log_m=np.full_like(sound.log_m, broken))
+    found = judge(bets, nothing, log_threshold=1.0)
+    assert (found.parts, found.not_finite) == ((), 1 + SIZE // 10)

@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from tidegauge.engine import urns
 from tidegauge.engine.indicators import Hits, Indicator
 from tidegauge.engine.reference import build
+from tidegauge.engine.urns import Urn
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Sampled, Sketch
@@ -127,3 +129,39 @@ def test_a_drift_worker_on_another_baseline_is_not_tested(desk: Desk, kit: Kit) 
     (verdict,) = desk.verdicts("drift.topics")
     assert verdict.state == State.NO_BASELINE
     assert "drift-0" in verdict.sentence
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(1, State.NO_DATA), (5, State.WARN)])
+def test_a_statistic_that_is_no_number_is_an_alarm_of_the_pipeline(
+    desk: Desk,
+    kit: Kit,
+    monkeypatch: pytest.MonkeyPatch,
+    rate: int,
+    expected: State,
+) -> None:
+    """The bets on the urn break; what the bands say still counts, and quiet is not said."""
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=[
+            Indicator(name="cluster/0", title="a", family="clusters", counter=Hits("cluster/0"))
+        ],
+        hits=np.array([200]),
+        trials=np.array([1000]),
+    )
+    urn = Urn(labels=("0", "1"), owners=(0, 0), gaps=(800.5, 200.5), stakes=(0.5,), share=0.5)
+    reference = msgspec.structs.replace(reference, urns=(urn,))
+    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    monkeypatch.setattr(urns, "_log_gains", lambda *_: np.array([np.nan]))
+    for block in range(40):
+        desk.give(
+            drift_sketch(kit, block, rate, 1, "drift-1"), kit.writers["drift"].progress(block + 1)
+        )
+    last = desk.monitor.view().verdict("drift.topics", Segment(model="m", route="/chat"))
+    assert last is not None
+    assert last.state == expected
+    assert {v.state for v in desk.verdicts("drift.topics")} <= {State.NO_DATA, State.WARN}
+    (alert,) = desk.alerts("pipeline.statistics.drift.topics")
+    assert (alert.severity, alert.signal) == ("warn", "pipeline")
+    assert "Statistics of drift.topics that are not finite numbers: 1" in alert.summary
+    assert len(desk.alerts("drift.topics")) == (expected == State.WARN)

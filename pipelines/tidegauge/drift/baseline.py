@@ -14,13 +14,14 @@ from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.novelty import Points
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction
+from tidegauge.engine.errors import UrnError
 from tidegauge.engine.reference import Reference
 
 __all__ = ["METHOD", "Cluster", "Cuts", "DriftBaseline", "Lens", "fingerprint"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-METHOD = "drift/3"
+METHOD = "drift/4"
 """Changes when the same texts and vectors would give another baseline."""
 
 _FORM = 1
@@ -184,7 +185,7 @@ class DriftBaseline:
                 divisions=_read(read.divisions),
                 languages=read.languages,
             )
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except (msgspec.DecodeError, UrnError, ValueError, TypeError) as error:
             raise BaselineDocumentError(
                 f"baseline {baseline_id} is no drift baseline ({error}): build it again"
             ) from error

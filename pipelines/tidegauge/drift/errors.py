@@ -3,6 +3,7 @@
 TidegaugeError
 └── DriftError
     ├── BaselineDocumentError
+    ├── GapsError
     ├── TooFewTextsError
     └── VectorsError
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["BaselineDocumentError", "DriftError", "TooFewTextsError", "VectorsError"]
+__all__ = ["BaselineDocumentError", "DriftError", "GapsError", "TooFewTextsError", "VectorsError"]
 
 
 class DriftError(TidegaugeError):
@@ -20,6 +21,10 @@ class DriftError(TidegaugeError):
 
 class BaselineDocumentError(DriftError):
     """Bytes are no drift baseline that this version reads."""
+
+
+class GapsError(DriftError):
+    """A division cannot be cut so that every cell holds a positive, finite number of gaps."""
 
 
 class TooFewTextsError(DriftError):

@@ -16,6 +16,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.drift.errors import GapsError
+
 __all__ = ["belonging", "cells_of", "cut", "shares_of_rest"]
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -25,6 +27,7 @@ Counts: TypeAlias = NDArray[np.int64]
 _ALIKE = 1e-6
 """Copies of a text differ by rounding."""
 _NO_GAP = 1e-6
+"""What a cell holds that copies leave nothing of: its cut is infinite, nothing falls into it."""
 
 
 def belonging(vectors: Vectors, centroids: Vectors) -> Vectors:
@@ -67,41 +70,57 @@ def cut(values: Vectors, shares: Floats) -> tuple[Vectors, Floats]:
 
     Of m events that are left, the one of the rank that gives the cell its share is the cut
     itself: the cell holds ``rank`` of the m + 1 gaps between them. A cut never goes through
-    copies of one text: it moves to their edge, and halves the gap there.
+    copies of one text: it moves to their edge and halves the gap there. The cell above the cut
+    holds one half, and the next cell begins with the other.
 
     Args:
         values: How much n events belong to each cell but the first, shape (n, F-1), n >= F.
         shares: Share of the gaps that are left, for each of these cells, shape (F-1,).
 
     Returns:
-        The cuts, shape (F-1,), and how many gaps each cell holds, shape (F,); they sum to
-        n + 1.
+        The cuts, shape (F-1,), and how many gaps each cell holds, shape (F,): all above 0,
+        they sum to n + 1.
+
+    Raises:
+        GapsError: A value or a share is no number.
     """
     cuts = np.full(values.shape[1], np.inf, np.float32)
     gaps = np.full(values.shape[1] + 1, _NO_GAP)
-    left, gaps_left = np.arange(len(values)), len(values) + 1.0
+    left, first_gap = np.arange(len(values)), 1.0
     for cell in range(values.shape[1], 0, -1):
         here = values[left, cell - 1]
-        if not len(here):
-            break  # copies took them all: nothing is expected in what is left
-        most = len(here) - cell  # the cells before it need an event each
-        rank = min(max(round(float(shares[cell - 1]) * gaps_left), 1), max(most, 1))
-        cuts[cell - 1], gaps[cell], below = _cut(here, rank)
-        gaps_left -= gaps[cell]
-        left = left[below]
-    gaps[0] = gaps_left
+        wanted = float(shares[cell - 1]) * (len(here) + first_gap)
+        if not (np.isfinite(here).all() and np.isfinite(wanted)):
+            raise GapsError(f"cell {cell} cannot be cut: its values or its share are not finite")
+        most = max(len(here) - cell, 1)  # the cells before it need an event each
+        found = _cut(here, min(max(round(wanted), 1), most)) if len(here) else None
+        if found is None:
+            first_gap -= _NO_GAP
+            continue
+        cuts[cell - 1], full, below, next_gap = found
+        gaps[cell] = full - 1 + first_gap
+        left, first_gap = left[below], next_gap
+    gaps[0] = len(left) + first_gap
     return cuts, gaps
 
 
-def _cut(values: Vectors, rank: int) -> tuple[np.float32, float, NDArray[np.bool_]]:
-    """Return the cut nearest to a rank from above, the gaps above it, and who stays below."""
+def _cut(values: Vectors, rank: int) -> tuple[np.float32, float, NDArray[np.bool_], float] | None:
+    """Return the cut nearest to a rank from above, None where only copies lie there.
+
+    Returns:
+        The cut; the gaps above it, where the first is a whole one; which events stay below;
+        what they keep of the gap at the cut.
+    """
     ordered = np.sort(values)[::-1]
     at = ordered[rank - 1]
     above, until = int((values > at + _ALIKE).sum()), int((values >= at - _ALIKE).sum())
     if until - above == 1:
-        return at, float(rank), values < at
+        return at, float(rank), values < at, 1.0
     nearer_above = rank - above <= until - rank or until == len(values)
     held = above if nearer_above else until
-    edge = ordered[held - 1] if held else ordered[0] + 1
-    border = np.float32((edge + ordered[held]) / 2)
-    return border, held + 0.5, values <= border
+    if not held:
+        return None
+    edge = ordered[held - 1]
+    # Halfway, but below the edge even where no number lies between the two.
+    border = min(np.float32((edge + ordered[held]) / 2), np.nextafter(edge, np.float32(-np.inf)))
+    return border, held + 0.5, values <= border, 0.5

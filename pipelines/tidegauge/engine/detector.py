@@ -34,6 +34,7 @@ __all__ = [
     "Decision",
     "Evidence",
     "Part",
+    "best_bet",
     "judge",
     "no_evidence",
     "observe",
@@ -48,6 +49,8 @@ Counts: TypeAlias = NDArray[np.int64]
 RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
 """Effect sizes bet on: how many times a rate rises or falls."""
 _OF_EACH_FAMILY = 2
+_unwarned = np.errstate(invalid="ignore")
+"""Of a statistic that is no number ``Decision.not_finite`` tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +104,17 @@ class Decision:
 
     Attributes:
         log_statistic: Log of the weighted sum over the bets on bands, or of an urn's weighted
-            statistic where that is larger.
+            statistic where that is larger; always a number below infinity.
         log_threshold: Log of the mean time to a false alarm, in seconds.
         parts: The indicators that contribute most, first the largest.
+        not_finite: How many indicators' and urns' statistics are no finite number. They are
+            left out of ``log_statistic``: it may be too low, and is no sign of quiet.
     """
 
     log_statistic: float
     log_threshold: float
     parts: tuple[Part, ...]
+    not_finite: int = 0
 
     @property
     def alarm(self) -> bool:
@@ -163,6 +169,7 @@ def no_evidence(bets: Bets) -> Evidence:
     )
 
 
+@_unwarned
 def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term of it
     bets: Bets,
     evidence: Evidence,
@@ -207,6 +214,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     )
 
 
+@_unwarned
 def judge(
     bets: Bets,
     evidence: Evidence,
@@ -233,15 +241,17 @@ def judge(
     if evidence.baseline != bets.baseline:
         raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
     log_parts = bets.log_weights + evidence.log_m
-    by_indicator = np.logaddexp.reduce(log_parts, axis=1)
+    by_indicator, broken_bands = _usable(np.logaddexp.reduce(log_parts, axis=1))
     log_bands = np.logaddexp.reduce(by_indicator)
-    drawn = [log_statistic(*pair) for pair in zip(bets.urns, evidence.draws, strict=True)]
+    pairs = zip(bets.urns, evidence.draws, strict=True)
+    drawn, broken_urns = _usable(np.array([log_statistic(*pair) for pair in pairs]))
+    not_finite = broken_bands + broken_urns
     largest = float(max(log_bands, *drawn, -np.inf))
     if largest == -np.inf:
-        return Decision(largest, log_threshold, ())
+        return Decision(largest, log_threshold, (), not_finite)
     total = np.logaddexp.reduce([log_bands, *drawn])
     parts = []
-    if drawn:
+    if drawn.max(initial=-np.inf) > -np.inf:
         best = int(np.argmax(drawn))
         owner, hits, trials, since = strongest(bets.urns[best], evidence.draws[best])
         parts.append(
@@ -255,7 +265,7 @@ def judge(
             )
         )
     for j in _named(by_indicator, most, families):
-        g = int(np.argmax(log_parts[j]))
+        g = best_bet(log_parts[j])
         parts.append(
             Part(
                 indicator=int(j),
@@ -267,13 +277,24 @@ def judge(
             )
         )
     parts.sort(key=lambda part: -part.share)
-    return Decision(largest, log_threshold, tuple(parts))
+    return Decision(largest, log_threshold, tuple(parts), not_finite)
+
+
+def best_bet(log_parts: Floats) -> int:
+    """Return the index of the largest finite number, 0 where there is none."""
+    return int(np.argmax(_usable(log_parts)[0]))
+
+
+def _usable(log_statistics: Floats) -> tuple[Floats, int]:
+    """Return the statistics without those that are no number below infinity, and how many."""
+    broken = np.isnan(log_statistics) | np.isposinf(log_statistics)
+    return np.where(broken, -np.inf, log_statistics), int(broken.sum())
 
 
 def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:
     """Yield the strongest indicators, then what each family lacks of its two strongest."""
     order = [int(j) for j in np.argsort(-by_indicator, kind="stable")]
-    yield from order[:most]
+    yield from (j for j in order[:most] if by_indicator[j] > -np.inf)
     named = Counter(families[j] for j in order[:most]) if families else Counter[str]()
     for j in order[most:] if families else ():
         if named[families[j]] < _OF_EACH_FAMILY and by_indicator[j] > -np.inf:

@@ -3,14 +3,15 @@
 TidegaugeError
 └── EngineError
     ├── CountsError
-    └── EvidenceMismatchError
+    ├── EvidenceMismatchError
+    └── UrnError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["CountsError", "EngineError", "EvidenceMismatchError"]
+__all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "UrnError"]
 
 
 class EngineError(TidegaugeError):
@@ -30,3 +31,7 @@ class EvidenceMismatchError(EngineError):
 
 class CountsError(EngineError):
     """Counts do not make a reference."""
+
+
+class UrnError(EngineError):
+    """An urn's numbers allow no bets."""

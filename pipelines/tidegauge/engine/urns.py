@@ -26,6 +26,7 @@ schemes" (1973).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -35,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from tidegauge.engine.errors import UrnError
 from tidegauge.schemas.sketches import Sketch
 
 __all__ = [
@@ -87,6 +89,25 @@ class Urn(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     target: tuple[float, ...] = ()
     tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would make the statistic no number.
+
+        Raises:
+            UrnError: A cell holds no positive, finite number of gaps, or the target or the
+                tolerance is not finite.
+        """
+        for label, gap in zip(self.labels, self.gaps, strict=True):
+            if not 0 < gap < math.inf:
+                raise UrnError(
+                    f"cell {label} holds {gap} gaps, which must be above 0 and finite: "
+                    "build the baseline again"
+                )
+        if not all(map(math.isfinite, (*self.target, self.tolerance))):
+            raise UrnError(
+                f"the urn of cell {self.labels[0]} has a target or a tolerance that is not "
+                "finite: build the baseline again"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class Assessment:
         if verdict is None:
             return []
         outputs = self._standing(verdict) if verdict.signal == "quality" else []
+        outputs += self._finite(key, block.end_ms)
         if verdict.log_threshold is not None:
             return outputs + self.board.post(verdict)
         # What cannot be tested leaves a latched alarm as it is.
@@ -172,6 +173,17 @@ class Assessment:
         if known is None and standing.state == State.OK:
             return []
         return self.board.post_if_new(standing)
+
+    def _finite(self, key: Key, time_ms: int) -> list[Output]:
+        """Raise an alarm of the pipeline where a statistic is no finite number."""
+        monitor, segment = key
+        said = health.finite_statistics(
+            monitor, Segment.from_key(segment), self._watches.not_finite(key), time_ms=time_ms
+        )
+        known = self.board.verdict((said.monitor, segment))
+        if known is None and said.state == State.OK:
+            return []
+        return self.board.post_if_new(said)
 
     def quiet(self, kind: SketchKind, reached_ms: int) -> list[Output]:
         """Say which segments have had no events for long, up to a moment of event time."""

@@ -13,6 +13,7 @@ from tidegauge.engine.detector import (
     Decision,
     Evidence,
     Part,
+    best_bet,
     judge,
     no_evidence,
     observe,
@@ -215,7 +216,7 @@ def effects_of(detector: Detector, track: Track, decision: Decision) -> tuple[Ef
             share = found[j].part.share + part.share
             found[j] = replace(found[j], part=replace(found[j].part, share=share))
             continue
-        g = int(np.argmax(log_parts[j]))
+        g = best_bet(log_parts[j])
         found[j] = Effect(
             part=part,
             since_ms=int(onset.since_ms[j, g]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.verdicts.catalog import EVERYTHING
@@ -20,6 +21,7 @@ __all__ = [
     "CAPTURE",
     "DEAD_LETTERS",
     "LEDGER",
+    "finite_statistics",
     "judge_standing",
     "lost_events",
     "silent_workers",
@@ -169,3 +171,25 @@ def judge_standing(verdict: Verdict, *, expected: bool) -> Verdict | None:
     else:
         return None
     return untested_verdict(f"pipeline.judge.{judge}", EVERYTHING, state, said, verdict.time_ms)
+
+
+def finite_statistics(monitor: str, segment: Segment, broken: int, *, time_ms: int) -> Verdict:
+    """Return whether a monitor's statistics are numbers, as a verdict on the pipeline.
+
+    Args:
+        monitor: Which monitor.
+        segment: Slice of the traffic that it tests.
+        broken: How many of its statistics are not finite.
+        time_ms: The time.
+    """
+    if broken:
+        state, said = (
+            State.WARN,
+            (
+                f"Statistics of {monitor} that are not finite numbers: {broken}. It may miss "
+                "changes: build and activate a new baseline, and report it if this comes back."
+            ),
+        )
+    else:
+        state, said = State.OK, f"The statistics of {monitor} are finite numbers."
+    return untested_verdict(f"pipeline.statistics.{monitor}", segment, state, said, time_ms)

@@ -76,6 +76,7 @@ class Surroundings(Protocol):
 class _Held:
     track: Track | None = None
     remarks: tuple[str, ...] = ()
+    not_finite: int = 0
 
 
 class Watches:
@@ -153,6 +154,13 @@ class Watches:
         held.track, decision = watch(
             detector, held.track, counted, start_ms=block.start_ms, end_ms=block.end_ms
         )
+        held.not_finite = decision.not_finite
+        if decision.not_finite and not decision.alarm:
+            said = (
+                "Part of its statistic is not a finite number: nothing is said of this traffic. "
+                "Build and activate a new baseline."
+            )
+            return untested_verdict(monitor, sketch.segment, State.NO_DATA, said, block.end_ms)
         effects = effects_of(detector, held.track, decision)
         state = self._state(detector, decision, effects, held.track.events, board.alarm(key))
         if state == State.WARN and board.alarm(key) is None and effects:
@@ -167,6 +175,11 @@ class Watches:
             remarks=held.remarks,
         )
         return verdict_of(detector, decision, effects, state, context)
+
+    def not_finite(self, key: Key) -> int:
+        """Return how many of a detector's statistics were no finite number at the last test."""
+        held = self._held.get(key)
+        return held.not_finite if held else 0
 
     def quiet(self, kind: SketchKind, reached_ms: int) -> list[Key]:
         """Return the detectors whose segments have had no events for long."""
@@ -192,7 +205,9 @@ class Watches:
             return State.PAGE if alarm.severity == "page" else State.WARN
         if decision.alarm:
             least = self._plan.minimum_effect.get(detector.signal, 1.0)
-            return State.WARN if effect_ratio(detector, effects) >= least else State.INFO
+            # What is no number may hide a larger effect.
+            large = decision.not_finite or effect_ratio(detector, effects) >= least
+            return State.WARN if large else State.INFO
         enough = events >= self._plan.low_data_events
         return State.OK if enough else State.LOW_DATA
 

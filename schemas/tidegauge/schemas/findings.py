@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from math import isfinite
 from typing import Literal
 
 import msgspec
@@ -106,6 +107,22 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     exemplars: tuple[Exemplar, ...] = ()
     callers: Callers | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what JSON cannot say.
+
+        Raises:
+            ValueError: A number is not finite.
+        """
+        _check_finite(
+            f"effect of {self.indicator}",
+            baseline_rate=self.baseline_rate,
+            low=self.low,
+            high=self.high,
+            rate_low=self.rate_low,
+            rate_high=self.rate_high,
+            share=self.share,
+        )
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.verdict"):
     """What one monitor says of one segment after one block.
@@ -145,6 +162,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     effects: tuple[Effect, ...] = ()
     schema_version: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse what JSON cannot say.
+
+        Raises:
+            ValueError: A number is not finite.
+        """
+        _check_finite(
+            f"verdict of {self.monitor}",
+            log_statistic=self.log_statistic,
+            log_threshold=self.log_threshold,
+            mean_seconds_to_false_alarm=self.mean_seconds_to_false_alarm,
+        )
+
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.alert"):
     """A monitor's alarm began, was acknowledged or ended.
@@ -173,3 +203,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ti
     summary: str
     verdict: Verdict
     schema_version: int = 1
+
+
+def _check_finite(what: str, **numbers: float | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not isfinite(number):
+            raise ValueError(f"{what}: {name} must be finite, got {number}")
