@@ -23,6 +23,7 @@ from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.capture.wave import Packer
 from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.record import BOTH, UNFOLD
+from tidegauge.gateway.request_parser import AsgiProtocol
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.wire import Wire
 from tidegauge.schemas import decode
@@ -151,7 +152,7 @@ class _serving:  # noqa: N801 - used like a function
         config = uvicorn.Config(
             self._app,
             port=0,
-            http=Wire if self._wire else "httptools",
+            http=Wire if self._wire else AsgiProtocol,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from tidegauge.gateway.dialects import DIALECTS
@@ -24,6 +24,7 @@ from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.front import HotRoutes, begin_exchange, content_length, too_large
 from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.relay import Headers
+from tidegauge.gateway.request_parser import AsgiProtocol, RequestParser, head_without_upgrade
 
 __all__ = ["Wire"]
 
@@ -54,7 +55,7 @@ class Wire(asyncio.Protocol):
         self._config, self._state, self._app_state = config, server_state, app_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self)
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
         self._pending = False
@@ -147,7 +148,7 @@ class Wire(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Begin the exchange, and refuse what announces too much."""
-        if self._pipelined:
+        if self._pipelined or self._parser.offers_upgrade():
             return
         self._in_head, self._size = False, 0
         headers, self._keep_alive = self._headers, self._parser.should_keep_alive()
@@ -170,9 +171,15 @@ class Wire(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is there: answer it."""
+        if self._parser.offers_upgrade():
+            return
         self._in_request = False
         if not self._busy:
             self._start()
+
+    def head_again(self) -> bytes:
+        """Return the head just parsed, without its offer of an upgrade."""
+        return head_without_upgrade(self._parser, self._path.encode(), self._headers.items())
 
     # The answer.
     async def read_body(self) -> bytes:
@@ -202,7 +209,7 @@ class Wire(asyncio.Protocol):
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        successor = HttpToolsProtocol(
+        successor = AsgiProtocol(
             config=self._config,
             server_state=self._state,
             app_state=cast("dict[str, Any]", self._app_state),
@@ -212,6 +219,9 @@ class Wire(asyncio.Protocol):
         successor.data_received(data)
 
     def _refuse_connection(self) -> None:
+        if self._busy:
+            self._pipelined = True  # what is wrong came after a request: that is answered first
+            return
         self._transport.write(_BAD_REQUEST)
         self._transport.close()
 
