@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 from starlette.types import ASGIApp
 
@@ -69,7 +69,7 @@ class Browser:
     @property
     def text(self) -> str:
         """What can be read on the page."""
-        return self._driver.find_element(By.TAG_NAME, "body").text
+        return str(self._driver.execute_script("return document.body?.innerText ?? ''"))
 
     @property
     def buttons(self) -> list[str]:
@@ -94,8 +94,7 @@ class Browser:
 
     def wait_for(self, words: str) -> None:
         """Wait until the page shows these words, on whichever page they come."""
-        xpath = f"//body[contains(., '{words}')]"
-        self._wait().until(lambda driver: driver.find_elements(By.XPATH, xpath))
+        self._wait().until(lambda _: words in self.text)
 
     def enter_frame(self) -> None:
         """Read and click in the page's first frame, until another page is opened."""
@@ -120,12 +119,18 @@ class Browser:
         return found
 
     def _leave(self, xpath: str) -> None:
-        before = self._driver.find_element(By.TAG_NAME, "html")
+        before = self._begun()
         self._driver.find_element(By.XPATH, xpath).click()
-        self._wait().until(staleness_of(before))
+        self._wait().until(lambda _: self._begun() != before)
+
+    def _begun(self) -> float:
+        """Return when the document began to load: no two have the same moment."""
+        return float(self._driver.execute_script("return performance.timeOrigin"))
 
     def _wait(self) -> WebDriverWait[Chrome]:
-        return WebDriverWait(self._driver, _SECONDS, poll_frequency=0.05)
+        # A look at a document that is just being replaced may fail.
+        ignored = (WebDriverException,)
+        return WebDriverWait(self._driver, _SECONDS, 0.05, ignored)
 
 
 @contextmanager

@@ -100,6 +100,62 @@ def test_a_change_from_an_origin_that_is_not_ours_is_refused(
     assert "another site's page" in answer.text
 
 
+def behind_a_proxy(page_url: str) -> TestClient:
+    app = FastAPI()
+    app.add_middleware(Guard, policy="", loopback=True, page_url=page_url)
+
+    @app.post("/controls")
+    def change() -> str:
+        return "done"
+
+    return TestClient(app)
+
+
+@pytest.mark.parametrize(
+    ("page_url", "origin"),
+    [
+        ("https://monitor.example", "https://monitor.example"),
+        ("https://Monitor.example:443/", "https://monitor.example"),
+        ("http://monitor.example:81/page", "http://monitor.example:81"),
+        ("http://[fd00::1]:8090", "http://[fd00::1]:8090"),
+    ],
+)
+def test_forms_work_behind_a_proxy_whether_it_keeps_the_name_or_not(
+    page_url: str, origin: str
+) -> None:
+    client = behind_a_proxy(page_url)
+    for host in (origin.partition("://")[2], "127.0.0.1:8090"):
+        answer = client.post("/controls", headers={"origin": origin, "host": host})
+        assert answer.status_code == 200, host
+        refused = client.post("/controls", headers={"origin": "null", "host": host})
+        assert refused.status_code == 403, host
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:8090", "http://monitor.example", 403),
+        ("127.0.0.1:8090", "https://monitor.example:444", 403),
+        ("127.0.0.1:8090", "https://evil.example", 403),
+        ("evil.example", "https://evil.example", 421),
+        ("", "https://monitor.example", 421),
+    ],
+)
+def test_a_published_address_opens_nothing_to_other_sites(
+    host: str, origin: str, status: int
+) -> None:
+    client = behind_a_proxy("https://monitor.example")
+    headers = {"origin": origin, "host": host}
+    assert client.post("/controls", headers=headers).status_code == status
+
+
+def test_without_a_published_address_no_name_but_this_machines_is_answered() -> None:
+    client = behind_a_proxy("")
+    assert client.post("/controls", headers={"host": "monitor.example"}).status_code == 421
+    headers = {"host": "127.0.0.1:8090", "origin": ""}
+    assert client.post("/controls", headers=headers).status_code == 403
+
+
 def test_our_pages_tell_us_their_origin_and_others_nothing(client: TestClient) -> None:
     policy = client.get("/", headers=basic("ada:pässword")).headers["referrer-policy"]
     assert policy == "same-origin"

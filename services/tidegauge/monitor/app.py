@@ -57,6 +57,7 @@ class Interface:
         refresh_seconds: How often a page renews itself.
         loopback: Whether only this machine can reach it: then only its names are answered.
         password: What everything but health checks asks for; empty for nothing.
+        page_url: The address that people open, such as a proxy's; empty where it is our own.
         pages: Further pages: those of alarms and of reports.
     """
 
@@ -68,6 +69,7 @@ class Interface:
     refresh_seconds: int
     loopback: bool
     password: str = ""
+    page_url: str = ""
     pages: tuple[Pages, ...] = ()
 
 
@@ -86,6 +88,7 @@ def create_app(interface: Interface) -> FastAPI:
         policy=renderer.policy,
         loopback=interface.loopback,
         password=interface.password,
+        page_url=interface.page_url,
     )
     _pages(app, interface, renderer)
     _api(app, interface.watch)

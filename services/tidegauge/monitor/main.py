@@ -126,6 +126,7 @@ def serve(
             refresh_seconds=settings.refresh_seconds,
             loopback=is_loopback(settings.host),
             password=settings.password.get_secret_value(),
+            page_url=settings.page_url,
             pages=(
                 ControlPages(loop.view, publish, _now_ms, settings.false_alarm_days),
                 TopicPages(loop.view, partial(explain, kafka), _now_ms, settings.false_alarm_days),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,8 +46,8 @@ class MonitorSettings(BaseSettings):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Interface to listen on. Pages show prompts: beyond loopback, put a proxy "
-        "that asks who is there before it.",
+        description="Interface to listen on. Pages show prompts: beyond loopback, set a password, "
+        "or put a proxy that asks who is there before it.",
     )
     port: int = Field(
         default=8090, ge=0, le=65535, description="Port of the page, the API and /metrics."
@@ -118,7 +119,8 @@ class MonitorSettings(BaseSettings):
     page_url: str = Field(
         default="",
         pattern=_ADDRESS,
-        description="Address of the page as people reach it, linked from alerts.",
+        description="Address of the page as people reach it, such as a proxy's: linked from "
+        "alerts, and forms are taken from it.",
     )
     webhook_url: str = Field(
         default="",
@@ -146,6 +148,14 @@ class MonitorSettings(BaseSettings):
         description="Exchanges sampled from each range of a report.",
     )
     stop_seconds: float = Field(default=20.0, gt=0, description="Deadline of a clean stop.")
+
+    @field_validator("page_url")
+    @classmethod
+    def _has_a_host(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not parts.hostname or parts.port == 0):  # ``port`` raises for no number
+            raise ValueError("an address names a host, and a port other than 0 if any")
+        return value
 
     @field_validator("minimum_effect")
     @classmethod
