@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import msgspec
 import pytest
-import uvicorn
 from fastapi import FastAPI
+from tests.monitor.browser import CHROMIUM, serve
 
 from tidegauge.adapters import evidently
 from tidegauge.adapters.evidently import ReportError, render
@@ -23,7 +20,6 @@ from tidegauge.monitor.report_pages import ReportPages
 from tidegauge.monitor.reporting import Desk, Shelf
 from tidegauge.reports.rows import Column, Row, Tables, tables
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -116,21 +112,16 @@ def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path:
     app = FastAPI()
     desk = Desk(shelf, lambda *_: (), lambda: 1)
     ReportPages(desk, lambda: 1).mount(app, Renderer(0))
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}/reports/{report_id}"
     assert CHROMIUM is not None
-    done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", address],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=90,
-    )
-    server.should_exit = True
-    thread.join()
+    with serve(app) as port:
+        address = f"http://127.0.0.1:{port}/reports/{report_id}"
+        done = subprocess.run(
+            [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", address],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=90,
+        )
     assert "Share of Drifted Columns" in done.stdout
     assert "latency_ms" in done.stdout
 

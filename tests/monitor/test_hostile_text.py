@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-import uvicorn
 from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.monitor.browser import CHROMIUM, serve
 
 from tidegauge.monitor.app import Interface, create_app
 from tidegauge.monitor.controlling import ControlPages
@@ -24,7 +21,6 @@ from tidegauge.monitor.segments import alarm_query, query
 from tidegauge.reports.quality import Estimator
 from tidegauge.verdicts.view import MonitorView
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -148,13 +144,8 @@ def served(
         return HTMLResponse("".join(ATTACKS[:5]))
 
     record = Record(app, strip_policy=request.param)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(record, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", record
-    server.should_exit = True
-    thread.join()
+    with serve(record) as port:
+        yield f"http://127.0.0.1:{port}", record
 
 
 def visit(url: str, profile: Path) -> str:
