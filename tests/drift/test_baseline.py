@@ -27,8 +27,8 @@ def test_a_document_gives_the_same_baseline_and_bytes_again(
     read = DriftBaseline.from_bytes(baseline.to_bytes(), "drift-1")
     assert read.to_bytes() == baseline.to_bytes()
     assert {reference.baseline for reference in read.references.values()} == {"drift-1"}
-    _, vectors = world.ask(200, range(8))
-    before, after = look(baseline.lens, vectors), look(read.lens, vectors)
+    texts, vectors = world.ask(200, range(8))
+    before, after = look(baseline.lens, texts, vectors), look(read.lens, texts, vectors)
     np.testing.assert_array_equal(before.cluster, after.cluster)
     np.testing.assert_array_equal(before.novelty, after.novelty)
 
@@ -46,6 +46,21 @@ def test_a_baseline_of_another_method_is_refused(baseline: DriftBaseline) -> Non
         DriftBaseline.from_bytes(other, "drift-1")
 
 
+def test_a_baseline_from_before_frequent_texts_is_refused(baseline: DriftBaseline) -> None:
+    plain = msgspec.msgpack.decode(baseline.to_bytes())
+    del plain["frequent"]
+    older = msgspec.msgpack.encode(plain | {"form": 1, "method": "drift/3"})
+    with pytest.raises(BaselineDocumentError, match=r"made by drift/3 in form 1.*build it again"):
+        DriftBaseline.from_bytes(older, "drift-1")
+
+
+def test_gaps_that_allow_no_bets_are_refused(baseline: DriftBaseline) -> None:
+    plain = msgspec.msgpack.decode(baseline.to_bytes())
+    plain["references"][""]["urns"][0]["gaps"][1] = -1.0
+    with pytest.raises(BaselineDocumentError, match=r"holds -1.0 gaps"):
+        DriftBaseline.from_bytes(msgspec.msgpack.encode(plain), "drift-1")
+
+
 def test_what_makes_a_baseline_is_in_its_fingerprint(baseline: DriftBaseline) -> None:
     assert baseline.fingerprint == fingerprint("e1", Preparation())
     assert fingerprint("e2", Preparation()) != baseline.fingerprint
@@ -54,7 +69,7 @@ def test_what_makes_a_baseline_is_in_its_fingerprint(baseline: DriftBaseline) ->
 
 def test_vectors_of_another_dimension_are_refused(baseline: DriftBaseline) -> None:
     with pytest.raises(VectorsError, match="vectors of 32 numbers"):
-        look(baseline.lens, np.zeros((1, 7), np.float32))
+        look(baseline.lens, ["a"], np.zeros((1, 7), np.float32))
 
 
 def test_larger_topics_are_noticed_sooner(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures

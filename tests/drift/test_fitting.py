@@ -26,7 +26,7 @@ def alarm_after(
     column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     bets = place_bets(reference)
     evidence = no_evidence(bets)
-    names = hits_of(baseline.lens, texts, look(baseline.lens, vectors))
+    names = hits_of(baseline.lens, texts, look(baseline.lens, texts, vectors))
     n = np.full(len(column), BLOCK_EVENTS)
     for start in range(0, len(texts) - BLOCK_EVENTS + 1, BLOCK_EVENTS):
         hits = np.zeros(len(column), np.int64)
@@ -59,7 +59,7 @@ def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: 
     reference = baseline.references[""]
     assert alarm_after(baseline, texts, vectors) is not None
     bets = place_bets(reference)
-    sightings = look(baseline.lens, vectors)
+    sightings = look(baseline.lens, texts, vectors)
     names = [name for found in hits_of(baseline.lens, texts, sightings) for name in found]
     hits = np.array([names.count(i.name) for i in reference.indicators])
     evidence = observe(
@@ -136,7 +136,7 @@ def test_each_reference_has_cells_cut_by_its_own_requests(
     past = [Past(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
     baseline = build(texts, vectors, past=past)
     assert baseline.cuts.keys() == baseline.references.keys() == {"", "m///", "other///"}
-    sightings = look(baseline.lens, vectors)
+    sightings = look(baseline.lens, texts, vectors)
     for key, rows in (("", slice(None)), ("m///", slice(1_800)), ("other///", slice(1_800, None))):
         reference = baseline.references[key]
         *topics, novelty = reference.urns

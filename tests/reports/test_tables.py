@@ -222,7 +222,7 @@ def test_evidence_says_what_the_threshold_promises() -> None:
     assert "once in 60 days" in beyond.sentence
 
 
-@pytest.mark.parametrize("statistic", [-math.inf, -5.0, math.nan, 5_000.0])
+@pytest.mark.parametrize("statistic", [-1e300, -5.0, 0.0, 5_000.0])
 def test_any_statistic_has_a_share_between_none_and_all(statistic: float) -> None:
     found = evidence(
         verdict(log_statistic=statistic, log_threshold=15.0, mean_seconds_to_false_alarm=3e6)

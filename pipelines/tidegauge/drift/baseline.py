@@ -20,11 +20,12 @@ from tidegauge.engine.reference import Reference
 __all__ = ["METHOD", "Cluster", "Cuts", "DriftBaseline", "Lens", "fingerprint"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+Hashes: TypeAlias = NDArray[np.uint64]
 
 METHOD = "drift/4"
 """Changes when the same texts and vectors would give another baseline."""
 
-_FORM = 1
+_FORM = 2
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ class Lens:
         divisions: Unit vectors around which the space is divided finer than by the clusters,
             in M ways, shape (M, F, D).
         languages: Language codes with an indicator of their own; all others are ``other``.
+        frequent: Hashes of the texts that novelty is not asked of, sorted, shape (R,); see
+            ``drift.frequent``.
     """
 
     reduction: Reduction
@@ -65,6 +68,7 @@ class Lens:
     highs: Vectors
     divisions: Vectors
     languages: tuple[str, ...]
+    frequent: Hashes
 
     @property
     def centroids(self) -> Vectors:
@@ -140,6 +144,7 @@ class DriftBaseline:
                 highs=_written(plain.lens.highs),
                 divisions=_written(plain.lens.divisions),
                 languages=plain.lens.languages,
+                frequent=plain.lens.frequent.astype("<u8").tobytes(),
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
                 cuts={
@@ -164,12 +169,13 @@ class DriftBaseline:
             BaselineDocumentError: It is no drift baseline of this version.
         """
         try:
-            read = msgspec.msgpack.decode(document, type=_Document)
-            if (read.form, read.method) != (_FORM, METHOD):
+            header = msgspec.msgpack.decode(document, type=_Header)
+            if (header.form, header.method) != (_FORM, METHOD):
                 raise BaselineDocumentError(
-                    f"drift baseline {baseline_id} was made by {read.method}, this version "
-                    f"reads {METHOD}: build it again"
+                    f"drift baseline {baseline_id} was made by {header.method} in form "
+                    f"{header.form}, this version reads {METHOD} in form {_FORM}: build it again"
                 )
+            read = msgspec.msgpack.decode(document, type=_Document)
             lens = Lens(
                 reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
                 points=Points(
@@ -184,6 +190,7 @@ class DriftBaseline:
                 highs=_read(read.highs),
                 divisions=_read(read.divisions),
                 languages=read.languages,
+                frequent=np.frombuffer(read.frequent, "<u8").astype(np.uint64),
             )
         except (msgspec.DecodeError, UrnError, ValueError, TypeError) as error:
             raise BaselineDocumentError(
@@ -229,9 +236,12 @@ class _Array(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
     form: int
     method: str
+
+
+class _Document(_Header, frozen=True, kw_only=True):
     embedder: str
     preparation: Preparation
     mean: _Array
@@ -246,6 +256,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     highs: _Array
     divisions: _Array
     languages: tuple[str, ...]
+    frequent: bytes
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
     cuts: dict[str, tuple[_Array, _Array]]

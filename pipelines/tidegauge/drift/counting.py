@@ -34,7 +34,8 @@ NOVELTY_STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)
 _STRANGEST = 0.005
 """Strange requests are expected evenly over the logarithm of their rank, and within this top."""
 
-_FEWEST_OF_A_SEGMENT = 1_000
+_FEWEST_OF_A_SEGMENT, _FEWEST_ASKED = 1_000, 100
+"""Requests that a segment needs for bands of its own, and those of them novelty is counted on."""
 _MINUTE_MS = 60_000
 _STRETCHES = 336
 """Into so many a baseline's time is cut to see how it fluctuates: an hour in two weeks."""
@@ -67,6 +68,7 @@ class Counted:
         on_a: Whether the request shaped the lens, shape (n,).
         reduced: The requests' reduced vectors, shape (n, D).
         novelty: How strange each is, shape (n,).
+        novelty_asked: Whether novelty is counted on the request, shape (n,).
     """
 
     tested: tuple[Indicator, ...]
@@ -75,6 +77,7 @@ class Counted:
     on_a: NDArray[np.bool_]
     reduced: Vectors
     novelty: Vectors
+    novelty_asked: NDArray[np.bool_]
 
 
 def references(
@@ -101,6 +104,8 @@ def references(
     timed = len(times) == len(past)
     found, cuts = {}, {}
     for key, rows in sorted(groups.items()):
+        if key and counted.novelty_asked[rows].sum() < _FEWEST_ASKED:
+            continue  # nearly all of its texts are frequent ones: a wider segment stands in
         made = _reference(key, rows, counted, minutes[rows] if timed else None)
         if made is not None:
             urns, cuts[key] = _urns(made, counted, rows, lens, minutes[rows] if timed else None)
@@ -175,7 +180,8 @@ def _urns(
             urn = msgspec.structs.replace(urn, tolerance=fluctuation(urn.gaps, history))
         urns.append(urn)
         cuts.append(found)
-    strange, levels = _novelty_urn(made, counted.novelty[rows], lens)
+    asked = rows[counted.novelty_asked[rows]]
+    strange, levels = _novelty_urn(made, counted.novelty[asked], lens)
     # An urn knows no seasons. Topics swing with them by little that their growth would tell,
     # and the tolerance covers it; bands by slot are better at novelty.
     if made.season == "none":

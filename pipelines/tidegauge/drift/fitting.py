@@ -2,15 +2,15 @@
 
 Requests are split by a hash of the text and of which copy of it they are: what is asked often
 is as frequent on either side as in the traffic. Side A, a third, shapes the reduction, the
-codebooks and the projections; their rates are counted on side B, so that nothing is judged by
-what it was fitted to. Novelty uses every text: each one is measured against the reference
+codebooks and the projections, and tells which texts are frequent; rates are counted on side B,
+so that nothing is judged by what it was fitted to. Where no text is frequent, novelty is counted
+on both sides. It is measured on every text: each one is measured against the reference
 points without itself and its copies. A new request is measured against all of them, so it
 seems, if anything, less strange than the baseline's own: the error is to the safe side.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -23,11 +23,13 @@ from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import Counted, Past, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
+from tidegauge.drift.frequent import find_frequent, is_frequent, text_hash
 from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
 from tidegauge.drift.power import newcomer_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction, fit_reduction
 from tidegauge.drift.sighting import (
+    NOVELTY_ASKED,
     hit_table,
     indicators,
     look,
@@ -35,11 +37,13 @@ from tidegauge.drift.sighting import (
 )
 from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.drift.terms import top_terms
+from tidegauge.engine.indicators import Indicator
 
 __all__ = ["FEWEST_TEXTS", "Past", "fit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 FEWEST_TEXTS = 200
 """With fewer, bands are so wide that only a landslide would be noticed."""
@@ -88,8 +92,10 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         raise TooFewTextsError(found=min(len(past), 2 * len(first)), needed=FEWEST_TEXTS)
     if vectors.shape[:1] != (len(past),) or not np.isfinite(vectors).all():
         raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
-    ranks = np.array([_rank(past[i].text) for i in first], np.uint64)
-    on_a = _side_a([p.text for p in past])
+    texts = [p.text for p in past]
+    ranks = np.array([text_hash(texts[i]) for i in first], np.uint64)
+    on_a = _side_a(texts)
+    frequent = find_frequent([texts[i] for i in np.flatnonzero(on_a)])
     progress("finding topics")
     reduction = fit_reduction(vectors[on_a])
     along = reduction.along(vectors)
@@ -103,20 +109,22 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     scores = novelty(reduced, points, own=text_of, point_texts=chosen[order])
     parts = part_count(int(on_a.sum()))
     divisions = np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)])
-    lens = _lens(reduction, along[on_a], points, scores, [p.text for p in past], divisions)
+    others = ~is_frequent(frequent, texts)
+    lens = _lens(reduction, along[on_a], points, scores[others], texts, divisions, frequent)
     progress("naming topics")
     clusters = _clusters(past, reduced, centroids, first, keep_exemplars=keep_exemplars)
     newcomer = newcomer_rates(reduced, points, lens.levels)
     progress("counting rates")
     tested = indicators(lens, clusters)
-    sightings = look(lens, vectors, scores=scores)
-    # Novelty is counted on every text; what was fitted on side A, on side B.
-    asked = np.array([i.family not in {"clusters", "projections"} for i in tested])
+    sightings = look(lens, texts, vectors, scores=scores)
+    # Which texts are frequent was told by side A.
+    asked = others & ~on_a if len(frequent) else others
     counted = Counted(
         tested=tested,
-        hits=hit_table(lens, [p.text for p in past], sightings, tested),
-        trials=asked[None, :] | ~on_a[:, None],
+        hits=hit_table(lens, texts, sightings, tested),
+        trials=_trials(tested, on_a, asked),
         on_a=on_a,
+        novelty_asked=asked,
         reduced=reduced,
         novelty=scores,
     )
@@ -148,12 +156,25 @@ def _side_a(texts: Sequence[str]) -> NDArray[np.bool_]:
     found = []
     for text in texts:
         copies[text] += 1
-        found.append(_rank(f"{text}\0{copies[text]}") % _SIDES == 0)
+        found.append(text_hash(f"{text}\0{copies[text]}") % _SIDES == 0)
     return np.array(found)
 
 
-def _rank(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+def _trials(tested: Sequence[Indicator], on_a: Flags, asked: Flags) -> Flags:
+    """Return whether each of n requests counts for each of J indicators, shape (n, J).
+
+    Args:
+        tested: The indicators.
+        on_a: Whether a request shaped the lens, shape (n,).
+        asked: Whether novelty is counted on it, shape (n,).
+    """
+    of_family = {"clusters": ~on_a, "projections": ~on_a, "novelty": asked}
+    everything = np.ones_like(on_a)
+    columns = [
+        ~on_a if one.name == NOVELTY_ASKED else of_family.get(one.family, everything)
+        for one in tested
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
@@ -163,6 +184,7 @@ def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
     scores: Vectors,
     texts: Sequence[str],
     divisions: Vectors,
+    frequent: NDArray[np.uint64],
 ) -> Lens:
     leading = along[:, : min(_DIRECTIONS, len(along) // _TEXTS_A_DIRECTION)]
     names = [f"{level:g}" for level in _LEVELS if level <= 1 - 1 / len(scores)]
@@ -178,6 +200,7 @@ def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
         highs=np.quantile(leading, 1 - _TAIL, axis=0).astype(np.float32),
         divisions=divisions,
         languages=tuple(common),
+        frequent=frequent,
     )
 
 

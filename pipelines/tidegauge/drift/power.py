@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.novelty import Points, novelty, place
+from tidegauge.drift.sighting import NOVELTY_ASKED
 from tidegauge.drift.sphere import assign
 from tidegauge.engine.detector import place_bets
 from tidegauge.engine.reference import Reference
@@ -69,6 +70,11 @@ def detection_delay(
     """
     bets = place_bets(reference, urns=True)
     owed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds)
+    # Novelty is asked of the new topic's requests and of those whose text is not frequent.
+    names = [indicator.name for indicator in reference.indicators]
+    usual_asked = reference.rate[names.index(NOVELTY_ASKED)] if NOVELTY_ASKED in names else 1.0
+    asked = share + (1 - share) * usual_asked
+    share /= asked
     best = math.inf
     for j, indicator in enumerate(reference.indicators):
         if indicator.name not in newcomer:
@@ -85,7 +91,7 @@ def detection_delay(
             odds = np.log1p(urn.stakes[:, None] * (urn.target / usual - 1))
             gain = odds @ rates - np.log1p(urn.stakes * urn.tolerance)
             best = min(best, _soonest(owed - math.log(urn.share / len(urn.stakes)), gain))
-    return best
+    return best / asked
 
 
 def _soonest(needed: Floats | float, gain: Floats) -> float:

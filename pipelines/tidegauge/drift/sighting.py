@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, Cuts, Lens
 from tidegauge.drift.errors import VectorsError
+from tidegauge.drift.frequent import is_frequent
 from tidegauge.drift.novelty import novelty
 from tidegauge.drift.partition import belonging, cells_of
 from tidegauge.drift.sphere import assign, on_sphere
@@ -20,6 +21,7 @@ from tidegauge.engine.indicators import Hits, Indicator
 
 __all__ = [
     "EMBEDDED",
+    "NOVELTY_ASKED",
     "SHARES",
     "Sightings",
     "cell_label",
@@ -35,6 +37,10 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 EMBEDDED = "embedded"
 """Count, in a sketch's hits, of the events that the indicators were asked of."""
+
+NOVELTY_ASKED = "novelty/asked"
+"""Count of the events that novelty was asked of, where a baseline has frequent texts: those of
+other texts. Counted in a sketch's hits, and tested like any indicator."""
 
 SHARES = {
     "clusters": 0.18,
@@ -58,6 +64,7 @@ class Sightings:
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
         reduced: Unit vectors in the lens's own directions, shape (n, D).
+        frequent: Whether its text is a frequent one, shape (n,): novelty is not asked of it.
     """
 
     cluster: NDArray[np.int64]
@@ -65,6 +72,7 @@ class Sightings:
     low: NDArray[np.bool_]
     high: NDArray[np.bool_]
     reduced: Vectors
+    frequent: NDArray[np.bool_]
 
     def of(self, rows: Sequence[int]) -> Sightings:
         """Return those of some rows."""
@@ -74,15 +82,19 @@ class Sightings:
             self.low[rows],
             self.high[rows],
             self.reduced[rows],
+            self.frequent[rows],
         )
 
 
-def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sightings:
-    """Look at unit vectors of shape (n, d) through a lens.
+def look(
+    lens: Lens, texts: Sequence[str], vectors: Vectors, *, scores: Vectors | None = None
+) -> Sightings:
+    """Look at requests through a lens.
 
     Args:
         lens: The baseline's.
-        vectors: Unit vectors.
+        texts: As they were prepared for the embedder, n of them.
+        vectors: Their unit vectors, shape (n, d).
         scores: Their novelty, where it is known already.
 
     Raises:
@@ -104,6 +116,7 @@ def look(lens: Lens, vectors: Vectors, *, scores: Vectors | None = None) -> Sigh
         low=leading < lens.lows,
         high=leading > lens.highs,
         reduced=reduced,
+        frequent=is_frequent(lens.frequent, texts),
     )
 
 
@@ -116,7 +129,7 @@ def cells(lens: Lens, cuts: Cuts, sightings: Sightings) -> NDArray[np.int64]:
         sightings: What was seen of n requests.
 
     Returns:
-        Indices, shape (n, M + 1).
+        Indices, shape (n, M + 1); -1 in the last column for frequent texts.
     """
     strange = np.broadcast_to(
         sightings.novelty[:, None], (len(sightings.novelty), len(cuts.levels))
@@ -126,18 +139,20 @@ def cells(lens: Lens, cuts: Cuts, sightings: Sightings) -> NDArray[np.int64]:
             cells_of(belonging(sightings.reduced, centroids), borders)
             for centroids, borders in zip(lens.divisions, cuts.topics, strict=True)
         ),
-        cells_of(strange, cuts.levels),
+        np.where(sightings.frequent, -1, cells_of(strange, cuts.levels)),
     ]
     return np.stack(found, axis=1)
 
 
 def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tuple[str, ...]]:
     """Return the names of the indicators that hold for each text, ``EMBEDDED`` first."""
-    exceeded = np.searchsorted(lens.levels, sightings.novelty, side="left").tolist()
-    strange = [novelty_above(level) for level in lens.level_names]
+    asked = (NOVELTY_ASKED,) if len(lens.frequent) else ()
+    strange = (*asked, *(novelty_above(level) for level in lens.level_names))
+    above = len(asked) + np.searchsorted(lens.levels, sightings.novelty, side="left")
+    held = np.where(sightings.frequent, 0, above).tolist()
     tails: list[list[str]] = [[] for _ in texts]
-    for side, held in (("low", sightings.low), ("high", sightings.high)):
-        for row, direction in np.argwhere(held).tolist():
+    for side, beyond in (("low", sightings.low), ("high", sightings.high)):
+        for row, direction in np.argwhere(beyond).tolist():
             tails[row].append(_tail(direction, side))
     found = []
     for row, cluster in enumerate(sightings.cluster.tolist()):
@@ -146,7 +161,7 @@ def hits_of(lens: Lens, texts: Sequence[str], sightings: Sightings) -> list[tupl
             (
                 EMBEDDED,
                 _cluster(cluster),
-                *strange[: exceeded[row]],
+                *strange[: held[row]],
                 *tails[row],
                 _language(code if code in lens.languages else _OTHER),
                 _length(descriptors.length(texts[row])),
@@ -168,12 +183,14 @@ def hit_table(
 
 def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:
     """Return everything that is tested, in a fixed order."""
+    others = [(NOVELTY_ASKED, "text that is not frequent in the baseline", "novelty")]
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
         *(
             (novelty_above(level), f"stranger than {float(level):.1%} of the baseline", "novelty")
             for level in lens.level_names
         ),
+        *(others if len(lens.frequent) else ()),
         *(
             (_tail(i, side), f"{side} end of direction {i + 1}", "projections")
             for i in range(len(lens.lows))
@@ -189,9 +206,17 @@ def indicators(lens: Lens, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]
         ),
     ]
     return tuple(
-        Indicator(name=name, title=title, family=family, counter=Hits(name, of=EMBEDDED))
+        Indicator(
+            name=name, title=title, family=family, counter=Hits(name, of=asked_by(lens, name))
+        )
         for name, title, family in named
     )
+
+
+def asked_by(lens: Lens, indicator: str) -> str:
+    """Return the name of the count of events that an indicator is asked of."""
+    levels = {novelty_above(level) for level in lens.level_names}
+    return NOVELTY_ASKED if len(lens.frequent) and indicator in levels else EMBEDDED
 
 
 @cache

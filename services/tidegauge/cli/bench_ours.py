@@ -43,7 +43,7 @@ class Watched:
     Attributes:
         baseline: The baseline.
         hits: Whether each indicator holds for each text, shape (n, J).
-        cells: Each text's cell in each urn's division, shape (n, M + 1).
+        cells: Each text's cell in each urn's division, shape (n, M + 1); -1 for none.
     """
 
     baseline: DriftBaseline
@@ -104,10 +104,15 @@ def _code() -> str:
 
 def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
     """Look at texts through a baseline; the vectors are theirs."""
-    sightings = look(baseline.lens, vectors)
+    sightings = look(baseline.lens, texts, vectors)
     tested = baseline.references[""].indicators
     hits = hit_table(baseline.lens, texts, sightings, tested)
     return Watched(baseline, hits, cells(baseline.lens, baseline.cuts[""], sightings))
+
+
+def count_indices(found: Rows, size: int) -> Rows:
+    """Return how often each index below ``size`` occurs, shape (size,); -1 is none."""
+    return np.bincount(found + 1, minlength=size + 1)[1:]
 
 
 class Ours:
@@ -144,7 +149,7 @@ class Ours:
                 trials,
                 duration_seconds=float(self._block),
                 cells=[
-                    np.bincount(watched.cells[rows, number], minlength=len(urn.gaps))
+                    count_indices(watched.cells[rows, number], len(urn.gaps))
                     for number, urn in enumerate(bets.urns)
                 ],
             )
@@ -172,7 +177,7 @@ class Ours:
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            seen = look(lens, vectors[some])
+            seen = look(lens, texts[some], vectors[some])
             hits_of(lens, texts[some], seen)
             cells(lens, cuts, seen)
         return 1e6 * (time.process_time() - began) / len(texts)

@@ -103,7 +103,7 @@ class DriftMeter:
         vectors = self._embedder.embed(texts)
         usable = np.isfinite(vectors.sum(axis=1, keepdims=True))
         # A row that is no vector is looked at like any other, and then not counted.
-        sightings = look(baseline.lens, np.where(usable, vectors, 0))
+        sightings = look(baseline.lens, texts, np.where(usable, vectors, 0))
         hits = hits_of(baseline.lens, texts, sightings)
         segments = [
             event.segment
@@ -217,7 +217,7 @@ def _placed(
         cuts = baseline.cuts["" if found is None else found[0]]
         numbers = cells(baseline.lens, cuts, sightings.of(rows)).tolist()
         for row, own in zip(rows, numbers, strict=True):
-            placed[row] = tuple(map(cell_label, range(len(own)), own))
+            placed[row] = tuple(cell_label(*place) for place in enumerate(own) if place[1] >= 0)
     return placed
 
 
