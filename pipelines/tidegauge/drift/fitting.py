@@ -2,11 +2,11 @@
 
 Requests are split by a hash of the text and of which copy of it they are: what is asked often
 is as frequent on either side as in the traffic. Side A, a third, shapes the reduction, the
-codebooks and the projections, and tells which texts are frequent; rates are counted on side B,
-so that nothing is judged by what it was fitted to. Where no text is frequent, novelty is counted
-on both sides. It is measured on every text: each one is measured against the reference
-points without itself and its copies. A new request is measured against all of them, so it
-seems, if anything, less strange than the baseline's own: the error is to the safe side.
+codebooks and the projections; their rates are counted on side B, so that nothing is judged by
+what it was fitted to. Another tenth tells which texts are frequent; where some are, novelty is
+counted on the rest of the requests. Every text is measured against the reference points without
+itself and its copies. A new request is measured against all of them, so it seems, if anything,
+less strange than the baseline's own: the error is to the safe side.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ _TAIL = 0.05
 _DIVISIONS = 3
 _SIDES = 3
 """One text in so many shapes the lens. The others bound the rates, which is the harder task."""
+_TELLING = 10
+"""One request in so many tells which texts are frequent."""
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
@@ -94,8 +96,8 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
     texts = [p.text for p in past]
     ranks = np.array([text_hash(texts[i]) for i in first], np.uint64)
-    on_a = _side_a(texts)
-    frequent = find_frequent([texts[i] for i in np.flatnonzero(on_a)])
+    on_a, telling = _sides(texts)
+    frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
     progress("finding topics")
     reduction = fit_reduction(vectors[on_a])
     along = reduction.along(vectors)
@@ -117,12 +119,13 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     progress("counting rates")
     tested = indicators(lens, clusters)
     sightings = look(lens, texts, vectors, scores=scores)
-    # Which texts are frequent was told by side A.
-    asked = others & ~on_a if len(frequent) else others
+    # What told which texts are frequent says nothing fair of how many requests are others.
+    counted_on = ~telling if len(frequent) else np.ones_like(on_a)
+    asked = others & counted_on
     counted = Counted(
         tested=tested,
         hits=hit_table(lens, texts, sightings, tested),
-        trials=_trials(tested, on_a, asked),
+        trials=_trials(tested, ~on_a, counted_on, asked),
         on_a=on_a,
         novelty_asked=asked,
         reduced=reduced,
@@ -150,28 +153,34 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     )
 
 
-def _side_a(texts: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which requests are on side A; copies of a text are told apart by their number."""
+def _sides(texts: Sequence[str]) -> tuple[Flags, Flags]:
+    """Return which requests are on side A, and which tell what texts are frequent.
+
+    Both are by hash and independent of each other; copies of a text are told apart by their
+    number.
+    """
     copies: Counter[str] = Counter()
-    found = []
+    hashes = []
     for text in texts:
         copies[text] += 1
-        found.append(text_hash(f"{text}\0{copies[text]}") % _SIDES == 0)
-    return np.array(found)
+        hashes.append(text_hash(f"{text}\0{copies[text]}"))
+    drawn = np.array(hashes, np.uint64)
+    return drawn % _SIDES == 0, drawn // _SIDES % _TELLING == 0
 
 
-def _trials(tested: Sequence[Indicator], on_a: Flags, asked: Flags) -> Flags:
+def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: Flags) -> Flags:
     """Return whether each of n requests counts for each of J indicators, shape (n, J).
 
     Args:
         tested: The indicators.
-        on_a: Whether a request shaped the lens, shape (n,).
+        on_b: Whether a request did not shape the lens, shape (n,).
+        counted_on: Whether it did not tell which texts are frequent, shape (n,).
         asked: Whether novelty is counted on it, shape (n,).
     """
-    of_family = {"clusters": ~on_a, "projections": ~on_a, "novelty": asked}
-    everything = np.ones_like(on_a)
+    of_family = {"clusters": on_b, "projections": on_b, "novelty": asked}
+    everything = np.ones_like(on_b)
     columns = [
-        ~on_a if one.name == NOVELTY_ASKED else of_family.get(one.family, everything)
+        counted_on if one.name == NOVELTY_ASKED else of_family.get(one.family, everything)
         for one in tested
     ]
     return np.stack(columns, axis=1)

@@ -4,8 +4,8 @@ Novelty is not asked of them. A frequent text is measured without itself and its
 all its requests lie at one level, which may be any: at a high one they hide what is strange. And
 what share of the traffic they have is a number that order statistics do not tell. Given that a
 request's text is none of them, its novelty has the law of the other requests of the baseline,
-exactly, because which texts are frequent is decided on one side of the baseline and all else is
-counted on the other. How many requests have other texts is tested by a band of its own.
+because which texts are frequent is decided on a tenth of the baseline's requests and novelty is
+counted on the others. How many requests have other texts is tested by a band of its own.
 
 A text is recognised by its hash, so that a baseline holds no text.
 """
@@ -24,10 +24,10 @@ __all__ = ["find_frequent", "is_frequent", "text_hash"]
 Hashes: TypeAlias = NDArray[np.uint64]
 Flags: TypeAlias = NDArray[np.bool_]
 
-_COPIES = 5
-"""From so many copies on one side of the baseline a text is frequent."""
-_FEWEST_OTHERS = 60
-"""With fewer requests of other texts on that side, novelty would be counted on too few."""
+_COPIES = 3
+"""From so many copies in a tenth of the baseline a text is frequent."""
+_FEWEST_OTHERS = 10
+"""With fewer requests of other texts in that tenth, novelty would be counted on too few."""
 
 
 def text_hash(text: str) -> int:
@@ -36,9 +36,13 @@ def text_hash(text: str) -> int:
 
 
 def find_frequent(texts: Sequence[str]) -> Hashes:
-    """Return the hashes of the frequent ones among texts with copies, sorted; shape (R,).
+    """Return the hashes of the frequent texts, sorted, shape (R,).
 
-    There are none where hardly any other texts would be left.
+    Args:
+        texts: Those of a tenth of the baseline's requests, with their copies.
+
+    Returns:
+        The hashes; none where hardly any other texts would be left.
     """
     hashes, copies = np.unique(
         np.array([text_hash(text) for text in texts], np.uint64), return_counts=True
