@@ -156,6 +156,24 @@ def test_the_chance_of_each_novelty_cell_has_the_law_that_its_gaps_say(
     assert -0.06 < stranger < 3 * spread[-4:].sum() / np.sqrt(30)
 
 
+@pytest.mark.stats
+@pytest.mark.timeout(900)
+def test_streams_with_a_frequent_prompt_keep_the_promise(world: World, build: Build) -> None:
+    """The baseline is drawn anew each time, and with it which texts are told to be frequent."""
+    often = {"ping": (far_off(world), 0.2), "thanks": (far_off(world), 0.02)}
+    baselines, streams, events = 60, 4, 1_500
+    peaks = []
+    for _ in range(baselines):
+        baseline = build(*mixed(world, 400, often))
+        for _ in range(streams):
+            texts, vectors = mixed(world, events, often)
+            peaks.append(Ours(watch(baseline, texts, vectors), BLOCK).path(np.arange(events)).max())
+    for budget in (0.03, 0.1, 0.3):
+        allowed = budget + 0.05  # the bands may miss a rate
+        share = np.mean(np.array(peaks) >= np.log(events / budget))
+        assert share <= allowed + 3 * np.sqrt(allowed * (1 - allowed) / baselines)
+
+
 @pytest.mark.skipif(
     "TIDEGAUGE_DATA_DIR" not in os.environ, reason="TIDEGAUGE_DATA_DIR names no data"
 )
