@@ -20,13 +20,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 from readme_part import with_part
 
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
-from tidegauge.drift_worker.settings import DriftSettings
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.judge_worker.settings import JudgeSettings
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.vitals_worker.settings import VitalsSettings
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.workers.drift.settings import DriftSettings
+from tidegauge.workers.judge.settings import JudgeSettings
+from tidegauge.workers.vitals.settings import VitalsSettings
 
 SERVICES: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("all", KafkaSettings),

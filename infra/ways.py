@@ -106,8 +106,8 @@ async def _serve_and_ask(directory: Path, way: Way) -> None:
     from tidegauge.capture.recorder import Recorder  # noqa: PLC0415
     from tidegauge.capture.settings import CaptureSettings, KafkaAccess  # noqa: PLC0415
     from tidegauge.gateway.app import create_app  # noqa: PLC0415
+    from tidegauge.gateway.http.protocol import HttpProtocol  # noqa: PLC0415
     from tidegauge.gateway.settings import GatewaySettings  # noqa: PLC0415
-    from tidegauge.gateway.wire import Wire  # noqa: PLC0415
 
     capture = CaptureSettings(
         directory=directory / "outbox", kafka=KafkaAccess(bootstrap_servers="")
@@ -120,7 +120,7 @@ async def _serve_and_ask(directory: Path, way: Way) -> None:
         recorder.start()
         app = create_app(settings, recorder)
         config = uvicorn.Config(
-            app, port=0, http=Wire, lifespan="on", log_config=None, access_log=False
+            app, port=0, http=HttpProtocol, lifespan="on", log_config=None, access_log=False
         )
         config.load()
         server = uvicorn.Server(config)
@@ -154,14 +154,14 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def _expand(directory: Path, way: Way) -> None:
+    from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
     from tidegauge.capture.position import NOWHERE  # noqa: PLC0415
     from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
     from tidegauge.capture.runs import list_runs  # noqa: PLC0415
-    from tidegauge.capture.wave import Packer  # noqa: PLC0415
     from tidegauge.gateway.record import BOTH, UNFOLD  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")
-    packer = Packer(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
+    packer = BatchBuilder(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
     first, _ = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
     packer.pack([first])
     reader = OutboxReader(run, first.end, first.frame.last_sequence)
@@ -174,24 +174,24 @@ def _expand(directory: Path, way: Way) -> None:
 def features() -> Way:
     """Follow one prompt through the drift worker's features, a baseline in force."""
     import numpy as np  # noqa: PLC0415
-    from tests.drift_worker.conftest import WordVectors, past_texts, request_event  # noqa: PLC0415
+    from tests.workers.drift.conftest import WordVectors, past_texts, request_event  # noqa: PLC0415
 
     from tidegauge.drift.baseline import DriftBaseline  # noqa: PLC0415
-    from tidegauge.drift.fitting import Past, fit  # noqa: PLC0415
+    from tidegauge.drift.fitting import HistoricalRequest, fit  # noqa: PLC0415
     from tidegauge.drift.preparation import Preparation  # noqa: PLC0415
-    from tidegauge.drift_worker.meter import DriftMeter  # noqa: PLC0415
-    from tidegauge.stream.meter import Origin  # noqa: PLC0415
-    from tidegauge.stream.processor import Partition  # noqa: PLC0415
+    from tidegauge.streaming.extractor import Origin  # noqa: PLC0415
+    from tidegauge.streaming.processor import Partition  # noqa: PLC0415
+    from tidegauge.workers.drift.extractor import DriftExtractor  # noqa: PLC0415
 
     texts, embedder = past_texts(), WordVectors()
     built = fit(
-        [Past(text) for text in texts],
+        [HistoricalRequest(text) for text in texts],
         embedder.embed(texts),
         embedder=embedder.fingerprint,
         preparation=Preparation(),
         rng=np.random.default_rng(1),
     )
-    meter = DriftMeter(embedder, Preparation(), block_ms=10_000)
+    meter = DriftExtractor(embedder, Preparation(), block_ms=10_000)
     meter.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
     origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
     meter.measure([(origin, request_event("my card number 3", 1))])
@@ -205,9 +205,9 @@ def features() -> Way:
 
 def window() -> Way:
     """Follow the window that raises an alarm from its sketch to the alert."""
-    from tests.verdicts.conftest import Kit  # noqa: PLC0415
+    from tests.monitoring.conftest import Kit  # noqa: PLC0415
 
-    from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline  # noqa: PLC0415
+    from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline  # noqa: PLC0415
 
     kit = Kit()
     desk = kit.desk()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
-from tidegauge.adapters.kafka.admin import ensure_topics
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
+from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.settings import KafkaSettings
 
 _COLLECTIONS = 5
 """Objects with finalisers take several rounds to go."""

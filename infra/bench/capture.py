@@ -24,7 +24,7 @@ from kafka.admin import NewTopic
 from processes import free_port
 from tables import Table
 
-from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
+from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
 
 HERE = Path(__file__).parent

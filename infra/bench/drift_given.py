@@ -20,13 +20,13 @@ class Given:
     Attributes:
         vectors: Unit vectors, shape (n, d).
         rows: Rows of the baseline.
-        block: Events of a block.
+        window: Events of a window.
         rng: Draws of this baseline; the same again for the same baseline.
         width: Median distance of two texts of the baseline.
     """
 
-    def __init__(self, vectors: np.ndarray, rows: Rows, block: int, seed: int) -> None:
-        self.vectors, self.rows, self.block, self.seed = vectors, rows, block, seed
+    def __init__(self, vectors: np.ndarray, rows: Rows, window: int, seed: int) -> None:
+        self.vectors, self.rows, self.window, self.seed = vectors, rows, window, seed
         self.rng = np.random.default_rng(seed)
         pairs = vectors[self.rng.choice(rows, (2, 2_000))]
         self.width = float(np.median(np.linalg.norm(pairs[0] - pairs[1], axis=1)))
@@ -35,10 +35,10 @@ class Given:
         """Draw the texts that a system which compares samples is given."""
         return self.vectors[self.rng.choice(self.rows, REFERENCE, replace=False)]
 
-    def blocks(self, stream: Rows) -> Iterator[np.ndarray]:
-        """Yield the vectors of each whole block."""
-        for start in range(0, len(stream) - self.block + 1, self.block):
-            yield self.vectors[stream[start : start + self.block]]
+    def windows(self, stream: Rows) -> Iterator[np.ndarray]:
+        """Yield the vectors of each whole window."""
+        for start in range(0, len(stream) - self.window + 1, self.window):
+            yield self.vectors[stream[start : start + self.window]]
 
 
 @dataclass(frozen=True)

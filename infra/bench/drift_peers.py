@@ -3,7 +3,7 @@
     python drift_peers.py [--levels LEVELS.json] [--slow-share SHARE] STREAMS.npz RESULTS.json
 
 reads the streams that ``tidegauge bench drift`` wrote and writes, for each system, its
-statistic after each block of each stream and its CPU time per event. With levels, a system's
+statistic after each window of each stream and its CPU time per event. With levels, a system's
 path ends where it reaches its own. Systems that are slow take a part of the streams, or none.
 """
 
@@ -32,7 +32,7 @@ def run(system: System, data: dict[str, Any], level: float, slow_share: float) -
     seconds, events, setup = 0.0, 0, 0.0
     for number in range(int(data["baselines"])):
         began = time.process_time()
-        given = Given(data["vectors"], data[f"{number}/baseline"], int(data["block"]), number)
+        given = Given(data["vectors"], data[f"{number}/baseline"], int(data["window"]), number)
         follow = system.begin(given)
         setup += time.process_time() - began
         for change, streams in _streams(data, number):
@@ -40,7 +40,7 @@ def run(system: System, data: dict[str, Any], level: float, slow_share: float) -
             began = time.process_time()
             found = [_until(follow(stream), level) for stream in streams[:count]]
             seconds += time.process_time() - began
-            events += given.block * sum(map(len, found))
+            events += given.window * sum(map(len, found))
             paths.setdefault(change, []).append(found)
     return {
         "label": f"{system.package} {version(system.package)} {system.name}"

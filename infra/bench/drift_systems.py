@@ -1,7 +1,7 @@
 """The systems that the drift benchmark compares: how each follows a stream.
 
 A system is given a baseline and gives back a function from a stream to its statistic after
-each block; larger always means more evidence, so that every system can be set to the same
+each window; larger always means more evidence, so that every system can be set to the same
 measured rate of false alarms. Settings are those that found most of a few tried, or what the
 system's documentation recommends.
 """
@@ -42,18 +42,18 @@ def _features(given: Given) -> Callable[[np.ndarray], np.ndarray]:
     return lambda vectors: features(vectors) - usual
 
 
-def _fading(rate: float, block: int) -> tuple[float, np.ndarray]:
-    """Return what is left of a mean after a block, and the weights of the block's events."""
-    return (1 - rate) ** block, rate * (1 - rate) ** np.arange(block - 1, -1, -1)
+def _fading(rate: float, window: int) -> tuple[float, np.ndarray]:
+    """Return what is left of a mean after a window, and the weights of the window's events."""
+    return (1 - rate) ** window, rate * (1 - rate) ** np.arange(window - 1, -1, -1)
 
 
 def ewma(rate: float, given: Given) -> Follow:
     """Follow the distance of an exponentially weighted mean of features from the baseline's."""
-    features, (kept, weights) = _features(given), _fading(rate, given.block)
+    features, (kept, weights) = _features(given), _fading(rate, given.window)
 
     def follow(stream: Rows) -> Iterator[float]:
         mean = np.zeros(FEATURES)
-        for vectors in given.blocks(stream):
+        for vectors in given.windows(stream):
             mean = kept * mean + weights @ features(vectors)
             yield float(np.linalg.norm(mean))
 
@@ -67,12 +67,12 @@ def newma(slow: float, fast: float, given: Given) -> Follow:
     change-point detection" (2020), algorithm 1; both means begin at the baseline's.
     """
     features = _features(given)
-    kept_slow, slow_weights = _fading(slow, given.block)
-    kept_fast, fast_weights = _fading(fast, given.block)
+    kept_slow, slow_weights = _fading(slow, given.window)
+    kept_fast, fast_weights = _fading(fast, given.window)
 
     def follow(stream: Rows) -> Iterator[float]:
         slow_mean, fast_mean = np.zeros(FEATURES), np.zeros(FEATURES)
-        for vectors in given.blocks(stream):
+        for vectors in given.windows(stream):
             found = features(vectors)
             slow_mean = kept_slow * slow_mean + slow_weights @ found
             fast_mean = kept_fast * fast_mean + fast_weights @ found
@@ -103,7 +103,7 @@ def alibi_online(name: str, window: int, given: Given) -> Follow:
 
     def follow(stream: Rows) -> Iterator[float]:
         detector.reset_state()
-        for vectors in given.blocks(stream):
+        for vectors in given.windows(stream):
             yield [detector.score(vector) for vector in vectors][-1]
 
     return follow
@@ -114,7 +114,7 @@ def _windows(given: Given, size: int, measure: Callable[[np.ndarray], float]) ->
 
     def follow(stream: Rows) -> Iterator[float]:
         last = -np.inf
-        for end in range(given.block, len(stream) + 1, given.block):
+        for end in range(given.window, len(stream) + 1, given.window):
             if end % size == 0:
                 last = measure(given.vectors[stream[end - size : end]])
             yield last
@@ -175,7 +175,7 @@ def page_hinkley(given: Given) -> Follow:
 
     def follow(stream: Rows) -> Iterator[float]:
         detector = copy.deepcopy(warm)
-        for vectors in given.blocks(stream):
+        for vectors in given.windows(stream):
             for score in scores(vectors):
                 detector.update(score)
             yield float(
@@ -193,7 +193,7 @@ def adwin(given: Given) -> Follow:
     from river.drift import ADWIN  # noqa: PLC0415 - slow to import
 
     scores, past = _novelty(given)
-    warm = [ADWIN(delta=level, clock=given.block) for level in ADWIN_LEVELS]
+    warm = [ADWIN(delta=level, clock=given.window) for level in ADWIN_LEVELS]
     for detector in warm:
         for score in past:
             detector.update(score)
@@ -201,7 +201,7 @@ def adwin(given: Given) -> Follow:
     def follow(stream: Rows) -> Iterator[float]:
         detectors = copy.deepcopy(warm)
         worst = -np.inf
-        for vectors in given.blocks(stream):
+        for vectors in given.windows(stream):
             found = scores(vectors)
             for level, detector in zip(ADWIN_LEVELS, detectors, strict=True):
                 for score in found:

@@ -29,7 +29,6 @@ import numpy as np
 from embed_limit import MOST_TOKENS, Limit, Model
 from tables import Table
 
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.sentence_transformers import (
     BACKENDS,
     DEFAULT_MODEL,
@@ -39,6 +38,7 @@ from tidegauge.adapters.sentence_transformers import (
     open_embedder,
 )
 from tidegauge.demo.prompts import own_prompts
+from tidegauge.runtime.kafka.settings import KafkaSettings
 
 OUT = Path("build/bench/embed.json")
 QUICK = os.environ.get("QUICK") == "1"

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tidegauge.capture.folding import Fold
+from tidegauge.capture.compact import CompactFormat
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import main
 
@@ -31,7 +31,7 @@ class Forgetful(Recorder):
     def start(self) -> None:
         """Make no outbox."""
 
-    def record_folded(self, fold: Fold[R], records: Sequence[R]) -> bool:
+    def record_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> bool:
         """Forget them."""
         del fold, records
         return True

@@ -15,8 +15,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from processes import command_line, cpu_seconds, tree
 
-from tidegauge.adapters.brokers import ApacheBroker, EmbeddedBroker
 from tidegauge.capture.status import status
+from tidegauge.runtime.brokers import ApacheBroker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
 
 __all__ = ["loop_lag", "shipping"]

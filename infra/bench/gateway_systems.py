@@ -15,7 +15,7 @@ from shutil import which
 
 from processes import Process, free_port
 
-from tidegauge.gateway import keys
+from tidegauge.gateway.policy import keys
 
 ENVIRONMENTS = Path("build/bench-env")
 _NGINX = """

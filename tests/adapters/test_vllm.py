@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.judge_worker.conftest import ScriptedServer, nan, not_json, server
+from tests.workers.judge.conftest import ScriptedServer, nan, not_json, server
 
 from tidegauge.adapters.vllm import (
     JudgeRefusedError,
@@ -13,7 +13,7 @@ from tidegauge.adapters.vllm import (
     JudgeUnreachableError,
     VllmClient,
 )
-from tidegauge.judge.likelihood import ScoredToken
+from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["server"]

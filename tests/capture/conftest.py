@@ -10,8 +10,8 @@ from hypothesis import settings
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from tidegauge.adapters.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.capture.testing import EXCHANGES, Landed
+from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
 
 # A property's examples may take their time on a busy machine.

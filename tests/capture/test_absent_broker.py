@@ -13,7 +13,6 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 
-from tidegauge.adapters.brokers import Broker
 from tidegauge.capture import Recorder
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.testing import (
@@ -25,6 +24,7 @@ from tidegauge.capture.testing import (
     settings_for,
     wait_until,
 )
+from tidegauge.runtime.brokers import Broker
 
 pytestmark = pytest.mark.integration
 

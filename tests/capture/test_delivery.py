@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 import pytest
 from kafka.errors import InvalidRecordError, KafkaConnectionError, KafkaError
 
-from tidegauge.capture.delivery import Delivery, Interrupted, Parcel
+from tidegauge.capture.delivery import Delivery, Interrupted, ProducerRecord
 from tidegauge.capture.settings import KafkaAccess
 
 REFUSAL = InvalidRecordError("no")
 
 
-def parcel(name: str) -> Parcel:
-    return Parcel("requests.v1", name.encode(), b"{}", [], 0)
+def parcel(name: str) -> ProducerRecord:
+    return ProducerRecord("requests.v1", name.encode(), b"{}", [], 0)
 
 
 WAVE = [parcel("a"), parcel("b"), parcel("c")]
 
-Broker = Callable[[Sequence[Parcel]], list[KafkaError | None]]
+Broker = Callable[[Sequence[ProducerRecord]], list[KafkaError | None]]
 
 
 class Scripted(Delivery):
@@ -30,7 +30,7 @@ class Scripted(Delivery):
         self.broker = broker
         self.waves: list[str] = []
 
-    def _attempt(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def _attempt(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         self.waves.append("".join(entry.key.decode() for entry in wave))
         return self.broker(wave)
 
@@ -43,7 +43,7 @@ def test_a_wave_that_is_acknowledged_is_sent_once() -> None:
 
 
 def test_a_refusal_that_takes_its_batch_with_it_costs_one_parcel() -> None:
-    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         spoiled = any(entry.key == b"b" for entry in wave)
         return [REFUSAL if spoiled else None] * len(wave)
 
@@ -55,7 +55,7 @@ def test_a_refusal_that_takes_its_batch_with_it_costs_one_parcel() -> None:
 def test_a_batch_spoiled_by_another_s_refusal_is_sent_one_by_one() -> None:
     """The client tells the culprit's neighbours with an error of no kind of its own."""
 
-    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         if len(wave) > 1:
             return [KafkaError("part of a batch"), REFUSAL, KafkaError("part of a batch")]
         return [REFUSAL if wave[0].key == b"b" else None]
@@ -68,7 +68,7 @@ def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
     """It would answer every later parcel with the same refusal."""
     closed: list[int] = []
 
-    def refuses_b(wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         return [REFUSAL if entry.key == b"b" else None for entry in wave]
 
     delivery = Scripted(refuses_b)
@@ -86,7 +86,7 @@ def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:
 
 
 def test_it_goes_on_until_it_is_interrupted() -> None:
-    def unreachable(_wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def unreachable(_wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         raise KafkaConnectionError("refused")
 
     delivery = Scripted(unreachable, interrupted=lambda: len(delivery.waves) == 3)

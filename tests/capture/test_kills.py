@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tidegauge.adapters.brokers import Broker
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.testing import EXCHANGES, Landed, settings_for, wait_until
+from tidegauge.runtime.brokers import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ from typing import IO, Any
 
 import pytest
 
-from tidegauge.adapters.brokers import Broker
-from tidegauge.adapters.brokers.process import free_port
 from tidegauge.capture.testing import Landed
+from tidegauge.runtime.brokers import Broker
+from tidegauge.runtime.brokers.process import free_port
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import (
     ErrorKind,

@@ -16,9 +16,9 @@ from tidegauge.capture.counts import Drop
 from tidegauge.capture.frame import FrameEncoder, encode_header
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import Place
-from tidegauge.capture.reader import Entry, OutboxReader
+from tidegauge.capture.reader import OutboxEntry, OutboxReader
 from tidegauge.capture.runs import Lock, Run, new_run, usage_bytes
-from tidegauge.capture.tail import TAIL_BYTES
+from tidegauge.capture.write_buffer import TAIL_BYTES
 
 ENCODER = FrameEncoder("requests.v1", "tidegauge.request")
 MUCH = 1 << 30
@@ -69,14 +69,14 @@ def append(writer: OutboxWriter, sequences: range, size: int = 100) -> None:
         assert writer.append(sequence, frame(sequence, size)) is None
 
 
-def read_all(reader: OutboxReader, *, over: bool) -> list[Entry]:
-    entries: list[Entry] = []
+def read_all(reader: OutboxReader, *, over: bool) -> list[OutboxEntry]:
+    entries: list[OutboxEntry] = []
     while wave := reader.read(1000, over=over):
         entries += wave
     return entries
 
 
-def sequences(entries: list[Entry]) -> list[int]:
+def sequences(entries: list[OutboxEntry]) -> list[int]:
     return [entry.frame.sequence for entry in entries]
 
 

@@ -22,7 +22,6 @@ from tidegauge.capture.frame import Frame
 from tidegauge.capture.position import Place
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import Run, list_runs
-from tidegauge.capture.tail import TAIL_BYTES
 from tidegauge.capture.testing import (
     EXCHANGES,
     FOLD,
@@ -31,6 +30,7 @@ from tidegauge.capture.testing import (
     request,
     response,
 )
+from tidegauge.capture.write_buffer import TAIL_BYTES
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 

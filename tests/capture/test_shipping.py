@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tidegauge.adapters.brokers import Broker
 from tidegauge.capture import Recorder
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.testing import (
@@ -25,6 +24,7 @@ from tidegauge.capture.testing import (
     settings_for,
     wait_until,
 )
+from tidegauge.runtime.brokers import Broker
 
 pytestmark = pytest.mark.integration
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tidegauge.cli import bench_results
-from tidegauge.cli.bench_drift import Plan, draw_streams, run_ours
+from tidegauge.cli.bench_drift import BenchPlan, draw_streams, run_ours
 from tidegauge.cli.bench_results import Row
 from tidegauge.cli.bench_texts import Texts, Vectors, read_texts
 from tidegauge.drift.protocol import Change
 
 CHANGES = (Change("out_of_scope", 0.2), Change("reworded", 0.2), Change("swelling", 2.0))
-PLAN = Plan(baselines=2, runs=2, quiet=3, events=1_000, baseline=1_500, changes=CHANGES)
+PLAN = BenchPlan(baselines=2, runs=2, quiet=3, events=1_000, baseline=1_500, changes=CHANGES)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_changes_are_found_and_quiet_streams_stay_quiet(
     found = run_ours(drawn, texts, vectors, PLAN, tmp_path, lambda _: None)
     rows = bench_results.rows(
         {bench_results.OURS: found},
-        block=PLAN.block,
+        window=PLAN.window,
         guaranteed_events=PLAN.guaranteed_events,
         matched_events=PLAN.matched_events,
     )
@@ -79,8 +79,8 @@ def test_baselines_that_were_built_before_are_taken_again(
 
 
 def test_a_change_by_itself_draws_the_same_streams(texts: Texts) -> None:
-    few = Plan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES[1:2])
-    whole = Plan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES)
+    few = BenchPlan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES[1:2])
+    whole = BenchPlan(baselines=2, runs=2, quiet=1, events=100, baseline=1_500, changes=CHANGES)
     for one, other in zip(
         draw_streams(texts, few, "oos"), draw_streams(texts, whole, "oos"), strict=True
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegauge.cli.bench_drift import Drawn, Plan
+from tidegauge.cli.bench_drift import BenchPlan, Drawn
 from tidegauge.cli.bench_peers import Peers
 from tidegauge.cli.bench_results import level_of
 from tidegauge.cli.errors import CommandError
@@ -14,7 +14,7 @@ from tidegauge.drift.protocol import NO_CHANGE, Change, draw, share_out
 
 SCRIPT = Path(__file__).parents[2] / "infra/bench/drift_peers.py"
 CHANGE = Change("held_out", 0.5)
-PLAN = Plan(baselines=2, runs=2, quiet=6, events=600, baseline=2_500, changes=(CHANGE,))
+PLAN = BenchPlan(baselines=2, runs=2, quiet=6, events=600, baseline=2_500, changes=(CHANGE,))
 
 
 def _drawn_and_vectors() -> tuple[list[Drawn], np.ndarray]:
@@ -52,8 +52,8 @@ def test_peers_follow_every_stream_to_its_end_or_to_the_alarm(tmp_path: Path) ->
     }
     for one in found.values():
         quiet = [path for paths in one.paths[NO_CHANGE] for path in paths]
-        assert [len(path) for path in quiet] == [len(drawn[0].shares.known) // PLAN.block] * 12
-        level = level_of(one, block=PLAN.block, mean_events=PLAN.matched_events)
+        assert [len(path) for path in quiet] == [len(drawn[0].shares.known) // PLAN.window] * 12
+        level = level_of(one, window=PLAN.window, mean_events=PLAN.matched_events)
         for paths in one.paths[CHANGE]:
             assert len(paths) == PLAN.runs
             for path in paths:

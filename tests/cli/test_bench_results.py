@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from tidegauge.cli.bench_bars import bars
-from tidegauge.cli.bench_results import OURS, Found, Paths, Row, delays, rows
+from tidegauge.cli.bench_results import OURS, DelayResult, Paths, Row, delays, rows
 from tidegauge.cli.bench_table import bar_table, overview
 from tidegauge.drift.protocol import NO_CHANGE, Change
 
 CHANGE = Change("out_of_scope", 0.1)
 
 
-def _paths(slope: float, blocks: int = 100) -> list[list[np.ndarray]]:
-    """Return two baselines' two streams, whose statistic rises by the slope each block."""
-    return [[slope * np.arange(1, blocks + 1)] * 2] * 2
+def _paths(slope: float, windows: int = 100) -> list[list[np.ndarray]]:
+    """Return two baselines' two streams, whose statistic rises by the slope each window."""
+    return [[slope * np.arange(1, windows + 1)] * 2] * 2
 
 
 def _rows(theirs: Paths, ours_slope: float = 1.0) -> list[Row]:
@@ -21,10 +21,10 @@ def _rows(theirs: Paths, ours_slope: float = 1.0) -> list[Row]:
     noise = [[rng.exponential(size=500) for _ in range(20)] for _ in range(2)]
     return rows(
         {
-            OURS: Found({NO_CHANGE: noise, CHANGE: _paths(ours_slope)}, 5.0),
-            "a peer": Found({NO_CHANGE: noise} | theirs, 7.0, note="as it comes"),
+            OURS: DelayResult({NO_CHANGE: noise, CHANGE: _paths(ours_slope)}, 5.0),
+            "a peer": DelayResult({NO_CHANGE: noise} | theirs, 7.0, note="as it comes"),
         },
-        block=10,
+        window=10,
         guaranteed_events=(100_000.0,),
         matched_events=2_000.0,
     )
@@ -42,7 +42,7 @@ def _delay(found: list[Row], system: str, threshold: str) -> Row:
 
 def test_delays_are_quantiles_that_were_seen() -> None:
     paths = [[np.arange(1.0, 11.0), np.zeros(10)], [np.arange(1.0, 11.0) / 2, np.zeros(10)]]
-    found = delays(paths, level=2.0, block=10)
+    found = delays(paths, level=2.0, window=10)
     assert (found.least, found.median, found.most) == (20, 40, np.inf)
     assert (found.p90, found.missed, found.runs) == (np.inf, 0.5, 4)
     assert found.interval[0] <= found.median <= found.interval[1]
@@ -50,7 +50,7 @@ def test_delays_are_quantiles_that_were_seen() -> None:
 
 def test_a_guarantee_is_the_log_of_its_events() -> None:
     row = _delay(_rows({CHANGE: _paths(1.0)}), OURS, "guaranteed")
-    assert row["median"] == 120  # the first block whose statistic is at least log 100,000
+    assert row["median"] == 120  # the first window whose statistic is at least log 100,000
     assert (row["missed"], row["n"]) == (0, 4)
 
 

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.acknowledge import app as acknowledge
 from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
 from tidegauge.cli.errors import CommandError
 from tidegauge.cli.silence import app as silence
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import decode
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import CONTROLS

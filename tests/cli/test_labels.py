@@ -5,18 +5,18 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.judge.test_agreement import judgment
+from tests.quality.test_agreement import judgment
 from typer.testing import CliRunner
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.labels import app, compare
-from tidegauge.judge.errors import LabelFileError
+from tidegauge.quality.errors import LabelFileError
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
-from tidegauge.stream.processor import Output
+from tidegauge.streaming.processor import Output
 
 RUNNER = CliRunner()
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.adapters.brokers import EmbeddedBroker
-from tidegauge.adapters.kafka.admin import ensure_topics
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.ledger import app
+from tidegauge.runtime.brokers import EmbeddedBroker
+from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Topic
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, SketchKind, Tally
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES, SKETCHES
-from tidegauge.stream.processor import Output
+from tidegauge.streaming.processor import Output
 
 RUNNER = CliRunner()
 PARTITIONS = 4

@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.adapters.brokers import EmbeddedBroker
-from tidegauge.adapters.kafka.admin import ensure_topics
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.errors import CommandError
 from tidegauge.cli.replay import app
+from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.monitoring.rerun import measure_again
+from tidegauge.runtime.brokers import EmbeddedBroker
+from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment, decode, encode
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import RESPONSES
-from tidegauge.stream.partitions import SketchSettings
-from tidegauge.stream.processor import Output, Partition, Record
-from tidegauge.verdicts.rates import FINGERPRINT, build_rates_baseline
-from tidegauge.verdicts.rerun import measure_again
-from tidegauge.vitals.meter import VitalsMeter
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.vitals.extractor import VitalsExtractor
 
 RUNNER = CliRunner()
 COUNT = 300
 SEGMENT = Segment(model="m", version="v1", route="/chat")
-SETTINGS = SketchSettings(block_ms=2_000, lateness_ms=1_000, idle_ms=2_000, progress_ms=2_000)
+SETTINGS = SketchSettings(window_ms=2_000, lateness_ms=1_000, idle_ms=2_000, progress_ms=2_000)
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def own_kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaSettings]:
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(settings)
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-        monkeypatch.setenv("TIDEGAUGE_BLOCK_SECONDS", "2")
+        monkeypatch.setenv("TIDEGAUGE_WINDOW_SECONDS", "2")
         monkeypatch.setenv("TIDEGAUGE_LATENESS_SECONDS", "1")
         yield settings
 
@@ -72,7 +72,7 @@ def store_baseline(kafka: KafkaSettings, slower: float) -> str:
     ]
     events: list[Sketch | Progress] = [
         decode(r.value, Sketch, Progress)
-        for r in measure_again(VitalsMeter(), "test", SETTINGS, records)
+        for r in measure_again(VitalsExtractor(), "test", SETTINGS, records)
     ]
     document = build_rates_baseline(e for e in events if isinstance(e, Sketch))
     store = BaselineStore(kafka)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.cli.request_log import BrokenLine, Entry, percentile, read, summarise
+from tidegauge.cli.request_log import BrokenLine, LogEntry, percentile, read, summarise
 
 
 def _line(**fields: object) -> bytes:
@@ -64,6 +64,6 @@ def test_an_empty_log_has_no_numbers() -> None:
 
 def test_every_line_is_told_apart() -> None:
     entry, other, broken = read([_line(), b'{"event": "x"}', b"{"])
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, LogEntry)
     assert other is None
     assert isinstance(broken, BrokenLine)

@@ -11,23 +11,23 @@ from uuid import uuid4
 
 import pytest
 
-from tidegauge.adapters.brokers import Broker
-from tidegauge.adapters.kafka import clients, reader
-from tidegauge.adapters.kafka.loop import ConsumerLoop
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.brokers import Broker
+from tidegauge.runtime.kafka import clients, reader
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Topic
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.topics import REQUESTS, SKETCHES
-from tidegauge.stream.commits import CommitPolicy
-from tidegauge.stream.documents import Wire
-from tidegauge.stream.memory import MemoryLog, MemoryLoop
-from tidegauge.stream.partitions import SketchSettings
-from tidegauge.stream.processor import Partition, Processor, Record
-from tidegauge.stream.sketching import SketchingProcessor
-from tidegauge.stream.testing import LengthMeter, Received
+from tidegauge.streaming.checkpoints import EncodedRecord
+from tidegauge.streaming.commits import CommitPolicy
+from tidegauge.streaming.memory import MemoryLog, MemoryLoop
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Partition, Processor, Record
+from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.streaming.testing import LengthExtractor, Received
 
-FAST = SketchSettings(block_ms=500, lateness_ms=500, idle_ms=500, progress_ms=300)
+FAST = SketchSettings(window_ms=500, lateness_ms=500, idle_ms=500, progress_ms=300)
 PATIENT = CommitPolicy(interval_ms=100, rejected_ratio=1)  # other tests leave poison behind
 DEADLINE_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class Log(ABC):
         self.members: list[Member] = []
 
     @abstractmethod
-    def publish(self, wires: Iterable[Wire]) -> None: ...
+    def publish(self, wires: Iterable[EncodedRecord]) -> None: ...
 
     @abstractmethod
     def records(self, topic: Topic) -> list[Record]: ...
@@ -81,13 +81,13 @@ class Log(ABC):
 
     def start(
         self,
-        meter: LengthMeter | None = None,
+        meter: LengthExtractor | None = None,
         *,
         settings: SketchSettings = FAST,
         policy: CommitPolicy | None = None,
     ) -> Member:
         processor: SketchingProcessor[RequestEvent] = SketchingProcessor(
-            meter or LengthMeter(), self.group, settings
+            meter or LengthExtractor(), self.group, settings
         )
         member = Member(self.runner(processor, policy or PATIENT))
         self.members.append(member)
@@ -129,7 +129,7 @@ class InMemory(Log):
         self._log = MemoryLog()
         self._transactions = transactions
 
-    def publish(self, wires: Iterable[Wire]) -> None:
+    def publish(self, wires: Iterable[EncodedRecord]) -> None:
         for wire in wires:
             self._log.append(wire)
 
@@ -161,7 +161,7 @@ class OnKafka(Log):
         super().__init__()
         self._settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
 
-    def publish(self, wires: Iterable[Wire]) -> None:
+    def publish(self, wires: Iterable[EncodedRecord]) -> None:
         with Publisher(self._settings) as publisher:
             publisher.send(wires)
 

@@ -14,12 +14,12 @@ from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.operations import DeadLetter
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS, SKETCHES
-from tidegauge.stream.commits import CommitPolicy
-from tidegauge.stream.documents import Wire
-from tidegauge.stream.errors import DeadLetterRateError, SnapshotSettingsError
-from tidegauge.stream.partitions import SketchSettings
-from tidegauge.stream.processor import Partition, Record
-from tidegauge.stream.testing import LengthMeter, Received, request, request_wire
+from tidegauge.streaming.checkpoints import EncodedRecord
+from tidegauge.streaming.commits import CommitPolicy
+from tidegauge.streaming.errors import DeadLetterRateError, SnapshotSettingsError
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Partition, Record
+from tidegauge.streaming.testing import LengthExtractor, Received, request, request_wire
 
 
 class Member(Protocol):
@@ -31,12 +31,12 @@ class Log(Protocol):
     group: str
     gateway: str
 
-    def publish(self, wires: Sequence[Wire]) -> None: ...
+    def publish(self, wires: Sequence[EncodedRecord]) -> None: ...
     def records(self, topic: object) -> list[Record]: ...
     def committed(self) -> dict[Partition, int]: ...
     def start(
         self,
-        meter: LengthMeter | None = None,
+        meter: LengthExtractor | None = None,
         *,
         settings: SketchSettings = ...,
         policy: CommitPolicy | None = None,
@@ -50,7 +50,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def events(log: Log, first: int, number: int) -> list[Wire]:
+def events(log: Log, first: int, number: int) -> list[EncodedRecord]:
     start = now_ms()
     segment = Segment(model=log.gateway)
     return [
@@ -85,7 +85,7 @@ def test_a_worker_goes_on_from_where_the_last_one_stopped(log: Log) -> None:
     log.wait(lambda: processed(log) == 50)
     first.stop()
     log.publish([*events(log, 51, 50), *events(log, 1, 50)])
-    meter = LengthMeter()
+    meter = LengthExtractor()
     log.start(meter)
     log.wait(lambda: log.counted() == 100 and processed(log) == 100)
     assert log.received().repeats == 0
@@ -100,7 +100,7 @@ def test_a_worker_goes_on_from_where_the_last_one_stopped(log: Log) -> None:
 
 
 def test_a_poison_record_is_put_aside_with_its_reason_and_blocks_nothing(log: Log) -> None:
-    poison = Wire(
+    poison = EncodedRecord(
         topic=REQUESTS.name,
         key=log.gateway.encode(),
         value=b'{"type": "tidegauge.request", "sequence": "seven"}',
@@ -118,7 +118,9 @@ def test_a_poison_record_is_put_aside_with_its_reason_and_blocks_nothing(log: Lo
 def test_too_many_dead_letters_stop_the_worker_with_nothing_committed(log: Log) -> None:
     log.publish(
         [
-            Wire(topic=REQUESTS.name, key=b"%s%d" % (log.gateway.encode(), number), value=b"{")
+            EncodedRecord(
+                topic=REQUESTS.name, key=b"%s%d" % (log.gateway.encode(), number), value=b"{"
+            )
             for number in range(800)
         ]
     )
@@ -145,7 +147,7 @@ def test_what_a_meter_needs_may_be_away_and_nothing_is_lost(log: Log) -> None:
             raise ConnectionError("the judge is away")
 
     log.publish(events(log, 1, 40))
-    log.start(LengthMeter(judge))
+    log.start(LengthExtractor(judge))
     assert asked.wait(30)
     assert processed(log) == 0
     back.set()
@@ -156,7 +158,7 @@ def test_members_that_come_and_go_hand_over_their_partitions(log: Log) -> None:
     log.publish(events(log, 1, 100))
     first = log.start()
     log.wait(lambda: processed(log) == 100)
-    meter = LengthMeter()
+    meter = LengthExtractor()
     second = log.start(meter)
     published = 100
 
@@ -194,10 +196,10 @@ def test_state_of_other_settings_is_refused(log: Log) -> None:
     member = log.start()
     log.wait(lambda: processed(log) == 10)
     member.stop()
-    other = log.start(settings=SketchSettings(block_ms=1_000))
+    other = log.start(settings=SketchSettings(window_ms=1_000))
     error = other.ended()
     assert isinstance(error, SnapshotSettingsError)
-    assert "set block_ms back to 500" in str(error)
+    assert "set window_ms back to 500" in str(error)
     log.members.clear()  # type: ignore[attr-defined]  # it ended as it should
 
 

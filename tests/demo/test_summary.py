@@ -10,19 +10,19 @@ from tidegauge.demo.facts import Summary
 from tidegauge.demo.promises import Milestones, promises
 from tidegauge.demo.show import show
 from tidegauge.demo.summary import summarise
+from tidegauge.monitoring.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
+from tidegauge.monitoring.view import (
+    MetricComparisonView,
+    MonitorView,
+    SegmentView,
+    StateChange,
+    VersionComparisonView,
+)
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
-from tidegauge.stream import histogram, moments
-from tidegauge.verdicts.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
-from tidegauge.verdicts.view import (
-    Comparison,
-    MonitorView,
-    SegmentView,
-    StateChange,
-    SwapView,
-)
+from tidegauge.streaming import histogram, moments
 
 TURNS = Milestones(normal_ms=100, watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
 V1 = Segment(model="assistant", version="v1", route="/chat")
@@ -36,8 +36,8 @@ def _sketch(kind: SketchKind, segment: Segment, **fields: object) -> Sketch:
             producer_id="vitals/responses.v1-0",
             sequence=1,
             segment=segment,
-            block_start_ms=0,
-            block_ms=2_000,
+            window_start_ms=0,
+            window_ms=2_000,
             source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=9),
             events=0,
         ),
@@ -167,14 +167,14 @@ def _view(*history: StateChange, missing: int = 0) -> MonitorView:
     return MonitorView(
         time_ms=31_000,
         started_ms=0,
-        block_ms=2_000,
-        window_ms=900_000,
+        window_ms=2_000,
+        display_range_ms=900_000,
         segments=(
             SegmentView(
                 segment=V1,
                 first_ms=0,
                 last_ms=20_000,
-                window={},
+                display_range={},
                 total={
                     "vitals": _vitals(V1, [float(n) for n in range(1, 41)]),
                     "quality": _quality(V1, "rubric@00000000", qualified=False),
@@ -184,7 +184,7 @@ def _view(*history: StateChange, missing: int = 0) -> MonitorView:
                 segment=V2,
                 first_ms=20_000,
                 last_ms=30_000,
-                window={},
+                display_range={},
                 total={
                     "vitals": _vitals(V2, [float(n) for n in range(41, 81)]),
                     "quality": _quality(V2, "likelihood@00000000", qualified=True),
@@ -330,8 +330,8 @@ def test_a_view_without_anything_can_be_summarised() -> None:
     empty = MonitorView(
         time_ms=0,
         started_ms=0,
-        block_ms=2_000,
-        window_ms=900_000,
+        window_ms=2_000,
+        display_range_ms=900_000,
         segments=(),
         verdicts=(),
         history=(),
@@ -347,7 +347,7 @@ def test_a_view_without_anything_can_be_summarised() -> None:
 
 
 def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
-    comparison = Comparison(
+    comparison = MetricComparisonView(
         measure="quality.likelihood.fluency",
         outcome="worse",
         property="fluency by likelihood at most -1.08",
@@ -359,7 +359,7 @@ def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
         old_events=160,
         new_events=32,
     )
-    swap = SwapView(old=V1, new=V2, since_ms=20_000, comparisons=(comparison,))
+    swap = VersionComparisonView(old=V1, new=V2, since_ms=20_000, comparisons=(comparison,))
     console = Console(width=140, record=True)
     show(_summary(msgspec.structs.replace(_view(*GOOD), swaps=(swap,))), console)
     said = console.export_text()

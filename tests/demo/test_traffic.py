@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tidegauge.demo.prompts import Prompt
-from tidegauge.demo.traffic import Client, Customer, plan
+from tidegauge.demo.traffic import Client, DemoCustomer, plan
 
-CUSTOMERS = (Customer("acme", "key-a", 0.7), Customer("globex", "key-b", 0.3))
+CUSTOMERS = (DemoCustomer("acme", "key-a", 0.7), DemoCustomer("globex", "key-b", 0.3))
 PROMPTS = tuple(Prompt(f"question {number}", "topic") for number in range(50))
 
 

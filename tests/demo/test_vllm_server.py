@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.demo.deployment import free_port
 from tidegauge.demo.vllm_runtime import (
     SERVED_NAMES,
     VllmServer,
@@ -17,6 +16,7 @@ from tidegauge.demo.vllm_runtime import (
     ensure_environment,
     ensure_model,
 )
+from tidegauge.runtime.processes.deployment import free_port
 
 
 def server(folder: Path, script: str) -> VllmServer:

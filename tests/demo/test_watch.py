@@ -12,20 +12,20 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tidegauge.demo.errors import ServiceDiedError
-from tidegauge.demo.monitor_client import MonitorClient, MonitorError
+from tidegauge.demo.monitor_client import MonitorClient, MonitorClientError
 from tidegauge.demo.prompts import Prompt
-from tidegauge.demo.supervisor import Service, Supervisor
-from tidegauge.demo.traffic import Client, Customer, plan
-from tidegauge.demo.watch import Watch
+from tidegauge.demo.traffic import Client, DemoCustomer, plan
+from tidegauge.demo.watch import DemoWatch
+from tidegauge.monitoring.ledger import JudgeAccount, Ledger
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.processes.errors import ServiceDiedError
+from tidegauge.runtime.processes.supervisor import Service, Supervisor
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
-from tidegauge.verdicts.ledger import JudgeAccount, Ledger
-from tidegauge.verdicts.view import MonitorView
 
 ASKS = plan(
     [Prompt(f"question {number}", "topic") for number in range(40)],
-    [Customer("acme", "key", 1.0)],
+    [DemoCustomer("acme", "key", 1.0)],
     count=40,
     seed=1,
 )
@@ -103,8 +103,8 @@ def _view(state: State) -> MonitorView:
     return MonitorView(
         time_ms=0,
         started_ms=0,
-        block_ms=2_000,
-        window_ms=900_000,
+        window_ms=2_000,
+        display_range_ms=900_000,
         segments=(),
         verdicts=(verdict,),
         history=(),
@@ -127,8 +127,8 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def _watch(server: Server, supervisor: Supervisor, per_second: float = 40.0) -> Watch:
-    return Watch(
+def _watch(server: Server, supervisor: Supervisor, per_second: float = 40.0) -> DemoWatch:
+    return DemoWatch(
         Client(server.address, "assistant", per_second=per_second, at_once=2),
         MonitorClient(server.address),
         supervisor,
@@ -190,5 +190,5 @@ def test_a_report_is_ordered_and_waited_for(server: Server) -> None:
 
 def test_a_report_that_fails_says_why(server: Server) -> None:
     server.failing = "no rows in the reference"
-    with pytest.raises(MonitorError, match="no rows in the reference"):
+    with pytest.raises(MonitorClientError, match="no rows in the reference"):
         MonitorClient(server.address).build_report((0, 1), (1, 2))

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.fitting import Past, fit
+from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -61,7 +61,7 @@ Build = Callable[..., DriftBaseline]
 @pytest.fixture
 def build() -> Build:
     def built(texts: Sequence[str], vectors: Vectors, **options: object) -> DriftBaseline:
-        past = options.pop("past", None) or [Past(text) for text in texts]
+        past = options.pop("past", None) or [HistoricalRequest(text) for text in texts]
         return fit(
             past,  # type: ignore[arg-type]
             vectors,

@@ -10,7 +10,7 @@ from tidegauge.drift.baseline import DriftBaseline, fingerprint
 from tidegauge.drift.errors import BaselineDocumentError, VectorsError
 from tidegauge.drift.power import detection_delay
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import look
+from tidegauge.drift.projection import project
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_document_gives_the_same_baseline_and_bytes_again(
     assert read.to_bytes() == baseline.to_bytes()
     assert {reference.baseline for reference in read.references.values()} == {"drift-1"}
     texts, vectors = world.ask(200, range(8))
-    before, after = look(baseline.lens, texts, vectors), look(read.lens, texts, vectors)
+    before, after = project(baseline.lens, texts, vectors), project(read.lens, texts, vectors)
     np.testing.assert_array_equal(before.cluster, after.cluster)
     np.testing.assert_array_equal(before.novelty, after.novelty)
 
@@ -69,7 +69,7 @@ def test_what_makes_a_baseline_is_in_its_fingerprint(baseline: DriftBaseline) ->
 
 def test_vectors_of_another_dimension_are_refused(baseline: DriftBaseline) -> None:
     with pytest.raises(VectorsError, match="vectors of 32 numbers"):
-        look(baseline.lens, ["a"], np.zeros((1, 7), np.float32))
+        project(baseline.lens, ["a"], np.zeros((1, 7), np.float32))
 
 
 def test_larger_topics_are_noticed_sooner(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures

@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.cli.bench_ours import Ours, watch
+from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
-from tidegauge.drift.fitting import Past
-from tidegauge.drift.sighting import EMBEDDED, cells, hits_of, look
-from tidegauge.engine.detector import judge, no_evidence, observe, place_bets
+from tidegauge.drift.fitting import HistoricalRequest
+from tidegauge.drift.projection import EMBEDDED, cells, hits_of, project
 from tidegauge.schemas import Segment
 
-BLOCK_SECONDS, BLOCK_EVENTS = 10.0, 20
+WINDOW_SECONDS, WINDOW_EVENTS = 10.0, 20
 LOG_THRESHOLD = float(np.log(30 * 86_400))
 
 
@@ -26,15 +26,15 @@ def alarm_after(
     column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     bets = place_bets(reference)
     evidence = no_evidence(bets)
-    names = hits_of(baseline.lens, texts, look(baseline.lens, texts, vectors))
-    n = np.full(len(column), BLOCK_EVENTS)
-    for start in range(0, len(texts) - BLOCK_EVENTS + 1, BLOCK_EVENTS):
+    names = hits_of(baseline.lens, texts, project(baseline.lens, texts, vectors))
+    n = np.full(len(column), WINDOW_EVENTS)
+    for start in range(0, len(texts) - WINDOW_EVENTS + 1, WINDOW_EVENTS):
         hits = np.zeros(len(column), np.int64)
-        for found in names[start : start + BLOCK_EVENTS]:
+        for found in names[start : start + WINDOW_EVENTS]:
             hits[[column[name] for name in found if name != EMBEDDED]] += 1
-        evidence = observe(bets, evidence, hits, n, duration_seconds=BLOCK_SECONDS)
+        evidence = observe(bets, evidence, hits, n, duration_seconds=WINDOW_SECONDS)
         if judge(bets, evidence, log_threshold=LOG_THRESHOLD).alarm:
-            return start + BLOCK_EVENTS
+            return start + WINDOW_EVENTS
     return None
 
 
@@ -59,7 +59,7 @@ def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: 
     reference = baseline.references[""]
     assert alarm_after(baseline, texts, vectors) is not None
     bets = place_bets(reference)
-    sightings = look(baseline.lens, texts, vectors)
+    sightings = project(baseline.lens, texts, vectors)
     names = [name for found in hits_of(baseline.lens, texts, sightings) for name in found]
     hits = np.array([names.count(i.name) for i in reference.indicators])
     evidence = observe(
@@ -67,7 +67,7 @@ def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: 
         no_evidence(bets),
         hits,
         np.full(len(hits), len(texts)),
-        duration_seconds=BLOCK_SECONDS,
+        duration_seconds=WINDOW_SECONDS,
     )
     first = judge(bets, evidence, log_threshold=LOG_THRESHOLD).parts[0]
     named = reference.indicators[first.indicator]
@@ -103,7 +103,7 @@ def test_a_question_that_is_asked_again_and_again_raises_no_alarm(
 
     baseline = build(*traffic(2_000))
     texts, vectors = traffic(3_000)
-    path = Ours(watch(baseline, texts, vectors), BLOCK_EVENTS).path(np.arange(3_000))
+    path = Ours(watch(baseline, texts, vectors), WINDOW_EVENTS).path(np.arange(3_000))
     assert path.max() < LOG_THRESHOLD
 
 
@@ -120,7 +120,9 @@ def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  
     texts, vectors = world.ask(1_500, range(6))
     busy = Segment(model="m", version="v1", route="/chat")
     quiet = Segment(model="m", version="v2", route="/chat")
-    past = [Past(t, busy if i < 1_200 else quiet, i * 1_000) for i, t in enumerate(texts)]
+    past = [
+        HistoricalRequest(t, busy if i < 1_200 else quiet, i * 1_000) for i, t in enumerate(texts)
+    ]
     baseline = build(texts, vectors, past=past)
     assert set(baseline.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
     assert baseline.references["m/v1/%2Fchat/"].segment == busy
@@ -133,10 +135,10 @@ def test_each_reference_has_cells_cut_by_its_own_requests(
 ) -> None:
     texts, vectors = world.ask(3_000, range(6))
     first, other = Segment(model="m"), Segment(model="other")
-    past = [Past(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
+    past = [HistoricalRequest(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
     baseline = build(texts, vectors, past=past)
     assert baseline.cuts.keys() == baseline.references.keys() == {"", "m///", "other///"}
-    sightings = look(baseline.lens, texts, vectors)
+    sightings = project(baseline.lens, texts, vectors)
     for key, rows in (("", slice(None)), ("m///", slice(1_800)), ("other///", slice(1_800, None))):
         reference = baseline.references[key]
         *topics, novelty = reference.urns
@@ -160,7 +162,7 @@ def test_swings_that_the_baseline_has_seen_are_allowed_for(
     turns = [world.ask(200, range(8) if hour % 4 < 2 else range(3)) for hour in range(30)]
     texts = [text for turn, _ in turns for text in turn]
     vectors = np.concatenate([found for _, found in turns])
-    hours = [Past(text, None, 3_600_000 * (i // 200)) for i, text in enumerate(texts)]
+    hours = [HistoricalRequest(text, None, 3_600_000 * (i // 200)) for i, text in enumerate(texts)]
     swinging = build(texts, vectors, past=hours).references[""]
     calm = build(texts, vectors).references[""]
     assert swinging.season == "none"
@@ -173,7 +175,7 @@ def test_novelty_is_left_to_the_bands_where_there_are_seasons(
     build: Any,  # noqa: ANN401 - a fixture
 ) -> None:
     texts, vectors = world.ask(5_200, range(6))
-    minutes = [Past(text, None, 60_000 * i) for i, text in enumerate(texts)]
+    minutes = [HistoricalRequest(text, None, 60_000 * i) for i, text in enumerate(texts)]
     reference = build(texts, vectors, past=minutes).references[""]
     assert reference.season == "hour-of-day"
     assert [urn.target for urn in reference.urns] == [()] * 3

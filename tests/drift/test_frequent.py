@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
 from tidegauge.cli.bench_ours import Ours, count_indices, watch
+from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.frequent import find_frequent, is_frequent
 from tidegauge.drift.power import detection_delay
-from tidegauge.drift.sighting import EMBEDDED, NOVELTY_ASKED, cells, hits_of, look
-from tidegauge.engine.urns import Urn
+from tidegauge.drift.projection import EMBEDDED, NOVELTY_ASKED, cells, hits_of, project
 
 Vectors = NDArray[np.float32]
 
-BLOCK = 10
+WINDOW = 10
 LOG_THRESHOLD = float(np.log(100_000))
 
 
@@ -56,8 +56,8 @@ def delays(
     found = []
     for _ in range(runs):
         texts, vectors = mixed(world, 3_000, often, strange=0.05)
-        path = Ours(watch(baseline, texts, vectors), BLOCK).path(np.arange(3_000), LOG_THRESHOLD)
-        found.append(len(path) * BLOCK if path[-1] >= LOG_THRESHOLD else np.inf)
+        path = Ours(watch(baseline, texts, vectors), WINDOW).path(np.arange(3_000), LOG_THRESHOLD)
+        found.append(len(path) * WINDOW if path[-1] >= LOG_THRESHOLD else np.inf)
     return found
 
 
@@ -87,7 +87,7 @@ def test_novelty_is_asked_of_other_texts_in_baseline_and_stream_alike(
     reference = baseline.references[""]
     rows = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     for trial in (texts, mixed(world, 3_000, often)[0]):
-        sightings = look(baseline.lens, trial, vectors)
+        sightings = project(baseline.lens, trial, vectors)
         ping = np.array([text == "ping" for text in trial])
         np.testing.assert_array_equal(sightings.frequent, ping)
         np.testing.assert_array_equal(
@@ -123,7 +123,7 @@ def test_a_frequent_prompt_hides_no_change(world: World, build: Build, share: fl
     without = build(*mixed(world, 2_000, {}))
     found = float(np.median(delays(with_it, world, often, 8)))
     usual = float(np.median(delays(without, world, {}, 8)))
-    assert found <= 1.2 * usual + BLOCK
+    assert found <= 1.2 * usual + WINDOW
     expected = [detection_delay(b.references[""], b.newcomer, 0.3) for b in (with_it, without)]
     assert expected[0] == pytest.approx(expected[1], rel=0.5)
 
@@ -133,7 +133,7 @@ def test_a_frequent_prompt_raises_no_alarm_by_itself(world: World, build: Build)
     baseline = build(*mixed(world, 1_000, often))
     for _ in range(4):
         texts, vectors = mixed(world, 3_000, often)
-        path = Ours(watch(baseline, texts, vectors), BLOCK).path(np.arange(3_000))
+        path = Ours(watch(baseline, texts, vectors), WINDOW).path(np.arange(3_000))
         assert path.max() < LOG_THRESHOLD
 
 
@@ -146,8 +146,10 @@ def test_the_chance_of_each_novelty_cell_has_the_law_that_its_gaps_say(
     ranks = []
     for _ in range(30):
         baseline = build(*mixed(world, 400, often))
-        urn: Urn = baseline.references[""].urns[-1]
-        found = cells(baseline.lens, baseline.cuts[""], look(baseline.lens, fresh, vectors))[:, -1]
+        urn: PolyaUrn = baseline.references[""].urns[-1]
+        found = cells(baseline.lens, baseline.cuts[""], project(baseline.lens, fresh, vectors))[
+            :, -1
+        ]
         counts = count_indices(found, len(urn.gaps))
         ranks.append(counts / counts.sum() - np.array(urn.gaps) / sum(urn.gaps))
     spread = np.std(ranks, axis=0)
@@ -167,7 +169,9 @@ def test_streams_with_a_frequent_prompt_keep_the_promise(world: World, build: Bu
         baseline = build(*mixed(world, 400, often))
         for _ in range(streams):
             texts, vectors = mixed(world, events, often)
-            peaks.append(Ours(watch(baseline, texts, vectors), BLOCK).path(np.arange(events)).max())
+            peaks.append(
+                Ours(watch(baseline, texts, vectors), WINDOW).path(np.arange(events)).max()
+            )
     for budget in (0.03, 0.1, 0.3):
         allowed = budget + 0.05  # the bands may miss a rate
         share = np.mean(np.array(peaks) >= np.log(events / budget))
@@ -197,11 +201,11 @@ def test_out_of_scope_requests_are_found_beside_a_frequent_prompt(build: Build) 
 
     past = with_prompt(np.arange(3_000))
     baseline = build([texts[i] for i in past], vectors[past])
-    watched = Ours(watch(baseline, texts, vectors), BLOCK)
+    watched = Ours(watch(baseline, texts, vectors), WINDOW)
     quiet = with_prompt(np.arange(3_000, 4_500))
     assert watched.path(quiet).max() < LOG_THRESHOLD
     strange = rng.random(1_000) < 0.1
     changed = np.where(strange, rng.integers(4_500, 4_800, 1_000), quiet[:1_000])
     path = watched.path(changed, LOG_THRESHOLD)
     assert path[-1] >= LOG_THRESHOLD
-    assert len(path) * BLOCK <= 500
+    assert len(path) * WINDOW <= 500

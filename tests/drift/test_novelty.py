@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.codebook import fit_codebook
 from tidegauge.drift.novelty import NEIGHBOURS, Points, novelty, place
-from tidegauge.drift.sphere import on_sphere
+from tidegauge.drift.unit_vectors import unit_vectors
 
 Vectors = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ def test_a_wide_topic_is_less_strange_than_its_distances() -> None:
     rng = np.random.default_rng(2)
 
     def around(axis: int, spread: float, count: int) -> Vectors:
-        return on_sphere(np.eye(32, dtype=np.float32)[axis] + rng.normal(0, spread, (count, 32)))
+        return unit_vectors(np.eye(32, dtype=np.float32)[axis] + rng.normal(0, spread, (count, 32)))
 
     points = placed(np.concatenate([around(0, 0.02, 200), around(1, 0.1, 200)]), 2)
     tight, wide = novelty(around(0, 0.02, 100), points), novelty(around(1, 0.1, 100), points)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from tidegauge.drift.errors import GapsError
 from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
-from tidegauge.drift.sphere import assign, on_sphere
+from tidegauge.drift.unit_vectors import assign, unit_vectors
 
 
 def test_cells_are_nearly_those_of_the_nearest_centroid() -> None:
     rng = np.random.default_rng(0)
-    centroids = on_sphere(rng.normal(size=(12, 8)).astype(np.float32))
-    vectors = on_sphere(rng.normal(size=(4_000, 8)).astype(np.float32))
+    centroids = unit_vectors(rng.normal(size=(12, 8)).astype(np.float32))
+    vectors = unit_vectors(rng.normal(size=(4_000, 8)).astype(np.float32))
     nearest = assign(vectors, centroids)
     values = belonging(vectors, centroids)
     cuts, gaps = cut(values[:2_000], shares_of_rest(np.bincount(nearest[2_000:], minlength=12)))

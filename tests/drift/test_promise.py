@@ -10,10 +10,10 @@ import pytest
 from tests.drift.conftest import Build, World
 
 from tidegauge.cli.bench_ours import Ours, watch
+from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.engine.reference import Reference
 
-BLOCK, BLOCKS = 10, 150
+WINDOW, WINDOWS = 10, 150
 BUDGETS = (0.03, 0.1, 0.3)
 """Chances of a false alarm within a stream, as promised."""
 MISSED_BANDS = 0.05
@@ -32,9 +32,9 @@ def plugged_in(reference: Reference) -> Reference:
 
 def peak(baseline: DriftBaseline, world: World) -> float:
     """Return the largest log statistic on fresh requests, time counted in events."""
-    texts, vectors = world.ask(BLOCK * BLOCKS, range(6))
+    texts, vectors = world.ask(WINDOW * WINDOWS, range(6))
     watched = watch(baseline, texts, vectors)
-    return float(Ours(watched, BLOCK).path(np.arange(len(texts))).max())
+    return float(Ours(watched, WINDOW).path(np.arange(len(texts))).max())
 
 
 def within_promise(  # noqa: PLR0913 - how much is drawn
@@ -48,7 +48,7 @@ def within_promise(  # noqa: PLR0913 - how much is drawn
             baseline = replace(baseline, references={"": plugged_in(baseline.references[""])})
         peaks += [peak(baseline, world) for _ in range(streams)]
     for budget in BUDGETS:
-        share = float(np.mean(np.array(peaks) >= np.log(BLOCK * BLOCKS / budget)))
+        share = float(np.mean(np.array(peaks) >= np.log(WINDOW * WINDOWS / budget)))
         allowed = budget + MISSED_BANDS
         # Streams of one baseline stand or fall together, where its bands miss.
         if share > allowed + 3 * np.sqrt(allowed * (1 - allowed) / baselines):

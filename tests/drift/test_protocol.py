@@ -78,16 +78,16 @@ def test_too_few_topics_are_refused() -> None:
         )
 
 
-def test_an_alarm_is_at_the_end_of_its_block() -> None:
+def test_an_alarm_is_at_the_end_of_its_window() -> None:
     path = np.array([0.0, 2.0, 1.0])
-    assert first_alarm(path, 2.0, block=10) == 20
-    assert first_alarm(path, 3.0, block=10) == float("inf")
+    assert first_alarm(path, 2.0, window=10) == 20
+    assert first_alarm(path, 3.0, window=10) == float("inf")
 
 
 def test_the_matched_level_alarms_as_rarely_as_asked() -> None:
     rng = np.random.default_rng(4)
     paths = [np.maximum.accumulate(rng.exponential(size=100)) for _ in range(200)]
-    level = matched_level(paths, block=10, mean_events=2_000)
+    level = matched_level(paths, window=10, mean_events=2_000)
     delays = np.array([first_alarm(path, level, 10) for path in paths])
     watched = np.minimum(delays, 1_000).sum() / np.isfinite(delays).sum()
     assert 2_000 <= watched < 2_200
@@ -95,7 +95,7 @@ def test_the_matched_level_alarms_as_rarely_as_asked() -> None:
 
 def test_quiet_streams_that_agree_leave_the_level_just_above_them() -> None:
     paths = [np.zeros(100)] * 5
-    assert 0 < matched_level(paths, block=10, mean_events=2_000) < 1e-300
+    assert 0 < matched_level(paths, window=10, mean_events=2_000) < 1e-300
 
 
 def test_each_change_has_a_key_of_its_own() -> None:

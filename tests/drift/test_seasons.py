@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
 from tidegauge.cli.bench_ours import watch
+from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.fitting import Past
-from tidegauge.engine.detector import judge, no_evidence, observe, place_bets
+from tidegauge.drift.fitting import HistoricalRequest
 
 HOUR_MS = 3_600_000
-DAY_MS, BLOCK_MS = 24 * HOUR_MS, 600_000
+DAY_MS, WINDOW_MS = 24 * HOUR_MS, 600_000
 TOPICS = 8
 EVENTS_A_DAY = 1_400
 WITHIN_DAYS_AND_CHANCE = np.log(60 * 86_400 / 0.1)
@@ -42,18 +42,18 @@ def traffic(world: World, days: int, start_ms: int) -> tuple[Times, list[str], N
 def peak(
     baseline: DriftBaseline, times: Times, texts: list[str], vectors: NDArray[np.float32]
 ) -> float:
-    """Return the largest log statistic over blocks of ten minutes."""
+    """Return the largest log statistic over windows of ten minutes."""
     reference = baseline.references[""]
     watched = watch(baseline, texts, vectors)
     bets = place_bets(reference, urns=True)
     evidence, highest = no_evidence(bets), -np.inf
-    for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times // BLOCK_MS)) + 1):
+    for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times // WINDOW_MS)) + 1):
         evidence = observe(
             bets,
             evidence,
             watched.hits[rows].sum(axis=0, dtype=np.int64),
             np.full(watched.hits.shape[1], len(rows)),
-            duration_seconds=BLOCK_MS / 1_000,
+            duration_seconds=WINDOW_MS / 1_000,
             slot=reference.slot(int(times[rows[0]])),
             cells=[
                 np.bincount(watched.cells[rows, number], minlength=len(urn.gaps))
@@ -72,7 +72,9 @@ def test_a_cycle_that_the_baseline_has_seen_raises_no_alarm_in_sixty_days(
 ) -> None:
     times, texts, vectors = traffic(world, 16, 0)
     later = traffic(world, 60, 28 * DAY_MS)
-    past = [Past(text, None, int(time)) for text, time in zip(texts, times, strict=True)]
+    past = [
+        HistoricalRequest(text, None, int(time)) for text, time in zip(texts, times, strict=True)
+    ]
     seasonal = build(texts, vectors, past=past)
     assert seasonal.references[""].season == "hour-of-week"
     assert peak(seasonal, *later) < WITHIN_DAYS_AND_CHANCE

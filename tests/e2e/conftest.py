@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.demo.deployment import free_port
-from tidegauge.demo.supervisor import Service, Supervisor
 from tidegauge.demo.vllm_runtime import VllmServer, ensure_environment, ensure_model
-from tidegauge.gateway import keys
+from tidegauge.gateway.policy import keys
+from tidegauge.runtime.processes.deployment import free_port
+from tidegauge.runtime.processes.supervisor import Service, Supervisor
 
 MODEL = "assistant"
 CONFIGURATION = """

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tidegauge.demo.facts import Summary
-from tidegauge.demo.process_tree import descendants
+from tidegauge.runtime.processes.process_tree import descendants
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1_500)]
 

@@ -9,16 +9,16 @@ import aiohttp
 import pytest
 
 from tidegauge.adapters.vllm import VllmClient
-from tidegauge.judge import anchors, likelihood
-from tidegauge.judge.anchor_texts import TEXTS
-from tidegauge.judge.exchanges import Exchange
-from tidegauge.judge.qualification import area_under_curve
-from tidegauge.judge.scores import Score
-from tidegauge.judge.specifications import LikelihoodSpec, RubricSpec
-from tidegauge.judge_worker.judges import LikelihoodJudge, RubricJudge
-from tidegauge.judge_worker.main import make_panel
-from tidegauge.judge_worker.settings import JudgeSettings
+from tidegauge.quality import golden_set, likelihood
+from tidegauge.quality.golden_texts import TEXTS
+from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.qualification import area_under_curve
+from tidegauge.quality.scores import Score
+from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
 from tidegauge.schemas.exchange import Message
+from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.main import make_panel
+from tidegauge.workers.judge.settings import JudgeSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -55,7 +55,7 @@ async def fluencies(url: str, temperature: float) -> list[float]:
         async def one(number: int) -> Score:
             asked = (Message(role="user", content=TEXTS[number].prompt),)
             async with turns:
-                return await judge.score(Exchange(asked, said[number]))
+                return await judge.score(JudgedExchange(asked, said[number]))
 
         scores = await asyncio.gather(*(one(number) for number in range(QUESTIONS)))
     return [score.values["fluency"] for score in scores]
@@ -99,7 +99,7 @@ async def test_the_answer_begins_where_the_tokenizer_says(
     vllm: str, prompt: str, answer: str
 ) -> None:
     spec = LikelihoodSpec(model=JUDGE)
-    exchange = Exchange((Message(role="user", content=prompt),), answer)
+    exchange = JudgedExchange((Message(role="user", content=prompt),), answer)
     async with VllmClient(vllm) as client:
         score = await LikelihoodJudge(client, spec).score(exchange)
         before = await client.count_tokens(JUDGE, likelihood.request(spec, exchange)[:-1])
@@ -113,8 +113,8 @@ async def test_the_grade_is_one_token_and_injections_stay_data(vllm: str) -> Non
         judge = RubricJudge(client, RubricSpec(model=JUDGE, retries=False))
         bad = [
             each
-            for each in anchors.built_in([anchors.INJECTION], questions=6)
-            if each.kind == anchors.INJECTION
+            for each in golden_set.built_in([golden_set.INJECTION], questions=6)
+            if each.kind == golden_set.INJECTION
         ]
         scores = [await judge.score(anchor.exchange) for anchor in bad]
     assert all(score.label_mass is not None and score.label_mass > 0.7 for score in scores)

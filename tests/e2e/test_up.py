@@ -12,9 +12,9 @@ from pathlib import Path
 import openai
 import pytest
 
-from tidegauge.adapters.brokers import Broker
-from tidegauge.demo.deployment import Ports
-from tidegauge.demo.process_tree import descendants, is_alive
+from tidegauge.runtime.brokers import Broker
+from tidegauge.runtime.processes.deployment import Ports
+from tidegauge.runtime.processes.process_tree import descendants, is_alive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

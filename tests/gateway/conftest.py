@@ -15,17 +15,17 @@ import pytest
 import uvicorn
 from tests.gateway.scripted import ScriptedUpstream
 
+from tidegauge.capture.batch import BatchBuilder
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
-from tidegauge.capture.wave import Packer
 from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.gateway.record import BOTH, UNFOLD
 from tidegauge.gateway.request_parser import AsgiProtocol
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.gateway.wire import Wire
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -53,7 +53,7 @@ class Running:
         """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            packer = Packer(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
+            packer = BatchBuilder(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
             entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
             wave = packer.pack(entries) if entries else None
             assert wave is None or not wave.lost
@@ -152,7 +152,7 @@ class _serving:  # noqa: N801 - used like a function
         config = uvicorn.Config(
             self._app,
             port=0,
-            http=Wire if self._wire else AsgiProtocol,
+            http=HttpProtocol if self._wire else AsgiProtocol,
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -11,8 +11,8 @@ import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
-from tidegauge.gateway import keys
 from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.gateway.policy import keys
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.schemas.exchange import ErrorKind, Message
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.gateway.checks import check
-from tidegauge.gateway.checks.language import check_language, guess_language
-from tidegauge.gateway.checks.outcomes import check_empty, check_refusal, check_truncation
-from tidegauge.gateway.checks.repetition import check_repetition
-from tidegauge.gateway.checks.structure import (
+from tidegauge.gateway.apis import Expectations, ParsedAnswer
+from tidegauge.gateway.policy.checks import check
+from tidegauge.gateway.policy.checks.language import check_language, guess_language
+from tidegauge.gateway.policy.checks.outcomes import check_empty, check_refusal, check_truncation
+from tidegauge.gateway.policy.checks.repetition import check_repetition
+from tidegauge.gateway.policy.checks.structure import (
     check_json,
     check_json_schema,
     check_tool_arguments,
 )
-from tidegauge.gateway.dialects import Answer, Expectations
 from tidegauge.schemas.exchange import Message
 
 ASKED = (Message(role="user", content="How do I get to the station?"),)
@@ -26,17 +26,17 @@ NOTHING = Expectations()
 
 
 def test_only_what_was_checked_is_named() -> None:
-    assert check(ASKED, NOTHING, Answer(text=None)) == {}
-    short = check(ASKED, NOTHING, Answer(text="Left."))
+    assert check(ASKED, NOTHING, ParsedAnswer(text=None)) == {}
+    short = check(ASKED, NOTHING, ParsedAnswer(text="Left."))
     assert short == {"empty": "passed", "refusal": "passed"}
-    answer = Answer(text="You can walk to it: it is on the left.", finish_reason="stop")
+    answer = ParsedAnswer(text="You can walk to it: it is on the left.", finish_reason="stop")
     found = check(ASKED, NOTHING, answer)
     assert found == dict.fromkeys(("truncation", "empty", "refusal", "language"), "passed")
 
 
 def test_expectations_decide_which_checks_are_made() -> None:
     wanted = Expectations(json_object=True, json_schema=b'{"required": ["a"]}')
-    found = check((), wanted, Answer(text='{"b": 1}'))
+    found = check((), wanted, ParsedAnswer(text='{"b": 1}'))
     assert (found["json"], found["json_schema"]) == ("passed", "failed")
 
 

@@ -12,8 +12,8 @@ import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_chunk
 
-from tidegauge.adapters.brokers.process import free_port
-from tidegauge.gateway import keys
+from tidegauge.gateway.policy import keys
+from tidegauge.runtime.brokers.process import free_port
 from tidegauge.schemas.exchange import ErrorKind
 
 

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.keys import app
-from tidegauge.gateway import keys
 from tidegauge.gateway.errors import KeyFileError
+from tidegauge.gateway.policy import keys
 
 
 def test_a_key_is_found_and_its_neighbours_are_not() -> None:

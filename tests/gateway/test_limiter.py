@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegauge.gateway.counters import Amounts, LocalCounters, SharedCounters
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.keys import Customer
-from tidegauge.gateway.limiter import Limiter, Reservation
+from tidegauge.gateway.policy.counters import Amounts, LocalCounters, SharedCounters
+from tidegauge.gateway.policy.keys import Customer
+from tidegauge.gateway.policy.limiter import Limiter, Reservation
 
 
 class Clock:

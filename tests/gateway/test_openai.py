@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionToolParam
 from tests.gateway.conftest import Running, StartGateway
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
-from tidegauge.gateway import keys
+from tidegauge.gateway.policy import keys
 from tidegauge.schemas.exchange import ErrorKind
 
 

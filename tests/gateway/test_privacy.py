@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.gateway.privacy import captured_messages, captured_text, redact
+from tidegauge.gateway.policy.privacy import captured_messages, captured_text, redact
 from tidegauge.schemas.exchange import Message
 
 

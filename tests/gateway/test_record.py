@@ -17,12 +17,12 @@ from tests.gateway.scripted import (
     chat_completion,
 )
 
-from tidegauge.adapters.brokers import Broker, EmbeddedBroker
 from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import list_runs
-from tidegauge.gateway.privacy import captured_text
-from tidegauge.gateway.record import UNFOLD, Record, Unchecked
+from tidegauge.gateway.policy.privacy import captured_text
+from tidegauge.gateway.record import UNFOLD, ExchangeRecord, PendingChecks
+from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
 
@@ -30,7 +30,7 @@ QUESTION = "How do I reach the harbour, and who is ann@example.org?"
 ANSWER = "You can reach it by bus, and it is you that I know as ann@example.org."
 
 
-def record_of(running: Running) -> Record:
+def record_of(running: Running) -> ExchangeRecord:
     """Return the only record in the outbox."""
     (run,) = list_runs(running.directory / "outbox")
     (entry,) = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
@@ -58,7 +58,7 @@ async def test_whole_text_is_checked_by_the_shipper(
     record = record_of(gateway)
     assert record.reply is not None
     assert record.reply.text == ANSWER
-    assert isinstance(record.reply.checks, Unchecked)
+    assert isinstance(record.reply.checks, PendingChecks)
     assert gateway.asked[0].messages[0].content == QUESTION
     assert gateway.answered[0].checks == {
         "truncation": "passed",
@@ -169,7 +169,7 @@ async def test_an_answer_leaves_though_its_line_cannot_be_logged(
 
 
 def test_a_record_without_an_answer_makes_no_response() -> None:
-    record = Record(
+    record = ExchangeRecord(
         request_id="req-1",
         time_ms=0,
         route="/v1/embeddings",

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.gateway.addresses import Timeouts
 from tidegauge.gateway.configuration import Catalog, Model, Upstream, load, parse
 from tidegauge.gateway.errors import ConfigurationError
-from tidegauge.gateway.gpu_clock import GpuClock
-from tidegauge.gateway.upstreams import Route, Upstreams
+from tidegauge.gateway.http.addresses import Timeouts
+from tidegauge.gateway.proxy.gpu_clock import GpuClock
+from tidegauge.gateway.proxy.upstreams import Route, Upstreams
 
 
 def _route(*weights: float) -> Route:

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.stream.testing import Received
+from tidegauge.streaming.testing import Received
 
 SCRIPT = """
 import signal, sys
 from threading import Event
 from tidegauge.adapters import telemetry
-from tidegauge.adapters.kafka.loop import ConsumerLoop
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import REQUESTS
-from tidegauge.stream.partitions import SketchSettings
-from tidegauge.stream.sketching import SketchingProcessor
-from tidegauge.stream.testing import LengthMeter
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.streaming.testing import LengthMeter
 
 servers, group, transactions = sys.argv[1:]
 telemetry.configure_logging(group)
@@ -38,7 +38,7 @@ settings = KafkaSettings(
     batch_records=50,
     dead_letter_ratio=1,
 )
-fast = SketchSettings(block_ms=200, lateness_ms=400, idle_ms=1000, progress_ms=200)
+fast = SketchSettings(window_ms=200, lateness_ms=400, idle_ms=1000, progress_ms=200)
 ConsumerLoop(settings, group, [REQUESTS], SketchingProcessor(LengthMeter(), group, fast)).run(stop)
 """
 

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli import dead_letters, topics
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS
-from tidegauge.stream.commits import dead_letter
-from tidegauge.stream.processor import Partition, Record, Rejection
+from tidegauge.streaming.commits import dead_letter
+from tidegauge.streaming.processor import Partition, Record, Rejection
 
 
 @pytest.fixture(autouse=True)

@@ -13,18 +13,18 @@ from kafka import KafkaProducer
 from kafka.admin import MemberToRemove
 from tests.integration.conftest import received_from
 
-from tidegauge.adapters.brokers import Broker
-from tidegauge.adapters.kafka import clients
-from tidegauge.adapters.kafka.loop import ConsumerLoop
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.brokers import Broker
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, STATE
-from tidegauge.stream.partitions import SketchSettings
-from tidegauge.stream.sketching import SketchingProcessor
-from tidegauge.stream.testing import LengthMeter, Received, request, request_wire
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.streaming.testing import LengthExtractor, Received, request, request_wire
 
-FAST = SketchSettings(block_ms=100, lateness_ms=100, idle_ms=500, progress_ms=300)
+FAST = SketchSettings(window_ms=100, lateness_ms=100, idle_ms=500, progress_ms=300)
 DEADLINE_SECONDS = 60.0
 
 
@@ -60,14 +60,14 @@ class Site:
         self.published = 0
 
     def publish(self, number: int) -> None:
-        """Publish events of many blocks, so that most are closed by the others."""
-        start_ms = time.time_ns() // 1_000_000 - number * FAST.block_ms
+        """Publish events of many windows, so that most are closed by the others."""
+        start_ms = time.time_ns() // 1_000_000 - number * FAST.window_ms
         with Publisher(self.settings) as publisher:
             publisher.send(
                 request_wire(
                     request(
                         self.published + i + 1,
-                        time_ms=start_ms + i * FAST.block_ms,
+                        time_ms=start_ms + i * FAST.window_ms,
                         producer_id=self.gateway,
                         segment=Segment(model=self.gateway),
                     )
@@ -77,8 +77,8 @@ class Site:
         self.published += number
 
     @contextmanager
-    def worker(self, meter: LengthMeter | None = None) -> Iterator[ConsumerLoop]:
-        processor = SketchingProcessor(meter or LengthMeter(), self.group, FAST)
+    def worker(self, meter: LengthExtractor | None = None) -> Iterator[ConsumerLoop]:
+        processor = SketchingProcessor(meter or LengthExtractor(), self.group, FAST)
         loop = ConsumerLoop(self.settings, self.group, [REQUESTS], processor, stop_seconds=40)
         stop = Event()
         thread = Thread(target=loop.run, args=(stop,))
@@ -125,7 +125,7 @@ def test_what_was_measured_before_a_dismissal_is_not_committed_after_it(
     apache_broker: Broker,
 ) -> None:
     site, stall = Site(apache_broker), Stall()
-    meter = LengthMeter(before=lambda _: stall.pass_by())
+    meter = LengthExtractor(before=lambda _: stall.pass_by())
     with site.worker(meter) as sleeper:
         wait(lambda: sleeper.ready)
         site.publish(20)

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from tests.integration.conftest import received_from
 
-from tidegauge.adapters.brokers import ApacheBroker, Broker
-from tidegauge.adapters.kafka.admin import ensure_topics
-from tidegauge.adapters.kafka.errors import LogError
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.brokers import ApacheBroker, Broker
+from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.errors import LogError
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
-from tidegauge.stream.testing import Received, request, request_wire
+from tidegauge.streaming.testing import Received, request, request_wire
 
 pytestmark = pytest.mark.timeout(400)
 DEADLINE_SECONDS = 100.0
@@ -212,7 +212,7 @@ def test_an_embedded_broker_that_forgot_everything_is_worked_with_again(
     start_worker: Start, embedded_broker: Broker
 ) -> None:
     del embedded_broker  # asked for so that the test is skipped where there is none
-    from tidegauge.adapters.brokers import EmbeddedBroker  # noqa: PLC0415
+    from tidegauge.runtime.brokers import EmbeddedBroker  # noqa: PLC0415
 
     with EmbeddedBroker() as broker:
         traffic = Traffic(broker)

@@ -9,8 +9,8 @@ from tests.monitor.made_up import NOW
 from tests.monitor.night import night_view
 
 from tidegauge.monitor.estimates import estimate
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
-from tidegauge.verdicts.view import MonitorView
 
 ViewFactory = Callable[..., MonitorView]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 
+from tidegauge.monitoring.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
+from tidegauge.monitoring.view import SegmentView, TrendPoint
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import (
     Alert,
@@ -25,9 +27,7 @@ from tidegauge.schemas.sketches import (
     SourceRange,
     Tally,
 )
-from tidegauge.stream import histogram, moments
-from tidegauge.verdicts.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
-from tidegauge.verdicts.view import SegmentView, TrendPoint
+from tidegauge.streaming import histogram, moments
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -58,8 +58,8 @@ def vitals(where: Segment, events: int = 400, seed: int = 1) -> Sketch:
         producer_id="vitals/responses.v1-0",
         sequence=7,
         segment=where,
-        block_start_ms=NOW - 15 * MINUTE,
-        block_ms=15 * MINUTE,
+        window_start_ms=NOW - 15 * MINUTE,
+        window_ms=15 * MINUTE,
         source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=events),
         events=events,
         hits={
@@ -115,8 +115,8 @@ def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
         producer_id="judge/responses.v1-0",
         sequence=5,
         segment=where,
-        block_start_ms=NOW - 15 * MINUTE,
-        block_ms=15 * MINUTE,
+        window_start_ms=NOW - 15 * MINUTE,
+        window_ms=15 * MINUTE,
         source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=9),
         events=judged,
         hits={measures.invalid(RUBRIC): 31, measures.unqualified(RUBRIC): judged},
@@ -232,7 +232,7 @@ def segment_view(where: Segment, *, events: int = 400, centre: float = 0.7) -> S
         segment=where,
         first_ms=NOW - 180 * MINUTE,
         last_ms=NOW - 20_000,
-        window={"vitals": vitals(where, events), "quality": quality(where, centre=centre)},
+        display_range={"vitals": vitals(where, events), "quality": quality(where, centre=centre)},
         total={"vitals": total, "quality": quality(where, centre=centre)},
         trend=trend,
     )

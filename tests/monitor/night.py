@@ -17,17 +17,17 @@ from tests.monitor.made_up import (
     vitals,
 )
 
-from tidegauge.schemas.findings import Signal, State
-from tidegauge.schemas.segments import Segment
-from tidegauge.verdicts.view import (
+from tidegauge.monitoring.view import (
     BaselineInUse,
-    Comparison,
+    MetricComparisonView,
     MonitorView,
     SegmentView,
     SilenceInForce,
     StateChange,
-    SwapView,
+    VersionComparisonView,
 )
+from tidegauge.schemas.findings import Signal, State
+from tidegauge.schemas.segments import Segment
 
 
 def night_view(
@@ -82,12 +82,12 @@ def night_view(
         verdict("cost.request", "cost", State.NO_DATA, other),
         verdict("pipeline.ledger", "pipeline", State.OK, Segment(model="")),
     ]
-    swap = SwapView(
+    swap = VersionComparisonView(
         old=old,
         new=new,
         since_ms=NOW - 22 * MINUTE,
         comparisons=(
-            Comparison(
+            MetricComparisonView(
                 measure="latency",
                 outcome="not worse",
                 property="slower than the old version's P90",
@@ -100,7 +100,7 @@ def night_view(
                 new_events=400,
                 decided_ms=NOW - 9 * MINUTE,
             ),
-            Comparison(
+            MetricComparisonView(
                 measure="quality.likelihood",
                 outcome="worse",
                 property="fluency below the old version's P10",
@@ -113,7 +113,7 @@ def night_view(
                 new_events=120,
                 decided_ms=NOW - 12 * MINUTE,
             ),
-            Comparison(
+            MetricComparisonView(
                 measure="errors",
                 outcome="undecided",
                 property="failed",
@@ -130,8 +130,8 @@ def night_view(
     return MonitorView(
         time_ms=NOW,
         started_ms=NOW - 180 * MINUTE,
-        block_ms=10_000,
-        window_ms=15 * MINUTE,
+        window_ms=10_000,
+        display_range_ms=15 * MINUTE,
         segments=(
             segment_view(old),
             segment_view(new, events=310, centre=0.2),
@@ -139,7 +139,7 @@ def night_view(
                 segment=other,
                 first_ms=NOW - 50 * MINUTE,
                 last_ms=NOW - 40 * MINUTE,
-                window={"vitals": vitals(other, 6)},
+                display_range={"vitals": vitals(other, 6)},
                 total={"vitals": vitals(other, 6)},
             ),
         ),

@@ -8,11 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
-from tidegauge.monitor.app import Interface, create_app
 from tidegauge.monitor.metrics import ViewCollector
+from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import Alert, Verdict
-from tidegauge.verdicts.view import MonitorView
 
 LOCAL = "http://127.0.0.1:8090"
 

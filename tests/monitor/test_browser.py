@@ -15,27 +15,27 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, Browser, browse, serve
-from tests.verdicts.conftest import Desk, Kit
+from tests.monitoring.conftest import Desk, Kit
 
-from tidegauge.monitor.app import Interface, create_app
-from tidegauge.monitor.controlling import ControlPages
-from tidegauge.monitor.explaining import Explanation, UnexplainedError
-from tidegauge.monitor.report_pages import ReportPages
-from tidegauge.monitor.reporting import Desk as ReportDesk
-from tidegauge.monitor.reporting import Maker, Shelf
-from tidegauge.monitor.segments import alarm_query, query
-from tidegauge.monitor.topic_pages import TopicPages
+from tidegauge.monitor.report_queue import ReportMaker, ReportStore
+from tidegauge.monitor.report_queue import ReportQueue as ReportDesk
+from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.explaining import Explanation, UnexplainedError
+from tidegauge.monitor.web.report_pages import ReportPages
+from tidegauge.monitor.web.segments import alarm_query, query
+from tidegauge.monitor.web.topic_pages import TopicPages
+from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.figures import moment
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Verdict
 from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
-from tidegauge.stream.processor import Output, Partition, Record
-from tidegauge.verdicts.rates import RatesBaseline, build_rates_baseline
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.streaming.processor import Output, Partition, Record
 
-BLOCKS = 30
+WINDOWS = 30
 LATENCY = "latency.total"
 HOUR = 3_600_000
 WORD = "pässword"
@@ -60,15 +60,15 @@ class Monitor:
 
     def __post_init__(self) -> None:
         self.desk = self.kit.desk()
-        document = build_rates_baseline(self.kit.baseline_blocks()).to_bytes()
+        document = build_rates_baseline(self.kit.baseline_windows()).to_bytes()
         baseline = RatesBaseline.from_bytes(document, "rates-1")
         self.desk.monitor.use("rates", "rates-1", baseline.references, self.now_ms())
-        self.desk.now_ms = self.kit.start_of(BLOCKS)
+        self.desk.now_ms = self.kit.start_of(WINDOWS)
         vitals = self.kit.writers["vitals"]
-        for block in range(BLOCKS):
-            self.desk.give(self.kit.vitals(block, 4, slower=3.0), vitals.progress(block + 1))
-        maker = Maker(partial(exchanges, self.now_ms()), rows=100)
-        self.reports = ReportDesk(Shelf(self.folder, keep=3), maker.make, self.now_ms)
+        for window in range(WINDOWS):
+            self.desk.give(self.kit.vitals(window, 4, slower=3.0), vitals.progress(window + 1))
+        maker = ReportMaker(partial(exchanges, self.now_ms()), rows=100)
+        self.reports = ReportDesk(ReportStore(self.folder, keep=3), maker.make, self.now_ms)
 
     def now_ms(self) -> int:
         return self.desk.now_ms

@@ -7,14 +7,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidegauge.monitor.controlling import ControlPages
-from tidegauge.monitor.rendering import Renderer
-from tidegauge.monitor.segments import alarm_query
+from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitor.web.segments import alarm_query
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.segments import Segment
-from tidegauge.stream.processor import Output
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.streaming.processor import Output
 
 DRIFT = {"monitor": "drift.topics", "segment": "support-chat//%2Fv1%2Fchat%2Fcompletions/"}
 HOUR = 3_600_000

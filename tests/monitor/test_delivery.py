@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tidegauge.adapters.notify import DeliveryError, RefusedError
-from tidegauge.monitor.delivery import MAX_AGE_MS, Courier, DeliveryMetrics, Receiver
+from tidegauge.monitor.notify.delivery import MAX_AGE_MS, DeliveryMetrics, Notifier, Receiver
+from tidegauge.monitor.notify.receivers import DeliveryError, DeliveryRefusedError
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Alert
-from tidegauge.verdicts.view import MonitorView
 
 
 class Log:
@@ -83,8 +83,8 @@ def registry() -> CollectorRegistry:
 
 def courier(
     log: Log, ear: Ear, now_ms: int, registry: CollectorRegistry, firing: Sequence[Alert] = ()
-) -> Courier:
-    return Courier(
+) -> Notifier:
+    return Notifier(
         log,
         Receiver("webhook", ear.send, remind=ear.remind),
         firing=lambda: firing,
@@ -137,7 +137,7 @@ def test_what_is_undelivered_at_the_end_comes_again(
 def test_a_refused_alert_does_not_hold_up_the_next(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, ear = Log(alerts), Ear(RefusedError("not like this"))
+    log, ear = Log(alerts), Ear(DeliveryRefusedError("not like this"))
     carrier = courier(log, ear, now_ms, registry)
     carrier.step(Stop())
     carrier.step(Stop())

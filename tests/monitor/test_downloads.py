@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tidegauge.monitor.downloads import account_csv, trend_csv
+from tidegauge.monitor.web.downloads import account_csv, trend_csv
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas import measures
-from tidegauge.verdicts.view import MonitorView
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -15,9 +15,9 @@ from tests.monitor.browser import CHROMIUM, serve
 
 from tidegauge.adapters import evidently
 from tidegauge.adapters.evidently import ReportError, render
-from tidegauge.monitor.rendering import Renderer
-from tidegauge.monitor.report_pages import ReportPages
-from tidegauge.monitor.reporting import Desk, Shelf
+from tidegauge.monitor.report_queue import ReportQueue, ReportStore
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.reports.rows import Column, Row, Tables, tables
 
 FLAGS = (
@@ -105,12 +105,12 @@ def test_a_browser_shows_the_report_and_runs_nothing_of_its_rows(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "shelf", keep=3)
+    shelf = ReportStore(tmp_path / "shelf", keep=3)
     report_id, place = shelf.place(1)
     place.parent.mkdir()
     place.write_bytes(page.read_bytes())
     app = FastAPI()
-    desk = Desk(shelf, lambda *_: (), lambda: 1)
+    desk = ReportQueue(shelf, lambda *_: (), lambda: 1)
     ReportPages(desk, lambda: 1).mount(app, Renderer(0))
     assert CHROMIUM is not None
     with serve(app) as port:

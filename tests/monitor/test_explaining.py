@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.explain import app
-from tidegauge.drift.fitting import Past, fit
+from tidegauge.detection.indicators import Indicator, Tail
+from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.engine.indicators import Indicator, Tail
-from tidegauge.monitor.explaining import UnexplainedError, explain, holds, latest_verdict
+from tidegauge.monitor.web.explaining import UnexplainedError, explain, holds, latest_verdict
+from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Segment, Topic, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.findings import Effect, State, Verdict
 from tidegauge.schemas.sketches import Sketch, SourceRange
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, VERDICTS
-from tidegauge.stream import histogram
-from tidegauge.stream.processor import Output
-from tidegauge.verdicts.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.streaming import histogram
+from tidegauge.streaming.processor import Output
 
 EPOCH = "0123abcd" * 8
 LABEL = measures.judge_label("likelihood", EPOCH)
@@ -49,8 +49,8 @@ def sketch(kind: str, segment: Segment, start_ms: int, scores: list[float]) -> S
         producer_id=kind,
         sequence=1,
         segment=segment,
-        block_start_ms=start_ms,
-        block_ms=60_000,
+        window_start_ms=start_ms,
+        window_ms=60_000,
         source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=0),
         events=len(scores),
         histograms={VALUE: values} if kind == "quality" else {},
@@ -63,7 +63,7 @@ def drift_baseline(kafka: KafkaSettings) -> str:
     vectors = centres[np.arange(400) % 2] + 0.1 * rng.normal(size=(400, 16))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     made = fit(
-        [Past(text=f"refunds or weather {i}") for i in range(400)],
+        [HistoricalRequest(text=f"refunds or weather {i}") for i in range(400)],
         vectors.astype(np.float32),
         embedder="e1",
         preparation=Preparation(),

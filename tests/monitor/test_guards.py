@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidegauge.monitor import guards
-from tidegauge.monitor.guards import Guard, is_loopback
+from tidegauge.monitor.web import guards
+from tidegauge.monitor.web.guards import RequestGuard, is_loopback
 
 WORD = "pässword"
 
@@ -16,7 +16,7 @@ WORD = "pässword"
 def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(guards, "_WRONG_SECONDS", 0.0)
     app = FastAPI()
-    app.add_middleware(Guard, policy="default-src 'none'", loopback=False, password=WORD)
+    app.add_middleware(RequestGuard, policy="default-src 'none'", loopback=False, password=WORD)
 
     @app.get("/{path:path}")
     def anything(path: str) -> str:
@@ -102,7 +102,7 @@ def test_a_change_from_an_origin_that_is_not_ours_is_refused(
 
 def behind_a_proxy(page_url: str) -> TestClient:
     app = FastAPI()
-    app.add_middleware(Guard, policy="", loopback=True, page_url=page_url)
+    app.add_middleware(RequestGuard, policy="", loopback=True, page_url=page_url)
 
     @app.post("/controls")
     def change() -> str:

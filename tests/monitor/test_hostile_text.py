@@ -15,11 +15,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.monitor.browser import CHROMIUM, serve
 
-from tidegauge.monitor.app import Interface, create_app
-from tidegauge.monitor.controlling import ControlPages
-from tidegauge.monitor.segments import alarm_query, query
+from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.segments import alarm_query, query
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
-from tidegauge.verdicts.view import MonitorView
 
 FLAGS = (
     "--headless",
@@ -100,12 +100,12 @@ def hostile(make_view: Callable[..., MonitorView]) -> MonitorView:
         segment=msgspec.structs.replace(
             first.segment, model=ATTACKS[2], version=ATTACKS[1], tenant=ATTACKS[0]
         ),
-        window={
-            **first.window,
+        display_range={
+            **first.display_range,
             "vitals": msgspec.structs.replace(
-                first.window["vitals"],
+                first.display_range["vitals"],
                 totals={
-                    **first.window["vitals"].totals,
+                    **first.display_range["vitals"].totals,
                     "requests_by_customer": dict.fromkeys(ATTACKS, 3),
                 },
             ),

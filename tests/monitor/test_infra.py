@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from tidegauge.monitor.delivery import DeliveryMetrics
 from tidegauge.monitor.metrics import NAMES
+from tidegauge.monitor.notify.delivery import DeliveryMetrics
 
 INFRA = Path(__file__).parents[2] / "infra"
 RULES = ("pipeline", "verdicts")
@@ -76,7 +76,7 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
     asked = {metric for expression in queries() for metric, _ in selectors(expression)}
     unused = set(served()) - asked
     assert unused <= {
-        "tidegauge_failed_requests_total",  # a ratio of the window is shown instead
+        "tidegauge_failed_requests_total",  # a ratio of the display range is shown instead
         "tidegauge_ledger_served",
         "tidegauge_ledger_dropped",  # alerted on by the rules
         "tidegauge_worker_next_offset",

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidegauge.monitor.metrics import MAX_CUSTOMERS, NAMES, ViewCollector
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas import measures
 from tidegauge.schemas.segments import Segment
-from tidegauge.verdicts.view import MonitorView
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 

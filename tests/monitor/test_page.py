@@ -6,12 +6,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tidegauge.monitor.page import Limits, Page, page
-from tidegauge.monitor.rendering import Renderer
+from tidegauge.monitor.web.page import Page, PageLimits, page
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.segments import Segment
-from tidegauge.verdicts.view import MonitorView
 
 Pages = Callable[[MonitorView], Page]
 
@@ -213,7 +213,7 @@ def test_two_hundred_segments_are_a_page_in_time(
     for _ in range(3):
         start = time.process_time()
         shown = page(
-            crowded, now_ms=now_ms, false_alarm_days=30, estimator=estimator, limits=Limits()
+            crowded, now_ms=now_ms, false_alarm_days=30, estimator=estimator, limits=PageLimits()
         )
         html = renderer.page(shown)
         spent.append(time.process_time() - start)

@@ -20,13 +20,13 @@ import uvicorn
 import yaml
 from prometheus_client import CollectorRegistry
 
-from tidegauge.adapters.brokers.process import free_port
-from tidegauge.adapters.notify import Alertmanager
-from tidegauge.monitor.app import Interface, create_app
-from tidegauge.monitor.delivery import DeliveryMetrics
 from tidegauge.monitor.metrics import ViewCollector
+from tidegauge.monitor.notify.delivery import DeliveryMetrics
+from tidegauge.monitor.notify.receivers import Alertmanager
+from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.runtime.brokers.process import free_port
 
 INFRA = Path(__file__).parents[2] / "infra"
 MANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")

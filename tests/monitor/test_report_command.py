@@ -11,13 +11,13 @@ import time
 import uuid
 from pathlib import Path
 
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import Message, ResponseEvent
 from tidegauge.schemas.topics import EMBEDDINGS, RESPONSES
-from tidegauge.stream.processor import Output
+from tidegauge.streaming.processor import Output
 
 SECRET_TEXT = "a sentence that belongs to nobody else"  # noqa: S105 - a prompt
 MINUTE = 60_000

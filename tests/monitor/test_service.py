@@ -21,18 +21,18 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Segment, Topic
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.sketches import Progress
 from tidegauge.schemas.topics import RESPONSES, SKETCHES
-from tidegauge.stream.processor import Output
-from tidegauge.verdicts.rates import FINGERPRINT, build_rates_baseline
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.streaming.processor import Output
 
-BLOCK_MS = 2_000
+WINDOW_MS = 2_000
 
 
 class Get(Protocol):
@@ -140,7 +140,7 @@ def test_it_measures_follows_baselines_alerts_once_and_goes_on_after_a_restart(
     log, group = tmp_path / "log", f"monitor-{uuid.uuid4().hex[:8]}"
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TIDEGAUGE_BLOCK_SECONDS": str(BLOCK_MS // 1000),
+        "TIDEGAUGE_WINDOW_SECONDS": str(WINDOW_MS // 1000),
         "TIDEGAUGE_MONITOR_GROUP": group,
         "TIDEGAUGE_MONITOR_REPORTS_DIR": str(tmp_path / "reports"),
         "TIDEGAUGE_MONITOR_SILENT_SECONDS": "2",
@@ -149,13 +149,13 @@ def test_it_measures_follows_baselines_alerts_once_and_goes_on_after_a_restart(
         "TIDEGAUGE_MONITOR_WORKERS": '["drift"]',
     }
     now_ms = time.time_ns() // 1_000_000
-    start_ms = now_ms // BLOCK_MS * BLOCK_MS - 10 * BLOCK_MS
+    start_ms = now_ms // WINDOW_MS * WINDOW_MS - 10 * WINDOW_MS
     segment = Segment(model=f"m-{group}", version="v1", route="/chat")
     sketch = msgspec.structs.replace(
-        make_view().segments[0].window["vitals"],
+        make_view().segments[0].display_range["vitals"],
         segment=segment,
-        block_start_ms=start_ms,
-        block_ms=BLOCK_MS,
+        window_start_ms=start_ms,
+        window_ms=WINDOW_MS,
         producer_id=f"{group}/responses.v1-0",
         sequence=1,
     )
@@ -168,7 +168,7 @@ def test_it_measures_follows_baselines_alerts_once_and_goes_on_after_a_restart(
             topic=RESPONSES.name,
             partition=partition,
             next_offset=1,
-            watermark_ms=start_ms + 4 * BLOCK_MS,
+            watermark_ms=start_ms + 4 * WINDOW_MS,
             tallies={},
         )
         for partition in range(RESPONSES.partitions)

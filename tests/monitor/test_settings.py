@@ -7,7 +7,7 @@ import pytest
 from tidegauge.monitor.errors import SettingsError
 from tidegauge.monitor.main import receivers
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.verdicts.plan import MINIMUM_EFFECT
+from tidegauge.monitoring.plan import MINIMUM_EFFECT
 
 
 def test_the_defaults_promise_one_false_alarm_in_30_days_on_loopback(
@@ -18,13 +18,13 @@ def test_the_defaults_promise_one_false_alarm_in_30_days_on_loopback(
     plan = settings.plan()
     assert (settings.host, settings.port) == ("127.0.0.1", 8090)
     assert plan.false_alarm_days == 30
-    assert plan.block_ms == 10_000
+    assert plan.window_ms == 10_000
     assert settings.reports_dir == tmp_path / "tidegauge" / "reports"
     assert receivers(settings) == ()
 
 
 def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDEGAUGE_BLOCK_SECONDS", "2")
+    monkeypatch.setenv("TIDEGAUGE_WINDOW_SECONDS", "2")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WORKERS", '["vitals"]')
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_URL", "https://example.org/hook")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_SECRET", "hush")
@@ -33,7 +33,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_MONITOR_NO_DATA_SECONDS", "0.5")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 2}')
     settings = MonitorSettings.read()
-    assert settings.plan().block_ms == 2_000
+    assert settings.plan().window_ms == 2_000
     assert (settings.plan().settle_ms, settings.plan().no_data_ms) == (5_000, 500)
     assert settings.plan().minimum_effect == {**MINIMUM_EFFECT, "drift": 2}
     assert settings.plan().expected == ("vitals",)
@@ -56,7 +56,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 0.5}'),
         ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"swap": 2}'),
         ("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "0"),
-        ("TIDEGAUGE_BLOCK_SECONDS", "0"),
+        ("TIDEGAUGE_WINDOW_SECONDS", "0"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_its_variable(

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-STYLE = (files("tidegauge.monitor") / "templates" / "style.css").read_text("utf-8")
+STYLE = (files("tidegauge.monitor.web") / "templates" / "style.css").read_text("utf-8")
 TONES = ("page", "warn", "info", "ok", "quiet")
 READ = [
     *((tone, f"{tone}-ground") for tone in TONES),

@@ -13,14 +13,14 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.cli.commands import app
-from tidegauge.drift_worker.settings import DriftSettings
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.judge_worker.settings import JudgeSettings
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.vitals_worker.settings import VitalsSettings
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.workers.drift.settings import DriftSettings
+from tidegauge.workers.judge.settings import JudgeSettings
+from tidegauge.workers.vitals.settings import VitalsSettings
 
 INFRA = Path(__file__).parents[2] / "infra"
 MANIFESTS = sorted((INFRA / "kubernetes").glob("*.yaml"))

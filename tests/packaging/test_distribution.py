@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PORTIONS = ("tidegauge.schemas", "tidegauge.stream.processor", "tidegauge.cli.main")
+PORTIONS = ("tidegauge.schemas", "tidegauge.streaming.processor", "tidegauge.cli.main")
 DATA = (
     "tidegauge/demo/topics.toml",
     "tidegauge/demo/vllm_constraints.txt",

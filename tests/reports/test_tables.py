@@ -19,7 +19,7 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.findings import Callers, CallerShare, Effect, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
-from tidegauge.stream import histogram, moments
+from tidegauge.streaming import histogram, moments
 
 NOW = 1_700_000_000_000
 SEGMENT = Segment(model="chat", version="v1")
@@ -32,8 +32,8 @@ def sketch(kind: SketchKind = "vitals", **changes: object) -> Sketch:
         producer_id="p",
         sequence=1,
         segment=SEGMENT,
-        block_start_ms=0,
-        block_ms=10_000,
+        window_start_ms=0,
+        window_ms=10_000,
         source=SourceRange(topic="t", partition=0, first_offset=0, last_offset=0),
         events=0,
     )

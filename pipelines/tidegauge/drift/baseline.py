@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.errors import UrnError
+from tidegauge.detection.reference import Reference
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.novelty import Points
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction
-from tidegauge.engine.errors import UrnError
-from tidegauge.engine.reference import Reference
 
-__all__ = ["METHOD", "Cluster", "Cuts", "DriftBaseline", "Lens", "fingerprint"]
+__all__ = ["METHOD", "BinEdges", "Cluster", "DriftBaseline", "Projection", "fingerprint"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
@@ -43,7 +43,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
+class Projection:
     """How a vector becomes indicators.
 
     Attributes:
@@ -77,7 +77,7 @@ class Lens:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class BinEdges:
     """Where cells begin, as the requests of one segment cut them; see ``drift.partition``.
 
     Attributes:
@@ -104,15 +104,15 @@ class DriftBaseline:
         newcomer: Indicator -> its rate among requests of a topic that the baseline lacks,
             as its own clusters tell it; for statements of power.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
-        caller_cap: Most events of one caller that a block counts; 0 for all.
+        caller_cap: Most events of one caller that a window counts; 0 for all.
     """
 
     embedder: str
     preparation: Preparation
-    lens: Lens
+    lens: Projection
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
-    cuts: dict[str, Cuts]
+    cuts: dict[str, BinEdges]
     newcomer: dict[str, float] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
@@ -176,7 +176,7 @@ class DriftBaseline:
                     f"{header.form}, this version reads {METHOD} in form {_FORM}: build it again"
                 )
             read = msgspec.msgpack.decode(document, type=_Document)
-            lens = Lens(
+            lens = Projection(
                 reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
                 points=Points(
                     vectors=_read(read.points),
@@ -203,7 +203,7 @@ class DriftBaseline:
             clusters=read.clusters,
             references=_identified(read.references, baseline_id),
             cuts={
-                key: Cuts(_read(topics), _read(levels))
+                key: BinEdges(_read(topics), _read(levels))
                 for key, (topics, levels) in read.cuts.items()
             },
             newcomer=read.newcomer,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from tidegauge.drift.sphere import on_sphere
+from tidegauge.drift.unit_vectors import unit_vectors
 
 __all__ = ["cluster_count", "fit_codebook", "part_count"]
 
@@ -56,4 +56,4 @@ def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> V
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # said above: some are alike
         found = KMeans(clusters, n_init=1, random_state=seed).fit(vectors)
-    return on_sphere(found.cluster_centers_)
+    return unit_vectors(found.cluster_centers_)

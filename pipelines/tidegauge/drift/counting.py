@@ -11,16 +11,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.baseline import Cuts, Lens
+from tidegauge.detection.indicators import Indicator
+from tidegauge.detection.polya_urn import PolyaUrn, fluctuation
+from tidegauge.detection.reference import OPEN_BELOW, Reference, build
+from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
-from tidegauge.drift.sighting import SHARES, cell_label
-from tidegauge.drift.sphere import assign
-from tidegauge.engine.indicators import Indicator
-from tidegauge.engine.reference import OPEN_BELOW, Reference, build
-from tidegauge.engine.urns import Urn, fluctuation
+from tidegauge.drift.projection import SHARES, cell_label
+from tidegauge.drift.unit_vectors import assign
 from tidegauge.schemas import Segment
 
-__all__ = ["Counted", "Past", "references"]
+__all__ = ["CountedRequests", "HistoricalRequest", "references"]
 
 Counts: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -43,7 +43,7 @@ _ALL = Segment(model="")
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class HistoricalRequest:
     """One request of before.
 
     Attributes:
@@ -58,7 +58,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedRequests:
     """What holds for each of n requests.
 
     Attributes:
@@ -81,8 +81,8 @@ class Counted:
 
 
 def references(
-    past: Sequence[Past], counted: Counted, lens: Lens
-) -> tuple[dict[str, Reference], dict[str, Cuts]]:
+    past: Sequence[HistoricalRequest], counted: CountedRequests, lens: Projection
+) -> tuple[dict[str, Reference], dict[str, BinEdges]]:
     """Return bands, and cuts of the cells, by segment key, ``""`` for all traffic.
 
     Args:
@@ -114,7 +114,7 @@ def references(
 
 
 def _reference(
-    key: str, rows: Counts, counted: Counted, times_ms: Counts | None
+    key: str, rows: Counts, counted: CountedRequests, times_ms: Counts | None
 ) -> Reference | None:
     """Return the bands of some requests; None where an indicator was never asked."""
     starts, stretch = (
@@ -157,8 +157,12 @@ def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[fl
 
 
 def _urns(
-    made: Reference, counted: Counted, rows: Counts, lens: Lens, times_ms: Counts | None
-) -> tuple[tuple[Urn, ...], Cuts]:
+    made: Reference,
+    counted: CountedRequests,
+    rows: Counts,
+    lens: Projection,
+    times_ms: Counts | None,
+) -> tuple[tuple[PolyaUrn, ...], BinEdges]:
     """Cut the cells of each division, and those of novelty, by the requests of a segment."""
     reduced, on_a = counted.reduced[rows], counted.on_a[rows]
     urns, cuts = [], []
@@ -167,7 +171,7 @@ def _urns(
         # As many as the nearest centroid takes of side A; side B says where that is.
         wanted = np.bincount(assign(reduced[on_a], centroids), minlength=len(centroids)) + 1
         found, gaps = cut(values[~on_a], shares_of_rest(wanted))
-        urn = Urn(
+        urn = PolyaUrn(
             labels=tuple(cell_label(division, cell) for cell in range(len(centroids))),
             # The clusters come first among the indicators: a cluster's number is its index.
             owners=tuple(assign(centroids, lens.centroids).tolist()),
@@ -186,7 +190,7 @@ def _urns(
     # and the tolerance covers it; bands by slot are better at novelty.
     if made.season == "none":
         urns.append(strange)
-    return tuple(urns), Cuts(np.stack(cuts), levels)
+    return tuple(urns), BinEdges(np.stack(cuts), levels)
 
 
 def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
@@ -198,7 +202,7 @@ def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
     return history
 
 
-def _novelty_urn(made: Reference, scores: Vectors, lens: Lens) -> tuple[Urn, Vectors]:
+def _novelty_urn(made: Reference, scores: Vectors, lens: Projection) -> tuple[PolyaUrn, Vectors]:
     """Cut cells between the levels of novelty, and bet that the stranger ones fill up."""
     levels = np.array([float(name) for name in lens.level_names])
     wanted = np.diff(levels, prepend=0.0, append=1.0)
@@ -207,7 +211,7 @@ def _novelty_urn(made: Reference, scores: Vectors, lens: Lens) -> tuple[Urn, Vec
     first = next(j for j, one in enumerate(made.indicators) if one.family == "novelty")
     owners = [first + max(cell - 1, 0) for cell in range(len(gaps))]
     division = len(lens.divisions)
-    urn = Urn(
+    urn = PolyaUrn(
         labels=tuple(cell_label(division, cell) for cell in range(len(gaps))),
         owners=tuple(owners),
         gaps=tuple(gaps.tolist()),

@@ -18,28 +18,22 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.indicators import Indicator
 from tidegauge.drift import descriptors
-from tidegauge.drift.baseline import Cluster, DriftBaseline, Lens
+from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
-from tidegauge.drift.counting import Counted, Past, references
+from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.frequent import find_frequent, is_frequent, text_hash
 from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
-from tidegauge.drift.power import newcomer_rates
+from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
 from tidegauge.drift.reduction import Reduction, fit_reduction
-from tidegauge.drift.sighting import (
-    NOVELTY_ASKED,
-    hit_table,
-    indicators,
-    look,
-    novelty_above,
-)
-from tidegauge.drift.sphere import assign, on_sphere
 from tidegauge.drift.terms import top_terms
-from tidegauge.engine.indicators import Indicator
+from tidegauge.drift.unit_vectors import assign, unit_vectors
 
-__all__ = ["FEWEST_TEXTS", "Past", "fit"]
+__all__ = ["FEWEST_TEXTS", "HistoricalRequest", "fit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -62,7 +56,7 @@ _EXEMPLAR_CHARACTERS = 200
 
 
 def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may be kept
-    past: Sequence[Past],
+    past: Sequence[HistoricalRequest],
     vectors: Vectors,
     *,
     embedder: str,
@@ -81,7 +75,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         preparation: How the texts were made.
         rng: Draws the codebook's seeds.
         keep_exemplars: Whether clusters may keep texts, to be shown to people.
-        caller_cap: Most events of one caller that a block counted; 0 for all.
+        caller_cap: Most events of one caller that a window counted; 0 for all.
         progress: Told, in a few words, what comes next.
 
     Raises:
@@ -101,7 +95,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     progress("finding topics")
     reduction = fit_reduction(vectors[on_a])
     along = reduction.along(vectors)
-    reduced = on_sphere(along)
+    reduced = unit_vectors(along)
     centroids = fit_codebook(reduced[on_a], cluster_count(int(on_a.sum())), rng)
     progress("measuring novelty")
     chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
@@ -115,14 +109,14 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     lens = _lens(reduction, along[on_a], points, scores[others], texts, divisions, frequent)
     progress("naming topics")
     clusters = _clusters(past, reduced, centroids, first, keep_exemplars=keep_exemplars)
-    newcomer = newcomer_rates(reduced, points, lens.levels)
+    newcomer = unseen_topic_rates(reduced, points, lens.levels)
     progress("counting rates")
     tested = indicators(lens, clusters)
-    sightings = look(lens, texts, vectors, scores=scores)
+    sightings = project(lens, texts, vectors, scores=scores)
     # What told which texts are frequent says nothing fair of how many requests are others.
     counted_on = ~telling if len(frequent) else np.ones_like(on_a)
     asked = others & counted_on
-    counted = Counted(
+    counted = CountedRequests(
         tested=tested,
         hits=hit_table(lens, texts, sightings, tested),
         trials=_trials(tested, ~on_a, counted_on, asked),
@@ -194,13 +188,13 @@ def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
     texts: Sequence[str],
     divisions: Vectors,
     frequent: NDArray[np.uint64],
-) -> Lens:
+) -> Projection:
     leading = along[:, : min(_DIRECTIONS, len(along) // _TEXTS_A_DIRECTION)]
     names = [f"{level:g}" for level in _LEVELS if level <= 1 - 1 / len(scores)]
     levels = np.quantile(scores, [float(name) for name in names], method="higher")
     codes = [descriptors.language(text) for text in texts]
     common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
-    return Lens(
+    return Projection(
         reduction=reduction,
         points=points,
         levels=levels.astype(np.float32),
@@ -214,7 +208,7 @@ def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
 
 
 def _clusters(
-    past: Sequence[Past],
+    past: Sequence[HistoricalRequest],
     vectors: Vectors,
     centroids: Vectors,
     first: Counts,

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.sphere import assign
+from tidegauge.drift.unit_vectors import assign
 
 __all__ = ["NEIGHBOURS", "REFERENCE_POINTS", "Points", "novelty", "place"]
 

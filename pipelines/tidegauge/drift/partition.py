@@ -1,8 +1,8 @@
 """Dividing what can be asked into cells, by order statistics of the baseline itself.
 
 A cell is cut off where it holds a number of baseline events that was fixed beforehand, so that
-its share of the traffic is known but for chance, and by which law (``engine.urns``). The cells
-around centroids that other texts gave are nearly those of the nearest centroid: each cut only
+its share of the traffic is known but for chance, and by which law (``detection.polya_urn``). The
+cells around centroids that other texts gave are nearly those of the nearest centroid: each cut only
 moves a border a little.
 
 Source: Tukey, "Nonparametric estimation II: statistically equivalent blocks and tolerance

@@ -9,13 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.detector import place_bets
+from tidegauge.detection.reference import Reference
 from tidegauge.drift.novelty import Points, novelty, place
-from tidegauge.drift.sighting import NOVELTY_ASKED
-from tidegauge.drift.sphere import assign
-from tidegauge.engine.detector import place_bets
-from tidegauge.engine.reference import Reference
+from tidegauge.drift.projection import NOVELTY_ASKED
+from tidegauge.drift.unit_vectors import assign
 
-__all__ = ["detection_delay", "newcomer_rates"]
+__all__ = ["detection_delay", "unseen_topic_rates"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Floats: TypeAlias = NDArray[np.float64]
@@ -24,7 +24,7 @@ _FEWEST, _MOST = 5, 100
 _DAY_SECONDS = 86_400.0
 
 
-def newcomer_rates(vectors: Vectors, points: Points, levels: Vectors) -> tuple[float, ...]:
+def unseen_topic_rates(vectors: Vectors, points: Points, levels: Vectors) -> tuple[float, ...]:
     """Return how often a topic that the baseline lacked would exceed each novelty level.
 
     Each cluster in turn plays the new topic: its texts are measured against the reference
@@ -54,11 +54,11 @@ def detection_delay(
     share: float,
     *,
     false_alarm_days: float = 30.0,
-    block_seconds: float = 10.0,
+    window_seconds: float = 10.0,
 ) -> float:
     """Return about how many events pass from a new topic's start to the alarm.
 
-    The evidence has to grow from one block's stake to the threshold; per event it grows by
+    The evidence has to grow from one window's stake to the threshold; per event it grows by
     the mean log gain of the best bet. Infinite where no bet gains.
 
     Args:
@@ -66,10 +66,10 @@ def detection_delay(
         newcomer: Indicator -> its rate among the new topic's requests.
         share: The new topic's part of the traffic, in (0, 1].
         false_alarm_days: The mean time to a false alarm that this monitor owes.
-        block_seconds: Length of a block.
+        window_seconds: Length of a window.
     """
     bets = place_bets(reference, urns=True)
-    owed = math.log(false_alarm_days * _DAY_SECONDS / block_seconds)
+    owed = math.log(false_alarm_days * _DAY_SECONDS / window_seconds)
     # Novelty is asked of the new topic's requests and of those whose text is not frequent.
     names = [indicator.name for indicator in reference.indicators]
     usual_asked = reference.rate[names.index(NOVELTY_ASKED)] if NOVELTY_ASKED in names else 1.0

@@ -180,27 +180,29 @@ def _some(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
     return np.concatenate(rounds or [rows[:0]])[:count]
 
 
-def first_alarm(path: NDArray[np.float64], level: float, block: int) -> float:
+def first_alarm(path: NDArray[np.float64], level: float, window: int) -> float:
     """Return after how many events a statistic reaches a level; infinite if it never does.
 
     Args:
-        path: The statistic after each block.
+        path: The statistic after each window.
         level: Where the alarm is.
-        block: Events of a block.
+        window: Events of a window.
     """
     reached = np.flatnonzero(path >= level)
-    return float((reached[0] + 1) * block) if reached.size else float("inf")
+    return float((reached[0] + 1) * window) if reached.size else float("inf")
 
 
-def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_events: float) -> float:
+def matched_level(
+    paths: Sequence[NDArray[np.float64]], *, window: int, mean_events: float
+) -> float:
     """Return the least level at which streams without a change alarm that rarely.
 
     Each stream is watched until its alarm or its end: events watched for each alarm are the
     mean time to a false alarm of a rate that does not change with time.
 
     Args:
-        paths: The statistic of each such stream after each block.
-        block: Events of a block.
+        paths: The statistic of each such stream after each window.
+        window: Events of a window.
         mean_events: Events watched for each alarm.
     """
     seen = np.unique(np.concatenate(paths))
@@ -208,8 +210,8 @@ def matched_level(paths: Sequence[NDArray[np.float64]], *, block: int, mean_even
     low, high = 0, len(levels) - 1
     while low < high:
         middle = (low + high) // 2
-        delays = np.array([first_alarm(path, levels[middle], block) for path in paths])
-        watched = np.minimum(delays, [len(path) * block for path in paths]).sum()
+        delays = np.array([first_alarm(path, levels[middle], window) for path in paths])
+        watched = np.minimum(delays, [len(path) * window for path in paths]).sum()
         alarms = np.isfinite(delays).sum()
         if alarms and watched / alarms < mean_events:
             low = middle + 1

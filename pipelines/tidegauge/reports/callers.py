@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidegauge.engine.confidence import clopper_pearson
+from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.reports.text import clip
 from tidegauge.schemas.findings import Callers, CallerShare
 

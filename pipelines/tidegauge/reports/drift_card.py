@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tidegauge.reports.callers import CallerTable, caller_table
 from tidegauge.reports.figures import duration, interval, moment, percent
-from tidegauge.reports.standing import Evidence, evidence, promise
+from tidegauge.reports.standing import EvidenceStanding, evidence, promise
 from tidegauge.reports.text import clip, plain
 from tidegauge.schemas.findings import Effect, Verdict
 from tidegauge.schemas.sketches import Exemplar
@@ -106,7 +106,7 @@ class Card:
     verdict: Verdict
     since: str
     effects: tuple[EffectLine, ...]
-    evidence: Evidence | None
+    evidence: EvidenceStanding | None
     total_variation: float | None
     leading: EffectLine | None
     doubt: tuple[str, ...]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Moments, Sketch
-from tidegauge.stream import moments
+from tidegauge.streaming import moments
 
-__all__ = ["Estimate", "Judged", "Score", "quality"]
+__all__ = ["Estimate", "Judged", "ScoreSummary", "quality"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ Estimator = Callable[[Moments, Moments, Moments], Estimate]
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreSummary:
     """One of a judge's scores over all answers."""
 
     name: str
@@ -67,7 +67,7 @@ class Judged:
     invalid: int
     qualified: bool | None
     answer_tokens: float | None
-    scores: tuple[Score, ...]
+    scores: tuple[ScoreSummary, ...]
 
 
 def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[Judged, ...]:
@@ -92,7 +92,7 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
     prefix = measures.weighted(label, "")
     names = sorted(name.removeprefix(prefix) for name in sketch.moments if name.startswith(prefix))
     scores = tuple(
-        Score(
+        ScoreSummary(
             name,
             estimator(
                 weights,

@@ -10,7 +10,7 @@ from typing import Literal
 from tidegauge.reports.figures import duration
 from tidegauge.schemas.findings import State, Verdict
 
-__all__ = ["ALARMS", "Evidence", "Standing", "evidence", "overall", "promise", "standing"]
+__all__ = ["ALARMS", "EvidenceStanding", "Standing", "evidence", "overall", "promise", "standing"]
 
 Tone = Literal["page", "warn", "info", "ok", "quiet"]
 """How loud a state is shown."""
@@ -49,7 +49,7 @@ _STANDINGS = {
         Standing(
             State.INFO, "info", "info", "Changed significantly, but by less than you asked to know."
         ),
-        Standing(State.OK, "ok", "ok", "Tested after every block; no change was found."),
+        Standing(State.OK, "ok", "ok", "Tested after every window; no change was found."),
         Standing(
             State.UNQUALIFIED,
             "unqualified",
@@ -107,7 +107,7 @@ def overall(states: Iterable[State]) -> State | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class EvidenceStanding:
     """How far a monitor is from an alarm.
 
     Attributes:
@@ -121,7 +121,7 @@ class Evidence:
     sentence: str
 
 
-def evidence(verdict: Verdict) -> Evidence | None:
+def evidence(verdict: Verdict) -> EvidenceStanding | None:
     """Return how far a monitor is from an alarm; None where it tests nothing.
 
     The threshold promises a mean time to a false alarm, and doubling the evidence doubles
@@ -134,7 +134,7 @@ def evidence(verdict: Verdict) -> Evidence | None:
     beyond = statistic >= threshold
     short = "beyond the bar" if beyond else f"{share:.0%} (log scale)"
     if verdict.mean_seconds_to_false_alarm is None:
-        return Evidence(share, short, f"{share:.0%} of what an alarm takes (log scale)")
+        return EvidenceStanding(share, short, f"{share:.0%} of what an alarm takes (log scale)")
     promised = verdict.mean_seconds_to_false_alarm
     if beyond:
         found = duration(promised * math.exp(min(statistic - threshold, 300.0)))
@@ -144,7 +144,7 @@ def evidence(verdict: Verdict) -> Evidence | None:
             f"{share:.0%} of the way to the bar (log scale), which chance alone crosses less "
             f"than once in {duration(promised)}"
         )
-    return Evidence(share, short, f"{sentence} on average")
+    return EvidenceStanding(share, short, f"{sentence} on average")
 
 
 def promise(days: float) -> str:

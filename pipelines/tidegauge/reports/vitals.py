@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tidegauge.engine.confidence import clopper_pearson
+from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
-from tidegauge.stream import histogram, moments
+from tidegauge.streaming import histogram, moments
 
 __all__ = [
     "REST",
-    "Check",
+    "CheckRates",
     "Cost",
-    "Customer",
+    "CustomerCost",
+    "ErrorKindRates",
     "Errors",
-    "Kind",
     "Timing",
     "cost",
     "errors",
@@ -60,7 +60,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ErrorKindRates:
     """How often a kind of error occurred."""
 
     name: str
@@ -69,7 +69,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckRates:
     """How often a check of the output failed, of the answers checked."""
 
     name: str
@@ -104,12 +104,12 @@ class Errors:
     rate: float | None
     low: float | None
     high: float | None
-    kinds: tuple[Kind, ...]
-    checks: tuple[Check, ...]
+    kinds: tuple[ErrorKindRates, ...]
+    checks: tuple[CheckRates, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class CustomerCost:
     """One customer's part."""
 
     name: str
@@ -139,7 +139,7 @@ class Cost:
     requests_per_usd: float | None
     input_tokens: int
     output_tokens: int
-    customers: tuple[Customer, ...]
+    customers: tuple[CustomerCost, ...]
 
 
 def timings(sketch: Sketch) -> tuple[Timing, ...]:
@@ -178,11 +178,11 @@ def errors(sketch: Sketch) -> Errors:
         low=low,
         high=high,
         kinds=tuple(
-            Kind(name, count, count / max(1, sketch.events))
+            ErrorKindRates(name, count, count / max(1, sketch.events))
             for name, count in sorted(by_kind.items(), key=lambda item: (-item[1], item[0]))
         ),
         checks=tuple(
-            Check(
+            CheckRates(
                 check,
                 sketch.hits.get(measures.failed(check), 0),
                 sketch.trials.get(measures.failed(check), sketch.events),
@@ -207,7 +207,7 @@ def cost(sketch: Sketch, *, customers: int = 10) -> Cost:
     shown, rest = lines[:customers], lines[customers:]
     if rest:
         shown.append(
-            Customer(
+            CustomerCost(
                 f"{REST} ({len(rest):,})",
                 sum(line.requests for line in rest),
                 sum(line.usd for line in rest),
@@ -230,13 +230,13 @@ def _total(sketch: Sketch, name: str) -> int:
     return round(sketch.moments.get(name, moments.EMPTY).total)
 
 
-def _customers(sketch: Sketch) -> list[Customer]:
+def _customers(sketch: Sketch) -> list[CustomerCost]:
     requests = sketch.totals.get(measures.REQUESTS_BY_CUSTOMER, {})
     nano = sketch.totals.get(measures.COST_NANOUSD_BY_CUSTOMER, {})
     inputs = sketch.totals.get(measures.INPUT_TOKENS_BY_CUSTOMER, {})
     outputs = sketch.totals.get(measures.OUTPUT_TOKENS_BY_CUSTOMER, {})
     lines = [
-        Customer(
+        CustomerCost(
             name,
             requests.get(name, 0),
             nano.get(name, 0) * _NANO,

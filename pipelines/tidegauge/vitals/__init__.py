@@ -1,1 +1,1 @@
-"""Latency, errors, tokens and cost: what a response adds to its segment's block."""
+"""Latency, errors, tokens and cost: what a response adds to its segment's window."""

@@ -1,4 +1,4 @@
-"""What the monitor says: verdicts after every block, alerts when one changes."""
+"""What the monitor says: verdicts after every window, alerts when one changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AlertStatus = Literal["firing", "acknowledged", "resolved"]
 
 
 class State(StrEnum):
-    """What a monitor says of a segment at the end of a block."""
+    """What a monitor says of a segment at the end of a window."""
 
     OK = "ok"
     INFO = "info"
@@ -125,19 +125,19 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.verdict"):
-    """What one monitor says of one segment after one block.
+    """What one monitor says of one segment after one window.
 
     Attributes:
         monitor: Name of the monitor, such as ``drift.topics`` or ``quality.likelihood``.
         signal: Which signal it belongs to.
         segment: Slice of the traffic.
-        time_ms: End of the block.
+        time_ms: End of the window.
         state: What it says.
         log_statistic: Log of the evidence, None where nothing was tested.
         log_threshold: Log of ``A / share``: an alarm at or above it.
         mean_seconds_to_false_alarm: What the threshold promises for this monitor alone.
         since_ms: Estimated start of the change.
-        events: Events of the block.
+        events: Events of the window.
         baseline: Id of the baseline; empty where there is none.
         baseline_segment: Key of the segment whose baseline was used, if a wider one.
         season: ``hour-of-week``, ``hour-of-day`` or ``none``: which slots the bands know.

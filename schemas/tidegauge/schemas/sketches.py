@@ -1,4 +1,4 @@
-"""What workers publish: mergeable sketches of blocks of event time, and their progress."""
+"""What workers publish: mergeable sketches of windows of event time, and their progress."""
 
 from __future__ import annotations
 
@@ -92,19 +92,19 @@ class SourceRange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.sketch"):
-    """One segment's block of event time, as one worker saw one partition.
+    """One segment's window of event time, as one worker saw one partition.
 
     Attributes:
         kind: Which worker made it.
         producer_id: ``group/topic-partition``: the same for whichever worker process ran.
         sequence: Counts that producer's sketches and progress from 1.
         segment: Slice of the traffic.
-        block_start_ms: Start of the block, a multiple of ``block_ms``.
-        block_ms: The block's length.
+        window_start_ms: Start of the window, a multiple of ``window_ms``.
+        window_ms: The window's length.
         source: The records it covers.
         baseline: Id of the baseline that its indicators refer to; empty if to none.
         events: Events counted, late ones included.
-        late: Events whose own block was closed already and that are counted here.
+        late: Events whose own window was closed already and that are counted here.
         hits: Indicator -> number of events for which it held.
         trials: Indicator -> number of events for which it was looked at, where that is
             not ``events``.
@@ -119,8 +119,8 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
     producer_id: str
     sequence: int
     segment: Segment
-    block_start_ms: int
-    block_ms: int
+    window_start_ms: int
+    window_ms: int
     source: SourceRange
     events: int
     baseline: str = ""
@@ -164,7 +164,7 @@ class Progress(
         topic: The partition's topic.
         partition: The partition.
         next_offset: First record that is not yet accounted for.
-        watermark_ms: No block that ends at or before this is still open here.
+        watermark_ms: No window that ends at or before this is still open here.
         tallies: Gateway run -> what became of its events; ``""`` for records of no known one.
         totals: Name -> whole number since the group began, such as sampled, judged, skipped.
         notices: Short codes of states worth showing, such as ``unqualified:rubric``.

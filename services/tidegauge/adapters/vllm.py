@@ -21,17 +21,17 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tidegauge.judge.likelihood import ScoredToken
+from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.schemas import TidegaugeError
 from tidegauge.schemas.exchange import Message
 
 __all__ = [
     "JudgeRefusedError",
+    "JudgeReply",
     "JudgeReplyError",
     "JudgeServerError",
     "JudgeUnreachableError",
     "NextToken",
-    "Reply",
     "VllmClient",
 ]
 
@@ -76,7 +76,7 @@ class NextToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class JudgeReply:
     """A text that the model wrote, and the tokens that the call took."""
 
     text: str
@@ -168,7 +168,9 @@ class VllmClient:
             raise _malformed("prompt_logprobs", error) from error
         return found
 
-    async def complete(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Reply:
+    async def complete(
+        self, model: str, messages: Sequence[Message], *, max_tokens: int
+    ) -> JudgeReply:
         """Return the model's most likely reply.
 
         Raises:
@@ -179,7 +181,7 @@ class VllmClient:
             text = reply["choices"][0]["message"]["content"] or ""
         except (KeyError, IndexError, TypeError) as error:
             raise _malformed("a message", error) from error
-        return Reply(str(text), _tokens(reply))
+        return JudgeReply(str(text), _tokens(reply))
 
     async def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Return how many tokens come before the answer to these messages.
@@ -241,7 +243,7 @@ class VllmClient:
 
     async def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> str:
         if self._session is None:
-            raise JudgeUnreachableError("the client is closed: use it in an async with block")
+            raise JudgeUnreachableError("the client is closed: use it in an async with window")
         where = f"{self.url}{path}"
         try:
             async with self._session.request(method, where, json=body) as response:

@@ -26,7 +26,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from tidegauge.capture.settings import KafkaAccess
 
-__all__ = ["Delivery", "Interrupted", "Parcel"]
+__all__ = ["Delivery", "Interrupted", "ProducerRecord"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Interrupted(Exception):  # noqa: N818 - the caller's own wish, no error
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ProducerRecord:
     """A record to send."""
 
     topic: str
@@ -82,7 +82,7 @@ class Delivery:
         self._failing_since: float | None = None
         self._told = float("-inf")
 
-    def deliver(self, wave: Sequence[Parcel]) -> list[bool]:
+    def deliver(self, wave: Sequence[ProducerRecord]) -> list[bool]:
         """Send a wave and wait until each parcel is acknowledged, or refused for good.
 
         However long the broker is away, this goes on.
@@ -104,7 +104,7 @@ class Delivery:
             ]
         return [error is None for error in errors]
 
-    def _insist(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def _insist(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         """Return each parcel's error; there are none, or at least one of them is a refusal."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
@@ -124,7 +124,7 @@ class Delivery:
             self._sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
-    def _attempt(self, wave: Sequence[Parcel]) -> list[KafkaError | None]:
+    def _attempt(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         producer = self._connected()
         for topic in {parcel.topic for parcel in wave}:
             self._await_topic(producer, topic)

@@ -25,7 +25,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from tidegauge.capture.errors import CaptureError
-from tidegauge.capture.litellm_exchange import Exchange, answered, came_through_proxy, failed
+from tidegauge.capture.litellm_exchange import LiteLLMExchange, answered, came_through_proxy, failed
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 
@@ -88,7 +88,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
             failed(request_data, original_exception, now_seconds=time.time(), text=self._text)
         )
 
-    def _record(self, exchange: Exchange | None) -> None:
+    def _record(self, exchange: LiteLLMExchange | None) -> None:
         if exchange is None or (recorder := self._started()) is None:
             return
         recorder.record_request(exchange.request)

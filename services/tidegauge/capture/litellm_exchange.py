@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidegauge.capture.loose import (
+from tidegauge.capture.coerce import (
     as_json,
     mapping,
     number,
@@ -32,7 +32,7 @@ from tidegauge.schemas.exchange import (
 )
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["Exchange", "answered", "came_through_proxy", "failed"]
+__all__ = ["LiteLLMExchange", "answered", "came_through_proxy", "failed"]
 
 _GENERATING = frozenset(
     prefix + name
@@ -45,7 +45,7 @@ _TRACEPARENT_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class LiteLLMExchange:
     """One call through LiteLLM, as both of our events tell it."""
 
     request_id: str
@@ -129,7 +129,7 @@ class Exchange:
         )
 
 
-def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
+def answered(kwargs: Mapping[str, Any], *, text: bool) -> LiteLLMExchange | None:
     """Return what a success callback was told; None for calls that generate nothing.
 
     Args:
@@ -151,7 +151,7 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
     tool_calls = as_json(message.get("tool_calls"))
     finish_reason = string(choice.get("finish_reason"))
     tokens = (said.get("prompt_tokens"), said.get("completion_tokens"))
-    return Exchange(
+    return LiteLLMExchange(
         **_asked(said, metadata, kwargs, text=text),
         time_ms=round(begin * 1000),
         latency_ms=max(0.0, (end - begin) * 1000),
@@ -175,7 +175,7 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> Exchange | None:
 
 def failed(
     data: Mapping[str, Any], error: BaseException, *, now_seconds: float, text: bool
-) -> Exchange | None:
+) -> LiteLLMExchange | None:
     """Return what a failure callback was told; None for calls that would generate nothing.
 
     Args:
@@ -194,7 +194,7 @@ def failed(
     routed = bool(metadata.get("deployment"))
     kind = _error_kind(error, status, routed=routed)
     asked = {"messages": data.get("messages") or data.get("input") or data.get("prompt"), **said}
-    return Exchange(
+    return LiteLLMExchange(
         **_asked(asked, metadata, data, text=text),
         time_ms=round(begin * 1000),
         latency_ms=max(0.0, (now_seconds - begin) * 1000),

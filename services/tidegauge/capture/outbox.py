@@ -12,7 +12,7 @@ from tidegauge.capture.counts import Drop
 from tidegauge.capture.frame import encode_header
 from tidegauge.capture.runs import Run, usage_bytes
 from tidegauge.capture.settings import Fsync
-from tidegauge.capture.tail import TAIL_BYTES, TailWriter
+from tidegauge.capture.write_buffer import TAIL_BYTES, WriteBuffer
 
 __all__ = ["OutboxWriter"]
 
@@ -49,7 +49,7 @@ class OutboxWriter:
         self._always = fsync == "always"
         self._most_held = 0 if self._always else TAIL_BYTES
         self._monotonic = monotonic
-        self._tail = TailWriter(run.tail)
+        self._tail = WriteBuffer(run.tail)
         self._descriptor: int | None = None
         self._segment = 0
         self._written = 0

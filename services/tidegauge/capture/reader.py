@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
 from tidegauge.capture.position import Place
 from tidegauge.capture.runs import Run
-from tidegauge.capture.tail import TailReader
+from tidegauge.capture.write_buffer import WriteBufferReader
 
-__all__ = ["Entry", "OutboxReader"]
+__all__ = ["OutboxEntry", "OutboxReader"]
 
 _CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxEntry:
     """One frame of the outbox, and the place after it."""
 
     frame: Frame
@@ -41,7 +41,7 @@ class OutboxReader:
         self._sequence = sequence
         self._segment = place.segment
         self._descriptor: int | None = None
-        self._tail: TailReader | None = None
+        self._tail: WriteBufferReader | None = None
         self._data = b""
         self._start = 0
         self._data_offset = place.offset
@@ -50,7 +50,7 @@ class OutboxReader:
         self.torn_bytes = 0
         """Bytes that were passed over."""
 
-    def read(self, max_bytes: int, *, over: bool) -> list[Entry]:
+    def read(self, max_bytes: int, *, over: bool) -> list[OutboxEntry]:
         """Return the next events, in order; none when there are none.
 
         Args:
@@ -64,14 +64,14 @@ class OutboxReader:
         """
         if over:  # what was read ahead while the writer lived, it may have written over
             self._forget()
-        entries: list[Entry] = []
+        entries: list[OutboxEntry] = []
         left = max_bytes
         while left > 0 and (entry := self._next(over=over)) is not None:
             entries.append(entry)
             left -= len(entry.frame.value)
         return entries
 
-    def _next(self, *, over: bool) -> Entry | None:
+    def _next(self, *, over: bool) -> OutboxEntry | None:
         while True:
             entry = self._parse()
             if entry is not None:
@@ -108,7 +108,7 @@ class OutboxReader:
             self._start = len(self._data)
             self._forget()
 
-    def _parse(self) -> Entry | None:
+    def _parse(self) -> OutboxEntry | None:
         while True:
             try:
                 return self._take()
@@ -119,14 +119,14 @@ class OutboxReader:
                 if not self._fill():
                     return None
 
-    def _take(self) -> Entry:
+    def _take(self) -> OutboxEntry:
         if self._data_offset + self._start == 0:
             _, self._start = read_header(self._data)
         frame, end = decode_frame(self._data, self._start)
         if frame.sequence != self._sequence + 1:
             raise Damage
         self._start, self._sequence = end, frame.last_sequence
-        return Entry(frame, Place(self._segment, self._data_offset + self._start))
+        return OutboxEntry(frame, Place(self._segment, self._data_offset + self._start))
 
     def _fill(self) -> bool:
         """Read on in the file; whether there was anything."""
@@ -148,7 +148,7 @@ class OutboxReader:
         """Read on from an offset, where the segment's end may lie in the tail."""
         if self._tail is None:
             with suppress(FileNotFoundError):  # a run of an earlier version has none
-                self._tail = TailReader(self._run.tail)
+                self._tail = WriteBufferReader(self._run.tail)
         held = None if self._tail is None else self._tail.of(self._segment)
         if held is None:
             return os.pread(descriptor, _CHUNK, start)

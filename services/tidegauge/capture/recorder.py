@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from tidegauge.capture.compact import CompactFormat
 from tidegauge.capture.counters import CountersWriter
 from tidegauge.capture.counts import (
     SERVED,
@@ -31,7 +32,6 @@ from tidegauge.capture.counts import (
     dropped_counter,
 )
 from tidegauge.capture.errors import OutboxUnavailableError
-from tidegauge.capture.folding import Fold
 from tidegauge.capture.frame import FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.position import load_position
@@ -154,7 +154,7 @@ class Recorder:
         """Append a response's event; as ``record_request``."""
         return self._record(self._responses, build)
 
-    def record_folded(self, fold: Fold[R], records: Sequence[R]) -> bool:
+    def record_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> bool:
         """Append folded records, each of which stands for one event of each of its topics.
 
         All of them are appended as one frame, which costs hardly more than one record alone.
@@ -170,7 +170,7 @@ class Recorder:
             self._tell(fold.topic, drop)
         return not dropped
 
-    def not_made(self, fold: Fold[R]) -> None:
+    def not_made(self, fold: CompactFormat[R]) -> None:
         """Count a folded record's events as dropped, since it could not be made."""
         with self._mutex:
             self._count_dropped(fold.topics, Drop.INVALID_EVENT)
@@ -180,7 +180,7 @@ class Recorder:
             for topic in topics:
                 self._counters.add(dropped_counter(topic, drop), number)
 
-    def _append_folded(self, fold: Fold[R], records: Sequence[R]) -> Mapping[Drop, int]:
+    def _append_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> Mapping[Drop, int]:
         """Append the records that can be appended; return how many cannot, and why."""
         drop = self._append_frame(fold, records)
         if drop is None:
@@ -192,7 +192,7 @@ class Recorder:
             dropped.update(self._append_folded(fold, [record]))
         return dropped
 
-    def _append_frame(self, fold: Fold[R], records: Sequence[R]) -> Drop | None:
+    def _append_frame(self, fold: CompactFormat[R], records: Sequence[R]) -> Drop | None:
         outbox, counters = self._outbox, self._counters
         if outbox is None or counters is None:
             return Drop.CLOSED

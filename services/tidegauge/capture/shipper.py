@@ -23,14 +23,14 @@ import time
 from collections.abc import Sequence
 from types import FrameType, MappingProxyType
 
+from tidegauge.capture.batch import BatchBuilder
+from tidegauge.capture.compact import ExpandFormats
+from tidegauge.capture.cursor import OutboxCursor
 from tidegauge.capture.delivery import Delivery, Interrupted
 from tidegauge.capture.errors import CaptureError
-from tidegauge.capture.folding import Unfolds
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
-from tidegauge.capture.shipment import Shipment
 from tidegauge.capture.supervisor import LEFT_BEHIND
-from tidegauge.capture.wave import Packer
 
 __all__ = ["Shipper", "main"]
 
@@ -52,12 +52,15 @@ class Shipper:
     """
 
     def __init__(
-        self, settings: CaptureSettings, own: str | None, unfolds: Unfolds = MappingProxyType({})
+        self,
+        settings: CaptureSettings,
+        own: str | None,
+        unfolds: ExpandFormats = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._unfolds = unfolds
         self._own = Run(settings.directory / own) if own else None
-        self._shipments: dict[str, Shipment] = {}
+        self._shipments: dict[str, OutboxCursor] = {}
         self._unreadable: set[str] = set()
         self._deadline = float("inf")
         self._draining = False
@@ -99,7 +102,7 @@ class Shipper:
                 shipment.release()
         return False
 
-    def _ship(self, shipment: Shipment) -> bool:
+    def _ship(self, shipment: OutboxCursor) -> bool:
         """Ship one wave; whether it was full, so that more is probably waiting."""
         try:
             wave = shipment.next_wave(self._settings.wave_bytes)
@@ -115,7 +118,7 @@ class Shipper:
             del self._shipments[shipment.run.producer_id]
         return False
 
-    def _set_aside(self, shipment: Shipment, error: CaptureError) -> None:
+    def _set_aside(self, shipment: OutboxCursor, error: CaptureError) -> None:
         _log.error("%s stays as it is: %s", shipment.run.path, error)
         self._unreadable.add(shipment.run.producer_id)
         del self._shipments[shipment.run.producer_id]
@@ -139,11 +142,11 @@ class Shipper:
         lock = run.lock_shipping()
         if lock is None:
             return False
-        packer = Packer(run.producer_id, self._unfolds, self._settings.max_event_bytes)
-        self._shipments[run.producer_id] = Shipment(run, lock, packer)
+        packer = BatchBuilder(run.producer_id, self._unfolds, self._settings.max_event_bytes)
+        self._shipments[run.producer_id] = OutboxCursor(run, lock, packer)
         return True
 
-    def _shipment_of_own(self) -> Shipment | None:
+    def _shipment_of_own(self) -> OutboxCursor | None:
         return self._shipments.get(self._own.producer_id) if self._own else None
 
     def _keep(self) -> None:
@@ -201,7 +204,9 @@ def _configure_logging() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-def main(arguments: Sequence[str] | None = None, unfolds: Unfolds = MappingProxyType({})) -> int:
+def main(
+    arguments: Sequence[str] | None = None, unfolds: ExpandFormats = MappingProxyType({})
+) -> int:
     """Run the shipper.
 
     Args:

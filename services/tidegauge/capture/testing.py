@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.folding import Fold, Unfold, Unfolded
+from tidegauge.capture.compact import CompactFormat, Expanded, ExpandFormat
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.schemas.codec import decode
@@ -85,7 +85,9 @@ def record_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42
 Exchange = tuple[str, str]
 """A folded record: the request's id, and the answer."""
 
-FOLD: Fold[Exchange] = Fold("testing.exchange.1", (REQUESTS, RESPONSES), msgspec.msgpack.encode)
+FOLD: CompactFormat[Exchange] = CompactFormat(
+    "testing.exchange.1", (REQUESTS, RESPONSES), msgspec.msgpack.encode
+)
 
 
 def fold_exchanges(recorder: Recorder, *exchanges: Exchange) -> None:
@@ -96,11 +98,11 @@ def fold_exchanges(recorder: Recorder, *exchanges: Exchange) -> None:
 
 def _events(
     exchange: Exchange, _topics: Sequence[str], producer_id: str, sequence: int
-) -> Unfolded:
+) -> Expanded:
     request_id, output = exchange
     if output == "no answer":
         raise ValueError(output)
-    return Unfolded(
+    return Expanded(
         (
             request(request_id)(producer_id, sequence),
             response(request_id, output)(producer_id, sequence + 1),
@@ -109,7 +111,7 @@ def _events(
     )
 
 
-UNFOLD = Unfold(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
+UNFOLD = ExpandFormat(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
 """Makes the events of a record; of the answer ``no answer`` none can be made."""
 
 

@@ -13,19 +13,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.cli.baseline_text import power, print_list, show_drift
 from tidegauge.cli.errors import PastRequestsError
-from tidegauge.cli.past_requests import Found, from_file, from_log
+from tidegauge.cli.past_requests import ReadRequests, from_file, from_log
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.fitting import fit
-from tidegauge.drift_worker.settings import DriftSettings
 from tidegauge.monitor.baseline import build_rates
-from tidegauge.monitor.ranges import parse_moment
+from tidegauge.monitor.web.ranges import parse_moment
+from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest
-from tidegauge.verdicts.rates import RatesBaseline
+from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["app"]
 
@@ -75,7 +75,7 @@ def build(  # noqa: PLR0913 - one option for each choice
         str | None, typer.Option(help="Only this segment's requests, by its key; drift only.")
     ] = None,
     caller_cap: Annotated[
-        int, typer.Option(min=0, help="Most requests of a caller in a block; 0: no cap.")
+        int, typer.Option(min=0, help="Most requests of a caller in a window; 0: no cap.")
     ] = 50,
     limit: Annotated[int, typer.Option(min=200, help="Most requests to embed.")] = 20_000,
     keep_text: Annotated[
@@ -107,7 +107,7 @@ def build(  # noqa: PLR0913 - one option for each choice
                 end_ms=end_ms,
                 segment=segment,
                 caller_cap=caller_cap,
-                block_ms=settings.sketching().block_ms,
+                window_ms=settings.sketching().window_ms,
             )
         )
         found.limit(limit)
@@ -216,7 +216,7 @@ def _build_rates(kafka: KafkaSettings, start_ms: int, end_ms: int, *, quiet: boo
 
 
 def _fit(  # noqa: PLR0913 - what was found, and the choices
-    found: Found,
+    found: ReadRequests,
     settings: DriftSettings,
     *,
     seed: int,

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.power import detection_delay
-from tidegauge.engine.seasons import slot_count
 from tidegauge.schemas.operations import BaselineManifest
 
 __all__ = ["moment", "power", "print_list", "show_drift"]

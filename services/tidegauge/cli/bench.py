@@ -22,7 +22,7 @@ from tidegauge.cli.bench_peers import Peers
 from tidegauge.cli.bench_texts import Texts, Vectors, read_texts, with_vectors
 from tidegauge.cli.errors import CommandError
 from tidegauge.drift.protocol import CHANGES, Change, fresh_events
-from tidegauge.drift_worker.settings import DriftSettings
+from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["app"]
 
@@ -66,7 +66,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
     With --changes nothing is written: a part of the protocol is for trying things out.
     """
     console = Console(stderr=True)
-    plan = bench_drift.Plan(
+    plan = bench_drift.BenchPlan(
         baselines=2 if quick else baselines,
         runs=runs,
         quiet=min(quiet, _QUICK_QUIET) if quick else quiet,
@@ -89,7 +89,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
         systems |= Peers(command, out.parent, slow_share, say).run(drawn, vectors, plan)
     rows = bench_results.rows(
         systems,
-        block=plan.block,
+        window=plan.window,
         guaranteed_events=plan.guaranteed_events,
         matched_events=plan.matched_events,
     )
@@ -104,7 +104,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
 
 def _write(  # noqa: PLR0913, PLR0917 - what the file says
     out: Path,
-    plan: bench_drift.Plan,
+    plan: bench_drift.BenchPlan,
     drawn: Sequence[bench_drift.Drawn],
     slow_share: float | None,
     rows: Sequence[bench_results.Row],

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.cli.bench_ours import Ours, keep_baseline
-from tidegauge.cli.bench_results import Found, Paths
+from tidegauge.cli.bench_results import DelayResult, Paths
 from tidegauge.cli.bench_texts import Texts, Vectors
 from tidegauge.drift.protocol import CHANGES, NO_CHANGE, Change, Shares, draw, share_out
 
-__all__ = ["Drawn", "Plan", "draw_streams", "run_ours"]
+__all__ = ["BenchPlan", "Drawn", "draw_streams", "run_ours"]
 
 Rows: TypeAlias = NDArray[np.int64]
 Say: TypeAlias = Callable[[str], None]
@@ -25,7 +25,7 @@ _COSTED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchPlan:
     """How much is run.
 
     Attributes:
@@ -34,7 +34,7 @@ class Plan:
         quiet: Streams without a change for each baseline.
         events: Length of a stream with a change.
         quiet_events: Length of one without; it ends where the texts do.
-        block: Events of a block.
+        window: Events of a window.
         guaranteed_events: Mean events to a false alarm that are promised: the first is what
             the bars are about.
         matched_events: Mean events to a false alarm at which systems are compared.
@@ -48,7 +48,7 @@ class Plan:
     quiet: int = 10
     events: int = 4_000
     quiet_events: int = 6_000
-    block: int = 10
+    window: int = 10
     guaranteed_events: tuple[float, ...] = (100_000.0, 10_000.0, 1_000_000.0)
     matched_events: float = 2_000.0
     baseline: int = 15_000
@@ -69,7 +69,7 @@ class Drawn:
     streams: dict[Change, list[Rows]]
 
 
-def draw_streams(texts: Texts, plan: Plan, out_of_scope: str) -> list[Drawn]:
+def draw_streams(texts: Texts, plan: BenchPlan, out_of_scope: str) -> list[Drawn]:
     """Draw the baselines and their streams.
 
     A stream depends on the seed, the baseline's number and its own change and number alone, so
@@ -105,8 +105,8 @@ def draw_streams(texts: Texts, plan: Plan, out_of_scope: str) -> list[Drawn]:
 
 
 def run_ours(  # noqa: PLR0913, PLR0917 - the data, the plan, where to keep and whom to tell
-    drawn: list[Drawn], texts: Texts, vectors: Vectors, plan: Plan, folder: Path, say: Say
-) -> Found:
+    drawn: list[Drawn], texts: Texts, vectors: Vectors, plan: BenchPlan, folder: Path, say: Say
+) -> DelayResult:
     """Run our monitor on every stream.
 
     Args:
@@ -123,7 +123,7 @@ def run_ours(  # noqa: PLR0913, PLR0917 - the data, the plan, where to keep and 
     for number, one in enumerate(drawn):
         say(f"tidegauge: baseline {number + 1} of {len(drawn)}")
         watched = keep_baseline(texts, vectors, one.shares.baseline, [plan.seed, number], folder)
-        ours = Ours(watched, plan.block)
+        ours = Ours(watched, plan.window)
         for change, streams in one.streams.items():
             paths.setdefault(change, []).append([ours.path(rows, level) for rows in streams])
         testing.append(ours.testing_microseconds(one.streams[NO_CHANGE][0]))
@@ -131,7 +131,7 @@ def run_ours(  # noqa: PLR0913, PLR0917 - the data, the plan, where to keep and 
         if number == 0:
             some = one.shares.known[:_COSTED]
             looking = ours.looking_microseconds([texts.texts[i] for i in some], vectors[some])
-    return Found(
+    return DelayResult(
         paths=paths,
         microseconds=looking + float(np.median(testing)),
         facts={

@@ -12,16 +12,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+import tidegauge.detection.reference
 import tidegauge.drift.fitting
-import tidegauge.engine.reference
 from tidegauge.cli.bench_texts import Texts, Vectors
+from tidegauge.detection.detector import judge, no_evidence, observe, pack, place_bets
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.counting import Past
+from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.sighting import cells, hit_table, hits_of, look
-from tidegauge.engine.detector import judge, no_evidence, observe, pack, place_bets
+from tidegauge.drift.projection import cells, hit_table, hits_of, project
 
 __all__ = ["Ours", "Watched", "keep_baseline", "watch"]
 
@@ -32,7 +32,7 @@ _WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", 
 _AT_ONCE = 500
 """Texts looked at together: the most that a worker gets from one poll."""
 _BUSY_BLOCK = 100
-"""Events of a block where cost is measured: ten seconds of ten requests a second. Delays are
+"""Events of a window where cost is measured: ten seconds of ten requests a second. Delays are
 told in smaller ones, to be told finely."""
 
 
@@ -75,7 +75,7 @@ def keep_baseline(
         else:
             return Watched(baseline, read["hits"], read["cells"])
     baseline = fit(
-        [Past(texts.texts[i]) for i in rows],
+        [HistoricalRequest(texts.texts[i]) for i in rows],
         vectors[rows],
         embedder="benchmark",
         preparation=Preparation(),
@@ -96,7 +96,7 @@ def keep_baseline(
 
 def _code() -> str:
     """Return the hash of the modules that make a baseline."""
-    rooms = (tidegauge.drift.fitting.__file__, tidegauge.engine.reference.__file__)
+    rooms = (tidegauge.drift.fitting.__file__, tidegauge.detection.reference.__file__)
     sources = [path for room in rooms for path in sorted(Path(room).parent.glob("*.py"))]
     made = [path.read_bytes() for path in sources if path.name not in _WITHOUT_EFFECT]
     return hashlib.sha256(b"\0".join(made)).hexdigest()[:16]
@@ -104,7 +104,7 @@ def _code() -> str:
 
 def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
     """Look at texts through a baseline; the vectors are theirs."""
-    sightings = look(baseline.lens, texts, vectors)
+    sightings = project(baseline.lens, texts, vectors)
     tested = baseline.references[""].indicators
     hits = hit_table(baseline.lens, texts, sightings, tested)
     return Watched(baseline, hits, cells(baseline.lens, baseline.cuts[""], sightings))
@@ -118,20 +118,20 @@ def count_indices(found: Rows, size: int) -> Rows:
 class Ours:
     """Our monitor on streams of rows, time counted in events."""
 
-    def __init__(self, watched: Watched, block: int) -> None:
+    def __init__(self, watched: Watched, window: int) -> None:
         """Place the bets.
 
         Args:
             watched: The baseline and the texts.
-            block: Events of a block.
+            window: Events of a window.
         """
         self._watched = watched
         self._bets = place_bets(watched.baseline.references[""], urns=True)
-        self._block = block
+        self._window = window
         self._state_bytes = 0
 
     def path(self, stream: Rows, until: float = np.inf) -> NDArray[np.float64]:
-        """Return the log statistic after each block.
+        """Return the log statistic after each window.
 
         Args:
             stream: A row for each event.
@@ -139,15 +139,15 @@ class Ours:
         """
         bets, watched = self._bets, self._watched
         evidence, found = no_evidence(bets), []
-        trials = np.full(watched.hits.shape[1], self._block)
-        for start in range(0, len(stream) - self._block + 1, self._block):
-            rows = stream[start : start + self._block]
+        trials = np.full(watched.hits.shape[1], self._window)
+        for start in range(0, len(stream) - self._window + 1, self._window):
+            rows = stream[start : start + self._window]
             evidence = observe(
                 bets,
                 evidence,
                 watched.hits[rows].sum(axis=0, dtype=np.int64),
                 trials,
-                duration_seconds=float(self._block),
+                duration_seconds=float(self._window),
                 cells=[
                     count_indices(watched.cells[rows, number], len(urn.gaps))
                     for number, urn in enumerate(bets.urns)
@@ -165,7 +165,7 @@ class Ours:
         return self._state_bytes
 
     def testing_microseconds(self, stream: Rows) -> float:
-        """Return the CPU time per event of counting and judging, in blocks of a busy service."""
+        """Return the CPU time per event of counting and judging, in windows of a busy service."""
         busy = Ours(self._watched, _BUSY_BLOCK)
         began = time.process_time()
         path = busy.path(stream)
@@ -177,7 +177,7 @@ class Ours:
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            seen = look(lens, texts[some], vectors[some])
+            seen = project(lens, texts[some], vectors[some])
             hits_of(lens, texts[some], seen)
             cells(lens, cuts, seen)
         return 1e6 * (time.process_time() - began) / len(texts)

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.cli.bench_drift import Drawn, Plan
-from tidegauge.cli.bench_results import Found, Paths, level_of
+from tidegauge.cli.bench_drift import BenchPlan, Drawn
+from tidegauge.cli.bench_results import DelayResult, Paths, level_of
 from tidegauge.cli.bench_texts import Vectors
 from tidegauge.cli.errors import CommandError
 from tidegauge.drift.protocol import NO_CHANGE, Change
@@ -41,7 +41,9 @@ class Peers:
     slow_share: float
     say: Callable[[str], None]
 
-    def run(self, drawn: Sequence[Drawn], vectors: Vectors, plan: Plan) -> dict[str, Found]:
+    def run(
+        self, drawn: Sequence[Drawn], vectors: Vectors, plan: BenchPlan
+    ) -> dict[str, DelayResult]:
         """Return what each peer found; what is in the folder already is not run again.
 
         Quiet streams come first, in full, and give each peer its level; with a change, a
@@ -54,7 +56,9 @@ class Peers:
         self.say("peers on streams without a change")
         quiet = self._stage(drawn, vectors, plan, [NO_CHANGE], {})
         levels = {
-            one["name"]: level_of(_found([one]), block=plan.block, mean_events=plan.matched_events)
+            one["name"]: level_of(
+                _found([one]), window=plan.window, mean_events=plan.matched_events
+            )
             for one in quiet
         }
         self.say("peers on streams with one")
@@ -67,11 +71,11 @@ class Peers:
         self,
         drawn: Sequence[Drawn],
         vectors: Vectors,
-        plan: Plan,
+        plan: BenchPlan,
         changes: Sequence[Change],
         levels: dict[str, float],
     ) -> list[dict[str, Any]]:
-        arrays = {"block": np.array(plan.block), "baselines": np.array(len(drawn))}
+        arrays = {"window": np.array(plan.window), "baselines": np.array(len(drawn))}
         for number, one in enumerate(drawn):
             arrays[f"{number}/baseline"] = one.shares.baseline
             for change in changes:
@@ -122,7 +126,7 @@ class Peers:
         return digest.hexdigest()[:16]
 
 
-def _found(stages: Sequence[dict[str, Any]]) -> Found:
+def _found(stages: Sequence[dict[str, Any]]) -> DelayResult:
     """Put the stages of one peer together."""
     paths: Paths = {
         one["changes"][key]: [[np.array(path) for path in paths] for paths in found]
@@ -130,7 +134,7 @@ def _found(stages: Sequence[dict[str, Any]]) -> Found:
         for key, found in one["paths"].items()
     }
     events = sum(one["events"] for one in stages)
-    return Found(
+    return DelayResult(
         paths=paths,
         microseconds=1e6 * sum(one["seconds"] for one in stages) / max(events, 1),
         facts={"setup_seconds": stages[0]["setup_seconds"]},

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.protocol import NO_CHANGE, Change, first_alarm, matched_level
 
-__all__ = ["OURS", "Delays", "Found", "Paths", "Row", "delays", "level_of", "rows"]
+__all__ = ["OURS", "DelayResult", "Delays", "Paths", "Row", "delays", "level_of", "rows"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Paths: TypeAlias = dict[Change, list[list[Floats]]]
-"""Change -> for each baseline, for each of its streams, the statistic after each block."""
+"""Change -> for each baseline, for each of its streams, the statistic after each window."""
 Row: TypeAlias = dict[str, Any]
 
 OURS = "tidegauge"
@@ -24,7 +24,7 @@ _RESAMPLES = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DelayResult:
     """What a system made of the streams.
 
     Attributes:
@@ -63,21 +63,21 @@ class Delays:
     runs: int
 
 
-def level_of(found: Found, *, block: int, mean_events: float) -> float:
+def level_of(found: DelayResult, *, window: int, mean_events: float) -> float:
     """Return the level at which a system's quiet streams alarm that rarely."""
     quiet = [path for paths in found.paths[NO_CHANGE] for path in paths]
-    return matched_level(quiet, block=block, mean_events=mean_events)
+    return matched_level(quiet, window=window, mean_events=mean_events)
 
 
-def delays(paths: Sequence[Sequence[Floats]], level: float, block: int) -> Delays:
+def delays(paths: Sequence[Sequence[Floats]], level: float, window: int) -> Delays:
     """Return the delays of one change.
 
     Args:
-        paths: For each baseline, for each of its streams, the statistic after each block.
+        paths: For each baseline, for each of its streams, the statistic after each window.
         level: Where the alarm is.
-        block: Events of a block.
+        window: Events of a window.
     """
-    when = np.array(_when(paths, level, block))
+    when = np.array(_when(paths, level, window))
     medians = np.array([_quantile(when[rows], 0.5) for rows in _resampled(len(when))])
     return Delays(
         median=_quantile(when, 0.5),
@@ -90,8 +90,8 @@ def delays(paths: Sequence[Sequence[Floats]], level: float, block: int) -> Delay
     )
 
 
-def _when(paths: Sequence[Sequence[Floats]], level: float, block: int) -> list[Floats]:
-    return [np.array([first_alarm(path, level, block) for path in one]) for one in paths]
+def _when(paths: Sequence[Sequence[Floats]], level: float, window: int) -> list[Floats]:
+    return [np.array([first_alarm(path, level, window) for path in one]) for one in paths]
 
 
 def _resampled(baselines: int) -> NDArray[np.int64]:
@@ -105,9 +105,9 @@ def _quantile(values: Floats, share: float) -> float:
 
 
 def rows(
-    systems: Mapping[str, Found],
+    systems: Mapping[str, DelayResult],
     *,
-    block: int,
+    window: int,
     guaranteed_events: Sequence[float],
     matched_events: float,
 ) -> list[Row]:
@@ -115,7 +115,7 @@ def rows(
 
     Args:
         systems: What each system found, ours under ``OURS``.
-        block: Events of a block.
+        window: Events of a window.
         guaranteed_events: Mean events to a false alarm that ours promises.
         matched_events: Mean events to a false alarm at which systems are compared.
     """
@@ -123,27 +123,32 @@ def rows(
     found: list[Row] = []
     for events in guaranteed_events:
         level = float(np.log(events))
-        found += _at_level(OURS, ours, f"guaranteed 1 in {events:,.0f}", level, block, events)
+        found += _at_level(OURS, ours, f"guaranteed 1 in {events:,.0f}", level, window, events)
     at = {
-        name: level_of(system, block=block, mean_events=matched_events)
+        name: level_of(system, window=window, mean_events=matched_events)
         for name, system in systems.items()
     }
     for name, system in systems.items():
         threshold = f"measured 1 in {matched_events:,.0f}"
         found += [
-            row | _beside(row, ours.paths, at[OURS], system.paths, block)
-            for row in _at_level(name, system, threshold, at[name], block, matched_events)
+            row | _beside(row, ours.paths, at[OURS], system.paths, window)
+            for row in _at_level(name, system, threshold, at[name], window, matched_events)
         ]
         found += _figures(name, system)
     return found
 
 
 def _at_level(  # noqa: PLR0913, PLR0917 - who, at which level, and what that level is
-    name: str, system: Found, threshold: str, level: float, block: int, promised_events: float
+    name: str,
+    system: DelayResult,
+    threshold: str,
+    level: float,
+    window: int,
+    promised_events: float,
 ) -> list[Row]:
     quiet = [path for paths in system.paths[NO_CHANGE] for path in paths]
-    when = np.array([first_alarm(path, level, block) for path in quiet])
-    watched = np.minimum(when, [len(path) * block for path in quiet]).sum()
+    when = np.array([first_alarm(path, level, window) for path in quiet])
+    watched = np.minimum(when, [len(path) * window for path in quiet]).sum()
     alarms = float(np.isfinite(when).sum())
     found = [
         _row("false alarms", name, "alarms", alarms, len(quiet))
@@ -153,7 +158,7 @@ def _at_level(  # noqa: PLR0913, PLR0917 - who, at which level, and what that le
     for change, paths in system.paths.items():
         if change == NO_CHANGE:
             continue
-        one = delays(paths, level, block)
+        one = delays(paths, level, window)
         found.append(
             _row("delay", name, "events", one.median, one.runs)
             | {
@@ -170,7 +175,7 @@ def _at_level(  # noqa: PLR0913, PLR0917 - who, at which level, and what that le
     return found
 
 
-def _beside(row: Row, ours: Paths, level: float, theirs: Paths, block: int) -> Row:
+def _beside(row: Row, ours: Paths, level: float, theirs: Paths, window: int) -> Row:
     """Return the ratio of a row's median to ours on the same streams, and its 95% interval.
 
     A ratio to or of delays beyond the stream is None, where both are it is 1.
@@ -178,8 +183,8 @@ def _beside(row: Row, ours: Paths, level: float, theirs: Paths, block: int) -> R
     change = next(change for change in theirs if change.name == row["change"])
     if change == NO_CHANGE:
         return {}
-    other = np.array(_when(theirs[change], row["level"], block))
-    mine = np.array(_when(ours[change], level, block))[:, : other.shape[1]]
+    other = np.array(_when(theirs[change], row["level"], window))
+    mine = np.array(_when(ours[change], level, window))[:, : other.shape[1]]
 
     def ratio(rows: NDArray[np.int64] | slice) -> float:
         upper, lower = _quantile(other[rows], 0.5), _quantile(mine[rows], 0.5)
@@ -192,7 +197,7 @@ def _beside(row: Row, ours: Paths, level: float, theirs: Paths, block: int) -> R
     }
 
 
-def _figures(name: str, system: Found) -> Iterator[Row]:
+def _figures(name: str, system: DelayResult) -> Iterator[Row]:
     yield _row("cost beside embedding", name, "us/event", system.microseconds, 1, system.note)
     for fact, value in system.facts.items():
         yield _row(fact, name, "", value, 1)

@@ -58,9 +58,9 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "tidegauge.gateway.main": "gateway",
-        "tidegauge.drift_worker.main": "drift",
-        "tidegauge.vitals_worker.main": "vitals",
-        "tidegauge.judge_worker.main": "judge",
+        "tidegauge.workers.drift.main": "drift",
+        "tidegauge.workers.vitals.main": "vitals",
+        "tidegauge.workers.judge.main": "judge",
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
         "tidegauge.cli.bench": "drift",
@@ -70,7 +70,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.cli.replay": "drift,vitals,judge,monitor",
         "tidegauge.cli.report": "reports,monitor",
         "tidegauge.cli.keys": "gateway",
-        "tidegauge.demo.story": "demo",
+        "tidegauge.demo.run": "demo",
     }
 )
 """Module -> the extras of the distribution that bring what it imports."""
@@ -165,19 +165,19 @@ def monitor() -> None:
 @worker.command()
 def drift() -> None:
     """Embed requests and sketch their topics (TIDEGAUGE_DRIFT_…)."""
-    _run("tidegauge.drift_worker.main")
+    _run("tidegauge.workers.drift.main")
 
 
 @worker.command()
 def vitals() -> None:
     """Sketch latency, errors, tokens and cost (TIDEGAUGE_VITALS_…)."""
-    _run("tidegauge.vitals_worker.main")
+    _run("tidegauge.workers.vitals.main")
 
 
 @worker.command()
 def judge() -> None:
     """Sample answers and ask the judges (TIDEGAUGE_JUDGE_…)."""
-    _run("tidegauge.judge_worker.main")
+    _run("tidegauge.workers.judge.main")
 
 
 @app.command()
@@ -215,7 +215,7 @@ def demo(
     ] = "build/demo",
 ) -> None:
     """Show the whole pipeline on this machine: a baseline, a shift of topics, a worse model."""
-    status: int = _load("tidegauge.demo.story").run(
+    status: int = _load("tidegauge.demo.run").run(
         prompts_file=prompts, leave=leave, seed=seed, folder=folder, environment=os.environ
     )
     raise typer.Exit(status)

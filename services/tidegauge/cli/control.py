@@ -10,14 +10,14 @@ from typing import Annotated, get_args
 import msgspec
 import typer
 
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.errors import CommandError
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import CONTROLS
-from tidegauge.stream.processor import Output
+from tidegauge.streaming.processor import Output
 
 __all__ = [
     "Json",

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.operations import DeadLetter
 from tidegauge.schemas.topics import DEAD_LETTERS
-from tidegauge.stream.documents import Wire
+from tidegauge.streaming.checkpoints import EncodedRecord
 
 __all__ = ["app"]
 
@@ -85,7 +85,7 @@ def redrive(
     if not dry_run:
         with Publisher(KafkaSettings()) as publisher:
             publisher.send(
-                Wire(
+                EncodedRecord(
                     topic=letter.topic,
                     key=letter.key or b"",
                     value=letter.value,

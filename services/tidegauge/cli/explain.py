@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
-from tidegauge.monitor.explaining import Explanation, explain, latest_verdict
+from tidegauge.monitor.web.explaining import Explanation, explain, latest_verdict
+from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
+from tidegauge.monitoring.sentences import name_of, percent
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
-from tidegauge.verdicts.mix import ClusterShift, sentence
-from tidegauge.verdicts.sentences import name_of, percent
 
 __all__ = ["app"]
 

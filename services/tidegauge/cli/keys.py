@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidegauge.gateway import keys
 from tidegauge.gateway.errors import KeyFileError
+from tidegauge.gateway.policy import keys
 from tidegauge.schemas.exchange import Capture
 
 __all__ = ["app"]

@@ -12,21 +12,21 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.control import parse_duration
-from tidegauge.judge.agreement import Agreement, agreements
-from tidegauge.judge.calibration import LEAST_LABELS, Calibrated
-from tidegauge.judge.errors import LabelFileError
-from tidegauge.judge.labels import read_labels, settled
-from tidegauge.judge.proxy import Followed, assisted, exams, followed
+from tidegauge.quality.agreement import Agreement, agreements
+from tidegauge.quality.calibration import LEAST_LABELS, Calibrated
+from tidegauge.quality.errors import LabelFileError
+from tidegauge.quality.labels import read_labels, settled
+from tidegauge.quality.proxy import Followed, assisted, exams, followed
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
-from tidegauge.stream.processor import Output
+from tidegauge.streaming.processor import Output
 
-__all__ = ["Comparison", "app", "compare", "publish"]
+__all__ = ["LabelComparison", "app", "compare", "publish"]
 
 app = typer.Typer(
     no_args_is_help=True, help="Take people's labels in, and set the judges beside them."
@@ -39,7 +39,7 @@ _DEAR = ("rubric", "score")
 _CHEAP = ("likelihood", "fluency")
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class LabelComparison(msgspec.Struct, frozen=True):
     """The judges beside people, and beside each other.
 
     Attributes:
@@ -118,7 +118,7 @@ def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
             publisher.publish(map(_output, labels[start : start + _BATCH]))
 
 
-def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Comparison:
+def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> LabelComparison:
     """Return each judge's scores beside people's labels.
 
     Args:
@@ -145,7 +145,7 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Compa
             judgments.append(judgment)
     people = settled(labels)
     answers = exams(judgments, dear=_DEAR, cheap=_CHEAP)
-    return Comparison(
+    return LabelComparison(
         judges=agreements(judgments, people),
         assisted=assisted(answers),
         followed=followed(answers, people),
@@ -180,7 +180,7 @@ def _lines(each: Agreement) -> Iterator[str]:
     yield f"  cross-check:       {each.cross_check_refused or f'{each.cross_check:.3f}'}"
 
 
-def _together(found: Comparison) -> Iterator[str]:
+def _together(found: LabelComparison) -> Iterator[str]:
     if (helped := found.assisted) is not None and helped.weight:
         yield "rubric, helped by likelihood"
         yield f"  the judge's mean:  {helped.mean:.3f} ({helped.low:.3f} to {helped.high:.3f})"

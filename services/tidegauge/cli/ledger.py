@@ -10,17 +10,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.admin import list_topics
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.control import parse_duration
+from tidegauge.monitoring.ledger import Ledger, account
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.producers import Producers
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.admin import list_topics
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import HEARTBEATS, SKETCHES
-from tidegauge.verdicts.ledger import Ledger, account
-from tidegauge.verdicts.plan import Plan
-from tidegauge.verdicts.producers import Producers
 
 __all__ = ["app", "draw_up"]
 
@@ -60,7 +60,7 @@ def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
     Raises:
         LogError: The broker does not answer, or a topic is missing.
     """
-    plan = Plan()
+    plan = MonitorPlan()
     producers = Producers(plan.settle_ms)
     for record in reader.read(settings, HEARTBEATS, start_ms=start_ms):
         try:

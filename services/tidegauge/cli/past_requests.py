@@ -8,24 +8,24 @@ from pathlib import Path
 
 import msgspec
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.errors import PastRequestsError
-from tidegauge.drift.counting import Past
+from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.drift_worker.callers import CallerCap
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.topics import REQUESTS
+from tidegauge.workers.drift.callers import CallerCap
 
-__all__ = ["Found", "from_file", "from_log"]
+__all__ = ["ReadRequests", "from_file", "from_log"]
 
 
 @dataclass(slots=True)
-class Found:
+class ReadRequests:
     """Past requests, and how many were left out for which reason."""
 
-    past: list[Past] = field(default_factory=list)
+    past: list[HistoricalRequest] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, reason: str) -> None:
@@ -45,13 +45,13 @@ class _Line(msgspec.Struct):
     time_ms: int | None = None
 
 
-def from_file(path: Path, preparation: Preparation) -> Found:
+def from_file(path: Path, preparation: Preparation) -> ReadRequests:
     """Read a JSONL file: a line each, ``{"text": …}`` with ``time_ms`` if it is known.
 
     Raises:
         PastRequestsError: The file cannot be read, or a line is not as it must be.
     """
-    found = Found()
+    found = ReadRequests()
     decoder = msgspec.json.Decoder(_Line)
     try:
         with path.open("rb") as lines:
@@ -67,7 +67,7 @@ def from_file(path: Path, preparation: Preparation) -> Found:
                 asked = (Message(role=_role(preparation), content=one.text),)
                 text = prepare(asked, preparation).text
                 if text:
-                    found.past.append(Past(text, time_ms=one.time_ms))
+                    found.past.append(HistoricalRequest(text, time_ms=one.time_ms))
                 else:
                     found.leave_out("empty")
     except OSError as error:
@@ -87,8 +87,8 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
     end_ms: int,
     segment: str | None,
     caller_cap: int,
-    block_ms: int,
-) -> Found:
+    window_ms: int,
+) -> ReadRequests:
     """Read a stretch of ``requests.v1``.
 
     Args:
@@ -97,13 +97,13 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         start_ms: Start of the stretch in event time.
         end_ms: Its end, excluded.
         segment: Only this segment's, by its key; all if None.
-        caller_cap: Most events of one caller in a block of a segment; 0 for all.
-        block_ms: Length of a block.
+        caller_cap: Most events of one caller in a window of a segment; 0 for all.
+        window_ms: Length of a window.
 
     Raises:
         LogError: The broker does not answer, or there is no such topic.
     """
-    found, callers = Found(), CallerCap(block_ms)
+    found, callers = ReadRequests(), CallerCap(window_ms)
     last: dict[tuple[int, str], int] = {}
     for record in reader.read(settings, REQUESTS, start_ms=start_ms):
         try:
@@ -125,7 +125,7 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         elif callers.admits(
             record.partition, event.segment, event.customer, event.time_ms, most=caller_cap
         ):
-            found.past.append(Past(text, event.segment, event.time_ms))
+            found.past.append(HistoricalRequest(text, event.segment, event.time_ms))
         else:
             found.leave_out("over the caller's cap")
     return found

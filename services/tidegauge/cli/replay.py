@@ -15,25 +15,25 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.admin import list_topics
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.cli.control import now_ms
 from tidegauge.cli.errors import CommandError
-from tidegauge.monitor.ranges import TimeRange, parse_moment
+from tidegauge.monitor.loop import LogBaselines
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.monitor.watching import LogBaselines
+from tidegauge.monitor.web.ranges import TimeRange, parse_moment
+from tidegauge.monitoring.rerun import InUse, in_order, judge_again, measure_again
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.admin import list_topics
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, Topic, decode, encode
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Progress as WorkerProgress
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
-from tidegauge.stream.processor import Output, Record
-from tidegauge.verdicts.rerun import InUse, in_order, judge_again, measure_again
-from tidegauge.vitals.meter import VitalsMeter
-from tidegauge.vitals_worker.settings import VitalsSettings
+from tidegauge.streaming.processor import Output, Record
+from tidegauge.vitals.extractor import VitalsExtractor
+from tidegauge.workers.vitals.settings import VitalsSettings
 
 __all__ = ["app"]
 
@@ -42,7 +42,7 @@ app = typer.Typer(help="Judge a stretch of the past again; nothing in the log ch
 _NONE = "none"
 
 
-class Kind(StrEnum):
+class ReplayKind(StrEnum):
     """What can be measured again."""
 
     VITALS = "vitals"
@@ -80,7 +80,7 @@ def replay(  # noqa: PLR0913 - one option for each choice
         str, typer.Option(help="Baseline of drift; none; the one in force if not given.")
     ] = "",
     measure: Annotated[
-        list[Kind] | None,
+        list[ReplayKind] | None,
         typer.Option(help="Measure these again from the events; may be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
@@ -144,16 +144,16 @@ def _baselines(kafka: KafkaSettings, named: dict[BaselineKind, str]) -> InUse:
 
 
 def _again(
-    kafka: KafkaSettings, kind: Kind, period: TimeRange, in_use: InUse, stack: ExitStack
+    kafka: KafkaSettings, kind: ReplayKind, period: TimeRange, in_use: InUse, stack: ExitStack
 ) -> Iterator[Record]:
     """Return the sketches of a kind, measured again."""
-    topic = REQUESTS if kind is Kind.DRIFT else RESPONSES
+    topic = REQUESTS if kind is ReplayKind.DRIFT else RESPONSES
     records = in_order(_by_partition(kafka, topic, period))
     sketching = VitalsSettings().sketching()
-    if kind is Kind.VITALS:
-        return measure_again(VitalsMeter(), "replay-vitals", sketching, records)
+    if kind is ReplayKind.VITALS:
+        return measure_again(VitalsExtractor(), "replay-vitals", sketching, records)
     meters = importlib.import_module("tidegauge.cli.replay_meters")
-    if kind is Kind.QUALITY:
+    if kind is ReplayKind.QUALITY:
         meter = stack.enter_context(meters.quality_meter())
         return measure_again(meter, "replay-quality", sketching, records)
     if "drift" not in in_use:
@@ -176,7 +176,7 @@ def _by_partition(
         )
 
 
-def _kept(kafka: KafkaSettings, period: TimeRange, again: Sequence[Kind]) -> Iterator[Record]:
+def _kept(kafka: KafkaSettings, period: TimeRange, again: Sequence[ReplayKind]) -> Iterator[Record]:
     """Yield the log's own sketches of the kinds that are not measured again."""
     left_out = {kind.value for kind in again}
     for record in reader.read(kafka, SKETCHES, start_ms=period.start_ms, end_ms=period.end_ms):

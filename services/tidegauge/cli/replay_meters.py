@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.cli.errors import CommandError
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift_worker.follower import refusal
-from tidegauge.drift_worker.meter import DriftMeter
-from tidegauge.drift_worker.settings import DriftSettings
-from tidegauge.judge_worker.main import make_meter, make_panel
-from tidegauge.judge_worker.meter import QualityMeter
-from tidegauge.judge_worker.settings import JudgeSettings
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.workers.drift.extractor import DriftExtractor
+from tidegauge.workers.drift.follower import refusal
+from tidegauge.workers.drift.settings import DriftSettings
+from tidegauge.workers.judge.extractor import QualityExtractor
+from tidegauge.workers.judge.main import make_meter, make_panel
+from tidegauge.workers.judge.settings import JudgeSettings
 
 __all__ = ["drift_meter", "quality_meter"]
 
 _PATIENCE_SECONDS = 3_600.0
 
 
-def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftMeter:
+def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
     """Return a meter that sees requests from a baseline.
 
     Raises:
@@ -44,10 +44,10 @@ def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftMeter:
             "_BACKEND, _MOST_TOKENS, _SELECTION and _MOST_CHARACTERS to what it was built "
             "with, or name another by --drift"
         )
-    meter = DriftMeter(
+    meter = DriftExtractor(
         embedder,
         settings.preparation(),
-        block_ms=settings.sketching().block_ms,
+        window_ms=settings.sketching().window_ms,
         publish_vectors=False,
     )
     meter.use(baseline)
@@ -55,7 +55,7 @@ def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftMeter:
 
 
 @contextmanager
-def quality_meter() -> Iterator[QualityMeter]:
+def quality_meter() -> Iterator[QualityExtractor]:
     """Yield a meter that asks the judges, however old the answers are and however long it takes."""
     settings = JudgeSettings().model_copy(
         update={"max_age_seconds": 0.0, "deadline_seconds": _PATIENCE_SECONDS}

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tidegauge.adapters.kafka.settings import KafkaSettings
 from tidegauge.monitor.main import report_maker
-from tidegauge.monitor.ranges import parse_range
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.monitor.web.ranges import parse_range
+from tidegauge.runtime.kafka.settings import KafkaSettings
 
 __all__ = ["app"]
 

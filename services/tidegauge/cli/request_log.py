@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["BrokenLine", "Entry", "LogSummary", "Percentiles", "percentile", "read", "summarise"]
+__all__ = ["BrokenLine", "LogEntry", "LogSummary", "Percentiles", "percentile", "read", "summarise"]
 
 _SHOWN = 5
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the log that tells of a request.
 
     Attributes:
@@ -115,12 +115,12 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def read(lines: Iterable[bytes]) -> Iterable[Entry | BrokenLine | None]:
+def read(lines: Iterable[bytes]) -> Iterable[LogEntry | BrokenLine | None]:
     """Yield what each line is: a request, a broken line, or None for another event's line.
 
     Blank lines are passed over.
     """
-    decoder = msgspec.json.Decoder(Entry)
+    decoder = msgspec.json.Decoder(LogEntry)
     anything = msgspec.json.Decoder(dict)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -141,11 +141,11 @@ def read(lines: Iterable[bytes]) -> Iterable[Entry | BrokenLine | None]:
 
 def summarise(lines: Iterable[bytes]) -> LogSummary:
     """Summarise a log, whatever is in it."""
-    entries: list[Entry] = []
+    entries: list[LogEntry] = []
     broken: list[BrokenLine] = []
     broken_lines = other_lines = 0
     for item in read(lines):
-        if isinstance(item, Entry):
+        if isinstance(item, LogEntry):
             entries.append(item)
         elif isinstance(item, BrokenLine):
             broken_lines += 1

@@ -19,8 +19,8 @@ from tidegauge.cli.control import (
     parse_duration,
     publish,
 )
+from tidegauge.monitoring.sentences import clock
 from tidegauge.schemas.operations import Control
-from tidegauge.verdicts.sentences import clock
 
 __all__ = ["app"]
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.adapters.kafka import admin
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka import admin
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import type_name
 from tidegauge.schemas.topics import Topic
 

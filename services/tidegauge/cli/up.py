@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from tidegauge.demo.deployment import Ports, services
-from tidegauge.demo.supervisor import Supervisor
+from tidegauge.runtime.processes.deployment import Ports, services
+from tidegauge.runtime.processes.supervisor import Supervisor
 
 __all__ = ["up"]
 

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from tidegauge.demo.errors import DemoError
-from tidegauge.demo.traffic import Customer
-from tidegauge.gateway import keys
+from tidegauge.demo.traffic import DemoCustomer
+from tidegauge.gateway.policy import keys
 
 __all__ = ["MODEL", "Application", "NotReloadedError"]
 
@@ -46,7 +46,7 @@ class Application:
     folder: Path
     upstream: str
     served_model: str
-    customers: tuple[Customer, ...]
+    customers: tuple[DemoCustomer, ...]
     admin_key: str
 
     @classmethod
@@ -63,7 +63,7 @@ class Application:
             upstream=upstream,
             served_model=served_model,
             customers=tuple(
-                Customer(name, made[name][0], share) for name, share in _SHARES.items()
+                DemoCustomer(name, made[name][0], share) for name, share in _SHARES.items()
             ),
             admin_key=secrets.token_hex(20),
         )

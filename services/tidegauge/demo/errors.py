@@ -3,18 +3,14 @@
 TidegaugeError
 └── DemoError
     ├── MissingPartError
-    ├── PromptsError
-    ├── ServiceDiedError
-    └── NotReadyError
+    └── PromptsError
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["DemoError", "MissingPartError", "NotReadyError", "PromptsError", "ServiceDiedError"]
+__all__ = ["DemoError", "MissingPartError", "PromptsError"]
 
 
 class DemoError(TidegaugeError):
@@ -33,18 +29,3 @@ class MissingPartError(DemoError):
 
 class PromptsError(DemoError):
     """A file of prompts cannot be used."""
-
-
-class ServiceDiedError(DemoError):
-    """A process that must keep running has ended."""
-
-    def __init__(self, name: str, status: int, log: Path, tail: str) -> None:
-        """Name the process, its status, and show the end of its log."""
-        last = f"; its last lines:\n{tail}" if tail else ""
-        super().__init__(f"{name} ended with status {status}, its log is {log}{last}")
-        self.name = name
-        self.status = status
-
-
-class NotReadyError(DemoError):
-    """Something that was waited for did not come."""

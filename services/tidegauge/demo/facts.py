@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from tidegauge.demo.promises import Milestones, Promise
-from tidegauge.verdicts.view import SwapView
+from tidegauge.monitoring.view import VersionComparisonView
 
 __all__ = [
     "CustomerFacts",
-    "Evidence",
+    "EvidenceFacts",
     "Finding",
     "JudgeFacts",
     "LedgerFacts",
@@ -68,7 +68,7 @@ class VitalFacts(msgspec.Struct, frozen=True, kw_only=True):
     customers: tuple[CustomerFacts, ...]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class EvidenceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One indicator that drove a verdict, with requests that show it.
 
     Attributes:
@@ -112,7 +112,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     since_ms: int | None
     sentence: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[EvidenceFacts, ...]
 
 
 class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +201,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     vitals_by_version: dict[str, VitalFacts]
     drift: tuple[Finding, ...]
     quality: tuple[Finding, ...]
-    swaps: tuple[SwapView, ...]
+    swaps: tuple[VersionComparisonView, ...]
     judges: tuple[JudgeFacts, ...]
     ledger: LedgerFacts
     page: str

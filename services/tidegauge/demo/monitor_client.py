@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 import msgspec
 
 from tidegauge.demo.errors import DemoError
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.monitoring.view import MonitorView
 
-__all__ = ["MonitorClient", "MonitorError"]
+__all__ = ["MonitorClient", "MonitorClientError"]
 
 _REPORT_SECONDS = 240
 _POLL_SECONDS = 0.5
 _RANGE_FIELDS = ("reference_from", "reference_to", "from", "to")
 
 
-class MonitorError(DemoError):
+class MonitorClientError(DemoError):
     """The monitor did not answer as it should."""
 
 
@@ -49,13 +49,13 @@ class MonitorClient:
         """Return everything that the monitor knows now.
 
         Raises:
-            MonitorError: It does not answer, or with something else.
+            MonitorClientError: It does not answer, or with something else.
         """
         body = self._ask("GET", "/api/view", seconds=10)
         try:
             return msgspec.json.decode(body, type=MonitorView)
         except msgspec.DecodeError as error:
-            raise MonitorError(f"{self.address}/api/view is no view: {error}") from error
+            raise MonitorClientError(f"{self.address}/api/view is no view: {error}") from error
 
     def build_report(self, reference_ms: tuple[int, int], current_ms: tuple[int, int]) -> str:
         """Have a report built that compares two ranges of time; return its address.
@@ -65,7 +65,7 @@ class MonitorClient:
             current_ms: The same.
 
         Raises:
-            MonitorError: It could not be built, or not in time.
+            MonitorClientError: It could not be built, or not in time.
         """
         known = {report.report_id for report in self._reports().reports}
         ranges = (*reference_ms, *current_ms)
@@ -78,16 +78,18 @@ class MonitorClient:
                 if report.report_id not in known:
                     return f"{self.address}/reports/{report.report_id}"
             if not listed.busy:
-                raise MonitorError(f"no report could be built: {listed.error or 'no reason told'}")
+                raise MonitorClientError(
+                    f"no report could be built: {listed.error or 'no reason told'}"
+                )
             time.sleep(_POLL_SECONDS)
-        raise MonitorError(f"the report was not ready after {_REPORT_SECONDS} s")
+        raise MonitorClientError(f"the report was not ready after {_REPORT_SECONDS} s")
 
     def _reports(self) -> _Listed:
         body = self._ask("GET", "/api/reports", seconds=10)
         try:
             return msgspec.json.decode(body, type=_Listed)
         except msgspec.DecodeError as error:
-            raise MonitorError(f"{self.address}/api/reports is no list: {error}") from error
+            raise MonitorClientError(f"{self.address}/api/reports is no list: {error}") from error
 
     def _ask(
         self, method: str, path: str, *, seconds: float, form: Mapping[str, str] | None = None
@@ -101,7 +103,7 @@ class MonitorClient:
             with opener.open(request, timeout=seconds) as response:
                 body: bytes = response.read()
         except OSError as error:
-            raise MonitorError(f"{method} {self.address}{path} failed: {error}") from error
+            raise MonitorClientError(f"{method} {self.address}{path} failed: {error}") from error
         return body
 
 

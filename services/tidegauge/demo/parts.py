@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from tidegauge.adapters.brokers.embedded import EmbeddedBroker
-from tidegauge.demo.deployment import free_port
 from tidegauge.demo.errors import DemoError, MissingPartError
-from tidegauge.demo.supervisor import Say
 from tidegauge.demo.vllm_runtime import SERVED_NAMES, VllmServer, ensure_environment, ensure_model
+from tidegauge.runtime.brokers.embedded import EmbeddedBroker
+from tidegauge.runtime.processes.deployment import free_port
+from tidegauge.runtime.processes.supervisor import Say
 
 __all__ = ["BROKER_VARIABLE", "JUDGE_VARIABLE", "UPSTREAM_VARIABLE", "Parts", "check_machine"]
 

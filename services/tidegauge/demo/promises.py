@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.standing import ALARMS
 from tidegauge.schemas.findings import Signal, State
-from tidegauge.verdicts.view import MonitorView
 
 __all__ = ["Milestones", "Promise", "alarm_times_ms", "promises"]
 
@@ -40,7 +40,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alarm_times_ms(view: MonitorView, signal: Signal, *, loud: bool) -> tuple[int, ...]:
-    """Return when a signal's monitors went into alarm: ends of blocks, in order.
+    """Return when a signal's monitors went into alarm: ends of windows, in order.
 
     Args:
         view: The monitor's view.

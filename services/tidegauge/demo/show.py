@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.demo.facts import Evidence, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
+from tidegauge.demo.facts import EvidenceFacts, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
+from tidegauge.monitoring.view import VersionComparisonView
 from tidegauge.reports.figures import count, dollars, interval, milliseconds, number, percent
 from tidegauge.schemas import Segment
-from tidegauge.verdicts.view import SwapView
 
 __all__ = ["show"]
 
@@ -143,7 +143,7 @@ def _print_findings(findings: Iterable[Finding], console: Console) -> None:
         console.print(Text(f"{state}  {monitor} on {number_of} segments", "dim"))
 
 
-def _telling(evidence: Iterable[Evidence]) -> Iterable[Evidence]:
+def _telling(evidence: Iterable[EvidenceFacts]) -> Iterable[EvidenceFacts]:
     """Yield what a person should see: few of each family, and only what is beyond its band."""
     families: Counter[str] = Counter()
     for item in evidence:
@@ -159,7 +159,7 @@ def _where(key: str) -> str:
     return " ".join(word for word in words if word)
 
 
-def _print_swap(swap: SwapView, console: Console) -> None:
+def _print_swap(swap: VersionComparisonView, console: Console) -> None:
     console.print(
         f"{swap.new.model} {swap.new.route}: {swap.new.version} against {swap.old.version}",
         markup=False,

@@ -9,7 +9,7 @@ import msgspec
 
 from tidegauge.demo.facts import (
     CustomerFacts,
-    Evidence,
+    EvidenceFacts,
     Finding,
     JudgeFacts,
     LedgerFacts,
@@ -18,6 +18,7 @@ from tidegauge.demo.facts import (
     VitalFacts,
 )
 from tidegauge.demo.promises import Milestones, promises
+from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports import vitals
 from tidegauge.reports.drift_card import effect_line
 from tidegauge.reports.quality import Estimator, quality
@@ -26,9 +27,8 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.findings import Effect, Signal, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch, SketchKind
-from tidegauge.stream import histogram
-from tidegauge.stream.merging import merge_all
-from tidegauge.verdicts.view import MonitorView
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import merge_all
 
 __all__ = ["summarise"]
 
@@ -158,9 +158,9 @@ def _findings(verdicts: Iterable[Verdict], signal: Signal) -> tuple[Finding, ...
     )
 
 
-def _evidence(effect: Effect) -> Evidence:
+def _evidence(effect: Effect) -> EvidenceFacts:
     line = effect_line(effect)
-    return Evidence(
+    return EvidenceFacts(
         title=line.title,
         indicator=line.indicator,
         baseline_rate=line.baseline,

@@ -15,7 +15,7 @@ import msgspec
 
 from tidegauge.demo.prompts import Prompt
 
-__all__ = ["Ask", "Client", "Customer", "Flaw", "plan"]
+__all__ = ["Ask", "Client", "DemoCustomer", "Flaw", "plan"]
 
 Flaw = Literal["none", "unknown_model", "wrong_key"]
 """What is wrong with a request; some clients always get something wrong."""
@@ -26,7 +26,7 @@ _FLAWED_SHARE = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class DemoCustomer:
     """A customer with its key and its share of the traffic."""
 
     name: str
@@ -47,14 +47,14 @@ class Ask:
     """
 
     prompt: Prompt
-    customer: Customer
+    customer: DemoCustomer
     route: Literal["/chat", "/v1/chat/completions"]
     stream: bool
     flaw: Flaw
 
 
 def plan(
-    prompts: Sequence[Prompt], customers: Sequence[Customer], *, count: int, seed: int
+    prompts: Sequence[Prompt], customers: Sequence[DemoCustomer], *, count: int, seed: int
 ) -> tuple[Ask, ...]:
     """Plan requests: the prompts in order, from the start again when they run out.
 

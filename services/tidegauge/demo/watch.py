@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tidegauge.demo.errors import ServiceDiedError
-from tidegauge.demo.monitor_client import MonitorClient, MonitorError
-from tidegauge.demo.supervisor import Supervisor
+from tidegauge.demo.monitor_client import MonitorClient, MonitorClientError
 from tidegauge.demo.traffic import Ask, Client
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.processes.errors import ServiceDiedError
+from tidegauge.runtime.processes.supervisor import Supervisor
 from tidegauge.schemas.findings import State
-from tidegauge.verdicts.view import MonitorView
 
-__all__ = ["Watch"]
+__all__ = ["DemoWatch"]
 
 _SILENT = {State.NO_DATA, State.NO_BASELINE}
 _LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class Watch:
+class DemoWatch:
     """The traffic's sender and the monitor's reader.
 
     Attributes:
@@ -89,7 +89,7 @@ class Watch:
         """Return the monitor's view, None while it does not answer."""
         try:
             view = self.monitor.view()
-        except MonitorError:
+        except MonitorClientError:
             return None
         if self.seconds_to_first_verdict is None and any(
             verdict.state not in _SILENT for verdict in view.verdicts

@@ -23,7 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tidegauge.capture.recorder import Recorder
-from tidegauge.gateway.dialects import DIALECTS
+from tidegauge.gateway.apis import APIS
+from tidegauge.gateway.asgi import ApiRoutes, BodyReader, Receive, Scope, Send, begin_exchange
 from tidegauge.gateway.documentation import ERROR_SCHEMA, error_responses, hot_paths
 from tidegauge.gateway.errors import (
     ConfigurationError,
@@ -31,9 +32,8 @@ from tidegauge.gateway.errors import (
     RefusedError,
     error_body,
 )
-from tidegauge.gateway.front import BodyReader, HotRoutes, Receive, Scope, Send, begin_exchange
-from tidegauge.gateway.keys import Caller
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
+from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.runtime import Runtime, check_files
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.schemas.exchange import ErrorKind
@@ -51,7 +51,7 @@ class Gateway(FastAPI):
     """
 
     runtime: Runtime
-    hot: HotRoutes | None = None
+    hot: ApiRoutes | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a hot route directly and everything else through FastAPI."""
@@ -91,9 +91,9 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert isinstance(app, Gateway)  # noqa: S101 - told to the type checker
         app.runtime = Runtime(settings, recorder, registry)
-        app.hot = HotRoutes(
+        app.hot = ApiRoutes(
             app.runtime.engine,
-            DIALECTS,
+            APIS,
             app.runtime.books,
             max_body_bytes=settings.max_body_bytes,
         )
@@ -111,7 +111,7 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
     )
     app.add_exception_handler(ExchangeError, _say_exchange_error)
     app.add_exception_handler(HTTPException, _say_http_error)
-    for path in DIALECTS:
+    for path in APIS:
         app.router.routes.append(Route(path, _unreachable, methods=["POST"]))
     _add_operations(app, registry)
     _add_models(app)

@@ -30,8 +30,8 @@ from typing import Final, Literal
 import msgspec
 import yaml
 
-from tidegauge.gateway.addresses import Address
 from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.gateway.http.addresses import Address
 
 __all__ = ["Catalog", "Model", "Price", "Upstream", "load", "parse", "single_upstream"]
 

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from tidegauge.gateway.bookkeeping import Bookkeeper
-from tidegauge.gateway.dialects import Answer, Asked, Dialect
+from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     ExchangeError,
     RefusedError,
@@ -22,12 +22,12 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.estimates import prompt_tokens
 from tidegauge.gateway.exchange import Exchange, Fault
-from tidegauge.gateway.forwarding import Forwarder, Outgoing
-from tidegauge.gateway.keys import ANONYMOUS, Caller, Customer, KeyRing
-from tidegauge.gateway.limiter import Limiter
-from tidegauge.gateway.relay import Sink
-from tidegauge.gateway.shadows import Shadows
-from tidegauge.gateway.upstreams import Route, Upstreams
+from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
+from tidegauge.gateway.policy.limiter import Limiter
+from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
+from tidegauge.gateway.proxy.mirroring import Mirror
+from tidegauge.gateway.proxy.relay import Sink
+from tidegauge.gateway.proxy.upstreams import Route, Upstreams
 from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Engine", "Policy"]
@@ -71,7 +71,7 @@ class Engine:
         upstreams: Upstreams,
         keys: KeyRing,
         limiter: Limiter,
-        books: Bookkeeper,
+        books: Completion,
     ) -> None:
         self.policy = policy
         self.upstreams = upstreams
@@ -79,12 +79,12 @@ class Engine:
         self._limiter = limiter
         self._books = books
         self._forwarder = Forwarder(books, policy.max_answer_bytes)
-        self._shadows = Shadows(self._forwarder, books)
+        self._shadows = Mirror(self._forwarder, books)
 
     async def serve(
         self,
         exchange: Exchange,
-        dialect: Dialect,
+        dialect: Api,
         caller: Caller,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
@@ -139,7 +139,7 @@ class Engine:
             headers=[(b"www-authenticate", b"Bearer")],
         )
 
-    async def _forward(self, exchange: Exchange, dialect: Dialect, body: bytes, sink: Sink) -> None:
+    async def _forward(self, exchange: Exchange, dialect: Api, body: bytes, sink: Sink) -> None:
         asked = exchange.asked = dialect.read(body)
         exchange.prompt_characters = asked.prompt_characters()
         route = self._route(asked.model, exchange.customer)
@@ -165,13 +165,15 @@ class Engine:
             )
         return route
 
-    def _need(self, asked: Asked) -> int:
+    def _need(self, asked: ParsedRequest) -> int:
         limit = asked.sampling.max_tokens
         output = self.policy.assumed_output_tokens if limit is None else max(0, limit)
         return prompt_tokens(asked.messages) + output * asked.choices
 
     async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
-        self._books.conclude(exchange, error.status, Answer(), Fault(error.kind, error.detail))
+        self._books.conclude(
+            exchange, error.status, ParsedAnswer(), Fault(error.kind, error.detail)
+        )
         if exchange.begun:
             return
         exchange.begun = True
@@ -188,7 +190,7 @@ class Engine:
     def _abandon(self, exchange: Exchange) -> None:
         """Record what a client was sent before it left, or before the gateway was stopped."""
         collector = exchange.collector
-        answer = Answer() if collector is None else collector.answer()
+        answer = ParsedAnswer() if collector is None else collector.answer()
         if exchange.client_left:
             kind, status = ErrorKind.CLIENT_DISCONNECTED, _CLIENT_GONE
             detail = "the client left before the answer was complete"

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidegauge.gateway.dialects import Answer, Asked, Collector
-from tidegauge.gateway.keys import Customer
-from tidegauge.gateway.limiter import Reservation
-from tidegauge.gateway.pace import Pace
-from tidegauge.gateway.upstreams import Target
+from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.policy.keys import Customer
+from tidegauge.gateway.policy.limiter import Reservation
+from tidegauge.gateway.proxy.stream_timing import StreamTiming
+from tidegauge.gateway.proxy.upstreams import Target
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
@@ -61,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     error: ErrorKind | None
     detail: str | None
-    answer: Answer
+    answer: ParsedAnswer
     usage: Usage | None
     cost_usd: float | None
     latency_seconds: float
@@ -137,10 +137,10 @@ class Exchange:
         self.route = route
         self.session = session
         self.traceparent = traceparent
-        self.pace = Pace()
+        self.pace = StreamTiming()
         self.customer: Customer = NOBODY
         self.model = UNKNOWN
-        self.asked: Asked | None = None
+        self.asked: ParsedRequest | None = None
         self.prompt_characters = 0
         self.messages: tuple[Message, ...] = ()
         self.capture: Capture = "none"
@@ -150,7 +150,7 @@ class Exchange:
         self.taken = False
         self.clock_reading = self.server_seconds = 0.0
         self.reservation: Reservation | None = None
-        self.collector: Collector | None = None
+        self.collector: AnswerCollector | None = None
         self.begun = False
         self.discarded: Usage | None = None
         self.checks: dict[str, CheckOutcome] | None = None

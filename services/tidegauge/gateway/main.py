@@ -12,12 +12,12 @@ from typing import Final
 import structlog
 import uvicorn
 
-from tidegauge.adapters.telemetry import configure_logging
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.gateway.wire import Wire
+from tidegauge.runtime.telemetry import configure_logging
 
 __all__ = ["run"]
 
@@ -67,7 +67,7 @@ def run() -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http=Wire,
+            http=HttpProtocol,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             ws="none",

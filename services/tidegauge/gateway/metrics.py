@@ -20,7 +20,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from tidegauge.gateway.upstreams import Upstreams
+from tidegauge.gateway.proxy.upstreams import Upstreams
 
 __all__ = ["CheckCollector", "Durations", "Metrics", "UpstreamCollector"]
 

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from pydantic import BaseModel, Field
 
-from tidegauge.gateway.dialects import Answer, Asked, Collector
-from tidegauge.gateway.dialects.chat import Chat
-from tidegauge.gateway.dialects.dialect import malformed
+from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.apis.api import malformed
+from tidegauge.gateway.apis.chat import Chat
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.relay import Headers, Sink
+from tidegauge.gateway.proxy.relay import Headers, Sink
 from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Collected", "PlainChat", "PlainRequest", "PlainResponse"]
@@ -57,7 +57,7 @@ class PlainChat:
         self._default_model = default_model
         self._chat = Chat()
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> ParsedRequest:
         """Understand a request; see ``Dialect``."""
         try:
             request = _decode(body)
@@ -74,11 +74,11 @@ class PlainChat:
         forwarded = msgspec.json.encode({"model": model, "messages": messages})
         return msgspec.structs.replace(self._chat.read(forwarded), body=forwarded)
 
-    def answer(self, body: bytes) -> Answer:
+    def answer(self, body: bytes) -> ParsedAnswer:
         """Understand a whole answer; see ``Dialect``."""
         return self._chat.answer(body)
 
-    def collector(self) -> Collector:
+    def collector(self) -> AnswerCollector:
         """Return a new collector."""
         return self._chat.collector()
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tidegauge.capture.folding import Fold, Unfold, Unfolded
-from tidegauge.gateway.checks import check
-from tidegauge.gateway.dialects import Answer, Expectations
+from tidegauge.capture.compact import CompactFormat, Expanded, ExpandFormat
+from tidegauge.gateway.apis import Expectations, ParsedAnswer
+from tidegauge.gateway.policy.checks import check
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
@@ -30,10 +30,18 @@ from tidegauge.schemas.exchange import (
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
-__all__ = ["BOTH", "REQUEST", "RESPONSE", "UNFOLD", "Record", "Reply", "Unchecked"]
+__all__ = [
+    "BOTH",
+    "REQUEST",
+    "RESPONSE",
+    "UNFOLD",
+    "AnswerRecord",
+    "ExchangeRecord",
+    "PendingChecks",
+]
 
 
-class Unchecked(msgspec.Struct, array_like=True, frozen=True):
+class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
     """What the checks of an answer need beside what its events carry.
 
     Attributes:
@@ -45,7 +53,7 @@ class Unchecked(msgspec.Struct, array_like=True, frozen=True):
     refusal: str | None
 
 
-class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """How the exchange ended; see ``ResponseEvent`` for what is not explained here.
 
     Attributes:
@@ -70,10 +78,10 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     cost_usd: float | None
     upstream: str | None
     attempts: int
-    checks: dict[str, CheckOutcome] | Unchecked
+    checks: dict[str, CheckOutcome] | PendingChecks
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """An exchange; see ``RequestEvent`` for what is not explained here.
 
     Attributes:
@@ -98,20 +106,20 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     shadow: bool
     session: str | None
     trace_id: str | None
-    reply: Reply | None
+    reply: AnswerRecord | None
 
 
 _NAME: Final = "tidegauge.gateway.exchange.2"
-_encode: Final[Callable[[Sequence[Record]], bytes]] = msgspec.msgpack.Encoder().encode
+_encode: Final[Callable[[Sequence[ExchangeRecord]], bytes]] = msgspec.msgpack.Encoder().encode
 
-BOTH: Final = Fold(_NAME, (REQUESTS, RESPONSES), _encode)
-REQUEST: Final = Fold(_NAME, (REQUESTS,), _encode)
-RESPONSE: Final = Fold(_NAME, (RESPONSES,), _encode)
+BOTH: Final = CompactFormat(_NAME, (REQUESTS, RESPONSES), _encode)
+REQUEST: Final = CompactFormat(_NAME, (REQUESTS,), _encode)
+RESPONSE: Final = CompactFormat(_NAME, (RESPONSES,), _encode)
 
 
 def _events(
-    record: Record, topics: Sequence[str], producer_id: str, first_sequence: int
-) -> Unfolded:
+    record: ExchangeRecord, topics: Sequence[str], producer_id: str, first_sequence: int
+) -> Expanded:
     """Make a record's events.
 
     Raises:
@@ -127,13 +135,13 @@ def _events(
             events.append(response)
             if not record.shadow:
                 noted += [f"{name}/{outcome}" for name, outcome in response.checks.items()]
-    return Unfolded(events, noted)
+    return Expanded(events, noted)
 
 
-UNFOLD: Final = Unfold(msgspec.msgpack.Decoder(list[Record]).decode, _events)
+UNFOLD: Final = ExpandFormat(msgspec.msgpack.Decoder(list[ExchangeRecord]).decode, _events)
 
 
-def _request_event(record: Record, producer_id: str, sequence: int) -> RequestEvent:
+def _request_event(record: ExchangeRecord, producer_id: str, sequence: int) -> RequestEvent:
     return RequestEvent(
         request_id=record.request_id,
         producer_id=producer_id,
@@ -152,7 +160,7 @@ def _request_event(record: Record, producer_id: str, sequence: int) -> RequestEv
     )
 
 
-def _response_event(record: Record, producer_id: str, sequence: int) -> ResponseEvent:
+def _response_event(record: ExchangeRecord, producer_id: str, sequence: int) -> ResponseEvent:
     reply = record.reply
     if reply is None:
         raise ValueError("a record without an answer stands for a response")
@@ -192,11 +200,11 @@ def _response_event(record: Record, producer_id: str, sequence: int) -> Response
     )
 
 
-def _checks(record: Record, reply: Reply) -> dict[str, CheckOutcome]:
+def _checks(record: ExchangeRecord, reply: AnswerRecord) -> dict[str, CheckOutcome]:
     unchecked = reply.checks
     if isinstance(unchecked, dict):
         return unchecked
-    answer = Answer(
+    answer = ParsedAnswer(
         text=reply.text,
         tool_calls=reply.tool_calls,
         refusal=unchecked.refusal,

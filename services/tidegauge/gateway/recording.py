@@ -8,12 +8,19 @@ from typing import Final
 
 import structlog
 
-from tidegauge.capture.folding import Fold
+from tidegauge.capture.compact import CompactFormat
 from tidegauge.capture.recorder import Recorder
-from tidegauge.gateway.checks import check
 from tidegauge.gateway.exchange import Exchange, Outcome
-from tidegauge.gateway.privacy import captured_messages, captured_text
-from tidegauge.gateway.record import BOTH, REQUEST, RESPONSE, Record, Reply, Unchecked
+from tidegauge.gateway.policy.checks import check
+from tidegauge.gateway.policy.privacy import captured_messages, captured_text
+from tidegauge.gateway.record import (
+    BOTH,
+    REQUEST,
+    RESPONSE,
+    AnswerRecord,
+    ExchangeRecord,
+    PendingChecks,
+)
 from tidegauge.schemas.exchange import Capture, CheckOutcome
 
 __all__ = ["CapturePolicy", "Recording"]
@@ -83,8 +90,8 @@ class Recording:
 
     def ended(self, exchanges: Sequence[tuple[Exchange, Outcome]]) -> None:
         """Exchanges have ended: put them on record, all together; never raises."""
-        whole: list[Record] = []
-        answers: list[Record] = []
+        whole: list[ExchangeRecord] = []
+        answers: list[ExchangeRecord] = []
         for exchange, outcome in exchanges:
             asked_before = self._waiting.pop(exchange.request_id, None) is None
             record = self._made(RESPONSE if asked_before else BOTH, exchange, outcome)
@@ -97,8 +104,8 @@ class Recording:
         self._recorder.served(len(exchanges))
 
     def _made(
-        self, fold: Fold[Record], exchange: Exchange, outcome: Outcome | None
-    ) -> Record | None:
+        self, fold: CompactFormat[ExchangeRecord], exchange: Exchange, outcome: Outcome | None
+    ) -> ExchangeRecord | None:
         """Return an exchange's record; None, and counted as dropped, if it cannot be made."""
         try:
             self._settle_text(exchange)
@@ -116,9 +123,9 @@ class Recording:
                 exchange.asked.messages, exchange.capture, self._policy.characters
             )
 
-    def _record(self, exchange: Exchange, reply: Reply | None) -> Record:
+    def _record(self, exchange: Exchange, reply: AnswerRecord | None) -> ExchangeRecord:
         policy, asked = self._policy, exchange.asked
-        return Record(
+        return ExchangeRecord(
             request_id=exchange.request_id,
             time_ms=exchange.arrived_ms,
             route=exchange.route,
@@ -137,10 +144,10 @@ class Recording:
             reply=reply,
         )
 
-    def _reply(self, exchange: Exchange, outcome: Outcome) -> Reply:
+    def _reply(self, exchange: Exchange, outcome: Outcome) -> AnswerRecord:
         capture, limit = exchange.capture, self._policy.characters
         answer, first = outcome.answer, exchange.pace.first
-        return Reply(
+        return AnswerRecord(
             status=outcome.status,
             latency_ms=outcome.latency_seconds * 1e3,
             error=outcome.error,
@@ -161,7 +168,9 @@ class Recording:
             checks=self._checks(exchange, outcome),
         )
 
-    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, CheckOutcome] | Unchecked:
+    def _checks(
+        self, exchange: Exchange, outcome: Outcome
+    ) -> dict[str, CheckOutcome] | PendingChecks:
         """Return what has been found, or what the shipper needs to find it by itself."""
         asked, answer = exchange.asked, outcome.answer
         if exchange.checks is not None:
@@ -176,5 +185,5 @@ class Recording:
             and len(answer.tool_calls or "") <= limit
             and wanted.size() <= limit
         ):
-            return Unchecked(wanted, answer.refusal)  # a record carries all of the text
+            return PendingChecks(wanted, answer.refusal)  # a record carries all of the text
         return check(asked.messages, wanted, answer)

@@ -12,19 +12,20 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from tidegauge.capture.recorder import Recorder
-from tidegauge.gateway import configuration, keys
-from tidegauge.gateway.addresses import Address, Timeouts
-from tidegauge.gateway.bookkeeping import Bookkeeper
-from tidegauge.gateway.counters import Counters, LocalCounters, SharedCounters
+from tidegauge.gateway import configuration
+from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
-from tidegauge.gateway.limiter import Limiter
+from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.metrics import CheckCollector, Metrics, UpstreamCollector
+from tidegauge.gateway.policy import keys
+from tidegauge.gateway.policy.counters import Counters, LocalCounters, SharedCounters
+from tidegauge.gateway.policy.limiter import Limiter
+from tidegauge.gateway.proxy.upstreams import Upstreams
 from tidegauge.gateway.recording import CapturePolicy, Recording
 from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.tracing import NO_TRACING, open_telemetry
-from tidegauge.gateway.upstreams import Upstreams
 
 __all__ = ["Runtime", "check_files"]
 
@@ -69,7 +70,7 @@ class Runtime:
         )
         self.request_log = RequestLog(settings.request_log)
         self._tracing = open_telemetry() if settings.traces else NO_TRACING
-        self.books = Bookkeeper(self._recording, self.request_log, self.metrics, self._tracing)
+        self.books = Completion(self._recording, self.request_log, self.metrics, self._tracing)
         self._limiter = Limiter(
             self._counters(),
             time.time,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.baselines import BaselineStore
-from tidegauge.adapters.kafka.settings import KafkaSettings
+from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.monitoring.rates import FINGERPRINT, RatesBaseline, build_rates_baseline
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.stream.processor import Record
-from tidegauge.verdicts.errors import RatesBaselineError
-from tidegauge.verdicts.rates import FINGERPRINT, RatesBaseline, build_rates_baseline
+from tidegauge.streaming.processor import Record
 
 __all__ = ["build_rates", "sketches_between"]
 
@@ -29,7 +29,7 @@ def build_rates(
     Args:
         settings: How to reach Kafka.
         start_ms: Start of the stretch in event time, Unix milliseconds.
-        end_ms: Its end; blocks that reach beyond it are left out.
+        end_ms: Its end; windows that reach beyond it are left out.
         progress: Told how many records have been read, now and then.
 
     Returns:
@@ -50,7 +50,7 @@ def build_rates(
 
 
 def sketches_between(records: Iterable[Record], start_ms: int, end_ms: int) -> Iterator[Sketch]:
-    """Yield the sketches of whole blocks in a stretch of event time, each once.
+    """Yield the sketches of whole windows in a stretch of event time, each once.
 
     Args:
         records: Of ``sketches.v1``, in order within each partition.
@@ -68,7 +68,7 @@ def sketches_between(records: Iterable[Record], start_ms: int, end_ms: int) -> I
         last[event.producer_id] = event.sequence
         if isinstance(event, Progress):
             continue
-        if start_ms <= event.block_start_ms and event.block_start_ms + event.block_ms <= end_ms:
+        if start_ms <= event.window_start_ms and event.window_start_ms + event.window_ms <= end_ms:
             yield event
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tidegauge.judge.intervals import score_interval
-from tidegauge.judge.means import hajek
+from tidegauge.quality.intervals import score_interval
+from tidegauge.quality.sampled_mean import hajek
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas.sketches import Moments
 

@@ -13,27 +13,27 @@ import structlog
 import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from tidegauge.adapters.kafka import reader
-from tidegauge.adapters.kafka.publisher import Publisher
-from tidegauge.adapters.kafka.settings import KafkaSettings
-from tidegauge.adapters.notify import Alertmanager, Webhook
-from tidegauge.adapters.telemetry import configure_logging
-from tidegauge.monitor.alert_log import KafkaAlertLog
-from tidegauge.monitor.app import Interface, create_app
-from tidegauge.monitor.controlling import ControlPages
-from tidegauge.monitor.delivery import Courier, DeliveryMetrics, Receiver
 from tidegauge.monitor.estimates import estimate
-from tidegauge.monitor.explaining import explain
-from tidegauge.monitor.guards import is_loopback
+from tidegauge.monitor.loop import LogBaselines, MonitorLoop
 from tidegauge.monitor.metrics import ViewCollector
-from tidegauge.monitor.report_pages import ReportPages
-from tidegauge.monitor.reporting import Desk, Maker, Shelf
+from tidegauge.monitor.notify.alert_log import KafkaAlertLog
+from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
+from tidegauge.monitor.notify.receivers import Alertmanager, Webhook
+from tidegauge.monitor.report_queue import ReportMaker, ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.monitor.topic_pages import TopicPages
-from tidegauge.monitor.watching import LogBaselines, MonitorLoop
+from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.explaining import explain
+from tidegauge.monitor.web.guards import is_loopback
+from tidegauge.monitor.web.report_pages import ReportPages
+from tidegauge.monitor.web.topic_pages import TopicPages
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.topics import Topic
-from tidegauge.stream.processor import Output, Record
+from tidegauge.streaming.processor import Output, Record
 
 __all__ = ["receivers", "report_maker", "run"]
 
@@ -62,13 +62,13 @@ def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
     return tuple(found)
 
 
-def report_maker(settings: MonitorSettings, kafka: KafkaSettings) -> Maker:
+def report_maker(settings: MonitorSettings, kafka: KafkaSettings) -> ReportMaker:
     """Return what makes reports from the log."""
 
     def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
         return reader.read(kafka, topic, start_ms=start_ms, end_ms=end_ms)
 
-    return Maker(read, settings.report_rows, titles=LogBaselines(kafka).titles)
+    return ReportMaker(read, settings.report_rows, titles=LogBaselines(kafka).titles)
 
 
 def run() -> None:
@@ -106,8 +106,8 @@ def serve(
             segments=settings.metric_segments,
         )
     )
-    desk = Desk(
-        Shelf(settings.reports_dir, settings.reports_kept),
+    desk = ReportQueue(
+        ReportStore(settings.reports_dir, settings.reports_kept),
         report_maker(settings, kafka).make,
         _now_ms,
     )
@@ -176,14 +176,14 @@ def serve(
 
 def _couriers(
     settings: MonitorSettings, kafka: KafkaSettings, loop: MonitorLoop, registry: CollectorRegistry
-) -> list[Courier]:
+) -> list[Notifier]:
     metrics = DeliveryMetrics(registry)
 
     def firing() -> tuple[Alert, ...]:
         view = loop.view()
         return view.alerts if view else ()
 
-    courier = partial(Courier, firing=firing, now_ms=_now_ms, metrics=metrics)
+    courier = partial(Notifier, firing=firing, now_ms=_now_ms, metrics=metrics)
     return [
         courier(KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}"), receiver)
         for receiver in receivers(settings)

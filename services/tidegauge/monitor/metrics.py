@@ -13,13 +13,13 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.quality import Estimator, quality
 from tidegauge.reports.text import clip
 from tidegauge.reports.vitals import REST, cost, errors, timings
 from tidegauge.schemas import measures
 from tidegauge.schemas.segments import Segment
-from tidegauge.stream import histogram
-from tidegauge.verdicts.view import MonitorView, SegmentView
+from tidegauge.streaming import histogram
 
 __all__ = ["MAX_CUSTOMERS", "NAMES", "ViewCollector"]
 
@@ -37,7 +37,7 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tidegauge_cost_usd_total": ("Cost of a segment's answers.", _SEGMENT),
     "tidegauge_customer_cost_usd_total": ("Cost by customer, all segments.", ("customer",)),
     "tidegauge_customer_requests_total": ("Requests by customer, all segments.", ("customer",)),
-    # Over the display window.
+    # Over the display range.
     "tidegauge_latency_seconds": ("Quantiles of the latency.", (*_SEGMENT, "quantile")),
     "tidegauge_time_to_first_token_seconds": (
         "Quantiles of the time to first token.",
@@ -178,7 +178,7 @@ class ViewCollector(Collector):
         kept = busiest[: self._segments]
         for item in kept:
             _traffic(families, item)
-            _window(families, item)
+            _display_range(families, item)
             self._quality(families, item)
         named = {item.segment for item in kept}
         _customers(families, view)
@@ -194,7 +194,7 @@ class ViewCollector(Collector):
             )
 
     def _quality(self, families: _Families, item: SegmentView) -> None:
-        found, vitals = item.window.get("quality"), item.window.get("vitals")
+        found, vitals = item.display_range.get("quality"), item.display_range.get("vitals")
         if found is None:
             return
         labels = _labels(item.segment)
@@ -237,20 +237,20 @@ def _traffic(families: _Families, item: SegmentView) -> None:
     families.put("tidegauge_cost_usd_total", spent.usd, *labels)
 
 
-def _window(families: _Families, item: SegmentView) -> None:
-    window = item.window.get("vitals")
-    if window is None:
+def _display_range(families: _Families, item: SegmentView) -> None:
+    display_range = item.display_range.get("vitals")
+    if display_range is None:
         return
     labels = _labels(item.segment)
-    for line in timings(window):
-        found = window.histograms.get(line.name)
+    for line in timings(display_range):
+        found = display_range.histograms.get(line.name)
         if found is not None and line.name in _TIMES:
             for q, text in _QUANTILES:
                 value = histogram.quantile(found, q)
                 seconds = None if value is None else value / 1000
                 families.put(_TIMES[line.name], seconds, *labels, text)
-    families.put("tidegauge_error_ratio", errors(window).rate, *labels)
-    families.put("tidegauge_requests_per_usd", cost(window).requests_per_usd, *labels)
+    families.put("tidegauge_error_ratio", errors(display_range).rate, *labels)
+    families.put("tidegauge_requests_per_usd", cost(display_range).requests_per_usd, *labels)
 
 
 def _customers(families: _Families, view: MonitorView) -> None:

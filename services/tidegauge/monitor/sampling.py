@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tidegauge.drift.descriptors import language
-from tidegauge.monitor.ranges import TimeRange
+from tidegauge.monitor.web.ranges import TimeRange
 from tidegauge.reports.rows import Row, Sample
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, Topic
-from tidegauge.stream.processor import Record
+from tidegauge.streaming.processor import Record
 
-__all__ = ["Reader", "Sampled", "sampled", "spoken_language"]
+__all__ = ["Reader", "SampledRecords", "sampled", "spoken_language"]
 
 LATE_MS = 15 * 60_000
 """Events reach the log after they happened; what is judged reaches it later still."""
@@ -27,7 +27,7 @@ Reader = Callable[[Topic, int, int], Iterable[Record]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledRecords:
     """The rows of one range.
 
     Attributes:
@@ -56,7 +56,7 @@ def sampled(
     *,
     rows: int,
     titles: Mapping[int, str] | None = None,
-) -> Sampled:
+) -> SampledRecords:
     """Read a range and sample its exchanges.
 
     Args:
@@ -89,4 +89,4 @@ def sampled(
             sample.place(embedding, titles)
         for judgment in events(JUDGMENTS, JudgmentEvent):
             sample.judge(judgment)
-    return Sampled(sample.rows, sample.seen, unreadable)
+    return SampledRecords(sample.rows, sample.seen, unreadable)

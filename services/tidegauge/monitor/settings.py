@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from tidegauge.monitor.errors import SettingsError
+from tidegauge.monitoring.plan import MINIMUM_EFFECT, MonitorPlan
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import SketchKind
-from tidegauge.verdicts.plan import MINIMUM_EFFECT, Plan
 
 __all__ = ["MonitorSettings"]
 
@@ -68,11 +68,11 @@ class MonitorSettings(BaseSettings):
         description="The promise: at most one false alarm in so many days, on average, over "
         "all signals and segments.",
     )
-    block_seconds: float = Field(
+    window_seconds: float = Field(
         default=10.0,
         gt=0,
-        validation_alias=AliasChoices("block_seconds", "TIDEGAUGE_BLOCK_SECONDS"),
-        description="Length of a block of event time, the same as the workers'.",
+        validation_alias=AliasChoices("window_seconds", "TIDEGAUGE_WINDOW_SECONDS"),
+        description="Length of a window of event time, the same as the workers'.",
     )
     workers: tuple[SketchKind, ...] = Field(
         default=("drift", "vitals", "quality"),
@@ -105,8 +105,8 @@ class MonitorSettings(BaseSettings):
     low_data_events: int = Field(
         default=30, ge=0, description="Events below which a monitor says low_data instead of ok."
     )
-    window_seconds: int = Field(
-        default=900, ge=60, description="Length of the display window of page, API and metrics."
+    display_range_seconds: int = Field(
+        default=900, ge=60, description="Length of the display range of page, API and metrics."
     )
     refresh_seconds: int = Field(
         default=15, ge=0, description="How often the page renews itself; 0 for never."
@@ -165,16 +165,16 @@ class MonitorSettings(BaseSettings):
             raise ValueError(f"no rates are tested of {', '.join(unknown)}, only of {known}")
         return value
 
-    def plan(self) -> Plan:
+    def plan(self) -> MonitorPlan:
         """Return what the processor is told.
 
         Raises:
             PlanError: A number is out of its range.
         """
-        return Plan(
-            block_ms=round(1000 * self.block_seconds),
+        return MonitorPlan(
+            window_ms=round(1000 * self.window_seconds),
             false_alarm_days=self.false_alarm_days,
-            window_ms=1000 * self.window_seconds,
+            display_range_ms=1000 * self.display_range_seconds,
             expected=self.workers,
             silent_ms=round(1000 * self.silent_seconds),
             settle_ms=round(1000 * self.settle_seconds),

@@ -23,7 +23,7 @@ from tidegauge.adapters.sentence_transformers import (
     locate,
     open_embedder,
 )
-from tidegauge.drift_worker.settings import DriftSettings
+from tidegauge.workers.drift.settings import DriftSettings
 
 Open = Callable[[Backend], Embedder]
 

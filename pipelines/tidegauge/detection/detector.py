@@ -1,0 +1,337 @@
+"""An always-valid alarm on many rates at once: the window e-detector.
+
+In a window of time, indicator j held for ``x`` of ``n`` events. While the chance of each
+event stays inside its band, given everything before it, the mean time to an alarm at
+threshold A is at least A seconds, however often one looks, whatever the dependence
+between events that the band allows; and the chance of an alarm by time t is at most t/A.
+
+Bets on urns (``detection.polya_urn``) keep the same promise on histories of their own. They share
+the budget, and the largest of the weighted statistics counts: the chance of an alarm by time t is
+still at most t/A.
+
+Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential
+change detection" (2023), in the form of Shiryaev and Roberts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detection.errors import EngineError, EvidenceMismatchError
+from tidegauge.detection.evidence import Evidence, pack, unpack
+from tidegauge.detection.polya_urn import (
+    PolyaUrnBets,
+    PolyaUrnState,
+    draw,
+    initial_state,
+    log_statistic,
+    ready,
+    strongest,
+)
+from tidegauge.detection.reference import OPEN_BELOW, Reference
+
+__all__ = [
+    "RATIOS",
+    "Bets",
+    "Contribution",
+    "Decision",
+    "Evidence",
+    "best_bet",
+    "judge",
+    "no_evidence",
+    "observe",
+    "pack",
+    "place_bets",
+    "unpack",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
+"""Effect sizes bet on: how many times a rate rises or falls."""
+_OF_EACH_FAMILY = 2
+_unwarned = np.errstate(invalid="ignore")
+"""Of a statistic that is no number ``Decision.not_finite`` tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """What is wagered on each indicator, fixed by the reference.
+
+    Each indicator has G = 2 x len(RATIOS) bets: first the rises, then the falls.
+
+    Attributes:
+        log_hit: What an event for which the indicator holds adds to a bet's log, shape
+            (S, J, G); S slots. It is ``log(changed / unchanged)``: the rate under the
+            alternative over the band's edge nearest to it.
+        log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
+        log_weights: Log of each bet's share of the budget, shape (J, G).
+        baseline: Id of the baseline that the bands came from.
+        urns: What is bet on divisions into cells besides.
+    """
+
+    log_hit: Floats
+    log_miss: Floats
+    log_weights: Floats
+    baseline: str
+    urns: tuple[PolyaUrnBets, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One indicator's part in a decision.
+
+    Attributes:
+        indicator: Its index in the reference.
+        share: Its part of the statistic, in [0, 1].
+        rises: Whether its best bet is on a rise.
+        seconds_ago: How long before the end of the last window that bet's run began: the
+            estimated start of the change.
+        hits: Events of the run for which it held.
+        trials: Events of the run.
+    """
+
+    indicator: int
+    share: float
+    rises: bool
+    seconds_ago: float
+    hits: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one look at the evidence says.
+
+    Attributes:
+        log_statistic: Log of the weighted sum over the bets on bands, or of an urn's weighted
+            statistic where that is larger; always a number below infinity.
+        log_threshold: Log of the mean time to a false alarm, in seconds.
+        parts: The indicators that contribute most, first the largest.
+        not_finite: How many indicators' and urns' statistics are no finite number. They are
+            left out of ``log_statistic``: it may be too low, and is no sign of quiet.
+    """
+
+    log_statistic: float
+    log_threshold: float
+    parts: tuple[Contribution, ...]
+    not_finite: int = 0
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the evidence has reached the threshold."""
+        return self.log_statistic >= self.log_threshold
+
+
+def place_bets(reference: Reference, *, urns: bool = False) -> Bets:
+    """Bet on each indicator's rise above, and fall below, its band.
+
+    Args:
+        reference: The bands.
+        urns: Whether to bet on the reference's urns besides.
+    """
+    drawn = tuple(ready(urn) for urn in reference.urns) if urns else ()
+    low = np.array(reference.slot_low or (reference.low,))
+    high = np.array(reference.slot_high or (reference.high,))
+    ratios = np.array(RATIOS)
+    rise = np.minimum(high[..., None] * ratios, (1 + high[..., None]) / 2)
+    fall = low[..., None] / ratios
+    sides = 2 * len(RATIOS)
+    edges = np.stack([high, low], axis=-1)
+    weights = np.array(reference.weights)[:, None] / sides
+    weights = weights * (1 - sum(urn.share for urn in drawn))
+    log_weights = np.log(np.repeat(weights, sides, axis=1))
+    # Nothing can fall below a band that is open there: the rises get its whole share.
+    open_below = low.max(axis=0) <= OPEN_BELOW
+    log_weights[open_below, : len(RATIOS)] += np.log(2)
+    log_weights[open_below, len(RATIOS) :] = -np.inf
+    changed = np.concatenate([rise, fall], axis=-1)
+    unchanged = np.repeat(edges, len(RATIOS), axis=-1)
+    return Bets(
+        log_hit=np.log(changed / unchanged),
+        log_miss=np.log1p(-changed) - np.log1p(-unchanged),
+        log_weights=log_weights,
+        baseline=reference.baseline,
+        urns=drawn,
+    )
+
+
+def no_evidence(bets: Bets) -> Evidence:
+    """Return the state before the first window."""
+    shape = bets.log_weights.shape
+    return Evidence(
+        log_m=np.full(shape, -np.inf),
+        since_seconds=np.zeros(shape),
+        hits=np.zeros(shape, np.int64),
+        trials=np.zeros(shape, np.int64),
+        elapsed_seconds=0.0,
+        baseline=bets.baseline,
+        draws=tuple(initial_state(urn) for urn in bets.urns),
+    )
+
+
+@_unwarned
+def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term of it
+    bets: Bets,
+    evidence: Evidence,
+    hits: Counts,
+    trials: Counts,
+    *,
+    duration_seconds: float,
+    slot: int | None = None,
+    cells: Sequence[Counts] = (),
+) -> Evidence:
+    """Add one closed window: ``M <- (M + duration) * L``.
+
+    Args:
+        bets: What is wagered.
+        evidence: The state before the window.
+        hits: Events of the window for which each indicator held, shape (J,).
+        trials: Events of which each was asked, shape (J,); with none, time passes and the
+            evidence stays.
+        duration_seconds: The window's length, fixed before its events are seen.
+        slot: The window's slot, ``Reference.slot(start)``; may be left out without seasons.
+        cells: Events of the window by each urn's cells, shapes (F,); none lets time pass there.
+
+    Raises:
+        EvidenceMismatchError: The evidence was gathered against another baseline.
+        EngineError: The counts do not fit the bets, or the slot is missing.
+    """
+    if evidence.baseline != bets.baseline:
+        raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
+    _check(bets, hits, trials, slot)
+    x, n = hits[:, None], trials[:, None]
+    log_lr = x * bets.log_hit[slot or 0] + (n - x) * bets.log_miss[slot or 0]
+    log_duration = np.log(duration_seconds)
+    restarts = evidence.log_m < log_duration
+    return Evidence(
+        log_m=np.logaddexp(evidence.log_m, log_duration) + log_lr,
+        since_seconds=np.where(restarts, evidence.elapsed_seconds, evidence.since_seconds),
+        hits=np.where(restarts, 0, evidence.hits) + x,
+        trials=np.where(restarts, 0, evidence.trials) + n,
+        elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
+        baseline=evidence.baseline,
+        draws=_draws(bets, evidence, cells, duration_seconds),
+    )
+
+
+@_unwarned
+def judge(
+    bets: Bets,
+    evidence: Evidence,
+    *,
+    log_threshold: float,
+    most: int = 5,
+    families: Sequence[str] = (),
+) -> Decision:
+    """Say whether the evidence amounts to an alarm; looking changes nothing.
+
+    Args:
+        bets: What is wagered.
+        evidence: The state to judge.
+        log_threshold: Log of the mean time to a false alarm that this detector owes, in
+            seconds: ``log(A / share)``.
+        most: How many parts to name, the strongest first.
+        families: Family of each indicator: the two strongest parts of each are named in
+            any case, for evidence is so steep that one family would fill the list while
+            others tell as much to people.
+
+    Raises:
+        EvidenceMismatchError: The evidence was gathered against another baseline.
+    """
+    if evidence.baseline != bets.baseline:
+        raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
+    log_parts = bets.log_weights + evidence.log_m
+    by_indicator, broken_bands = _usable(np.logaddexp.reduce(log_parts, axis=1))
+    log_bands = np.logaddexp.reduce(by_indicator)
+    pairs = zip(bets.urns, evidence.draws, strict=True)
+    drawn, broken_urns = _usable(np.array([log_statistic(*pair) for pair in pairs]))
+    not_finite = broken_bands + broken_urns
+    largest = float(max(log_bands, *drawn, -np.inf))
+    if largest == -np.inf:
+        return Decision(largest, log_threshold, (), not_finite)
+    total = np.logaddexp.reduce([log_bands, *drawn])
+    parts = []
+    if drawn.max(initial=-np.inf) > -np.inf:
+        best = int(np.argmax(drawn))
+        owner, hits, trials, since = strongest(bets.urns[best], evidence.draws[best])
+        parts.append(
+            Contribution(
+                indicator=owner,
+                share=float(np.exp(drawn[best] - total)),
+                rises=True,
+                seconds_ago=evidence.elapsed_seconds - since,
+                hits=hits,
+                trials=trials,
+            )
+        )
+    for j in _named(by_indicator, most, families):
+        g = best_bet(log_parts[j])
+        parts.append(
+            Contribution(
+                indicator=int(j),
+                share=float(np.exp(by_indicator[j] - total)),
+                rises=g < len(RATIOS),
+                seconds_ago=float(evidence.elapsed_seconds - evidence.since_seconds[j, g]),
+                hits=int(evidence.hits[j, g]),
+                trials=int(evidence.trials[j, g]),
+            )
+        )
+    parts.sort(key=lambda part: -part.share)
+    return Decision(largest, log_threshold, tuple(parts), not_finite)
+
+
+def best_bet(log_parts: Floats) -> int:
+    """Return the index of the largest finite number, 0 where there is none."""
+    return int(np.argmax(_usable(log_parts)[0]))
+
+
+def _usable(log_statistics: Floats) -> tuple[Floats, int]:
+    """Return the statistics without those that are no number below infinity, and how many."""
+    broken = np.isnan(log_statistics) | np.isposinf(log_statistics)
+    return np.where(broken, -np.inf, log_statistics), int(broken.sum())
+
+
+def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:
+    """Yield the strongest indicators, then what each family lacks of its two strongest."""
+    order = [int(j) for j in np.argsort(-by_indicator, kind="stable")]
+    yield from (j for j in order[:most] if by_indicator[j] > -np.inf)
+    named = Counter(families[j] for j in order[:most]) if families else Counter[str]()
+    for j in order[most:] if families else ():
+        if named[families[j]] < _OF_EACH_FAMILY and by_indicator[j] > -np.inf:
+            named[families[j]] += 1
+            yield j
+
+
+def _draws(
+    bets: Bets, evidence: Evidence, cells: Sequence[Counts], duration_seconds: float
+) -> tuple[PolyaUrnState, ...]:
+    counts = cells or [np.zeros_like(draws.seen) for draws in evidence.draws]
+    return tuple(
+        draw(
+            urn,
+            draws,
+            hits,
+            duration_seconds=duration_seconds,
+            elapsed_seconds=evidence.elapsed_seconds,
+        )
+        for urn, draws, hits in zip(bets.urns, evidence.draws, counts, strict=True)
+    )
+
+
+def _check(bets: Bets, hits: Counts, trials: Counts, slot: int | None) -> None:
+    slots, indicators, _ = bets.log_hit.shape
+    if hits.shape != (indicators,) or trials.shape != (indicators,):
+        raise EngineError(
+            f"the bets are on {indicators} indicators, got hits of shape {hits.shape} "
+            f"and trials of shape {trials.shape}"
+        )
+    if slot is None and slots > 1:
+        raise EngineError(f"the reference has {slots} slots: say which one the window is in")

@@ -1,0 +1,137 @@
+"""What a detector has seen so far, and the same as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detection.errors import EngineError
+from tidegauge.detection.polya_urn import PolyaUrnState
+
+__all__ = ["Evidence", "pack", "unpack"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The detector's whole state.
+
+    Attributes:
+        log_m: Log of each bet's Shiryaev-Roberts statistic, shape (J, G).
+        since_seconds: When each bet's present run began, on the detector's own clock.
+        hits: Events for which the indicator held in that run, shape (J, G).
+        trials: Events asked in that run, shape (J, G).
+        elapsed_seconds: Time observed.
+        baseline: Id of the baseline that it belongs to.
+        draws: State of the bets on urns, one for each.
+    """
+
+    log_m: Floats
+    since_seconds: Floats
+    hits: Counts
+    trials: Counts
+    elapsed_seconds: float
+    baseline: str
+    draws: tuple[PolyaUrnState, ...] = ()
+
+
+class _PackedDraws(msgspec.Struct, frozen=True, kw_only=True):
+    log_m: bytes
+    since_seconds: bytes
+    seen: bytes
+    run: bytes
+    recent: bytes
+    growth: bytes
+    unpriced: int
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    baseline: str
+    elapsed_seconds: float
+    shape: tuple[int, int]
+    log_m: bytes
+    since_seconds: bytes
+    hits: bytes
+    trials: bytes
+    draws: tuple[_PackedDraws, ...] = ()
+
+
+def pack(evidence: Evidence) -> bytes:
+    """Write evidence as plain, versioned data: ``unpack`` gives the same bits back."""
+    rows, columns = evidence.log_m.shape
+    return msgspec.msgpack.encode(
+        _Packed(
+            version=_VERSION,
+            baseline=evidence.baseline,
+            elapsed_seconds=evidence.elapsed_seconds,
+            shape=(rows, columns),
+            log_m=evidence.log_m.astype("<f8").tobytes(),
+            since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
+            hits=evidence.hits.astype("<i8").tobytes(),
+            trials=evidence.trials.astype("<i8").tobytes(),
+            draws=tuple(_pack_draws(draws) for draws in evidence.draws),
+        )
+    )
+
+
+def unpack(data: bytes) -> Evidence:
+    """Read evidence back.
+
+    Raises:
+        EngineError: The data are no evidence, or of a version that is not known here.
+    """
+    try:
+        packed = msgspec.msgpack.decode(data, type=_Packed)
+        if packed.version != _VERSION:
+            raise EngineError(
+                f"evidence of version {packed.version}, this reader knows {_VERSION}: "
+                "upgrade, or start from no evidence"
+            )
+        return Evidence(
+            log_m=_array(packed.log_m, "<f8", packed.shape),
+            since_seconds=_array(packed.since_seconds, "<f8", packed.shape),
+            hits=_array(packed.hits, "<i8", packed.shape).astype(np.int64),
+            trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
+            elapsed_seconds=packed.elapsed_seconds,
+            baseline=packed.baseline,
+            draws=tuple(_unpack_draws(draws) for draws in packed.draws),
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise EngineError(f"these bytes are no evidence: {error}") from error
+
+
+def _pack_draws(draws: PolyaUrnState) -> _PackedDraws:
+    return _PackedDraws(
+        log_m=draws.log_m.astype("<f8").tobytes(),
+        since_seconds=draws.since_seconds.astype("<f8").tobytes(),
+        seen=draws.seen.astype("<i8").tobytes(),
+        run=draws.run.astype("<i8").tobytes(),
+        recent=draws.recent.astype("<f8").tobytes(),
+        growth=draws.growth.astype("<f8").tobytes(),
+        unpriced=draws.unpriced,
+    )
+
+
+def _unpack_draws(packed: _PackedDraws) -> PolyaUrnState:
+    return PolyaUrnState(
+        log_m=_array(packed.log_m, "<f8"),
+        since_seconds=_array(packed.since_seconds, "<f8"),
+        seen=_array(packed.seen, "<i8").astype(np.int64),
+        run=_array(packed.run, "<i8").astype(np.int64),
+        recent=_array(packed.recent, "<f8"),
+        growth=_array(packed.growth, "<f8"),
+        unpriced=packed.unpriced,
+    )
+
+
+def _array(data: bytes, kind: str, shape: tuple[int, ...] = (-1,)) -> Floats:
+    return np.frombuffer(data, dtype=kind).reshape(shape).copy()

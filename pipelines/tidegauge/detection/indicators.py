@@ -1,0 +1,91 @@
+"""Indicators: what the engine tests the rate of, and how a sketch answers.
+
+An indicator is a property that an event has or has not. A sketch tells of how many
+events it was asked (``n``) and for how many it held (``x``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.schemas.sketches import Sketch
+from tidegauge.streaming import histogram
+
+__all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all"]
+
+
+class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
+    """Counted by the worker, under this name in ``Sketch.hits``.
+
+    Attributes:
+        name: Name of the count.
+        of: Name of the count, in ``Sketch.hits`` too, of the events that were asked; empty
+            where these are ``Sketch.trials``, or all events.
+    """
+
+    name: str
+    of: str = ""
+
+
+class Tail(msgspec.Struct, frozen=True, tag_field="kind", tag="tail"):
+    """Read off a histogram: how many values lie beyond a bucket's edge.
+
+    Attributes:
+        value: Name of the number in ``Sketch.histograms``.
+        bucket: Signed index of a bucket, as ``streaming.histogram.bucket_of`` gives it.
+        side: ``above`` counts the values in higher buckets, ``below`` the others.
+    """
+
+    value: str
+    bucket: int
+    side: Literal["above", "below"]
+
+
+Counter: TypeAlias = Hits | Tail
+
+
+class Indicator(msgspec.Struct, frozen=True, kw_only=True):
+    """A property whose rate is tested.
+
+    Attributes:
+        name: Name, such as ``cluster/17``.
+        title: The same for people.
+        family: Indicators of one family share a part of the budget.
+        counter: Where a sketch has its counts.
+    """
+
+    name: str
+    title: str
+    family: str
+    counter: Counter
+
+
+def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
+    """Return for how many events the indicator held, and of how many it was asked."""
+    counter = indicator.counter
+    if isinstance(counter, Hits):
+        asked = (
+            sketch.hits.get(counter.of, 0)
+            if counter.of
+            else sketch.trials.get(counter.name, sketch.events)
+        )
+        return sketch.hits.get(counter.name, 0), asked
+    values = sketch.histograms.get(counter.value)
+    if values is None:
+        return 0, 0
+    beyond = histogram.count_above if counter.side == "above" else histogram.count_below
+    return beyond(values, counter.bucket), histogram.count(values)
+
+
+def count_all(
+    indicators: Sequence[Indicator], sketch: Sketch
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return hits and trials of all indicators, each of shape (J,)."""
+    pairs = [count(indicator, sketch) for indicator in indicators]
+    table = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
+    return table[:, 0], table[:, 1]

@@ -1,0 +1,314 @@
+"""Bets on the cells that events fall into, with no rate to be estimated: Polya's urns.
+
+What an event can be is divided into cells by order statistics of the baseline. A cell that was
+cut so that it holds g of the n + 1 gaps between n baseline events has an unknown chance, but a
+known law of it: Dirichlet's with g, whatever events are like. So, over baselines and streams,
+as long as nothing changes, the cells of new events are draws from an urn: cell c comes next with
+probability ``u_c / U``, where ``u_c`` is its gaps and as many as have come from it, and U their
+sum. That is exact for every size of the baseline; there is no bound that could miss.
+
+A bet with stake s says that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
+distribution over the cells that past windows or nobody chose. A window with k_c events in cell c,
+in whatever order, has gained
+
+    L = prod over c [Gamma(w_c + k_c) / Gamma(w_c)] / [Gamma(u_c + k_c) / Gamma(u_c)]
+
+which has mean 1 given the cells before it, so that ``M <- (M + duration) * L`` keeps the
+detector's promise. It keeps it on the history of this urn's cells alone, so urns are not added
+up: the largest statistic counts, each with its share of the budget.
+
+A target t is fixed, or learnt: each cell's growth of late, by empirical Bayes.
+
+Source: Tukey, "Nonparametric estimation II: statistically equivalent blocks and tolerance
+regions" (1947), for the cells; Blackwell and MacQueen, "Ferguson distributions via Polya urn
+schemes" (1973).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from tidegauge.detection.errors import UrnError
+from tidegauge.schemas.sketches import Sketch
+
+__all__ = [
+    "TOTAL",
+    "PolyaUrn",
+    "PolyaUrnBets",
+    "PolyaUrnState",
+    "count_cells",
+    "draw",
+    "fluctuation",
+    "initial_state",
+    "log_statistic",
+    "ready",
+    "strongest",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+TOTAL = "cells"
+"""Name under which a sketch's totals hold the events by cell."""
+HALF_LIFE_EVENTS = 2_048.0
+REFRESH_EVENTS = 100
+"""A learnt target stands until so many events have passed."""
+GROWTH = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.5, 8.0)
+"""How many times as frequent as in the baseline a cell may have become."""
+_UNCHANGED = 0.8
+_PRIOR_CELLS = 10.0
+_ROUNDS = 4
+
+
+class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
+    """One division into F cells, and what is bet on it.
+
+    Attributes:
+        labels: The cells' names in a sketch's totals.
+        owners: Index of the indicator that stands for each cell when people are told.
+        gaps: How many of the baseline's gaps each cell holds.
+        stakes: What is bet, in (0, 1), each with an even part of the share.
+        share: Part of the detector's budget.
+        target: Where the bets say that events go, F numbers that sum to 1; empty to learn it.
+        tolerance: Rates may exceed the baseline's by this part, since they fluctuate by
+            themselves.
+    """
+
+    labels: tuple[str, ...]
+    owners: tuple[int, ...]
+    gaps: tuple[float, ...]
+    stakes: tuple[float, ...]
+    share: float
+    target: tuple[float, ...] = ()
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would make the statistic no number.
+
+        Raises:
+            UrnError: A cell holds no positive, finite number of gaps, or the target or the
+                tolerance is not finite.
+        """
+        for label, gap in zip(self.labels, self.gaps, strict=True):
+            if not 0 < gap < math.inf:
+                raise UrnError(
+                    f"cell {label} holds {gap} gaps, which must be above 0 and finite: "
+                    "build the baseline again"
+                )
+        if not all(map(math.isfinite, (*self.target, self.tolerance))):
+            raise UrnError(
+                f"the urn of cell {self.labels[0]} has a target or a tolerance that is not "
+                "finite: build the baseline again"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PolyaUrnBets:
+    """The same as arrays, ready to compute with.
+
+    Attributes:
+        labels: The cells' names in a sketch's totals.
+        owners: Index of each cell's indicator, shape (F,).
+        gaps: The baseline's gaps by cell, shape (F,).
+        stakes: What is bet, shape (S,).
+        share: Part of the detector's budget.
+        target: Where events are said to go, shape (F,); None to learn it.
+        tolerance: Part by which rates may exceed the baseline's.
+    """
+
+    labels: tuple[str, ...]
+    owners: Counts
+    gaps: Floats
+    stakes: Floats
+    share: float
+    target: Floats | None
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolyaUrnState:
+    """The state of one urn's bets.
+
+    Attributes:
+        log_m: Log of each bet's statistic, shape (S,).
+        since_seconds: When each bet's present run began, shape (S,).
+        seen: Events by cell, shape (F,).
+        run: Those since the boldest bet's run began, shape (F,).
+        recent: Past events by cell, fading, shape (F,).
+        growth: How many times as frequent each cell seems to have become, shape (F,).
+        unpriced: Events since that was learnt.
+    """
+
+    log_m: Floats
+    since_seconds: Floats
+    seen: Counts
+    run: Counts
+    recent: Floats
+    growth: Floats
+    unpriced: int
+
+
+def ready(urn: PolyaUrn) -> PolyaUrnBets:
+    """Return an urn as arrays."""
+    return PolyaUrnBets(
+        labels=urn.labels,
+        owners=np.array(urn.owners, np.int64),
+        gaps=np.array(urn.gaps),
+        stakes=np.array(urn.stakes),
+        share=urn.share,
+        target=np.array(urn.target) if urn.target else None,
+        tolerance=urn.tolerance,
+    )
+
+
+def count_cells(bets: PolyaUrnBets, sketch: Sketch) -> Counts:
+    """Return a sketch's events by cell, shape (F,)."""
+    found = sketch.totals.get(TOTAL, {})
+    return np.array([found.get(label, 0) for label in bets.labels], np.int64)
+
+
+def initial_state(bets: PolyaUrnBets) -> PolyaUrnState:
+    """Return the state before the first window."""
+    nothing = np.zeros(len(bets.gaps), np.int64)
+    return PolyaUrnState(
+        log_m=np.full(len(bets.stakes), -np.inf),
+        since_seconds=np.zeros(len(bets.stakes)),
+        seen=nothing,
+        run=nothing,
+        recent=np.zeros(len(bets.gaps)),
+        growth=np.ones(len(bets.gaps)),
+        unpriced=0,
+    )
+
+
+def draw(
+    bets: PolyaUrnBets,
+    draws: PolyaUrnState,
+    hits: Counts,
+    *,
+    duration_seconds: float,
+    elapsed_seconds: float,
+) -> PolyaUrnState:
+    """Add one closed window.
+
+    Args:
+        bets: What is bet.
+        draws: The state before the window: it alone sets the target.
+        hits: Events of the window by cell, shape (F,).
+        duration_seconds: The window's length.
+        elapsed_seconds: Time observed before the window.
+    """
+    events = int(hits.sum())
+    log_duration = np.log(duration_seconds)
+    restarts = draws.log_m < log_duration
+    moved = PolyaUrnState(
+        log_m=np.logaddexp(draws.log_m, log_duration) + _log_gains(bets, draws, hits),
+        since_seconds=np.where(restarts, elapsed_seconds, draws.since_seconds),
+        seen=draws.seen + hits,
+        run=(0 if restarts[-1] else draws.run) + hits,
+        recent=draws.recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits,
+        growth=draws.growth,
+        unpriced=draws.unpriced + events,
+    )
+    if bets.target is not None or moved.unpriced < REFRESH_EVENTS:
+        return moved
+    usual = bets.gaps / bets.gaps.sum()
+    return replace(moved, growth=_growth(moved.recent, usual), unpriced=0)
+
+
+def log_statistic(bets: PolyaUrnBets, draws: PolyaUrnState) -> float:
+    """Return the log of the mean statistic over the stakes, times the urn's share."""
+    share = np.log(bets.share) - np.log(len(bets.stakes))
+    return float(np.logaddexp.reduce(draws.log_m) + share)
+
+
+def strongest(bets: PolyaUrnBets, draws: PolyaUrnState) -> tuple[int, int, int, float]:
+    """Return what the best bet is on.
+
+    Returns:
+        The indicator whose cells have grown most since the boldest bet's run began; its events
+        in that run, and all events in it; when the best bet's run began, on the detector's
+        clock.
+    """
+    run, owners = draws.run, bets.owners
+    events = int(run.sum())
+    excess = np.bincount(owners, weights=run - events * bets.gaps / bets.gaps.sum())
+    owner = int(np.argmax(excess))
+    since = draws.since_seconds[int(np.argmax(draws.log_m))]
+    return owner, int(run[owners == owner].sum()), events, float(since)
+
+
+def fluctuation(gaps: Sequence[float], history: Counts) -> float:
+    """Return how much learnt bets' gains fluctuate by themselves, as three relative deviations.
+
+    The past is bet on as if it were new: in each stretch of time cells are priced by their
+    growth in those before it, and the mean price is compared with the baseline's, beyond what
+    chance explains.
+
+    Args:
+        gaps: The baseline's gaps by cell, F numbers.
+        history: Events by stretch of time and cell, shape (T, F).
+    """
+    usual = np.array(gaps) / sum(gaps)
+    recent, excess, weight = np.zeros(len(usual)), 0.0, 0.0
+    for hits in history:
+        events = int(hits.sum())
+        if events and recent.sum() >= REFRESH_EVENTS:
+            prices = _growth(recent, usual)
+            expected = float(usual @ prices)
+            chance = (float(usual @ prices**2) - expected**2) / events
+            found = float(hits @ prices) / events
+            excess += events * ((found / expected - 1) ** 2 - chance / expected**2)
+            weight += events
+        recent = recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits
+    return 3.0 * float(np.sqrt(max(excess / weight, 0.0))) if weight else 0.0
+
+
+def _log_gains(bets: PolyaUrnBets, draws: PolyaUrnState, hits: Counts) -> Floats:
+    """Return log L of each stake, shape (S,)."""
+    urn = bets.gaps + draws.seen
+    target = bets.target
+    if target is None:
+        grown = urn * draws.growth
+        target = grown / grown.sum()
+    drawn = np.flatnonzero(hits)
+    k, u, stakes = hits[drawn], urn[drawn], bets.stakes[:, None]
+    w = (1 - stakes) * u + stakes * (urn.sum() * target[drawn])
+    gains = (gammaln(w + k) - gammaln(w)).sum(axis=1) - (gammaln(u + k) - gammaln(u)).sum()
+    # A rate that is higher by the tolerance lets a stake gain so much by itself.
+    return np.asarray(gains - k.sum() * np.log1p(bets.stakes * bets.tolerance))
+
+
+def _growth(recent: Floats, usual: Floats) -> Floats:
+    """Return the expected growth of each cell: Poisson counts, most rates unchanged.
+
+    How common each growth is among the cells is learnt from them all by a few rounds of
+    expectation and maximisation.
+
+    Args:
+        recent: Past events by cell, shape (F,).
+        usual: The baseline's rates, shape (F,).
+
+    Source: Robbins, "An empirical Bayes approach to statistics" (1956); Kiefer and
+    Wolfowitz (1956) for the mixture.
+    """
+    growth = np.array(GROWTH)
+    expected = recent.sum() * usual
+    log_like = recent[:, None] * np.log(growth) - expected[:, None] * (growth - 1)
+    like = np.exp(log_like - log_like.max(axis=1, keepdims=True))
+    assumed = np.where(growth == 1, _UNCHANGED, (1 - _UNCHANGED) / (len(growth) - 1))
+    common = assumed
+    for _ in range(_ROUNDS):
+        chance = like * common
+        chance /= chance.sum(axis=1, keepdims=True)
+        common = (chance.sum(axis=0) + _PRIOR_CELLS * assumed) / (len(recent) + _PRIOR_CELLS)
+    chance = like * common
+    return np.asarray((chance @ growth) / chance.sum(axis=1))

@@ -1,0 +1,284 @@
+"""References: the band that each indicator's rate stays in while nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detection.confidence import clopper_pearson
+from tidegauge.detection.errors import CountsError
+from tidegauge.detection.indicators import Indicator
+from tidegauge.detection.polya_urn import PolyaUrn
+from tidegauge.detection.seasons import HOUR_MS, Season, slot_count, slot_of
+from tidegauge.schemas import Segment
+
+__all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "nearest", "share_out"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+ALPHA = 0.05
+"""Chance that any of a reference's bands misses its rate."""
+SHRINKAGE = 200.0
+"""A slot's rate is drawn to the overall rate as if by this many events."""
+DISPERSION_WIDTH = 3.0
+"""Bands reach this many standard deviations of the rate's own fluctuation."""
+OPEN_BELOW = 1e-9
+"""Lower edge of a band that is open below."""
+_DAY_MS = 24 * HOUR_MS
+_WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
+_DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
+_CELLS_MS = (HOUR_MS, 600_000, 60_000)
+_FEWEST_CELLS = 8
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What is normal for one segment: a band for every indicator's rate.
+
+    Attributes:
+        baseline: Id of the baseline that it is part of.
+        segment: Slice of the traffic that it was counted on.
+        season: Which slots the bands know; ``none`` has one band for all times.
+        indicators: What is tested, J of them.
+        hits: Baseline events for which each held, J numbers.
+        trials: Baseline events of which it was asked.
+        rate: ``hits / trials``.
+        low: Lower edge of each band over all times, in (0, 1).
+        high: Upper edge.
+        weights: Each indicator's share of the budget; they sum to 1.
+        dispersion: Relative standard deviation of each rate from cell to cell beyond
+            chance; 0 where it could not be estimated.
+        slot_low: Lower edges by slot, S rows of J; empty without a season.
+        slot_high: Upper edges by slot.
+        covered_slots: Slots in which the baseline has events at all.
+        urns: Divisions into cells that are bet on besides, where there are any.
+    """
+
+    baseline: str
+    segment: Segment
+    season: Season
+    indicators: tuple[Indicator, ...]
+    hits: tuple[int, ...]
+    trials: tuple[int, ...]
+    rate: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    weights: tuple[float, ...]
+    dispersion: tuple[float, ...]
+    slot_low: tuple[tuple[float, ...], ...] = ()
+    slot_high: tuple[tuple[float, ...], ...] = ()
+    covered_slots: int = 1
+    urns: tuple[PolyaUrn, ...] = ()
+
+    def slot(self, time_ms: int) -> int:
+        """Return the slot of the window that starts at ``time_ms``."""
+        return slot_of(self.season, time_ms)
+
+
+def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str, Reference] | None:
+    """Return the reference of a segment or of its nearest parent, with its segment's key.
+
+    Args:
+        references: Segment key -> reference; the key ``""`` is for all traffic.
+        segment: Slice of the traffic.
+    """
+    keys = (segment.key, *(parent.key for parent in segment.parents()), "")
+    return next(((key, references[key]) for key in keys if key in references), None)
+
+
+def share_out(
+    indicators: Sequence[Indicator], shares: Mapping[str, float] | None = None
+) -> tuple[float, ...]:
+    """Divide one budget: over the families first, then evenly inside each.
+
+    Args:
+        indicators: What shares the budget.
+        shares: Family -> part; families that are not named get 1 each. Parts of families
+            without an indicator fall to the others.
+
+    Example:
+        >>> from tidegauge.detection.indicators import Hits
+        >>> names = [("a", "x"), ("b", "x"), ("c", "y")]
+        >>> js = [Indicator(name=n, title=n, family=f, counter=Hits(n)) for n, f in names]
+        >>> share_out(js, {"x": 3.0, "y": 1.0})
+        (0.375, 0.375, 0.25)
+    """
+    sizes: dict[str, int] = {}
+    for indicator in indicators:
+        sizes[indicator.family] = sizes.get(indicator.family, 0) + 1
+    parts = {family: (shares or {}).get(family, 1.0) for family in sizes}
+    whole = sum(parts.values())
+    return tuple(parts[i.family] / whole / sizes[i.family] for i in indicators)
+
+
+def build(  # noqa: PLR0913 - counts, where they are from, and the choices made on them
+    *,
+    baseline: str,
+    segment: Segment,
+    indicators: Sequence[Indicator],
+    hits: Counts,
+    trials: Counts,
+    times_ms: Counts | None = None,
+    shares: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
+    tolerance: float = 0.0,
+    season: Season | None = None,
+) -> Reference:
+    """Count a baseline into bands.
+
+    Bands are Clopper-Pearson bounds. Each misses its rate with at most its share of
+    ``alpha``, the same as its share of the budget, half on each side, so that all of them
+    hold together with probability ``1 - alpha``. Where the baseline is long enough for
+    the rates' own fluctuation over time to be seen, they are widened by it; where it
+    spans two weeks (or three days) and enough events, each hour of the week (or of the
+    day) gets a band of its own, its rate drawn to the overall one.
+
+    Args:
+        baseline: Id of the baseline; may be empty until it is known.
+        segment: Slice of the traffic.
+        indicators: What is tested, J of them, at least one.
+        hits: Counts by window of time, shape (B, J).
+        trials: Events asked, shape (B, J).
+        times_ms: Start of each window, shape (B,); None when the events have no times.
+        shares: Family -> part of the budget, see ``share_out``.
+        alpha: Chance that any band misses its rate.
+        tolerance: Relative change that is nobody's concern: bands are wider by it.
+        season: Which slots to use; None chooses by what the baseline covers.
+
+    Raises:
+        CountsError: Shapes do not match, a count is impossible, or an indicator was
+            never asked.
+    """
+    hits, trials = np.atleast_2d(hits), np.atleast_2d(trials)
+    _check(indicators, hits, trials, times_ms)
+    x, n = hits.sum(axis=0), trials.sum(axis=0)
+    rate = x / n
+    if season is None:
+        season = _choose_season(trials, times_ms)
+    slots = _slots(season, times_ms, len(hits))
+    cells = _cells(season, times_ms)
+    prior = SHRINKAGE if season != "none" else 0.0
+    size = slot_count(season)
+    slot_x, slot_n = _sum_by(slots, hits, size), _sum_by(slots, trials, size)
+    tau = np.zeros_like(rate)
+    if cells is not None:
+        slot_rate = (slot_x + prior * rate) / np.maximum(slot_n + prior, 1)
+        tau = _dispersion(slot_rate, slots, cells, hits, trials)
+    widen = 1 + DISPERSION_WIDTH * tau + tolerance
+    weights = share_out(indicators, shares)
+    per_band = alpha * np.array(weights)
+
+    def band(counts: Floats, totals: Floats) -> tuple[Floats, Floats]:
+        low, high = clopper_pearson(counts, totals, alpha=per_band)
+        return np.clip(low / widen, OPEN_BELOW, 1 - OPEN_BELOW), np.clip(
+            high * widen, OPEN_BELOW, 1 - OPEN_BELOW
+        )
+
+    low, high = band(x.astype(float), n.astype(float))
+    seasonal = season != "none"
+    slot_low, slot_high = band(slot_x + prior * rate, slot_n + prior) if seasonal else (None, None)
+    return Reference(
+        baseline=baseline,
+        segment=segment,
+        season=season,
+        indicators=tuple(indicators),
+        hits=_ints(x),
+        trials=_ints(n),
+        rate=_floats(rate),
+        low=_floats(low),
+        high=_floats(high),
+        weights=weights,
+        dispersion=_floats(tau),
+        slot_low=() if slot_low is None else tuple(_floats(row) for row in slot_low),
+        slot_high=() if slot_high is None else tuple(_floats(row) for row in slot_high),
+        covered_slots=int((slot_n.max(axis=1) > 0).sum()),
+    )
+
+
+def _check(
+    indicators: Sequence[Indicator], hits: Counts, trials: Counts, times_ms: Counts | None
+) -> None:
+    expected = (len(hits), len(indicators))
+    if not indicators or hits.shape != expected or trials.shape != expected:
+        raise CountsError(
+            f"{len(indicators)} indicators need hits and trials with a column each, "
+            f"got {hits.shape} and {trials.shape}"
+        )
+    if times_ms is not None and times_ms.shape != (len(hits),):
+        raise CountsError(f"{len(hits)} windows need as many times, got {times_ms.shape}")
+    if (hits < 0).any() or (hits > trials).any():
+        raise CountsError("hits must lie between 0 and their trials")
+    silent = np.flatnonzero(trials.sum(axis=0) == 0)
+    if silent.size:
+        name = indicators[int(silent[0])].name
+        raise CountsError(f"indicator {name!r} has no events in the baseline: leave it out")
+
+
+def _choose_season(trials: Counts, times_ms: Counts | None) -> Season:
+    if times_ms is None:
+        return "none"
+    span = int(times_ms.max() - times_ms.min())
+    events = int(trials.sum(axis=0).max())
+    # A span ends where its last window starts, so a full period is short by one window.
+    if span >= _WEEKLY_SPAN_MS - HOUR_MS and events >= _WEEKLY_EVENTS:
+        return "hour-of-week"
+    if span >= _DAILY_SPAN_MS - HOUR_MS and events >= _DAILY_EVENTS:
+        return "hour-of-day"
+    return "none"
+
+
+def _slots(season: Season, times_ms: Counts | None, windows: int) -> Counts:
+    if season == "none" or times_ms is None:
+        return np.zeros(windows, np.int64)
+    return np.array([slot_of(season, int(time)) for time in times_ms], np.int64)
+
+
+def _cells(season: Season, times_ms: Counts | None) -> Counts | None:
+    """Number the stretches of time between which fluctuation is seen; None with too few."""
+    if times_ms is None:
+        return None
+    for length in (HOUR_MS,) if season != "none" else _CELLS_MS:
+        _, cells = np.unique(times_ms // length, return_inverse=True)
+        if cells.max() + 1 >= _FEWEST_CELLS:
+            return np.asarray(cells, np.int64)
+    return None
+
+
+def _sum_by(groups: Counts, table: Counts, size: int) -> Floats:
+    sums = np.zeros((size, table.shape[1]))
+    np.add.at(sums, groups, table)
+    return sums
+
+
+def _dispersion(
+    slot_rate: Floats, slots: Counts, cells: Counts, hits: Counts, trials: Counts
+) -> Floats:
+    """Return the rates' relative standard deviation beyond chance, shape (J,).
+
+    Method of moments over cells of time, floored at half the median over indicators.
+    """
+    count = int(cells.max()) + 1
+    slot_of_cell = np.zeros(count, np.int64)
+    slot_of_cell[cells] = slots
+    c, n = _sum_by(cells, hits, count), _sum_by(cells, trials, count)
+    p = slot_rate[slot_of_cell]
+    per_slot = count / max(len(np.unique(slot_of_cell)), 1)
+    fitted = 1 - 1 / max(per_slot, 2.0)
+    expected = n * p
+    excess = ((c - expected) ** 2 - expected * (1 - p) * fitted).sum(axis=0)
+    squares = (expected**2).sum(axis=0)
+    tau2 = np.divide(excess, squares * fitted, out=np.zeros_like(excess), where=squares > 0)
+    tau2 = np.maximum(tau2, 0.0)
+    return np.asarray(np.sqrt(np.maximum(tau2, np.median(tau2) / 2)))
+
+
+def _ints(values: Counts) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _floats(values: Floats) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

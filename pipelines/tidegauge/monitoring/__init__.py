@@ -1,0 +1,1 @@
+"""What the monitor thinks: windows merged, rates tested, alarms latched, events accounted for."""

@@ -1,0 +1,190 @@
+"""What is kept for people's eyes: sums of sketches over a display range and since the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+
+import msgspec
+
+from tidegauge.monitoring.catalog import judged_scores
+from tidegauge.monitoring.ledger import READS
+from tidegauge.monitoring.view import SegmentView, TrendPoint
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
+from tidegauge.streaming import histogram, sampling
+from tidegauge.streaming.merging import least_ranked, merge_sketches
+
+__all__ = ["Display", "DisplayState"]
+
+_SLOTS = 12
+
+
+class DisplayState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``Display`` remembers, as plain data."""
+
+    totals: tuple[Sketch, ...]
+    slots: tuple[Sketch, ...]
+
+
+class Display:
+    """Sums of closed windows, by kind and segment.
+
+    The window is kept in twelve stretches, so that its memory does not grow with the
+    length of a window's history.
+
+    Args:
+        window_ms: Length of a window.
+        display_range_ms: Length of the display_range.
+        state: Where to go on from.
+    """
+
+    def __init__(
+        self, window_ms: int, display_range_ms: int, state: DisplayState | None = None
+    ) -> None:
+        self._slot_ms = max(1, -(-display_range_ms // (_SLOTS * window_ms))) * window_ms
+        self._totals: dict[tuple[SketchKind, str], Sketch] = {}
+        self._slots: dict[tuple[SketchKind, str], dict[int, Sketch]] = {}
+        self._last_ms: dict[str, int] = {}
+        self._latest_ms = 0
+        for sketch in state.slots if state else ():
+            key = (sketch.kind, sketch.segment.key)
+            start = sketch.window_start_ms // self._slot_ms * self._slot_ms
+            self._slots.setdefault(key, {})[start] = sketch
+            self._note(sketch)
+        for sketch in state.totals if state else ():
+            self._totals[sketch.kind, sketch.segment.key] = sketch
+            self._note(sketch)
+
+    def _note(self, sketch: Sketch) -> None:
+        end = sketch.window_start_ms + sketch.window_ms
+        key = sketch.segment.key
+        self._last_ms[key] = max(end, self._last_ms.get(key, 0))
+        self._latest_ms = max(end, self._latest_ms)
+
+    def add(self, sketch: Sketch) -> None:
+        """Add one segment's closed window; indicators of a new baseline begin anew."""
+        key = (sketch.kind, sketch.segment.key)
+        before = self._totals.get(key)
+        if before is not None and before.baseline != sketch.baseline:
+            before = None
+            self._slots.pop(key, None)
+        # A sample is of a time that people ask about, not of all times.
+        lasting = msgspec.structs.replace(sketch, sample=())
+        self._totals[key] = lasting if before is None else merge_sketches(before, lasting)
+        start = sketch.window_start_ms // self._slot_ms * self._slot_ms
+        slots = self._slots.setdefault(key, {})
+        slots[start] = merge_sketches(slots[start], sketch) if start in slots else sketch
+        self._note(sketch)
+        for old in [s for s in slots if s < self._latest_ms - _SLOTS * self._slot_ms]:
+            del slots[old]
+
+    def total(self, kind: SketchKind, segment: Segment) -> Sketch | None:
+        """Return the sum since the beginning."""
+        return self._totals.get((kind, segment.key))
+
+    def recent(self, kind: SketchKind, segment: Segment) -> list[Sketch]:
+        """Return the stretches of the display range that have events, oldest first."""
+        slots = self._slots.get((kind, segment.key), {})
+        oldest = self._latest_ms - _SLOTS * self._slot_ms
+        return [slots[start] for start in sorted(slots) if start >= oldest]
+
+    def exemplars(
+        self, kind: SketchKind, segments: Iterable[Segment], indicator: str
+    ) -> tuple[Exemplar, ...]:
+        """Return requests of the display range that show an indicator."""
+        return least_ranked(
+            exemplar
+            for segment in segments
+            for sketch in self.recent(kind, segment)
+            for exemplar in sketch.exemplars.get(indicator, ())
+        )
+
+    def sample(
+        self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
+    ) -> tuple[Sampled, ...]:
+        """Return sampled requests of the display range's stretches that end after a moment."""
+        return sampling.pooled(
+            sketch.sample
+            for segment in segments
+            for sketch in self.recent(kind, segment)
+            if sketch.window_start_ms + sketch.window_ms > since_ms
+        )
+
+    def segments(self) -> list[Segment]:
+        """Return all segments in order of appearance."""
+        first: dict[str, int] = {}
+        for (_, key), sketch in self._totals.items():
+            first[key] = min(sketch.window_start_ms, first.get(key, sketch.window_start_ms))
+        return [Segment.from_key(key) for key in sorted(first, key=lambda k: (first[k], k))]
+
+    def views(self) -> tuple[SegmentView, ...]:
+        """Return every segment's numbers."""
+        return tuple(self._view(segment) for segment in self.segments())
+
+    def _view(self, segment: Segment) -> SegmentView:
+        total = {kind: t for kind in READS if (t := self.total(kind, segment)) is not None}
+        recent = {kind: r for kind in READS if (r := self.recent(kind, segment))}
+        return SegmentView(
+            segment=segment,
+            first_ms=min(sketch.window_start_ms for sketch in total.values()),
+            last_ms=self._last_ms[segment.key],
+            display_range={
+                kind: reduce(merge_sketches, stretch) for kind, stretch in recent.items()
+            },
+            total=total,
+            trend=self._trend(recent.get("vitals", []), recent.get("quality", [])),
+        )
+
+    def _trend(self, vitals: list[Sketch], quality: list[Sketch]) -> tuple[TrendPoint, ...]:
+        found: dict[int, tuple[Sketch | None, Sketch | None]] = {}
+        for sketch in vitals:
+            found[sketch.window_start_ms // self._slot_ms] = (sketch, None)
+        for sketch in quality:
+            slot = sketch.window_start_ms // self._slot_ms
+            found[slot] = (found.get(slot, (None, None))[0], sketch)
+        return tuple(
+            _trend_point(slot * self._slot_ms, self._slot_ms, *found[slot])
+            for slot in sorted(found)
+        )
+
+    def state(self) -> DisplayState:
+        """Return everything that is remembered."""
+        return DisplayState(
+            totals=tuple(self._totals[key] for key in sorted(self._totals)),
+            slots=tuple(
+                slots[start] for _, slots in sorted(self._slots.items()) for start in sorted(slots)
+            ),
+        )
+
+
+def _trend_point(
+    time_ms: int, duration_ms: int, vitals: Sketch | None, quality: Sketch | None
+) -> TrendPoint:
+    def quantile(value: str, q: float) -> float | None:
+        values = vitals.histograms.get(value) if vitals is not None else None
+        return histogram.quantile(values, q) if values is not None else None
+
+    cost = vitals.moments.get(measures.COST_USD) if vitals is not None else None
+    return TrendPoint(
+        time_ms=time_ms,
+        duration_ms=duration_ms,
+        requests=vitals.events if vitals is not None else 0,
+        errors=vitals.hits.get(measures.ERROR, 0) if vitals is not None else 0,
+        latency_p50_ms=quantile(measures.LATENCY_MS, 0.5),
+        latency_p95_ms=quantile(measures.LATENCY_MS, 0.95),
+        first_token_p95_ms=quantile(measures.TIME_TO_FIRST_TOKEN_MS, 0.95),
+        cost_usd=cost.total if cost is not None else 0.0,
+        scores=_scores(quality) if quality is not None else {},
+    )
+
+
+def _scores(quality: Sketch) -> dict[str, float]:
+    """Return each score's Hajek mean: the weighted sum over the sum of the weights."""
+    found = {}
+    for label, name in judged_scores(quality):
+        weighted = quality.moments.get(measures.weighted(label, name))
+        weights = quality.moments.get(measures.weight(label))
+        if weighted is not None and weights is not None and weights.total > 0:
+            found[f"{label}/{name}"] = weighted.total / weights.total
+    return found

@@ -1,0 +1,328 @@
+"""The monitor as a ``Processor``: sketches, heartbeats and controls in, verdicts and alerts out.
+
+It reads topics of one partition each and keeps their states apart: what sketches have
+brought, what producers have said, what people have said. All of it is plain, versioned
+data, and a replay of the same records gives the same evidence bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from tidegauge.detection.reference import Reference
+from tidegauge.monitoring import health
+from tidegauge.monitoring.assessment import Assessment, AssessmentState
+from tidegauge.monitoring.controls import Controls, ControlsState, matches
+from tidegauge.monitoring.errors import MonitorStateError
+from tidegauge.monitoring.ledger import READS, Ledger, account
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.producers import Producers, ProducersState
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.monitoring.windows import Windows, WindowsState
+from tidegauge.schemas import OTHER, DecodeError, DecodeReason, decode
+from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.findings import State
+from tidegauge.schemas.operations import BaselineActivation, BaselineKind, Control
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
+from tidegauge.streaming.processor import (
+    NOTHING,
+    Output,
+    Partition,
+    ProcessingResult,
+    Record,
+    Rejection,
+)
+
+__all__ = ["TOPICS", "MonitorProcessor"]
+
+TOPICS = (SKETCHES, HEARTBEATS, CONTROLS, BASELINES)
+"""What the monitor reads."""
+
+_VERSION = 1
+
+References: TypeAlias = Mapping[str, Mapping[str, Reference]]
+"""Monitor -> segment key -> what is normal."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class _Core(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sketches' partition remembers."""
+
+    version: int = _VERSION
+    window_ms: int
+    started_ms: int
+    windows: WindowsState
+    assessment: AssessmentState
+    accepted: dict[str, int]
+
+
+class MonitorProcessor:
+    """Merges, tests, latches and accounts.
+
+    Calls may not overlap; ``view`` belongs to the same thread as the others.
+
+    Args:
+        plan: The settings.
+    """
+
+    def __init__(self, plan: MonitorPlan) -> None:
+        self._plan = plan
+        self._in_use: dict[BaselineKind, tuple[str, References]] = {}
+        self._wanted: dict[BaselineKind, str] = {}
+        self._producers = Producers(plan.settle_ms)
+        self._controls = Controls()
+        self._heard_ms: dict[tuple[SketchKind, int], int] = {}
+        self._began_ms: int | None = None
+        self._now_ms = 0
+        self._pending: list[Output] = []
+        self._begin(None)
+
+    def _begin(self, core: _Core | None) -> None:
+        plan = self._plan
+        self._started_ms = core.started_ms if core else 0
+        self._windows = Windows(plan.window_ms, plan.partitions, core.windows if core else None)
+        self._assessment = Assessment(plan, core.assessment if core else None)
+        self._segments = set(self._assessment.display.segments())
+        self._segments |= {sketch.segment for sketch in core.windows.waiting} if core else set()
+        self._accepted: dict[str, int] = dict(core.accepted) if core else {}
+        self._heard_ms = {}
+        for kind, (baseline_id, references) in self._in_use.items():
+            self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
+
+    @property
+    def wanted(self) -> Mapping[BaselineKind, str]:
+        """Baselines that have been activated and are not in use yet: hand them to ``use``."""
+        return {
+            kind: baseline_id
+            for kind, baseline_id in self._wanted.items()
+            if kind not in self._in_use or self._in_use[kind][0] != baseline_id
+        }
+
+    def use(
+        self,
+        kind: BaselineKind,
+        baseline_id: str,
+        references: References,
+        now_ms: int,
+    ) -> None:
+        """Hold the monitors of a kind to a baseline from now on.
+
+        Evidence gathered against another one is dropped, and its alarms end; what comes of
+        that is returned by the next ``process`` or ``tick``.
+
+        Args:
+            kind: Kind of the baseline.
+            baseline_id: Its identity, as in the references.
+            references: Monitor -> segment key -> what is normal; ``""`` for all traffic.
+            now_ms: The time.
+        """
+        self._in_use[kind] = (baseline_id, references)
+        self._now_ms = max(self._now_ms, now_ms)
+        self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
+
+    def assign(self, partition: Partition, snapshot: bytes | None) -> None:
+        """Take over a partition.
+
+        Raises:
+            MonitorStateError: The topic has more than one partition, or the snapshot is of
+                another version or another window length.
+        """
+        if partition.index != 0:
+            raise MonitorStateError(
+                f"{partition.topic} must have one partition, it has partition "
+                f"{partition.index}: create it again with `tidegauge topics ensure`"
+            )
+        if partition.topic == SKETCHES.name:
+            self._begin(self._core(snapshot) if snapshot else None)
+        elif partition.topic == HEARTBEATS.name:
+            state = _read(snapshot, ProducersState) if snapshot else None
+            self._producers = Producers(self._plan.settle_ms, state)
+        elif partition.topic == CONTROLS.name:
+            self._controls = Controls(_read(snapshot, ControlsState) if snapshot else None)
+
+    def _core(self, snapshot: bytes) -> _Core:
+        core = _read(snapshot, _Core)
+        if core.version != _VERSION or core.window_ms != self._plan.window_ms:
+            raise MonitorStateError(
+                f"the monitor's snapshot has version {core.version} and windows of "
+                f"{core.window_ms} ms, this one {_VERSION} and {self._plan.window_ms} ms: set "
+                "TIDEGAUGE_WINDOW_SECONDS back, or start the monitor under another group"
+            )
+        return core
+
+    def revoke(self, partition: Partition) -> None:
+        """Forget a partition."""
+        self.assign(partition, None)
+
+    def snapshot(self, partition: Partition) -> bytes:
+        """Return a partition's whole state as plain, versioned data."""
+        if partition.topic == HEARTBEATS.name:
+            return msgspec.msgpack.encode(self._producers.state())
+        if partition.topic == CONTROLS.name:
+            return msgspec.msgpack.encode(self._controls.state())
+        if partition.topic != SKETCHES.name:
+            return b""
+        return msgspec.msgpack.encode(
+            _Core(
+                window_ms=self._plan.window_ms,
+                started_ms=self._started_ms,
+                windows=self._windows.state(),
+                assessment=self._assessment.state(),
+                accepted=dict(self._accepted),
+            )
+        )
+
+    def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
+        """Take records into account and test the windows that they close."""
+        self._now_ms = now_ms
+        outputs: list[Output] = []
+        rejections: list[Rejection] = []
+        for record in records:
+            try:
+                outputs += self._take(record, now_ms)
+            except DecodeError as error:
+                rejections.append(Rejection(record, error.reason.value, error.detail))
+        outputs += self._close()
+        return ProcessingResult(self._released(outputs), tuple(rejections))
+
+    def tick(self, now_ms: int) -> ProcessingResult:
+        """Look after the pipeline's own health."""
+        self._now_ms = now_ms
+        if self._began_ms is None:
+            self._began_ms = now_ms
+        for report in self._windows.progress:
+            self._heard_ms.setdefault((report.kind, report.partition), now_ms)
+        verdicts = health.silent_workers(
+            self._plan.expected,
+            self._heard_ms,
+            now_ms=now_ms,
+            began_ms=self._began_ms,
+            silent_ms=self._plan.silent_ms,
+        )
+        verdicts += health.lost_events(self._ledger(), self._accepted, now_ms=now_ms)
+        outputs: list[Output] = []
+        for verdict in verdicts:
+            silent = verdict.state == State.NO_DATA
+            outputs += self._assessment.board.post_if_new(verdict, loud="warn" if silent else None)
+        released = self._released(outputs)
+        return ProcessingResult(released) if released else NOTHING
+
+    def _released(self, outputs: list[Output]) -> tuple[Output, ...]:
+        found = [*self._pending, *outputs]
+        self._pending = []
+        mute = [
+            (alarm.monitor, alarm.segment.key)
+            for alarm in self._assessment.board.alarms
+            if self._controls.silenced((alarm.monitor, alarm.segment.key), self._now_ms)
+        ]
+        return tuple(self._assessment.board.hold_back(mute, found))
+
+    def _take(self, record: Record, now_ms: int) -> list[Output]:
+        topic = record.partition.topic
+        if topic == SKETCHES.name:
+            event: Sketch | Progress = decode(record.value, Sketch, Progress)
+            if isinstance(event, Progress):
+                if self._windows.report(event):
+                    self._heard_ms[event.kind, event.partition] = now_ms
+            else:
+                self._windows.accept(self._bounded(event))
+        elif topic == HEARTBEATS.name:
+            self._producers.hear(decode(record.value, Heartbeat))
+        elif topic == CONTROLS.name:
+            control = decode(record.value, Control)
+            if self._controls.add(control) and control.action == "acknowledge":
+                return self._acknowledge(control)
+        elif topic == BASELINES.name:
+            activation = _activation(record)
+            if activation is not None:
+                self._wanted[activation.kind] = activation.baseline_id
+        return []
+
+    def _bounded(self, sketch: Sketch) -> Sketch:
+        if sketch.segment in self._segments or len(self._segments) < self._plan.most_segments:
+            self._segments.add(sketch.segment)
+            return sketch
+        return msgspec.structs.replace(sketch, segment=OTHER)
+
+    def _acknowledge(self, control: Control) -> list[Output]:
+        board = self._assessment.board
+        counts = health.standing_counts(self._ledger())
+        by = f" by {control.who}" if control.who else ""
+        said = (
+            f"Acknowledged{by}: the monitor starts afresh. If what it found is the new normal, "
+            "build a baseline from the time since (`tidegauge baseline build --help`)."
+        )
+        outputs: list[Output] = []
+        for verdict in board.verdicts:
+            key = (verdict.monitor, verdict.segment.key)
+            alarmed = board.alarm(key) is not None or verdict.state == State.INFO
+            if not alarmed or not matches(control, key):
+                continue
+            outputs += board.end(key, "acknowledged", control.time_ms, said)
+            if verdict.monitor in counts:
+                self._accepted[verdict.monitor] = counts[verdict.monitor]
+            elif verdict.signal != "pipeline":
+                outputs += self._assessment.restart(key, said, control.time_ms)
+        return outputs
+
+    def _close(self) -> list[Output]:
+        closed = self._windows.close()
+        if closed:
+            self._started_ms = self._started_ms or closed[0].start_ms
+        outputs = [output for window in closed for output in self._assessment.assess(window)]
+        for kind in READS:
+            reached = self._windows.frontier_ms(kind)
+            if reached is not None:
+                outputs += self._assessment.quiet(kind, reached)
+        return outputs
+
+    def _ledger(self) -> Ledger:
+        return account(
+            self._producers.counts(),
+            self._windows.progress,
+            self._plan.partitions,
+            settle_ms=self._plan.settle_ms,
+        )
+
+    def view(self) -> MonitorView:
+        """Return everything that there is to show, as of the last call."""
+        return MonitorView(
+            time_ms=self._now_ms,
+            started_ms=self._started_ms,
+            window_ms=self._plan.window_ms,
+            display_range_ms=self._plan.display_range_ms,
+            segments=self._assessment.display.views(),
+            verdicts=self._assessment.board.verdicts,
+            history=self._assessment.board.history,
+            alerts=self._assessment.board.alarms,
+            ledger=self._ledger(),
+            progress=self._windows.progress,
+            swaps=self._assessment.swaps.views(),
+            baselines=self._assessment.baselines(),
+            silences=self._controls.in_force(self._now_ms),
+        )
+
+
+def _read(snapshot: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(snapshot, type=kind)
+    except msgspec.DecodeError as error:
+        raise MonitorStateError(
+            f"the monitor's snapshot cannot be read ({error}): start the monitor under "
+            "another group, or with the release that wrote it"
+        ) from error
+
+
+def _activation(record: Record) -> BaselineActivation | None:
+    """Return an activation; the baselines' other records are none of the monitor's business."""
+    try:
+        return decode(record.value, BaselineActivation)
+    except DecodeError as error:
+        if error.reason == DecodeReason.UNKNOWN_TYPE:
+            return None
+        raise

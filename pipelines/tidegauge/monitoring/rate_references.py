@@ -1,0 +1,298 @@
+"""One monitor's reference from a segment's baseline windows.
+
+Rates are cut at edges of histogram buckets that the baseline chooses:
+
+- latency: the 99% upper bound of the baseline's P95, and its median, P75 and P90;
+- cost: the baseline's P90;
+- quality: the low quantiles of each score;
+- errors: as the workers count them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detection.indicators import Hits, Indicator, Tail, count
+from tidegauge.detection.reference import DISPERSION_WIDTH, Reference, build
+from tidegauge.monitoring.thresholds import (
+    common_shift,
+    quantile_bucket,
+    relative_change,
+    upper_bound,
+)
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.sketches import Histogram, Sketch
+from tidegauge.streaming import histogram
+
+__all__ = [
+    "FEWEST",
+    "QUALITY_LEVELS",
+    "LeftOut",
+    "cost_reference",
+    "duration",
+    "error_reference",
+    "latency_reference",
+    "quality_reference",
+    "tested",
+]
+
+Counts: TypeAlias = NDArray[np.int64]
+Side: TypeAlias = Literal["above", "below"]
+
+QUALITY_LEVELS = (0.05, 0.1, 0.25, 0.5)
+"""Quantiles of a score below which answers are counted."""
+_QUALITY_SHARES = {"p5": 0.2, "p10": 0.3, "p25": 0.25, "p50": 0.25}
+_ERROR_SHARES = {"errors": 0.6, "checks": 0.4}
+_COST_LEVEL = 0.9
+_LATENCY_LEVELS = (0.5, 0.75, 0.9)
+_LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "tail": 0.4}
+FEWEST = 40
+"""Events that a reference needs."""
+_MINUTES_SEEN_MS = 8 * 60_000
+_UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
+"""Standard deviations by which a number may wander over minutes, in a baseline too short to
+have seen it: load comes in waves, and topics do."""
+_EDGE = 1e-9
+_WIDEST = 0.5
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why a monitor has no reference for a segment."""
+
+    reason: str
+
+
+def tested(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
+    """Return an indicator's hits and trials in a sketch of responses.
+
+    Errors and checks are asked of the responses listed as trials only: a window in which
+    none is listed asked nobody.
+    """
+    counter = indicator.counter
+    if isinstance(counter, Hits) and counter.name not in sketch.trials:
+        return 0, 0
+    return count(indicator, sketch)
+
+
+def latency_reference(
+    value: str, title: str, segment: Segment, windows: Sequence[Sketch]
+) -> Reference | LeftOut:
+    """Return the reference of a duration: the rates above its median, P75, P90 and P95.
+
+    The P95 is bounded from above with probability .99, whatever the distribution, so that
+    at most 5% of all numbers lie beyond the bound: the null rate is known. A baseline too
+    small to bound its P95 has its P90, P75 or median bounded; the indicator's name says
+    which. The other cuts have Clopper-Pearson bands: they see a change of the whole
+    distribution two to four times sooner than the tail does.
+
+    Args:
+        value: Name of the number, in milliseconds.
+        title: What it is, for people.
+        segment: Slice of the traffic.
+        windows: Its merged windows in order of time.
+    """
+    whole = _whole(windows, value)
+    if (few := _too_few(whole)) is not None:
+        return few
+
+    def above(bucket: int) -> str:
+        return f"{title} above {duration(histogram.upper_edge(bucket, whole.accuracy))}"
+
+    cuts = [
+        _cut(value, above(quantile_bucket(whole, level)), whole, level, "above")
+        for level in _LATENCY_LEVELS
+    ]
+    level, bucket = upper_bound(whole)
+    tail = Indicator(
+        name=f"{value}/beyond_p{level * 100:.0f}",
+        title=above(bucket),
+        family="tail",
+        counter=Tail(value, bucket, "above"),
+    )
+    unseen = _UNSEEN_SHIFTS["latency"]
+    reference = _banded(segment, windows, [*cuts, tail], _LATENCY_SHARES, unseen)
+    if reference.season != "none":
+        return reference
+    q = 1 - level
+    shift = common_shift([_by_window(cut, windows) for cut in cuts])
+    tau = relative_change(max(shift, _unseen(windows, unseen)), q)
+    high = min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST)
+    return msgspec.structs.replace(
+        reference,
+        low=(*reference.low[:-1], _EDGE),
+        high=(*reference.high[:-1], high),
+        dispersion=(*reference.dispersion[:-1], tau),
+    )
+
+
+def cost_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | LeftOut:
+    """Return the reference of a request's cost: the rate above the baseline's P90."""
+    value = measures.COST_USD
+    whole = _whole(windows, value)
+    if (few := _too_few(whole)) is not None:
+        return few
+    edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
+    title = f"a request's cost above ${edge:.3g}"
+    indicator = _cut(value, title, whole, _COST_LEVEL, "above")
+    return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["cost"])
+
+
+def error_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | LeftOut:
+    """Return the reference of failures: the service's own, and each check of the output."""
+    checks = sorted({name for window in windows for name in window.trials} - {measures.ERROR})
+    indicators = [
+        Indicator(
+            name=measures.ERROR,
+            title="requests that the service failed",
+            family="errors",
+            counter=Hits(measures.ERROR),
+        ),
+        *(
+            Indicator(
+                name=name,
+                title=f"answers that failed the check {name.rpartition('/')[2]!r}",
+                family="checks",
+                counter=Hits(name),
+            )
+            for name in checks
+        ),
+    ]
+    asked = [i for i in indicators if _by_window(i, windows)[1].sum() >= FEWEST]
+    if not asked or asked[0].name != measures.ERROR:
+        return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
+    return _banded(segment, windows, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"])
+
+
+def quality_reference(
+    label: str, scores: Sequence[str], segment: Segment, windows: Sequence[Sketch]
+) -> Reference | LeftOut:
+    """Return the reference of a judge: the rates below low quantiles of its scores.
+
+    Args:
+        label: The judge with its epoch.
+        scores: Names of its scores.
+        segment: Slice of the traffic.
+        windows: Its merged windows in order of time.
+    """
+    indicators: list[Indicator] = []
+    for name in scores:
+        value = measures.score(label, name)
+        whole = _whole(windows, value)
+        if (few := _too_few(whole)) is not None:
+            return few
+        taken: set[int] = set()
+        for level in QUALITY_LEVELS:
+            bucket = quantile_bucket(whole, level)
+            # Scores with few values put several quantiles, or all of them, into one bucket.
+            if bucket in taken or histogram.count_above(whole, bucket) == 0:
+                continue
+            taken.add(bucket)
+            edge = histogram.upper_edge(bucket, whole.accuracy)
+            indicators.append(_cut(value, f"{name} at most {edge:.3g}", whole, level, "below"))
+    if not indicators:
+        return LeftOut("all scores are the same")
+    return _banded(segment, windows, indicators, _QUALITY_SHARES, _UNSEEN_SHIFTS["quality"])
+
+
+def duration(milliseconds: float) -> str:
+    """Return a duration for people.
+
+    Example:
+        >>> duration(812.4), duration(2310.0)
+        ('812 ms', '2.31 s')
+    """
+    return f"{milliseconds:.0f} ms" if milliseconds < _SECOND_MS else f"{milliseconds / 1000:.2f} s"
+
+
+def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> Indicator:
+    name = f"p{level * 100:.0f}"
+    return Indicator(
+        name=f"{value}/{side}_{name}",
+        title=title,
+        family=name,
+        counter=Tail(value, quantile_bucket(whole, level), side),
+    )
+
+
+def _banded(
+    segment: Segment,
+    windows: Sequence[Sketch],
+    indicators: Sequence[Indicator],
+    shares: Mapping[str, float],
+    unseen_shift: float,
+) -> Reference:
+    """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
+
+    A baseline long enough for seasons has its fluctuation seen by the engine, hour by hour.
+    A shorter one is looked at over stretches of one window and more; one of less than eight
+    minutes is allowed ``unseen_shift`` at least.
+    """
+    columns = [_by_window(indicator, windows) for indicator in indicators]
+    times = np.array([window.window_start_ms for window in windows], np.int64)
+    count = partial(
+        build,
+        baseline="",
+        segment=segment,
+        indicators=indicators,
+        hits=np.stack([hits for hits, _ in columns], axis=1),
+        trials=np.stack([trials for _, trials in columns], axis=1),
+        shares=shares,
+    )
+    seasonal = count(times_ms=times)
+    if seasonal.season != "none":
+        return seasonal
+    return _widened(count(times_ms=None), columns, _unseen(windows, unseen_shift))
+
+
+def _unseen(windows: Sequence[Sketch], shift: float) -> float:
+    """Return the shift that a baseline may have missed, 0 where it was long enough to see it."""
+    span = windows[-1].window_start_ms - windows[0].window_start_ms
+    return shift if span < _MINUTES_SEEN_MS else 0.0
+
+
+def _widened(
+    reference: Reference, columns: Sequence[tuple[Counts, Counts]], unseen_shift: float
+) -> Reference:
+    """Widen bands by the fluctuation from window to window; cuts of one number share it."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for j, indicator in enumerate(reference.indicators):
+        counter = indicator.counter
+        groups[counter.name if isinstance(counter, Hits) else counter.value].append(j)
+    tau = [0.0] * len(columns)
+    for members in groups.values():
+        shift = max(unseen_shift, common_shift([columns[j] for j in members]))
+        for j in members:
+            if 0 < reference.rate[j] < 1:
+                tau[j] = relative_change(shift, reference.rate[j])
+    widen = [1 + DISPERSION_WIDTH * one for one in tau]
+    return msgspec.structs.replace(
+        reference,
+        low=tuple(max(low / w, _EDGE) for low, w in zip(reference.low, widen, strict=True)),
+        high=tuple(min(high * w, 1 - _EDGE) for high, w in zip(reference.high, widen, strict=True)),
+        dispersion=tuple(tau),
+    )
+
+
+def _by_window(indicator: Indicator, windows: Sequence[Sketch]) -> tuple[Counts, Counts]:
+    pairs = np.array([tested(indicator, window) for window in windows], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _whole(windows: Sequence[Sketch], value: str) -> Histogram:
+    found = [window.histograms[value] for window in windows if value in window.histograms]
+    return reduce(histogram.merge, found, histogram.empty(found[0].accuracy if found else 0.01))
+
+
+def _too_few(values: Histogram) -> LeftOut | None:
+    n = histogram.count(values)
+    return None if n >= FEWEST else LeftOut(f"{n} numbers, {FEWEST} are needed")

@@ -1,0 +1,215 @@
+"""The baseline of rates: what is normal for latency, errors, cost and quality.
+
+Built from the sketches of a stretch of time, for each segment and each of its parents, so
+that a new version without a baseline of its own is held to its model's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import TypeAlias
+
+import msgspec
+
+from tidegauge.detection.reference import Reference
+from tidegauge.monitoring.catalog import (
+    COST_REQUEST,
+    ERRORS_RATE,
+    LATENCY_FIRST_TOKEN,
+    LATENCY_TOTAL,
+    judge_name,
+    judged_scores,
+    quality_monitor,
+)
+from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.monitoring.rate_references import (
+    LeftOut,
+    cost_reference,
+    error_reference,
+    latency_reference,
+    quality_reference,
+)
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.sketches import Sketch
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import merge_sketches
+
+__all__ = ["FINGERPRINT", "RatesBaseline", "build_rates_baseline"]
+
+FINGERPRINT = "rates/1"
+"""Changes when the same sketches would give other references."""
+
+_VERSION = 1
+_MOSTLY = 0.5
+_DURATIONS = {
+    LATENCY_TOTAL: (measures.LATENCY_MS, "latency"),
+    LATENCY_FIRST_TOKEN: (measures.TIME_TO_FIRST_TOKEN_MS, "time to first token"),
+}
+
+References: TypeAlias = dict[str, dict[str, Reference]]
+
+
+class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a baseline of kind ``rates``.
+
+    Attributes:
+        from_ms: Start of its first window.
+        to_ms: End of its last window.
+        events: Responses in it.
+        references: Monitor -> segment key -> what is normal.
+        unqualified: Judges whose scores were left out, since they failed their anchors.
+        left_out: ``monitor segment-key`` -> why it has no reference.
+        version: Of the document's form.
+    """
+
+    from_ms: int
+    to_ms: int
+    events: int
+    references: References
+    unqualified: tuple[str, ...] = ()
+    left_out: dict[str, str] = {}
+    version: int = _VERSION
+
+    def to_bytes(self) -> bytes:
+        """Write the document: the same content gives the same bytes."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, document: bytes, baseline_id: str) -> RatesBaseline:
+        """Read a document and put the baseline's identity into its references.
+
+        Raises:
+            RatesBaselineError: It is no document of this version.
+        """
+        try:
+            read = msgspec.json.decode(document, type=cls)
+        except msgspec.DecodeError as error:
+            raise RatesBaselineError(
+                f"baseline {baseline_id} is no baseline of rates ({error}): build it again"
+            ) from error
+        if read.version != _VERSION:
+            raise RatesBaselineError(
+                f"baseline {baseline_id} has version {read.version}, this release reads "
+                f"{_VERSION}: build it again"
+            )
+        return msgspec.structs.replace(read, references=_identified(read.references, baseline_id))
+
+    def summary(self) -> dict[str, str]:
+        """Return facts for people, for the baseline's manifest."""
+        segments = {key for by_segment in self.references.values() for key in by_segment}
+        return {
+            "events": str(self.events),
+            "from_ms": str(self.from_ms),
+            "to_ms": str(self.to_ms),
+            "monitors": ", ".join(sorted(self.references)),
+            "segments": str(len(segments)),
+            "unqualified": ", ".join(self.unqualified),
+        }
+
+
+def _identified(references: References, baseline_id: str) -> References:
+    return {
+        monitor: {
+            key: msgspec.structs.replace(reference, baseline=baseline_id)
+            for key, reference in by_segment.items()
+        }
+        for monitor, by_segment in references.items()
+    }
+
+
+def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
+    """Count a stretch of time into references for every monitor of rates.
+
+    Args:
+        sketches: Those of kinds ``vitals`` and ``quality``, each once; others are ignored.
+
+    Raises:
+        RatesBaselineError: There is nothing to build from.
+    """
+    groups: dict[tuple[str, str], dict[int, Sketch]] = defaultdict(dict)
+    first, last, events = None, 0, 0
+    for sketch in sketches:
+        if sketch.kind == "drift":
+            continue
+        start, end = sketch.window_start_ms, sketch.window_start_ms + sketch.window_ms
+        first = start if first is None else min(first, start)
+        last = max(last, end)
+        events += sketch.events if sketch.kind == "vitals" else 0
+        for segment in (sketch.segment, *sketch.segment.parents()):
+            windows = groups[sketch.kind, segment.key]
+            moved = msgspec.structs.replace(sketch, segment=segment)
+            windows[start] = merge_sketches(windows[start], moved) if start in windows else moved
+    if first is None or not events:
+        raise RatesBaselineError(
+            "no responses in this stretch of time: check --from and --to, and that the "
+            "vitals worker has been running"
+        )
+    drafts = _Drafts()
+    for (kind, key), by_start in sorted(groups.items()):
+        series = [by_start[start] for start in sorted(by_start)]
+        add = drafts.add_vitals if kind == "vitals" else drafts.add_quality
+        add(Segment.from_key(key), series)
+    return RatesBaseline(
+        from_ms=first,
+        to_ms=last,
+        events=events,
+        references={name: dict(drafts.references[name]) for name in sorted(drafts.references)},
+        unqualified=tuple(sorted(drafts.unqualified)),
+        left_out=drafts.left_out,
+    )
+
+
+class _Drafts:
+    """What has been built so far."""
+
+    def __init__(self) -> None:
+        self.references: References = defaultdict(dict)
+        self.left_out: dict[str, str] = {}
+        self.unqualified: set[str] = set()
+
+    def add_vitals(self, segment: Segment, windows: Sequence[Sketch]) -> None:
+        present = {name for window in windows for name in window.histograms}
+        self._add(ERRORS_RATE, segment, error_reference(segment, windows))
+        if measures.COST_USD in present:
+            self._add(COST_REQUEST, segment, cost_reference(segment, windows))
+        for monitor, (value, title) in _DURATIONS.items():
+            if value in present:
+                self._add(monitor, segment, latency_reference(value, title, segment, windows))
+
+    def add_quality(self, segment: Segment, windows: Sequence[Sketch]) -> None:
+        whole = reduce(merge_sketches, windows)
+        scores: dict[str, list[str]] = defaultdict(list)
+        for label, name in judged_scores(whole):
+            scores[label].append(name)
+        # Of a judge's several epochs the one with the most answers stands for it.
+        labels = {
+            judge_name(label): label for label in sorted(scores, key=lambda one: _asked(whole, one))
+        }
+        for judge, label in sorted(labels.items()):
+            unqualified = whole.hits.get(measures.unqualified(label), 0)
+            if unqualified > _MOSTLY * _asked(whole, label):
+                self.unqualified.add(judge)
+                continue
+            reference = quality_reference(label, sorted(scores[label]), segment, windows)
+            self._add(quality_monitor(judge), segment, reference)
+
+    def _add(self, monitor: str, segment: Segment, found: Reference | LeftOut) -> None:
+        if isinstance(found, LeftOut):
+            self.left_out[f"{monitor} {segment.key}"] = found.reason
+        else:
+            self.references[monitor][segment.key] = found
+
+
+def _asked(whole: Sketch, label: str) -> int:
+    """Return of how many answers the judge was asked for a verdict."""
+    asked = whole.trials.get(measures.unqualified(label))
+    if asked is not None:
+        return asked
+    prefix = measures.score(label, "")
+    return max(
+        histogram.count(values)
+        for name, values in whole.histograms.items()
+        if name.startswith(prefix)
+    )

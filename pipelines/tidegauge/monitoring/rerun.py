@@ -1,0 +1,105 @@
+"""The past once more: events measured again, sketches judged again, with other baselines.
+
+Everything here is a function of the records and the settings, so the same stretch of the
+log gives the same verdicts twice, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import groupby
+from typing import TypeAlias, TypeVar
+
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.processor import MonitorProcessor, References
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.schemas import encode
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.operations import BaselineKind
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.streaming.extractor import Extractor
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.streaming.sketching import SketchingProcessor
+
+__all__ = ["InUse", "in_order", "judge_again", "measure_again"]
+
+E = TypeVar("E", RequestEvent, ResponseEvent)
+InUse: TypeAlias = Mapping[BaselineKind, tuple[str, References]]
+
+_BATCH_MS = 1_000
+
+
+def in_order(streams: Iterable[Iterable[Record]]) -> Iterator[Record]:
+    """Yield the records of several streams by their timestamps.
+
+    Each stream keeps its own order; records of one time come in the streams' order.
+    """
+    return merge(*streams, key=lambda record: record.timestamp_ms)
+
+
+def measure_again(
+    meter: Extractor[E], group: str, settings: SketchSettings, records: Iterable[Record]
+) -> Iterator[Record]:
+    """Measure events again and yield the records of ``sketches.v1`` that come of it.
+
+    Args:
+        meter: Measures them.
+        group: Stands in the producers' ids; not that of a running worker.
+        settings: How events become sketches.
+        records: Events of one topic, by their timestamps.
+    """
+    processor: SketchingProcessor[E] = SketchingProcessor(meter, group, settings)
+    held: set[Partition] = set()
+    offset = now_ms = 0
+    for second, batch in groupby(records, key=lambda record: record.timestamp_ms // _BATCH_MS):
+        found = list(batch)
+        for partition in sorted({record.partition for record in found} - held):
+            processor.assign(partition, None)
+            held.add(partition)
+        now_ms = (second + 1) * _BATCH_MS
+        outcome = processor.process(found, now_ms)
+        yield from _written(outcome.outputs, offset, now_ms)
+        offset += len(outcome.outputs)
+    # The stretch has ended: silence closes what is still open.
+    for later_ms in (now_ms, now_ms + settings.idle_ms + settings.lateness_ms + settings.window_ms):
+        for partition in sorted(held):
+            processor.caught_up(partition, later_ms)
+        now_ms = later_ms
+    yield from _written(processor.tick(now_ms).outputs, offset, now_ms)
+
+
+def _written(outputs: Sequence[Output], offset: int, now_ms: int) -> Iterator[Record]:
+    for number, output in enumerate(outputs):
+        if output.topic is SKETCHES:
+            yield Record(
+                partition=Partition(SKETCHES.name, 0),
+                offset=offset + number,
+                value=encode(output.event),
+                timestamp_ms=now_ms,
+            )
+
+
+def judge_again(
+    plan: MonitorPlan, baselines: InUse, records: Iterable[Record], say: Callable[[Output], None]
+) -> MonitorView:
+    """Judge sketches again.
+
+    Args:
+        plan: The monitor's settings.
+        baselines: Kind -> id and references to hold the stretch to.
+        records: Of ``sketches.v1``, by their timestamps.
+        say: Told every verdict and alert, in order.
+
+    Returns:
+        What there is to see at the end.
+    """
+    monitor = MonitorProcessor(plan)
+    for kind, (baseline_id, references) in sorted(baselines.items()):
+        monitor.use(kind, baseline_id, references, 0)
+    for second, batch in groupby(records, key=lambda record: record.timestamp_ms // _BATCH_MS):
+        outcome = monitor.process(list(batch), (second + 1) * _BATCH_MS)
+        for output in outcome.outputs:
+            say(output)
+    return monitor.view()

@@ -1,0 +1,317 @@
+"""A model's new version against the one before, measure by measure.
+
+Every measure is a rate of something unwanted: slower than the old version's P95, failed,
+dearer than its P90, scored below its first quartile. Both rates have confidence sequences,
+so the comparison may be looked at after every window and stop when it decides:
+
+    better      the new rate is lower            the interval of new - old lies below 0
+    not worse   it is higher by less than the margin     the interval lies below the margin
+    worse       the new rate is higher           the interval lies above 0
+    undecided   until then
+
+The cuts are chosen on the old version before the new one's first answer is counted. The
+old version's data is what came before the swap and, while both answer, beside it; where
+nothing ran side by side, a change of load or of topics at the same time is not excluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from tidegauge.detection.confidence import clopper_pearson, rate_sequence
+from tidegauge.detection.indicators import Hits, Indicator, Tail
+from tidegauge.monitoring.catalog import judge_name, judged_scores
+from tidegauge.monitoring.rate_references import FEWEST, duration, tested
+from tidegauge.monitoring.sentences import name_of, percent
+from tidegauge.monitoring.thresholds import quantile_bucket
+from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
+from tidegauge.streaming import histogram
+
+__all__ = ["MetricComparison", "Side", "VersionComparison", "advance", "begin", "verdicts", "view"]
+
+
+_MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
+"""Measure -> by how much the new rate may exceed the old one and still be ``not worse``."""
+_STATES: dict[Outcome, State] = {
+    "better": State.OK,
+    "not worse": State.OK,
+    "worse": State.WARN,
+    "undecided": State.LOW_DATA,
+}
+_CONFIDENCE = 0.95
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One version's counts: how often the unwanted happened, of how many events."""
+
+    hits: int = 0
+    trials: int = 0
+
+    def plus(self, counts: tuple[int, int]) -> Side:
+        """Return the counts with a window's added."""
+        return Side(hits=self.hits + counts[0], trials=self.trials + counts[1])
+
+    @property
+    def rate(self) -> float | None:
+        """Hits by trials; None without any."""
+        return self.hits / self.trials if self.trials else None
+
+
+class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure's comparison so far.
+
+    Attributes:
+        measure: See ``view.Comparison``.
+        kind: Whose sketches have the counts.
+        indicator: What is counted.
+        margin: See ``view.Comparison``.
+        old: Counts of the version before.
+        new: Counts of the new version.
+        low: Lower end of the interval of new minus old.
+        high: Upper end.
+        old_low: Lower end of the interval of the old rate.
+        old_high: Upper end.
+        outcome: Kept once it is decided.
+        decided_ms: When that was.
+        acknowledged: Whether a person has taken note of the outcome.
+    """
+
+    measure: str
+    kind: SketchKind
+    indicator: Indicator
+    margin: float
+    old: Side
+    new: Side = Side()
+    low: float = -1.0
+    high: float = 1.0
+    old_low: float = 0.0
+    old_high: float = 1.0
+    outcome: Outcome = "undecided"
+    decided_ms: int | None = None
+    acknowledged: bool = False
+
+    @property
+    def monitor(self) -> str:
+        """Name of the monitor that speaks of it."""
+        return f"swap.{self.measure}"
+
+
+class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All comparisons of one new version."""
+
+    old: Segment
+    new: Segment
+    since_ms: int
+    contests: tuple[MetricComparison, ...]
+
+
+def begin(old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]) -> VersionComparison:
+    """Choose what to compare by: cuts of the old version's numbers.
+
+    Args:
+        old: Segment of the version before.
+        new: Segment of the new version.
+        since_ms: Start of the new version's first window.
+        totals: The old version's sketches so far, one for each kind.
+    """
+    contests = tuple(
+        MetricComparison(
+            measure=measure,
+            kind=total.kind,
+            indicator=indicator,
+            margin=_MARGINS[measure.partition(".")[0]],
+            old=Side().plus(tested(indicator, total)),
+        )
+        for total in totals
+        for measure, indicator in _measures(total)
+    )
+    return VersionComparison(old=old, new=new, since_ms=since_ms, contests=contests)
+
+
+def _measures(total: Sketch) -> Iterator[tuple[str, Indicator]]:
+    if total.kind == "vitals":
+        yield "errors", _indicator("errors", "failed by the service", Hits(measures.ERROR))
+        for measure, value in (
+            ("latency", measures.LATENCY_MS),
+            ("first_token", measures.TIME_TO_FIRST_TOKEN_MS),
+        ):
+            if (edge := _edge(total, value, 0.95)) is not None:
+                bucket, cut = edge
+                title = f"{measure.replace('_', ' ')} above {duration(cut)}"
+                yield measure, _indicator(measure, title, Tail(value, bucket, "above"))
+        if (edge := _edge(total, measures.COST_USD, 0.9)) is not None:
+            bucket, cut = edge
+            title = f"cost above ${cut:.3g}"
+            yield "cost", _indicator("cost", title, Tail(measures.COST_USD, bucket, "above"))
+    if total.kind == "quality":
+        for label, name in judged_scores(total):
+            value = measures.score(label, name)
+            if total.hits.get(measures.unqualified(label), 0):
+                continue
+            if (edge := _edge(total, value, 0.25)) is not None:
+                bucket, cut = edge
+                measure = f"quality.{judge_name(label)}.{name}"
+                title = f"{name} by {judge_name(label)} at most {cut:.3g}"
+                yield measure, _indicator(measure, title, Tail(value, bucket, "below"))
+
+
+def _edge(total: Sketch, value: str, level: float) -> tuple[int, float] | None:
+    values: Histogram | None = total.histograms.get(value)
+    if values is None or histogram.count(values) < FEWEST:
+        return None
+    bucket = quantile_bucket(values, level)
+    return bucket, histogram.upper_edge(bucket, values.accuracy)
+
+
+def _indicator(name: str, title: str, counter: Hits | Tail) -> Indicator:
+    return Indicator(name=name, title=title, family=name, counter=counter)
+
+
+def advance(
+    swap: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
+) -> VersionComparison:
+    """Count one closed window of either version and decide what can be decided.
+
+    Args:
+        swap: The comparisons so far.
+        sketch: A window of the old or of the new version.
+        alpha: Chance that one measure's comparison ever errs.
+        end_ms: End of the window.
+    """
+    contests = tuple(
+        _advance(contest, sketch, is_new=sketch.segment == swap.new, alpha=alpha, end_ms=end_ms)
+        if contest.kind == sketch.kind
+        else contest
+        for contest in swap.contests
+    )
+    return msgspec.structs.replace(swap, contests=contests)
+
+
+def _advance(
+    contest: MetricComparison, sketch: Sketch, *, is_new: bool, alpha: float, end_ms: int
+) -> MetricComparison:
+    counts = tested(contest.indicator, sketch)
+    if is_new:
+        contest = msgspec.structs.replace(contest, new=contest.new.plus(counts))
+    else:
+        contest = msgspec.structs.replace(contest, old=contest.old.plus(counts))
+    contest = _bounded(contest, alpha)
+    outcome = _outcome(contest)
+    if outcome == contest.outcome:
+        return contest
+    return msgspec.structs.replace(contest, outcome=outcome, decided_ms=end_ms)
+
+
+def _bounded(contest: MetricComparison, alpha: float) -> MetricComparison:
+    """Return the contest with its intervals, each of which holds at all times at once."""
+    sides = (contest.old, contest.new)
+    low, high = rate_sequence(
+        [side.hits for side in sides], [side.trials for side in sides], alpha=alpha / 2
+    )
+    return msgspec.structs.replace(
+        contest,
+        low=float(low[1] - high[0]),
+        high=float(high[1] - low[0]),
+        old_low=float(low[0]),
+        old_high=float(high[0]),
+    )
+
+
+def _outcome(contest: MetricComparison) -> Outcome:
+    """Return the outcome so far; of those reached, only ``not worse`` may still improve."""
+    if contest.outcome in ("better", "worse"):
+        return contest.outcome
+    if contest.high < 0:
+        return "better"
+    if contest.outcome == "undecided" and contest.low > 0:
+        return "worse"
+    return "not worse" if contest.high <= contest.margin else contest.outcome
+
+
+def view(swap: VersionComparison) -> VersionComparisonView:
+    """Return the comparisons to show."""
+    return VersionComparisonView(
+        old=swap.old,
+        new=swap.new,
+        since_ms=swap.since_ms,
+        comparisons=tuple(_comparison(contest) for contest in swap.contests),
+    )
+
+
+def _comparison(contest: MetricComparison) -> MetricComparisonView:
+    return MetricComparisonView(
+        measure=contest.measure,
+        outcome=contest.outcome,
+        property=contest.indicator.title,
+        margin=contest.margin,
+        old_rate=contest.old.rate,
+        new_rate=contest.new.rate,
+        low=contest.low,
+        high=contest.high,
+        old_events=contest.old.trials,
+        new_events=contest.new.trials,
+        decided_ms=contest.decided_ms,
+    )
+
+
+def verdicts(swap: VersionComparison, *, kind: SketchKind, time_ms: int) -> tuple[Verdict, ...]:
+    """Return a verdict ``swap.<measure>`` for each measure that a kind of worker feeds."""
+    return tuple(
+        _verdict(swap, contest, time_ms)
+        for contest in swap.contests
+        if contest.kind == kind and contest.new.trials
+    )
+
+
+def _verdict(swap: VersionComparison, contest: MetricComparison, time_ms: int) -> Verdict:
+    old, new = contest.old, contest.new
+    worse = contest.outcome == "worse"
+    low, high = clopper_pearson(new.hits, new.trials, alpha=1 - _CONFIDENCE)
+    effect = Effect(
+        indicator=contest.indicator.name,
+        title=contest.indicator.title,
+        baseline_rate=old.rate or 0.0,
+        low=contest.old_low,
+        high=contest.old_high,
+        hits=new.hits,
+        trials=new.trials,
+        rate_low=float(low),
+        rate_high=float(high),
+        share=1.0,
+    )
+    return Verdict(
+        monitor=contest.monitor,
+        signal="swap",
+        segment=swap.new,
+        time_ms=time_ms,
+        state=State.INFO if worse and contest.acknowledged else _STATES[contest.outcome],
+        sentence=_sentence(swap, contest),
+        since_ms=swap.since_ms,
+        events=new.trials,
+        baseline_segment=swap.old.key,
+        effects=(effect,),
+    )
+
+
+def _sentence(swap: VersionComparison, contest: MetricComparison) -> str:
+    said = {
+        "better": "is better than",
+        "not worse": "is not worse than",
+        "worse": "is worse than",
+        "undecided": "cannot yet be told from",
+    }[contest.outcome]
+    old, new = contest.old, contest.new
+    numbers = (
+        f"{contest.indicator.title}: {percent(new.rate or 0)} of {new.trials} against "
+        f"{percent(old.rate or 0)} of {old.trials}, a difference between "
+        f"{contest.low * 100:+.1f} and {contest.high * 100:+.1f} points at any time of looking"
+    )
+    return (
+        f"By {contest.measure.replace('_', ' ')}, {name_of(swap.new)} {said} "
+        f"{name_of(swap.old)} ({numbers}; margin {contest.margin * 100:.0f} points)."
+    )

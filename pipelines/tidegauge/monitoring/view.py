@@ -1,0 +1,221 @@
+"""What the monitor knows at a moment, as one frozen value.
+
+The page, the JSON API, the metrics and the reports read this and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tidegauge.monitoring.ledger import Ledger
+from tidegauge.schemas.findings import Alert, Signal, State, Verdict
+from tidegauge.schemas.operations import BaselineKind
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+
+__all__ = [
+    "BaselineInUse",
+    "MetricComparisonView",
+    "MonitorView",
+    "Outcome",
+    "SegmentView",
+    "SilenceInForce",
+    "StateChange",
+    "TrendPoint",
+    "VersionComparisonView",
+]
+
+Outcome = Literal["better", "not worse", "worse", "undecided"]
+"""What a comparison after a model swap says of one measure."""
+
+
+class StateChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A monitor began to say something else of a segment.
+
+    Attributes:
+        monitor: Which monitor.
+        signal: Which signal.
+        segment: Slice of the traffic.
+        time_ms: End of the window, or the moment, at which it did.
+        before: What it said until then; None when it had said nothing.
+        after: What it says now.
+        sentence: Why, for people.
+    """
+
+    monitor: str
+    signal: Signal
+    segment: Segment
+    time_ms: int
+    before: State | None
+    after: State
+    sentence: str
+
+
+class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of the display range, as numbers for a chart; None where unknown.
+
+    Attributes:
+        time_ms: Start of the stretch.
+        duration_ms: Its length.
+        requests: Responses in it.
+        errors: Of these, failures of the service.
+        latency_p50_ms: Median latency.
+        latency_p95_ms: 95th percentile of the latency.
+        first_token_p95_ms: 95th percentile of the time to first token.
+        cost_usd: Cost of all responses.
+        scores: ``judge@epoch/score`` -> mean of the judged answers, each weighted by the
+            inverse of its inclusion probability.
+    """
+
+    time_ms: int
+    duration_ms: int
+    requests: int
+    errors: int
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    first_token_p95_ms: float | None = None
+    cost_usd: float = 0.0
+    scores: dict[str, float] = {}
+
+
+class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One segment's numbers.
+
+    Attributes:
+        segment: Slice of the traffic.
+        first_ms: Start of its first window.
+        last_ms: End of its last closed window with events.
+        display_range: Kind of worker -> sketch of the display range.
+        total: Kind of worker -> sketch of everything since the monitor's state began.
+        trend: The display range in equal stretches, oldest first.
+    """
+
+    segment: Segment
+    first_ms: int
+    last_ms: int
+    display_range: dict[SketchKind, Sketch]
+    total: dict[SketchKind, Sketch]
+    trend: tuple[TrendPoint, ...] = ()
+
+
+class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure of a new version against the old one, as rates of one property.
+
+    Attributes:
+        measure: ``latency``, ``first_token``, ``errors``, ``cost`` or
+            ``quality.<judge>.<score>``.
+        outcome: ``undecided`` until the interval decides.
+        property: What was counted, in words: fewer is better.
+        margin: The new rate may exceed the old one by this much and be ``not worse``.
+        old_rate: Rate of the old version, None without events.
+        new_rate: Rate of the new version, None without events.
+        low: Lower end of the interval of new minus old, valid at any time.
+        high: Upper end.
+        old_events: Events of the old version.
+        new_events: Events of the new version.
+        decided_ms: When the outcome was reached; later data does not undo it.
+    """
+
+    measure: str
+    outcome: Outcome
+    property: str
+    margin: float
+    old_rate: float | None
+    new_rate: float | None
+    low: float
+    high: float
+    old_events: int
+    new_events: int
+    decided_ms: int | None = None
+
+
+class VersionComparisonView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's new version compared with the one before.
+
+    Attributes:
+        old: Segment of the version before.
+        new: Segment of the new version.
+        since_ms: Start of the new version's first window.
+        comparisons: One for each measure that both have.
+    """
+
+    old: Segment
+    new: Segment
+    since_ms: int
+    comparisons: tuple[MetricComparisonView, ...]
+
+
+class BaselineInUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The baseline in force for a kind.
+
+    Attributes:
+        kind: ``drift`` or ``rates``.
+        baseline_id: Its identity.
+        since_ms: Since when this monitor uses it.
+        monitors: Names of the monitors that it feeds.
+        segments: Keys of the segments that have bands of their own.
+    """
+
+    kind: BaselineKind
+    baseline_id: str
+    since_ms: int
+    monitors: tuple[str, ...]
+    segments: tuple[str, ...]
+
+
+class SilenceInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """A monitor that is muted for a segment: it goes on testing and raises no alert."""
+
+    monitor: str
+    segment: str
+    until_ms: int | None
+    who: str
+    note: str
+
+
+class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that there is to show.
+
+    Attributes:
+        time_ms: When the view was taken.
+        started_ms: First event time that the monitor's state has seen; 0 before any.
+        window_ms: Length of a window.
+        display_range_ms: Length of the display range.
+        segments: In order of appearance.
+        verdicts: The latest of each monitor and segment. Monitors of drift watch all
+            versions of a model as one: their segment has an empty version.
+        history: Changes of state, newest last, bounded.
+        alerts: Those that fire now.
+        ledger: The account of events.
+        progress: The newest report of each worker's partition.
+        swaps: Comparisons after a new version appeared, newest last.
+        baselines: Baselines in force.
+        silences: Silences in force.
+    """
+
+    time_ms: int
+    started_ms: int
+    window_ms: int
+    display_range_ms: int
+    segments: tuple[SegmentView, ...]
+    verdicts: tuple[Verdict, ...]
+    history: tuple[StateChange, ...]
+    alerts: tuple[Alert, ...]
+    ledger: Ledger
+    progress: tuple[Progress, ...]
+    swaps: tuple[VersionComparisonView, ...]
+    baselines: tuple[BaselineInUse, ...] = ()
+    silences: tuple[SilenceInForce, ...] = ()
+
+    def verdict(self, monitor: str, segment: Segment) -> Verdict | None:
+        """Return the latest verdict of a monitor on exactly this segment."""
+        return next(
+            (v for v in self.verdicts if v.monitor == monitor and v.segment == segment), None
+        )
+
+    def verdicts_on(self, segment: Segment) -> tuple[Verdict, ...]:
+        """Return the verdicts that concern a segment: its own and those of wider ones."""
+        concerned = {segment, *segment.parents()}
+        return tuple(verdict for verdict in self.verdicts if verdict.segment in concerned)

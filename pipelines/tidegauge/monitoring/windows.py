@@ -1,0 +1,142 @@
+"""Merging sketches into windows, and closing windows when all partitions have passed them.
+
+A window that has been closed is never rewritten: what comes for it later is counted in the
+next open window of its kind, and marked late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from tidegauge.monitoring.ledger import READS
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.streaming.merging import merge_sketches
+
+__all__ = ["MergedWindow", "Windows", "WindowsState"]
+
+Key: TypeAlias = tuple[str, str]
+"""Segment's key and baseline: indicators of two baselines are never added up."""
+
+
+class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A closed window of one kind: one sketch for each segment and baseline."""
+
+    kind: SketchKind
+    start_ms: int
+    end_ms: int
+    sketches: tuple[Sketch, ...]
+
+
+class WindowsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``Windows`` remembers, as plain data."""
+
+    sequences: dict[str, int]
+    progress: tuple[Progress, ...]
+    waiting: tuple[Sketch, ...]
+    closed_ms: dict[SketchKind, int]
+
+
+class Windows:
+    """The open windows of all kinds.
+
+    Args:
+        window_ms: Length of a window.
+        partitions: Topic -> number of partitions that must report before windows close.
+        state: Where to go on from.
+    """
+
+    def __init__(
+        self, window_ms: int, partitions: Mapping[str, int], state: WindowsState | None = None
+    ) -> None:
+        self._window_ms = window_ms
+        self._partitions = partitions
+        self._sequences: dict[str, int] = dict(state.sequences) if state else {}
+        self._progress: dict[tuple[SketchKind, int], Progress] = {}
+        self._open: dict[SketchKind, dict[int, dict[Key, Sketch]]] = {kind: {} for kind in READS}
+        self._closed_ms: dict[SketchKind, int] = dict(state.closed_ms) if state else {}
+        for report in state.progress if state else ():
+            self._progress[report.kind, report.partition] = report
+        for sketch in state.waiting if state else ():
+            self._put(sketch, sketch.window_start_ms)
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:
+        """The newest report of each worker's partition, ordered by kind and partition."""
+        return tuple(self._progress[key] for key in sorted(self._progress))
+
+    def accept(self, sketch: Sketch) -> bool:
+        """Take a sketch into its window; returns whether it was new."""
+        if self._repeated(sketch):
+            return False
+        start = sketch.window_start_ms // self._window_ms * self._window_ms
+        closed = self._closed_ms.get(sketch.kind)
+        if closed is not None and start < closed:
+            sketch = msgspec.structs.replace(sketch, late=sketch.events)
+            start = closed
+        self._put(sketch, start)
+        return True
+
+    def report(self, progress: Progress) -> bool:
+        """Take note of how far a worker is; returns whether it was new."""
+        if self._repeated(progress):
+            return False
+        self._progress[progress.kind, progress.partition] = progress
+        return True
+
+    def _repeated(self, event: Sketch | Progress) -> bool:
+        if event.sequence <= self._sequences.get(event.producer_id, 0):
+            return True
+        self._sequences[event.producer_id] = event.sequence
+        return False
+
+    def _put(self, sketch: Sketch, start: int) -> None:
+        moved = msgspec.structs.replace(sketch, window_start_ms=start, window_ms=self._window_ms)
+        window = self._open[sketch.kind].setdefault(start, {})
+        key = (sketch.segment.key, sketch.baseline)
+        window[key] = merge_sketches(window[key], moved) if key in window else moved
+
+    def frontier_ms(self, kind: SketchKind) -> int | None:
+        """Return up to when every partition of a kind has come; None before all have."""
+        reached = [r.watermark_ms for (of, _), r in self._progress.items() if of == kind]
+        if len(reached) < self._partitions.get(READS[kind], 1):
+            return None
+        return min(reached)
+
+    def close(self) -> list[MergedWindow]:
+        """Close the windows that every partition has passed, each kind's in order of time."""
+        closed: list[MergedWindow] = []
+        for kind in READS:
+            frontier = self.frontier_ms(kind)
+            if frontier is None:
+                continue
+            windows = self._open[kind]
+            last = frontier // self._window_ms * self._window_ms
+            for start in sorted(start for start in windows if start + self._window_ms <= last):
+                sketches = windows.pop(start)
+                closed.append(
+                    MergedWindow(
+                        kind=kind,
+                        start_ms=start,
+                        end_ms=start + self._window_ms,
+                        sketches=tuple(sketches[key] for key in sorted(sketches)),
+                    )
+                )
+            self._closed_ms[kind] = max(last, self._closed_ms.get(kind, last))
+        return closed
+
+    def state(self) -> WindowsState:
+        """Return everything that is remembered."""
+        return WindowsState(
+            sequences=dict(self._sequences),
+            progress=self.progress,
+            waiting=tuple(
+                sketch
+                for kind in READS
+                for _, window in sorted(self._open[kind].items())
+                for _, sketch in sorted(window.items())
+            ),
+            closed_ms=dict(self._closed_ms),
+        )

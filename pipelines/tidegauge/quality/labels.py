@@ -1,0 +1,139 @@
+"""People's labels: a file of them read with care, and what they say of a judge."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from tidegauge.quality.errors import LabelFileError
+from tidegauge.schemas.evaluations import LabelEvent
+
+__all__ = ["Format", "read_labels", "settled"]
+
+Format = Literal["jsonl", "csv"]
+
+_SHOWN: Final = 5
+_LONGEST: Final = 200
+_LONGEST_NOTE: Final = 4000
+_NAMES: Final = ("request_id", "score", "annotator", "inclusion_probability", "note", "time_ms")
+
+
+def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tuple[LabelEvent, ...]:
+    """Read all labels of a file, or none.
+
+    A line has ``request_id`` and ``score`` in [0, 1], and may have ``annotator``,
+    ``inclusion_probability``, ``note`` and ``time_ms``.
+
+    Args:
+        text: The file.
+        form: JSON lines, or CSV with a header.
+        annotator: Who has labelled, where a line does not say it.
+        now_ms: When, where a line does not say it, Unix milliseconds.
+
+    Raises:
+        LabelFileError: Names the first lines that are wrong, and how many there are.
+    """
+    rows = _json_lines(text) if form == "jsonl" else _csv_lines(text)
+    labels: list[LabelEvent] = []
+    wrong: list[str] = []
+    for number, row in rows:
+        found = row if isinstance(row, str) else _label(row, annotator, now_ms)
+        if isinstance(found, str):
+            wrong.append(f"line {number}: {found}")
+        else:
+            labels.append(found)
+    repeated = Counter((label.request_id, label.annotator) for label in labels)
+    wrong += [
+        f"{count} labels of {request!r} by {who!r}: one is wanted"
+        for (request, who), count in repeated.items()
+        if count > 1
+    ]
+    if wrong:
+        more = f"\n  and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise LabelFileError("\n  ".join(["nothing was imported:", *wrong[:_SHOWN]]) + more)
+    if not labels:
+        raise LabelFileError("there is no label in it")
+    return tuple(labels)
+
+
+def settled(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float]]:
+    """Return what people think of each answer, and the chance that they were asked.
+
+    A person's later word replaces the earlier one; several people's words are averaged.
+
+    Returns:
+        Request id -> mean score and inclusion probability.
+    """
+    last: dict[tuple[str, str], LabelEvent] = {}
+    for label in labels:
+        key = (label.request_id, label.annotator)
+        if key not in last or label.time_ms >= last[key].time_ms:
+            last[key] = label
+    by_request: dict[str, list[LabelEvent]] = {}
+    for label in last.values():
+        by_request.setdefault(label.request_id, []).append(label)
+    return {
+        request: (
+            math.fsum(each.score for each in found) / len(found),
+            max(each.inclusion_probability for each in found),
+        )
+        for request, found in by_request.items()
+    }
+
+
+def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except msgspec.DecodeError as error:
+            yield number, f"no JSON ({error})"
+        else:
+            yield number, row if isinstance(row, dict) else "no JSON object"
+
+
+def _csv_lines(text: str) -> Iterator[tuple[int, Mapping[str, object] | str]]:
+    reader = csv.DictReader(io.StringIO(text))
+    names = reader.fieldnames or ()
+    if missing := {"request_id", "score"} - set(names):
+        yield 1, f"the header lacks {', '.join(sorted(missing))}"
+        return
+    for row in reader:
+        if None in row or None in row.values():
+            yield reader.line_num, f"it has not the header's {len(names)} columns"
+            continue
+        yield reader.line_num, {name: value for name, value in row.items() if value != ""}
+
+
+def _label(row: Mapping[str, object], annotator: str, now_ms: int) -> LabelEvent | str:
+    if unknown := sorted(set(row) - set(_NAMES)):
+        return f"unknown {', '.join(map(repr, unknown))}; there are {', '.join(_NAMES)}"
+    try:
+        label = msgspec.convert(
+            {"annotator": annotator, "time_ms": now_ms, **row, "type": "tidegauge.label"},
+            LabelEvent,
+            strict=False,
+        )
+    except msgspec.ValidationError as error:
+        return str(error)
+    return _fault(label) or label
+
+
+def _fault(label: LabelEvent) -> str | None:
+    asked = label.inclusion_probability
+    checks = (
+        (0 < len(label.request_id) <= _LONGEST, f"request_id is not of 1 to {_LONGEST} characters"),
+        (0 < len(label.annotator) <= _LONGEST, "no annotator: name one here or for the whole file"),
+        (0 <= label.score <= 1, f"score is {label.score}, not within 0 and 1"),
+        (0 < asked <= 1, f"inclusion_probability is {asked}, not above 0 and up to 1"),
+        (len(label.note) <= _LONGEST_NOTE, f"the note is longer than {_LONGEST_NOTE} characters"),
+        (label.time_ms > 0, f"time_ms is {label.time_ms}: Unix milliseconds are wanted"),
+    )
+    return next((fault for holds, fault in checks if not holds), None)

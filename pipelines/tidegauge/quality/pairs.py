@@ -1,0 +1,89 @@
+"""Which of two answers is better, asked in both orders.
+
+A judge that prefers whatever stands first says so by changing its mind when the order
+changes: such a pair is a tie. Beside every judge stands what the answers' length alone would
+have said, since a judge may have learnt no more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tidegauge.quality.errors import EstimateError
+
+__all__ = ["Choice", "Pair", "Preference", "preference", "replay"]
+
+Choice: TypeAlias = Literal["1", "2"] | None
+"""The answer that was preferred, by its number, whatever the order shown; None for no verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt, of which a person prefers one.
+
+    Attributes:
+        label: The better answer.
+        in_order: The judge's choice when the first answer was shown first.
+        swapped: Its choice when the second was shown first.
+        lengths: Characters of both answers.
+    """
+
+    label: Literal["1", "2"]
+    in_order: Choice
+    swapped: Choice
+    lengths: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How a judge agrees with people on pairs.
+
+    Attributes:
+        pairs: Pairs judged.
+        accuracy: Share decided as people do, each of the two orders counting half.
+        settled_accuracy: Share decided as people do in both orders; ties are not.
+        ties: Share on which it changed its mind with the order, or gave no verdict.
+        shorter: Share on which the shorter answer is the better one: the baseline by length.
+    """
+
+    pairs: int
+    accuracy: float
+    settled_accuracy: float
+    ties: float
+    shorter: float
+
+
+def preference(pair: Pair) -> Choice:
+    """Return what a judge prefers in both orders, None for a tie.
+
+    Example:
+        >>> preference(Pair("1", "1", "1", (5, 9)))
+        '1'
+        >>> preference(Pair("1", "1", "2", (5, 9))) is None
+        True
+    """
+    return pair.in_order if pair.in_order == pair.swapped else None
+
+
+def replay(pairs: Iterable[Pair]) -> Preference:
+    """Return a judge's agreement with people.
+
+    Raises:
+        EstimateError: There is no pair.
+    """
+    seen = list(pairs)
+    if not seen:
+        raise EstimateError("agreement needs at least one pair")
+    n = len(seen)
+    right = sum(preference(pair) == pair.label for pair in seen)
+    halves = sum((pair.in_order == pair.label) + (pair.swapped == pair.label) for pair in seen)
+    shorter = sum("12"[pair.lengths[1] < pair.lengths[0]] == pair.label for pair in seen)
+    return Preference(
+        pairs=n,
+        accuracy=halves / (2 * n),
+        settled_accuracy=right / n,
+        ties=sum(preference(pair) is None for pair in seen) / n,
+        shorter=shorter / n,
+    )

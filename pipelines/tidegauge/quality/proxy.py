@@ -1,0 +1,207 @@
+"""A cheap judge on all traffic makes a dear one on a few answers say more.
+
+The likelihood judge runs on everything; its fluency foretells a part of what the rubric
+judge, or a person, will say. Two estimates use that, and both hold however poor the guess is:
+``assisted`` for one look (PPI++, with the dear judge's scores as labels), ``followed`` for
+every look (the mean of ``streaming``'s Z, by bets).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.detection.confidence import bet, mean_sequence
+from tidegauge.quality.calibration import Calibrated, Scores, prediction_powered
+from tidegauge.quality.streaming import Look, quality_bets, unbiased_score
+from tidegauge.schemas.evaluations import JudgmentEvent
+
+__all__ = ["Exam", "Followed", "assisted", "exams", "followed"]
+
+_FEWEST: Final = 2
+_UNKNOWN: Final = 0.5
+_LEARNT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What both judges say of one answer.
+
+    Attributes:
+        time_ms: The answer's event time.
+        request_id: Which answer.
+        guess: The cheap judge's score.
+        guess_chance: Chance that the cheap judge was asked.
+        score: The dear judge's, None where it was not drawn.
+        score_chance: Chance that it was; that of the nearest draw where it was not.
+    """
+
+    time_ms: int
+    request_id: str
+    guess: float
+    guess_chance: float
+    score: float | None
+    score_chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A mean that may be looked at after every answer.
+
+    Attributes:
+        mean: Of Z.
+        low: Lower end of the sequence.
+        high: Upper end.
+        answers: Answers it is over, judged dearly or not.
+        judged: Of these, judged dearly.
+        labelled: Of these, labelled by people.
+    """
+
+    mean: float
+    low: float
+    high: float
+    answers: int
+    judged: int
+    labelled: int
+
+
+def exams(
+    judgments: Iterable[JudgmentEvent], *, dear: tuple[str, str], cheap: tuple[str, str]
+) -> tuple[Exam, ...]:
+    """Return the answers that the cheap judge has scored, in order of time.
+
+    Only each judge's newest epoch counts, since numbers of two epochs are never added up.
+
+    Args:
+        judgments: Of one slice of the traffic.
+        dear: The dear judge's name and its score's.
+        cheap: The cheap judge's name and its score's.
+    """
+    newest: dict[str, tuple[int, str]] = {}
+    found = list(judgments)
+    for each in found:
+        newest[each.judge] = max(newest.get(each.judge, (0, "")), (each.time_ms, each.epoch))
+    guesses, scores = (
+        {
+            each.request_id: each
+            for each in found
+            if each.judge == judge and each.epoch == newest[judge][1] and name in each.scores
+        }
+        for judge, name in (cheap, dear)
+    )
+    chance = 1.0
+    answers: list[Exam] = []
+    for guess in sorted(guesses.values(), key=lambda each: (each.time_ms, each.request_id)):
+        score = scores.get(guess.request_id)
+        chance = chance if score is None else score.inclusion_probability
+        answers.append(
+            Exam(
+                time_ms=guess.time_ms,
+                request_id=guess.request_id,
+                guess=guess.scores[cheap[1]],
+                guess_chance=guess.inclusion_probability,
+                score=None if score is None else score.scores[dear[1]],
+                score_chance=chance,
+            )
+        )
+    return tuple(answers)
+
+
+def assisted(answers: Iterable[Exam], *, alpha: float = 0.05) -> Calibrated | None:
+    """Return the dear judge's mean over all answers, helped by the cheap judge.
+
+    Both draw by the same number, so an answer is in the cheap sample alone with the
+    difference of the two chances.
+
+    Returns:
+        The estimate for one look; None with fewer than two dear scores.
+    """
+    seen = list(answers)
+    both = [each for each in seen if each.score is not None]
+    alone = [each for each in seen if each.score is None and each.guess_chance > each.score_chance]
+    if len(both) < _FEWEST:
+        return None
+    return prediction_powered(
+        Scores.of(
+            [each.guess for each in alone],
+            [each.guess_chance - each.score_chance for each in alone],
+        ),
+        Scores.of([each.guess for each in both], [each.score_chance for each in both]),
+        [each.score for each in both if each.score is not None],
+        alpha=alpha,
+    )
+
+
+def followed(
+    answers: Iterable[Exam],
+    labels: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    alpha: float = 0.05,
+) -> Followed | None:
+    """Return the mean quality with an interval that holds at every look.
+
+    The guess g is the straight line through the dear scores seen before, so it is fixed
+    before each answer is looked at.
+
+    Args:
+        answers: In order of time; the cheap judge must have been asked on all traffic.
+        labels: Request id -> label in [0, 1] and the chance that a person was asked.
+        alpha: Chance that the interval ever misses.
+
+    Returns:
+        The estimate; None where the cheap judge has not seen all answers, the dear one none,
+        or its scores are not within 0 and 1.
+    """
+    seen, known = list(answers), labels or {}
+    dear = [each for each in seen if each.score is not None]
+    whole = all(each.guess_chance == 1 for each in seen)
+    if not dear or not whole or any(not 0 <= (each.score or 0) <= 1 for each in dear):
+        return None
+    asked = [known[each.request_id] for each in dear if each.request_id in known]
+    state = quality_bets(
+        floor=min(each.score_chance for each in dear),
+        person_floor=min((chance for _, chance in asked), default=None),
+    )
+    line, numbers = _Line(), []
+    for each in seen:
+        label, chance = known.get(each.request_id, (None, 1.0))
+        judged = each.score is not None
+        person = Look(label, chance) if judged and label is not None else None
+        guess = line.guess(each.guess)
+        numbers.append(unbiased_score(guess, Look(each.score, each.score_chance), person))
+        if each.score is not None:
+            line.learn(each.guess, each.score)
+    low, high = mean_sequence(bet(state, numbers), alpha=alpha)
+    return Followed(
+        mean=math.fsum(numbers) / len(numbers),
+        low=low,
+        high=high,
+        answers=len(seen),
+        judged=len(dear),
+        labelled=len(asked),
+    )
+
+
+class _Line:
+    """A straight line through what has been seen, as guesses within 0 and 1."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._x = self._y = self._xx = self._xy = 0.0
+
+    def learn(self, x: float, y: float) -> None:
+        self._n += 1
+        step = x - self._x
+        self._x += step / self._n
+        self._xx += step * (x - self._x)
+        rise = y - self._y
+        self._y += rise / self._n
+        self._xy += step * (y - self._y)
+
+    def guess(self, x: float) -> float:
+        if self._n < _LEARNT:
+            return self._y if self._n else _UNKNOWN
+        slope = self._xy / self._xx if self._xx > 0 else 0.0
+        return min(1.0, max(0.0, self._y + slope * (x - self._x)))

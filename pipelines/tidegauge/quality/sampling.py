@@ -1,0 +1,171 @@
+"""Which answers are judged: a hash decides, and everyone can check its decision.
+
+``u = (H64(salt + request_id) >> 11) / 2**53`` is uniform on [0, 1) over request ids; an
+answer is judged when ``u`` is below its inclusion probability. That depends on its stratum
+alone, never on the answer, and is written into the judgement.
+
+The rates are Neyman's optimal allocation with a floor: proportional to the spread of the
+score in the stratum over the square root of a judgement's cost, mixed with a fifth of equal
+shares so that no stratum is starved by a wrong guess of its spread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from tidegauge.quality.errors import SamplingError
+
+__all__ = ["FLOOR", "SamplingPlan", "Stratum", "allocate", "draw"]
+
+FLOOR: Final = 0.02
+"""Least inclusion probability: it bounds the weights, and with them every interval."""
+
+_OPTIMAL_SHARE: Final = 0.8
+_DOUBLINGS: Final = 60
+
+
+def draw(salt: str, request_id: str) -> float:
+    """Return the request's place in the draw, uniform on [0, 1).
+
+    Example:
+        >>> 0 <= draw("salt", "request") < 1
+        True
+        >>> draw("salt", "request") == draw("salt", "request")
+        True
+    """
+    digest = hashlib.blake2b((salt + request_id).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / 2.0**53
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """What is expected of one stratum during the next epoch.
+
+    Attributes:
+        requests: Answers that may be judged.
+        spread: Expected standard deviation of the score.
+        tokens: Expected tokens of one judgement.
+    """
+
+    requests: float
+    spread: float
+    tokens: float
+
+    @property
+    def ratio(self) -> float:
+        """Return the spread over the square root of the cost."""
+        return self.spread / math.sqrt(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPlan:
+    """Inclusion probabilities, fixed before the answers that they apply to are seen.
+
+    Attributes:
+        epoch: Number of the plan, such as the second of event time from which it holds.
+        salt: Salt of the draw.
+        kappa: Scale that keeps the budget.
+        floor: Least inclusion probability.
+        relative: Stratum -> its ratio over the mean ratio; 1 for a stratum not listed.
+    """
+
+    epoch: int
+    salt: str
+    kappa: float
+    floor: float = FLOOR
+    relative: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse rates that are no probabilities.
+
+        Raises:
+            SamplingError: The floor is not in (0, 1] or kappa is negative.
+        """
+        if not 0 < self.floor <= 1:
+            raise SamplingError(f"the least inclusion probability is {self.floor}, not in (0, 1]")
+        if not self.kappa >= 0:
+            raise SamplingError(f"the scale of the sampling rates is {self.kappa}, below 0")
+
+    def inclusion_probability(self, stratum: str) -> float:
+        """Return ``min(1, max(floor, kappa * (.8 * r / mean r + .2)))``.
+
+        Example:
+            >>> SamplingPlan(epoch=1, salt="s", kappa=0.1).inclusion_probability("any")
+            0.1
+        """
+        share = _OPTIMAL_SHARE * self.relative.get(stratum, 1.0) + 1 - _OPTIMAL_SHARE
+        return min(1.0, max(self.floor, self.kappa * share))
+
+    def scaled(self, factor: float) -> SamplingPlan:
+        """Return the same epoch's plan with all rates scaled, as far as the floor allows.
+
+        Those who are drawn under a smaller scale were drawn under the larger one too:
+        overload sheds by smallest ``u / r``, and the rest have the matching probability.
+        """
+        return replace(self, kappa=self.kappa * factor)
+
+
+def allocate(
+    strata: Mapping[str, Stratum],
+    *,
+    budget_tokens: float,
+    epoch: int,
+    salt: str,
+    floor: float = FLOOR,
+) -> SamplingPlan:
+    """Return the plan that is expected to spend the budget.
+
+    Where even the floor costs more than the budget, the floor stays and the plan costs more:
+    without it there would be no estimate at all. Where judging everything costs less, all
+    are judged.
+
+    Args:
+        strata: Name -> what is expected of it in the epoch; strata without requests or
+            without spread are left at the mean ratio.
+        budget_tokens: Tokens that the epoch's judgements may take.
+        epoch: Number of the plan.
+        salt: Salt of the draw.
+        floor: Least inclusion probability.
+
+    Raises:
+        SamplingError: The budget is not positive, or the floor is no probability.
+    """
+    if not budget_tokens > 0:
+        raise SamplingError(f"the judges' budget is {budget_tokens} tokens: it must be above 0")
+    known = {
+        name: stratum
+        for name, stratum in strata.items()
+        if stratum.requests > 0 and stratum.tokens > 0 and math.isfinite(stratum.spread)
+    }
+    relative = _relative(known)
+
+    def plan(kappa: float) -> SamplingPlan:
+        return SamplingPlan(epoch=epoch, salt=salt, kappa=kappa, floor=floor, relative=relative)
+
+    def cost(kappa: float) -> float:
+        rates = plan(kappa)
+        return math.fsum(
+            stratum.requests * stratum.tokens * rates.inclusion_probability(name)
+            for name, stratum in known.items()
+        )
+
+    low, high = 0.0, 1 / (1 - _OPTIMAL_SHARE)
+    if cost(high) <= budget_tokens:
+        return plan(high)
+    for _ in range(_DOUBLINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cost(middle) <= budget_tokens else (low, middle)
+    return plan(low)
+
+
+def _relative(strata: Mapping[str, Stratum]) -> dict[str, float]:
+    spreading: Sequence[Stratum] = [stratum for stratum in strata.values() if stratum.spread > 0]
+    if not spreading:
+        return {}
+    total = math.fsum(stratum.requests for stratum in spreading)
+    mean = math.fsum(stratum.requests * stratum.ratio for stratum in spreading) / total
+    return {name: stratum.ratio / mean for name, stratum in strata.items() if stratum.spread > 0}

@@ -1,1 +1,0 @@
-"""The consumer's contract, event-time blocks, watermarks, and the ledger."""

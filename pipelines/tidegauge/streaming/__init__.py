@@ -1,0 +1,1 @@
+"""The consumer's contract, event-time windows, watermarks, and the ledger."""

@@ -1,0 +1,148 @@
+"""When to commit, what a commit consists of, and when to give up instead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tidegauge.schemas import cloud_event_headers, encode
+from tidegauge.schemas.operations import DeadLetter
+from tidegauge.schemas.topics import DEAD_LETTERS
+from tidegauge.streaming.checkpoints import Checkpoint, EncodedRecord
+from tidegauge.streaming.errors import DeadLetterRateError
+from tidegauge.streaming.processor import Output, Partition, Rejection
+
+__all__ = ["Commit", "CommitPolicy", "RejectionGauge", "dead_letter", "encode_output"]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPolicy:
+    """When what has been processed is committed, and how much failure is borne.
+
+    Attributes:
+        interval_ms: Longest time that a processed record stays uncommitted.
+        records: Most records between two commits.
+        rejected_ratio: Share of the last ``rejected_window`` records that may become dead
+            letters; beyond it the worker stops. 1 never stops it.
+        rejected_least: Dead letters that never stop it, however few records there were.
+        rejected_window: See ``rejected_ratio``.
+    """
+
+    interval_ms: int = 1_000
+    records: int = 5_000
+    rejected_ratio: float = 0.1
+    rejected_least: int = 50
+    rejected_window: int = 1_000
+
+    def due(self, *, records: int, waiting_ms: int) -> bool:
+        """Whether to commit now.
+
+        Args:
+            records: Processed since the last commit.
+            waiting_ms: Since the first thing that is uncommitted.
+        """
+        return records >= self.records or waiting_ms >= self.interval_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What becomes true together.
+
+    Attributes:
+        group: The consumer group.
+        documents: The new state of each partition that changed. The pending outputs in it are
+            to be published, and its ``next_offset`` is to be the group's offset.
+    """
+
+    group: str
+    documents: Mapping[Partition, Checkpoint]
+
+    @property
+    def offsets(self) -> dict[Partition, int]:
+        """The group's offset of each partition that changed."""
+        return {partition: found.next_offset for partition, found in self.documents.items()}
+
+    @property
+    def outputs(self) -> tuple[EncodedRecord, ...]:
+        """All that is to be published, besides the documents."""
+        return tuple(wire for found in self.documents.values() for wire in found.pending)
+
+
+class RejectionGauge:
+    """Keeps the share of rejected records among the last ones."""
+
+    def __init__(self, policy: CommitPolicy) -> None:
+        self._policy = policy
+        self._batches: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._rejected = 0
+
+    def observe(self, records: int, rejections: Iterable[Rejection]) -> None:
+        """Take a batch into account.
+
+        Raises:
+            DeadLetterRateError: Too many were rejected.
+        """
+        found = tuple(rejections)
+        self._batches.append((records, len(found)))
+        self._records += records
+        self._rejected += len(found)
+        while self._records - self._batches[0][0] >= self._policy.rejected_window:
+            gone, rejected = self._batches.popleft()
+            self._records -= gone
+            self._rejected -= rejected
+        if (
+            found
+            and self._rejected > self._policy.rejected_least
+            and self._rejected > self._policy.rejected_ratio * self._records
+        ):
+            last = found[-1]
+            raise DeadLetterRateError(
+                rejected=self._rejected,
+                records=self._records,
+                limit=self._policy.rejected_ratio,
+                last=f"{last.record.partition}@{last.record.offset}: {last.reason}",
+            )
+
+
+def encode_output(output: Output) -> EncodedRecord:
+    """Encode an output."""
+    return EncodedRecord(
+        topic=output.topic.name,
+        key=output.key.encode(),
+        value=encode(output.event),
+        headers=tuple(
+            cloud_event_headers(
+                event_id=output.event_id,
+                kind=type(output.event),
+                source=output.source,
+                time_ms=output.time_ms,
+            )
+        ),
+    )
+
+
+def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
+    """Keep a rejected record whole."""
+    record = rejection.record
+    place = f"{record.partition}-{record.offset}"
+    return Output(
+        topic=DEAD_LETTERS,
+        key=place,
+        event=DeadLetter(
+            group=group,
+            topic=record.partition.topic,
+            partition=record.partition.index,
+            offset=record.offset,
+            time_ms=now_ms,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            value=record.value,
+            key=record.key,
+            headers=record.headers,
+        ),
+        source=f"{group}/{record.partition}",
+        event_id=f"{group}/{place}",
+        time_ms=now_ms,
+    )

@@ -1,0 +1,124 @@
+"""What can go wrong in the stream core.
+
+TidegaugeError
+└── StreamError
+    ├── AccuracyError
+    ├── MergeError
+    ├── ValueRangeError
+    ├── ExtractorError
+    ├── ExtractionError
+    ├── DeadLetterRateError
+    └── SnapshotError
+        ├── SnapshotVersionError
+        └── SnapshotSettingsError
+"""
+
+from __future__ import annotations
+
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = [
+    "AccuracyError",
+    "DeadLetterRateError",
+    "ExtractionError",
+    "ExtractorError",
+    "MergeError",
+    "SnapshotError",
+    "SnapshotSettingsError",
+    "SnapshotVersionError",
+    "StreamError",
+    "ValueRangeError",
+]
+
+
+class StreamError(TidegaugeError):
+    """The stream core cannot do what was asked."""
+
+
+class AccuracyError(StreamError):
+    """A histogram's relative accuracy is not a number between 0 and 1."""
+
+    def __init__(self, accuracy: float) -> None:
+        """Name the value."""
+        super().__init__(f"a histogram's accuracy must lie in (0, 1), got {accuracy!r}")
+
+
+class ValueRangeError(StreamError):
+    """A number has no place in a histogram or in moments."""
+
+    def __init__(self, value: float) -> None:
+        """Name the value."""
+        super().__init__(
+            f"cannot count {value!r}: histograms and moments take finite numbers only, "
+            "moments up to 1e100; "
+            "leave such a value out and count that you did"
+        )
+
+
+class MergeError(StreamError):
+    """Two summaries speak of different things, so their counts may not be added."""
+
+    def __init__(self, what: str, left: object, right: object) -> None:
+        """Name the field that differs and both values."""
+        super().__init__(
+            f"cannot merge: {what} is {left!r} on one side and {right!r} on the other; "
+            "merge only what agrees in it"
+        )
+
+
+class ExtractorError(StreamError):
+    """A meter broke its contract."""
+
+
+class ExtractionError(StreamError):
+    """A meter raised instead of measuring: what it needs is away, or an event is too much for it.
+
+    Nothing has changed; the same events may be measured again.
+    """
+
+    def __init__(self, kind: str, events: int, cause: Exception) -> None:
+        """Name the meter and what it raised."""
+        super().__init__(
+            f"the {kind} meter could not measure {events} events: {type(cause).__name__}: {cause}"
+        )
+        self.passing = isinstance(cause, (OSError, TidegaugeError))
+        """Whether waiting may help: the network and other services come back, a bug stays."""
+
+
+class DeadLetterRateError(StreamError):
+    """Too many records in a row could not be processed: something is wrong with all of them."""
+
+    def __init__(self, *, rejected: int, records: int, limit: float, last: str) -> None:
+        """Say how many, what the last one was, and the ways out."""
+        super().__init__(
+            f"{rejected} of the last {records} records could not be processed, more than the "
+            f"limit of {limit:.0%}; the last: {last}. Nothing of this batch was committed. "
+            "Fix the producer or upgrade this worker and start it again, or raise the limit "
+            "to have the records put aside as dead letters"
+        )
+
+
+class SnapshotError(StreamError):
+    """A snapshot cannot be restored."""
+
+
+class SnapshotVersionError(SnapshotError):
+    """A snapshot was written in another format than this one reads."""
+
+    def __init__(self, *, owner: str, found: object, known: int) -> None:
+        """Name both versions and the way out."""
+        super().__init__(
+            f"the snapshot of {owner} has version {found}, this release reads {known}: "
+            "run the release that wrote it, or start the group under another name"
+        )
+
+
+class SnapshotSettingsError(SnapshotError):
+    """A snapshot was written under other settings, which its windows depend on."""
+
+    def __init__(self, *, owner: str, setting: str, found: object, wanted: object) -> None:
+        """Name the setting, both values and the way out."""
+        super().__init__(
+            f"the snapshot of {owner} was made with {setting} = {found}, now it is {wanted}: "
+            f"set {setting} back to {found}, or start the group under another name"
+        )

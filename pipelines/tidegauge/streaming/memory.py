@@ -1,0 +1,279 @@
+"""A log in memory, with groups and transactions: the broker of tests that need no other.
+
+It keeps a broker's promises and no more: order within a partition, offsets per group, a
+partition held by one member at a time, and transactions that are seen whole or not at all.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Event, RLock
+
+from tidegauge.schemas import ALL_TOPICS, Topic
+from tidegauge.schemas.codec import decode, encode
+from tidegauge.schemas.operations import Snapshot
+from tidegauge.schemas.topics import STATE
+from tidegauge.streaming.checkpoints import (
+    Checkpoint,
+    EncodedRecord,
+    assemble,
+    parts,
+    without_pending,
+)
+from tidegauge.streaming.commits import CommitPolicy
+from tidegauge.streaming.processor import Partition, Processor, Record
+from tidegauge.streaming.retries import RetryPolicy, persist
+from tidegauge.streaming.worker import Worker
+
+__all__ = ["MemoryLog", "MemoryLoop"]
+
+_BATCH = 500
+_PATIENCE = RetryPolicy(first_seconds=0.01, most_seconds=0.05)
+
+
+class MemoryLog:
+    """Topics, group offsets and group members; may be shared by threads."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._records: dict[Partition, list[Record]] = defaultdict(list)
+        self._offsets: dict[tuple[str, Partition], int] = {}
+        self._members: dict[str, list[str]] = defaultdict(list)
+        self._holders: dict[tuple[str, Partition], str] = {}
+
+    def partitions(self, topic: str) -> tuple[Partition, ...]:
+        """Return a topic's partitions."""
+        declared = ALL_TOPICS.get(topic)
+        return tuple(Partition(topic, i) for i in range(declared.partitions if declared else 1))
+
+    def append(
+        self, wire: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
+    ) -> None:
+        """Write one record, to the partition that its key falls into unless told which."""
+        found = self.partitions(wire.topic)
+        index = zlib.crc32(wire.key) % len(found) if partition is None else partition
+        with self._lock:
+            records = self._records[found[index]]
+            records.append(
+                Record(
+                    partition=found[index],
+                    offset=len(records),
+                    value=wire.value,
+                    key=wire.key,
+                    headers=wire.headers,
+                    timestamp_ms=timestamp_ms,
+                )
+            )
+
+    def append_all(
+        self, wires: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
+    ) -> None:
+        """Write records and offsets, all of them or none: a transaction."""
+        with self._lock:
+            for wire in wires:
+                self.append(wire)
+            self.commit(group, offsets)
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Set a group's offsets."""
+        with self._lock:
+            for partition, offset in offsets.items():
+                self._offsets[group, partition] = offset
+
+    def committed(self, group: str, partition: Partition) -> int | None:
+        """Return a group's offset, None before its first commit."""
+        with self._lock:
+            return self._offsets.get((group, partition))
+
+    def read(self, partition: Partition, offset: int = 0, limit: int | None = None) -> list[Record]:
+        """Return records from an offset on."""
+        with self._lock:
+            records = self._records[partition]
+            return records[offset : None if limit is None else offset + limit]
+
+    def records(self, topic: Topic) -> list[Record]:
+        """Return all records of a topic, partition by partition."""
+        return [record for found in self.partitions(topic.name) for record in self.read(found)]
+
+    def join(self, group: str, member: str) -> None:
+        """Add a member to a group."""
+        with self._lock:
+            if member not in self._members[group]:
+                self._members[group].append(member)
+
+    def leave(self, group: str, member: str) -> None:
+        """Remove a member, as a broker does with one that it no longer hears from."""
+        with self._lock:
+            if member in self._members[group]:
+                self._members[group].remove(member)
+            self._holders = {
+                held: holder
+                for held, holder in self._holders.items()
+                if (held[0], holder) != (group, member)
+            }
+
+    def wanted(self, group: str, member: str, topics: Sequence[str]) -> set[Partition]:
+        """Return the partitions that fall to a member, now."""
+        with self._lock:
+            members = self._members[group]
+            every = [partition for topic in topics for partition in self.partitions(topic)]
+            turn = members.index(member)
+            return {found for i, found in enumerate(every) if i % len(members) == turn}
+
+    def take(self, group: str, member: str, partition: Partition) -> bool:
+        """Hold a partition; False while another member does."""
+        with self._lock:
+            return self._holders.setdefault((group, partition), member) == member
+
+    def release(self, group: str, partition: Partition) -> None:
+        """Let go of a partition."""
+        with self._lock:
+            self._holders.pop((group, partition), None)
+
+
+class MemoryLoop:
+    """Runs a processor over a ``MemoryLog``, as ``ConsumerLoop`` does over Kafka.
+
+    Args:
+        log: The log.
+        group: The consumer group.
+        topics: What it reads.
+        processor: What is done with records.
+        now_ms: The clock, Unix milliseconds.
+        policy: When to commit.
+        member: This member's name in the group.
+        transactions: Whether a commit is one transaction, or a document that is written
+            ahead of its outputs.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a deployment would set, all by name
+        self,
+        log: MemoryLog,
+        group: str,
+        topics: Sequence[Topic],
+        processor: Processor,
+        *,
+        now_ms: Callable[[], int],
+        policy: CommitPolicy | None = None,
+        member: str = "one",
+        transactions: bool = True,
+    ) -> None:
+        self._log = log
+        self._group = group
+        self._topics = [topic.name for topic in topics]
+        self._now_ms = now_ms
+        self._policy = policy or CommitPolicy(interval_ms=0)
+        self._worker = Worker(processor, group, self._policy)
+        self._member = member
+        self._transactions = transactions
+        self._stop = Event()
+
+    def run(self, stop: Event, *, pause_seconds: float = 0.005) -> None:
+        """Step until told to stop, then commit and leave the group."""
+        self._stop = stop
+        self._log.join(self._group, self._member)
+        while not stop.is_set():
+            if not self.step():
+                stop.wait(pause_seconds)
+        self.close()
+
+    def step(self) -> bool:
+        """Take over and hand over partitions, process what is there, commit when due.
+
+        Returns:
+            Whether there were records.
+        """
+        self._log.join(self._group, self._member)
+        self._rebalance()
+        batch = self._fetch()
+        now_ms = self._now_ms()
+        if batch:
+            self._persist(batch)
+        for partition in self._worker.partitions:
+            if not self._log.read(partition, self._worker.position(partition), 1):
+                self._worker.caught_up(partition, now_ms)
+        if self._worker.partitions:
+            self._worker.tick(now_ms)
+        if self._worker.due(now_ms):
+            self._commit()
+        return bool(batch)
+
+    def close(self) -> None:
+        """Commit, hand over every partition and leave the group."""
+        self._hand_over(self._worker.partitions)
+        self._log.leave(self._group, self._member)
+
+    def _persist(self, batch: Sequence[Record]) -> None:
+        persist(
+            self._worker,
+            batch,
+            now_ms=self._now_ms,
+            wait=lambda seconds, _error: not self._stop.wait(seconds),
+            patience=_PATIENCE,
+        )
+
+    def _fetch(self) -> list[Record]:
+        batch: list[Record] = []
+        for partition in self._worker.partitions:
+            position = self._worker.position(partition)
+            batch += self._log.read(partition, position, _BATCH - len(batch))
+        return batch
+
+    def _rebalance(self) -> None:
+        wanted = self._log.wanted(self._group, self._member, self._topics)
+        held = set(self._worker.partitions)
+        self._hand_over(tuple(sorted(held - wanted)))
+        for partition in sorted(wanted - held):
+            if self._log.take(self._group, self._member, partition):
+                self._take_over(partition)
+
+    def _take_over(self, partition: Partition) -> None:
+        found = {
+            record.key.decode(): decode(record.value, Snapshot)
+            for record in self._log.read(Partition(STATE.name, 0))
+            if record.key is not None
+        }
+        document = assemble(self._worker.owner(partition), found)
+        for wire in document.pending if document else ():
+            self._log.append(wire)
+        committed = self._log.committed(self._group, partition) or 0
+        position = document.next_offset if document else committed
+        self._worker.assign(partition, document, position)
+
+    def _hand_over(self, partitions: Sequence[Partition]) -> None:
+        if not partitions:
+            return
+        self._commit()
+        for partition in partitions:
+            document = self._worker.settle(partition)
+            if document and not self._transactions:
+                self._write(document)
+            self._worker.revoke(partition)
+            self._log.release(self._group, partition)
+
+    def _commit(self) -> None:
+        commit = self._worker.commit()
+        if self._transactions:
+            documents = [without_pending(document) for document in commit.documents.values()]
+            states = [wire for document in documents for wire in _wires(document)]
+            self._log.append_all([*commit.outputs, *states], commit.offsets, self._group)
+        else:
+            for document in commit.documents.values():
+                self._write(document)
+                for wire in document.pending:
+                    self._log.append(wire)
+            self._log.commit(self._group, commit.offsets)
+        self._worker.committed(commit)
+
+    def _write(self, document: Checkpoint) -> None:
+        for wire in _wires(document):
+            self._log.append(wire)
+
+
+def _wires(document: Checkpoint) -> list[EncodedRecord]:
+    return [
+        EncodedRecord(topic=STATE.name, key=key.encode(), value=encode(snapshot))
+        for key, snapshot in parts(document)
+    ]

@@ -1,0 +1,238 @@
+"""What a sketching worker keeps for one partition, and how events change it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tidegauge.schemas.segments import OTHER, Segment
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, Tally
+from tidegauge.streaming.deduplication import Account
+from tidegauge.streaming.extractor import Measurement
+from tidegauge.streaming.histogram import ACCURACY
+from tidegauge.streaming.processor import Partition, Record
+from tidegauge.streaming.progress import AHEAD, OVERFLOW, REFUSED_VALUES, SEGMENTS_CAPPED
+from tidegauge.streaming.state import Activity, PartitionState, read_state, write_state
+from tidegauge.streaming.watermarks import Watermark
+from tidegauge.streaming.windows import SketchOrigin, Window, WindowKey
+
+__all__ = ["PartitionSketcher", "SketchSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class SketchSettings:
+    """How events become sketches.
+
+    Attributes:
+        window_ms: Length of a window of event time.
+        lateness_ms: How long after its end a window stays open for stragglers.
+        idle_ms: How long a partition's silence may hold the watermark back.
+        progress_ms: How often progress is published when no window closes.
+        segment_limit: Segments counted under their own name in one partition.
+        ahead_ms: How far an event's time may lie ahead of its record's timestamp.
+        retire_ms: Event time after which a silent producer or segment is forgotten; longer
+            than records are kept.
+        accuracy: Relative accuracy of the histograms.
+    """
+
+    window_ms: int = 10_000
+    lateness_ms: int = 20_000
+    idle_ms: int = 20_000
+    progress_ms: int = 10_000
+    segment_limit: int = 64
+    ahead_ms: int = 60_000
+    retire_ms: int = 8 * 86_400_000
+    accuracy: float = ACCURACY
+
+
+class PartitionSketcher:
+    """One partition's open windows, watermark, accounts and totals.
+
+    Attributes:
+        producer_id: ``group/topic-partition``.
+        next_offset: First record that is not accounted for.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        *,
+        group: str,
+        kind: SketchKind,
+        settings: SketchSettings,
+        snapshot: bytes | None,
+    ) -> None:
+        self.producer_id = f"{group}/{partition}"
+        self.next_offset = 0
+        self._stamp = SketchOrigin(kind, self.producer_id, partition, settings.window_ms)
+        self._settings = settings
+        self._sequence = 0
+        self._accounts: dict[str, Account] = {}
+        self._totals: Counter[str] = Counter()
+        self._looked_at: set[str] = set()
+        self._segments: dict[Segment, int] = {}
+        self._windows: dict[WindowKey, Window] = {}
+        self._published_ms: int | None = None
+        self._published_closed_ms = 0
+        latest_ms: int | None = None
+        closed_ms = 0
+        if snapshot is not None:
+            state = self._restore(snapshot)
+            latest_ms, closed_ms = state.latest_ms, state.closed_ms
+        self.watermark = Watermark(
+            window_ms=settings.window_ms,
+            lateness_ms=settings.lateness_ms,
+            idle_ms=settings.idle_ms,
+            latest_ms=latest_ms,
+            closed_ms=closed_ms,
+        )
+
+    def last_sequence(self, producer_id: str) -> int:
+        """Return the highest sequence seen of a producer, 0 before its first event."""
+        account = self._accounts.get(producer_id)
+        return account.last_sequence if account else 0
+
+    def account(self, producer_id: str) -> Account:
+        """Return a producer's account, opening one where there is none."""
+        return self._accounts.setdefault(producer_id, Account(Tally()))
+
+    def advance(self, offset: int) -> None:
+        """Note that a record is accounted for."""
+        self.next_offset = offset + 1
+        self.watermark.heard()
+
+    def count(self, record: Record, time_ms: int, segment: Segment, measured: Measurement) -> None:
+        """Count one new event in its window."""
+        time_ms = self._believed(time_ms, record.timestamp_ms)
+        start_ms, late = self.watermark.place(time_ms)
+        self._totals.update(measured.progress)
+        self._looked_at.update(measured.trials)
+        if not measured.counted:
+            return
+        key = WindowKey(start_ms, self._admitted(segment, time_ms), measured.baseline)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window(self._settings.accuracy, record.offset)
+        refused = window.add(measured, record.offset, late=late)
+        if refused:
+            self._totals[REFUSED_VALUES] += refused
+
+    def _believed(self, time_ms: int, timestamp_ms: int) -> int:
+        # A clock that is ahead would close windows that others still write to.
+        if timestamp_ms > 0 and time_ms > timestamp_ms + self._settings.ahead_ms:
+            self._totals[AHEAD] += 1
+            return timestamp_ms + self._settings.ahead_ms
+        return time_ms
+
+    def _admitted(self, segment: Segment, time_ms: int) -> Segment:
+        known = self._segments.get(segment)
+        if known is None and len(self._segments) >= self._settings.segment_limit:
+            self._totals[OVERFLOW] += 1
+            return OTHER
+        self._segments[segment] = time_ms if known is None else max(known, time_ms)
+        return segment
+
+    def closed(self) -> Iterator[Sketch]:
+        """Yield the sketches of windows that have closed, and forget them."""
+        ended = [
+            key
+            for key in self._windows
+            if key.start_ms + self._settings.window_ms <= self.watermark.closed_ms
+        ]
+        for key in sorted(ended):
+            self._sequence += 1
+            yield self._sketch(key, self._windows.pop(key), self._sequence)
+
+    def _sketch(self, key: WindowKey, window: Window, sequence: int) -> Sketch:
+        return window.sketch(key, self._stamp, sequence=sequence, looked_at=self._looked_at)
+
+    def progress_due(self, now_ms: int) -> bool:
+        """Whether a window has closed since progress was published, or it was long ago."""
+        return (
+            self._published_ms is None
+            or self.watermark.closed_ms > self._published_closed_ms
+            or now_ms - self._published_ms >= self._settings.progress_ms
+        )
+
+    def progress(self, now_ms: int, notices: tuple[str, ...]) -> Progress:
+        """Say how far the partition has come."""
+        self._retire()
+        self._sequence += 1
+        self._published_ms = now_ms
+        self._published_closed_ms = self.watermark.closed_ms
+        capped = (SEGMENTS_CAPPED,) if self._totals[OVERFLOW] else ()
+        return Progress(
+            kind=self._stamp.kind,
+            producer_id=self.producer_id,
+            sequence=self._sequence,
+            time_ms=now_ms,
+            topic=self._stamp.partition.topic,
+            partition=self._stamp.partition.index,
+            next_offset=self.next_offset,
+            watermark_ms=self.watermark.closed_ms,
+            tallies={name: found.tally() for name, found in sorted(self._accounts.items())},
+            totals={name: total for name, total in sorted(self._totals.items()) if total},
+            notices=(*notices, *capped),
+        )
+
+    def _retire(self) -> None:
+        until = self.watermark.closed_ms - self._settings.retire_ms
+        self._accounts = {
+            name: account
+            for name, account in self._accounts.items()
+            if not 0 < account.active_ms < until
+        }
+        self._segments = {
+            segment: active_ms
+            for segment, active_ms in self._segments.items()
+            if active_ms >= until
+        }
+
+    def snapshot(self) -> bytes:
+        """Return the whole state."""
+        windows = sorted(self._windows.items(), key=lambda item: item[0])
+        return write_state(
+            PartitionState(
+                owner=self.producer_id,
+                kind=self._stamp.kind,
+                window_ms=self._settings.window_ms,
+                accuracy=self._settings.accuracy,
+                next_offset=self.next_offset,
+                sequence=self._sequence,
+                latest_ms=self.watermark.latest_ms,
+                closed_ms=self.watermark.closed_ms,
+                accounts={
+                    name: Activity(tally=found.tally(), active_ms=found.active_ms)
+                    for name, found in sorted(self._accounts.items())
+                },
+                totals=dict(sorted(self._totals.items())),
+                looked_at=tuple(sorted(self._looked_at)),
+                segments=tuple(self._segments.items()),
+                open_windows=tuple(self._sketch(key, window, 0) for key, window in windows),
+            )
+        )
+
+    def _restore(self, snapshot: bytes) -> PartitionState:
+        state = read_state(
+            snapshot,
+            owner=self.producer_id,
+            kind=self._stamp.kind,
+            window_ms=self._settings.window_ms,
+            accuracy=self._settings.accuracy,
+        )
+        self.next_offset = state.next_offset
+        self._sequence = state.sequence
+        self._accounts = {
+            name: Account(found.tally, found.active_ms) for name, found in state.accounts.items()
+        }
+        self._totals = Counter(state.totals)
+        self._looked_at = set(state.looked_at)
+        self._segments = dict(state.segments)
+        self._windows = {
+            WindowKey(sketch.window_start_ms, sketch.segment, sketch.baseline): Window.resumed(
+                sketch, self._settings.accuracy
+            )
+            for sketch in state.open_windows
+        }
+        return state

@@ -1,0 +1,130 @@
+"""What a worker does, as a contract: records in, outputs and dead letters out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from tidegauge.schemas import Event, Topic
+
+__all__ = [
+    "NOTHING",
+    "CaughtUp",
+    "Output",
+    "Partition",
+    "ProcessingResult",
+    "Processor",
+    "Record",
+    "Rejection",
+    "Rejects",
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One partition of one topic."""
+
+    topic: str
+    index: int
+
+    def __str__(self) -> str:
+        """Return ``topic-index``."""
+        return f"{self.topic}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was read from the log."""
+
+    partition: Partition
+    offset: int
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An event to publish.
+
+    Attributes:
+        topic: Where to.
+        key: The record's key.
+        event: What.
+        source: The CloudEvents source.
+        event_id: The CloudEvents id: the same when the output is produced again.
+        time_ms: Event time.
+    """
+
+    topic: Topic
+    key: str
+    event: Event
+    source: str
+    event_id: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that cannot be processed, with its reason: it becomes a dead letter."""
+
+    record: Record
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessingResult:
+    """What came of some records, or of time passing."""
+
+    outputs: tuple[Output, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+
+    def __add__(self, other: ProcessingResult) -> ProcessingResult:
+        """Return both, in order."""
+        return ProcessingResult(self.outputs + other.outputs, self.rejections + other.rejections)
+
+
+NOTHING = ProcessingResult()
+
+
+class Processor(Protocol):
+    """A stateful step. State is kept per partition, so that it can move between workers.
+
+    The loop promises: ``assign`` comes before a partition's first record; calls never
+    overlap; outcomes, snapshots and offsets are committed together; after a crash the
+    records since the last commit come again, to a processor with the last snapshot.
+    """
+
+    def assign(self, partition: Partition, snapshot: bytes | None) -> None:
+        """Take over a partition, from its last snapshot or from nothing."""
+
+    def revoke(self, partition: Partition) -> None:
+        """Forget a partition; its last snapshot has been committed."""
+
+    def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
+        """Take records into account, in order within each partition."""
+
+    def tick(self, now_ms: int) -> ProcessingResult:
+        """Let time pass: close windows, report progress. Called about once a second."""
+
+    def snapshot(self, partition: Partition) -> bytes:
+        """Return a partition's whole state as plain, versioned data."""
+
+
+@runtime_checkable
+class CaughtUp(Protocol):
+    """A processor that wants to know of silence. The loop asks the log, not its own reading."""
+
+    def caught_up(self, partition: Partition, now_ms: int) -> None:
+        """Note that at this time the log held no record that was not processed."""
+
+
+@runtime_checkable
+class Rejects(Protocol):
+    """A processor that can put a record aside which it failed on."""
+
+    def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
+        """Account for a record without processing it."""

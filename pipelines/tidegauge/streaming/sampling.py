@@ -1,0 +1,92 @@
+"""A sample of a sketch's requests: whose they are, and what they show.
+
+The requests of least rank are kept. The rank is a hash of the request's id, so it knows
+nothing of what is asked nor by whom: every request is as likely to be sampled as any other,
+and a caller's share of the sampled requests that show something estimates its share of all
+that show it, without bias. The least ranks of a union are among the least ranks of its
+parts, so a sample depends neither on how the requests were divided nor on their order.
+
+Source: bottom-k samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (2007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tidegauge.schemas.sketches import Sampled
+
+__all__ = ["NAME_CHARACTERS", "SAMPLE", "SampleAccumulator", "least", "pooled"]
+
+SAMPLE = 256
+"""How many requests a sketch keeps: a change of 5% of them is seen in 13, beside 243 others."""
+
+NAME_CHARACTERS = 64
+"""Callers whose names begin with the same so many characters are taken for one."""
+
+_RANKS = 2**32
+"""Ranks there are: few digits on the wire, and hardly ever one for two sampled requests."""
+
+
+def least(sampled: Iterable[Sampled]) -> tuple[Sampled, ...]:
+    """Return the ``SAMPLE`` requests of least rank, each once, in order of rank.
+
+    Example:
+        >>> once, twice = Sampled(7, "acme", ("odd",)), Sampled(3, "globex", ())
+        >>> [found.rank for found in least([once, twice, twice])]
+        [3, 7]
+    """
+    kept: dict[int, Sampled] = {}
+    for found in sorted(sampled):
+        if kept.setdefault(found.rank, found) is found and len(kept) == SAMPLE:
+            break
+    return tuple(kept.values())
+
+
+def pooled(samples: Iterable[Sequence[Sampled]]) -> tuple[Sampled, ...]:
+    """Return one sample of the requests of several sketches, as large as they allow.
+
+    A full sample knows nothing of requests above its highest rank. Below the least such rank
+    all samples are complete: what lies there is as good a sample as one of least ranks, and
+    where traffic is even it holds nearly all that the samples hold.
+
+    Args:
+        samples: Each in order of rank, as ``least`` returns it.
+    """
+    found = list(samples)
+    limit = min((sample[-1].rank for sample in found if len(sample) >= SAMPLE), default=_RANKS)
+    return tuple({one.rank: one for sample in found for one in sample if one.rank < limit}.values())
+
+
+class SampleAccumulator:
+    """Samples requests in place; ``sample()`` is its value.
+
+    Args:
+        start: A sample to go on from.
+    """
+
+    __slots__ = ("_found", "_highest")
+
+    def __init__(self, start: Iterable[Sampled] = ()) -> None:
+        self._found = list(start)
+        self._highest = _RANKS
+
+    def add(self, rank: float, customer: str, shows: tuple[str, ...]) -> None:
+        """Sample a request.
+
+        Args:
+            rank: Hash of its id, in [0, 1).
+            customer: Whose it is.
+            shows: Indicators that hold for it.
+        """
+        place = int(rank * _RANKS)
+        if place > self._highest:
+            return
+        self._found.append(Sampled(place, customer[:NAME_CHARACTERS], shows))
+        if len(self._found) > 2 * SAMPLE:
+            self._found = list(least(self._found))
+            if len(self._found) == SAMPLE:
+                self._highest = self._found[-1].rank
+
+    def sample(self) -> tuple[Sampled, ...]:
+        """Return the sample."""
+        return least(self._found)

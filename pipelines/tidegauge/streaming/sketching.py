@@ -1,0 +1,195 @@
+"""The worker's processor: any ``Extractor`` becomes sketches per segment and window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from tidegauge.schemas import Event
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.streaming.deduplication import Arrival, Duplicate, deduplicate
+from tidegauge.streaming.errors import ExtractionError, ExtractorError
+from tidegauge.streaming.extractor import Extractor, Measurement, Origin
+from tidegauge.streaming.partitions import PartitionSketcher, SketchSettings
+from tidegauge.streaming.processor import Output, Partition, ProcessingResult, Record, Rejection
+
+__all__ = ["SketchingProcessor"]
+
+DEFAULTS = SketchSettings()
+
+E = TypeVar("E", RequestEvent, ResponseEvent)
+
+
+class SketchingProcessor(Generic[E]):
+    """Counts events once each, in event-time windows, and says how far it has come.
+
+    Whether a window is closed depends on the records alone, and on silence where the loop
+    reports it by ``caught_up``; the order of records within a partition decides which events
+    are late, the cut into batches decides nothing.
+
+    A call of ``process`` that raises, since the meter did, has changed nothing: the same
+    records may be given again.
+
+    Args:
+        meter: Measures events.
+        group: The consumer group.
+        settings: How events become sketches.
+    """
+
+    def __init__(
+        self, meter: Extractor[E], group: str, settings: SketchSettings = DEFAULTS
+    ) -> None:
+        self._meter: Extractor[E] = meter
+        self._group = group
+        self._settings = settings
+        self._partitions: dict[Partition, PartitionSketcher] = {}
+
+    def assign(self, partition: Partition, snapshot: bytes | None) -> None:
+        """Take over a partition.
+
+        Raises:
+            SnapshotError: The snapshot is of another version, owner or settings.
+        """
+        self._partitions[partition] = PartitionSketcher(
+            partition,
+            group=self._group,
+            kind=self._meter.kind,
+            settings=self._settings,
+            snapshot=snapshot,
+        )
+
+    def revoke(self, partition: Partition) -> None:
+        """Forget a partition."""
+        del self._partitions[partition]
+
+    def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
+        """Count records and publish the windows that they close.
+
+        Raises:
+            ExtractionError: The meter raised; nothing has changed.
+            ExtractorError: The meter did not return one result for each event.
+        """
+        fresh = [
+            record
+            for record in records
+            if record.offset >= self._partitions[record.partition].next_offset
+        ]
+        found = list(deduplicate(fresh, self._meter.reads, self._last_sequence))
+        arrivals = [item for item in found if isinstance(item, Arrival)]
+        measured = iter(self._measure(arrivals))
+        outputs: list[Output] = []
+        rejections: list[Rejection] = []
+        for item in found:
+            sketcher = self._partitions[item.record.partition]
+            if isinstance(item, Arrival):
+                result = next(measured)
+                event = item.event
+                sketcher.account(event.producer_id).process(event.sequence, event.time_ms)
+                sketcher.count(item.record, event.time_ms, event.segment, result)
+                outputs.extend(result.outputs)
+            elif isinstance(item, Duplicate):
+                sketcher.account(item.producer_id).repeat()
+            else:
+                sketcher.account(item.producer_id).put_aside(
+                    item.sequence, sketcher.watermark.latest_ms or 0
+                )
+                rejections.append(Rejection(item.record, item.reason, item.detail))
+            sketcher.advance(item.record.offset)
+        for partition in dict.fromkeys(record.partition for record in fresh):
+            outputs.extend(self._closed(self._partitions[partition], now_ms))
+        return ProcessingResult(tuple(outputs), tuple(rejections))
+
+    def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
+        """Put a record aside that cannot be measured, unless it is a copy."""
+        rejections: list[Rejection] = []
+        sketcher = self._partitions[record.partition]
+        for item in deduplicate([record], self._meter.reads, self._last_sequence):
+            if isinstance(item, Duplicate):
+                sketcher.account(item.producer_id).repeat()
+                continue
+            signed = item.event if isinstance(item, Arrival) else item
+            sketcher.account(signed.producer_id).put_aside(
+                signed.sequence, sketcher.watermark.latest_ms or 0
+            )
+            rejections.append(Rejection(record, reason, detail))
+        sketcher.advance(record.offset)
+        return ProcessingResult(rejections=tuple(rejections))
+
+    def _last_sequence(self, partition: Partition, producer_id: str) -> int:
+        return self._partitions[partition].last_sequence(producer_id)
+
+    def _measure(self, arrivals: Sequence[Arrival[E]]) -> Sequence[Measurement]:
+        if not arrivals:
+            return ()
+        events = [
+            (
+                Origin(
+                    self._partitions[arrival.record.partition].producer_id,
+                    arrival.record.partition,
+                    arrival.record.offset,
+                ),
+                arrival.event,
+            )
+            for arrival in arrivals
+        ]
+        try:
+            measured: Sequence[Measurement] = self._meter.measure(events)
+        except Exception as error:
+            raise ExtractionError(self._meter.kind, len(events), error) from error
+        if len(measured) != len(events):
+            raise ExtractorError(
+                f"the {self._meter.kind} meter returned {len(measured)} results for "
+                f"{len(events)} events: it must return one for each, in their order"
+            )
+        return measured
+
+    def caught_up(self, partition: Partition, now_ms: int) -> None:
+        """Note that at this time the partition holds no record that was not processed."""
+        self._partitions[partition].watermark.silent(now_ms)
+
+    def tick(self, now_ms: int) -> ProcessingResult:
+        """Publish windows that silence has closed, and progress where it is due."""
+        outputs: list[Output] = []
+        for sketcher in self._partitions.values():
+            published = self._closed(sketcher, now_ms)
+            if not published and sketcher.progress_due(now_ms):
+                published = [self._progress(sketcher, now_ms)]
+            outputs.extend(published)
+        return ProcessingResult(tuple(outputs))
+
+    def _closed(self, sketcher: PartitionSketcher, now_ms: int) -> list[Output]:
+        outputs = [
+            _output(
+                sketcher.producer_id,
+                sketch,
+                sketch.segment.key,
+                sketch.sequence,
+                sketch.window_start_ms,
+            )
+            for sketch in sketcher.closed()
+        ]
+        if outputs:
+            outputs.append(self._progress(sketcher, now_ms))
+        return outputs
+
+    def _progress(self, sketcher: PartitionSketcher, now_ms: int) -> Output:
+        progress = sketcher.progress(now_ms, self._meter.notices())
+        return _output(
+            sketcher.producer_id, progress, sketcher.producer_id, progress.sequence, now_ms
+        )
+
+    def snapshot(self, partition: Partition) -> bytes:
+        """Return a partition's whole state."""
+        return self._partitions[partition].snapshot()
+
+
+def _output(producer_id: str, event: Event, key: str, sequence: int, time_ms: int) -> Output:
+    return Output(
+        topic=SKETCHES,
+        key=key,
+        event=event,
+        source=producer_id,
+        event_id=f"{producer_id}/{sequence}",
+        time_ms=time_ms,
+    )

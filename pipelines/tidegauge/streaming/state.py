@@ -1,0 +1,98 @@
+"""A sketching worker's state of one partition, as plain versioned data."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.sketches import Sketch, SketchKind, Tally
+from tidegauge.streaming.errors import SnapshotError, SnapshotSettingsError, SnapshotVersionError
+
+__all__ = ["VERSION", "Activity", "PartitionState", "read_state", "write_state"]
+
+VERSION = 1
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """One producer's account, and when it was last active in event time."""
+
+    tally: Tally
+    active_ms: int
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a partition's future depends on, besides its records.
+
+    What time has decided, such as windows closed by silence, is in ``closed_ms``: it is
+    committed with the outputs that came of it, so that nobody has to decide it again.
+
+    Attributes:
+        version: Of this format.
+        owner: ``group/topic-partition``.
+        kind: Which worker.
+        window_ms: Length of a window.
+        accuracy: Relative accuracy of the histograms.
+        next_offset: First record that is not accounted for.
+        sequence: The last one given to a sketch or progress.
+        latest_ms: Greatest event time seen.
+        closed_ms: Windows that end at or before it are closed.
+        accounts: Producer -> what became of its events.
+        totals: Name -> total since the group began.
+        looked_at: Indicators that are not looked at for every event.
+        segments: Segments counted under their own name, and when they were last active.
+        open_windows: Windows not closed yet, as sketches with sequence 0.
+    """
+
+    owner: str
+    kind: SketchKind
+    window_ms: int
+    accuracy: float
+    next_offset: int
+    sequence: int
+    latest_ms: int | None
+    closed_ms: int
+    accounts: dict[str, Activity]
+    totals: dict[str, int]
+    looked_at: tuple[str, ...]
+    segments: tuple[tuple[Segment, int], ...]
+    open_windows: tuple[Sketch, ...]
+    version: int = VERSION
+
+
+class _Version(msgspec.Struct):
+    version: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(PartitionState)
+_version = msgspec.msgpack.Decoder(_Version)
+
+
+def write_state(state: PartitionState) -> bytes:
+    """Encode a state."""
+    return _encoder.encode(state)
+
+
+def read_state(
+    data: bytes, *, owner: str, kind: SketchKind, window_ms: int, accuracy: float
+) -> PartitionState:
+    """Decode a state and check that it is one to go on from.
+
+    Raises:
+        SnapshotVersionError: It was written in another format.
+        SnapshotSettingsError: It is another owner's, or its windows or histograms differ.
+        SnapshotError: It is no state at all.
+    """
+    try:
+        found = _version.decode(data).version
+        if found != VERSION:
+            raise SnapshotVersionError(owner=owner, found=found, known=VERSION)
+        state = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"the snapshot of {owner} cannot be read: {error}") from error
+    wanted = {"owner": owner, "kind": kind, "window_ms": window_ms, "accuracy": accuracy}
+    for setting, value in wanted.items():
+        had = getattr(state, setting)
+        if had != value:
+            raise SnapshotSettingsError(owner=owner, setting=setting, found=had, wanted=value)
+    return state

@@ -1,0 +1,201 @@
+"""One segment's window of event time while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
+from tidegauge.streaming import histogram, moments, sampling
+from tidegauge.streaming.extractor import Measurement
+from tidegauge.streaming.merging import EXEMPLARS, least_ranked
+from tidegauge.streaming.processor import Partition
+
+__all__ = ["SketchOrigin", "Window", "WindowKey"]
+
+_LARGEST_TOTAL = 2**62
+"""What a total may grow to: readers in other languages have 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WindowKey:
+    """Which window: indicators of two baselines are never counted together.
+
+    Attributes:
+        start_ms: Start of the window.
+        segment: Slice of the traffic.
+        baseline: Id of the baseline that the indicators refer to.
+    """
+
+    start_ms: int
+    segment: Segment
+    baseline: str
+
+
+@dataclass(frozen=True, slots=True)
+class SketchOrigin:
+    """What every sketch of one worker's partition bears.
+
+    Attributes:
+        kind: Which worker counts.
+        producer_id: Who publishes.
+        partition: Where the records lie.
+        window_ms: Length of a window.
+    """
+
+    kind: SketchKind
+    producer_id: str
+    partition: Partition
+    window_ms: int
+
+
+class _Number:
+    __slots__ = ("histogram", "moments")
+
+    def __init__(
+        self, start: histogram.HistogramAccumulator, moments_: moments.MomentsAccumulator
+    ) -> None:
+        self.histogram = start
+        self.moments = moments_
+
+
+class Window:
+    """Counts events in place; ``sketch()`` is its value."""
+
+    __slots__ = (
+        "_accuracy",
+        "_events",
+        "_exemplars",
+        "_first_offset",
+        "_hits",
+        "_last_offset",
+        "_late",
+        "_numbers",
+        "_sample",
+        "_totals",
+        "_trials",
+    )
+
+    def __init__(self, accuracy: float, first_offset: int) -> None:
+        self._accuracy = accuracy
+        self._first_offset = first_offset
+        self._last_offset = first_offset
+        self._events = 0
+        self._late = 0
+        self._hits: dict[str, int] = {}
+        self._trials: dict[str, int] = {}
+        self._numbers: dict[str, _Number] = {}
+        self._totals: dict[str, dict[str, int]] = {}
+        self._exemplars: dict[str, tuple[Exemplar, ...]] = {}
+        self._sample = sampling.SampleAccumulator()
+
+    @classmethod
+    def resumed(cls, sketch: Sketch, accuracy: float) -> Window:
+        """Go on from the sketch of a window that is still open."""
+        window = cls(accuracy, sketch.source.first_offset)
+        window._last_offset = sketch.source.last_offset
+        window._events = sketch.events
+        window._late = sketch.late
+        window._hits = dict(sketch.hits)
+        window._trials = dict(sketch.trials)
+        window._numbers = {
+            name: _Number(
+                histogram.HistogramAccumulator(sketch.histograms[name]),
+                moments.MomentsAccumulator(found),
+            )
+            for name, found in sketch.moments.items()
+        }
+        window._totals = {name: dict(labels) for name, labels in sketch.totals.items()}
+        window._exemplars = dict(sketch.exemplars)
+        window._sample = sampling.SampleAccumulator(sketch.sample)
+        return window
+
+    def add(self, measured: Measurement, offset: int, *, late: bool) -> int:
+        """Count one event.
+
+        Returns:
+            How many of its values were left out because they are infinite, no number or
+            too large to be added up.
+        """
+        self._last_offset = offset
+        self._events += 1
+        self._late += late
+        refused = 0
+        for name in measured.hits:
+            self._hits[name] = self._hits.get(name, 0) + 1
+        for name in measured.trials:
+            self._trials[name] = self._trials.get(name, 0) + 1
+        for name, value in measured.values.items():
+            if -moments.LARGEST <= value <= moments.LARGEST:
+                self._number(name, value)
+            else:
+                refused += 1
+        for name, labels in measured.totals.items():
+            total = self._totals.setdefault(name, {})
+            for label, amount in labels.items():
+                added = total.get(label, 0) + amount
+                if abs(added) <= _LARGEST_TOTAL:
+                    total[label] = added
+                else:
+                    refused += 1
+        if measured.exemplar is not None:
+            self._show(measured.exemplar, measured.hits)
+            self._sample.add(measured.exemplar.rank, measured.exemplar.customer, measured.hits)
+        return refused
+
+    def _number(self, name: str, value: float) -> None:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = _Number(
+                histogram.HistogramAccumulator(histogram.empty(self._accuracy)),
+                moments.MomentsAccumulator(),
+            )
+        number.moments.add(value)
+        number.histogram.add(value)
+
+    def _show(self, exemplar: Exemplar, hits: Iterable[str]) -> None:
+        for name in hits:
+            kept = self._exemplars.get(name, ())
+            if len(kept) < EXEMPLARS or exemplar.rank < kept[-1].rank:
+                self._exemplars[name] = least_ranked((*kept, exemplar))
+
+    def sketch(
+        self, key: WindowKey, stamp: SketchOrigin, *, sequence: int, looked_at: Iterable[str]
+    ) -> Sketch:
+        """Return what has been counted.
+
+        Args:
+            key: Which window this is.
+            stamp: Who counts it, and where.
+            sequence: Number among that producer's events.
+            looked_at: Indicators that are not looked at for every event: their trials are
+                said even where there were none.
+        """
+        numbers = dict(sorted(self._numbers.items()))
+        return Sketch(
+            kind=stamp.kind,
+            producer_id=stamp.producer_id,
+            sequence=sequence,
+            segment=key.segment,
+            window_start_ms=key.start_ms,
+            window_ms=stamp.window_ms,
+            source=SourceRange(
+                topic=stamp.partition.topic,
+                partition=stamp.partition.index,
+                first_offset=self._first_offset,
+                last_offset=self._last_offset,
+            ),
+            baseline=key.baseline,
+            events=self._events,
+            late=self._late,
+            hits=dict(sorted(self._hits.items())),
+            trials={name: self._trials.get(name, 0) for name in sorted(looked_at)},
+            moments={name: number.moments.moments() for name, number in numbers.items()},
+            histograms={name: number.histogram.histogram() for name, number in numbers.items()},
+            totals={
+                name: dict(sorted(labels.items())) for name, labels in sorted(self._totals.items())
+            },
+            exemplars=dict(sorted(self._exemplars.items())),
+            sample=self._sample.sample(),
+        )

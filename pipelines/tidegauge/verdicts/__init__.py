@@ -1,1 +1,0 @@
-"""What the monitor thinks: blocks merged, rates tested, alarms latched, events accounted for."""

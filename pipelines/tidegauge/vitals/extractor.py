@@ -1,0 +1,132 @@
+"""What one response adds to its segment: latency, errors, tokens and cost.
+
+Shadow responses carry the candidate's version in their segment, so they are measured there
+like any other; their tokens and cost go to the label ``shadow`` and to no customer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+
+from tidegauge.schemas import measures
+from tidegauge.schemas.exchange import Message, ResponseEvent
+from tidegauge.schemas.sketches import Exemplar, SketchKind
+from tidegauge.streaming.extractor import Measurement, Origin
+from tidegauge.vitals.customers import Customers
+from tidegauge.vitals.faults import is_service_fault
+
+__all__ = ["VitalsExtractor", "measure_response"]
+
+_NANO = 1_000_000_000
+_LARGEST = 1e12
+"""Numbers beyond it (30 years of latency) are a broken clock's or a broken price's."""
+_MOST_CUSTOMERS = 1_000
+_EXEMPLAR_CHARACTERS = 400
+
+
+class VitalsExtractor:
+    """The vitals worker's ``Meter``.
+
+    Args:
+        most_customers: Customers with a label of their own in totals; the rest are
+            ``other``.
+    """
+
+    def __init__(self, most_customers: int = _MOST_CUSTOMERS) -> None:
+        self._customers = Customers(most_customers)
+
+    @property
+    def kind(self) -> SketchKind:
+        """``vitals``."""
+        return "vitals"
+
+    @property
+    def reads(self) -> type[ResponseEvent]:
+        """Responses."""
+        return ResponseEvent
+
+    def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> list[Measurement]:
+        """Measure responses one by one; nothing here waits."""
+        return [measure_response(event, self._customers) for _, event in events]
+
+    def notices(self) -> tuple[str, ...]:
+        """Nothing to say."""
+        return ()
+
+
+def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
+    """Return what a response adds.
+
+    A client's own mistakes are counted by kind and customer, but are no trial of the
+    service: ``ERROR`` is asked of the responses that the service could have got right.
+    Latency is that of complete answers; how long a failure took says nothing of it.
+    """
+    at_fault = event.error is not None and is_service_fault(event.error)
+    eligible = event.error is None or at_fault
+    hits = [
+        measures.failed(check) for check, outcome in event.checks.items() if outcome == "failed"
+    ]
+    trials = [measures.failed(check) for check in event.checks]
+    if at_fault:
+        hits.append(measures.ERROR)
+    if eligible:
+        trials.append(measures.ERROR)
+    return Measurement(
+        hits=tuple(sorted(hits)),
+        trials=tuple(sorted(trials)),
+        values={name: value for name, value in _values(event) if _usable(value)},
+        totals=_totals(event, customers.label(event.customer, shadow=event.shadow)),
+        exemplar=_exemplar(event) if hits else None,
+    )
+
+
+def _usable(value: float) -> bool:
+    return math.isfinite(value) and 0 <= value <= _LARGEST
+
+
+def _values(event: ResponseEvent) -> Iterator[tuple[str, float]]:
+    yield measures.PROMPT_CHARACTERS, event.prompt_characters
+    if event.error is None:
+        yield measures.LATENCY_MS, event.latency_ms
+        yield measures.OUTPUT_CHARACTERS, event.output_characters
+    if event.time_to_first_token_ms is not None:
+        yield measures.TIME_TO_FIRST_TOKEN_MS, event.time_to_first_token_ms
+    if event.inter_token is not None:
+        yield measures.INTER_TOKEN_MEAN_MS, event.inter_token.mean_ms
+        yield measures.INTER_TOKEN_P95_MS, event.inter_token.p95_ms
+    if event.queue_ms is not None:
+        yield measures.QUEUE_MS, event.queue_ms
+    if event.usage is not None:
+        yield measures.INPUT_TOKENS, event.usage.input_tokens
+        yield measures.OUTPUT_TOKENS, event.usage.output_tokens
+    if event.cost_usd is not None:
+        yield measures.COST_USD, event.cost_usd
+
+
+def _totals(event: ResponseEvent, customer: str) -> Mapping[str, Mapping[str, int]]:
+    totals: dict[str, dict[str, int]] = {measures.REQUESTS_BY_CUSTOMER: {customer: 1}}
+    if event.cost_usd is not None and _usable(event.cost_usd):
+        totals[measures.COST_NANOUSD_BY_CUSTOMER] = {customer: round(event.cost_usd * _NANO)}
+    if event.usage is not None:
+        totals[measures.INPUT_TOKENS_BY_CUSTOMER] = {customer: event.usage.input_tokens}
+        totals[measures.OUTPUT_TOKENS_BY_CUSTOMER] = {customer: event.usage.output_tokens}
+    if event.error is not None:
+        totals[measures.ERRORS_BY_KIND] = {event.error.value: 1}
+    return totals
+
+
+def _exemplar(event: ResponseEvent) -> Exemplar:
+    digest = blake2b(event.request_id.encode(), digest_size=8).digest()
+    return Exemplar(
+        request_id=event.request_id,
+        rank=(int.from_bytes(digest) >> 11) / 2**53,
+        text=_last_user_turn(event.messages)[:_EXEMPLAR_CHARACTERS],
+        customer=event.customer,
+        value=event.latency_ms if _usable(event.latency_ms) else None,
+    )
+
+
+def _last_user_turn(messages: Sequence[Message]) -> str:
+    return next((m.content for m in reversed(messages) if m.role == "user"), "")

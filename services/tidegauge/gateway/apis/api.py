@@ -1,0 +1,205 @@
+"""The contract of a dialect, and the values it speaks in.
+
+A dialect reads only the fields it needs and ignores the rest: what it does not know passes
+through untouched.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.schemas.exchange import ErrorKind, Message, Sampling, Usage
+
+_LARGEST_NUMBER: Final = 1e300
+
+__all__ = [
+    "AnswerCollector",
+    "Api",
+    "ChunkKind",
+    "Expectations",
+    "ParsedAnswer",
+    "ParsedRequest",
+    "describe_part",
+    "malformed",
+    "number",
+    "present",
+    "whole",
+]
+
+
+class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the client asked the answer to look like.
+
+    Attributes:
+        json_object: It must be one JSON value.
+        json_schema: It must be JSON of this schema (JSON text).
+        tools: The tools offered, as JSON text in chat's form; None without tools.
+    """
+
+    json_object: bool = False
+    json_schema: bytes | None = None
+    tools: bytes | None = None
+
+    def size(self) -> int:
+        """Return the length of all that it quotes, in bytes."""
+        return len(self.json_schema or b"") + len(self.tools or b"")
+
+
+class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, as far as the gateway must know it.
+
+    Attributes:
+        model: The model's name, the client's words.
+        messages: The conversation as text.
+        stream: Whether the answer comes piece by piece.
+        usage_wanted: Whether the client asked for the usage at a stream's end.
+        sampling: Sampling parameters.
+        choices: Answers asked for.
+        expectations: What to check the answer against.
+        body: The body to forward, where that is not the client's own.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool = False
+    usage_wanted: bool = False
+    sampling: Sampling = Sampling()
+    choices: int = 1
+    expectations: Expectations = Expectations()
+    body: bytes | None = None
+
+    def prompt_characters(self) -> int:
+        """Return the length of all messages."""
+        return sum([len(message.content) for message in self.messages])
+
+
+class ParsedAnswer(msgspec.Struct, kw_only=True):
+    """An answer, as far as the gateway must know it; of the first choice where there are more.
+
+    Attributes:
+        text: Its text, None where the route generates none.
+        tool_calls: Tool calls as JSON text in chat's form.
+        refusal: The model's own refusal, where the upstream sets it apart.
+        finish_reason: As the upstream told it.
+        usage: Tokens, None if the upstream did not say.
+        model: The model as the upstream names it.
+        fingerprint: The upstream's ``system_fingerprint``.
+        failed: Whether the upstream reported an error inside a stream.
+        queue_ms: Time in the upstream's queue, None if it did not say.
+    """
+
+    text: str | None = None
+    tool_calls: str | None = None
+    refusal: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    failed: bool = False
+    queue_ms: float | None = None
+
+
+class ChunkKind(Enum):
+    """What one event of a stream was."""
+
+    PIECE = "piece"
+    """Part of the answer: the first one ends the time to the first token."""
+    USAGE = "usage"
+    """The extra event with the usage, hidden from clients that did not ask for it."""
+    OTHER = "other"
+    """Anything else: roles, ends, keep-alives."""
+
+
+class AnswerCollector(Protocol):
+    """Puts an answer together from a stream's events."""
+
+    def take(self, data: bytes) -> ChunkKind:
+        """Take the data of one event into account; what it cannot read it ignores."""
+
+    def answer(self) -> ParsedAnswer:
+        """Return what has come so far."""
+
+
+class Api(Protocol):
+    """One API that is forwarded."""
+
+    @property
+    def path(self) -> str:
+        """Return the upstream's path."""
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether streams must be asked for their usage (``stream_options``)."""
+
+    def read(self, body: bytes) -> ParsedRequest:
+        """Understand a request.
+
+        Raises:
+            RefusedError: The body is not JSON, or a field that the gateway needs is wrong.
+        """
+
+    def answer(self, body: bytes) -> ParsedAnswer:
+        """Understand a whole answer; what it cannot read it leaves unset."""
+
+    def collector(self) -> AnswerCollector:
+        """Return a new collector for a stream."""
+
+
+def malformed(error: Exception) -> RefusedError:
+    """Return the refusal of a body that cannot be read; msgspec quotes no values, only paths."""
+    if isinstance(error, msgspec.ValidationError):
+        return RefusedError(
+            ErrorKind.INVALID_REQUEST,
+            f"the request is not as the API defines it: {error}",
+            code="invalid_value",
+        )
+    return RefusedError(
+        ErrorKind.INVALID_REQUEST, "the request's body is not valid JSON", code="invalid_json"
+    )
+
+
+def number(value: object) -> float | None:
+    """Return a sampling parameter if it is a number; the upstream judges anything else."""
+    if value is None:
+        return None
+    return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER else None
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number, or None for anything else."""
+    if value is None:
+        return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def present(raw: msgspec.Raw) -> bytes | None:
+    """Return a field's JSON text; None where it is absent or null."""
+    if not raw:
+        return None
+    text = bytes(raw)
+    return None if text == b"null" else text
+
+
+def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return a content part's text, or a word in brackets for what is no text.
+
+    Example:
+        >>> describe_part({"type": "image_url", "image_url": {"url": "data:..."}})
+        '[image]'
+    """
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return ""
+    for field in ("text", "refusal"):
+        if isinstance(part.get(field), str):
+            return str(part[field])
+    kind = part.get("type")
+    for name in ("image", "audio", "video", "file"):
+        if isinstance(kind, str) and name in kind:
+            return f"[{name}]"
+    return "[part]"

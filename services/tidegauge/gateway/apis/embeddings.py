@@ -1,0 +1,69 @@
+"""``/v1/embeddings``: nothing is generated, so there is only usage to learn of an answer."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from tidegauge.gateway.apis.api import ChunkKind, ParsedAnswer, ParsedRequest, malformed
+from tidegauge.gateway.apis.chat import UsageFields
+from tidegauge.gateway.apis.completions import texts
+from tidegauge.schemas.exchange import Message
+
+__all__ = ["Embeddings"]
+
+
+class _Request(msgspec.Struct):
+    model: str
+    input: Any = ""
+
+
+class _Response(msgspec.Struct):
+    usage: UsageFields | None = None
+    model: str | None = None
+
+
+_request: Final = msgspec.json.Decoder(_Request, strict=False)
+_response: Final = msgspec.json.Decoder(_Response)
+
+
+class Embeddings:
+    """Reads embedding requests and answers."""
+
+    path = "/v1/embeddings"
+    asks_for_usage = False
+
+    def read(self, body: bytes) -> ParsedRequest:
+        """Understand a request; see ``Dialect``."""
+        try:
+            request = _request.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise malformed(error) from error
+        return ParsedRequest(
+            model=request.model,
+            messages=tuple([Message(role="user", content=text) for text in texts(request.input)]),
+        )
+
+    def answer(self, body: bytes) -> ParsedAnswer:
+        """Understand a whole answer; see ``Dialect``."""
+        try:
+            response = _response.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ParsedAnswer()
+        usage = None if response.usage is None else response.usage.as_usage()
+        return ParsedAnswer(model=response.model, usage=usage)
+
+    def collector(self) -> _Collector:
+        """Return a collector, for an upstream that streams nevertheless."""
+        return _Collector()
+
+
+class _Collector:
+    def take(self, _data: bytes) -> ChunkKind:
+        """Ignore the event."""
+        return ChunkKind.OTHER
+
+    def answer(self) -> ParsedAnswer:
+        """Return an answer of which nothing is known."""
+        return ParsedAnswer()

@@ -1,0 +1,216 @@
+"""The hot routes as a raw ASGI application: headers, body and bytes, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from tidegauge.gateway.apis import Api
+from tidegauge.gateway.completion import Completion
+from tidegauge.gateway.engine import Engine
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.policy.keys import Caller
+from tidegauge.gateway.proxy.relay import Headers, Sink
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = [
+    "ApiRoutes",
+    "BodyReader",
+    "Receive",
+    "Scope",
+    "Send",
+    "begin_exchange",
+    "content_length",
+    "too_large",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_LONGEST_LENGTH: Final = 20
+_CLOSE: Final = [(b"connection", b"close")]
+_SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class BodyReader:
+    """Reads a request's body up to a limit, and notices that the client leaves.
+
+    Args:
+        receive: The ASGI callable.
+        limit: Longest body in bytes.
+        headers: The request's.
+    """
+
+    def __init__(self, receive: Receive, limit: int, headers: Mapping[bytes, bytes]) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._announced = content_length(headers)
+
+    async def read(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            RefusedError: It is too long; the rest has not been read.
+            asyncio.CancelledError: The client left while sending it.
+        """
+        if self._announced > self._limit:
+            raise too_large(self._limit, _CLOSE)
+        body, more = b"", True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                raise too_large(self._limit, _CLOSE)
+        return body
+
+    async def until_client_leaves(self) -> None:
+        """Return once the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def too_large(limit: int, headers: Headers | None = None) -> RefusedError:
+    """Return the refusal of a body; close the connection then, since the rest is not read."""
+    return RefusedError(
+        ErrorKind.REQUEST_TOO_LARGE,
+        f"the request's body is longer than {limit} bytes",
+        code="request_too_large",
+        headers=headers or (),
+    )
+
+
+def content_length(headers: Mapping[bytes, bytes]) -> int:
+    """Return the announced length of a body, 0 for none or nonsense."""
+    text = headers.get(b"content-length", b"")
+    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
+
+
+class _AsgiSink(Sink):
+    """Sends an answer through ASGI."""
+
+    __slots__ = ("_books", "_send")
+
+    def __init__(self, send: Send, books: Completion) -> None:
+        self._send = send
+        self._books = books
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        self._books.enter()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def begin_exchange(route: str, headers: Mapping[bytes, bytes]) -> Exchange:
+    """Begin a request's record with what its headers say; odd values are left out."""
+    session = headers.get(b"x-session-id")
+    trace = headers.get(b"traceparent")
+    return Exchange(
+        route,
+        session=session.decode() if session and _SESSION.fullmatch(session) else None,
+        traceparent=trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
+    )
+
+
+class ApiRoutes:
+    """Serves the OpenAI-compatible routes.
+
+    Args:
+        engine: Answers the requests.
+        dialects: Path -> the API that is spoken there.
+        books: Where the engine enters exchanges.
+        max_body_bytes: Longest request body.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialects: Mapping[str, Api],
+        books: Completion,
+        *,
+        max_body_bytes: int,
+    ) -> None:
+        self._engine = engine
+        self.books = books
+        self._dialects = dialects
+        self.max_body_bytes = max_body_bytes
+
+    def serves(self, scope: Scope) -> bool:
+        """Say whether a request belongs here."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] in self._dialects
+        )
+
+    def serve(
+        self,
+        path: str,
+        exchange: Exchange,
+        caller: Caller,
+        read_body: Callable[[], Awaitable[bytes]],
+        sink: Sink,
+    ) -> Awaitable[None]:
+        """Answer one request, once awaited; cancelling it cuts the upstream off."""
+        return self._engine.serve(exchange, self._dialects[path], caller, read_body, sink)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request by ASGI; a client that leaves cancels it."""
+        path, headers = scope["path"], dict(scope["headers"])
+        exchange = begin_exchange(path, headers)
+        departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
+        caller = Caller(headers.get(b"authorization"))
+        try:
+            sink = _AsgiSink(send, self.books)
+            await self.serve(path, exchange, caller, departure.read_and_watch, sink)
+        except asyncio.CancelledError:
+            if not exchange.client_left:
+                raise
+        finally:
+            departure.stop_watching()
+
+
+class _Departure:
+    """Cancels the task that serves a client once the client has left."""
+
+    __slots__ = ("_exchange", "_reader", "_serving", "_watching")
+
+    def __init__(self, reader: BodyReader, exchange: Exchange) -> None:
+        self._reader = reader
+        self._exchange = exchange
+        self._serving = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def read_and_watch(self) -> bytes:
+        """Return the body, and watch the client from now on."""
+        try:
+            body = await self._reader.read()
+        except asyncio.CancelledError:
+            self._exchange.client_left = True
+            raise
+        self._watching = asyncio.create_task(self._watch())
+        return body
+
+    async def _watch(self) -> None:
+        await self._reader.until_client_leaves()
+        if self._exchange.outcome is None and self._serving is not None:
+            self._exchange.client_left = True
+            self._serving.cancel()
+
+    def stop_watching(self) -> None:
+        """The answer is complete, or nobody waits for it."""
+        if self._watching is not None:
+            self._watching.cancel()

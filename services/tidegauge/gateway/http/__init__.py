@@ -1,0 +1,1 @@
+"""HTTP/1.1 for clients and upstreams: protocol, client, server-sent events."""

@@ -1,0 +1,1 @@
+"""What a request may do and what an answer must be: keys, limits, privacy, checks."""

@@ -1,0 +1,217 @@
+"""The upstreams in force: their connections, who answers the next request, what it costs."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Awaitable, Mapping
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Final, Literal
+
+import msgspec
+
+from tidegauge.gateway.configuration import Catalog, Upstream
+from tidegauge.gateway.errors import UpstreamAnswerError
+from tidegauge.gateway.http.addresses import Address, Timeouts
+from tidegauge.gateway.http.client import Connection, Pool
+from tidegauge.gateway.proxy.gpu_clock import GpuClock
+from tidegauge.schemas.exchange import Sampling
+
+__all__ = ["Route", "Target", "Upstreams"]
+
+_SCALE: Final = 2.0**-64
+_MODEL_LIST_LIMIT: Final = 4 * 1024 * 1024
+
+
+class Target:
+    """One upstream entry of one model, ready to be asked.
+
+    Attributes:
+        name: The model's name, as clients say it.
+        upstream: Its configuration.
+        replace: Body fields to replace, as JSON text.
+        clock: How busy its server is, for its share of the GPU's price.
+        in_flight: Requests that it is answering.
+        label: What events call it: its address.
+    """
+
+    def __init__(self, name: str, upstream: Upstream, pool: Pool, clock: GpuClock) -> None:
+        self.name = name
+        self.upstream = upstream
+        self.clock = clock
+        self.in_flight = 0
+        self.label = pool.address.authority
+        self._pool = pool
+        self._heads: dict[str, bytes] = {}
+        self.replace: dict[str, msgspec.Raw] = dict(upstream.overrides)
+        if upstream.model is not None and upstream.model != name:
+            self.replace["model"] = msgspec.Raw(msgspec.json.encode(upstream.model))
+
+    def sampling(self, asked: Sampling) -> Sampling:
+        """Return the sampling parameters that are sent, overrides included."""
+        if not self.upstream.overrides:
+            return asked
+        known = {
+            "max_tokens" if name == "max_completion_tokens" else name: msgspec.json.decode(value)
+            for name, value in self.upstream.overrides.items()
+            if name in _SAMPLING or name == "max_completion_tokens"
+        }
+        return msgspec.structs.replace(asked, **known)
+
+    def ask(self, path: str, body: bytes, extra: bytes) -> Awaitable[Connection]:
+        """Send a request, once awaited, and wait for the head of the answer.
+
+        Args:
+            path: Path below the base URL.
+            body: JSON.
+            extra: Further header lines, each with its line end.
+
+        Raises:
+            UpstreamError: There is no answer.
+        """
+        head = self._heads.get(path) or self._head(path)
+        return self._pool.request(b"%b%d\r\n%b\r\n" % (head, len(body), extra), body)
+
+    def _head(self, path: str) -> bytes:
+        head = _head("POST", self._pool.address, path, self.upstream.api_key_env)
+        self._heads[path] = head + b"content-type: application/json\r\ncontent-length: "
+        return self._heads[path]
+
+
+_SAMPLING: Final = frozenset({"temperature", "top_p", "max_tokens", "seed", "n"})
+
+
+def _head(method: str, address: Address, path: str, api_key_env: str | None) -> bytes:
+    lines = [
+        f"{method} {address.prefix}{path} HTTP/1.1",
+        f"host: {address.authority}",
+        "user-agent: tidegauge",
+    ]
+    if api_key_env and os.environ.get(api_key_env):
+        lines.append(f"authorization: Bearer {os.environ[api_key_env]}")
+    return "\r\n".join([*lines, ""]).encode("latin-1")
+
+
+class Route:
+    """A model's targets, of which one is drawn by weight.
+
+    Attributes:
+        shadows: Targets that get copies.
+        failed_checks: See ``configuration.Model``.
+
+    Args:
+        targets: All of the model's targets; those of weight 0 are never drawn.
+        failed_checks: As above.
+    """
+
+    def __init__(
+        self,
+        targets: tuple[Target, ...],
+        failed_checks: Mapping[str, Literal["retry", "error"]] = MappingProxyType({}),
+    ) -> None:
+        self.shadows = tuple(target for target in targets if target.upstream.shadow > 0)
+        self.failed_checks = failed_checks
+        self._drawn = tuple(target for target in targets if target.upstream.weight > 0)
+        self._total = sum(target.upstream.weight for target in self._drawn)
+
+    def order(self, session: str | None) -> tuple[Target, ...]:
+        """Return the targets to try, the drawn one first.
+
+        A session is always drawn the same target while the weights stay: its hash takes the
+        place of the random number.
+        """
+        if len(self._drawn) == 1:
+            return self._drawn
+        point = _unit_hash(session) if session else random.random()  # noqa: S311 - load sharing
+        left = point * self._total
+        for index, target in enumerate(self._drawn):
+            left -= target.upstream.weight
+            if left < 0:
+                return (target, *self._drawn[:index], *self._drawn[index + 1 :])
+        return self._drawn
+
+
+def _unit_hash(text: str) -> float:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") * _SCALE
+
+
+class Upstreams:
+    """Everything that can be asked, by model; ``reload`` swaps it in one step.
+
+    Connections of an address that stays in the catalog are kept, and so is its clock.
+    Answers under way on an address that is gone end in peace.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._pools: dict[Address, tuple[Pool, GpuClock]] = {}
+        self._retired: list[Pool] = []
+        self.catalog = Catalog({})
+        self.routes: Mapping[str, Route] = {}
+        self.targets: tuple[Target, ...] = ()
+
+    def reload(self, catalog: Catalog) -> None:
+        """Put a catalog in force."""
+        wanted = {
+            Address.parse(upstream.url)
+            for model in catalog.models.values()
+            for upstream in model.upstreams
+        }
+        routes, targets = {}, []
+        for name, model in catalog.models.items():
+            ready = []
+            for upstream in model.upstreams:
+                pool, clock = self._pool(Address.parse(upstream.url))
+                ready.append(Target(name, upstream, pool, clock))
+            checks = {str(check): todo for check, todo in model.failed_checks.items()}
+            routes[name] = Route(tuple(ready), checks)
+            targets.extend(ready)
+        for address in self._pools.keys() - wanted:
+            pool, _ = self._pools.pop(address)
+            pool.retire()
+            self._retired.append(pool)
+        for pool in [pool for pool in self._retired if not pool.open_connections]:
+            pool.close()
+            self._retired.remove(pool)
+        self.catalog, self.routes, self.targets = catalog, routes, tuple(targets)
+
+    async def discover(self, url: str, api_key_env: str | None) -> list[str]:
+        """Ask an upstream which models it serves.
+
+        Raises:
+            UpstreamError: It does not say.
+        """
+        pool, _ = self._pool(Address.parse(url))
+        head = _head("GET", pool.address, "/v1/models", api_key_env) + b"\r\n"
+        connection = await pool.request(head, b"")
+        try:
+            body = await connection.read(_MODEL_LIST_LIMIT)
+            listed = msgspec.json.decode(body, type=_ModelList)
+        except msgspec.DecodeError as error:
+            raise UpstreamAnswerError(
+                f"{pool.address.authority}/v1/models is no list of models "
+                f"(status {connection.status})"
+            ) from error
+        finally:
+            connection.close()
+        return [model.id for model in listed.data]
+
+    def close(self) -> None:
+        """Cut every connection off."""
+        for pool in [*self._retired, *(pool for pool, _ in self._pools.values())]:
+            pool.close()
+
+    def _pool(self, address: Address) -> tuple[Pool, GpuClock]:
+        if address not in self._pools:
+            self._pools[address] = (Pool(address, self._timeouts), GpuClock())
+        return self._pools[address]
+
+
+class _ModelEntry(msgspec.Struct):
+    id: str
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_ModelEntry]

@@ -1,0 +1,255 @@
+"""The monitor's loop: the pure processor, the baselines it follows, and the view it leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from threading import Event, Thread
+from typing import Protocol
+
+import structlog
+
+from tidegauge.detection.reference import Reference
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
+from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.errors import TidegaugeError
+from tidegauge.schemas.operations import BaselineKind
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.streaming.processor import Partition, ProcessingResult, Processor, Record
+
+__all__ = ["Baselines", "Following", "LogBaselines", "MonitorLoop", "References"]
+
+_log = structlog.get_logger(__name__)
+
+_KINDS: tuple[BaselineKind, ...] = ("drift", "rates")
+_DRIFT_MONITOR = "drift.topics"
+_VIEW_MS = 500
+_VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
+_RETRY_MS = 30_000
+_RETRY_SECONDS = 2.0
+
+References = Mapping[str, Mapping[str, Reference]]
+"""Monitor -> segment key -> what is normal."""
+
+
+class Baselines(Protocol):
+    """Where baselines come from."""
+
+    def active(self, kind: BaselineKind) -> str | None:
+        """Return the id of the baseline in force, None without one."""
+
+    def references(self, kind: BaselineKind, baseline_id: str) -> References:
+        """Return what a baseline holds to be normal."""
+
+
+class LogBaselines:
+    """Baselines of the log.
+
+    Args:
+        settings: How to reach Kafka.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._store = BaselineStore(settings)
+
+    def active(self, kind: BaselineKind) -> str | None:
+        """See ``Baselines``."""
+        return self._store.active(kind)
+
+    def references(self, kind: BaselineKind, baseline_id: str) -> References:
+        """See ``Baselines``.
+
+        Raises:
+            TidegaugeError: There is no such baseline, or it cannot be read.
+        """
+        document = self._store.load(baseline_id)
+        if kind == "rates":
+            return RatesBaseline.from_bytes(document, baseline_id).references
+        return {_DRIFT_MONITOR: DriftBaseline.from_bytes(document, baseline_id).references}
+
+    def titles(self) -> dict[int, str]:
+        """Return the titles of the clusters of the drift baseline in force."""
+        baseline_id = self.active("drift")
+        if baseline_id is None:
+            return {}
+        baseline = DriftBaseline.from_bytes(self._store.load(baseline_id), baseline_id)
+        return {number: cluster.title for number, cluster in enumerate(baseline.clusters)}
+
+
+class Following(Processor):
+    """A ``Processor`` around the monitor's: hands it baselines, and keeps its latest view.
+
+    Everything runs in the loop's thread but ``view``, which any thread may call: it returns
+    a frozen value that is replaced as a whole.
+
+    Args:
+        inner: The monitor's processor.
+        baselines: Where baselines come from.
+    """
+
+    def __init__(self, inner: MonitorProcessor, baselines: Baselines) -> None:
+        self._inner = inner
+        self._baselines = baselines
+        self._view: MonitorView | None = None
+        self._look_ms = 0
+        self._refused: dict[str, int] = {}
+
+    def view(self) -> MonitorView | None:
+        """Return the latest view, None before the first."""
+        return self._view
+
+    def assign(self, partition: Partition, snapshot: bytes | None) -> None:
+        """Take over a partition; with the sketches' come the baselines in force.
+
+        Evidence of a snapshot is only good with the baseline that it was gathered against,
+        and activations that were read before the snapshot do not come again.
+        """
+        if partition.topic == SKETCHES.name:
+            for kind in _KINDS:
+                baseline_id = self._baselines.active(kind)
+                if baseline_id is not None:
+                    self._use(kind, baseline_id, time.time_ns() // 1_000_000)
+        self._inner.assign(partition, snapshot)
+
+    def revoke(self, partition: Partition) -> None:
+        """Forget a partition."""
+        self._inner.revoke(partition)
+
+    def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
+        """Take records into account."""
+        outcome = self._inner.process(records, now_ms)
+        self._follow(now_ms)
+        self._look(now_ms)
+        return outcome
+
+    def tick(self, now_ms: int) -> ProcessingResult:
+        """Let time pass."""
+        self._follow(now_ms)
+        outcome = self._inner.tick(now_ms)
+        self._look(now_ms)
+        return outcome
+
+    def snapshot(self, partition: Partition) -> bytes:
+        """Return a partition's state."""
+        return self._inner.snapshot(partition)
+
+    def _look(self, now_ms: int) -> None:
+        if self._view is not None and now_ms < self._look_ms:
+            return
+        start = time.perf_counter()
+        self._view = self._inner.view()
+        took_ms = 1000 * (time.perf_counter() - start)
+        self._look_ms = now_ms + max(_VIEW_MS, round(_VIEW_COST * took_ms))
+
+    def _follow(self, now_ms: int) -> None:
+        for kind, baseline_id in dict(self._inner.wanted).items():
+            if now_ms - self._refused.get(baseline_id, -_RETRY_MS) >= _RETRY_MS:
+                self._use(kind, baseline_id, now_ms)
+
+    def _use(self, kind: BaselineKind, baseline_id: str, now_ms: int) -> None:
+        try:
+            references = self._baselines.references(kind, baseline_id)
+        except TidegaugeError as error:
+            if isinstance(error, LogError) and not isinstance(error, BaselineStoreError):
+                raise  # the loop waits for the broker
+            self._refused[baseline_id] = now_ms
+            _log.error("baseline_refused", baseline=baseline_id, error=str(error)[:800])
+            return
+        self._refused.pop(baseline_id, None)
+        self._inner.use(kind, baseline_id, references, now_ms)
+        _log.info("baseline_in_force", kind=kind, baseline=baseline_id)
+
+
+class MonitorLoop:
+    """Runs the processor in a thread of its own.
+
+    Args:
+        kafka: How to reach Kafka.
+        plan: The monitor's settings; the topics' partitions are asked of the broker.
+        group: The consumer group; states and positions carry its name.
+        stop_seconds: How long stopping may take.
+        ended: Called when the loop has ended, whether it was told to or not.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        plan: MonitorPlan,
+        *,
+        group: str,
+        stop_seconds: float,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._kafka = kafka
+        self._plan = plan
+        self._group = group
+        self._stop_seconds = stop_seconds
+        self._ended = ended
+        self._following: Following | None = None
+        self._loop: ConsumerLoop | None = None
+        self._thread: Thread | None = None
+        self.failure: Exception | None = None
+
+    def start(self, stop: Event) -> None:
+        """Begin; ``stop`` ends it."""
+        self._thread = Thread(target=self._run, args=(stop,), name="monitor-loop")
+        self._thread.start()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until it has ended, or for so long."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def view(self) -> MonitorView | None:
+        """Return the latest view, None before the first."""
+        return self._following.view() if self._following else None
+
+    def ready(self) -> bool:
+        """Whether it has its partitions and a view."""
+        return self._loop is not None and self._loop.ready and self.view() is not None
+
+    def alive(self) -> bool:
+        """Whether it runs, or waits for the broker."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self, stop: Event) -> None:
+        try:
+            plan = self._counted(stop)
+            if plan is None:
+                return
+            self._following = Following(MonitorProcessor(plan), LogBaselines(self._kafka))
+            self._loop = ConsumerLoop(
+                self._kafka, self._group, TOPICS, self._following, stop_seconds=self._stop_seconds
+            )
+            self._loop.run(stop)
+        except Exception as error:  # noqa: BLE001 - told to whoever asks, and logged
+            self.failure = error
+            _log.error("monitor_ended", error=str(error)[:2000], exc_info=error)
+        finally:
+            self._ended()
+
+    def _counted(self, stop: Event) -> MonitorPlan | None:
+        """Return the plan with the broker's own numbers of partitions; None if stopped."""
+        while not stop.is_set():
+            try:
+                if self._kafka.create_topics:
+                    ensure_topics(self._kafka)
+                found = {state.topic.name: state.partitions for state in list_topics(self._kafka)}
+            except LogError as error:
+                _log.warning("waiting for Kafka", error=str(error)[:500])
+                stop.wait(_RETRY_SECONDS)
+                continue
+            partitions = {
+                name: found[name] or known for name, known in self._plan.partitions.items()
+            }
+            return replace(self._plan, partitions=partitions)
+        return None

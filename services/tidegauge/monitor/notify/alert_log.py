@@ -1,0 +1,80 @@
+"""The alerts' topic, with a committed position in the name of a group."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.errors import TopicError
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.findings import Alert
+from tidegauge.schemas.topics import ALERTS
+from tidegauge.streaming.processor import Record
+
+__all__ = ["KafkaAlertLog"]
+
+_log = structlog.get_logger(__name__)
+
+
+class KafkaAlertLog:
+    """An ``AlertLog`` on Kafka.
+
+    Partitions are assigned by hand: a receiver that is down for hours makes no member of a
+    group look dead, and the position is committed all the same.
+
+    Args:
+        settings: How to reach Kafka.
+        group: In whose name the position is committed.
+    """
+
+    def __init__(self, settings: KafkaSettings, group: str) -> None:
+        self._settings = settings
+        self._group = group
+        self._consumer: KafkaConsumer | None = None
+        self._records: deque[Record] = deque()
+
+    def next(self, timeout_seconds: float) -> Alert | None:
+        """See ``AlertLog``; a record that is no alert is passed over."""
+        with clients.explained(self._settings, f"reading {ALERTS.name}"):
+            if not self._records:
+                consumer = self._opened()
+                for records in consumer.poll(int(1000 * timeout_seconds)).values():
+                    self._records.extend(map(clients.record_of, records))
+        while self._records:
+            record = self._records[0]
+            try:
+                return decode(record.value, Alert)
+            except DecodeError as error:
+                _log.warning("not_an_alert", offset=record.offset, error=str(error)[:300])
+                self.done()
+        return None
+
+    def done(self) -> None:
+        """See ``AlertLog``."""
+        record = self._records.popleft()
+        place = TopicPartition(record.partition.topic, record.partition.index)
+        with clients.explained(self._settings, f"committing a position in {ALERTS.name}"):
+            self._opened().commit({place: OffsetAndMetadata(record.offset + 1, "", -1)})
+
+    def close(self) -> None:
+        """See ``AlertLog``."""
+        self._records.clear()
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _opened(self) -> KafkaConsumer:
+        if self._consumer is None:
+            consumer = clients.consumer(self._settings, group=self._group)
+            known = consumer.partitions_for_topic(ALERTS.name)
+            if not known:
+                consumer.close()
+                raise TopicError(f"there is no topic {ALERTS.name}: run 'tidegauge topics ensure'")
+            consumer.assign([TopicPartition(ALERTS.name, index) for index in sorted(known)])
+            self._consumer = consumer
+        return self._consumer

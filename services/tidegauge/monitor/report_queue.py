@@ -1,0 +1,247 @@
+"""Reports: sampled from the log, rendered by Evidently elsewhere, kept on a shelf."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from tidegauge.adapters import evidently
+from tidegauge.monitor.errors import BusyError, UnknownReportError
+from tidegauge.monitor.sampling import Reader, SampledRecords, sampled
+from tidegauge.monitor.web.ranges import TimeRange
+from tidegauge.reports.figures import count
+from tidegauge.reports.rows import Tables, tables
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["Report", "ReportJob", "ReportMaker", "ReportQueue", "ReportStore"]
+
+_log = structlog.get_logger(__name__)
+_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
+
+Render = Callable[[Tables, Path, str, tuple[str, ...]], None]
+"""Writes a comparison to a file, under a title and facts."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished report.
+
+    Attributes:
+        report_id: Its identity.
+        created_ms: When it was made.
+        reference: From and to of the reference range, Unix milliseconds.
+        current: The same of the current range.
+        facts: What it says of itself.
+        size: Bytes of HTML.
+    """
+
+    report_id: str
+    created_ms: int
+    reference: tuple[int, int]
+    current: tuple[int, int]
+    facts: tuple[str, ...]
+    size: int = 0
+
+
+class ReportStore:
+    """Keeps the newest reports in a folder: HTML, and beside it what it is.
+
+    Args:
+        folder: Where; made when it is needed.
+        keep: Reports kept.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def list(self) -> tuple[Report, ...]:
+        """Return the reports, newest first."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            if _ID.fullmatch(path.stem) and self._page(path.stem).is_file():
+                try:
+                    found.append(msgspec.json.decode(path.read_bytes(), type=Report))
+                except (msgspec.DecodeError, OSError):
+                    continue  # half-written or not ours: no report
+        return tuple(sorted(found, key=lambda item: item.report_id, reverse=True))
+
+    def page(self, report_id: str) -> Path:
+        """Return the file of a report's HTML.
+
+        Raises:
+            UnknownReportError: There is none.
+        """
+        if not _ID.fullmatch(report_id) or not self._page(report_id).is_file():
+            raise UnknownReportError(f"there is no report {report_id[:40]!r}, or no longer")
+        return self._page(report_id)
+
+    def place(self, created_ms: int) -> tuple[str, Path]:
+        """Return a new report's identity and where its HTML is to be written."""
+        moment = datetime.fromtimestamp(created_ms / 1000, UTC)
+        report_id = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        return report_id, self._page(report_id)
+
+    def add(self, report: Report) -> Report:
+        """Put a report on the shelf whose HTML is written; the oldest makes room."""
+        size = self._page(report.report_id).stat().st_size
+        complete = msgspec.structs.replace(report, size=size)
+        about = self._folder / f"{report.report_id}.json"
+        unfinished = about.with_suffix(".part")
+        unfinished.write_bytes(msgspec.json.encode(complete))
+        unfinished.replace(about)
+        for old in self.list()[self._keep :]:
+            (self._folder / f"{old.report_id}.json").unlink(missing_ok=True)
+            self._page(old.report_id).unlink(missing_ok=True)
+        return complete
+
+    def _page(self, report_id: str) -> Path:
+        return self._folder / f"{report_id}.html"
+
+
+def _evidently(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
+    evidently.render(compared, path, title=title, facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMaker:
+    """Samples two ranges of the log and writes their comparison.
+
+    Attributes:
+        read: Reads the log.
+        rows: Exchanges sampled from each range.
+        titles: Returns the titles of the clusters, for those that have one.
+        render: Writes the comparison.
+    """
+
+    read: Reader
+    rows: int
+    titles: Callable[[], Mapping[int, str]] = dict
+    render: Render = _evidently
+
+    def make(self, reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+        """Write the HTML of a comparison to a file.
+
+        Returns:
+            Facts on what was compared.
+
+        Raises:
+            TidegaugeError: The log cannot be read, a range is empty, or rendering failed.
+        """
+        titles = self.titles()
+        before, after = (
+            sampled(self.read, found, rows=self.rows, titles=titles)
+            for found in (reference, current)
+        )
+        compared = tables(before.rows, after.rows)
+        facts = [
+            f"Reference: {reference}, {_sampled(before)}.",
+            f"Current: {current}, {_sampled(after)}.",
+            f"{len(compared.columns)} columns; no text of a prompt or an answer is in this file.",
+        ]
+        if compared.left_out:
+            facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
+        if compared.constant:
+            facts.append(f"The same throughout: {', '.join(compared.constant)}.")
+        self.render(compared, path, "tidegauge: two ranges of traffic compared", tuple(facts))
+        return tuple(facts)
+
+
+def _sampled(found: SampledRecords) -> str:
+    said = f"{count(len(found.rows))} of {count(found.seen)} exchanges"
+    return f"{said}, {count(found.unreadable)} records unreadable" if found.unreadable else said
+
+
+@dataclass(frozen=True, slots=True)
+class ReportJob:
+    """A report that is being made, or could not be."""
+
+    reference: TimeRange
+    current: TimeRange
+    error: str | None = None
+
+
+class ReportQueue:
+    """Takes orders for reports, one at a time, and has them made in a thread.
+
+    Args:
+        shelf: Where finished reports go.
+        make: Writes a comparison's HTML and returns facts on it.
+        now_ms: The clock.
+    """
+
+    def __init__(
+        self,
+        shelf: ReportStore,
+        make: Callable[[TimeRange, TimeRange, Path], tuple[str, ...]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.shelf = shelf
+        self._make = make
+        self._now_ms = now_ms
+        self._lock = threading.Lock()
+        self._order: ReportJob | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def order(self) -> ReportJob | None:
+        """The order at work, or the last one if it failed."""
+        return self._order
+
+    @property
+    def busy(self) -> bool:
+        """Whether a report is being made."""
+        return self._order is not None and self._order.error is None
+
+    def take(self, reference: TimeRange, current: TimeRange) -> None:
+        """Begin to make a report.
+
+        Raises:
+            BusyError: Another one is being made.
+        """
+        with self._lock:
+            if self.busy:
+                raise BusyError("a report is being made already: try again when it is finished")
+            self._order = ReportJob(reference, current)
+        self._thread = threading.Thread(target=self._work, name="report", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until no report is being made, or for so long."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def _work(self) -> None:
+        order = self._order
+        if order is None:
+            return
+        report_id, path = self.shelf.place(self._now_ms())
+        try:
+            facts = self._make(order.reference, order.current, path)
+            self.shelf.add(
+                Report(
+                    report_id=report_id,
+                    created_ms=self._now_ms(),
+                    reference=(order.reference.start_ms, order.reference.end_ms),
+                    current=(order.current.start_ms, order.current.end_ms),
+                    facts=facts,
+                )
+            )
+        except (TidegaugeError, OSError) as error:
+            _log.warning("report_failed", error=str(error)[:800])
+            self._order = ReportJob(order.reference, order.current, error=str(error))
+        except Exception:
+            self._order = ReportJob(
+                order.reference, order.current, error="an unexpected error, see the log"
+            )
+            raise
+        else:
+            _log.info("report_made", report=report_id)
+            self._order = None

@@ -1,0 +1,189 @@
+"""Alarms, one by one: what the page lists, and what an alarm's own page says. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
+from tidegauge.monitoring.view import MonitorView, SilenceInForce, StateChange
+from tidegauge.reports.drift_card import Card, card
+from tidegauge.reports.figures import duration, moment
+from tidegauge.reports.standing import Standing, promise, standing
+from tidegauge.reports.text import clip, lead
+from tidegauge.schemas.findings import Alert, State, Verdict
+
+__all__ = ["AlarmLine", "AlarmPage", "ChangeLine", "alarm_lines", "alarm_page", "change_line"]
+
+SENTENCE: Final = 900
+"""Characters shown of a monitor's own sentence."""
+
+_BY_TOPIC: Final = frozenset({"quality", "latency", "errors", "cost"})
+_LOUDNESS: Final = ("page", "warn", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """A change of state, for people."""
+
+    change: StateChange
+    name: Name
+    before: Standing | None
+    after: Standing
+    sentence: str
+    when: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLine:
+    """An alarm that fires.
+
+    Attributes:
+        alert: The alert.
+        name: The segment.
+        standing: How loud it is.
+        lead: What it says, in one sentence.
+        sentence: All that it says.
+        since: Since when it alarms, in words.
+        card: What drives it.
+        query: Query string of its own page.
+    """
+
+    alert: Alert
+    name: Name
+    standing: Standing
+    lead: str
+    sentence: str
+    since: str
+    card: Card
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmPage:
+    """One monitor's word on one segment, in full, alarming or not.
+
+    Attributes:
+        verdict: Its latest verdict.
+        name: The segment.
+        standing: Its state, for people.
+        status: The alert's status, empty without one.
+        sentence: What it says.
+        since: Since when it alarms, in words; empty when it does not.
+        card: What drives it.
+        silence: Who muted it, if anyone did.
+        changes: What it said before, newest first.
+        promise: The deployment's promise.
+        query: Query string of this page.
+        by_topic: Whether it can be taken apart by topic.
+    """
+
+    verdict: Verdict
+    name: Name
+    standing: Standing
+    status: str
+    sentence: str
+    since: str
+    card: Card
+    silence: SilenceInForce | None
+    changes: tuple[ChangeLine, ...]
+    promise: str
+    query: str
+    by_topic: bool
+
+
+def alarm_lines(
+    view: MonitorView, *, now_ms: int, false_alarm_days: float, quote_limit: int
+) -> tuple[AlarmLine, ...]:
+    """Return what fires, the loudest first, then the oldest.
+
+    Args:
+        view: What the monitor knows.
+        now_ms: The reader's moment.
+        false_alarm_days: The deployment's promise.
+        quote_limit: Characters of an exemplar.
+    """
+    lines = []
+    for alert in view.alerts:
+        current = view.verdict(alert.monitor, alert.segment) or alert.verdict
+        # The verdict that raised it knows the effects; a later one may know more of them.
+        shown = current if current.effects else alert.verdict
+        lines.append(
+            AlarmLine(
+                alert=alert,
+                name=name(alert.segment),
+                standing=standing(State(alert.severity)),
+                lead=lead(shown.sentence),
+                sentence=clip(shown.sentence, SENTENCE),
+                since=_alarming(alert, now_ms),
+                card=card(
+                    shown,
+                    now_ms=now_ms,
+                    false_alarm_days=false_alarm_days,
+                    quote_limit=quote_limit,
+                ),
+                query=alarm_query(alert.monitor, alert.segment),
+            )
+        )
+    return tuple(
+        sorted(lines, key=lambda line: (_LOUDNESS.index(line.alert.severity), line.alert.starts_ms))
+    )
+
+
+def _alarming(alert: Alert, now_ms: int) -> str:
+    ago = duration((now_ms - alert.starts_ms) / 1000)
+    return f"alarming since {moment(alert.starts_ms, now_ms)}, {ago} ago"
+
+
+def alarm_page(
+    view: MonitorView, monitor: str, segment: str, *, now_ms: int, false_alarm_days: float
+) -> AlarmPage | None:
+    """Return a monitor's word on a segment in full, None where it has said nothing.
+
+    Args:
+        view: What the monitor knows.
+        monitor: Name of the monitor.
+        segment: Key of the segment.
+        now_ms: The reader's moment.
+        false_alarm_days: The deployment's promise.
+    """
+    wanted = (monitor, segment)
+    alert = next((a for a in view.alerts if (a.monitor, a.segment.key) == wanted), None)
+    verdict = next((v for v in view.verdicts if (v.monitor, v.segment.key) == wanted), None)
+    shown = verdict
+    if alert is not None and (verdict is None or not verdict.effects):
+        shown = alert.verdict
+    if shown is None:
+        return None
+    return AlarmPage(
+        verdict=shown,
+        name=name(shown.segment),
+        standing=standing(State(alert.severity) if alert else shown.state),
+        status=alert.status if alert else "",
+        sentence=clip(shown.sentence, SENTENCE),
+        since=_alarming(alert, now_ms) if alert else "",
+        card=card(shown, now_ms=now_ms, false_alarm_days=false_alarm_days, effects=12),
+        silence=silence_of(shown, view.silences),
+        changes=tuple(
+            change_line(item, now_ms)
+            for item in reversed(view.history)
+            if (item.monitor, item.segment.key) == wanted
+        ),
+        promise=promise(false_alarm_days),
+        query=alarm_query(monitor, shown.segment),
+        by_topic=shown.signal in _BY_TOPIC and bool(shown.baseline and shown.effects),
+    )
+
+
+def change_line(change: StateChange, now_ms: int) -> ChangeLine:
+    """Return a change of state for people."""
+    return ChangeLine(
+        change=change,
+        name=name(change.segment),
+        before=standing(change.before) if change.before else None,
+        after=standing(change.after),
+        sentence=clip(change.sentence, SENTENCE),
+        when=moment(change.time_ms, now_ms),
+        query=alarm_query(change.monitor, change.segment),
+    )

@@ -1,0 +1,235 @@
+"""The monitor's HTTP interface: the page, the API, metrics, health, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+from fastapi import FastAPI, Query, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from tidegauge.monitor.web import guards
+from tidegauge.monitor.web.downloads import account_csv, trend_csv
+from tidegauge.monitor.web.openapi import LedgerAnswer, answer, documented, json_of, publish_schemas
+from tidegauge.monitor.web.page import Page, page
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitor.web.segments import name
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.reports.quality import Estimator
+from tidegauge.schemas.findings import Alert, Signal, State, Verdict
+from tidegauge.schemas.segments import Segment
+
+__all__ = ["Interface", "MonitorState", "Pages", "create_app"]
+
+
+class MonitorState(Protocol):
+    """What runs behind the interface."""
+
+    def view(self) -> MonitorView | None:
+        """Return the present view, None before there is one."""
+
+    def ready(self) -> bool:
+        """Whether partitions are assigned and a view is there."""
+
+    def alive(self) -> bool:
+        """Whether the loop runs, or can still recover by itself."""
+
+
+class Pages(Protocol):
+    """Adds further pages to the application."""
+
+    def mount(self, app: FastAPI, renderer: Renderer) -> None:
+        """Add the routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What the interface is made of.
+
+    Attributes:
+        watch: What runs behind it.
+        now_ms: The clock.
+        estimator: Computes the judges' means.
+        registry: The metrics.
+        false_alarm_days: The promise.
+        refresh_seconds: How often a page renews itself.
+        loopback: Whether only this machine can reach it: then only its names are answered.
+        password: What everything but health checks asks for; empty for nothing.
+        page_url: The address that people open, such as a proxy's; empty where it is our own.
+        pages: Further pages: those of alarms and of reports.
+    """
+
+    watch: MonitorState
+    now_ms: Callable[[], int]
+    estimator: Estimator
+    registry: CollectorRegistry
+    false_alarm_days: float
+    refresh_seconds: int
+    loopback: bool
+    password: str = ""
+    page_url: str = ""
+    pages: tuple[Pages, ...] = ()
+
+
+def create_app(interface: Interface) -> FastAPI:
+    """Return the application."""
+    renderer = Renderer(interface.refresh_seconds)
+    app = FastAPI(
+        title="tidegauge monitor",
+        summary="Verdicts, alerts and numbers of the five signals, as the page shows them",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(
+        guards.RequestGuard,
+        policy=renderer.policy,
+        loopback=interface.loopback,
+        password=interface.password,
+        page_url=interface.page_url,
+    )
+    _pages(app, interface, renderer)
+    _api(app, interface.watch)
+    _downloads(app, interface.watch)
+    _operations(app, interface)
+    for pages in interface.pages:
+        pages.mount(app, renderer)
+    publish_schemas(app)
+    return app
+
+
+def _pages(app: FastAPI, interface: Interface, renderer: Renderer) -> None:
+    def present(view: MonitorView) -> Page:
+        return page(
+            view,
+            now_ms=interface.now_ms(),
+            false_alarm_days=interface.false_alarm_days,
+            estimator=interface.estimator,
+        )
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def overview(refresh: str = "on") -> HTMLResponse:
+        view = interface.watch.view()
+        if view is None:
+            return HTMLResponse(renderer.waiting(), status_code=503)
+        return HTMLResponse(renderer.page(present(view), refresh=refresh != "off"))
+
+    @app.get("/segment", response_class=HTMLResponse, include_in_schema=False)
+    def segment(model: str, version: str = "", route: str = "", tenant: str = "") -> HTMLResponse:
+        wanted = Segment(model=model, version=version, route=route, tenant=tenant)
+        view = interface.watch.view()
+        if view is not None:
+            whole = present(view)
+            # A monitor may watch all versions of a model as one: its page shows each.
+            items = [
+                item
+                for item in whole.segments
+                if item.segment == wanted or wanted in item.segment.parents()
+            ]
+            if items:
+                return HTMLResponse(renderer.segment(name(wanted), items, whole))
+        return HTMLResponse(
+            renderer.render("missing.html", {"what": "No such segment has been seen."}),
+            status_code=404,
+        )
+
+
+def _api(app: FastAPI, watch: MonitorState) -> None:
+    def nothing_yet() -> Response:
+        return json_of({"error": "nothing has been measured yet: try again later"}, status=503)
+
+    @app.get("/api/view", responses=answer(MonitorView), tags=["api"], response_class=Response)
+    def api_view() -> Response:
+        """Return everything that the page is made of."""
+        view = watch.view()
+        return nothing_yet() if view is None else json_of(view)
+
+    @app.get(
+        "/api/verdicts", responses=answer(Verdict, many=True), tags=["api"], response_class=Response
+    )
+    def api_verdicts(
+        signal: Signal | None = None,
+        state: Annotated[list[State] | None, Query()] = None,
+        monitor: str | None = None,
+        model: str | None = None,
+    ) -> Response:
+        """Return the latest verdict of each monitor and segment that matches."""
+        view = watch.view()
+        if view is None:
+            return nothing_yet()
+        found: Sequence[Verdict] = [
+            verdict
+            for verdict in view.verdicts
+            if (signal is None or verdict.signal == signal)
+            and (not state or verdict.state in state)
+            and (monitor is None or verdict.monitor == monitor)
+            and (model is None or verdict.segment.model == model)
+        ]
+        return json_of(found)
+
+    @app.get(
+        "/api/alerts", responses=answer(Alert, many=True), tags=["api"], response_class=Response
+    )
+    def api_alerts(severity: Literal["info", "warn", "page"] | None = None) -> Response:
+        """Return the alerts that fire now."""
+        view = watch.view()
+        if view is None:
+            return nothing_yet()
+        return json_of([a for a in view.alerts if severity is None or a.severity == severity])
+
+    @app.get("/api/ledger", responses=answer(LedgerAnswer), tags=["api"], response_class=Response)
+    def api_ledger() -> Response:
+        """Return the account of events."""
+        view = watch.view()
+        return nothing_yet() if view is None else json_of(LedgerAnswer.of(view.ledger))
+
+
+def _downloads(app: FastAPI, watch: MonitorState) -> None:
+    text: dict[int | str, dict[str, object]] = {
+        200: {"description": "The table", "content": {"text/csv": {}}},
+        404: documented("There is nothing of this kind yet"),
+    }
+
+    def table(body: str, file: str) -> Response:
+        headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+        return Response(body, media_type="text/csv", headers=headers)
+
+    def nothing() -> Response:
+        return json_of({"error": "there is nothing of this kind yet"}, status=404)
+
+    @app.get("/api/trend.csv", responses=text, tags=["api"], response_class=Response)
+    def trend(model: str, version: str = "", route: str = "", tenant: str = "") -> Response:
+        """Return a segment's display range, a line for each stretch of it."""
+        wanted = Segment(model=model, version=version, route=route, tenant=tenant)
+        view = watch.view()
+        found = next((s for s in view.segments if s.segment == wanted), None) if view else None
+        return table(trend_csv(found), "tidegauge-trend.csv") if found else nothing()
+
+    @app.get("/api/account.csv", responses=text, tags=["api"], response_class=Response)
+    def account() -> Response:
+        """Return requests, cost and tokens by segment and customer."""
+        view = watch.view()
+        return table(account_csv(view), "tidegauge-account.csv") if view else nothing()
+
+
+def _operations(app: FastAPI, interface: Interface) -> None:
+    watch = interface.watch
+
+    @app.get("/metrics", response_class=PlainTextResponse, tags=["operations"])
+    def metrics() -> Response:
+        """Return the metrics in Prometheus' text format."""
+        return Response(generate_latest(interface.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/healthz", tags=["operations"], responses={503: documented("The loop has ended")})
+    def healthz() -> Response:
+        """Tell whether the process is worth keeping."""
+        alive = watch.alive()
+        return json_of({"alive": alive}, status=200 if alive else 503)
+
+    @app.get("/readyz", tags=["operations"], responses={503: documented("Not yet")})
+    def readyz() -> Response:
+        """Tell whether it reads its topics and has a view to show."""
+        ready = watch.ready()
+        return json_of({"ready": ready}, status=200 if ready else 503)

@@ -1,0 +1,181 @@
+"""A person's word to the monitor: an alarm's own page, where it is acknowledged or silenced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from tidegauge.monitor.errors import ControlError
+from tidegauge.monitor.web.alarms import AlarmPage, alarm_page
+from tidegauge.monitor.web.forms import documented_form, fields
+from tidegauge.monitor.web.openapi import documented
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.reports.text import plain
+from tidegauge.schemas.errors import TidegaugeError
+from tidegauge.schemas.operations import Control
+from tidegauge.schemas.topics import CONTROLS
+from tidegauge.streaming.processor import Output
+
+__all__ = ["ControlPages", "control_of"]
+
+_SOURCE = "tidegauge/monitor"
+_WHO, _NOTE = 60, 300
+_LONGEST_HOURS = 24 * 7
+_HOUR_MS = 3_600_000
+_FIELDS = {
+    "action": "acknowledge or silence",
+    "monitor": "the monitor, such as drift.topics",
+    "segment": "the segment's key, as in the API",
+    "hours": f"for a silence: how long, at most {_LONGEST_HOURS}",
+    "who": "your name",
+    "note": "why",
+}
+
+Publish = Callable[[Output], None]
+
+
+def control_of(given: dict[str, str], view: MonitorView, now_ms: int) -> Control:
+    """Return what a person has asked for.
+
+    Args:
+        given: The form's fields.
+        view: What there is to speak of.
+        now_ms: When it was said.
+
+    Raises:
+        ControlError: It speaks of nothing known, or cannot be done.
+    """
+    known = {(verdict.monitor, verdict.segment.key) for verdict in view.verdicts}
+    known |= {(alert.monitor, alert.segment.key) for alert in view.alerts}
+    if (given["monitor"], given["segment"]) not in known:
+        raise ControlError("no monitor of this name watches this segment")
+    action = _action(given["action"])
+    until_ms = None
+    if action == "silence":
+        try:
+            hours = float(given["hours"])
+        except ValueError:
+            hours = 0.0
+        if not 0 < hours <= _LONGEST_HOURS:
+            raise ControlError(f"a silence lasts up to {_LONGEST_HOURS} hours: give a number")
+        until_ms = now_ms + round(hours * _HOUR_MS)
+    return Control(
+        action=action,
+        monitor=given["monitor"],
+        segment=given["segment"],
+        time_ms=now_ms,
+        until_ms=until_ms,
+        who=plain(given["who"][:_WHO]),
+        note=plain(given["note"][:_NOTE]),
+    )
+
+
+def _action(text: str) -> Literal["acknowledge", "silence"]:
+    if text == "acknowledge":
+        return "acknowledge"
+    if text == "silence":
+        return "silence"
+    raise ControlError("an action is acknowledge or silence")
+
+
+class ControlPages:
+    """Adds ``/alarm`` and ``/controls`` to the application.
+
+    Args:
+        view: Returns the present view.
+        publish: Sends a control to the log, or raises TidegaugeError.
+        now_ms: The clock.
+        false_alarm_days: The promise.
+    """
+
+    def __init__(
+        self,
+        view: Callable[[], MonitorView | None],
+        publish: Publish,
+        now_ms: Callable[[], int],
+        false_alarm_days: float,
+    ) -> None:
+        self._view = view
+        self._publish = publish
+        self._now_ms = now_ms
+        self._days = false_alarm_days
+
+    def mount(self, app: FastAPI, renderer: Renderer) -> None:
+        """Add the routes."""
+
+        @app.get("/alarm", response_class=HTMLResponse, include_in_schema=False)
+        def alarm(monitor: str, segment: str, said: str = "") -> HTMLResponse:
+            return self._shown(renderer, monitor, segment, said=said)
+
+        @app.post(
+            "/controls",
+            tags=["controls"],
+            response_class=Response,
+            status_code=303,
+            responses={
+                303: {"description": "Said; it takes effect within seconds"},
+                422: documented("It cannot be done"),
+                503: documented("The log did not take it"),
+            },
+            openapi_extra=documented_form(_FIELDS, required=("action", "monitor", "segment")),
+        )
+        async def control(request: Request) -> Response:
+            """Acknowledge an alarm, so that its monitor starts afresh, or silence a monitor."""
+            given = await fields(request, tuple(_FIELDS))
+            view = self._view()
+            if given is None or view is None:
+                page = renderer.render("missing.html", {"what": "There is nothing to control."})
+                return HTMLResponse(page, status_code=422)
+            try:
+                found = control_of(given, view, self._now_ms())
+                await run_in_threadpool(self._publish, _output(found))
+            except ControlError as error:
+                return self._shown(
+                    renderer, given["monitor"], given["segment"], error=str(error), status=422
+                )
+            except TidegaugeError as error:
+                return self._shown(
+                    renderer, given["monitor"], given["segment"], error=str(error), status=503
+                )
+            where = {"monitor": found.monitor, "segment": found.segment, "said": found.action}
+            return RedirectResponse(f"/alarm?{urlencode(where)}", status_code=303)
+
+    def _shown(  # noqa: PLR0913 - most by name
+        self,
+        renderer: Renderer,
+        monitor: str,
+        segment: str,
+        *,
+        said: str = "",
+        error: str = "",
+        status: int = 200,
+    ) -> HTMLResponse:
+        view = self._view()
+        found: AlarmPage | None = None
+        if view is not None:
+            found = alarm_page(
+                view, monitor, segment, now_ms=self._now_ms(), false_alarm_days=self._days
+            )
+        if found is None:
+            page = renderer.render("missing.html", {"what": "No such monitor has spoken yet."})
+            return HTMLResponse(page, status_code=status if error else 404)
+        page = renderer.render("alarm.html", {"alarm": found, "said": said, "error": error})
+        return HTMLResponse(page, status_code=status)
+
+
+def _output(control: Control) -> Output:
+    return Output(
+        topic=CONTROLS,
+        key=f"{control.monitor} {control.segment}",
+        event=control,
+        source=_SOURCE,
+        event_id=uuid4().hex,
+        time_ms=control.time_ms,
+    )

@@ -1,0 +1,97 @@
+"""Numbers to take away: a segment's recent past and the account by customer, as CSV. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from tidegauge.monitoring.view import MonitorView, SegmentView
+from tidegauge.reports.vitals import cost
+
+__all__ = ["account_csv", "trend_csv"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ALL = 10**9
+
+
+def _safe(value: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _written(header: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([_safe(name) for name in header])
+    for row in rows:
+        writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
+    return out.getvalue()
+
+
+def trend_csv(found: SegmentView) -> str:
+    """Return a segment's display range, a line for each stretch; unknown numbers are empty."""
+    scores = sorted({name for point in found.trend for name in point.scores})
+    header = (
+        "start",
+        "seconds",
+        "requests",
+        "errors",
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "first_token_p95_ms",
+        "cost_usd",
+        *scores,
+    )
+    return _written(
+        header,
+        (
+            (
+                datetime.fromtimestamp(point.time_ms / 1000, UTC).isoformat(),
+                point.duration_ms / 1000,
+                point.requests,
+                point.errors,
+                point.latency_p50_ms,
+                point.latency_p95_ms,
+                point.first_token_p95_ms,
+                point.cost_usd,
+                *(point.scores.get(name) for name in scores),
+            )
+            for point in found.trend
+        ),
+    )
+
+
+def account_csv(view: MonitorView) -> str:
+    """Return requests, cost and tokens by segment and customer since the state began."""
+    header = (
+        "model",
+        "version",
+        "route",
+        "tenant",
+        "customer",
+        "requests",
+        "cost_usd",
+        "input_tokens",
+        "output_tokens",
+    )
+    rows: list[tuple[str | float, ...]] = []
+    for item in view.segments:
+        total = item.total.get("vitals")
+        if total is None:
+            continue
+        segment = item.segment
+        where = (segment.model, segment.version, segment.route, segment.tenant)
+        rows.extend(
+            (
+                *where,
+                line.name,
+                line.requests,
+                round(line.usd, 9),
+                line.input_tokens,
+                line.output_tokens,
+            )
+            for line in cost(total, customers=_ALL).customers
+        )
+    return _written(header, rows)

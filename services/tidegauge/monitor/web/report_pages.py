@@ -1,0 +1,124 @@
+"""The pages of the reports: a list, a form, and each report in a cage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from tidegauge.monitor.errors import BusyError, TimeRangeError, UnknownReportError
+from tidegauge.monitor.report_queue import ReportQueue
+from tidegauge.monitor.web.forms import documented_form, fields
+from tidegauge.monitor.web.openapi import documented, json_of
+from tidegauge.monitor.web.ranges import parse_range
+from tidegauge.monitor.web.rendering import Renderer
+
+__all__ = ["ReportPages"]
+
+_TIME = "now, -90m (s, h, d) or ISO 8601 in UTC"
+_FIELDS = dict.fromkeys(("reference_from", "reference_to", "from", "to"), _TIME)
+
+CAGE = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""Evidently's page runs its own scripts; in a sandbox they belong to no site, so that they
+can reach neither this monitor nor any other address."""
+
+
+class ReportPages:
+    """Adds ``/reports`` to the application.
+
+    Args:
+        desk: Takes the orders and has the shelf.
+        now_ms: The clock.
+    """
+
+    def __init__(self, desk: ReportQueue, now_ms: Callable[[], int]) -> None:
+        self._desk = desk
+        self._now_ms = now_ms
+
+    def mount(self, app: FastAPI, renderer: Renderer) -> None:
+        """Add the routes."""
+        desk = self._desk
+
+        def listed(error: str = "", status: int = 200) -> HTMLResponse:
+            page = renderer.render(
+                "reports.html",
+                {
+                    "reports": desk.shelf.list(),
+                    "order": desk.order,
+                    "busy": desk.busy,
+                    "error": error,
+                },
+                refresh_seconds=3 if desk.busy else 0,
+            )
+            return HTMLResponse(page, status_code=status)
+
+        @app.get("/reports", response_class=HTMLResponse, include_in_schema=False)
+        def reports() -> HTMLResponse:
+            return listed()
+
+        @app.get("/api/reports", tags=["reports"], response_class=Response)
+        def api_reports() -> Response:
+            """Return the finished reports, newest first, and whether one is being made."""
+            order = desk.order
+            return json_of(
+                {
+                    "reports": desk.shelf.list(),
+                    "busy": desk.busy,
+                    "error": order.error if order else None,
+                }
+            )
+
+        @app.get(
+            "/reports/{report_id}",
+            response_class=HTMLResponse,
+            tags=["reports"],
+            responses={404: {"description": "No such report"}},
+        )
+        def report(report_id: Annotated[str, Path(max_length=40)]) -> Response:
+            """Return a report's HTML."""
+            try:
+                path = desk.shelf.page(report_id)
+            except UnknownReportError as error:
+                page = renderer.render("missing.html", {"what": str(error)})
+                return HTMLResponse(page, status_code=404)
+            return FileResponse(
+                path, media_type="text/html", headers={"Content-Security-Policy": CAGE}
+            )
+
+        self._mount_order(app, listed)
+
+    def _mount_order(self, app: FastAPI, listed: Callable[[str, int], HTMLResponse]) -> None:
+        @app.post(
+            "/reports",
+            tags=["reports"],
+            response_class=Response,
+            status_code=303,
+            responses={
+                303: {"description": "It is being made: see /reports"},
+                409: documented("Another one is being made"),
+                422: documented("A range cannot be read"),
+            },
+            openapi_extra=documented_form(_FIELDS, required=tuple(_FIELDS)),
+        )
+        async def order(request: Request) -> Response:
+            """Compare two ranges of time; the report appears under /reports."""
+            form = await fields(request, tuple(_FIELDS))
+            if form is None:
+                return listed("The form is too long.", 413)
+            now_ms = self._now_ms()
+            try:
+                reference = parse_range(form["reference_from"], form["reference_to"], now_ms)
+                current = parse_range(form["from"], form["to"], now_ms)
+                await run_in_threadpool(self._desk.take, reference, current)
+            except TimeRangeError as error:
+                return listed(str(error), 422)
+            except BusyError as error:
+                return listed(str(error), 409)
+            return RedirectResponse("/reports", status_code=303)

@@ -1,0 +1,192 @@
+"""A broker as a child process: started, waited for, stopped, killed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from tidegauge.runtime.brokers.errors import BrokerError
+
+__all__ = ["Broker", "free_port"]
+
+LOOPBACK = "127.0.0.1"
+_LOG_TAIL = 2_000
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker(ABC):
+    """One node on the loopback interface, with a folder of its own that is removed at the end.
+
+    As a context manager it is up inside the window, and gone after it.
+
+    Args:
+        port: Where it listens; any free port if None.
+        start_seconds: How long to wait until it answers.
+        stop_seconds: How long it may take to stop before it is killed.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        start_seconds: float = 60.0,
+        stop_seconds: float = 10.0,
+    ) -> None:
+        self.port = port or free_port()
+        self._start_seconds = start_seconds
+        self._stop_seconds = stop_seconds
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def _command(self, folder: Path) -> Sequence[str]:
+        """Return what to run, after preparing the folder."""
+
+    @property
+    @abstractmethod
+    def transactional(self) -> bool:
+        """Whether readers of committed records never see an aborted one."""
+
+    @property
+    @abstractmethod
+    def durable(self) -> bool:
+        """Whether what was acknowledged is still there after a kill and a start."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return its address, as clients want it."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Return its process id, None while it is down."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            BrokerError: It did not come up; the message has the end of its log.
+        """
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="tidegauge-broker-"))
+        command = self._command(self._folder)
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self._start_seconds
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise BrokerError(f"{self._name} stopped at once; its log ends:\n{self._tail()}")
+            if self._answers():
+                return
+            time.sleep(0.05)
+        raise BrokerError(
+            f"{self._name} did not answer on {self.bootstrap_servers} within "
+            f"{self._start_seconds:.0f} s; its log ends:\n{self._tail()}"
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=1):
+                pass
+        except OSError:
+            return False
+        library = logging.getLogger("kafka")
+        level = library.level
+        library.setLevel(logging.CRITICAL)  # its warnings while we wait mean nothing
+        try:
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap_servers,
+                bootstrap_timeout_ms=2_000,
+                request_timeout_ms=2_000,
+            )
+            try:
+                admin.list_topics()
+            finally:
+                admin.close()
+        except KafkaError:
+            return False
+        finally:
+            library.setLevel(level)
+        return True
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _tail(self) -> str:
+        if self._folder is None:
+            return ""
+        log = self._folder / "broker.log"
+        return log.read_text(errors="replace")[-_LOG_TAIL:] if log.exists() else ""
+
+    def kill(self) -> None:
+        """Kill it without warning; its folder stays, ``start`` starts it again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Stop it, by force if it takes too long; its folder stays."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(self._stop_seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def close(self) -> None:
+        """Stop it and remove its folder; safe to call twice."""
+        self.stop()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Stop it and remove what it left."""
+        self.close()

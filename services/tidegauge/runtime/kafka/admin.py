@@ -1,0 +1,129 @@
+"""The topics on the broker: created as they are declared, and checked against it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicError
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, RESPONSES, SKETCHES, Topic
+
+__all__ = ["TopicState", "ensure_topics", "list_topics"]
+
+_READY_SECONDS = 30.0
+
+_BY_THE_BROKERS_CLOCK = (REQUESTS.name, RESPONSES.name)
+"""Topics whose producers have clocks of their own: the broker stamps what they publish."""
+
+_IN_ORDER = (SKETCHES.name,)
+"""Topics whose readers rely on the order of all records, so on there being one partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A declared topic as the broker has it; no partitions: it is not there."""
+
+    topic: Topic
+    partitions: int
+
+
+def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
+    """Return what the broker has of each declared topic.
+
+    Raises:
+        LogError: The broker does not answer or refuses.
+    """
+    with clients.explained(settings, "listing the topics"):
+        admin = clients.admin(settings)
+        try:
+            found = {
+                topic["name"]: len(topic["partitions"])
+                for topic in admin.describe_topics(list(ALL_TOPICS))
+                if not topic["error_code"]
+            }
+        finally:
+            admin.close()
+    return tuple(TopicState(topic, found.get(topic.name, 0)) for topic in ALL_TOPICS.values())
+
+
+def ensure_topics(
+    settings: KafkaSettings, topics: Iterable[Topic] = tuple(ALL_TOPICS.values())
+) -> tuple[Topic, ...]:
+    """Create the topics that are missing; those that are there stay as they are.
+
+    Returns:
+        The topics that were created.
+
+    Raises:
+        TopicError: A topic that must have one partition has several.
+        LogError: The broker does not answer or refuses.
+    """
+    wanted = {topic.name for topic in topics}
+    states = [state for state in list_topics(settings) if state.topic.name in wanted]
+    for state in states:
+        if state.topic.name in _IN_ORDER and state.partitions > 1:
+            raise TopicError(
+                f"topic {state.topic.name} has {state.partitions} partitions and must have one, "
+                "since its readers rely on the order of its records: delete and recreate it"
+            )
+    missing = tuple(state.topic for state in states if not state.partitions)
+    if missing:
+        _create(settings, missing)
+        _wait_until_ready(settings, wanted)
+    return missing
+
+
+def _create(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
+    with clients.explained(settings, "creating the topics"):
+        admin = clients.admin(settings)
+        try:
+            for topic in topics:
+                new = NewTopic(
+                    topic.name,
+                    topic.partitions,
+                    settings.replication_factor,
+                    topic_configs=_configuration(topic),
+                )
+                try:
+                    admin.create_topics([new])
+                except TopicAlreadyExistsError:
+                    continue  # another process was faster
+        finally:
+            admin.close()
+
+
+def _wait_until_ready(settings: KafkaSettings, wanted: set[str]) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        missing = [
+            state.topic.name
+            for state in list_topics(settings)
+            if state.topic.name in wanted and not state.partitions
+        ]
+        if not missing:
+            return
+        time.sleep(0.05)
+    raise LogUnavailableError(
+        settings.bootstrap_servers, f"topics created but not ready: {', '.join(missing)}"
+    )
+
+
+def _configuration(topic: Topic) -> dict[str, str]:
+    if topic.compacted:
+        # Small segments, cleaned early: readers read such a topic from its beginning.
+        return {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(32 * 1024 * 1024),
+            "segment.ms": str(10 * 60 * 1000),
+            "min.cleanable.dirty.ratio": "0.2",
+        }
+    configuration = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    if topic.name in _BY_THE_BROKERS_CLOCK:
+        configuration["message.timestamp.type"] = "LogAppendTime"
+    return configuration

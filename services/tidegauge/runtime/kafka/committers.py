@@ -1,0 +1,207 @@
+"""How a commit becomes true: in one transaction, or written ahead.
+
+On a broker whose transactions hide what was aborted, outputs, dead letters, states and offsets
+are one transaction (KIP-447): each is there exactly once, whatever was killed.
+
+On any other broker a partition's state goes first, with the outputs that are decided and not
+yet published; then the outputs; then the offsets. After a crash in between, whoever takes the
+partition over publishes the same outputs again, with the same numbers, and readers drop what
+they have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+from uuid import uuid4
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.structs import ConsumerGroupMetadata
+
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.publisher import send_all
+from tidegauge.runtime.kafka.serial_executor import SerialExecutor
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.states import as_wires
+from tidegauge.streaming.checkpoints import Checkpoint, without_pending
+from tidegauge.streaming.commits import Commit
+
+__all__ = ["Committer", "TransactionalCommitter", "WriteAheadCommitter"]
+
+
+class Committer(Protocol):
+    """Makes commits true. After an error it has to be reset before the next one."""
+
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
+        """Make everything in a commit true.
+
+        Args:
+            commit: What is to become true.
+            consumer: A member of the group.
+            membership: Its membership when it took over the partitions.
+
+        Raises:
+            KafkaError: It may have become true, or not.
+        """
+
+    def resume(self, document: Checkpoint) -> None:
+        """Publish what is pending in the last state of a partition that was taken over."""
+
+    def settle(self, document: Checkpoint) -> None:
+        """Write a partition's last state, which has nothing pending, before it is given up."""
+
+    def reset(self) -> None:
+        """Start afresh, after whatever was begun has ended one way or the other."""
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is undone."""
+
+
+def _offsets(commit: Commit) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return the group's new offsets; each says which document it belongs to."""
+    return {
+        clients.topic_partition(partition): OffsetAndMetadata(
+            document.next_offset, str(document.generation), -1
+        )
+        for partition, document in commit.documents.items()
+    }
+
+
+class TransactionalCommitter:
+    """See the module.
+
+    kafka-python waits for the end of a transaction without a limit, and a broker that died
+    in between may leave it waiting for good. So that happens on a thread that can be left
+    behind.
+
+    Args:
+        settings: How to reach Kafka.
+        group: The consumer group.
+    """
+
+    def __init__(self, settings: KafkaSettings, group: str) -> None:
+        self._settings = settings
+        self._transactional_id = f"tidegauge-{group}-{uuid4().hex}"
+        self._limit_seconds = 2 * settings.transaction_timeout_ms / 1000
+        self._connect()
+
+    def _connect(self) -> None:
+        self._lane = SerialExecutor("transactions")
+        self._producer = clients.producer(
+            self._settings,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._settings.transaction_timeout_ms,
+        )
+        self._producer.init_transactions()
+
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
+        """Commit in one transaction, fenced by the membership.
+
+        The one that the consumer has by now would not do: after a dismissal it is none, by
+        which a broker fences nobody, and after a return it is one that others came before.
+
+        Raises:
+            CommitFailedError: The membership is none.
+            KafkaError: It may have become true, or not.
+        """
+        del consumer
+        if membership.generation_id < 0 or not membership.member_id:
+            raise CommitFailedError("the partitions were taken over without a membership")
+        states = [
+            wire
+            for document in commit.documents.values()
+            for wire in as_wires(without_pending(document))
+        ]
+        offsets = _offsets(commit)
+        producer = self._producer
+
+        def transact() -> None:
+            producer.begin_transaction()
+            for wire in (*commit.outputs, *states):
+                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            producer.send_offsets_to_transaction(offsets, membership)
+            producer.commit_transaction()
+
+        self._within_limit(transact)
+
+    def resume(self, document: Checkpoint) -> None:
+        """Publish what a worker without transactions had left pending."""
+        if not document.pending:
+            return
+        producer = self._producer
+
+        def transact() -> None:
+            producer.begin_transaction()
+            for wire in document.pending:
+                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            producer.commit_transaction()
+
+        self._within_limit(transact)
+
+    def _within_limit(self, transact: Callable[[], None]) -> None:
+        try:
+            self._lane.submit(transact).result(self._limit_seconds)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(
+                f"a transaction did not end within {self._limit_seconds:.0f} s"
+            ) from error
+
+    def settle(self, document: Checkpoint) -> None:
+        """Do nothing: states are written without pending outputs."""
+
+    def reset(self) -> None:
+        """Connect again; the broker ends the transaction before it answers."""
+        self.close()
+        self._connect()
+
+    def close(self) -> None:
+        """Close without waiting for what has no end."""
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)
+        self._lane.close(0)
+
+
+class WriteAheadCommitter:
+    """See the module.
+
+    Args:
+        settings: How to reach Kafka.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer = clients.producer(settings)
+
+    def commit(
+        self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
+    ) -> None:
+        """Write states, then outputs, then offsets."""
+        del membership
+        for document in commit.documents.values():
+            send_all(self._producer, as_wires(document))
+        send_all(self._producer, commit.outputs)
+        consumer.commit(_offsets(commit))
+
+    def resume(self, document: Checkpoint) -> None:
+        """Publish again what may have been published before."""
+        send_all(self._producer, document.pending)
+
+    def settle(self, document: Checkpoint) -> None:
+        """Write the state, so that its outputs are not published again."""
+        send_all(self._producer, as_wires(document))
+
+    def reset(self) -> None:
+        """Connect again: an idempotent producer that lost a record is of no more use."""
+        self.close()
+        self._producer = clients.producer(self._settings)
+
+    def close(self) -> None:
+        """Close without waiting for what has no end."""
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)

@@ -1,0 +1,198 @@
+"""The one consumer loop of every worker.
+
+The calling thread polls: it keeps the group membership, and hands one batch at a time to a
+second thread, the lane, where everything that touches the processor runs: processing, ticks,
+commits, and taking over and handing over partitions. While the lane is busy every partition is
+paused and polling goes on, so work in flight is one batch, and slow work costs no membership.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from threading import Event
+
+import structlog
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.committers import (
+    Committer,
+    TransactionalCommitter,
+    WriteAheadCommitter,
+)
+from tidegauge.runtime.kafka.errors import LogError, WorkerHungError
+from tidegauge.runtime.kafka.serial_executor import SerialExecutor
+from tidegauge.runtime.kafka.session import Session
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.state_recovery import StateRecovery
+from tidegauge.runtime.kafka.states import StateReader
+from tidegauge.runtime.kafka.transactions import transactions_hide_aborts
+from tidegauge.schemas.topics import Topic
+from tidegauge.streaming.processor import Processor
+
+__all__ = ["ConsumerLoop"]
+
+_POLL_MS = 200
+_BUSY_SECONDS = 0.1
+_TICK_SECONDS = 1.0
+_JOIN_SECONDS = 30.0
+_RECONNECT_SECONDS = (0.5, 15.0)
+
+_log = structlog.get_logger(__name__)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class ConsumerLoop:
+    """Runs a processor over topics until it is told to stop.
+
+    A broker that is away is waited for, at the start and later. What ends the loop by itself
+    is an error that waiting does not mend: a snapshot of other settings, a broken meter, or
+    more dead letters than the settings allow; nothing of that batch is committed then.
+
+    Args:
+        settings: How to reach Kafka and how to use it.
+        group: The consumer group; states and transactions carry its name.
+        topics: What to read.
+        processor: What to do with it.
+        gather_ms: Longest time to wait for more records where there are few.
+        stop_seconds: How long stopping may take, all in all.
+        now_ms: The clock, Unix milliseconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a deployment sets, most by name
+        self,
+        settings: KafkaSettings,
+        group: str,
+        topics: Sequence[Topic],
+        processor: Processor,
+        *,
+        gather_ms: int = 0,
+        stop_seconds: float = 15.0,
+        now_ms: Callable[[], int] = _now_ms,
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._topics = tuple(topics)
+        self._processor = processor
+        self._gather_ms = gather_ms
+        self._stop_seconds = stop_seconds
+        self._now_ms = now_ms
+        self._transactional: bool | None = {"on": True, "off": False}.get(settings.transactions)
+        self._session: Session | None = None
+        self._log = _log.bind(group=group)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker is a member of its group and has its partitions' states."""
+        return self._session is not None and self._session.joined
+
+    def run(self, stop: Event) -> None:
+        """Work until told to stop, then commit and leave the group.
+
+        Raises:
+            TidegaugeError: Something is wrong that waiting does not mend.
+        """
+        pause = _RECONNECT_SECONDS[0]
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                self._work(stop)
+            except WorkerHungError:
+                raise
+            except (LogError, KafkaError) as error:
+                self._log.warning(
+                    "waiting for Kafka",
+                    servers=self._settings.bootstrap_servers,
+                    error=str(error),
+                    retry_seconds=pause,
+                )
+                if time.monotonic() - started > 2 * _RECONNECT_SECONDS[1]:
+                    pause = _RECONNECT_SECONDS[0]
+                stop.wait(pause)
+                pause = min(2 * pause, _RECONNECT_SECONDS[1])
+
+    def _work(self, stop: Event) -> None:
+        if self._settings.create_topics:
+            created = ensure_topics(self._settings)
+            if created:
+                self._log.info("topics created", topics=[topic.name for topic in created])
+        consumer, committer = self._connect()
+        lane = SerialExecutor(f"{self._group}-lane")
+        # After which a broker undoes what has not ended, and then some.
+        patience_seconds = 2 * self._settings.transaction_timeout_ms / 1000
+        session = Session(
+            consumer=consumer,
+            committer=committer,
+            legacies=StateRecovery(StateReader(self._settings, self._group), patience_seconds),
+            lane=lane,
+            processor=self._processor,
+            group=self._group,
+            policy=self._settings.policy(),
+            now_ms=self._now_ms,
+            handover_seconds=self._stop_seconds,
+            takeover_seconds=self._stop_seconds + patience_seconds,
+            stop=stop,
+        )
+        self._session = session
+        try:
+            consumer.subscribe([topic.name for topic in self._topics], listener=session)
+            # Or the first assignment is made without knowing their partitions, and made again
+            # at once, which kafka-python may not see the end of.
+            consumer.topics()
+            self._loop(session, stop)
+        finally:
+            self._session = None
+            if not session.close(self._stop_seconds):
+                raise WorkerHungError(self._group, self._stop_seconds)
+
+    def _connect(self) -> tuple[KafkaConsumer, Committer]:
+        if self._transactional is None:
+            self._transactional = transactions_hide_aborts(self._settings)
+            self._log.info("transactions", used=self._transactional)
+        with clients.explained(self._settings, "connecting a worker"):
+            committer: Committer = (
+                TransactionalCommitter(self._settings, self._group)
+                if self._transactional
+                else WriteAheadCommitter(self._settings)
+            )
+            consumer = clients.consumer(
+                self._settings,
+                group=self._group,
+                gather_ms=self._gather_ms,
+                max_poll_records=self._settings.batch_records,
+            )
+        return consumer, committer
+
+    def _loop(self, session: Session, stop: Event) -> None:
+        job: Future[None] | None = None
+        ticked = 0.0
+        member = time.monotonic()
+        while not stop.is_set():
+            if session.joined:
+                member = time.monotonic()
+            elif time.monotonic() - member > _JOIN_SECONDS:
+                # A rebalance that lost its leader midway can hang on the embedded broker.
+                raise LogError(
+                    f"no membership in group {self._group} for {_JOIN_SECONDS:.0f} s: "
+                    "connecting anew"
+                )
+            if job is not None:
+                # Paused: this poll only keeps the membership and carries out rebalances.
+                wait([job], _BUSY_SECONDS)
+                session.keep_membership()
+                if not job.done():
+                    continue
+                job.result()
+                job = None
+            if session.joined and time.monotonic() - ticked >= _TICK_SECONDS:
+                ticked = time.monotonic()
+                job = session.tick()
+            elif records := session.poll(_POLL_MS):
+                job = session.process(records)

@@ -1,0 +1,161 @@
+"""Reading a topic without a group: a bounded range of it, or its end as it grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicError
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import Topic
+from tidegauge.streaming.processor import Partition, Record
+
+__all__ = ["assign", "follow", "read", "read_to_end"]
+
+_POLL_MS = 200
+_STALLED_SECONDS = 30.0
+
+
+def read(
+    settings: KafkaSettings,
+    topic: Topic,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    partitions: Sequence[int] | None = None,
+) -> Iterator[Record]:
+    """Yield a topic's records, in order within each partition, up to its end as of now.
+
+    Args:
+        settings: How to reach Kafka.
+        topic: Which topic.
+        start_ms: Leave out records with an earlier timestamp.
+        end_ms: Leave out records with this timestamp or a later one.
+        partitions: Only these; all of them if None.
+
+    Raises:
+        TopicError: There is no such topic.
+        LogError: The broker does not answer, or stops to.
+    """
+    with (
+        clients.explained(settings, f"reading {topic.name}"),
+        closing(clients.consumer(settings)) as consumer,
+    ):
+        assigned = assign(consumer, topic, partitions)
+        consumer.seek_to_beginning(*assigned)
+        if start_ms is not None:
+            _seek(consumer, assigned, start_ms)
+        for record in read_to_end(settings, consumer, assigned):
+            early = start_ms is not None and record.timestamp_ms < start_ms
+            late = end_ms is not None and record.timestamp_ms >= end_ms
+            if not early and not late:
+                yield record
+
+
+def read_to_end(
+    settings: KafkaSettings, consumer: KafkaConsumer, assigned: Sequence[TopicPartition]
+) -> Iterator[Record]:
+    """Yield what a new, assigned consumer finds, up to the end as of now.
+
+    The end is the one that the broker tells when asked. The embedded broker tells the start of
+    its last batch instead, so the first high watermark that comes with records counts, too; on
+    Apache Kafka that one may lie beyond what is committed, and then nothing comes.
+
+    Raises:
+        LogUnavailableError: Nothing came for half a minute before the end.
+    """
+    ends: dict[TopicPartition, int] = consumer.end_offsets(assigned) if assigned else {}
+    marks: dict[TopicPartition, int] = {}
+    heard = time.monotonic()
+    while True:
+        batch: dict[TopicPartition, list[Any]] = consumer.poll(_POLL_MS) if assigned else {}
+        for found, records in batch.items():
+            heard = time.monotonic()
+            mark = marks.setdefault(found, consumer.highwater(found) or 0)
+            for record in records:
+                if record.offset < max(mark, ends[found]):
+                    yield clients.record_of(record)
+        unread = []
+        for found in assigned:
+            mark = marks.get(found) or consumer.highwater(found)
+            position = consumer.position(found)
+            if mark is None or position < ends[found] or (batch and position < mark):
+                unread.append(found)
+        if not unread:
+            return
+        if time.monotonic() - heard > _STALLED_SECONDS:
+            names = ", ".join(str(clients.partition_of(found)) for found in unread)
+            raise LogUnavailableError(
+                settings.bootstrap_servers, f"no records of {names} for {_STALLED_SECONDS:.0f} s"
+            )
+
+
+def follow(
+    settings: KafkaSettings,
+    topic: Topic,
+    *,
+    until: Callable[[], bool],
+    from_beginning: bool = True,
+) -> Iterator[Record | None]:
+    """Yield a topic's records as they come, and None while none do.
+
+    Args:
+        settings: How to reach Kafka.
+        topic: Which topic.
+        until: Whether to stop, asked several times a second.
+        from_beginning: Start at the first record, instead of at the end as of now.
+
+    Raises:
+        TopicError: There is no such topic.
+        LogError: The broker does not answer at the start.
+    """
+    with (
+        clients.explained(settings, f"following {topic.name}"),
+        closing(clients.consumer(settings)) as consumer,
+    ):
+        assigned = assign(consumer, topic)
+        if from_beginning:
+            consumer.seek_to_beginning(*assigned)
+        else:
+            ends = consumer.end_offsets(assigned)
+            for found in assigned:
+                consumer.seek(found, ends[found])
+        while not until():
+            batch: dict[TopicPartition, list[Any]] = consumer.poll(_POLL_MS)
+            for records in batch.values():
+                yield from map(clients.record_of, records)
+            if not batch:
+                yield None
+
+
+def assign(
+    consumer: KafkaConsumer, topic: Topic, partitions: Sequence[int] | None = None
+) -> list[TopicPartition]:
+    """Assign a topic's partitions to a consumer.
+
+    Raises:
+        TopicError: There is no such topic.
+    """
+    known = consumer.partitions_for_topic(topic.name)
+    if not known:
+        raise TopicError(
+            f"there is no topic {topic.name} on this broker: run 'tidegauge topics ensure'"
+        )
+    wanted = sorted(known if partitions is None else known & set(partitions))
+    assigned = [clients.topic_partition(Partition(topic.name, index)) for index in wanted]
+    consumer.assign(assigned)
+    return assigned
+
+
+def _seek(consumer: KafkaConsumer, assigned: Sequence[TopicPartition], start_ms: int) -> None:
+    ends = consumer.end_offsets(assigned)
+    for found, place in consumer.offsets_for_times(dict.fromkeys(assigned, start_ms)).items():
+        if place is None:
+            consumer.seek(found, ends[found])
+        elif place.timestamp >= 0:  # the embedded broker answers -1 for "none that late"
+            consumer.seek(found, place.offset)

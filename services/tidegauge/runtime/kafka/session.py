@@ -1,0 +1,399 @@
+"""One membership in a consumer group: its partitions, and what is done with their records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from threading import Event
+from typing import Any, TypeVar
+
+import structlog
+from kafka import (
+    AsyncConsumerRebalanceListener,
+    KafkaConsumer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
+from kafka.errors import KafkaError
+from kafka.structs import ConsumerGroupMetadata
+
+from tidegauge.runtime.kafka import clients, metrics
+from tidegauge.runtime.kafka.committers import Committer
+from tidegauge.runtime.kafka.errors import ClientHungError, LogError
+from tidegauge.runtime.kafka.serial_executor import SerialExecutor
+from tidegauge.runtime.kafka.state_recovery import CommittedOffset, StateRecovery
+from tidegauge.streaming.checkpoints import Checkpoint
+from tidegauge.streaming.commits import CommitPolicy
+from tidegauge.streaming.errors import ExtractionError
+from tidegauge.streaming.processor import Partition, Processor, Record
+from tidegauge.streaming.retries import RetryPolicy, persist
+from tidegauge.streaming.worker import Worker
+
+__all__ = ["Session"]
+
+R = TypeVar("R")
+
+_RETRY_SECONDS = (0.2, 15.0)
+_PATIENCE = RetryPolicy()
+_END_OFFSETS_MS = 2_000
+_AWAIT_SECONDS = 0.01
+_LOOK_AGAIN_SECONDS = 0.5
+_OFFSET_MS = 1_000
+_ANSWER_SECONDS = 15.0
+_MOST_TICKS_WITHOUT_RECORDS = 10
+
+_log = structlog.get_logger(__name__)
+
+
+class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """What the loop's two threads share.
+
+    The methods that return a ``Future`` have their work done on the lane, as do the
+    listener's; the others belong to the thread that polls. The listener runs inside of that
+    thread's polling, on the consumer's own loop, which it must not window: it waits by turns.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts put together by the loop, all by name
+        self,
+        *,
+        consumer: KafkaConsumer,
+        committer: Committer,
+        legacies: StateRecovery,
+        lane: SerialExecutor,
+        processor: Processor,
+        group: str,
+        policy: CommitPolicy,
+        now_ms: Callable[[], int],
+        handover_seconds: float,
+        takeover_seconds: float,
+        stop: Event,
+    ) -> None:
+        self.joined = False
+        self._consumer = consumer
+        self._committer = committer
+        self._legacies = legacies
+        self._lane = lane
+        self._questions = SerialExecutor(f"{group}-questions")
+        self._worker = Worker(processor, group, policy)
+        self._group = group
+        self._now_ms = now_ms
+        self._handover_seconds = handover_seconds
+        self._takeover_seconds = takeover_seconds
+        self._stop = stop
+        self._membership = ConsumerGroupMetadata(group)
+        self._wanted_back = Event()
+        self._failure: BaseException | None = None
+        self._broken = False
+        self._unsure = False
+        self._answering = True
+        self._waiting: dict[TopicPartition, tuple[int, int]] = {}
+        self._log = _log.bind(group=group)
+
+    # The thread that polls.
+
+    def poll(self, timeout_ms: int) -> list[Record]:
+        """Return the next batch, every partition paused after it; empty if none came."""
+        self._consumer.resume(*self._consumer.assignment())
+        batch = self._polled(timeout_ms)
+        self._consumer.pause(*self._consumer.assignment())
+        return [clients.record_of(found) for records in batch.values() for found in records]
+
+    def keep_membership(self) -> None:
+        """Poll while every partition is paused, new ones from their takeover on."""
+        if found := self._polled(0):
+            names = ", ".join(str(clients.partition_of(place)) for place in found)
+            raise LogError(f"records of {names} came while paused: connecting anew")
+
+    def _polled(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        try:
+            batch: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms)
+        except KafkaError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        if self._failure is not None:
+            raise self._failure
+        return batch
+
+    def process(self, records: Sequence[Record]) -> Future[None]:
+        """Have a batch processed, and what came of it committed when it is due."""
+        return self._lane.submit(lambda: self._guarded(lambda: self._process(records)))
+
+    def tick(self) -> Future[None]:
+        """Have time pass, and what came of it committed when it is due."""
+        return self._lane.submit(lambda: self._guarded(self._tick))
+
+    def close(self, seconds: float) -> bool:
+        """Hand over, leave the group and close every connection, within a time.
+
+        Returns:
+            Whether all work has ended; if not, the processor is still being used.
+        """
+        deadline = time.monotonic() + seconds
+        self._handover_seconds = seconds * 0.7
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=int(seconds * 1_000))
+        except KafkaError as error:
+            self._log.warning("left the group without a farewell", error=str(error))
+        self._wanted_back.set()
+        forgotten = self._lane.submit(self._forget)
+        self._lane.close(max(deadline - time.monotonic(), 0.1))
+        self._committer.close()
+        self._questions.close(0)
+        return forgotten.done()
+
+    # The listener, on the consumer's own loop, while the polling thread waits for it.
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Commit and forget the partitions before the group goes on."""
+        self.joined = False
+        self._wanted_back.set()
+        await self._done(
+            lambda: self._hand_over(map(clients.partition_of, revoked)), self._handover_seconds
+        )
+
+    async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        """Forget partitions that others hold already."""
+        self.joined = False
+        self._wanted_back.set()
+        await self._done(
+            lambda: self._lose(map(clients.partition_of, lost)), self._handover_seconds
+        )
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Take over the partitions from their last state, before their first record."""
+        membership = self._consumer.group_metadata()
+        await self._done(
+            lambda: self._join(membership, map(clients.partition_of, assigned)),
+            self._takeover_seconds,
+        )
+        self.joined = self._failure is None
+
+    async def _done(self, work: Callable[[], None], seconds: float) -> None:
+        future = self._lane.submit(work)
+        deadline = time.monotonic() + seconds
+        while not future.done():
+            if time.monotonic() > deadline:
+                self._failure = LogError(
+                    f"the {self._group} worker could not change its partitions within "
+                    f"{seconds:.0f} s: what it was doing is not committed and will be done again"
+                )
+                raise self._failure
+            await self._consumer._net.sleep(_AWAIT_SECONDS)  # noqa: SLF001 - its loop has no public sleep
+        try:
+            future.result()
+        except BaseException as error:
+            # kafka-python replaces what a listener raises; the polling thread raises this.
+            self._failure = error
+            self._broken = True
+            raise
+
+    # The lane.
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            self._broken = True  # nothing of this may be committed
+            raise
+
+    def _process(self, records: Sequence[Record]) -> None:
+        with metrics.PROCESS_SECONDS.labels(self._group).time():
+            done = persist(
+                self._worker,
+                records,
+                now_ms=self._now_ms,
+                wait=self._wait_for_the_meter,
+                patience=_PATIENCE,
+            )
+        if done:
+            metrics.RECORDS.labels(self._group).inc(len(records))
+            self._commit_if_due()
+
+    def _wait_for_the_meter(self, seconds: float, error: ExtractionError) -> bool:
+        self._log.warning("trying again", error=str(error), retry_seconds=seconds)
+        metrics.RETRIES.labels(self._group).inc()
+        return not self._wanted_back.wait(seconds)
+
+    def _tick(self) -> None:
+        if not self._worker.partitions or self._wanted_back.is_set():
+            return
+        self._look_for_silence()
+        self._worker.tick(self._now_ms())
+        self._commit_if_due()
+
+    def _look_for_silence(self) -> None:
+        now_ms = self._now_ms()
+        found = [clients.topic_partition(partition) for partition in self._worker.partitions]
+        try:
+            ends = self._ask(lambda: self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS))
+            positions = self._ask(
+                lambda: {place: self._consumer.position(place, timeout_ms=0) for place in found}
+            )
+        except KafkaError as error:
+            if self._answering:
+                self._log.warning("Kafka does not answer", error=str(error))
+            self._answering = False
+            return  # nobody knows what the log holds, so nothing is silent
+        if not self._answering:
+            self._log.info("Kafka answers again")
+        self._answering = True
+        self._check_that_reading_goes_on(ends, positions)
+        for place in found:
+            lag = ends[place] - (positions[place] or 0)
+            metrics.LAG_RECORDS.labels(self._group, str(clients.partition_of(place))).set(
+                max(lag, 0)
+            )
+            if lag <= 0:
+                self._worker.caught_up(clients.partition_of(place), now_ms)
+
+    def _check_that_reading_goes_on(
+        self, ends: Mapping[TopicPartition, int], positions: Mapping[TopicPartition, int | None]
+    ) -> None:
+        """Find partitions that kafka-python no longer fetches, as after a broker's death."""
+        before, self._waiting = self._waiting, {}
+        for place, end in ends.items():
+            position = positions[place] or 0
+            if position < end:
+                stood, ticks = before.get(place, (position, 0))
+                self._waiting[place] = (position, ticks + 1 if stood == position else 0)
+                if self._waiting[place][1] > _MOST_TICKS_WITHOUT_RECORDS:
+                    raise LogError(
+                        f"{end - position} records of {clients.partition_of(place)} are not "
+                        "being fetched: connecting anew"
+                    )
+
+    def _commit_if_due(self) -> None:
+        if self._worker.due(self._now_ms()):
+            try:
+                self._commit()
+            except KafkaError as error:
+                self._go_back(error)
+
+    def _commit(self) -> None:
+        started = time.monotonic()
+        commit = self._worker.commit()
+        if commit.documents:
+            self._unsure = True
+            self._committer.commit(commit, self._consumer, self._membership)
+            self._unsure = False
+            metrics.COMMITS.labels(self._group).inc()
+            metrics.COMMIT_SECONDS.labels(self._group).observe(time.monotonic() - started)
+        self._worker.committed(commit)
+
+    def _go_back(self, error: KafkaError) -> None:
+        """Return to the last states: nobody knows whether the commit became true."""
+        pause = _RETRY_SECONDS[0]
+        held = self._worker.partitions
+        metrics.RESETS.labels(self._group).inc()
+        while not self._wanted_back.is_set():
+            self._log.warning(
+                "commit failed, going back to the last state",
+                error=f"{type(error).__name__}: {error}",
+                retry_seconds=pause,
+            )
+            if self._wanted_back.wait(pause):
+                return
+            try:
+                self._forget()
+                self._take_over(held)
+            except ClientHungError:
+                raise
+            except (KafkaError, LogError) as again:
+                error = again if isinstance(again, KafkaError) else error
+                pause = min(2 * pause, _RETRY_SECONDS[1])
+            else:
+                return
+
+    def _join(self, membership: ConsumerGroupMetadata, partitions: Iterable[Partition]) -> None:
+        """Take over partitions; commits are fenced by this membership, whatever comes later."""
+        self._wanted_back.clear()
+        self._membership = membership
+        self._take_over(partitions)
+
+    def _take_over(self, partitions: Iterable[Partition]) -> None:
+        if self._unsure:
+            # A transaction of our own that is still open would hide our own last states.
+            self._committer.reset()
+            self._unsure = False
+        owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
+        for partition, document in self._documents(owners).items():
+            found = clients.topic_partition(partition)
+            if document is not None:
+                self._committer.resume(document)
+                position = document.next_offset
+            else:
+                position = self._first_offset(found)
+            # What was read before may not have been committed, so always from there.
+            self._consumer.seek(found, position)
+            # Until the polling thread wants records: it may be keeping the membership only.
+            self._consumer.pause(found)
+            self._worker.assign(partition, document, position)
+        held = self._worker.partitions
+        metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
+        self._log.info("partitions taken over", partitions=[str(found) for found in held])
+
+    def _documents(self, owners: Mapping[Partition, str]) -> dict[Partition, Checkpoint | None]:
+        return self._legacies.documents(owners, self._committed, self._pause)
+
+    def _committed(self, partition: Partition) -> CommittedOffset | None:
+        place = clients.topic_partition(partition)
+        found: OffsetAndMetadata | None = self._ask(
+            lambda: self._consumer.committed(place, metadata=True, timeout_ms=_OFFSET_MS)
+        )
+        if found is None:
+            return None
+        said = found.metadata or ""
+        return CommittedOffset(found.offset, int(said) if said.isdecimal() else 0)
+
+    def _pause(self) -> bool:
+        return not (self._wanted_back.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
+
+    def _first_offset(self, found: TopicPartition) -> int:
+        first: dict[TopicPartition, int] = self._ask(
+            lambda: self._consumer.beginning_offsets([found], timeout_ms=clients.REQUEST_MS)
+        )
+        return first[found]
+
+    def _ask(self, question: Callable[[], R]) -> R:
+        """Ask the broker; after its death kafka-python may forget that somebody waits.
+
+        Raises:
+            ClientHungError: It did, so this connection is of no more use.
+        """
+        try:
+            return self._questions.submit(question).result(_ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise ClientHungError(
+                f"no answer and no error for {_ANSWER_SECONDS:.0f} s: connecting anew"
+            ) from error
+
+    def _hand_over(self, partitions: Iterable[Partition]) -> None:
+        given = [found for found in partitions if found in self._worker.partitions]
+        try:
+            if not self._broken:
+                self._commit()
+                self._settle(given)
+        except KafkaError as error:
+            self._log.warning(
+                "handed over without a commit: it will be done again",
+                error=f"{type(error).__name__}: {error}",
+            )
+        finally:
+            self._lose(given)
+
+    def _settle(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            document = self._worker.settle(partition)
+            if document is not None:
+                self._committer.settle(document)
+
+    def _lose(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            if partition in self._worker.partitions:
+                self._worker.revoke(partition)
+        metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(self._worker.partitions))
+
+    def _forget(self) -> None:
+        self._lose(self._worker.partitions)

@@ -1,0 +1,217 @@
+"""Starts processes, waits until they are ready, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tidegauge.runtime.processes.errors import NotReadyError, ServiceDiedError
+from tidegauge.runtime.processes.parent_death import ends_with_parent
+from tidegauge.runtime.processes.process_tree import Member, descendants, is_alive
+
+__all__ = ["Say", "Service", "Supervisor"]
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
+
+_POLL_SECONDS = 0.1
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A process to run.
+
+    Attributes:
+        name: What people call it.
+        command: Its command line.
+        log: File that its output is appended to.
+        ready_url: Answers 200 when it is ready; empty if it is ready once it runs.
+        environment: Its whole environment.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str]
+    ready_url: str = ""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs services, each in a session of its own, until it is left.
+
+    Attributes:
+        say: Where lines for people go.
+        stop_seconds: All services together have this long to end by themselves.
+    """
+
+    say: Say
+    stop_seconds: float = 20.0
+    _running: dict[str, tuple[Service, subprocess.Popen[bytes]]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything, whatever happened."""
+        self.stop()
+
+    def start(self, service: Service) -> None:
+        """Start a service; it ends with this process, even if that is killed.
+
+        Call it from the thread that lives as long as the process: the kernel ties the
+        service's life to the thread that started it.
+        """
+        service.log.parent.mkdir(parents=True, exist_ok=True)
+        with service.log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own services
+                ends_with_parent(service.command, os.getpid()),
+                env=dict(service.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running[service.name] = (service, process)
+
+    def finish(self, service: Service, *, seconds: float) -> None:
+        """Run a process to its end while every other one keeps running.
+
+        Raises:
+            ServiceDiedError: It failed, or another service ended.
+            NotReadyError: It took too long.
+        """
+        others = dict(self._running)
+        self.start(service)
+        _, process = self._running[service.name]
+        deadline = time.monotonic() + seconds
+        while (status := process.poll()) is None:
+            self._check(others)
+            if time.monotonic() > deadline:
+                raise NotReadyError(
+                    f"{service.name} did not end within {seconds:.0f} s (its log: {service.log})"
+                )
+            time.sleep(_POLL_SECONDS)
+        del self._running[service.name]
+        if status:
+            raise ServiceDiedError(service.name, status, service.log, tail(service.log))
+
+    def wait_ready(self, *names: str, seconds: float) -> None:
+        """Wait for services' readiness, saying what is waited for.
+
+        Raises:
+            ServiceDiedError: A service ended instead.
+            NotReadyError: One was not ready in time.
+        """
+        for name in names:
+            service, _ = self._running[name]
+            if not service.ready_url:
+                continue
+            if answers(service.ready_url):
+                self.say(f"the {name} is ready: {service.ready_url}")
+                continue
+            began = time.monotonic()
+            self.say(f"waiting for the {name}: {service.ready_url}")
+            self.wait_for(
+                lambda url=service.ready_url: answers(url),  # type: ignore[misc]
+                what=f"the {name} at {service.ready_url} (its log: {service.log})",
+                seconds=seconds,
+            )
+            self.say(f"the {name} is ready ({time.monotonic() - began:.0f} s)")
+
+    def wait_for(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
+        """Wait until a condition holds while every service keeps running.
+
+        Raises:
+            ServiceDiedError: A service ended.
+            NotReadyError: The condition did not come to hold in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"waited {seconds:.0f} s in vain for {what}")
+            time.sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raise ``ServiceDiedError`` if a service has ended."""
+        self._check(self._running)
+
+    @staticmethod
+    def _check(running: Mapping[str, tuple[Service, subprocess.Popen[bytes]]]) -> None:
+        for service, process in running.values():
+            status = process.poll()
+            if status is not None:
+                raise ServiceDiedError(service.name, status, service.log, tail(service.log))
+
+    def stop(self) -> None:
+        """End every service and all that it started, within the deadline."""
+        running = list(reversed(self._running.values()))
+        processes = [process for _, process in running]
+        family = {member for process in processes for member in descendants(process.pid)}
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + self.stop_seconds
+        for service, process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self.say(f"the {service.name} did not end in {self.stop_seconds:.0f} s: killed")
+        for process in processes:
+            _kill_group(process.pid)
+            process.wait()
+        for member in family:
+            _kill(member)
+        self._running.clear()
+
+
+def answers(url: str) -> bool:
+    """Return whether the address answers with a success, without any proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as response:
+            return bool(response.status == 200)  # noqa: PLR2004 - HTTP's OK
+    except (OSError, ValueError):
+        return False
+
+
+def tail(log: Path, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a log, of its last 16 KiB."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _kill(member: Member) -> None:
+    if not is_alive(member):
+        return
+    try:
+        os.kill(member.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

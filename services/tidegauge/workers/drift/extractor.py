@@ -1,0 +1,231 @@
+"""How one request is measured: embedded, and seen from the baseline in force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detection.polya_urn import TOTAL
+from tidegauge.detection.reference import nearest
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.preparation import Preparation, prepare
+from tidegauge.drift.projection import ProjectedVectors, cell_label, cells, hits_of, project
+from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.evaluations import EmbeddingEvent
+from tidegauge.schemas.exchange import RequestEvent
+from tidegauge.schemas.sketches import Exemplar, SketchKind
+from tidegauge.schemas.topics import EMBEDDINGS
+from tidegauge.streaming.extractor import Measurement, Origin
+from tidegauge.streaming.processor import Output
+from tidegauge.workers.drift.callers import CallerCap
+
+__all__ = ["NO_BASELINE", "TRUNCATED", "DriftExtractor", "Embeds"]
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+NO_BASELINE = "no_baseline"
+"""Notice: no drift baseline is in force, requests are only counted."""
+TRUNCATED = "truncated"
+"""Total in the worker's progress: texts of which the end was cut off."""
+
+_EXEMPLAR_CHARACTERS = 300
+
+
+class Embeds(Protocol):
+    """What the meter needs of an embedder."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors, shape (n, d); a row of NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is in force: a baseline, or why there is none."""
+
+    baseline: DriftBaseline | None
+    notice: str | None
+
+
+class DriftExtractor:
+    """Measures requests; a baseline may be put in force at any time, from any thread.
+
+    Args:
+        embedder: Turns texts into vectors.
+        preparation: How texts are made.
+        window_ms: Length of a window of event time.
+        publish_vectors: Whether embedding events carry the vectors.
+    """
+
+    kind: SketchKind = "drift"
+    reads: type[RequestEvent] = RequestEvent
+
+    def __init__(
+        self,
+        embedder: Embeds,
+        preparation: Preparation,
+        *,
+        window_ms: int,
+        publish_vectors: bool = True,
+    ) -> None:
+        self._embedder = embedder
+        self._preparation = preparation
+        self._callers = CallerCap(window_ms)
+        self._publish_vectors = publish_vectors
+        self._view = _View(None, NO_BASELINE)
+
+    def use(self, baseline: DriftBaseline | None, notice: str | None = None) -> None:
+        """Put a baseline in force, or none.
+
+        Args:
+            baseline: Seen from it on; None to only count requests.
+            notice: Short code to show, such as why there is none.
+        """
+        self._view = _View(baseline, notice)
+
+    def notices(self) -> tuple[str, ...]:
+        """Return why requests are only counted, if they are."""
+        notice = self._view.notice
+        return () if notice is None else (notice,)
+
+    def measure(self, events: Sequence[tuple[Origin, RequestEvent]]) -> Sequence[Measurement]:
+        """Return what each request adds to its window."""
+        baseline = self._view.baseline
+        if baseline is None:
+            return [Measurement(counted=not event.shadow) for _, event in events]
+        found = [self._admit(baseline, origin, event) for origin, event in events]
+        texts = [one.text for one in found if isinstance(one, _Admitted)]
+        vectors = self._embedder.embed(texts)
+        usable = np.isfinite(vectors.sum(axis=1, keepdims=True))
+        # A row that is no vector is looked at like any other, and then not counted.
+        sightings = project(baseline.lens, texts, np.where(usable, vectors, 0))
+        hits = hits_of(baseline.lens, texts, sightings)
+        segments = [
+            event.segment
+            for (_, event), one in zip(events, found, strict=True)
+            if isinstance(one, _Admitted)
+        ]
+        placed = _placed(baseline, segments, sightings)
+        measured, row = [], 0
+        for (origin, event), one in zip(events, found, strict=True):
+            if isinstance(one, Measurement):
+                measured.append(one)
+                continue
+            if usable[row, 0]:
+                seen = _Seen(one, hits[row], placed[row], vectors[row], sightings, row)
+                measured.append(self._measured(baseline, origin, event, seen))
+            else:
+                measured.append(_left_out(baseline, "no_vector"))
+            row += 1
+        return measured
+
+    def _admit(
+        self, baseline: DriftBaseline, origin: Origin, event: RequestEvent
+    ) -> _Admitted | Measurement:
+        if event.shadow:
+            return Measurement(counted=False)
+        if event.capture == "none":
+            return _left_out(baseline, "not_captured")
+        prepared = prepare(event.messages, self._preparation)
+        if not prepared.text:
+            return _left_out(baseline, "empty")
+        admitted = self._callers.admits(
+            origin.partition,
+            event.segment,
+            event.customer,
+            event.time_ms,
+            most=baseline.caller_cap,
+        )
+        if not admitted:
+            return _left_out(baseline, "caller_cap")
+        return _Admitted(prepared.text, prepared.truncated)
+
+    def _measured(
+        self, baseline: DriftBaseline, origin: Origin, event: RequestEvent, seen: _Seen
+    ) -> Measurement:
+        novelty = float(seen.sightings.novelty[seen.row])
+        cluster = int(seen.sightings.cluster[seen.row])
+        embedding = EmbeddingEvent(
+            request_id=event.request_id,
+            producer_id=origin.producer_id,
+            sequence=origin.offset + 1,
+            time_ms=event.time_ms,
+            segment=event.segment,
+            baseline=baseline.baseline_id,
+            embedder=baseline.embedder,
+            cluster=cluster,
+            novelty=novelty,
+            vector=seen.vector.astype("<f2").tobytes() if self._publish_vectors else b"",
+        )
+        return Measurement(
+            hits=seen.hits,
+            values={measures.NOVELTY: novelty},
+            totals={TOTAL: dict.fromkeys(seen.cells, 1)},
+            exemplar=Exemplar(
+                request_id=event.request_id,
+                rank=_rank(event.request_id),
+                text=seen.admitted.text[:_EXEMPLAR_CHARACTERS],
+                customer=event.customer,
+                value=novelty,
+            ),
+            progress={TRUNCATED: 1} if seen.admitted.truncated else {},
+            baseline=baseline.baseline_id,
+            outputs=(
+                Output(
+                    topic=EMBEDDINGS,
+                    key=event.request_id,
+                    event=embedding,
+                    source=origin.producer_id,
+                    event_id=f"{origin.producer_id}/{origin.offset}",
+                    time_ms=event.time_ms,
+                ),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    text: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    admitted: _Admitted
+    hits: tuple[str, ...]
+    cells: tuple[str, ...]
+    vector: Vectors
+    sightings: ProjectedVectors
+    row: int
+
+
+def _placed(
+    baseline: DriftBaseline, segments: Sequence[Segment], sightings: ProjectedVectors
+) -> list[tuple[str, ...]]:
+    """Return the cells of each request, as the reference that it is held to cuts them."""
+    rows_of: dict[Segment, list[int]] = defaultdict(list)
+    for row, segment in enumerate(segments):
+        rows_of[segment].append(row)
+    placed: list[tuple[str, ...]] = [()] * len(segments)
+    for segment, rows in rows_of.items():
+        found = nearest(baseline.references, segment.of_all_versions)
+        cuts = baseline.cuts["" if found is None else found[0]]
+        numbers = cells(baseline.lens, cuts, sightings.of(rows)).tolist()
+        for row, own in zip(rows, numbers, strict=True):
+            placed[row] = tuple(cell_label(*place) for place in enumerate(own) if place[1] >= 0)
+    return placed
+
+
+def _left_out(baseline: DriftBaseline, reason: str) -> Measurement:
+    """Count a request that no indicator is asked of, and say why."""
+    return Measurement(baseline=baseline.baseline_id, progress={measures.skipped(reason): 1})
+
+
+def _rank(request_id: str) -> float:
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

@@ -1,0 +1,73 @@
+"""The drift worker's process: settings, model, loop, and a clean end."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+
+import structlog
+
+from tidegauge.adapters.sentence_transformers import open_embedder
+from tidegauge.runtime import telemetry
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import REQUESTS
+from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.workers.drift.extractor import DriftExtractor
+from tidegauge.workers.drift.follower import BaselineFollower
+from tidegauge.workers.drift.settings import DriftSettings
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Work until SIGTERM or SIGINT."""
+    telemetry.configure_logging("drift")
+    log = structlog.get_logger(__name__)
+    settings, kafka = DriftSettings(), KafkaSettings()
+    stop = Event()
+    loaded: list[ConsumerLoop] = []
+
+    def ready() -> bool:
+        return bool(loaded) and loaded[0].ready
+
+    with telemetry.serve(settings.port, ready, host=settings.host) as server:
+        log.info("loading the embedder", model=settings.model, port=server.port)
+        embedder = open_embedder(
+            settings.model,
+            backend=settings.backend,
+            most_tokens=settings.most_tokens,
+            threads=settings.threads,
+        )
+        log.info("embedder loaded", fingerprint=embedder.fingerprint)
+        # Before this there is nothing to end cleanly, and loading takes a while: a signal
+        # ends the process at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        sketching = settings.sketching()
+        meter = DriftExtractor(
+            embedder,
+            settings.preparation(),
+            window_ms=sketching.window_ms,
+            publish_vectors=settings.publish_vectors,
+        )
+        follower = BaselineFollower(
+            kafka, meter, embedder=embedder.fingerprint, preparation=settings.preparation()
+        )
+        loop = ConsumerLoop(
+            kafka,
+            settings.group,
+            [REQUESTS],
+            SketchingProcessor(meter, settings.group, sketching),
+            gather_ms=settings.gather_ms,
+            stop_seconds=settings.stop_seconds,
+        )
+        loaded.append(loop)
+        follower.start()
+        try:
+            # No request is looked at before it is known from which baseline.
+            if follower.wait(stop.is_set):
+                loop.run(stop)
+        finally:
+            follower.close()
+    log.info("stopped")

@@ -1,0 +1,250 @@
+"""Response events to judgements: draw, ask, and count what was not asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from prometheus_client import Counter
+
+from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason, judgeable
+from tidegauge.quality.sampling import SamplingPlan, draw
+from tidegauge.quality.scores import Score
+from tidegauge.schemas import measures
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.sketches import SketchKind
+from tidegauge.streaming.extractor import Measurement, Origin
+from tidegauge.workers.judge.judge_pool import Question
+from tidegauge.workers.judge.judgement import JudgeVerdict, measured
+from tidegauge.workers.judge.sampler import Sampler
+
+__all__ = ["JudgeLimits", "PendingQuestion", "QualityExtractor"]
+
+_SPEED_MEMORY: Final = 0.3
+_USED_SHARE: Final = 0.8
+
+_JUDGMENTS = Counter("tidegauge_judge_judgments", "Verdicts of judges", ["judge", "outcome"])
+_SKIPPED = Counter("tidegauge_judge_skipped", "Sampled answers not judged", ["reason"])
+
+
+class PendingQuestion(Protocol):
+    """The judges, as the meter sees them."""
+
+    def ask(
+        self, questions: Sequence[Question], *, deadline_seconds: float
+    ) -> list[Score | SkipReason]:
+        """Return a score for each question, or why there is none, before the deadline."""
+
+    def qualified(self, judge: str) -> bool:
+        """Whether a judge may alarm."""
+
+    def notices(self) -> tuple[str, ...]:
+        """Return the judges' states as short codes."""
+
+    def wait_examined(self, timeout_seconds: float) -> bool:
+        """Wait until the judges have been examined, or the time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeLimits:
+    """What a batch of answers may take.
+
+    Attributes:
+        deadline_seconds: Longest time for one batch.
+        max_age_seconds: Answers older than this are not judged; 0 for no limit.
+    """
+
+    deadline_seconds: float
+    max_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One response under measurement.
+
+    Attributes:
+        origin: Where it lay.
+        event: The response.
+        place: Its place in the draw.
+        drawn: Judges that have drawn it: it is sampled when there is one.
+        exchange: What they are shown; None when it cannot be judged.
+        skipped: Why it is not judged, as far as that is known.
+        scores: Judge -> what it said.
+    """
+
+    origin: Origin
+    event: ResponseEvent
+    place: float
+    drawn: tuple[str, ...]
+    exchange: JudgedExchange | None = None
+    skipped: SkipReason | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+
+
+class QualityExtractor:
+    """Measures the quality of a sample of the answers.
+
+    Every judge draws by the same number, so the answers of the judge with the smaller rate
+    are among those of the other. An answer is ``sampled`` when a judge has drawn it, and then
+    either ``judged`` by at least one judge, or skipped for a reason: the account balances.
+
+    Args:
+        panel: The judges.
+        sampler: Draws the answers.
+        epochs: Judge -> its specification's hash; the judges' order.
+        limits: How long a batch may take, and how old an answer may be.
+        now_ms: Wall clock, Unix milliseconds.
+        clock: Seconds of a steady clock.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is put together from, by name
+        self,
+        panel: PendingQuestion,
+        sampler: Sampler,
+        *,
+        epochs: Mapping[str, str],
+        limits: JudgeLimits,
+        now_ms: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._panel = panel
+        self._sampler = sampler
+        self._epochs = epochs
+        self._limits = limits
+        self._now_ms = now_ms
+        self._clock = clock
+        self._calls_per_second: float | None = None
+        self._waited = False
+
+    @property
+    def kind(self) -> SketchKind:
+        """Which worker this is."""
+        return "quality"
+
+    @property
+    def reads(self) -> type[ResponseEvent]:
+        """The type of event that it measures."""
+        return ResponseEvent
+
+    def notices(self) -> tuple[str, ...]:
+        """Return the judges' states as short codes."""
+        return self._panel.notices()
+
+    def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> Sequence[Measurement]:
+        """Return what each answer adds to its segment's window, judged or not."""
+        if not events:
+            return ()
+        if not self._waited:
+            self._panel.wait_examined(self._limits.deadline_seconds)
+            self._waited = True
+        plans = self._sampler.plans(max(event.time_ms for _, event in events))
+        answers = [self._draw(origin, event, plans) for origin, event in events]
+        if (factor := self._room(answers)) < 1:
+            plans = {judge: plan.scaled(factor) for judge, plan in plans.items()}
+            answers = [_redrawn(answer, plans) for answer in answers]
+        return [self._measured(answer, plans) for answer in self._ask(answers)]
+
+    def _draw(
+        self, origin: Origin, event: ResponseEvent, plans: Mapping[str, SamplingPlan]
+    ) -> _Answer:
+        place = draw(next(iter(plans.values())).salt, event.request_id)
+        answer = _Answer(origin, event, place, _drawn(place, event, plans))
+        age_seconds = (self._now_ms() - event.time_ms) / 1000
+        if 0 < self._limits.max_age_seconds < age_seconds:
+            return replace(answer, skipped=SkipReason.TOO_OLD)
+        subject = judgeable(event)
+        if isinstance(subject, SkipReason):
+            return replace(answer, skipped=subject)
+        for judge in plans:
+            self._sampler.answer(judge, event.segment.key)
+        return replace(answer, exchange=subject)
+
+    def _room(self, answers: Sequence[_Answer]) -> float:
+        """Return the share of the drawn calls that there is time for, 1 if for all.
+
+        How many they are decides, never what they say: the answers that stay were drawn with
+        the smaller probability too, and that is written into their judgements.
+        """
+        calls = sum(len(answer.drawn) for answer in answers if answer.exchange)
+        if self._calls_per_second is None or not calls:
+            return 1.0
+        return self._calls_per_second * self._limits.deadline_seconds * _USED_SHARE / calls
+
+    def _ask(self, answers: Sequence[_Answer]) -> list[_Answer]:
+        asked = [
+            (number, Question(judge, answer.exchange))
+            for number, answer in enumerate(answers)
+            if answer.exchange is not None and answer.skipped is None
+            for judge in answer.drawn
+        ]
+        began = self._clock()
+        results = self._panel.ask(
+            [question for _, question in asked], deadline_seconds=self._limits.deadline_seconds
+        )
+        self._learn_speed(sum(isinstance(each, Score) for each in results), self._clock() - began)
+        scores: dict[int, dict[str, Score]] = {}
+        reasons: dict[int, SkipReason] = {}
+        for (number, question), result in zip(asked, results, strict=True):
+            if isinstance(result, Score):
+                scores.setdefault(number, {})[question.judge] = result
+                self._sampler.learn(question.judge, answers[number].event.segment.key, result)
+            else:
+                reasons[number] = result
+        return [
+            replace(
+                answer,
+                scores=scores.get(number, {}),
+                skipped=answer.skipped if number in scores else reasons.get(number, answer.skipped),
+            )
+            for number, answer in enumerate(answers)
+        ]
+
+    def _learn_speed(self, judged: int, seconds: float) -> None:
+        if not judged or seconds <= 0:
+            return
+        speed, old = judged / seconds, self._calls_per_second
+        self._calls_per_second = speed if old is None else old + _SPEED_MEMORY * (speed - old)
+
+    def _measured(self, answer: _Answer, plans: Mapping[str, SamplingPlan]) -> Measurement:
+        if not answer.drawn:
+            return Measurement()
+        if answer.skipped is not None:
+            _SKIPPED.labels(answer.skipped.value).inc()
+            reason = measures.skipped(answer.skipped.value)
+            return Measurement(progress={measures.SAMPLED: 1, reason: 1})
+        verdicts = tuple(
+            JudgeVerdict(
+                judge=judge,
+                epoch=self._epochs[judge],
+                number=number,
+                judges=len(self._epochs),
+                qualified=self._panel.qualified(judge),
+                plan=plans[judge],
+                score=answer.scores[judge],
+            )
+            for number, judge in enumerate(self._epochs, start=1)
+            if judge in answer.scores
+        )
+        for verdict in verdicts:
+            outcome = "scored" if verdict.score.invalid is None else "invalid"
+            _JUDGMENTS.labels(verdict.judge, outcome).inc()
+        return measured(answer.origin, answer.event, verdicts)
+
+
+def _drawn(
+    place: float, event: ResponseEvent, plans: Mapping[str, SamplingPlan]
+) -> tuple[str, ...]:
+    stratum = event.segment.key
+    return tuple(
+        judge for judge, plan in plans.items() if place < plan.inclusion_probability(stratum)
+    )
+
+
+def _redrawn(answer: _Answer, plans: Mapping[str, SamplingPlan]) -> _Answer:
+    """Return an answer under smaller rates: fewer judges, or shed when none is left."""
+    kept = _drawn(answer.place, answer.event, plans)
+    if answer.exchange is None or not answer.drawn:
+        return answer
+    return replace(answer, drawn=kept) if kept else replace(answer, skipped=SkipReason.SHED)

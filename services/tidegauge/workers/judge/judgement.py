@@ -1,0 +1,127 @@
+"""What a judged answer adds to its window, and the event that says so to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.quality.sampling import SamplingPlan, draw
+from tidegauge.quality.scores import Score
+from tidegauge.schemas import measures
+from tidegauge.schemas.evaluations import JudgmentEvent
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.sketches import Exemplar
+from tidegauge.schemas.topics import JUDGMENTS
+from tidegauge.streaming.extractor import Measurement, Origin
+from tidegauge.streaming.processor import Output
+
+__all__ = ["JudgeVerdict", "measured"]
+
+_EXEMPLAR_CHARACTERS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeVerdict:
+    """One judge's word on one answer.
+
+    Attributes:
+        judge: Judge's name.
+        epoch: Hash of its specification.
+        number: The judge's place among the judges, from 1.
+        judges: How many judges there are.
+        qualified: Whether it may alarm.
+        plan: What the answer was drawn by.
+        score: What it said.
+    """
+
+    judge: str
+    epoch: str
+    number: int
+    judges: int
+    qualified: bool
+    plan: SamplingPlan
+    score: Score
+
+
+def measured(
+    origin: Origin, event: ResponseEvent, verdicts: tuple[JudgeVerdict, ...]
+) -> Measurement:
+    """Return what an answer that was judged adds to its segment's window.
+
+    Args:
+        origin: Where the event lay.
+        event: The response.
+        verdicts: One for each judge that was asked, at least one.
+    """
+    hits: list[str] = []
+    trials: list[str] = []
+    values: dict[str, float] = {}
+    for verdict in verdicts:
+        label = measures.judge_label(verdict.judge, verdict.epoch)
+        trials += [measures.invalid(label), measures.unqualified(label)]
+        if verdict.score.invalid is not None:
+            hits.append(measures.invalid(label))
+        if not verdict.qualified:
+            hits.append(measures.unqualified(label))
+        values |= _values(label, verdict.score, _probability(verdict, event))
+    question = next((each.content for each in reversed(event.messages) if each.role == "user"), "")
+    return Measurement(
+        hits=tuple(hits),
+        trials=tuple(trials),
+        values=values,
+        exemplar=Exemplar(
+            request_id=event.request_id,
+            rank=draw("exemplar", event.request_id),
+            text=question[:_EXEMPLAR_CHARACTERS],
+            customer=event.customer,
+        ),
+        progress={measures.SAMPLED: 1, measures.JUDGED: 1},
+        outputs=tuple(_output(origin, event, verdict) for verdict in verdicts),
+    )
+
+
+def _values(label: str, score: Score, probability: float) -> Mapping[str, float]:
+    if score.invalid is not None:
+        return {}
+    values = {measures.weight(label): 1 / probability}
+    if score.answer_tokens is not None:
+        values[measures.answer_tokens(label)] = score.answer_tokens
+    for name, value in score.values.items():
+        values[measures.score(label, name)] = value
+        values[measures.weighted(label, name)] = value / probability
+        values[measures.cross(label, name)] = value / probability**2
+    return values
+
+
+def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Output:
+    judgment = JudgmentEvent(
+        request_id=event.request_id,
+        producer_id=origin.producer_id,
+        # One number for each record and judge, the same whenever it is judged again.
+        sequence=origin.offset * verdict.judges + verdict.number,
+        time_ms=event.time_ms,
+        segment=event.segment,
+        judge=verdict.judge,
+        epoch=verdict.epoch,
+        inclusion_probability=_probability(verdict, event),
+        sampling_epoch=verdict.plan.epoch,
+        salt=verdict.plan.salt,
+        scores=dict(verdict.score.values),
+        qualified=verdict.qualified,
+        invalid=verdict.score.invalid,
+        label_mass=verdict.score.label_mass,
+        answer_tokens=verdict.score.answer_tokens,
+    )
+    return Output(
+        topic=JUDGMENTS,
+        key=event.request_id,
+        event=judgment,
+        source=origin.producer_id,
+        event_id=f"{origin.producer_id}/{origin.offset}/{verdict.judge}",
+        time_ms=event.time_ms,
+    )
+
+
+def _probability(verdict: JudgeVerdict, event: ResponseEvent) -> float:
+    return verdict.plan.inclusion_probability(event.segment.key)

@@ -1,0 +1,96 @@
+"""The judges' last examinations, kept in the state topic: has a judge changed while we slept?
+
+A change of the specification is a new epoch and no surprise. What this tells is a judge that
+scores the same anchors otherwise under the same name, since other weights are served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from tidegauge.quality.scores import Score
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.errors import LogError
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.operations import Snapshot
+from tidegauge.schemas.topics import STATE
+from tidegauge.streaming.processor import Output
+from tidegauge.workers.judge.judge_pool import Earlier
+from tidegauge.workers.judge.qualification_run import QualificationRun
+
+__all__ = ["QualificationStore"]
+
+_OWNER: Final = "judge-examination/"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    judge: str
+    epoch: str
+    scores: dict[str, dict[str, float]]
+    version: int = 1
+
+
+class QualificationStore:
+    """Remembers each judge's last examination of each epoch.
+
+    A broker that is away costs the comparison, not the judging: it is logged and no more.
+
+    Args:
+        settings: How to reach Kafka.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def recall(self) -> Earlier:
+        """Return judge and epoch -> the anchors' scores at its last examination."""
+        found: dict[tuple[str, str], Mapping[str, Score]] = {}
+        try:
+            for record in reader.read(self._settings, STATE):
+                if not (record.key or b"").startswith(_OWNER.encode()):
+                    continue
+                if (seen := _read(record.value)) is not None:
+                    scores = {key: Score(values=values) for key, values in seen.scores.items()}
+                    found[seen.judge, seen.epoch] = scores
+        except LogError as error:
+            _log.warning("judge_memory_unread", detail=str(error))
+        return found
+
+    def remember(self, examinations: Mapping[str, QualificationRun], *, now_ms: int) -> None:
+        """Keep what these examinations showed."""
+        try:
+            with Publisher(self._settings) as publisher:
+                publisher.publish(
+                    _output(judge, found, now_ms) for judge, found in examinations.items()
+                )
+        except LogError as error:
+            _log.warning("judge_memory_unwritten", detail=str(error))
+
+
+def _read(value: bytes) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(decode(value, Snapshot).state, type=_Remembered)
+    except (DecodeError, msgspec.DecodeError):
+        return None  # a tombstone, or written by another version
+
+
+def _output(judge: str, found: QualificationRun, now_ms: int) -> Output:
+    owner = f"{_OWNER}{judge}/{found.epoch[:16]}"
+    scores = {key: dict(score.values) for key, score in found.scores.items()}
+    state = msgspec.json.encode(_Remembered(judge, found.epoch, scores))
+    return Output(
+        topic=STATE,
+        key=owner,
+        event=Snapshot(owner=owner, next_offset=0, state=state),
+        source="judge",
+        event_id=f"{owner}/{now_ms}",
+        time_ms=now_ms,
+    )

@@ -1,0 +1,120 @@
+"""The judge worker's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from tidegauge.quality.golden_set import QUESTIONS
+from tidegauge.runtime.window_settings import WindowSettings
+
+__all__ = ["JudgeSettings"]
+
+_FIRST_QUESTIONS = 24
+"""Enough for a judge that is far from guessing, and soon asked."""
+
+
+class JudgeSettings(WindowSettings):
+    """Read from the environment; see each field's description."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_JUDGE_", populate_by_name=True, frozen=True
+    )
+
+    url: str = Field(
+        default="http://127.0.0.1:8000", description="Address of the judges' vLLM server."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="Bearer token for the judges' server, if it wants one."
+    )
+    model: str = Field(
+        default="tidegauge-judge", description="The judges' model, as its server names it."
+    )
+    judges: str = Field(
+        default="likelihood,rubric", description="Which judges to ask, between commas."
+    )
+    likelihood_rate: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Largest share of the answers for the likelihood judge.",
+    )
+    rubric_rate: float = Field(
+        default=0.05, gt=0, le=1, description="Largest share of the answers for the rubric judge."
+    )
+    minimum_rate: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="Share below which neither load nor the budget push an answer's chance.",
+    )
+    tokens_per_second: float = Field(
+        default=0.0,
+        ge=0,
+        description="Tokens that all judges together may take; the shares above are then upper "
+        "limits. 0 for no budget.",
+    )
+    epoch_seconds: int = Field(
+        default=60, ge=1, description="Event time after which the budget is allotted anew."
+    )
+    salt: str = Field(
+        default="tidegauge", description="Salt of the sampling hash; changing it draws anew."
+    )
+    rubric_file: Path | None = Field(
+        default=None, description="File with a rubric of one's own, in place of the built-in one."
+    )
+    rubric_retry: bool = Field(
+        default=True,
+        description="Whether an unclear grade is asked for again, with reasoning.",
+    )
+    likelihood_system: str = Field(
+        default="",
+        description="System message shown to the likelihood judge where a conversation has none.",
+    )
+    anchors_file: Path | None = Field(
+        default=None,
+        description='Anchors of one\'s own, beside the built-in: JSON lines of "kind", "prompt", '
+        '"answer"; kind is good, or what is bad about the answer.',
+    )
+    anchor_questions: int = Field(
+        default=QUESTIONS,
+        ge=1,
+        le=QUESTIONS,
+        description="Most of the built-in questions that the judges are examined on; a judge that "
+        "the first 24 qualify, or show to be far from it, is spared the rest.",
+    )
+    concurrency: int = Field(
+        default=4, ge=1, description="Most questions to the judges' server at a time."
+    )
+    deadline_seconds: float = Field(
+        default=12.0, gt=0, description="Longest time for the judgements of one batch of answers."
+    )
+    max_age_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="Answers older than this are counted as too old and not judged; 0 for none.",
+    )
+    request_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time for one question to the judges' server."
+    )
+    examine_hours: float = Field(
+        default=24.0, gt=0, description="Time between the judges' examinations."
+    )
+    port: int = Field(
+        default=8093, ge=0, le=65535, description="Where health and metrics are served."
+    )
+    host: str = Field(default="127.0.0.1", description="Interface for health and metrics.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the judges' names, each once, in their order."""
+        names = (name.strip() for name in self.judges.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def examination_stages(self) -> tuple[int, ...]:
+        """Return the questions of each stage of an examination."""
+        first = min(_FIRST_QUESTIONS, self.anchor_questions)
+        return tuple(dict.fromkeys((first, self.anchor_questions)))

@@ -1,0 +1,33 @@
+"""The vitals worker, put together: settings, meter, consumer loop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Final
+
+from tidegauge.runtime import telemetry
+from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import RESPONSES
+from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.vitals.extractor import VitalsExtractor
+from tidegauge.workers.vitals.settings import VitalsSettings
+
+__all__ = ["GROUP", "run"]
+
+GROUP: Final = "vitals"
+"""The consumer group, and the first part of its producers' ids."""
+
+
+def run() -> None:
+    """Measure responses until SIGTERM or SIGINT."""
+    telemetry.configure_logging("vitals")
+    settings = VitalsSettings()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    processor = SketchingProcessor(VitalsExtractor(settings.customers), GROUP, settings.sketching())
+    loop = ConsumerLoop(KafkaSettings(), GROUP, [RESPONSES], processor)
+    with telemetry.serve(settings.port, lambda: loop.ready, host=settings.host):
+        loop.run(stop)

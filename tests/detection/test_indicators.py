@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from tidegauge.detection.indicators import Hits, Indicator, Tail, count, count_all
+from tidegauge.schemas import Segment
+from tidegauge.schemas.sketches import Sketch, SourceRange
+from tidegauge.streaming import histogram
+
+
+def sketch(**fields: object) -> Sketch:
+    given: dict[str, object] = {
+        "kind": "vitals",
+        "producer_id": "vitals/responses.v1-0",
+        "sequence": 1,
+        "segment": Segment(model="m"),
+        "window_start_ms": 0,
+        "window_ms": 10_000,
+        "source": SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=9),
+        "events": 10,
+    }
+    return Sketch(**(given | fields))  # type: ignore[arg-type]
+
+
+def indicator(counter: Hits | Tail) -> Indicator:
+    return Indicator(name="x", title="x", family="f", counter=counter)
+
+
+def test_hits_are_of_all_events_unless_trials_say_otherwise() -> None:
+    found = sketch(hits={"a": 3, "b": 2}, trials={"b": 4})
+    assert count(indicator(Hits("a")), found) == (3, 10)
+    assert count(indicator(Hits("b")), found) == (2, 4)
+    assert count(indicator(Hits("absent")), found) == (0, 10)
+
+
+def test_hits_may_be_of_those_events_that_another_indicator_held_for() -> None:
+    found = sketch(hits={"a": 3, "embedded": 7})
+    assert count(indicator(Hits("a", of="embedded")), found) == (3, 7)
+    assert count(indicator(Hits("a", of="absent")), sketch()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold", "above", "below"),
+    [
+        ([100.0, 200.0, 300.0, 400.0], 250.0, 2, 2),
+        ([-4.0, -3.0, -2.0, 0.0, 1.0], -2.5, 3, 2),
+        ([-1.0, 0.0, 0.0, 1.0], 0.0, 1, 3),
+    ],
+)
+def test_tails_split_a_histogram_at_an_edge(
+    values: list[float], threshold: float, above: int, below: int
+) -> None:
+    found = sketch(histograms={"v": histogram.add(histogram.empty(), values)})
+    bucket = histogram.bucket_of(threshold)
+    assert count(indicator(Tail("v", bucket, "above")), found) == (above, len(values))
+    assert count(indicator(Tail("v", bucket, "below")), found) == (below, len(values))
+
+
+def test_a_number_that_was_never_seen_has_no_trials() -> None:
+    assert count(indicator(Tail("v", 3, "above")), sketch()) == (0, 0)
+
+
+def test_all_at_once_have_one_entry_each() -> None:
+    hits, trials = count_all([indicator(Hits("a")), indicator(Hits("b"))], sketch(hits={"a": 3}))
+    assert (hits.tolist(), trials.tolist()) == ([3, 0], [10, 10])

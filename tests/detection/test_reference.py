@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.errors import CountsError
+from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.detection.reference import Reference, build, share_out
+from tidegauge.detection.seasons import HOUR_MS, Season, slot_count, slot_of
+from tidegauge.schemas import Segment
+
+HOUR = 3_600.0
+Counts = NDArray[np.int64]
+
+
+def indicators(count: int, family: str = "f") -> list[Indicator]:
+    return [
+        Indicator(name=f"{family}/{j}", title=str(j), family=family, counter=Hits(f"{j}"))
+        for j in range(count)
+    ]
+
+
+def built(
+    hits: Counts, trials: Counts, times_ms: Counts | None = None, season: Season | None = None
+) -> Reference:
+    return build(
+        baseline="b1",
+        segment=Segment(model="m"),
+        indicators=indicators(hits.shape[1]),
+        hits=hits,
+        trials=trials,
+        times_ms=times_ms,
+        season=season,
+    )
+
+
+def days(rng: np.random.Generator, count: int, *, jitter: float = 0.1) -> tuple[Counts, Counts]:
+    """Return hourly counts of 12 topics that have a day cycle and days of their own."""
+    hours = np.arange(count * 24)
+    phases = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    cycle = 1 + 0.6 * np.sin(2 * np.pi * hours[:, None] / 24 + phases)
+    daily = rng.lognormal(0, jitter, (count, 12)).repeat(24, axis=0)
+    p = cycle * daily
+    p /= p.sum(axis=1, keepdims=True)
+    hits = np.stack([rng.multinomial(200, row) for row in p])
+    return hits, np.full_like(hits, 200)
+
+
+def test_more_baseline_means_narrower_bands() -> None:
+    widths = []
+    for n in (300, 3_000, 30_000):
+        made = built(np.array([[n // 10]]), np.array([[n]]))
+        assert made.low[0] < 0.1 < made.high[0]
+        widths.append(made.high[0] - made.low[0])
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_bands_hold_together_as_often_as_promised() -> None:
+    rng = np.random.default_rng(1)
+    rates = np.array([0.01, 0.05, 0.1, 0.3])
+    missed = 0
+    for _ in range(400):
+        made = built(rng.binomial(500, rates)[None], np.full((1, 4), 500))
+        missed += bool((rates < made.low).any() or (rates > made.high).any())
+    assert missed / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize(
+    ("span_days", "season", "covered"),
+    [(1, "none", 1), (3, "hour-of-day", 24), (14, "hour-of-week", 168)],
+)
+def test_the_season_is_what_the_baseline_covers(
+    span_days: int, season: Season, covered: int
+) -> None:
+    hits, trials = days(np.random.default_rng(2), span_days)
+    made = built(hits, trials, np.arange(len(hits)) * HOUR_MS)
+    assert (made.season, made.covered_slots) == (season, covered)
+    assert len(made.slot_low) == (slot_count(season) if season != "none" else 0)
+
+
+def test_few_events_get_no_season_however_long_they_took() -> None:
+    hits = np.ones((24 * 20, 1), np.int64)
+    made = built(hits, hits * 5, np.arange(len(hits)) * HOUR_MS)
+    assert made.season == "none"
+
+
+def test_slots_follow_the_cycle() -> None:
+    hits, trials = days(np.random.default_rng(3), 14)
+    made = built(hits, trials, np.arange(len(hits)) * HOUR_MS, season="hour-of-day")
+    high = np.array(made.slot_high)
+    morning = high[6, 0]
+    evening = high[18, 0]
+    assert morning > 2 * evening
+
+
+def test_rates_that_fluctuate_by_themselves_get_wider_bands() -> None:
+    rng = np.random.default_rng(4)
+    cells = 200
+    steady = rng.binomial(500, 0.1, (cells, 1))
+    restless = rng.binomial(500, 0.1 * rng.lognormal(0, 0.3, (cells, 1)))
+    times = np.arange(cells) * HOUR_MS
+    n = np.full((cells, 1), 500)
+    calm = built(steady, n, times, season="none")
+    wild = built(restless, n, times, season="none")
+    assert calm.dispersion[0] < 0.05
+    assert wild.dispersion[0] == pytest.approx(0.3, abs=0.08)
+    assert wild.high[0] > 1.5 * calm.high[0]
+
+
+def alarms(made: Reference, hits: Counts, trials: Counts, *, budget_days: float) -> int:
+    """Count alarms over hourly windows, starting afresh after each as a person would."""
+    bets = place_bets(made)
+    evidence, count = no_evidence(bets), 0
+    for hour, (x, n) in enumerate(zip(hits, trials, strict=True)):
+        slot = made.slot(hour * HOUR_MS)
+        evidence = observe(bets, evidence, x, n, duration_seconds=HOUR, slot=slot)
+        if judge(bets, evidence, log_threshold=np.log(budget_days * 24 * HOUR)).alarm:
+            evidence, count = no_evidence(bets), count + 1
+    return count
+
+
+def test_sixty_seasonal_days_stay_within_the_budget_and_a_global_baseline_does_not() -> None:
+    rng = np.random.default_rng(5)
+    hits, trials = days(rng, 28)
+    times = np.arange(len(hits)) * HOUR_MS
+    later, asked = days(rng, 60)
+    seasonal = alarms(built(hits, trials, times), later, asked, budget_days=30)
+    no_times = alarms(built(hits, trials), later, asked, budget_days=30)
+    assert seasonal <= 2
+    assert no_times > 20
+
+
+def test_budget_goes_to_families_first() -> None:
+    mixed = [*indicators(3, "a"), *indicators(1, "b")]
+    assert share_out(mixed, {"a": 0.6, "b": 0.4, "absent": 5.0}) == pytest.approx(
+        (0.2, 0.2, 0.2, 0.4)
+    )
+
+
+def test_a_reference_is_plain_data() -> None:
+    hits, trials = days(np.random.default_rng(6), 3)
+    made = built(hits, trials, np.arange(len(hits)) * HOUR_MS)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Reference) == made
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "says"),
+    [
+        (np.array([[2]]), np.array([[1]]), "between 0 and their trials"),
+        (np.array([[0]]), np.array([[0]]), "leave it out"),
+        (np.array([[1, 1]]), np.array([[2]]), "a column each"),
+    ],
+)
+def test_impossible_counts_are_refused(hits: Counts, trials: Counts, says: str) -> None:
+    with pytest.raises(CountsError, match=says):
+        built(hits, trials)
+
+
+def test_windows_need_their_times() -> None:
+    with pytest.raises(CountsError, match="as many times"):
+        built(np.array([[1]]), np.array([[2]]), np.array([1, 2]))
+
+
+def test_weeks_begin_on_monday() -> None:
+    thursday, monday = 0, 4 * 24 * HOUR_MS
+    assert slot_of("hour-of-week", monday) == 0
+    assert slot_of("hour-of-week", thursday) == 72
+    assert slot_of("none", 123_456_789) == 0

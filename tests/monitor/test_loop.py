@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import pytest
+
+from tidegauge.detection.reference import Reference
+from tidegauge.monitor.loop import Following
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
+from tidegauge.monitoring.rates import build_rates_baseline
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.kafka.errors import LogUnavailableError, UnknownBaselineError
+from tidegauge.schemas import Event, encode
+from tidegauge.schemas.operations import BaselineActivation, BaselineKind
+from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.topics import BASELINES, RESPONSES, SKETCHES, Topic
+from tidegauge.streaming.processor import Partition, Record
+
+NOW = 1_700_000_100_000
+
+
+class Shelf:
+    """Baselines in memory; ``rates-bad`` cannot be read."""
+
+    def __init__(self, references: Mapping[str, Mapping[str, Reference]]) -> None:
+        self._references = references
+        self.in_force: dict[BaselineKind, str] = {}
+        self.away = False
+        self.asked: list[str] = []
+
+    def active(self, kind: BaselineKind) -> str | None:
+        return self.in_force.get(kind)
+
+    def references(
+        self, kind: BaselineKind, baseline_id: str
+    ) -> Mapping[str, Mapping[str, Reference]]:
+        assert kind == "rates"
+        self.asked.append(baseline_id)
+        if self.away:
+            raise LogUnavailableError("127.0.0.1:1", "away")
+        if baseline_id == "rates-bad":
+            raise UnknownBaselineError("there is no baseline 'rates-bad'")
+        return {
+            monitor: {
+                key: msgspec.structs.replace(reference, baseline=baseline_id)
+                for key, reference in by_segment.items()
+            }
+            for monitor, by_segment in self._references.items()
+        }
+
+
+@pytest.fixture
+def shelf(make_view: Callable[[], MonitorView]) -> Shelf:
+    sketch = make_view().segments[0].display_range["vitals"]
+    return Shelf(build_rates_baseline([sketch]).references)
+
+
+@pytest.fixture
+def following(shelf: Shelf) -> Following:
+    return Following(MonitorProcessor(MonitorPlan()), shelf)
+
+
+def assigned(following: Following) -> Following:
+    for topic in TOPICS:
+        following.assign(Partition(topic.name, 0), None)
+    return following
+
+
+def record(topic: Topic, event: Event, offset: int = 0) -> Record:
+    return Record(Partition(topic.name, 0), offset, encode(event))
+
+
+def activation(baseline_id: str) -> Record:
+    return record(BASELINES, BaselineActivation(baseline_id=baseline_id, kind="rates", time_ms=NOW))
+
+
+def in_force(following: Following) -> set[str]:
+    view = following.view()
+    assert view is not None
+    return {item.baseline_id for item in view.baselines}
+
+
+def test_before_the_first_call_there_is_no_view(following: Following) -> None:
+    assert following.view() is None
+
+
+def test_the_baseline_in_force_is_there_before_the_first_sketch(
+    following: Following, shelf: Shelf
+) -> None:
+    shelf.in_force["rates"] = "rates-1"
+    assigned(following).tick(NOW)
+    assert in_force(following) == {"rates-1"}
+
+
+def test_an_activation_is_followed(following: Following, shelf: Shelf) -> None:
+    shelf.in_force["rates"] = "rates-1"
+    assigned(following).process([activation("rates-2")], NOW)
+    assert in_force(following) == {"rates-2"}
+    following.tick(NOW + 60_000)
+    assert shelf.asked == ["rates-1", "rates-2"], "it is loaded once"
+
+
+def test_a_baseline_that_cannot_be_read_is_asked_for_again_later_and_stops_nothing(
+    following: Following, shelf: Shelf
+) -> None:
+    assigned(following).process([activation("rates-bad")], NOW)
+    for seconds in (1, 10, 29):
+        following.tick(NOW + 1_000 * seconds)
+    assert shelf.asked == ["rates-bad"]
+    following.tick(NOW + 31_000)
+    assert shelf.asked == ["rates-bad"] * 2
+    assert in_force(following) == set()
+
+
+def test_a_log_that_is_away_is_the_loops_business(following: Following, shelf: Shelf) -> None:
+    shelf.in_force["rates"] = "rates-1"
+    shelf.away = True
+    with pytest.raises(LogUnavailableError):
+        following.assign(Partition(SKETCHES.name, 0), None)
+
+
+def test_the_view_is_renewed_but_not_at_every_call(following: Following) -> None:
+    assigned(following).tick(NOW)
+    first = following.view()
+    following.tick(NOW + 100)
+    assert following.view() is first
+    following.tick(NOW + 60_000)
+    later = following.view()
+    assert later is not None
+    assert later.time_ms == NOW + 60_000
+
+
+def test_a_snapshot_takes_the_segments_along(
+    following: Following, shelf: Shelf, make_view: Callable[[], MonitorView]
+) -> None:
+    sketch = msgspec.structs.replace(
+        make_view().segments[0].display_range["vitals"],
+        window_start_ms=NOW // 10_000 * 10_000 - 60_000,
+        window_ms=10_000,
+        producer_id="vitals/responses.v1-0",
+        sequence=1,
+    )
+    reports = [
+        Progress(
+            kind="vitals",
+            producer_id=f"vitals/responses.v1-{partition}",
+            sequence=2,
+            time_ms=NOW,
+            topic=RESPONSES.name,
+            partition=partition,
+            next_offset=1,
+            watermark_ms=NOW,
+            tallies={},
+        )
+        for partition in range(RESPONSES.partitions)
+    ]
+    events: list[Sketch | Progress] = [sketch, *reports]
+    records = [record(SKETCHES, event, offset) for offset, event in enumerate(events)]
+    assigned(following).process(records, NOW)
+    snapshot = following.snapshot(Partition(SKETCHES.name, 0))
+    heir = Following(MonitorProcessor(MonitorPlan()), shelf)
+    heir.assign(Partition(SKETCHES.name, 0), snapshot)
+    heir.tick(NOW + 1_000)
+    view = heir.view()
+    assert view is not None
+    assert [item.segment for item in view.segments] == [sketch.segment]

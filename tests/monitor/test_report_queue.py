@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tidegauge.monitor.errors import BusyError, MonitorError, TimeRangeError, UnknownReportError
+from tidegauge.monitor.report_queue import Report, ReportMaker, ReportQueue, ReportStore
+from tidegauge.monitor.sampling import sampled, spoken_language
+from tidegauge.monitor.web.ranges import TimeRange, parse_moment, parse_range
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.monitor.web.report_pages import ReportPages
+from tidegauge.reports.rows import Tables
+from tidegauge.schemas import Segment, encode
+from tidegauge.schemas.evaluations import EmbeddingEvent
+from tidegauge.schemas.exchange import Message, ResponseEvent
+from tidegauge.schemas.topics import EMBEDDINGS, RESPONSES, Topic
+from tidegauge.streaming.processor import Partition, Record
+
+HOUR = 3_600_000
+BEFORE, AFTER = TimeRange(0, HOUR), TimeRange(HOUR, 2 * HOUR)
+SEGMENT = Segment(model="chat", version="v1")
+
+
+def response(number: int, time_ms: int) -> ResponseEvent:
+    return ResponseEvent(
+        request_id=f"r{number}",
+        producer_id="g",
+        sequence=number,
+        time_ms=time_ms,
+        segment=SEGMENT,
+        customer="acme",
+        status=200,
+        latency_ms=float(number % 7),
+        messages=(
+            Message(role="user", content="wo ist mein Paket und wie lange dauert es"),
+            Message(role="assistant", content="Where is it?"),
+        ),
+    )
+
+
+def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+    """A log whose timestamps are a minute later than its events."""
+    events: list[tuple[Topic, int, bytes]] = [
+        *((RESPONSES, t, encode(response(t, t))) for t in range(0, 2 * HOUR, 60_000)),
+        (RESPONSES, 5, b"{no event"),
+        (
+            EMBEDDINGS,
+            HOUR,
+            encode(
+                EmbeddingEvent(
+                    request_id=f"r{HOUR}",
+                    producer_id="d",
+                    sequence=1,
+                    time_ms=HOUR,
+                    segment=SEGMENT,
+                    baseline="b",
+                    embedder="e",
+                    cluster=3,
+                    novelty=0.5,
+                )
+            ),
+        ),
+    ]
+    for offset, (where, time_ms, value) in enumerate(events):
+        if where is topic and start_ms <= time_ms + 60_000 < end_ms:
+            yield Record(Partition(topic.name, 0), offset, value)
+
+
+def test_a_range_is_one_of_event_time_whenever_the_events_arrived() -> None:
+    found = sampled(read, AFTER, rows=1_000, titles={3: "parcels"})
+    assert (found.seen, len(found.rows), found.unreadable) == (60, 60, 0)
+    assert sampled(read, BEFORE, rows=10).unreadable == 1
+    clusters = {row["cluster"] for row in found.rows if "cluster" in row}
+    assert clusters == {"3 parcels"}
+    assert {row["language"] for row in found.rows} == {"de"}
+
+
+def test_the_language_is_the_users_and_only_where_text_was_captured() -> None:
+    messages = response(1, 1).messages
+    assert spoken_language(messages, "full") == "de"
+    assert spoken_language(messages, "none") is None
+    assert spoken_language((), "full") is None
+
+
+def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
+    written: list[Tables] = []
+
+    def render(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
+        written.append(compared)
+        path.write_text(title)
+        assert facts[0].startswith("Reference: 1970-01-01 00:00:00 UTC to")
+
+    facts = ReportMaker(read, rows=60, render=render).make(BEFORE, AFTER, tmp_path / "r.html")
+    assert "60 of 60 exchanges, 1 records unreadable" in facts[0]
+    assert "60 of 60 exchanges." in facts[1]
+    (compared,) = written
+    assert len(compared.reference) == len(compared.current) == 60
+    assert [column.name for column in compared.columns] == ["latency_ms"]
+    assert {"prompt_characters", "version", "language"} <= set(compared.constant)
+    assert {"cluster", "novelty"} <= set(compared.left_out)
+
+
+def make(_reference: TimeRange, _current: TimeRange, path: Path) -> tuple[str, ...]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<h1>report</h1>")
+    return ("a fact <b>",)
+
+
+def shelved(shelf: ReportStore, created_ms: int) -> Report:
+    report_id, path = shelf.place(created_ms)
+    make(BEFORE, AFTER, path)
+    report = Report(
+        report_id=report_id,
+        created_ms=created_ms,
+        reference=(0, HOUR),
+        current=(HOUR, 2 * HOUR),
+        facts=(),
+    )
+    return shelf.add(report)
+
+
+def test_a_shelf_keeps_the_newest(tmp_path: Path) -> None:
+    shelf = ReportStore(tmp_path / "shelf", keep=2)
+    assert shelf.list() == ()
+    first, *rest = [shelved(shelf, 1_000 * number) for number in range(1, 4)]
+    assert [item.report_id for item in shelf.list()] == [r.report_id for r in reversed(rest)]
+    assert rest[0].size == len("<h1>report</h1>")
+    with pytest.raises(UnknownReportError):
+        shelf.page(first.report_id)
+
+
+@pytest.mark.parametrize(
+    "report_id", ["../../etc/passwd", "20260101T000000-00000000", "", "x" * 500]
+)
+def test_no_id_leads_off_the_shelf(tmp_path: Path, report_id: str) -> None:
+    with pytest.raises(UnknownReportError):
+        ReportStore(tmp_path, keep=2).page(report_id)
+
+
+def test_what_is_not_ours_on_the_shelf_is_no_report(tmp_path: Path) -> None:
+    shelf = ReportStore(tmp_path, keep=9)
+    shelved(shelf, 1)
+    (tmp_path / "20260101T000000-00000000.json").write_text("{")
+    (tmp_path / "20260101T000000-00000000.html").write_text("")
+    (tmp_path / "notes.json").write_text("{}")
+    assert len(shelf.list()) == 1
+
+
+def test_one_report_at_a_time(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def slow(reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+        go.wait(30)
+        return make(reference, current, path)
+
+    desk = ReportQueue(ReportStore(tmp_path, 5), slow, lambda: 1)
+    desk.take(BEFORE, AFTER)
+    with pytest.raises(BusyError):
+        desk.take(BEFORE, AFTER)
+    go.set()
+    desk.wait(30)
+    assert not desk.busy
+    assert len(desk.shelf.list()) == 1
+
+
+def test_a_report_that_fails_says_why_and_the_next_may_be_ordered(tmp_path: Path) -> None:
+    def fails(_reference: TimeRange, _current: TimeRange, _path: Path) -> tuple[str, ...]:
+        raise MonitorError("nothing to compare")
+
+    desk = ReportQueue(ReportStore(tmp_path, 5), fails, lambda: 1)
+    for _ in range(2):
+        desk.take(BEFORE, AFTER)
+        desk.wait(30)
+        assert desk.order is not None
+        assert desk.order.error == "nothing to compare"
+        assert not desk.busy
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> ReportQueue:
+    return ReportQueue(ReportStore(tmp_path, 5), make, lambda: 10 * HOUR)
+
+
+@pytest.fixture
+def client(desk: ReportQueue) -> TestClient:
+    app = FastAPI()
+    ReportPages(desk, lambda: 10 * HOUR).mount(app, Renderer(15))
+    return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+
+
+ORDER = {"reference_from": "-2h", "reference_to": "-1h", "from": "-1h", "to": "now"}
+
+
+def test_an_order_leads_to_a_report_in_a_cage(client: TestClient, desk: ReportQueue) -> None:
+    answer = client.post("/reports", data=ORDER)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/reports")
+    desk.wait(30)
+    listed = client.get("/reports").text
+    assert "a fact &lt;b&gt;" in listed
+    (report,) = client.get("/api/reports").json()["reports"]
+    assert report["current"] == [9 * HOUR, 10 * HOUR]
+    page = client.get(f"/reports/{report['report_id']}")
+    assert page.text == "<h1>report</h1>"
+    assert page.headers["content-security-policy"].startswith("sandbox allow-scripts;")
+    assert "allow-same-origin" not in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"from": "<script>"}, 422, "&#39;&lt;script&gt;&#39; is no time"),
+        ({"from": "now"}, 422, "is empty"),
+        ({"to": ""}, 422, "is no time"),
+        ({"to": "x" * 5_000}, 413, "too long"),
+    ],
+)
+def test_an_order_that_cannot_be_read_says_what_is_wrong(
+    client: TestClient, desk: ReportQueue, change: dict[str, str], status: int, said: str
+) -> None:
+    answer = client.post("/reports", data={**ORDER, **change})
+    assert answer.status_code == status
+    assert said in answer.text
+    assert desk.order is None
+
+
+def test_there_is_no_report_of_another_name(client: TestClient) -> None:
+    assert client.get("/reports/20260101T000000-00000000").status_code == 404
+    assert client.get("/reports/..%2F..%2Fetc%2Fpasswd").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", 10 * HOUR),
+        (" -90m ", 10 * HOUR - 90 * 60_000),
+        ("-2d", 10 * HOUR - 48 * HOUR),
+        ("1970-01-01", 0),
+        ("1970-01-01T02:00+01:00", HOUR),
+        ("1970-01-01T01:00:00Z", HOUR),
+    ],
+)
+def test_moments(text: str, moment: int) -> None:
+    assert parse_moment(text, 10 * HOUR) == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "-5", "5m", "-9999999h", "2026-13-01", "NaN"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(TimeRangeError, match="is no time"):
+        parse_moment(text, 0)
+
+
+def test_a_range_has_its_start_before_its_end() -> None:
+    assert parse_range("-1h", "now", 2 * HOUR) == TimeRange(HOUR, 2 * HOUR)
+    with pytest.raises(TimeRangeError, match="is empty"):
+        parse_range("now", "-1h", 2 * HOUR)

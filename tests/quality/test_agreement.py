@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tidegauge.quality.agreement import agreements
+from tidegauge.schemas import Segment
+from tidegauge.schemas.evaluations import JudgmentEvent
+
+EPOCH = "e" * 64
+
+
+def judgment(  # noqa: PLR0913 - each has a default
+    number: int,
+    score: float | None,
+    *,
+    judge: str = "rubric",
+    name: str = "score",
+    epoch: str = EPOCH,
+    chance: float = 0.5,
+) -> JudgmentEvent:
+    return JudgmentEvent(
+        request_id=f"r{number}",
+        producer_id="judge/responses.v1-0",
+        sequence=number + 1,
+        time_ms=number + 1,
+        segment=Segment(model="m"),
+        judge=judge,
+        epoch=epoch,
+        inclusion_probability=chance,
+        sampling_epoch=1,
+        salt="s",
+        scores={} if score is None else {name: score},
+        qualified=True,
+        invalid="label_mass" if score is None else None,
+    )
+
+
+def crowd(count: int, labelled: int) -> tuple[list[JudgmentEvent], dict[str, tuple[float, float]]]:
+    rng = np.random.default_rng(3)
+    y = (rng.random(count) < 0.6).astype(float)
+    f = np.clip(0.3 + 0.5 * y + rng.normal(0, 0.1, count), 0, 1)
+    found = [judgment(number, float(score)) for number, score in enumerate(f)]
+    return found, {f"r{number}": (float(y[number]), 0.1) for number in range(labelled)}
+
+
+def test_a_judge_is_corrected_by_people() -> None:
+    judgments, labels = crowd(3_000, 300)
+    (found,) = agreements(judgments, labels)
+    assert (found.judged, found.labelled) == (3_000, 300)
+    assert found.corrected is not None
+    assert not found.corrected.labels_alone
+    assert found.corrected.low < 0.6 < found.corrected.high
+    assert found.area is not None
+    assert found.area > 0.95
+    assert found.cross_check == pytest.approx(0.6, abs=0.05)
+
+
+def test_few_labels_stand_alone() -> None:
+    judgments, labels = crowd(500, 50)
+    (found,) = agreements(judgments, labels)
+    assert found.corrected is not None
+    assert found.corrected.labels_alone
+
+
+def test_without_labels_there_is_the_judge_only() -> None:
+    judgments, _ = crowd(50, 0)
+    (found,) = agreements(judgments, {})
+    assert (found.labelled, found.corrected, found.area) == (0, None, None)
+    assert found.cross_check_refused == "people liked all of the labelled answers, or none"
+
+
+def test_epochs_and_scores_stand_apart() -> None:
+    judgments = [
+        judgment(1, 0.5),
+        judgment(2, 0.5, epoch="f" * 64),
+        judgment(3, -1.0, judge="likelihood", name="fluency"),
+        judgment(4, None),
+    ]
+    found = agreements(judgments, {"r1": (1.0, 1.0)})
+    assert [(each.judge, each.epoch[0], each.judged) for each in found] == [
+        ("likelihood", "e", 1),
+        ("rubric", "e", 1),
+        ("rubric", "f", 1),
+    ]
+    assert found[0].cross_check_refused == "its scores are not within 0 and 1"
+
+
+def test_a_judgement_that_comes_twice_counts_once() -> None:
+    judgments, labels = crowd(40, 20)
+    assert agreements([*judgments, *judgments], labels) == agreements(judgments, labels)
+
+
+def test_means_count_by_what_an_answer_stands_for() -> None:
+    judgments = [judgment(1, 1.0, chance=0.1), judgment(2, 0.0, chance=0.9)]
+    (found,) = agreements(judgments, {})
+    assert found.judge_mean == pytest.approx(10 / (10 + 1 / 0.9))

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import time
+from itertools import count, islice
+from uuid import uuid4
+
+import pytest
+
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.errors import TopicError
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import Topic
+from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, LABELS
+from tidegauge.streaming.checkpoints import EncodedRecord
+
+
+def wires(topic: Topic, number: int) -> list[EncodedRecord]:
+    name = uuid4().hex
+    return [
+        EncodedRecord(
+            topic=topic.name, key=f"{name}-{i}".encode(), value=b"v%d" % i, headers=(("h", b"x"),)
+        )
+        for i in range(number)
+    ]
+
+
+def test_all_records_up_to_the_end_are_read_however_they_were_batched(
+    kafka: KafkaSettings,
+) -> None:
+    published = wires(EMBEDDINGS, 40)
+    with Publisher(kafka) as publisher:
+        for start in range(0, 40, 8):
+            publisher.send(published[start : start + 8])
+    found = {record.key: record for record in reader.read(kafka, EMBEDDINGS)}
+    for wire in published:
+        assert found[wire.key].value == wire.value
+        assert found[wire.key].headers == wire.headers
+
+
+def test_records_of_a_partition_are_in_order(kafka: KafkaSettings) -> None:
+    with Publisher(kafka) as publisher:
+        publisher.send(wires(EMBEDDINGS, 200))
+    last: dict[int, int] = {}
+    for record in reader.read(kafka, EMBEDDINGS):
+        assert record.offset > last.get(record.partition.index, -1)
+        last[record.partition.index] = record.offset
+    assert len(last) == EMBEDDINGS.partitions
+
+
+def test_a_range_of_time_is_read(kafka: KafkaSettings) -> None:
+    before, inside, after = wires(LABELS, 3)
+    edges = []
+    with Publisher(kafka) as publisher:
+        for wire in (before, inside, after):
+            publisher.send([wire])
+            time.sleep(0.02)  # timestamps have milliseconds
+            edges.append(time.time_ns() // 1_000_000)
+            time.sleep(0.02)
+    found = reader.read(kafka, LABELS, start_ms=edges[0], end_ms=edges[1])
+    assert [record.key for record in found] == [inside.key]
+    assert list(reader.read(kafka, LABELS, start_ms=edges[2] + 60_000)) == []
+
+
+def test_some_partitions_can_be_left_out(kafka: KafkaSettings) -> None:
+    with Publisher(kafka) as publisher:
+        publisher.send(wires(EMBEDDINGS, 50))
+    found = reader.read(kafka, EMBEDDINGS, partitions=[1])
+    assert {record.partition.index for record in found} == {1}
+
+
+def test_following_goes_on_as_records_come(kafka: KafkaSettings) -> None:
+    rounds = count()
+    first, second = wires(HEARTBEATS, 2)
+    with Publisher(kafka) as publisher:
+        publisher.send([first])
+        following = reader.follow(kafka, HEARTBEATS, until=lambda: next(rounds) > 100)
+        seen: list[bytes | None] = []
+        for record in following:
+            if record is not None:
+                seen.append(record.key)
+            if first.key in seen and second.key not in seen:
+                publisher.send([second])
+            if second.key in seen:
+                break
+    assert seen[-2:] == [first.key, second.key]
+
+
+def test_following_from_the_end_leaves_out_what_was_there(kafka: KafkaSettings) -> None:
+    old, new = wires(HEARTBEATS, 2)
+    with Publisher(kafka) as publisher:
+        publisher.send([old])
+        rounds = count()
+        following = reader.follow(
+            kafka, HEARTBEATS, until=lambda: next(rounds) > 100, from_beginning=False
+        )
+        assert next(following) is None or not kafka  # it has found its place at the end
+        publisher.send([new])
+        keys = [record.key for record in islice(following, 30) if record is not None]
+    assert new.key in keys
+    assert old.key not in keys
+
+
+def test_a_missing_topic_is_named(kafka: KafkaSettings) -> None:
+    with pytest.raises(TopicError, match=r"no topic nope\.v1 .* 'tidegauge topics ensure'"):
+        list(reader.read(kafka, Topic("nope.v1", (Heartbeat,), "none")))

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.workers.judge.conftest import SEGMENT, origin, response
+
+from tidegauge.quality.judged_exchange import SkipReason
+from tidegauge.quality.sampling import draw
+from tidegauge.quality.scores import Score
+from tidegauge.schemas import measures
+from tidegauge.schemas.evaluations import JudgmentEvent
+from tidegauge.schemas.exchange import ErrorKind, ResponseEvent
+from tidegauge.streaming.extractor import Extractor, Measurement
+from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
+from tidegauge.workers.judge.judge_pool import Question
+from tidegauge.workers.judge.sampler import Sampler, SamplingRule
+
+EPOCHS = {"likelihood": "a" * 64, "rubric": "b" * 64}
+LIKELIHOOD, RUBRIC = (measures.judge_label(name, epoch) for name, epoch in EPOCHS.items())
+
+
+class Clock:
+    """Moves by as much as the panel takes."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class ScriptedPanel:
+    """Answers every question at once; each call takes ``seconds`` of the clock."""
+
+    def __init__(self, clock: Clock, *, seconds: float = 0.1) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.asked: list[Question] = []
+        self.answer: Score | SkipReason | None = None
+        self.good = {"likelihood"}
+        self.waits: list[float] = []
+
+    def ask(
+        self, questions: Sequence[Question], *, deadline_seconds: float
+    ) -> list[Score | SkipReason]:
+        assert deadline_seconds == 10
+        self.asked += questions
+        self.clock.seconds += self.seconds * len(questions)
+        return [self.answer or self._score(question) for question in questions]
+
+    def _score(self, question: Question) -> Score:
+        if question.judge == "rubric":
+            return Score(values={"score": 0.5}, label_mass=0.95, tokens=300)
+        return Score(values={"fluency": -1.0, "relevance": 0.4}, answer_tokens=7, tokens=60)
+
+    def qualified(self, judge: str) -> bool:
+        return judge in self.good
+
+    def notices(self) -> tuple[str, ...]:
+        return ("unqualified:rubric",)
+
+    def wait_examined(self, timeout_seconds: float) -> bool:
+        self.waits.append(timeout_seconds)
+        return True
+
+
+class Bench:
+    """A meter over a scripted panel."""
+
+    def __init__(
+        self, *, likelihood: float = 1.0, rubric: float = 1.0, max_age_seconds: float = 60.0
+    ) -> None:
+        self.clock = Clock()
+        self.panel = ScriptedPanel(self.clock)
+        rule = SamplingRule(
+            salt="salt", rates={"likelihood": likelihood, "rubric": rubric}, floor=0.02
+        )
+        self.meter = QualityExtractor(
+            self.panel,
+            Sampler(rule),
+            epochs=EPOCHS,
+            limits=JudgeLimits(deadline_seconds=10.0, max_age_seconds=max_age_seconds),
+            now_ms=lambda: 1_010_000,
+            clock=self.clock,
+        )
+
+    def measure(self, *events: ResponseEvent) -> Sequence[Measurement]:
+        return self.meter.measure([(origin(n), event) for n, event in enumerate(events)])
+
+
+def judgments(measured: Measurement) -> list[JudgmentEvent]:
+    return [each.event for each in measured.outputs if isinstance(each.event, JudgmentEvent)]
+
+
+def test_it_is_a_meter_of_responses() -> None:
+    meter: Extractor[ResponseEvent] = Bench().meter
+    assert (meter.kind, meter.reads) == ("quality", ResponseEvent)
+    assert meter.notices() == ("unqualified:rubric",)
+    assert meter.measure([]) == ()
+
+
+def test_a_judged_answer_counts_for_its_window() -> None:
+    (found,) = Bench(likelihood=0.999).measure(response(1))
+    assert found.progress == {"sampled": 1, "judged": 1}
+    assert found.values[measures.score(LIKELIHOOD, "fluency")] == -1.0
+    assert found.values[measures.weight(LIKELIHOOD)] == pytest.approx(1 / 0.999)
+    assert found.values[measures.weighted(LIKELIHOOD, "relevance")] == pytest.approx(0.4 / 0.999)
+    assert found.values[measures.cross(LIKELIHOOD, "fluency")] == pytest.approx(-1 / 0.999**2)
+    assert found.values[measures.answer_tokens(LIKELIHOOD)] == 7
+    assert measures.answer_tokens(RUBRIC) not in found.values
+    assert set(found.trials) == {
+        measures.invalid(LIKELIHOOD),
+        measures.unqualified(LIKELIHOOD),
+        measures.invalid(RUBRIC),
+        measures.unqualified(RUBRIC),
+    }
+    assert found.hits == (measures.unqualified(RUBRIC),)
+    assert found.exemplar is not None
+    assert found.exemplar.text == "What is 1?"
+
+
+def test_each_judgement_says_how_it_came_about() -> None:
+    (found,) = Bench().measure(response(1))
+    first, second = judgments(found)
+    assert (first.judge, second.judge) == ("likelihood", "rubric")
+    assert (first.qualified, second.qualified) == (True, False)
+    assert (first.salt, first.inclusion_probability, first.epoch) == ("salt", 1.0, "a" * 64)
+    assert (second.label_mass, second.answer_tokens) == (0.95, None)
+    assert (first.segment, first.time_ms) == (SEGMENT, 1_000_001)
+    assert draw(first.salt, first.request_id) < first.inclusion_probability
+    assert len({output.event_id for output in found.outputs}) == 2
+
+
+def test_judging_again_gives_the_same_numbers() -> None:
+    events = [response(n) for n in range(1, 20)]
+    runs = [Bench(rubric=0.3).measure(*events) for _ in range(2)]
+    assert runs[0] == runs[1]
+    sequences = [j.sequence for found in runs[0] for j in judgments(found)]
+    assert sequences == sorted(set(sequences))
+
+
+def test_the_smaller_rate_draws_among_the_larger() -> None:
+    bench = Bench(likelihood=0.5, rubric=0.1)
+    found = bench.measure(*(response(n) for n in range(1, 401)))
+    asked = [[j.judge for j in judgments(each)] for each in found]
+    assert 150 < sum(bool(each) for each in asked) < 250
+    assert 15 < sum("rubric" in each for each in asked) < 70
+    assert all("likelihood" in each for each in asked if each)
+    plain = [each for each, judges in zip(found, asked, strict=True) if not judges]
+    assert {each.counted for each in plain} == {True}
+    assert all(not each.progress for each in plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"error": ErrorKind.UPSTREAM_TIMEOUT, "status": 504, "output": None}, "failed"),
+        ({"output": ""}, "empty"),
+        ({"capture": "none", "output": None, "messages": ()}, "not_captured"),
+        ({"messages": ()}, "no_prompt"),
+        ({"time_ms": 900_000}, "too_old"),
+    ],
+)
+def test_what_is_not_judged_is_counted_with_its_reason(
+    changes: dict[str, Any], reason: str
+) -> None:
+    bench = Bench()
+    (found,) = bench.measure(response(1, **changes))
+    assert found.progress == {"sampled": 1, f"skipped/{reason}": 1}
+    assert found.counted
+    assert found.outputs == ()
+    assert bench.panel.asked == []
+
+
+def test_age_is_no_matter_without_a_limit() -> None:
+    (found,) = Bench(max_age_seconds=0.0).measure(response(1, time_ms=1))
+    assert found.progress["judged"] == 1
+
+
+def test_an_invalid_verdict_is_counted_and_is_no_score() -> None:
+    bench = Bench()
+    bench.panel.answer = Score(invalid="label_mass", label_mass=0.2)
+    (found,) = bench.measure(response(1))
+    assert measures.invalid(RUBRIC) in found.hits
+    assert found.values == {}
+    assert found.progress == {"sampled": 1, "judged": 1}
+    assert {(j.invalid, tuple(j.scores)) for j in judgments(found)} == {("label_mass", ())}
+
+
+def test_a_judge_that_is_away_is_counted() -> None:
+    bench = Bench()
+    bench.panel.answer = SkipReason.UNREACHABLE
+    (found,) = bench.measure(response(1))
+    assert found.progress == {"sampled": 1, "skipped/judge_unreachable": 1}
+
+
+def test_too_much_work_is_shed_by_the_draw_and_the_rest_weighs_more() -> None:
+    bench = Bench(rubric=1.0, likelihood=1.0)
+    bench.panel.seconds = 0.1  # ten calls a second: eighty in the time of a batch
+    bench.measure(response(1))
+    events = [response(n) for n in range(2, 402)]
+    found = bench.measure(*events)
+    progress = [each.progress for each in found]
+    shed = [p for p in progress if "skipped/shed" in p]
+    judged = [j for each in found for j in judgments(each)]
+    assert len(shed) + sum("judged" in p for p in progress) == 400
+    assert {round(j.inclusion_probability, 9) for j in judged} == {0.1}
+    assert all(draw("salt", j.request_id) < 0.1 for j in judged)
+    kept = {j.request_id for j in judged}
+    assert {e.request_id for e in events if draw("salt", e.request_id) < 0.1} == kept
+
+
+def test_the_account_balances_whatever_happens() -> None:
+    bench = Bench(likelihood=0.7, rubric=0.4)
+    events = [
+        response(
+            n,
+            **({"output": ""} if n % 5 == 0 else {}),
+            time_ms=900_000 if n % 7 == 0 else 1_000_000,
+        )
+        for n in range(1, 301)
+    ]
+    totals: dict[str, int] = {}
+    for start in range(0, 300, 60):
+        for each in bench.measure(*events[start : start + 60]):
+            for name, count in each.progress.items():
+                totals[name] = totals.get(name, 0) + count
+    skipped = sum(count for name, count in totals.items() if name.startswith("skipped/"))
+    assert totals["judged"] == totals["sampled"] - skipped
+    assert totals["judged"] > 0
+    assert skipped > 0
+
+
+def test_the_examination_is_waited_for_once() -> None:
+    bench = Bench()
+    bench.measure(response(1))
+    bench.measure(response(2))
+    assert bench.panel.waits == [10.0]

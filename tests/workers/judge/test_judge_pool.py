@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from threading import Timer
+
+import pytest
+from aiohttp import web
+from tests.workers.judge.conftest import ScriptedServer, nan, not_json
+
+from tidegauge.adapters.vllm import JudgeUnreachableError, VllmClient
+from tidegauge.quality.golden_set import GoldenAnswer, built_in
+from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason
+from tidegauge.quality.scores import Score
+from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
+from tidegauge.schemas.exchange import Message
+from tidegauge.workers.judge.judge_pool import JudgePool, Question
+from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
+
+StartPanel = Callable[..., JudgePool]
+EXCHANGE = JudgedExchange(
+    (Message(role="user", content="What colour is grass?"),), "Grass is green."
+)
+LIKELIHOOD = Question("likelihood", EXCHANGE)
+
+
+def judges(client: VllmClient) -> Mapping[str, Judge]:
+    return {
+        "likelihood": LikelihoodJudge(client, LikelihoodSpec(model="m")),
+        "rubric": RubricJudge(client, RubricSpec(model="m", retries=False)),
+    }
+
+
+@pytest.fixture
+def start(server: ScriptedServer) -> Iterator[StartPanel]:
+    started: list[JudgePool] = []
+
+    def begin(
+        *,
+        anchors: tuple[GoldenAnswer, ...] | None = None,
+        stages: list[tuple[GoldenAnswer, ...]] | None = None,
+        url: str = "",
+        examine_seconds: float = 9e9,
+    ) -> JudgePool:
+        client = VllmClient(url or server.url, attempts=1, timeout_seconds=5)
+        stages = stages or [built_in(questions=24) if anchors is None else anchors]
+        panel = JudgePool(judges, client, stages=stages, limit=4, examine_seconds=examine_seconds)
+        panel.start()
+        started.append(panel)
+        return panel
+
+    yield begin
+    for panel in started:
+        panel.close()
+
+
+def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def test_judges_are_examined_at_the_start(start: StartPanel) -> None:
+    panel = start()
+    assert panel.wait_examined(20)
+    assert panel.qualified("likelihood")
+    assert not panel.qualified("rubric")  # it gives every anchor the same grade
+    assert "unqualified:rubric" in panel.notices()
+    assert "qualified:likelihood:hot_sampler" in panel.notices()
+    assert "unqualified:likelihood" not in panel.notices()
+
+
+def test_more_anchors_are_asked_only_where_they_can_decide(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    few, more = built_in(questions=6), built_in(questions=24)
+    panel = start(stages=[few, more])
+    assert panel.wait_examined(20)
+    eventually(lambda: panel.qualified("likelihood"))
+    graded = [body for body in server.asked if body.get("logprobs")]
+    assert len(graded) == len(few), "a judge that gives everybody one grade is far from it"
+
+
+def test_answers_are_scored_in_order(start: StartPanel) -> None:
+    panel = start(anchors=())
+    questions = [LIKELIHOOD, Question("rubric", EXCHANGE), LIKELIHOOD]
+    found = panel.ask(questions, deadline_seconds=10)
+    assert [list(each.values) for each in found if isinstance(each, Score)] == [
+        ["fluency", "relevance"],
+        ["score"],
+        ["fluency", "relevance"],
+    ]
+    assert panel.ask([], deadline_seconds=1) == []
+
+
+def test_no_more_than_the_limit_are_asked_at_a_time(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    panel = start(anchors=())
+    panel.ask([LIKELIHOOD] * 40, deadline_seconds=10)
+    assert 1 < server.busiest <= 4
+
+
+def test_a_judge_that_is_away_holds_up_one_batch_only(
+    start: StartPanel, unused_tcp_port: int
+) -> None:
+    panel = start(anchors=(), url=f"http://127.0.0.1:{unused_tcp_port}")
+    began = time.monotonic()
+    assert panel.ask([LIKELIHOOD], deadline_seconds=4) == [SkipReason.UNREACHABLE]
+    assert time.monotonic() - began < 6
+    assert "judge_unreachable" in panel.notices()
+    began = time.monotonic()
+    assert panel.ask([LIKELIHOOD] * 3, deadline_seconds=60) == [SkipReason.UNREACHABLE] * 3
+    assert time.monotonic() - began < 4
+
+
+def test_a_judge_that_comes_back_is_asked_again(start: StartPanel, server: ScriptedServer) -> None:
+    panel = start(anchors=())
+    server.broken = lambda _: web.Response(status=503)
+    assert panel.ask([LIKELIHOOD], deadline_seconds=1) == [SkipReason.UNREACHABLE]
+    server.broken = lambda _: None
+    assert isinstance(panel.ask([LIKELIHOOD], deadline_seconds=10)[0], Score)
+    assert "judge_unreachable" not in panel.notices()
+
+
+def test_a_deadline_ends_the_wait(start: StartPanel, server: ScriptedServer) -> None:
+    panel = start(anchors=())
+    server.hold.clear()
+    began = time.monotonic()
+    assert panel.ask([LIKELIHOOD] * 8, deadline_seconds=0.5) == [SkipReason.LATE] * 8
+    assert time.monotonic() - began < 5
+    assert "judge_late" in panel.notices()
+
+
+def test_one_answer_that_is_refused_does_not_spoil_the_others(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    panel = start(anchors=())
+    long = Question("likelihood", JudgedExchange(EXCHANGE.messages, "endless"))
+    server.broken = lambda body: (
+        web.Response(status=400) if body["messages"][-1]["content"] == "endless" else None
+    )
+    found = panel.ask([LIKELIHOOD, long], deadline_seconds=10)
+    assert isinstance(found[0], Score)
+    assert found[1] is SkipReason.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("broken", "invalid"), [(nan, "no_answer_tokens"), (not_json, "malformed_reply")]
+)
+def test_a_broken_reply_is_invalid_and_no_score(
+    start: StartPanel,
+    server: ScriptedServer,
+    broken: Callable[[dict[str, object]], web.Response],
+    invalid: str,
+) -> None:
+    panel = start(anchors=())
+    server.broken = broken
+    (found,) = panel.ask([LIKELIHOOD], deadline_seconds=10)
+    assert isinstance(found, Score)
+    assert (found.invalid, dict(found.values)) == (invalid, {})
+
+
+def test_a_judge_that_changes_is_told_from_changed_answers(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    panel = start(anchors=built_in(questions=2), examine_seconds=0.05)
+    assert panel.wait_examined(10)
+    assert "judge_changed:rubric" not in panel.notices()
+    server.grade = {"1": -0.01}
+    eventually(lambda: "judge_changed:rubric" in panel.notices())
+    assert "judge_changed:likelihood" not in panel.notices()
+
+
+def test_an_examination_waits_until_the_judge_is_there(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    server.broken = lambda _: web.Response(status=503)
+    panel = start(anchors=built_in(questions=1))
+    eventually(lambda: bool(server.asked))
+    assert not panel.examined
+    assert "unexamined:rubric" in panel.notices()
+    server.broken = lambda _: None
+    assert panel.wait_examined(20)
+
+
+def test_closing_gives_up_what_is_under_way(start: StartPanel, server: ScriptedServer) -> None:
+    server.hold.clear()
+    panel = start()
+    eventually(lambda: bool(server.asked))
+    began = time.monotonic()
+    Timer(0.2, panel.give_up).start()
+    assert not panel.wait_examined(60)
+    panel.close()
+    assert time.monotonic() - began < 3
+
+
+def test_a_batch_that_is_broken_off_can_be_judged_again(
+    start: StartPanel, server: ScriptedServer
+) -> None:
+    panel = start(anchors=())
+    server.hold.clear()
+    Timer(0.2, panel.give_up).start()
+    with pytest.raises(JudgeUnreachableError, match="judged again"):
+        panel.ask([LIKELIHOOD], deadline_seconds=60)
+    panel.close()
+    with pytest.raises(JudgeUnreachableError, match="not at work"):
+        panel.ask([LIKELIHOOD], deadline_seconds=60)

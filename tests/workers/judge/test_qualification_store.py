@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.workers.judge.test_qualification_run import BEFORE, examination
+
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.errors import LogError
+from tidegauge.runtime.kafka.publisher import Publisher
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.operations import Snapshot
+from tidegauge.schemas.topics import STATE
+from tidegauge.streaming.processor import Output
+from tidegauge.workers.judge.qualification_store import QualificationStore
+
+
+def test_the_last_examination_of_each_judge_is_remembered(kafka: KafkaSettings) -> None:
+    memory = QualificationStore(kafka)
+    judge = f"judge-{time.time_ns()}"
+    memory.remember({judge: examination([0.1, None])}, now_ms=1)
+    memory.remember({judge: examination(BEFORE)}, now_ms=2)
+    found = memory.recall()[judge, "epoch"]
+    assert not examination(BEFORE).differs(found)
+    assert examination([value / 2 for value in BEFORE]).differs(found)
+
+
+def test_what_another_version_wrote_is_left_alone(kafka: KafkaSettings) -> None:
+    owner = f"judge-examination/judge-{time.time_ns()}/epoch"
+    alien = Snapshot(owner=owner, next_offset=0, state=b"{}")
+    with Publisher(kafka) as publisher:
+        publisher.publish([Output(STATE, owner, alien, "judge", "1", 1)])
+    assert all(judge not in owner for judge, _ in QualificationStore(kafka).recall())
+
+
+def test_a_broker_that_is_away_costs_the_comparison_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise LogError("no Kafka broker answers")
+
+    monkeypatch.setattr(reader, "read", away)
+    monkeypatch.setattr(Publisher, "publish", away)
+    memory = QualificationStore(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    assert memory.recall() == {}
+    memory.remember({"rubric": examination(BEFORE)}, now_ms=1)

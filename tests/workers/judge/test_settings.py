@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tidegauge.adapters.vllm import JudgeRefusedError
+from tidegauge.quality.errors import SpecificationError
+from tidegauge.workers.judge.main import make_meter, make_panel, read_anchors
+from tidegauge.workers.judge.settings import JudgeSettings
+
+
+def test_every_variable_is_explained() -> None:
+    fields = JudgeSettings.model_fields
+    assert all(field.description for field in fields.values())
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_JUDGE_URL", "http://judge:8000/v1")
+    monkeypatch.setenv("TIDEGAUGE_JUDGE_JUDGES", "rubric, rubric,")
+    monkeypatch.setenv("TIDEGAUGE_WINDOW_SECONDS", "2")
+    settings = JudgeSettings()
+    assert settings.url == "http://judge:8000/v1"
+    assert settings.names == ("rubric",)
+    assert settings.sketching().window_ms == 2_000
+    panel = make_panel(settings)
+    assert list(panel.judges) == ["rubric"]
+    assert make_meter(settings, panel).notices() == ("unexamined:rubric",)
+
+
+def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_JUDGE_API_KEY", "hush")
+    assert "hush" not in repr(JudgeSettings())
+
+
+@pytest.mark.parametrize("rate", ["0", "1.5", "many"])
+def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    monkeypatch.setenv("TIDEGAUGE_JUDGE_RUBRIC_RATE", rate)
+    with pytest.raises(ValidationError, match="rubric_rate"):
+        JudgeSettings()
+
+
+def test_an_unknown_judge_is_named() -> None:
+    with pytest.raises(SpecificationError, match=r"oracle.*likelihood, rubric"):
+        make_panel(JudgeSettings(judges="oracle"))
+
+
+def test_no_judge_at_all_is_refused() -> None:
+    with pytest.raises(SpecificationError, match="no judge"):
+        make_panel(JudgeSettings(judges=" , "))
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(JudgeRefusedError, match="http"):
+        make_panel(JudgeSettings(url="judge:8000"))
+
+
+def test_a_rubric_of_ones_own_is_another_epoch(tmp_path: Path) -> None:
+    file = tmp_path / "rubric.txt"
+    file.write_text("Grade from 1 to 5 how brief the answer is.\n")
+    ours, built_in = (
+        make_panel(JudgeSettings(judges="rubric", rubric_file=each)).judges["rubric"]
+        for each in (file, None)
+    )
+    assert ours.specification.epoch != built_in.specification.epoch
+
+
+def test_anchors_of_ones_own_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "anchors.jsonl"
+    file.write_text('{"kind": "good", "prompt": "Hi", "answer": "Hello"}\n\n')
+    (anchor,) = read_anchors(file)
+    assert (anchor.kind, anchor.exchange.prompt, anchor.exchange.answer) == ("good", "Hi", "Hello")
+
+
+@pytest.mark.parametrize(
+    "line", ["{", '{"kind": "good"}', '{"kind": 1, "prompt": "", "answer": ""}']
+)
+def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "anchors.jsonl"
+    file.write_text(f'{{"kind": "good", "prompt": "Hi", "answer": "Hello"}}\n{line}\n')
+    with pytest.raises(SpecificationError, match="line 2"):
+        read_anchors(file)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="nowhere"):
+        read_anchors(tmp_path / "nowhere")
