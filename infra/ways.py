@@ -191,7 +191,7 @@ def features() -> Way:
         preparation=Preparation(),
         rng=np.random.default_rng(1),
     )
-    meter = DriftExtractor(embedder, Preparation(), block_ms=10_000)
+    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
     meter.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
     origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
     meter.measure([(origin, request_event("my card number 3", 1))])
@@ -211,7 +211,7 @@ def window() -> Way:
 
     kit = Kit()
     desk = kit.desk()
-    document = build_rates_baseline(kit.baseline_blocks()).to_bytes()
+    document = build_rates_baseline(kit.baseline_windows()).to_bytes()
     baseline = RatesBaseline.from_bytes(document, "rates-1")
     desk.monitor.use("rates", "rates-1", baseline.references, desk.now_ms)
     for number in range(_MOST_WINDOWS):
