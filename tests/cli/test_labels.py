@@ -39,7 +39,7 @@ def test_a_bad_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_labels_meet_judgements_over_the_broker(
+def test_labels_meet_judgments_over_the_broker(
     kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)

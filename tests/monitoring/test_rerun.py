@@ -87,7 +87,7 @@ def test_the_same_past_gives_the_same_bytes(log: list[list[Record]], kit: Kit) -
     assert any(b'"type":"tidegauge.verdict"' in line for line in first)
 
 
-def test_another_baseline_gives_another_judgement(log: list[list[Record]], kit: Kit) -> None:
+def test_another_baseline_gives_another_judgment(log: list[list[Record]], kit: Kit) -> None:
     slow = baseline(kit, "rates-2", slower=6.0)
     assert "latency.total" not in alarmed(replay(log, slow, "rates-2"))
 

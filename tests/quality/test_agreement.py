@@ -86,7 +86,7 @@ def test_epochs_and_scores_stand_apart() -> None:
     assert found[0].cross_check_refused == "its scores are not within 0 and 1"
 
 
-def test_a_judgement_that_comes_twice_counts_once() -> None:
+def test_a_judgment_that_comes_twice_counts_once() -> None:
     judgments, labels = crowd(40, 20)
     assert agreements([*judgments, *judgments], labels) == agreements(judgments, labels)
 

@@ -64,7 +64,7 @@ def test_a_copy_of_an_event_is_not_a_second_exchange() -> None:
     assert (sample.seen, len(sample.rows)) == (1, 1)
 
 
-def test_embeddings_and_judgements_join_the_kept_exchanges_only() -> None:
+def test_embeddings_and_judgments_join_the_kept_exchanges_only() -> None:
     sample = Sample(20)
     sample.add(response(1))
     for request_id in ("r1", "r2"):

@@ -57,7 +57,7 @@ def agreements(
 ) -> tuple[Agreement, ...]:
     """Return every score of every judge, beside people's labels.
 
-    Numbers of two epochs of a judge are never added up; a judgement that came twice counts
+    Numbers of two epochs of a judge are never added up; a judgment that came twice counts
     once; invalid ones have no score and are left out.
 
     Args:

@@ -65,7 +65,7 @@ class Scores:
             )
         if not np.isfinite(self.values).all() or not (self.weights > 0).all():
             raise EstimateError(
-                "scores must be finite and weights positive: leave invalid judgements out"
+                "scores must be finite and weights positive: leave invalid judgments out"
             )
 
     @classmethod

@@ -47,7 +47,7 @@ class SampledMean:
 
 
 def hajek(weight: Moments, weighted: Moments, cross: Moments) -> SampledMean | None:
-    """Return ``sum(y/pi) / sum(1/pi)`` with its linearised variance; None without a judgement.
+    """Return ``sum(y/pi) / sum(1/pi)`` with its linearised variance; None without a judgment.
 
     The variance is that of the mean of the process that made the answers:
     ``sum((y - mean)^2 / pi^2) / sum(1/pi)^2``, times n/(n - 1); infinite for one answer.

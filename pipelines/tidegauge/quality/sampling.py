@@ -2,10 +2,10 @@
 
 ``u = (H64(salt + request_id) >> 11) / 2**53`` is uniform on [0, 1) over request ids; an
 answer is judged when ``u`` is below its inclusion probability. That depends on its stratum
-alone, never on the answer, and is written into the judgement.
+alone, never on the answer, and is written into the judgment.
 
 The rates are Neyman's optimal allocation with a floor: proportional to the spread of the
-score in the stratum over the square root of a judgement's cost, mixed with a fifth of equal
+score in the stratum over the square root of a judgment's cost, mixed with a fifth of equal
 shares so that no stratum is starved by a wrong guess of its spread.
 """
 
@@ -48,7 +48,7 @@ class Stratum:
     Attributes:
         requests: Answers that may be judged.
         spread: Expected standard deviation of the score.
-        tokens: Expected tokens of one judgement.
+        tokens: Expected tokens of one judgment.
     """
 
     requests: float
@@ -126,7 +126,7 @@ def allocate(
     Args:
         strata: Name -> what is expected of it in the epoch; strata without requests or
             without spread are left at the mean ratio.
-        budget_tokens: Tokens that the epoch's judgements may take.
+        budget_tokens: Tokens that the epoch's judgments may take.
         epoch: Number of the plan.
         salt: Salt of the draw.
         floor: Least inclusion probability.

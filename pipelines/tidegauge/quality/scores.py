@@ -17,7 +17,7 @@ class Score:
         invalid: Why there is no score, None when there is one.
         label_mass: Probability on a rubric's labels; None for other judges.
         answer_tokens: Tokens of the answer that were scored, where the judge counts them.
-        tokens: Tokens that the judgement took, prompt and reply, all calls together.
+        tokens: Tokens that the judgment took, prompt and reply, all calls together.
         retried: Whether the first reply was invalid and it was asked again.
     """
 

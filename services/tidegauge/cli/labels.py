@@ -89,7 +89,7 @@ def import_labels(
 
 @app.command()
 def report(
-    since: Annotated[str, typer.Option(help="How far back to look for judgements: 2h, 30d.")] = (
+    since: Annotated[str, typer.Option(help="How far back to look for judgments: 2h, 30d.")] = (
         "30d"
     ),
     model: Annotated[str, typer.Option(help="Only answers of this model; all by default.")] = "",
@@ -104,7 +104,7 @@ def report(
     else:
         lines = [line for each in found.judges for line in _lines(each)]
         lines += _together(found)
-        typer.echo("\n".join(lines or ["no judgements in this time: is the judge worker running?"]))
+        typer.echo("\n".join(lines or ["no judgments in this time: is the judge worker running?"]))
 
 
 def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
@@ -123,7 +123,7 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Label
 
     Args:
         settings: How to reach Kafka.
-        start_ms: Judgements from before are left out, Unix milliseconds.
+        start_ms: Judgments from before are left out, Unix milliseconds.
         model: Only answers of this model; all if empty.
 
     Raises:

@@ -121,7 +121,7 @@ def test_a_judged_answer_counts_for_its_window() -> None:
     assert found.exemplar.text == "What is 1?"
 
 
-def test_each_judgement_says_how_it_came_about() -> None:
+def test_each_judgment_says_how_it_came_about() -> None:
     (found,) = Bench().measure(response(1))
     first, second = judgments(found)
     assert (first.judge, second.judge) == ("likelihood", "rubric")

@@ -122,7 +122,7 @@ def worker(kafka: KafkaSettings, url: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.timeout(300)
-def test_responses_become_judgements_and_sketches(
+def test_responses_become_judgments_and_sketches(
     kafka: KafkaSettings, server: ScriptedServer
 ) -> None:
     segment = Segment(model=f"judged-{time.time_ns()}", version="v1", route="/chat")
@@ -132,7 +132,7 @@ def test_responses_become_judgements_and_sketches(
     expected = {e.request_id for e in events if e.request_id in drawn and e.output}
     with worker(kafka, server.url) as process:
         publish(kafka, events[: EVENTS // 2])
-        wait_for("first judgements", lambda: bool(judgments(kafka, segment)))
+        wait_for("first judgments", lambda: bool(judgments(kafka, segment)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0, "a clean stop"
     with worker(kafka, server.url) as process:

@@ -82,7 +82,7 @@ def test_the_first_epoch_and_a_silent_one_have_the_rules_rates() -> None:
     assert rates(found, 3)["rubric", "calm"] == pytest.approx(0.4)
 
 
-def test_invalid_judgements_cost_but_do_not_spread() -> None:
+def test_invalid_judgments_cost_but_do_not_spread() -> None:
     found = sampler(budget=10)
     found.plans(MINUTE)
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""Response events to judgements: draw, ask, and count what was not asked."""
+"""Response events to judgments: draw, ask, and count what was not asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.workers.judge.judge_pool import Question
-from tidegauge.workers.judge.judgement import JudgeVerdict, measured
+from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 from tidegauge.workers.judge.sampler import Sampler
 
 __all__ = ["JudgeLimits", "PendingQuestion", "QualityExtractor"]
@@ -165,7 +165,7 @@ class QualityExtractor:
         """Return the share of the drawn calls that there is time for, 1 if for all.
 
         How many they are decides, never what they say: the answers that stay were drawn with
-        the smaller probability too, and that is written into their judgements.
+        the smaller probability too, and that is written into their judgments.
         """
         calls = sum(len(answer.drawn) for answer in answers if answer.exchange)
         if self._calls_per_second is None or not calls:

@@ -66,7 +66,7 @@ class Sampler:
     """Gives out each epoch's plans, from what the epoch before has seen.
 
     Without a budget, and before anything has been seen, each judge's rate is the rule's. With
-    one, rates go where a judgement tells most: to strata whose scores spread.
+    one, rates go where a judgment tells most: to strata whose scores spread.
 
     Args:
         rule: How answers are drawn.
@@ -97,7 +97,7 @@ class Sampler:
         self._of(judge, stratum).answers += 1
 
     def learn(self, judge: str, stratum: str, score: Score) -> None:
-        """Take a judgement into account for the next epoch."""
+        """Take a judgment into account for the next epoch."""
         seen = self._of(judge, stratum)
         seen.judged += 1
         seen.tokens += score.tokens

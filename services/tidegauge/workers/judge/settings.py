@@ -89,7 +89,7 @@ class JudgeSettings(WindowSettings):
         default=4, ge=1, description="Most questions to the judges' server at a time."
     )
     deadline_seconds: float = Field(
-        default=12.0, gt=0, description="Longest time for the judgements of one batch of answers."
+        default=12.0, gt=0, description="Longest time for the judgments of one batch of answers."
     )
     max_age_seconds: float = Field(
         default=900.0,
