@@ -155,9 +155,11 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 def _expand(directory: Path, way: Way) -> None:
     from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
-    from tidegauge.capture.position import NOWHERE  # noqa: PLC0415
     from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
-    from tidegauge.capture.runs import list_runs  # noqa: PLC0415
+    from tidegauge.capture.runs import (
+        NOWHERE,
+        list_runs,
+    )
     from tidegauge.gateway.record import BOTH, UNFOLD  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")

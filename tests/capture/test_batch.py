@@ -8,11 +8,10 @@ import pytest
 
 from tidegauge.capture.batch import Batch, BatchBuilder
 from tidegauge.capture.compact import CompactFormat, ExpandFormats
-from tidegauge.capture.counts import Counts
+from tidegauge.capture.counters import Counts
 from tidegauge.capture.cursor import OutboxCursor
-from tidegauge.capture.position import load_position
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.runs import list_runs
+from tidegauge.capture.runs import list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper import Shipper
 from tidegauge.capture.testing import FOLD, UNFOLD, fold_exchanges, record_exchange

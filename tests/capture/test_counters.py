@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.capture.counters import CountersReader, CountersWriter
-from tidegauge.capture.counts import Counts, captured_counter, counts_of, dropped_counter
+from tidegauge.capture.counters import (
+    CountersReader,
+    CountersWriter,
+    Counts,
+    captured_counter,
+    counts_of,
+    dropped_counter,
+)
 from tidegauge.capture.errors import OutboxFormatError
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from tidegauge.capture.batch import Batch, BatchBuilder
-from tidegauge.capture.counts import Counts
+from tidegauge.capture.counters import Counts
 from tidegauge.capture.cursor import OutboxCursor, heartbeat_of
-from tidegauge.capture.position import Position, load_position
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.runs import list_runs
+from tidegauge.capture.runs import Position, list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper import Shipper
 from tidegauge.capture.testing import record_exchange

@@ -12,13 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.capture.counts import Drop
+from tidegauge.capture.counters import Drop
 from tidegauge.capture.frame import FrameEncoder, encode_header
-from tidegauge.capture.outbox import OutboxWriter
-from tidegauge.capture.position import Place
+from tidegauge.capture.outbox import BUFFER_BYTES, OutboxWriter
 from tidegauge.capture.reader import OutboxEntry, OutboxReader
-from tidegauge.capture.runs import Lock, Run, new_run, usage_bytes
-from tidegauge.capture.write_buffer import TAIL_BYTES
+from tidegauge.capture.runs import Lock, Place, Run, new_run, usage_bytes
 
 ENCODER = FrameEncoder("requests.v1", "tidegauge.request")
 MUCH = 1 << 30
@@ -118,9 +116,9 @@ def test_a_reader_follows_what_is_being_written(run: Run) -> None:
 
 
 @given(
-    st.lists(st.integers(0, 400) | st.integers(0, 2 * TAIL_BYTES), min_size=1, max_size=30),
+    st.lists(st.integers(0, 400) | st.integers(0, 2 * BUFFER_BYTES), min_size=1, max_size=30),
     st.integers(0, 29),
-    st.sampled_from([700, 3 * TAIL_BYTES, MUCH]),
+    st.sampled_from([700, 3 * BUFFER_BYTES, MUCH]),
 )
 def test_reading_goes_on_from_any_place(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], stop: int, segment: int
@@ -174,13 +172,13 @@ def test_what_the_shipper_deletes_makes_room(run: Run) -> None:
 
 def test_a_full_disk_leaves_no_torn_frame_and_is_survived(run: Run) -> None:
     writer = writer_of(run)
-    append(writer, range(1, 4), TAIL_BYTES)
+    append(writer, range(1, 4), BUFFER_BYTES)
     size = run.segment(1).stat().st_size
     with files_limited_to(size + 40):
-        assert writer.append(4, frame(4, TAIL_BYTES)) is Drop.DISK_FULL
+        assert writer.append(4, frame(4, BUFFER_BYTES)) is Drop.DISK_FULL
         assert run.segment(1).stat().st_size == size
-        assert writer.append(4, frame(4, TAIL_BYTES)) is Drop.DISK_FULL
-    append(writer, range(4, 6), TAIL_BYTES)
+        assert writer.append(4, frame(4, BUFFER_BYTES)) is Drop.DISK_FULL
+    append(writer, range(4, 6), BUFFER_BYTES)
     reader = reader_of(run)
     assert sequences(read_all(reader, over=True)) == [1, 2, 3, 4, 5]
     assert reader.torn_bytes == 0

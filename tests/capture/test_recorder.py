@@ -16,12 +16,11 @@ import msgspec
 import pytest
 
 from tidegauge.capture import CaptureSettings, Counts, OutboxUnavailableError, Recorder
-from tidegauge.capture.counters import CountersReader
-from tidegauge.capture.counts import counts_of
+from tidegauge.capture.counters import CountersReader, counts_of
 from tidegauge.capture.frame import Frame
-from tidegauge.capture.position import Place
+from tidegauge.capture.outbox import BUFFER_BYTES
 from tidegauge.capture.reader import OutboxReader
-from tidegauge.capture.runs import Run, list_runs
+from tidegauge.capture.runs import Place, Run, list_runs
 from tidegauge.capture.testing import (
     EXCHANGES,
     FOLD,
@@ -30,7 +29,6 @@ from tidegauge.capture.testing import (
     request,
     response,
 )
-from tidegauge.capture.write_buffer import TAIL_BYTES
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -163,7 +161,7 @@ def test_a_full_disk_is_counted_and_serving_goes_on(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
         try:
             for number in range(2, 6):
-                record_exchange(recorder, f"req-{number}", "x" * TAIL_BYTES)
+                record_exchange(recorder, f"req-{number}", "x" * BUFFER_BYTES)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             signal.signal(signal.SIGXFSZ, ignored)

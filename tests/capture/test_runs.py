@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 from tidegauge.capture.errors import OutboxUnavailableError
-from tidegauge.capture.position import NOWHERE, Place, Position, load_position, save_position
-from tidegauge.capture.runs import Lock, Run, list_runs, new_run, sweep, usage_bytes
+from tidegauge.capture.runs import (
+    NOWHERE,
+    Lock,
+    Place,
+    Position,
+    Run,
+    list_runs,
+    load_position,
+    new_run,
+    save_position,
+    sweep,
+    usage_bytes,
+)
 
 
 def test_a_run_is_over_when_its_owner_lets_go(tmp_path: Path) -> None:

@@ -20,13 +20,12 @@ from tests.capture.test_outbox import (
     writer_of,
 )
 
-from tidegauge.capture.counts import Drop
+from tidegauge.capture.counters import Drop
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import encode_header
-from tidegauge.capture.position import Place
+from tidegauge.capture.outbox import BUFFER_BYTES, BufferedBytes, WriteBuffer, WriteBufferReader
 from tidegauge.capture.reader import OutboxReader
-from tidegauge.capture.runs import Run, new_run
-from tidegauge.capture.write_buffer import TAIL_BYTES, BufferedBytes, WriteBuffer, WriteBufferReader
+from tidegauge.capture.runs import Place, Run, new_run
 
 FRAMES = 30_000
 WRITER = """
@@ -116,7 +115,7 @@ def test_a_writer_killed_before_it_says_that_the_tail_is_in_the_segment_loses_no
 
 def test_bytes_behind_the_place_of_the_tail_do_not_count(run: Run) -> None:
     writer, reader = writer_of(run), reader_of(run)
-    append(writer, range(1, 4), TAIL_BYTES)
+    append(writer, range(1, 4), BUFFER_BYTES)
     ahead = reader_of(run)
     with run.segment(1).open("ab") as file:
         file.write(frame(9)[:-5])  # what a disk that was full has left, and would not cut off
@@ -133,7 +132,7 @@ def test_bytes_behind_the_place_of_the_tail_do_not_count(run: Run) -> None:
 
 def test_a_full_disk_takes_nothing_of_what_is_held(run: Run) -> None:
     writer = writer_of(run)
-    most = (TAIL_BYTES // len(frame(100))) - 5
+    most = (BUFFER_BYTES // len(frame(100))) - 5
     append(writer, range(1, most + 1))
     with files_limited_to(run.segment(1).stat().st_size + 40):
         assert writer.append(most + 1, frame(most + 1, 2000)) is Drop.DISK_FULL
@@ -144,7 +143,7 @@ def test_a_full_disk_takes_nothing_of_what_is_held(run: Run) -> None:
 
 def test_a_run_goes_on_being_read_when_its_tail_is_lost(run: Run) -> None:
     writer = writer_of(run)
-    append(writer, range(1, 4), TAIL_BYTES)
+    append(writer, range(1, 4), BUFFER_BYTES)
     append(writer, range(4, 6))
     run.tail.unlink()
     assert sequences(read_all(reader_of(run), over=True)) == [1, 2, 3]

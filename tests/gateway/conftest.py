@@ -16,10 +16,9 @@ import uvicorn
 from tests.gateway.scripted import ScriptedUpstream
 
 from tidegauge.capture.batch import BatchBuilder
-from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.runs import list_runs
+from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.http.protocol import HttpProtocol

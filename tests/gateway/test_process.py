@@ -16,9 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
-from tidegauge.capture.runs import list_runs
+from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.gateway.record import UNFOLD
 
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]

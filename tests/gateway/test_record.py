@@ -17,9 +17,8 @@ from tests.gateway.scripted import (
     chat_completion,
 )
 
-from tidegauge.capture.position import NOWHERE
 from tidegauge.capture.reader import OutboxReader
-from tidegauge.capture.runs import list_runs
+from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.gateway.policy.privacy import captured_text
 from tidegauge.gateway.record import UNFOLD, ExchangeRecord, PendingChecks
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker

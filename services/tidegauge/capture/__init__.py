@@ -1,6 +1,6 @@
 """Capture events beside serving, at the price of appending to a file; ship them to Kafka."""
 
-from tidegauge.capture.counts import Counts
+from tidegauge.capture.counters import Counts
 from tidegauge.capture.errors import CaptureError, CaptureSettingsError, OutboxUnavailableError
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, Fsync, KafkaAccess

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidegauge.capture.compact import ExpandFormats
-from tidegauge.capture.counts import Drop
+from tidegauge.capture.counters import Drop
 from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import Frame
-from tidegauge.capture.position import Place
 from tidegauge.capture.reader import OutboxEntry
+from tidegauge.capture.runs import Place
 from tidegauge.schemas.codec import cloud_event_headers, encode, type_name
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 

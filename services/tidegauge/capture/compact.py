@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from tidegauge.capture.counts import captured_counter
+from tidegauge.capture.counters import captured_counter
 from tidegauge.capture.frame import FOLDED, FrameEncoder
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import Topic

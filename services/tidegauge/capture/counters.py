@@ -1,4 +1,4 @@
-"""Counters that outlive the process that counts: a small file, mapped into memory.
+"""What a run counts, in a small file that is mapped into memory, and why events are dropped.
 
 The process that serves adds to them at the price of a memory access; the shipper, another
 process, reads them at any time; after a kill they stand where the last addition left them.
@@ -12,20 +12,101 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tidegauge.capture.errors import OutboxFormatError
 
-__all__ = ["CountersReader", "CountersWriter"]
+__all__ = [
+    "SERVED",
+    "CountersReader",
+    "CountersWriter",
+    "Counts",
+    "Drop",
+    "captured_counter",
+    "counts_of",
+    "dropped_counter",
+]
 
 _MAGIC = b"TGCOUNT1"
 _SIZE = 16_384
 _ENTRY = 64
 _NAME = 56
 _WORD = 8
+SERVED: Final = "served"
+_CAPTURED = "captured"
+_DROPPED = "dropped"
+
+
+class Drop(StrEnum):
+    """Why an event was not captured, or was lost afterwards.
+
+    Attributes:
+        QUOTA: The outbox holds its quota: the broker has been away for too long.
+        DISK_FULL: The disk is.
+        IO_ERROR: The disk fails.
+        TOO_LARGE: The event is beyond ``max_event_bytes``.
+        INVALID_EVENT: It could not be built or encoded.
+        CLOSED: The recorder has been closed, or was never started.
+        DAMAGED: It lay in the outbox and could not be read back.
+        REJECTED: The broker refuses it for good.
+    """
+
+    QUOTA = "quota"
+    DISK_FULL = "disk_full"
+    IO_ERROR = "io_error"
+    TOO_LARGE = "too_large"
+    INVALID_EVENT = "invalid_event"
+    CLOSED = "closed"
+    DAMAGED = "damaged"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a run has counted.
+
+    Attributes:
+        served: Requests answered.
+        captured: Events appended, by topic.
+        dropped: Events that could not be appended, by topic and reason.
+    """
+
+    served: int = 0
+    captured: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def captured_counter(topic: str) -> str:
+    """Name of the counter of a topic's events that were appended."""
+    return f"{_CAPTURED}/{topic}"
+
+
+def dropped_counter(topic: str, reason: str) -> str:
+    """Name of the counter of a topic's events that were not."""
+    return f"{_DROPPED}/{topic}/{reason}"
+
+
+def counts_of(counters: Mapping[str, int]) -> Counts:
+    """Arrange counters; names of a later version are passed over.
+
+    Example:
+        >>> counts_of({"served": 2, "captured/a.v1": 1, "dropped/a.v1/quota": 1})
+        Counts(served=2, captured={'a.v1': 1}, dropped={'a.v1': {'quota': 1}})
+    """
+    captured: dict[str, int] = {}
+    dropped: dict[str, dict[str, int]] = {}
+    for name, value in counters.items():
+        match name.split("/"):
+            case [kind, topic] if kind == _CAPTURED:
+                captured[topic] = value
+            case [kind, topic, reason] if kind == _DROPPED:
+                dropped.setdefault(topic, {})[reason] = value
+    return Counts(served=counters.get(SERVED, 0), captured=captured, dropped=dropped)
 
 
 class CountersWriter:

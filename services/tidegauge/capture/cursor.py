@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tidegauge.capture.batch import Batch, BatchBuilder
-from tidegauge.capture.counters import CountersReader
-from tidegauge.capture.counts import Counts, Drop, counts_of
+from tidegauge.capture.counters import CountersReader, Counts, Drop, counts_of
 from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
-from tidegauge.capture.position import Position, load_position, save_position
 from tidegauge.capture.reader import OutboxReader
-from tidegauge.capture.runs import Lock, Run
+from tidegauge.capture.runs import Lock, Position, Run, load_position, save_position
 from tidegauge.schemas.codec import cloud_event_headers, encode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.topics import HEARTBEATS, RESPONSES

@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
-from tidegauge.capture.position import Place
-from tidegauge.capture.runs import Run
-from tidegauge.capture.write_buffer import WriteBufferReader
+from tidegauge.capture.outbox import WriteBufferReader
+from tidegauge.capture.runs import Place, Run
 
 __all__ = ["OutboxEntry", "OutboxReader"]
 

@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tidegauge.capture.compact import CompactFormat
-from tidegauge.capture.counters import CountersWriter
-from tidegauge.capture.counts import (
+from tidegauge.capture.counters import (
     SERVED,
+    CountersWriter,
     Counts,
     Drop,
     captured_counter,
@@ -34,8 +34,7 @@ from tidegauge.capture.counts import (
 from tidegauge.capture.errors import OutboxUnavailableError
 from tidegauge.capture.frame import FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
-from tidegauge.capture.position import load_position
-from tidegauge.capture.runs import Lock, Run, new_run
+from tidegauge.capture.runs import Lock, Run, load_position, new_run
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.supervisor import ShipperSupervisor
 from tidegauge.schemas.codec import encode, type_name

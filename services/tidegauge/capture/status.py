@@ -6,11 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from tidegauge.capture.counters import CountersReader
-from tidegauge.capture.counts import Counts, counts_of
+from tidegauge.capture.counters import CountersReader, Counts, counts_of
 from tidegauge.capture.errors import OutboxFormatError
-from tidegauge.capture.position import load_position
-from tidegauge.capture.runs import Run, list_runs
+from tidegauge.capture.runs import Run, list_runs, load_position
 
 __all__ = ["RunStatus", "status"]
 
