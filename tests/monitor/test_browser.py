@@ -27,7 +27,7 @@ from tidegauge.monitor.web.segments import alarm_query, query
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.reports.figures import moment
+from tidegauge.reports.formatting import moment
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import ResponseEvent

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tidegauge.reports.callers import CallerTable, caller_table
-from tidegauge.reports.figures import duration, interval, moment, percent
+from tidegauge.reports.formatting import count, duration, interval, moment, percent
 from tidegauge.reports.standing import EvidenceStanding, evidence, promise
 from tidegauge.reports.text import clip, plain
 from tidegauge.schemas.findings import Effect, Verdict
@@ -184,7 +184,8 @@ def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tupl
         lines.append(
             f"A false alarm would mean that the true rate of “{first.title}” is still between "
             f"{percent(first.low)} and {percent(first.high)}, as in the baseline "
-            f"({percent(first.baseline)}), and that {first.hits:,} of {first.trials:,} requests "
+            f"({percent(first.baseline)}), and that {count(first.hits)} of "
+            f"{count(first.trials)} requests "
             f"({interval(first.current_low, first.current_high)} with 95% confidence) came by "
             "chance."
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tidegauge.reports.figures import duration
+from tidegauge.reports.formatting import duration, percent
 from tidegauge.schemas.findings import State, Verdict
 
 __all__ = ["ALARMS", "EvidenceStanding", "Standing", "evidence", "overall", "promise", "standing"]
@@ -132,16 +132,18 @@ def evidence(verdict: Verdict) -> EvidenceStanding | None:
         return None
     share = 0.0 if math.isnan(statistic) else min(1.0, max(0.0, statistic / threshold))
     beyond = statistic >= threshold
-    short = "beyond the bar" if beyond else f"{share:.0%} (log scale)"
+    short = "beyond the bar" if beyond else f"{percent(share)} (log scale)"
     if verdict.mean_seconds_to_false_alarm is None:
-        return EvidenceStanding(share, short, f"{share:.0%} of what an alarm takes (log scale)")
+        return EvidenceStanding(
+            share, short, f"{percent(share)} of what an alarm takes (log scale)"
+        )
     promised = verdict.mean_seconds_to_false_alarm
     if beyond:
         found = duration(promised * math.exp(min(statistic - threshold, 300.0)))
         sentence = f"beyond the bar: chance alone gets this far less than once in {found}"
     else:
         sentence = (
-            f"{share:.0%} of the way to the bar (log scale), which chance alone crosses less "
+            f"{percent(share)} of the way to the bar (log scale), which chance alone crosses less "
             f"than once in {duration(promised)}"
         )
     return EvidenceStanding(share, short, f"{sentence} on average")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from tidegauge.reports.formatting import count
+
 __all__ = ["category", "clip", "lead", "plain"]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -53,7 +55,7 @@ def clip(text: str, limit: int = 240) -> str:
     line = plain(text[: 2 * limit])
     if len(line) <= limit and len(text) <= 2 * limit:
         return line
-    return f"{line[:limit].rstrip()}{_ELLIPSIS} ({len(text):,} characters)"
+    return f"{line[:limit].rstrip()}{_ELLIPSIS} ({count(len(text))} characters)"
 
 
 def lead(text: str, limit: int = 240) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegauge.detection.confidence import clopper_pearson
+from tidegauge.reports import formatting
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram, moments
@@ -208,7 +209,7 @@ def cost(sketch: Sketch, *, customers: int = 10) -> Cost:
     if rest:
         shown.append(
             CustomerCost(
-                f"{REST} ({len(rest):,})",
+                f"{REST} ({formatting.count(len(rest))})",
                 sum(line.requests for line in rest),
                 sum(line.usd for line in rest),
                 sum(line.input_tokens for line in rest),

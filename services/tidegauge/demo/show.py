@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tidegauge.demo.facts import EvidenceFacts, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
 from tidegauge.monitoring.view import VersionComparisonView
-from tidegauge.reports.figures import count, dollars, interval, milliseconds, number, percent
+from tidegauge.reports.formatting import count, dollars, interval, milliseconds, number, percent
 from tidegauge.schemas import Segment
 
 __all__ = ["show"]

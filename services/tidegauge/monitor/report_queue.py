@@ -17,7 +17,7 @@ from tidegauge.adapters import evidently
 from tidegauge.monitor.errors import BusyError, UnknownReportError
 from tidegauge.monitor.sampling import Reader, SampledRecords, sampled
 from tidegauge.monitor.web.ranges import TimeRange
-from tidegauge.reports.figures import count
+from tidegauge.reports.formatting import count
 from tidegauge.reports.rows import Tables, tables
 from tidegauge.schemas.errors import TidegaugeError
 

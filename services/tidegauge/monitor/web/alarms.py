@@ -8,7 +8,7 @@ from typing import Final
 from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
 from tidegauge.monitoring.view import MonitorView, SilenceInForce, StateChange
 from tidegauge.reports.drift_card import Card, card
-from tidegauge.reports.figures import duration, moment
+from tidegauge.reports.formatting import duration, moment
 from tidegauge.reports.standing import Standing, promise, standing
 from tidegauge.reports.text import clip, lead
 from tidegauge.schemas.findings import Alert, State, Verdict

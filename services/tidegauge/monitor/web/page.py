@@ -17,7 +17,7 @@ from tidegauge.monitor.web.segments import (
 )
 from tidegauge.monitoring.view import BaselineInUse, MonitorView, VersionComparisonView
 from tidegauge.reports.drift_card import Card, card
-from tidegauge.reports.figures import duration, moment
+from tidegauge.reports.formatting import duration, moment
 from tidegauge.reports.quality import Estimator
 from tidegauge.reports.standing import ALARMS, promise
 from tidegauge.reports.text import plain

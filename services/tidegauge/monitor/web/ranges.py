@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tidegauge.monitor.errors import TimeRangeError
-from tidegauge.reports.figures import moment
+from tidegauge.reports.formatting import moment
 
 __all__ = ["TimeRange", "parse_moment", "parse_range"]
 

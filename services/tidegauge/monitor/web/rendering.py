@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from tidegauge.monitor.web.page import Page
 from tidegauge.monitor.web.segments import SIGNALS, Name, SegmentPage
-from tidegauge.reports import figures
+from tidegauge.reports import formatting
 from tidegauge.reports.standing import standing
 from tidegauge.reports.text import clip, lead
 from tidegauge.schemas.findings import State
@@ -39,21 +39,22 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(
+            byte_size=formatting.byte_size,
             clip=clip,
-            count=figures.count,
-            dollars=figures.dollars,
-            duration=figures.duration,
+            count=formatting.count,
+            dollars=formatting.dollars,
+            duration=formatting.duration,
             lead=lead,
-            milliseconds=figures.milliseconds,
-            moment=figures.moment,
-            number=figures.number,
-            percent=figures.percent,
-            points=figures.points,
-            times=figures.times,
+            milliseconds=formatting.milliseconds,
+            moment=formatting.moment,
+            number=formatting.number,
+            percent=formatting.percent,
+            points=formatting.points,
+            times=formatting.times,
         )
         style = (files("tidegauge.monitor.web") / "templates" / "style.css").read_text("utf-8")
         self._environment.globals.update(
-            unknown=figures.NONE,
+            unknown=formatting.UNKNOWN,
             signals=dict(SIGNALS),
             standings=[standing(state) for state in State],
             # Our own file, and the only text that is not escaped.
