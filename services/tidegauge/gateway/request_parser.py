@@ -8,6 +8,7 @@ follows would be read as another request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -81,10 +82,14 @@ class AsgiProtocol(HttpToolsProtocol):
     parser: RequestParser
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any]
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """Take what uvicorn's protocol takes."""
-        super().__init__(config, server_state, app_state)
+        super().__init__(config, server_state, app_state, _loop)
         self.parser = RequestParser(self)
         # As uvicorn has it: an answer to the first of two requests, though it closes.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
