@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidegauge.monitoring.attribution import AttributionContext, coincidences, load_ratio
-from tidegauge.monitoring.findings import untested_verdict
+from tidegauge.monitoring.verdicts import untested_verdict
 from tidegauge.monitoring.version_comparison import VersionComparison
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Signal, State

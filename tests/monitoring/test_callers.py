@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tidegauge.detection.indicators import Hits
-from tidegauge.monitoring.callers import callers_of
+from tidegauge.monitoring.verdicts import callers_of
 from tidegauge.schemas.findings import Callers, CallerShare
 from tidegauge.schemas.sketches import Sampled
 

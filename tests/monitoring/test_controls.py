@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tidegauge.monitoring.controls import Controls
+from tidegauge.monitoring.alert_store import Controls
 from tidegauge.schemas.operations import Control
 
 KEY = ("latency.total", "m/v1//")

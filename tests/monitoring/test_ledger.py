@@ -3,8 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tidegauge.monitoring.ledger import Ledger, account
-from tidegauge.monitoring.producers import Producers
+from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, Tally

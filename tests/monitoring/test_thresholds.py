@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegauge.monitoring.errors import RatesBaselineError
-from tidegauge.monitoring.thresholds import (
+from tidegauge.monitoring.rate_references import (
     bound_rank,
     bucket_at_rank,
     common_shift,

@@ -7,17 +7,21 @@ import msgspec
 import pytest
 
 from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.monitoring.display import Display
 from tidegauge.monitoring.version_comparison import (
     MetricComparison,
     Side,
     VersionComparison,
-    advance,
-    begin,
-    verdicts,
-    view,
+    VersionComparisons,
+    advance_comparison,
+    begin_comparison,
+    comparison_verdicts,
+    comparison_view,
 )
-from tidegauge.schemas import measures
+from tidegauge.monitoring.windows import MergedWindow
+from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import State
+from tidegauge.schemas.sketches import Sketch, SketchKind, SourceRange
 from tidegauge.streaming.merging import merge_all
 
 if TYPE_CHECKING:
@@ -31,7 +35,9 @@ def swap_of(kit: Kit, windows: int = 60) -> VersionComparison:
     quality = merge_all([kit.quality(window, 5) for window in range(windows)])
     assert vitals is not None
     assert quality is not None
-    return begin(kit.version(1), kit.version(2), kit.start_of(windows), [vitals, quality])
+    return begin_comparison(
+        kit.version(1), kit.version(2), kit.start_of(windows), [vitals, quality]
+    )
 
 
 def outcomes(swap: VersionComparison) -> dict[str, str]:
@@ -47,7 +53,7 @@ def after(swap: VersionComparison, kit: Kit, windows: int, **change: float) -> V
             kit.vitals(window, 5, version=2, **change),
             kit.quality(window, 5, shift=shift, segment=kit.version(2)),
         ):
-            swap = advance(swap, sketch, alpha=ALPHA, end_ms=end)
+            swap = advance_comparison(swap, sketch, alpha=ALPHA, end_ms=end)
     return swap
 
 
@@ -86,7 +92,7 @@ def test_an_outcome_is_kept(kit: Kit) -> None:
 def test_the_old_version_goes_on_counting_beside_the_new(kit: Kit) -> None:
     swap = swap_of(kit)
     before = swap.contests[0].old.trials
-    swap = advance(swap, kit.vitals(70, 5), alpha=ALPHA, end_ms=kit.start_of(71))
+    swap = advance_comparison(swap, kit.vitals(70, 5), alpha=ALPHA, end_ms=kit.start_of(71))
     assert (swap.contests[0].old.trials, swap.contests[0].new.trials) == (before + 5, 0)
 
 
@@ -94,19 +100,21 @@ def test_an_unqualified_judge_compares_nothing(kit: Kit) -> None:
     quality = merge_all([kit.quality(window, 5) for window in range(40)])
     assert quality is not None
     failing = msgspec.structs.replace(quality, hits={measures.unqualified(kit.judge): 1})
-    assert begin(kit.version(1), kit.version(2), 0, [failing]).contests == ()
+    assert begin_comparison(kit.version(1), kit.version(2), 0, [failing]).contests == ()
 
 
 def test_verdicts_say_it_in_words(kit: Kit) -> None:
     swap = after(swap_of(kit), kit, 40, shift=0.8)
-    said = {v.monitor: v for v in verdicts(swap, kind="quality", time_ms=kit.start_of(140))}
+    said = {
+        v.monitor: v for v in comparison_verdicts(swap, kind="quality", time_ms=kit.start_of(140))
+    }
     worse = said["swap.quality.likelihood.fluency"]
     assert worse.state == State.WARN
     assert "m, version v2, route /chat is worse than m, version v1, route /chat" in worse.sentence
     assert worse.effects[0].rate_low > worse.effects[0].high
-    shown = {c.measure: c for c in view(swap).comparisons}
+    shown = {c.measure: c for c in comparison_view(swap).comparisons}
     assert shown["quality.likelihood.fluency"].low > 0
-    vitals = verdicts(swap, kind="vitals", time_ms=0)
+    vitals = comparison_verdicts(swap, kind="vitals", time_ms=0)
     assert {v.state for v in vitals} <= {State.OK, State.LOW_DATA}
 
 
@@ -125,7 +133,7 @@ def ever_wrong(kit: Kit, looks: int) -> bool:
         sketch = writer.sketch(
             window, segment=kit.version(2), events=20, hits=hits, trials={"error": 20}
         )
-        swap = advance(swap, sketch, alpha=ALPHA, end_ms=kit.start_of(window + 1))
+        swap = advance_comparison(swap, sketch, alpha=ALPHA, end_ms=kit.start_of(window + 1))
     return swap.contests[0].outcome != "undecided"
 
 
@@ -141,3 +149,51 @@ def test_looking_often_does_not_make_a_difference_in_brief(kit: Kit) -> None:
 @pytest.mark.stats
 def test_looking_often_does_not_make_a_difference(kit: Kit) -> None:
     check_miscoverage(kit, 150)
+
+
+WINDOW_MS = 2_000
+OLD = Segment(model="m", version="v1", route="/chat")
+NEW = Segment(model="m", version="v2", route="/chat")
+
+
+def _sketch(kind: SketchKind, segment: Segment, window: int, events: int) -> Sketch:
+    return Sketch(
+        kind=kind,
+        producer_id=f"{kind}/t-0",
+        sequence=window + 1,
+        segment=segment,
+        window_start_ms=window * WINDOW_MS,
+        window_ms=WINDOW_MS,
+        source=SourceRange(topic="t", partition=0, first_offset=0, last_offset=1),
+        events=events,
+    )
+
+
+def _window(sketch: Sketch) -> MergedWindow:
+    start = sketch.window_start_ms
+    return MergedWindow(
+        kind=sketch.kind, start_ms=start, end_ms=start + WINDOW_MS, sketches=(sketch,)
+    )
+
+
+def test_one_swap_is_compared_once_however_the_kinds_of_windows_close() -> None:
+    display = Display(WINDOW_MS, 900_000)
+    display.add(_sketch("vitals", OLD, 0, 100))
+    swaps = VersionComparisons(0.05)
+    # The drift worker is ahead of the vitals worker: its windows close first, and several.
+    for window in (5, 6, 7):
+        swaps.notice(NEW, _window(_sketch("drift", NEW, window, 3)), display)
+    swaps.notice(NEW, _window(_sketch("vitals", NEW, 5, 3)), display)
+    (view,) = swaps.views()
+    assert (view.old, view.new, view.since_ms) == (OLD, NEW, 5 * WINDOW_MS)
+
+
+def test_each_route_has_a_swap_of_its_own() -> None:
+    display = Display(WINDOW_MS, 900_000)
+    swaps = VersionComparisons(0.05)
+    for route in ("/chat", "/v1/chat/completions"):
+        old = msgspec.structs.replace(OLD, route=route)
+        display.add(_sketch("vitals", old, 0, 100))
+        new = msgspec.structs.replace(NEW, route=route)
+        swaps.notice(new, _window(_sketch("vitals", new, 5, 3)), display)
+    assert [view.new.route for view in swaps.views()] == ["/chat", "/v1/chat/completions"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 
-__all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all"]
+__all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all", "count_asked"]
 
 
 class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
@@ -80,6 +80,18 @@ def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
         return 0, 0
     beyond = histogram.count_above if counter.side == "above" else histogram.count_below
     return beyond(values, counter.bucket), histogram.count(values)
+
+
+def count_asked(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
+    """Return an indicator's hits and trials in a sketch of responses.
+
+    Errors and checks are asked only of the responses that the sketch lists as trials: a
+    window that lists none asked none.
+    """
+    counter = indicator.counter
+    if isinstance(counter, Hits) and counter.name not in sketch.trials:
+        return 0, 0
+    return count(indicator, sketch)
 
 
 def count_all(

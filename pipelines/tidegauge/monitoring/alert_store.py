@@ -1,4 +1,4 @@
-"""What stands: the latest verdict of each monitor, the alarms that fire, and who is silenced.
+"""The latest verdict of each monitor, the alarms that fire, and what people said of them.
 
 An alarm is latched: it fires until a person acknowledges it or a new baseline is activated.
 Only the pipeline's own health, which is no test, ends its alarms by itself.
@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
 
-from tidegauge.monitoring.findings import said
-from tidegauge.monitoring.view import StateChange
+from tidegauge.monitoring.verdicts import said
+from tidegauge.monitoring.view import SilenceInForce, StateChange
 from tidegauge.schemas.findings import Alert, AlertStatus, Severity, State, Verdict
+from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import ALERTS, VERDICTS
 from tidegauge.streaming.processor import Output
 
-__all__ = ["SOURCE", "AlertStore", "AlertStoreState", "Key", "key_of"]
+__all__ = [
+    "SOURCE",
+    "AlertStore",
+    "AlertStoreState",
+    "Controls",
+    "ControlsState",
+    "Key",
+    "key_of",
+    "matches",
+]
 
 SOURCE = "tidegauge/monitor"
 """The CloudEvents source of everything that the monitor says."""
@@ -215,3 +226,84 @@ def _alert_output(alert: Alert) -> Output:
         event_id=f"{alert.alert_id} {alert.severity} {alert.status}",
         time_ms=alert.time_ms,
     )
+
+
+_MOST = 200
+
+
+class ControlsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``Controls`` remembers, as plain data."""
+
+    acknowledgements: tuple[Control, ...] = ()
+    silences: tuple[Control, ...] = ()
+
+
+def matches(control: Control, key: Key) -> bool:
+    """Return whether a control speaks of a monitor's word on a segment.
+
+    Monitor and segment may be patterns: ``*`` stands for anything.
+
+    Example:
+        >>> control = Control(action="silence", monitor="latency.*", segment="*", time_ms=1)
+        >>> matches(control, ("latency.total", "m/v1//")), matches(control, ("errors.rate", "m///"))
+        (True, False)
+    """
+    monitor, segment = key
+    return fnmatchcase(monitor, control.monitor) and fnmatchcase(segment, control.segment)
+
+
+class Controls:
+    """The controls in force.
+
+    Args:
+        state: Where to go on from.
+    """
+
+    def __init__(self, state: ControlsState | None = None) -> None:
+        kept = state or ControlsState()
+        self._acknowledgements = list(kept.acknowledgements)
+        self._silences = list(kept.silences)
+
+    def add(self, control: Control) -> bool:
+        """Take note of a control; returns whether it was new."""
+        if control in self._acknowledgements or control in self._silences:
+            return False
+        if control.action == "acknowledge":
+            self._acknowledgements = [*self._acknowledgements, control][-_MOST:]
+        else:
+            # The last word on the same monitor and segment counts: it may end a silence.
+            others = [c for c in self._silences if _subject(c) != _subject(control)]
+            self._silences = [*others, control][-_MOST:]
+        return True
+
+    def silenced(self, key: Key, now_ms: int) -> bool:
+        """Return whether a monitor is mute for a segment."""
+        return any(matches(c, key) and _in_force(c, now_ms) for c in self._silences)
+
+    def in_force(self, now_ms: int) -> tuple[SilenceInForce, ...]:
+        """Return the silences in force."""
+        return tuple(
+            SilenceInForce(
+                monitor=control.monitor,
+                segment=control.segment,
+                until_ms=control.until_ms,
+                who=control.who,
+                note=control.note,
+            )
+            for control in self._silences
+            if _in_force(control, now_ms)
+        )
+
+    def state(self) -> ControlsState:
+        """Return everything that is remembered."""
+        return ControlsState(
+            acknowledgements=tuple(self._acknowledgements), silences=tuple(self._silences)
+        )
+
+
+def _subject(control: Control) -> Key:
+    return control.monitor, control.segment
+
+
+def _in_force(control: Control, now_ms: int) -> bool:
+    return control.until_ms is None or control.until_ms > now_ms

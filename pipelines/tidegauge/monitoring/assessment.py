@@ -15,9 +15,9 @@ from tidegauge.monitoring.catalog import kind_of, monitors_in, scope
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState, baseline_kind
 from tidegauge.monitoring.display import Display, DisplayState
-from tidegauge.monitoring.findings import untested_verdict
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
+from tidegauge.monitoring.verdicts import untested_verdict
+from tidegauge.monitoring.version_comparison import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment

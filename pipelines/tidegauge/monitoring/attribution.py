@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tidegauge.monitoring.catalog import signal_of
-from tidegauge.monitoring.sentences import clock, times
+from tidegauge.monitoring.verdicts import clock, times
 from tidegauge.monitoring.version_comparison import VersionComparison
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Signal

@@ -1,11 +1,21 @@
-"""One monitor on one segment: its bets, its evidence, and what they say after a window."""
+"""One monitor on one segment: its bets, their evidence, and the change point of each bet.
+
+The detector's own statistic sums over all possible change points, so it hardly ever starts
+anew and dates a change too early. A bet's likelihood ratio summed from its last minimum,
+``W <- max(0, W) + log L``, is zero until the change for the most part: where it last left
+zero is the most likely change point (Page, "Continuous inspection schemes", Biometrika 41,
+1954), and the counts since then show the size of the effect undiluted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from tidegauge.detection.detector import (
     RATIOS,
@@ -19,27 +29,119 @@ from tidegauge.detection.detector import (
     observe,
     place_bets,
 )
-from tidegauge.detection.indicators import count_all
+from tidegauge.detection.indicators import count_all, count_asked
 from tidegauge.detection.polya_urn import count_cells
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring.catalog import signal_of
-from tidegauge.monitoring.change_point import ChangePoint, advance, no_change_point
-from tidegauge.monitoring.rate_references import tested
+from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.schemas import OTHER, Segment
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import Sketch
 
 __all__ = [
+    "ChangePoint",
+    "ChangePointState",
     "Detector",
     "DetectorEvidence",
     "IndicatorCounts",
     "IndicatorEffect",
+    "advance_change_point",
     "build_detector",
     "count_window",
     "effect_ratio",
     "effects_of",
+    "no_change_point",
+    "pack_change_point",
+    "unpack_change_point",
     "watch",
 ]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePoint:
+    """The run of each bet, arrays of shape (J, G).
+
+    Attributes:
+        log_w: Log-likelihood ratio since the run began.
+        since_ms: Start of the run's first window, Unix milliseconds.
+        hits: Events of the run for which the indicator held.
+        trials: Events of the run.
+    """
+
+    log_w: Floats
+    since_ms: Counts
+    hits: Counts
+    trials: Counts
+
+
+class ChangePointState(msgspec.Struct, frozen=True, kw_only=True):
+    """An onset as plain data: little-endian numbers, row by row."""
+
+    shape: tuple[int, int]
+    log_w: bytes
+    since_ms: bytes
+    hits: bytes
+    trials: bytes
+
+
+def no_change_point(shape: tuple[int, int]) -> ChangePoint:
+    """Return the state before the first window."""
+    nothing = np.zeros(shape, np.int64)
+    return ChangePoint(np.zeros(shape), nothing, nothing, nothing)
+
+
+def advance_change_point(
+    onset: ChangePoint, log_lr: Floats, hits: Counts, trials: Counts, start_ms: int
+) -> ChangePoint:
+    """Add one closed window.
+
+    Args:
+        onset: The state before the window.
+        log_lr: Each bet's log-likelihood ratio of the window, shape (J, G).
+        hits: The window's events for which each indicator held, shape (J,).
+        trials: The window's events asked, shape (J,).
+        start_ms: Start of the window.
+    """
+    anew = onset.log_w <= 0
+    return ChangePoint(
+        log_w=np.where(anew, 0.0, onset.log_w) + log_lr,
+        since_ms=np.where(anew, start_ms, onset.since_ms),
+        hits=np.where(anew, 0, onset.hits) + hits[:, None],
+        trials=np.where(anew, 0, onset.trials) + trials[:, None],
+    )
+
+
+def pack_change_point(onset: ChangePoint) -> ChangePointState:
+    """Write an onset: ``unpack_change_point`` gives the same bits back."""
+    rows, columns = onset.log_w.shape
+    return ChangePointState(
+        shape=(rows, columns),
+        log_w=onset.log_w.astype("<f8").tobytes(),
+        since_ms=onset.since_ms.astype("<i8").tobytes(),
+        hits=onset.hits.astype("<i8").tobytes(),
+        trials=onset.trials.astype("<i8").tobytes(),
+    )
+
+
+def unpack_change_point(state: ChangePointState) -> ChangePoint:
+    """Read an onset back.
+
+    Raises:
+        MonitorStateError: The numbers do not fill the shape.
+    """
+    try:
+        counts = [
+            np.frombuffer(data, "<i8").reshape(state.shape).astype(np.int64)
+            for data in (state.since_ms, state.hits, state.trials)
+        ]
+        log_w = np.frombuffer(state.log_w, "<f8").reshape(state.shape).astype(np.float64)
+    except ValueError as error:
+        raise MonitorStateError(f"an onset in the monitor's snapshot is broken: {error}") from error
+    return ChangePoint(log_w, *counts)
+
 
 _NOTABLE_SHARE = 0.1
 
@@ -138,8 +240,8 @@ def build_detector(
     other monitor the indicators are harms, and the whole budget goes to their rise.
     """
     # What is counted together beyond the cap was divided into cells by different references.
-    urns = signal_of(monitor) == "drift" and segment != OTHER
-    bets = place_bets(reference, urns=urns)
+    polya_urns = signal_of(monitor) == "drift" and segment != OTHER
+    bets = place_bets(reference, polya_urns=polya_urns)
     if signal_of(monitor) != "drift":
         weights = np.full_like(bets.log_weights, -np.inf)
         whole = np.logaddexp.reduce(bets.log_weights, axis=1, keepdims=True)
@@ -152,9 +254,9 @@ def count_window(detector: Detector, sketch: Sketch) -> IndicatorCounts:
     """Return a window's counts for the detector's indicators."""
     if sketch.kind == "drift":
         hits, trials = count_all(detector.reference.indicators, sketch)
-        cells = tuple(count_cells(urn, sketch) for urn in detector.bets.urns)
+        cells = tuple(count_cells(urn, sketch) for urn in detector.bets.polya_urns)
         return IndicatorCounts(hits, trials, cells)
-    pairs = [tested(indicator, sketch) for indicator in detector.reference.indicators]
+    pairs = [count_asked(indicator, sketch) for indicator in detector.reference.indicators]
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return IndicatorCounts(table[:, 0], table[:, 1])
 
@@ -198,7 +300,7 @@ def watch(
         cells=counted.cells,
     )
     log_lr = after.log_m - np.logaddexp(evidence.log_m, np.log(seconds))
-    onset = advance(track.onset, log_lr, counted.hits, counted.trials, start_ms)
+    onset = advance_change_point(track.onset, log_lr, counted.hits, counted.trials, start_ms)
     # All of a drift's families are named: strangeness alarms, but topics explain.
     drift = detector.signal == "drift"
     families = [i.family for i in detector.reference.indicators] if drift else []

@@ -12,11 +12,10 @@ import msgspec
 from tidegauge.detection.detector import Decision, pack, unpack
 from tidegauge.detection.indicators import Tail
 from tidegauge.detection.reference import Reference, nearest
-from tidegauge.monitoring import change_point
 from tidegauge.monitoring.alert_store import AlertStore, Key
 from tidegauge.monitoring.catalog import judge_name, judged_scores, kind_of, quality_monitor
-from tidegauge.monitoring.change_point import ChangePointState
 from tidegauge.monitoring.detector import (
+    ChangePointState,
     Detector,
     DetectorEvidence,
     IndicatorEffect,
@@ -24,10 +23,12 @@ from tidegauge.monitoring.detector import (
     count_window,
     effect_ratio,
     effects_of,
+    pack_change_point,
+    unpack_change_point,
     watch,
 )
-from tidegauge.monitoring.findings import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
@@ -253,7 +254,7 @@ def baseline_kind(monitor: str) -> BaselineKind:
 
 
 def _read(stored: DetectorEvidenceState) -> _Held:
-    evidence, onset = unpack(stored.evidence), change_point.unpack(stored.onset)
+    evidence, onset = unpack(stored.evidence), unpack_change_point(stored.onset)
     track = DetectorEvidence(evidence, onset, stored.end_ms, stored.events)
     return _Held(track, stored.remarks)
 
@@ -263,7 +264,7 @@ def _write(key: Key, track: DetectorEvidence, remarks: tuple[str, ...]) -> Detec
         monitor=key[0],
         segment=key[1],
         evidence=pack(track.evidence),
-        onset=change_point.pack(track.onset),
+        onset=pack_change_point(track.onset),
         end_ms=track.end_ms,
         events=track.events,
         remarks=remarks,

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tidegauge.monitoring.catalog import EVERYTHING
-from tidegauge.monitoring.findings import untested_verdict
 from tidegauge.monitoring.ledger import READS, Ledger
-from tidegauge.monitoring.sentences import span
+from tidegauge.monitoring.verdicts import span, untested_verdict
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
 from tidegauge.schemas.sketches import SketchKind

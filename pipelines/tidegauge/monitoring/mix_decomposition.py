@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from tidegauge.monitoring.errors import VerdictsError
-from tidegauge.monitoring.sentences import percent
+from tidegauge.monitoring.verdicts import percent
 
 __all__ = ["ClusterShift", "MixDecomposition", "MixShare", "decompose", "sentence"]
 

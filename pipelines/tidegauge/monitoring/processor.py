@@ -14,12 +14,11 @@ import msgspec
 
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring import health
+from tidegauge.monitoring.alert_store import Controls, ControlsState, matches
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
-from tidegauge.monitoring.controls import Controls, ControlsState, matches
 from tidegauge.monitoring.errors import MonitorStateError
-from tidegauge.monitoring.ledger import READS, Ledger, account
+from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.producers import Producers, ProducersState
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.monitoring.windows import Windows, WindowsState
 from tidegauge.schemas import OTHER, DecodeError, DecodeReason, decode

@@ -16,24 +16,35 @@ nothing ran side by side, a change of load or of topics at the same time is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from tidegauge.detection.confidence import clopper_pearson, rate_sequence
-from tidegauge.detection.indicators import Hits, Indicator, Tail
+from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
 from tidegauge.monitoring.catalog import judge_name, judged_scores
-from tidegauge.monitoring.rate_references import FEWEST, duration, tested
-from tidegauge.monitoring.sentences import name_of, percent
-from tidegauge.monitoring.thresholds import quantile_bucket
+from tidegauge.monitoring.display import Display
+from tidegauge.monitoring.ledger import READS
+from tidegauge.monitoring.rate_references import FEWEST, duration, quantile_bucket
+from tidegauge.monitoring.verdicts import name_of, percent
 from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
+from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, State, Verdict
 from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
 from tidegauge.streaming import histogram
 
-__all__ = ["MetricComparison", "Side", "VersionComparison", "advance", "begin", "verdicts", "view"]
-
+__all__ = [
+    "MetricComparison",
+    "Side",
+    "VersionComparison",
+    "VersionComparisons",
+    "VersionComparisonsState",
+    "advance_comparison",
+    "begin_comparison",
+    "comparison_verdicts",
+    "comparison_view",
+]
 
 _MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
 """Measure -> by how much the new rate may exceed the old one and still be ``not worse``."""
@@ -110,7 +121,9 @@ class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
     contests: tuple[MetricComparison, ...]
 
 
-def begin(old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]) -> VersionComparison:
+def begin_comparison(
+    old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]
+) -> VersionComparison:
     """Choose what to compare by: cuts of the old version's numbers.
 
     Args:
@@ -125,7 +138,7 @@ def begin(old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]) -
             kind=total.kind,
             indicator=indicator,
             margin=_MARGINS[measure.partition(".")[0]],
-            old=Side().plus(tested(indicator, total)),
+            old=Side().plus(count_asked(indicator, total)),
         )
         for total in totals
         for measure, indicator in _measures(total)
@@ -172,7 +185,7 @@ def _indicator(name: str, title: str, counter: Hits | Tail) -> Indicator:
     return Indicator(name=name, title=title, family=name, counter=counter)
 
 
-def advance(
+def advance_comparison(
     swap: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
 ) -> VersionComparison:
     """Count one closed window of either version and decide what can be decided.
@@ -195,7 +208,7 @@ def advance(
 def _advance(
     contest: MetricComparison, sketch: Sketch, *, is_new: bool, alpha: float, end_ms: int
 ) -> MetricComparison:
-    counts = tested(contest.indicator, sketch)
+    counts = count_asked(contest.indicator, sketch)
     if is_new:
         contest = msgspec.structs.replace(contest, new=contest.new.plus(counts))
     else:
@@ -233,7 +246,7 @@ def _outcome(contest: MetricComparison) -> Outcome:
     return "not worse" if contest.high <= contest.margin else contest.outcome
 
 
-def view(swap: VersionComparison) -> VersionComparisonView:
+def comparison_view(swap: VersionComparison) -> VersionComparisonView:
     """Return the comparisons to show."""
     return VersionComparisonView(
         old=swap.old,
@@ -259,7 +272,9 @@ def _comparison(contest: MetricComparison) -> MetricComparisonView:
     )
 
 
-def verdicts(swap: VersionComparison, *, kind: SketchKind, time_ms: int) -> tuple[Verdict, ...]:
+def comparison_verdicts(
+    swap: VersionComparison, *, kind: SketchKind, time_ms: int
+) -> tuple[Verdict, ...]:
     """Return a verdict ``swap.<measure>`` for each measure that a kind of worker feeds."""
     return tuple(
         _verdict(swap, contest, time_ms)
@@ -315,3 +330,106 @@ def _sentence(swap: VersionComparison, contest: MetricComparison) -> str:
         f"By {contest.measure.replace('_', ' ')}, {name_of(swap.new)} {said} "
         f"{name_of(swap.old)} ({numbers}; margin {contest.margin * 100:.0f} points)."
     )
+
+
+_MOST = 8
+_FEWEST = 30
+
+
+class VersionComparisonsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``VersionComparisons`` remembers, as plain data."""
+
+    swaps: tuple[VersionComparison, ...] = ()
+
+
+class VersionComparisons:
+    """The latest swaps.
+
+    Args:
+        alpha: Chance that one comparison ever errs on one measure.
+        state: Where to go on from.
+    """
+
+    def __init__(self, alpha: float, state: VersionComparisonsState | None = None) -> None:
+        self._alpha = alpha
+        self._swaps = list(state.swaps) if state else []
+
+    @property
+    def known(self) -> Sequence[VersionComparison]:
+        """The swaps, newest last."""
+        return tuple(self._swaps)
+
+    def notice(self, segment: Segment, window: MergedWindow, display: Display) -> None:
+        """Begin a comparison when a version answers for the first time.
+
+        Args:
+            segment: Segment of a response's sketch, before the window is added up.
+            window: The window that it is in.
+            display: What is known of other versions so far.
+        """
+        if not segment.version or display.total("vitals", segment) is not None:
+            return
+        if any(swap.new == segment for swap in self._swaps):
+            return  # the workers' windows close one kind at a time
+        old = _version_before(segment, display)
+        if old is None:
+            return
+        totals = [t for kind in READS if (t := display.total(kind, old)) is not None]
+        self._swaps.append(begin_comparison(old, segment, window.start_ms, totals))
+        del self._swaps[:-_MOST]
+
+    def advance(self, sketch: Sketch, end_ms: int) -> None:
+        """Count one segment's closed window."""
+        self._swaps = [
+            advance_comparison(swap, sketch, alpha=self._alpha, end_ms=end_ms)
+            if sketch.segment in (swap.old, swap.new)
+            else swap
+            for swap in self._swaps
+        ]
+
+    def verdicts(self, kind: SketchKind, segment: Segment, time_ms: int) -> tuple[Verdict, ...]:
+        """Return the comparisons that a new version's window has moved."""
+        return tuple(
+            verdict
+            for swap in self._swaps
+            if swap.new == segment
+            for verdict in comparison_verdicts(swap, kind=kind, time_ms=time_ms)
+        )
+
+    def acknowledge(self, monitor: str, segment: Segment) -> None:
+        """Note that a person knows an outcome: it raises no alarm again."""
+        self._swaps = [
+            msgspec.structs.replace(
+                swap,
+                contests=tuple(
+                    msgspec.structs.replace(contest, acknowledged=True)
+                    if contest.monitor == monitor
+                    else contest
+                    for contest in swap.contests
+                ),
+            )
+            if swap.new == segment
+            else swap
+            for swap in self._swaps
+        ]
+
+    def views(self) -> tuple[VersionComparisonView, ...]:
+        """Return all comparisons to show, newest last."""
+        return tuple(comparison_view(swap) for swap in self._swaps)
+
+    def state(self) -> VersionComparisonsState:
+        """Return everything that is remembered."""
+        return VersionComparisonsState(swaps=tuple(self._swaps))
+
+
+def _version_before(segment: Segment, display: Display) -> Segment | None:
+    """Return the version of the same model and route that has answered last."""
+    found = [
+        (total.window_start_ms + total.window_ms, other)
+        for other in display.segments()
+        if other.version != segment.version
+        and msgspec.structs.replace(other, version=segment.version) == segment
+        and (total := display.total("vitals", other)) is not None
+        and total.events >= _FEWEST
+    ]
+    return max(found)[1] if found else None

@@ -12,9 +12,10 @@ from rich.table import Table
 from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
 from tidegauge.monitor.web.explaining import Explanation, explain, latest_verdict
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
-from tidegauge.monitoring.sentences import name_of, percent
+from tidegauge.monitoring.verdicts import name_of, percent
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
+from tidegauge.runtime.settings import load
 
 __all__ = ["app"]
 
@@ -37,7 +38,7 @@ def explain_(
 
     Reads the events of the baseline's time and of the time since the change from the log.
     """
-    kafka, now = KafkaSettings(), now_ms()
+    kafka, now = load(KafkaSettings), now_ms()
     wanted = Segment.from_key(checked_segment(segment)) if segment else None
     verdict = latest_verdict(kafka, checked_monitor(monitor), wanted, now - parse_duration(since))
     found = explain(kafka, verdict, now)

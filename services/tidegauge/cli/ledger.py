@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegauge.cli.control import parse_duration
-from tidegauge.monitoring.ledger import Ledger, account
+from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.producers import Producers
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -21,6 +20,7 @@ from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import HEARTBEATS, SKETCHES
+from tidegauge.runtime.settings import load
 
 __all__ = ["app", "draw_up"]
 
@@ -42,7 +42,7 @@ def ledger(
     Reads what gateways have counted and how far workers have come; needs no monitor.
     """
     start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
-    found = draw_up(KafkaSettings(), start_ms)
+    found = draw_up(load(KafkaSettings), start_ms)
     if as_json:
         typer.echo(msgspec.json.encode(_facts(found)))
     else:

@@ -19,7 +19,7 @@ from tidegauge.cli.control import (
     parse_duration,
     publish,
 )
-from tidegauge.monitoring.sentences import clock
+from tidegauge.monitoring.verdicts import clock
 from tidegauge.schemas.operations import Control
 
 __all__ = ["app"]
