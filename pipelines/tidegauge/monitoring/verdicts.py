@@ -1,0 +1,343 @@
+"""From a decision to a verdict: effects with intervals, callers, and a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TypeAlias
+
+from tidegauge.detection.confidence import clopper_pearson
+from tidegauge.detection.detector import Decision
+from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.monitoring.catalog import signal_of
+from tidegauge.monitoring.detector import Detector, IndicatorEffect
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Callers, CallerShare, Effect, Signal, State, Verdict
+from tidegauge.schemas.sketches import Exemplar, Sampled
+
+__all__ = [
+    "VerdictContext",
+    "alarm_sentence",
+    "callers_of",
+    "clock",
+    "name_of",
+    "percent",
+    "quiet_sentence",
+    "said",
+    "span",
+    "times",
+    "untested_verdict",
+    "verdict_of",
+]
+
+Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
+Sample: TypeAlias = Callable[[int], tuple[Sampled, ...]]
+
+_ALARMED = frozenset({State.INFO, State.WARN, State.PAGE})
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictContext:
+    """When a verdict is given, on how much, and what else is known.
+
+    Attributes:
+        end_ms: End of the window.
+        window_events: Events asked in the window.
+        events: Events asked since the evidence began.
+        needed: Events without which nothing is said.
+        exemplars: Name of a counted indicator -> requests that show it.
+        sample: Moment -> a sample of the requests since then.
+        remarks: Sentences to add to an alarm's.
+    """
+
+    end_ms: int
+    window_events: int
+    events: int
+    needed: int
+    exemplars: Exemplars
+    sample: Sample
+    remarks: tuple[str, ...] = ()
+
+
+def verdict_of(
+    detector: Detector,
+    decision: Decision,
+    found: Sequence[IndicatorEffect],
+    state: State,
+    context: VerdictContext,
+) -> Verdict:
+    """Return the verdict of a window that was tested.
+
+    Args:
+        detector: What was tested.
+        decision: What the engine says.
+        found: What its parts amount to, first the largest.
+        state: What the monitor says.
+        context: When, on how much, and what else is known.
+    """
+    alarmed = state in _ALARMED
+    effects = tuple(_effect(detector, effect, context if alarmed else None) for effect in found)
+    since = found[0].since_ms if found else None
+    owed = math.exp(detector.log_threshold)
+    if alarmed and effects:
+        sentence = alarm_sentence(
+            detector.signal,
+            effects,
+            since_ms=since,
+            mean_seconds_to_false_alarm=owed,
+            remarks=[*_borrowed(detector), *context.remarks],
+        )
+    else:
+        sentence = " ".join(
+            [
+                quiet_sentence(detector.signal, context.events, context.needed),
+                *_borrowed(detector),
+            ]
+        )
+    return Verdict(
+        monitor=detector.monitor,
+        signal=detector.signal,
+        segment=detector.segment,
+        time_ms=context.end_ms,
+        state=state,
+        sentence=sentence,
+        log_statistic=decision.log_statistic if decision.parts else None,
+        log_threshold=decision.log_threshold,
+        mean_seconds_to_false_alarm=owed,
+        since_ms=since if alarmed else None,
+        events=context.window_events,
+        baseline=detector.reference.baseline,
+        baseline_segment=detector.reference_key if detector.borrowed else "",
+        season=detector.reference.season,
+        effects=effects,
+    )
+
+
+def untested_verdict(
+    monitor: str, segment: Segment, state: State, sentence: str, time_ms: int
+) -> Verdict:
+    """Return a verdict without a test: no data, no baseline, or a judge that may not speak."""
+    return Verdict(
+        monitor=monitor,
+        signal=signal_of(monitor),
+        segment=segment,
+        time_ms=time_ms,
+        state=state,
+        sentence=sentence,
+    )
+
+
+def _borrowed(detector: Detector) -> tuple[str, ...]:
+    """Say whose baseline is used, where it is not the segment's own."""
+    if not detector.borrowed:
+        return ()
+    lender = detector.reference.segment
+    return (f"It is held to the baseline of {name_of(lender)}, having none of its own.",)
+
+
+def said(verdict: Verdict) -> str:
+    """Return an alert's summary: the segment and the verdict's sentence."""
+    return f"{name_of(verdict.segment)}: {verdict.sentence}"
+
+
+def _effect(detector: Detector, found: IndicatorEffect, shown: VerdictContext | None) -> Effect:
+    """Return an effect for people, with the requests that show it if a context has them."""
+    reference, j = detector.reference, found.part.indicator
+    indicator: Indicator = reference.indicators[j]
+    low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
+    counter = indicator.counter
+    exemplars: tuple[Exemplar, ...] = ()
+    callers = None
+    if shown is not None and isinstance(counter, Hits):
+        exemplars = shown.exemplars(counter.name)
+        if counter.of and found.part.rises:
+            callers = callers_of(counter, shown.sample(found.since_ms))
+    return Effect(
+        indicator=indicator.name,
+        title=indicator.title,
+        baseline_rate=reference.rate[j],
+        low=reference.low[j],
+        high=reference.high[j],
+        hits=found.hits,
+        trials=found.trials,
+        rate_low=float(low),
+        rate_high=float(high),
+        share=found.part.share,
+        exemplars=exemplars,
+        callers=callers,
+    )
+
+
+_LARGEST = 5
+_MISS = 0.05 / _LARGEST
+"""Chance that an interval misses: those of all callers named hold together with 95%."""
+
+
+def callers_of(indicator: Hits, sample: Iterable[Sampled]) -> Callers | None:
+    """Return who sends the requests that show an indicator; None where none is sampled.
+
+    A caller stands apart when the interval of its share of the requests that show the indicator
+    lies above that of its share of those that do not. The intervals are exact, so that holds
+    for samples of any size.
+
+    Args:
+        indicator: What is counted, and what counts the requests that were asked.
+        sample: Requests of the time in question.
+    """
+    asked = [found for found in sample if indicator.of in found.shows]
+    showing = Counter(found.customer for found in asked if indicator.name in found.shows)
+    if not showing:
+        return None
+    everything = Counter(found.customer for found in asked)
+    hits, rest = showing.total(), len(asked) - showing.total()
+    largest = sorted(showing.items(), key=lambda item: (-item[1], item[0]))[:_LARGEST]
+    shares = []
+    for customer, number in largest:
+        low, _ = clopper_pearson(number, hits, alpha=_MISS)
+        _, high = clopper_pearson(everything[customer] - number, rest, alpha=_MISS)
+        shares.append(
+            CallerShare(
+                customer=customer,
+                hits=number,
+                trials=everything[customer],
+                apart=bool(low > high),
+            )
+        )
+    return Callers(hits=hits, trials=len(asked), shares=tuple(shares))
+
+
+_LEADS: MappingProxyType[Signal, str] = MappingProxyType(
+    {
+        "drift": "People ask for something else",
+        "quality": "Answers are judged worse",
+        "latency": "Answers are slower",
+        "errors": "More goes wrong",
+        "cost": "Requests cost more",
+    }
+)
+_NORMAL: MappingProxyType[Signal, str] = MappingProxyType(
+    {
+        "drift": "Requests are as in the baseline",
+        "quality": "Answers are judged as in the baseline",
+        "latency": "Answers are as fast as in the baseline",
+        "errors": "No more goes wrong than in the baseline",
+        "cost": "Requests cost what they did in the baseline",
+    }
+)
+_SECONDS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_FEW_PERCENT = 0.1
+
+
+def clock(time_ms: int) -> str:
+    """Return a moment, in UTC.
+
+    Example:
+        >>> clock(0)
+        '1970-01-01 00:00:00 UTC'
+    """
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def percent(rate: float) -> str:
+    """Return a rate, with one decimal where it is small.
+
+    Example:
+        >>> percent(0.034), percent(0.61)
+        ('3.4%', '61%')
+    """
+    return f"{rate * 100:.1f}%" if rate < _FEW_PERCENT else f"{rate * 100:.0f}%"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio of rates.
+
+    Example:
+        >>> times(5.66), times(0.25)
+        ('5.7 times', '0.25 times')
+    """
+    return f"{ratio:.1f} times" if ratio >= 1 else f"{ratio:.2f} times"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its largest whole unit.
+
+    Example:
+        >>> span(2_592_000), span(75), span(0.2)
+        ('30 days', '1 minute', '0 seconds')
+    """
+    for size, unit in _SECONDS:
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return "0 seconds"
+
+
+def name_of(segment: Segment) -> str:
+    """Return a segment's name for people.
+
+    Example:
+        >>> name_of(Segment(model="m", version="v2", route="/chat"))
+        'm, version v2, route /chat'
+    """
+    parts = [segment.model or "all traffic"]
+    if segment.version:
+        parts.append(f"version {segment.version}")
+    if segment.route:
+        parts.append(f"route {segment.route}")
+    if segment.tenant:
+        parts.append(f"customer {segment.tenant}")
+    return ", ".join(parts)
+
+
+def alarm_sentence(
+    signal: Signal,
+    effects: Sequence[Effect],
+    *,
+    since_ms: int | None,
+    mean_seconds_to_false_alarm: float,
+    remarks: Sequence[str] = (),
+) -> str:
+    """Say what changed, by how much, since when, and how often that would be wrong.
+
+    Args:
+        signal: Which signal.
+        effects: What contributed, first the largest; at least one.
+        since_ms: Estimated start of the change.
+        mean_seconds_to_false_alarm: What the threshold promises.
+        remarks: More sentences: what coincides, whose baseline was used.
+    """
+    since = f" since {clock(since_ms)}" if since_ms is not None else ""
+    others = [effect.title for effect in effects[1:] if effect.share >= _FEW_PERCENT]
+    also = f"; also {', '.join(others)}" if others else ""
+    lead = f"{_LEADS[signal]}{since}: {_measured(effects[0])}{also}."
+    promise = (
+        "With nothing changed, an alarm like this comes once in "
+        f"{span(mean_seconds_to_false_alarm)} or less often."
+    )
+    return " ".join([lead, *remarks, promise])
+
+
+def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
+    """Say that there is nothing to say, or not yet."""
+    if events < needed:
+        return f"{events} events so far; {needed} are needed to say that nothing has changed."
+    return f"{_NORMAL[signal]}, as far as {events:,} events show."
+
+
+def _measured(effect: Effect) -> str:
+    rate = effect.hits / effect.trials if effect.trials else 0.0
+    normal = (
+        f"up to {percent(effect.high)} is normal"
+        if rate >= effect.baseline_rate
+        else f"no less than {percent(effect.low)} is normal"
+    )
+    return (
+        f"{effect.title}: {percent(rate)} of {effect.trials} "
+        f"(between {percent(effect.rate_low)} and {percent(effect.rate_high)}) against "
+        f"{percent(effect.baseline_rate)} in the baseline, where {normal}"
+    )
