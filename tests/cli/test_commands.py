@@ -79,7 +79,7 @@ def test_a_log_is_summarised_for_people(tmp_path: Path) -> None:
     log = _requests(tmp_path / "requests.jsonl", 101)
     log.write_bytes(log.read_bytes() + b"[bold]not json\n")
     said = RUNNER.invoke(app, ["logs", "summary", str(log)]).output
-    assert "51 / 96 / 100 ms" in said
+    assert "51.0 ms / 96.0 ms / 100 ms" in said
     assert "102 characters" in said
     assert "1 lines could not be read" in said
 

@@ -189,14 +189,15 @@ def points(value: float | None) -> str:
     """Format a difference of two shares in percentage points, with its sign.
 
     Example:
-        >>> points(0.125), points(-0.031), points(0.0004), points(0), points(None)
-        ('+12.5', '-3.1', '+0.04', '0', 'unknown')
+        >>> points(0.125), points(-0.03), points(0.0004), points(0), points(None)
+        ('+12.5', '-3', '+0.04', '0', 'unknown')
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN
     if value == 0:
         return "0"
-    return f"{100 * value:+.1f}" if abs(value) >= 0.001 else f"{100 * value:+.2g}"  # noqa: PLR2004
+    shown = f"{100 * value:+.1f}" if abs(value) >= 0.001 else f"{100 * value:+.2g}"  # noqa: PLR2004
+    return shown.removesuffix(".0")
 
 
 def times(value: float | None) -> str:

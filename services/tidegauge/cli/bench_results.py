@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.protocol import NO_CHANGE, Change, first_alarm, matched_level
+from tidegauge.reports.formatting import odds
 
 __all__ = ["OURS", "DelayResult", "Delays", "Paths", "Row", "delays", "level_of", "rows"]
 
@@ -123,13 +124,13 @@ def rows(
     found: list[Row] = []
     for events in guaranteed_events:
         level = float(np.log(events))
-        found += _at_level(OURS, ours, f"guaranteed 1 in {events:,.0f}", level, window, events)
+        found += _at_level(OURS, ours, f"guaranteed {odds(1 / events)}", level, window, events)
     at = {
         name: level_of(system, window=window, mean_events=matched_events)
         for name, system in systems.items()
     }
     for name, system in systems.items():
-        threshold = f"measured 1 in {matched_events:,.0f}"
+        threshold = f"measured {odds(1 / matched_events)}"
         found += [
             row | _beside(row, ours.paths, at[OURS], system.paths, window)
             for row in _at_level(name, system, threshold, at[name], window, matched_events)

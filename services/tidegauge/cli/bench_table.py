@@ -8,10 +8,9 @@ from rich.table import Table
 
 from tidegauge.cli.bench_bars import Bar
 from tidegauge.cli.bench_results import Row
+from tidegauge.reports.formatting import count, number, percent
 
 __all__ = ["bar_table", "overview"]
-
-_WHOLE = 10
 
 
 def overview(rows: Sequence[Row]) -> Table:
@@ -20,12 +19,12 @@ def overview(rows: Sequence[Row]) -> Table:
     cells = {(row["system"], row["threshold"], row["change"]): row for row in delays}
     changes = list(dict.fromkeys(row["change"] for row in delays))
     quiet = {
-        (row["system"], row["threshold"]): f"{row['median']:.0f} in\n{row['events']:,.0f}"
+        (row["system"], row["threshold"]): f"{count(row['median'])} in\n{count(row['events'])}"
         for row in rows
         if row["metric"] == "false alarms"
     }
     costs = {
-        row["system"]: f"{row['median']:.1f}"
+        row["system"]: number(row["median"])
         for row in rows
         if row["metric"] == "cost beside embedding"
     }
@@ -58,15 +57,13 @@ def bar_table(bars: Sequence[Bar]) -> Table:
 
 
 def _delay(row: Row) -> str:
-    missed = f", {row['missed']:.0%}" if row["missed"] else ""
+    missed = f", {percent(row['missed'])}" if row["missed"] else ""
     return f"{_events(row['median'])}\n{_events(row['p90'])}{missed}"
 
 
-def _number(number: float | None) -> str:
-    if number is None:
-        return "never"
-    return f"{number:,.0f}" if number >= _WHOLE else f"{number:.2g}"
+def _number(value: float | None) -> str:
+    return "never" if value is None else number(value, 2)
 
 
-def _events(number: float | None) -> str:
-    return "never" if number is None else f"{number:,.0f}"
+def _events(value: float | None) -> str:
+    return "never" if value is None else count(value)

@@ -17,6 +17,7 @@ from tidegauge.adapters.sentence_transformers import (
 from tidegauge.adapters.sentence_transformers.measuring import Trial, fastest, measure
 from tidegauge.cli.check import Check
 from tidegauge.demo.prompts import own_prompts
+from tidegauge.reports.formatting import count, number, times
 
 __all__ = ["Try", "embedder_checks", "try_backends"]
 
@@ -65,8 +66,8 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
             fine = False if in_use else None
             yield Check(what=f"backend {backend}", fine=fine, found=f"not here: {trial.reason}")
         else:
-            speed = f"{trial.texts_per_second:.0f} texts/s of a core"
-            found = f"{speed}, cosine to fp32 {trial.cosine:.4f}{in_use}"
+            speed = f"{count(trial.texts_per_second)} texts/s of a core"
+            found = f"{speed}, cosine to fp32 {number(trial.cosine, 4)}{in_use}"
             yield Check(what=f"backend {backend}", fine=True, found=found)
     yield from _recommendation(fastest(list(trials.values())), trials.get("torch"), used)
 
@@ -74,12 +75,12 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
 def _recommendation(best: Trial | None, torch: Trial | None, used: str) -> Iterator[Check]:
     if best is None or torch is None or torch.reason:
         return
-    times = best.texts_per_second / torch.texts_per_second
+    ratio = best.texts_per_second / torch.texts_per_second
     yield Check(
         what="embedder",
         fine=True,
-        found=f"{best.backend} is the fastest installed: {times:.1f} times torch, cosine to fp32 "
-        f"{best.cosine:.4f}",
+        found=f"{best.backend} is the fastest installed: {times(ratio)} torch, cosine to fp32 "
+        f"{number(best.cosine, 4)}",
         remedy=""
         if best.backend == used
         else f"set {_BACKEND}={best.backend} and build a baseline with it",

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tidegauge.cli.errors import LogFileError
 from tidegauge.cli.request_log import LogSummary, summarise
+from tidegauge.reports.formatting import count, milliseconds
 
 __all__ = ["app"]
 
@@ -47,28 +48,31 @@ def summary(
 
 
 def _print(found: LogSummary) -> None:
-    table = Table(title=f"{found.requests} requests, {found.answered} answered", show_header=False)
+    table = Table(
+        title=f"{count(found.requests)} requests, {count(found.answered)} answered",
+        show_header=False,
+    )
     latency, first = found.latency_ms, found.time_to_first_token_ms
-    table.add_row("latency P50 / P95 / P99", _milliseconds(latency.p50, latency.p95, latency.p99))
+    table.add_row("latency P50 / P95 / P99", _quantiles(latency.p50, latency.p95, latency.p99))
     table.add_row(
-        "time to first token P50 / P95 / P99", _milliseconds(first.p50, first.p95, first.p99)
+        "time to first token P50 / P95 / P99", _quantiles(first.p50, first.p95, first.p99)
     )
     table.add_row("median prompt length", _characters(found.median_prompt_characters))
     table.add_row("median response length", _characters(found.median_response_characters))
-    table.add_row("tokens in / out", f"{found.input_tokens:,} / {found.output_tokens:,}")
-    for kind, count in sorted(found.errors.items()):
-        table.add_row(f"error {kind}", f"{count:,}")
+    table.add_row("tokens in / out", f"{count(found.input_tokens)} / {count(found.output_tokens)}")
+    for kind, errors in sorted(found.errors.items()):
+        table.add_row(f"error {kind}", count(errors))
     console = Console(markup=False, highlight=False)
     console.print(table)
     if found.broken_lines:
-        console.print(f"{found.broken_lines} lines could not be read:")
+        console.print(f"{count(found.broken_lines)} lines could not be read:")
     for line in found.broken:
         console.print(f"  line {line.line}: {line.reason}")
 
 
-def _milliseconds(*values: float | None) -> str:
-    return " / ".join("-" if value is None else f"{value:,.0f}" for value in values) + " ms"
+def _quantiles(*values: float | None) -> str:
+    return " / ".join(map(milliseconds, values))
 
 
 def _characters(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} characters"
+    return count(value) if value is None else f"{count(value)} characters"

@@ -10,6 +10,7 @@ from tidegauge.demo.promises import Milestones, alarm_times_ms
 from tidegauge.demo.prompts import Prompt
 from tidegauge.demo.scenario import READY_SECONDS, Scenario
 from tidegauge.monitoring.view import MonitorView
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.processes.deployment import JUDGE_WORKER
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import BaselineKind
@@ -116,7 +117,7 @@ def _send_until_alarm(  # noqa: PLR0913 - an act in one line
 
     asks = stage.asks(prompts, _MOST_REQUESTS_TO_ALARM, act=act)
     if stage.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
-        stage.say(f"{signal}: alarm {(_now_ms() - since_ms) / 1000:.0f} s after the change")
+        stage.say(f"{signal}: alarm {duration((_now_ms() - since_ms) / 1000)} after the change")
     else:
         stage.say(f"{signal}: no alarm on {len(asks)} requests")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidegauge.monitoring.view import MonitorView
+from tidegauge.reports.formatting import count, duration
 from tidegauge.reports.standing import ALARMS
 from tidegauge.schemas.findings import Signal, State
 
@@ -75,12 +76,12 @@ def _alarmed_after(
         Promise(
             name=f"no alarm of {signal} before {turn}",
             kept=not early,
-            detail=f"one {_ago(turn_ms - early[0])} before it" if early else "none",
+            detail=f"one {duration((turn_ms - early[0]) / 1000)} before it" if early else "none",
         ),
         Promise(
             name=f"an alarm of {signal} after {turn}",
             kept=bool(after),
-            detail=f"{_ago(after[0] - turn_ms)} after it" if after else "none",
+            detail=f"{duration((after[0] - turn_ms) / 1000)} after it" if after else "none",
         ),
     )
 
@@ -88,15 +89,19 @@ def _alarmed_after(
 def _balance(view: MonitorView) -> Promise:
     ledger = view.ledger
     served = sum(line.served for line in ledger.captures)
-    detail = f"{served:,} requests served, {ledger.in_flight:,} events in flight"
+    detail = f"{count(served)} requests served, {count(ledger.in_flight)} events in flight"
     if not ledger.balanced:
-        lost = {f"{line.kind} misses {line.missing}" for line in ledger.deliveries if line.missing}
-        lost |= {f"{line.unaccounted} not captured" for line in ledger.captures if line.unaccounted}
+        lost = {
+            f"{line.kind} misses {count(line.missing)}"
+            for line in ledger.deliveries
+            if line.missing
+        }
+        lost |= {
+            f"{count(line.unaccounted)} not captured"
+            for line in ledger.captures
+            if line.unaccounted
+        }
         if ledger.judging.unaccounted:
-            lost.add(f"{ledger.judging.unaccounted} sampled and neither judged nor skipped")
+            lost.add(f"{count(ledger.judging.unaccounted)} sampled and neither judged nor skipped")
         detail += ": " + ", ".join(sorted(lost))
     return Promise(name="the ledger balances", kept=ledger.balanced and served > 0, detail=detail)
-
-
-def _ago(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:.0f} s"

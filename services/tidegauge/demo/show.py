@@ -13,7 +13,16 @@ from rich.text import Text
 
 from tidegauge.demo.facts import EvidenceFacts, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
 from tidegauge.monitoring.view import VersionComparisonView
-from tidegauge.reports.formatting import count, dollars, interval, milliseconds, number, percent
+from tidegauge.reports.formatting import (
+    count,
+    dollars,
+    duration,
+    interval,
+    milliseconds,
+    number,
+    percent,
+    points,
+)
 from tidegauge.schemas import Segment
 
 __all__ = ["show"]
@@ -51,8 +60,8 @@ def show(summary: Summary, console: Console) -> None:
     if summary.seconds_to_first_verdict is not None:
         console.print(
             Text(
-                f"        first verdict after {summary.seconds_to_first_verdict:.0f} s, "
-                f"everything after {summary.seconds:.0f} s"
+                f"        first verdict after {duration(summary.seconds_to_first_verdict)}, "
+                f"everything after {duration(summary.seconds)}"
             )
         )
 
@@ -79,7 +88,9 @@ def _vitals(summary: Summary) -> Table:
         _row(table, f"  {kind}", (count(item.errors_by_kind.get(kind, 0)) for item in facts))
     for check in sorted({check for item in facts for check in item.failed_checks}):
         cells = [item.failed_checks.get(check, (0, 0)) for item in facts]
-        _row(table, f"  {check} (failed of checked)", (f"{a:,} of {b:,}" for a, b in cells))
+        _row(
+            table, f"  {check} (failed of checked)", (f"{count(a)} of {count(b)}" for a, b in cells)
+        )
     _row(table, "cost", (dollars(item.usd) for item in facts))
     _row(table, "requests per dollar", (number(item.requests_per_usd) for item in facts))
     return table
@@ -140,7 +151,7 @@ def _print_findings(findings: Iterable[Finding], console: Console) -> None:
             for example in fresh:
                 console.print(Text(f"    “{example}”", "italic"))
     for (monitor, state), number_of in quiet.items():
-        console.print(Text(f"{state}  {monitor} on {number_of} segments", "dim"))
+        console.print(Text(f"{state}  {monitor} on {count(number_of)} segments", "dim"))
 
 
 def _telling(evidence: Iterable[EvidenceFacts]) -> Iterable[EvidenceFacts]:
@@ -168,7 +179,7 @@ def _print_swap(swap: VersionComparisonView, console: Console) -> None:
         tone = {"worse": "red", "better": "green", "not worse": "green"}.get(line.outcome, "dim")
         rates = (
             f"{percent(line.new_rate)} against {percent(line.old_rate)} ({line.property}; "
-            f"{100 * line.low:+.0f} to {100 * line.high:+.0f} points)"
+            f"{points(line.low)} to {points(line.high)} points)"
         )
         console.print(Text.assemble("  ", (line.outcome, tone), f" {line.measure}: {rates}"))
 
@@ -189,7 +200,7 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
             Text(line.score),
             Text(number(line.mean)),
             Text(ends),
-            Text(f"{line.judged:,}{share}"),
+            Text(f"{count(line.judged)}{share}"),
             Text(count(line.invalid)),
             Text(standing, tone, no_wrap=True),
         )
@@ -198,15 +209,16 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
 
 def _ledger(summary: Summary) -> Iterable[str]:
     ledger = summary.ledger
-    yield f"{ledger.served:,} served = {ledger.captured:,} captured + {ledger.dropped:,} dropped"
+    captured = f"{count(ledger.captured)} captured + {count(ledger.dropped)} dropped"
+    yield f"{count(ledger.served)} served = {captured}"
     for kind, processed in ledger.processed.items():
-        dead, missing = ledger.dead_lettered.get(kind, 0), ledger.missing.get(kind, 0)
-        yield f"{kind}: {processed:,} processed, {dead:,} dead letters, {missing:,} missing"
+        dead, missing = count(ledger.dead_lettered.get(kind, 0)), count(ledger.missing.get(kind, 0))
+        yield f"{kind}: {count(processed)} processed, {dead} dead letters, {missing} missing"
     skipped = sum(ledger.skipped.values())
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in ledger.skipped.items())
+    reasons = ", ".join(f"{count(answers)} {reason}" for reason, answers in ledger.skipped.items())
     yield (
-        f"judges: {ledger.sampled:,} sampled = {ledger.judged:,} judged + {skipped:,} skipped"
-        + (f" ({reasons})" if reasons else "")
+        f"judges: {count(ledger.sampled)} sampled = {count(ledger.judged)} judged"
+        f" + {count(skipped)} skipped" + (f" ({reasons})" if reasons else "")
     )
     balance = "in balance" if ledger.balanced else "NOT IN BALANCE"
-    yield f"{balance}, {ledger.in_flight:,} events on their way"
+    yield f"{balance}, {count(ledger.in_flight)} events on their way"

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegauge.demo.vllm_errors import VllmInstallError, VllmPlatformError
+from tidegauge.reports.formatting import byte_size, duration
 
 __all__ = [
     "TORCH_INDEX_VARIABLE",
@@ -255,7 +256,7 @@ def _make(folder: Path, progress: Progress, environ: Mapping[str, str]) -> None:
     partial = folder / "installed.partial"
     partial.write_text(json.dumps(made))
     partial.rename(_marker(folder))
-    progress(f"vLLM's environment is ready after {seconds:.0f} s")
+    progress(f"vLLM's environment is ready after {duration(seconds)}")
 
 
 def _create(folder: Path) -> None:
@@ -284,11 +285,11 @@ def _find_torch(pip: _Pip, environ: Mapping[str, str]) -> TorchSource:
 
 
 def _require_space(folder: Path, source: TorchSource) -> None:
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < source.disk_gigabytes:
+    free = shutil.disk_usage(folder).free
+    if free < 1e9 * source.disk_gigabytes:
         msg = (
             f"vLLM's environment needs {source.disk_gigabytes} GB in {folder.parent}, "
-            f"{free:.1f} GB are free: make room, or set XDG_CACHE_HOME to another disk"
+            f"{byte_size(free)} are free: make room, or set XDG_CACHE_HOME to another disk"
         )
         raise VllmInstallError(msg)
 

@@ -15,6 +15,7 @@ from typing import IO, Final, Self
 
 from tidegauge.demo.vllm_environment import Progress, environment_folder, python_of
 from tidegauge.demo.vllm_errors import VllmServerError
+from tidegauge.reports.formatting import duration
 
 __all__ = ["SERVED_NAMES", "VllmServer"]
 
@@ -107,10 +108,12 @@ class VllmServer:
             if not self.running:
                 raise VllmServerError(self._story("ended while it was starting"))
             if now - began > timeout_seconds:
-                raise VllmServerError(self._story(f"was not ready after {timeout_seconds:.0f} s"))
+                raise VllmServerError(
+                    self._story(f"was not ready after {duration(timeout_seconds)}")
+                )
             if now - told > _TELL_SECONDS:
                 told = now
-                progress(f"waiting for vLLM at {self.url} ({now - began:.0f} s; usually 40 s)")
+                progress(f"waiting for vLLM at {self.url} ({duration(now - began)}; usually 40 s)")
             time.sleep(_POLL_SECONDS)
 
     @property
@@ -133,7 +136,7 @@ class VllmServer:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as error:
             process.kill()
-            msg = f"the vLLM server at {self.url} did not end within {timeout_seconds:.0f} s"
+            msg = f"the vLLM server at {self.url} did not end within {duration(timeout_seconds)}"
             raise VllmServerError(msg) from error
         self._process = None
 
