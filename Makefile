@@ -8,7 +8,15 @@ BENCH_DATA ?= build/bench/texts.jsonl
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stats e2e lint generate ways bench-gateway bench-capture bench-drift bench-embed clean
+.PHONY: help install hooks demo lint test coverage e2e test-stats nightly generate ways \
+	bench-gateway bench-capture bench-drift bench-embed clean
+
+# The pure packages, and the least share of their lines and branches that the tests must run.
+PURE := schemas streaming detection drift vitals quality monitoring reports
+FLOOR := 90
+MEASURE := $(addprefix --cov=tidegauge.,$(PURE)) --cov-branch --cov-report=term:skip-covered \
+	--cov-fail-under=$(FLOOR)
+COVER ?=
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,26 +38,40 @@ demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
 	@$(MAKE) --no-print-directory install
 	@exec $(BIN)/tidegauge demo $(ARGS)
 
-test: install $(VENV)/backends ## unit, contract and integration tests
-	$(BIN)/python -m pytest -m "not e2e and not stats" $(ARGS)
+hooks: install ## run format, lint, types and spelling before every commit
+	$(BIN)/pre-commit install
 
-test-stats: install ## the statistical promises, with fixed seeds
-	$(BIN)/python -m pytest -m stats $(ARGS)
-
-e2e: install ## the demo's path with a real vLLM, and its summary checked
-	$(BIN)/python -m pytest -m e2e --timeout 1500 $(ARGS)
-
-lint: install ## format, lint, types, import contracts
+lint: install ## format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
-generate: install ## rewrite the published schemas and README's table of settings
+test: install $(VENV)/backends ## unit, contract and integration tests (COVER=1 measures coverage as well)
+	$(BIN)/python -m pytest -m "not e2e and not stats" $(if $(COVER),$(MEASURE)) $(ARGS)
+
+coverage: install ## coverage of the pure packages by their own tests; fails below its floor
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not e2e and not stats" \
+		$(addprefix tests/,$(PURE)) $(MEASURE) $(ARGS)
+
+e2e: install ## the demo's path with a real vLLM, and its summary checked
+	$(BIN)/python -m pytest -m "e2e and not nightly" --timeout 1500 $(ARGS)
+
+test-stats: install ## the statistical promises, with fixed seeds
+	$(BIN)/python -m pytest -m stats $(ARGS)
+
+nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
+	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
+	$(BIN)/python -m pytest -m "not e2e and not stats" --cov=tidegauge --cov-branch \
+		--cov-report=term:skip-covered --cov-report=html:build/coverage
+
+generate: install ## rewrite what is made from the code: schemas, README's settings, the ways
 	$(BIN)/python -m tidegauge.schemas.publish
 	$(BIN)/python infra/settings_table.py README.md
+	$(BIN)/python infra/ways.py --write docs/ARCHITECTURE.md
 
-ways: install ## print which files one exchange, one prompt and one window pass
+ways: install ## print the files that one exchange, one prompt and one window pass
 	$(BIN)/python infra/ways.py $(ARGS)
 
 bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=1)
