@@ -20,7 +20,7 @@ from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.main import make_panel
 from tidegauge.workers.judge.settings import JudgeSettings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly, pytest.mark.timeout(1200)]
 
 JUDGE = "tidegauge-judge"
 QUESTIONS = 16
