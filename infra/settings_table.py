@@ -1,7 +1,7 @@
-"""Write README's table of settings from the settings themselves.
+"""Write README's table of settings, and the list of known variables, from the settings.
 
-python infra/settings_table.py README.md            rewrites the table in place
-python infra/settings_table.py --check README.md    fails if it is not up to date
+python infra/settings_table.py README.md            rewrites both in place
+python infra/settings_table.py --check README.md    fails if one is not up to date
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import AliasChoices, SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
+from pydantic import SecretStr
 from readme_part import with_part
 
-from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
+from tidegauge.capture.settings import CaptureSettings, KafkaAccess, LiteLLMSettings
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import Settings
 from tidegauge.workers.drift.settings import DriftSettings
 from tidegauge.workers.judge.settings import JudgeSettings
 from tidegauge.workers.vitals.settings import VitalsSettings
 
-SERVICES: tuple[tuple[str, type[BaseSettings]], ...] = (
+SERVICES: tuple[tuple[str, type[Settings]], ...] = (
     ("all", KafkaSettings),
     ("gateway", GatewaySettings),
     ("drift worker", DriftSettings),
@@ -37,11 +36,18 @@ SERVICES: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("monitor", MonitorSettings),
 )
 
+ELSEWHERE = (
+    "TIDEGAUGE_BENCH_TEXTS",  # make bench-embed
+    "TIDEGAUGE_DATA_DIR",  # tests and benchmarks on data sets
+    "TIDEGAUGE_LITELLM_PYTHON",  # tests with a LiteLLM of their own
+    "TIDEGAUGE_LOG_FORMAT",  # runtime/telemetry.py
+    "TIDEGAUGE_LOG_LEVEL",  # the same
+    "TIDEGAUGE_TEST_STREAMS",  # tests of the gateway with many streams
+    "TIDEGAUGE_TORCH_INDEX",  # make install and the demo
+)
+"""Variables that no class of settings reads."""
 
-def _variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
-    if isinstance(field.validation_alias, AliasChoices):
-        return next(str(choice) for choice in field.validation_alias.choices if choice != name)
-    return f"{settings.model_config['env_prefix']}{name}".upper()
+VARIABLES = Path(__file__).parents[1] / "services/tidegauge/runtime/variables.txt"
 
 
 def _shown(default: Any) -> str:  # noqa: ANN401 - any setting's default
@@ -60,7 +66,7 @@ def _pydantic_rows() -> Iterator[tuple[str, str, str, str]]:
     rows: dict[str, tuple[str, str]] = {}
     for service, settings in SERVICES:
         for name, field in settings.model_fields.items():
-            variable = _variable(settings, name, field)
+            variable = settings.variable(name)
             seen.setdefault(variable, []).append(service)
             rows.setdefault(
                 variable,
@@ -96,15 +102,32 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def variables() -> str:
+    """Return the names of all variables that something reads, a line each."""
+    names = {settings.variable(name) for _, settings in SERVICES for name in settings.model_fields}
+    for prefix, kind in (
+        ("TIDEGAUGE_CAPTURE_", CaptureSettings),
+        ("TIDEGAUGE_KAFKA_", KafkaAccess),
+        ("TIDEGAUGE_LITELLM_", LiteLLMSettings),
+    ):
+        names |= {f"{prefix}{field.name.upper()}" for field in msgspec.structs.fields(kind)}
+    names -= {"TIDEGAUGE_CAPTURE_KAFKA", "TIDEGAUGE_KAFKA_BOOTSTRAP_SERVERS"}
+    return "".join(f"{name}\n" for name in sorted(names.union(ELSEWHERE)))
+
+
 def main(arguments: list[str]) -> int:
-    """Rewrite or check the file; return the exit status."""
+    """Rewrite or check the files; return the exit status."""
     path = Path(arguments[-1])
-    new = with_part(path, "settings", table())
-    if "--check" not in arguments:
-        path.write_text(new, encoding="utf-8")
-        return 0
-    old = path.read_text(encoding="utf-8")
-    changes = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "README", "settings"))
+    changes: list[str] = []
+    for file, new in (
+        (path, with_part(path, "settings", table())),
+        (VARIABLES, variables()),
+    ):
+        if "--check" not in arguments:
+            file.write_text(new, encoding="utf-8")
+            continue
+        old = file.read_text(encoding="utf-8")
+        changes += difflib.unified_diff(old.splitlines(), new.splitlines(), file.name, "settings")
     print("\n".join(changes), end="\n" if changes else "")
     return bool(changes)
 

@@ -14,6 +14,7 @@ from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.policy import keys
 from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.runtime.environment import SettingsError
 from tidegauge.schemas.exchange import ErrorKind, Message
 
 
@@ -294,5 +295,5 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.port, settings.host) == (8123, "127.0.0.1")
     assert settings.upstream_url == "http://127.0.0.1:8000"
     monkeypatch.setenv("TIDEGAUGE_GATEWAY_PORT", "many")
-    with pytest.raises(ConfigurationError, match="PORT"):
+    with pytest.raises(SettingsError, match="TIDEGAUGE_GATEWAY_PORT"):
         GatewaySettings.from_environment()

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.monitor.errors import SettingsError
 from tidegauge.monitor.main import receivers
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitoring.plan import MINIMUM_EFFECT
+from tidegauge.runtime.environment import SettingsError
+from tidegauge.runtime.settings import load
 
 
 def test_the_defaults_promise_one_false_alarm_in_30_days_on_loopback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    settings = MonitorSettings.read()
+    settings = load(MonitorSettings)
     plan = settings.plan()
     assert (settings.host, settings.port) == ("127.0.0.1", 8090)
     assert plan.false_alarm_days == 30
@@ -32,7 +33,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "5")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_NO_DATA_SECONDS", "0.5")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 2}')
-    settings = MonitorSettings.read()
+    settings = load(MonitorSettings)
     assert settings.plan().window_ms == 2_000
     assert (settings.plan().settle_ms, settings.plan().no_data_ms) == (5_000, 500)
     assert settings.plan().minimum_effect == {**MINIMUM_EFFECT, "drift": 2}
@@ -64,7 +65,7 @@ def test_a_value_that_cannot_be_is_named_with_its_variable(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
-        MonitorSettings.read()
+        load(MonitorSettings)
     told = str(caught.value).lower()
     assert name.lower() in told or name.removeprefix("TIDEGAUGE_MONITOR_").lower() in told
     assert "\n" not in told

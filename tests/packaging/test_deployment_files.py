@@ -6,45 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
-from pydantic import AliasChoices
-from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
-from tidegauge.capture.settings import CaptureSettings
 from tidegauge.cli.commands import app
-from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.workers.drift.settings import DriftSettings
-from tidegauge.workers.judge.settings import JudgeSettings
-from tidegauge.workers.vitals.settings import VitalsSettings
+from tidegauge.runtime.environment import known_variables
 
 INFRA = Path(__file__).parents[2] / "infra"
 MANIFESTS = sorted((INFRA / "kubernetes").glob("*.yaml"))
-SETTINGS: tuple[type[BaseSettings], ...] = (
-    GatewaySettings,
-    DriftSettings,
-    VitalsSettings,
-    JudgeSettings,
-    MonitorSettings,
-    KafkaSettings,
-)
-
-
-def _variables(settings: type[BaseSettings]) -> Iterator[str]:
-    prefix = str(settings.model_config.get("env_prefix", ""))
-    for name, field in settings.model_fields.items():
-        yield f"{prefix}{name.upper()}"
-        if isinstance(field.validation_alias, AliasChoices):
-            yield from (str(choice) for choice in field.validation_alias.choices)
-
-
-KNOWN = {name for settings in SETTINGS for name in _variables(settings)} | {
-    f"TIDEGAUGE_CAPTURE_{field.name.upper()}" for field in msgspec.structs.fields(CaptureSettings)
-}
+KNOWN = known_variables()
 
 
 def _compose() -> dict[str, Any]:

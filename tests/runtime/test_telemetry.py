@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from tidegauge.runtime import telemetry
+from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.telemetry import TelemetryError
 
 SEEN = Counter("tidegauge_test_telemetry_seen_total", "Counts what the telemetry test saw.")
@@ -123,5 +124,7 @@ def test_people_can_have_plain_lines(
 
 def test_an_unknown_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_LOG_FORMAT", "xml")
-    with pytest.raises(TelemetryError, match="TIDEGAUGE_LOG_FORMAT is 'xml': use one of json"):
+    with pytest.raises(
+        SettingsError, match="TIDEGAUGE_LOG_FORMAT is 'xml': it must be one of json"
+    ):
         telemetry.configure_logging("monitor")

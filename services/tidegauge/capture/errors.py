@@ -19,7 +19,20 @@ class CaptureError(TidegaugeError):
 
 
 class CaptureSettingsError(CaptureError):
-    """A setting has a value that cannot work."""
+    """A setting has a value that cannot work.
+
+    Attributes:
+        field: The setting's name.
+        value: Its value.
+        problem: What is allowed, such as ``must be greater than 0``.
+    """
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        """Say which setting it is, and what is allowed."""
+        super().__init__(f"{field} is {value!r}: it {problem}")
+        self.field = field
+        self.value = value
+        self.problem = problem
 
 
 class OutboxUnavailableError(CaptureError):

@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from tidegauge.capture.errors import CaptureSettingsError
+from tidegauge.runtime.environment import SettingsError, bad_value, refuse_unknown
 
 __all__ = [
     "CaptureSettings",
@@ -61,7 +63,7 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
         """Read ``KAFKA_BOOTSTRAP_SERVERS``, and ``TIDEGAUGE_KAFKA_<FIELD>`` for the rest.
 
         Raises:
-            CaptureSettingsError: A variable's value cannot be used.
+            SettingsError: A variable's value cannot be used, or no such variable exists.
         """
         settings = _from_environment(cls, "TIDEGAUGE_KAFKA_", environ)
         servers = environ.get("KAFKA_BOOTSTRAP_SERVERS") or cls().bootstrap_servers
@@ -112,28 +114,31 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not _NAME.fullmatch(self.producer):
             raise CaptureSettingsError(
-                f"producer is {self.producer!r}: use letters, digits, '.', '_' and '-', at most 63"
+                "producer", self.producer, "must be letters, digits, '.', '_' and '-', at most 63"
             )
         if self.segment_bytes < self.max_event_bytes:
             raise CaptureSettingsError(
-                f"segment_bytes is {self.segment_bytes}: it must hold the largest event, "
-                f"max_event_bytes = {self.max_event_bytes}"
+                "segment_bytes",
+                self.segment_bytes,
+                f"must hold the largest event, max_event_bytes = {self.max_event_bytes}",
             )
         if self.quota_bytes < _SEGMENTS_IN_QUOTA * self.segment_bytes:
             raise CaptureSettingsError(
-                f"quota_bytes is {self.quota_bytes}: it must hold at least "
-                f"{_SEGMENTS_IN_QUOTA} segments of segment_bytes = {self.segment_bytes}"
+                "quota_bytes",
+                self.quota_bytes,
+                f"must hold at least {_SEGMENTS_IN_QUOTA} segments of "
+                f"segment_bytes = {self.segment_bytes}",
             )
         for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "wave_bytes"):
             if getattr(self, name) <= 0:
-                raise CaptureSettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
+                raise CaptureSettingsError(name, getattr(self, name), "must be greater than 0")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> CaptureSettings:
         """Read ``TIDEGAUGE_CAPTURE_<FIELD>`` for each field, and what ``KafkaAccess`` reads.
 
         Raises:
-            CaptureSettingsError: A variable's value cannot be used.
+            SettingsError: A variable's value cannot be used, or no such variable exists.
         """
         settings = _from_environment(cls, "TIDEGAUGE_CAPTURE_", environ)
         return msgspec.structs.replace(settings, kafka=KafkaAccess.from_environment(environ))
@@ -153,21 +158,41 @@ class LiteLLMSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Read ``TIDEGAUGE_LITELLM_<FIELD>`` for each field.
 
         Raises:
-            CaptureSettingsError: A variable's value cannot be used.
+            SettingsError: A variable's value cannot be used, or no such variable exists.
         """
         return _from_environment(cls, "TIDEGAUGE_LITELLM_", environ)
 
 
 def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) -> S:
-    found = {
-        field.name: environ[prefix + field.name.upper()]
-        for field in msgspec.structs.fields(kind)
-        if environ.get(prefix + field.name.upper())
-    }
+    refuse_unknown(environ)
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        variable = prefix + field.name.upper()
+        if value := environ.get(variable):
+            try:
+                found[field.name] = msgspec.convert(value, field.type, strict=False, dec_hook=_path)
+            except msgspec.ValidationError:
+                allowed = _allowed(field.type)
+                raise SettingsError(
+                    bad_value(variable, value, f"must be {allowed}", default=field.default)
+                ) from None
     try:
-        return msgspec.convert(found, kind, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise CaptureSettingsError(f"environment variables {prefix}…: {error}") from error
+        return kind(**found)
+    except CaptureSettingsError as error:
+        variable = prefix + error.field.upper()
+        value = environ.get(variable, str(error.value))
+        raise SettingsError(bad_value(variable, value, error.problem)) from None
+
+
+def _allowed(kind: object) -> str:
+    """Return what a field's type takes, in words."""
+    if get_origin(kind) in {Union, UnionType}:
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if kind is int:
+        return "a whole number"
+    return "a number" if kind is float else "text"
 
 
 def settings_to_json(settings: CaptureSettings) -> bytes:
@@ -179,12 +204,14 @@ def settings_from_json(data: bytes) -> CaptureSettings:
     """Read what ``settings_to_json`` wrote.
 
     Raises:
-        CaptureSettingsError: It is not that.
+        SettingsError: It is not that.
     """
     try:
         return msgspec.json.decode(data, type=CaptureSettings, dec_hook=_path)
     except msgspec.DecodeError as error:
-        raise CaptureSettingsError(f"no capture settings on standard input: {error}") from error
+        raise SettingsError(f"standard input holds no capture settings: {error}") from error
+    except CaptureSettingsError as error:
+        raise SettingsError(f"standard input holds unusable capture settings: {error}") from error
 
 
 def _path(kind: type, value: object) -> object:

@@ -31,6 +31,7 @@ from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.supervisor import LEFT_BEHIND
+from tidegauge.runtime.environment import SettingsError
 
 __all__ = ["Shipper", "main"]
 
@@ -228,7 +229,7 @@ def main(
             if own
             else CaptureSettings.from_environment()
         )
-    except CaptureError as error:
+    except SettingsError as error:
         parser.error(str(error))
     shipper = Shipper(settings, own, unfolds)
 

@@ -24,6 +24,7 @@ from tidegauge.monitor.web.ranges import parse_moment
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest
 from tidegauge.workers.drift.settings import DriftSettings
 
@@ -89,14 +90,14 @@ def build(  # noqa: PLR0913 - one option for each choice
     start_ms, end_ms = _time(start), _time(end) or _now_ms()
     if (file is None) == (start_ms is None):
         raise PastRequestsError("give either --file or --from (and --to)")
-    kafka = KafkaSettings()
+    kafka = load(KafkaSettings)
     if kind is _Kind.RATES:
         if start_ms is None:
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
         baseline_id = _build_rates(kafka, start_ms, end_ms, quiet=as_json)
         facts: dict[str, object] = {}
     else:
-        settings = DriftSettings()
+        settings = load(DriftSettings)
         found = (
             from_file(file, settings.preparation())
             if file is not None
@@ -130,7 +131,7 @@ def build(  # noqa: PLR0913 - one option for each choice
 @app.command("list")
 def list_(*, as_json: Json = False) -> None:
     """List the baselines, the oldest first."""
-    store = BaselineStore(KafkaSettings())
+    store = BaselineStore(load(KafkaSettings))
     manifests = store.list()
     kinds: tuple[BaselineKind, ...] = ("drift", "rates")
     active = {kind: store.active(kind) for kind in kinds}
@@ -151,7 +152,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a baseline holds, and what it can notice."""
-    store = BaselineStore(KafkaSettings())
+    store = BaselineStore(load(KafkaSettings))
     kinds: dict[str, BaselineKind] = {"drift": "drift", "rates": "rates"}
     kind = kinds.get(baseline_id)
     wanted = baseline_id if kind is None else store.active(kind)
@@ -181,7 +182,7 @@ def activate(
     baseline_id: Annotated[str, typer.Argument(help="Its id.")], *, as_json: Json = False
 ) -> None:
     """Put a baseline in force for its kind."""
-    manifest = BaselineStore(KafkaSettings()).activate(baseline_id)
+    manifest = BaselineStore(load(KafkaSettings)).activate(baseline_id)
     _say(
         as_json,
         {"baseline_id": baseline_id, "kind": manifest.kind, "active": True},

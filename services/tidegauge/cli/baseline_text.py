@@ -46,7 +46,7 @@ def print_list(
 def power(baseline: DriftBaseline) -> list[tuple[float, float]]:
     """Return (share of a new topic, expected events to the alarm); infinite for never."""
     widest = baseline.references[""]
-    return [(s, detection_delay(widest, baseline.newcomer, s)) for s in _SHARES]
+    return [(s, detection_delay(widest, baseline.unseen_topic_rates, s)) for s in _SHARES]
 
 
 def show_drift(console: Console, baseline: DriftBaseline) -> None:

@@ -22,6 +22,8 @@ from tidegauge.cli.bench_peers import Peers
 from tidegauge.cli.bench_texts import Texts, Vectors, read_texts, with_vectors
 from tidegauge.cli.errors import CommandError
 from tidegauge.drift.protocol import CHANGES, Change, fresh_events
+from tidegauge.reports.formatting import count
+from tidegauge.runtime.settings import load
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["app"]
@@ -147,10 +149,10 @@ def _chosen(keys: str) -> tuple[Change, ...]:
 
 
 def _vectors(texts: Texts, folder: Path, console: Console) -> Vectors:
-    settings = DriftSettings()
+    settings = load(DriftSettings)
 
     def embed(wanted: list[str]) -> Vectors:
-        console.print(f"embedding {len(wanted):,} texts; the next run will not have to")
+        console.print(f"embedding {count(len(wanted))} texts; the next run will not have to")
         embedder = open_embedder(
             settings.model,
             backend=settings.backend,

@@ -104,10 +104,10 @@ def _code() -> str:
 
 def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
     """Look at texts through a baseline; the vectors are theirs."""
-    sightings = project(baseline.lens, texts, vectors)
+    projected = project(baseline.projection, texts, vectors)
     tested = baseline.references[""].indicators
-    hits = hit_table(baseline.lens, texts, sightings, tested)
-    return Watched(baseline, hits, cells(baseline.lens, baseline.cuts[""], sightings))
+    hits = hit_table(baseline.projection, texts, projected, tested)
+    return Watched(baseline, hits, cells(baseline.projection, baseline.bin_edges[""], projected))
 
 
 def count_indices(found: Rows, size: int) -> Rows:
@@ -126,7 +126,7 @@ class Ours:
             window: Events of a window.
         """
         self._watched = watched
-        self._bets = place_bets(watched.baseline.references[""], urns=True)
+        self._bets = place_bets(watched.baseline.references[""], polya_urns=True)
         self._window = window
         self._state_bytes = 0
 
@@ -149,8 +149,8 @@ class Ours:
                 trials,
                 duration_seconds=float(self._window),
                 cells=[
-                    count_indices(watched.cells[rows, number], len(urn.gaps))
-                    for number, urn in enumerate(bets.urns)
+                    count_indices(watched.cells[rows, number], len(urn.spacings))
+                    for number, urn in enumerate(bets.polya_urns)
                 ],
             )
             found.append(judge(bets, evidence, log_threshold=0.0, most=0).log_statistic)
@@ -173,11 +173,14 @@ class Ours:
 
     def looking_microseconds(self, texts: Sequence[str], vectors: Vectors) -> float:
         """Return the CPU time per event of looking at texts, some at once as a worker does."""
-        lens, cuts = self._watched.baseline.lens, self._watched.baseline.cuts[""]
+        projection, bin_edges = (
+            self._watched.baseline.projection,
+            self._watched.baseline.bin_edges[""],
+        )
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            seen = project(lens, texts[some], vectors[some])
-            hits_of(lens, texts[some], seen)
-            cells(lens, cuts, seen)
+            seen = project(projection, texts[some], vectors[some])
+            hits_of(projection, texts[some], seen)
+            cells(projection, bin_edges, seen)
         return 1e6 * (time.process_time() - began) / len(texts)

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tidegauge.cli.errors import MissingExtraError
+from tidegauge.runtime.environment import refuse_unknown
 
 __all__ = ["EXTRAS", "SUBCOMMANDS", "app"]
 
@@ -147,7 +148,8 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Options of every command."""
+    """Check what every command relies on before it runs."""
+    refuse_unknown(os.environ)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import typer
 from tidegauge.cli.errors import CommandError
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import Control
@@ -118,7 +119,7 @@ def publish(control: Control, *, who: str) -> Control:
         event_id=f"{said.action} {key} {said.time_ms}",
         time_ms=said.time_ms,
     )
-    with Publisher(KafkaSettings()) as publisher:
+    with Publisher(load(KafkaSettings)) as publisher:
         publisher.publish([output])
     return said
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -11,9 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tidegauge.reports.formatting import moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.operations import DeadLetter
 from tidegauge.schemas.topics import DEAD_LETTERS
@@ -32,7 +33,7 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Only those with th
 
 
 def _found(topic: str | None, group: str | None, reason: str | None) -> Iterator[DeadLetter]:
-    for record in reader.read(KafkaSettings(), DEAD_LETTERS):
+    for record in reader.read(load(KafkaSettings), DEAD_LETTERS):
         try:
             letter = decode(record.value, DeadLetter)
         except DecodeError:
@@ -54,7 +55,7 @@ def list_letters(
     table = Table("when", "group", "record", "reason", "detail")
     for letter in _found(topic, group, reason):
         table.add_row(
-            datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds"),
+            moment(letter.time_ms),
             letter.group,
             f"{letter.topic}-{letter.partition}@{letter.offset}",
             letter.reason,
@@ -83,7 +84,7 @@ def redrive(
         for letter in _found(topic, group, reason)
     }
     if not dry_run:
-        with Publisher(KafkaSettings()) as publisher:
+        with Publisher(load(KafkaSettings)) as publisher:
             publisher.send(
                 EncodedRecord(
                     topic=letter.topic,

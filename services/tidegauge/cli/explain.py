@@ -14,8 +14,8 @@ from tidegauge.monitor.web.explaining import Explanation, explain, latest_verdic
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
 from tidegauge.monitoring.verdicts import name_of, percent
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas import Segment
 from tidegauge.runtime.settings import load
+from tidegauge.schemas import Segment
 
 __all__ = ["app"]
 

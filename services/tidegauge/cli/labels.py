@@ -18,9 +18,11 @@ from tidegauge.quality.calibration import LEAST_LABELS, Calibrated
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.quality.labels import read_labels, settled
 from tidegauge.quality.proxy import Followed, assisted, exams, followed
+from tidegauge.reports.formatting import count, number
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
@@ -77,14 +79,14 @@ def import_labels(
         now_ms=time.time_ns() // 1_000_000,
     )
     if not dry_run:
-        publish(KafkaSettings(), labels)
+        publish(load(KafkaSettings), labels)
     answers = len({label.request_id for label in labels})
     if as_json:
         facts = {"labels": len(labels), "answers": answers, "imported": not dry_run}
         typer.echo(msgspec.json.encode(facts))
     else:
         done = "would be imported" if dry_run else "imported"
-        typer.echo(f"{len(labels):,} labels of {answers:,} answers {done}")
+        typer.echo(f"{count(len(labels))} labels of {count(answers)} answers {done}")
 
 
 @app.command()
@@ -98,7 +100,7 @@ def report(
 ) -> None:
     """Set the judges beside people: agreement, and the quality of all answers as people see it."""
     start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
-    found = compare(KafkaSettings(), start_ms=start_ms, model=model)
+    found = compare(load(KafkaSettings), start_ms=start_ms, model=model)
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
@@ -173,29 +175,33 @@ def _output(label: LabelEvent) -> Output:
 
 def _lines(each: Agreement) -> Iterator[str]:
     yield f"{each.judge}@{each.epoch[:8]} {each.score}"
-    yield f"  the judge's mean:  {each.judge_mean:.3f} over {each.judged:,} judged answers"
+    yield f"  the judge's mean:  {number(each.judge_mean)} over {count(each.judged)} judged answers"
     yield f"  as people see it:  {_corrected(each)}"
     if each.area is not None:
-        yield f"  agreement:         {each.area:.2f}, the chance that a liked answer scores higher"
-    yield f"  cross-check:       {each.cross_check_refused or f'{each.cross_check:.3f}'}"
+        area = number(each.area)
+        yield f"  agreement:         {area}, the chance that a liked answer scores higher"
+    yield f"  cross-check:       {each.cross_check_refused or number(each.cross_check)}"
 
 
 def _together(found: LabelComparison) -> Iterator[str]:
     if (helped := found.assisted) is not None and helped.weight:
         yield "rubric, helped by likelihood"
-        yield f"  the judge's mean:  {helped.mean:.3f} ({helped.low:.3f} to {helped.high:.3f})"
+        yield f"  the judge's mean:  {_estimate(helped.mean, helped.low, helped.high)}"
     if (all_of_it := found.followed) is not None:
-        low, high = all_of_it.low, all_of_it.high
-        yield f"over all {all_of_it.answers:,} answers, {all_of_it.labelled:,} labelled by people"
-        yield f"  quality:           {all_of_it.mean:.3f} ({low:.3f} to {high:.3f} at every look)"
+        answers, labelled = count(all_of_it.answers), count(all_of_it.labelled)
+        quality = _estimate(all_of_it.mean, all_of_it.low, all_of_it.high)
+        yield f"over all {answers} answers, {labelled} labelled by people"
+        yield f"  quality:           {quality}, an interval that holds at every look"
 
 
 def _corrected(each: Agreement) -> str:
     if (found := each.corrected) is None:
-        return f"{each.labelled} labels are too few"
-    interval = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+        return f"{count(each.labelled)} labels are too few"
+    by = f"{_estimate(found.mean, found.low, found.high)} by {count(found.labels)} labels"
     if found.labels_alone:
-        return (
-            f"{interval} by {found.labels} labels alone: {LEAST_LABELS} are needed to use the judge"
-        )
-    return f"{interval} by {found.labels} labels and the judge, whose weight is {found.weight:.2f}"
+        return f"{by} alone: {LEAST_LABELS} are needed to use the judge"
+    return f"{by} and the judge, whose weight is {number(found.weight)}"
+
+
+def _estimate(mean: float, low: float, high: float) -> str:
+    return f"{number(mean)} ({number(low)} to {number(high)})"

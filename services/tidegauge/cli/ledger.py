@@ -16,11 +16,11 @@ from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import HEARTBEATS, SKETCHES
-from tidegauge.runtime.settings import load
 
 __all__ = ["app", "draw_up"]
 

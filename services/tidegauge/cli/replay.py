@@ -21,10 +21,12 @@ from tidegauge.monitor.loop import LogBaselines
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web.ranges import TimeRange, parse_moment
 from tidegauge.monitoring.rerun import InUse, in_order, judge_again, measure_again
+from tidegauge.reports.formatting import count
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, Topic, decode, encode
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineKind
@@ -91,13 +93,13 @@ def replay(  # noqa: PLR0913 - one option for each choice
     drift with the embedder of TIDEGAUGE_DRIFT_…, quality with the judges of
     TIDEGAUGE_JUDGE_…. Nothing is written to the log.
     """
-    kafka, now = KafkaSettings(), now_ms()
+    kafka, now = load(KafkaSettings), now_ms()
     period = TimeRange(_moment(start, now), _moment(end, now))
     if period.start_ms >= period.end_ms:
         raise CommandError(f"the stretch {period} is empty: --from must lie before --to")
     wanted = list(dict.fromkeys(measure or []))
     in_use = _baselines(kafka, {"rates": rates, "drift": drift})
-    settings = MonitorSettings()
+    settings = load(MonitorSettings)
     partitions = {state.topic.name: state.partitions for state in list_topics(kafka)}
     plan = settings.plan()
     plan = replace(
@@ -126,7 +128,7 @@ def replay(  # noqa: PLR0913 - one option for each choice
         return
     for alert in tally.alerts:
         typer.echo(f"{alert.monitor} {alert.severity} {alert.status}: {ascii(alert.summary)[1:-1]}")
-    typer.echo(f"{tally.verdicts:,} verdicts and {len(tally.alerts)} alerts: {out}")
+    typer.echo(f"{count(tally.verdicts)} verdicts and {count(len(tally.alerts))} alerts: {out}")
 
 
 def _moment(text: str, now: int) -> int:
@@ -149,7 +151,7 @@ def _again(
     """Return the sketches of a kind, measured again."""
     topic = REQUESTS if kind is ReplayKind.DRIFT else RESPONSES
     records = in_order(_by_partition(kafka, topic, period))
-    sketching = VitalsSettings().sketching()
+    sketching = load(VitalsSettings).sketching()
     if kind is ReplayKind.VITALS:
         return measure_again(VitalsExtractor(), "replay-vitals", sketching, records)
     meters = importlib.import_module("tidegauge.cli.replay_meters")

@@ -10,6 +10,7 @@ from tidegauge.cli.errors import CommandError
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.workers.drift.extractor import DriftExtractor
 from tidegauge.workers.drift.follower import refusal
 from tidegauge.workers.drift.settings import DriftSettings
@@ -29,7 +30,7 @@ def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
         CommandError: The baseline was made by another embedder or from other texts.
         TidegaugeError: There is no such baseline, or no such embedder.
     """
-    settings = DriftSettings()
+    settings = load(DriftSettings)
     baseline = DriftBaseline.from_bytes(BaselineStore(kafka).load(baseline_id), baseline_id)
     embedder = open_embedder(
         settings.model,
@@ -57,7 +58,7 @@ def drift_meter(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
 @contextmanager
 def quality_meter() -> Iterator[QualityExtractor]:
     """Yield a meter that asks the judges, however old the answers are and however long it takes."""
-    settings = JudgeSettings().model_copy(
+    settings = load(JudgeSettings).model_copy(
         update={"max_age_seconds": 0.0, "deadline_seconds": _PATIENCE_SECONDS}
     )
     panel = make_panel(settings)

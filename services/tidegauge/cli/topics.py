@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tidegauge.runtime.kafka import admin
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import type_name
 from tidegauge.schemas.topics import Topic
 
@@ -25,7 +26,7 @@ _DAY_MS = 86_400_000
 @app.command()
 def ensure(*, as_json: Json = False) -> None:
     """Create the topics that are missing; those that are there stay as they are."""
-    created = admin.ensure_topics(KafkaSettings())
+    created = admin.ensure_topics(load(KafkaSettings))
     if as_json:
         typer.echo(msgspec.json.encode({"created": [topic.name for topic in created]}))
     elif created:
@@ -38,7 +39,7 @@ def ensure(*, as_json: Json = False) -> None:
 @app.command("list")
 def list_topics(*, as_json: Json = False) -> None:
     """Show every topic: what it carries, by which key, and what the broker has of it."""
-    states = admin.list_topics(KafkaSettings())
+    states = admin.list_topics(load(KafkaSettings))
     if as_json:
         shown = [
             {

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
 
 from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.runtime.settings import Settings, Variable, load
 from tidegauge.schemas.exchange import Capture
 
 __all__ = ["GatewaySettings"]
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(Settings):
     """Read once at the start and handed inward."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_GATEWAY_",
-        frozen=True,
-        env_ignore_empty=True,
-        extra="ignore",
-        populate_by_name=True,
-    )
+    prefix = "TIDEGAUGE_GATEWAY_"
 
     host: str = Field(default="127.0.0.1", description="Interface to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="TCP port to listen on.")
@@ -32,9 +26,8 @@ class GatewaySettings(BaseSettings):
         default=None,
         description="YAML file of models and upstreams; re-read on SIGHUP or admin reload.",
     )
-    upstream_url: str | None = Field(
+    upstream_url: Annotated[str | None, Variable("TIDEGAUGE_UPSTREAM_URL")] = Field(
         default=None,
-        validation_alias=AliasChoices("TIDEGAUGE_UPSTREAM_URL"),
         description="One upstream whose models are offered as they are, in place of a file.",
     )
     upstream_api_key_env: str | None = Field(
@@ -115,16 +108,10 @@ class GatewaySettings(BaseSettings):
         """Read and check.
 
         Raises:
-            ConfigurationError: A variable cannot be used, or they contradict each other.
+            SettingsError: A variable cannot be used.
+            ConfigurationError: Variables contradict each other.
         """
-        try:
-            settings = cls()
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False)
-            )
-            raise ConfigurationError(f"TIDEGAUGE_GATEWAY_… settings: {problems}") from error
+        settings = load(cls)
         settings.check()
         return settings
 

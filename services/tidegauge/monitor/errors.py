@@ -4,7 +4,6 @@ TidegaugeError
 └── MonitorError
     ├── BusyError
     ├── ControlError
-    ├── SettingsError
     ├── TimeRangeError
     └── UnknownReportError
 """
@@ -17,7 +16,6 @@ __all__ = [
     "BusyError",
     "ControlError",
     "MonitorError",
-    "SettingsError",
     "TimeRangeError",
     "UnknownReportError",
 ]
@@ -33,10 +31,6 @@ class BusyError(MonitorError):
 
 class ControlError(MonitorError):
     """A person has asked the monitor for what cannot be done."""
-
-
-class SettingsError(MonitorError):
-    """A variable of the environment has a value that it cannot have."""
 
 
 class TimeRangeError(MonitorError):

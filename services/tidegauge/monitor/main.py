@@ -30,6 +30,7 @@ from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.topics import Topic
@@ -75,10 +76,10 @@ def run() -> None:
     """Run the monitor until SIGTERM or SIGINT; exit with 1 if its loop failed.
 
     Raises:
-        SettingsError: A variable of the environment cannot be.
+        SettingsError: An environment variable cannot be used.
     """
     configure_logging("monitor")
-    sys.exit(serve(MonitorSettings.read(), KafkaSettings()))
+    sys.exit(serve(load(MonitorSettings), load(KafkaSettings)))
 
 
 def serve(

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as PydanticSettingsError
+from pydantic import Field, SecretStr, field_validator
 
-from tidegauge.monitor.errors import SettingsError
 from tidegauge.monitoring.plan import MINIMUM_EFFECT, MonitorPlan
+from tidegauge.runtime.settings import Settings, Variable
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import SketchKind
 
 __all__ = ["MonitorSettings"]
-
-
-_ADDRESS = r"^(https?://\S+)?$"
 
 
 def _reports_folder() -> Path:
@@ -27,22 +23,10 @@ def _reports_folder() -> Path:
     return Path(cache) / "tidegauge" / "reports"
 
 
-def _variable(field: str) -> str:
-    """Return the variable that sets a field: its alias in capitals, or the prefix and its name."""
-    alias = MonitorSettings.model_fields[field].validation_alias
-    choices = alias.choices if isinstance(alias, AliasChoices) else ()
-    return next(
-        (name for name in choices if isinstance(name, str) and name.isupper()),
-        f"TIDEGAUGE_MONITOR_{field.upper()}",
-    )
-
-
-class MonitorSettings(BaseSettings):
+class MonitorSettings(Settings):
     """Settings of the monitor; each is read from ``TIDEGAUGE_MONITOR_`` and its name."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_MONITOR_", populate_by_name=True, frozen=True
-    )
+    prefix = "TIDEGAUGE_MONITOR_"
 
     host: str = Field(
         default="127.0.0.1",
@@ -68,10 +52,9 @@ class MonitorSettings(BaseSettings):
         description="The promise: at most one false alarm in so many days, on average, over "
         "all signals and segments.",
     )
-    window_seconds: float = Field(
+    window_seconds: Annotated[float, Variable("TIDEGAUGE_WINDOW_SECONDS")] = Field(
         default=10.0,
         gt=0,
-        validation_alias=AliasChoices("window_seconds", "TIDEGAUGE_WINDOW_SECONDS"),
         description="Length of a window of event time, the same as the workers'.",
     )
     workers: tuple[SketchKind, ...] = Field(
@@ -118,13 +101,11 @@ class MonitorSettings(BaseSettings):
     )
     page_url: str = Field(
         default="",
-        pattern=_ADDRESS,
         description="Address of the page as people reach it, such as a proxy's: linked from "
         "alerts, and forms are taken from it.",
     )
     webhook_url: str = Field(
         default="",
-        pattern=_ADDRESS,
         description="Where each alert is posted as JSON; empty for none.",
     )
     webhook_secret: SecretStr = Field(
@@ -134,7 +115,6 @@ class MonitorSettings(BaseSettings):
     )
     alertmanager_url: str = Field(
         default="",
-        pattern=_ADDRESS,
         description="Alertmanager's address, without /api/v2; empty for none.",
     )
     reports_dir: Path = Field(
@@ -149,12 +129,19 @@ class MonitorSettings(BaseSettings):
     )
     stop_seconds: float = Field(default=20.0, gt=0, description="Deadline of a clean stop.")
 
+    @field_validator("page_url", "webhook_url", "alertmanager_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://\S+", value):
+            raise ValueError("must be an address that begins with http:// or https://")
+        return value
+
     @field_validator("page_url")
     @classmethod
     def _has_a_host(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and (not parts.hostname or parts.port == 0):  # ``port`` raises for no number
-            raise ValueError("an address names a host, and a port other than 0 if any")
+            raise ValueError("must name a host, and a port other than 0 if any")
         return value
 
     @field_validator("minimum_effect")
@@ -162,7 +149,9 @@ class MonitorSettings(BaseSettings):
     def _only_tested_signals(cls, value: dict[Signal, float]) -> dict[Signal, float]:
         if unknown := sorted(value.keys() - MINIMUM_EFFECT.keys()):
             known = ", ".join(sorted(MINIMUM_EFFECT))
-            raise ValueError(f"no rates are tested of {', '.join(unknown)}, only of {known}")
+            raise ValueError(
+                f"must name signals whose rates are tested ({known}), not {', '.join(unknown)}"
+            )
         return value
 
     def plan(self) -> MonitorPlan:
@@ -183,26 +172,6 @@ class MonitorSettings(BaseSettings):
             most_segments=self.most_segments,
             minimum_effect={**MINIMUM_EFFECT, **self.minimum_effect},
         )
-
-    @classmethod
-    def read(cls) -> MonitorSettings:
-        """Read the environment.
-
-        Raises:
-            SettingsError: A variable has a value that it cannot have.
-        """
-        try:
-            return cls()
-        except ValidationError as error:
-            lines = [
-                f"{_variable(str(entry['loc'][0]))}: {entry['msg'].lower()}, got {entry['input']!r}"
-                for entry in error.errors(include_url=False, include_context=False)
-            ]
-            raise SettingsError("; ".join(lines)) from error
-        except PydanticSettingsError as error:
-            raise SettingsError(
-                f'{error}: give lists and objects as JSON, such as ["drift"]'
-            ) from error
 
     @property
     def address(self) -> str:

@@ -20,6 +20,7 @@ from typing import Final, Self
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from tidegauge.runtime.environment import SettingsError, bad_value
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = ["TelemetryError", "TelemetryServer", "configure_logging", "serve"]
@@ -31,7 +32,7 @@ _FORMATS: Final = ("json", "console")
 
 
 class TelemetryError(TidegaugeError):
-    """Logging or the metrics server cannot be set up as asked."""
+    """The metrics server cannot listen where it was told to."""
 
 
 def configure_logging(service: str) -> None:
@@ -45,7 +46,7 @@ def configure_logging(service: str) -> None:
         service: Stands in every line, such as ``vitals``.
 
     Raises:
-        TelemetryError: A variable has a value that is not listed.
+        SettingsError: A variable has a value that is not listed.
     """
     level = logging.getLevelName(_choice("TIDEGAUGE_LOG_LEVEL", "info", _LEVELS).upper())
     style = _choice("TIDEGAUGE_LOG_FORMAT", "json", _FORMATS)
@@ -92,10 +93,11 @@ def configure_logging(service: str) -> None:
 
 
 def _choice(variable: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = os.environ.get(variable, default).lower()
-    if value not in allowed:
-        raise TelemetryError(f"{variable} is {value!r}: use one of {', '.join(allowed)}")
-    return value
+    value = os.environ.get(variable) or default
+    if value.lower() not in allowed:
+        names = ", ".join(allowed)
+        raise SettingsError(bad_value(variable, value, f"must be one of {names}", default=default))
+    return value.lower()
 
 
 class TelemetryServer:

@@ -4,19 +4,20 @@ import pytest
 from pydantic import ValidationError
 
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1,b:2")
     monkeypatch.setenv("TIDEGAUGE_KAFKA_TRANSACTIONS", "off")
-    settings = KafkaSettings()
+    settings = load(KafkaSettings)
     assert settings.client()["bootstrap_servers"] == ["a:1", "b:2"]
     assert settings.transactions == "off"
 
 
 def test_a_password_is_for_the_client_and_for_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_KAFKA_SASL_PASSWORD", "hunter2")
-    settings = KafkaSettings()
+    settings = load(KafkaSettings)
     assert settings.client()["sasl_plain_password"] == "hunter2"  # noqa: S105 - the test's own
     assert "hunter2" not in repr(settings)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.processes.deployment import Ports, command, services
-from tidegauge.runtime.processes.errors import DeploymentError
 
 
 def test_ports_are_the_services_defaults_unless_variables_name_others() -> None:
@@ -15,7 +15,7 @@ def test_ports_are_the_services_defaults_unless_variables_name_others() -> None:
 
 @pytest.mark.parametrize("text", ["http", "-1", "70000", "80.5"])
 def test_what_is_no_port_is_refused(text: str) -> None:
-    with pytest.raises(DeploymentError, match=f"TIDEGAUGE_GATEWAY_PORT is '{text}'"):
+    with pytest.raises(SettingsError, match=f"TIDEGAUGE_GATEWAY_PORT is '{text}'"):
         Ports.from_environment({"TIDEGAUGE_GATEWAY_PORT": text})
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from tidegauge.adapters.vllm import JudgeRefusedError
 from tidegauge.quality.errors import SpecificationError
+from tidegauge.runtime.environment import SettingsError
+from tidegauge.runtime.settings import load
 from tidegauge.workers.judge.main import make_meter, make_panel, read_anchors
 from tidegauge.workers.judge.settings import JudgeSettings
 
@@ -20,7 +21,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_JUDGE_URL", "http://judge:8000/v1")
     monkeypatch.setenv("TIDEGAUGE_JUDGE_JUDGES", "rubric, rubric,")
     monkeypatch.setenv("TIDEGAUGE_WINDOW_SECONDS", "2")
-    settings = JudgeSettings()
+    settings = load(JudgeSettings)
     assert settings.url == "http://judge:8000/v1"
     assert settings.names == ("rubric",)
     assert settings.sketching().window_ms == 2_000
@@ -31,14 +32,14 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_JUDGE_API_KEY", "hush")
-    assert "hush" not in repr(JudgeSettings())
+    assert "hush" not in repr(load(JudgeSettings))
 
 
 @pytest.mark.parametrize("rate", ["0", "1.5", "many"])
 def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
     monkeypatch.setenv("TIDEGAUGE_JUDGE_RUBRIC_RATE", rate)
-    with pytest.raises(ValidationError, match="rubric_rate"):
-        JudgeSettings()
+    with pytest.raises(SettingsError, match="TIDEGAUGE_JUDGE_RUBRIC_RATE is"):
+        load(JudgeSettings)
 
 
 def test_an_unknown_judge_is_named() -> None:

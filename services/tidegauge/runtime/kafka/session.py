@@ -51,7 +51,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     The methods that return a ``Future`` have their work done on the lane, as do the
     listener's; the others belong to the thread that polls. The listener runs inside of that
-    thread's polling, on the consumer's own loop, which it must not window: it waits by turns.
+    thread's polling, on the consumer's own loop, which it must not block: it waits by turns.
     """
 
     def __init__(  # noqa: PLR0913 - parts put together by the loop, all by name

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
 
+from tidegauge.runtime.settings import Settings, Variable
 from tidegauge.streaming.commits import CommitPolicy
 
 __all__ = ["KafkaSettings"]
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(Settings):
     """Settings of every process that speaks to Kafka."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_KAFKA_", populate_by_name=True, frozen=True
-    )
+    prefix = "TIDEGAUGE_KAFKA_"
 
-    bootstrap_servers: str = Field(
+    bootstrap_servers: Annotated[str, Variable("KAFKA_BOOTSTRAP_SERVERS")] = Field(
         default="127.0.0.1:9092",
-        validation_alias=AliasChoices("bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS"),
         description="Brokers to start from, host:port, separated by commas.",
     )
     bootstrap_timeout_ms: int = Field(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tidegauge.runtime.brokers.process import free_port
-from tidegauge.runtime.processes.errors import DeploymentError
+from tidegauge.runtime.environment import SettingsError, bad_value
 from tidegauge.runtime.processes.supervisor import Service
 
 __all__ = [
@@ -54,7 +54,7 @@ class Ports:
         """Take the ports that variables name, and the services' own defaults for the rest.
 
         Raises:
-            DeploymentError: A variable holds no port.
+            SettingsError: A variable holds no port.
         """
         chosen: dict[str, int] = {}
         for name, variable in PORT_VARIABLES.items():
@@ -62,7 +62,10 @@ class Ports:
             if not text:
                 continue
             if not text.isdecimal() or int(text) > _HIGHEST_PORT:
-                raise DeploymentError(f"{variable} is {text!r}: give a TCP port")
+                problem = f"must be a TCP port, 0 to {_HIGHEST_PORT}"
+                raise SettingsError(
+                    bad_value(variable, text, problem, default=getattr(cls(), name))
+                )
             chosen[name] = int(text)
         return cls(**chosen)
 

@@ -3,8 +3,7 @@
 TidegaugeError
 └── ProcessError
     ├── ServiceDiedError
-    ├── NotReadyError
-    └── DeploymentError
+    └── NotReadyError
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["DeploymentError", "NotReadyError", "ProcessError", "ServiceDiedError"]
+__all__ = ["NotReadyError", "ProcessError", "ServiceDiedError"]
 
 
 class ProcessError(TidegaugeError):
@@ -33,7 +32,3 @@ class ServiceDiedError(ProcessError):
 
 class NotReadyError(ProcessError):
     """A process was not ready within its time."""
-
-
-class DeploymentError(ProcessError):
-    """The services cannot be run as the variables say."""

@@ -11,6 +11,7 @@ from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.drift.extractor import DriftExtractor
@@ -24,7 +25,7 @@ def run() -> None:
     """Work until SIGTERM or SIGINT."""
     telemetry.configure_logging("drift")
     log = structlog.get_logger(__name__)
-    settings, kafka = DriftSettings(), KafkaSettings()
+    settings, kafka = load(DriftSettings), load(KafkaSettings)
     stop = Event()
     loaded: list[ConsumerLoop] = []
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
 from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL, Backend
 from tidegauge.drift.preparation import Preparation
-from tidegauge.runtime.window_settings import WindowSettings
+from tidegauge.runtime.settings import WindowSettings
 
 __all__ = ["DriftSettings"]
 
@@ -17,9 +16,7 @@ __all__ = ["DriftSettings"]
 class DriftSettings(WindowSettings):
     """Settings of ``tidegauge worker drift`` and ``tidegauge baseline build``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_DRIFT_", populate_by_name=True, frozen=True
-    )
+    prefix = "TIDEGAUGE_DRIFT_"
 
     host: str = Field(
         default="127.0.0.1", description="Interface of /healthz, /readyz and /metrics."

@@ -21,6 +21,7 @@ from tidegauge.quality.specifications import DEFAULT_RUBRIC, LikelihoodSpec, Rub
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
@@ -48,7 +49,7 @@ class _AnchorLine(msgspec.Struct, frozen=True):
 def run() -> None:
     """Judge a sample of the answers until SIGTERM or SIGINT."""
     telemetry.configure_logging("judge")
-    settings, kafka = JudgeSettings(), KafkaSettings()
+    settings, kafka = load(JudgeSettings), load(KafkaSettings)
     panel = make_panel(settings, QualificationStore(kafka))
     stop = threading.Event()
 

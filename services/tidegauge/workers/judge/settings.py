@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
 from tidegauge.quality.golden_set import QUESTIONS
-from tidegauge.runtime.window_settings import WindowSettings
+from tidegauge.runtime.settings import WindowSettings
 
 __all__ = ["JudgeSettings"]
 
@@ -19,9 +18,7 @@ _FIRST_QUESTIONS = 24
 class JudgeSettings(WindowSettings):
     """Read from the environment; see each field's description."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_JUDGE_", populate_by_name=True, frozen=True
-    )
+    prefix = "TIDEGAUGE_JUDGE_"
 
     url: str = Field(
         default="http://127.0.0.1:8000", description="Address of the judges' vLLM server."

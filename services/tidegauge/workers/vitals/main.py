@@ -9,6 +9,7 @@ from typing import Final
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.vitals.extractor import VitalsExtractor
@@ -23,11 +24,11 @@ GROUP: Final = "vitals"
 def run() -> None:
     """Measure responses until SIGTERM or SIGINT."""
     telemetry.configure_logging("vitals")
-    settings = VitalsSettings()
+    settings = load(VitalsSettings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     processor = SketchingProcessor(VitalsExtractor(settings.customers), GROUP, settings.sketching())
-    loop = ConsumerLoop(KafkaSettings(), GROUP, [RESPONSES], processor)
+    loop = ConsumerLoop(load(KafkaSettings), GROUP, [RESPONSES], processor)
     with telemetry.serve(settings.port, lambda: loop.ready, host=settings.host):
         loop.run(stop)

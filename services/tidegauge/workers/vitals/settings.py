@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
 
-from tidegauge.runtime.window_settings import WindowSettings
+from tidegauge.runtime.settings import WindowSettings
 
 __all__ = ["VitalsSettings"]
 
@@ -13,9 +12,7 @@ __all__ = ["VitalsSettings"]
 class VitalsSettings(WindowSettings):
     """Settings of ``tidegauge worker vitals``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEGAUGE_VITALS_", populate_by_name=True, frozen=True
-    )
+    prefix = "TIDEGAUGE_VITALS_"
 
     host: str = Field(
         default="127.0.0.1", description="Interface of /healthz, /readyz and /metrics."

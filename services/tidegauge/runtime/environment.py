@@ -1,0 +1,89 @@
+"""Environment variables: which ones tidegauge knows, and how it refuses a bad one.
+
+Needs nothing but the standard library, since the capture library reads variables, too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from tidegauge.schemas.errors import TidegaugeError
+
+__all__ = ["SettingsError", "bad_value", "known_variables", "refuse_unknown"]
+
+PREFIX: Final = "TIDEGAUGE_"
+
+_LONGEST_VALUE = 80
+_NEAREST = 0.6
+
+
+class SettingsError(TidegaugeError):
+    """An environment variable cannot be used; the message names it and says what to do."""
+
+
+@cache
+def known_variables() -> frozenset[str]:
+    """Return the names of all variables that tidegauge, its installer and its tests read.
+
+    ``make generate`` writes the file from the services' settings.
+    """
+    file = resources.files("tidegauge.runtime").joinpath("variables.txt")
+    return frozenset(file.read_text(encoding="utf-8").split())
+
+
+def refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Refuse variables that look like tidegauge's but are read by nothing.
+
+    Values are not shown: the variable that was meant may hold a secret.
+
+    Raises:
+        SettingsError: For each such variable, with the nearest known name.
+    """
+    unknown = sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX) and name not in known_variables()
+    )
+    if unknown:
+        raise SettingsError("\n".join(_unknown(name) for name in unknown))
+
+
+def bad_value(
+    variable: str, value: str, problem: str, *, default: object = None, secret: bool = False
+) -> str:
+    """Return what is wrong with a variable's value, and what to do.
+
+    >>> bad_value("TIDEGAUGE_WINDOW_SECONDS", "0", "must be greater than 0", default=10.0)
+    "TIDEGAUGE_WINDOW_SECONDS is '0': it must be greater than 0; change it, or unset it to use 10.0"
+
+    Args:
+        variable: Name of the variable.
+        value: Its value; of an address only the host is shown, since the rest may hold a
+            password or a token.
+        problem: What is allowed, such as ``must be greater than 0``.
+        default: Value that applies where the variable is not set; None if there is none.
+        secret: Whether the value must not be shown at all.
+    """
+    shown = "a secret that is not shown" if secret else repr(_without_credentials(value))
+    way_out = f"unset it to use {default}" if default not in (None, "") else "unset it"
+    return f"{variable} is {shown}: it {problem}; change it, or {way_out}"
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.upper(), known_variables(), n=1, cutoff=_NEAREST)
+    way_out = f"did you mean {near[0]}?" if near else "unset it"
+    return f"{name} is no variable of tidegauge's: {way_out} (README lists all)"
+
+
+def _without_credentials(value: str) -> str:
+    """Leave out what an address may hold beside its host, and the rest of a long value."""
+    if "://" in value or "@" in value:
+        scheme, separator, rest = value.rpartition("://") if "://" in value else ("", "", value)
+        host, *path = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)
+        value = f"{scheme}{separator}{host}" + ("/…" if path and path[0] else "")
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
