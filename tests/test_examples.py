@@ -1,0 +1,23 @@
+"""Every example in the product's docstrings is run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(
+    "tidegauge." + ".".join(file.relative_to(portion).with_suffix("").parts)
+    for portion in (ROOT / name / "tidegauge" for name in ("schemas", "pipelines", "services"))
+    for file in portion.rglob("*.py")
+    if ">>> " in file.read_text()
+)
+
+
+@pytest.mark.parametrize("name", [name.removesuffix(".__init__") for name in MODULES])
+def test_examples_are_right(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.failed == 0
