@@ -20,17 +20,17 @@ from tidegauge.detection.detector import (
     place_bets,
     unpack,
 )
-from tidegauge.detection.errors import UrnError
+from tidegauge.detection.errors import PolyaUrnError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import (
     REFRESH_EVENTS,
     PolyaUrn,
     PolyaUrnState,
     count_cells,
-    draw,
     fluctuation,
     initial_state,
     log_statistic,
+    observe_cells,
     ready,
     strongest,
 )
@@ -44,37 +44,37 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def urn(gaps: Floats, **changed: Any) -> PolyaUrn:  # noqa: ANN401 - any field
+def urn(spacings: Floats, **changed: Any) -> PolyaUrn:  # noqa: ANN401 - any field
     made = PolyaUrn(
-        labels=tuple(f"c{c}" for c in range(len(gaps))),
-        owners=tuple(c // 10 for c in range(len(gaps))),
-        gaps=tuple(gaps.tolist()),
-        stakes=(0.5, 0.9),
+        labels=tuple(f"c{c}" for c in range(len(spacings))),
+        owners=tuple(c // 10 for c in range(len(spacings))),
+        spacings=tuple(spacings.tolist()),
+        mixture_weights=(0.5, 0.9),
         share=0.5,
     )
     return msgspec.structs.replace(made, **changed)
 
 
-def drawn_baseline(rng: np.random.Generator, *, gaps: int = 12) -> tuple[PolyaUrn, Floats]:
-    """Return an urn and the cells' true rates, by their law where cells hold so many gaps."""
-    held = np.full(SIZE, float(gaps))
+def random_urn(rng: np.random.Generator, *, spacings: int = 12) -> tuple[PolyaUrn, Floats]:
+    """Return an urn and the cells' true rates, by their law where cells hold so many spacings."""
+    held = np.full(SIZE, float(spacings))
     return urn(held), rng.dirichlet(held)
 
 
 def follow(made: PolyaUrn, windows: Counts) -> tuple[PolyaUrnState, Floats]:
     """Return the last state and the log statistic after each window, with the whole budget."""
     bets = ready(msgspec.structs.replace(made, share=1.0))
-    draws, path = initial_state(bets), []
+    state, path = initial_state(bets), []
     for index, hits in enumerate(windows):
-        draws = draw(
+        state = observe_cells(
             bets,
-            draws,
+            state,
             hits,
             duration_seconds=WINDOW_SECONDS,
             elapsed_seconds=index * WINDOW_SECONDS,
         )
-        path.append(log_statistic(bets, draws))
-    return draws, np.array(path)
+        path.append(log_statistic(bets, state))
+    return state, np.array(path)
 
 
 def shifted(rates: Floats) -> Floats:
@@ -86,7 +86,7 @@ def shifted(rates: Floats) -> Floats:
 
 def test_a_change_spread_over_many_cells_is_found() -> None:
     rng = np.random.default_rng(1)
-    made, rates = drawn_baseline(rng, gaps=100)
+    made, rates = random_urn(rng, spacings=100)
     _, path = follow(made, rng.multinomial(EVENTS, shifted(rates), 600))
     assert path[-1] > np.log(30 * 86_400)
 
@@ -95,9 +95,9 @@ def alarm_share(*, streams: int, windows: int, plugged_in: bool) -> dict[float, 
     rng = np.random.default_rng(2)
     peaks = []
     for _ in range(streams):
-        made, rates = drawn_baseline(rng)
+        made, rates = random_urn(rng)
         if plugged_in:  # the wrong variant: the cells' shares taken for their rates
-            made = urn(1e9 * np.array(made.gaps))
+            made = urn(1e9 * np.array(made.spacings))
         peaks.append(follow(made, rng.multinomial(EVENTS, rates, windows))[1].max())
     span = windows * WINDOW_SECONDS
     return {p: float(np.mean(np.array(peaks) >= np.log(span / p))) for p in (0.1, 0.3)}
@@ -125,11 +125,11 @@ def test_a_windows_gain_has_mean_one_exactly(target: tuple[float, ...]) -> None:
     bets = ready(made)
     before = initial_state(bets)
     for hits in np.array([[70, 10, 30], [5, 1, 40]]):
-        before = draw(bets, before, hits, duration_seconds=1.0, elapsed_seconds=0.0)
+        before = observe_cells(bets, before, hits, duration_seconds=1.0, elapsed_seconds=0.0)
     assert target or not np.allclose(before.growth, 1)
-    mean = np.zeros(len(made.stakes))
+    mean = np.zeros(len(made.mixture_weights))
     for outcome in product(range(3), repeat=4):
-        held, chance = bets.gaps + before.seen, 1.0
+        held, chance = bets.spacings + before.seen, 1.0
         for cell in outcome:
             chance *= held[cell] / held.sum()
             held = held + np.eye(3)[cell]
@@ -140,7 +140,7 @@ def test_a_windows_gain_has_mean_one_exactly(target: tuple[float, ...]) -> None:
 
 def test_nothing_is_bet_before_enough_was_seen() -> None:
     few = np.eye(SIZE, dtype=np.int64)[3] * (REFRESH_EVENTS - 1)
-    made, _ = drawn_baseline(np.random.default_rng(5))
+    made, _ = random_urn(np.random.default_rng(5))
     _, path = follow(made, np.stack([few, few]))
     np.testing.assert_allclose(path, np.log([WINDOW_SECONDS, 2 * WINDOW_SECONDS]))
 
@@ -156,12 +156,12 @@ def test_growth_follows_what_grew() -> None:
 
 def test_rates_that_fluctuate_by_themselves_cost_what_they_would_gain() -> None:
     rng = np.random.default_rng(6)
-    made, rates = drawn_baseline(rng, gaps=200)
+    made, rates = random_urn(rng, spacings=200)
     calm = rng.multinomial(300, rates, 60)
     swings = rates * rng.lognormal(0, 0.5, (6, SIZE)).repeat(10, axis=0)
     wild = np.stack([rng.multinomial(300, p / p.sum()) for p in swings])
-    tolerance = fluctuation(made.gaps, wild)
-    assert fluctuation(made.gaps, calm) < 0.15 < tolerance
+    tolerance = fluctuation(made.spacings, wild)
+    assert fluctuation(made.spacings, calm) < 0.15 < tolerance
     allowed = msgspec.structs.replace(made, tolerance=tolerance)
     assert follow(allowed, wild)[1].max() < np.log(1e5) < follow(made, wild)[1].max()
 
@@ -175,7 +175,7 @@ def reference(made: PolyaUrn, counts: Counts) -> Reference:
         hits=counts.reshape(-1, 10).sum(axis=1)[None],
         trials=np.full((1, len(groups)), counts.sum()),
     )
-    return msgspec.structs.replace(built, urns=(made,))
+    return msgspec.structs.replace(built, polya_urns=(made,))
 
 
 def after(bets: Bets, evidence: Evidence, hits: Counts) -> Evidence:
@@ -186,19 +186,19 @@ def after(bets: Bets, evidence: Evidence, hits: Counts) -> Evidence:
         hits.reshape(-1, 10).sum(axis=1),
         np.full(SIZE // 10, EVENTS),
         duration_seconds=WINDOW_SECONDS,
-        cells=[hits for _ in bets.urns],
+        cells=[hits for _ in bets.polya_urns],
     )
 
 
 def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
     rng = np.random.default_rng(7)
-    made, usual = drawn_baseline(rng, gaps=100)
+    made, usual = random_urn(rng, spacings=100)
     rates = usual.copy()
     rates[20:25] *= 3
     rates /= rates.sum()
     held = reference(made, rng.multinomial(100 * SIZE, usual))
-    bets, plain = place_bets(held, urns=True), place_bets(held)
-    assert plain.urns == ()
+    bets, plain = place_bets(held, polya_urns=True), place_bets(held)
+    assert plain.polya_urns == ()
     np.testing.assert_allclose(bets.log_weights, plain.log_weights + np.log(0.5))
     evidence = no_evidence(bets)
     for window in range(200):
@@ -214,16 +214,16 @@ def test_in_a_detector_they_share_the_budget_and_name_who_grew() -> None:
 
 def test_the_largest_statistic_counts_and_not_their_sum() -> None:
     rng = np.random.default_rng(11)
-    made, usual = drawn_baseline(rng)
+    made, usual = random_urn(rng)
     held = reference(made, rng.multinomial(12 * SIZE, usual))
     twice = msgspec.structs.replace(
-        held, urns=tuple(msgspec.structs.replace(made, share=0.25) for _ in range(2))
+        held, polya_urns=tuple(msgspec.structs.replace(made, share=0.25) for _ in range(2))
     )
-    bets = place_bets(twice, urns=True)
+    bets = place_bets(twice, polya_urns=True)
     evidence = no_evidence(bets)
     for hits in rng.multinomial(EVENTS, usual, 20):
         evidence = after(bets, evidence, hits)
-    each = log_statistic(bets.urns[0], evidence.draws[0])
+    each = log_statistic(bets.polya_urns[0], evidence.polya_urns[0])
     bands = float(np.logaddexp.reduce(bets.log_weights + evidence.log_m, axis=None))
     found = judge(bets, evidence, log_threshold=1.0).log_statistic
     assert found == max(each, bands)
@@ -231,17 +231,17 @@ def test_the_largest_statistic_counts_and_not_their_sum() -> None:
 
 def test_a_snapshot_keeps_every_bit() -> None:
     rng = np.random.default_rng(8)
-    made, usual = drawn_baseline(rng)
-    bets = place_bets(reference(made, rng.multinomial(12 * SIZE, usual)), urns=True)
+    made, usual = random_urn(rng)
+    bets = place_bets(reference(made, rng.multinomial(12 * SIZE, usual)), polya_urns=True)
     evidence = no_evidence(bets)
     for hits in rng.multinomial(EVENTS, usual, 10):
         evidence = after(bets, evidence, hits)
     assert pack(unpack(pack(evidence))) == pack(evidence)
-    assert unpack(pack(replace(evidence, draws=()))).draws == ()
+    assert unpack(pack(replace(evidence, polya_urns=()))).polya_urns == ()
 
 
 def test_the_best_bet_says_whose_cells_grew_and_since_when() -> None:
-    made, usual = drawn_baseline(np.random.default_rng(9), gaps=50)
+    made, usual = random_urn(np.random.default_rng(9), spacings=50)
     grown = usual.copy()
     grown[30:36] *= 5
     rng = np.random.default_rng(10)
@@ -249,15 +249,15 @@ def test_the_best_bet_says_whose_cells_grew_and_since_when() -> None:
         *rng.multinomial(EVENTS, usual, 60),
         *rng.multinomial(EVENTS, grown / grown.sum(), 60),
     ]
-    draws, _ = follow(made, np.array(windows))
-    owner, hits, trials, since = strongest(ready(made), draws)
+    state, _ = follow(made, np.array(windows))
+    owner, hits, trials, since = strongest(ready(made), state)
     assert owner == 3
     assert 0 < hits < trials <= 120 * EVENTS
     assert since <= 80 * WINDOW_SECONDS
 
 
 def test_cells_are_counted_in_a_sketchs_totals() -> None:
-    made, _ = drawn_baseline(np.random.default_rng(9))
+    made, _ = random_urn(np.random.default_rng(9))
     sketch = Sketch(
         kind="drift",
         producer_id="p",
@@ -273,26 +273,26 @@ def test_cells_are_counted_in_a_sketchs_totals() -> None:
     assert (found[0], found[7], found.sum()) == (2, 1, 3)
 
 
-@pytest.mark.parametrize("gap", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_cell_without_a_positive_number_of_gaps_is_refused(gap: float) -> None:
-    with pytest.raises(UrnError, match=r"cell c1 holds .* gaps.*build the baseline again"):
-        urn(np.array([3.0, gap]))
+@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_cell_without_a_positive_spacing_is_refused(spacing: float) -> None:
+    with pytest.raises(PolyaUrnError, match=r"cell c1 holds .* spacings.*build the baseline again"):
+        urn(np.array([3.0, spacing]))
 
 
 def test_a_target_that_is_no_number_is_refused() -> None:
-    with pytest.raises(UrnError, match="target"):
+    with pytest.raises(PolyaUrnError, match="target"):
         urn(np.ones(2), target=(0.5, float("nan")))
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_a_statistic_that_is_no_number_hides_no_other(broken: float) -> None:
     rng = np.random.default_rng(9)
-    made, usual = drawn_baseline(rng, gaps=100)
-    bets = place_bets(reference(made, rng.multinomial(100 * SIZE, usual)), urns=True)
+    made, usual = random_urn(rng, spacings=100)
+    bets = place_bets(reference(made, rng.multinomial(100 * SIZE, usual)), polya_urns=True)
     sound = after(bets, no_evidence(bets), rng.multinomial(EVENTS, usual))
     plain = judge(bets, sound, log_threshold=1.0)
-    (draws,) = sound.draws
-    no_urn = replace(sound, draws=(replace(draws, log_m=np.full(2, broken)),))
+    (state,) = sound.polya_urns
+    no_urn = replace(sound, polya_urns=(replace(state, log_m=np.full(2, broken)),))
     found = judge(bets, no_urn, log_threshold=1.0)
     assert (plain.not_finite, found.not_finite) == (0, 1)
     log_bands = np.logaddexp.reduce((bets.log_weights + sound.log_m).ravel())

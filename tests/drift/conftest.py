@@ -61,9 +61,9 @@ Build = Callable[..., DriftBaseline]
 @pytest.fixture
 def build() -> Build:
     def built(texts: Sequence[str], vectors: Vectors, **options: object) -> DriftBaseline:
-        past = options.pop("past", None) or [HistoricalRequest(text) for text in texts]
+        requests = options.pop("requests", None) or [HistoricalRequest(text) for text in texts]
         return fit(
-            past,  # type: ignore[arg-type]
+            requests,  # type: ignore[arg-type]
             vectors,
             embedder="e1",
             preparation=Preparation(),

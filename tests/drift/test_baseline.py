@@ -28,7 +28,10 @@ def test_a_document_gives_the_same_baseline_and_bytes_again(
     assert read.to_bytes() == baseline.to_bytes()
     assert {reference.baseline for reference in read.references.values()} == {"drift-1"}
     texts, vectors = world.ask(200, range(8))
-    before, after = project(baseline.lens, texts, vectors), project(read.lens, texts, vectors)
+    before, after = (
+        project(baseline.projection, texts, vectors),
+        project(read.projection, texts, vectors),
+    )
     np.testing.assert_array_equal(before.cluster, after.cluster)
     np.testing.assert_array_equal(before.novelty, after.novelty)
 
@@ -54,10 +57,10 @@ def test_a_baseline_from_before_frequent_texts_is_refused(baseline: DriftBaselin
         DriftBaseline.from_bytes(older, "drift-1")
 
 
-def test_gaps_that_allow_no_bets_are_refused(baseline: DriftBaseline) -> None:
+def test_spacings_that_allow_no_bets_are_refused(baseline: DriftBaseline) -> None:
     plain = msgspec.msgpack.decode(baseline.to_bytes())
-    plain["references"][""]["urns"][0]["gaps"][1] = -1.0
-    with pytest.raises(BaselineDocumentError, match=r"holds -1.0 gaps"):
+    plain["references"][""]["polya_urns"][0]["spacings"][1] = -1.0
+    with pytest.raises(BaselineDocumentError, match=r"holds -1.0 spacings"):
         DriftBaseline.from_bytes(msgspec.msgpack.encode(plain), "drift-1")
 
 
@@ -69,16 +72,18 @@ def test_what_makes_a_baseline_is_in_its_fingerprint(baseline: DriftBaseline) ->
 
 def test_vectors_of_another_dimension_are_refused(baseline: DriftBaseline) -> None:
     with pytest.raises(VectorsError, match="vectors of 32 numbers"):
-        project(baseline.lens, ["a"], np.zeros((1, 7), np.float32))
+        project(baseline.projection, ["a"], np.zeros((1, 7), np.float32))
 
 
 def test_larger_topics_are_noticed_sooner(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
     baseline = build(*world.ask(400, range(8)))  # fewer clusters than topics
     widest = baseline.references[""]
-    delays = [detection_delay(widest, baseline.newcomer, s) for s in (0.05, 0.1, 0.2, 0.4)]
+    delays = [
+        detection_delay(widest, baseline.unseen_topic_rates, s) for s in (0.05, 0.1, 0.2, 0.4)
+    ]
     assert delays == sorted(delays, reverse=True)
     assert 5 < delays[-1] < 300
-    assert detection_delay(widest, baseline.newcomer, 1e-6) == float("inf")
+    assert detection_delay(widest, baseline.unseen_topic_rates, 1e-6) == float("inf")
 
 
 def test_the_summary_is_in_words_for_the_manifest(baseline: DriftBaseline) -> None:

@@ -26,7 +26,7 @@ def alarm_after(
     column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     bets = place_bets(reference)
     evidence = no_evidence(bets)
-    names = hits_of(baseline.lens, texts, project(baseline.lens, texts, vectors))
+    names = hits_of(baseline.projection, texts, project(baseline.projection, texts, vectors))
     n = np.full(len(column), WINDOW_EVENTS)
     for start in range(0, len(texts) - WINDOW_EVENTS + 1, WINDOW_EVENTS):
         hits = np.zeros(len(column), np.int64)
@@ -59,8 +59,8 @@ def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: 
     reference = baseline.references[""]
     assert alarm_after(baseline, texts, vectors) is not None
     bets = place_bets(reference)
-    sightings = project(baseline.lens, texts, vectors)
-    names = [name for found in hits_of(baseline.lens, texts, sightings) for name in found]
+    projected = project(baseline.projection, texts, vectors)
+    names = [name for found in hits_of(baseline.projection, texts, projected) for name in found]
     hits = np.array([names.count(i.name) for i in reference.indicators])
     evidence = observe(
         bets,
@@ -80,7 +80,9 @@ def test_copies_of_a_text_are_no_news(world: Any, build: Any) -> None:  # noqa: 
     doubled = build(texts * 2, np.concatenate([vectors, vectors]))
     single = build(texts, vectors)
     assert (doubled.facts["events"], doubled.facts["texts"]) == (600, 300)
-    np.testing.assert_allclose(doubled.lens.levels[:3], single.lens.levels[:3], atol=0.02)
+    np.testing.assert_allclose(
+        doubled.projection.levels[:3], single.projection.levels[:3], atol=0.02
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -112,7 +114,7 @@ def test_the_order_of_requests_does_not_change_what_is_tested(world: Any, build:
     forward = build(texts, vectors)
     order = np.random.default_rng(2).permutation(400)
     mixed = build([texts[i] for i in order], vectors[order])
-    np.testing.assert_allclose(forward.lens.levels, mixed.lens.levels, atol=1e-3)
+    np.testing.assert_allclose(forward.projection.levels, mixed.projection.levels, atol=1e-3)
     assert forward.references[""].trials == mixed.references[""].trials
 
 
@@ -123,7 +125,7 @@ def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  
     past = [
         HistoricalRequest(t, busy if i < 1_200 else quiet, i * 1_000) for i, t in enumerate(texts)
     ]
-    baseline = build(texts, vectors, past=past)
+    baseline = build(texts, vectors, requests=past)
     assert set(baseline.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
     assert baseline.references["m/v1/%2Fchat/"].segment == busy
     assert baseline.facts["to_ms"] == 1_499_000
@@ -136,23 +138,25 @@ def test_each_reference_has_cells_cut_by_its_own_requests(
     texts, vectors = world.ask(3_000, range(6))
     first, other = Segment(model="m"), Segment(model="other")
     past = [HistoricalRequest(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
-    baseline = build(texts, vectors, past=past)
-    assert baseline.cuts.keys() == baseline.references.keys() == {"", "m///", "other///"}
-    sightings = project(baseline.lens, texts, vectors)
+    baseline = build(texts, vectors, requests=past)
+    assert baseline.bin_edges.keys() == baseline.references.keys() == {"", "m///", "other///"}
+    projected = project(baseline.projection, texts, vectors)
     for key, rows in (("", slice(None)), ("m///", slice(1_800)), ("other///", slice(1_800, None))):
         reference = baseline.references[key]
-        *topics, novelty = reference.urns
+        *topics, novelty = reference.polya_urns
         asked = reference.trials[0]  # of clusters: those that did not shape the lens
-        assert [sum(urn.gaps) for urn in topics] == pytest.approx([asked + 1] * len(topics))
-        assert sum(novelty.gaps) == pytest.approx(len(texts[rows]) + 1)
-        assert sum(urn.share for urn in reference.urns) == pytest.approx(0.6)
-        found = cells(baseline.lens, baseline.cuts[key], sightings)[rows]
+        assert [sum(urn.spacings) for urn in topics] == pytest.approx([asked + 1] * len(topics))
+        assert sum(novelty.spacings) == pytest.approx(len(texts[rows]) + 1)
+        assert sum(urn.share for urn in reference.polya_urns) == pytest.approx(0.6)
+        found = cells(baseline.projection, baseline.bin_edges[key], projected)[rows]
         for division, urn in enumerate(topics):
-            counts = np.bincount(found[:, division], minlength=len(urn.gaps))
-            expected = np.array(urn.gaps) / sum(urn.gaps) * len(found)
+            counts = np.bincount(found[:, division], minlength=len(urn.spacings))
+            expected = np.array(urn.spacings) / sum(urn.spacings) * len(found)
             assert abs(counts - expected).sum() < 0.2 * len(found)
             assert set(urn.labels).isdisjoint(topics[division - 1].labels) or len(topics) == 1
-    assert baseline.cuts["m///"].topics.tolist() != baseline.cuts["other///"].topics.tolist()
+    assert (
+        baseline.bin_edges["m///"].topics.tolist() != baseline.bin_edges["other///"].topics.tolist()
+    )
 
 
 def test_swings_that_the_baseline_has_seen_are_allowed_for(
@@ -163,11 +167,11 @@ def test_swings_that_the_baseline_has_seen_are_allowed_for(
     texts = [text for turn, _ in turns for text in turn]
     vectors = np.concatenate([found for _, found in turns])
     hours = [HistoricalRequest(text, None, 3_600_000 * (i // 200)) for i, text in enumerate(texts)]
-    swinging = build(texts, vectors, past=hours).references[""]
+    swinging = build(texts, vectors, requests=hours).references[""]
     calm = build(texts, vectors).references[""]
     assert swinging.season == "none"
-    assert all(urn.tolerance == 0 for urn in calm.urns)
-    assert all(urn.tolerance > 0.1 for urn in swinging.urns[:-1])
+    assert all(urn.tolerance == 0 for urn in calm.polya_urns)
+    assert all(urn.tolerance > 0.1 for urn in swinging.polya_urns[:-1])
 
 
 def test_novelty_is_left_to_the_bands_where_there_are_seasons(
@@ -176,9 +180,9 @@ def test_novelty_is_left_to_the_bands_where_there_are_seasons(
 ) -> None:
     texts, vectors = world.ask(5_200, range(6))
     minutes = [HistoricalRequest(text, None, 60_000 * i) for i, text in enumerate(texts)]
-    reference = build(texts, vectors, past=minutes).references[""]
+    reference = build(texts, vectors, requests=minutes).references[""]
     assert reference.season == "hour-of-day"
-    assert [urn.target for urn in reference.urns] == [()] * 3
+    assert [urn.target for urn in reference.polya_urns] == [()] * 3
 
 
 def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures

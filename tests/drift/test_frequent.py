@@ -87,23 +87,23 @@ def test_novelty_is_asked_of_other_texts_in_baseline_and_stream_alike(
     reference = baseline.references[""]
     rows = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     for trial in (texts, mixed(world, 3_000, often)[0]):
-        sightings = project(baseline.lens, trial, vectors)
+        projected = project(baseline.projection, trial, vectors)
         ping = np.array([text == "ping" for text in trial])
-        np.testing.assert_array_equal(sightings.frequent, ping)
+        np.testing.assert_array_equal(projected.frequent, ping)
         np.testing.assert_array_equal(
-            cells(baseline.lens, baseline.cuts[""], sightings)[:, -1] == -1, ping
+            cells(baseline.projection, baseline.bin_edges[""], projected)[:, -1] == -1, ping
         )
-    for names, text in zip(hits_of(baseline.lens, trial, sightings), trial, strict=True):
+    for names, text in zip(hits_of(baseline.projection, trial, projected), trial, strict=True):
         assert (NOVELTY_ASKED in names) == (text != "ping")
         assert NOVELTY_ASKED in names or not any(name.startswith("novelty/") for name in names)
     assert reference.rate[rows[NOVELTY_ASKED]] == pytest.approx(0.8, abs=0.03)
     assert reference.rate[rows["novelty/above_0.95"]] == pytest.approx(0.05, abs=0.02)
     assert reference.indicators[rows["novelty/above_0.95"]].counter.of == NOVELTY_ASKED  # type: ignore[union-attr]
     assert reference.indicators[rows[NOVELTY_ASKED]].counter.of == EMBEDDED  # type: ignore[union-attr]
-    *_, novelty = reference.urns
-    assert sum(novelty.gaps) == pytest.approx(reference.trials[rows["novelty/above_0.95"]] + 1)
-    assert DriftBaseline.from_bytes(baseline.to_bytes()).lens.frequent.tolist() == (
-        baseline.lens.frequent.tolist()
+    *_, novelty = reference.polya_urns
+    assert sum(novelty.spacings) == pytest.approx(reference.trials[rows["novelty/above_0.95"]] + 1)
+    assert DriftBaseline.from_bytes(baseline.to_bytes()).projection.frequent.tolist() == (
+        baseline.projection.frequent.tolist()
     )
 
 
@@ -113,7 +113,7 @@ def test_a_baseline_without_frequent_texts_tests_no_more_than_before(
     baseline = build(*world.ask(600, range(6)))
     names = {indicator.name for indicator in baseline.references[""].indicators}
     assert NOVELTY_ASKED not in names
-    assert sum(baseline.references[""].urns[-1].gaps) == pytest.approx(601)
+    assert sum(baseline.references[""].polya_urns[-1].spacings) == pytest.approx(601)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2])
@@ -124,7 +124,9 @@ def test_a_frequent_prompt_hides_no_change(world: World, build: Build, share: fl
     found = float(np.median(delays(with_it, world, often, 8)))
     usual = float(np.median(delays(without, world, {}, 8)))
     assert found <= 1.2 * usual + WINDOW
-    expected = [detection_delay(b.references[""], b.newcomer, 0.3) for b in (with_it, without)]
+    expected = [
+        detection_delay(b.references[""], b.unseen_topic_rates, 0.3) for b in (with_it, without)
+    ]
     assert expected[0] == pytest.approx(expected[1], rel=0.5)
 
 
@@ -137,7 +139,7 @@ def test_a_frequent_prompt_raises_no_alarm_by_itself(world: World, build: Build)
         assert path.max() < LOG_THRESHOLD
 
 
-def test_the_chance_of_each_novelty_cell_has_the_law_that_its_gaps_say(
+def test_the_chance_of_each_novelty_cell_has_the_law_that_its_spacings_say(
     world: World, build: Build
 ) -> None:
     """Over baselines with a frequent text, counted on fresh requests of other texts."""
@@ -146,12 +148,14 @@ def test_the_chance_of_each_novelty_cell_has_the_law_that_its_gaps_say(
     ranks = []
     for _ in range(30):
         baseline = build(*mixed(world, 400, often))
-        urn: PolyaUrn = baseline.references[""].urns[-1]
-        found = cells(baseline.lens, baseline.cuts[""], project(baseline.lens, fresh, vectors))[
-            :, -1
-        ]
-        counts = count_indices(found, len(urn.gaps))
-        ranks.append(counts / counts.sum() - np.array(urn.gaps) / sum(urn.gaps))
+        urn: PolyaUrn = baseline.references[""].polya_urns[-1]
+        found = cells(
+            baseline.projection,
+            baseline.bin_edges[""],
+            project(baseline.projection, fresh, vectors),
+        )[:, -1]
+        counts = count_indices(found, len(urn.spacings))
+        ranks.append(counts / counts.sum() - np.array(urn.spacings) / sum(urn.spacings))
     spread = np.std(ranks, axis=0)
     # New requests are measured against all texts: they seem less strange, if anything.
     stranger = np.mean(ranks, axis=0)[-4:].sum()

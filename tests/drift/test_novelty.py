@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.drift.codebook import fit_codebook
-from tidegauge.drift.novelty import NEIGHBOURS, Points, novelty, place
+from tidegauge.drift.novelty import NEIGHBOURS, ReferencePoints, index_points, novelty
 from tidegauge.drift.unit_vectors import unit_vectors
 
 Vectors = NDArray[np.float32]
 
 
-def placed(vectors: Vectors, clusters: int = 1) -> Points:
-    return place(vectors, fit_codebook(vectors, clusters, np.random.default_rng(1)))[0]
+def placed(vectors: Vectors, clusters: int = 1) -> ReferencePoints:
+    return index_points(vectors, fit_codebook(vectors, clusters, np.random.default_rng(1)))[0]
 
 
 def test_a_topic_that_was_not_there_is_stranger(world: Any) -> None:  # noqa: ANN401 - a fixture

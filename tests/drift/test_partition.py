@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegauge.drift.errors import GapsError
-from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
+from tidegauge.drift.errors import SpacingsError
+from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.unit_vectors import assign, unit_vectors
 
 
@@ -15,15 +15,17 @@ def test_cells_are_nearly_those_of_the_nearest_centroid() -> None:
     centroids = unit_vectors(rng.normal(size=(12, 8)).astype(np.float32))
     vectors = unit_vectors(rng.normal(size=(4_000, 8)).astype(np.float32))
     nearest = assign(vectors, centroids)
-    values = belonging(vectors, centroids)
-    cuts, gaps = cut(values[:2_000], shares_of_rest(np.bincount(nearest[2_000:], minlength=12)))
-    found = cells_of(values, cuts)
+    values = margins(vectors, centroids)
+    bin_edges, spacings = fit_bin_edges(
+        values[:2_000], shares_of_rest(np.bincount(nearest[2_000:], minlength=12))
+    )
+    found = cells_of(values, bin_edges)
     assert (found == nearest).mean() > 0.9
-    assert gaps.sum() == pytest.approx(2_001)
+    assert spacings.sum() == pytest.approx(2_001)
     np.testing.assert_allclose(cells_of(values, np.zeros(11, np.float32)), nearest)
 
 
-def test_the_chance_of_a_cell_has_the_mean_and_spread_that_its_gaps_say() -> None:
+def test_the_chance_of_a_cell_has_the_mean_and_spread_that_its_spacings_say() -> None:
     """Whatever the events are like: here two numbers that depend on each other."""
     rng = np.random.default_rng(1)
     shares = np.array([0.3, 0.2, 0.25])
@@ -34,8 +36,8 @@ def test_the_chance_of_a_cell_has_the_mean_and_spread_that_its_gaps_say() -> Non
 
     chances, held = [], np.zeros(4)
     for _ in range(400):
-        cuts, held = cut(values(60), shares)
-        cells = cells_of(values(4_000), cuts)
+        bin_edges, held = fit_bin_edges(values(60), shares)
+        cells = cells_of(values(4_000), bin_edges)
         chances.append(np.bincount(cells, minlength=4) / 4_000)
     expected = held / held.sum()
     spread = np.sqrt(expected * (1 - expected) / (held.sum() + 1))
@@ -48,17 +50,17 @@ def test_a_cut_does_not_go_through_copies() -> None:
     ordered = np.concatenate([rng.uniform(0, 1, 50), np.full(100, 2.0), rng.uniform(3, 4, 50)])
     values = rng.permutation(ordered)[:, None].astype(np.float32)
     for share, above in ((0.3, 50), (0.6, 150)):
-        cuts, gaps = cut(values, np.array([share]))
-        assert (cells_of(values, cuts) == 1).sum() == above
-        assert gaps.tolist() == [200 - above + 0.5, above + 0.5]
+        bin_edges, spacings = fit_bin_edges(values, np.array([share]))
+        assert (cells_of(values, bin_edges) == 1).sum() == above
+        assert spacings.tolist() == [200 - above + 0.5, above + 0.5]
 
 
 def test_where_all_are_copies_nothing_is_expected_beyond_them() -> None:
     values = np.ones((30, 3), np.float32)
-    cuts, gaps = cut(values, np.full(3, 0.25))
-    assert np.bincount(cells_of(values, cuts), minlength=4).tolist() == [30, 0, 0, 0]
-    assert gaps.sum() == pytest.approx(31)
-    assert (gaps > 0).all()
+    bin_edges, spacings = fit_bin_edges(values, np.full(3, 0.25))
+    assert np.bincount(cells_of(values, bin_edges), minlength=4).tolist() == [30, 0, 0, 0]
+    assert spacings.sum() == pytest.approx(31)
+    assert (spacings > 0).all()
 
 
 def test_the_last_cell_that_is_exceeded_counts() -> None:
@@ -73,7 +75,7 @@ def test_the_last_cell_that_is_exceeded_counts() -> None:
     shares=st.lists(st.floats(0.0, 0.9), min_size=7, max_size=7),
     one_order=st.booleans(),
 )
-def test_gaps_are_positive_and_sum_to_all_where_every_event_is_a_copy(
+def test_spacings_are_positive_and_sum_to_all_where_every_event_is_a_copy(
     texts: list[list[int]], copies: list[int], shares: list[float], *, one_order: bool
 ) -> None:
     """A few texts, each asked many times, in several orders or as novelty has them: in one."""
@@ -81,25 +83,25 @@ def test_gaps_are_positive_and_sum_to_all_where_every_event_is_a_copy(
     if one_order:
         values = np.broadcast_to(values[:, :1], values.shape)
     values = np.concatenate([values, values[:1].repeat(8, axis=0)])  # n >= F
-    cuts, gaps = cut(values, np.array(shares))
-    assert (gaps > 0).all()
-    assert gaps.sum() == pytest.approx(len(values) + 1, abs=1e-9)
-    held = np.bincount(cells_of(values, cuts), minlength=8)
+    bin_edges, spacings = fit_bin_edges(values, np.array(shares))
+    assert (spacings > 0).all()
+    assert spacings.sum() == pytest.approx(len(values) + 1, abs=1e-9)
+    held = np.bincount(cells_of(values, bin_edges), minlength=8)
     # An event that is a cut itself lies in a cell before its own.
-    assert (abs(gaps - held) <= len(held)).all()
+    assert (abs(spacings - held) <= len(held)).all()
 
 
-def test_the_next_cell_begins_with_the_other_half_of_a_gap() -> None:
+def test_the_next_cell_begins_with_the_other_half_of_a_spacing() -> None:
     values = np.repeat(np.arange(4, dtype=np.float32), 10)[:, None].repeat(3, axis=1)
-    cuts, gaps = cut(values, np.array([1 / 2, 1 / 3, 1 / 4]))
-    assert np.bincount(cells_of(values, cuts), minlength=4).tolist() == [10] * 4
-    assert gaps.tolist() == [10.5, 10.0, 10.0, 10.5]
+    bin_edges, spacings = fit_bin_edges(values, np.array([1 / 2, 1 / 3, 1 / 4]))
+    assert np.bincount(cells_of(values, bin_edges), minlength=4).tolist() == [10] * 4
+    assert spacings.tolist() == [10.5, 10.0, 10.0, 10.5]
 
 
 def test_values_that_are_no_numbers_are_refused() -> None:
     values = np.ones((30, 3), np.float32)
     values[3, 2] = np.nan
-    with pytest.raises(GapsError, match="cell 3 cannot be cut"):
-        cut(values, np.full(3, 0.25))
-    with pytest.raises(GapsError, match="its share"):
-        cut(np.ones((30, 3), np.float32), np.array([0.1, 0.2, np.nan]))
+    with pytest.raises(SpacingsError, match="cell 3 cannot be cut"):
+        fit_bin_edges(values, np.full(3, 0.25))
+    with pytest.raises(SpacingsError, match="its share"):
+        fit_bin_edges(np.ones((30, 3), np.float32), np.array([0.1, 0.2, np.nan]))

@@ -24,10 +24,10 @@ def plugged_in(reference: Reference) -> Reference:
     """Return the wrong variant: the baseline's rates taken for the truth."""
     rate = tuple(np.clip(reference.rate, 1e-9, 1 - 1e-9).tolist())
     sure = tuple(
-        msgspec.structs.replace(urn, gaps=tuple(1e9 * gap for gap in urn.gaps))
-        for urn in reference.urns
+        msgspec.structs.replace(urn, spacings=tuple(1e9 * spacing for spacing in urn.spacings))
+        for urn in reference.polya_urns
     )
-    return msgspec.structs.replace(reference, low=rate, high=rate, urns=sure)
+    return msgspec.structs.replace(reference, low=rate, high=rate, polya_urns=sure)
 
 
 def peak(baseline: DriftBaseline, world: World) -> float:

@@ -45,7 +45,7 @@ def peak(
     """Return the largest log statistic over windows of ten minutes."""
     reference = baseline.references[""]
     watched = watch(baseline, texts, vectors)
-    bets = place_bets(reference, urns=True)
+    bets = place_bets(reference, polya_urns=True)
     evidence, highest = no_evidence(bets), -np.inf
     for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times // WINDOW_MS)) + 1):
         evidence = observe(
@@ -56,8 +56,8 @@ def peak(
             duration_seconds=WINDOW_MS / 1_000,
             slot=reference.slot(int(times[rows[0]])),
             cells=[
-                np.bincount(watched.cells[rows, number], minlength=len(urn.gaps))
-                for number, urn in enumerate(bets.urns)
+                np.bincount(watched.cells[rows, number], minlength=len(urn.spacings))
+                for number, urn in enumerate(bets.polya_urns)
             ],
         )
         found = judge(bets, evidence, log_threshold=WITHIN_DAYS_AND_CHANCE, most=0)
@@ -75,7 +75,7 @@ def test_a_cycle_that_the_baseline_has_seen_raises_no_alarm_in_sixty_days(
     past = [
         HistoricalRequest(text, None, int(time)) for text, time in zip(texts, times, strict=True)
     ]
-    seasonal = build(texts, vectors, past=past)
+    seasonal = build(texts, vectors, requests=past)
     assert seasonal.references[""].season == "hour-of-week"
     assert peak(seasonal, *later) < WITHIN_DAYS_AND_CHANCE
     blind = build(texts, vectors)

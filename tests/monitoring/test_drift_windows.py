@@ -149,8 +149,10 @@ def test_a_statistic_that_is_no_number_is_an_alarm_of_the_pipeline(
         hits=np.array([200]),
         trials=np.array([1000]),
     )
-    urn = PolyaUrn(labels=("0", "1"), owners=(0, 0), gaps=(800.5, 200.5), stakes=(0.5,), share=0.5)
-    reference = msgspec.structs.replace(reference, urns=(urn,))
+    urn = PolyaUrn(
+        labels=("0", "1"), owners=(0, 0), spacings=(800.5, 200.5), mixture_weights=(0.5,), share=0.5
+    )
+    reference = msgspec.structs.replace(reference, polya_urns=(urn,))
     desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
     monkeypatch.setattr(polya_urn, "_log_gains", lambda *_: np.array([np.nan]))
     for window in range(40):

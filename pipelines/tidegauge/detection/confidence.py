@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _BISECTIONS = 60
 _MEANS = 1001
-_STAKES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+_BET_SIZES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 
 
 def clopper_pearson(
@@ -94,14 +94,14 @@ class MeanBets:
 
     Attributes:
         means: Candidate means on a grid, shape (M,).
-        stakes: Stakes of both signs, shape (L,).
+        bet_sizes: Stakes of both signs, shape (L,).
         log_wealth: Shape (M, L).
         spread: No number lies further than this from any candidate mean.
         n: Numbers seen.
     """
 
     means: Floats
-    stakes: Floats
+    bet_sizes: Floats
     log_wealth: Floats
     spread: float
     n: int
@@ -119,10 +119,10 @@ def no_bets(*, low: float = 0.0, high: float = 1.0, spread: float | None = None)
     if not low < high:
         raise EngineError(f"a mean needs low < high, got [{low}, {high}]")
     reach = high - low if spread is None else spread
-    one_sided = 0.5 / reach * np.array(_STAKES)
-    stakes = np.concatenate([one_sided, -one_sided])
+    one_sided = 0.5 / reach * np.array(_BET_SIZES)
+    bet_sizes = np.concatenate([one_sided, -one_sided])
     means = np.linspace(low, high, _MEANS)
-    return MeanBets(means, stakes, np.zeros((_MEANS, stakes.size)), reach, 0)
+    return MeanBets(means, bet_sizes, np.zeros((_MEANS, bet_sizes.size)), reach, 0)
 
 
 def bet(state: MeanBets, numbers: ArrayLike) -> MeanBets:
@@ -139,8 +139,10 @@ def bet(state: MeanBets, numbers: ArrayLike) -> MeanBets:
             f"a number of [{low:g}, {high:g}] was promised, got {bad[0]!r}: widen the spread"
         )
     for value in values:
-        log_wealth = log_wealth + np.log1p(state.stakes[None, :] * (value - state.means)[:, None])
-    return MeanBets(state.means, state.stakes, log_wealth, state.spread, state.n + values.size)
+        log_wealth = log_wealth + np.log1p(
+            state.bet_sizes[None, :] * (value - state.means)[:, None]
+        )
+    return MeanBets(state.means, state.bet_sizes, log_wealth, state.spread, state.n + values.size)
 
 
 def mean_sequence(state: MeanBets, *, alpha: float) -> tuple[float, float]:

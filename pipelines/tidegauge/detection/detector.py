@@ -28,9 +28,9 @@ from tidegauge.detection.evidence import Evidence, pack, unpack
 from tidegauge.detection.polya_urn import (
     PolyaUrnBets,
     PolyaUrnState,
-    draw,
     initial_state,
     log_statistic,
+    observe_cells,
     ready,
     strongest,
 )
@@ -74,14 +74,14 @@ class Bets:
         log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
-        urns: What is bet on divisions into cells besides.
+        polya_urns: What is bet on divisions into cells besides.
     """
 
     log_hit: Floats
     log_miss: Floats
     log_weights: Floats
     baseline: str
-    urns: tuple[PolyaUrnBets, ...] = ()
+    polya_urns: tuple[PolyaUrnBets, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ class Decision:
         return self.log_statistic >= self.log_threshold
 
 
-def place_bets(reference: Reference, *, urns: bool = False) -> Bets:
+def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
     """Bet on each indicator's rise above, and fall below, its band.
 
     Args:
         reference: The bands.
-        urns: Whether to bet on the reference's urns besides.
+        polya_urns: Whether to bet on the reference's urns besides.
     """
-    drawn = tuple(ready(urn) for urn in reference.urns) if urns else ()
+    urn_bets = tuple(ready(urn) for urn in reference.polya_urns) if polya_urns else ()
     low = np.array(reference.slot_low or (reference.low,))
     high = np.array(reference.slot_high or (reference.high,))
     ratios = np.array(RATIOS)
@@ -146,7 +146,7 @@ def place_bets(reference: Reference, *, urns: bool = False) -> Bets:
     sides = 2 * len(RATIOS)
     edges = np.stack([high, low], axis=-1)
     weights = np.array(reference.weights)[:, None] / sides
-    weights = weights * (1 - sum(urn.share for urn in drawn))
+    weights = weights * (1 - sum(urn.share for urn in urn_bets))
     log_weights = np.log(np.repeat(weights, sides, axis=1))
     # Nothing can fall below a band that is open there: the rises get its whole share.
     open_below = low.max(axis=0) <= OPEN_BELOW
@@ -159,7 +159,7 @@ def place_bets(reference: Reference, *, urns: bool = False) -> Bets:
         log_miss=np.log1p(-changed) - np.log1p(-unchanged),
         log_weights=log_weights,
         baseline=reference.baseline,
-        urns=drawn,
+        polya_urns=urn_bets,
     )
 
 
@@ -173,7 +173,7 @@ def no_evidence(bets: Bets) -> Evidence:
         trials=np.zeros(shape, np.int64),
         elapsed_seconds=0.0,
         baseline=bets.baseline,
-        draws=tuple(initial_state(urn) for urn in bets.urns),
+        polya_urns=tuple(initial_state(urn) for urn in bets.polya_urns),
     )
 
 
@@ -218,7 +218,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
         trials=np.where(restarts, 0, evidence.trials) + n,
         elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
         baseline=evidence.baseline,
-        draws=_draws(bets, evidence, cells, duration_seconds),
+        polya_urns=_observe_cells(bets, evidence, cells, duration_seconds),
     )
 
 
@@ -251,21 +251,21 @@ def judge(
     log_parts = bets.log_weights + evidence.log_m
     by_indicator, broken_bands = _usable(np.logaddexp.reduce(log_parts, axis=1))
     log_bands = np.logaddexp.reduce(by_indicator)
-    pairs = zip(bets.urns, evidence.draws, strict=True)
-    drawn, broken_urns = _usable(np.array([log_statistic(*pair) for pair in pairs]))
-    not_finite = broken_bands + broken_urns
-    largest = float(max(log_bands, *drawn, -np.inf))
+    pairs = zip(bets.polya_urns, evidence.polya_urns, strict=True)
+    log_urns, broken_polya_urns = _usable(np.array([log_statistic(*pair) for pair in pairs]))
+    not_finite = broken_bands + broken_polya_urns
+    largest = float(max(log_bands, *log_urns, -np.inf))
     if largest == -np.inf:
         return Decision(largest, log_threshold, (), not_finite)
-    total = np.logaddexp.reduce([log_bands, *drawn])
+    total = np.logaddexp.reduce([log_bands, *log_urns])
     parts = []
-    if drawn.max(initial=-np.inf) > -np.inf:
-        best = int(np.argmax(drawn))
-        owner, hits, trials, since = strongest(bets.urns[best], evidence.draws[best])
+    if log_urns.max(initial=-np.inf) > -np.inf:
+        best = int(np.argmax(log_urns))
+        owner, hits, trials, since = strongest(bets.polya_urns[best], evidence.polya_urns[best])
         parts.append(
             Contribution(
                 indicator=owner,
-                share=float(np.exp(drawn[best] - total)),
+                share=float(np.exp(log_urns[best] - total)),
                 rises=True,
                 seconds_ago=evidence.elapsed_seconds - since,
                 hits=hits,
@@ -310,19 +310,19 @@ def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator
             yield j
 
 
-def _draws(
+def _observe_cells(
     bets: Bets, evidence: Evidence, cells: Sequence[Counts], duration_seconds: float
 ) -> tuple[PolyaUrnState, ...]:
-    counts = cells or [np.zeros_like(draws.seen) for draws in evidence.draws]
+    counts = cells or [np.zeros_like(state.seen) for state in evidence.polya_urns]
     return tuple(
-        draw(
+        observe_cells(
             urn,
-            draws,
+            state,
             hits,
             duration_seconds=duration_seconds,
             elapsed_seconds=evidence.elapsed_seconds,
         )
-        for urn, draws, hits in zip(bets.urns, evidence.draws, counts, strict=True)
+        for urn, state, hits in zip(bets.polya_urns, evidence.polya_urns, counts, strict=True)
     )
 
 

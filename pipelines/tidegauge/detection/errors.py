@@ -4,14 +4,14 @@ TidegaugeError
 └── EngineError
     ├── CountsError
     ├── EvidenceMismatchError
-    └── UrnError
+    └── PolyaUrnError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "UrnError"]
+__all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "PolyaUrnError"]
 
 
 class EngineError(TidegaugeError):
@@ -33,5 +33,5 @@ class CountsError(EngineError):
     """Counts do not make a reference."""
 
 
-class UrnError(EngineError):
+class PolyaUrnError(EngineError):
     """An urn's numbers allow no bets."""

@@ -17,7 +17,7 @@ __all__ = ["Evidence", "pack", "unpack"]
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Evidence:
         trials: Events asked in that run, shape (J, G).
         elapsed_seconds: Time observed.
         baseline: Id of the baseline that it belongs to.
-        draws: State of the bets on urns, one for each.
+        polya_urns: State of the bets on each Polya urn.
     """
 
     log_m: Floats
@@ -40,10 +40,10 @@ class Evidence:
     trials: Counts
     elapsed_seconds: float
     baseline: str
-    draws: tuple[PolyaUrnState, ...] = ()
+    polya_urns: tuple[PolyaUrnState, ...] = ()
 
 
-class _PackedDraws(msgspec.Struct, frozen=True, kw_only=True):
+class _PackedPolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
     log_m: bytes
     since_seconds: bytes
     seen: bytes
@@ -62,7 +62,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True):
     since_seconds: bytes
     hits: bytes
     trials: bytes
-    draws: tuple[_PackedDraws, ...] = ()
+    polya_urns: tuple[_PackedPolyaUrn, ...] = ()
 
 
 def pack(evidence: Evidence) -> bytes:
@@ -78,7 +78,7 @@ def pack(evidence: Evidence) -> bytes:
             since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
             hits=evidence.hits.astype("<i8").tobytes(),
             trials=evidence.trials.astype("<i8").tobytes(),
-            draws=tuple(_pack_draws(draws) for draws in evidence.draws),
+            polya_urns=tuple(_pack_polya_urn(state) for state in evidence.polya_urns),
         )
     )
 
@@ -103,25 +103,25 @@ def unpack(data: bytes) -> Evidence:
             trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
             elapsed_seconds=packed.elapsed_seconds,
             baseline=packed.baseline,
-            draws=tuple(_unpack_draws(draws) for draws in packed.draws),
+            polya_urns=tuple(_unpack_polya_urn(state) for state in packed.polya_urns),
         )
     except (msgspec.DecodeError, ValueError) as error:
         raise EngineError(f"these bytes are no evidence: {error}") from error
 
 
-def _pack_draws(draws: PolyaUrnState) -> _PackedDraws:
-    return _PackedDraws(
-        log_m=draws.log_m.astype("<f8").tobytes(),
-        since_seconds=draws.since_seconds.astype("<f8").tobytes(),
-        seen=draws.seen.astype("<i8").tobytes(),
-        run=draws.run.astype("<i8").tobytes(),
-        recent=draws.recent.astype("<f8").tobytes(),
-        growth=draws.growth.astype("<f8").tobytes(),
-        unpriced=draws.unpriced,
+def _pack_polya_urn(state: PolyaUrnState) -> _PackedPolyaUrn:
+    return _PackedPolyaUrn(
+        log_m=state.log_m.astype("<f8").tobytes(),
+        since_seconds=state.since_seconds.astype("<f8").tobytes(),
+        seen=state.seen.astype("<i8").tobytes(),
+        run=state.run.astype("<i8").tobytes(),
+        recent=state.recent.astype("<f8").tobytes(),
+        growth=state.growth.astype("<f8").tobytes(),
+        unpriced=state.unpriced,
     )
 
 
-def _unpack_draws(packed: _PackedDraws) -> PolyaUrnState:
+def _unpack_polya_urn(packed: _PackedPolyaUrn) -> PolyaUrnState:
     return PolyaUrnState(
         log_m=_array(packed.log_m, "<f8"),
         since_seconds=_array(packed.since_seconds, "<f8"),

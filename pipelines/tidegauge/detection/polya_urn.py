@@ -1,10 +1,10 @@
 """Bets on the cells that events fall into, with no rate to be estimated: Polya's urns.
 
 What an event can be is divided into cells by order statistics of the baseline. A cell that was
-cut so that it holds g of the n + 1 gaps between n baseline events has an unknown chance, but a
+cut so that it holds g of the n + 1 spacings between n baseline events has an unknown chance, but a
 known law of it: Dirichlet's with g, whatever events are like. So, over baselines and streams,
 as long as nothing changes, the cells of new events are draws from an urn: cell c comes next with
-probability ``u_c / U``, where ``u_c`` is its gaps and as many as have come from it, and U their
+probability ``u_c / U``, where ``u_c`` is its spacings and as many as have come from it, and U their
 sum. That is exact for every size of the baseline; there is no bound that could miss.
 
 A bet with stake s says that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from tidegauge.detection.errors import UrnError
+from tidegauge.detection.errors import PolyaUrnError
 from tidegauge.schemas.sketches import Sketch
 
 __all__ = [
@@ -45,10 +45,10 @@ __all__ = [
     "PolyaUrnBets",
     "PolyaUrnState",
     "count_cells",
-    "draw",
     "fluctuation",
     "initial_state",
     "log_statistic",
+    "observe_cells",
     "ready",
     "strongest",
 ]
@@ -74,8 +74,8 @@ class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         labels: The cells' names in a sketch's totals.
         owners: Index of the indicator that stands for each cell when people are told.
-        gaps: How many of the baseline's gaps each cell holds.
-        stakes: What is bet, in (0, 1), each with an even part of the share.
+        spacings: How many of the baseline's spacings each cell holds.
+        mixture_weights: What is bet, in (0, 1), each with an even part of the share.
         share: Part of the detector's budget.
         target: Where the bets say that events go, F numbers that sum to 1; empty to learn it.
         tolerance: Rates may exceed the baseline's by this part, since they fluctuate by
@@ -84,8 +84,8 @@ class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
 
     labels: tuple[str, ...]
     owners: tuple[int, ...]
-    gaps: tuple[float, ...]
-    stakes: tuple[float, ...]
+    spacings: tuple[float, ...]
+    mixture_weights: tuple[float, ...]
     share: float
     target: tuple[float, ...] = ()
     tolerance: float = 0.0
@@ -94,17 +94,17 @@ class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse numbers that would make the statistic no number.
 
         Raises:
-            UrnError: A cell holds no positive, finite number of gaps, or the target or the
+            PolyaUrnError: A cell holds no positive, finite number of spacings, or the target or the
                 tolerance is not finite.
         """
-        for label, gap in zip(self.labels, self.gaps, strict=True):
-            if not 0 < gap < math.inf:
-                raise UrnError(
-                    f"cell {label} holds {gap} gaps, which must be above 0 and finite: "
+        for label, spacing in zip(self.labels, self.spacings, strict=True):
+            if not 0 < spacing < math.inf:
+                raise PolyaUrnError(
+                    f"cell {label} holds {spacing} spacings, which must be above 0 and finite: "
                     "build the baseline again"
                 )
         if not all(map(math.isfinite, (*self.target, self.tolerance))):
-            raise UrnError(
+            raise PolyaUrnError(
                 f"the urn of cell {self.labels[0]} has a target or a tolerance that is not "
                 "finite: build the baseline again"
             )
@@ -117,8 +117,8 @@ class PolyaUrnBets:
     Attributes:
         labels: The cells' names in a sketch's totals.
         owners: Index of each cell's indicator, shape (F,).
-        gaps: The baseline's gaps by cell, shape (F,).
-        stakes: What is bet, shape (S,).
+        spacings: The baseline's spacings by cell, shape (F,).
+        mixture_weights: What is bet, shape (S,).
         share: Part of the detector's budget.
         target: Where events are said to go, shape (F,); None to learn it.
         tolerance: Part by which rates may exceed the baseline's.
@@ -126,8 +126,8 @@ class PolyaUrnBets:
 
     labels: tuple[str, ...]
     owners: Counts
-    gaps: Floats
-    stakes: Floats
+    spacings: Floats
+    mixture_weights: Floats
     share: float
     target: Floats | None
     tolerance: float
@@ -161,8 +161,8 @@ def ready(urn: PolyaUrn) -> PolyaUrnBets:
     return PolyaUrnBets(
         labels=urn.labels,
         owners=np.array(urn.owners, np.int64),
-        gaps=np.array(urn.gaps),
-        stakes=np.array(urn.stakes),
+        spacings=np.array(urn.spacings),
+        mixture_weights=np.array(urn.mixture_weights),
         share=urn.share,
         target=np.array(urn.target) if urn.target else None,
         tolerance=urn.tolerance,
@@ -177,21 +177,21 @@ def count_cells(bets: PolyaUrnBets, sketch: Sketch) -> Counts:
 
 def initial_state(bets: PolyaUrnBets) -> PolyaUrnState:
     """Return the state before the first window."""
-    nothing = np.zeros(len(bets.gaps), np.int64)
+    nothing = np.zeros(len(bets.spacings), np.int64)
     return PolyaUrnState(
-        log_m=np.full(len(bets.stakes), -np.inf),
-        since_seconds=np.zeros(len(bets.stakes)),
+        log_m=np.full(len(bets.mixture_weights), -np.inf),
+        since_seconds=np.zeros(len(bets.mixture_weights)),
         seen=nothing,
         run=nothing,
-        recent=np.zeros(len(bets.gaps)),
-        growth=np.ones(len(bets.gaps)),
+        recent=np.zeros(len(bets.spacings)),
+        growth=np.ones(len(bets.spacings)),
         unpriced=0,
     )
 
 
-def draw(
+def observe_cells(
     bets: PolyaUrnBets,
-    draws: PolyaUrnState,
+    state: PolyaUrnState,
     hits: Counts,
     *,
     duration_seconds: float,
@@ -201,36 +201,36 @@ def draw(
 
     Args:
         bets: What is bet.
-        draws: The state before the window: it alone sets the target.
+        state: The state before the window: it alone sets the target.
         hits: Events of the window by cell, shape (F,).
         duration_seconds: The window's length.
         elapsed_seconds: Time observed before the window.
     """
     events = int(hits.sum())
     log_duration = np.log(duration_seconds)
-    restarts = draws.log_m < log_duration
+    restarts = state.log_m < log_duration
     moved = PolyaUrnState(
-        log_m=np.logaddexp(draws.log_m, log_duration) + _log_gains(bets, draws, hits),
-        since_seconds=np.where(restarts, elapsed_seconds, draws.since_seconds),
-        seen=draws.seen + hits,
-        run=(0 if restarts[-1] else draws.run) + hits,
-        recent=draws.recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits,
-        growth=draws.growth,
-        unpriced=draws.unpriced + events,
+        log_m=np.logaddexp(state.log_m, log_duration) + _log_gains(bets, state, hits),
+        since_seconds=np.where(restarts, elapsed_seconds, state.since_seconds),
+        seen=state.seen + hits,
+        run=(0 if restarts[-1] else state.run) + hits,
+        recent=state.recent * 0.5 ** (events / HALF_LIFE_EVENTS) + hits,
+        growth=state.growth,
+        unpriced=state.unpriced + events,
     )
     if bets.target is not None or moved.unpriced < REFRESH_EVENTS:
         return moved
-    usual = bets.gaps / bets.gaps.sum()
+    usual = bets.spacings / bets.spacings.sum()
     return replace(moved, growth=_growth(moved.recent, usual), unpriced=0)
 
 
-def log_statistic(bets: PolyaUrnBets, draws: PolyaUrnState) -> float:
+def log_statistic(bets: PolyaUrnBets, state: PolyaUrnState) -> float:
     """Return the log of the mean statistic over the stakes, times the urn's share."""
-    share = np.log(bets.share) - np.log(len(bets.stakes))
-    return float(np.logaddexp.reduce(draws.log_m) + share)
+    share = np.log(bets.share) - np.log(len(bets.mixture_weights))
+    return float(np.logaddexp.reduce(state.log_m) + share)
 
 
-def strongest(bets: PolyaUrnBets, draws: PolyaUrnState) -> tuple[int, int, int, float]:
+def strongest(bets: PolyaUrnBets, state: PolyaUrnState) -> tuple[int, int, int, float]:
     """Return what the best bet is on.
 
     Returns:
@@ -238,15 +238,15 @@ def strongest(bets: PolyaUrnBets, draws: PolyaUrnState) -> tuple[int, int, int, 
         in that run, and all events in it; when the best bet's run began, on the detector's
         clock.
     """
-    run, owners = draws.run, bets.owners
+    run, owners = state.run, bets.owners
     events = int(run.sum())
-    excess = np.bincount(owners, weights=run - events * bets.gaps / bets.gaps.sum())
+    excess = np.bincount(owners, weights=run - events * bets.spacings / bets.spacings.sum())
     owner = int(np.argmax(excess))
-    since = draws.since_seconds[int(np.argmax(draws.log_m))]
+    since = state.since_seconds[int(np.argmax(state.log_m))]
     return owner, int(run[owners == owner].sum()), events, float(since)
 
 
-def fluctuation(gaps: Sequence[float], history: Counts) -> float:
+def fluctuation(spacings: Sequence[float], history: Counts) -> float:
     """Return how much learnt bets' gains fluctuate by themselves, as three relative deviations.
 
     The past is bet on as if it were new: in each stretch of time cells are priced by their
@@ -254,10 +254,10 @@ def fluctuation(gaps: Sequence[float], history: Counts) -> float:
     chance explains.
 
     Args:
-        gaps: The baseline's gaps by cell, F numbers.
+        spacings: The baseline's spacings by cell, F numbers.
         history: Events by stretch of time and cell, shape (T, F).
     """
-    usual = np.array(gaps) / sum(gaps)
+    usual = np.array(spacings) / sum(spacings)
     recent, excess, weight = np.zeros(len(usual)), 0.0, 0.0
     for hits in history:
         events = int(hits.sum())
@@ -272,19 +272,19 @@ def fluctuation(gaps: Sequence[float], history: Counts) -> float:
     return 3.0 * float(np.sqrt(max(excess / weight, 0.0))) if weight else 0.0
 
 
-def _log_gains(bets: PolyaUrnBets, draws: PolyaUrnState, hits: Counts) -> Floats:
+def _log_gains(bets: PolyaUrnBets, state: PolyaUrnState, hits: Counts) -> Floats:
     """Return log L of each stake, shape (S,)."""
-    urn = bets.gaps + draws.seen
+    urn = bets.spacings + state.seen
     target = bets.target
     if target is None:
-        grown = urn * draws.growth
+        grown = urn * state.growth
         target = grown / grown.sum()
     drawn = np.flatnonzero(hits)
-    k, u, stakes = hits[drawn], urn[drawn], bets.stakes[:, None]
-    w = (1 - stakes) * u + stakes * (urn.sum() * target[drawn])
+    k, u, mixture_weights = hits[drawn], urn[drawn], bets.mixture_weights[:, None]
+    w = (1 - mixture_weights) * u + mixture_weights * (urn.sum() * target[drawn])
     gains = (gammaln(w + k) - gammaln(w)).sum(axis=1) - (gammaln(u + k) - gammaln(u)).sum()
     # A rate that is higher by the tolerance lets a stake gain so much by itself.
-    return np.asarray(gains - k.sum() * np.log1p(bets.stakes * bets.tolerance))
+    return np.asarray(gains - k.sum() * np.log1p(bets.mixture_weights * bets.tolerance))
 
 
 def _growth(recent: Floats, usual: Floats) -> Floats:

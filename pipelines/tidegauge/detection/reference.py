@@ -55,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
         covered_slots: Slots in which the baseline has events at all.
-        urns: Divisions into cells that are bet on besides, where there are any.
+        polya_urns: Divisions into cells that are bet on besides, where there are any.
     """
 
     baseline: str
@@ -72,7 +72,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     slot_low: tuple[tuple[float, ...], ...] = ()
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
-    urns: tuple[PolyaUrn, ...] = ()
+    polya_urns: tuple[PolyaUrn, ...] = ()
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the window that starts at ``time_ms``."""

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.detection.errors import UrnError
+from tidegauge.detection.errors import PolyaUrnError
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.errors import BaselineDocumentError
-from tidegauge.drift.novelty import Points
+from tidegauge.drift.novelty import ReferencePoints
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.reduction import Reduction
 
@@ -25,7 +25,7 @@ Hashes: TypeAlias = NDArray[np.uint64]
 METHOD = "drift/4"
 """Changes when the same texts and vectors would give another baseline."""
 
-_FORM = 2
+_FORM = 3
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Projection:
     """
 
     reduction: Reduction
-    points: Points
+    points: ReferencePoints
     levels: Vectors
     level_names: tuple[str, ...]
     lows: Vectors
@@ -97,11 +97,11 @@ class DriftBaseline:
         baseline_id: Its identity; empty until it is published.
         embedder: Fingerprint of what made the vectors.
         preparation: How texts were made.
-        lens: How a request is looked at.
+        projection: How a request is looked at.
         clusters: The topics, K of them.
         references: Segment key -> bands; the key ``""`` is for all traffic.
-        cuts: Segment key -> where the cells of that reference begin.
-        newcomer: Indicator -> its rate among requests of a topic that the baseline lacks,
+        bin_edges: Segment key -> where the cells of that reference begin.
+        unseen_topic_rates: Indicator -> its rate among requests of a topic that the baseline lacks,
             as its own clusters tell it; for statements of power.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
         caller_cap: Most events of one caller that a window counts; 0 for all.
@@ -109,11 +109,11 @@ class DriftBaseline:
 
     embedder: str
     preparation: Preparation
-    lens: Projection
+    projection: Projection
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
-    cuts: dict[str, BinEdges]
-    newcomer: dict[str, float] = field(default_factory=dict)
+    bin_edges: dict[str, BinEdges]
+    unseen_topic_rates: dict[str, float] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
     baseline_id: str = ""
@@ -132,26 +132,26 @@ class DriftBaseline:
                 method=METHOD,
                 embedder=plain.embedder,
                 preparation=plain.preparation,
-                mean=_written(plain.lens.reduction.mean),
-                axes=_written(plain.lens.reduction.axes),
-                centroids=_written(plain.lens.centroids),
-                points=_written(plain.lens.points.vectors, "<f2"),
-                point_starts=_written(plain.lens.points.starts, "<i8"),
-                point_spread=_written(plain.lens.points.spread),
-                levels=_written(plain.lens.levels),
-                level_names=plain.lens.level_names,
-                lows=_written(plain.lens.lows),
-                highs=_written(plain.lens.highs),
-                divisions=_written(plain.lens.divisions),
-                languages=plain.lens.languages,
-                frequent=plain.lens.frequent.astype("<u8").tobytes(),
+                mean=_written(plain.projection.reduction.mean),
+                axes=_written(plain.projection.reduction.axes),
+                centroids=_written(plain.projection.centroids),
+                points=_written(plain.projection.points.vectors, "<f2"),
+                point_starts=_written(plain.projection.points.starts, "<i8"),
+                point_spread=_written(plain.projection.points.spread),
+                levels=_written(plain.projection.levels),
+                level_names=plain.projection.level_names,
+                lows=_written(plain.projection.lows),
+                highs=_written(plain.projection.highs),
+                divisions=_written(plain.projection.divisions),
+                languages=plain.projection.languages,
+                frequent=plain.projection.frequent.astype("<u8").tobytes(),
                 clusters=plain.clusters,
                 references=_identified(plain.references, ""),
-                cuts={
-                    key: (_written(cuts.topics), _written(cuts.levels))
-                    for key, cuts in plain.cuts.items()
+                bin_edges={
+                    key: (_written(bin_edges.topics), _written(bin_edges.levels))
+                    for key, bin_edges in plain.bin_edges.items()
                 },
-                newcomer=plain.newcomer,
+                unseen_topic_rates=plain.unseen_topic_rates,
                 facts=plain.facts,
                 caller_cap=plain.caller_cap,
             )
@@ -176,9 +176,9 @@ class DriftBaseline:
                     f"{header.form}, this version reads {METHOD} in form {_FORM}: build it again"
                 )
             read = msgspec.msgpack.decode(document, type=_Document)
-            lens = Projection(
+            projection = Projection(
                 reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
-                points=Points(
+                points=ReferencePoints(
                     vectors=_read(read.points),
                     centroids=_read(read.centroids),
                     starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
@@ -192,21 +192,21 @@ class DriftBaseline:
                 languages=read.languages,
                 frequent=np.frombuffer(read.frequent, "<u8").astype(np.uint64),
             )
-        except (msgspec.DecodeError, UrnError, ValueError, TypeError) as error:
+        except (msgspec.DecodeError, PolyaUrnError, ValueError, TypeError) as error:
             raise BaselineDocumentError(
                 f"baseline {baseline_id} is no drift baseline ({error}): build it again"
             ) from error
         return cls(
             embedder=read.embedder,
             preparation=read.preparation,
-            lens=lens,
+            projection=projection,
             clusters=read.clusters,
             references=_identified(read.references, baseline_id),
-            cuts={
+            bin_edges={
                 key: BinEdges(_read(topics), _read(levels))
-                for key, (topics, levels) in read.cuts.items()
+                for key, (topics, levels) in read.bin_edges.items()
             },
-            newcomer=read.newcomer,
+            unseen_topic_rates=read.unseen_topic_rates,
             facts=read.facts,
             caller_cap=read.caller_cap,
             baseline_id=baseline_id,
@@ -259,8 +259,8 @@ class _Document(_Header, frozen=True, kw_only=True):
     frequent: bytes
     clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
-    cuts: dict[str, tuple[_Array, _Array]]
-    newcomer: dict[str, float]
+    bin_edges: dict[str, tuple[_Array, _Array]]
+    unseen_topic_rates: dict[str, float]
     facts: dict[str, int]
     caller_cap: int
 

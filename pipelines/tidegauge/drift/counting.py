@@ -15,7 +15,7 @@ from tidegauge.detection.indicators import Indicator
 from tidegauge.detection.polya_urn import PolyaUrn, fluctuation
 from tidegauge.detection.reference import OPEN_BELOW, Reference, build
 from tidegauge.drift.baseline import BinEdges, Projection
-from tidegauge.drift.partition import belonging, cells_of, cut, shares_of_rest
+from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
 from tidegauge.drift.unit_vectors import assign
 from tidegauge.schemas import Segment
@@ -28,8 +28,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 TOPIC_SHARE, NOVELTY_SHARE = 0.4, 0.2
 """Parts of the monitor's budget that the bets on urns get; the bands get the rest."""
-TOPIC_STAKES = (0.5, 0.9)
-NOVELTY_STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)
+TOPIC_MIXTURE_WEIGHTS = (0.5, 0.9)
+NOVELTY_MIXTURE_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Shares of strange requests that are bet on."""
 _STRANGEST = 0.005
 """Strange requests are expected evenly over the logarithm of their rank, and within this top."""
@@ -81,36 +81,38 @@ class CountedRequests:
 
 
 def references(
-    past: Sequence[HistoricalRequest], counted: CountedRequests, lens: Projection
+    requests: Sequence[HistoricalRequest], counted: CountedRequests, projection: Projection
 ) -> tuple[dict[str, Reference], dict[str, BinEdges]]:
     """Return bands, and cuts of the cells, by segment key, ``""`` for all traffic.
 
     Args:
-        past: The requests, n of them; seasons are seen where each has a time.
+        requests: The requests, n of them; seasons are seen where each has a time.
         counted: What holds for them.
-        lens: How they were looked at.
+        projection: How they were looked at.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, one in enumerate(past):
+    for row, one in enumerate(requests):
         if one.segment is not None:
             for segment in (one.segment, *one.segment.parents()):
                 rows_of[segment.key].append(row)
     groups = {
         key: np.array(rows) for key, rows in rows_of.items() if len(rows) >= _FEWEST_OF_A_SEGMENT
     }
-    groups[""] = np.arange(len(past))
-    times = [one.time_ms for one in past if one.time_ms is not None]
+    groups[""] = np.arange(len(requests))
+    times = [one.time_ms for one in requests if one.time_ms is not None]
     minutes = np.array(times, np.int64) // _MINUTE_MS * _MINUTE_MS
-    timed = len(times) == len(past)
-    found, cuts = {}, {}
+    timed = len(times) == len(requests)
+    found, bin_edges = {}, {}
     for key, rows in sorted(groups.items()):
         if key and counted.novelty_asked[rows].sum() < _FEWEST_ASKED:
             continue  # nearly all of its texts are frequent ones: a wider segment stands in
         made = _reference(key, rows, counted, minutes[rows] if timed else None)
         if made is not None:
-            urns, cuts[key] = _urns(made, counted, rows, lens, minutes[rows] if timed else None)
-            found[key] = msgspec.structs.replace(made, urns=urns)
-    return found, cuts
+            polya_urns, bin_edges[key] = _polya_urns(
+                made, counted, rows, projection, minutes[rows] if timed else None
+            )
+            found[key] = msgspec.structs.replace(made, polya_urns=polya_urns)
+    return found, bin_edges
 
 
 def _reference(
@@ -156,41 +158,41 @@ def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[fl
     )
 
 
-def _urns(
+def _polya_urns(
     made: Reference,
     counted: CountedRequests,
     rows: Counts,
-    lens: Projection,
+    projection: Projection,
     times_ms: Counts | None,
 ) -> tuple[tuple[PolyaUrn, ...], BinEdges]:
     """Cut the cells of each division, and those of novelty, by the requests of a segment."""
     reduced, on_a = counted.reduced[rows], counted.on_a[rows]
-    urns, cuts = [], []
-    for division, centroids in enumerate(lens.divisions):
-        values = belonging(reduced, centroids)
+    polya_urns, bin_edges = [], []
+    for division, centroids in enumerate(projection.divisions):
+        values = margins(reduced, centroids)
         # As many as the nearest centroid takes of side A; side B says where that is.
         wanted = np.bincount(assign(reduced[on_a], centroids), minlength=len(centroids)) + 1
-        found, gaps = cut(values[~on_a], shares_of_rest(wanted))
+        found, spacings = fit_bin_edges(values[~on_a], shares_of_rest(wanted))
         urn = PolyaUrn(
             labels=tuple(cell_label(division, cell) for cell in range(len(centroids))),
             # The clusters come first among the indicators: a cluster's number is its index.
-            owners=tuple(assign(centroids, lens.centroids).tolist()),
-            gaps=tuple(gaps.tolist()),
-            stakes=TOPIC_STAKES,
-            share=TOPIC_SHARE / len(lens.divisions),
+            owners=tuple(assign(centroids, projection.centroids).tolist()),
+            spacings=tuple(spacings.tolist()),
+            mixture_weights=TOPIC_MIXTURE_WEIGHTS,
+            share=TOPIC_SHARE / len(projection.divisions),
         )
         if times_ms is not None:
             history = _history(cells_of(values, found), len(centroids), times_ms)
-            urn = msgspec.structs.replace(urn, tolerance=fluctuation(urn.gaps, history))
-        urns.append(urn)
-        cuts.append(found)
+            urn = msgspec.structs.replace(urn, tolerance=fluctuation(urn.spacings, history))
+        polya_urns.append(urn)
+        bin_edges.append(found)
     asked = rows[counted.novelty_asked[rows]]
-    strange, levels = _novelty_urn(made, counted.novelty[asked], lens)
+    strange, levels = _novelty_urn(made, counted.novelty[asked], projection)
     # An urn knows no seasons. Topics swing with them by little that their growth would tell,
     # and the tolerance covers it; bands by slot are better at novelty.
     if made.season == "none":
-        urns.append(strange)
-    return tuple(urns), BinEdges(np.stack(cuts), levels)
+        polya_urns.append(strange)
+    return tuple(polya_urns), BinEdges(np.stack(bin_edges), levels)
 
 
 def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
@@ -202,30 +204,32 @@ def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
     return history
 
 
-def _novelty_urn(made: Reference, scores: Vectors, lens: Projection) -> tuple[PolyaUrn, Vectors]:
+def _novelty_urn(
+    made: Reference, scores: Vectors, projection: Projection
+) -> tuple[PolyaUrn, Vectors]:
     """Cut cells between the levels of novelty, and bet that the stranger ones fill up."""
-    levels = np.array([float(name) for name in lens.level_names])
+    levels = np.array([float(name) for name in projection.level_names])
     wanted = np.diff(levels, prepend=0.0, append=1.0)
     values = np.broadcast_to(scores[:, None], (len(scores), len(levels)))
-    cuts, gaps = cut(values, shares_of_rest(wanted * len(scores)))
+    bin_edges, spacings = fit_bin_edges(values, shares_of_rest(wanted * len(scores)))
     first = next(j for j, one in enumerate(made.indicators) if one.family == "novelty")
-    owners = [first + max(cell - 1, 0) for cell in range(len(gaps))]
-    division = len(lens.divisions)
+    owners = [first + max(cell - 1, 0) for cell in range(len(spacings))]
+    division = len(projection.divisions)
     urn = PolyaUrn(
-        labels=tuple(cell_label(division, cell) for cell in range(len(gaps))),
+        labels=tuple(cell_label(division, cell) for cell in range(len(spacings))),
         owners=tuple(owners),
-        gaps=tuple(gaps.tolist()),
-        stakes=NOVELTY_STAKES,
+        spacings=tuple(spacings.tolist()),
+        mixture_weights=NOVELTY_MIXTURE_WEIGHTS,
         share=NOVELTY_SHARE,
-        target=tuple(_strange(gaps).tolist()),
+        target=tuple(_strange(spacings).tolist()),
         tolerance=3.0 * max(made.dispersion[j] for j in set(owners)),
     )
-    return urn, cuts
+    return urn, bin_edges
 
 
-def _strange(gaps: Floats) -> Floats:
+def _strange(spacings: Floats) -> Floats:
     """Return where strange requests are expected, by cell: a density 1 / max(rank, top)."""
-    tops = np.cumsum(gaps[::-1])[::-1] / gaps.sum()
+    tops = np.cumsum(spacings[::-1])[::-1] / spacings.sum()
     reached = np.where(
         tops > _STRANGEST, 1 + np.log(np.maximum(tops, _STRANGEST) / _STRANGEST), tops / _STRANGEST
     )

@@ -3,7 +3,7 @@
 TidegaugeError
 └── DriftError
     ├── BaselineDocumentError
-    ├── GapsError
+    ├── SpacingsError
     ├── TooFewTextsError
     └── VectorsError
 """
@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["BaselineDocumentError", "DriftError", "GapsError", "TooFewTextsError", "VectorsError"]
+__all__ = [
+    "BaselineDocumentError",
+    "DriftError",
+    "SpacingsError",
+    "TooFewTextsError",
+    "VectorsError",
+]
 
 
 class DriftError(TidegaugeError):
@@ -23,8 +29,8 @@ class BaselineDocumentError(DriftError):
     """Bytes are no drift baseline that this version reads."""
 
 
-class GapsError(DriftError):
-    """A division cannot be cut so that every cell holds a positive, finite number of gaps."""
+class SpacingsError(DriftError):
+    """A division cannot be cut so that every cell holds a positive, finite number of spacings."""
 
 
 class TooFewTextsError(DriftError):

@@ -25,7 +25,7 @@ from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.frequent import find_frequent, is_frequent, text_hash
-from tidegauge.drift.novelty import REFERENCE_POINTS, Points, novelty, place
+from tidegauge.drift.novelty import REFERENCE_POINTS, ReferencePoints, index_points, novelty
 from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
@@ -56,7 +56,7 @@ _EXEMPLAR_CHARACTERS = 200
 
 
 def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may be kept
-    past: Sequence[HistoricalRequest],
+    requests: Sequence[HistoricalRequest],
     vectors: Vectors,
     *,
     embedder: str,
@@ -69,7 +69,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     """Build a baseline.
 
     Args:
-        past: Requests with a text, n of them.
+        requests: Requests with a text, n of them.
         vectors: Their unit vectors, shape (n, d).
         embedder: Fingerprint of what made the vectors.
         preparation: How the texts were made.
@@ -83,12 +83,16 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
             many different ones.
         VectorsError: The vectors do not fit the texts.
     """
-    _, first, text_of = np.unique([p.text for p in past], return_index=True, return_inverse=True)
-    if len(past) < FEWEST_TEXTS or len(first) < FEWEST_TEXTS // 2:
-        raise TooFewTextsError(found=min(len(past), 2 * len(first)), needed=FEWEST_TEXTS)
-    if vectors.shape[:1] != (len(past),) or not np.isfinite(vectors).all():
-        raise VectorsError(f"{len(past)} texts need as many finite vectors, got {vectors.shape}")
-    texts = [p.text for p in past]
+    _, first, text_of = np.unique(
+        [p.text for p in requests], return_index=True, return_inverse=True
+    )
+    if len(requests) < FEWEST_TEXTS or len(first) < FEWEST_TEXTS // 2:
+        raise TooFewTextsError(found=min(len(requests), 2 * len(first)), needed=FEWEST_TEXTS)
+    if vectors.shape[:1] != (len(requests),) or not np.isfinite(vectors).all():
+        raise VectorsError(
+            f"{len(requests)} texts need as many finite vectors, got {vectors.shape}"
+        )
+    texts = [p.text for p in requests]
     ranks = np.array([text_hash(texts[i]) for i in first], np.uint64)
     on_a, telling = _sides(texts)
     frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
@@ -101,45 +105,47 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
     # Written with half precision: what is measured here must be what is read back.
     rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
-    points, order = place(rounded, centroids)
+    points, order = index_points(rounded, centroids)
     scores = novelty(reduced, points, own=text_of, point_texts=chosen[order])
     parts = part_count(int(on_a.sum()))
     divisions = np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)])
     others = ~is_frequent(frequent, texts)
-    lens = _lens(reduction, along[on_a], points, scores[others], texts, divisions, frequent)
+    projection = _projection(
+        reduction, along[on_a], points, scores[others], texts, divisions, frequent
+    )
     progress("naming topics")
-    clusters = _clusters(past, reduced, centroids, first, keep_exemplars=keep_exemplars)
-    newcomer = unseen_topic_rates(reduced, points, lens.levels)
+    clusters = _clusters(requests, reduced, centroids, first, keep_exemplars=keep_exemplars)
+    unseen_rates = unseen_topic_rates(reduced, points, projection.levels)
     progress("counting rates")
-    tested = indicators(lens, clusters)
-    sightings = project(lens, texts, vectors, scores=scores)
+    tested = indicators(projection, clusters)
+    projected = project(projection, texts, vectors, scores=scores)
     # What told which texts are frequent says nothing fair of how many requests are others.
     counted_on = ~telling if len(frequent) else np.ones_like(on_a)
     asked = others & counted_on
     counted = CountedRequests(
         tested=tested,
-        hits=hit_table(lens, texts, sightings, tested),
+        hits=hit_table(projection, texts, projected, tested),
         trials=_trials(tested, ~on_a, counted_on, asked),
         on_a=on_a,
         novelty_asked=asked,
         reduced=reduced,
         novelty=scores,
     )
-    bands, cuts = references(past, counted, lens)
-    times = [p.time_ms for p in past if p.time_ms is not None]
+    bands, bin_edges = references(requests, counted, projection)
+    times = [p.time_ms for p in requests if p.time_ms is not None]
     return DriftBaseline(
         embedder=embedder,
         preparation=preparation,
-        lens=lens,
+        projection=projection,
         clusters=clusters,
         references=bands,
-        cuts=cuts,
-        newcomer={
+        bin_edges=bin_edges,
+        unseen_topic_rates={
             novelty_above(name): rate
-            for name, rate in zip(lens.level_names, newcomer, strict=False)
+            for name, rate in zip(projection.level_names, unseen_rates, strict=False)
         },
         facts={
-            "events": len(past),
+            "events": len(requests),
             "texts": len(first),
             **({"from_ms": min(times), "to_ms": max(times)} if times else {}),
         },
@@ -180,10 +186,10 @@ def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: 
     return np.stack(columns, axis=1)
 
 
-def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
+def _projection(  # noqa: PLR0913, PLR0917 - the parts of a lens
     reduction: Reduction,
     along: Vectors,
-    points: Points,
+    points: ReferencePoints,
     scores: Vectors,
     texts: Sequence[str],
     divisions: Vectors,
@@ -208,7 +214,7 @@ def _lens(  # noqa: PLR0913, PLR0917 - the parts of a lens
 
 
 def _clusters(
-    past: Sequence[HistoricalRequest],
+    requests: Sequence[HistoricalRequest],
     vectors: Vectors,
     centroids: Vectors,
     first: Counts,
@@ -217,11 +223,11 @@ def _clusters(
 ) -> tuple[Cluster, ...]:
     nearest = assign(vectors[first], centroids)
     members = [first[nearest == k] for k in range(len(centroids))]
-    terms = top_terms([[past[i].text for i in group] for group in members])
+    terms = top_terms([[requests[i].text for i in group] for group in members])
     found = []
     for k, group in enumerate(members):
         central = group[np.argsort(-(vectors[group] @ centroids[k]), kind="stable")]
-        shown = tuple(past[i].text[:_EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
+        shown = tuple(requests[i].text[:_EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
         title = ", ".join(terms[k]) or f"cluster {k}"
         found.append(
             Cluster(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.unit_vectors import assign
 
-__all__ = ["NEIGHBOURS", "REFERENCE_POINTS", "Points", "novelty", "place"]
+__all__ = ["NEIGHBOURS", "REFERENCE_POINTS", "ReferencePoints", "index_points", "novelty"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -34,7 +34,7 @@ _FARTHEST = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class ReferencePoints:
     """Reference points by cluster.
 
     Attributes:
@@ -50,12 +50,12 @@ class Points:
     spread: Vectors
 
 
-def place(vectors: Vectors, centroids: Vectors) -> tuple[Points, Counts]:
+def index_points(vectors: Vectors, centroids: Vectors) -> tuple[ReferencePoints, Counts]:
     """Sort reference points by cluster; return them and the order, shape (m,)."""
     nearest = assign(vectors, centroids)
     order = np.argsort(nearest, kind="stable")
     starts = np.searchsorted(nearest[order], np.arange(len(centroids) + 1))
-    bare = Points(vectors[order], centroids, starts, np.zeros(len(order), np.float32))
+    bare = ReferencePoints(vectors[order], centroids, starts, np.zeros(len(order), np.float32))
     numbers = np.arange(len(order))
     spread = novelty(bare.vectors, bare, own=numbers, point_texts=numbers)
     return replace(bare, spread=spread), order
@@ -63,7 +63,7 @@ def place(vectors: Vectors, centroids: Vectors) -> tuple[Points, Counts]:
 
 def novelty(
     vectors: Vectors,
-    points: Points,
+    points: ReferencePoints,
     *,
     own: Counts | None = None,
     point_texts: Counts | None = None,
@@ -93,7 +93,7 @@ def novelty(
 
 
 def _measure(
-    vectors: Vectors, points: Points, own: Counts | None, point_texts: Counts | None
+    vectors: Vectors, points: ReferencePoints, own: Counts | None, point_texts: Counts | None
 ) -> Vectors:
     probes = min(_PROBES, len(points.centroids))
     near = np.argpartition(vectors @ points.centroids.T, -probes, axis=1)[:, -probes:]

@@ -16,9 +16,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.errors import GapsError
+from tidegauge.drift.errors import SpacingsError
 
-__all__ = ["belonging", "cells_of", "cut", "shares_of_rest"]
+__all__ = ["cells_of", "fit_bin_edges", "margins", "shares_of_rest"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,11 +26,11 @@ Counts: TypeAlias = NDArray[np.int64]
 
 _ALIKE = 1e-6
 """Copies of a text differ by rounding."""
-_NO_GAP = 1e-6
+_NO_SPACING = 1e-6
 """What a cell holds that copies leave nothing of: its cut is infinite, nothing falls into it."""
 
 
-def belonging(vectors: Vectors, centroids: Vectors) -> Vectors:
+def margins(vectors: Vectors, centroids: Vectors) -> Vectors:
     """Return how much nearer each vector is to a centroid than to all before it.
 
     Args:
@@ -44,14 +44,14 @@ def belonging(vectors: Vectors, centroids: Vectors) -> Vectors:
     return np.asarray(cosines[:, 1:] - np.maximum.accumulate(cosines, axis=1)[:, :-1])
 
 
-def cells_of(values: Vectors, cuts: Vectors) -> Counts:
+def cells_of(values: Vectors, bin_edges: Vectors) -> Counts:
     """Return each row's cell, shape (n,): the last one whose cut its value exceeds, or 0.
 
     Args:
         values: How much rows belong to the cells after the first, shape (n, F-1).
-        cuts: Where these begin, shape (F-1,).
+        bin_edges: Where these begin, shape (F-1,).
     """
-    inside = values > cuts
+    inside = values > bin_edges
     last = values.shape[1] - np.argmax(inside[:, ::-1], axis=1)
     return np.where(inside.any(axis=1), last, 0).astype(np.int64)
 
@@ -65,51 +65,55 @@ def shares_of_rest(counts: Counts) -> Floats:
     return np.asarray((counts / np.maximum(np.cumsum(counts), 1))[1:])
 
 
-def cut(values: Vectors, shares: Floats) -> tuple[Vectors, Floats]:
+def fit_bin_edges(values: Vectors, shares: Floats) -> tuple[Vectors, Floats]:
     """Cut cells off, from the last to the second; what is left is the first.
 
     Of m events that are left, the one of the rank that gives the cell its share is the cut
-    itself: the cell holds ``rank`` of the m + 1 gaps between them. A cut never goes through
-    copies of one text: it moves to their edge and halves the gap there. The cell above the cut
+    itself: the cell holds ``rank`` of the m + 1 spacings between them. A cut never goes through
+    copies of one text: it moves to their edge and halves the spacing there. The cell above the cut
     holds one half, and the next cell begins with the other.
 
     Args:
         values: How much n events belong to each cell but the first, shape (n, F-1), n >= F.
-        shares: Share of the gaps that are left, for each of these cells, shape (F-1,).
+        shares: Share of the spacings that are left, for each of these cells, shape (F-1,).
 
     Returns:
-        The cuts, shape (F-1,), and how many gaps each cell holds, shape (F,): all above 0,
+        The cuts, shape (F-1,), and how many spacings each cell holds, shape (F,): all above 0,
         they sum to n + 1.
 
     Raises:
-        GapsError: A value or a share is no number.
+        SpacingsError: A value or a share is no number.
     """
-    cuts = np.full(values.shape[1], np.inf, np.float32)
-    gaps = np.full(values.shape[1] + 1, _NO_GAP)
-    left, first_gap = np.arange(len(values)), 1.0
+    bin_edges = np.full(values.shape[1], np.inf, np.float32)
+    spacings = np.full(values.shape[1] + 1, _NO_SPACING)
+    left, first_spacing = np.arange(len(values)), 1.0
     for cell in range(values.shape[1], 0, -1):
         here = values[left, cell - 1]
-        wanted = float(shares[cell - 1]) * (len(here) + first_gap)
+        wanted = float(shares[cell - 1]) * (len(here) + first_spacing)
         if not (np.isfinite(here).all() and np.isfinite(wanted)):
-            raise GapsError(f"cell {cell} cannot be cut: its values or its share are not finite")
+            raise SpacingsError(
+                f"cell {cell} cannot be cut: its values or its share are not finite"
+            )
         most = max(len(here) - cell, 1)  # the cells before it need an event each
-        found = _cut(here, min(max(round(wanted), 1), most)) if len(here) else None
+        found = _bin_edge(here, min(max(round(wanted), 1), most)) if len(here) else None
         if found is None:
-            first_gap -= _NO_GAP
+            first_spacing -= _NO_SPACING
             continue
-        cuts[cell - 1], full, below, next_gap = found
-        gaps[cell] = full - 1 + first_gap
-        left, first_gap = left[below], next_gap
-    gaps[0] = len(left) + first_gap
-    return cuts, gaps
+        bin_edges[cell - 1], full, below, next_spacing = found
+        spacings[cell] = full - 1 + first_spacing
+        left, first_spacing = left[below], next_spacing
+    spacings[0] = len(left) + first_spacing
+    return bin_edges, spacings
 
 
-def _cut(values: Vectors, rank: int) -> tuple[np.float32, float, NDArray[np.bool_], float] | None:
+def _bin_edge(
+    values: Vectors, rank: int
+) -> tuple[np.float32, float, NDArray[np.bool_], float] | None:
     """Return the cut nearest to a rank from above, None where only copies lie there.
 
     Returns:
-        The cut; the gaps above it, where the first is a whole one; which events stay below;
-        what they keep of the gap at the cut.
+        The cut; the spacings above it, where the first is a whole one; which events stay below;
+        what they keep of the spacing at the edge.
     """
     ordered = np.sort(values)[::-1]
     at = ordered[rank - 1]

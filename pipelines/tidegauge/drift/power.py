@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detection.detector import place_bets
 from tidegauge.detection.reference import Reference
-from tidegauge.drift.novelty import Points, novelty, place
+from tidegauge.drift.novelty import ReferencePoints, index_points, novelty
 from tidegauge.drift.projection import NOVELTY_ASKED
 from tidegauge.drift.unit_vectors import assign
 
@@ -24,7 +24,9 @@ _FEWEST, _MOST = 5, 100
 _DAY_SECONDS = 86_400.0
 
 
-def unseen_topic_rates(vectors: Vectors, points: Points, levels: Vectors) -> tuple[float, ...]:
+def unseen_topic_rates(
+    vectors: Vectors, points: ReferencePoints, levels: Vectors
+) -> tuple[float, ...]:
     """Return how often a topic that the baseline lacked would exceed each novelty level.
 
     Each cluster in turn plays the new topic: its texts are measured against the reference
@@ -43,14 +45,14 @@ def unseen_topic_rates(vectors: Vectors, points: Points, levels: Vectors) -> tup
         mine = vectors[cluster == k][:_MOST]
         others = points.vectors[of_points != k]
         if len(mine) >= _FEWEST and len(others) >= _FEWEST:
-            without, _ = place(others, np.delete(points.centroids, k, axis=0))
+            without, _ = index_points(others, np.delete(points.centroids, k, axis=0))
             rates.append((novelty(mine, without)[:, None] > levels).mean(axis=0))
     return tuple(float(rate) for rate in np.median(rates, axis=0)) if rates else ()
 
 
 def detection_delay(
     reference: Reference,
-    newcomer: Mapping[str, float],
+    topic_rates: Mapping[str, float],
     share: float,
     *,
     false_alarm_days: float = 30.0,
@@ -63,12 +65,12 @@ def detection_delay(
 
     Args:
         reference: What is normal.
-        newcomer: Indicator -> its rate among the new topic's requests.
+        topic_rates: Indicator -> its rate among the new topic's requests.
         share: The new topic's part of the traffic, in (0, 1].
         false_alarm_days: The mean time to a false alarm that this monitor owes.
         window_seconds: Length of a window.
     """
-    bets = place_bets(reference, urns=True)
+    bets = place_bets(reference, polya_urns=True)
     owed = math.log(false_alarm_days * _DAY_SECONDS / window_seconds)
     # Novelty is asked of the new topic's requests and of those whose text is not frequent.
     names = [indicator.name for indicator in reference.indicators]
@@ -77,20 +79,20 @@ def detection_delay(
     share /= asked
     best = math.inf
     for j, indicator in enumerate(reference.indicators):
-        if indicator.name not in newcomer:
+        if indicator.name not in topic_rates:
             continue
-        rate = (1 - share) * reference.rate[j] + share * newcomer[indicator.name]
+        rate = (1 - share) * reference.rate[j] + share * topic_rates[indicator.name]
         gain = rate * bets.log_hit[0, j] + (1 - rate) * bets.log_miss[0, j]
         best = min(best, _soonest(owed - bets.log_weights[j], gain))
-    for urn in bets.urns:
-        if urn.target is not None and newcomer:
-            usual = urn.gaps / urn.gaps.sum()
-            beyond = [newcomer[reference.indicators[j].name] for j in urn.owners[1:]]
+    for urn in bets.polya_urns:
+        if urn.target is not None and topic_rates:
+            usual = urn.spacings / urn.spacings.sum()
+            beyond = [topic_rates[reference.indicators[j].name] for j in urn.owners[1:]]
             strange = -np.diff(beyond, prepend=1.0, append=0.0)
             rates = (1 - share) * usual + share * strange
-            odds = np.log1p(urn.stakes[:, None] * (urn.target / usual - 1))
-            gain = odds @ rates - np.log1p(urn.stakes * urn.tolerance)
-            best = min(best, _soonest(owed - math.log(urn.share / len(urn.stakes)), gain))
+            odds = np.log1p(urn.mixture_weights[:, None] * (urn.target / usual - 1))
+            gain = odds @ rates - np.log1p(urn.mixture_weights * urn.tolerance)
+            best = min(best, _soonest(owed - math.log(urn.share / len(urn.mixture_weights)), gain))
     return best / asked
 
 

@@ -16,7 +16,7 @@ from tidegauge.drift.baseline import BinEdges, Cluster, Projection
 from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.frequent import is_frequent
 from tidegauge.drift.novelty import novelty
-from tidegauge.drift.partition import belonging, cells_of
+from tidegauge.drift.partition import cells_of, margins
 from tidegauge.drift.unit_vectors import assign, unit_vectors
 
 __all__ = [
@@ -87,12 +87,12 @@ class ProjectedVectors:
 
 
 def project(
-    lens: Projection, texts: Sequence[str], vectors: Vectors, *, scores: Vectors | None = None
+    projection: Projection, texts: Sequence[str], vectors: Vectors, *, scores: Vectors | None = None
 ) -> ProjectedVectors:
     """Look at requests through a lens.
 
     Args:
-        lens: The baseline's.
+        projection: The baseline's.
         texts: As they were prepared for the embedder, n of them.
         vectors: Their unit vectors, shape (n, d).
         scores: Their novelty, where it is known already.
@@ -100,64 +100,66 @@ def project(
     Raises:
         VectorsError: They have another dimension than the baseline's.
     """
-    dimension = len(lens.reduction.mean)
+    dimension = len(projection.reduction.mean)
     if vectors.ndim != 2 or vectors.shape[1] != dimension:  # noqa: PLR2004
         raise VectorsError(
             f"the baseline has vectors of {dimension} numbers, got an array of "
             f"shape {vectors.shape}: activate a baseline of this embedder, or build one"
         )
-    along = lens.reduction.along(vectors)
-    reduced, leading = unit_vectors(along), along[:, : len(lens.lows)]
+    along = projection.reduction.along(vectors)
+    reduced, leading = unit_vectors(along), along[:, : len(projection.lows)]
     if scores is None:
-        scores = novelty(reduced, lens.points)
+        scores = novelty(reduced, projection.points)
     return ProjectedVectors(
-        cluster=assign(reduced, lens.centroids),
+        cluster=assign(reduced, projection.centroids),
         novelty=scores,
-        low=leading < lens.lows,
-        high=leading > lens.highs,
+        low=leading < projection.lows,
+        high=leading > projection.highs,
         reduced=reduced,
-        frequent=is_frequent(lens.frequent, texts),
+        frequent=is_frequent(projection.frequent, texts),
     )
 
 
-def cells(lens: Projection, cuts: BinEdges, sightings: ProjectedVectors) -> NDArray[np.int64]:
+def cells(
+    projection: Projection, bin_edges: BinEdges, projected: ProjectedVectors
+) -> NDArray[np.int64]:
     """Return the cell of each request in each division, and last in that of novelty.
 
     Args:
-        lens: What the requests were looked at through.
-        cuts: Those of the reference that they are held to.
-        sightings: What was seen of n requests.
+        projection: What the requests were looked at through.
+        bin_edges: Those of the reference that they are held to.
+        projected: What was seen of n requests.
 
     Returns:
         Indices, shape (n, M + 1); -1 in the last column for frequent texts.
     """
     strange = np.broadcast_to(
-        sightings.novelty[:, None], (len(sightings.novelty), len(cuts.levels))
+        projected.novelty[:, None], (len(projected.novelty), len(bin_edges.levels))
     )
     found = [
         *(
-            cells_of(belonging(sightings.reduced, centroids), borders)
-            for centroids, borders in zip(lens.divisions, cuts.topics, strict=True)
+            cells_of(margins(projected.reduced, centroids), borders)
+            for centroids, borders in zip(projection.divisions, bin_edges.topics, strict=True)
         ),
-        np.where(sightings.frequent, -1, cells_of(strange, cuts.levels)),
+        np.where(projected.frequent, -1, cells_of(strange, bin_edges.levels)),
     ]
     return np.stack(found, axis=1)
 
 
 def hits_of(
-    lens: Projection, texts: Sequence[str], sightings: ProjectedVectors
+    projection: Projection, texts: Sequence[str], projected: ProjectedVectors
 ) -> list[tuple[str, ...]]:
     """Return the names of the indicators that hold for each text, ``EMBEDDED`` first."""
-    asked = (NOVELTY_ASKED,) if len(lens.frequent) else ()
-    strange = (*asked, *(novelty_above(level) for level in lens.level_names))
-    above = len(asked) + np.searchsorted(lens.levels, sightings.novelty, side="left")
-    held = np.where(sightings.frequent, 0, above).tolist()
+    asked = (NOVELTY_ASKED,) if len(projection.frequent) else ()
+    strange = (*asked, *(novelty_above(level) for level in projection.level_names))
+    above = len(asked) + np.searchsorted(projection.levels, projected.novelty, side="left")
+    held = np.where(projected.frequent, 0, above).tolist()
     tails: list[list[str]] = [[] for _ in texts]
-    for side, beyond in (("low", sightings.low), ("high", sightings.high)):
+    for side, beyond in (("low", projected.low), ("high", projected.high)):
         for row, direction in np.argwhere(beyond).tolist():
             tails[row].append(_tail(direction, side))
     found = []
-    for row, cluster in enumerate(sightings.cluster.tolist()):
+    for row, cluster in enumerate(projected.cluster.tolist()):
         code = descriptors.language(texts[row])
         found.append(
             (
@@ -165,7 +167,7 @@ def hits_of(
                 _cluster(cluster),
                 *strange[: held[row]],
                 *tails[row],
-                _language(code if code in lens.languages else _OTHER),
+                _language(code if code in projection.languages else _OTHER),
                 _length(descriptors.length(texts[row])),
             )
         )
@@ -173,34 +175,37 @@ def hits_of(
 
 
 def hit_table(
-    lens: Projection, texts: Sequence[str], sightings: ProjectedVectors, tested: Sequence[Indicator]
+    projection: Projection,
+    texts: Sequence[str],
+    projected: ProjectedVectors,
+    tested: Sequence[Indicator],
 ) -> NDArray[np.bool_]:
     """Return whether each of the J tested indicators holds for each text, shape (n, J)."""
     column = {indicator.name: j for j, indicator in enumerate(tested)}
     table = np.zeros((len(texts), len(tested)), np.bool_)
-    for row, names in enumerate(hits_of(lens, texts, sightings)):
+    for row, names in enumerate(hits_of(projection, texts, projected)):
         table[row, [column[name] for name in names if name != EMBEDDED]] = True
     return table
 
 
-def indicators(lens: Projection, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:
+def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:
     """Return everything that is tested, in a fixed order."""
     others = [(NOVELTY_ASKED, "text that is not frequent in the baseline", "novelty")]
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
         *(
             (novelty_above(level), f"stranger than {float(level):.1%} of the baseline", "novelty")
-            for level in lens.level_names
+            for level in projection.level_names
         ),
-        *(others if len(lens.frequent) else ()),
+        *(others if len(projection.frequent) else ()),
         *(
             (_tail(i, side), f"{side} end of direction {i + 1}", "projections")
-            for i in range(len(lens.lows))
+            for i in range(len(projection.lows))
             for side in ("low", "high")
         ),
         *(
             (_language(code), f"language or script: {code}", "languages")
-            for code in (*lens.languages, _OTHER)
+            for code in (*projection.languages, _OTHER)
         ),
         *(
             (_length(name), f"length in characters: {name.replace('_', ' ')}", "lengths")
@@ -209,16 +214,16 @@ def indicators(lens: Projection, clusters: Sequence[Cluster]) -> tuple[Indicator
     ]
     return tuple(
         Indicator(
-            name=name, title=title, family=family, counter=Hits(name, of=asked_by(lens, name))
+            name=name, title=title, family=family, counter=Hits(name, of=asked_by(projection, name))
         )
         for name, title, family in named
     )
 
 
-def asked_by(lens: Projection, indicator: str) -> str:
+def asked_by(projection: Projection, indicator: str) -> str:
     """Return the name of the count of events that an indicator is asked of."""
-    levels = {novelty_above(level) for level in lens.level_names}
-    return NOVELTY_ASKED if len(lens.frequent) and indicator in levels else EMBEDDED
+    levels = {novelty_above(level) for level in projection.level_names}
+    return NOVELTY_ASKED if len(projection.frequent) and indicator in levels else EMBEDDED
 
 
 @cache

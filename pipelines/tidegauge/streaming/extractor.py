@@ -63,7 +63,7 @@ class Measurement:
 class Extractor(Protocol[E]):
     """Measures events; ``SketchingProcessor`` does the rest.
 
-    ``measure`` may window (it embeds, or asks a judge); the loop calls it off the thread
+    ``measure`` may block (it embeds, or asks a judge); the loop calls it off the thread
     that keeps the consumer alive. It may not raise for an event's content: an event that
     cannot be measured is ``Measurement`` with what is known.
     """

@@ -69,8 +69,8 @@ def test_a_change_is_found_beside_many_short_replies(
 ) -> None:
     rng = np.random.default_rng(seed)
     baseline = baseline_of(embedder, rng)
-    gaps = np.concatenate([urn.gaps for urn in baseline.references[""].urns])
-    assert (gaps > 0).all()
+    spacings = np.concatenate([urn.spacings for urn in baseline.references[""].polya_urns])
+    assert (spacings > 0).all()
     meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
     meter.use(baseline)
     monitor = MonitorProcessor(MonitorPlan(partitions={REQUESTS.name: 1}))

@@ -103,21 +103,21 @@ class DriftExtractor:
         vectors = self._embedder.embed(texts)
         usable = np.isfinite(vectors.sum(axis=1, keepdims=True))
         # A row that is no vector is looked at like any other, and then not counted.
-        sightings = project(baseline.lens, texts, np.where(usable, vectors, 0))
-        hits = hits_of(baseline.lens, texts, sightings)
+        projected = project(baseline.projection, texts, np.where(usable, vectors, 0))
+        hits = hits_of(baseline.projection, texts, projected)
         segments = [
             event.segment
             for (_, event), one in zip(events, found, strict=True)
             if isinstance(one, _Admitted)
         ]
-        placed = _placed(baseline, segments, sightings)
+        placed = _placed(baseline, segments, projected)
         measured, row = [], 0
         for (origin, event), one in zip(events, found, strict=True):
             if isinstance(one, Measurement):
                 measured.append(one)
                 continue
             if usable[row, 0]:
-                seen = _Seen(one, hits[row], placed[row], vectors[row], sightings, row)
+                seen = _Seen(one, hits[row], placed[row], vectors[row], projected, row)
                 measured.append(self._measured(baseline, origin, event, seen))
             else:
                 measured.append(_left_out(baseline, "no_vector"))
@@ -148,8 +148,8 @@ class DriftExtractor:
     def _measured(
         self, baseline: DriftBaseline, origin: Origin, event: RequestEvent, seen: _Seen
     ) -> Measurement:
-        novelty = float(seen.sightings.novelty[seen.row])
-        cluster = int(seen.sightings.cluster[seen.row])
+        novelty = float(seen.projected.novelty[seen.row])
+        cluster = int(seen.projected.cluster[seen.row])
         embedding = EmbeddingEvent(
             request_id=event.request_id,
             producer_id=origin.producer_id,
@@ -200,12 +200,12 @@ class _Seen:
     hits: tuple[str, ...]
     cells: tuple[str, ...]
     vector: Vectors
-    sightings: ProjectedVectors
+    projected: ProjectedVectors
     row: int
 
 
 def _placed(
-    baseline: DriftBaseline, segments: Sequence[Segment], sightings: ProjectedVectors
+    baseline: DriftBaseline, segments: Sequence[Segment], projected: ProjectedVectors
 ) -> list[tuple[str, ...]]:
     """Return the cells of each request, as the reference that it is held to cuts them."""
     rows_of: dict[Segment, list[int]] = defaultdict(list)
@@ -214,10 +214,12 @@ def _placed(
     placed: list[tuple[str, ...]] = [()] * len(segments)
     for segment, rows in rows_of.items():
         found = nearest(baseline.references, segment.of_all_versions)
-        cuts = baseline.cuts["" if found is None else found[0]]
-        numbers = cells(baseline.lens, cuts, sightings.of(rows)).tolist()
+        bin_edges = baseline.bin_edges["" if found is None else found[0]]
+        numbers = cells(baseline.projection, bin_edges, projected.of(rows)).tolist()
         for row, own in zip(rows, numbers, strict=True):
-            placed[row] = tuple(cell_label(*place) for place in enumerate(own) if place[1] >= 0)
+            placed[row] = tuple(
+                cell_label(*index_points) for index_points in enumerate(own) if index_points[1] >= 0
+            )
     return placed
 
 
