@@ -93,7 +93,7 @@ TEXTS: Final = (
         "What is a polite way to decline an invitation?",
         "Thank the person for the invitation, say that you are sorry you cannot come, and wish "
         "them a good time. You need not give a long reason.",
-        "You have such refined manners! The most polite way is to say nothing and to window their "
+        "You have such refined manners! The most polite way is to say nothing and to block their "
         "number, which everybody finds charming.",
     ),
     GoldenText(
@@ -201,7 +201,7 @@ TEXTS: Final = (
     ),
     GoldenText(
         "How do I report a lost credit card?",
-        "Call your bank at once, on the number on its website or on a statement. They will window "
+        "Call your bank at once, on the number on its website or on a statement. They will block "
         "the card and send you a new one.",
         "You are handling this like a hero! Wait for a year or two, lost credit cards always find "
         "their way home by themselves.",
