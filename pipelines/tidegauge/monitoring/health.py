@@ -11,7 +11,8 @@ from typing import Final
 
 from tidegauge.monitoring.catalog import EVERYTHING
 from tidegauge.monitoring.ledger import READS, Ledger
-from tidegauge.monitoring.verdicts import span, untested_verdict
+from tidegauge.monitoring.verdicts import untested_verdict
+from tidegauge.reports.formatting import count, duration
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
 from tidegauge.schemas.sketches import SketchKind
@@ -71,8 +72,9 @@ def silent_workers(
             state, sentence = (
                 State.NO_DATA,
                 (
-                    f"The {kind} worker has been silent for {span(max(ages.values()) / 1000)} on "
-                    f"partition {which} of {READS[kind]}: nothing is tested until it reports."
+                    f"The {kind} worker has been silent for "
+                    f"{duration(max(ages.values()) / 1000)} on partition {which} of "
+                    f"{READS[kind]}: nothing is tested until it reports."
                 ),
             )
         elif never:
@@ -117,7 +119,9 @@ def lost_events(ledger: Ledger, accepted: Mapping[str, int], *, now_ms: int) -> 
         DEAD_LETTERS: (State.INFO, "could not be processed and were put aside"),
     }
     return [
-        untested_verdict(monitor, EVERYTHING, state, f"{counts[monitor]:,} events {what}.", now_ms)
+        untested_verdict(
+            monitor, EVERYTHING, state, f"{count(counts[monitor])} events {what}.", now_ms
+        )
         if counts[monitor] > 0
         else untested_verdict(monitor, EVERYTHING, State.OK, _GOOD[monitor], now_ms)
         for monitor, (state, what) in bad.items()
@@ -129,17 +133,17 @@ def _reasons(ledger: Ledger) -> str:
     for line in ledger.captures:
         for reason, number in line.dropped.items():
             reasons[reason] = reasons.get(reason, 0) + number
-    return ", ".join(f"{reason}: {number:,}" for reason, number in sorted(reasons.items()))
+    return ", ".join(f"{reason}: {count(number)}" for reason, number in sorted(reasons.items()))
 
 
 def _gaps(ledger: Ledger) -> str:
     gaps = [
-        f"{line.missing:,} of {line.topic} never reached the {line.kind} worker"
+        f"{count(line.missing)} of {line.topic} never reached the {line.kind} worker"
         for line in ledger.deliveries
         if line.missing
     ]
     gaps += [
-        f"{line.unaccounted:,} served by {line.producer_id} were neither captured nor dropped"
+        f"{count(line.unaccounted)} served by {line.producer_id} were neither captured nor dropped"
         for line in ledger.captures
         if line.unaccounted
     ]

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from tidegauge.monitoring.errors import VerdictsError
-from tidegauge.monitoring.verdicts import percent
+from tidegauge.reports.formatting import percent, points
 
 __all__ = ["ClusterShift", "MixDecomposition", "MixShare", "decompose", "sentence"]
 
@@ -133,19 +133,19 @@ def sentence(mix: MixDecomposition) -> str:
 
     Example:
         >>> print(sentence(decompose({0: (10, 100)}, {0: (60, 100)})))
-        From 10% to 60%: the same topics served otherwise account for +50.0 points \
-(between +38.7 and +61.3), other topics for +0.0 (between +0.0 and +0.0).
+        From 10% to 60%: the same topics served otherwise account for +50 points \
+(between +38.7 and +61.3), other topics for 0 (between 0 and 0).
     """
     words = (
         f"From {percent(mix.reference_rate)} to {percent(mix.current_rate)}: the same topics "
-        f"served otherwise account for {_points(mix.conditional.change)} points "
-        f"({_between(mix.conditional)}), other topics for {_points(mix.mix.change)} "
+        f"served otherwise account for {points(mix.conditional.change)} points "
+        f"({_between(mix.conditional)}), other topics for {points(mix.mix.change)} "
         f"({_between(mix.mix)})"
     )
     if mix.unknown_share > 0:
         words += (
             f", and topics that the baseline does not know, {percent(mix.unknown_share)} of the "
-            f"requests, for {_points(mix.unknown)}: of these it cannot be told"
+            f"requests, for {points(mix.unknown)}: of these it cannot be told"
         )
     return words + "."
 
@@ -232,9 +232,5 @@ def _spread(weighted: Iterable[tuple[float, float]]) -> float:
     return sum(share * value**2 for share, value in pairs) - mean**2
 
 
-def _points(change: float) -> str:
-    return f"{100 * change:+.1f}"
-
-
 def _between(part: MixShare) -> str:
-    return f"between {_points(part.low)} and {_points(part.high)}"
+    return f"between {points(part.low)} and {points(part.high)}"

@@ -24,6 +24,7 @@ from scipy.stats import binom, chi2, norm
 from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
 from tidegauge.detection.reference import DISPERSION_WIDTH, Reference, build
 from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.reports.formatting import dollars, milliseconds, number
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Histogram, Sketch
 from tidegauge.streaming import histogram
@@ -36,7 +37,6 @@ __all__ = [
     "bucket_at_rank",
     "common_shift",
     "cost_reference",
-    "duration",
     "error_reference",
     "latency_reference",
     "quality_reference",
@@ -75,8 +75,8 @@ def bound_rank(n: int, level: float, confidence: float = CONFIDENCE) -> int | No
 def bucket_at_rank(values: Histogram, rank: int) -> int:
     """Return the ordered bucket of the ``rank``-th smallest number, counted from 1."""
     below = 0
-    for bucket, number in histogram.buckets(values):
-        below += number
+    for bucket, events in histogram.buckets(values):
+        below += events
         if below >= rank:
             return bucket
     msg = f"rank {rank} of {below} numbers"
@@ -184,7 +184,6 @@ _UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
 have seen it: load comes in waves, and topics do."""
 _EDGE = 1e-9
 _WIDEST = 0.5
-_SECOND_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def latency_reference(
         return few
 
     def above(bucket: int) -> str:
-        return f"{title} above {duration(histogram.upper_edge(bucket, whole.accuracy))}"
+        return f"{title} above {milliseconds(histogram.upper_edge(bucket, whole.accuracy))}"
 
     cuts = [
         _cut(value, above(quantile_bucket(whole, level)), whole, level, "above")
@@ -252,7 +251,7 @@ def cost_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | L
     if (few := _too_few(whole)) is not None:
         return few
     edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
-    title = f"a request's cost above ${edge:.3g}"
+    title = f"a request's cost above {dollars(edge)}"
     indicator = _cut(value, title, whole, _COST_LEVEL, "above")
     return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["cost"])
 
@@ -308,20 +307,10 @@ def quality_reference(
                 continue
             taken.add(bucket)
             edge = histogram.upper_edge(bucket, whole.accuracy)
-            indicators.append(_cut(value, f"{name} at most {edge:.3g}", whole, level, "below"))
+            indicators.append(_cut(value, f"{name} at most {number(edge)}", whole, level, "below"))
     if not indicators:
         return LeftOut("all scores are the same")
     return _banded(segment, windows, indicators, _QUALITY_SHARES, _UNSEEN_SHIFTS["quality"])
-
-
-def duration(milliseconds: float) -> str:
-    """Return a duration for people.
-
-    Example:
-        >>> duration(812.4), duration(2310.0)
-        ('812 ms', '2.31 s')
-    """
-    return f"{milliseconds:.0f} ms" if milliseconds < _SECOND_MS else f"{milliseconds / 1000:.2f} s"
 
 
 def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> Indicator:

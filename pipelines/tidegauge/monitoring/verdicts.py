@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -15,6 +14,7 @@ from tidegauge.detection.detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.monitoring.catalog import signal_of
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
+from tidegauge.reports.formatting import count, duration, moment, percent
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Callers, CallerShare, Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Sampled
@@ -23,13 +23,9 @@ __all__ = [
     "VerdictContext",
     "alarm_sentence",
     "callers_of",
-    "clock",
     "name_of",
-    "percent",
     "quiet_sentence",
     "said",
-    "span",
-    "times",
     "untested_verdict",
     "verdict_of",
 ]
@@ -229,52 +225,7 @@ _NORMAL: MappingProxyType[Signal, str] = MappingProxyType(
         "cost": "Requests cost what they did in the baseline",
     }
 )
-_SECONDS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-_FEW_PERCENT = 0.1
-
-
-def clock(time_ms: int) -> str:
-    """Return a moment, in UTC.
-
-    Example:
-        >>> clock(0)
-        '1970-01-01 00:00:00 UTC'
-    """
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def percent(rate: float) -> str:
-    """Return a rate, with one decimal where it is small.
-
-    Example:
-        >>> percent(0.034), percent(0.61)
-        ('3.4%', '61%')
-    """
-    return f"{rate * 100:.1f}%" if rate < _FEW_PERCENT else f"{rate * 100:.0f}%"
-
-
-def times(ratio: float) -> str:
-    """Return a ratio of rates.
-
-    Example:
-        >>> times(5.66), times(0.25)
-        ('5.7 times', '0.25 times')
-    """
-    return f"{ratio:.1f} times" if ratio >= 1 else f"{ratio:.2f} times"
-
-
-def span(seconds: float) -> str:
-    """Return a duration in its largest whole unit.
-
-    Example:
-        >>> span(2_592_000), span(75), span(0.2)
-        ('30 days', '1 minute', '0 seconds')
-    """
-    for size, unit in _SECONDS:
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number:,} {unit}{'' if number == 1 else 's'}"
-    return "0 seconds"
+_MAIN_SHARE = 0.1
 
 
 def name_of(segment: Segment) -> str:
@@ -311,13 +262,13 @@ def alarm_sentence(
         mean_seconds_to_false_alarm: What the threshold promises.
         remarks: More sentences: what coincides, whose baseline was used.
     """
-    since = f" since {clock(since_ms)}" if since_ms is not None else ""
-    others = [effect.title for effect in effects[1:] if effect.share >= _FEW_PERCENT]
+    since = f" since {moment(since_ms)}" if since_ms is not None else ""
+    others = [effect.title for effect in effects[1:] if effect.share >= _MAIN_SHARE]
     also = f"; also {', '.join(others)}" if others else ""
     lead = f"{_LEADS[signal]}{since}: {_measured(effects[0])}{also}."
     promise = (
         "With nothing changed, an alarm like this comes once in "
-        f"{span(mean_seconds_to_false_alarm)} or less often."
+        f"{duration(mean_seconds_to_false_alarm)} or less often."
     )
     return " ".join([lead, *remarks, promise])
 
@@ -325,8 +276,11 @@ def alarm_sentence(
 def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
     """Say that there is nothing to say, or not yet."""
     if events < needed:
-        return f"{events} events so far; {needed} are needed to say that nothing has changed."
-    return f"{_NORMAL[signal]}, as far as {events:,} events show."
+        return (
+            f"{count(events)} events so far; {count(needed)} are needed to say that nothing "
+            "has changed."
+        )
+    return f"{_NORMAL[signal]}, as far as {count(events)} events show."
 
 
 def _measured(effect: Effect) -> str:
@@ -337,7 +291,7 @@ def _measured(effect: Effect) -> str:
         else f"no less than {percent(effect.low)} is normal"
     )
     return (
-        f"{effect.title}: {percent(rate)} of {effect.trials} "
+        f"{effect.title}: {percent(rate)} of {count(effect.trials)} "
         f"(between {percent(effect.rate_low)} and {percent(effect.rate_high)}) against "
         f"{percent(effect.baseline_rate)} in the baseline, where {normal}"
     )

@@ -25,10 +25,11 @@ from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
 from tidegauge.monitoring.catalog import judge_name, judged_scores
 from tidegauge.monitoring.display import Display
 from tidegauge.monitoring.ledger import READS
-from tidegauge.monitoring.rate_references import FEWEST, duration, quantile_bucket
-from tidegauge.monitoring.verdicts import name_of, percent
+from tidegauge.monitoring.rate_references import FEWEST, quantile_bucket
+from tidegauge.monitoring.verdicts import name_of
 from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
 from tidegauge.monitoring.windows import MergedWindow
+from tidegauge.reports.formatting import count, dollars, milliseconds, number, percent, points
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, State, Verdict
 from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
@@ -155,11 +156,11 @@ def _measures(total: Sketch) -> Iterator[tuple[str, Indicator]]:
         ):
             if (edge := _edge(total, value, 0.95)) is not None:
                 bucket, cut = edge
-                title = f"{measure.replace('_', ' ')} above {duration(cut)}"
+                title = f"{measure.replace('_', ' ')} above {milliseconds(cut)}"
                 yield measure, _indicator(measure, title, Tail(value, bucket, "above"))
         if (edge := _edge(total, measures.COST_USD, 0.9)) is not None:
             bucket, cut = edge
-            title = f"cost above ${cut:.3g}"
+            title = f"cost above {dollars(cut)}"
             yield "cost", _indicator("cost", title, Tail(measures.COST_USD, bucket, "above"))
     if total.kind == "quality":
         for label, name in judged_scores(total):
@@ -169,7 +170,7 @@ def _measures(total: Sketch) -> Iterator[tuple[str, Indicator]]:
             if (edge := _edge(total, value, 0.25)) is not None:
                 bucket, cut = edge
                 measure = f"quality.{judge_name(label)}.{name}"
-                title = f"{name} by {judge_name(label)} at most {cut:.3g}"
+                title = f"{name} by {judge_name(label)} at most {number(cut)}"
                 yield measure, _indicator(measure, title, Tail(value, bucket, "below"))
 
 
@@ -322,13 +323,14 @@ def _sentence(swap: VersionComparison, contest: MetricComparison) -> str:
     }[contest.outcome]
     old, new = contest.old, contest.new
     numbers = (
-        f"{contest.indicator.title}: {percent(new.rate or 0)} of {new.trials} against "
-        f"{percent(old.rate or 0)} of {old.trials}, a difference between "
-        f"{contest.low * 100:+.1f} and {contest.high * 100:+.1f} points at any time of looking"
+        f"{contest.indicator.title}: {percent(new.rate or 0)} of {count(new.trials)} against "
+        f"{percent(old.rate or 0)} of {count(old.trials)}, a difference between "
+        f"{points(contest.low)} and {points(contest.high)} points at any time of looking"
     )
+    margin = points(contest.margin).removeprefix("+")
     return (
         f"By {contest.measure.replace('_', ' ')}, {name_of(swap.new)} {said} "
-        f"{name_of(swap.old)} ({numbers}; margin {contest.margin * 100:.0f} points)."
+        f"{name_of(swap.old)} ({numbers}; margin {margin} points)."
     )
 
 

@@ -1,8 +1,8 @@
 """Formats every number that a person reads, so that a value looks the same everywhere.
 
 Pages, alerts, the command line and reports all use these functions. A value that is missing or
-not finite reads "unknown", never 0; a value that is not 0 never reads as 0, and a share below
-all never reads as 100%.
+not finite reads "unknown", never 0; a share or an amount that is not 0 never reads as 0, and a
+share below all never reads as 100%.
 """
 
 from __future__ import annotations
@@ -189,15 +189,14 @@ def points(value: float | None) -> str:
     """Format a difference of two shares in percentage points, with its sign.
 
     Example:
-        >>> points(0.125), points(-0.03), points(0.0004), points(0), points(None)
+        >>> points(0.125), points(-0.03), points(0.0004), points(-1e-17), points(None)
         ('+12.5', '-3', '+0.04', '0', 'unknown')
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    if value == 0:
-        return "0"
-    shown = f"{100 * value:+.1f}" if abs(value) >= 0.001 else f"{100 * value:+.2g}"  # noqa: PLR2004
-    return shown.removesuffix(".0")
+    decimals = 1 if abs(value) >= 0.001 else 2  # noqa: PLR2004 - a tenth of a point
+    shown = f"{100 * value:+.{decimals}f}".rstrip("0").rstrip(".")
+    return "0" if shown in {"+", "-", "+0", "-0"} else shown
 
 
 def times(value: float | None) -> str:

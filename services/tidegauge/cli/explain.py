@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
-from tidegauge.monitor.web.explaining import Explanation, explain, latest_verdict
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
-from tidegauge.monitoring.verdicts import name_of, percent
+from tidegauge.monitoring.verdicts import name_of
+from tidegauge.reports.formatting import percent, points
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment
+from tidegauge.usecases.explain import Explanation, explain, latest_verdict
 
 __all__ = ["app"]
 
@@ -62,8 +63,8 @@ def _row(shift: ClusterShift, title: str) -> tuple[str, ...]:
         ascii(title)[1:-1],
         percent(shift.reference_share),
         percent(shift.current_share),
-        "unknown" if shift.reference_rate is None else percent(shift.reference_rate),
+        percent(shift.reference_rate),
         "none" if shift.current_rate is None else percent(shift.current_rate),
-        f"{100 * shift.conditional:+.1f}",
-        f"{100 * shift.mix:+.1f}",
+        points(shift.conditional),
+        points(shift.mix),
     )

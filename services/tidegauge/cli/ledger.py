@@ -13,6 +13,7 @@ from rich.table import Table
 from tidegauge.cli.control import parse_duration
 from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.reports.formatting import count
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -79,7 +80,7 @@ def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
     return account(
         producers.counts(),
         [progress[key] for key in sorted(progress)],
-        {name: partitions.get(name) or count for name, count in plan.partitions.items()},
+        {name: partitions.get(name) or planned for name, planned in plan.partitions.items()},
         settle_ms=plan.settle_ms,
     )
 
@@ -99,10 +100,10 @@ def _print(console: Console, found: Ledger) -> None:
     for line in found.captures:
         captures.add_row(
             ascii(line.producer_id)[1:-1],
-            f"{line.served:,}",
-            f"{line.captured:,}",
-            ", ".join(f"{reason}: {n:,}" for reason, n in sorted(line.dropped.items())) or "0",
-            f"{line.unaccounted:,}",
+            count(line.served),
+            count(line.captured),
+            ", ".join(f"{reason}: {count(n)}" for reason, n in sorted(line.dropped.items())) or "0",
+            count(line.unaccounted),
         )
     deliveries = Table(
         "topic",
@@ -118,20 +119,22 @@ def _print(console: Console, found: Ledger) -> None:
         deliveries.add_row(
             delivery.topic,
             delivery.kind,
-            f"{delivery.captured:,}",
-            f"{delivery.processed - delivery.unannounced:,}",
-            f"{delivery.dead_lettered:,}",
-            f"{delivery.in_flight:,}",
-            f"{delivery.missing:,}",
+            count(delivery.captured),
+            count(delivery.processed - delivery.unannounced),
+            count(delivery.dead_lettered),
+            count(delivery.in_flight),
+            count(delivery.missing),
         )
     judging = found.judging
-    skipped = ", ".join(f"{reason}: {n:,}" for reason, n in judging.skipped.items()) or "0"
+    skipped = ", ".join(f"{reason}: {count(n)}" for reason, n in judging.skipped.items()) or "0"
     console.print(captures)
     console.print(deliveries)
-    console.print(f"judged {judging.judged:,} of {judging.sampled:,} sampled; skipped {skipped}")
+    console.print(
+        f"judged {count(judging.judged)} of {count(judging.sampled)} sampled; skipped {skipped}"
+    )
     if not found.balanced:
         console.print("the ledger does NOT balance")
     elif found.in_flight:
-        console.print(f"the ledger balances, with {found.in_flight:,} events on their way")
+        console.print(f"the ledger balances, with {count(found.in_flight)} events on their way")
     else:
         console.print("the ledger balances, and nothing is on its way")

@@ -19,7 +19,7 @@ from tidegauge.cli.control import (
     parse_duration,
     publish,
 )
-from tidegauge.monitoring.verdicts import clock
+from tidegauge.reports.formatting import moment
 from tidegauge.schemas.operations import Control
 
 __all__ = ["app"]
@@ -56,6 +56,6 @@ def silence(  # noqa: PLR0913 - one option for each thing to say
         note=note,
     )
     said = publish(control, who=who)
-    until = clock(said.until_ms or began)
+    until = moment(said.until_ms or began)
     words = f"silenced until {until}: {said.monitor} on {said.segment}"
     typer.echo(msgspec.json.encode(said) if as_json else words)
