@@ -13,6 +13,7 @@ from rich.text import Text
 from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.power import detection_delay
+from tidegauge.reports.formatting import count, percent
 from tidegauge.schemas.operations import BaselineManifest
 
 __all__ = ["moment", "power", "print_list", "show_drift"]
@@ -54,7 +55,9 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     facts, widest = baseline.facts, baseline.references[""]
     console.print(f"baseline {baseline.baseline_id}", markup=False)
     span = f", {moment(facts['from_ms'])} to {moment(facts['to_ms'])}" if "from_ms" in facts else ""
-    console.print(f"requests   {facts['events']:,} ({facts['texts']:,} different texts){span}")
+    console.print(
+        f"requests   {count(facts['events'])} ({count(facts['texts'])} different texts){span}"
+    )
     console.print(f"embedder   {plain(baseline.embedder)}, text: {baseline.preparation.selection}")
     slots = slot_count(widest.season)
     console.print(
@@ -71,7 +74,7 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     for k, cluster in enumerate(baseline.clusters):
         table.add_row(
             str(k),
-            f"{widest.rate[k]:.1%}",
+            percent(widest.rate[k]),
             Text(plain(cluster.title)),
             Text("\n".join(plain(text) for text in cluster.exemplars)),
         )
@@ -79,11 +82,11 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
 
 
 def _in_words(share: float, events: float) -> str:
-    topic = f"a new topic of {share:.0%} of the requests"
+    topic = f"a new topic of {percent(share)} of the requests"
     if math.isinf(events):
         return f"power      {topic} would not be noticed: this baseline is too small for it"
     return (
-        f"power      {topic} would be noticed after about {_rounded(events):,} requests, at "
+        f"power      {topic} would be noticed after about {count(_rounded(events))} requests, at "
         "one false alarm in 30 days"
     )
 

@@ -22,6 +22,7 @@ from tidegauge.demo.parts import (
 from tidegauge.demo.prompts import Prompt, Split
 from tidegauge.demo.traffic import Ask, Client, plan
 from tidegauge.demo.watch import DemoWatch
+from tidegauge.reports.formatting import count
 from tidegauge.runtime.processes.deployment import JUDGE_WORKER, Ports, command, services
 from tidegauge.runtime.processes.supervisor import Say, Supervisor
 
@@ -133,7 +134,7 @@ def set_up(  # noqa: PLR0913 - all that the story is told
         began,
     )
     stage = Scenario(parts, application, gateway, watch, supervisor, inside, folder, seed, say)
-    say(f"building the baseline of topics from {len(parts.past):,} past prompts")
+    say(f"building the baseline of topics from {count(len(parts.past))} past prompts")
     stage.run("baseline", "build", "--kind", "drift", "--file", str(past), "--activate")
     if outside.vllm is not None:
         say(f"waiting for vLLM: {outside.vllm.url}")
