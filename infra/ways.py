@@ -6,15 +6,20 @@ a sketch through the monitor to its verdicts. A file counts when one of its fram
 is a call or a return from one product file to another.
 
     python infra/ways.py             print the ways
-    python infra/ways.py --check F   fail unless document F holds the listing that it prints
+    python infra/ways.py --check F   fail unless document F lists the files of each way
     python infra/ways.py --write F   put the listing into document F
+
+A document lists each file with the first sentence of its docstring. Only the files are checked:
+their order and the hops differ a little between versions of Python.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -65,10 +70,23 @@ class Way:
         if above is not None and above != here:
             self.hops += 1
 
-    def listing(self) -> str:
+    def printed(self) -> str:
         """Return the files, a line each, and the counts."""
         lines = [f"  {path}" for path in self.files]
         return "\n".join([*lines, f"{self.name}: {len(self.files)} files, {self.hops} hops"])
+
+    def section(self) -> str:
+        """Return the files as a section of a document, each with what it is."""
+        lines = [f"- `{path}`: {_first_sentence(path)}" for path in self.files]
+        return "\n".join([f"### {self.name}: {len(self.files)} files", "", *lines])
+
+
+def _first_sentence(path: str) -> str:
+    (file,) = (
+        found for portion in PORTIONS if (found := ROOT / portion / "tidegauge" / path).exists()
+    )
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=\.) ", text)[0].replace("``", "`")
 
 
 def _product_file(frame: FrameType) -> str | None:
@@ -156,10 +174,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def _expand(directory: Path, way: Way) -> None:
     from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
     from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
-    from tidegauge.capture.runs import (
-        NOWHERE,
-        list_runs,
-    )
+    from tidegauge.capture.runs import NOWHERE, list_runs  # noqa: PLC0415
     from tidegauge.gateway.record import BOTH, UNFOLD  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")
@@ -193,13 +208,13 @@ def features() -> Way:
         preparation=Preparation(),
         rng=np.random.default_rng(1),
     )
-    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
-    meter.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
+    extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000)
+    extractor.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
     origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
-    meter.measure([(origin, request_event("my card number 3", 1))])
+    extractor.measure([(origin, request_event("my card number 3", 1))])
     way = Way("features")
     with way.followed():
-        (found,) = meter.measure([(origin, request_event("my bank number 4", 2))])
+        (found,) = extractor.measure([(origin, request_event("my bank number 4", 2))])
     if not found.hits:
         raise SystemExit("the prompt hit no indicator")
     return way
@@ -232,30 +247,45 @@ WAYS: tuple[Callable[[], Way], ...] = (exchange, features, window)
 
 def listing(ways: list[Way]) -> str:
     """Return the ways as they stand in a document."""
-    return "\n".join([BEGIN, "```text", *(way.listing() for way in ways), "```", END])
+    sections = "\n\n".join(way.section() for way in ways)
+    return f"{BEGIN}\n{sections}\n{END}"
+
+
+def listed(text: str) -> dict[str, set[str]]:
+    """Return the files of each way that a listing names."""
+    found: dict[str, set[str]] = {}
+    for section in text.split("### ")[1:]:
+        found[section.partition(":")[0]] = set(re.findall(r"^- `(.+?)`:", section, re.MULTILINE))
+    return found
 
 
 def main() -> None:
     """Print the ways, or hold a document to them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", type=Path, help="document that must hold the listing")
+    parser.add_argument("--check", type=Path, help="document that must list the files")
     parser.add_argument("--write", type=Path, help="document to put the listing into")
     given: Any = parser.parse_args()
     ways = [follow() for follow in WAYS]
-    print(*(way.listing() for way in ways), sep="\n")
+    print(*(way.printed() for way in ways), sep="\n")
     document: Path | None = given.check or given.write
     if document is None:
         return
     text = document.read_text()
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"{document} has no listing: put {BEGIN} and {END} where it belongs")
-    current = before + listing(ways) + after
     if given.write:
-        document.write_text(current)
-    elif current != text:
-        raise SystemExit(f"{document}: the listing is not current, run `make ways`")
+        document.write_text(before + listing(ways) + after)
+        return
+    known = listed(old)
+    for way in ways:
+        there, here = known.get(way.name, set()), set(way.files)
+        if there != here:
+            raise SystemExit(
+                f"{document}: the way of {way.name} has changed (new: {sorted(here - there)}, "
+                f"gone: {sorted(there - here)}), run `make generate`"
+            )
 
 
 if __name__ == "__main__":
