@@ -94,9 +94,9 @@ def _check_numbers(summary: Summary) -> None:
 
 def _check_explanations(summary: Summary) -> None:
     drift = summary.drift[0]
-    assert drift.state in {"warn", "page"}
+    assert drift.state in {"warn", "critical"}
     assert drift.evidence[0].examples
-    assert summary.quality[0].state in {"warn", "page"}
+    assert summary.quality[0].state in {"warn", "critical"}
     assert summary.quality[0].monitor.startswith("quality.likelihood")
     outcomes = {
         comparison.outcome

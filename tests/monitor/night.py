@@ -57,7 +57,7 @@ def night_view(
         ),
     )
     worse = msgspec.structs.replace(
-        verdict("quality.likelihood", "quality", State.PAGE, new, 31.0),
+        verdict("quality.likelihood", "quality", State.CRITICAL, new, 31.0),
         since_ms=NOW - 13 * MINUTE,
         sentence="Answers are worse: 61% score below the baseline's 10th percentile of fluency.",
         effects=(effect("score/below_0.1", "Fluency below the baseline's P10", (0.1, 256, 0.9)),),
@@ -169,11 +169,11 @@ def night_view(
                 segment=new,
                 time_ms=NOW - 11 * MINUTE,
                 before=State.OK,
-                after=State.PAGE,
+                after=State.CRITICAL,
                 sentence=worse.sentence,
             ),
         ),
-        alerts=(alert(drifted, "warn"), alert(worse, "page", 11)),
+        alerts=(alert(drifted, "warn"), alert(worse, "critical", 11)),
         ledger=ledger(missing),
         progress=(
             progress("drift", 0),

@@ -121,7 +121,7 @@ def test_the_rules_alarm_when_they_should_and_only_then(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "receiver"), [("page", "pager"), ("warn", "chat"), ("info", "nobody")]
+    ("severity", "receiver"), [("critical", "pager"), ("warn", "chat"), ("info", "nobody")]
 )
 def test_alertmanager_takes_its_configuration_and_routes_by_severity(
     severity: str, receiver: str

@@ -63,7 +63,7 @@ def test_numbers_are_those_of_the_view(
         {"topic": "requests.v1", "worker": "drift", "fate": "missing"},
         7.0,
     ) in found["tidegauge_ledger_events"]
-    assert ({"signal": "quality", "severity": "page"}, 1.0) in found["tidegauge_alerts_firing"]
+    assert ({"signal": "quality", "severity": "critical"}, 1.0) in found["tidegauge_alerts_firing"]
     states = {
         (sample["monitor"], sample["version"]): sample["state"]
         for sample, value in found["tidegauge_monitor_state"]

@@ -25,7 +25,7 @@ def test_the_loudest_alarm_is_the_first_thing_that_one_reads(
     make_view: Callable[[], MonitorView], present: Pages
 ) -> None:
     shown = present(make_view())
-    assert (shown.headline.tone, shown.headline.title) == ("page", "2 alarms")
+    assert (shown.headline.tone, shown.headline.title) == ("critical", "2 alarms")
     first, second = shown.alarms
     assert first.sentence.startswith("Answers are worse: 61%")
     assert first.since == "alarming since 22:02:20 UTC, 11 min ago"
@@ -65,7 +65,7 @@ def test_alarming_segments_come_first_then_the_busiest(
     signals = {key: item and item.word for key, item in shown.segments[1].signals.items()}
     assert signals == {
         "latency": "ok",
-        "quality": "page",
+        "quality": "critical",
         "drift": "warn",
         "errors": "ok",
         "cost": "ok",

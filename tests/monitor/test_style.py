@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 STYLE = (files("tidegauge.monitor.web") / "templates" / "style.css").read_text("utf-8")
-TONES = ("page", "warn", "info", "ok", "quiet")
+TONES = ("critical", "warn", "info", "ok", "quiet")
 READ = [
     *((tone, f"{tone}-ground") for tone in TONES),
     *(("ink", f"{tone}-ground") for tone in TONES),
@@ -69,3 +69,9 @@ def test_both_modes_know_every_colour() -> None:
 def test_it_loads_nothing() -> None:
     assert "url(" not in STYLE
     assert "@import" not in STYLE
+
+
+def test_every_display_is_one_that_browsers_know() -> None:
+    found = set(re.findall(r"display: ?([\w-]+)", STYLE))
+    assert found
+    assert found <= {"block", "inline", "inline-block", "flex", "grid", "none"}

@@ -185,7 +185,7 @@ def test_each_judge_and_epoch_stands_for_itself() -> None:
 @pytest.mark.parametrize(
     ("states", "together"),
     [
-        ([State.OK, State.PAGE, State.WARN], State.PAGE),
+        ([State.OK, State.CRITICAL, State.WARN], State.CRITICAL),
         ([State.OK, State.UNQUALIFIED], State.OK),
         ([State.NO_DATA, State.LOW_DATA], State.LOW_DATA),
         ([State.UNQUALIFIED, State.NO_BASELINE], State.NO_BASELINE),

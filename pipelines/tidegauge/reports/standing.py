@@ -12,10 +12,10 @@ from tidegauge.schemas.findings import State, Verdict
 
 __all__ = ["ALARMS", "EvidenceStanding", "Standing", "evidence", "overall", "promise", "standing"]
 
-Tone = Literal["page", "warn", "info", "ok", "quiet"]
+Tone = Literal["critical", "warn", "info", "ok", "quiet"]
 """How loud a state is shown."""
 
-ALARMS = frozenset({State.INFO, State.WARN, State.PAGE})
+ALARMS = frozenset({State.INFO, State.WARN, State.CRITICAL})
 """States in which a monitor holds that something has changed."""
 
 
@@ -40,9 +40,9 @@ _STANDINGS = {
     item.state: item
     for item in (
         Standing(
-            State.PAGE,
-            "page",
-            "page",
+            State.CRITICAL,
+            "critical",
+            "critical",
             "Changed, and users are harmed by it: quality, errors or latency got worse.",
         ),
         Standing(State.WARN, "warn", "warn", "Changed, beyond what chance explains."),
@@ -94,7 +94,7 @@ def overall(states: Iterable[State]) -> State | None:
     """
     found = set(states)
     order = (
-        State.PAGE,
+        State.CRITICAL,
         State.WARN,
         State.INFO,
         State.OK,

@@ -30,7 +30,7 @@ __all__ = ["show"]
 _OF_A_FAMILY = 2
 _EXAMPLES = 3
 _MAIN_SHARE = 0.1
-_TONES = {"page": "bold red", "warn": "red", "info": "yellow"}
+_TONES = {"critical": "bold red", "warn": "red", "info": "yellow"}
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -19,7 +19,7 @@ SENTENCE: Final = 900
 """Characters shown of a monitor's own sentence."""
 
 _BY_TOPIC: Final = frozenset({"quality", "latency", "errors", "cost"})
-_LOUDNESS: Final = ("page", "warn", "info")
+_LOUDNESS: Final = ("critical", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,9 +200,9 @@ def _headline(
     blind = _blind(states)
     loud = [line for line in alarms if line.alert.severity != "info"]
     if loud:
-        pages = any(line.alert.severity == "page" for line in loud)
+        critical = any(line.alert.severity == "critical" for line in loud)
         number = f"{len(loud)} alarm{'s' if len(loud) > 1 else ''}"
-        return Headline("page" if pages else "warn", number, (*troubles, *blind))
+        return Headline("critical" if critical else "warn", number, (*troubles, *blind))
     if not view.segments:
         said = "No window of events has been closed: is traffic reaching the workers?"
         return Headline("quiet", "Nothing measured yet", (said, *troubles, *blind))

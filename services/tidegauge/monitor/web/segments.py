@@ -145,7 +145,7 @@ class SegmentPage:
     def alarming(self) -> bool:
         """Whether one of its signals alarms."""
         return any(
-            item is not None and item.tone in {"page", "warn"} for item in self.signals.values()
+            item is not None and item.tone in {"critical", "warn"} for item in self.signals.values()
         )
 
 
