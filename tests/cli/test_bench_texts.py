@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.cli.bench_texts import read_texts, with_vectors
-from tidegauge.cli.errors import PastRequestsError
+from tidegauge.usecases.errors import PastRequestsError
 
 
 @pytest.fixture

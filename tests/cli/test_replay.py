@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.cli.errors import CommandError
 from tidegauge.cli.replay import app
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
 from tidegauge.monitoring.rerun import measure_again
@@ -24,6 +23,7 @@ from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.usecases.errors import ReplayError
 from tidegauge.vitals.extractor import VitalsExtractor
 
 RUNNER = CliRunner()
@@ -111,7 +111,7 @@ def test_an_empty_stretch_is_refused(own_kafka: KafkaSettings, tmp_path: Path) -
     assert own_kafka.bootstrap_servers
     out = tmp_path / "out.jsonl"
     result = RUNNER.invoke(app, ["--from", "now", "--to", "-1h", "--out", str(out)])
-    assert isinstance(result.exception, CommandError)
+    assert isinstance(result.exception, ReplayError)
     assert "--from must lie before --to" in str(result.exception)
     assert not out.exists()
 
@@ -120,6 +120,6 @@ def test_drift_needs_a_baseline(own_kafka: KafkaSettings, tmp_path: Path) -> Non
     assert own_kafka.bootstrap_servers
     out = tmp_path / "out.jsonl"
     result = RUNNER.invoke(app, ["--from", "-1h", "--measure", "drift", "--out", str(out)])
-    assert isinstance(result.exception, CommandError)
+    assert isinstance(result.exception, ReplayError)
     assert "--drift" in str(result.exception)
     assert list(tmp_path.iterdir()) == []

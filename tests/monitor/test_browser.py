@@ -17,11 +17,10 @@ from prometheus_client import CollectorRegistry
 from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, Browser, browse, serve
 from tests.monitoring.conftest import Desk, Kit
 
-from tidegauge.monitor.report_queue import ReportMaker, ReportStore
 from tidegauge.monitor.report_queue import ReportQueue as ReportDesk
+from tidegauge.monitor.report_queue import ReportStore
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
-from tidegauge.monitor.web.explaining import Explanation, UnexplainedError
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.segments import alarm_query, query
 from tidegauge.monitor.web.topic_pages import TopicPages
@@ -34,6 +33,9 @@ from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Verdict
 from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
 from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.usecases.errors import UnexplainedError
+from tidegauge.usecases.explain import Explanation
+from tidegauge.usecases.report import ReportMaker
 
 WINDOWS = 30
 LATENCY = "latency.total"

@@ -8,10 +8,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidegauge.monitor.errors import BusyError, MonitorError, TimeRangeError, UnknownReportError
-from tidegauge.monitor.report_queue import Report, ReportMaker, ReportQueue, ReportStore
-from tidegauge.monitor.sampling import sampled, spoken_language
-from tidegauge.monitor.web.ranges import TimeRange, parse_moment, parse_range
+from tidegauge.monitor.errors import BusyError, MonitorError, UnknownReportError
+from tidegauge.monitor.report_queue import Report, ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.reports.rows import Tables
@@ -20,6 +18,9 @@ from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import Message, ResponseEvent
 from tidegauge.schemas.topics import EMBEDDINGS, RESPONSES, Topic
 from tidegauge.streaming.processor import Partition, Record
+from tidegauge.usecases.errors import TimeRangeError
+from tidegauge.usecases.report import ReportMaker, sampled, spoken_language
+from tidegauge.usecases.time_range import TimeRange, parse_moment, parse_range
 
 HOUR = 3_600_000
 BEFORE, AFTER = TimeRange(0, HOUR), TimeRange(HOUR, 2 * HOUR)

@@ -8,13 +8,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tidegauge.monitor.errors import MonitorError
-from tidegauge.monitor.web.explaining import Explanation
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.segments import alarm_query
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitoring.mix_decomposition import decompose
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.findings import Verdict
+from tidegauge.usecases.explain import Explanation
 
 
 class Explainer:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.cli.baseline_text import power, print_list, show_drift
-from tidegauge.cli.errors import PastRequestsError
-from tidegauge.cli.past_requests import ReadRequests, from_file, from_log
+from tidegauge.cli.control import now_ms
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.fitting import fit
-from tidegauge.monitor.baseline import build_rates
-from tidegauge.monitor.web.ranges import parse_moment
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest
+from tidegauge.usecases.build_baseline import (
+    FitChoices,
+    ReadRequests,
+    build_drift,
+    build_rates,
+    from_file,
+    from_log,
+)
+from tidegauge.usecases.errors import PastRequestsError
+from tidegauge.usecases.time_range import parse_moment
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["app"]
@@ -44,15 +47,11 @@ class _Kind(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _time(text: str | None) -> int | None:
     """Read a time; whole numbers are Unix milliseconds."""
     if text is None:
         return None
-    return int(text) if text.isdecimal() else parse_moment(text, _now_ms())
+    return int(text) if text.isdecimal() else parse_moment(text, now_ms())
 
 
 def _say(as_json: bool, facts: dict[str, object], words: str) -> None:
@@ -87,7 +86,7 @@ def build(  # noqa: PLR0913 - one option for each choice
     as_json: Json = False,
 ) -> None:
     """Build a baseline from past requests, or from what the workers have counted."""
-    start_ms, end_ms = _time(start), _time(end) or _now_ms()
+    start_ms, end_ms = _time(start), _time(end) or now_ms()
     if (file is None) == (start_ms is None):
         raise PastRequestsError("give either --file or --from (and --to)")
     kafka = load(KafkaSettings)
@@ -112,9 +111,8 @@ def build(  # noqa: PLR0913 - one option for each choice
             )
         )
         found.limit(limit)
-        baseline = _fit(
-            found, settings, seed=seed, keep_text=keep_text, caller_cap=caller_cap, quiet=as_json
-        )
+        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap)
+        baseline = _build_drift(found, settings, choices, quiet=as_json)
         baseline_id = BaselineStore(kafka).publish(
             "drift", baseline.to_bytes(), baseline.fingerprint, baseline.summary()
         )
@@ -216,38 +214,14 @@ def _build_rates(kafka: KafkaSettings, start_ms: int, end_ms: int, *, quiet: boo
         )
 
 
-def _fit(  # noqa: PLR0913 - what was found, and the choices
-    found: ReadRequests,
-    settings: DriftSettings,
-    *,
-    seed: int,
-    keep_text: bool,
-    caller_cap: int,
-    quiet: bool,
+def _build_drift(
+    found: ReadRequests, settings: DriftSettings, choices: FitChoices, *, quiet: bool
 ) -> DriftBaseline:
     with _bar(quiet=quiet) as bar:
-        task = bar.add_task("loading the embedder", total=len(found.past))
-        embedder = open_embedder(
-            settings.model,
-            backend=settings.backend,
-            most_tokens=settings.most_tokens,
-            threads=settings.threads,
-        )
-        bar.update(task, description="embedding")
-        vectors = embedder.embed(
-            [one.text for one in found.past],
-            progress=lambda count: bar.update(task, advance=count),
-        )
-        usable = [bool(np.isfinite(vector).all()) for vector in vectors]
-        for _ in range(usable.count(False)):
-            found.leave_out("no vector")
-        return fit(
-            [one for one, fine in zip(found.past, usable, strict=True) if fine],
-            vectors[np.array(usable, np.bool_)],
-            embedder=embedder.fingerprint,
-            preparation=settings.preparation(),
-            rng=np.random.default_rng(seed),
-            keep_exemplars=keep_text,
-            caller_cap=caller_cap,
-            progress=lambda what: bar.update(task, description=what),
+        task = bar.add_task("", total=len(found.past))
+        return build_drift(
+            found,
+            settings,
+            choices,
+            lambda what, more: bar.update(task, description=what, advance=more),
         )

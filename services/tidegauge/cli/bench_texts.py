@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.cli.errors import PastRequestsError
 from tidegauge.drift.rewording import MANNERS, reword
+from tidegauge.usecases.errors import PastRequestsError
 
 __all__ = ["Texts", "Vectors", "read_texts", "with_vectors"]
 

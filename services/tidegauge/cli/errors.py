@@ -3,15 +3,14 @@
 TidegaugeError
 └── CommandError
     ├── MissingExtraError
-    ├── LogFileError
-    └── PastRequestsError
+    └── LogFileError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["CommandError", "LogFileError", "MissingExtraError", "PastRequestsError"]
+__all__ = ["CommandError", "LogFileError", "MissingExtraError"]
 
 
 class CommandError(TidegaugeError):
@@ -30,7 +29,3 @@ class MissingExtraError(CommandError):
 
 class LogFileError(CommandError):
     """A log file cannot be read, or holds no request."""
-
-
-class PastRequestsError(CommandError):
-    """Past requests, or the choice of them, do not make a baseline."""

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tidegauge.monitor.main import report_maker
 from tidegauge.monitor.settings import MonitorSettings
-from tidegauge.monitor.web.ranges import parse_range
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
+from tidegauge.usecases.report import report_maker
+from tidegauge.usecases.time_range import parse_range
 
 __all__ = ["app"]
 
@@ -50,10 +50,7 @@ def report(  # noqa: PLR0913 - one argument for each option
     now_ms = time.time_ns() // 1_000_000
     reference = parse_range(reference_start, reference_end, now_ms)
     current = parse_range(start, end, now_ms)
-    settings = load(MonitorSettings)
-    if rows is not None:
-        settings = settings.model_copy(update={"report_rows": rows})
-    maker = report_maker(settings, load(KafkaSettings))
+    maker = report_maker(load(KafkaSettings), rows or load(MonitorSettings).report_rows)
     console = Console(stderr=True)
     with console.status("reading both ranges, then rendering (some 10 s)"):
         facts = maker.make(reference, current, out)

@@ -4,7 +4,6 @@ TidegaugeError
 └── MonitorError
     ├── BusyError
     ├── ControlError
-    ├── TimeRangeError
     └── UnknownReportError
 """
 
@@ -16,7 +15,6 @@ __all__ = [
     "BusyError",
     "ControlError",
     "MonitorError",
-    "TimeRangeError",
     "UnknownReportError",
 ]
 
@@ -31,10 +29,6 @@ class BusyError(MonitorError):
 
 class ControlError(MonitorError):
     """A person has asked the monitor for what cannot be done."""
-
-
-class TimeRangeError(MonitorError):
-    """A range of time cannot be read, or is empty."""
 
 
 class UnknownReportError(MonitorError):

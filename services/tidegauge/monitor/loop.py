@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Event, Thread
 from typing import Protocol
 
 import structlog
 
-from tidegauge.detection.reference import Reference
-from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
-from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
-from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -25,20 +21,17 @@ from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Partition, ProcessingResult, Processor, Record
+from tidegauge.usecases.references import LogBaselines
 
-__all__ = ["Baselines", "Following", "LogBaselines", "MonitorLoop", "References"]
+__all__ = ["Baselines", "Following", "MonitorLoop"]
 
 _log = structlog.get_logger(__name__)
 
 _KINDS: tuple[BaselineKind, ...] = ("drift", "rates")
-_DRIFT_MONITOR = "drift.topics"
 _VIEW_MS = 500
 _VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
 _RETRY_MS = 30_000
 _RETRY_SECONDS = 2.0
-
-References = Mapping[str, Mapping[str, Reference]]
-"""Monitor -> segment key -> what is normal."""
 
 
 class Baselines(Protocol):
@@ -49,40 +42,6 @@ class Baselines(Protocol):
 
     def references(self, kind: BaselineKind, baseline_id: str) -> References:
         """Return what a baseline holds to be normal."""
-
-
-class LogBaselines:
-    """Baselines of the log.
-
-    Args:
-        settings: How to reach Kafka.
-    """
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._store = BaselineStore(settings)
-
-    def active(self, kind: BaselineKind) -> str | None:
-        """See ``Baselines``."""
-        return self._store.active(kind)
-
-    def references(self, kind: BaselineKind, baseline_id: str) -> References:
-        """See ``Baselines``.
-
-        Raises:
-            TidegaugeError: There is no such baseline, or it cannot be read.
-        """
-        document = self._store.load(baseline_id)
-        if kind == "rates":
-            return RatesBaseline.from_bytes(document, baseline_id).references
-        return {_DRIFT_MONITOR: DriftBaseline.from_bytes(document, baseline_id).references}
-
-    def titles(self) -> dict[int, str]:
-        """Return the titles of the clusters of the drift baseline in force."""
-        baseline_id = self.active("drift")
-        if baseline_id is None:
-            return {}
-        baseline = DriftBaseline.from_bytes(self._store.load(baseline_id), baseline_id)
-        return {number: cluster.title for number, cluster in enumerate(baseline.clusters)}
 
 
 class Following(Processor):

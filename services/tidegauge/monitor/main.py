@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from functools import partial
 from threading import Event, Thread
 
@@ -14,29 +13,28 @@ import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from tidegauge.monitor.estimates import estimate
-from tidegauge.monitor.loop import LogBaselines, MonitorLoop
+from tidegauge.monitor.loop import MonitorLoop
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
 from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
 from tidegauge.monitor.notify.receivers import Alertmanager, Webhook
-from tidegauge.monitor.report_queue import ReportMaker, ReportQueue, ReportStore
+from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
-from tidegauge.monitor.web.explaining import explain
 from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.topic_pages import TopicPages
-from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
-from tidegauge.schemas.topics import Topic
-from tidegauge.streaming.processor import Output, Record
+from tidegauge.streaming.processor import Output
+from tidegauge.usecases.explain import explain
+from tidegauge.usecases.report import report_maker
 
-__all__ = ["receivers", "report_maker", "run"]
+__all__ = ["receivers", "run"]
 
 _log = structlog.get_logger(__name__)
 
@@ -61,15 +59,6 @@ def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
 
         found.append(Receiver("alertmanager", send, remind=manager.send))
     return tuple(found)
-
-
-def report_maker(settings: MonitorSettings, kafka: KafkaSettings) -> ReportMaker:
-    """Return what makes reports from the log."""
-
-    def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
-        return reader.read(kafka, topic, start_ms=start_ms, end_ms=end_ms)
-
-    return ReportMaker(read, settings.report_rows, titles=LogBaselines(kafka).titles)
 
 
 def run() -> None:
@@ -109,7 +98,7 @@ def serve(
     )
     desk = ReportQueue(
         ReportStore(settings.reports_dir, settings.reports_kept),
-        report_maker(settings, kafka).make,
+        report_maker(kafka, settings.report_rows).make,
         _now_ms,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +13,14 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from tidegauge.adapters import evidently
 from tidegauge.monitor.errors import BusyError, UnknownReportError
-from tidegauge.monitor.sampling import Reader, SampledRecords, sampled
-from tidegauge.monitor.web.ranges import TimeRange
-from tidegauge.reports.formatting import count
-from tidegauge.reports.rows import Tables, tables
 from tidegauge.schemas.errors import TidegaugeError
+from tidegauge.usecases.time_range import TimeRange
 
-__all__ = ["Report", "ReportJob", "ReportMaker", "ReportQueue", "ReportStore"]
+__all__ = ["Report", "ReportJob", "ReportQueue", "ReportStore"]
 
 _log = structlog.get_logger(__name__)
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
-
-Render = Callable[[Tables, Path, str, tuple[str, ...]], None]
-"""Writes a comparison to a file, under a title and facts."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,59 +97,6 @@ class ReportStore:
 
     def _page(self, report_id: str) -> Path:
         return self._folder / f"{report_id}.html"
-
-
-def _evidently(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
-    evidently.render(compared, path, title=title, facts=facts)
-
-
-@dataclass(frozen=True, slots=True)
-class ReportMaker:
-    """Samples two ranges of the log and writes their comparison.
-
-    Attributes:
-        read: Reads the log.
-        rows: Exchanges sampled from each range.
-        titles: Returns the titles of the clusters, for those that have one.
-        render: Writes the comparison.
-    """
-
-    read: Reader
-    rows: int
-    titles: Callable[[], Mapping[int, str]] = dict
-    render: Render = _evidently
-
-    def make(self, reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
-        """Write the HTML of a comparison to a file.
-
-        Returns:
-            Facts on what was compared.
-
-        Raises:
-            TidegaugeError: The log cannot be read, a range is empty, or rendering failed.
-        """
-        titles = self.titles()
-        before, after = (
-            sampled(self.read, found, rows=self.rows, titles=titles)
-            for found in (reference, current)
-        )
-        compared = tables(before.rows, after.rows)
-        facts = [
-            f"Reference: {reference}, {_sampled(before)}.",
-            f"Current: {current}, {_sampled(after)}.",
-            f"{len(compared.columns)} columns; no text of a prompt or an answer is in this file.",
-        ]
-        if compared.left_out:
-            facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
-        if compared.constant:
-            facts.append(f"The same throughout: {', '.join(compared.constant)}.")
-        self.render(compared, path, "tidegauge: two ranges of traffic compared", tuple(facts))
-        return tuple(facts)
-
-
-def _sampled(found: SampledRecords) -> str:
-    said = f"{count(len(found.rows))} of {count(found.seen)} exchanges"
-    return f"{said}, {count(found.unreadable)} records unreadable" if found.unreadable else said
 
 
 @dataclass(frozen=True, slots=True)

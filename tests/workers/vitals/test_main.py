@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from tidegauge.monitor.baseline import build_rates
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.brokers.process import free_port
@@ -29,6 +28,7 @@ from tidegauge.schemas.topics import RESPONSES, SKETCHES
 from tidegauge.streaming import histogram
 from tidegauge.streaming.merging import merge_all
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.build_baseline import build_rates
 
 DEADLINE_SECONDS = 60.0
 EVENTS = 120

@@ -9,12 +9,13 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from tidegauge.monitor.errors import BusyError, TimeRangeError, UnknownReportError
+from tidegauge.monitor.errors import BusyError, UnknownReportError
 from tidegauge.monitor.report_queue import ReportQueue
 from tidegauge.monitor.web.forms import documented_form, fields
 from tidegauge.monitor.web.openapi import documented, json_of
-from tidegauge.monitor.web.ranges import parse_range
 from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.usecases.errors import TimeRangeError
+from tidegauge.usecases.time_range import parse_range
 
 __all__ = ["ReportPages"]
 

@@ -10,7 +10,6 @@ from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 
 from tidegauge.monitor.web.alarms import alarm_page
-from tidegauge.monitor.web.explaining import Explanation
 from tidegauge.monitor.web.openapi import documented, json_of
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
@@ -18,6 +17,7 @@ from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.text import clip
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Verdict
+from tidegauge.usecases.explain import Explanation
 
 __all__ = ["TopicLine", "TopicPages", "topic_lines"]
 

@@ -16,8 +16,6 @@ import msgspec
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.monitor.errors import MonitorError
-from tidegauge.monitor.web.ranges import TimeRange
 from tidegauge.monitoring.catalog import kind_of
 from tidegauge.monitoring.mix_decomposition import MixDecomposition, decompose
 from tidegauge.monitoring.rates import RatesBaseline
@@ -30,10 +28,12 @@ from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Verdict
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, VERDICTS
 from tidegauge.streaming import histogram
+from tidegauge.usecases.errors import UnexplainedError
+from tidegauge.usecases.time_range import TimeRange
 from tidegauge.vitals.customers import Customers
 from tidegauge.vitals.extractor import measure_response
 
-__all__ = ["Explanation", "UnexplainedError", "explain", "holds", "latest_verdict"]
+__all__ = ["Explanation", "explain", "holds", "latest_verdict"]
 
 E = TypeVar("E", bound=Event)
 Where: TypeAlias = dict[str, int]
@@ -41,10 +41,6 @@ Where: TypeAlias = dict[str, int]
 
 _LAG_MS = 600_000
 """Workers may publish this much later than a request's own time."""
-
-
-class UnexplainedError(MonitorError):
-    """A verdict cannot be taken apart by topic."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

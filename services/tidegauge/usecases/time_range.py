@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tidegauge.monitor.errors import TimeRangeError
 from tidegauge.reports.formatting import moment
+from tidegauge.usecases.errors import TimeRangeError
 
 __all__ = ["TimeRange", "parse_moment", "parse_range"]
 

@@ -14,7 +14,6 @@ from tidegauge.cli.explain import app
 from tidegauge.detection.indicators import Indicator, Tail
 from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.monitor.web.explaining import UnexplainedError, explain, holds, latest_verdict
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -26,6 +25,8 @@ from tidegauge.schemas.sketches import Sketch, SourceRange
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, VERDICTS
 from tidegauge.streaming import histogram
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.errors import UnexplainedError
+from tidegauge.usecases.explain import explain, holds, latest_verdict
 
 EPOCH = "0123abcd" * 8
 LABEL = measures.judge_label("likelihood", EPOCH)

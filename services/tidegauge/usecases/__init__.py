@@ -1,0 +1,1 @@
+"""What command line and web have in common: baselines, explanations, replays, reports."""

@@ -1,0 +1,50 @@
+"""What the baselines in the log hold to be normal, and their topics' titles."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.monitoring.processor import References
+from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.operations import BaselineKind
+
+__all__ = ["LogBaselines"]
+
+_DRIFT_MONITOR: Final = "drift.topics"
+
+
+class LogBaselines:
+    """Baselines of the log.
+
+    Args:
+        settings: How to reach Kafka.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._store = BaselineStore(settings)
+
+    def active(self, kind: BaselineKind) -> str | None:
+        """Return the id of the baseline in force, None without one."""
+        return self._store.active(kind)
+
+    def references(self, kind: BaselineKind, baseline_id: str) -> References:
+        """Return what a baseline holds to be normal.
+
+        Raises:
+            TidegaugeError: There is no such baseline, or it cannot be read.
+        """
+        document = self._store.load(baseline_id)
+        if kind == "rates":
+            return RatesBaseline.from_bytes(document, baseline_id).references
+        return {_DRIFT_MONITOR: DriftBaseline.from_bytes(document, baseline_id).references}
+
+    def titles(self) -> dict[int, str]:
+        """Return the titles of the clusters of the drift baseline in force."""
+        baseline_id = self.active("drift")
+        if baseline_id is None:
+            return {}
+        baseline = DriftBaseline.from_bytes(self._store.load(baseline_id), baseline_id)
+        return {number: cluster.title for number, cluster in enumerate(baseline.clusters)}

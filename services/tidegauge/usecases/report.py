@@ -1,0 +1,168 @@
+"""Making a report: two ranges of the log, sampled, and rendered by Evidently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tidegauge.adapters import evidently
+from tidegauge.drift.descriptors import language
+from tidegauge.reports.formatting import count
+from tidegauge.reports.rows import Row, Sample, Tables, tables
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
+from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
+from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, Topic
+from tidegauge.streaming.processor import Record
+from tidegauge.usecases.references import LogBaselines
+from tidegauge.usecases.time_range import TimeRange
+
+__all__ = ["Reader", "ReportMaker", "SampledRecords", "report_maker", "sampled", "spoken_language"]
+
+LATE_MS = 15 * 60_000
+"""Events reach the log after they happened; what is judged reaches it later still."""
+
+E = TypeVar("E", ResponseEvent, EmbeddingEvent, JudgmentEvent)
+
+Reader = Callable[[Topic, int, int], Iterable[Record]]
+"""From a topic, a start and an end (Unix milliseconds) to its records in that range."""
+
+Render = Callable[[Tables, Path, str, tuple[str, ...]], None]
+"""Writes a comparison to a file, under a title and facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampledRecords:
+    """The rows of one range.
+
+    Attributes:
+        rows: At most as many as were asked for.
+        seen: Exchanges in the range.
+        unreadable: Records that are no events.
+    """
+
+    rows: tuple[Row, ...]
+    seen: int
+    unreadable: int
+
+
+def spoken_language(messages: Sequence[Message], capture: Capture) -> str | None:
+    """Return the language of the last thing that the user said, if it was captured."""
+    if capture == "none":
+        return None
+    spoken = (message.content for message in reversed(messages) if message.role == "user")
+    text = next(spoken, None)
+    return language(text) if text else None
+
+
+def sampled(
+    read: Reader,
+    found: TimeRange,
+    *,
+    rows: int,
+    titles: Mapping[int, str] | None = None,
+) -> SampledRecords:
+    """Read a range and sample its exchanges.
+
+    Args:
+        read: Reads the log.
+        found: The range, in event time.
+        rows: Exchanges to keep.
+        titles: Cluster -> title, for those that have one.
+
+    Raises:
+        TidegaugeError: The log cannot be read.
+    """
+    sample = Sample(rows, spoken_language)
+    unreadable = 0
+
+    def events(topic: Topic, kind: type[E]) -> Iterable[E]:
+        nonlocal unreadable
+        for record in read(topic, found.start_ms, found.end_ms + LATE_MS):
+            try:
+                event = decode(record.value, kind)
+            except DecodeError:
+                unreadable += 1
+                continue
+            if event.time_ms in found:
+                yield event
+
+    for response in events(RESPONSES, ResponseEvent):
+        sample.add(response)
+    if sample.rows:
+        for embedding in events(EMBEDDINGS, EmbeddingEvent):
+            sample.place(embedding, titles)
+        for judgment in events(JUDGMENTS, JudgmentEvent):
+            sample.judge(judgment)
+    return SampledRecords(sample.rows, sample.seen, unreadable)
+
+
+def _evidently(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
+    evidently.render(compared, path, title=title, facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMaker:
+    """Samples two ranges of the log and writes their comparison.
+
+    Attributes:
+        read: Reads the log.
+        rows: Exchanges sampled from each range.
+        titles: Returns the titles of the clusters, for those that have one.
+        render: Writes the comparison.
+    """
+
+    read: Reader
+    rows: int
+    titles: Callable[[], Mapping[int, str]] = dict
+    render: Render = _evidently
+
+    def make(self, reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+        """Write the HTML of a comparison to a file.
+
+        Returns:
+            Facts on what was compared.
+
+        Raises:
+            TidegaugeError: The log cannot be read, a range is empty, or rendering failed.
+        """
+        titles = self.titles()
+        before, after = (
+            sampled(self.read, found, rows=self.rows, titles=titles)
+            for found in (reference, current)
+        )
+        compared = tables(before.rows, after.rows)
+        facts = [
+            f"Reference: {reference}, {_sampled(before)}.",
+            f"Current: {current}, {_sampled(after)}.",
+            f"{len(compared.columns)} columns; no text of a prompt or an answer is in this file.",
+        ]
+        if compared.left_out:
+            facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
+        if compared.constant:
+            facts.append(f"The same throughout: {', '.join(compared.constant)}.")
+        self.render(compared, path, "tidegauge: two ranges of traffic compared", tuple(facts))
+        return tuple(facts)
+
+
+def _sampled(found: SampledRecords) -> str:
+    said = f"{count(len(found.rows))} of {count(found.seen)} exchanges"
+    return f"{said}, {count(found.unreadable)} records unreadable" if found.unreadable else said
+
+
+def report_maker(kafka: KafkaSettings, rows: int) -> ReportMaker:
+    """Return what makes reports from the log.
+
+    Args:
+        kafka: How to reach Kafka.
+        rows: Exchanges sampled from each range.
+    """
+
+    def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        return reader.read(kafka, topic, start_ms=start_ms, end_ms=end_ms)
+
+    return ReportMaker(read, rows, titles=LogBaselines(kafka).titles)
