@@ -90,7 +90,7 @@ build/bench-env/installed: infra/bench/drift_requirements.txt
 	@touch $@
 
 bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
-	OMP_NUM_THREADS=1 $(BIN)/tidegauge bench drift --data $(BENCH_DATA) $(if $(QUICK),--quick) \
+	OMP_NUM_THREADS=1 $(BIN)/python infra/bench/drift.py --data $(BENCH_DATA) $(if $(QUICK),--quick) \
 		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
 
 clean: ## remove what was built

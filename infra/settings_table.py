@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 from pydantic import SecretStr
-from readme_part import with_part
 
+from readme_part import with_part
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess, LiteLLMSettings
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.monitor.settings import MonitorSettings

@@ -21,9 +21,9 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
+
 from processes import free_port
 from tables import Table
-
 from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
 

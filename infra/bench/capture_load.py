@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Protocol
 
 from processes import cpu_seconds, resident_megabytes
-
 from tidegauge.capture import CaptureSettings, KafkaAccess, Recorder
 from tidegauge.schemas import cloud_event_headers, encode
 from tidegauge.schemas.exchange import Message, RequestEvent, ResponseEvent, Usage

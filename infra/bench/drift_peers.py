@@ -2,7 +2,7 @@
 
     python drift_peers.py [--levels LEVELS.json] [--slow-share SHARE] STREAMS.npz RESULTS.json
 
-reads the streams that ``tidegauge bench drift`` wrote and writes, for each system, its
+reads the streams that ``make bench-drift`` wrote and writes, for each system, its
 statistic after each window of each stream and its CPU time per event. With levels, a system's
 path ends where it reaches its own. Systems that are slow take a part of the streams, or none.
 """

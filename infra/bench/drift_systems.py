@@ -21,6 +21,7 @@ warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 
 import numpy as np  # noqa: E402 - peers read the environment when they are imported
+
 from drift_given import Follow, Given, Rows, System  # noqa: E402 - the same
 
 FEATURES = 512

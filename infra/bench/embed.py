@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
 from embed_limit import MOST_TOKENS, Limit, Model
 from tables import Table
-
 from tidegauge.adapters.sentence_transformers import (
     BACKENDS,
     DEFAULT_MODEL,

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway_systems import Started, start_tidegauge
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
-from processes import command_line, cpu_seconds, tree
 
+from gateway_systems import Started, start_tidegauge
+from processes import command_line, cpu_seconds, tree
 from tidegauge.capture.status import status
 from tidegauge.runtime.brokers import ApacheBroker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES

@@ -14,7 +14,6 @@ from secrets import token_hex
 from shutil import which
 
 from processes import Process, free_port
-
 from tidegauge.gateway.policy import keys
 
 ENVIRONMENTS = Path("build/bench-env")

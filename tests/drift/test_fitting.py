@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tidegauge.cli.bench_ours import Ours, watch
+from drift_ours import Ours, watch
 from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.errors import TooFewTextsError, VectorsError

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
-from tidegauge.cli.bench_ours import Ours, count_indices, watch
+from drift_ours import Ours, count_indices, watch
 from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.frequent import find_frequent, is_frequent

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.drift.conftest import Build, World
 
-from tidegauge.cli.bench_ours import Ours, watch
+from drift_ours import Ours, watch
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
 

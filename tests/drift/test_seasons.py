@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
-from tidegauge.cli.bench_ours import watch
+from drift_ours import watch
 from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.fitting import HistoricalRequest

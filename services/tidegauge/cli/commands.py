@@ -25,7 +25,6 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Take note of an alarm: it ends, and its monitor starts afresh.",
         ),
         "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
-        "bench": ("tidegauge.cli.bench", "How soon changes are noticed, on texts of your own."),
         "dead-letters": (
             "tidegauge.cli.dead_letters",
             "Records that could not be processed, kept whole with the reason.",
@@ -64,7 +63,6 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.workers.judge.main": "judge",
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
-        "tidegauge.cli.bench": "drift",
         "tidegauge.cli.explain": "drift,monitor",
         "tidegauge.cli.labels": "judge",
         "tidegauge.cli.ledger": "monitor",

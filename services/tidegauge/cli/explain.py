@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
-from tidegauge.monitoring.verdicts import name_of
+from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.reports.formatting import percent, points
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -50,7 +50,7 @@ def explain_(
 
 
 def _print(console: Console, found: Explanation) -> None:
-    console.print(f"{name_of(found.verdict.segment)}: {found.title}")
+    console.print(f"{segment_title(found.verdict.segment)}: {found.title}")
     console.print(sentence(found.mix))
     table = Table("topic", "share then", "now", "rate then", "now", "own rate adds", "share adds")
     for shift in found.mix.clusters[:_SHOWN]:

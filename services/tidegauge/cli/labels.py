@@ -17,7 +17,7 @@ from tidegauge.quality.agreement import Agreement, agreements
 from tidegauge.quality.calibration import LEAST_LABELS, Calibrated
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.quality.labels import read_labels, settled
-from tidegauge.quality.proxy import Followed, assisted, exams, followed
+from tidegauge.quality.proxy import SequentialMean, assisted, paired_scores, sequential_mean
 from tidegauge.reports.formatting import count, number
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -52,7 +52,7 @@ class LabelComparison(msgspec.Struct, frozen=True):
 
     judges: tuple[Agreement, ...]
     assisted: Calibrated | None
-    followed: Followed | None
+    followed: SequentialMean | None
 
 
 @app.command("import")
@@ -146,11 +146,11 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Label
         if judgment.segment.model == (model or judgment.segment.model):
             judgments.append(judgment)
     people = settled(labels)
-    answers = exams(judgments, dear=_DEAR, cheap=_CHEAP)
+    answers = paired_scores(judgments, dear=_DEAR, cheap=_CHEAP)
     return LabelComparison(
         judges=agreements(judgments, people),
         assisted=assisted(answers),
-        followed=followed(answers, people),
+        followed=sequential_mean(answers, people),
     )
 
 
@@ -174,7 +174,7 @@ def _output(label: LabelEvent) -> Output:
 
 
 def _lines(each: Agreement) -> Iterator[str]:
-    yield f"{each.judge}@{each.epoch[:8]} {each.score}"
+    yield f"{each.judge}@{each.specification_hash[:8]} {each.score}"
     yield f"  the judge's mean:  {number(each.judge_mean)} over {count(each.judged)} judged answers"
     yield f"  as people see it:  {_corrected(each)}"
     if each.area is not None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tidegauge.cli.bench_bars import Bar, bars
-from tidegauge.cli.bench_results import OURS, Row
+from drift_bars import Bar, bars
+from drift_results import OURS, Row
 
 PROMISED, MATCHED = "guaranteed 1 in 100,000", "measured 1 in 2,000"
 

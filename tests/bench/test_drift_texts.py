@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tidegauge.cli.bench_texts import read_texts, with_vectors
-from tidegauge.usecases.errors import PastRequestsError
+from drift_texts import BenchError, read_texts, with_vectors
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_vectors_are_computed_once_for_each_embedder(data: Path, tmp_path: Path)
 def test_a_line_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text('{"text": 3}\n')
-    with pytest.raises(PastRequestsError, match="a line is"):
+    with pytest.raises(BenchError, match="a line is"):
         read_texts(path, 0)
-    with pytest.raises(PastRequestsError, match="cannot read"):
+    with pytest.raises(BenchError, match="cannot read"):
         read_texts(tmp_path / "absent.jsonl", 0)

@@ -14,10 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.cli.bench_drift import BenchPlan, Drawn
-from tidegauge.cli.bench_results import DelayResult, Paths, level_of
-from tidegauge.cli.bench_texts import Vectors
-from tidegauge.cli.errors import CommandError
+from drift_results import DelayResult, Paths, level_of
+from drift_streams import BenchPlan, Drawn
+from drift_texts import BenchError, Vectors
 from tidegauge.drift.protocol import NO_CHANGE, Change
 
 __all__ = ["Peers"]
@@ -50,7 +49,7 @@ class Peers:
         stream is left at the alarm.
 
         Raises:
-            CommandError: The command failed.
+            BenchError: The command failed.
         """
         changes = [change for change in drawn[0].streams if change != NO_CHANGE]
         self.say("peers on streams without a change")
@@ -108,7 +107,7 @@ class Peers:
         given.unlink()
         told.unlink()
         if done.returncode:
-            raise CommandError(f"the peers ended with status {done.returncode}: {self.command}")
+            raise BenchError(f"the peers ended with status {done.returncode}: {self.command}")
 
     def _code(self) -> str:
         """Return the hash of the command and of the scripts that belong to it."""

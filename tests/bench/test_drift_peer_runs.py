@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegauge.cli.bench_drift import BenchPlan, Drawn
-from tidegauge.cli.bench_peers import Peers
-from tidegauge.cli.bench_results import level_of
-from tidegauge.cli.errors import CommandError
+from drift_peer_runs import Peers
+from drift_results import level_of
+from drift_streams import BenchPlan, Drawn
+from drift_texts import BenchError
 from tidegauge.drift.protocol import NO_CHANGE, Change, draw, share_out
 
 SCRIPT = Path(__file__).parents[2] / "infra/bench/drift_peers.py"
@@ -79,5 +79,5 @@ def test_what_peers_found_on_the_same_streams_is_taken_again(tmp_path: Path) -> 
 
 def test_peers_that_fail_are_named(tmp_path: Path) -> None:
     drawn, vectors = _drawn_and_vectors()
-    with pytest.raises(CommandError, match="peers ended with status 2"):
+    with pytest.raises(BenchError, match="peers ended with status 2"):
         _peers(tmp_path, "--no-such-option").run(drawn, vectors, PLAN)

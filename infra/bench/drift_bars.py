@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tidegauge.cli.bench_results import OURS, Row
+from drift_results import OURS, Row
 
 __all__ = ["Bar", "bars"]
 

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.cli.bench_ours import Ours, keep_baseline
-from tidegauge.cli.bench_results import DelayResult, Paths
-from tidegauge.cli.bench_texts import Texts, Vectors
+from drift_ours import Ours, keep_baseline
+from drift_results import DelayResult, Paths
+from drift_texts import Texts, Vectors
 from tidegauge.drift.protocol import CHANGES, NO_CHANGE, Change, Shares, draw, share_out
 
 __all__ = ["BenchPlan", "Drawn", "draw_streams", "run_ours"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from tidegauge.cli.bench_bars import Bar
-from tidegauge.cli.bench_results import Row
+from drift_bars import Bar
+from drift_results import Row
 from tidegauge.reports.formatting import count, number, percent
 
 __all__ = ["bar_table", "overview"]

@@ -13,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.rewording import MANNERS, reword
-from tidegauge.usecases.errors import PastRequestsError
+from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["Texts", "Vectors", "read_texts", "with_vectors"]
+__all__ = ["BenchError", "Texts", "Vectors", "read_texts", "with_vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
 _REWORDED = 6_000
+
+
+class BenchError(TidegaugeError):
+    """The benchmark cannot be run on what it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +50,15 @@ def read_texts(path: Path, seed: int) -> Texts:
     """Read a JSONL file of ``{"text": …, "topic": …}`` and reword some of its texts.
 
     Raises:
-        PastRequestsError: It cannot be read, or a line is not as it must be.
+        BenchError: It cannot be read, or a line is not as it must be.
     """
     try:
         lines = [line for line in path.read_bytes().splitlines() if line.strip()]
         read = [msgspec.json.decode(line, type=_Line) for line in lines]
     except OSError as error:
-        raise PastRequestsError(f"cannot read {path}: {error.strerror}") from error
+        raise BenchError(f"cannot read {path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise PastRequestsError(
-            f'{path}: {error}; a line is {{"text": "…", "topic": "…"}}'
-        ) from error
+        raise BenchError(f'{path}: {error}; a line is {{"text": "…", "topic": "…"}}') from error
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(read), min(_REWORDED, len(read)), replace=False)
     texts = [one.text for one in read]

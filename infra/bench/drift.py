@@ -1,4 +1,4 @@
-"""``tidegauge bench``: how soon changes are noticed, on texts of your own."""
+"""The drift benchmark: how soon changes are noticed, on texts of your own; ``make bench-drift``."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import drift_overview
+import drift_results
+import drift_streams
+from drift_bars import Bar, bars
+from drift_peer_runs import Peers
+from drift_texts import BenchError, Texts, Vectors, read_texts, with_vectors
 from tidegauge.adapters.sentence_transformers import open_embedder
-from tidegauge.cli import bench_drift, bench_results, bench_table
-from tidegauge.cli.bench_bars import Bar, bars
-from tidegauge.cli.bench_peers import Peers
-from tidegauge.cli.bench_texts import Texts, Vectors, read_texts, with_vectors
-from tidegauge.cli.errors import CommandError
 from tidegauge.drift.protocol import CHANGES, Change, fresh_events
 from tidegauge.reports.formatting import count
 from tidegauge.runtime.settings import load
+from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.workers.drift.settings import DriftSettings
-
-__all__ = ["app"]
 
 _WIDTH = 200
 _QUICK_QUIET = 3
 
-app = typer.Typer(no_args_is_help=True, help="Benchmarks on data of your own.")
-
-
-@app.callback()
-def benchmarks() -> None:
-    """Keep the name of each benchmark in its command."""
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -68,7 +63,7 @@ def drift(  # noqa: PLR0913 - one option for each choice
     With --changes nothing is written: a part of the protocol is for trying things out.
     """
     console = Console(stderr=True)
-    plan = bench_drift.BenchPlan(
+    plan = drift_streams.BenchPlan(
         baselines=2 if quick else baselines,
         runs=runs,
         quiet=min(quiet, _QUICK_QUIET) if quick else quiet,
@@ -77,19 +72,19 @@ def drift(  # noqa: PLR0913 - one option for each choice
     )
     texts = read_texts(data, seed)
     vectors = _vectors(texts, out.parent, console)
-    drawn = bench_drift.draw_streams(texts, plan, out_of_scope)
+    drawn = drift_streams.draw_streams(texts, plan, out_of_scope)
 
     def say(line: str) -> None:
         console.print(line, markup=False)
 
     systems = {
-        bench_results.OURS: bench_drift.run_ours(drawn, texts, vectors, plan, out.parent, say)
+        drift_results.OURS: drift_streams.run_ours(drawn, texts, vectors, plan, out.parent, say)
     }
     if peers:
         command = shlex.split(peers)
         slow_share = 0.0 if quick else slow_share
         systems |= Peers(command, out.parent, slow_share, say).run(drawn, vectors, plan)
-    rows = bench_results.rows(
+    rows = drift_results.rows(
         systems,
         window=plan.window,
         guaranteed_events=plan.guaranteed_events,
@@ -100,16 +95,16 @@ def drift(  # noqa: PLR0913 - one option for each choice
         _write(out, plan, drawn, slow_share if peers else None, rows, met)
     shown = Console()
     shown.width = max(shown.width, _WIDTH)
-    shown.print(bench_table.overview(rows))
-    shown.print(bench_table.bar_table(met))
+    shown.print(drift_overview.overview(rows))
+    shown.print(drift_overview.bar_table(met))
 
 
 def _write(  # noqa: PLR0913, PLR0917 - what the file says
     out: Path,
-    plan: bench_drift.BenchPlan,
-    drawn: Sequence[bench_drift.Drawn],
+    plan: drift_streams.BenchPlan,
+    drawn: Sequence[drift_streams.Drawn],
     slow_share: float | None,
-    rows: Sequence[bench_results.Row],
+    rows: Sequence[drift_results.Row],
     met: Sequence[Bar],
 ) -> None:
     machine = {
@@ -129,7 +124,7 @@ def _write(  # noqa: PLR0913, PLR0917 - what the file says
     }
     found = {
         "machine": machine,
-        "command": " ".join(["tidegauge", *sys.argv[1:]]),
+        "command": " ".join(["infra/bench/drift.py", *sys.argv[1:]]),
         "protocol": protocol,
         "rows": rows,
         "bars": [asdict(bar) for bar in met],
@@ -144,7 +139,7 @@ def _chosen(keys: str) -> tuple[Change, ...]:
     known = {change.key: change for change in CHANGES}
     for key in wanted:
         if key not in known:
-            raise CommandError(f"--changes {key}: there is no such change, only {', '.join(known)}")
+            raise BenchError(f"--changes {key}: there is no such change, only {', '.join(known)}")
     return tuple(known[key] for key in wanted) or CHANGES
 
 
@@ -163,3 +158,10 @@ def _vectors(texts: Texts, folder: Path, console: Console) -> Vectors:
 
     embedder = f"{settings.model} {settings.backend} {settings.most_tokens}"
     return with_vectors(texts, embed, embedder, folder)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except TidegaugeError as error:
+        sys.exit(f"bench-drift: {error}")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tidegauge.cli import bench_results
-from tidegauge.cli.bench_drift import BenchPlan, draw_streams, run_ours
-from tidegauge.cli.bench_results import Row
-from tidegauge.cli.bench_texts import Texts, Vectors, read_texts
+import drift_results
+from drift_results import Row
+from drift_streams import BenchPlan, draw_streams, run_ours
+from drift_texts import Texts, Vectors, read_texts
 from tidegauge.drift.protocol import Change
 
 CHANGES = (Change("out_of_scope", 0.2), Change("reworded", 0.2), Change("swelling", 2.0))
@@ -44,8 +44,8 @@ def test_changes_are_found_and_quiet_streams_stay_quiet(
 ) -> None:
     drawn = draw_streams(texts, PLAN, "oos")
     found = run_ours(drawn, texts, vectors, PLAN, tmp_path, lambda _: None)
-    rows = bench_results.rows(
-        {bench_results.OURS: found},
+    rows = drift_results.rows(
+        {drift_results.OURS: found},
         window=PLAN.window,
         guaranteed_events=PLAN.guaranteed_events,
         matched_events=PLAN.matched_events,

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tidegauge.cli.bench_bars import bars
-from tidegauge.cli.bench_results import OURS, DelayResult, Paths, Row, delays, rows
-from tidegauge.cli.bench_table import bar_table, overview
+from drift_bars import bars
+from drift_overview import bar_table, overview
+from drift_results import OURS, DelayResult, Paths, Row, delays, rows
 from tidegauge.drift.protocol import NO_CHANGE, Change
 
 CHANGE = Change("out_of_scope", 0.1)
