@@ -68,7 +68,7 @@ class Log(ABC):
         self.members: list[Member] = []
 
     @abstractmethod
-    def publish(self, wires: Iterable[EncodedRecord]) -> None: ...
+    def publish(self, encoded_records: Iterable[EncodedRecord]) -> None: ...
 
     @abstractmethod
     def records(self, topic: Topic) -> list[Record]: ...
@@ -81,13 +81,13 @@ class Log(ABC):
 
     def start(
         self,
-        meter: LengthExtractor | None = None,
+        extractor: LengthExtractor | None = None,
         *,
         settings: SketchSettings = FAST,
         policy: CommitPolicy | None = None,
     ) -> Member:
         processor: SketchingProcessor[RequestEvent] = SketchingProcessor(
-            meter or LengthExtractor(), self.group, settings
+            extractor or LengthExtractor(), self.group, settings
         )
         member = Member(self.runner(processor, policy or PATIENT))
         self.members.append(member)
@@ -129,9 +129,9 @@ class InMemory(Log):
         self._log = MemoryLog()
         self._transactions = transactions
 
-    def publish(self, wires: Iterable[EncodedRecord]) -> None:
-        for wire in wires:
-            self._log.append(wire)
+    def publish(self, encoded_records: Iterable[EncodedRecord]) -> None:
+        for encoded in encoded_records:
+            self._log.append(encoded)
 
     def records(self, topic: Topic) -> list[Record]:
         return self._log.records(topic)
@@ -161,9 +161,9 @@ class OnKafka(Log):
         super().__init__()
         self._settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
 
-    def publish(self, wires: Iterable[EncodedRecord]) -> None:
+    def publish(self, encoded_records: Iterable[EncodedRecord]) -> None:
         with Publisher(self._settings) as publisher:
-            publisher.send(wires)
+            publisher.send(encoded_records)
 
     def records(self, topic: Topic) -> list[Record]:
         return list(reader.read(self._settings, topic))

@@ -19,7 +19,7 @@ from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import DeadLetterRateError, SnapshotSettingsError
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, Record
-from tidegauge.streaming.testing import LengthExtractor, Received, request, request_wire
+from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 
 class Member(Protocol):
@@ -31,12 +31,12 @@ class Log(Protocol):
     group: str
     gateway: str
 
-    def publish(self, wires: Sequence[EncodedRecord]) -> None: ...
+    def publish(self, encoded_records: Sequence[EncodedRecord]) -> None: ...
     def records(self, topic: object) -> list[Record]: ...
     def committed(self) -> dict[Partition, int]: ...
     def start(
         self,
-        meter: LengthExtractor | None = None,
+        extractor: LengthExtractor | None = None,
         *,
         settings: SketchSettings = ...,
         policy: CommitPolicy | None = None,
@@ -54,7 +54,7 @@ def events(log: Log, first: int, number: int) -> list[EncodedRecord]:
     start = now_ms()
     segment = Segment(model=log.gateway)
     return [
-        request_wire(request(sequence, time_ms=start, producer_id=log.gateway, segment=segment))
+        encoded_request(request(sequence, time_ms=start, producer_id=log.gateway, segment=segment))
         for sequence in range(first, first + number)
     ]
 
@@ -85,8 +85,8 @@ def test_a_worker_goes_on_from_where_the_last_one_stopped(log: Log) -> None:
     log.wait(lambda: processed(log) == 50)
     first.stop()
     log.publish([*events(log, 51, 50), *events(log, 1, 50)])
-    meter = LengthExtractor()
-    log.start(meter)
+    extractor = LengthExtractor()
+    log.start(extractor)
     log.wait(lambda: log.counted() == 100 and processed(log) == 100)
     assert log.received().repeats == 0
     repeated = sum(
@@ -95,11 +95,11 @@ def test_a_worker_goes_on_from_where_the_last_one_stopped(log: Log) -> None:
         if log.gateway in progress.tallies
     )
     assert repeated == 50
-    mine = [request_id for request_id in meter.measured if request_id.startswith(log.gateway)]
+    mine = [request_id for request_id in extractor.measured if request_id.startswith(log.gateway)]
     assert sorted(mine) == sorted(f"{log.gateway}-{sequence}" for sequence in range(51, 101))
 
 
-def test_a_poison_record_is_put_aside_with_its_reason_and_blocks_nothing(log: Log) -> None:
+def test_a_poison_record_becomes_a_dead_letter_with_its_reason_and_blocks_nothing(log: Log) -> None:
     poison = EncodedRecord(
         topic=REQUESTS.name,
         key=log.gateway.encode(),
@@ -138,7 +138,7 @@ def test_too_many_dead_letters_stop_the_worker_with_nothing_committed(log: Log) 
     log.members.clear()  # type: ignore[attr-defined]  # it ended as it should
 
 
-def test_what_a_meter_needs_may_be_away_and_nothing_is_lost(log: Log) -> None:
+def test_what_an_extractor_needs_may_be_away_and_nothing_is_lost(log: Log) -> None:
     back, asked = Event(), Event()
 
     def judge(_events: Sequence[RequestEvent]) -> None:
@@ -158,15 +158,15 @@ def test_members_that_come_and_go_hand_over_their_partitions(log: Log) -> None:
     log.publish(events(log, 1, 100))
     first = log.start()
     log.wait(lambda: processed(log) == 100)
-    meter = LengthExtractor()
-    second = log.start(meter)
+    extractor = LengthExtractor()
+    second = log.start(extractor)
     published = 100
 
     def second_works() -> bool:
         nonlocal published
         log.publish(events(log, published + 1, 20))
         published += 20
-        return bool(meter.measured)
+        return bool(extractor.measured)
 
     log.wait(second_works)
     first.stop()

@@ -19,13 +19,13 @@ from tidegauge.streaming.testing import Received
 SCRIPT = """
 import signal, sys
 from threading import Event
-from tidegauge.adapters import telemetry
+from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthMeter
+from tidegauge.streaming.testing import LengthExtractor
 
 servers, group, transactions = sys.argv[1:]
 telemetry.configure_logging(group)
@@ -39,7 +39,8 @@ settings = KafkaSettings(
     dead_letter_ratio=1,
 )
 fast = SketchSettings(window_ms=200, lateness_ms=400, idle_ms=1000, progress_ms=200)
-ConsumerLoop(settings, group, [REQUESTS], SketchingProcessor(LengthMeter(), group, fast)).run(stop)
+processor = SketchingProcessor(LengthExtractor(), group, fast)
+ConsumerLoop(settings, group, [REQUESTS], processor).run(stop)
 """
 
 

@@ -22,7 +22,7 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, STATE
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received, request, request_wire
+from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 FAST = SketchSettings(window_ms=100, lateness_ms=100, idle_ms=500, progress_ms=300)
 DEADLINE_SECONDS = 60.0
@@ -64,7 +64,7 @@ class Site:
         start_ms = time.time_ns() // 1_000_000 - number * FAST.window_ms
         with Publisher(self.settings) as publisher:
             publisher.send(
-                request_wire(
+                encoded_request(
                     request(
                         self.published + i + 1,
                         time_ms=start_ms + i * FAST.window_ms,
@@ -77,8 +77,8 @@ class Site:
         self.published += number
 
     @contextmanager
-    def worker(self, meter: LengthExtractor | None = None) -> Iterator[ConsumerLoop]:
-        processor = SketchingProcessor(meter or LengthExtractor(), self.group, FAST)
+    def worker(self, extractor: LengthExtractor | None = None) -> Iterator[ConsumerLoop]:
+        processor = SketchingProcessor(extractor or LengthExtractor(), self.group, FAST)
         loop = ConsumerLoop(self.settings, self.group, [REQUESTS], processor, stop_seconds=40)
         stop = Event()
         thread = Thread(target=loop.run, args=(stop,))
@@ -125,8 +125,8 @@ def test_what_was_measured_before_a_dismissal_is_not_committed_after_it(
     apache_broker: Broker,
 ) -> None:
     site, stall = Site(apache_broker), Stall()
-    meter = LengthExtractor(before=lambda _: stall.pass_by())
-    with site.worker(meter) as sleeper:
+    extractor = LengthExtractor(before=lambda _: stall.pass_by())
+    with site.worker(extractor) as sleeper:
         wait(lambda: sleeper.ready)
         site.publish(20)
         wait(site.all_is_counted)

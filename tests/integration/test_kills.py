@@ -17,7 +17,7 @@ from tidegauge.runtime.kafka.errors import LogError
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
-from tidegauge.streaming.testing import Received, request, request_wire
+from tidegauge.streaming.testing import Received, encoded_request, request
 
 pytestmark = pytest.mark.timeout(400)
 DEADLINE_SECONDS = 100.0
@@ -48,7 +48,7 @@ class Traffic:
         now_ms = time.time_ns() // 1_000_000
         segment = Segment(model=self.gateway)
         self._publisher.send(
-            request_wire(
+            encoded_request(
                 request(
                     self.published + 1 + i,
                     time_ms=now_ms,

@@ -18,7 +18,7 @@ from tidegauge.streaming.errors import SnapshotError, SnapshotVersionError
 OWNER = "drift/requests.v1-0"
 
 
-def document(generation: int, size: int = 10) -> Checkpoint:
+def checkpoint(generation: int, size: int = 10) -> Checkpoint:
     noise = random.Random(generation).randbytes(size)  # noqa: S311 - a fixed seed
     return Checkpoint(
         owner=OWNER,
@@ -30,14 +30,14 @@ def document(generation: int, size: int = 10) -> Checkpoint:
 
 
 def test_a_small_document_is_one_record_under_its_owner() -> None:
-    ((key, snapshot),) = parts(document(1))
+    ((key, snapshot),) = parts(checkpoint(1))
     assert key == OWNER
     assert snapshot.next_offset == 10
-    assert assemble(OWNER, {key: snapshot}) == document(1)
+    assert assemble(OWNER, {key: snapshot}) == checkpoint(1)
 
 
 def test_a_large_document_is_several_and_comes_back_whole() -> None:
-    large = document(1, 2_000_000)
+    large = checkpoint(1, 2_000_000)
     found = dict(parts(large))
     assert len(found) == 4
     assert max(len(snapshot.state) for snapshot in found.values()) < 600_000
@@ -45,7 +45,7 @@ def test_a_large_document_is_several_and_comes_back_whole() -> None:
 
 
 def test_a_crash_between_parts_leaves_the_document_before() -> None:
-    before, after = document(1, 2_000_000), document(2, 2_000_000)
+    before, after = checkpoint(1, 2_000_000), checkpoint(2, 2_000_000)
     found = dict(parts(before))
     for key, snapshot in list(parts(after))[:-1]:
         found[key] = snapshot
@@ -55,11 +55,11 @@ def test_a_crash_between_parts_leaves_the_document_before() -> None:
 
 
 def test_an_owner_without_a_document_has_none() -> None:
-    assert assemble("other", dict(parts(document(1)))) is None
+    assert assemble("other", dict(parts(checkpoint(1)))) is None
 
 
 def test_a_missing_part_is_named() -> None:
-    found = dict(parts(document(1, 2_000_000)))
+    found = dict(parts(checkpoint(1, 2_000_000)))
     del found[f"{OWNER}/1/2"]
     with pytest.raises(SnapshotError, match="part 2 of 4 of the snapshot of drift/requests"):
         assemble(OWNER, found)
@@ -78,6 +78,6 @@ def test_bytes_that_are_no_document_are_refused(state: bytes) -> None:
 
 
 def test_a_settled_document_has_nothing_pending() -> None:
-    assert without_pending(document(1), generation=2).pending == ()
-    assert without_pending(document(1), generation=2).generation == 2
-    assert without_pending(document(1)).generation == 1
+    assert without_pending(checkpoint(1), generation=2).pending == ()
+    assert without_pending(checkpoint(1), generation=2).generation == 2
+    assert without_pending(checkpoint(1)).generation == 1

@@ -14,7 +14,7 @@ from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received, request, request_wire
+from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 GROUP = "drift"
 EVENTS = 30
@@ -32,17 +32,17 @@ class FragileLog(MemoryLog):
         self.writes_left: int | None = None
 
     def append(
-        self, wire: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
+        self, encoded: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
     ) -> None:
         self._spend()
-        super().append(wire, timestamp_ms=timestamp_ms, partition=partition)
+        super().append(encoded, timestamp_ms=timestamp_ms, partition=partition)
 
     def append_all(
-        self, wires: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
+        self, encoded_records: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
     ) -> None:
         self._spend()
         left, self.writes_left = self.writes_left, None
-        super().append_all(wires, offsets, group)
+        super().append_all(encoded_records, offsets, group)
         self.writes_left = left
 
     def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
@@ -83,7 +83,7 @@ def loop(log: MemoryLog, clock: Clock, *, transactions: bool, member: str = "one
 
 def publish(log: MemoryLog, first: int, number: int, now_ms: int) -> None:
     for sequence in range(first, first + number):
-        log.append(request_wire(request(sequence, time_ms=now_ms + sequence)))
+        log.append(encoded_request(request(sequence, time_ms=now_ms + sequence)))
 
 
 def run_to_the_end(log: FragileLog, clock: Clock, *, transactions: bool, fuse: int | None) -> None:
@@ -166,7 +166,7 @@ def test_members_that_come_and_go_count_each_event_once(*, transactions: bool) -
     assert received.repeats == 0
 
 
-def test_a_poison_record_is_put_aside_whole() -> None:
+def test_a_poison_record_becomes_a_dead_letter_whole() -> None:
     log, clock = MemoryLog(), Clock()
     poison = EncodedRecord(topic=REQUESTS.name, key=b"k", value=b"{", headers=(("h", b"1"),))
     log.append(poison)

@@ -11,13 +11,13 @@ from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import DeadLetterRateError, ExtractionError
 from tidegauge.streaming.processor import Partition, Record
-from tidegauge.streaming.retries import FAILED, RetryPolicy, persist
+from tidegauge.streaming.retries import FAILED, RetryPolicy, process_with_retries
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.testing import LengthExtractor, request
 from tidegauge.streaming.worker import Worker
 
 PARTITION = Partition(REQUESTS.name, 0)
-PATIENCE = RetryPolicy(first_seconds=1, most_seconds=4, attempts=3)
+RETRY_POLICY = RetryPolicy(first_seconds=1, most_seconds=4, attempts=3)
 RECORDS = [
     Record(PARTITION, sequence - 1, encode(request(sequence, time_ms=1_000)))
     for sequence in range(1, 101)
@@ -41,55 +41,57 @@ class Waiting:
 def worker(
     before: Callable[[Sequence[RequestEvent]], None], policy: CommitPolicy | None = None
 ) -> tuple[Worker, LengthExtractor]:
-    meter = LengthExtractor(before)
-    found = Worker(SketchingProcessor(meter, "drift"), "drift", policy or CommitPolicy())
+    extractor = LengthExtractor(before)
+    found = Worker(SketchingProcessor(extractor, "drift"), "drift", policy or CommitPolicy())
     found.assign(PARTITION, None, 0)
-    return found, meter
+    return found, extractor
 
 
 def run(found: Worker, waiting: Waiting) -> bool:
-    return persist(found, RECORDS, now_ms=lambda: 1_000, wait=waiting, patience=PATIENCE)
+    return process_with_retries(
+        found, RECORDS, now_ms=lambda: 1_000, wait=waiting, retry_policy=RETRY_POLICY
+    )
 
 
 def letters(found: Worker) -> list[DeadLetter]:
     return [
-        decode(wire.value, DeadLetter)
-        for wire in found.commit().outputs
-        if wire.topic == DEAD_LETTERS.name
+        decode(encoded.value, DeadLetter)
+        for encoded in found.commit().outputs
+        if encoded.topic == DEAD_LETTERS.name
     ]
 
 
-def test_an_outage_is_waited_for_with_growing_pauses_and_nothing_is_put_aside() -> None:
+def test_an_outage_is_waited_for_with_growing_pauses_and_makes_no_dead_letters() -> None:
     failures = iter([ConnectionError("away")] * 6)
 
     def judge(_events: Sequence[RequestEvent]) -> None:
         for error in failures:
             raise error
 
-    found, meter = worker(judge)
+    found, extractor = worker(judge)
     waiting = Waiting()
     assert run(found, waiting)
     assert waiting.seconds == [1, 2, 4, 4, 4, 4]
     assert "ConnectionError: away" in str(waiting.errors[0])
-    assert sum(meter.measured.values()) == 100
+    assert sum(extractor.measured.values()) == 100
     assert letters(found) == []
 
 
-def test_the_record_to_blame_is_found_and_put_aside_alone() -> None:
+def test_the_record_to_blame_alone_becomes_a_dead_letter() -> None:
     def choke(events: Sequence[RequestEvent]) -> None:
         if any(event.sequence == 37 for event in events):
             raise ValueError("cannot embed this")
 
-    found, meter = worker(choke)
+    found, extractor = worker(choke)
     assert run(found, Waiting())
-    assert sum(meter.measured.values()) == 99
+    assert sum(extractor.measured.values()) == 99
     (letter,) = letters(found)
     assert (letter.offset, letter.reason) == (36, FAILED)
     assert "ValueError: cannot embed this" in letter.detail
     assert found.position(PARTITION) == 100
 
 
-def test_a_meter_that_fails_on_everything_stops_the_worker() -> None:
+def test_an_extractor_that_fails_on_everything_stops_the_worker() -> None:
     def broken(_events: Sequence[RequestEvent]) -> None:
         raise ValueError("a bug")
 

@@ -33,11 +33,11 @@ NOW = 1_000_000
 
 
 def processor(
-    meter: LengthExtractor | None = None,
+    extractor: LengthExtractor | None = None,
     settings: SketchSettings = SETTINGS,
     snapshot: bytes | None = None,
 ) -> SketchingProcessor[RequestEvent]:
-    found = SketchingProcessor(meter or LengthExtractor(), "drift", settings)
+    found = SketchingProcessor(extractor or LengthExtractor(), "drift", settings)
     found.assign(PARTITION, snapshot)
     return found
 
@@ -190,7 +190,7 @@ def test_segments_beyond_the_cap_are_counted_as_other() -> None:
     assert SEGMENTS_CAPPED in progress(outcome).notices
 
 
-class OddMeter(LengthExtractor):
+class OddExtractor(LengthExtractor):
     def measure(self, events: Sequence[tuple[Origin, RequestEvent]]) -> Sequence[Measurement]:
         return [
             Measurement(
@@ -204,7 +204,7 @@ class OddMeter(LengthExtractor):
 
 
 def test_numbers_that_cannot_be_added_up_are_left_out_and_counted() -> None:
-    worker = processor(OddMeter())
+    worker = processor(OddExtractor())
     outcome = worker.process(stream(101_000, 101_000, 101_000, 130_000), NOW)
     assert all(sketch.moments == {} for sketch in sketches(outcome))
     assert all(sketch.sample == () for sketch in sketches(outcome))
@@ -214,18 +214,18 @@ def test_numbers_that_cannot_be_added_up_are_left_out_and_counted() -> None:
 
 
 def test_two_baselines_in_a_window_are_two_sketches() -> None:
-    worker = processor(OddMeter())
+    worker = processor(OddExtractor())
     found = sketches(worker.process(stream(101_000, 102_000, 103_000, 130_000), NOW))
     assert [sketch.baseline for sketch in found] == ["b1", "b2", "b3"]
 
 
 def test_what_is_not_looked_at_always_says_so_in_every_sketch() -> None:
-    worker = processor(OddMeter())
+    worker = processor(OddExtractor())
     found = sketches(worker.process(stream(101_000, 102_000, 130_000), NOW))
     assert [sketch.trials for sketch in found] == [{"checked": 1}, {"checked": 0}]
 
 
-def test_a_meter_that_fails_changes_nothing() -> None:
+def test_an_extractor_that_fails_changes_nothing() -> None:
     away = True
 
     def judge(_events: Sequence[RequestEvent]) -> None:
@@ -242,7 +242,7 @@ def test_a_meter_that_fails_changes_nothing() -> None:
     assert sketches(worker.process(records, NOW))[0].events == 1
 
 
-def test_a_meter_that_returns_too_few_results_is_named() -> None:
+def test_an_extractor_that_returns_too_few_results_is_named() -> None:
     class Short(LengthExtractor):
         def measure(self, events: Sequence[tuple[Origin, RequestEvent]]) -> Sequence[Measurement]:
             return super().measure(events)[:-1]

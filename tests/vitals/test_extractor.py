@@ -114,10 +114,10 @@ def test_text_that_was_not_captured_is_empty() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_the_meter_returns_one_measurement_for_each_event(count: int) -> None:
-    meter = VitalsExtractor(most_customers=1)
+def test_the_extractor_returns_one_measurement_for_each_event(count: int) -> None:
+    extractor = VitalsExtractor(most_customers=1)
     origin = Origin("vitals/responses.v1-0", Partition("responses.v1", 0), 7)
     events = [(origin, changed(customer=f"c{i}")) for i in range(count)]
-    labels = [list(m.totals[measures.REQUESTS_BY_CUSTOMER]) for m in meter.measure(events)]
+    labels = [list(m.totals[measures.REQUESTS_BY_CUSTOMER]) for m in extractor.measure(events)]
     assert labels == [["c0"], ["other"], ["other"]][:count]
-    assert (meter.kind, meter.reads, meter.notices()) == ("vitals", ResponseEvent, ())
+    assert (extractor.kind, extractor.reads, extractor.notices()) == ("vitals", ResponseEvent, ())

@@ -1,1 +1,1 @@
-"""The consumer's contract, event-time windows, watermarks, and the ledger."""
+"""The processor contract, deduplication, event-time windows, checkpoints, mergeable sketches."""

@@ -1,8 +1,8 @@
-"""How a partition's state lies in the log: one document, in as many records as it takes.
+"""Checkpoints: a partition's state in the state topic, split into as many records as it takes.
 
-A document may carry *pending* outputs: those that were decided together with the state and may
-not have been published yet. On a log without transactions it is written before them, so that
-after a crash they are published again, the same, instead of being decided again.
+A checkpoint may carry *pending* outputs: those that belong to the same commit and may not have
+been published yet. On a broker without transactions the checkpoint is written before them, so
+that after a crash the same outputs are published again instead of being computed anew.
 """
 
 from __future__ import annotations
@@ -12,19 +12,29 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from tidegauge.schemas import encode
 from tidegauge.schemas.operations import Snapshot
+from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.errors import SnapshotError, SnapshotVersionError
 
-__all__ = ["PART_BYTES", "Checkpoint", "EncodedRecord", "assemble", "parts", "without_pending"]
+__all__ = [
+    "PART_BYTES",
+    "Checkpoint",
+    "EncodedRecord",
+    "assemble",
+    "encode_checkpoint",
+    "parts",
+    "without_pending",
+]
 
 PART_BYTES = 512 * 1024
-"""Most bytes of a document in one record: with its encoding still below 1 MB."""
+"""Most bytes of a checkpoint in one record: with its encoding still below 1 MB."""
 
 VERSION = 1
 
 
 class EncodedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it is to be written, but for its partition and offset."""
+    """A record ready to be written; the broker adds partition and offset."""
 
     topic: str
     key: bytes
@@ -33,15 +43,15 @@ class EncodedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition's state, and what is to be published with it.
+    """One partition's state, and the outputs to publish with it.
 
     Attributes:
         owner: ``group/topic-partition``.
-        generation: Counts this owner's documents; tells the parts of two apart.
-        next_offset: First record that the state has not seen.
-        state: The processor's own bytes.
+        generation: Counts this owner's checkpoints; tells the parts of two apart.
+        next_offset: Offset of the first record that the state does not include.
+        state: The processor's snapshot.
         pending: Outputs that may not have been published yet.
-        version: Of this format.
+        version: Version of this format.
     """
 
     owner: str
@@ -60,36 +70,44 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_document = msgspec.msgpack.Decoder(Checkpoint)
-_part = msgspec.msgpack.Decoder(_Part)
+_checkpoint_decoder = msgspec.msgpack.Decoder(Checkpoint)
+_part_decoder = msgspec.msgpack.Decoder(_Part)
 
 
-def without_pending(document: Checkpoint, *, generation: int | None = None) -> Checkpoint:
-    """Return a document without outputs: they are published, or go beside it.
+def without_pending(checkpoint: Checkpoint, *, generation: int | None = None) -> Checkpoint:
+    """Return a checkpoint without pending outputs, which are published or written beside it.
 
     Args:
-        document: The document.
-        generation: Its new one, where it follows the other in the log.
+        checkpoint: The checkpoint.
+        generation: Its new generation, where it follows the given one in the log.
     """
     return msgspec.structs.replace(
-        document, pending=(), generation=generation or document.generation
+        checkpoint, pending=(), generation=generation or checkpoint.generation
     )
 
 
-def parts(document: Checkpoint) -> Iterator[tuple[str, Snapshot]]:
-    """Yield a document's records with their keys, in the order in which to write them.
+def parts(checkpoint: Checkpoint) -> Iterator[tuple[str, Snapshot]]:
+    """Yield a checkpoint's records with their keys, in the order in which to write them.
 
-    The last one has the owner as its key and makes the document count; the others lie under
-    keys that the document before did not use, so that a crash in between harms neither.
+    The last record has the owner as its key and makes the checkpoint valid; the others have
+    keys that the previous checkpoint did not use, so that a crash in between harms neither.
     """
-    packed = zlib.compress(_encoder.encode(document), level=1)
+    packed = zlib.compress(_encoder.encode(checkpoint), level=1)
     payloads = [packed[i : i + PART_BYTES] for i in range(0, len(packed), PART_BYTES)]
     for index in reversed(range(len(payloads))):
-        part = _Part(generation=document.generation, parts=len(payloads), payload=payloads[index])
+        part = _Part(generation=checkpoint.generation, parts=len(payloads), payload=payloads[index])
         snapshot = Snapshot(
-            owner=document.owner, next_offset=document.next_offset, state=_encoder.encode(part)
+            owner=checkpoint.owner, next_offset=checkpoint.next_offset, state=_encoder.encode(part)
         )
-        yield _key(document.owner, document.generation, index), snapshot
+        yield _key(checkpoint.owner, checkpoint.generation, index), snapshot
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> list[EncodedRecord]:
+    """Return a checkpoint as records of the state topic, in the order in which to write them."""
+    return [
+        EncodedRecord(topic=STATE.name, key=key.encode(), value=encode(snapshot))
+        for key, snapshot in parts(checkpoint)
+    ]
 
 
 def _key(owner: str, generation: int, index: int) -> str:
@@ -97,17 +115,17 @@ def _key(owner: str, generation: int, index: int) -> str:
 
 
 def assemble(owner: str, found: Mapping[str, Snapshot]) -> Checkpoint | None:
-    """Put an owner's last document together.
+    """Put an owner's last checkpoint together.
 
     Args:
         owner: ``group/topic-partition``.
         found: The last snapshot of each key.
 
     Returns:
-        None where the owner has no document.
+        None where the owner has no checkpoint.
 
     Raises:
-        SnapshotVersionError: It was written in another format.
+        SnapshotVersionError: The checkpoint was written in another format.
         SnapshotError: A part is missing or cannot be read.
     """
     if owner not in found:
@@ -124,14 +142,14 @@ def assemble(owner: str, found: Mapping[str, Snapshot]) -> Checkpoint | None:
             )
         payload += part.payload
     try:
-        return _document.decode(zlib.decompress(payload))
+        return _checkpoint_decoder.decode(zlib.decompress(payload))
     except (zlib.error, msgspec.DecodeError) as error:
         raise SnapshotError(f"the snapshot of {owner} cannot be read: {error}") from error
 
 
 def _read(owner: str, snapshot: Snapshot) -> _Part:
     try:
-        part = _part.decode(snapshot.state)
+        part = _part_decoder.decode(snapshot.state)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"the snapshot of {owner} cannot be read: {error}") from error
     if part.version != VERSION:

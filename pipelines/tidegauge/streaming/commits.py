@@ -1,4 +1,4 @@
-"""When to commit, what a commit consists of, and when to give up instead."""
+"""Commits: when one is due, what it consists of, and how many dead letters stop a worker."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Commit", "CommitPolicy", "RejectionGauge", "dead_letter", "encode_ou
 
 @dataclass(frozen=True, slots=True)
 class CommitPolicy:
-    """When what has been processed is committed, and how much failure is borne.
+    """When processed records are committed, and how many dead letters are tolerated.
 
     Attributes:
         interval_ms: Longest time that a processed record stays uncommitted.
         records: Most records between two commits.
         rejected_ratio: Share of the last ``rejected_window`` records that may become dead
             letters; beyond it the worker stops. 1 never stops it.
-        rejected_least: Dead letters that never stop it, however few records there were.
+        rejected_least: So many dead letters never stop it, however few records there were.
         rejected_window: See ``rejected_ratio``.
     """
 
@@ -39,38 +39,38 @@ class CommitPolicy:
         """Whether to commit now.
 
         Args:
-            records: Processed since the last commit.
-            waiting_ms: Since the first thing that is uncommitted.
+            records: Records processed since the last commit.
+            waiting_ms: Time since the first uncommitted change.
         """
         return records >= self.records or waiting_ms >= self.interval_ms
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What becomes true together.
+    """Checkpoints to write, outputs to publish and offsets to commit, all or none.
 
     Attributes:
         group: The consumer group.
-        documents: The new state of each partition that changed. The pending outputs in it are
-            to be published, and its ``next_offset`` is to be the group's offset.
+        checkpoints: The new checkpoint of each partition that changed. Its pending outputs are to
+            be published, and its ``next_offset`` is to be the group's offset.
     """
 
     group: str
-    documents: Mapping[Partition, Checkpoint]
+    checkpoints: Mapping[Partition, Checkpoint]
 
     @property
     def offsets(self) -> dict[Partition, int]:
         """The group's offset of each partition that changed."""
-        return {partition: found.next_offset for partition, found in self.documents.items()}
+        return {partition: found.next_offset for partition, found in self.checkpoints.items()}
 
     @property
     def outputs(self) -> tuple[EncodedRecord, ...]:
-        """All that is to be published, besides the documents."""
-        return tuple(wire for found in self.documents.values() for wire in found.pending)
+        """The outputs to publish."""
+        return tuple(encoded for found in self.checkpoints.values() for encoded in found.pending)
 
 
 class RejectionGauge:
-    """Keeps the share of rejected records among the last ones."""
+    """Tracks the share of rejected records among the most recent ones."""
 
     def __init__(self, policy: CommitPolicy) -> None:
         self._policy = policy
@@ -79,10 +79,10 @@ class RejectionGauge:
         self._rejected = 0
 
     def observe(self, records: int, rejections: Iterable[Rejection]) -> None:
-        """Take a batch into account.
+        """Count a batch.
 
         Raises:
-            DeadLetterRateError: Too many were rejected.
+            DeadLetterRateError: Too many records were rejected.
         """
         found = tuple(rejections)
         self._batches.append((records, len(found)))
@@ -124,7 +124,7 @@ def encode_output(output: Output) -> EncodedRecord:
 
 
 def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
-    """Keep a rejected record whole."""
+    """Return a rejected record as a dead letter, complete with key and headers."""
     record = rejection.record
     place = f"{record.partition}-{record.offset}"
     return Output(

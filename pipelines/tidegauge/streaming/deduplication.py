@@ -1,7 +1,7 @@
-"""Records to events: what is new, what was seen before, what cannot be read.
+"""Deduplication: records become new events, duplicates or unreadable records.
 
-Each event bears ``(producer_id, sequence)``, and a producer's events stand in a partition in
-order: one whose sequence is not above the last one of its producer is a copy.
+Each event carries ``(producer_id, sequence)``, and a producer's events stand in a partition in
+order: one whose sequence is not above the last one of its producer is a duplicate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.sketches import Tally
 from tidegauge.streaming.processor import Partition, Record
 
-__all__ = ["UNKNOWN_PRODUCER", "Account", "Arrival", "Duplicate", "Unreadable", "deduplicate"]
+__all__ = [
+    "UNKNOWN_PRODUCER",
+    "Arrival",
+    "Duplicate",
+    "TallyAccumulator",
+    "Unreadable",
+    "deduplicate",
+]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
@@ -25,7 +32,7 @@ _LARGEST = 2**62
 _LAST_MS = 253_402_300_799_000  # the year 9999: no date has a name beyond it
 
 UNKNOWN_PRODUCER = ""
-"""Stands in the ledger for records that do not tell who published them."""
+"""Stands in the ledger for records that do not name their producer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Arrival(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A record with an event that was seen before."""
+    """A record with an event that was processed before."""
 
     record: Record
     producer_id: str
@@ -46,14 +53,14 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that is no event of the expected type, with the reason.
+    """A record that cannot be decoded as an event of the expected type.
 
     Attributes:
         record: The record.
-        producer_id: Who published it, as far as the bytes still tell.
-        sequence: Its number, 0 where the bytes do not tell.
-        reason: Short code.
-        detail: What is wrong, for people.
+        producer_id: Its producer, where the bytes still tell.
+        sequence: Its sequence, 0 where the bytes do not tell.
+        reason: Reason code of the dead letter.
+        detail: The decoder's message.
     """
 
     record: Record
@@ -74,12 +81,12 @@ _signature = msgspec.json.Decoder(_Signature)
 def deduplicate(
     records: Iterable[Record], kind: type[E], last_sequence: Callable[[Partition, str], int]
 ) -> Iterator[Arrival[E] | Duplicate | Unreadable]:
-    """Tell new events from copies and from what cannot be read, in the records' order.
+    """Classify records as new events, duplicates or unreadable, in the records' order.
 
     Args:
-        records: In order within each partition.
-        kind: The type of event that is expected.
-        last_sequence: Highest sequence taken into account before these records.
+        records: Records, in order within each partition.
+        kind: The expected type of event.
+        last_sequence: Returns the highest sequence of a producer before these records.
     """
     last: dict[tuple[Partition, str], int] = {}
     for record in records:
@@ -132,12 +139,12 @@ def _signed(value: bytes) -> _Signature:
     return found if 0 < found.sequence <= _LARGEST else _Signature()
 
 
-class Account:
-    """What became of one producer's events in one partition, counted in place.
+class TallyAccumulator:
+    """Counts one producer's events in one partition in place; ``tally()`` is its value.
 
     Attributes:
         last_sequence: The highest sequence seen.
-        active_ms: Greatest event time of an event of it, 0 before the first.
+        active_ms: Greatest event time of its events, 0 before the first.
     """
 
     __slots__ = ("_dead_lettered", "_processed", "_repeated", "active_ms", "last_sequence")
@@ -149,20 +156,20 @@ class Account:
         self.last_sequence = tally.last_sequence
         self.active_ms = active_ms
 
-    def process(self, sequence: int, time_ms: int) -> None:
-        """Count an event that was taken into account."""
+    def count_processed(self, sequence: int, time_ms: int) -> None:
+        """Count a processed event."""
         self._processed += 1
         self.last_sequence = sequence
         self.active_ms = max(self.active_ms, time_ms)
 
-    def put_aside(self, sequence: int, time_ms: int) -> None:
+    def count_dead_letter(self, sequence: int, time_ms: int) -> None:
         """Count a dead letter; a sequence of 0 is unknown."""
         self._dead_lettered += 1
         self.active_ms = max(self.active_ms, time_ms)
         self.last_sequence = max(self.last_sequence, sequence)
 
-    def repeat(self) -> None:
-        """Count a copy."""
+    def count_repeated(self) -> None:
+        """Count a duplicate."""
         self._repeated += 1
 
     def tally(self) -> Tally:

@@ -1,4 +1,4 @@
-"""What can go wrong in the stream core.
+"""Errors of stream processing.
 
 TidegaugeError
 └── StreamError
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class StreamError(TidegaugeError):
-    """The stream core cannot do what was asked."""
+    """Base class of the errors of stream processing."""
 
 
 class AccuracyError(StreamError):
@@ -44,42 +44,43 @@ class AccuracyError(StreamError):
 
 
 class ValueRangeError(StreamError):
-    """A number has no place in a histogram or in moments."""
+    """A number cannot be counted in a histogram or in moments."""
 
     def __init__(self, value: float) -> None:
         """Name the value."""
         super().__init__(
             f"cannot count {value!r}: histograms and moments take finite numbers only, "
             "moments up to 1e100; "
-            "leave such a value out and count that you did"
+            "leave the value out and count it as refused"
         )
 
 
 class MergeError(StreamError):
-    """Two summaries speak of different things, so their counts may not be added."""
+    """Two summaries describe different things, so their counts may not be added."""
 
     def __init__(self, what: str, left: object, right: object) -> None:
         """Name the field that differs and both values."""
         super().__init__(
             f"cannot merge: {what} is {left!r} on one side and {right!r} on the other; "
-            "merge only what agrees in it"
+            "merge only summaries that agree in it"
         )
 
 
 class ExtractorError(StreamError):
-    """A meter broke its contract."""
+    """An extractor broke its contract."""
 
 
 class ExtractionError(StreamError):
-    """A meter raised instead of measuring: what it needs is away, or an event is too much for it.
+    """An extractor raised: what it needs is unavailable, or it cannot handle an event.
 
     Nothing has changed; the same events may be measured again.
     """
 
     def __init__(self, kind: str, events: int, cause: Exception) -> None:
-        """Name the meter and what it raised."""
+        """Name the extractor and what it raised."""
         super().__init__(
-            f"the {kind} meter could not measure {events} events: {type(cause).__name__}: {cause}"
+            f"the {kind} extractor could not measure {events} events: "
+            f"{type(cause).__name__}: {cause}"
         )
         self.passing = isinstance(cause, (OSError, TidegaugeError))
         """Whether waiting may help: the network and other services come back, a bug stays."""
@@ -89,12 +90,12 @@ class DeadLetterRateError(StreamError):
     """Too many records in a row could not be processed: something is wrong with all of them."""
 
     def __init__(self, *, rejected: int, records: int, limit: float, last: str) -> None:
-        """Say how many, what the last one was, and the ways out."""
+        """Say how many were rejected, what the last one was, and the ways out."""
         super().__init__(
             f"{rejected} of the last {records} records could not be processed, more than the "
             f"limit of {limit:.0%}; the last: {last}. Nothing of this batch was committed. "
             "Fix the producer or upgrade this worker and start it again, or raise the limit "
-            "to have the records put aside as dead letters"
+            "to have the records written as dead letters"
         )
 
 

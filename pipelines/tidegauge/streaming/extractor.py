@@ -1,4 +1,4 @@
-"""What differs between the workers: how one event is measured."""
+"""Extractors: what each kind of worker measures of an event."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ E = TypeVar("E", RequestEvent, ResponseEvent)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an event lay and who is measuring it.
+    """Where an event was read, and by which producer it is measured.
 
     Attributes:
         producer_id: ``group/topic-partition``, for events derived from it.
-        partition: The partition.
+        partition: The event's partition.
         offset: Its offset there.
     """
 

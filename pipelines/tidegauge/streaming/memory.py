@@ -1,6 +1,6 @@
-"""A log in memory, with groups and transactions: the broker of tests that need no other.
+"""A log in memory, with groups and transactions: the broker of tests that need no real one.
 
-It keeps a broker's promises and no more: order within a partition, offsets per group, a
+It keeps a broker's guarantees and no more: order within a partition, offsets per group, a
 partition held by one member at a time, and transactions that are seen whole or not at all.
 """
 
@@ -12,25 +12,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event, RLock
 
 from tidegauge.schemas import ALL_TOPICS, Topic
-from tidegauge.schemas.codec import decode, encode
+from tidegauge.schemas.codec import decode
 from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.checkpoints import (
     Checkpoint,
     EncodedRecord,
     assemble,
-    parts,
+    encode_checkpoint,
     without_pending,
 )
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.processor import Partition, Processor, Record
-from tidegauge.streaming.retries import RetryPolicy, persist
+from tidegauge.streaming.retries import RetryPolicy, process_with_retries
 from tidegauge.streaming.worker import Worker
 
 __all__ = ["MemoryLog", "MemoryLoop"]
 
 _BATCH = 500
-_PATIENCE = RetryPolicy(first_seconds=0.01, most_seconds=0.05)
+_RETRY_POLICY = RetryPolicy(first_seconds=0.01, most_seconds=0.05)
 
 
 class MemoryLog:
@@ -49,31 +49,31 @@ class MemoryLog:
         return tuple(Partition(topic, i) for i in range(declared.partitions if declared else 1))
 
     def append(
-        self, wire: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
+        self, encoded: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
     ) -> None:
-        """Write one record, to the partition that its key falls into unless told which."""
-        found = self.partitions(wire.topic)
-        index = zlib.crc32(wire.key) % len(found) if partition is None else partition
+        """Write one record, to the given partition or else to the one of its key's hash."""
+        found = self.partitions(encoded.topic)
+        index = zlib.crc32(encoded.key) % len(found) if partition is None else partition
         with self._lock:
             records = self._records[found[index]]
             records.append(
                 Record(
                     partition=found[index],
                     offset=len(records),
-                    value=wire.value,
-                    key=wire.key,
-                    headers=wire.headers,
+                    value=encoded.value,
+                    key=encoded.key,
+                    headers=encoded.headers,
                     timestamp_ms=timestamp_ms,
                 )
             )
 
     def append_all(
-        self, wires: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
+        self, encoded_records: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
     ) -> None:
         """Write records and offsets, all of them or none: a transaction."""
         with self._lock:
-            for wire in wires:
-                self.append(wire)
+            for encoded in encoded_records:
+                self.append(encoded)
             self.commit(group, offsets)
 
     def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
@@ -104,7 +104,7 @@ class MemoryLog:
                 self._members[group].append(member)
 
     def leave(self, group: str, member: str) -> None:
-        """Remove a member, as a broker does with one that it no longer hears from."""
+        """Remove a member, as a broker does when heartbeats stop."""
         with self._lock:
             if member in self._members[group]:
                 self._members[group].remove(member)
@@ -115,7 +115,7 @@ class MemoryLog:
             }
 
     def wanted(self, group: str, member: str, topics: Sequence[str]) -> set[Partition]:
-        """Return the partitions that fall to a member, now."""
+        """Return the partitions that the group assigns to a member at present."""
         with self._lock:
             members = self._members[group]
             every = [partition for topic in topics for partition in self.partitions(topic)]
@@ -128,7 +128,7 @@ class MemoryLog:
             return self._holders.setdefault((group, partition), member) == member
 
     def release(self, group: str, partition: Partition) -> None:
-        """Let go of a partition."""
+        """Release a partition."""
         with self._lock:
             self._holders.pop((group, partition), None)
 
@@ -139,12 +139,12 @@ class MemoryLoop:
     Args:
         log: The log.
         group: The consumer group.
-        topics: What it reads.
-        processor: What is done with records.
+        topics: Topics to read.
+        processor: Processes the records.
         now_ms: The clock, Unix milliseconds.
         policy: When to commit.
         member: This member's name in the group.
-        transactions: Whether a commit is one transaction, or a document that is written
+        transactions: Whether a commit is one transaction, or a checkpoint that is written
             ahead of its outputs.
     """
 
@@ -180,7 +180,7 @@ class MemoryLoop:
         self.close()
 
     def step(self) -> bool:
-        """Take over and hand over partitions, process what is there, commit when due.
+        """Rebalance, process the records at hand, commit when due.
 
         Returns:
             Whether there were records.
@@ -190,7 +190,7 @@ class MemoryLoop:
         batch = self._fetch()
         now_ms = self._now_ms()
         if batch:
-            self._persist(batch)
+            self._process(batch)
         for partition in self._worker.partitions:
             if not self._log.read(partition, self._worker.position(partition), 1):
                 self._worker.caught_up(partition, now_ms)
@@ -205,13 +205,13 @@ class MemoryLoop:
         self._hand_over(self._worker.partitions)
         self._log.leave(self._group, self._member)
 
-    def _persist(self, batch: Sequence[Record]) -> None:
-        persist(
+    def _process(self, batch: Sequence[Record]) -> None:
+        process_with_retries(
             self._worker,
             batch,
             now_ms=self._now_ms,
             wait=lambda seconds, _error: not self._stop.wait(seconds),
-            patience=_PATIENCE,
+            retry_policy=_RETRY_POLICY,
         )
 
     def _fetch(self) -> list[Record]:
@@ -235,45 +235,42 @@ class MemoryLoop:
             for record in self._log.read(Partition(STATE.name, 0))
             if record.key is not None
         }
-        document = assemble(self._worker.owner(partition), found)
-        for wire in document.pending if document else ():
-            self._log.append(wire)
+        checkpoint = assemble(self._worker.owner(partition), found)
+        for encoded in checkpoint.pending if checkpoint else ():
+            self._log.append(encoded)
         committed = self._log.committed(self._group, partition) or 0
-        position = document.next_offset if document else committed
-        self._worker.assign(partition, document, position)
+        position = checkpoint.next_offset if checkpoint else committed
+        self._worker.assign(partition, checkpoint, position)
 
     def _hand_over(self, partitions: Sequence[Partition]) -> None:
         if not partitions:
             return
         self._commit()
         for partition in partitions:
-            document = self._worker.settle(partition)
-            if document and not self._transactions:
-                self._write(document)
+            checkpoint = self._worker.final_checkpoint(partition)
+            if checkpoint and not self._transactions:
+                self._write(checkpoint)
             self._worker.revoke(partition)
             self._log.release(self._group, partition)
 
     def _commit(self) -> None:
         commit = self._worker.commit()
         if self._transactions:
-            documents = [without_pending(document) for document in commit.documents.values()]
-            states = [wire for document in documents for wire in _wires(document)]
+            checkpoints = [
+                without_pending(checkpoint) for checkpoint in commit.checkpoints.values()
+            ]
+            states = [
+                encoded for checkpoint in checkpoints for encoded in encode_checkpoint(checkpoint)
+            ]
             self._log.append_all([*commit.outputs, *states], commit.offsets, self._group)
         else:
-            for document in commit.documents.values():
-                self._write(document)
-                for wire in document.pending:
-                    self._log.append(wire)
+            for checkpoint in commit.checkpoints.values():
+                self._write(checkpoint)
+                for encoded in checkpoint.pending:
+                    self._log.append(encoded)
             self._log.commit(self._group, commit.offsets)
         self._worker.committed(commit)
 
-    def _write(self, document: Checkpoint) -> None:
-        for wire in _wires(document):
-            self._log.append(wire)
-
-
-def _wires(document: Checkpoint) -> list[EncodedRecord]:
-    return [
-        EncodedRecord(topic=STATE.name, key=key.encode(), value=encode(snapshot))
-        for key, snapshot in parts(document)
-    ]
+    def _write(self, checkpoint: Checkpoint) -> None:
+        for encoded in encode_checkpoint(checkpoint):
+            self._log.append(encoded)

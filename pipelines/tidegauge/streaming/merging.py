@@ -1,8 +1,8 @@
-"""Adding sketches up, over partitions and over windows.
+"""Merging sketches, over partitions and over windows.
 
 Merging is associative and commutative: counts, totals and histograms exactly, moments but
 for the rounding of sums. So a sum does not depend on how many workers ran, nor on the order
-in which their sketches came.
+in which their sketches arrived.
 """
 
 from __future__ import annotations

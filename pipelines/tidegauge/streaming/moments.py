@@ -18,7 +18,7 @@ LARGEST = 1e100
 """Greatest absolute value taken: squares of greater ones do not add up."""
 
 EMPTY = Moments(n=0, total=0.0, squares=0.0, least=0.0, most=0.0)
-"""Of no numbers; its extremes mean nothing."""
+"""The moments of no numbers; its extremes are meaningless."""
 
 
 class MomentsAccumulator:

@@ -1,4 +1,4 @@
-"""What a sketching worker keeps for one partition, and how events change it."""
+"""A sketching worker's state of one partition, and how events change it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tidegauge.schemas.segments import OTHER, Segment
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, Tally
-from tidegauge.streaming.deduplication import Account
+from tidegauge.streaming.deduplication import TallyAccumulator
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.histogram import ACCURACY
 from tidegauge.streaming.processor import Partition, Record
@@ -26,7 +26,7 @@ class SketchSettings:
 
     Attributes:
         window_ms: Length of a window of event time.
-        lateness_ms: How long after its end a window stays open for stragglers.
+        lateness_ms: How long after its end a window stays open for late events.
         idle_ms: How long a partition's silence may hold the watermark back.
         progress_ms: How often progress is published when no window closes.
         segment_limit: Segments counted under their own name in one partition.
@@ -47,11 +47,11 @@ class SketchSettings:
 
 
 class PartitionSketcher:
-    """One partition's open windows, watermark, accounts and totals.
+    """One partition's open windows, watermark, tallies and totals.
 
     Attributes:
         producer_id: ``group/topic-partition``.
-        next_offset: First record that is not accounted for.
+        next_offset: Offset of the first record that was not counted.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class PartitionSketcher:
     ) -> None:
         self.producer_id = f"{group}/{partition}"
         self.next_offset = 0
-        self._stamp = SketchOrigin(kind, self.producer_id, partition, settings.window_ms)
+        self._origin = SketchOrigin(kind, self.producer_id, partition, settings.window_ms)
         self._settings = settings
         self._sequence = 0
-        self._accounts: dict[str, Account] = {}
+        self._tallies: dict[str, TallyAccumulator] = {}
         self._totals: Counter[str] = Counter()
         self._looked_at: set[str] = set()
         self._segments: dict[Segment, int] = {}
@@ -90,21 +90,21 @@ class PartitionSketcher:
 
     def last_sequence(self, producer_id: str) -> int:
         """Return the highest sequence seen of a producer, 0 before its first event."""
-        account = self._accounts.get(producer_id)
-        return account.last_sequence if account else 0
+        tally = self._tallies.get(producer_id)
+        return tally.last_sequence if tally else 0
 
-    def account(self, producer_id: str) -> Account:
-        """Return a producer's account, opening one where there is none."""
-        return self._accounts.setdefault(producer_id, Account(Tally()))
+    def tally_of(self, producer_id: str) -> TallyAccumulator:
+        """Return a producer's tally, a new one where there is none."""
+        return self._tallies.setdefault(producer_id, TallyAccumulator(Tally()))
 
     def advance(self, offset: int) -> None:
-        """Note that a record is accounted for."""
+        """Move past a record that was counted."""
         self.next_offset = offset + 1
         self.watermark.heard()
 
     def count(self, record: Record, time_ms: int, segment: Segment, measured: Measurement) -> None:
         """Count one new event in its window."""
-        time_ms = self._believed(time_ms, record.timestamp_ms)
+        time_ms = self._capped_time(time_ms, record.timestamp_ms)
         start_ms, late = self.watermark.place(time_ms)
         self._totals.update(measured.progress)
         self._looked_at.update(measured.trials)
@@ -118,7 +118,7 @@ class PartitionSketcher:
         if refused:
             self._totals[REFUSED_VALUES] += refused
 
-    def _believed(self, time_ms: int, timestamp_ms: int) -> int:
+    def _capped_time(self, time_ms: int, timestamp_ms: int) -> int:
         # A clock that is ahead would close windows that others still write to.
         if timestamp_ms > 0 and time_ms > timestamp_ms + self._settings.ahead_ms:
             self._totals[AHEAD] += 1
@@ -134,7 +134,7 @@ class PartitionSketcher:
         return segment
 
     def closed(self) -> Iterator[Sketch]:
-        """Yield the sketches of windows that have closed, and forget them."""
+        """Yield the sketches of windows that have closed, and drop these windows."""
         ended = [
             key
             for key in self._windows
@@ -145,10 +145,10 @@ class PartitionSketcher:
             yield self._sketch(key, self._windows.pop(key), self._sequence)
 
     def _sketch(self, key: WindowKey, window: Window, sequence: int) -> Sketch:
-        return window.sketch(key, self._stamp, sequence=sequence, looked_at=self._looked_at)
+        return window.sketch(key, self._origin, sequence=sequence, looked_at=self._looked_at)
 
     def progress_due(self, now_ms: int) -> bool:
-        """Whether a window has closed since progress was published, or it was long ago."""
+        """Whether a window has closed since progress was published, or ``progress_ms`` passed."""
         return (
             self._published_ms is None
             or self.watermark.closed_ms > self._published_closed_ms
@@ -156,32 +156,30 @@ class PartitionSketcher:
         )
 
     def progress(self, now_ms: int, notices: tuple[str, ...]) -> Progress:
-        """Say how far the partition has come."""
+        """Return how far the partition has come, and retire what was silent for long."""
         self._retire()
         self._sequence += 1
         self._published_ms = now_ms
         self._published_closed_ms = self.watermark.closed_ms
         capped = (SEGMENTS_CAPPED,) if self._totals[OVERFLOW] else ()
         return Progress(
-            kind=self._stamp.kind,
+            kind=self._origin.kind,
             producer_id=self.producer_id,
             sequence=self._sequence,
             time_ms=now_ms,
-            topic=self._stamp.partition.topic,
-            partition=self._stamp.partition.index,
+            topic=self._origin.partition.topic,
+            partition=self._origin.partition.index,
             next_offset=self.next_offset,
             watermark_ms=self.watermark.closed_ms,
-            tallies={name: found.tally() for name, found in sorted(self._accounts.items())},
+            tallies={name: found.tally() for name, found in sorted(self._tallies.items())},
             totals={name: total for name, total in sorted(self._totals.items()) if total},
             notices=(*notices, *capped),
         )
 
     def _retire(self) -> None:
         until = self.watermark.closed_ms - self._settings.retire_ms
-        self._accounts = {
-            name: account
-            for name, account in self._accounts.items()
-            if not 0 < account.active_ms < until
+        self._tallies = {
+            name: tally for name, tally in self._tallies.items() if not 0 < tally.active_ms < until
         }
         self._segments = {
             segment: active_ms
@@ -195,7 +193,7 @@ class PartitionSketcher:
         return write_state(
             PartitionState(
                 owner=self.producer_id,
-                kind=self._stamp.kind,
+                kind=self._origin.kind,
                 window_ms=self._settings.window_ms,
                 accuracy=self._settings.accuracy,
                 next_offset=self.next_offset,
@@ -204,7 +202,7 @@ class PartitionSketcher:
                 closed_ms=self.watermark.closed_ms,
                 accounts={
                     name: Activity(tally=found.tally(), active_ms=found.active_ms)
-                    for name, found in sorted(self._accounts.items())
+                    for name, found in sorted(self._tallies.items())
                 },
                 totals=dict(sorted(self._totals.items())),
                 looked_at=tuple(sorted(self._looked_at)),
@@ -217,14 +215,15 @@ class PartitionSketcher:
         state = read_state(
             snapshot,
             owner=self.producer_id,
-            kind=self._stamp.kind,
+            kind=self._origin.kind,
             window_ms=self._settings.window_ms,
             accuracy=self._settings.accuracy,
         )
         self.next_offset = state.next_offset
         self._sequence = state.sequence
-        self._accounts = {
-            name: Account(found.tally, found.active_ms) for name, found in state.accounts.items()
+        self._tallies = {
+            name: TallyAccumulator(found.tally, found.active_ms)
+            for name, found in state.accounts.items()
         }
         self._totals = Counter(state.totals)
         self._looked_at = set(state.looked_at)

@@ -1,4 +1,4 @@
-"""What a worker does, as a contract: records in, outputs and dead letters out."""
+"""The processor contract of workers: records in, outputs and dead letters out."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Output:
     """An event to publish.
 
     Attributes:
-        topic: Where to.
+        topic: Where it is published.
         key: The record's key.
-        event: What.
+        event: The event.
         source: The CloudEvents source.
         event_id: The CloudEvents id: the same when the output is produced again.
         time_ms: Event time.
@@ -77,7 +77,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingResult:
-    """What came of some records, or of time passing."""
+    """Outputs and rejections of some records, or of a tick."""
 
     outputs: tuple[Output, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -91,9 +91,9 @@ NOTHING = ProcessingResult()
 
 
 class Processor(Protocol):
-    """A stateful step. State is kept per partition, so that it can move between workers.
+    """A stateful step over records; state is per partition, so that it can move between workers.
 
-    The loop promises: ``assign`` comes before a partition's first record; calls never
+    The loop guarantees: ``assign`` comes before a partition's first record; calls never
     overlap; outcomes, snapshots and offsets are committed together; after a crash the
     records since the last commit come again, to a processor with the last snapshot.
     """
@@ -102,13 +102,13 @@ class Processor(Protocol):
         """Take over a partition, from its last snapshot or from nothing."""
 
     def revoke(self, partition: Partition) -> None:
-        """Forget a partition; its last snapshot has been committed."""
+        """Drop a partition; its last snapshot has been committed."""
 
     def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
-        """Take records into account, in order within each partition."""
+        """Process records, in order within each partition."""
 
     def tick(self, now_ms: int) -> ProcessingResult:
-        """Let time pass: close windows, report progress. Called about once a second."""
+        """Advance the clock: close windows, report progress. Called about once a second."""
 
     def snapshot(self, partition: Partition) -> bytes:
         """Return a partition's whole state as plain, versioned data."""
@@ -116,15 +116,15 @@ class Processor(Protocol):
 
 @runtime_checkable
 class CaughtUp(Protocol):
-    """A processor that wants to know of silence. The loop asks the log, not its own reading."""
+    """A processor that is told when a partition has no more records, as the broker reports it."""
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
-        """Note that at this time the log held no record that was not processed."""
+        """Note that at ``now_ms`` every record of the partition had been processed."""
 
 
 @runtime_checkable
 class Rejects(Protocol):
-    """A processor that can put a record aside which it failed on."""
+    """A processor that can count a record that it failed on as a dead letter."""
 
     def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
-        """Account for a record without processing it."""
+        """Count a record as a dead letter without processing it."""

@@ -1,4 +1,4 @@
-"""Names that every sketching worker puts into its ``Progress``."""
+"""Names of totals and notices in the ``Progress`` of every sketching worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do with records that a meter fails on: wait, or find the one that is to blame."""
+"""Retries of records that an extractor fails on: wait, or find the record that causes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tidegauge.streaming.errors import ExtractionError
 from tidegauge.streaming.processor import Record
 from tidegauge.streaming.worker import Worker
 
-__all__ = ["FAILED", "RetryPolicy", "persist"]
+__all__ = ["FAILED", "RetryPolicy", "process_with_retries"]
 
 FAILED = "processing_failed"
-"""Reason of a dead letter that a meter failed on every time, alone."""
+"""Reason of a dead letter: the extractor failed on the record alone in every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class RetryPolicy:
     Attributes:
         first_seconds: Pause after the first failure; it doubles with each.
         most_seconds: Longest pause.
-        attempts: Failures of a kind that waiting does not mend, before a batch is halved, or a
-            single record is put aside.
+        attempts: Failures in a row that waiting does not mend, after which a batch is halved, or
+            a single record becomes a dead letter.
     """
 
     first_seconds: float = 0.2
@@ -36,31 +36,32 @@ class RetryPolicy:
         return min(self.first_seconds * 2.0 ** min(failures - 1, 30), self.most_seconds)
 
 
-def persist(
+def process_with_retries(
     worker: Worker,
     records: Sequence[Record],
     *,
     now_ms: Callable[[], int],
     wait: Callable[[float, ExtractionError], bool],
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
 ) -> bool:
-    """Process records until each is processed or put aside.
+    """Process records until each is processed or written as a dead letter.
 
-    While what the meter needs is away, nothing is put aside, however long that takes. A batch
-    that fails for another reason is halved until the record to blame stands alone.
+    While a service that the extractor needs is unavailable, no record becomes a dead letter,
+    however long that takes. A batch that fails for another reason is halved until the record
+    that causes it stands alone.
 
     Args:
         worker: Processes them.
         records: In order within each partition.
         now_ms: The clock, Unix milliseconds.
-        wait: Waits for so many seconds after an error; False to give up.
-        patience: How often and how long.
+        wait: Waits for some seconds after an error; returns False to give up.
+        retry_policy: How often and how long to wait.
 
     Returns:
-        False where it was given up; what was processed before stays so.
+        False where ``wait`` gave up; records processed before stay processed.
 
     Raises:
-        DeadLetterRateError: Too many were put aside.
+        DeadLetterRateError: Too many records became dead letters.
     """
     batches = deque([tuple(records)])
     failures = lasting = 0
@@ -71,7 +72,7 @@ def persist(
         except ExtractionError as error:
             failures += 1
             lasting = 0 if error.passing else lasting + 1
-            if lasting >= patience.attempts:
+            if lasting >= retry_policy.attempts:
                 failures = lasting = 0
                 batches.popleft()
                 if len(batch) == 1:
@@ -79,7 +80,7 @@ def persist(
                 else:
                     middle = len(batch) // 2
                     batches.extendleft((batch[middle:], batch[:middle]))
-            elif not wait(patience.pause_seconds(failures), error):
+            elif not wait(retry_policy.pause_seconds(failures), error):
                 return False
         else:
             failures = lasting = 0

@@ -1,4 +1,4 @@
-"""A sample of a sketch's requests: whose they are, and what they show.
+"""A bottom-k sample of a sketch's requests: their callers and the indicators that held.
 
 The requests of least rank are kept. The rank is a hash of the request's id, so it knows
 nothing of what is asked nor by whom: every request is as likely to be sampled as any other,
@@ -24,7 +24,7 @@ NAME_CHARACTERS = 64
 """Callers whose names begin with the same so many characters are taken for one."""
 
 _RANKS = 2**32
-"""Ranks there are: few digits on the wire, and hardly ever one for two sampled requests."""
+"""Ranks there are: few digits in JSON, and two sampled requests hardly ever share one."""
 
 
 def least(sampled: Iterable[Sampled]) -> tuple[Sampled, ...]:
@@ -61,7 +61,7 @@ class SampleAccumulator:
     """Samples requests in place; ``sample()`` is its value.
 
     Args:
-        start: A sample to go on from.
+        start: A sample to continue.
     """
 
     __slots__ = ("_found", "_highest")

@@ -1,4 +1,4 @@
-"""The worker's processor: any ``Extractor`` becomes sketches per segment and window."""
+"""The workers' processor: an ``Extractor``'s measurements as sketches by segment and window."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ E = TypeVar("E", RequestEvent, ResponseEvent)
 
 
 class SketchingProcessor(Generic[E]):
-    """Counts events once each, in event-time windows, and says how far it has come.
+    """Counts each event once, in event-time windows, and reports progress.
 
     Whether a window is closed depends on the records alone, and on silence where the loop
     reports it by ``caught_up``; the order of records within a partition decides which events
     are late, the cut into batches decides nothing.
 
-    A call of ``process`` that raises, since the meter did, has changed nothing: the same
-    records may be given again.
+    A call of ``process`` that raises because the extractor did has changed nothing: the same
+    records may be passed again.
 
     Args:
-        meter: Measures events.
+        extractor: Measures events.
         group: The consumer group.
         settings: How events become sketches.
     """
 
     def __init__(
-        self, meter: Extractor[E], group: str, settings: SketchSettings = DEFAULTS
+        self, extractor: Extractor[E], group: str, settings: SketchSettings = DEFAULTS
     ) -> None:
-        self._meter: Extractor[E] = meter
+        self._extractor: Extractor[E] = extractor
         self._group = group
         self._settings = settings
         self._partitions: dict[Partition, PartitionSketcher] = {}
@@ -54,28 +54,28 @@ class SketchingProcessor(Generic[E]):
         self._partitions[partition] = PartitionSketcher(
             partition,
             group=self._group,
-            kind=self._meter.kind,
+            kind=self._extractor.kind,
             settings=self._settings,
             snapshot=snapshot,
         )
 
     def revoke(self, partition: Partition) -> None:
-        """Forget a partition."""
+        """Drop a partition."""
         del self._partitions[partition]
 
     def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
         """Count records and publish the windows that they close.
 
         Raises:
-            ExtractionError: The meter raised; nothing has changed.
-            ExtractorError: The meter did not return one result for each event.
+            ExtractionError: The extractor raised; nothing has changed.
+            ExtractorError: The extractor did not return one result for each event.
         """
         fresh = [
             record
             for record in records
             if record.offset >= self._partitions[record.partition].next_offset
         ]
-        found = list(deduplicate(fresh, self._meter.reads, self._last_sequence))
+        found = list(deduplicate(fresh, self._extractor.reads, self._last_sequence))
         arrivals = [item for item in found if isinstance(item, Arrival)]
         measured = iter(self._measure(arrivals))
         outputs: list[Output] = []
@@ -85,13 +85,13 @@ class SketchingProcessor(Generic[E]):
             if isinstance(item, Arrival):
                 result = next(measured)
                 event = item.event
-                sketcher.account(event.producer_id).process(event.sequence, event.time_ms)
+                sketcher.tally_of(event.producer_id).count_processed(event.sequence, event.time_ms)
                 sketcher.count(item.record, event.time_ms, event.segment, result)
                 outputs.extend(result.outputs)
             elif isinstance(item, Duplicate):
-                sketcher.account(item.producer_id).repeat()
+                sketcher.tally_of(item.producer_id).count_repeated()
             else:
-                sketcher.account(item.producer_id).put_aside(
+                sketcher.tally_of(item.producer_id).count_dead_letter(
                     item.sequence, sketcher.watermark.latest_ms or 0
                 )
                 rejections.append(Rejection(item.record, item.reason, item.detail))
@@ -101,15 +101,15 @@ class SketchingProcessor(Generic[E]):
         return ProcessingResult(tuple(outputs), tuple(rejections))
 
     def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
-        """Put a record aside that cannot be measured, unless it is a copy."""
+        """Reject a record that cannot be measured, unless it is a duplicate."""
         rejections: list[Rejection] = []
         sketcher = self._partitions[record.partition]
-        for item in deduplicate([record], self._meter.reads, self._last_sequence):
+        for item in deduplicate([record], self._extractor.reads, self._last_sequence):
             if isinstance(item, Duplicate):
-                sketcher.account(item.producer_id).repeat()
+                sketcher.tally_of(item.producer_id).count_repeated()
                 continue
             signed = item.event if isinstance(item, Arrival) else item
-            sketcher.account(signed.producer_id).put_aside(
+            sketcher.tally_of(signed.producer_id).count_dead_letter(
                 signed.sequence, sketcher.watermark.latest_ms or 0
             )
             rejections.append(Rejection(record, reason, detail))
@@ -134,18 +134,18 @@ class SketchingProcessor(Generic[E]):
             for arrival in arrivals
         ]
         try:
-            measured: Sequence[Measurement] = self._meter.measure(events)
+            measured: Sequence[Measurement] = self._extractor.measure(events)
         except Exception as error:
-            raise ExtractionError(self._meter.kind, len(events), error) from error
+            raise ExtractionError(self._extractor.kind, len(events), error) from error
         if len(measured) != len(events):
             raise ExtractorError(
-                f"the {self._meter.kind} meter returned {len(measured)} results for "
+                f"the {self._extractor.kind} extractor returned {len(measured)} results for "
                 f"{len(events)} events: it must return one for each, in their order"
             )
         return measured
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
-        """Note that at this time the partition holds no record that was not processed."""
+        """Note that at ``now_ms`` every record of the partition had been processed."""
         self._partitions[partition].watermark.silent(now_ms)
 
     def tick(self, now_ms: int) -> ProcessingResult:
@@ -174,7 +174,7 @@ class SketchingProcessor(Generic[E]):
         return outputs
 
     def _progress(self, sketcher: PartitionSketcher, now_ms: int) -> Output:
-        progress = sketcher.progress(now_ms, self._meter.notices())
+        progress = sketcher.progress(now_ms, self._extractor.notices())
         return _output(
             sketcher.producer_id, progress, sketcher.producer_id, progress.sequence, now_ms
         )

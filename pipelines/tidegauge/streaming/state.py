@@ -14,29 +14,29 @@ VERSION = 1
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """One producer's account, and when it was last active in event time."""
+    """One producer's tally, and when it was last active in event time."""
 
     tally: Tally
     active_ms: int
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a partition's future depends on, besides its records.
+    """Everything besides the records that a partition's later outputs depend on.
 
-    What time has decided, such as windows closed by silence, is in ``closed_ms``: it is
-    committed with the outputs that came of it, so that nobody has to decide it again.
+    Windows that were closed by silence are in ``closed_ms``, which is committed with the
+    resulting outputs, so that a restart does not decide it anew.
 
     Attributes:
-        version: Of this format.
+        version: Version of this format.
         owner: ``group/topic-partition``.
         kind: Which worker.
         window_ms: Length of a window.
         accuracy: Relative accuracy of the histograms.
-        next_offset: First record that is not accounted for.
-        sequence: The last one given to a sketch or progress.
+        next_offset: Offset of the first record that was not counted.
+        sequence: The last sequence given to a sketch or progress.
         latest_ms: Greatest event time seen.
         closed_ms: Windows that end at or before it are closed.
-        accounts: Producer -> what became of its events.
+        accounts: Producer -> tally of its events.
         totals: Name -> total since the group began.
         looked_at: Indicators that are not looked at for every event.
         segments: Segments counted under their own name, and when they were last active.
@@ -76,12 +76,12 @@ def write_state(state: PartitionState) -> bytes:
 def read_state(
     data: bytes, *, owner: str, kind: SketchKind, window_ms: int, accuracy: float
 ) -> PartitionState:
-    """Decode a state and check that it is one to go on from.
+    """Decode a state and check that it fits the owner and the settings.
 
     Raises:
         SnapshotVersionError: It was written in another format.
         SnapshotSettingsError: It is another owner's, or its windows or histograms differ.
-        SnapshotError: It is no state at all.
+        SnapshotError: The bytes are no state.
     """
     try:
         found = _version.decode(data).version

@@ -1,4 +1,4 @@
-"""For tests of workers: events to feed them, a plain meter, and a reader that drops repeats."""
+"""Parts for tests of workers: events, a simple extractor, and a reader that drops duplicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidegauge.streaming.checkpoints import EncodedRecord
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Record
 
-__all__ = ["LengthExtractor", "Received", "request", "request_wire"]
+__all__ = ["LengthExtractor", "Received", "encoded_request", "request"]
 
 
 def request(
@@ -25,7 +25,7 @@ def request(
     segment: Segment | None = None,
     text: str = "How high is the tide?",
 ) -> RequestEvent:
-    """Return a request event, one of a producer's numbered events."""
+    """Return a request event with a producer's next sequence."""
     return RequestEvent(
         request_id=f"{producer_id}-{sequence}",
         producer_id=producer_id,
@@ -38,7 +38,7 @@ def request(
     )
 
 
-def request_wire(event: RequestEvent, topic: Topic = REQUESTS) -> EncodedRecord:
+def encoded_request(event: RequestEvent, topic: Topic = REQUESTS) -> EncodedRecord:
     """Return a request as the record that a gateway publishes."""
     return EncodedRecord(
         topic=topic.name,
@@ -68,7 +68,7 @@ class LengthExtractor:
 
     @property
     def kind(self) -> SketchKind:
-        """Pose as the drift worker, which reads requests."""
+        """``drift``, as the worker that reads requests."""
         return "drift"
 
     @property
@@ -99,15 +99,15 @@ class LengthExtractor:
         )
 
     def notices(self) -> tuple[str, ...]:
-        """Have nothing to say."""
+        """Return no notices."""
         return ()
 
 
 class Received:
-    """What a reader of ``sketches.v1`` knows: it drops what it has seen of a producer.
+    """The state of a reader of ``sketches.v1``, which drops duplicates by producer and sequence.
 
     Attributes:
-        sketches: Sketches taken into account.
+        sketches: Sketches, without duplicates.
         progress: Last progress of each producer.
         repeats: Events dropped.
     """

@@ -11,7 +11,7 @@ __all__ = ["Watermark"]
 
 
 class Watermark:
-    """How far event time has come in one partition; it never goes back.
+    """The progress of event time in one partition; it never goes back.
 
     Attributes:
         latest_ms: Greatest event time seen, None before the first event.
@@ -44,7 +44,7 @@ class Watermark:
         self.closed_ms = closed_ms
 
     def place(self, time_ms: int) -> tuple[int, bool]:
-        """Return where an event is counted: its window's start, and whether it came late.
+        """Return the start of the window that an event is counted in, and whether it is late.
 
         A late event, whose own window is closed, is counted in the next open one. Seeing the
         event moves the watermark for those that follow, never for itself.
@@ -57,11 +57,11 @@ class Watermark:
         return start, late
 
     def heard(self) -> None:
-        """Note that a record came: the partition is not silent."""
+        """Note that a record arrived: the partition is not silent."""
         self._silent_since_ms = None
 
     def silent(self, now_ms: int) -> None:
-        """Note that at this time the partition holds no record that was not yet read."""
+        """Note that at ``now_ms`` every record of the partition had been read."""
         if self._silent_since_ms is None:
             self._silent_since_ms = now_ms
         if now_ms - self._silent_since_ms >= self._idle_ms:

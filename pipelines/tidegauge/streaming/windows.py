@@ -20,7 +20,7 @@ _LARGEST_TOTAL = 2**62
 
 @dataclass(frozen=True, slots=True, order=True)
 class WindowKey:
-    """Which window: indicators of two baselines are never counted together.
+    """A window's identity: indicators of two baselines are never counted together.
 
     Attributes:
         start_ms: Start of the window.
@@ -35,12 +35,12 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True)
 class SketchOrigin:
-    """What every sketch of one worker's partition bears.
+    """What all sketches of one worker's partition have in common.
 
     Attributes:
-        kind: Which worker counts.
-        producer_id: Who publishes.
-        partition: Where the records lie.
+        kind: Kind of worker.
+        producer_id: ``group/topic-partition``.
+        partition: Partition of the records.
         window_ms: Length of a window.
     """
 
@@ -92,7 +92,7 @@ class Window:
 
     @classmethod
     def resumed(cls, sketch: Sketch, accuracy: float) -> Window:
-        """Go on from the sketch of a window that is still open."""
+        """Return a window that continues the sketch of an open window."""
         window = cls(accuracy, sketch.source.first_offset)
         window._last_offset = sketch.source.last_offset
         window._events = sketch.events
@@ -161,28 +161,28 @@ class Window:
                 self._exemplars[name] = least_ranked((*kept, exemplar))
 
     def sketch(
-        self, key: WindowKey, stamp: SketchOrigin, *, sequence: int, looked_at: Iterable[str]
+        self, key: WindowKey, origin: SketchOrigin, *, sequence: int, looked_at: Iterable[str]
     ) -> Sketch:
-        """Return what has been counted.
+        """Return the counts so far as a sketch.
 
         Args:
-            key: Which window this is.
-            stamp: Who counts it, and where.
+            key: The window's identity.
+            origin: Worker and partition.
             sequence: Number among that producer's events.
-            looked_at: Indicators that are not looked at for every event: their trials are
-                said even where there were none.
+            looked_at: Indicators that are not looked at for every event: the sketch states their
+                trials even where there were none.
         """
         numbers = dict(sorted(self._numbers.items()))
         return Sketch(
-            kind=stamp.kind,
-            producer_id=stamp.producer_id,
+            kind=origin.kind,
+            producer_id=origin.producer_id,
             sequence=sequence,
             segment=key.segment,
             window_start_ms=key.start_ms,
-            window_ms=stamp.window_ms,
+            window_ms=origin.window_ms,
             source=SourceRange(
-                topic=stamp.partition.topic,
-                partition=stamp.partition.index,
+                topic=origin.partition.topic,
+                partition=origin.partition.index,
                 first_offset=self._first_offset,
                 last_offset=self._last_offset,
             ),

@@ -1,4 +1,4 @@
-"""What every consumer loop does between reading and writing, without either.
+"""The consumer's bookkeeping between reading and writing, free of IO.
 
 The loop over Kafka and the one over the in-memory log are shells around a ``Worker``.
 """
@@ -30,15 +30,15 @@ __all__ = ["Worker"]
 
 
 class Worker:
-    """A processor with its partitions, and what has come of them since the last commit.
+    """A processor with its partitions, and their outputs since the last commit.
 
-    After a commit that failed, or may have failed, nothing here is true any more: the loop
-    revokes each partition and assigns it again from the log.
+    After a commit that failed, or may have failed, this state is void: the loop revokes each
+    partition and assigns it again from its last checkpoint.
 
     Args:
-        processor: What is done with records.
+        processor: Processes the records.
         group: The consumer group.
-        policy: When to commit, and when to give up.
+        policy: When to commit, and how many dead letters stop the worker.
     """
 
     def __init__(self, processor: Processor, group: str, policy: CommitPolicy) -> None:
@@ -61,23 +61,23 @@ class Worker:
         """Return the key of a partition's state."""
         return f"{self.group}/{partition}"
 
-    def assign(self, partition: Partition, document: Checkpoint | None, position: int) -> None:
-        """Take over a partition from its last document.
+    def assign(self, partition: Partition, checkpoint: Checkpoint | None, position: int) -> None:
+        """Take over a partition from its last checkpoint.
 
         Args:
             partition: The partition.
-            document: Its state; the loop has published what was pending in it.
+            checkpoint: Its state, whose pending outputs the loop has published.
             position: Offset that the loop will read first.
 
         Raises:
             SnapshotError: The processor cannot go on from it.
         """
-        self._processor.assign(partition, document.state if document else None)
-        self._committed[partition] = document
+        self._processor.assign(partition, checkpoint.state if checkpoint else None)
+        self._committed[partition] = checkpoint
         self._next[partition] = position
 
     def revoke(self, partition: Partition) -> None:
-        """Forget a partition and what came of it since the last commit."""
+        """Forget a partition and its outputs since the last commit."""
         del self._committed[partition]
         del self._next[partition]
         self._outputs.pop(partition, None)
@@ -94,7 +94,7 @@ class Worker:
         self._account(records, self._processor.process(records, now_ms), now_ms)
 
     def reject(self, record: Record, reason: str, detail: str, now_ms: int) -> None:
-        """Put a record aside that the processor failed on.
+        """Write a record that the processor failed on as a dead letter.
 
         Raises:
             DeadLetterRateError: Too many were rejected; stop without a commit.
@@ -115,7 +115,7 @@ class Worker:
         self._gauge.observe(len(records), outcome.rejections)
 
     def tick(self, now_ms: int) -> None:
-        """Let time pass."""
+        """Advance the processor's clock."""
         self._keep(self._processor.tick(now_ms), now_ms)
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
@@ -131,7 +131,7 @@ class Worker:
         owners = {self.owner(partition): partition for partition in self._committed}
         letters = [dead_letter(rejected, self.group, now_ms) for rejected in outcome.rejections]
         for output in (*outcome.outputs, *letters):
-            # What bears no partition's name goes with the first: it must go with some state.
+            # An output of no partition is committed with the first partition's checkpoint.
             partition = owners.get(output.source) or min(self._committed)
             self._outputs[partition].append(encode_output(output))
         if (outcome.outputs or letters) and self._changed_ms is None:
@@ -149,43 +149,45 @@ class Worker:
         return self._changed_ms is not None
 
     def commit(self) -> Commit:
-        """Return what is to become true; ``committed`` says that it has."""
-        documents: dict[Partition, Checkpoint] = {}
+        """Return the checkpoints to write, with their outputs; then call ``committed``."""
+        checkpoints: dict[Partition, Checkpoint] = {}
         for partition, before in self._committed.items():
-            document = Checkpoint(
+            checkpoint = Checkpoint(
                 owner=self.owner(partition),
                 generation=before.generation + 1 if before else 1,
                 next_offset=self._next[partition],
                 state=self._processor.snapshot(partition),
                 pending=tuple(self._outputs.get(partition, ())),
             )
-            if _says_more(document, before):
-                documents[partition] = document
-        return Commit(self.group, documents)
+            if _differs(checkpoint, before):
+                checkpoints[partition] = checkpoint
+        return Commit(self.group, checkpoints)
 
     def committed(self, commit: Commit) -> None:
-        """Note that a commit has become true."""
-        self._committed.update(commit.documents)
+        """Note that a commit has been written."""
+        self._committed.update(commit.checkpoints)
         self._outputs.clear()
         self._records = 0
         self._changed_ms = None
 
-    def settle(self, partition: Partition) -> Checkpoint | None:
-        """Return a partition's last document without its outputs, which are published now.
+    def final_checkpoint(self, partition: Partition) -> Checkpoint | None:
+        """Return a partition's last checkpoint without its outputs, which are published by now.
 
-        Whoever takes the partition over then has nothing to publish again. None where there
-        was nothing pending.
+        The partition's next owner then has no output to publish again.
+
+        Returns:
+            None where the last checkpoint has no pending outputs.
         """
         last = self._committed[partition]
         if last is None or not last.pending:
             return None
-        document = self._committed[partition] = without_pending(
+        checkpoint = self._committed[partition] = without_pending(
             last, generation=last.generation + 1
         )
-        return document
+        return checkpoint
 
 
-def _says_more(document: Checkpoint, before: Checkpoint | None) -> bool:
-    if before is None or document.pending:
+def _differs(checkpoint: Checkpoint, before: Checkpoint | None) -> bool:
+    if before is None or checkpoint.pending:
         return True
-    return (document.state, document.next_offset) != (before.state, before.next_offset)
+    return (checkpoint.state, checkpoint.next_offset) != (before.state, before.next_offset)

@@ -27,7 +27,7 @@ _EXEMPLAR_CHARACTERS = 400
 
 
 class VitalsExtractor:
-    """The vitals worker's ``Meter``.
+    """The vitals worker's ``Extractor``.
 
     Args:
         most_customers: Customers with a label of their own in totals; the rest are

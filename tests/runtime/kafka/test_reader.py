@@ -16,7 +16,7 @@ from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, LABELS
 from tidegauge.streaming.checkpoints import EncodedRecord
 
 
-def wires(topic: Topic, number: int) -> list[EncodedRecord]:
+def encoded_records(topic: Topic, number: int) -> list[EncodedRecord]:
     name = uuid4().hex
     return [
         EncodedRecord(
@@ -29,19 +29,19 @@ def wires(topic: Topic, number: int) -> list[EncodedRecord]:
 def test_all_records_up_to_the_end_are_read_however_they_were_batched(
     kafka: KafkaSettings,
 ) -> None:
-    published = wires(EMBEDDINGS, 40)
+    published = encoded_records(EMBEDDINGS, 40)
     with Publisher(kafka) as publisher:
         for start in range(0, 40, 8):
             publisher.send(published[start : start + 8])
     found = {record.key: record for record in reader.read(kafka, EMBEDDINGS)}
-    for wire in published:
-        assert found[wire.key].value == wire.value
-        assert found[wire.key].headers == wire.headers
+    for encoded in published:
+        assert found[encoded.key].value == encoded.value
+        assert found[encoded.key].headers == encoded.headers
 
 
 def test_records_of_a_partition_are_in_order(kafka: KafkaSettings) -> None:
     with Publisher(kafka) as publisher:
-        publisher.send(wires(EMBEDDINGS, 200))
+        publisher.send(encoded_records(EMBEDDINGS, 200))
     last: dict[int, int] = {}
     for record in reader.read(kafka, EMBEDDINGS):
         assert record.offset > last.get(record.partition.index, -1)
@@ -50,11 +50,11 @@ def test_records_of_a_partition_are_in_order(kafka: KafkaSettings) -> None:
 
 
 def test_a_range_of_time_is_read(kafka: KafkaSettings) -> None:
-    before, inside, after = wires(LABELS, 3)
+    before, inside, after = encoded_records(LABELS, 3)
     edges = []
     with Publisher(kafka) as publisher:
-        for wire in (before, inside, after):
-            publisher.send([wire])
+        for encoded in (before, inside, after):
+            publisher.send([encoded])
             time.sleep(0.02)  # timestamps have milliseconds
             edges.append(time.time_ns() // 1_000_000)
             time.sleep(0.02)
@@ -65,14 +65,14 @@ def test_a_range_of_time_is_read(kafka: KafkaSettings) -> None:
 
 def test_some_partitions_can_be_left_out(kafka: KafkaSettings) -> None:
     with Publisher(kafka) as publisher:
-        publisher.send(wires(EMBEDDINGS, 50))
+        publisher.send(encoded_records(EMBEDDINGS, 50))
     found = reader.read(kafka, EMBEDDINGS, partitions=[1])
     assert {record.partition.index for record in found} == {1}
 
 
 def test_following_goes_on_as_records_come(kafka: KafkaSettings) -> None:
     rounds = count()
-    first, second = wires(HEARTBEATS, 2)
+    first, second = encoded_records(HEARTBEATS, 2)
     with Publisher(kafka) as publisher:
         publisher.send([first])
         following = reader.follow(kafka, HEARTBEATS, until=lambda: next(rounds) > 100)
@@ -88,7 +88,7 @@ def test_following_goes_on_as_records_come(kafka: KafkaSettings) -> None:
 
 
 def test_following_from_the_end_leaves_out_what_was_there(kafka: KafkaSettings) -> None:
-    old, new = wires(HEARTBEATS, 2)
+    old, new = encoded_records(HEARTBEATS, 2)
     with Publisher(kafka) as publisher:
         publisher.send([old])
         rounds = count()

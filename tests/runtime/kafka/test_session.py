@@ -28,7 +28,7 @@ def test_a_client_that_forgets_who_waits_is_given_up(monkeypatch: pytest.MonkeyP
     found = session.Session(
         consumer=consumer,
         committer=create_autospec(WriteAheadCommitter, instance=True),
-        legacies=create_autospec(StateRecovery, instance=True),
+        recovery=create_autospec(StateRecovery, instance=True),
         lane=SerialExecutor("lane"),
         processor=SketchingProcessor(LengthExtractor(), "drift"),
         group="drift",

@@ -18,7 +18,7 @@ PARTITION = Partition("requests.v1", 2)
 OWNERS = {PARTITION: "drift/requests.v1-2"}
 
 
-def document(generation: int, next_offset: int = 40) -> Checkpoint:
+def checkpoint(generation: int, next_offset: int = 40) -> Checkpoint:
     return Checkpoint(
         owner=OWNERS[PARTITION], generation=generation, next_offset=next_offset, state=b""
     )
@@ -27,8 +27,8 @@ def document(generation: int, next_offset: int = 40) -> Checkpoint:
 def reader(*seen: Checkpoint | None) -> StateRecovery:
     """Return a reader that sees one state after the other, the last one for good."""
     states: Any = create_autospec(StateReader, instance=True)
-    states.document.side_effect = [*seen, *[seen[-1]] * 9]
-    return StateRecovery(states, patience_seconds=60)
+    states.checkpoint.side_effect = [*seen, *[seen[-1]] * 9]
+    return StateRecovery(states, wait_seconds=60)
 
 
 def pauses(most: int) -> tuple[list[None], Callable[[], bool]]:
@@ -44,16 +44,16 @@ def pauses(most: int) -> tuple[list[None], Callable[[], bool]]:
 @pytest.mark.parametrize(
     ("hidden", "last"),
     [
-        (document(6), document(7)),  # a state that time alone has made
-        (document(6, next_offset=30), document(7)),
-        (None, document(7)),
+        (checkpoint(6), checkpoint(7)),  # a state that time alone has made
+        (checkpoint(6, next_offset=30), checkpoint(7)),
+        (None, checkpoint(7)),
     ],
 )
 def test_an_older_state_than_the_offset_belongs_to_is_not_taken(
     hidden: Checkpoint | None, last: Checkpoint
 ) -> None:
     taken, pause = pauses(3)
-    found = reader(hidden, last).documents(OWNERS, lambda _: CommittedOffset(40, 7), pause)
+    found = reader(hidden, last).checkpoints(OWNERS, lambda _: CommittedOffset(40, 7), pause)
     assert found == {PARTITION: last}
     assert len(taken) == 1
 
@@ -61,7 +61,7 @@ def test_an_older_state_than_the_offset_belongs_to_is_not_taken(
 def test_a_state_that_stays_hidden_is_said_and_not_gone_on_from() -> None:
     _, pause = pauses(2)
     with pytest.raises(HiddenStateError, match=r"state 6 is as of 40, .* 40 with state 7"):
-        reader(document(6)).documents(OWNERS, lambda _: CommittedOffset(40, 7), pause)
+        reader(checkpoint(6)).checkpoints(OWNERS, lambda _: CommittedOffset(40, 7), pause)
 
 
 @pytest.mark.parametrize("committed", [None, CommittedOffset(40), CommittedOffset(38, 5)])
@@ -69,6 +69,6 @@ def test_what_nothing_is_known_to_follow_is_taken_at_once(
     committed: CommittedOffset | None,
 ) -> None:
     taken, pause = pauses(0)
-    found = reader(document(6)).documents(OWNERS, lambda _: committed, pause)
-    assert found == {PARTITION: document(6)}
+    found = reader(checkpoint(6)).checkpoints(OWNERS, lambda _: committed, pause)
+    assert found == {PARTITION: checkpoint(6)}
     assert not taken

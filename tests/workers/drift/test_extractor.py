@@ -23,21 +23,21 @@ from tidegauge.workers.drift.extractor import NO_BASELINE, TRUNCATED, DriftExtra
 PARTITION = Partition("requests.v1", 0)
 
 
-def measure(meter: DriftExtractor, *events: RequestEvent) -> Sequence[Measurement]:
-    return meter.measure(
+def measure(extractor: DriftExtractor, *events: RequestEvent) -> Sequence[Measurement]:
+    return extractor.measure(
         [(Origin("drift/requests.v1-0", PARTITION, 7 + i), event) for i, event in enumerate(events)]
     )
 
 
 @pytest.fixture
-def meter(embedder: Any, baseline: DriftBaseline) -> DriftExtractor:  # noqa: ANN401 - a fixture
+def extractor(embedder: Any, baseline: DriftBaseline) -> DriftExtractor:  # noqa: ANN401 - a fixture
     made = DriftExtractor(embedder, Preparation(), window_ms=10_000)
     made.use(baseline)
     return made
 
 
-def test_a_request_is_seen_from_the_baseline(meter: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
-    (found,) = measure(meter, ask("my card number 3"))
+def test_a_request_is_seen_from_the_baseline(extractor: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
+    (found,) = measure(extractor, ask("my card number 3"))
     assert found.baseline == "drift-1"
     assert found.hits[0] == EMBEDDED
     assert [name.split("/")[0] for name in found.hits].count("cluster") == 1
@@ -49,18 +49,18 @@ def test_a_request_is_seen_from_the_baseline(meter: DriftExtractor, ask: Any) ->
 
 
 def test_every_indicator_that_is_hit_is_one_that_is_tested(
-    meter: DriftExtractor,
+    extractor: DriftExtractor,
     baseline: DriftBaseline,
     ask: Any,  # noqa: ANN401 - a fixture
 ) -> None:
     names = {indicator.name for indicator in baseline.references[""].indicators}
     texts = ["my card", "zebra quagga okapi", "où est le 🙂 de la", "我的卡", "x" * 3_000]
-    for found in measure(meter, *(ask(text, i) for i, text in enumerate(texts, 1))):
+    for found in measure(extractor, *(ask(text, i) for i, text in enumerate(texts, 1))):
         assert set(found.hits) - {EMBEDDED} <= names
 
 
-def test_an_embedding_event_goes_out_with_it(meter: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
-    (found,) = measure(meter, ask("my card number 3"))
+def test_an_embedding_event_goes_out_with_it(extractor: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
+    (found,) = measure(extractor, ask("my card number 3"))
     (output,) = found.outputs
     event = output.event
     assert isinstance(event, EmbeddingEvent)
@@ -72,9 +72,9 @@ def test_an_embedding_event_goes_out_with_it(meter: DriftExtractor, ask: Any) ->
 
 
 def test_vectors_stay_here_if_so_set(embedder: Any, baseline: DriftBaseline, ask: Any) -> None:  # noqa: ANN401 - fixtures
-    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000, publish_vectors=False)
-    meter.use(baseline)
-    event = measure(meter, ask("my card"))[0].outputs[0].event
+    extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000, publish_vectors=False)
+    extractor.use(baseline)
+    event = measure(extractor, ask("my card"))[0].outputs[0].event
     assert isinstance(event, EmbeddingEvent)
     assert event.vector == b""
 
@@ -89,13 +89,13 @@ def test_vectors_stay_here_if_so_set(embedder: Any, baseline: DriftBaseline, ask
     ],
 )
 def test_what_cannot_be_embedded_is_counted_and_asked_nothing(
-    meter: DriftExtractor,
+    extractor: DriftExtractor,
     ask: Any,  # noqa: ANN401 - a fixture
     fields: dict[str, Any],
     text: str,
     reason: str,
 ) -> None:
-    left_out, kept = measure(meter, ask(text, 1, **fields), ask("my card", 2))
+    left_out, kept = measure(extractor, ask(text, 1, **fields), ask("my card", 2))
     assert left_out.counted
     assert (left_out.hits, left_out.outputs, left_out.exemplar) == ((), (), None)
     assert left_out.progress == {measures.skipped(reason): 1}
@@ -103,15 +103,15 @@ def test_what_cannot_be_embedded_is_counted_and_asked_nothing(
     assert EMBEDDED in kept.hits
 
 
-def test_a_callers_burst_counts_as_far_as_the_cap(meter: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
+def test_a_callers_burst_counts_as_far_as_the_cap(extractor: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
     events = [ask("my card", i, customer="loud") for i in range(1, 9)]
-    found = measure(meter, *events, ask("my card", 9, customer="calm"))
+    found = measure(extractor, *events, ask("my card", 9, customer="calm"))
     assert [EMBEDDED in one.hits for one in found] == [True] * 5 + [False] * 3 + [True]
     assert found[7].progress == {measures.skipped("caller_cap"): 1}
 
 
 def test_a_sketch_samples_callers_with_what_their_requests_show(
-    meter: DriftExtractor,
+    extractor: DriftExtractor,
     ask: Any,  # noqa: ANN401 - a fixture
 ) -> None:
     events = [
@@ -120,7 +120,7 @@ def test_a_sketch_samples_callers_with_what_their_requests_show(
         ask("", 6, customer="silent"),
     ]
     window = Window(0.01, 0)
-    for offset, found in enumerate(measure(meter, *events)):
+    for offset, found in enumerate(measure(extractor, *events)):
         window.add(found, offset, late=False)
     key = WindowKey(0, events[0].segment, "drift-1")
     stamp = SketchOrigin("drift", "drift/requests.v1-0", PARTITION, 10_000)
@@ -131,17 +131,17 @@ def test_a_sketch_samples_callers_with_what_their_requests_show(
     assert all(one.shows[0] == EMBEDDED for one in sketch.sample)
 
 
-def test_a_shadow_is_no_request(meter: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
-    (found,) = measure(meter, ask("my card", shadow=True))
+def test_a_shadow_is_no_request(extractor: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
+    (found,) = measure(extractor, ask("my card", shadow=True))
     assert not found.counted
 
 
 def test_an_enormous_prompt_is_cut_and_counted(
-    meter: DriftExtractor,
+    extractor: DriftExtractor,
     embedder: Any,  # noqa: ANN401 - a fixture
     ask: Any,  # noqa: ANN401 - a fixture
 ) -> None:
-    (found,) = measure(meter, ask("word " * 100_000))
+    (found,) = measure(extractor, ask("word " * 100_000))
     assert found.progress == {TRUNCATED: 1}
     assert len(embedder.embedded[-1]) <= 4_000
     assert found.exemplar is not None
@@ -149,27 +149,27 @@ def test_an_enormous_prompt_is_cut_and_counted(
 
 
 def test_without_a_baseline_requests_are_counted_and_not_embedded(embedder: Any, ask: Any) -> None:  # noqa: ANN401 - fixtures
-    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
-    assert meter.notices() == (NO_BASELINE,)
-    (found,) = measure(meter, ask("my card"))
+    extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000)
+    assert extractor.notices() == (NO_BASELINE,)
+    (found,) = measure(extractor, ask("my card"))
     assert (found.counted, found.hits, found.baseline) == (True, (), "")
     assert embedder.embedded == []
 
 
-def test_a_refused_baseline_is_a_notice(meter: DriftExtractor, baseline: DriftBaseline) -> None:
-    assert meter.notices() == ()
-    meter.use(None, "baseline_refused:other_embedder")
-    assert meter.notices() == ("baseline_refused:other_embedder",)
-    meter.use(baseline)
-    assert meter.notices() == ()
+def test_a_refused_baseline_is_a_notice(extractor: DriftExtractor, baseline: DriftBaseline) -> None:
+    assert extractor.notices() == ()
+    extractor.use(None, "baseline_refused:other_embedder")
+    assert extractor.notices() == ("baseline_refused:other_embedder",)
+    extractor.use(baseline)
+    assert extractor.notices() == ()
 
 
 def test_what_is_counted_has_the_baselines_trials(
-    meter: DriftExtractor,
+    extractor: DriftExtractor,
     baseline: DriftBaseline,
     ask: Any,  # noqa: ANN401 - a fixture
 ) -> None:
-    found = measure(meter, ask("my card", 1), ask("", 2), ask("my bank", 3))
+    found = measure(extractor, ask("my card", 1), ask("", 2), ask("my bank", 3))
     hits: dict[str, int] = {}
     for one in found:
         for name in one.hits:

@@ -38,13 +38,13 @@ def following(
     *,
     fingerprint: str = "words",
 ) -> Iterator[DriftExtractor]:
-    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
-    follower = BaselineFollower(kafka, meter, embedder=fingerprint, preparation=Preparation())
+    extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000)
+    follower = BaselineFollower(kafka, extractor, embedder=fingerprint, preparation=Preparation())
     follower.start()
     deadline = time.monotonic() + 60
     assert follower.wait(lambda: time.monotonic() > deadline)
     try:
-        yield meter
+        yield extractor
     finally:
         follower.close()
 
@@ -64,10 +64,10 @@ def test_activations_are_followed(
     store = BaselineStore(kafka)
     first, second = publish(kafka, baseline, note=1), publish(kafka, baseline, note=2)
     store.activate(first)
-    with following(kafka, embedder) as meter:
-        assert _seen_from(meter, ask) == first
+    with following(kafka, embedder) as extractor:
+        assert _seen_from(extractor, ask) == first
         store.activate(second)
-        until(lambda: _seen_from(meter, ask) == second)
+        until(lambda: _seen_from(extractor, ask) == second)
 
 
 def test_a_baseline_of_another_embedder_is_refused_and_one_that_fits_taken_up(
@@ -78,14 +78,14 @@ def test_a_baseline_of_another_embedder_is_refused_and_one_that_fits_taken_up(
 ) -> None:
     store = BaselineStore(kafka)
     store.activate(publish(kafka, baseline, note=3))
-    with following(kafka, embedder, fingerprint="another") as meter:
-        assert meter.notices() == ("baseline_refused:other_embedder",)
-        assert _seen_from(meter, ask) == ""
+    with following(kafka, embedder, fingerprint="another") as extractor:
+        assert extractor.notices() == ("baseline_refused:other_embedder",)
+        assert _seen_from(extractor, ask) == ""
         junk = store.publish("drift", b"junk", "f", {})
         store.activate(junk)
-        until(lambda: meter.notices() == ("baseline_refused:unreadable",))
+        until(lambda: extractor.notices() == ("baseline_refused:unreadable",))
 
 
-def _seen_from(meter: DriftExtractor, ask: Any) -> str:  # noqa: ANN401 - a fixture
+def _seen_from(extractor: DriftExtractor, ask: Any) -> str:  # noqa: ANN401 - a fixture
     origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
-    return meter.measure([(origin, ask("my card"))])[0].baseline
+    return extractor.measure([(origin, ask("my card"))])[0].baseline

@@ -49,12 +49,12 @@ def baseline_of(embedder: Any, rng: np.random.Generator) -> DriftBaseline:  # no
     return DriftBaseline.from_bytes(made.to_bytes(), "drift-1")
 
 
-def sketch_of(meter: DriftExtractor, events: list[RequestEvent], number: int) -> Sketch:
+def sketch_of(extractor: DriftExtractor, events: list[RequestEvent], number: int) -> Sketch:
     """Let the worker count one window."""
     first = number * EVENTS
     origins = [Origin(STAMP.producer_id, SOURCE, first + i) for i in range(len(events))]
     window = Window(0.01, first)
-    measured = meter.measure(list(zip(origins, events, strict=True)))
+    measured = extractor.measure(list(zip(origins, events, strict=True)))
     for offset, one in enumerate(measured, first):
         window.add(one, offset, late=False)
     key = WindowKey(10_000 * number, events[0].segment, "drift-1")
@@ -71,8 +71,8 @@ def test_a_change_is_found_beside_many_short_replies(
     baseline = baseline_of(embedder, rng)
     spacings = np.concatenate([urn.spacings for urn in baseline.references[""].polya_urns])
     assert (spacings > 0).all()
-    meter = DriftExtractor(embedder, Preparation(), window_ms=10_000)
-    meter.use(baseline)
+    extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000)
+    extractor.use(baseline)
     monitor = MonitorProcessor(MonitorPlan(partitions={REQUESTS.name: 1}))
     monitor.use("drift", "drift-1", {"drift.topics": baseline.references}, 0)
     said: list[Any] = []
@@ -86,7 +86,7 @@ def test_a_change_is_found_beside_many_short_replies(
             )
             for i in range(EVENTS)
         ]
-        sketch = sketch_of(meter, events, number)
+        sketch = sketch_of(extractor, events, number)
         progress = Progress(
             kind="drift",
             producer_id=STAMP.producer_id,

@@ -24,8 +24,7 @@ from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.publisher import send_all
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.runtime.kafka.states import as_wires
-from tidegauge.streaming.checkpoints import Checkpoint, without_pending
+from tidegauge.streaming.checkpoints import Checkpoint, encode_checkpoint, without_pending
 from tidegauge.streaming.commits import Commit
 
 __all__ = ["Committer", "TransactionalCommitter", "WriteAheadCommitter"]
@@ -48,10 +47,10 @@ class Committer(Protocol):
             KafkaError: It may have become true, or not.
         """
 
-    def resume(self, document: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Publish what is pending in the last state of a partition that was taken over."""
 
-    def settle(self, document: Checkpoint) -> None:
+    def write_final(self, checkpoint: Checkpoint) -> None:
         """Write a partition's last state, which has nothing pending, before it is given up."""
 
     def reset(self) -> None:
@@ -65,9 +64,9 @@ def _offsets(commit: Commit) -> dict[TopicPartition, OffsetAndMetadata]:
     """Return the group's new offsets; each says which document it belongs to."""
     return {
         clients.topic_partition(partition): OffsetAndMetadata(
-            document.next_offset, str(document.generation), -1
+            checkpoint.next_offset, str(checkpoint.generation), -1
         )
-        for partition, document in commit.documents.items()
+        for partition, checkpoint in commit.checkpoints.items()
     }
 
 
@@ -114,32 +113,36 @@ class TransactionalCommitter:
         if membership.generation_id < 0 or not membership.member_id:
             raise CommitFailedError("the partitions were taken over without a membership")
         states = [
-            wire
-            for document in commit.documents.values()
-            for wire in as_wires(without_pending(document))
+            encoded
+            for checkpoint in commit.checkpoints.values()
+            for encoded in encode_checkpoint(without_pending(checkpoint))
         ]
         offsets = _offsets(commit)
         producer = self._producer
 
         def transact() -> None:
             producer.begin_transaction()
-            for wire in (*commit.outputs, *states):
-                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            for encoded in (*commit.outputs, *states):
+                producer.send(
+                    encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers)
+                )
             producer.send_offsets_to_transaction(offsets, membership)
             producer.commit_transaction()
 
         self._within_limit(transact)
 
-    def resume(self, document: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Publish what a worker without transactions had left pending."""
-        if not document.pending:
+        if not checkpoint.pending:
             return
         producer = self._producer
 
         def transact() -> None:
             producer.begin_transaction()
-            for wire in document.pending:
-                producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
+            for encoded in checkpoint.pending:
+                producer.send(
+                    encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers)
+                )
             producer.commit_transaction()
 
         self._within_limit(transact)
@@ -152,7 +155,7 @@ class TransactionalCommitter:
                 f"a transaction did not end within {self._limit_seconds:.0f} s"
             ) from error
 
-    def settle(self, document: Checkpoint) -> None:
+    def write_final(self, checkpoint: Checkpoint) -> None:
         """Do nothing: states are written without pending outputs."""
 
     def reset(self) -> None:
@@ -183,18 +186,18 @@ class WriteAheadCommitter:
     ) -> None:
         """Write states, then outputs, then offsets."""
         del membership
-        for document in commit.documents.values():
-            send_all(self._producer, as_wires(document))
+        for checkpoint in commit.checkpoints.values():
+            send_all(self._producer, encode_checkpoint(checkpoint))
         send_all(self._producer, commit.outputs)
         consumer.commit(_offsets(commit))
 
-    def resume(self, document: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Publish again what may have been published before."""
-        send_all(self._producer, document.pending)
+        send_all(self._producer, checkpoint.pending)
 
-    def settle(self, document: Checkpoint) -> None:
+    def write_final(self, checkpoint: Checkpoint) -> None:
         """Write the state, so that its outputs are not published again."""
-        send_all(self._producer, as_wires(document))
+        send_all(self._producer, encode_checkpoint(checkpoint))
 
     def reset(self) -> None:
         """Connect again: an idempotent producer that lost a record is of no more use."""

@@ -53,7 +53,7 @@ class ConsumerLoop:
     """Runs a processor over topics until it is told to stop.
 
     A broker that is away is waited for, at the start and later. What ends the loop by itself
-    is an error that waiting does not mend: a snapshot of other settings, a broken meter, or
+    is an error that waiting does not mend: a snapshot of other settings, a broken extractor, or
     more dead letters than the settings allow; nothing of that batch is committed then.
 
     Args:
@@ -126,18 +126,18 @@ class ConsumerLoop:
         consumer, committer = self._connect()
         lane = SerialExecutor(f"{self._group}-lane")
         # After which a broker undoes what has not ended, and then some.
-        patience_seconds = 2 * self._settings.transaction_timeout_ms / 1000
+        recovery_seconds = 2 * self._settings.transaction_timeout_ms / 1000
         session = Session(
             consumer=consumer,
             committer=committer,
-            legacies=StateRecovery(StateReader(self._settings, self._group), patience_seconds),
+            recovery=StateRecovery(StateReader(self._settings, self._group), recovery_seconds),
             lane=lane,
             processor=self._processor,
             group=self._group,
             policy=self._settings.policy(),
             now_ms=self._now_ms,
             handover_seconds=self._stop_seconds,
-            takeover_seconds=self._stop_seconds + patience_seconds,
+            takeover_seconds=self._stop_seconds + recovery_seconds,
             stop=stop,
         )
         self._session = session

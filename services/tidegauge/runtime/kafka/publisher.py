@@ -21,15 +21,15 @@ __all__ = ["Publisher", "send_all"]
 _FLUSH_SECONDS = 30.0
 
 
-def send_all(producer: KafkaProducer, wires: Iterable[EncodedRecord]) -> None:
+def send_all(producer: KafkaProducer, encoded_records: Iterable[EncodedRecord]) -> None:
     """Send records and wait until each is acknowledged.
 
     Raises:
         KafkaError: One was not.
     """
     futures = [
-        producer.send(wire.topic, wire.value, key=wire.key, headers=list(wire.headers))
-        for wire in wires
+        producer.send(encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers))
+        for encoded in encoded_records
     ]
     producer.flush(_FLUSH_SECONDS)
     for future in futures:
@@ -56,7 +56,7 @@ class Publisher:
         """
         self.send(map(encode_output, outputs))
 
-    def send(self, wires: Iterable[EncodedRecord]) -> None:
+    def send(self, encoded_records: Iterable[EncodedRecord]) -> None:
         """Publish encoded records, in their order.
 
         Raises:
@@ -67,7 +67,7 @@ class Publisher:
             with clients.explained(self._settings, "connecting to publish"):
                 self._producer = clients.producer(self._settings)
         try:
-            send_all(self._producer, wires)
+            send_all(self._producer, encoded_records)
         except KafkaError as error:
             # An idempotent producer that lost a record is of no more use.
             self._discard()

@@ -27,7 +27,7 @@ from tidegauge.streaming.checkpoints import Checkpoint
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import ExtractionError
 from tidegauge.streaming.processor import Partition, Processor, Record
-from tidegauge.streaming.retries import RetryPolicy, persist
+from tidegauge.streaming.retries import RetryPolicy, process_with_retries
 from tidegauge.streaming.worker import Worker
 
 __all__ = ["Session"]
@@ -35,7 +35,7 @@ __all__ = ["Session"]
 R = TypeVar("R")
 
 _RETRY_SECONDS = (0.2, 15.0)
-_PATIENCE = RetryPolicy()
+_RETRY_POLICY = RetryPolicy()
 _END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 0.5
@@ -59,7 +59,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         *,
         consumer: KafkaConsumer,
         committer: Committer,
-        legacies: StateRecovery,
+        recovery: StateRecovery,
         lane: SerialExecutor,
         processor: Processor,
         group: str,
@@ -72,7 +72,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self.joined = False
         self._consumer = consumer
         self._committer = committer
-        self._legacies = legacies
+        self._recovery = recovery
         self._lane = lane
         self._questions = SerialExecutor(f"{group}-questions")
         self._worker = Worker(processor, group, policy)
@@ -200,18 +200,18 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     def _process(self, records: Sequence[Record]) -> None:
         with metrics.PROCESS_SECONDS.labels(self._group).time():
-            done = persist(
+            done = process_with_retries(
                 self._worker,
                 records,
                 now_ms=self._now_ms,
-                wait=self._wait_for_the_meter,
-                patience=_PATIENCE,
+                wait=self._wait_for_the_extractor,
+                retry_policy=_RETRY_POLICY,
             )
         if done:
             metrics.RECORDS.labels(self._group).inc(len(records))
             self._commit_if_due()
 
-    def _wait_for_the_meter(self, seconds: float, error: ExtractionError) -> bool:
+    def _wait_for_the_extractor(self, seconds: float, error: ExtractionError) -> bool:
         self._log.warning("trying again", error=str(error), retry_seconds=seconds)
         metrics.RETRIES.labels(self._group).inc()
         return not self._wanted_back.wait(seconds)
@@ -274,7 +274,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     def _commit(self) -> None:
         started = time.monotonic()
         commit = self._worker.commit()
-        if commit.documents:
+        if commit.checkpoints:
             self._unsure = True
             self._committer.commit(commit, self._consumer, self._membership)
             self._unsure = False
@@ -318,24 +318,24 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             self._committer.reset()
             self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
-        for partition, document in self._documents(owners).items():
+        for partition, checkpoint in self._checkpoints(owners).items():
             found = clients.topic_partition(partition)
-            if document is not None:
-                self._committer.resume(document)
-                position = document.next_offset
+            if checkpoint is not None:
+                self._committer.resume(checkpoint)
+                position = checkpoint.next_offset
             else:
                 position = self._first_offset(found)
             # What was read before may not have been committed, so always from there.
             self._consumer.seek(found, position)
             # Until the polling thread wants records: it may be keeping the membership only.
             self._consumer.pause(found)
-            self._worker.assign(partition, document, position)
+            self._worker.assign(partition, checkpoint, position)
         held = self._worker.partitions
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
 
-    def _documents(self, owners: Mapping[Partition, str]) -> dict[Partition, Checkpoint | None]:
-        return self._legacies.documents(owners, self._committed, self._pause)
+    def _checkpoints(self, owners: Mapping[Partition, str]) -> dict[Partition, Checkpoint | None]:
+        return self._recovery.checkpoints(owners, self._committed, self._pause)
 
     def _committed(self, partition: Partition) -> CommittedOffset | None:
         place = clients.topic_partition(partition)
@@ -374,7 +374,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         try:
             if not self._broken:
                 self._commit()
-                self._settle(given)
+                self._write_final_checkpoints(given)
         except KafkaError as error:
             self._log.warning(
                 "handed over without a commit: it will be done again",
@@ -383,11 +383,11 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         finally:
             self._lose(given)
 
-    def _settle(self, partitions: Iterable[Partition]) -> None:
+    def _write_final_checkpoints(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
-            document = self._worker.settle(partition)
-            if document is not None:
-                self._committer.settle(document)
+            checkpoint = self._worker.final_checkpoint(partition)
+            if checkpoint is not None:
+                self._committer.write_final(checkpoint)
 
     def _lose(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:

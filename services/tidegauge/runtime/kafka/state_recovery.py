@@ -42,16 +42,16 @@ class CommittedOffset:
     generation: int = 0
 
 
-def _why_hidden(document: Checkpoint | None, committed: CommittedOffset | None) -> str | None:
+def _why_hidden(checkpoint: Checkpoint | None, committed: CommittedOffset | None) -> str | None:
     """Return what says that a state is not the last one, None where nothing does."""
     if committed is None:
         return None
     state = "is not there"
-    if document is not None:
-        far = document.next_offset >= committed.offset
-        if far and document.generation >= committed.generation:
+    if checkpoint is not None:
+        far = checkpoint.next_offset >= committed.offset
+        if far and checkpoint.generation >= committed.generation:
             return None
-        state = f"{document.generation} is as of {document.next_offset}"
+        state = f"{checkpoint.generation} is as of {checkpoint.next_offset}"
     offset = f"{committed.offset} with state {committed.generation}"
     return f"its state {state}, the group's offset is {offset}"
 
@@ -61,14 +61,14 @@ class StateRecovery:
 
     Args:
         states: The group's states.
-        patience_seconds: How long a transaction may hide a state.
+        wait_seconds: How long a transaction may hide a state.
     """
 
-    def __init__(self, states: StateReader, patience_seconds: float) -> None:
+    def __init__(self, states: StateReader, wait_seconds: float) -> None:
         self._states = states
-        self._patience_seconds = patience_seconds
+        self._wait_seconds = wait_seconds
 
-    def documents(
+    def checkpoints(
         self,
         owners: Mapping[Partition, str],
         committed: Callable[[Partition], CommittedOffset | None],
@@ -87,13 +87,13 @@ class StateRecovery:
             KafkaError: The broker does not answer.
             LogError: The same.
         """
-        deadline = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self._wait_seconds
         said = False
         while True:
             hidden = self._look(owners, committed)
             if not hidden:
                 return {
-                    partition: self._states.document(owner) for partition, owner in owners.items()
+                    partition: self._states.checkpoint(owner) for partition, owner in owners.items()
                 }
             if not said:
                 said = True
@@ -116,7 +116,7 @@ class StateRecovery:
                 return {partition: "the group's offset is not told"}
         self._states.refresh()
         found = {
-            partition: _why_hidden(self._states.document(owner), offsets[partition])
+            partition: _why_hidden(self._states.checkpoint(owner), offsets[partition])
             for partition, owner in owners.items()
         }
         return {partition: why for partition, why in found.items() if why is not None}

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas import DecodeError, decode, encode
+from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
-from tidegauge.streaming.checkpoints import Checkpoint, EncodedRecord, assemble, parts
+from tidegauge.streaming.checkpoints import Checkpoint, assemble
 from tidegauge.streaming.processor import Record
 
-__all__ = ["StateReader", "as_wires"]
-
-
-def as_wires(document: Checkpoint) -> list[EncodedRecord]:
-    """Return a document as the records to write, in their order."""
-    return [
-        EncodedRecord(topic=STATE.name, key=key.encode(), value=encode(snapshot))
-        for key, snapshot in parts(document)
-    ]
+__all__ = ["StateReader"]
 
 
 class StateReader:
@@ -34,7 +26,7 @@ class StateReader:
         self._prefix = f"{group}/".encode()
         self._latest: dict[str, Snapshot] = {}
 
-    def document(self, owner: str) -> Checkpoint | None:
+    def checkpoint(self, owner: str) -> Checkpoint | None:
         """Return an owner's last document, as of ``refresh``.
 
         Raises:

@@ -38,7 +38,7 @@ _EXEMPLAR_CHARACTERS = 300
 
 
 class Embeds(Protocol):
-    """What the meter needs of an embedder."""
+    """What the extractor needs of an embedder."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors, shape (n, d); a row of NaN where there is none."""

@@ -1,4 +1,4 @@
-"""Follows which drift baseline is in force, and hands it to the meter if it fits."""
+"""Follows which drift baseline is in force, and hands it to the extractor if it fits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BaselineFollower:
 
     Args:
         settings: How to reach Kafka.
-        meter: Is given the baseline.
+        extractor: Is given the baseline.
         embedder: Fingerprint of the worker's embedder.
         preparation: How the worker makes texts.
         store: Where baselines are; made from the settings if None.
@@ -54,14 +54,14 @@ class BaselineFollower:
     def __init__(
         self,
         settings: KafkaSettings,
-        meter: DriftExtractor,
+        extractor: DriftExtractor,
         *,
         embedder: str,
         preparation: Preparation,
         store: BaselineStore | None = None,
     ) -> None:
         self._settings = settings
-        self._meter = meter
+        self._extractor = extractor
         self._embedder = embedder
         self._preparation = preparation
         self._store = store or BaselineStore(settings)
@@ -108,7 +108,7 @@ class BaselineFollower:
 
     def _take_up(self, baseline_id: str | None) -> None:
         if baseline_id is None:
-            self._meter.use(None, NO_BASELINE)
+            self._extractor.use(None, NO_BASELINE)
             _log.info(
                 "no drift baseline is in force: requests are only counted",
                 remedy="tidegauge baseline build --kind drift --activate",
@@ -123,11 +123,11 @@ class BaselineFollower:
         except (DriftError, BaselineStoreError) as error:
             reason, found = "unreadable", str(error)
         if reason is None:
-            self._meter.use(baseline)
+            self._extractor.use(baseline)
             self._in_force = baseline_id
             _log.info("drift baseline in force", baseline=baseline_id)
             return
-        self._meter.use(None, f"baseline_refused:{reason}")
+        self._extractor.use(None, f"baseline_refused:{reason}")
         self._in_force = None
         _log.error(
             "drift baseline refused: requests are only counted",

@@ -46,20 +46,20 @@ def run() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         sketching = settings.sketching()
-        meter = DriftExtractor(
+        extractor = DriftExtractor(
             embedder,
             settings.preparation(),
             window_ms=sketching.window_ms,
             publish_vectors=settings.publish_vectors,
         )
         follower = BaselineFollower(
-            kafka, meter, embedder=embedder.fingerprint, preparation=settings.preparation()
+            kafka, extractor, embedder=embedder.fingerprint, preparation=settings.preparation()
         )
         loop = ConsumerLoop(
             kafka,
             settings.group,
             [REQUESTS],
-            SketchingProcessor(meter, settings.group, sketching),
+            SketchingProcessor(extractor, settings.group, sketching),
             gather_ms=settings.gather_ms,
             stop_seconds=settings.stop_seconds,
         )

@@ -1,4 +1,4 @@
-"""The vitals worker, put together: settings, meter, consumer loop."""
+"""The vitals worker, put together: settings, extractor, consumer loop."""
 
 from __future__ import annotations
 
