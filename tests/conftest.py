@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 from collections.abc import Iterator
 
@@ -11,6 +12,11 @@ import pytest
 from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
+
+# Threads of numerical libraries slow small arrays down, most of all beside other processes; the
+# libraries read these when a test first imports them.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 _COLLECTIONS = 5
 """Objects with finalisers take several rounds to go."""
