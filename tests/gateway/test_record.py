@@ -69,6 +69,23 @@ async def test_whole_text_is_checked_by_the_shipper(
     assert gateway.answered[0].queue_ms == 3.5
 
 
+@pytest.mark.parametrize("capture", ["full", "redacted"])
+async def test_what_is_left_unchecked_is_counted_and_not_in_the_event(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, capture: Capture
+) -> None:
+    running = await start_gateway(
+        {"served": {"upstreams": [{"url": upstream.url}]}}, capture_text=capture
+    )
+    upstream.script = answering("[]")
+    form = {"name": "n", "schema": {"uniqueItems": True}}
+    await running.chat(response_format={"type": "json_schema", "json_schema": form})
+    checks = running.answered[0].checks
+    assert "empty" in checks
+    assert "json_schema" not in checks
+    made = UNFOLD.events(record_of(running), ["requests.v1", "responses.v1"], "p", 1)
+    assert "json_schema/unchecked: uniqueItems" in made.noted
+
+
 @pytest.mark.parametrize("capture", ["redacted", "none"])
 async def test_text_that_may_not_be_captured_never_lies_on_the_disk(
     start_gateway: StartGateway, upstream: ScriptedUpstream, capture: Capture

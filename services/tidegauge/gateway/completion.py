@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from tidegauge.gateway.apis import ParsedAnswer, ParsedRequest
+from tidegauge.gateway.checking import Checker
 from tidegauge.gateway.estimates import prompt_tokens, text_tokens
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
@@ -60,6 +61,7 @@ class Completion:
         self._log = log
         self.metrics = metrics
         self._tracing = tracing
+        self._checker = Checker()
         self._ended: list[tuple[Exchange, Outcome]] = []
         self._leaving: list[Callable[[], None]] = []
 
@@ -75,6 +77,22 @@ class Completion:
     def arrived(self, exchange: Exchange) -> None:
         """Record a request that is about to be forwarded."""
         self._recording.arrived(exchange)
+
+    async def check(self, exchange: Exchange, answer: ParsedAnswer) -> None:
+        """Check an answer now, since what becomes of it depends on that."""
+        asked = exchange.asked
+        if asked is not None:
+            exchange.checks = await self._checker.check(asked.messages, asked.expectations, answer)
+
+    async def check_unless_shipped(self, exchange: Exchange, answer: ParsedAnswer) -> None:
+        """Check an answer now if the shipper will not have all of its text."""
+        if self._recording.needs_findings(exchange, answer):
+            await self.check(exchange, answer)
+
+    def close(self) -> None:
+        """Enter what has ended, and check no more."""
+        self.enter()
+        self._checker.close()
 
     def conclude(
         self,

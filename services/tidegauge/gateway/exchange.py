@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.policy.checks import Finding
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.stream_timing import StreamTiming
 from tidegauge.gateway.proxy.upstreams import Target
 from tidegauge.schemas.exchange import (
     Capture,
-    CheckOutcome,
     ErrorKind,
     Message,
     Sampling,
@@ -153,7 +153,7 @@ class Exchange:
         self.collector: AnswerCollector | None = None
         self.begun = False
         self.discarded: Usage | None = None
-        self.checks: dict[str, CheckOutcome] | None = None
+        self.checks: dict[str, Finding] | None = None
         self.client_left = self.shadow = False
         self.attempts = 1
         self.outcome: Outcome | None = None

@@ -7,7 +7,7 @@ checks were made before the text was cut off or redacted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -15,7 +15,7 @@ import msgspec
 
 from tidegauge.capture.compact import CompactFormat, Expanded, ExpandFormat
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
-from tidegauge.gateway.policy.checks import check
+from tidegauge.gateway.policy.checks import Finding, check
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
@@ -78,7 +78,7 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     cost_usd: float | None
     upstream: str | None
     attempts: int
-    checks: dict[str, CheckOutcome] | PendingChecks
+    checks: dict[str, Finding] | PendingChecks
 
 
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -109,6 +109,9 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
     reply: AnswerRecord | None
 
 
+_OUTCOMES: Final[Mapping[Finding, CheckOutcome]] = {"passed": "passed", "failed": "failed"}
+"""Findings that events carry; a check that was not made is absent."""
+
 _NAME: Final = "tidegauge.gateway.exchange.2"
 _encode: Final[Callable[[Sequence[ExchangeRecord]], bytes]] = msgspec.msgpack.Encoder().encode
 
@@ -131,10 +134,13 @@ def _events(
         if topic == REQUESTS.name:
             events.append(_request_event(record, producer_id, sequence))
         else:
-            response = _response_event(record, producer_id, sequence)
-            events.append(response)
+            reply = record.reply
+            if reply is None:
+                raise ValueError("a record without an answer stands for a response")
+            findings = _findings(record, reply)
+            events.append(_response_event(record, reply, findings, producer_id, sequence))
             if not record.shadow:
-                noted += [f"{name}/{outcome}" for name, outcome in response.checks.items()]
+                noted += [f"{name}/{finding}" for name, finding in findings.items()]
     return Expanded(events, noted)
 
 
@@ -160,10 +166,13 @@ def _request_event(record: ExchangeRecord, producer_id: str, sequence: int) -> R
     )
 
 
-def _response_event(record: ExchangeRecord, producer_id: str, sequence: int) -> ResponseEvent:
-    reply = record.reply
-    if reply is None:
-        raise ValueError("a record without an answer stands for a response")
+def _response_event(
+    record: ExchangeRecord,
+    reply: AnswerRecord,
+    findings: Mapping[str, Finding],
+    producer_id: str,
+    sequence: int,
+) -> ResponseEvent:
     return ResponseEvent(
         request_id=record.request_id,
         producer_id=producer_id,
@@ -182,7 +191,7 @@ def _response_event(record: ExchangeRecord, producer_id: str, sequence: int) -> 
         error=reply.error,
         error_detail=reply.error_detail,
         finish_reason=reply.finish_reason,
-        checks=_checks(record, reply),
+        checks={name: _OUTCOMES[it] for name, it in findings.items() if it in _OUTCOMES},
         time_to_first_token_ms=reply.time_to_first_token_ms,
         inter_token=reply.inter_token,
         queue_ms=reply.queue_ms,
@@ -200,7 +209,7 @@ def _response_event(record: ExchangeRecord, producer_id: str, sequence: int) -> 
     )
 
 
-def _checks(record: ExchangeRecord, reply: AnswerRecord) -> dict[str, CheckOutcome]:
+def _findings(record: ExchangeRecord, reply: AnswerRecord) -> dict[str, Finding]:
     unchecked = reply.checks
     if isinstance(unchecked, dict):
         return unchecked

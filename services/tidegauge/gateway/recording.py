@@ -10,8 +10,9 @@ import structlog
 
 from tidegauge.capture.compact import CompactFormat
 from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway.apis import ParsedAnswer, ParsedRequest
 from tidegauge.gateway.exchange import Exchange, Outcome
-from tidegauge.gateway.policy.checks import check
+from tidegauge.gateway.policy.checks import Finding, check_wording, forms_unchecked, has_form
 from tidegauge.gateway.policy.privacy import captured_messages, captured_text
 from tidegauge.gateway.record import (
     BOTH,
@@ -21,7 +22,7 @@ from tidegauge.gateway.record import (
     ExchangeRecord,
     PendingChecks,
 )
-from tidegauge.schemas.exchange import Capture, CheckOutcome
+from tidegauge.schemas.exchange import Capture
 
 __all__ = ["CapturePolicy", "Recording"]
 
@@ -168,22 +169,39 @@ class Recording:
             checks=self._checks(exchange, outcome),
         )
 
-    def _checks(
-        self, exchange: Exchange, outcome: Outcome
-    ) -> dict[str, CheckOutcome] | PendingChecks:
+    def needs_findings(self, exchange: Exchange, answer: ParsedAnswer) -> bool:
+        """Whether the form of an answer has to be checked before ``ended``, if ever.
+
+        Its record will not carry all the text that the shipper would need.
+        """
+        asked = exchange.asked
+        if exchange.checks is not None or asked is None:
+            return False
+        if not has_form(asked.expectations, answer):
+            return False
+        self._settle_text(exchange)
+        return not self._carries_all(exchange, asked, answer)
+
+    def _carries_all(self, exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> bool:
+        limit = self._policy.characters
+        return (
+            exchange.capture == "full"
+            and exchange.messages is asked.messages
+            and len(answer.text or "") <= limit
+            and len(answer.tool_calls or "") <= limit
+            and asked.expectations.size() <= limit
+        )
+
+    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, Finding] | PendingChecks:
         """Return what has been found, or what the shipper needs to find it by itself."""
         asked, answer = exchange.asked, outcome.answer
         if exchange.checks is not None:
             return exchange.checks
         if outcome.error is not None or asked is None:
             return {}
-        limit, wanted = self._policy.characters, asked.expectations
-        if (
-            exchange.capture == "full"
-            and exchange.messages is asked.messages
-            and len(answer.text or "") <= limit
-            and len(answer.tool_calls or "") <= limit
-            and wanted.size() <= limit
-        ):
-            return PendingChecks(wanted, answer.refusal)  # a record carries all of the text
-        return check(asked.messages, wanted, answer)
+        if self._carries_all(exchange, asked, answer):
+            return PendingChecks(asked.expectations, answer.refusal)
+        # Forms that had to be checked have been, see above; this is the event loop.
+        return check_wording(asked.messages, answer) | forms_unchecked(
+            asked.expectations, answer, "busy"
+        )

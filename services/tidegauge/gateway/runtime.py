@@ -153,7 +153,7 @@ class Runtime:
             with suppress(asyncio.CancelledError):
                 await task
         await self.engine.close()
-        self.books.enter()
+        self.books.close()
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()

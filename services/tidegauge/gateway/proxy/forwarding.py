@@ -17,7 +17,6 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.client import Connection
-from tidegauge.gateway.policy.checks import check
 from tidegauge.gateway.proxy.outgoing import rewrite
 from tidegauge.gateway.proxy.relay import Relay, Sink, Whole
 from tidegauge.gateway.proxy.upstreams import Target
@@ -91,15 +90,22 @@ class Forwarder:
         finally:
             connection.close()
         if outgoing.failed_checks:
-            failed = _failed_checks(exchange, outgoing, whole)
+            failed = await self._failed_checks(exchange, whole)
             todo = {outgoing.failed_checks.get(name) for name in failed}
             if "retry" in todo and exchange.attempts < _MOST_ATTEMPTS:
                 whole = await self._once_more(exchange, outgoing, targets, relay, whole)
-                failed = _failed_checks(exchange, outgoing, whole)
+                failed = await self._failed_checks(exchange, whole)
             for name in failed:
                 if outgoing.failed_checks.get(name) == "error":
                     raise FailedCheckError(name)
         await relay.whole(whole)
+
+    async def _failed_checks(self, exchange: Exchange, whole: Whole) -> list[str]:
+        """Check an answer at once, since what becomes of it depends on that."""
+        exchange.checks = {}
+        if whole.status < _ERRORS:
+            await self._books.check(exchange, whole.answer)
+        return [name for name, finding in exchange.checks.items() if finding == "failed"]
 
     async def _once_more(
         self,
@@ -169,12 +175,3 @@ async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
     except BaseException:
         connection.close()
         raise
-
-
-def _failed_checks(exchange: Exchange, outgoing: Outgoing, whole: Whole) -> list[str]:
-    """Check an answer at once, since what becomes of it depends on that."""
-    asked = outgoing.asked
-    exchange.checks = (
-        check(asked.messages, asked.expectations, whole.answer) if whole.status < _ERRORS else {}
-    )
-    return [name for name, outcome in exchange.checks.items() if outcome == "failed"]

@@ -112,6 +112,7 @@ class Relay:
         """Pass on an answer that has come in one piece."""
         exchange, status, body = self._exchange, whole.status, whole.body
         if status < _ERRORS:
+            await self._books.check_unless_shipped(exchange, whole.answer)
             self._books.conclude(exchange, status, whole.answer)
         else:
             server = status >= _SERVER_ERRORS
@@ -146,7 +147,10 @@ class Relay:
             await sink.end(error_frame(error_body(error)))
             return
         answer = collector.answer()
-        books.conclude(exchange, status, answer, _fault(answer, done=reader.done))
+        fault_found = _fault(answer, done=reader.done)
+        if fault_found is None:
+            await books.check_unless_shipped(exchange, answer)
+        books.conclude(exchange, status, answer, fault_found)
         await sink.end(passed)
         await connection.drain(_END_SECONDS)
 

@@ -1,37 +1,47 @@
-"""Checks of an answer, each a pure function from texts to an outcome.
+"""Checks of an answer, each a pure function from texts to a finding.
 
-A check that could not be made returns None and is absent from the event: absence never
-means that the answer passed.
+A check that does not apply returns None. One that applies and was not made says why; both are
+absent from the event: absence never means that the answer passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
 from tidegauge.gateway.policy.checks.language import check_language
 from tidegauge.gateway.policy.checks.outcomes import check_empty, check_refusal, check_truncation
 from tidegauge.gateway.policy.checks.repetition import check_repetition
 from tidegauge.gateway.policy.checks.structure import (
+    Finding,
     check_json,
     check_json_schema,
     check_tool_arguments,
+    unchecked,
 )
-from tidegauge.schemas.exchange import CheckOutcome, Message
+from tidegauge.schemas.exchange import Message
 
-__all__ = ["check"]
+__all__ = ["Finding", "check", "check_wording", "forms_unchecked", "has_form"]
 
 
 def check(
     messages: Sequence[Message], wanted: Expectations, answer: ParsedAnswer
-) -> dict[str, CheckOutcome]:
-    """Return the outcome of every check that could be made of a complete answer.
+) -> dict[str, Finding]:
+    """Return the finding of every check that applies to a complete answer.
 
     Args:
         messages: What was asked.
         wanted: What the answer must look like.
         answer: One without text (an embedding's) has no checks.
     """
+    return check_wording(messages, answer) | {
+        name: finding for name, make in _forms(wanted, answer) if (finding := make()) is not None
+    }
+
+
+def check_wording(messages: Sequence[Message], answer: ParsedAnswer) -> dict[str, Finding]:
+    """Return the findings that need no more than a glance at some hundred characters."""
     text = answer.text
     if text is None:
         return {}
@@ -42,10 +52,32 @@ def check(
         "repetition": check_repetition(text),
         "language": check_language(messages, text),
     }
-    if wanted.json_object:
-        found["json"] = check_json(text)
-    if wanted.json_schema is not None:
-        found["json_schema"] = check_json_schema(text, wanted.json_schema)
-    if answer.tool_calls is not None:
-        found["tool_arguments"] = check_tool_arguments(answer.tool_calls, wanted.tools)
     return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+
+def has_form(wanted: Expectations, answer: ParsedAnswer) -> bool:
+    """Say whether there is a form to check, which can take a tenth of a second."""
+    asked_for = wanted.json_object or wanted.json_schema is not None
+    return answer.text is not None and (asked_for or answer.tool_calls is not None)
+
+
+def forms_unchecked(wanted: Expectations, answer: ParsedAnswer, reason: str) -> dict[str, Finding]:
+    """Return the findings of the checks of an answer's form where none was made."""
+    return {name: unchecked(reason) for name, _ in _forms(wanted, answer)}
+
+
+def _forms(
+    wanted: Expectations, answer: ParsedAnswer
+) -> list[tuple[str, Callable[[], Finding | None]]]:
+    """Return the checks of an answer's form that apply to it, by name."""
+    text, schema, calls = answer.text, wanted.json_schema, answer.tool_calls
+    forms: list[tuple[str, Callable[[], Finding | None]]] = []
+    if text is None:
+        return forms
+    if wanted.json_object:
+        forms.append(("json", partial(check_json, text)))
+    if schema is not None:
+        forms.append(("json_schema", partial(check_json_schema, text, schema)))
+    if calls is not None:
+        forms.append(("tool_arguments", partial(check_tool_arguments, calls, wanted.tools)))
+    return forms

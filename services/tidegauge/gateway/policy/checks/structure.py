@@ -1,32 +1,31 @@
-"""Whether an answer has the form that the client asked for: JSON, a schema, tool arguments."""
+"""Whether an answer has the form that the client asked for: JSON, a schema, tool arguments.
+
+Clients write the schemas, and models the answers: both may be hostile. What would take long
+to decide is not decided, and the outcome says why.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from math import inf
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import validator_for
-from referencing.exceptions import Unresolvable
 
-from tidegauge.schemas.exchange import CheckOutcome
+from tidegauge.gateway.policy.checks.keywords import UncheckedError, Work
+from tidegauge.gateway.policy.checks.schema import Schema, decode_json
 
-__all__ = ["check_json", "check_json_schema", "check_tool_arguments"]
+__all__ = ["Finding", "check_json", "check_json_schema", "check_tool_arguments", "unchecked"]
+
+Finding = str
+"""``passed``, ``failed``, or ``unchecked: `` and a keyword or a limit."""
 
 _LONGEST: Final = 256 * 1024
-_LARGEST: Final = 5_000
-_NOT_CHECKED: Final = frozenset(
-    {"pattern", "patternProperties", "$dynamicRef", "$recursiveRef", "$id", "$anchor"}
-)
-"""Keywords whose check may run for minutes or reach elsewhere: expressions, moved references."""
+_LONGEST_TOOLS: Final = 1024 * 1024
 
 
 class _Function(msgspec.Struct):
     name: str | None = None
     arguments: str | None = None
-    parameters: Any = None
+    parameters: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Call(msgspec.Struct):
@@ -36,113 +35,104 @@ class _Call(msgspec.Struct):
 _calls: Final = msgspec.json.Decoder(list[_Call])
 
 
-def check_json(text: str) -> CheckOutcome:
+def unchecked(reason: object) -> Finding:
+    """Return the finding of a check that was not made."""
+    return f"unchecked: {reason}"
+
+
+def check_json(text: str) -> Finding:
     """Say whether the text is one JSON object, as ``json_object`` promises."""
     try:
-        return "passed" if isinstance(msgspec.json.decode(text), dict) else "failed"
+        return _finding(isinstance(decode_json(text), dict))
     except msgspec.DecodeError:
         return "failed"
+    except UncheckedError as error:
+        return unchecked(error)
 
 
-def check_json_schema(text: str, schema: bytes) -> CheckOutcome | None:
-    """Say whether the text is JSON of the schema.
-
-    None where that cannot be decided safely: the schema is invalid, recursive, huge or
-    refers elsewhere, uses regular expressions, or the text is longer than 256 KiB.
+def check_json_schema(text: str, schema: bytes) -> Finding:
+    """Say whether the text is JSON of the schema; see ``schema`` for what is not checked.
 
     Example:
         >>> check_json_schema('{"a": "x"}', b'{"properties": {"a": {"type": "number"}}}')
         'failed'
+        >>> check_json_schema('{"a": "x"}', b'{"properties": {"a": {"pattern": "(x+)+"}}}')
+        'unchecked: pattern'
     """
     try:
-        value = msgspec.json.decode(text)
+        work = Work()
+        return _finding(Schema.read(schema, work).accepts(decode_json(text), work))
     except msgspec.DecodeError:
         return "failed"
-    return _matches(value, schema) if len(text) <= _LONGEST else None
+    except UncheckedError as error:
+        return unchecked(error)
 
 
-def check_tool_arguments(tool_calls: str, tools: bytes | None) -> CheckOutcome | None:
+def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None:
     """Say whether every call names a tool that was offered, with arguments of its schema.
+
+    None where calls or tools are not of chat's form.
 
     Args:
         tool_calls: The answer's calls in chat's form, JSON text.
         tools: The tools offered, JSON text.
     """
+    if len(tool_calls) > _LONGEST or len(tools or b"") > _LONGEST_TOOLS:
+        return unchecked("size")
     try:
         calls = _calls.decode(tool_calls)
         offered = _calls.decode(tools or b"[]")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    schemas = {tool.function.name: tool.function.parameters for tool in offered if tool.function}
-    outcomes = [_check_call(call.function, schemas) for call in calls]
-    if "failed" in outcomes:
-        return "failed"
-    return None if None in outcomes else "passed"
+    except RecursionError:
+        return unchecked("depth")
+    toolbox = _Toolbox([tool.function for tool in offered if tool.function])
+    left_open = None
+    for call in calls:
+        try:
+            if not toolbox.accepts(call.function):
+                return "failed"
+        except UncheckedError as error:
+            left_open = unchecked(error)
+    return left_open or "passed"
 
 
-def _check_call(call: _Function | None, schemas: dict[str | None, Any]) -> CheckOutcome | None:
-    if call is None or call.name not in schemas:
-        return "failed"
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError:
-        return "failed"
-    schema = schemas[call.name]
-    return "passed" if schema is None else _matches(arguments, msgspec.json.encode(schema))
+class _Toolbox:
+    """The tools that were offered, and the work that checking all calls may take."""
+
+    def __init__(self, offered: list[_Function]) -> None:
+        self._texts = {tool.name: bytes(tool.parameters) for tool in offered}
+        self._schemas: dict[str | None, Schema | UncheckedError] = {}
+        self._work = Work()
+
+    def accepts(self, call: _Function | None) -> bool:
+        """Say whether a call is of an offered tool.
+
+        Raises:
+            UncheckedError: That takes too long to tell, or its schema is not checked.
+        """
+        if call is None or call.name not in self._texts:
+            return False
+        try:
+            arguments = decode_json(call.arguments or "{}")
+        except msgspec.DecodeError:
+            return False
+        if self._texts[call.name] == b"null":
+            return True
+        schema = self._schema(call.name)
+        if isinstance(schema, UncheckedError):
+            raise UncheckedError(str(schema))
+        return schema.accepts(arguments, self._work)
+
+    def _schema(self, name: str | None) -> Schema | UncheckedError:
+        """Return a tool's schema, or why it is not checked, and read it once."""
+        if name not in self._schemas:
+            try:
+                self._schemas[name] = Schema.read(self._texts[name], self._work)
+            except UncheckedError as error:
+                self._schemas[name] = error
+        return self._schemas[name]
 
 
-def _matches(value: object, schema: bytes) -> CheckOutcome | None:
-    validator = _validator(schema)
-    if validator is None:
-        return None
-    try:
-        return "passed" if validator.is_valid(value) else "failed"
-    except (Unresolvable, RecursionError):
-        return None
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:  # noqa: ANN401 - a class made at run time
-    """Return a validator, or None for a schema that is not checked."""
-    try:
-        content = msgspec.json.decode(schema)
-        if not isinstance(content, dict) or _size(content, content, ()) > _LARGEST:
-            return None
-        kind = validator_for(content)
-        kind.check_schema(content)
-        return kind(content)
-    except (msgspec.DecodeError, SchemaError, Unresolvable, RecursionError):
-        return None
-
-
-def _size(schema: object, whole: object, within: tuple[str, ...]) -> float:
-    """Return how many parts a schema has once its references are written out.
-
-    Infinite for one that is recursive or uses what is not checked.
-    """
-    total = 1.0
-    if isinstance(schema, list):
-        parts = schema
-    elif isinstance(schema, dict):
-        if _NOT_CHECKED & schema.keys():
-            return inf
-        parts = [part for name, part in schema.items() if name not in ("$defs", "definitions")]
-        reference = schema.get("$ref")
-        if isinstance(reference, str):
-            if reference in within or not reference.startswith("#/"):
-                return inf
-            total += _size(_resolve(reference, whole), whole, (*within, reference))
-    else:
-        return total
-    for part in parts:
-        total += _size(part, whole, within)
-        if total > _LARGEST:
-            return inf
-    return total
-
-
-def _resolve(reference: str, whole: object) -> object:
-    place = whole
-    for step in reference[2:].split("/"):
-        place = place.get(step) if isinstance(place, dict) else None
-    return place
+def _finding(accepted: object) -> Finding:
+    return "passed" if accepted else "failed"

@@ -1,0 +1,53 @@
+"""Checks answers whose outcome cannot wait for the shipper, without holding up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from tidegauge.gateway.apis import Expectations, ParsedAnswer
+from tidegauge.gateway.policy.checks import (
+    Finding,
+    check,
+    check_wording,
+    forms_unchecked,
+    has_form,
+)
+from tidegauge.schemas.exchange import Message
+
+__all__ = ["Checker"]
+
+_MOST_WAITING: Final = 16
+
+
+class Checker:
+    """Checks the wording at once, and the form in a thread: one answer after the other.
+
+    An answer that would be the 17th to wait keeps its form unchecked, so that clients who ask
+    for what takes long to check hold up nobody for long.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checks")
+        self._waiting = 0
+
+    async def check(
+        self, messages: Sequence[Message], wanted: Expectations, answer: ParsedAnswer
+    ) -> dict[str, Finding]:
+        """Return an answer's findings; see ``policy.checks.check``."""
+        if not has_form(wanted, answer):
+            return check_wording(messages, answer)
+        if self._waiting >= _MOST_WAITING:
+            return check_wording(messages, answer) | forms_unchecked(wanted, answer, "busy")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, check, messages, wanted, answer)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Let go of the thread; what is being checked ends by itself, within its limits."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
