@@ -17,7 +17,7 @@ from tidegauge.quality.scores import Score
 from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
-from tidegauge.workers.judge.main import make_panel
+from tidegauge.workers.judge.main import make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -68,17 +68,17 @@ async def test_a_hot_sampler_is_told_from_a_cool_one(vllm: str) -> None:
 
 
 def test_the_small_model_is_qualified_by_likelihood_and_not_by_rubric(vllm: str) -> None:
-    panel = make_panel(JudgeSettings(url=vllm, rubric_retry=False, anchor_questions=24))
-    panel.start()
+    pool = make_judge_pool(JudgeSettings(url=vllm, rubric_retry=False, golden_set_questions=24))
+    pool.start()
     try:
-        assert panel.wait_examined(900)
-        said = panel.notices()
-        assert panel.qualified("likelihood")
-        assert not panel.qualified("rubric")
+        assert pool.wait_for_qualification(900)
+        said = pool.notices()
+        assert pool.qualified("likelihood")
+        assert not pool.qualified("rubric")
         assert {"qualified:likelihood:hot_sampler", "qualified:likelihood:shuffled"} <= set(said)
         assert "unqualified:rubric" in said
     finally:
-        panel.close()
+        pool.close()
 
 
 TEXTS_OF_MANY_KINDS = (
@@ -116,6 +116,6 @@ async def test_the_grade_is_one_token_and_injections_stay_data(vllm: str) -> Non
             for each in golden_set.built_in([golden_set.INJECTION], questions=6)
             if each.kind == golden_set.INJECTION
         ]
-        scores = [await judge.score(anchor.exchange) for anchor in bad]
+        scores = [await judge.score(golden_answer.exchange) for golden_answer in bad]
     assert all(score.label_mass is not None and score.label_mass > 0.7 for score in scores)
     assert all(0 < value < 1 for score in scores for value in score.values.values())

@@ -7,7 +7,7 @@ from tidegauge.quality.agreement import agreements
 from tidegauge.schemas import Segment
 from tidegauge.schemas.evaluations import JudgmentEvent
 
-EPOCH = "e" * 64
+HASH = "e" * 64
 
 
 def judgment(  # noqa: PLR0913 - each has a default
@@ -16,7 +16,7 @@ def judgment(  # noqa: PLR0913 - each has a default
     *,
     judge: str = "rubric",
     name: str = "score",
-    epoch: str = EPOCH,
+    specification_hash: str = HASH,
     chance: float = 0.5,
 ) -> JudgmentEvent:
     return JudgmentEvent(
@@ -26,9 +26,9 @@ def judgment(  # noqa: PLR0913 - each has a default
         time_ms=number + 1,
         segment=Segment(model="m"),
         judge=judge,
-        epoch=epoch,
+        specification_hash=specification_hash,
         inclusion_probability=chance,
-        sampling_epoch=1,
+        sampling_period=1,
         salt="s",
         scores={} if score is None else {name: score},
         qualified=True,
@@ -70,15 +70,15 @@ def test_without_labels_there_is_the_judge_only() -> None:
     assert found.cross_check_refused == "people liked all of the labelled answers, or none"
 
 
-def test_epochs_and_scores_stand_apart() -> None:
+def test_specification_hashes_and_scores_stand_apart() -> None:
     judgments = [
         judgment(1, 0.5),
-        judgment(2, 0.5, epoch="f" * 64),
+        judgment(2, 0.5, specification_hash="f" * 64),
         judgment(3, -1.0, judge="likelihood", name="fluency"),
         judgment(4, None),
     ]
     found = agreements(judgments, {"r1": (1.0, 1.0)})
-    assert [(each.judge, each.epoch[0], each.judged) for each in found] == [
+    assert [(each.judge, each.specification_hash[0], each.judged) for each in found] == [
         ("likelihood", "e", 1),
         ("rubric", "e", 1),
         ("rubric", "f", 1),

@@ -8,7 +8,7 @@ from tidegauge.quality import golden_set
 
 
 def test_every_question_has_one_answer_of_each_kind() -> None:
-    found = Counter(anchor.kind for anchor in golden_set.built_in())
+    found = Counter(golden_answer.kind for golden_answer in golden_set.built_in())
     assert set(found) == {golden_set.GOOD, *golden_set.KINDS}
     assert set(found.values()) == {golden_set.QUESTIONS}
     assert golden_set.QUESTIONS >= 24
@@ -22,13 +22,13 @@ def test_fewer_questions_are_the_first_ones() -> None:
 
 def test_bad_answers_differ_from_the_good_one() -> None:
     good = {
-        anchor.exchange.prompt: anchor.exchange.answer
-        for anchor in golden_set.built_in()
-        if anchor.kind == golden_set.GOOD
+        golden_answer.exchange.prompt: golden_answer.exchange.answer
+        for golden_answer in golden_set.built_in()
+        if golden_answer.kind == golden_set.GOOD
     }
-    for anchor in golden_set.built_in():
-        if anchor.kind != golden_set.GOOD:
-            assert anchor.exchange.answer != good[anchor.exchange.prompt]
+    for golden_answer in golden_set.built_in():
+        if golden_answer.kind != golden_set.GOOD:
+            assert golden_answer.exchange.answer != good[golden_answer.exchange.prompt]
 
 
 def test_shuffled_answers_have_the_same_words() -> None:

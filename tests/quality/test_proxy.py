@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.quality.test_agreement import EPOCH, judgment
+from tests.quality.test_agreement import HASH, judgment
 
-from tidegauge.quality.proxy import Exam, assisted, exams, followed
+from tidegauge.quality.proxy import PairedScores, assisted, paired_scores, sequential_mean
 from tidegauge.schemas.evaluations import JudgmentEvent
 
 TRUTH = 0.55
@@ -30,8 +30,8 @@ def traffic(
     return found
 
 
-def paired(judgments: list[JudgmentEvent]) -> tuple[Exam, ...]:
-    return exams(judgments, dear=DEAR, cheap=CHEAP)
+def paired(judgments: list[JudgmentEvent]) -> tuple[PairedScores, ...]:
+    return paired_scores(judgments, dear=DEAR, cheap=CHEAP)
 
 
 @pytest.mark.parametrize("cheap_rate", [1.0, 0.6])
@@ -52,7 +52,7 @@ def test_the_cheap_judge_narrows_the_dear_ones_interval(cheap_rate: float) -> No
 
 def test_a_sequence_follows_the_mean_of_all_answers() -> None:
     rng = np.random.default_rng(2)
-    found = followed(paired(traffic(rng, 6_000)))
+    found = sequential_mean(paired(traffic(rng, 6_000)))
     assert found is not None
     assert found.low <= TRUTH <= found.high
     assert found.mean == pytest.approx(TRUTH, abs=0.02)
@@ -70,7 +70,7 @@ def test_people_correct_a_judge_that_is_too_kind() -> None:
         for each in judgments
         if each.judge == "rubric" and rng.random() < 0.5
     }
-    found = followed(paired(judgments), labels)
+    found = sequential_mean(paired(judgments), labels)
     assert found is not None
     assert found.labelled == len(labels)
     assert found.mean == pytest.approx(TRUTH - 0.2, abs=0.03)
@@ -79,24 +79,26 @@ def test_people_correct_a_judge_that_is_too_kind() -> None:
 
 def test_without_all_traffic_there_is_no_sequence() -> None:
     rng = np.random.default_rng(4)
-    assert followed(paired(traffic(rng, 500, cheap_rate=0.5))) is None
-    assert followed(()) is None
+    assert sequential_mean(paired(traffic(rng, 500, cheap_rate=0.5))) is None
+    assert sequential_mean(()) is None
     assert assisted(()) is None
 
 
 def test_scores_beyond_0_and_1_have_no_sequence() -> None:
-    exam = Exam(1, "r1", -1.0, 1.0, 1.7, 0.5)
-    assert followed([exam]) is None
+    pair = PairedScores(1, "r1", -1.0, 1.0, 1.7, 0.5)
+    assert sequential_mean([pair]) is None
 
 
 def test_only_the_newest_epoch_counts() -> None:
     judgments = [
-        judgment(1, -1.0, judge="likelihood", name="fluency", epoch="0" * 64, chance=1.0),
+        judgment(
+            1, -1.0, judge="likelihood", name="fluency", specification_hash="0" * 64, chance=1.0
+        ),
         judgment(2, -2.0, judge="likelihood", name="fluency", chance=1.0),
         judgment(2, 0.5),
         judgment(3, -3.0, judge="likelihood", name="fluency", chance=1.0),
         judgment(4, 0.7),
     ]
     found = paired(judgments)
-    assert EPOCH != "0" * 64
+    assert HASH != "0" * 64
     assert [(each.request_id, each.score) for each in found] == [("r2", 0.5), ("r3", None)]

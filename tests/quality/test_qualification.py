@@ -58,7 +58,7 @@ def test_a_judge_that_guesses_is_not() -> None:
     assert found.kinds == ()
 
 
-def test_a_judge_with_too_few_anchors_is_promising() -> None:
+def test_a_judge_with_too_few_golden_answers_is_promising() -> None:
     found = qualify({"score": numbers(1, 5)}, {"hot": {"score": numbers(0, 5)}}, asked=10)
     assert not found.qualified
     assert found.promising

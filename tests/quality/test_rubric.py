@@ -92,17 +92,17 @@ def test_code_keeps_its_brackets() -> None:
 
 def test_the_rubric_comes_first_and_never_changes() -> None:
     every = golden_set.built_in()
-    asked = [rubric.request(SPEC, anchor.exchange) for anchor in every]
+    asked = [rubric.request(SPEC, golden_answer.exchange) for golden_answer in every]
     assert {messages[0] for messages in asked} == {Message(role="system", content=SPEC.rubric)}
     assert {messages[-1] for messages in asked} == {Message(role="assistant", content=SPEC.lead)}
     assert {len(messages) for messages in asked} == {3}
 
 
 def test_an_injection_stays_within_the_data() -> None:
-    for anchor in golden_set.built_in([golden_set.INJECTION]):
-        _, user, _ = rubric.request(SPEC, anchor.exchange)
+    for golden_answer in golden_set.built_in([golden_set.INJECTION]):
+        _, user, _ = rubric.request(SPEC, golden_answer.exchange)
         window, _, rest = user.content.partition("\n\n")
-        assert json.loads(window)["answer"] == anchor.exchange.answer
+        assert json.loads(window)["answer"] == golden_answer.exchange.answer
         assert rest == rubric.AFTER
 
 
@@ -111,18 +111,18 @@ def test_a_long_answer_is_cut_and_says_so() -> None:
     assert json.loads(rubric.quoted(spec, exchange("p", "x" * 50)))["answer"] == "x" * 10 + " […]"
 
 
-def test_whatever_changes_a_score_changes_the_epoch() -> None:
-    epochs = {
-        SPEC.epoch,
-        RubricSpec(model="n").epoch,
-        RubricSpec(model="m", rubric="Be strict.").epoch,
-        RubricSpec(model="m", minimum_mass=0.8).epoch,
-        RubricSpec(model="m", labels={"yes": 1.0, "no": 0.0}).epoch,
-        LikelihoodSpec(model="m").epoch,
-        LikelihoodSpec(model="m", system=None).epoch,
+def test_whatever_changes_a_score_changes_the_hash_of() -> None:
+    specification_hashes = {
+        SPEC.specification_hash,
+        RubricSpec(model="n").specification_hash,
+        RubricSpec(model="m", rubric="Be strict.").specification_hash,
+        RubricSpec(model="m", minimum_mass=0.8).specification_hash,
+        RubricSpec(model="m", labels={"yes": 1.0, "no": 0.0}).specification_hash,
+        LikelihoodSpec(model="m").specification_hash,
+        LikelihoodSpec(model="m", system=None).specification_hash,
     }
-    assert len(epochs) == 7
-    assert RubricSpec(model="m").epoch == SPEC.epoch
+    assert len(specification_hashes) == 7
+    assert RubricSpec(model="m").specification_hash == SPEC.specification_hash
 
 
 @pytest.mark.parametrize("labels", [{}, {"5": 1.0}, {"good": 2.0, "bad": 0.0}])

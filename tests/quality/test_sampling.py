@@ -30,11 +30,11 @@ def test_another_salt_draws_afresh() -> None:
 
 
 def test_a_smaller_scale_keeps_a_subset() -> None:
-    plan = SamplingPlan(epoch=1, salt="s", kappa=0.5, relative={"a": 3.0, "b": 0.5})
+    plan = SamplingPlan(period=1, salt="s", kappa=0.5, relative={"a": 3.0, "b": 0.5})
     smaller = plan.scaled(0.3)
     for stratum in ("a", "b", "unknown"):
         assert smaller.inclusion_probability(stratum) <= plan.inclusion_probability(stratum)
-    assert smaller.epoch == plan.epoch
+    assert smaller.period == plan.period
 
 
 @given(
@@ -43,7 +43,7 @@ def test_a_smaller_scale_keeps_a_subset() -> None:
     ratio=st.floats(0, 1e6),
 )
 def test_rates_are_probabilities_above_the_floor(kappa: float, floor: float, ratio: float) -> None:
-    plan = SamplingPlan(epoch=1, salt="s", kappa=kappa, floor=floor, relative={"a": ratio})
+    plan = SamplingPlan(period=1, salt="s", kappa=kappa, floor=floor, relative={"a": ratio})
     assert floor <= plan.inclusion_probability("a") <= 1
 
 
@@ -58,14 +58,14 @@ def spent(plan: SamplingPlan, strata: dict[str, Stratum]) -> float:
 
 
 def test_the_budget_is_kept() -> None:
-    plan = allocate(STRATA, budget_tokens=400_000, epoch=3, salt="s")
+    plan = allocate(STRATA, budget_tokens=400_000, period=3, salt="s")
     assert spent(plan, STRATA) == pytest.approx(400_000, rel=1e-6)
     assert plan.inclusion_probability("wild") > 3 * plan.inclusion_probability("calm")
 
 
 def test_it_is_better_than_equal_shares() -> None:
     budget = 400_000.0
-    plan = allocate(STRATA, budget_tokens=budget, epoch=1, salt="s")
+    plan = allocate(STRATA, budget_tokens=budget, period=1, salt="s")
     equal = budget / sum(s.requests * s.tokens for s in STRATA.values())
 
     def variance(rate: dict[str, float]) -> float:
@@ -80,18 +80,18 @@ def test_it_is_better_than_equal_shares() -> None:
 
 
 def test_a_budget_below_the_floor_keeps_the_floor() -> None:
-    plan = allocate(STRATA, budget_tokens=1, epoch=1, salt="s", floor=0.03)
+    plan = allocate(STRATA, budget_tokens=1, period=1, salt="s", floor=0.03)
     assert {plan.inclusion_probability(name) for name in STRATA} == {0.03}
 
 
 def test_a_large_budget_judges_everything() -> None:
-    plan = allocate(STRATA, budget_tokens=1e12, epoch=1, salt="s")
+    plan = allocate(STRATA, budget_tokens=1e12, period=1, salt="s")
     assert {plan.inclusion_probability(name) for name in STRATA} == {1.0}
 
 
 def test_strata_without_spread_do_no_harm() -> None:
     odd = {**STRATA, "empty": Stratum(0, 0.1, 10), "flat": Stratum(10, 0.0, 10)}
-    plan = allocate(odd, budget_tokens=100_000, epoch=1, salt="s")
+    plan = allocate(odd, budget_tokens=100_000, period=1, salt="s")
     assert 0 < plan.inclusion_probability("flat") < 1
     assert 0 < plan.inclusion_probability("empty") < 1
 
@@ -99,9 +99,9 @@ def test_strata_without_spread_do_no_harm() -> None:
 @pytest.mark.parametrize(("floor", "kappa"), [(0, 0.1), (1.5, 0.1), (float("nan"), 0.1), (0.1, -1)])
 def test_rates_that_are_none_are_refused(floor: float, kappa: float) -> None:
     with pytest.raises(SamplingError):
-        SamplingPlan(epoch=1, salt="s", kappa=kappa, floor=floor)
+        SamplingPlan(period=1, salt="s", kappa=kappa, floor=floor)
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(SamplingError, match="above 0"):
-        allocate(STRATA, budget_tokens=0, epoch=1, salt="s")
+        allocate(STRATA, budget_tokens=0, period=1, salt="s")

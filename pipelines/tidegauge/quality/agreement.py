@@ -24,7 +24,7 @@ class Agreement:
 
     Attributes:
         judge: Judge's name.
-        epoch: Hash of its specification.
+        specification_hash: Hash of its specification.
         score: Name of the score.
         judged: Answers scored.
         labelled: Of these, labelled.
@@ -38,7 +38,7 @@ class Agreement:
     """
 
     judge: str
-    epoch: str
+    specification_hash: str
     score: str
     judged: int
     labelled: int
@@ -57,8 +57,8 @@ def agreements(
 ) -> tuple[Agreement, ...]:
     """Return every score of every judge, beside people's labels.
 
-    Numbers of two epochs of a judge are never added up; a judgment that came twice counts
-    once; invalid ones have no score and are left out.
+    Numbers of two specifications of a judge are never added up; a judgment that came twice
+    counts once; invalid ones have no score and are left out.
 
     Args:
         judgments: Of one slice of the traffic.
@@ -68,7 +68,7 @@ def agreements(
     found: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
     for each in judgments:
         for score, value in each.scores.items():
-            key = (each.judge, each.epoch, score)
+            key = (each.judge, each.specification_hash, score)
             found.setdefault(key, {})[each.request_id] = (value, each.inclusion_probability)
     return tuple(_agreement(key, found[key], labels, alpha) for key in sorted(found))
 
@@ -91,11 +91,11 @@ def _agreement(
     liked = [scores[r][0] for r in known if labels[r][0] >= _CUT]
     disliked = [scores[r][0] for r in known if labels[r][0] < _CUT]
     share, refused = _cross_check(scores, liked, disliked)
-    judge, epoch, score = key
+    judge, specification_hash, score = key
     area = area_under_curve(liked, disliked)
     return Agreement(
         judge=judge,
-        epoch=epoch,
+        specification_hash=specification_hash,
         score=score,
         judged=len(scores),
         labelled=len(known),

@@ -1,4 +1,4 @@
-"""The anchor set: questions with known good answers, and bad ones of several kinds.
+"""The golden set: questions with known good answers, and bad ones of several kinds.
 
 Built in, and the same everywhere; a deployment adds its own. The bad answers are made from
 the good ones by rules that depend on nothing but the texts.
@@ -15,6 +15,7 @@ from typing import Final
 from tidegauge.quality.golden_texts import TEXTS, GoldenText
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.hashing import unit_hash
 
 __all__ = [
     "FLATTERING",
@@ -92,7 +93,7 @@ class GoldenAnswer:
 
 
 def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[GoldenAnswer, ...]:
-    """Return the built-in anchors, question by question: a good answer and bad ones.
+    """Return the built-in golden answers, question by question: a good answer and bad ones.
 
     Args:
         kinds: Some of ``KINDS``; all of them if empty.
@@ -102,22 +103,21 @@ def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[
     Raises:
         KeyError: A kind is not one of ``KINDS``.
     """
-    anchors: list[GoldenAnswer] = []
+    golden_answers: list[GoldenAnswer] = []
     for number, text in enumerate(TEXTS[:questions]):
-        anchors.append(_anchor(GOOD, text.prompt, text.good))
-        anchors += [
-            _anchor(kind, text.prompt, KINDS[kind](number, text)) for kind in kinds or KINDS
+        golden_answers.append(_golden(GOOD, text.prompt, text.good))
+        golden_answers += [
+            _golden(kind, text.prompt, KINDS[kind](number, text)) for kind in kinds or KINDS
         ]
-    return tuple(anchors)
+    return tuple(golden_answers)
 
 
-def _anchor(kind: str, prompt: str, answer: str) -> GoldenAnswer:
+def _golden(kind: str, prompt: str, answer: str) -> GoldenAnswer:
     return GoldenAnswer(kind, JudgedExchange((Message(role="user", content=prompt),), answer))
 
 
 def _hashed(*parts: object) -> float:
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2.0**64
+    return unit_hash("\x1f".join(map(str, parts)))
 
 
 def _too_hot(number: int, text: GoldenText) -> str:

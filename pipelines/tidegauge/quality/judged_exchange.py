@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegauge.schemas.exchange import Message, ResponseEvent
+from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
 
 __all__ = ["JudgedExchange", "SkipReason", "judgeable"]
 
@@ -50,9 +50,7 @@ class JudgedExchange:
     @property
     def prompt(self) -> str:
         """Return the last message of a user."""
-        return next(
-            (message.content for message in reversed(self.messages) if message.role == "user"), ""
-        )
+        return last_user_message(self.messages)
 
 
 def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:

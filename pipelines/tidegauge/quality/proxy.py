@@ -2,8 +2,8 @@
 
 The likelihood judge runs on everything; its fluency foretells a part of what the rubric
 judge, or a person, will say. Two estimates use that, and both hold however poor the guess is:
-``assisted`` for one look (PPI++, with the dear judge's scores as labels), ``followed`` for
-every look (the mean of ``streaming``'s Z, by bets).
+``assisted`` for one look (PPI++, with the dear judge's scores as labels),
+``sequential_mean`` for every look (the mean of ``streaming``'s Z, by bets).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tidegauge.quality.calibration import Calibrated, Scores, prediction_powered
 from tidegauge.quality.streaming import Look, quality_bets, unbiased_score
 from tidegauge.schemas.evaluations import JudgmentEvent
 
-__all__ = ["Exam", "Followed", "assisted", "exams", "followed"]
+__all__ = ["PairedScores", "SequentialMean", "assisted", "paired_scores", "sequential_mean"]
 
 _FEWEST: Final = 2
 _UNKNOWN: Final = 0.5
@@ -26,7 +26,7 @@ _LEARNT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
+class PairedScores:
     """What both judges say of one answer.
 
     Attributes:
@@ -47,7 +47,7 @@ class Exam:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class SequentialMean:
     """A mean that may be looked at after every answer.
 
     Attributes:
@@ -67,12 +67,12 @@ class Followed:
     labelled: int
 
 
-def exams(
+def paired_scores(
     judgments: Iterable[JudgmentEvent], *, dear: tuple[str, str], cheap: tuple[str, str]
-) -> tuple[Exam, ...]:
+) -> tuple[PairedScores, ...]:
     """Return the answers that the cheap judge has scored, in order of time.
 
-    Only each judge's newest epoch counts, since numbers of two epochs are never added up.
+    Only each judge's newest specification counts: numbers of two are never added up.
 
     Args:
         judgments: Of one slice of the traffic.
@@ -82,22 +82,26 @@ def exams(
     newest: dict[str, tuple[int, str]] = {}
     found = list(judgments)
     for each in found:
-        newest[each.judge] = max(newest.get(each.judge, (0, "")), (each.time_ms, each.epoch))
+        newest[each.judge] = max(
+            newest.get(each.judge, (0, "")), (each.time_ms, each.specification_hash)
+        )
     guesses, scores = (
         {
             each.request_id: each
             for each in found
-            if each.judge == judge and each.epoch == newest[judge][1] and name in each.scores
+            if each.judge == judge
+            and each.specification_hash == newest[judge][1]
+            and name in each.scores
         }
         for judge, name in (cheap, dear)
     )
     chance = 1.0
-    answers: list[Exam] = []
+    answers: list[PairedScores] = []
     for guess in sorted(guesses.values(), key=lambda each: (each.time_ms, each.request_id)):
         score = scores.get(guess.request_id)
         chance = chance if score is None else score.inclusion_probability
         answers.append(
-            Exam(
+            PairedScores(
                 time_ms=guess.time_ms,
                 request_id=guess.request_id,
                 guess=guess.scores[cheap[1]],
@@ -109,7 +113,7 @@ def exams(
     return tuple(answers)
 
 
-def assisted(answers: Iterable[Exam], *, alpha: float = 0.05) -> Calibrated | None:
+def assisted(answers: Iterable[PairedScores], *, alpha: float = 0.05) -> Calibrated | None:
     """Return the dear judge's mean over all answers, helped by the cheap judge.
 
     Both draw by the same number, so an answer is in the cheap sample alone with the
@@ -134,12 +138,12 @@ def assisted(answers: Iterable[Exam], *, alpha: float = 0.05) -> Calibrated | No
     )
 
 
-def followed(
-    answers: Iterable[Exam],
+def sequential_mean(
+    answers: Iterable[PairedScores],
     labels: Mapping[str, tuple[float, float]] | None = None,
     *,
     alpha: float = 0.05,
-) -> Followed | None:
+) -> SequentialMean | None:
     """Return the mean quality with an interval that holds at every look.
 
     The guess g is the straight line through the dear scores seen before, so it is fixed
@@ -174,7 +178,7 @@ def followed(
         if each.score is not None:
             line.learn(each.guess, each.score)
     low, high = mean_sequence(bet(state, numbers), alpha=alpha)
-    return Followed(
+    return SequentialMean(
         mean=math.fsum(numbers) / len(numbers),
         low=low,
         high=high,

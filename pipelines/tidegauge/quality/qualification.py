@@ -22,7 +22,7 @@ THRESHOLD: Final = 0.7
 """Least area under the curve that a judge must surely reach for a kind of badness."""
 
 LEAST_SCORED: Final = 0.8
-"""Least share of the anchors that a judge must give a score on."""
+"""Least share of the golden answers that a judge must give a score on."""
 
 ALPHA: Final = 0.05
 """Chance that a judge is qualified for a kind of badness that it cannot tell."""
@@ -58,12 +58,12 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class Qualification:
-    """What a judge's anchor set says of it.
+    """What a judge's golden set says of it.
 
     Attributes:
         separations: One for each kind of badness and score.
-        scored: Anchors that got a score.
-        asked: Anchors that it was asked on.
+        scored: Golden answers that got a score.
+        asked: Golden answers that it was asked on.
     """
 
     separations: tuple[Separation, ...] = field(default_factory=tuple)
@@ -77,7 +77,7 @@ class Qualification:
 
     @property
     def qualified(self) -> bool:
-        """Whether it may alarm: it scores most anchors, and each score tells some badness."""
+        """Whether it may alarm: it scores most answers, and each score tells some badness."""
         scores = {each.score for each in self.separations}
         useful = {each.score for each in self.separations if each.qualified}
         answers = self.scored >= LEAST_SCORED * self.asked
@@ -85,7 +85,7 @@ class Qualification:
 
     @property
     def promising(self) -> bool:
-        """Whether more anchors could qualify it: each score reaches the threshold somewhere."""
+        """Whether more answers could qualify it: each score reaches the threshold somewhere."""
         scores = {each.score for each in self.separations}
         near = {each.score for each in self.separations if each.area >= THRESHOLD}
         return bool(scores) and scores == near
@@ -136,12 +136,12 @@ def qualify(
     asked: int,
     alpha: float = ALPHA,
 ) -> Qualification:
-    """Return what the anchors' scores say of a judge.
+    """Return what the golden answers' scores say of a judge.
 
     Args:
-        good: Score's name -> its values on the good anchors.
-        bad: Kind of badness -> score's name -> its values on that kind's anchors.
-        asked: Anchors that the judge was asked on, those without a score included.
+        good: Score's name -> its values on the good answers.
+        bad: Kind of badness -> score's name -> its values on that kind's answers.
+        asked: Golden answers that the judge was asked on, those without a score included.
         alpha: Chance that a bound is wrong, for each kind of badness; the scores share it.
     """
     separations = tuple(

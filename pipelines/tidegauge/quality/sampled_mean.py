@@ -79,7 +79,7 @@ def of_sketch(sketch: Sketch, judge: str, score: str) -> SampledMean | None:
 
     Args:
         sketch: Any merge of sketches of the kind ``quality``.
-        judge: The judge's label, ``measures.judge_label(name, epoch)``.
+        judge: The judge's label, ``measures.judge_label(name, specification_hash)``.
         score: Name of the score.
     """
     names = (

@@ -11,13 +11,13 @@ shares so that no stratum is starved by a wrong guess of its spread.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tidegauge.quality.errors import SamplingError
+from tidegauge.schemas.hashing import unit_hash
 
 __all__ = ["FLOOR", "SamplingPlan", "Stratum", "allocate", "draw"]
 
@@ -37,13 +37,12 @@ def draw(salt: str, request_id: str) -> float:
         >>> draw("salt", "request") == draw("salt", "request")
         True
     """
-    digest = hashlib.blake2b((salt + request_id).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) >> 11) / 2.0**53
+    return unit_hash(salt + request_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """What is expected of one stratum during the next epoch.
+    """What is expected of one stratum during the next period.
 
     Attributes:
         requests: Answers that may be judged.
@@ -66,14 +65,14 @@ class SamplingPlan:
     """Inclusion probabilities, fixed before the answers that they apply to are seen.
 
     Attributes:
-        epoch: Number of the plan, such as the second of event time from which it holds.
+        period: Number of the plan, such as the second of event time from which it holds.
         salt: Salt of the draw.
         kappa: Scale that keeps the budget.
         floor: Least inclusion probability.
         relative: Stratum -> its ratio over the mean ratio; 1 for a stratum not listed.
     """
 
-    epoch: int
+    period: int
     salt: str
     kappa: float
     floor: float = FLOOR
@@ -94,14 +93,14 @@ class SamplingPlan:
         """Return ``min(1, max(floor, kappa * (.8 * r / mean r + .2)))``.
 
         Example:
-            >>> SamplingPlan(epoch=1, salt="s", kappa=0.1).inclusion_probability("any")
+            >>> SamplingPlan(period=1, salt="s", kappa=0.1).inclusion_probability("any")
             0.1
         """
         share = _OPTIMAL_SHARE * self.relative.get(stratum, 1.0) + 1 - _OPTIMAL_SHARE
         return min(1.0, max(self.floor, self.kappa * share))
 
     def scaled(self, factor: float) -> SamplingPlan:
-        """Return the same epoch's plan with all rates scaled, as far as the floor allows.
+        """Return the same period's plan with all rates scaled, as far as the floor allows.
 
         Those who are drawn under a smaller scale were drawn under the larger one too:
         overload sheds by smallest ``u / r``, and the rest have the matching probability.
@@ -113,7 +112,7 @@ def allocate(
     strata: Mapping[str, Stratum],
     *,
     budget_tokens: float,
-    epoch: int,
+    period: int,
     salt: str,
     floor: float = FLOOR,
 ) -> SamplingPlan:
@@ -124,10 +123,10 @@ def allocate(
     are judged.
 
     Args:
-        strata: Name -> what is expected of it in the epoch; strata without requests or
+        strata: Name -> what is expected of it in the period; strata without requests or
             without spread are left at the mean ratio.
-        budget_tokens: Tokens that the epoch's judgments may take.
-        epoch: Number of the plan.
+        budget_tokens: Tokens that the period's judgments may take.
+        period: Number of the plan.
         salt: Salt of the draw.
         floor: Least inclusion probability.
 
@@ -144,7 +143,7 @@ def allocate(
     relative = _relative(known)
 
     def plan(kappa: float) -> SamplingPlan:
-        return SamplingPlan(epoch=epoch, salt=salt, kappa=kappa, floor=floor, relative=relative)
+        return SamplingPlan(period=period, salt=salt, kappa=kappa, floor=floor, relative=relative)
 
     def cost(kappa: float) -> float:
         rates = plan(kappa)

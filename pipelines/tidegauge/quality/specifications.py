@@ -1,7 +1,6 @@
 """A judge's whole specification, and the hash that names it.
 
-The hash is the judge's epoch: whatever changes a score changes it, and numbers of two
-epochs are never added up.
+Whatever changes a score changes the hash, and numbers of two specifications are never added up.
 """
 
 from __future__ import annotations
@@ -76,9 +75,9 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise SpecificationError(f"a label's score lies in [0, 1], got {bad}")
 
     @property
-    def epoch(self) -> str:
+    def specification_hash(self) -> str:
         """Return the specification's hash."""
-        return _epoch(self)
+        return _hash_of(self)
 
 
 class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +103,9 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
     prompt_bytes: int = 2400
 
     @property
-    def epoch(self) -> str:
+    def specification_hash(self) -> str:
         """Return the specification's hash."""
-        return _epoch(self)
+        return _hash_of(self)
 
 
 Specification: TypeAlias = RubricSpec | LikelihoodSpec
@@ -122,7 +121,7 @@ def shortened(text: str, most_bytes: int) -> str:
     return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 
-def _epoch(specification: Specification) -> str:
+def _hash_of(specification: Specification) -> str:
     plain = msgspec.json.encode(
         {"kind": type(specification).__name__, **msgspec.to_builtins(specification)}, order="sorted"
     )

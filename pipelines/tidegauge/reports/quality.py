@@ -45,12 +45,12 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One judge, in one epoch.
+    """One judge with one specification.
 
     Attributes:
-        label: ``judge@epoch``.
+        label: ``judge@hash``.
         name: The judge's name.
-        epoch: Short hash of its specification.
+        specification_hash: Short hash of its specification.
         judged: Answers scored.
         share: Of all answers; None where their number is not known.
         invalid: Answers on which it gave no usable verdict.
@@ -61,7 +61,7 @@ class Judged:
 
     label: str
     name: str
-    epoch: str
+    specification_hash: str
     judged: int
     share: float | None
     invalid: int
@@ -71,7 +71,7 @@ class Judged:
 
 
 def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[Judged, ...]:
-    """Return one entry for each judge and epoch in the sketch, in order of name.
+    """Return one entry for each judge and specification in the sketch, in order of name.
 
     Args:
         sketch: A ``quality`` sketch.
@@ -103,11 +103,11 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         for name in names
     )
     asked = sketch.trials.get(measures.unqualified(label), 0)
-    name, _, epoch = label.partition("@")
+    name, _, specification_hash = label.partition("@")
     return Judged(
         label=label,
         name=name,
-        epoch=epoch,
+        specification_hash=specification_hash,
         judged=weights.n,
         share=min(1.0, weights.n / answers) if answers else None,
         invalid=sketch.hits.get(measures.invalid(label), 0),

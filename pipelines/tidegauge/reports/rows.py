@@ -10,12 +10,12 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal
 
 from tidegauge.reports.text import category
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
+from tidegauge.schemas.hashing import hash_64
 
 __all__ = ["Column", "Row", "Sample", "Tables", "described", "tables"]
 
@@ -160,8 +160,7 @@ class Sample:
         if event.request_id in self._rows:
             return
         self.seen += 1
-        digest = blake2b(event.request_id.encode(), digest_size=8).digest()
-        rank = _RANKS - int.from_bytes(digest, "big")
+        rank = _RANKS - hash_64(event.request_id)
         entry = (rank, event.request_id)
         if len(self._kept) < self._limit:
             heapq.heappush(self._kept, entry)

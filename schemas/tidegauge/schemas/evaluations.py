@@ -52,13 +52,14 @@ class JudgmentEvent(
         time_ms: The exchange's event time.
         segment: Slice of the traffic.
         judge: Judge's name, such as ``rubric`` or ``likelihood``.
-        epoch: Hash of the judge's whole specification; a new one starts a new calibration.
+        specification_hash: Of the judge's whole specification; a new one needs a new
+            calibration.
         inclusion_probability: Chance that this exchange was judged, in (0, 1].
-        sampling_epoch: Which published sampling rates that chance came from.
+        sampling_period: Which published sampling rates that chance came from.
         salt: Salt of the sampling hash, so that anyone can check the draw.
         scores: Score's name -> value; empty when ``invalid``.
         invalid: Why there is no score, None when there is one.
-        qualified: Whether the judge may alarm, by its anchor set.
+        qualified: Whether the judge may alarm, by its golden set.
         label_mass: Probability on the rubric's labels, None for other judges.
         answer_tokens: Tokens of the answer that were scored.
     """
@@ -69,9 +70,9 @@ class JudgmentEvent(
     time_ms: int
     segment: Segment
     judge: str
-    epoch: str
+    specification_hash: str
     inclusion_probability: float
-    sampling_epoch: int
+    sampling_period: int
     salt: str
     scores: dict[str, float]
     qualified: bool

@@ -77,14 +77,14 @@ def failed(check: str) -> str:
     return f"failed/{check}"
 
 
-def judge_label(judge: str, epoch: str) -> str:
-    """Return a judge with its epoch: numbers of two epochs are never added up.
+def judge_label(judge: str, specification_hash: str) -> str:
+    """Return a judge's name with its specification: numbers of two are never added up.
 
     Example:
         >>> judge_label("likelihood", "9f86d081884c7d65")
         'likelihood@9f86d081'
     """
-    return f"{judge}@{epoch[:8]}"
+    return f"{judge}@{specification_hash[:8]}"
 
 
 def score(judge: str, name: str) -> str:
@@ -118,7 +118,7 @@ def invalid(judge: str) -> str:
 
 
 def unqualified(judge: str) -> str:
-    """Indicator: judged while the judge failed its anchor set; trials as for ``invalid``."""
+    """Indicator: judged while the judge failed its golden set; trials as for ``invalid``."""
     return f"unqualified/{judge}"
 
 

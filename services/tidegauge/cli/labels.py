@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from tidegauge.quality.errors import LabelFileError
 from tidegauge.quality.labels import read_labels, settled
 from tidegauge.quality.proxy import SequentialMean, assisted, paired_scores, sequential_mean
 from tidegauge.reports.formatting import count, number
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -76,7 +76,7 @@ def import_labels(
         _text(file),
         "csv" if file.suffix.lower() == ".csv" else "jsonl",
         annotator=annotator or getpass.getuser(),
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=now_ms(),
     )
     if not dry_run:
         publish(load(KafkaSettings), labels)
@@ -99,7 +99,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Set the judges beside people: agreement, and the quality of all answers as people see it."""
-    start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
+    start_ms = now_ms() - parse_duration(since)
     found = compare(load(KafkaSettings), start_ms=start_ms, model=model)
     if as_json:
         typer.echo(msgspec.json.encode(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import chain
 
@@ -11,6 +10,7 @@ from tidegauge.demo.prompts import Prompt
 from tidegauge.demo.scenario import READY_SECONDS, Scenario
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.processes.deployment import JUDGE_WORKER
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import BaselineKind
@@ -22,7 +22,7 @@ _QUIET_REQUESTS = 60
 _MOST_REQUESTS_TO_ALARM = 400
 _LINGER_SECONDS = 40.0
 _SETTLE_SECONDS = 300.0
-_EXAMINATION_SECONDS = 600.0
+_QUALIFICATION_SECONDS = 600.0
 
 
 def play(stage: Scenario) -> Milestones:
@@ -34,10 +34,10 @@ def play(stage: Scenario) -> Milestones:
     familiar, strange = stage.parts.familiar, stage.parts.strange
     _wait_for_baseline(stage, "drift")
 
-    normal_ms = _now_ms()
+    normal_ms = now_ms()
     stage.watch.send("normal traffic", stage.asks(familiar, _NORMAL_REQUESTS, act=1))
-    stage.say("the judge worker examines its judges on answers of known quality")
-    stage.supervisor.wait_ready(JUDGE_WORKER, seconds=_EXAMINATION_SECONDS)
+    stage.say("the judge worker qualifies its judges on the golden set")
+    stage.supervisor.wait_ready(JUDGE_WORKER, seconds=_QUALIFICATION_SECONDS)
     settle(stage)
     stage.say("building the baseline of rates from that traffic")
     stage.run(
@@ -47,25 +47,25 @@ def play(stage: Scenario) -> Milestones:
         "rates",
         "--activate",
         *("--from", str(normal_ms)),
-        *("--to", str(_now_ms())),
+        *("--to", str(now_ms())),
     )
     _wait_for_baseline(stage, "rates")
 
-    watching_ms = _now_ms()
+    watching_ms = now_ms()
     stage.say("all monitors are live; more of the same traffic must stay quiet")
     quiet = stage.asks(familiar[_NORMAL_REQUESTS:] or familiar, _QUIET_REQUESTS, act=2)
     stage.watch.send("quiet traffic", quiet)
 
-    shift_ms = _now_ms()
+    shift_ms = now_ms()
     stage.say("the topics shift: " + ", ".join(stage.parts.held_out))
     _send_until_alarm(stage, "shifted traffic", "drift", strange, since_ms=shift_ms, act=3)
 
-    swap_ms = _now_ms()
+    swap_ms = now_ms()
     stage.say("the model is swapped for a worse version (temperature 1.6 in place of 0.2)")
     stage.application.swap(stage.gateway)
     mixed = tuple(chain.from_iterable(zip(strange, familiar, strict=False)))
     _send_until_alarm(stage, "traffic to v2", "quality", mixed, since_ms=swap_ms, act=4)
-    end_ms = _now_ms()
+    end_ms = now_ms()
     settle(stage)
     return Milestones(
         normal_ms=normal_ms,
@@ -78,7 +78,7 @@ def play(stage: Scenario) -> Milestones:
 
 def settle(stage: Scenario) -> None:
     """Wait until the workers have taken everything into account and closed its windows."""
-    end_ms = _now_ms()
+    end_ms = now_ms()
     stage.say("waiting until every event is accounted for and its window is closed")
 
     def settled() -> bool:
@@ -117,10 +117,6 @@ def _send_until_alarm(  # noqa: PLR0913 - an act in one line
 
     asks = stage.asks(prompts, _MOST_REQUESTS_TO_ALARM, act=act)
     if stage.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
-        stage.say(f"{signal}: alarm {duration((_now_ms() - since_ms) / 1000)} after the change")
+        stage.say(f"{signal}: alarm {duration((now_ms() - since_ms) / 1000)} after the change")
     else:
         stage.say(f"{signal}: no alarm on {len(asks)} requests")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -140,7 +140,7 @@ def set_up(  # noqa: PLR0913 - all that the story is told
         say(f"waiting for vLLM: {outside.vllm.url}")
         outside.vllm.wait_ready(progress=say)
         say("vLLM is ready")
-    # It examines the judges first of all, which takes a while: nobody waits for that yet.
+    # It qualifies the judges first of all, which takes a while: nobody waits for that yet.
     supervisor.start(judge)
     supervisor.wait_ready(*plans, seconds=READY_SECONDS)
     say(f"the page is at {monitor.address}, the gateway at {gateway}")
@@ -166,7 +166,7 @@ def service_environment(
         "TIDEGAUGE_JUDGE_RUBRIC_RATE": "0.3",
         "TIDEGAUGE_JUDGE_RUBRIC_RETRY": "false",
         "TIDEGAUGE_JUDGE_DEADLINE_SECONDS": "120",
-        "TIDEGAUGE_JUDGE_ANCHOR_QUESTIONS": "24",
+        "TIDEGAUGE_JUDGE_GOLDEN_SET_QUESTIONS": "24",
         **kept,
         **application.environment(),
         BROKER_VARIABLE: outside.bootstrap_servers,

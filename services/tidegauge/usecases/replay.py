@@ -31,7 +31,7 @@ from tidegauge.workers.drift.extractor import DriftExtractor
 from tidegauge.workers.drift.follower import refusal
 from tidegauge.workers.drift.settings import DriftSettings
 from tidegauge.workers.judge.extractor import QualityExtractor
-from tidegauge.workers.judge.main import make_extractor, make_panel
+from tidegauge.workers.judge.main import make_extractor, make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 from tidegauge.workers.vitals.settings import VitalsSettings
 
@@ -175,7 +175,7 @@ def _quality_extractor() -> Iterator[QualityExtractor]:
     settings = load(JudgeSettings).model_copy(
         update={"max_age_seconds": 0.0, "deadline_seconds": _JUDGING_SECONDS}
     )
-    pool = make_panel(settings)
+    pool = make_judge_pool(settings)
     pool.start()
     try:
         yield make_extractor(settings, pool)

@@ -17,12 +17,14 @@ from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.judge_pool import Question
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 
-EPOCHS = {"likelihood": "a" * 64, "rubric": "b" * 64}
-LIKELIHOOD, RUBRIC = (measures.judge_label(name, epoch) for name, epoch in EPOCHS.items())
+HASHES = {"likelihood": "a" * 64, "rubric": "b" * 64}
+LIKELIHOOD, RUBRIC = (
+    measures.judge_label(name, specification_hash) for name, specification_hash in HASHES.items()
+)
 
 
 class Clock:
-    """Moves by as much as the panel takes."""
+    """Moves by as much as the pool takes."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -31,7 +33,7 @@ class Clock:
         return self.seconds
 
 
-class ScriptedPanel:
+class ScriptedPool:
     """Answers every question at once; each call takes ``seconds`` of the clock."""
 
     def __init__(self, clock: Clock, *, seconds: float = 0.1) -> None:
@@ -61,44 +63,44 @@ class ScriptedPanel:
     def notices(self) -> tuple[str, ...]:
         return ("unqualified:rubric",)
 
-    def wait_examined(self, timeout_seconds: float) -> bool:
+    def wait_for_qualification(self, timeout_seconds: float) -> bool:
         self.waits.append(timeout_seconds)
         return True
 
 
 class Bench:
-    """A meter over a scripted panel."""
+    """An extractor over a scripted pool."""
 
     def __init__(
         self, *, likelihood: float = 1.0, rubric: float = 1.0, max_age_seconds: float = 60.0
     ) -> None:
         self.clock = Clock()
-        self.panel = ScriptedPanel(self.clock)
+        self.pool = ScriptedPool(self.clock)
         rule = SamplingRule(
             salt="salt", rates={"likelihood": likelihood, "rubric": rubric}, floor=0.02
         )
-        self.meter = QualityExtractor(
-            self.panel,
+        self.extractor = QualityExtractor(
+            self.pool,
             Sampler(rule),
-            epochs=EPOCHS,
+            specification_hashes=HASHES,
             limits=JudgeLimits(deadline_seconds=10.0, max_age_seconds=max_age_seconds),
             now_ms=lambda: 1_010_000,
             clock=self.clock,
         )
 
     def measure(self, *events: ResponseEvent) -> Sequence[Measurement]:
-        return self.meter.measure([(origin(n), event) for n, event in enumerate(events)])
+        return self.extractor.measure([(origin(n), event) for n, event in enumerate(events)])
 
 
 def judgments(measured: Measurement) -> list[JudgmentEvent]:
     return [each.event for each in measured.outputs if isinstance(each.event, JudgmentEvent)]
 
 
-def test_it_is_a_meter_of_responses() -> None:
-    meter: Extractor[ResponseEvent] = Bench().meter
-    assert (meter.kind, meter.reads) == ("quality", ResponseEvent)
-    assert meter.notices() == ("unqualified:rubric",)
-    assert meter.measure([]) == ()
+def test_it_is_an_extractor_of_responses() -> None:
+    extractor: Extractor[ResponseEvent] = Bench().extractor
+    assert (extractor.kind, extractor.reads) == ("quality", ResponseEvent)
+    assert extractor.notices() == ("unqualified:rubric",)
+    assert extractor.measure([]) == ()
 
 
 def test_a_judged_answer_counts_for_its_window() -> None:
@@ -126,7 +128,11 @@ def test_each_judgment_says_how_it_came_about() -> None:
     first, second = judgments(found)
     assert (first.judge, second.judge) == ("likelihood", "rubric")
     assert (first.qualified, second.qualified) == (True, False)
-    assert (first.salt, first.inclusion_probability, first.epoch) == ("salt", 1.0, "a" * 64)
+    assert (first.salt, first.inclusion_probability, first.specification_hash) == (
+        "salt",
+        1.0,
+        "a" * 64,
+    )
     assert (second.label_mass, second.answer_tokens) == (0.95, None)
     assert (first.segment, first.time_ms) == (SEGMENT, 1_000_001)
     assert draw(first.salt, first.request_id) < first.inclusion_probability
@@ -171,7 +177,7 @@ def test_what_is_not_judged_is_counted_with_its_reason(
     assert found.progress == {"sampled": 1, f"skipped/{reason}": 1}
     assert found.counted
     assert found.outputs == ()
-    assert bench.panel.asked == []
+    assert bench.pool.asked == []
 
 
 def test_age_is_no_matter_without_a_limit() -> None:
@@ -181,7 +187,7 @@ def test_age_is_no_matter_without_a_limit() -> None:
 
 def test_an_invalid_verdict_is_counted_and_is_no_score() -> None:
     bench = Bench()
-    bench.panel.answer = Score(invalid="label_mass", label_mass=0.2)
+    bench.pool.answer = Score(invalid="label_mass", label_mass=0.2)
     (found,) = bench.measure(response(1))
     assert measures.invalid(RUBRIC) in found.hits
     assert found.values == {}
@@ -191,14 +197,14 @@ def test_an_invalid_verdict_is_counted_and_is_no_score() -> None:
 
 def test_a_judge_that_is_away_is_counted() -> None:
     bench = Bench()
-    bench.panel.answer = SkipReason.UNREACHABLE
+    bench.pool.answer = SkipReason.UNREACHABLE
     (found,) = bench.measure(response(1))
     assert found.progress == {"sampled": 1, "skipped/judge_unreachable": 1}
 
 
 def test_too_much_work_is_shed_by_the_draw_and_the_rest_weighs_more() -> None:
     bench = Bench(rubric=1.0, likelihood=1.0)
-    bench.panel.seconds = 0.1  # ten calls a second: eighty in the time of a batch
+    bench.pool.seconds = 0.1  # ten calls a second: eighty in the time of a batch
     bench.measure(response(1))
     events = [response(n) for n in range(2, 402)]
     found = bench.measure(*events)
@@ -233,8 +239,8 @@ def test_the_account_balances_whatever_happens() -> None:
     assert skipped > 0
 
 
-def test_the_examination_is_waited_for_once() -> None:
+def test_the_qualification_is_waited_for_once() -> None:
     bench = Bench()
     bench.measure(response(1))
     bench.measure(response(2))
-    assert bench.panel.waits == [10.0]
+    assert bench.pool.waits == [10.0]

@@ -17,7 +17,7 @@ from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judge_pool import JudgePool, Question
 from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
 
-StartPanel = Callable[..., JudgePool]
+StartPool = Callable[..., JudgePool]
 EXCHANGE = JudgedExchange(
     (Message(role="user", content="What colour is grass?"),), "Grass is green."
 )
@@ -32,26 +32,32 @@ def judges(client: VllmClient) -> Mapping[str, Judge]:
 
 
 @pytest.fixture
-def start(server: ScriptedServer) -> Iterator[StartPanel]:
+def start(server: ScriptedServer) -> Iterator[StartPool]:
     started: list[JudgePool] = []
 
     def begin(
         *,
-        anchors: tuple[GoldenAnswer, ...] | None = None,
+        golden_answers: tuple[GoldenAnswer, ...] | None = None,
         stages: list[tuple[GoldenAnswer, ...]] | None = None,
         url: str = "",
-        examine_seconds: float = 9e9,
+        qualification_interval_seconds: float = 9e9,
     ) -> JudgePool:
         client = VllmClient(url or server.url, attempts=1, timeout_seconds=5)
-        stages = stages or [built_in(questions=24) if anchors is None else anchors]
-        panel = JudgePool(judges, client, stages=stages, limit=4, examine_seconds=examine_seconds)
-        panel.start()
-        started.append(panel)
-        return panel
+        stages = stages or [built_in(questions=24) if golden_answers is None else golden_answers]
+        pool = JudgePool(
+            judges,
+            client,
+            stages=stages,
+            limit=4,
+            qualification_interval_seconds=qualification_interval_seconds,
+        )
+        pool.start()
+        started.append(pool)
+        return pool
 
     yield begin
-    for panel in started:
-        panel.close()
+    for pool in started:
+        pool.close()
 
 
 def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
@@ -61,87 +67,87 @@ def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def test_judges_are_examined_at_the_start(start: StartPanel) -> None:
-    panel = start()
-    assert panel.wait_examined(20)
-    assert panel.qualified("likelihood")
-    assert not panel.qualified("rubric")  # it gives every anchor the same grade
-    assert "unqualified:rubric" in panel.notices()
-    assert "qualified:likelihood:hot_sampler" in panel.notices()
-    assert "unqualified:likelihood" not in panel.notices()
+def test_judges_are_qualified_at_the_start(start: StartPool) -> None:
+    pool = start()
+    assert pool.wait_for_qualification(20)
+    assert pool.qualified("likelihood")
+    assert not pool.qualified("rubric")  # it gives every golden answer the same grade
+    assert "unqualified:rubric" in pool.notices()
+    assert "qualified:likelihood:hot_sampler" in pool.notices()
+    assert "unqualified:likelihood" not in pool.notices()
 
 
-def test_more_anchors_are_asked_only_where_they_can_decide(
-    start: StartPanel, server: ScriptedServer
+def test_more_golden_answers_are_asked_only_where_they_can_decide(
+    start: StartPool, server: ScriptedServer
 ) -> None:
     few, more = built_in(questions=6), built_in(questions=24)
-    panel = start(stages=[few, more])
-    assert panel.wait_examined(20)
-    eventually(lambda: panel.qualified("likelihood"))
+    pool = start(stages=[few, more])
+    assert pool.wait_for_qualification(20)
+    eventually(lambda: pool.qualified("likelihood"))
     graded = [body for body in server.asked if body.get("logprobs")]
     assert len(graded) == len(few), "a judge that gives everybody one grade is far from it"
 
 
-def test_answers_are_scored_in_order(start: StartPanel) -> None:
-    panel = start(anchors=())
+def test_answers_are_scored_in_order(start: StartPool) -> None:
+    pool = start(golden_answers=())
     questions = [LIKELIHOOD, Question("rubric", EXCHANGE), LIKELIHOOD]
-    found = panel.ask(questions, deadline_seconds=10)
+    found = pool.ask(questions, deadline_seconds=10)
     assert [list(each.values) for each in found if isinstance(each, Score)] == [
         ["fluency", "relevance"],
         ["score"],
         ["fluency", "relevance"],
     ]
-    assert panel.ask([], deadline_seconds=1) == []
+    assert pool.ask([], deadline_seconds=1) == []
 
 
 def test_no_more_than_the_limit_are_asked_at_a_time(
-    start: StartPanel, server: ScriptedServer
+    start: StartPool, server: ScriptedServer
 ) -> None:
-    panel = start(anchors=())
-    panel.ask([LIKELIHOOD] * 40, deadline_seconds=10)
+    pool = start(golden_answers=())
+    pool.ask([LIKELIHOOD] * 40, deadline_seconds=10)
     assert 1 < server.busiest <= 4
 
 
 def test_a_judge_that_is_away_holds_up_one_batch_only(
-    start: StartPanel, unused_tcp_port: int
+    start: StartPool, unused_tcp_port: int
 ) -> None:
-    panel = start(anchors=(), url=f"http://127.0.0.1:{unused_tcp_port}")
+    pool = start(golden_answers=(), url=f"http://127.0.0.1:{unused_tcp_port}")
     began = time.monotonic()
-    assert panel.ask([LIKELIHOOD], deadline_seconds=4) == [SkipReason.UNREACHABLE]
+    assert pool.ask([LIKELIHOOD], deadline_seconds=4) == [SkipReason.UNREACHABLE]
     assert time.monotonic() - began < 6
-    assert "judge_unreachable" in panel.notices()
+    assert "judge_unreachable" in pool.notices()
     began = time.monotonic()
-    assert panel.ask([LIKELIHOOD] * 3, deadline_seconds=60) == [SkipReason.UNREACHABLE] * 3
+    assert pool.ask([LIKELIHOOD] * 3, deadline_seconds=60) == [SkipReason.UNREACHABLE] * 3
     assert time.monotonic() - began < 4
 
 
-def test_a_judge_that_comes_back_is_asked_again(start: StartPanel, server: ScriptedServer) -> None:
-    panel = start(anchors=())
+def test_a_judge_that_comes_back_is_asked_again(start: StartPool, server: ScriptedServer) -> None:
+    pool = start(golden_answers=())
     server.broken = lambda _: web.Response(status=503)
-    assert panel.ask([LIKELIHOOD], deadline_seconds=1) == [SkipReason.UNREACHABLE]
+    assert pool.ask([LIKELIHOOD], deadline_seconds=1) == [SkipReason.UNREACHABLE]
     server.broken = lambda _: None
-    assert isinstance(panel.ask([LIKELIHOOD], deadline_seconds=10)[0], Score)
-    assert "judge_unreachable" not in panel.notices()
+    assert isinstance(pool.ask([LIKELIHOOD], deadline_seconds=10)[0], Score)
+    assert "judge_unreachable" not in pool.notices()
 
 
-def test_a_deadline_ends_the_wait(start: StartPanel, server: ScriptedServer) -> None:
-    panel = start(anchors=())
+def test_a_deadline_ends_the_wait(start: StartPool, server: ScriptedServer) -> None:
+    pool = start(golden_answers=())
     server.hold.clear()
     began = time.monotonic()
-    assert panel.ask([LIKELIHOOD] * 8, deadline_seconds=0.5) == [SkipReason.LATE] * 8
+    assert pool.ask([LIKELIHOOD] * 8, deadline_seconds=0.5) == [SkipReason.LATE] * 8
     assert time.monotonic() - began < 5
-    assert "judge_late" in panel.notices()
+    assert "judge_late" in pool.notices()
 
 
 def test_one_answer_that_is_refused_does_not_spoil_the_others(
-    start: StartPanel, server: ScriptedServer
+    start: StartPool, server: ScriptedServer
 ) -> None:
-    panel = start(anchors=())
+    pool = start(golden_answers=())
     long = Question("likelihood", JudgedExchange(EXCHANGE.messages, "endless"))
     server.broken = lambda body: (
         web.Response(status=400) if body["messages"][-1]["content"] == "endless" else None
     )
-    found = panel.ask([LIKELIHOOD, long], deadline_seconds=10)
+    found = pool.ask([LIKELIHOOD, long], deadline_seconds=10)
     assert isinstance(found[0], Score)
     assert found[1] is SkipReason.REFUSED
 
@@ -150,60 +156,60 @@ def test_one_answer_that_is_refused_does_not_spoil_the_others(
     ("broken", "invalid"), [(nan, "no_answer_tokens"), (not_json, "malformed_reply")]
 )
 def test_a_broken_reply_is_invalid_and_no_score(
-    start: StartPanel,
+    start: StartPool,
     server: ScriptedServer,
     broken: Callable[[dict[str, object]], web.Response],
     invalid: str,
 ) -> None:
-    panel = start(anchors=())
+    pool = start(golden_answers=())
     server.broken = broken
-    (found,) = panel.ask([LIKELIHOOD], deadline_seconds=10)
+    (found,) = pool.ask([LIKELIHOOD], deadline_seconds=10)
     assert isinstance(found, Score)
     assert (found.invalid, dict(found.values)) == (invalid, {})
 
 
 def test_a_judge_that_changes_is_told_from_changed_answers(
-    start: StartPanel, server: ScriptedServer
+    start: StartPool, server: ScriptedServer
 ) -> None:
-    panel = start(anchors=built_in(questions=2), examine_seconds=0.05)
-    assert panel.wait_examined(10)
-    assert "judge_changed:rubric" not in panel.notices()
+    pool = start(golden_answers=built_in(questions=2), qualification_interval_seconds=0.05)
+    assert pool.wait_for_qualification(10)
+    assert "judge_changed:rubric" not in pool.notices()
     server.grade = {"1": -0.01}
-    eventually(lambda: "judge_changed:rubric" in panel.notices())
-    assert "judge_changed:likelihood" not in panel.notices()
+    eventually(lambda: "judge_changed:rubric" in pool.notices())
+    assert "judge_changed:likelihood" not in pool.notices()
 
 
 def test_an_examination_waits_until_the_judge_is_there(
-    start: StartPanel, server: ScriptedServer
+    start: StartPool, server: ScriptedServer
 ) -> None:
     server.broken = lambda _: web.Response(status=503)
-    panel = start(anchors=built_in(questions=1))
+    pool = start(golden_answers=built_in(questions=1))
     eventually(lambda: bool(server.asked))
-    assert not panel.examined
-    assert "unexamined:rubric" in panel.notices()
+    assert not pool.qualification_done
+    assert "qualification_pending:rubric" in pool.notices()
     server.broken = lambda _: None
-    assert panel.wait_examined(20)
+    assert pool.wait_for_qualification(20)
 
 
-def test_closing_gives_up_what_is_under_way(start: StartPanel, server: ScriptedServer) -> None:
+def test_closing_gives_up_what_is_under_way(start: StartPool, server: ScriptedServer) -> None:
     server.hold.clear()
-    panel = start()
+    pool = start()
     eventually(lambda: bool(server.asked))
     began = time.monotonic()
-    Timer(0.2, panel.give_up).start()
-    assert not panel.wait_examined(60)
-    panel.close()
+    Timer(0.2, pool.give_up).start()
+    assert not pool.wait_for_qualification(60)
+    pool.close()
     assert time.monotonic() - began < 3
 
 
 def test_a_batch_that_is_broken_off_can_be_judged_again(
-    start: StartPanel, server: ScriptedServer
+    start: StartPool, server: ScriptedServer
 ) -> None:
-    panel = start(anchors=())
+    pool = start(golden_answers=())
     server.hold.clear()
-    Timer(0.2, panel.give_up).start()
+    Timer(0.2, pool.give_up).start()
     with pytest.raises(JudgeUnreachableError, match="judged again"):
-        panel.ask([LIKELIHOOD], deadline_seconds=60)
-    panel.close()
+        pool.ask([LIKELIHOOD], deadline_seconds=60)
+    pool.close()
     with pytest.raises(JudgeUnreachableError, match="not at work"):
-        panel.ask([LIKELIHOOD], deadline_seconds=60)
+        pool.ask([LIKELIHOOD], deadline_seconds=60)

@@ -158,7 +158,7 @@ def test_responses_become_judgments_and_sketches(
     whole = merge_all(sketches(kafka, segment))
     assert whole is not None
     assert whole.events == EVENTS
-    label = measures.judge_label("likelihood", likelihood[0].epoch)
+    label = measures.judge_label("likelihood", likelihood[0].specification_hash)
     mean = of_sketch(whole, label, "fluency")
     assert mean is not None
     scores = [each.scores["fluency"] for each in likelihood]

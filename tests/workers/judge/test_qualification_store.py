@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.workers.judge.test_qualification_run import BEFORE, examination
+from tests.workers.judge.test_qualification_run import BEFORE, qualification_run
 
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.errors import LogError
@@ -15,18 +15,18 @@ from tidegauge.streaming.processor import Output
 from tidegauge.workers.judge.qualification_store import QualificationStore
 
 
-def test_the_last_examination_of_each_judge_is_remembered(kafka: KafkaSettings) -> None:
+def test_the_last_qualification_run_of_each_judge_is_remembered(kafka: KafkaSettings) -> None:
     memory = QualificationStore(kafka)
     judge = f"judge-{time.time_ns()}"
-    memory.remember({judge: examination([0.1, None])}, now_ms=1)
-    memory.remember({judge: examination(BEFORE)}, now_ms=2)
-    found = memory.recall()[judge, "epoch"]
-    assert not examination(BEFORE).differs(found)
-    assert examination([value / 2 for value in BEFORE]).differs(found)
+    memory.remember({judge: qualification_run([0.1, None])}, now_ms=1)
+    memory.remember({judge: qualification_run(BEFORE)}, now_ms=2)
+    found = memory.recall()[judge, "specification_hash"]
+    assert not qualification_run(BEFORE).differs(found)
+    assert qualification_run([value / 2 for value in BEFORE]).differs(found)
 
 
 def test_what_another_version_wrote_is_left_alone(kafka: KafkaSettings) -> None:
-    owner = f"judge-examination/judge-{time.time_ns()}/epoch"
+    owner = f"judge-qualification/judge-{time.time_ns()}/specification_hash"
     alien = Snapshot(owner=owner, next_offset=0, state=b"{}")
     with Publisher(kafka) as publisher:
         publisher.publish([Output(STATE, owner, alien, "judge", "1", 1)])
@@ -43,4 +43,4 @@ def test_a_broker_that_is_away_costs_the_comparison_only(
     monkeypatch.setattr(Publisher, "publish", away)
     memory = QualificationStore(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     assert memory.recall() == {}
-    memory.remember({"rubric": examination(BEFORE)}, now_ms=1)
+    memory.remember({"rubric": qualification_run(BEFORE)}, now_ms=1)

@@ -68,10 +68,10 @@ def test_a_plan_holds_for_its_epoch_whatever_is_learnt() -> None:
     first = found.plans(2 * MINUTE)
     live(found, 2)
     assert found.plans(2 * MINUTE + 59_000) is first
-    assert found.plans(MINUTE) is first, "late answers start no epoch"
+    assert found.plans(MINUTE) is first, "late answers start no period"
     second = found.plans(3 * MINUTE)
-    assert {plan.epoch for plan in second.values()} == {180}
-    assert {plan.epoch for plan in first.values()} == {120}
+    assert {plan.period for plan in second.values()} == {180}
+    assert {plan.period for plan in first.values()} == {120}
 
 
 def test_the_first_epoch_and_a_silent_one_have_the_rules_rates() -> None:

@@ -8,7 +8,7 @@ from tidegauge.adapters.vllm import JudgeRefusedError
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.settings import load
-from tidegauge.workers.judge.main import make_meter, make_panel, read_anchors
+from tidegauge.workers.judge.main import make_extractor, make_judge_pool, read_golden_answers
 from tidegauge.workers.judge.settings import JudgeSettings
 
 
@@ -25,9 +25,9 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.url == "http://judge:8000/v1"
     assert settings.names == ("rubric",)
     assert settings.sketching().window_ms == 2_000
-    panel = make_panel(settings)
-    assert list(panel.judges) == ["rubric"]
-    assert make_meter(settings, panel).notices() == ("unexamined:rubric",)
+    pool = make_judge_pool(settings)
+    assert list(pool.judges) == ["rubric"]
+    assert make_extractor(settings, pool).notices() == ("qualification_pending:rubric",)
 
 
 def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,46 +44,50 @@ def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: s
 
 def test_an_unknown_judge_is_named() -> None:
     with pytest.raises(SpecificationError, match=r"oracle.*likelihood, rubric"):
-        make_panel(JudgeSettings(judges="oracle"))
+        make_judge_pool(JudgeSettings(judges="oracle"))
 
 
 def test_no_judge_at_all_is_refused() -> None:
     with pytest.raises(SpecificationError, match="no judge"):
-        make_panel(JudgeSettings(judges=" , "))
+        make_judge_pool(JudgeSettings(judges=" , "))
 
 
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(JudgeRefusedError, match="http"):
-        make_panel(JudgeSettings(url="judge:8000"))
+        make_judge_pool(JudgeSettings(url="judge:8000"))
 
 
-def test_a_rubric_of_ones_own_is_another_epoch(tmp_path: Path) -> None:
+def test_a_rubric_of_ones_own_is_another_hash_of(tmp_path: Path) -> None:
     file = tmp_path / "rubric.txt"
     file.write_text("Grade from 1 to 5 how brief the answer is.\n")
     ours, built_in = (
-        make_panel(JudgeSettings(judges="rubric", rubric_file=each)).judges["rubric"]
+        make_judge_pool(JudgeSettings(judges="rubric", rubric_file=each)).judges["rubric"]
         for each in (file, None)
     )
-    assert ours.specification.epoch != built_in.specification.epoch
+    assert ours.specification.specification_hash != built_in.specification.specification_hash
 
 
-def test_anchors_of_ones_own_are_read(tmp_path: Path) -> None:
-    file = tmp_path / "anchors.jsonl"
+def test_golden_answers_of_ones_own_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "golden_set.jsonl"
     file.write_text('{"kind": "good", "prompt": "Hi", "answer": "Hello"}\n\n')
-    (anchor,) = read_anchors(file)
-    assert (anchor.kind, anchor.exchange.prompt, anchor.exchange.answer) == ("good", "Hi", "Hello")
+    (golden_answer,) = read_golden_answers(file)
+    assert (golden_answer.kind, golden_answer.exchange.prompt, golden_answer.exchange.answer) == (
+        "good",
+        "Hi",
+        "Hello",
+    )
 
 
 @pytest.mark.parametrize(
     "line", ["{", '{"kind": "good"}', '{"kind": 1, "prompt": "", "answer": ""}']
 )
-def test_a_line_that_is_no_anchor_is_named(tmp_path: Path, line: str) -> None:
-    file = tmp_path / "anchors.jsonl"
+def test_a_line_that_is_no_golden_answer_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "golden_set.jsonl"
     file.write_text(f'{{"kind": "good", "prompt": "Hi", "answer": "Hello"}}\n{line}\n')
     with pytest.raises(SpecificationError, match="line 2"):
-        read_anchors(file)
+        read_golden_answers(file)
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match="nowhere"):
-        read_anchors(tmp_path / "nowhere")
+        read_golden_answers(tmp_path / "nowhere")

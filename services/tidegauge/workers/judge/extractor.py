@@ -20,7 +20,7 @@ from tidegauge.workers.judge.judge_pool import Question
 from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 from tidegauge.workers.judge.sampler import Sampler
 
-__all__ = ["JudgeLimits", "PendingQuestion", "QualityExtractor"]
+__all__ = ["JudgeLimits", "Judges", "QualityExtractor"]
 
 _SPEED_MEMORY: Final = 0.3
 _USED_SHARE: Final = 0.8
@@ -29,8 +29,8 @@ _JUDGMENTS = Counter("tidegauge_judge_judgments", "Verdicts of judges", ["judge"
 _SKIPPED = Counter("tidegauge_judge_skipped", "Sampled answers not judged", ["reason"])
 
 
-class PendingQuestion(Protocol):
-    """The judges, as the meter sees them."""
+class Judges(Protocol):
+    """What the extractor needs of the judge pool."""
 
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
@@ -43,8 +43,8 @@ class PendingQuestion(Protocol):
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
 
-    def wait_examined(self, timeout_seconds: float) -> bool:
-        """Wait until the judges have been examined, or the time is over."""
+    def wait_for_qualification(self, timeout_seconds: float) -> bool:
+        """Wait for the first qualification runs, or until the time is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class QualityExtractor:
     either ``judged`` by at least one judge, or skipped for a reason: the account balances.
 
     Args:
-        panel: The judges.
+        pool: The judges.
         sampler: Draws the answers.
-        epochs: Judge -> its specification's hash; the judges' order.
+        specification_hashes: Judge -> its specification's hash; the judges' order.
         limits: How long a batch may take, and how old an answer may be.
         now_ms: Wall clock, Unix milliseconds.
         clock: Seconds of a steady clock.
@@ -101,17 +101,17 @@ class QualityExtractor:
 
     def __init__(  # noqa: PLR0913 - what it is put together from, by name
         self,
-        panel: PendingQuestion,
+        pool: Judges,
         sampler: Sampler,
         *,
-        epochs: Mapping[str, str],
+        specification_hashes: Mapping[str, str],
         limits: JudgeLimits,
         now_ms: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._panel = panel
+        self._pool = pool
         self._sampler = sampler
-        self._epochs = epochs
+        self._specification_hashes = specification_hashes
         self._limits = limits
         self._now_ms = now_ms
         self._clock = clock
@@ -130,14 +130,14 @@ class QualityExtractor:
 
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
-        return self._panel.notices()
+        return self._pool.notices()
 
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> Sequence[Measurement]:
         """Return what each answer adds to its segment's window, judged or not."""
         if not events:
             return ()
         if not self._waited:
-            self._panel.wait_examined(self._limits.deadline_seconds)
+            self._pool.wait_for_qualification(self._limits.deadline_seconds)
             self._waited = True
         plans = self._sampler.plans(max(event.time_ms for _, event in events))
         answers = [self._draw(origin, event, plans) for origin, event in events]
@@ -180,7 +180,7 @@ class QualityExtractor:
             for judge in answer.drawn
         ]
         began = self._clock()
-        results = self._panel.ask(
+        results = self._pool.ask(
             [question for _, question in asked], deadline_seconds=self._limits.deadline_seconds
         )
         self._learn_speed(sum(isinstance(each, Score) for each in results), self._clock() - began)
@@ -217,14 +217,14 @@ class QualityExtractor:
         verdicts = tuple(
             JudgeVerdict(
                 judge=judge,
-                epoch=self._epochs[judge],
+                specification_hash=self._specification_hashes[judge],
                 number=number,
-                judges=len(self._epochs),
-                qualified=self._panel.qualified(judge),
+                judges=len(self._specification_hashes),
+                qualified=self._pool.qualified(judge),
                 plan=plans[judge],
                 score=answer.scores[judge],
             )
-            for number, judge in enumerate(self._epochs, start=1)
+            for number, judge in enumerate(self._specification_hashes, start=1)
             if judge in answer.scores
         )
         for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""The judges at work: an event loop in a thread, turns, deadlines, and examinations."""
+"""The judges at work: an event loop in a thread, turns, deadlines, and qualification runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason
 from tidegauge.quality.scores import Score
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.pacing import RequestPacer
-from tidegauge.workers.judge.qualification_run import QualificationRun, examine, notices
+from tidegauge.workers.judge.qualification_run import QualificationRun, notices, run_qualification
 
 __all__ = ["Earlier", "JudgePool", "Question"]
 
@@ -57,13 +57,14 @@ class JudgePool:
     Args:
         make_judges: Builds the judges on a client, by name.
         client: The judge's server.
-        stages: What the judges are examined on, a few anchors first: who is qualified by
-            those, or far from it, is spared the rest. Each stage begins with the one before.
+        stages: The golden answers that judges are qualified on, a few first: a judge that
+            these qualify, or show to be far from it, is spared the rest. Each stage begins
+            with the one before.
         limit: Most calls at a time.
-        examine_seconds: Time between examinations.
-        earlier: Returns what is remembered, judge and epoch -> the anchors' scores at its
-            last examination, to tell whether it has changed since.
-        remember: Keeps what the last examination showed of each judge.
+        qualification_interval_seconds: Time between qualification runs.
+        earlier: Returns what is stored, judge and specification hash -> the golden answers'
+            scores at its last qualification run, to tell whether it has changed since.
+        remember: Stores the last qualification run of each judge.
         clock: Seconds of a steady clock.
     """
 
@@ -74,7 +75,7 @@ class JudgePool:
         *,
         stages: Sequence[Sequence[GoldenAnswer]],
         limit: int = 4,
-        examine_seconds: float = _DAY_SECONDS,
+        qualification_interval_seconds: float = _DAY_SECONDS,
         earlier: Callable[[], Earlier] = dict,
         remember: Callable[[Mapping[str, QualificationRun]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,7 +84,7 @@ class JudgePool:
         self._client = client
         self._limit = limit
         self._stages = stages
-        self._examine_seconds = examine_seconds
+        self._qualification_interval_seconds = qualification_interval_seconds
         self._recall = earlier
         self._earlier: dict[tuple[str, str], Mapping[str, Score]] = {}
         self._remember = remember
@@ -92,13 +93,13 @@ class JudgePool:
         self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
         self._opened = threading.Event()
         self._settled = threading.Event()
-        self._was_examined = False
-        self._examinations: dict[str, QualificationRun] = {}
+        self._qualification_done = False
+        self._qualification_runs: dict[str, QualificationRun] = {}
         self._changed: set[str] = set()
         self._trouble: SkipReason | None = None
 
     def start(self) -> None:
-        """Begin, and examine the judges at once."""
+        """Start the thread, and the first qualification runs at once."""
         self._thread.start()
         self._opened.wait()
 
@@ -116,18 +117,18 @@ class JudgePool:
             self._thread.join(_CLOSE_SECONDS)
 
     @property
-    def examined(self) -> bool:
-        """Whether every judge has been before the anchor set."""
-        return self._was_examined
+    def qualification_done(self) -> bool:
+        """Whether every judge has had its first qualification run."""
+        return self._qualification_done
 
-    def wait_examined(self, timeout_seconds: float) -> bool:
-        """Wait until every judge has been before the anchor set; less if told to give up."""
+    def wait_for_qualification(self, timeout_seconds: float) -> bool:
+        """Wait for every judge's first qualification run; less if told to give up."""
         self._settled.wait(timeout_seconds)
-        return self._was_examined
+        return self._qualification_done
 
     def qualified(self, judge: str) -> bool:
         """Whether a judge may alarm."""
-        found = self._examinations.get(judge)
+        found = self._qualification_runs.get(judge)
         return found is not None and found.qualification.qualified
 
     def notices(self) -> tuple[str, ...]:
@@ -135,7 +136,9 @@ class JudgePool:
         states = [
             state
             for name in self.judges
-            for state in notices(name, self._examinations.get(name), changed=name in self._changed)
+            for state in notices(
+                name, self._qualification_runs.get(name), changed=name in self._changed
+            )
         ]
         return (*states, self._trouble.value) if self._trouble else tuple(states)
 
@@ -148,7 +151,7 @@ class JudgePool:
         that a judge that is down slows the stream down once, not for each batch.
 
         Raises:
-            JudgeUnreachableError: The panel was not started, or has been told to give up.
+            JudgeUnreachableError: The pool was not started, or has been told to give up.
         """
         if self._loop is None or self._loop.is_closed():
             raise JudgeUnreachableError("the judges are not at work: nothing was judged")
@@ -174,12 +177,12 @@ class JudgePool:
         self._stopping = asyncio.Event()
         async with self._client:
             self._opened.set()
-            examining = asyncio.create_task(self._keep_examining())
+            qualifying = asyncio.create_task(self._keep_qualifying())
             await self._stopping.wait()
             rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in rest:
                 task.cancel()
-            await asyncio.gather(examining, *rest, return_exceptions=True)
+            await asyncio.gather(qualifying, *rest, return_exceptions=True)
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -231,51 +234,57 @@ class JudgePool:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
 
-    async def _keep_examining(self) -> None:
+    async def _keep_qualifying(self) -> None:
         self._earlier = dict(await asyncio.to_thread(self._recall))
         while True:
             undecided: dict[str, Mapping[str, Score]] = {name: {} for name in self.judges}
             for stage in self._stages:
                 for name, known in list(undecided.items()):
-                    found = await self._examine(name, stage, known)
+                    found = await self._qualify(name, stage, known)
                     undecided[name] = found.scores
                     if found.qualification.qualified or not found.qualification.promising:
                         del undecided[name]
-                self._was_examined = True
+                self._qualification_done = True
                 self._settled.set()
-            await asyncio.to_thread(self._remember, self._examinations)
-            await asyncio.sleep(self._examine_seconds)
+            await asyncio.to_thread(self._remember, self._qualification_runs)
+            await asyncio.sleep(self._qualification_interval_seconds)
 
-    async def _examine(
-        self, name: str, anchors: Sequence[GoldenAnswer], known: Mapping[str, Score]
+    async def _qualify(
+        self, name: str, golden_answers: Sequence[GoldenAnswer], known: Mapping[str, Score]
     ) -> QualificationRun:
         wait, began = _RETRY_SECONDS, self._clock()
         while True:
             try:
-                found = await examine(self.judges[name], self._ask_anchor, anchors, known)
+                found = await run_qualification(
+                    self.judges[name], self._ask_golden, golden_answers, known
+                )
             except* JudgeServerError as errors:
                 say = _log.warning if wait == _RETRY_SECONDS else _log.debug
-                say("judge_examination_waits", judge=name, detail=str(errors.exceptions[0]))
+                say("judge_qualification_waits", judge=name, detail=str(errors.exceptions[0]))
             else:
                 break
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
-        if found.differs(self._earlier.get((name, found.epoch), {})):
+        if found.differs(self._earlier.get((name, found.specification_hash), {})):
             self._changed.add(name)
-        self._earlier[name, found.epoch] = found.scores
-        self._examinations[name] = found
-        _log.info("judge_examined", **_facts(name, found), seconds=round(self._clock() - began, 1))
+        self._earlier[name, found.specification_hash] = found.scores
+        self._qualification_runs[name] = found
+        _log.info(
+            "judge_qualification_finished",
+            **_facts(name, found),
+            seconds=round(self._clock() - began, 1),
+        )
         return found
 
-    async def _ask_anchor(self, judge: Judge, anchor: GoldenAnswer) -> Score:
+    async def _ask_golden(self, judge: Judge, golden_answer: GoldenAnswer) -> Score:
         async with self._pace.turn():
-            return await judge.score(anchor.exchange)
+            return await judge.score(golden_answer.exchange)
 
 
 def _facts(name: str, found: QualificationRun) -> dict[str, object]:
     return {
         "judge": name,
-        "epoch": found.epoch[:8],
+        "specification_hash": found.specification_hash[:8],
         "qualified": found.qualification.qualified,
         "scored": found.qualification.scored,
         "asked": found.qualification.asked,

@@ -34,7 +34,7 @@ class Judge(Protocol):
 
     @property
     def kinds(self) -> Sequence[str]:
-        """Kinds of badness that it is examined on."""
+        """Kinds of badness that it is qualified on."""
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer.

@@ -10,15 +10,13 @@ from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.quality.scores import Score
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
-from tidegauge.schemas.exchange import ResponseEvent
-from tidegauge.schemas.sketches import Exemplar
+from tidegauge.schemas.exchange import ResponseEvent, last_user_message
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar
 from tidegauge.schemas.topics import JUDGMENTS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output
 
 __all__ = ["JudgeVerdict", "measured"]
-
-_EXEMPLAR_CHARACTERS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class JudgeVerdict:
 
     Attributes:
         judge: Judge's name.
-        epoch: Hash of its specification.
+        specification_hash: Hash of its specification.
         number: The judge's place among the judges, from 1.
         judges: How many judges there are.
         qualified: Whether it may alarm.
@@ -36,7 +34,7 @@ class JudgeVerdict:
     """
 
     judge: str
-    epoch: str
+    specification_hash: str
     number: int
     judges: int
     qualified: bool
@@ -58,14 +56,14 @@ def measured(
     trials: list[str] = []
     values: dict[str, float] = {}
     for verdict in verdicts:
-        label = measures.judge_label(verdict.judge, verdict.epoch)
+        label = measures.judge_label(verdict.judge, verdict.specification_hash)
         trials += [measures.invalid(label), measures.unqualified(label)]
         if verdict.score.invalid is not None:
             hits.append(measures.invalid(label))
         if not verdict.qualified:
             hits.append(measures.unqualified(label))
         values |= _values(label, verdict.score, _probability(verdict, event))
-    question = next((each.content for each in reversed(event.messages) if each.role == "user"), "")
+    question = last_user_message(event.messages)
     return Measurement(
         hits=tuple(hits),
         trials=tuple(trials),
@@ -73,7 +71,7 @@ def measured(
         exemplar=Exemplar(
             request_id=event.request_id,
             rank=draw("exemplar", event.request_id),
-            text=question[:_EXEMPLAR_CHARACTERS],
+            text=question[:EXEMPLAR_CHARACTERS],
             customer=event.customer,
         ),
         progress={measures.SAMPLED: 1, measures.JUDGED: 1},
@@ -103,9 +101,9 @@ def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Outp
         time_ms=event.time_ms,
         segment=event.segment,
         judge=verdict.judge,
-        epoch=verdict.epoch,
+        specification_hash=verdict.specification_hash,
         inclusion_probability=_probability(verdict, event),
-        sampling_epoch=verdict.plan.epoch,
+        sampling_period=verdict.plan.period,
         salt=verdict.plan.salt,
         scores=dict(verdict.score.values),
         qualified=verdict.qualified,

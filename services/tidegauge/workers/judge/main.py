@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from tidegauge.quality.golden_set import GoldenAnswer, built_in
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
 from tidegauge.runtime import telemetry
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -33,14 +33,14 @@ from tidegauge.workers.judge.qualification_store import QualificationStore
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 from tidegauge.workers.judge.settings import JudgeSettings
 
-__all__ = ["GROUP", "make_meter", "make_panel", "read_anchors", "run"]
+__all__ = ["GROUP", "make_extractor", "make_judge_pool", "read_golden_answers", "run"]
 
 GROUP: Final = "judge"
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class _AnchorLine(msgspec.Struct, frozen=True):
+class _GoldenLine(msgspec.Struct, frozen=True):
     kind: str
     prompt: str
     answer: str
@@ -50,32 +50,34 @@ def run() -> None:
     """Judge a sample of the answers until SIGTERM or SIGINT."""
     telemetry.configure_logging("judge")
     settings, kafka = load(JudgeSettings), load(KafkaSettings)
-    panel = make_panel(settings, QualificationStore(kafka))
+    pool = make_judge_pool(settings, QualificationStore(kafka))
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
-        panel.give_up()  # the batch under way is not committed and will be judged again
+        pool.give_up()  # the batch under way is not committed and will be judged again
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    panel.start()
-    meter = make_meter(settings, panel)
-    processor = SketchingProcessor(meter, GROUP, settings.sketching())
+    pool.start()
+    extractor = make_extractor(settings, pool)
+    processor = SketchingProcessor(extractor, GROUP, settings.sketching())
     loop = ConsumerLoop(kafka, GROUP, [RESPONSES], processor)
-    with telemetry.serve(settings.port, lambda: loop.ready and panel.examined, host=settings.host):
+    with telemetry.serve(
+        settings.port, lambda: loop.ready and pool.qualification_done, host=settings.host
+    ):
         try:
             loop.run(stop)
         finally:
-            panel.close()
+            pool.close()
 
 
-def make_panel(settings: JudgeSettings, memory: QualificationStore | None = None) -> JudgePool:
+def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None = None) -> JudgePool:
     """Return the judges that the settings ask for, not yet started.
 
     Args:
         settings: The settings.
-        memory: Where their examinations are remembered, if anywhere.
+        memory: Where their qualification runs are remembered, if anywhere.
 
     Raises:
         SpecificationError: A judge's name is unknown, or a file cannot be read.
@@ -96,64 +98,67 @@ def make_panel(settings: JudgeSettings, memory: QualificationStore | None = None
             f"TIDEGAUGE_JUDGE_JUDGES names {unknown}: there are {', '.join(makers)}"
         )
 
-    own = read_anchors(settings.anchors_file) if settings.anchors_file else ()
+    own = read_golden_answers(settings.golden_set_file) if settings.golden_set_file else ()
 
     def make_judges(client: VllmClient) -> Mapping[str, Judge]:
         return {name: makers[name](client, settings) for name in names}
 
     def remember(found: Mapping[str, QualificationRun]) -> None:
         if memory is not None:
-            memory.remember(found, now_ms=_now_ms())
+            memory.remember(found, now_ms=now_ms())
 
     return JudgePool(
         make_judges,
         client,
         limit=settings.concurrency,
-        stages=[(*own, *built_in(questions=count)) for count in settings.examination_stages],
-        examine_seconds=3600 * settings.examine_hours,
+        stages=[(*own, *built_in(questions=count)) for count in settings.qualification_stages],
+        qualification_interval_seconds=3600 * settings.qualification_hours,
         earlier=dict if memory is None else memory.recall,
         remember=remember,
     )
 
 
-def make_meter(settings: JudgeSettings, panel: JudgePool) -> QualityExtractor:
-    """Return the meter that draws answers for the panel's judges."""
+def make_extractor(settings: JudgeSettings, pool: JudgePool) -> QualityExtractor:
+    """Return the extractor that draws answers for the pool's judges."""
     rates = {"likelihood": settings.likelihood_rate, "rubric": settings.rubric_rate}
     rule = SamplingRule(
         salt=settings.salt,
-        rates={name: rates[name] for name in panel.judges},
+        rates={name: rates[name] for name in pool.judges},
         floor=settings.minimum_rate,
         budget_tokens_per_second=settings.tokens_per_second,
-        epoch_seconds=settings.epoch_seconds,
+        period_seconds=settings.sampling_period_seconds,
     )
     return QualityExtractor(
-        panel,
+        pool,
         Sampler(rule),
-        epochs={name: judge.specification.epoch for name, judge in panel.judges.items()},
+        specification_hashes={
+            name: judge.specification.specification_hash for name, judge in pool.judges.items()
+        },
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
-        now_ms=_now_ms,
+        now_ms=now_ms,
     )
 
 
-def read_anchors(path: Path) -> tuple[GoldenAnswer, ...]:
-    """Read anchors of one's own from a file of JSON lines.
+def read_golden_answers(path: Path) -> tuple[GoldenAnswer, ...]:
+    """Read golden answers from a file of JSON lines.
 
     Raises:
-        SpecificationError: The file cannot be read, or a line is no anchor; says which.
+        SpecificationError: The file cannot be read, or a line is no golden answer; says which.
     """
-    anchors: list[GoldenAnswer] = []
+    golden_answers: list[GoldenAnswer] = []
     for number, line in enumerate(_read(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            found = msgspec.json.decode(line, type=_AnchorLine)
+            found = msgspec.json.decode(line, type=_GoldenLine)
         except msgspec.DecodeError as error:
             raise SpecificationError(
-                f"{path} line {number} is no anchor ({error}): it needs kind, prompt and answer"
+                f"{path} line {number} is no golden answer ({error}): it needs kind, prompt "
+                "and answer"
             ) from error
         exchange = JudgedExchange((Message(role="user", content=found.prompt),), found.answer)
-        anchors.append(GoldenAnswer(found.kind, exchange))
-    return tuple(anchors)
+        golden_answers.append(GoldenAnswer(found.kind, exchange))
+    return tuple(golden_answers)
 
 
 def _rubric(client: VllmClient, settings: JudgeSettings) -> Judge:
@@ -172,7 +177,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecificationError(f"cannot read {path}: {error}") from error
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Put a judge before the anchor set, and tell when it has changed since."""
+"""Qualification of a judge on the golden set, and whether the judge has changed since."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from tidegauge.quality.qualification import ALPHA, Qualification, qualify
 from tidegauge.quality.scores import Score
 from tidegauge.workers.judge.judges import Judge
 
-__all__ = ["QualificationRun", "examine", "notices"]
+__all__ = ["QualificationRun", "notices", "run_qualification"]
 
 _CHANGE: Final = 0.05
-"""Mean shift of the anchors' scores, in standard deviations, that is no rounding any more; and
-the share of them that may come to have a score, or none, by rounding."""
+"""Mean shift of the golden answers' scores, in standard deviations, above which it is
+no rounding error; and the share of them that may come to have a score, or none, by rounding."""
 
 
 LOOKS: Final = 2
-"""How often one examination may be looked at before it is over: the chance of error is split."""
+"""Looks at one qualification run before it is over: the chance of error is split among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualificationRun:
-    """What the anchors showed.
+    """The result of a qualification run.
 
     Attributes:
-        epoch: The judge's epoch.
+        specification_hash: Of the judge.
         qualification: What it can tell.
-        scores: Key of the anchor -> its score.
+        scores: Key of the golden answer -> its score.
     """
 
-    epoch: str
+    specification_hash: str
     qualification: Qualification
     scores: Mapping[str, Score]
 
     def differs(self, earlier: Mapping[str, Score]) -> bool:
-        """Whether the same anchors are scored otherwise now: the judge has changed.
+        """Whether the same golden answers are scored otherwise now: the judge has changed.
 
         Args:
-            earlier: Their scores at an earlier examination in the same epoch.
+            earlier: Their scores at an earlier qualification run with the same specification.
         """
         common = [key for key in self.scores if key in earlier]
         pairs = [(earlier[key], self.scores[key]) for key in common]
@@ -55,53 +55,59 @@ class QualificationRun:
         )
 
 
-async def examine(
+async def run_qualification(
     judge: Judge,
     ask: Callable[[Judge, GoldenAnswer], Awaitable[Score]],
-    anchors: Sequence[GoldenAnswer],
+    golden_answers: Sequence[GoldenAnswer],
     known: Mapping[str, Score],
 ) -> QualificationRun:
-    """Return what a judge makes of the anchor set.
+    """Ask a judge about the golden answers, and return whether it tells good from bad.
 
     Args:
-        judge: Whom to examine.
-        ask: Gets the score of one anchor; may wait for its turn.
-        anchors: What to put before it; kinds that it is not examined on are left out.
-        known: Scores of some of these anchors, from the same examination.
+        judge: The judge.
+        ask: Gets the score of one golden answer; may wait for its turn.
+        golden_answers: What to ask it about; kinds that it is not qualified on are left out.
+        known: Scores of some of these answers, from the same qualification run.
 
     Raises:
-        JudgeUnreachableError: The server is away, within an exception group; an examination
+        JudgeUnreachableError: The server is away, within an exception group; a qualification run
             is whole or not at all.
     """
-    asked = tuple(anchor for anchor in anchors if anchor.kind in (GOOD, *judge.kinds))
+    asked = tuple(
+        golden_answer
+        for golden_answer in golden_answers
+        if golden_answer.kind in (GOOD, *judge.kinds)
+    )
 
-    async def one(anchor: GoldenAnswer) -> Score:
+    async def one(golden_answer: GoldenAnswer) -> Score:
         try:
-            return await ask(judge, anchor)
+            return await ask(judge, golden_answer)
         except (JudgeRefusedError, JudgeReplyError) as error:
             return Score(invalid=type(error).__name__)
 
     async with asyncio.TaskGroup() as group:
         tasks = {
-            anchor.key: group.create_task(one(anchor))
-            for anchor in asked
-            if anchor.key not in known
+            golden_answer.key: group.create_task(one(golden_answer))
+            for golden_answer in asked
+            if golden_answer.key not in known
         }
     scores = {**known, **{key: task.result() for key, task in tasks.items()}}
     by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in (GOOD, *judge.kinds)}
-    for anchor in asked:
-        for name, value in scores[anchor.key].values.items():
-            by_kind[anchor.kind].setdefault(name, []).append(value)
+    for golden_answer in asked:
+        for name, value in scores[golden_answer.key].values.items():
+            by_kind[golden_answer.kind].setdefault(name, []).append(value)
     good = by_kind.pop(GOOD)
     found = qualify(good, by_kind, asked=len(asked), alpha=ALPHA / LOOKS)
-    return QualificationRun(judge.specification.epoch, found, scores)
+    return QualificationRun(judge.specification.specification_hash, found, scores)
 
 
-def notices(name: str, examination: QualificationRun | None, *, changed: bool) -> tuple[str, ...]:
+def notices(
+    name: str, qualification_run: QualificationRun | None, *, changed: bool
+) -> tuple[str, ...]:
     """Return a judge's state as short codes."""
-    if examination is None:
-        return (f"unexamined:{name}",)
-    found = examination.qualification
+    if qualification_run is None:
+        return (f"qualification_pending:{name}",)
+    found = qualification_run.qualification
     states = [f"qualified:{name}:{kind}" for kind in found.kinds]
     if not found.qualified:
         states.append(f"unqualified:{name}")

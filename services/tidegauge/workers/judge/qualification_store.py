@@ -1,7 +1,7 @@
-"""The judges' last examinations, kept in the state topic: has a judge changed while we slept?
+"""The judges' last qualification runs, kept in the state topic across restarts.
 
-A change of the specification is a new epoch and no surprise. What this tells is a judge that
-scores the same anchors otherwise under the same name, since other weights are served.
+A new specification has another hash and no earlier run. Earlier runs show a judge that scores
+the same golden answers differently with the same specification, since other weights are served.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tidegauge.workers.judge.qualification_run import QualificationRun
 
 __all__ = ["QualificationStore"]
 
-_OWNER: Final = "judge-examination/"
+_OWNER: Final = "judge-qualification/"
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class _Remembered(msgspec.Struct, frozen=True):
     judge: str
-    epoch: str
+    specification_hash: str
     scores: dict[str, dict[str, float]]
     version: int = 1
 
 
 class QualificationStore:
-    """Remembers each judge's last examination of each epoch.
+    """Stores the last qualification run of each judge and specification.
 
     A broker that is away costs the comparison, not the judging: it is logged and no more.
 
@@ -51,7 +51,7 @@ class QualificationStore:
         self._settings = settings
 
     def recall(self) -> Earlier:
-        """Return judge and epoch -> the anchors' scores at its last examination."""
+        """Return judge and specification hash -> the golden answers' scores at its last run."""
         found: dict[tuple[str, str], Mapping[str, Score]] = {}
         try:
             for record in reader.read(self._settings, STATE):
@@ -59,18 +59,16 @@ class QualificationStore:
                     continue
                 if (seen := _read(record.value)) is not None:
                     scores = {key: Score(values=values) for key, values in seen.scores.items()}
-                    found[seen.judge, seen.epoch] = scores
+                    found[seen.judge, seen.specification_hash] = scores
         except LogError as error:
             _log.warning("judge_memory_unread", detail=str(error))
         return found
 
-    def remember(self, examinations: Mapping[str, QualificationRun], *, now_ms: int) -> None:
-        """Keep what these examinations showed."""
+    def remember(self, runs: Mapping[str, QualificationRun], *, now_ms: int) -> None:
+        """Store these qualification runs."""
         try:
             with Publisher(self._settings) as publisher:
-                publisher.publish(
-                    _output(judge, found, now_ms) for judge, found in examinations.items()
-                )
+                publisher.publish(_output(judge, found, now_ms) for judge, found in runs.items())
         except LogError as error:
             _log.warning("judge_memory_unwritten", detail=str(error))
 
@@ -83,9 +81,9 @@ def _read(value: bytes) -> _Remembered | None:
 
 
 def _output(judge: str, found: QualificationRun, now_ms: int) -> Output:
-    owner = f"{_OWNER}{judge}/{found.epoch[:16]}"
+    owner = f"{_OWNER}{judge}/{found.specification_hash[:16]}"
     scores = {key: dict(score.values) for key, score in found.scores.items()}
-    state = msgspec.json.encode(_Remembered(judge, found.epoch, scores))
+    state = msgspec.json.encode(_Remembered(judge, found.specification_hash, scores))
     return Output(
         topic=STATE,
         key=owner,

@@ -1,4 +1,4 @@
-"""Sampling rates that change from epoch to epoch, each fixed before its answers are seen."""
+"""Sampling rates that change from period to period, each fixed before its answers are seen."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class SamplingRule:
         rates: Judge -> largest share of the answers that it is asked on.
         floor: Share below which neither load nor the budget push a rate.
         budget_tokens_per_second: What all judges together may take; 0 for no budget.
-        epoch_seconds: Event time that one plan holds for.
+        period_seconds: Event time that one plan holds for.
     """
 
     salt: str
     rates: Mapping[str, float]
     floor: float
     budget_tokens_per_second: float = 0.0
-    epoch_seconds: int = 60
+    period_seconds: int = 60
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What one epoch has seen of one judge in one stratum."""
+    """What one period has seen of one judge in one stratum."""
 
     answers: int = 0
     scores: int = 0
@@ -63,7 +63,7 @@ class _Seen:
 
 
 class Sampler:
-    """Gives out each epoch's plans, from what the epoch before has seen.
+    """Gives out each period's plans, from what the period before has seen.
 
     Without a budget, and before anything has been seen, each judge's rate is the rule's. With
     one, rates go where a judgment tells most: to strata whose scores spread.
@@ -74,21 +74,21 @@ class Sampler:
 
     def __init__(self, rule: SamplingRule) -> None:
         self._rule = rule
-        self._epoch = -1
+        self._period = -1
         self._plans: Mapping[str, SamplingPlan] = {}
         self._seen: dict[str, dict[str, _Seen]] = {}
 
     def plans(self, time_ms: int) -> Mapping[str, SamplingPlan]:
         """Return each judge's plan for answers of this event time.
 
-        Time that goes backwards starts no epoch: late answers are drawn by the plan in force.
+        Time that goes backwards starts no period: late answers are drawn by the plan in force.
         """
-        length_ms = 1000 * self._rule.epoch_seconds
-        epoch = time_ms // length_ms
-        if epoch > self._epoch:
-            elapsed = 1 if self._epoch < 0 else epoch - self._epoch
-            self._epoch = epoch
-            self._plans = self._next(epoch * length_ms // 1000, elapsed)
+        length_ms = 1000 * self._rule.period_seconds
+        period = time_ms // length_ms
+        if period > self._period:
+            elapsed = 1 if self._period < 0 else period - self._period
+            self._period = period
+            self._plans = self._next(period * length_ms // 1000, elapsed)
             self._seen = {}
         return self._plans
 
@@ -97,7 +97,7 @@ class Sampler:
         self._of(judge, stratum).answers += 1
 
     def learn(self, judge: str, stratum: str, score: Score) -> None:
-        """Take a judgment into account for the next epoch."""
+        """Take a judgment into account for the next period."""
         seen = self._of(judge, stratum)
         seen.judged += 1
         seen.tokens += score.tokens
@@ -118,16 +118,16 @@ class Sampler:
             for judge, strata in whole.items()
         }
         total = math.fsum(costs.values())
-        budget = self._rule.budget_tokens_per_second * self._rule.epoch_seconds * elapsed
+        budget = self._rule.budget_tokens_per_second * self._rule.period_seconds * elapsed
         plans = {}
         for judge, rate in self._rule.rates.items():
             floor = min(rate, self._rule.floor)
-            plan = SamplingPlan(epoch=number, salt=self._rule.salt, kappa=rate, floor=floor)
+            plan = SamplingPlan(period=number, salt=self._rule.salt, kappa=rate, floor=floor)
             if budget and total > 0 and costs.get(judge):
                 kept = allocate(
                     whole[judge],
                     budget_tokens=budget * costs[judge] / total,
-                    epoch=number,
+                    period=number,
                     salt=self._rule.salt,
                     floor=floor,
                 )
@@ -135,5 +135,5 @@ class Sampler:
             plans[judge] = plan
         if budget:
             kappas = {judge: round(plan.kappa, 5) for judge, plan in plans.items()}
-            _log.info("sampling_plan", epoch=number, kappa=kappas)
+            _log.info("sampling_plan", period=number, kappa=kappas)
         return plans

@@ -53,7 +53,7 @@ class JudgeSettings(WindowSettings):
         description="Tokens that all judges together may take; the shares above are then upper "
         "limits. 0 for no budget.",
     )
-    epoch_seconds: int = Field(
+    sampling_period_seconds: int = Field(
         default=60, ge=1, description="Event time after which the budget is allotted anew."
     )
     salt: str = Field(
@@ -70,16 +70,16 @@ class JudgeSettings(WindowSettings):
         default="",
         description="System message shown to the likelihood judge where a conversation has none.",
     )
-    anchors_file: Path | None = Field(
+    golden_set_file: Path | None = Field(
         default=None,
-        description='Anchors of one\'s own, beside the built-in: JSON lines of "kind", "prompt", '
-        '"answer"; kind is good, or what is bad about the answer.',
+        description='Golden answers of your own, beside the built-in: JSON lines of "kind", '
+        '"prompt", "answer"; kind is good, or what is bad about the answer.',
     )
-    anchor_questions: int = Field(
+    golden_set_questions: int = Field(
         default=QUESTIONS,
         ge=1,
         le=QUESTIONS,
-        description="Most of the built-in questions that the judges are examined on; a judge that "
+        description="Most of the built-in questions that the judges are qualified on; a judge that "
         "the first 24 qualify, or show to be far from it, is spared the rest.",
     )
     concurrency: int = Field(
@@ -96,8 +96,8 @@ class JudgeSettings(WindowSettings):
     request_seconds: float = Field(
         default=30.0, gt=0, description="Longest time for one question to the judges' server."
     )
-    examine_hours: float = Field(
-        default=24.0, gt=0, description="Time between the judges' examinations."
+    qualification_hours: float = Field(
+        default=24.0, gt=0, description="Time between the judges' qualification runs."
     )
     port: int = Field(
         default=8093, ge=0, le=65535, description="Where health and metrics are served."
@@ -111,7 +111,7 @@ class JudgeSettings(WindowSettings):
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
-    def examination_stages(self) -> tuple[int, ...]:
-        """Return the questions of each stage of an examination."""
-        first = min(_FIRST_QUESTIONS, self.anchor_questions)
-        return tuple(dict.fromkeys((first, self.anchor_questions)))
+    def qualification_stages(self) -> tuple[int, ...]:
+        """Return the questions of each stage of a qualification run."""
+        first = min(_FIRST_QUESTIONS, self.golden_set_questions)
+        return tuple(dict.fromkeys((first, self.golden_set_questions)))
