@@ -86,9 +86,9 @@ def night_view(
         old=old,
         new=new,
         since_ms=NOW - 22 * MINUTE,
-        comparisons=(
+        metrics=(
             MetricComparisonView(
-                measure="latency",
+                metric="latency",
                 outcome="not worse",
                 property="slower than the old version's P90",
                 margin=0.03,
@@ -101,7 +101,7 @@ def night_view(
                 decided_ms=NOW - 9 * MINUTE,
             ),
             MetricComparisonView(
-                measure="quality.likelihood",
+                metric="quality.likelihood",
                 outcome="worse",
                 property="fluency below the old version's P10",
                 margin=0.03,
@@ -114,7 +114,7 @@ def night_view(
                 decided_ms=NOW - 12 * MINUTE,
             ),
             MetricComparisonView(
-                measure="errors",
+                metric="errors",
                 outcome="undecided",
                 property="failed",
                 margin=0.01,
@@ -181,7 +181,7 @@ def night_view(
             progress("vitals", 0),
             progress("quality", 0, 64),
         ),
-        swaps=(swap,),
+        version_comparisons=(swap,),
         baselines=(
             BaselineInUse(
                 kind="drift",

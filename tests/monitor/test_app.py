@@ -68,9 +68,9 @@ def test_the_page_has_the_alarms_the_signals_the_account_and_the_promise(
         "How do I report a lost card while travelling abroad?",
         "At most one false alarm in 30 days on average",
         "1,230 sampled = 1,200 judged + 25 skipped (overload)",
-        "in balance",
+        "balanced",
         "Silenced by",
-        "What it would take to be a false alarm",
+        "How this could be a false alarm",
         "v2 against v1: worse in quality.likelihood; not worse in latency; undecided in errors.",
         '<meta http-equiv="refresh" content="15">',
     ):
@@ -111,7 +111,9 @@ def test_the_api_answers_with_the_events_own_types(client: TestClient, watch: Wa
     )
     assert {verdict.monitor for verdict in verdicts} == {"quality.rubric"}
     assert len(verdicts) == 2
-    alerts = msgspec.json.decode(client.get("/api/alerts?severity=page").content, type=list[Alert])
+    alerts = msgspec.json.decode(
+        client.get("/api/alerts?severity=critical").content, type=list[Alert]
+    )
     assert [alert.monitor for alert in alerts] == ["quality.likelihood"]
     ledger = client.get("/api/ledger").json()
     assert (ledger["balanced"], ledger["settled"], ledger["in_flight"]) == (True, False, 39)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, Browser, browse, serve
-from tests.monitoring.conftest import Desk, Kit
+from tests.monitoring.conftest import Harness, Traffic
 
 from tidegauge.monitor.report_queue import ReportQueue as ReportDesk
 from tidegauge.monitor.report_queue import ReportStore
@@ -56,27 +56,29 @@ class Monitor:
 
     folder: Path
     estimator: Estimator
-    kit: Kit = field(default_factory=Kit)
-    desk: Desk = field(init=False)
+    traffic: Traffic = field(default_factory=Traffic)
+    harness: Harness = field(init=False)
     reports: ReportDesk = field(init=False)
 
     def __post_init__(self) -> None:
-        self.desk = self.kit.desk()
-        document = build_rates_baseline(self.kit.baseline_windows()).to_bytes()
+        self.harness = self.traffic.harness()
+        document = build_rates_baseline(self.traffic.baseline_windows()).to_bytes()
         baseline = RatesBaseline.from_bytes(document, "rates-1")
-        self.desk.monitor.use("rates", "rates-1", baseline.references, self.now_ms())
-        self.desk.now_ms = self.kit.start_of(WINDOWS)
-        vitals = self.kit.writers["vitals"]
+        self.harness.monitor.use("rates", "rates-1", baseline.references, self.now_ms())
+        self.harness.now_ms = self.traffic.start_of(WINDOWS)
+        vitals = self.traffic.writers["vitals"]
         for window in range(WINDOWS):
-            self.desk.give(self.kit.vitals(window, 4, slower=3.0), vitals.progress(window + 1))
+            self.harness.give(
+                self.traffic.vitals(window, 4, slower=3.0), vitals.progress(window + 1)
+            )
         maker = ReportMaker(partial(exchanges, self.now_ms()), rows=100)
         self.reports = ReportDesk(ReportStore(self.folder, keep=3), maker.make, self.now_ms)
 
     def now_ms(self) -> int:
-        return self.desk.now_ms
+        return self.harness.now_ms
 
     def view(self) -> MonitorView:
-        return self.desk.monitor.view()
+        return self.harness.monitor.view()
 
     def ready(self) -> bool:
         return True
@@ -85,17 +87,17 @@ class Monitor:
         return True
 
     def publish(self, output: Output) -> None:
-        self.desk.give(output.event, topic=output.topic)
+        self.harness.give(output.event, topic=output.topic)
 
     @property
     def alerts(self) -> list[str]:
         """What has become of the alarm, in order."""
-        return [alert.status for alert in self.desk.alerts(LATENCY)]
+        return [alert.status for alert in self.harness.alerts(LATENCY)]
 
     @property
     def controls(self) -> int:
         """Controls that the processor has been given."""
-        return self.desk.offsets.get(CONTROLS.name, 0)
+        return self.harness.offsets.get(CONTROLS.name, 0)
 
     def app(self, password: str = "") -> FastAPI:
         return create_app(
@@ -134,7 +136,7 @@ def exchanges(now_ms: int, topic: Topic, start_ms: int, end_ms: int) -> Iterable
             producer_id="g",
             sequence=offset,
             time_ms=time_ms,
-            segment=Kit().version(1),
+            segment=Traffic().version(1),
             customer="acme",
             status=200,
             latency_ms=rng.lognormvariate(6.5, 0.5) * (3 if ago_ms < HOUR else 1),
@@ -181,10 +183,10 @@ def test_an_alarm_is_acknowledged(browser: Browser, monitor: Monitor, host: str)
     with serve(monitor.app()) as port, undisturbed(browser, host):
         browser.open(f"http://{host}:{port}/")
         assert "1 alarm" in browser.text
-        browser.follow("Acknowledge, silence")
+        browser.follow("Acknowledge or silence")
         browser.fill("Acknowledge", who="Ada", note="a slow upstream")
         browser.press("Acknowledge")
-        assert "starts afresh, within seconds" in browser.text
+        assert "starts over within seconds" in browser.text
         assert "Acknowledged by Ada" in browser.text
         browser.follow("Overview")
         assert "1 alarm" not in browser.text
@@ -195,14 +197,14 @@ def test_an_alarm_is_acknowledged(browser: Browser, monitor: Monitor, host: str)
 def test_a_monitor_is_silenced(browser: Browser, monitor: Monitor, host: str) -> None:
     with serve(monitor.app()) as port, undisturbed(browser, host):
         browser.open(f"http://{host}:{port}/")
-        browser.follow("Acknowledge, silence")
+        browser.follow("Acknowledge or silence")
         browser.fill("Silence", hours="1.5", who="Ada", note="load test")
         browser.press("Silence")
         assert "raises no alert, within seconds" in browser.text
         assert "Silenced by Ada until" in browser.text
         assert "load test" in browser.text
     (silence,) = monitor.view().silences
-    assert (silence.monitor, silence.segment) == (LATENCY, monitor.kit.version(1).key)
+    assert (silence.monitor, silence.segment) == (LATENCY, monitor.traffic.version(1).key)
     assert (silence.who, silence.note) == ("Ada", "load test")
     assert silence.until_ms == monitor.now_ms() + 1.5 * HOUR
     assert monitor.alerts == ["firing"]
@@ -224,11 +226,11 @@ def test_a_mistake_is_told_and_corrected(browser: Browser, monitor: Monitor) -> 
 def test_a_report_is_made_and_read(browser: Browser, monitor: Monitor, host: str) -> None:
     with serve(monitor.app()) as port, undisturbed(browser, host):
         browser.open(f"http://{host}:{port}/reports")
-        browser.fill("Make the report", reference_from="-20h")
-        browser.press("Make the report")
+        browser.fill("Build the report", reference_from="-20h")
+        browser.press("Build the report")
         browser.wait_for("columns; no text of a prompt")
-        assert "A report is being made" not in browser.text
-        (report,) = monitor.reports.shelf.list()
+        assert "A report is being built" not in browser.text
+        (report,) = monitor.reports.store.list()
         browser.follow(moment(report.created_ms))
         browser.wait_for("Share of Drifted Columns")
         assert "number of rows\t30\t100" in browser.text
@@ -241,26 +243,26 @@ def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> Non
     with serve(monitor.app(WORD)) as port, undisturbed(browser, "127.0.0.1"):
         browser.open(f"http://ada:{quote(WORD)}@127.0.0.1:{port}/alarm?{alarm(monitor)}")
         browser.press("Acknowledge")
-        assert "starts afresh, within seconds" in browser.text
+        assert "starts over within seconds" in browser.text
         browser.press("Silence")
         assert "Silenced until" in browser.text
         browser.follow("Reports")
-        browser.press("Make the report")
+        browser.press("Build the report")
         browser.wait_for("columns; no text of a prompt")
     assert monitor.alerts == ["firing", "acknowledged"]
     assert len(monitor.view().silences) == 1
-    assert len(monitor.reports.shelf.list()) == 1
+    assert len(monitor.reports.store.list()) == 1
 
 
 def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: Monitor) -> None:
-    segment, wanted = query(monitor.kit.version(1)), alarm(monitor)
+    segment, wanted = query(monitor.traffic.version(1)), alarm(monitor)
     pages = ("/", f"/segment?{segment}", f"/alarm?{wanted}", f"/alarm/topics?{wanted}", "/reports")
     with serve(monitor.app()) as port:
         buttons = []
         for page in pages:
             browser.open(f"http://127.0.0.1:{port}{page}")
             buttons += browser.buttons
-    assert buttons == ["Acknowledge", "Silence", "Make the report"]
+    assert buttons == ["Acknowledge", "Silence", "Build the report"]
     (complaint,) = browser.complaints()
     assert "status of 422" in complaint, "latency cannot be taken apart by topic"
     assert browser.hosts() == {"127.0.0.1"}
@@ -285,7 +287,11 @@ def foreign(monitor: Monitor, port: int) -> FastAPI:
 
     The first says where it comes from; browsers send ``Origin: null`` for the others.
     """
-    fields = {"action": "acknowledge", "monitor": LATENCY, "segment": monitor.kit.version(1).key}
+    fields = {
+        "action": "acknowledge",
+        "monitor": LATENCY,
+        "segment": monitor.traffic.version(1).key,
+    }
     hidden = "".join(f"<input type=hidden name={name} value='{v}'>" for name, v in fields.items())
     form = (
         f"<form method=post action=http://127.0.0.1:{port}/controls>{hidden}"
@@ -306,4 +312,4 @@ def foreign(monitor: Monitor, port: int) -> FastAPI:
 
 
 def alarm(monitor: Monitor) -> str:
-    return alarm_query(LATENCY, monitor.kit.version(1))
+    return alarm_query(LATENCY, monitor.traffic.version(1))

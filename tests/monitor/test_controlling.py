@@ -58,8 +58,8 @@ def test_an_alarm_has_a_page_that_stays_still(client: TestClient) -> None:
     for text in (
         "23.3% of requests against 1.2%",
         "my card was swallowed by the machine",
-        "<details open><summary>What it would take to be a false alarm",
-        "What it said before",
+        "<details open><summary>How this could be a false alarm",
+        "Earlier states",
         'value="support-chat//%2Fv1%2Fchat%2Fcompletions/"',
     ):
         assert text in page.text, text
@@ -95,7 +95,7 @@ def test_acknowledging_goes_to_the_log(client: TestClient, log: Log, now_ms: int
         who="ada",
         note="new campaign",
     )
-    assert "starts afresh, within seconds" in client.get(answer.headers["location"]).text
+    assert "starts over within seconds" in client.get(answer.headers["location"]).text
 
 
 def test_a_silence_has_an_end(client: TestClient, log: Log, now_ms: int) -> None:

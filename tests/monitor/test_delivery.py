@@ -81,12 +81,16 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def courier(
-    log: Log, ear: Ear, now_ms: int, registry: CollectorRegistry, firing: Sequence[Alert] = ()
+def notifier(
+    log: Log,
+    receiver_up: Ear,
+    now_ms: int,
+    registry: CollectorRegistry,
+    firing: Sequence[Alert] = (),
 ) -> Notifier:
     return Notifier(
         log,
-        Receiver("webhook", ear.send, remind=ear.remind),
+        Receiver("webhook", receiver_up.send, remind=receiver_up.remind),
         firing=lambda: firing,
         now_ms=lambda: now_ms,
         metrics=DeliveryMetrics(registry),
@@ -101,11 +105,11 @@ def outcome(registry: CollectorRegistry, name: str) -> float:
 def test_alerts_arrive_in_order_and_are_done_with(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, ear = Log(alerts), Ear()
-    carrier = courier(log, ear, now_ms, registry)
+    log, receiver_up = Log(alerts), Ear()
+    subject = notifier(log, receiver_up, now_ms, registry)
     for _ in range(3):
-        carrier.step(Stop())
-    assert ear.heard == [alert.alert_id for alert in alerts]
+        subject.step(Stop())
+    assert receiver_up.heard == [alert.alert_id for alert in alerts]
     assert not log.waiting
     assert outcome(registry, "delivered") == 2
 
@@ -113,10 +117,10 @@ def test_alerts_arrive_in_order_and_are_done_with(
 def test_a_receiver_that_is_down_is_tried_again_ever_more_slowly(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, ear, stop = Log(alerts[:1]), Ear(*[DeliveryError("down")] * 4), Stop()
-    courier(log, ear, now_ms, registry).step(stop)
+    log, receiver_up, stop = Log(alerts[:1]), Ear(*[DeliveryError("down")] * 4), Stop()
+    notifier(log, receiver_up, now_ms, registry).step(stop)
     assert stop.waited == [1.0, 2.0, 4.0, 8.0]
-    assert ear.heard == [alerts[0].alert_id]
+    assert receiver_up.heard == [alerts[0].alert_id]
     assert outcome(registry, "failed") == 4
     failures = registry.get_sample_value("tidegauge_notification_failures", {"receiver": "webhook"})
     assert failures == 0
@@ -125,23 +129,23 @@ def test_a_receiver_that_is_down_is_tried_again_ever_more_slowly(
 def test_what_is_undelivered_at_the_end_comes_again(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, deaf = Log(alerts), Ear(*[DeliveryError("down")] * 9)
-    courier(log, deaf, now_ms, registry).run(Stop(waits=3))
+    log, receiver_down = Log(alerts), Ear(*[DeliveryError("down")] * 9)
+    notifier(log, receiver_down, now_ms, registry).run(Stop(waits=3))
     assert len(log.waiting) == 2
     assert log.closed == 1
-    ear = Ear()
-    courier(log, ear, now_ms, CollectorRegistry()).step(Stop())
-    assert ear.heard == [alerts[0].alert_id]
+    receiver_up = Ear()
+    notifier(log, receiver_up, now_ms, CollectorRegistry()).step(Stop())
+    assert receiver_up.heard == [alerts[0].alert_id]
 
 
 def test_a_refused_alert_does_not_hold_up_the_next(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, ear = Log(alerts), Ear(DeliveryRefusedError("not like this"))
-    carrier = courier(log, ear, now_ms, registry)
-    carrier.step(Stop())
-    carrier.step(Stop())
-    assert ear.heard == [alerts[1].alert_id]
+    log, receiver_up = Log(alerts), Ear(DeliveryRefusedError("not like this"))
+    subject = notifier(log, receiver_up, now_ms, registry)
+    subject.step(Stop())
+    subject.step(Stop())
+    assert receiver_up.heard == [alerts[1].alert_id]
     assert outcome(registry, "refused") == 1
 
 
@@ -149,18 +153,18 @@ def test_old_news_is_passed_over(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
     old = msgspec.structs.replace(alerts[0], time_ms=now_ms - MAX_AGE_MS - 1)
-    log, ear = Log([old]), Ear()
-    courier(log, ear, now_ms, registry).step(Stop())
-    assert (ear.heard, list(log.waiting)) == ([], [])
+    log, receiver_up = Log([old]), Ear()
+    notifier(log, receiver_up, now_ms, registry).step(Stop())
+    assert (receiver_up.heard, list(log.waiting)) == ([], [])
     assert outcome(registry, "outdated") == 1
 
 
 def test_a_broker_that_is_away_is_waited_for(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    log, ear, stop = Log(alerts[:1]), Ear(), Stop(waits=3)
+    log, receiver_up, stop = Log(alerts[:1]), Ear(), Stop(waits=3)
     log.broken = 3
-    courier(log, ear, now_ms, registry).run(stop)
+    notifier(log, receiver_up, now_ms, registry).run(stop)
     assert stop.waited == [1.0, 2.0, 4.0]
     assert log.closed >= 3
 
@@ -168,8 +172,8 @@ def test_a_broker_that_is_away_is_waited_for(
 def test_a_receiver_that_forgets_is_reminded_of_what_fires(
     alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
 ) -> None:
-    ear = Ear()
-    carrier = courier(Log(()), ear, now_ms, registry, firing=alerts)
-    carrier.step(Stop())
-    carrier.step(Stop())
-    assert ear.reminded == [2], "once a minute is enough"
+    receiver_up = Ear()
+    subject = notifier(Log(()), receiver_up, now_ms, registry, firing=alerts)
+    subject.step(Stop())
+    subject.step(Stop())
+    assert receiver_up.reminded == [2], "once a minute is enough"

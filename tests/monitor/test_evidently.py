@@ -105,13 +105,13 @@ def test_a_browser_shows_the_report_and_runs_nothing_of_its_rows(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path: Path) -> None:
-    shelf = ReportStore(tmp_path / "shelf", keep=3)
-    report_id, place = shelf.place(1)
+    store = ReportStore(tmp_path / "reports", keep=3)
+    report_id, place = store.new_path(1)
     place.parent.mkdir()
     place.write_bytes(page.read_bytes())
     app = FastAPI()
-    desk = ReportQueue(shelf, lambda *_: (), lambda: 1)
-    ReportPages(desk, lambda: 1).mount(app, Renderer(0))
+    queue = ReportQueue(store, lambda *_: (), lambda: 1)
+    ReportPages(queue, lambda: 1).mount(app, Renderer(0))
     assert CHROMIUM is not None
     with serve(app) as port:
         address = f"http://127.0.0.1:{port}/reports/{report_id}"

@@ -21,7 +21,7 @@ from tidegauge.streaming.processor import Partition, Record
 NOW = 1_700_000_100_000
 
 
-class Shelf:
+class ScriptedBaselines:
     """Baselines in memory; ``rates-bad`` cannot be read."""
 
     def __init__(self, references: Mapping[str, Mapping[str, Reference]]) -> None:
@@ -52,14 +52,14 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(make_view: Callable[[], MonitorView]) -> Shelf:
+def baselines(make_view: Callable[[], MonitorView]) -> ScriptedBaselines:
     sketch = make_view().segments[0].display_range["vitals"]
-    return Shelf(build_rates_baseline([sketch]).references)
+    return ScriptedBaselines(build_rates_baseline([sketch]).references)
 
 
 @pytest.fixture
-def following(shelf: Shelf) -> Following:
-    return Following(MonitorProcessor(MonitorPlan()), shelf)
+def following(baselines: ScriptedBaselines) -> Following:
+    return Following(MonitorProcessor(MonitorPlan()), baselines)
 
 
 def assigned(following: Following) -> Following:
@@ -87,36 +87,38 @@ def test_before_the_first_call_there_is_no_view(following: Following) -> None:
 
 
 def test_the_baseline_in_force_is_there_before_the_first_sketch(
-    following: Following, shelf: Shelf
+    following: Following, baselines: ScriptedBaselines
 ) -> None:
-    shelf.in_force["rates"] = "rates-1"
+    baselines.in_force["rates"] = "rates-1"
     assigned(following).tick(NOW)
     assert in_force(following) == {"rates-1"}
 
 
-def test_an_activation_is_followed(following: Following, shelf: Shelf) -> None:
-    shelf.in_force["rates"] = "rates-1"
+def test_an_activation_is_followed(following: Following, baselines: ScriptedBaselines) -> None:
+    baselines.in_force["rates"] = "rates-1"
     assigned(following).process([activation("rates-2")], NOW)
     assert in_force(following) == {"rates-2"}
     following.tick(NOW + 60_000)
-    assert shelf.asked == ["rates-1", "rates-2"], "it is loaded once"
+    assert baselines.asked == ["rates-1", "rates-2"], "it is loaded once"
 
 
 def test_a_baseline_that_cannot_be_read_is_asked_for_again_later_and_stops_nothing(
-    following: Following, shelf: Shelf
+    following: Following, baselines: ScriptedBaselines
 ) -> None:
     assigned(following).process([activation("rates-bad")], NOW)
     for seconds in (1, 10, 29):
         following.tick(NOW + 1_000 * seconds)
-    assert shelf.asked == ["rates-bad"]
+    assert baselines.asked == ["rates-bad"]
     following.tick(NOW + 31_000)
-    assert shelf.asked == ["rates-bad"] * 2
+    assert baselines.asked == ["rates-bad"] * 2
     assert in_force(following) == set()
 
 
-def test_a_log_that_is_away_is_the_loops_business(following: Following, shelf: Shelf) -> None:
-    shelf.in_force["rates"] = "rates-1"
-    shelf.away = True
+def test_a_log_that_is_away_is_the_loops_business(
+    following: Following, baselines: ScriptedBaselines
+) -> None:
+    baselines.in_force["rates"] = "rates-1"
+    baselines.away = True
     with pytest.raises(LogUnavailableError):
         following.assign(Partition(SKETCHES.name, 0), None)
 
@@ -133,7 +135,7 @@ def test_the_view_is_renewed_but_not_at_every_call(following: Following) -> None
 
 
 def test_a_snapshot_takes_the_segments_along(
-    following: Following, shelf: Shelf, make_view: Callable[[], MonitorView]
+    following: Following, baselines: ScriptedBaselines, make_view: Callable[[], MonitorView]
 ) -> None:
     sketch = msgspec.structs.replace(
         make_view().segments[0].display_range["vitals"],
@@ -160,7 +162,7 @@ def test_a_snapshot_takes_the_segments_along(
     records = [record(SKETCHES, event, offset) for offset, event in enumerate(events)]
     assigned(following).process(records, NOW)
     snapshot = following.snapshot(Partition(SKETCHES.name, 0))
-    heir = Following(MonitorProcessor(MonitorPlan()), shelf)
+    heir = Following(MonitorProcessor(MonitorPlan()), baselines)
     heir.assign(Partition(SKETCHES.name, 0), snapshot)
     heir.tick(NOW + 1_000)
     view = heir.view()

@@ -52,9 +52,9 @@ def test_what_cannot_alarm_is_said_not_hidden(
     make_view: Callable[[], MonitorView], present: Pages
 ) -> None:
     said = present(make_view()).headline.sentences
-    assert "1 of 16 monitors without a baseline." in said
-    assert "1 of 16 monitors without data." in said
-    assert "2 of 16 monitors of a judge that is not qualified." in said
+    assert "1 of 16 monitors have no baseline." in said
+    assert "1 of 16 monitors have no recent data." in said
+    assert "2 of 16 monitors use a judge that is not qualified." in said
 
 
 def test_alarming_segments_come_first_then_the_busiest(
@@ -95,7 +95,7 @@ def test_without_alarms_it_says_how_many_monitors_test(
     )
     headline = present(quiet).headline
     assert (headline.tone, headline.title) == ("ok", "No alarm")
-    assert headline.sentences == ("16 of 16 monitors test and find no change that counts.",)
+    assert headline.sentences == ("16 of 16 monitors are testing and find no significant change.",)
 
 
 def test_when_nothing_tests_it_does_not_say_that_all_is_well(
@@ -122,7 +122,7 @@ def test_where_most_monitors_cannot_test_it_is_not_green(
     )
     headline = present(msgspec.structs.replace(view, alerts=(), verdicts=verdicts)).headline
     assert (headline.tone, headline.title) == ("quiet", "No alarm, but little is tested")
-    assert headline.sentences[0].startswith("3 of 16 monitors test")
+    assert headline.sentences[0].startswith("3 of 16 monitors are testing")
 
 
 def test_changes_are_the_newest_first_and_a_first_word_is_none(
@@ -139,7 +139,7 @@ def test_missing_events_trouble_an_otherwise_quiet_page(
     quiet = msgspec.structs.replace(make_view(missing=3), alerts=())
     headline = present(quiet).headline
     assert headline.tone == "warn"
-    assert any("out of balance" in sentence for sentence in headline.sentences)
+    assert any("does not balance" in sentence for sentence in headline.sentences)
 
 
 def test_a_worker_with_work_before_it_and_an_old_watermark_is_late(
@@ -182,7 +182,7 @@ def test_a_view_of_nothing_is_a_page_too(
         history=(),
         alerts=(),
         progress=(),
-        swaps=(),
+        version_comparisons=(),
         baselines=(),
         silences=(),
     )

@@ -112,8 +112,8 @@ def make(_reference: TimeRange, _current: TimeRange, path: Path) -> tuple[str, .
     return ("a fact <b>",)
 
 
-def shelved(shelf: ReportStore, created_ms: int) -> Report:
-    report_id, path = shelf.place(created_ms)
+def stored(store: ReportStore, created_ms: int) -> Report:
+    report_id, path = store.new_path(created_ms)
     make(BEFORE, AFTER, path)
     report = Report(
         report_id=report_id,
@@ -122,34 +122,34 @@ def shelved(shelf: ReportStore, created_ms: int) -> Report:
         current=(HOUR, 2 * HOUR),
         facts=(),
     )
-    return shelf.add(report)
+    return store.add(report)
 
 
-def test_a_shelf_keeps_the_newest(tmp_path: Path) -> None:
-    shelf = ReportStore(tmp_path / "shelf", keep=2)
-    assert shelf.list() == ()
-    first, *rest = [shelved(shelf, 1_000 * number) for number in range(1, 4)]
-    assert [item.report_id for item in shelf.list()] == [r.report_id for r in reversed(rest)]
+def test_a_store_keeps_the_newest(tmp_path: Path) -> None:
+    store = ReportStore(tmp_path / "reports", keep=2)
+    assert store.list() == ()
+    first, *rest = [stored(store, 1_000 * number) for number in range(1, 4)]
+    assert [item.report_id for item in store.list()] == [r.report_id for r in reversed(rest)]
     assert rest[0].size == len("<h1>report</h1>")
     with pytest.raises(UnknownReportError):
-        shelf.page(first.report_id)
+        store.page(first.report_id)
 
 
 @pytest.mark.parametrize(
     "report_id", ["../../etc/passwd", "20260101T000000-00000000", "", "x" * 500]
 )
-def test_no_id_leads_off_the_shelf(tmp_path: Path, report_id: str) -> None:
+def test_no_id_leads_out_of_the_store(tmp_path: Path, report_id: str) -> None:
     with pytest.raises(UnknownReportError):
         ReportStore(tmp_path, keep=2).page(report_id)
 
 
-def test_what_is_not_ours_on_the_shelf_is_no_report(tmp_path: Path) -> None:
-    shelf = ReportStore(tmp_path, keep=9)
-    shelved(shelf, 1)
+def test_what_is_not_ours_in_the_store_is_no_report(tmp_path: Path) -> None:
+    store = ReportStore(tmp_path, keep=9)
+    stored(store, 1)
     (tmp_path / "20260101T000000-00000000.json").write_text("{")
     (tmp_path / "20260101T000000-00000000.html").write_text("")
     (tmp_path / "notes.json").write_text("{}")
-    assert len(shelf.list()) == 1
+    assert len(store.list()) == 1
 
 
 def test_one_report_at_a_time(tmp_path: Path) -> None:
@@ -159,48 +159,48 @@ def test_one_report_at_a_time(tmp_path: Path) -> None:
         go.wait(30)
         return make(reference, current, path)
 
-    desk = ReportQueue(ReportStore(tmp_path, 5), slow, lambda: 1)
-    desk.take(BEFORE, AFTER)
+    queue = ReportQueue(ReportStore(tmp_path, 5), slow, lambda: 1)
+    queue.submit(BEFORE, AFTER)
     with pytest.raises(BusyError):
-        desk.take(BEFORE, AFTER)
+        queue.submit(BEFORE, AFTER)
     go.set()
-    desk.wait(30)
-    assert not desk.busy
-    assert len(desk.shelf.list()) == 1
+    queue.wait(30)
+    assert not queue.busy
+    assert len(queue.store.list()) == 1
 
 
 def test_a_report_that_fails_says_why_and_the_next_may_be_ordered(tmp_path: Path) -> None:
     def fails(_reference: TimeRange, _current: TimeRange, _path: Path) -> tuple[str, ...]:
         raise MonitorError("nothing to compare")
 
-    desk = ReportQueue(ReportStore(tmp_path, 5), fails, lambda: 1)
+    queue = ReportQueue(ReportStore(tmp_path, 5), fails, lambda: 1)
     for _ in range(2):
-        desk.take(BEFORE, AFTER)
-        desk.wait(30)
-        assert desk.order is not None
-        assert desk.order.error == "nothing to compare"
-        assert not desk.busy
+        queue.submit(BEFORE, AFTER)
+        queue.wait(30)
+        assert queue.job is not None
+        assert queue.job.error == "nothing to compare"
+        assert not queue.busy
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> ReportQueue:
+def queue(tmp_path: Path) -> ReportQueue:
     return ReportQueue(ReportStore(tmp_path, 5), make, lambda: 10 * HOUR)
 
 
 @pytest.fixture
-def client(desk: ReportQueue) -> TestClient:
+def client(queue: ReportQueue) -> TestClient:
     app = FastAPI()
-    ReportPages(desk, lambda: 10 * HOUR).mount(app, Renderer(15))
+    ReportPages(queue, lambda: 10 * HOUR).mount(app, Renderer(15))
     return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
 
 
 ORDER = {"reference_from": "-2h", "reference_to": "-1h", "from": "-1h", "to": "now"}
 
 
-def test_an_order_leads_to_a_report_in_a_cage(client: TestClient, desk: ReportQueue) -> None:
+def test_a_job_leads_to_a_report_in_a_sandbox(client: TestClient, queue: ReportQueue) -> None:
     answer = client.post("/reports", data=ORDER)
     assert (answer.status_code, answer.headers["location"]) == (303, "/reports")
-    desk.wait(30)
+    queue.wait(30)
     listed = client.get("/reports").text
     assert "a fact &lt;b&gt;" in listed
     (report,) = client.get("/api/reports").json()["reports"]
@@ -221,12 +221,12 @@ def test_an_order_leads_to_a_report_in_a_cage(client: TestClient, desk: ReportQu
     ],
 )
 def test_an_order_that_cannot_be_read_says_what_is_wrong(
-    client: TestClient, desk: ReportQueue, change: dict[str, str], status: int, said: str
+    client: TestClient, queue: ReportQueue, change: dict[str, str], status: int, said: str
 ) -> None:
     answer = client.post("/reports", data={**ORDER, **change})
     assert answer.status_code == status
     assert said in answer.text
-    assert desk.order is None
+    assert queue.job is None
 
 
 def test_there_is_no_report_of_another_name(client: TestClient) -> None:

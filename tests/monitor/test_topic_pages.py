@@ -60,7 +60,7 @@ def test_the_parts_add_up_and_the_topics_have_their_names(
     page = client.get(f"/alarm/topics?{where(make_view())}")
     assert page.status_code == 200
     for text in (
-        "The same topics are served otherwise",
+        "Same topics, served differently",
         "cards &lt;lost&gt;",
         "cluster 7",
         "Topics that the baseline does not know",

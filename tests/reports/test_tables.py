@@ -213,12 +213,12 @@ def test_evidence_says_what_the_threshold_promises() -> None:
     half = evidence(tested)
     assert half is not None
     assert half.share == pytest.approx(0.5)
-    assert "50% of the way to the bar" in half.sentence
+    assert "50% of the threshold" in half.sentence
     assert "once in 30 days" in half.sentence
     beyond = evidence(msgspec.structs.replace(tested, log_statistic=threshold + math.log(2)))
     assert beyond is not None
     assert beyond.share == 1.0
-    assert beyond.sentence.startswith("beyond the bar")
+    assert beyond.sentence.startswith("above the threshold")
     assert "once in 60 days" in beyond.sentence
 
 

@@ -66,7 +66,7 @@ _STANDINGS = {
             State.NO_DATA,
             "no data",
             "quiet",
-            "Nothing has arrived lately: nothing is tested, and nothing can alarm.",
+            "No recent events: nothing is tested, and nothing can alarm.",
         ),
         Standing(
             State.LOW_DATA,
@@ -125,14 +125,15 @@ def evidence(verdict: Verdict) -> EvidenceStanding | None:
     """Return how far a monitor is from an alarm; None where it tests nothing.
 
     The threshold promises a mean time to a false alarm, and doubling the evidence doubles
-    that time: so evidence reads as "a bar set here would be crossed by chance every so often".
+    that time: chance alone crosses a threshold set at the present evidence once in the promised
+    time multiplied by the ratio of evidence to threshold.
     """
     statistic, threshold = verdict.log_statistic, verdict.log_threshold
     if statistic is None or threshold is None or not threshold > 0:
         return None
     share = 0.0 if math.isnan(statistic) else min(1.0, max(0.0, statistic / threshold))
     beyond = statistic >= threshold
-    short = "beyond the bar" if beyond else f"{percent(share)} (log scale)"
+    short = "above the threshold" if beyond else f"{percent(share)} (log scale)"
     if verdict.mean_seconds_to_false_alarm is None:
         return EvidenceStanding(
             share, short, f"{percent(share)} of what an alarm takes (log scale)"
@@ -140,10 +141,10 @@ def evidence(verdict: Verdict) -> EvidenceStanding | None:
     promised = verdict.mean_seconds_to_false_alarm
     if beyond:
         found = duration(promised * math.exp(min(statistic - threshold, 300.0)))
-        sentence = f"beyond the bar: chance alone gets this far less than once in {found}"
+        sentence = f"above the threshold: chance alone gets this far less than once in {found}"
     else:
         sentence = (
-            f"{percent(share)} of the way to the bar (log scale), which chance alone crosses less "
+            f"{percent(share)} of the threshold (log scale), which chance alone crosses less "
             f"than once in {duration(promised)}"
         )
     return EvidenceStanding(share, short, f"{sentence} on average")

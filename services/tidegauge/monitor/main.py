@@ -1,4 +1,4 @@
-"""The monitor's composition root: settings, the loop, couriers, the page; then a clean stop."""
+"""The monitor's composition root: settings, loop, notifiers, web server; then a clean stop."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.topic_pages import TopicPages
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -39,10 +40,6 @@ __all__ = ["receivers", "run"]
 _log = structlog.get_logger(__name__)
 
 _HTTP_STOP_SECONDS = 3
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
@@ -90,16 +87,16 @@ def serve(
     registry.register(
         ViewCollector(
             loop.view,
-            _now_ms,
+            now_ms,
             estimate,
             false_alarm_days=settings.false_alarm_days,
             segments=settings.metric_segments,
         )
     )
-    desk = ReportQueue(
+    queue = ReportQueue(
         ReportStore(settings.reports_dir, settings.reports_kept),
         report_maker(kafka, settings.report_rows).make,
-        _now_ms,
+        now_ms,
     )
 
     def publish(control: Output) -> None:
@@ -109,7 +106,7 @@ def serve(
     app = create_app(
         Interface(
             watch=loop,
-            now_ms=_now_ms,
+            now_ms=now_ms,
             estimator=estimate,
             registry=registry,
             false_alarm_days=settings.false_alarm_days,
@@ -118,9 +115,9 @@ def serve(
             password=settings.password.get_secret_value(),
             page_url=settings.page_url,
             pages=(
-                ControlPages(loop.view, publish, _now_ms, settings.false_alarm_days),
-                TopicPages(loop.view, partial(explain, kafka), _now_ms, settings.false_alarm_days),
-                ReportPages(desk, _now_ms),
+                ControlPages(loop.view, publish, now_ms, settings.false_alarm_days),
+                TopicPages(loop.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
+                ReportPages(queue, now_ms),
             ),
         )
     )
@@ -139,13 +136,13 @@ def serve(
     # uvicorn puts handlers of its own on top of these and raises the signal again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    couriers = _couriers(settings, kafka, loop, registry)
+    notifiers = _notifiers(settings, kafka, loop, registry)
     watcher = Thread(target=_relay, args=(stop, server), name="stop", daemon=True)
     loop.start(stop)
-    threads = [Thread(target=c.run, args=(stop,), name="courier", daemon=True) for c in couriers]
+    threads = [Thread(target=c.run, args=(stop,), name="notifier", daemon=True) for c in notifiers]
     for thread in (watcher, *threads):
         thread.start()
-    _log.info("monitor_started", address=settings.address, receivers=len(couriers))
+    _log.info("monitor_started", address=settings.address, receivers=len(notifiers))
     if not is_loopback(settings.host) and not settings.password.get_secret_value():
         _log.warning(
             "open_to_whoever_reaches_it",
@@ -164,7 +161,7 @@ def serve(
     return 1 if loop.failure is not None or not server.started else 0
 
 
-def _couriers(
+def _notifiers(
     settings: MonitorSettings, kafka: KafkaSettings, loop: MonitorLoop, registry: CollectorRegistry
 ) -> list[Notifier]:
     metrics = DeliveryMetrics(registry)
@@ -173,9 +170,9 @@ def _couriers(
         view = loop.view()
         return view.alerts if view else ()
 
-    courier = partial(Notifier, firing=firing, now_ms=_now_ms, metrics=metrics)
+    notifier = partial(Notifier, firing=firing, now_ms=now_ms, metrics=metrics)
     return [
-        courier(KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}"), receiver)
+        notifier(KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}"), receiver)
         for receiver in receivers(settings)
     ]
 

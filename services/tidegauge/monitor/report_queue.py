@@ -1,4 +1,4 @@
-"""Reports: sampled from the log, rendered by Evidently elsewhere, kept on a shelf."""
+"""Reports: sampled from the log, rendered by Evidently elsewhere, kept in a folder."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ class ReportStore:
             raise UnknownReportError(f"there is no report {report_id[:40]!r}, or no longer")
         return self._page(report_id)
 
-    def place(self, created_ms: int) -> tuple[str, Path]:
+    def new_path(self, created_ms: int) -> tuple[str, Path]:
         """Return a new report's identity and where its HTML is to be written."""
         moment = datetime.fromtimestamp(created_ms / 1000, UTC)
         report_id = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         return report_id, self._page(report_id)
 
     def add(self, report: Report) -> Report:
-        """Put a report on the shelf whose HTML is written; the oldest makes room."""
+        """Store a report whose HTML is written, and delete the oldest beyond the limit."""
         size = self._page(report.report_id).stat().st_size
         complete = msgspec.structs.replace(report, size=size)
         about = self._folder / f"{report.report_id}.json"
@@ -109,39 +109,39 @@ class ReportJob:
 
 
 class ReportQueue:
-    """Takes orders for reports, one at a time, and has them made in a thread.
+    """Makes reports in a thread, one at a time.
 
     Args:
-        shelf: Where finished reports go.
+        store: Where finished reports go.
         make: Writes a comparison's HTML and returns facts on it.
         now_ms: The clock.
     """
 
     def __init__(
         self,
-        shelf: ReportStore,
+        store: ReportStore,
         make: Callable[[TimeRange, TimeRange, Path], tuple[str, ...]],
         now_ms: Callable[[], int],
     ) -> None:
-        self.shelf = shelf
+        self.store = store
         self._make = make
         self._now_ms = now_ms
         self._lock = threading.Lock()
-        self._order: ReportJob | None = None
+        self._job: ReportJob | None = None
         self._thread: threading.Thread | None = None
 
     @property
-    def order(self) -> ReportJob | None:
-        """The order at work, or the last one if it failed."""
-        return self._order
+    def job(self) -> ReportJob | None:
+        """The job under way, or the last one if it failed."""
+        return self._job
 
     @property
     def busy(self) -> bool:
         """Whether a report is being made."""
-        return self._order is not None and self._order.error is None
+        return self._job is not None and self._job.error is None
 
-    def take(self, reference: TimeRange, current: TimeRange) -> None:
-        """Begin to make a report.
+    def submit(self, reference: TimeRange, current: TimeRange) -> None:
+        """Start making a report.
 
         Raises:
             BusyError: Another one is being made.
@@ -149,7 +149,7 @@ class ReportQueue:
         with self._lock:
             if self.busy:
                 raise BusyError("a report is being made already: try again when it is finished")
-            self._order = ReportJob(reference, current)
+            self._job = ReportJob(reference, current)
         self._thread = threading.Thread(target=self._work, name="report", daemon=True)
         self._thread.start()
 
@@ -159,29 +159,29 @@ class ReportQueue:
             self._thread.join(timeout_seconds)
 
     def _work(self) -> None:
-        order = self._order
-        if order is None:
+        job = self._job
+        if job is None:
             return
-        report_id, path = self.shelf.place(self._now_ms())
+        report_id, path = self.store.new_path(self._now_ms())
         try:
-            facts = self._make(order.reference, order.current, path)
-            self.shelf.add(
+            facts = self._make(job.reference, job.current, path)
+            self.store.add(
                 Report(
                     report_id=report_id,
                     created_ms=self._now_ms(),
-                    reference=(order.reference.start_ms, order.reference.end_ms),
-                    current=(order.current.start_ms, order.current.end_ms),
+                    reference=(job.reference.start_ms, job.reference.end_ms),
+                    current=(job.current.start_ms, job.current.end_ms),
                     facts=facts,
                 )
             )
         except (TidegaugeError, OSError) as error:
             _log.warning("report_failed", error=str(error)[:800])
-            self._order = ReportJob(order.reference, order.current, error=str(error))
+            self._job = ReportJob(job.reference, job.current, error=str(error))
         except Exception:
-            self._order = ReportJob(
-                order.reference, order.current, error="an unexpected error, see the log"
+            self._job = ReportJob(
+                job.reference, job.current, error="an unexpected error, see the log"
             )
             raise
         else:
             _log.info("report_made", report=report_id)
-            self._order = None
+            self._job = None

@@ -1,8 +1,8 @@
-"""Alerts on their way to people's tools: at least once, in order, and never in the way.
+"""Delivery of alerts to people's tools: at least once and in order, without slowing the monitor.
 
-Each receiver has a courier of its own, in a thread of its own, with a position of its own in
-the alerts' topic. So one receiver that is down delays nobody else and not the monitor; and
-what was not delivered when the process ended is delivered after it starts again.
+Each receiver has a notifier with a thread and a committed position in the alerts' topic of its
+own. A receiver that is down delays neither other receivers nor the monitor, and an alert that was
+not delivered when the process ended is delivered after it starts again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["AlertLog", "DeliveryMetrics", "Notifier", "Receiver"]
 _log = structlog.get_logger(__name__)
 
 MAX_AGE_MS = 86_400_000
-"""What is older than a day is news to nobody: it is passed over, and logged."""
+"""Alerts older than a day are not delivered any more; they are logged."""
 
 REMIND_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5

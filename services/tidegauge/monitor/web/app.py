@@ -131,7 +131,7 @@ def _pages(app: FastAPI, interface: Interface, renderer: Renderer) -> None:
             if items:
                 return HTMLResponse(renderer.segment(name(wanted), items, whole))
         return HTMLResponse(
-            renderer.render("missing.html", {"what": "No such segment has been seen."}),
+            renderer.render("missing.html", {"what": "There is no such segment."}),
             status_code=404,
         )
 
@@ -172,7 +172,7 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
     @app.get(
         "/api/alerts", responses=answer(Alert, many=True), tags=["api"], response_class=Response
     )
-    def api_alerts(severity: Literal["info", "warn", "page"] | None = None) -> Response:
+    def api_alerts(severity: Literal["info", "warn", "critical"] | None = None) -> Response:
         """Return the alerts that fire now."""
         view = watch.view()
         if view is None:

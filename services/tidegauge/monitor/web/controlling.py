@@ -1,4 +1,4 @@
-"""A person's word to the monitor: an alarm's own page, where it is acknowledged or silenced."""
+"""The page of one alarm, and the forms that acknowledge or silence it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class ControlPages:
                 view, monitor, segment, now_ms=self._now_ms(), false_alarm_days=self._days
             )
         if found is None:
-            page = renderer.render("missing.html", {"what": "No such monitor has spoken yet."})
+            page = renderer.render("missing.html", {"what": "No such monitor has reported yet."})
             return HTMLResponse(page, status_code=status if error else 404)
         page = renderer.render("alarm.html", {"alarm": found, "said": said, "error": error})
         return HTMLResponse(page, status_code=status)

@@ -59,7 +59,7 @@ class Headline:
     """The first thing that one reads.
 
     Attributes:
-        tone: ``page``, ``warn``, ``info``, ``ok`` or ``quiet``.
+        tone: ``critical``, ``warn``, ``info``, ``ok`` or ``quiet``.
         title: A few words.
         sentences: What else there is to know before reading on.
     """
@@ -170,7 +170,7 @@ def page(
         segments=tuple(segments),
         details=tuple(segments[: most.details]),
         cards=_cards(view, now_ms, false_alarm_days, most),
-        swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.swaps)),
+        swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.version_comparisons)),
         changes=_changes(view, now_ms, most.history),
         pipeline=tuple(
             monitor_line(verdict, verdict.segment, view.silences)
@@ -204,12 +204,12 @@ def _headline(
         number = f"{len(loud)} alarm{'s' if len(loud) > 1 else ''}"
         return Headline("critical" if critical else "warn", number, (*troubles, *blind))
     if not view.segments:
-        said = "No window of events has been closed: is traffic reaching the workers?"
+        said = "No window has closed yet: check that traffic reaches the workers."
         return Headline("quiet", "Nothing measured yet", (said, *troubles, *blind))
     if not testing:
         said = "Nothing is tested at the moment, so nothing can alarm."
         return Headline("quiet", "No alarm is possible", (said, *troubles, *blind))
-    said = f"{testing} of {len(states)} monitors test and find no change that counts."
+    said = f"{testing} of {len(states)} monitors are testing and find no significant change."
     notes = (said, *troubles, *blind)
     if troubles:
         return Headline("warn", "No alarm", notes)
@@ -222,26 +222,26 @@ def _troubles(view: MonitorView, workers: Sequence[WorkerLine], now_ms: int) -> 
     """Return what makes everything else on the page doubtful."""
     notes = []
     if not view.ledger.balanced:
-        notes.append("The ledger is out of balance: events are missing, see Pipeline.")
+        notes.append("The ledger does not balance: events are missing, see Pipeline.")
     if workers and workers[0].late:
         worst = workers[0]
         behind = duration(max(worst.behind_seconds, worst.heard_seconds))
         notes.append(
-            f"The {plain(worst.progress.kind)} worker is {behind} behind: what follows may be old."
+            f"The {plain(worst.progress.kind)} worker is {behind} behind: this page may be old."
         )
     still = (now_ms - view.time_ms) / 1000
     if view.time_ms and still > _STALE_SECONDS:
-        notes.append(f"The monitor itself has not moved for {duration(still)}.")
+        notes.append(f"The monitor has made no progress for {duration(still)}.")
     return tuple(notes)
 
 
 def _blind(states: Sequence[State]) -> tuple[str, ...]:
     """Return how many monitors cannot test, and why."""
     reasons = (
-        (State.NO_BASELINE, "without a baseline"),
-        (State.NO_DATA, "without data"),
-        (State.LOW_DATA, "with too few events yet"),
-        (State.UNQUALIFIED, "of a judge that is not qualified"),
+        (State.NO_BASELINE, "have no baseline"),
+        (State.NO_DATA, "have no recent data"),
+        (State.LOW_DATA, "have too few events yet"),
+        (State.UNQUALIFIED, "use a judge that is not qualified"),
     )
     return tuple(
         f"{states.count(state)} of {len(states)} monitors {words}."
@@ -268,7 +268,7 @@ def _cards(view: MonitorView, now_ms: int, days: float, most: PageLimits) -> tup
 def _swap(swap: VersionComparisonView, now_ms: int) -> SwapLine:
     old, new = name(swap.old), name(swap.new)
     by_outcome = {
-        outcome: [item.measure for item in swap.comparisons if item.outcome == outcome]
+        outcome: [item.metric for item in swap.metrics if item.outcome == outcome]
         for outcome in ("worse", "better", "not worse", "undecided")
     }
     parts = [
@@ -284,7 +284,7 @@ def _swap(swap: VersionComparisonView, now_ms: int) -> SwapLine:
         old=old,
         new=new,
         since=moment(swap.since_ms, now_ms),
-        sentence=f"{versions}: {'; '.join(parts)}." if parts else f"{versions}: no measure yet.",
+        sentence=f"{versions}: {'; '.join(parts)}." if parts else f"{versions}: no metric yet.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The pages of the reports: a list, a form, and each report in a cage."""
+"""The pages of the reports: a list, a form, and each report in a sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ReportPages"]
 _TIME = "now, -90m (s, h, d) or ISO 8601 in UTC"
 _FIELDS = dict.fromkeys(("reference_from", "reference_to", "from", "to"), _TIME)
 
-CAGE = (
+SANDBOX_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -35,28 +35,28 @@ class ReportPages:
     """Adds ``/reports`` to the application.
 
     Args:
-        desk: Takes the orders and has the shelf.
+        queue: Makes the reports and stores them.
         now_ms: The clock.
     """
 
-    def __init__(self, desk: ReportQueue, now_ms: Callable[[], int]) -> None:
-        self._desk = desk
+    def __init__(self, queue: ReportQueue, now_ms: Callable[[], int]) -> None:
+        self._queue = queue
         self._now_ms = now_ms
 
     def mount(self, app: FastAPI, renderer: Renderer) -> None:
         """Add the routes."""
-        desk = self._desk
+        queue = self._queue
 
         def listed(error: str = "", status: int = 200) -> HTMLResponse:
             page = renderer.render(
                 "reports.html",
                 {
-                    "reports": desk.shelf.list(),
-                    "order": desk.order,
-                    "busy": desk.busy,
+                    "reports": queue.store.list(),
+                    "job": queue.job,
+                    "busy": queue.busy,
                     "error": error,
                 },
-                refresh_seconds=3 if desk.busy else 0,
+                refresh_seconds=3 if queue.busy else 0,
             )
             return HTMLResponse(page, status_code=status)
 
@@ -67,12 +67,12 @@ class ReportPages:
         @app.get("/api/reports", tags=["reports"], response_class=Response)
         def api_reports() -> Response:
             """Return the finished reports, newest first, and whether one is being made."""
-            order = desk.order
+            job = queue.job
             return json_of(
                 {
-                    "reports": desk.shelf.list(),
-                    "busy": desk.busy,
-                    "error": order.error if order else None,
+                    "reports": queue.store.list(),
+                    "busy": queue.busy,
+                    "error": job.error if job else None,
                 }
             )
 
@@ -85,17 +85,17 @@ class ReportPages:
         def report(report_id: Annotated[str, Path(max_length=40)]) -> Response:
             """Return a report's HTML."""
             try:
-                path = desk.shelf.page(report_id)
+                path = queue.store.page(report_id)
             except UnknownReportError as error:
                 page = renderer.render("missing.html", {"what": str(error)})
                 return HTMLResponse(page, status_code=404)
             return FileResponse(
-                path, media_type="text/html", headers={"Content-Security-Policy": CAGE}
+                path, media_type="text/html", headers={"Content-Security-Policy": SANDBOX_POLICY}
             )
 
-        self._mount_order(app, listed)
+        self._mount_form(app, listed)
 
-    def _mount_order(self, app: FastAPI, listed: Callable[[str, int], HTMLResponse]) -> None:
+    def _mount_form(self, app: FastAPI, listed: Callable[[str, int], HTMLResponse]) -> None:
         @app.post(
             "/reports",
             tags=["reports"],
@@ -117,7 +117,7 @@ class ReportPages:
             try:
                 reference = parse_range(form["reference_from"], form["reference_to"], now_ms)
                 current = parse_range(form["from"], form["to"], now_ms)
-                await run_in_threadpool(self._desk.take, reference, current)
+                await run_in_threadpool(self._queue.submit, reference, current)
             except TimeRangeError as error:
                 return listed(str(error), 422)
             except BusyError as error:
