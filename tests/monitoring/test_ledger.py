@@ -63,7 +63,7 @@ def test_everything_arrived(writer_of: WriterOf) -> None:
     drift, vitals, quality = ledger.deliveries
     assert (drift.processed, drift.in_flight, vitals.processed, vitals.in_flight) == (10, 0, 10, 0)
     assert (quality.processed, quality.in_flight, quality.missing) == (0, 10, 0)
-    assert not ledger.settled, "no quality worker has reported: its events are on their way"
+    assert not ledger.settled, "no judge worker has reported: its events are on their way"
 
 
 def test_events_on_their_way_are_not_missing(writer_of: WriterOf) -> None:

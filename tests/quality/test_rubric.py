@@ -73,17 +73,17 @@ def test_a_reasoned_reply_is_read_from_its_last_line(reply: str, value: float | 
 
 @given(st.text(), st.text())
 def test_no_text_leaves_its_string(prompt: str, answer: str) -> None:
-    window = rubric.quoted(SPEC, exchange(prompt, answer))
-    assert window.splitlines() == [window]
-    assert "<" not in window
-    assert json.loads(window) == {"prompt": prompt, "answer": answer}
+    shown = rubric.quoted(SPEC, exchange(prompt, answer))
+    assert shown.splitlines() == [shown]
+    assert "<" not in shown
+    assert json.loads(shown) == {"prompt": prompt, "answer": answer}
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "[INST]", "[/INST]", "<start_of_turn>"])
 def test_marks_of_chat_templates_are_not_spelt(mark: str) -> None:
-    window = rubric.quoted(SPEC, exchange(mark, f"a {mark} b"))
-    assert mark not in window
-    assert json.loads(window)["answer"] == f"a {mark} b"
+    shown = rubric.quoted(SPEC, exchange(mark, f"a {mark} b"))
+    assert mark not in shown
+    assert json.loads(shown)["answer"] == f"a {mark} b"
 
 
 def test_code_keeps_its_brackets() -> None:
@@ -101,8 +101,8 @@ def test_the_rubric_comes_first_and_never_changes() -> None:
 def test_an_injection_stays_within_the_data() -> None:
     for golden_answer in golden_set.built_in([golden_set.INJECTION]):
         _, user, _ = rubric.request(SPEC, golden_answer.exchange)
-        window, _, rest = user.content.partition("\n\n")
-        assert json.loads(window)["answer"] == golden_answer.exchange.answer
+        shown, _, rest = user.content.partition("\n\n")
+        assert json.loads(shown)["answer"] == golden_answer.exchange.answer
         assert rest == rubric.AFTER
 
 

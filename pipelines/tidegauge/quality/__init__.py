@@ -1,1 +1,1 @@
-"""Judging answers: which, by whom, whether the judge can be trusted, and the sum of it."""
+"""Judging responses: sampling, judges and their qualification, and estimates from their scores."""

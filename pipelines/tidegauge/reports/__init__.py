@@ -1,1 +1,1 @@
-"""To be filled."""
+"""What people read: formatted numbers and texts, tables, alarm cards and report rows."""

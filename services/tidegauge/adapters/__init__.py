@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Adapters to other software: vLLM, sentence-transformers and Evidently."""

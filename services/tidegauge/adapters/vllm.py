@@ -243,7 +243,7 @@ class VllmClient:
 
     async def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> str:
         if self._session is None:
-            raise JudgeUnreachableError("the client is closed: use it in an async with window")
+            raise JudgeUnreachableError("the client is closed: use it in an async with block")
         where = f"{self.url}{path}"
         try:
             async with self._session.request(method, where, json=body) as response:

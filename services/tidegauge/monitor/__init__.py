@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The monitor process: its loop, pages and API, notifications, metrics and reports."""

@@ -40,7 +40,7 @@ class Variant:
 BACKENDS: Mapping[Backend, Variant] = {
     "torch": Variant("fp32", "drift", ("torch", "sentence_transformers")),
     "onnx": Variant("fp32", "onnx", ("onnxruntime", "onnx")),
-    "onnx-int8": Variant("int8 in windows of 64", "onnx", ("onnxruntime", "onnx", "onnx_ir")),
+    "onnx-int8": Variant("int8 in blocks of 64", "onnx", ("onnxruntime", "onnx", "onnx_ir")),
     "openvino": Variant("fp32", "openvino", ("openvino", "onnx")),
     "openvino-bf16": Variant("bf16", "openvino", ("openvino", "onnx")),
 }

@@ -15,7 +15,7 @@ Vectors: TypeAlias = NDArray[np.float32]
 Encode: TypeAlias = Callable[[list[str]], Iterable[tuple[Sequence[int], Vectors]]]
 """From different texts to batches: which of them, by index, and their vectors."""
 
-_WINDOW = 4_096
+_CHUNK = 4_096
 """Texts that are sorted together; this bounds the memory that their tokens take."""
 
 
@@ -56,11 +56,11 @@ class Embedder:
             rows.setdefault(text, []).append(row)
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         different = iter(rows)
-        while window := list(islice(different, _WINDOW)):
-            for indices, found in self._encode(window):
+        while chunk := list(islice(different, _CHUNK)):
+            for indices, found in self._encode(chunk):
                 done = 0
                 for index, vector in zip(indices, _unit(found), strict=True):
-                    places = rows[window[index]]
+                    places = rows[chunk[index]]
                     vectors[places] = vector
                     done += len(places)
                 progress(done)

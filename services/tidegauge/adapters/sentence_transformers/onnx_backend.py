@@ -16,7 +16,7 @@ from tidegauge.adapters.sentence_transformers.torch_backend import Compute
 
 __all__ = ["compute", "in_int8"]
 
-_WINDOW = 64
+_BLOCK = 64
 """Inputs that share a scale. With 128 it is 8% faster, but the texts beside a text move its
 vector by a cosine of up to 0.004; with 64 by rounding alone."""
 _INT8_PRODUCTS = 4
@@ -48,7 +48,7 @@ def compute(graph: bytes, inputs: tuple[str, ...], *, threads: int) -> Compute:
 def in_int8(graph: bytes) -> bytes:
     """Return the graph with its matrix products in 8-bit integers.
 
-    Weights have a scale for each window of 64 inputs, and activations one for each window of
+    Weights have a scale for each block of 64 inputs, and activations one for each block of
     each token. So a text's vector does not depend on the texts beside it, which the usual
     dynamic quantisation, with one scale for a whole batch, does not give: there the same text
     in two batches has a cosine down to 0.91.
@@ -61,7 +61,7 @@ def in_int8(graph: bytes) -> bytes:
     quantizer = MatMulNBitsQuantizer(
         onnx.load_from_string(graph),
         bits=8,
-        block_size=_WINDOW,
+        block_size=_BLOCK,
         is_symmetric=True,
         accuracy_level=_INT8_PRODUCTS,
     )

@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The judge worker: samples responses, has them judged, and sums the judgments up."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.quality.scores import Score
