@@ -104,7 +104,7 @@ class Writer:
 
 
 @dataclass
-class Desk:
+class Harness:
     """A monitor that is given events, and what it said."""
 
     plan: MonitorPlan
@@ -141,7 +141,7 @@ class Desk:
 
 
 @dataclass
-class Kit:
+class Traffic:
     """Draws traffic, and makes the monitors that it is given to."""
 
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(20))
@@ -155,13 +155,13 @@ class Kit:
     window_ms: int = WINDOW_MS
     judge: str = JUDGE
 
-    def desk(self, **settings: float) -> Desk:
+    def harness(self, **settings: float) -> Harness:
         """Make a monitor whose topics have one partition."""
         plan = replace(
             MonitorPlan(window_ms=WINDOW_MS, partitions={REQUESTS.name: 1, RESPONSES.name: 1}),
             **settings,  # type: ignore[arg-type] # whole numbers by name
         )
-        return Desk(plan, MonitorProcessor(plan))
+        return Harness(plan, MonitorProcessor(plan))
 
     def version(self, number: int) -> Segment:
         """Return the segment of a version."""
@@ -213,13 +213,13 @@ class Kit:
 
 
 @pytest.fixture
-def kit() -> Kit:
-    return Kit()
+def traffic() -> Traffic:
+    return Traffic()
 
 
 @pytest.fixture
-def desk(kit: Kit) -> Desk:
-    return kit.desk()
+def harness(traffic: Traffic) -> Harness:
+    return traffic.harness()
 
 
 WriterOf = Callable[..., Writer]
@@ -230,9 +230,9 @@ def writer_of() -> WriterOf:
     return Writer
 
 
-KitOf = Callable[[int], Kit]
+TrafficOf = Callable[[int], Traffic]
 
 
 @pytest.fixture
-def kit_of() -> KitOf:
-    return lambda seed: Kit(np.random.default_rng(seed))
+def traffic_of() -> TrafficOf:
+    return lambda seed: Traffic(np.random.default_rng(seed))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from tidegauge.monitoring.alert_store import Controls
+from tidegauge.monitoring.catalog import ERRORS_RATE, LATENCY_TOTAL, MonitorKey
+from tidegauge.schemas import Segment
 from tidegauge.schemas.operations import Control
 
-KEY = ("latency.total", "m/v1//")
+SEGMENT = Segment(model="m", version="v1")
+KEY = MonitorKey(LATENCY_TOTAL, SEGMENT)
 
 
 def silence(monitor: str, until_ms: int | None, time_ms: int = 0) -> Control:
@@ -17,10 +20,10 @@ def test_a_silence_holds_until_its_end() -> None:
     assert controls.add(silence("latency.*", 100))
     assert controls.silenced(KEY, 99)
     assert not controls.silenced(KEY, 100)
-    assert not controls.silenced(("errors.rate", "m/v1//"), 99)
+    assert not controls.silenced(MonitorKey(ERRORS_RATE, SEGMENT), 99)
 
 
-def test_the_last_word_counts() -> None:
+def test_the_latest_control_counts() -> None:
     controls = Controls()
     controls.add(silence("latency.*", None))
     controls.add(silence("latency.*", 5, time_ms=5))
@@ -28,7 +31,7 @@ def test_the_last_word_counts() -> None:
     assert controls.in_force(6) == ()
 
 
-def test_the_same_word_twice_is_heard_once() -> None:
+def test_the_same_control_twice_is_stored_once() -> None:
     control = Control(action="acknowledge", monitor="*", segment="*", time_ms=1)
     controls = Controls()
     assert controls.add(control)

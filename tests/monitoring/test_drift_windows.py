@@ -17,20 +17,20 @@ from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Sampled, Sketch
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Desk, Kit
+    from tests.monitoring.conftest import Harness, Traffic
 
 
-def drift_sketch(kit: Kit, window: int, hits: int, version: int, baseline: str) -> Sketch:
-    return kit.writers["drift"].sketch(
+def drift_sketch(traffic: Traffic, window: int, hits: int, version: int, baseline: str) -> Sketch:
+    return traffic.writers["drift"].sketch(
         window,
-        segment=kit.version(version),
+        segment=traffic.version(version),
         events=5,
         hits={"cluster/0": hits, "cluster/1": 5 - hits},
         baseline=baseline,
     )
 
 
-def test_topics_are_tested_over_all_versions_together(desk: Desk, kit: Kit) -> None:
+def test_topics_are_tested_over_all_versions_together(harness: Harness, traffic: Traffic) -> None:
     indicators = [
         Indicator(name=f"cluster/{k}", title=t, family="clusters", counter=Hits(f"cluster/{k}"))
         for k, t in enumerate(("refunds", "weather"))
@@ -42,26 +42,26 @@ def test_topics_are_tested_over_all_versions_together(desk: Desk, kit: Kit) -> N
         hits=np.array([100, 900]),
         trials=np.array([1000, 1000]),
     )
-    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    harness.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, harness.now_ms)
     for window in range(40):
         version = 1 + window % 2
-        desk.give(
-            drift_sketch(kit, window, 0 if window < 20 else 4, version, "drift-1"),
-            drift_sketch(kit, window, 5, version, "drift-0"),
-            kit.writers["drift"].progress(window + 1),
+        harness.give(
+            drift_sketch(traffic, window, 0 if window < 20 else 4, version, "drift-1"),
+            drift_sketch(traffic, window, 5, version, "drift-0"),
+            traffic.writers["drift"].progress(window + 1),
         )
-    (alert,) = desk.alerts()
+    (alert,) = harness.alerts()
     assert alert.segment == Segment(model="m", route="/chat")
     assert alert.verdict.effects[0].title in {"refunds", "weather"}
     assert "all traffic" in alert.summary
-    assert desk.verdicts("drift.topics")[15].state == State.OK
+    assert harness.verdicts("drift.topics")[15].state == State.OK
 
 
 @pytest.mark.parametrize("strange_callers", [("acme",), ("acme", "globex", "initech")])
 def test_a_drift_alarm_says_whose_the_strange_requests_are(
-    kit: Kit, strange_callers: tuple[str, ...]
+    traffic: Traffic, strange_callers: tuple[str, ...]
 ) -> None:
-    desk = kit.desk(display_range_ms=48_000)
+    harness = traffic.harness(display_range_ms=48_000)
     reference = build(
         baseline="drift-1",
         segment=Segment(model=""),
@@ -77,13 +77,13 @@ def test_a_drift_alarm_says_whose_the_strange_requests_are(
         hits=np.array([20, 980]),
         trials=np.array([1000, 1000]),
     )
-    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    harness.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, harness.now_ms)
     customers = ("acme", "globex", "initech")
     for window in range(40):
         strange = 0 if window < 20 else 3
         callers = [strange_callers[(window + n) % len(strange_callers)] for n in range(strange)]
         rest = [customers[(window + n) % 3] for n in range(9 - strange)]
-        sketch = kit.writers["drift"].sketch(
+        sketch = traffic.writers["drift"].sketch(
             window,
             events=9,
             hits={"embedded": 9, "cluster/0": strange, "cluster/1": 9 - strange},
@@ -91,14 +91,14 @@ def test_a_drift_alarm_says_whose_the_strange_requests_are(
         )
         shown = [(who, "cluster/0") for who in callers] + [(who, "cluster/1") for who in rest]
         sample = [
-            Sampled(int(kit.rng.integers(2**32)), who, ("embedded", cluster))
+            Sampled(int(traffic.rng.integers(2**32)), who, ("embedded", cluster))
             for who, cluster in shown
         ]
-        desk.give(
+        harness.give(
             msgspec.structs.replace(sketch, sample=tuple(sorted(sample))),
-            kit.writers["drift"].progress(window + 1),
+            traffic.writers["drift"].progress(window + 1),
         )
-    verdict = desk.verdicts("drift.topics")[-1]
+    verdict = harness.verdicts("drift.topics")[-1]
     assert verdict.state == State.WARN
     effects = {effect.indicator: effect for effect in verdict.effects}
     found = effects["cluster/0"].callers
@@ -114,7 +114,9 @@ def test_a_drift_alarm_says_whose_the_strange_requests_are(
     assert effects["cluster/1"].callers is None, "fewer show it: nobody brings that"
 
 
-def test_a_drift_worker_on_another_baseline_is_not_tested(desk: Desk, kit: Kit) -> None:
+def test_a_drift_worker_on_another_baseline_is_not_tested(
+    harness: Harness, traffic: Traffic
+) -> None:
     reference = build(
         baseline="drift-1",
         segment=Segment(model=""),
@@ -124,17 +126,17 @@ def test_a_drift_worker_on_another_baseline_is_not_tested(desk: Desk, kit: Kit) 
         hits=np.array([100]),
         trials=np.array([1000]),
     )
-    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
-    desk.give(drift_sketch(kit, 0, 5, 1, "drift-0"), kit.writers["drift"].progress(1))
-    (verdict,) = desk.verdicts("drift.topics")
+    harness.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, harness.now_ms)
+    harness.give(drift_sketch(traffic, 0, 5, 1, "drift-0"), traffic.writers["drift"].progress(1))
+    (verdict,) = harness.verdicts("drift.topics")
     assert verdict.state == State.NO_BASELINE
     assert "drift-0" in verdict.sentence
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(1, State.NO_DATA), (5, State.WARN)])
 def test_a_statistic_that_is_no_number_is_an_alarm_of_the_pipeline(
-    desk: Desk,
-    kit: Kit,
+    harness: Harness,
+    traffic: Traffic,
     monkeypatch: pytest.MonkeyPatch,
     rate: int,
     expected: State,
@@ -153,17 +155,18 @@ def test_a_statistic_that_is_no_number_is_an_alarm_of_the_pipeline(
         labels=("0", "1"), owners=(0, 0), spacings=(800.5, 200.5), mixture_weights=(0.5,), share=0.5
     )
     reference = msgspec.structs.replace(reference, polya_urns=(urn,))
-    desk.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, desk.now_ms)
+    harness.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, harness.now_ms)
     monkeypatch.setattr(polya_urn, "_log_gains", lambda *_: np.array([np.nan]))
     for window in range(40):
-        desk.give(
-            drift_sketch(kit, window, rate, 1, "drift-1"), kit.writers["drift"].progress(window + 1)
+        harness.give(
+            drift_sketch(traffic, window, rate, 1, "drift-1"),
+            traffic.writers["drift"].progress(window + 1),
         )
-    last = desk.monitor.view().verdict("drift.topics", Segment(model="m", route="/chat"))
+    last = harness.monitor.view().verdict("drift.topics", Segment(model="m", route="/chat"))
     assert last is not None
     assert last.state == expected
-    assert {v.state for v in desk.verdicts("drift.topics")} <= {State.NO_DATA, State.WARN}
-    (alert,) = desk.alerts("pipeline.statistics.drift.topics")
+    assert {v.state for v in harness.verdicts("drift.topics")} <= {State.NO_DATA, State.WARN}
+    (alert,) = harness.alerts("pipeline.statistics.drift.topics")
     assert (alert.severity, alert.signal) == ("warn", "pipeline")
     assert "Statistics of drift.topics that are not finite numbers: 1" in alert.summary
-    assert len(desk.alerts("drift.topics")) == (expected == State.WARN)
+    assert len(harness.alerts("drift.topics")) == (expected == State.WARN)

@@ -11,7 +11,7 @@ from tidegauge.schemas.sketches import Tally
 from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Desk, Kit
+    from tests.monitoring.conftest import Harness, Traffic
 
 
 def heartbeat(time_ms: int, count: int, dropped: int = 0) -> Heartbeat:
@@ -35,61 +35,63 @@ def test_a_worker_that_reports_in_part_is_silent_in_part() -> None:
         silent_ms=60_000,
     )
     assert verdict.state == State.NO_DATA
-    assert "silent for 1 minute on partition 3 of responses.v1" in verdict.sentence
+    assert "silent for 90 s on partition 3 of responses.v1" in verdict.sentence
 
 
 def test_a_worker_that_is_not_expected_may_be_absent() -> None:
     assert silent_workers([], {}, now_ms=100_000, began_ms=0, silent_ms=60_000) == []
 
 
-def test_dropped_events_alarm_until_acknowledged(desk: Desk, kit: Kit) -> None:
-    desk.give(heartbeat(kit.start_of(1), 10), topic=HEARTBEATS)
-    desk.tick(kit.start_of(1))
-    assert desk.alerts() == []
-    desk.give(heartbeat(kit.start_of(2), 20, dropped=3), topic=HEARTBEATS)
-    desk.tick(kit.start_of(2))
-    (alert,) = desk.alerts("pipeline.capture")
+def test_dropped_events_alarm_until_acknowledged(harness: Harness, traffic: Traffic) -> None:
+    harness.give(heartbeat(traffic.start_of(1), 10), topic=HEARTBEATS)
+    harness.tick(traffic.start_of(1))
+    assert harness.alerts() == []
+    harness.give(heartbeat(traffic.start_of(2), 20, dropped=3), topic=HEARTBEATS)
+    harness.tick(traffic.start_of(2))
+    (alert,) = harness.alerts("pipeline.capture")
     assert "3 events were dropped before they could be captured (quota: 3)" in alert.summary
     control = Control(
-        action="acknowledge", monitor="pipeline.*", segment="*", time_ms=desk.now_ms, who="Ada"
+        action="acknowledge", monitor="pipeline.*", segment="*", time_ms=harness.now_ms, who="Ada"
     )
-    desk.give(control, topic=CONTROLS)
-    desk.tick(kit.start_of(3))
-    assert [a.status for a in desk.alerts("pipeline.capture")] == ["firing", "acknowledged"]
-    assert desk.verdicts("pipeline.capture")[-1].state == State.OK
-    desk.give(heartbeat(kit.start_of(4), 21, dropped=4), topic=HEARTBEATS)
-    desk.tick(kit.start_of(4))
-    assert "1 events were dropped" in desk.alerts("pipeline.capture")[-1].summary
+    harness.give(control, topic=CONTROLS)
+    harness.tick(traffic.start_of(3))
+    assert [a.status for a in harness.alerts("pipeline.capture")] == ["firing", "acknowledged"]
+    assert harness.verdicts("pipeline.capture")[-1].state == State.OK
+    harness.give(heartbeat(traffic.start_of(4), 21, dropped=4), topic=HEARTBEATS)
+    harness.tick(traffic.start_of(4))
+    assert "1 events were dropped" in harness.alerts("pipeline.capture")[-1].summary
 
 
-def test_a_lost_event_alarms_and_one_on_its_way_does_not(desk: Desk, kit: Kit) -> None:
-    vitals = kit.writers["vitals"]
-    desk.give(heartbeat(kit.start_of(5), 10), topic=HEARTBEATS)
-    desk.give(vitals.progress(5, tallies={"g1": Tally(processed=9)}))
-    desk.tick(kit.start_of(5))
-    assert desk.alerts("pipeline.ledger") == []
-    later = 5 + desk.plan.settle_ms // kit.window_ms + 1
-    desk.give(vitals.progress(later, tallies={"g1": Tally(processed=9)}))
-    desk.tick(kit.start_of(later))
-    (alert,) = desk.alerts("pipeline.ledger")
+def test_a_lost_event_alarms_and_one_on_its_way_does_not(
+    harness: Harness, traffic: Traffic
+) -> None:
+    vitals = traffic.writers["vitals"]
+    harness.give(heartbeat(traffic.start_of(5), 10), topic=HEARTBEATS)
+    harness.give(vitals.progress(5, tallies={"g1": Tally(processed=9)}))
+    harness.tick(traffic.start_of(5))
+    assert harness.alerts("pipeline.ledger") == []
+    later = 5 + harness.plan.settle_ms // traffic.window_ms + 1
+    harness.give(vitals.progress(later, tallies={"g1": Tally(processed=9)}))
+    harness.tick(traffic.start_of(later))
+    (alert,) = harness.alerts("pipeline.ledger")
     assert "1 of responses.v1 never reached the vitals worker" in alert.summary
-    assert not desk.monitor.view().ledger.balanced
-    desk.give(vitals.progress(later + 1, tallies={"g1": Tally(processed=10)}))
-    desk.tick(kit.start_of(later + 1))
-    assert desk.alerts("pipeline.ledger")[-1].status == "resolved", "it was only late"
+    assert not harness.monitor.view().ledger.balanced
+    harness.give(vitals.progress(later + 1, tallies={"g1": Tally(processed=10)}))
+    harness.tick(traffic.start_of(later + 1))
+    assert harness.alerts("pipeline.ledger")[-1].status == "resolved", "it was only late"
 
 
-def test_dead_letters_are_shown_and_raise_no_alarm(desk: Desk, kit: Kit) -> None:
-    desk.give(kit.writers["vitals"].progress(1, tallies={"": Tally(dead_lettered=2)}))
-    desk.tick(kit.start_of(1))
-    (verdict,) = desk.verdicts("pipeline.dead_letters")
+def test_dead_letters_are_shown_and_raise_no_alarm(harness: Harness, traffic: Traffic) -> None:
+    harness.give(traffic.writers["vitals"].progress(1, tallies={"": Tally(dead_lettered=2)}))
+    harness.tick(traffic.start_of(1))
+    (verdict,) = harness.verdicts("pipeline.dead_letters")
     assert verdict.state == State.INFO
-    assert desk.alerts() == []
+    assert harness.alerts() == []
 
 
-def test_a_sample_that_does_not_add_up_alarms(desk: Desk, kit: Kit) -> None:
+def test_a_sample_that_does_not_add_up_alarms(harness: Harness, traffic: Traffic) -> None:
     totals = {measures.SAMPLED: 5, measures.JUDGED: 3}
-    desk.give(kit.writers["quality"].progress(1, totals=totals))
-    desk.tick(kit.start_of(1))
-    (alert,) = desk.alerts("pipeline.ledger")
+    harness.give(traffic.writers["quality"].progress(1, totals=totals))
+    harness.tick(traffic.start_of(1))
+    (alert,) = harness.alerts("pipeline.ledger")
     assert "+2 in the judges' sample" in alert.summary

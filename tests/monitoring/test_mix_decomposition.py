@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.monitoring.errors import VerdictsError
+from tidegauge.monitoring.errors import MonitoringError
 from tidegauge.monitoring.mix_decomposition import decompose, sentence
 
 PAIR = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda p: (min(p), max(p)))
@@ -40,12 +40,12 @@ def test_topics_without_a_reference_are_left_open() -> None:
     mix = decompose({0: (10, 100)}, {0: (10, 100), 7: (90, 100)})
     assert (mix.conditional.change, mix.mix.change) == pytest.approx((0, 0))
     assert (mix.unknown, mix.unknown_share) == pytest.approx((0.4, 0.5))
-    assert "50% of the requests, for +40.0: of these it cannot be told" in sentence(mix)
+    assert "50% of the requests, for +40: of these it cannot be told" in sentence(mix)
 
 
 @pytest.mark.parametrize("empty", [({}, {0: (1, 2)}), ({0: (1, 2)}, {})])
 def test_nothing_to_compare_is_said(empty: tuple[dict[int, tuple[int, int]], ...]) -> None:
-    with pytest.raises(VerdictsError, match="no events whose topic is known"):
+    with pytest.raises(MonitoringError, match="no events whose topic is known"):
         decompose(*empty)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tidegauge.detection.detector import unpack
+from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.detector_set import DetectorSetState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
@@ -26,7 +27,7 @@ from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.vitals.extractor import VitalsExtractor
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Kit
+    from tests.monitoring.conftest import Traffic
 
 START_MS = 1_700_000_000_000
 WINDOW_MS = 2_000
@@ -43,7 +44,7 @@ SETTINGS = SketchSettings(
 
 
 class _Assessment(msgspec.Struct):
-    watches: DetectorSetState
+    detectors: DetectorSetState
 
 
 class _Core(msgspec.Struct):
@@ -150,12 +151,13 @@ class Site:
             self.now_ms += 1_000
             self.step()
 
-    def evidence(self) -> dict[tuple[str, str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    def evidence(self) -> dict[MonitorKey, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
         """Return every detector's log statistic, bet by bet."""
         state = self.monitor.snapshot(Partition(SKETCHES.name, 0))
         core = msgspec.msgpack.decode(state, type=_Core)
         return {
-            (t.monitor, t.segment): unpack(t.evidence).log_m for t in core.assessment.watches.tracks
+            MonitorKey(stored.monitor, stored.segment): unpack(stored.bets).log_m
+            for stored in core.assessment.detectors.evidence
         }
 
     def said(self) -> list[bytes]:
@@ -168,9 +170,9 @@ class Site:
 
 
 @pytest.fixture
-def baseline(kit: Kit) -> RatesBaseline:
+def baseline(traffic: Traffic) -> RatesBaseline:
     return RatesBaseline.from_bytes(
-        build_rates_baseline(kit.baseline_windows(100, 5)).to_bytes(), "rates-1"
+        build_rates_baseline(traffic.baseline_windows(100, 5)).to_bytes(), "rates-1"
     )
 
 

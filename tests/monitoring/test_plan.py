@@ -6,6 +6,7 @@ import pytest
 
 from tidegauge.monitoring.errors import PlanError
 from tidegauge.monitoring.plan import SHARES, MonitorPlan, log_threshold, monitor_shares
+from tidegauge.schemas.findings import Monitor
 
 MONITORS = (
     "drift.topics",
@@ -22,7 +23,7 @@ def test_the_whole_deployment_spends_one_budget() -> None:
     plan = MonitorPlan()
     alarms_a_second = sum(
         math.exp(-log_threshold(plan, share, rank))
-        for share in monitor_shares(MONITORS).values()
+        for share in monitor_shares(map(Monitor.parse, MONITORS)).values()
         for rank in range(1, 10_000)
     )
     promised = 1 / (plan.false_alarm_days * 86_400)
@@ -35,7 +36,7 @@ def test_signals_share_out_everything() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"window_ms": 0}, {"false_alarm_days": -1.0}, {"swap_alpha": 1.0}, {"most_segments": 0}],
+    [{"window_ms": 0}, {"false_alarm_days": -1.0}, {"comparison_alpha": 1.0}, {"most_segments": 0}],
 )
 def test_a_setting_out_of_range_is_named(wrong: dict[str, float]) -> None:
     with pytest.raises(PlanError, match=next(iter(wrong))):

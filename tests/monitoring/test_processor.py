@@ -16,67 +16,67 @@ from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
 from tidegauge.streaming.processor import Partition, Record
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Desk, Kit
+    from tests.monitoring.conftest import Harness, Traffic
 
 LATENCY, QUALITY, ERRORS = "latency.total", "quality.likelihood", "errors.rate"
 
 
 @pytest.fixture
-def baseline(kit: Kit) -> RatesBaseline:
-    document = build_rates_baseline(kit.baseline_windows()).to_bytes()
+def baseline(traffic: Traffic) -> RatesBaseline:
+    document = build_rates_baseline(traffic.baseline_windows()).to_bytes()
     return RatesBaseline.from_bytes(document, "rates-1")
 
 
 @pytest.fixture
-def held(desk: Desk, baseline: RatesBaseline) -> Desk:
-    desk.monitor.use("rates", "rates-1", baseline.references, desk.now_ms)
-    return desk
+def held(harness: Harness, baseline: RatesBaseline) -> Harness:
+    harness.monitor.use("rates", "rates-1", baseline.references, harness.now_ms)
+    return harness
 
 
-def run(desk: Desk, kit: Kit, windows: range, **change: float) -> None:
-    """Give a desk windows of traffic: ``shift`` of the scores, the rest as ``Kit.vitals``."""
+def run(harness: Harness, traffic: Traffic, windows: range, **change: float) -> None:
+    """Process windows of traffic: ``shift`` of the scores, the rest as ``Traffic.vitals``."""
     shift = change.pop("shift", 0.0)
-    segment = kit.version(int(change.get("version", 1)))
+    segment = traffic.version(int(change.get("version", 1)))
     for window in windows:
-        desk.give(
-            kit.vitals(window, 4, **change),
-            kit.writers["vitals"].progress(window + 1),
-            kit.quality(window, 4, shift=shift, segment=segment),
-            kit.writers["quality"].progress(window + 1),
+        harness.give(
+            traffic.vitals(window, 4, **change),
+            traffic.writers["vitals"].progress(window + 1),
+            traffic.quality(window, 4, shift=shift, segment=segment),
+            traffic.writers["quality"].progress(window + 1),
         )
 
 
-def test_nothing_alarms_while_nothing_changes(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(100))
+def test_nothing_alarms_while_nothing_changes(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(100))
     assert held.alerts() == []
     states = {v.monitor: v.state for v in held.monitor.view().verdicts}
     assert states == dict.fromkeys((LATENCY, QUALITY, ERRORS, "cost.request"), State.OK)
 
 
-def test_a_little_data_is_said_to_be_little(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(2))
+def test_a_little_data_is_said_to_be_little(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(2))
     assert {v.state for v in held.monitor.view().verdicts} == {State.LOW_DATA}
 
 
-def test_worse_answers_alarm_within_sixty_judged_ones(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(50))
+def test_worse_answers_alarm_within_sixty_judged_ones(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(50))
     assert held.alerts() == []
-    run(held, kit, range(50, 65), shift=0.8)
+    run(held, traffic, range(50, 65), shift=0.8)
     (alert,) = held.alerts()
     assert (alert.monitor, alert.severity, alert.status) == (QUALITY, "warn", "firing")
     since = alert.verdict.since_ms
     assert since is not None
-    assert abs(since - kit.start_of(50)) <= 5 * kit.window_ms
+    assert abs(since - traffic.start_of(50)) <= 5 * traffic.window_ms
     assert "below" in alert.verdict.effects[0].indicator
     assert "judged worse" in alert.summary
     assert "No swap, no shift of topics" in alert.summary
 
 
-def test_an_alarm_is_latched_until_it_is_acknowledged(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(30), slower=3.0)
-    run(held, kit, range(30, 60))
+def test_an_alarm_is_latched_until_it_is_acknowledged(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(30), slower=3.0)
+    run(held, traffic, range(30, 60))
     view = held.monitor.view()
-    verdict = view.verdict(LATENCY, kit.version(1))
+    verdict = view.verdict(LATENCY, traffic.version(1))
     assert verdict is not None
     assert verdict.state == State.WARN
     control = Control(
@@ -86,14 +86,14 @@ def test_an_alarm_is_latched_until_it_is_acknowledged(held: Desk, kit: Kit) -> N
     assert [a.status for a in held.alerts(LATENCY)] == ["firing", "acknowledged"]
     assert held.alerts(LATENCY)[0].alert_id == held.alerts(LATENCY)[1].alert_id
     held.give(control, topic=CONTROLS)
-    run(held, kit, range(60, 90))
+    run(held, traffic, range(60, 90))
     assert len(held.alerts(LATENCY)) == 2, "the same control twice, and a fresh detector"
-    verdict = held.monitor.view().verdict(LATENCY, kit.version(1))
+    verdict = held.monitor.view().verdict(LATENCY, traffic.version(1))
     assert verdict is not None
     assert verdict.state == State.OK
 
 
-def test_a_silenced_monitor_goes_on_testing(held: Desk, kit: Kit) -> None:
+def test_a_silenced_monitor_goes_on_testing(held: Harness, traffic: Traffic) -> None:
     until = held.now_ms + 1_000
     silence = Control(
         action="silence",
@@ -104,7 +104,7 @@ def test_a_silenced_monitor_goes_on_testing(held: Desk, kit: Kit) -> None:
         note="load test",
     )
     held.give(silence, topic=CONTROLS)
-    run(held, kit, range(30), slower=3.0)
+    run(held, traffic, range(30), slower=3.0)
     assert held.alerts() == []
     assert held.verdicts(LATENCY)[-1].state == State.WARN
     assert [s.note for s in held.monitor.view().silences] == ["load test"]
@@ -112,126 +112,132 @@ def test_a_silenced_monitor_goes_on_testing(held: Desk, kit: Kit) -> None:
     assert [a.monitor for a in held.alerts()] == [LATENCY]
 
 
-def test_two_harms_at_once_page(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(40), shift=0.9, slower=3.0)
+def test_two_harms_at_once_page(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(40), shift=0.9, slower=3.0)
     last = {a.monitor: a.severity for a in held.alerts()}
-    assert last == {LATENCY: "page", QUALITY: "page"}
-    assert {v.state for v in held.monitor.view().verdicts if v.monitor in last} == {State.PAGE}
+    assert last == {LATENCY: "critical", QUALITY: "critical"}
+    assert {v.state for v in held.monitor.view().verdicts if v.monitor in last} == {State.CRITICAL}
 
 
-def test_without_a_baseline_nothing_is_tested_and_that_is_said_once(desk: Desk, kit: Kit) -> None:
-    run(desk, kit, range(20), slower=5.0)
-    verdicts = desk.verdicts(LATENCY)
+def test_without_a_baseline_nothing_is_tested_and_that_is_said_once(
+    harness: Harness, traffic: Traffic
+) -> None:
+    run(harness, traffic, range(20), slower=5.0)
+    verdicts = harness.verdicts(LATENCY)
     assert [v.state for v in verdicts] == [State.NO_BASELINE]
     assert "tidegauge baseline build" in verdicts[0].sentence
-    assert desk.alerts() == []
+    assert harness.alerts() == []
 
 
-def test_a_new_version_is_held_to_its_models_baseline_and_compared(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(40))
-    run(held, kit, range(40, 75), version=2, shift=0.9)
+def test_a_new_version_is_held_to_its_models_baseline_and_compared(
+    held: Harness, traffic: Traffic
+) -> None:
+    run(held, traffic, range(40))
+    run(held, traffic, range(40, 75), version=2, shift=0.9)
     quality = next(a for a in held.alerts() if a.monitor == QUALITY)
-    assert quality.segment == kit.version(2)
+    assert quality.segment == traffic.version(2)
     assert quality.verdict.baseline_segment == Segment(model="m", route="/chat").key
-    assert "having none of its own" in quality.summary
+    assert "since it has none of its own" in quality.summary
     assert "swap from version v1 to v2" in quality.summary
-    (swap,) = held.monitor.view().swaps
-    assert (swap.old, swap.new) == (kit.version(1), kit.version(2))
-    outcomes = {c.measure: c.outcome for c in swap.comparisons}
+    (swap,) = held.monitor.view().version_comparisons
+    assert (swap.old, swap.new) == (traffic.version(1), traffic.version(2))
+    outcomes = {c.metric: c.outcome for c in swap.metrics}
     assert outcomes["quality.likelihood.fluency"] == "worse"
     assert outcomes["latency"] != "worse"
     assert "swap.quality.likelihood.fluency" in {a.monitor for a in held.alerts()}
 
 
-def test_an_acknowledged_comparison_stays_quiet(held: Desk, kit: Kit) -> None:
+def test_an_acknowledged_comparison_stays_quiet(held: Harness, traffic: Traffic) -> None:
     monitor = "swap.quality.likelihood.fluency"
-    run(held, kit, range(30))
-    run(held, kit, range(30, 60), version=2, shift=0.9)
+    run(held, traffic, range(30))
+    run(held, traffic, range(30, 60), version=2, shift=0.9)
     control = Control(action="acknowledge", monitor=monitor, segment="*", time_ms=held.now_ms)
     held.give(control, topic=CONTROLS)
-    run(held, kit, range(60, 70), version=2, shift=0.9)
+    run(held, traffic, range(60, 70), version=2, shift=0.9)
     assert [a.status for a in held.alerts(monitor)] == ["firing", "acknowledged"]
     assert held.verdicts(monitor)[-1].state == State.INFO
 
 
-def test_going_back_to_a_version_is_no_swap(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(20))
-    run(held, kit, range(20, 25), version=2)
-    run(held, kit, range(25, 30))
-    assert [s.new.version for s in held.monitor.view().swaps] == ["v2"]
+def test_going_back_to_a_version_is_no_swap(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(20))
+    run(held, traffic, range(20, 25), version=2)
+    run(held, traffic, range(25, 30))
+    assert [s.new.version for s in held.monitor.view().version_comparisons] == ["v2"]
 
 
-def unqualified(kit: Kit, window: int) -> Sketch:
-    sketch = kit.quality(window, 4, shift=2.0)
-    return msgspec.structs.replace(sketch, hits={measures.unqualified(kit.judge): 4})
+def unqualified(traffic: Traffic, window: int) -> Sketch:
+    sketch = traffic.quality(window, 4, shift=2.0)
+    return msgspec.structs.replace(sketch, hits={measures.unqualified(traffic.judge): 4})
 
 
-def test_a_judge_that_fails_its_anchors_is_told_from_worse_answers(held: Desk, kit: Kit) -> None:
-    quality = kit.writers["quality"]
+def test_a_judge_that_fails_its_golden_answers_is_told_from_worse_answers(
+    held: Harness, traffic: Traffic
+) -> None:
+    quality = traffic.writers["quality"]
     for window in range(30):
-        held.give(unqualified(kit, window), quality.progress(window + 1))
+        held.give(unqualified(traffic, window), quality.progress(window + 1))
     assert [v.state for v in held.verdicts(QUALITY)] == [State.UNQUALIFIED]
     (alert,) = held.alerts()
     assert alert.monitor == "pipeline.judge.likelihood"
     assert "the answers need not have" in alert.summary
-    held.give(kit.quality(30, 4), quality.progress(31))
+    held.give(traffic.quality(30, 4), quality.progress(31))
     assert [a.status for a in held.alerts()] == ["firing", "resolved"]
 
 
-def test_a_judge_that_never_passed_is_no_news(desk: Desk, kit: Kit) -> None:
-    desk.give(unqualified(kit, 0), kit.writers["quality"].progress(1))
-    assert [v.state for v in desk.verdicts(QUALITY)] == [State.UNQUALIFIED]
-    assert desk.alerts() == []
+def test_a_judge_that_never_passed_is_no_news(harness: Harness, traffic: Traffic) -> None:
+    harness.give(unqualified(traffic, 0), traffic.writers["quality"].progress(1))
+    assert [v.state for v in harness.verdicts(QUALITY)] == [State.UNQUALIFIED]
+    assert harness.alerts() == []
 
 
-def test_another_epoch_of_the_judge_has_no_baseline(held: Desk, kit: Kit) -> None:
+def test_another_epoch_of_the_judge_has_no_baseline(held: Harness, traffic: Traffic) -> None:
     other = measures.score("likelihood@ffffffff", "fluency")
-    writer = kit.writers["quality"]
+    writer = traffic.writers["quality"]
     held.give(writer.sketch(0, values={other: [-5.0] * 9}), writer.progress(1))
     (verdict,) = held.verdicts(QUALITY)
     assert verdict.state == State.NO_BASELINE
     assert "likelihood@ffffffff" in verdict.sentence
 
 
-def test_a_new_baseline_ends_the_alarms_of_the_old(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(30), slower=3.0)
+def test_a_new_baseline_ends_the_alarms_of_the_old(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(30), slower=3.0)
     alert = held.alerts()[0]
-    slow = build_rates_baseline(kit.baseline_windows(slower=3.0)).to_bytes()
+    slow = build_rates_baseline(traffic.baseline_windows(slower=3.0)).to_bytes()
     activation = BaselineActivation(baseline_id="rates-2", kind="rates", time_ms=held.now_ms)
     held.give(activation, topic=BASELINES)
     assert held.monitor.wanted == {"rates": "rates-2"}
     new = RatesBaseline.from_bytes(slow, "rates-2")
     held.monitor.use("rates", "rates-2", new.references, held.now_ms)
     assert held.monitor.wanted == {}
-    run(held, kit, range(30, 60), slower=3.0)
+    run(held, traffic, range(30, 60), slower=3.0)
     ended = held.alerts()[-1]
     assert (ended.alert_id, ended.status) == (alert.alert_id, "resolved")
     assert "rates-2 is active" in ended.summary
     assert {v.baseline for v in held.monitor.view().verdicts if v.state == State.OK} == {"rates-2"}
 
 
-def test_segments_beyond_the_cap_are_counted_together(kit: Kit) -> None:
-    desk = kit.desk(most_segments=2)
-    writer = kit.writers["vitals"]
+def test_segments_beyond_the_cap_are_counted_together(traffic: Traffic) -> None:
+    harness = traffic.harness(most_segments=2)
+    writer = traffic.writers["vitals"]
     for window in range(2):
         for number in range(5):
-            desk.give(
+            harness.give(
                 writer.sketch(
                     window,
                     segment=Segment(model=f"m{number}"),
                     values={measures.LATENCY_MS: [1.0]},
                 )
             )
-        desk.give(writer.progress(window + 1))
-    segments = {view.segment.model: view for view in desk.monitor.view().segments}
+        harness.give(writer.progress(window + 1))
+    segments = {view.segment.model: view for view in harness.monitor.view().segments}
     assert set(segments) == {"m0", "m1", "other"}
     assert segments["other"].total["vitals"].events == 6
 
 
 def test_a_restored_monitor_goes_on_bit_by_bit(
-    held: Desk, kit: Kit, baseline: RatesBaseline
+    held: Harness, traffic: Traffic, baseline: RatesBaseline
 ) -> None:
-    run(held, kit, range(25), slower=1.3)
+    run(held, traffic, range(25), slower=1.3)
     sketches, controls = Partition(SKETCHES.name, 0), Partition(CONTROLS.name, 0)
     heartbeats = Partition(HEARTBEATS.name, 0)
     other = MonitorProcessor(held.plan)
@@ -242,7 +248,9 @@ def test_a_restored_monitor_goes_on_bit_by_bit(
     records = [
         Record(sketches, 0, value)
         for window in range(25, 60)
-        for value in kit.encoded(kit.vitals(window, 4), kit.writers["vitals"].progress(window + 1))
+        for value in traffic.encoded(
+            traffic.vitals(window, 4), traffic.writers["vitals"].progress(window + 1)
+        )
     ]
     first = held.monitor.process(records, held.now_ms)
     second = other.process(records, held.now_ms)
@@ -250,12 +258,14 @@ def test_a_restored_monitor_goes_on_bit_by_bit(
     assert other.snapshot(sketches) == held.monitor.snapshot(sketches)
 
 
-def test_records_that_come_again_change_nothing(held: Desk, kit: Kit) -> None:
+def test_records_that_come_again_change_nothing(held: Harness, traffic: Traffic) -> None:
     sketches = Partition(SKETCHES.name, 0)
     records = [
         Record(sketches, 0, value)
         for window in range(10)
-        for value in kit.encoded(kit.vitals(window, 4), kit.writers["vitals"].progress(window + 1))
+        for value in traffic.encoded(
+            traffic.vitals(window, 4), traffic.writers["vitals"].progress(window + 1)
+        )
     ]
     held.monitor.process(records, held.now_ms)
     before = held.monitor.snapshot(sketches)
@@ -264,9 +274,9 @@ def test_records_that_come_again_change_nothing(held: Desk, kit: Kit) -> None:
     assert held.monitor.snapshot(sketches) == before
 
 
-def test_a_snapshot_of_other_windows_is_refused(held: Desk, kit: Kit) -> None:
+def test_a_snapshot_of_other_windows_is_refused(held: Harness, traffic: Traffic) -> None:
     sketches = Partition(SKETCHES.name, 0)
-    other = kit.desk(window_ms=5_000).monitor
+    other = traffic.harness(window_ms=5_000).monitor
     with pytest.raises(MonitorStateError, match="TIDEGAUGE_WINDOW_SECONDS"):
         other.assign(sketches, held.monitor.snapshot(sketches))
     with pytest.raises(MonitorStateError, match="cannot be read"):
@@ -275,12 +285,14 @@ def test_a_snapshot_of_other_windows_is_refused(held: Desk, kit: Kit) -> None:
         other.assign(Partition(SKETCHES.name, 1), None)
 
 
-def test_evidence_of_another_baseline_is_dropped_on_restoring(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(30), slower=3.0)
+def test_evidence_of_another_baseline_is_dropped_on_restoring(
+    held: Harness, traffic: Traffic
+) -> None:
+    run(held, traffic, range(30), slower=3.0)
     sketches = Partition(SKETCHES.name, 0)
-    other = kit.desk()
+    other = traffic.harness()
     references = RatesBaseline.from_bytes(
-        build_rates_baseline(kit.baseline_windows()).to_bytes(), "rates-2"
+        build_rates_baseline(traffic.baseline_windows()).to_bytes(), "rates-2"
     ).references
     other.monitor.use("rates", "rates-2", references, held.now_ms)
     other.monitor.assign(sketches, held.monitor.snapshot(sketches))
@@ -288,26 +300,26 @@ def test_evidence_of_another_baseline_is_dropped_on_restoring(held: Desk, kit: K
     assert [(a.monitor, a.status) for a in other.alerts()] == [(LATENCY, "resolved")]
 
 
-def test_an_undecodable_record_is_put_aside(desk: Desk) -> None:
+def test_an_undecodable_record_is_put_aside(harness: Harness) -> None:
     record = Record(Partition(SKETCHES.name, 0), 3, b"{]")
-    (rejection,) = desk.monitor.process([record], desk.now_ms).rejections
+    (rejection,) = harness.monitor.process([record], harness.now_ms).rejections
     assert (rejection.record, rejection.reason) == (record, "malformed_json")
 
 
-def test_a_silent_worker_alarms_and_recovers(desk: Desk, kit: Kit) -> None:
-    desk.give(kit.vitals(0, 4), kit.writers["vitals"].progress(1))
-    desk.tick(desk.now_ms)
-    desk.tick(desk.now_ms + desk.plan.silent_ms + 1)
-    silent = {a.monitor for a in desk.alerts()}
+def test_a_silent_worker_alarms_and_recovers(harness: Harness, traffic: Traffic) -> None:
+    harness.give(traffic.vitals(0, 4), traffic.writers["vitals"].progress(1))
+    harness.tick(harness.now_ms)
+    harness.tick(harness.now_ms + harness.plan.silent_ms + 1)
+    silent = {a.monitor for a in harness.alerts()}
     assert silent == {"pipeline.vitals", "pipeline.drift", "pipeline.quality"}
-    assert desk.verdicts("pipeline.vitals")[-1].state == State.NO_DATA
-    desk.give(kit.vitals(1, 4), kit.writers["vitals"].progress(2))
-    desk.tick(desk.now_ms + 1)
-    assert [a.status for a in desk.alerts("pipeline.vitals")] == ["firing", "resolved"]
+    assert harness.verdicts("pipeline.vitals")[-1].state == State.NO_DATA
+    harness.give(traffic.vitals(1, 4), traffic.writers["vitals"].progress(2))
+    harness.tick(harness.now_ms + 1)
+    assert [a.status for a in harness.alerts("pipeline.vitals")] == ["firing", "resolved"]
 
 
-def test_a_segment_without_events_says_so(held: Desk, kit: Kit) -> None:
-    run(held, kit, range(20))
-    later = 20 + held.plan.no_data_ms // kit.window_ms + 2
-    held.give(kit.writers["vitals"].progress(later))
+def test_a_segment_without_events_says_so(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(20))
+    later = 20 + held.plan.no_data_ms // traffic.window_ms + 2
+    held.give(traffic.writers["vitals"].progress(later))
     assert held.verdicts(LATENCY)[-1].state == State.NO_DATA

@@ -13,7 +13,7 @@ from tidegauge.detection.reference import Reference
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Kit, KitOf
+    from tests.monitoring.conftest import Traffic, TrafficOf
 
 WINDOWS = 100
 EVENTS = 20
@@ -27,31 +27,31 @@ def plugged_in(reference: Reference) -> Reference:
     return msgspec.structs.replace(reference, low=edges, high=edges)
 
 
-def alarms(kit: Kit, *, plug_in: bool) -> bool:
-    days = WINDOWS * kit.window_ms / 1000 / PROMISED / 86_400
-    desk = kit.desk(false_alarm_days=days)
-    past = build_rates_baseline(kit.baseline_windows(60, 5)).to_bytes()
+def alarms(traffic: Traffic, *, plug_in: bool) -> bool:
+    days = WINDOWS * traffic.window_ms / 1000 / PROMISED / 86_400
+    harness = traffic.harness(false_alarm_days=days)
+    past = build_rates_baseline(traffic.baseline_windows(60, 5)).to_bytes()
     references = RatesBaseline.from_bytes(past, "rates-1").references
     if plug_in:
         references = {
             monitor: {key: plugged_in(found) for key, found in by_segment.items()}
             for monitor, by_segment in references.items()
         }
-    desk.monitor.use("rates", "rates-1", references, desk.now_ms)
+    harness.monitor.use("rates", "rates-1", references, harness.now_ms)
     for window in range(WINDOWS):
-        desk.give(
-            kit.vitals(window, EVENTS),
-            kit.writers["vitals"].progress(window + 1),
-            kit.quality(window, EVENTS),
-            kit.writers["quality"].progress(window + 1),
+        harness.give(
+            traffic.vitals(window, EVENTS),
+            traffic.writers["vitals"].progress(window + 1),
+            traffic.quality(window, EVENTS),
+            traffic.writers["quality"].progress(window + 1),
         )
-        if desk.alerts():
+        if harness.alerts():
             return True
     return False
 
 
-def share_of_alarms(kit_of: KitOf, streams: int, *, plug_in: bool) -> float:
-    found = [alarms(kit_of(seed), plug_in=plug_in) for seed in range(streams)]
+def share_of_alarms(traffic_of: TrafficOf, streams: int, *, plug_in: bool) -> float:
+    found = [alarms(traffic_of(seed), plug_in=plug_in) for seed in range(streams)]
     return float(np.mean(found))
 
 
@@ -59,17 +59,17 @@ def slack(streams: int) -> float:
     return 3 * math.sqrt(PROMISED * (1 - PROMISED) / streams)
 
 
-def test_the_promise_is_kept_in_brief(kit_of: KitOf) -> None:
-    assert share_of_alarms(kit_of, 5, plug_in=False) <= PROMISED
+def test_the_promise_is_kept_in_brief(traffic_of: TrafficOf) -> None:
+    assert share_of_alarms(traffic_of, 5, plug_in=False) <= PROMISED
 
 
 @pytest.mark.stats
 @pytest.mark.timeout(600)
-def test_the_promise_is_kept(kit_of: KitOf) -> None:
-    assert share_of_alarms(kit_of, 100, plug_in=False) <= PROMISED + slack(100)
+def test_the_promise_is_kept(traffic_of: TrafficOf) -> None:
+    assert share_of_alarms(traffic_of, 100, plug_in=False) <= PROMISED + slack(100)
 
 
 @pytest.mark.stats
 @pytest.mark.timeout(600)
-def test_taking_the_estimate_for_the_truth_breaks_it(kit_of: KitOf) -> None:
-    assert share_of_alarms(kit_of, 40, plug_in=True) > PROMISED + slack(40)
+def test_taking_the_estimate_for_the_truth_breaks_it(traffic_of: TrafficOf) -> None:
+    assert share_of_alarms(traffic_of, 40, plug_in=True) > PROMISED + slack(40)

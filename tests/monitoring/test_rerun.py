@@ -16,7 +16,7 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.vitals.extractor import VitalsExtractor
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Kit
+    from tests.monitoring.conftest import Traffic
 
 START_MS = 1_700_000_000_000
 SETTINGS = SketchSettings(window_ms=2_000, lateness_ms=2_000, idle_ms=2_000, progress_ms=2_000)
@@ -53,8 +53,8 @@ def log() -> list[list[Record]]:
     return partitions
 
 
-def baseline(kit: Kit, name: str, slower: float = 1.0) -> RatesBaseline:
-    document = build_rates_baseline(kit.baseline_windows(60, 5, slower=slower)).to_bytes()
+def baseline(traffic: Traffic, name: str, slower: float = 1.0) -> RatesBaseline:
+    document = build_rates_baseline(traffic.baseline_windows(60, 5, slower=slower)).to_bytes()
     return RatesBaseline.from_bytes(document, name)
 
 
@@ -79,16 +79,16 @@ def alarmed(said: list[bytes]) -> set[str]:
     }
 
 
-def test_the_same_past_gives_the_same_bytes(log: list[list[Record]], kit: Kit) -> None:
-    rates = baseline(kit, "rates-1")
+def test_the_same_past_gives_the_same_bytes(log: list[list[Record]], traffic: Traffic) -> None:
+    rates = baseline(traffic, "rates-1")
     first = replay(log, rates, "rates-1")
     assert first == replay(log, rates, "rates-1")
     assert "latency.total" in alarmed(first)
     assert any(b'"type":"tidegauge.verdict"' in line for line in first)
 
 
-def test_another_baseline_gives_another_judgment(log: list[list[Record]], kit: Kit) -> None:
-    slow = baseline(kit, "rates-2", slower=6.0)
+def test_another_baseline_gives_another_judgment(log: list[list[Record]], traffic: Traffic) -> None:
+    slow = baseline(traffic, "rates-2", slower=6.0)
     assert "latency.total" not in alarmed(replay(log, slow, "rates-2"))
 
 

@@ -13,7 +13,7 @@ from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import RESPONSES
 
 if TYPE_CHECKING:
-    from tests.monitoring.conftest import Kit, WriterOf
+    from tests.monitoring.conftest import Traffic, WriterOf
 
 WINDOW_MS = 2_000
 
@@ -79,7 +79,7 @@ def test_a_window_waits_for_the_slowest_partition(writer_of: WriterOf) -> None:
     first, second = writer_of("vitals", 0), writer_of("vitals", 1)
     windows = Windows(WINDOW_MS, {RESPONSES.name: 2})
     assert close_all(windows, [first.sketch(0, events=1), first.progress(3)]) == []
-    assert windows.frontier_ms("vitals") is None
+    assert windows.watermark_ms("vitals") is None
     (window,) = close_all(windows, [second.progress(1)])
     assert (window.end_ms - window.start_ms, window.sketches[0].events) == (WINDOW_MS, 1)
 
@@ -93,8 +93,8 @@ def test_what_comes_late_is_counted_in_the_next_open_window(writer_of: WriterOf)
     assert (window.start_ms, sketch.events, sketch.late) == (first.start_of(2), 7, 7)
 
 
-def test_a_repeated_sequence_is_dropped(kit: Kit) -> None:
-    writer = kit.writers["vitals"]
+def test_a_repeated_sequence_is_dropped(traffic: Traffic) -> None:
+    writer = traffic.writers["vitals"]
     windows = Windows(WINDOW_MS, {RESPONSES.name: 1})
     sketch, progress = writer.sketch(0, events=3), writer.progress(1)
     assert windows.accept(sketch)
@@ -104,8 +104,8 @@ def test_a_repeated_sequence_is_dropped(kit: Kit) -> None:
     assert [s.events for window in windows.close() for s in window.sketches] == [3]
 
 
-def test_indicators_of_two_baselines_are_not_added_up(kit: Kit) -> None:
-    writer = kit.writers["drift"]
+def test_indicators_of_two_baselines_are_not_added_up(traffic: Traffic) -> None:
+    writer = traffic.writers["drift"]
     windows = Windows(WINDOW_MS, {})
     (window,) = close_all(
         windows,
@@ -118,17 +118,17 @@ def test_indicators_of_two_baselines_are_not_added_up(kit: Kit) -> None:
     assert [(s.baseline, s.events) for s in window.sketches] == [("a", 2), ("b", 3)]
 
 
-def test_state_is_plain_data_and_goes_on(kit: Kit) -> None:
+def test_state_is_plain_data_and_goes_on(traffic: Traffic) -> None:
     windows = Windows(WINDOW_MS, {RESPONSES.name: 1})
-    writer = kit.writers["vitals"]
-    close_all(windows, [kit.vitals(0, 4), writer.progress(1), kit.vitals(1, 4)])
+    writer = traffic.writers["vitals"]
+    close_all(windows, [traffic.vitals(0, 4), writer.progress(1), traffic.vitals(1, 4)])
     data = msgspec.msgpack.encode(windows.state())
     restored = Windows(
         WINDOW_MS,
         {RESPONSES.name: 1},
         msgspec.msgpack.decode(data, type=type(windows.state())),
     )
-    late: list[Sketch | Progress] = [kit.vitals(0, 2), writer.progress(2)]
+    late: list[Sketch | Progress] = [traffic.vitals(0, 2), writer.progress(2)]
     first, second = close_all(windows, late), close_all(restored, late)
     assert [encode(s) for b in first for s in b.sketches] == [
         encode(s) for b in second for s in b.sketches

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tidegauge.schemas import DecodeError, Segment, decode, encode
-from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.errors import MonitorNameError
+from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
 
 
 def effect() -> Effect:
@@ -59,3 +60,26 @@ def test_what_a_verdict_holds_is_read_back_and_a_share_of_null_is_not() -> None:
     assert decode(written, Verdict) == verdict()
     with pytest.raises(DecodeError, match="share"):
         decode(written.replace(b'"share":0.5', b'"share":null'), Verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "monitor"),
+    [
+        ("latency.first_token", Monitor("latency", "first_token")),
+        ("quality.judge.with.dots", Monitor("quality", "judge.with.dots")),
+        ("swap.errors", Monitor("swap", "errors")),
+        ("swap.quality.likelihood.fluency", Monitor("swap", "quality", "likelihood.fluency")),
+        ("pipeline.judge.rubric", Monitor("pipeline", "judge", "rubric")),
+        ("pipeline.statistics.errors.rate", Monitor("pipeline", "statistics", "errors.rate")),
+    ],
+)
+def test_a_monitor_is_read_back_from_its_name(name: str, monitor: Monitor) -> None:
+    assert Monitor.parse(name) == monitor
+    assert monitor.name == name
+
+
+@pytest.mark.parametrize("name", ["", "latency", "latency.", "weather.rain", ".total"])
+def test_what_is_no_monitor_is_named(name: str) -> None:
+    with pytest.raises(MonitorNameError, match="expected a signal") as refused:
+        Monitor.parse(name)
+    assert repr(name) in str(refused.value)

@@ -1,7 +1,7 @@
-"""The latest verdict of each monitor, the alarms that fire, and what people said of them.
+"""The latest verdict of each monitor, its latched alarm, and the controls that people set.
 
 An alarm is latched: it fires until a person acknowledges it or a new baseline is activated.
-Only the pipeline's own health, which is no test, ends its alarms by itself.
+Only alarms of the pipeline's own health, which come of no test, resolve by themselves.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from typing import TypeAlias
 
 import msgspec
 
-from tidegauge.monitoring.verdicts import said
+from tidegauge.monitoring.catalog import MonitorKey
+from tidegauge.monitoring.verdicts import alert_summary
 from tidegauge.monitoring.view import SilenceInForce, StateChange
-from tidegauge.schemas.findings import Alert, AlertStatus, Severity, State, Verdict
+from tidegauge.schemas.findings import Alert, AlertStatus, Monitor, Severity, State, Verdict
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import ALERTS, VERDICTS
 from tidegauge.streaming.processor import Output
@@ -27,47 +27,44 @@ __all__ = [
     "AlertStoreState",
     "Controls",
     "ControlsState",
-    "Key",
     "key_of",
     "matches",
 ]
 
 SOURCE = "tidegauge/monitor"
-"""The CloudEvents source of everything that the monitor says."""
-
-Key: TypeAlias = tuple[str, str]
-"""Monitor and segment's key."""
+"""The CloudEvents source of the monitor's events."""
 
 _HISTORY = 300
-_LOUD: dict[State, Severity] = {State.WARN: "warn", State.PAGE: "page"}
+_SEVERITIES: dict[State, Severity] = {State.WARN: "warn", State.CRITICAL: "critical"}
+_MOST_CONTROLS = 200
 
 
 class AlertStoreState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``AlertStore`` remembers, as plain data."""
+    """The state of an ``AlertStore`` as plain data."""
 
     verdicts: tuple[Verdict, ...] = ()
     alarms: tuple[Alert, ...] = ()
-    unannounced: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
     history: tuple[StateChange, ...] = ()
 
 
-def key_of(verdict: Verdict | Alert) -> Key:
-    """Return whose word it is, of which segment."""
-    return verdict.monitor, verdict.segment.key
+def key_of(finding: Verdict | Alert) -> MonitorKey:
+    """Return the monitor and the segment of a verdict or an alert."""
+    return MonitorKey(Monitor.parse(finding.monitor), finding.segment)
 
 
 class AlertStore:
-    """The latest word of every monitor on every segment.
+    """The latest verdict of every monitor on every segment, and the alarms that fire.
 
     Args:
-        state: Where to go on from.
+        state: The state to resume from.
     """
 
     def __init__(self, state: AlertStoreState | None = None) -> None:
         kept = state or AlertStoreState()
-        self._verdicts: dict[Key, Verdict] = {key_of(v): v for v in kept.verdicts}
-        self._alarms: dict[Key, Alert] = {key_of(a): a for a in kept.alarms}
-        self._unannounced: set[str] = set(kept.unannounced)
+        self._verdicts: dict[MonitorKey, Verdict] = {key_of(v): v for v in kept.verdicts}
+        self._alarms: dict[MonitorKey, Alert] = {key_of(a): a for a in kept.alarms}
+        self._unpublished: set[str] = set(kept.unpublished)
         self._history: deque[StateChange] = deque(kept.history, maxlen=_HISTORY)
 
     @property
@@ -77,7 +74,7 @@ class AlertStore:
 
     @property
     def alarms(self) -> tuple[Alert, ...]:
-        """The alarms that fire, in order of their beginning."""
+        """The alarms that fire, in order of their start."""
         return tuple(sorted(self._alarms.values(), key=lambda a: (a.starts_ms, a.alert_id)))
 
     @property
@@ -85,20 +82,20 @@ class AlertStore:
         """Changes of state, newest last."""
         return tuple(self._history)
 
-    def verdict(self, key: Key) -> Verdict | None:
+    def verdict(self, key: MonitorKey) -> Verdict | None:
         """Return the latest verdict, None before the first."""
         return self._verdicts.get(key)
 
-    def alarm(self, key: Key) -> Alert | None:
-        """Return the alarm that fires, if one does."""
+    def alarm(self, key: MonitorKey) -> Alert | None:
+        """Return the alarm that fires, None when none does."""
         return self._alarms.get(key)
 
-    def post(self, verdict: Verdict, *, loud: Severity | None = None) -> list[Output]:
-        """Put up a verdict; returns it, and an alert where an alarm begins or changes.
+    def post(self, verdict: Verdict, *, severity: Severity | None = None) -> list[Output]:
+        """Store a verdict; returns it, and an alert where an alarm starts or changes.
 
         Args:
-            verdict: What is said now.
-            loud: Severity of the alarm that it raises; by its state if None.
+            verdict: The verdict.
+            severity: Severity of the alarm that it raises; by the verdict's state if None.
         """
         key = key_of(verdict)
         before = self._verdicts.get(key)
@@ -106,68 +103,73 @@ class AlertStore:
         if before is None or before.state != verdict.state:
             self._history.append(_change(before, verdict))
         outputs = [_verdict_output(verdict)]
-        severity = loud or _LOUD.get(verdict.state)
+        raised = severity or _SEVERITIES.get(verdict.state)
         alarm = self._alarms.get(key)
-        if severity is not None:
-            if alarm is None or alarm.severity != severity:
-                outputs += self._put(_raised(verdict, severity, alarm))
+        if raised is not None:
+            if alarm is None or alarm.severity != raised:
+                self._alarms[key] = _raised(verdict, raised, alarm)
+                outputs.append(_alert_output(self._alarms[key]))
             else:
                 self._alarms[key] = msgspec.structs.replace(alarm, verdict=verdict)
         elif alarm is not None:
-            outputs += self.end(key, "resolved", verdict.time_ms, said(verdict))
+            outputs += self.end(key, "resolved", verdict.time_ms, alert_summary(verdict))
         return outputs
 
-    def post_if_new(self, verdict: Verdict, *, loud: Severity | None = None) -> list[Output]:
-        """Put up a verdict unless the same was said last."""
+    def post_if_changed(
+        self, verdict: Verdict, *, severity: Severity | None = None
+    ) -> list[Output]:
+        """Store a verdict unless the latest one has the same state and sentence."""
         before = self._verdicts.get(key_of(verdict))
         if before is not None and (before.state, before.sentence) == (
             verdict.state,
             verdict.sentence,
         ):
             return []
-        return self.post(verdict, loud=loud)
+        return self.post(verdict, severity=severity)
 
-    def end(self, key: Key, status: AlertStatus, time_ms: int, summary: str) -> list[Output]:
+    def post_unless_ok(self, verdict: Verdict) -> list[Output]:
+        """Store a changed verdict, except a first one that is ``ok``."""
+        if verdict.state == State.OK and key_of(verdict) not in self._verdicts:
+            return []
+        return self.post_if_changed(verdict)
+
+    def end(self, key: MonitorKey, status: AlertStatus, time_ms: int, summary: str) -> list[Output]:
         """End an alarm; returns its last alert, or nothing where none fires."""
         alarm = self._alarms.pop(key, None)
         if alarm is None:
             return []
         ended = msgspec.structs.replace(alarm, status=status, time_ms=time_ms, summary=summary)
-        if alarm.alert_id in self._unannounced:
-            self._unannounced.discard(alarm.alert_id)
+        if alarm.alert_id in self._unpublished:
+            self._unpublished.discard(alarm.alert_id)
             return []
         return [_alert_output(ended)]
 
-    def withdraw(self, key: Key) -> None:
-        """Forget a verdict, so that the next one counts as the first."""
-        self._verdicts.pop(key, None)
+    def withhold(self, silenced: Iterable[MonitorKey], outputs: list[Output]) -> list[Output]:
+        """Withhold the firing alerts of silenced monitors.
 
-    def hold_back(self, silenced: Iterable[Key], outputs: list[Output]) -> list[Output]:
-        """Keep firing alerts of silenced monitors back, and let go of those no longer so."""
-        mute = set(silenced)
-        kept: list[Output] = []
+        Returns:
+            The other outputs, and the withheld alerts whose monitors are silenced no longer.
+        """
+        silent = set(silenced)
+        published: list[Output] = []
         for output in outputs:
             alert = output.event
-            if isinstance(alert, Alert) and alert.status == "firing" and key_of(alert) in mute:
-                self._unannounced.add(alert.alert_id)
+            if isinstance(alert, Alert) and alert.status == "firing" and key_of(alert) in silent:
+                self._unpublished.add(alert.alert_id)
             else:
-                kept.append(output)
+                published.append(output)
         for key, alarm in sorted(self._alarms.items()):
-            if alarm.alert_id in self._unannounced and key not in mute:
-                self._unannounced.discard(alarm.alert_id)
-                kept.append(_alert_output(alarm))
-        return kept
-
-    def _put(self, alert: Alert) -> list[Output]:
-        self._alarms[key_of(alert)] = alert
-        return [_alert_output(alert)]
+            if alarm.alert_id in self._unpublished and key not in silent:
+                self._unpublished.discard(alarm.alert_id)
+                published.append(_alert_output(alarm))
+        return published
 
     def state(self) -> AlertStoreState:
-        """Return everything that is remembered."""
+        """Return the state as plain data."""
         return AlertStoreState(
             verdicts=self.verdicts,
             alarms=self.alarms,
-            unannounced=tuple(sorted(self._unannounced)),
+            unpublished=tuple(sorted(self._unpublished)),
             history=self.history,
         )
 
@@ -185,24 +187,23 @@ def _change(before: Verdict | None, after: Verdict) -> StateChange:
 
 
 def _raised(verdict: Verdict, severity: Severity, before: Alert | None) -> Alert:
-    starts = before.starts_ms if before else verdict.time_ms
     return Alert(
-        alert_id=before.alert_id if before else _identity(verdict),
+        alert_id=before.alert_id if before else _alert_id(verdict),
         monitor=verdict.monitor,
         signal=verdict.signal,
         segment=verdict.segment,
         severity=severity,
         status="firing",
-        starts_ms=starts,
+        starts_ms=before.starts_ms if before else verdict.time_ms,
         time_ms=verdict.time_ms,
-        summary=said(verdict),
+        summary=alert_summary(verdict),
         verdict=verdict,
     )
 
 
-def _identity(verdict: Verdict) -> str:
-    named = (verdict.monitor, verdict.segment.key, verdict.baseline, str(verdict.time_ms))
-    return blake2b("\n".join(named).encode(), digest_size=8).hexdigest()
+def _alert_id(verdict: Verdict) -> str:
+    parts = (verdict.monitor, verdict.segment.key, verdict.baseline, str(verdict.time_ms))
+    return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def _verdict_output(verdict: Verdict) -> Output:
@@ -228,35 +229,37 @@ def _alert_output(alert: Alert) -> Output:
     )
 
 
-_MOST = 200
-
-
 class ControlsState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``Controls`` remembers, as plain data."""
+    """The state of ``Controls`` as plain data."""
 
     acknowledgements: tuple[Control, ...] = ()
     silences: tuple[Control, ...] = ()
 
 
-def matches(control: Control, key: Key) -> bool:
-    """Return whether a control speaks of a monitor's word on a segment.
+def matches(control: Control, key: MonitorKey) -> bool:
+    """Return whether a control applies to a monitor on a segment.
 
-    Monitor and segment may be patterns: ``*`` stands for anything.
+    A control's monitor and segment may be patterns: ``*`` stands for anything.
 
     Example:
         >>> control = Control(action="silence", monitor="latency.*", segment="*", time_ms=1)
-        >>> matches(control, ("latency.total", "m/v1//")), matches(control, ("errors.rate", "m///"))
-        (True, False)
+        >>> from tidegauge.schemas import Segment
+        >>> everywhere = Segment(model="m")
+        >>> matches(control, MonitorKey(Monitor("latency", "total"), everywhere))
+        True
+        >>> matches(control, MonitorKey(Monitor("errors", "rate"), everywhere))
+        False
     """
-    monitor, segment = key
-    return fnmatchcase(monitor, control.monitor) and fnmatchcase(segment, control.segment)
+    return fnmatchcase(key.monitor.name, control.monitor) and fnmatchcase(
+        key.segment.key, control.segment
+    )
 
 
 class Controls:
-    """The controls in force.
+    """The acknowledgements and silences that people have set.
 
     Args:
-        state: Where to go on from.
+        state: The state to resume from.
     """
 
     def __init__(self, state: ControlsState | None = None) -> None:
@@ -265,20 +268,20 @@ class Controls:
         self._silences = list(kept.silences)
 
     def add(self, control: Control) -> bool:
-        """Take note of a control; returns whether it was new."""
+        """Store a control; returns whether it was new."""
         if control in self._acknowledgements or control in self._silences:
             return False
         if control.action == "acknowledge":
-            self._acknowledgements = [*self._acknowledgements, control][-_MOST:]
+            self._acknowledgements = [*self._acknowledgements, control][-_MOST_CONTROLS:]
         else:
-            # The last word on the same monitor and segment counts: it may end a silence.
-            others = [c for c in self._silences if _subject(c) != _subject(control)]
-            self._silences = [*others, control][-_MOST:]
+            # The latest control of the same monitor and segment counts: it may end a silence.
+            others = [c for c in self._silences if _target(c) != _target(control)]
+            self._silences = [*others, control][-_MOST_CONTROLS:]
         return True
 
-    def silenced(self, key: Key, now_ms: int) -> bool:
-        """Return whether a monitor is mute for a segment."""
-        return any(matches(c, key) and _in_force(c, now_ms) for c in self._silences)
+    def silenced(self, key: MonitorKey, now_ms: int) -> bool:
+        """Return whether a monitor is silenced for a segment."""
+        return any(_in_force(c, now_ms) and matches(c, key) for c in self._silences)
 
     def in_force(self, now_ms: int) -> tuple[SilenceInForce, ...]:
         """Return the silences in force."""
@@ -295,13 +298,13 @@ class Controls:
         )
 
     def state(self) -> ControlsState:
-        """Return everything that is remembered."""
+        """Return the state as plain data."""
         return ControlsState(
             acknowledgements=tuple(self._acknowledgements), silences=tuple(self._silences)
         )
 
 
-def _subject(control: Control) -> Key:
+def _target(control: Control) -> tuple[str, str]:
     return control.monitor, control.segment
 
 

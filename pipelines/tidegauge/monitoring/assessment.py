@@ -1,19 +1,26 @@
-"""Closed windows to verdicts: what is added up, compared, tested, latched and escalated."""
+"""Closed windows to verdicts: sum, compare versions, test, latch, attribute and escalate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import msgspec
 
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring import health
-from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, Key
+from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
 from tidegauge.monitoring.attribution import HARMS, AttributionContext, coincidences, load_ratio
-from tidegauge.monitoring.catalog import kind_of, monitors_in, scope
+from tidegauge.monitoring.catalog import (
+    MonitorKey,
+    baseline_kind,
+    monitored_segment,
+    monitors_in,
+    worker_kind,
+)
 from tidegauge.monitoring.detector import Detector
-from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState, baseline_kind
+from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.verdicts import untested_verdict
@@ -21,7 +28,7 @@ from tidegauge.monitoring.version_comparison import VersionComparisons, VersionC
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Signal, State, Verdict
+from tidegauge.schemas.findings import Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 from tidegauge.streaming.merging import merge_sketches
@@ -33,42 +40,46 @@ _TESTED: frozenset[Signal] = frozenset({"drift", "quality", "latency", "errors",
 
 
 class AssessmentState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``Assessment`` remembers, as plain data."""
+    """The state of an ``Assessment`` as plain data."""
 
-    watches: DetectorSetState
-    board: AlertStoreState
-    swaps: VersionComparisonsState
+    detectors: DetectorSetState
+    alerts: AlertStoreState
+    comparisons: VersionComparisonsState
     display: DisplayState
-    since: dict[BaselineKind, tuple[str, int]]
+    baselines_since: dict[BaselineKind, tuple[str, int]]
 
 
-class _InUse(msgspec.Struct, frozen=True, kw_only=True):
+class _ActiveBaseline(NamedTuple):
     baseline_id: str
-    references: Mapping[str, Mapping[str, Reference]]
+    references: Mapping[Monitor, Mapping[str, Reference]]
 
 
 class Assessment:
-    """What closed windows amount to.
+    """The verdicts on closed windows, and the state that they come of.
 
     Attributes:
-        board: What stands.
-        display: What is kept for people's eyes.
-        swaps: New versions and their comparisons.
+        alerts: The latest verdicts and the alarms that fire.
+        display: Sums of sketches, to show.
+        comparisons: New versions, each compared with the one before.
 
     Args:
         plan: The settings.
-        state: Where to go on from; then ``use`` the baselines that are in force.
+        state: The state to resume from; call ``use`` with the active baselines afterwards.
     """
 
     def __init__(self, plan: MonitorPlan, state: AssessmentState | None = None) -> None:
         self.display = Display(
             plan.window_ms, plan.display_range_ms, state.display if state else None
         )
-        self.board = AlertStore(state.board if state else None)
-        self.swaps = VersionComparisons(plan.swap_alpha, state.swaps if state else None)
-        self._watches = DetectorSet(plan, state.watches if state else None)
-        self._in_use: dict[BaselineKind, _InUse] = {}
-        self._since: dict[BaselineKind, tuple[str, int]] = dict(state.since) if state else {}
+        self.alerts = AlertStore(state.alerts if state else None)
+        self.comparisons = VersionComparisons(
+            plan.comparison_alpha, state.comparisons if state else None
+        )
+        self._detectors = DetectorSet(plan, state.detectors if state else None)
+        self._active: dict[BaselineKind, _ActiveBaseline] = {}
+        self._since: dict[BaselineKind, tuple[str, int]] = (
+            dict(state.baselines_since) if state else {}
+        )
 
     # -- baselines -------------------------------------------------------------------------
 
@@ -76,188 +87,172 @@ class Assessment:
         self,
         kind: BaselineKind,
         baseline_id: str,
-        references: Mapping[str, Mapping[str, Reference]],
+        references: Mapping[Monitor, Mapping[str, Reference]],
         now_ms: int,
     ) -> list[Output]:
         """Hold the monitors of a kind to a baseline from now on.
 
-        Evidence gathered against another one is dropped, and its alarms end.
+        Evidence gathered against another baseline is dropped, and its alarms end.
         """
-        self._in_use[kind] = _InUse(baseline_id=baseline_id, references=references)
-        self._watches.use(kind, references)
+        self._active[kind] = _ActiveBaseline(baseline_id, references)
+        self._detectors.use(kind, references)
         if self._since.get(kind, ("", 0))[0] != baseline_id:
             self._since[kind] = (baseline_id, now_ms)
         outputs: list[Output] = []
-        for verdict in self.board.verdicts:
-            tested = verdict.signal in _TESTED and baseline_kind(verdict.monitor) == kind
+        for verdict in self.alerts.verdicts:
+            key = key_of(verdict)
+            tested = verdict.signal in _TESTED and baseline_kind(key.monitor) == kind
             if not tested or verdict.baseline in ("", baseline_id):
                 continue
-            said = (
-                f"Baseline {baseline_id} is active: what was gathered against "
-                f"{verdict.baseline} is dropped, and the monitor starts afresh."
+            reason = (
+                f"Baseline {baseline_id} is active: evidence against {verdict.baseline} is "
+                "dropped, and the monitor starts afresh."
             )
-            key = (verdict.monitor, verdict.segment.key)
-            outputs += self.board.end(key, "resolved", now_ms, said)
-            outputs += self._afresh(key, said, now_ms)
+            outputs += self.alerts.end(key, "resolved", now_ms, reason)
+            outputs += self._low_data(key, reason, now_ms)
         return outputs
 
     def baselines(self) -> tuple[BaselineInUse, ...]:
-        """Return the baselines in use."""
+        """Return the active baselines."""
         return tuple(
             BaselineInUse(
                 kind=kind,
-                baseline_id=in_use.baseline_id,
+                baseline_id=active.baseline_id,
                 since_ms=self._since[kind][1],
-                monitors=tuple(sorted(in_use.references)),
-                segments=tuple(sorted({k for one in in_use.references.values() for k in one})),
+                monitors=tuple(sorted(monitor.name for monitor in active.references)),
+                segments=tuple(sorted({k for one in active.references.values() for k in one})),
             )
-            for kind, in_use in sorted(self._in_use.items())
+            for kind, active in sorted(self._active.items())
         )
 
-    def restart(self, key: Key, said: str, now_ms: int) -> list[Output]:
-        """Start one monitor afresh, and say why."""
-        self._watches.restart(key)
-        self.swaps.acknowledge(key[0], Segment.from_key(key[1]))
-        return self._afresh(key, said, now_ms)
+    def restart(self, key: MonitorKey, reason: str, now_ms: int) -> list[Output]:
+        """Drop the evidence of one monitor on one segment; the reason becomes its verdict."""
+        self._detectors.restart(key)
+        self.comparisons.acknowledge(key)
+        return self._low_data(key, reason, now_ms)
 
-    def _afresh(self, key: Key, said: str, now_ms: int) -> list[Output]:
-        monitor, segment = key
-        return self.board.post(
-            untested_verdict(monitor, Segment.from_key(segment), State.LOW_DATA, said, now_ms)
-        )
+    def _low_data(self, key: MonitorKey, reason: str, now_ms: int) -> list[Output]:
+        return self.alerts.post(untested_verdict(key, State.LOW_DATA, reason, now_ms))
 
     # -- windows --------------------------------------------------------------------------
 
     def assess(self, window: MergedWindow) -> list[Output]:
-        """Add up, compare and test one closed window, in order of time within its kind."""
+        """Sum, compare and test one closed window; those of a kind come in order of time."""
         sketches = self._of_one_baseline(window)
         for sketch in sketches:
-            self.swaps.notice(sketch.segment, window, self.display)
+            self.comparisons.notice(sketch.segment, window, self.display)
         for sketch in sketches:
             self.display.add(sketch)
-            self.swaps.advance(sketch, window.end_ms)
+            self.comparisons.advance(sketch, window.end_ms)
         outputs: list[Output] = []
-        for sketch in _by_scope(sketches):
+        for sketch in _by_monitored_segment(sketches):
             for monitor in monitors_in(sketch):
                 outputs += self._test(monitor, sketch, window)
         for sketch in sketches:
-            found = self.swaps.verdicts(window.kind, sketch.segment, window.end_ms)
-            outputs += [output for verdict in found for output in self.board.post(verdict)]
+            found = self.comparisons.verdicts(window.kind, sketch.segment, window.end_ms)
+            outputs += [output for verdict in found for output in self.alerts.post(verdict)]
         return outputs + self._escalate()
 
     def _of_one_baseline(self, window: MergedWindow) -> list[Sketch]:
-        """Return one sketch for each segment: that of the active baseline, if there is one."""
-        active = self._in_use.get("drift")
+        """Return one sketch for each segment: that of the active baseline if there is one."""
+        active = self._active.get("drift")
         chosen: dict[Segment, Sketch] = {}
         for sketch in window.sketches:
             if sketch.segment not in chosen or (active and sketch.baseline == active.baseline_id):
                 chosen[sketch.segment] = sketch
         return list(chosen.values())
 
-    def _test(self, monitor: str, sketch: Sketch, window: MergedWindow) -> list[Output]:
-        key = (monitor, sketch.segment.key)
-        verdict = self._watches.test(monitor, sketch, window, self.board, self)
+    def _test(self, monitor: Monitor, sketch: Sketch, window: MergedWindow) -> list[Output]:
+        key = MonitorKey(monitor, sketch.segment)
+        verdict = self._detectors.test(monitor, sketch, window, self.alerts, self)
         if verdict is None:
             return []
-        outputs = self._standing(verdict) if verdict.signal == "quality" else []
-        outputs += self._finite(key, window.end_ms)
-        if verdict.log_threshold is not None:
-            return outputs + self.board.post(verdict)
-        # What cannot be tested leaves a latched alarm as it is.
-        return outputs if self.board.alarm(key) else outputs + self.board.post_if_new(verdict)
-
-    def _standing(self, verdict: Verdict) -> list[Output]:
-        """Say when a judge that passed its anchors at the baseline's time no longer does."""
-        standing = health.judge_standing(verdict, expected=self._watches.holds(verdict.monitor))
-        if standing is None:
-            return []
-        known = self.board.verdict((standing.monitor, standing.segment.key))
-        if known is None and standing.state == State.OK:
-            return []
-        return self.board.post_if_new(standing)
-
-    def _finite(self, key: Key, time_ms: int) -> list[Output]:
-        """Raise an alarm of the pipeline where a statistic is no finite number."""
-        monitor, segment = key
-        said = health.finite_statistics(
-            monitor, Segment.from_key(segment), self._watches.not_finite(key), time_ms=time_ms
-        )
-        known = self.board.verdict((said.monitor, segment))
-        if known is None and said.state == State.OK:
-            return []
-        return self.board.post_if_new(said)
-
-    def quiet(self, kind: SketchKind, reached_ms: int) -> list[Output]:
-        """Say which segments have had no events for long, up to a moment of event time."""
         outputs: list[Output] = []
-        for monitor, segment in self._watches.quiet(kind, reached_ms):
-            if self.board.alarm((monitor, segment)) is None:
-                said = "No events for some time: nothing is tested."
-                verdict = untested_verdict(
-                    monitor, Segment.from_key(segment), State.NO_DATA, said, reached_ms
-                )
-                outputs += self.board.post_if_new(verdict)
+        if monitor.signal == "quality":
+            # A judge that has references passed its golden set at the baseline's time.
+            qualification = health.judge_qualification(
+                monitor, verdict, expected=self._detectors.has_references(monitor)
+            )
+            outputs += self.alerts.post_unless_ok(qualification) if qualification else []
+        outputs += self.alerts.post_unless_ok(
+            health.finite_statistics(key, self._detectors.not_finite(key), time_ms=window.end_ms)
+        )
+        if verdict.log_threshold is not None:
+            return outputs + self.alerts.post(verdict)
+        # A window that cannot be tested leaves a latched alarm as it is.
+        latched = self.alerts.alarm(key) is not None
+        return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
+
+    def idle(self, kind: SketchKind, reached_ms: int) -> list[Output]:
+        """Return ``no_data`` verdicts of segments without events, up to a moment of event time."""
+        outputs: list[Output] = []
+        for key in self._detectors.idle(kind, reached_ms):
+            if self.alerts.alarm(key) is None:
+                sentence = "No events for some time: nothing is tested."
+                verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
+                outputs += self.alerts.post_if_changed(verdict)
         return outputs
 
     def _escalate(self) -> list[Output]:
-        """Page where two signals of one model alarm at once and one of them is a harm."""
+        """Raise to critical where two signals of one model alarm at once, one of them a harm."""
         outputs: list[Output] = []
-        alarms = [alarm for alarm in self.board.alarms if alarm.signal in _TESTED]
+        alarms = [alarm for alarm in self.alerts.alarms if alarm.signal in _TESTED]
         for model in sorted({alarm.segment.model for alarm in alarms}):
-            mine = [alarm for alarm in alarms if alarm.segment.model == model]
-            signals = {alarm.signal for alarm in mine}
+            of_model = [alarm for alarm in alarms if alarm.segment.model == model]
+            signals = {alarm.signal for alarm in of_model}
             if len(signals) < 2 or not signals & HARMS:  # noqa: PLR2004 - two at once
                 continue
-            for alarm in mine:
-                if alarm.severity != "page":
-                    paged = msgspec.structs.replace(alarm.verdict, state=State.PAGE)
-                    outputs += self.board.post(paged)
+            for alarm in of_model:
+                if alarm.severity != "critical":
+                    raised = msgspec.structs.replace(alarm.verdict, state=State.CRITICAL)
+                    outputs += self.alerts.post(raised)
         return outputs
 
-    # -- what detectors may ask ------------------------------------------------------------
+    # -- traffic that explains a verdict (``detector_set.TrafficSource``) ---------------------
 
     def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
         """Return requests of the display range that show an indicator."""
-        return self.display.exemplars(*self._watched(detector), indicator)
+        return self.display.exemplars(*self._monitored(detector), indicator)
 
-    def sample(self, detector: Detector, since: int) -> tuple[Sampled, ...]:
+    def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
         """Return a sample of the display range's requests since a moment."""
-        return self.display.sample(*self._watched(detector), since)
+        return self.display.sample(*self._monitored(detector), since_ms)
 
-    def _watched(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
-        kind = kind_of(detector.monitor)
-        return kind, [s for s in self.display.segments() if scope(kind, s) == detector.segment]
+    def _monitored(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
+        kind = worker_kind(detector.monitor)
+        segments = self.display.segments()
+        return kind, [s for s in segments if monitored_segment(kind, s) == detector.segment]
 
-    def coincidences(self, detector: Detector, since: int) -> tuple[str, ...]:
+    def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened at that time."""
-        traffic = scope("drift", detector.segment)
-        stretches = [
+        traffic = detector.segment.of_all_versions
+        vitals = [
             sketch
             for segment in self.display.segments()
-            if scope("drift", segment) == traffic
+            if segment.of_all_versions == traffic
             for sketch in self.display.recent("vitals", segment)
         ]
-        scene = AttributionContext(
-            self.swaps.known, self.board.alarms, load_ratio(stretches, since)
+        context = AttributionContext(
+            self.comparisons.known, self.alerts.alarms, load_ratio(vitals, since_ms)
         )
-        return coincidences(detector.monitor, detector.segment, since, scene)
+        return coincidences(detector.monitor, detector.segment, since_ms, context)
 
     def state(self) -> AssessmentState:
-        """Return everything that is remembered."""
+        """Return the state as plain data."""
         return AssessmentState(
-            watches=self._watches.state(),
-            board=self.board.state(),
-            swaps=self.swaps.state(),
+            detectors=self._detectors.state(),
+            alerts=self.alerts.state(),
+            comparisons=self.comparisons.state(),
             display=self.display.state(),
-            since=dict(self._since),
+            baselines_since=dict(self._since),
         )
 
 
-def _by_scope(sketches: Sequence[Sketch]) -> list[Sketch]:
+def _by_monitored_segment(sketches: Sequence[Sketch]) -> list[Sketch]:
     """Merge the sketches that are tested together."""
     groups: dict[Segment, list[Sketch]] = {}
     for sketch in sketches:
-        segment = scope(sketch.kind, sketch.segment)
+        segment = monitored_segment(sketch.kind, sketch.segment)
         moved = msgspec.structs.replace(sketch, segment=segment)
         groups.setdefault(segment, []).append(moved)
     return [reduce(merge_sketches, groups[segment]) for segment in sorted(groups)]

@@ -1,55 +1,94 @@
-"""The monitors: their names, the signal each belongs to, and where its numbers lie."""
+"""The catalog of monitors: what each is called, and which sketches hold its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, get_args
+from typing import Final, NamedTuple
 
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.findings import Monitor
+from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Sketch, SketchKind
 
 __all__ = [
+    "ALL_TRAFFIC",
+    "CAPTURE",
     "COST_REQUEST",
+    "DEAD_LETTERS",
     "DRIFT_TOPICS",
     "ERRORS_RATE",
-    "EVERYTHING",
     "LATENCY_FIRST_TOKEN",
     "LATENCY_TOTAL",
+    "LEDGER",
+    "MonitorKey",
+    "baseline_kind",
+    "comparison_monitor",
+    "judge_monitor",
     "judge_name",
     "judged_scores",
-    "kind_of",
+    "monitored_segment",
     "monitors_in",
     "quality_monitor",
-    "scope",
-    "signal_of",
+    "statistics_monitor",
+    "worker_kind",
+    "worker_monitor",
 ]
 
-DRIFT_TOPICS: Final = "drift.topics"
-LATENCY_TOTAL: Final = "latency.total"
-LATENCY_FIRST_TOKEN: Final = "latency.first_token"  # noqa: S105 - tokens of text
-ERRORS_RATE: Final = "errors.rate"
-COST_REQUEST: Final = "cost.request"
+DRIFT_TOPICS: Final = Monitor("drift", "topics")
+LATENCY_TOTAL: Final = Monitor("latency", "total")
+LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
+ERRORS_RATE: Final = Monitor("errors", "rate")
+COST_REQUEST: Final = Monitor("cost", "request")
 
-EVERYTHING: Final = Segment(model="")
-"""All traffic: the widest segment, and the one of the pipeline's own health."""
+CAPTURE: Final = Monitor("pipeline", "capture")
+LEDGER: Final = Monitor("pipeline", "ledger")
+DEAD_LETTERS: Final = Monitor("pipeline", "dead_letters")
 
-_QUALITY = "quality."
+ALL_TRAFFIC: Final = Segment(model="")
+"""The widest segment, and the one of the pipeline's own health."""
+
 _SCORE = measures.score("", "").partition("/")[0] + "/"
-_VALUES = {
+_HISTOGRAMS = {
     LATENCY_TOTAL: measures.LATENCY_MS,
     LATENCY_FIRST_TOKEN: measures.TIME_TO_FIRST_TOKEN_MS,
     COST_REQUEST: measures.COST_USD,
 }
 
 
-def quality_monitor(judge: str) -> str:
-    """Return the name of the monitor that reads a judge's scores; ``judge`` has no epoch."""
-    return f"{_QUALITY}{judge}"
+class MonitorKey(NamedTuple):
+    """One monitor on one segment: what has evidence, a verdict and an alarm of its own."""
+
+    monitor: Monitor
+    segment: Segment
+
+
+def quality_monitor(judge: str) -> Monitor:
+    """Return the monitor of a judge's scores; ``judge`` is its name without specification."""
+    return Monitor("quality", judge)
+
+
+def comparison_monitor(metric: str, subject: str = "") -> Monitor:
+    """Return the monitor that compares two versions of a model by one metric."""
+    return Monitor("swap", metric, subject)
+
+
+def worker_monitor(kind: SketchKind) -> Monitor:
+    """Return the monitor of a kind of worker's reports."""
+    return Monitor("pipeline", kind)
+
+
+def judge_monitor(judge: str) -> Monitor:
+    """Return the monitor of a judge's qualification."""
+    return Monitor("pipeline", "judge", judge)
+
+
+def statistics_monitor(monitor: Monitor) -> Monitor:
+    """Return the monitor that checks whether another one's statistics are finite."""
+    return Monitor("pipeline", "statistics", monitor.name)
 
 
 def judge_name(label: str) -> str:
-    """Return a judge's name without its epoch.
+    """Return a judge's name without its specification.
 
     Example:
         >>> judge_name(measures.judge_label("likelihood", "9f86d081884c7d65"))
@@ -66,38 +105,29 @@ def judged_scores(sketch: Sketch) -> Iterator[tuple[str, str]]:
             yield label, name
 
 
-def signal_of(monitor: str) -> Signal:
-    """Return the signal that a monitor belongs to: the first word of its name.
-
-    Example:
-        >>> signal_of("quality.likelihood")
-        'quality'
-    """
-    word = monitor.partition(".")[0]
-    for signal in get_args(Signal):
-        if word == signal:
-            return signal  # type: ignore[no-any-return] # get_args gives the literals as Any
-    msg = f"no signal in the monitor's name {monitor!r}"
-    raise ValueError(msg)
+def worker_kind(monitor: Monitor) -> SketchKind:
+    """Return the kind of worker whose sketches a monitor of rates reads."""
+    if monitor.signal == "drift":
+        return "drift"
+    return "quality" if monitor.signal == "quality" else "vitals"
 
 
-def kind_of(monitor: str) -> SketchKind:
-    """Return which worker's sketches a monitor of rates reads."""
-    signal = signal_of(monitor)
-    return "drift" if signal == "drift" else "quality" if signal == "quality" else "vitals"
+def baseline_kind(monitor: Monitor) -> BaselineKind:
+    """Return the kind of baseline that a monitor is held to."""
+    return "drift" if monitor.signal == "drift" else "rates"
 
 
-def scope(kind: SketchKind, segment: Segment) -> Segment:
-    """Return the segment that is tested in a sketch's segment's name."""
+def monitored_segment(kind: SketchKind, segment: Segment) -> Segment:
+    """Return the segment in whose name a sketch is tested: drift spans all versions."""
     return segment.of_all_versions if kind == "drift" else segment
 
 
-def monitors_in(sketch: Sketch) -> tuple[str, ...]:
-    """Return the monitors that have something to say of a sketch."""
+def monitors_in(sketch: Sketch) -> tuple[Monitor, ...]:
+    """Return the monitors for which a sketch holds numbers."""
     if sketch.kind == "drift":
         return (DRIFT_TOPICS,)
     if sketch.kind == "quality":
         judges = {judge_name(label) for label, _ in judged_scores(sketch)}
         return tuple(quality_monitor(judge) for judge in sorted(judges))
-    present = [name for name, value in _VALUES.items() if value in sketch.histograms]
+    present = [monitor for monitor, name in _HISTOGRAMS.items() if name in sketch.histograms]
     return (ERRORS_RATE, *present)

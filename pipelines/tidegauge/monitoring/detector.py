@@ -32,10 +32,9 @@ from tidegauge.detection.detector import (
 from tidegauge.detection.indicators import count_all, count_asked
 from tidegauge.detection.polya_urn import count_cells
 from tidegauge.detection.reference import Reference
-from tidegauge.monitoring.catalog import signal_of
 from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.schemas import OTHER, Segment
-from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.findings import Monitor, Signal
 from tidegauge.schemas.sketches import Sketch
 
 __all__ = [
@@ -51,9 +50,9 @@ __all__ = [
     "effect_ratio",
     "effects_of",
     "no_change_point",
+    "observe_window",
     "pack_change_point",
     "unpack_change_point",
-    "watch",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -62,7 +61,7 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ChangePoint:
-    """The run of each bet, arrays of shape (J, G).
+    """The change point of each bet and the counts since then, arrays of shape (J, G).
 
     Attributes:
         log_w: Log-likelihood ratio since the run began.
@@ -78,7 +77,7 @@ class ChangePoint:
 
 
 class ChangePointState(msgspec.Struct, frozen=True, kw_only=True):
-    """An onset as plain data: little-endian numbers, row by row."""
+    """Change points as plain data: little-endian numbers, row by row."""
 
     shape: tuple[int, int]
     log_w: bytes
@@ -94,40 +93,40 @@ def no_change_point(shape: tuple[int, int]) -> ChangePoint:
 
 
 def advance_change_point(
-    onset: ChangePoint, log_lr: Floats, hits: Counts, trials: Counts, start_ms: int
+    change_point: ChangePoint, log_lr: Floats, hits: Counts, trials: Counts, start_ms: int
 ) -> ChangePoint:
     """Add one closed window.
 
     Args:
-        onset: The state before the window.
+        change_point: The state before the window.
         log_lr: Each bet's log-likelihood ratio of the window, shape (J, G).
         hits: The window's events for which each indicator held, shape (J,).
         trials: The window's events asked, shape (J,).
         start_ms: Start of the window.
     """
-    anew = onset.log_w <= 0
+    restarted = change_point.log_w <= 0
     return ChangePoint(
-        log_w=np.where(anew, 0.0, onset.log_w) + log_lr,
-        since_ms=np.where(anew, start_ms, onset.since_ms),
-        hits=np.where(anew, 0, onset.hits) + hits[:, None],
-        trials=np.where(anew, 0, onset.trials) + trials[:, None],
+        log_w=np.where(restarted, 0.0, change_point.log_w) + log_lr,
+        since_ms=np.where(restarted, start_ms, change_point.since_ms),
+        hits=np.where(restarted, 0, change_point.hits) + hits[:, None],
+        trials=np.where(restarted, 0, change_point.trials) + trials[:, None],
     )
 
 
-def pack_change_point(onset: ChangePoint) -> ChangePointState:
-    """Write an onset: ``unpack_change_point`` gives the same bits back."""
-    rows, columns = onset.log_w.shape
+def pack_change_point(change_point: ChangePoint) -> ChangePointState:
+    """Write change points as plain data: ``unpack_change_point`` gives the same bits back."""
+    rows, columns = change_point.log_w.shape
     return ChangePointState(
         shape=(rows, columns),
-        log_w=onset.log_w.astype("<f8").tobytes(),
-        since_ms=onset.since_ms.astype("<i8").tobytes(),
-        hits=onset.hits.astype("<i8").tobytes(),
-        trials=onset.trials.astype("<i8").tobytes(),
+        log_w=change_point.log_w.astype("<f8").tobytes(),
+        since_ms=change_point.since_ms.astype("<i8").tobytes(),
+        hits=change_point.hits.astype("<i8").tobytes(),
+        trials=change_point.trials.astype("<i8").tobytes(),
     )
 
 
 def unpack_change_point(state: ChangePointState) -> ChangePoint:
-    """Read an onset back.
+    """Read change points back.
 
     Raises:
         MonitorStateError: The numbers do not fill the shape.
@@ -139,7 +138,9 @@ def unpack_change_point(state: ChangePointState) -> ChangePoint:
         ]
         log_w = np.frombuffer(state.log_w, "<f8").reshape(state.shape).astype(np.float64)
     except ValueError as error:
-        raise MonitorStateError(f"an onset in the monitor's snapshot is broken: {error}") from error
+        raise MonitorStateError(
+            f"a change point in the monitor's snapshot is broken: {error}"
+        ) from error
     return ChangePoint(log_w, *counts)
 
 
@@ -148,18 +149,18 @@ _NOTABLE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """What is tested and by which bets; fixed by the baseline.
+    """A test of one monitor on one segment: its reference and its bets.
 
     Attributes:
-        monitor: Name of the monitor.
+        monitor: The monitor.
         segment: Slice of the traffic that is tested.
-        reference: What is normal.
+        reference: Bands of normal rates, from the baseline.
         reference_key: Key of the segment that the reference was counted on.
-        bets: The engine's bets.
-        log_threshold: Log of the mean time to a false alarm that it owes, in seconds.
+        bets: Bets on each indicator's rise and fall.
+        log_threshold: Log of its guaranteed mean time to a false alarm, in seconds.
     """
 
-    monitor: str
+    monitor: Monitor
     segment: Segment
     reference: Reference
     reference_key: str
@@ -169,7 +170,7 @@ class Detector:
     @property
     def signal(self) -> Signal:
         """The monitor's signal."""
-        return signal_of(self.monitor)
+        return self.monitor.signal
 
     @property
     def borrowed(self) -> bool:
@@ -179,33 +180,33 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class DetectorEvidence:
-    """A detector's state.
+    """The evidence of a detector so far.
 
     Attributes:
-        evidence: The engine's state.
-        onset: Since when each bet has been winning.
+        bets: Evidence of each bet.
+        change_point: Change point of each bet.
         end_ms: End of the last window observed; None before the first.
         events: Events asked since the evidence began.
     """
 
-    evidence: Evidence
-    onset: ChangePoint
+    bets: Evidence
+    change_point: ChangePoint
     end_ms: int | None = None
     events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class IndicatorEffect:
-    """What one part of a decision amounts to since it began.
+    """One indicator's contribution to a decision, and its counts since the change point.
 
     Attributes:
-        part: The part.
-        since_ms: Most likely beginning of the change, Unix milliseconds.
+        contribution: Its contribution.
+        since_ms: The most likely change point, Unix milliseconds.
         hits: Events since then for which the indicator held.
         trials: Events since then.
     """
 
-    part: Contribution
+    contribution: Contribution
     since_ms: int
     hits: int
     trials: int
@@ -213,12 +214,12 @@ class IndicatorEffect:
 
 @dataclass(frozen=True, slots=True)
 class IndicatorCounts:
-    """A window's counts.
+    """The counts of one window.
 
     Attributes:
         hits: Events for which each indicator held, shape (J,).
         trials: Events of which it was asked, shape (J,).
-        cells: Events by each urn's cells, for drift.
+        cells: Events by the cells of each Polya urn, for drift.
     """
 
     hits: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -232,17 +233,22 @@ class IndicatorCounts:
 
 
 def build_detector(
-    monitor: str, segment: Segment, reference_key: str, reference: Reference, log_threshold: float
+    monitor: Monitor,
+    segment: Segment,
+    reference_key: str,
+    reference: Reference,
+    log_threshold: float,
 ) -> Detector:
-    """Place a monitor's bets.
+    """Build the detector of a monitor on a segment.
 
-    Drift is a change in either direction, of one indicator or of many a little; for every
-    other monitor the indicators are harms, and the whole budget goes to their rise.
+    Drift is a change in either direction, of one indicator or of many by a little. The
+    indicators of every other monitor are harms, and the whole budget goes to their rise.
     """
-    # What is counted together beyond the cap was divided into cells by different references.
-    polya_urns = signal_of(monitor) == "drift" and segment != OTHER
+    # Segments beyond the cap are counted together, though their cells come of different
+    # references.
+    polya_urns = monitor.signal == "drift" and segment != OTHER
     bets = place_bets(reference, polya_urns=polya_urns)
-    if signal_of(monitor) != "drift":
+    if monitor.signal != "drift":
         weights = np.full_like(bets.log_weights, -np.inf)
         whole = np.logaddexp.reduce(bets.log_weights, axis=1, keepdims=True)
         weights[:, : len(RATIOS)] = whole - np.log(len(RATIOS))
@@ -261,92 +267,95 @@ def count_window(detector: Detector, sketch: Sketch) -> IndicatorCounts:
     return IndicatorCounts(table[:, 0], table[:, 1])
 
 
-def watch(
+def observe_window(
     detector: Detector,
-    track: DetectorEvidence | None,
+    evidence: DetectorEvidence | None,
     counted: IndicatorCounts,
     *,
     start_ms: int,
     end_ms: int,
 ) -> tuple[DetectorEvidence, Decision]:
-    """Observe one closed window, in order of time, and judge.
+    """Add one closed window, in order of time, to a detector's evidence, and test it.
 
-    Windows without events need not be shown: the time since the last window passes first,
-    and brings no evidence.
+    Windows without events may be left out: the time since the last window counts, and adds
+    no evidence.
 
     Raises:
-        EvidenceMismatchError: The track belongs to another baseline.
+        EvidenceMismatchError: The evidence belongs to another baseline.
     """
     bets = detector.bets
-    if track is None:
+    if evidence is None:
         rows, columns = bets.log_weights.shape
-        track = DetectorEvidence(no_evidence(bets), no_change_point((rows, columns)))
-    evidence = track.evidence
+        evidence = DetectorEvidence(no_evidence(bets), no_change_point((rows, columns)))
+    before = evidence.bets
     slot = detector.reference.slot(start_ms)
-    quiet_ms = 0 if track.end_ms is None else max(0, start_ms - track.end_ms)
+    quiet_ms = 0 if evidence.end_ms is None else max(0, start_ms - evidence.end_ms)
     if quiet_ms:
         nothing = np.zeros_like(counted.hits)
-        evidence = observe(
-            bets, evidence, nothing, nothing, duration_seconds=quiet_ms / 1000, slot=slot
+        before = observe(
+            bets, before, nothing, nothing, duration_seconds=quiet_ms / 1000, slot=slot
         )
     seconds = (end_ms - start_ms) / 1000
     after = observe(
         bets,
-        evidence,
+        before,
         counted.hits,
         counted.trials,
         duration_seconds=seconds,
         slot=slot,
         cells=counted.cells,
     )
-    log_lr = after.log_m - np.logaddexp(evidence.log_m, np.log(seconds))
-    onset = advance_change_point(track.onset, log_lr, counted.hits, counted.trials, start_ms)
-    # All of a drift's families are named: strangeness alarms, but topics explain.
+    log_lr = after.log_m - np.logaddexp(before.log_m, np.log(seconds))
+    change_point = advance_change_point(
+        evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
+    )
+    # Every family of drift contributes to the decision: novelty alarms, but topics explain.
     drift = detector.signal == "drift"
     families = [i.family for i in detector.reference.indicators] if drift else []
     decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)
-    return DetectorEvidence(after, onset, end_ms, track.events + counted.events), decision
+    return DetectorEvidence(after, change_point, end_ms, evidence.events + counted.events), decision
 
 
 def effects_of(
-    detector: Detector, track: DetectorEvidence, decision: Decision
+    detector: Detector, evidence: DetectorEvidence, decision: Decision
 ) -> tuple[IndicatorEffect, ...]:
-    """Return what each part of a decision amounts to, by its strongest bet's run.
+    """Return the effect of each indicator that contributes, by its strongest bet's run.
 
-    An indicator that has several parts, by bets of its own and by an urn's, is named
-    once, with the sum of their shares.
+    An indicator that contributes several times, by bets of its own and by those on an urn,
+    has one effect with the sum of their shares.
     """
-    log_parts = detector.bets.log_weights + track.evidence.log_m
-    onset = track.onset
+    log_parts = detector.bets.log_weights + evidence.bets.log_m
+    change_point = evidence.change_point
     found: dict[int, IndicatorEffect] = {}
-    for part in decision.parts:
-        j = part.indicator
+    for contribution in decision.parts:
+        j = contribution.indicator
         if j in found:
-            share = found[j].part.share + part.share
-            found[j] = replace(found[j], part=replace(found[j].part, share=share))
+            share = found[j].contribution.share + contribution.share
+            whole = replace(found[j].contribution, share=share)
+            found[j] = replace(found[j], contribution=whole)
             continue
         g = best_bet(log_parts[j])
         found[j] = IndicatorEffect(
-            part=part,
-            since_ms=int(onset.since_ms[j, g]),
-            hits=int(onset.hits[j, g]),
-            trials=int(onset.trials[j, g]),
+            contribution=contribution,
+            since_ms=int(change_point.since_ms[j, g]),
+            hits=int(change_point.hits[j, g]),
+            trials=int(change_point.trials[j, g]),
         )
     return tuple(found.values())
 
 
 def effect_ratio(detector: Detector, effects: Sequence[IndicatorEffect]) -> float:
-    """Return how many times a rate lies beyond its band: the largest of the notable parts."""
+    """Return the largest ratio of a rate to the edge of its band, over the notable effects."""
     ratios = [
         _ratio(detector.reference, effect)
         for effect in effects
-        if effect.part.share >= _NOTABLE_SHARE and effect.trials
+        if effect.contribution.share >= _NOTABLE_SHARE and effect.trials
     ]
     return max(ratios, default=1.0)
 
 
 def _ratio(reference: Reference, effect: IndicatorEffect) -> float:
-    rate, j = effect.hits / effect.trials, effect.part.indicator
-    if effect.part.rises:
+    rate, j = effect.hits / effect.trials, effect.contribution.indicator
+    if effect.contribution.rises:
         return rate / reference.high[j]
     return reference.low[j] / max(rate, 1 / (2 * effect.trials))

@@ -1,4 +1,4 @@
-"""What is kept for people's eyes: sums of sketches over a display range and since the beginning."""
+"""Sums of sketches to show: over the display range, and since the monitor's state began."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLOTS = 12
 
 
 class DisplayState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``Display`` remembers, as plain data."""
+    """The state of a ``Display`` as plain data."""
 
     totals: tuple[Sketch, ...]
     slots: tuple[Sketch, ...]
@@ -30,13 +30,13 @@ class DisplayState(msgspec.Struct, frozen=True, kw_only=True):
 class Display:
     """Sums of closed windows, by kind and segment.
 
-    The window is kept in twelve stretches, so that its memory does not grow with the
-    length of a window's history.
+    The display range is kept in twelve slots, so its memory does not grow with the number
+    of windows in it.
 
     Args:
-        window_ms: Length of a window.
-        display_range_ms: Length of the display_range.
-        state: Where to go on from.
+        window_ms: Length of a window, milliseconds.
+        display_range_ms: Length of the display range, milliseconds.
+        state: The state to resume from.
     """
 
     def __init__(
@@ -51,40 +51,40 @@ class Display:
             key = (sketch.kind, sketch.segment.key)
             start = sketch.window_start_ms // self._slot_ms * self._slot_ms
             self._slots.setdefault(key, {})[start] = sketch
-            self._note(sketch)
+            self._record_end(sketch)
         for sketch in state.totals if state else ():
             self._totals[sketch.kind, sketch.segment.key] = sketch
-            self._note(sketch)
+            self._record_end(sketch)
 
-    def _note(self, sketch: Sketch) -> None:
+    def _record_end(self, sketch: Sketch) -> None:
         end = sketch.window_start_ms + sketch.window_ms
         key = sketch.segment.key
         self._last_ms[key] = max(end, self._last_ms.get(key, 0))
         self._latest_ms = max(end, self._latest_ms)
 
     def add(self, sketch: Sketch) -> None:
-        """Add one segment's closed window; indicators of a new baseline begin anew."""
+        """Add one segment's closed window; a new baseline starts new sums."""
         key = (sketch.kind, sketch.segment.key)
         before = self._totals.get(key)
         if before is not None and before.baseline != sketch.baseline:
             before = None
             self._slots.pop(key, None)
-        # A sample is of a time that people ask about, not of all times.
+        # Samples explain recent alarms: the sum since the beginning needs none.
         lasting = msgspec.structs.replace(sketch, sample=())
         self._totals[key] = lasting if before is None else merge_sketches(before, lasting)
         start = sketch.window_start_ms // self._slot_ms * self._slot_ms
         slots = self._slots.setdefault(key, {})
         slots[start] = merge_sketches(slots[start], sketch) if start in slots else sketch
-        self._note(sketch)
+        self._record_end(sketch)
         for old in [s for s in slots if s < self._latest_ms - _SLOTS * self._slot_ms]:
             del slots[old]
 
     def total(self, kind: SketchKind, segment: Segment) -> Sketch | None:
-        """Return the sum since the beginning."""
+        """Return the sum since the state began, None without events."""
         return self._totals.get((kind, segment.key))
 
     def recent(self, kind: SketchKind, segment: Segment) -> list[Sketch]:
-        """Return the stretches of the display range that have events, oldest first."""
+        """Return the slots of the display range that have events, oldest first."""
         slots = self._slots.get((kind, segment.key), {})
         oldest = self._latest_ms - _SLOTS * self._slot_ms
         return [slots[start] for start in sorted(slots) if start >= oldest]
@@ -103,7 +103,7 @@ class Display:
     def sample(
         self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
     ) -> tuple[Sampled, ...]:
-        """Return sampled requests of the display range's stretches that end after a moment."""
+        """Return sampled requests of the display range's slots that end after a moment."""
         return sampling.pooled(
             sketch.sample
             for segment in segments
@@ -129,9 +129,7 @@ class Display:
             segment=segment,
             first_ms=min(sketch.window_start_ms for sketch in total.values()),
             last_ms=self._last_ms[segment.key],
-            display_range={
-                kind: reduce(merge_sketches, stretch) for kind, stretch in recent.items()
-            },
+            display_range={kind: reduce(merge_sketches, slots) for kind, slots in recent.items()},
             total=total,
             trend=self._trend(recent.get("vitals", []), recent.get("quality", [])),
         )
@@ -149,7 +147,7 @@ class Display:
         )
 
     def state(self) -> DisplayState:
-        """Return everything that is remembered."""
+        """Return the state as plain data."""
         return DisplayState(
             totals=tuple(self._totals[key] for key in sorted(self._totals)),
             slots=tuple(

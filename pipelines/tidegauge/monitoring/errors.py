@@ -1,7 +1,7 @@
-"""What can go wrong between sketches and verdicts.
+"""The errors of monitoring.
 
 TidegaugeError
-└── VerdictsError
+└── MonitoringError
     ├── RatesBaselineError
     ├── PlanError
     └── MonitorStateError
@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["MonitorStateError", "PlanError", "RatesBaselineError", "VerdictsError"]
+__all__ = ["MonitorStateError", "MonitoringError", "PlanError", "RatesBaselineError"]
 
 
-class VerdictsError(TidegaugeError):
-    """The monitor cannot do its work."""
+class MonitoringError(TidegaugeError):
+    """Monitoring failed in a way that tidegauge can explain."""
 
 
-class RatesBaselineError(VerdictsError):
-    """Sketches do not make a baseline of rates, or a document is none."""
+class RatesBaselineError(MonitoringError):
+    """Sketches are too few for a baseline of rates, or a document does not hold one."""
 
 
-class PlanError(VerdictsError):
-    """A setting of the monitor cannot be kept."""
+class PlanError(MonitoringError):
+    """A setting of the monitor is out of its range."""
 
 
-class MonitorStateError(VerdictsError):
+class MonitorStateError(MonitoringError):
     """A snapshot of the monitor cannot be restored."""

@@ -1,47 +1,42 @@
-"""The pipeline's own health: silent workers, lost events, a judge that may not speak.
+"""The pipeline's own health: silent workers, lost events, unqualified judges, statistics.
 
-These are facts and no tests, so they need no budget, and they end when they are over. Only
+These are facts and no tests: they need no budget, and their alarms end by themselves. Only
 counts that never fall (events dropped or missing) stand until someone acknowledges them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
-from tidegauge.monitoring.catalog import EVERYTHING
+from tidegauge.monitoring.catalog import (
+    ALL_TRAFFIC,
+    CAPTURE,
+    DEAD_LETTERS,
+    LEDGER,
+    MonitorKey,
+    judge_monitor,
+    statistics_monitor,
+    worker_monitor,
+)
 from tidegauge.monitoring.ledger import READS, Ledger
 from tidegauge.monitoring.verdicts import untested_verdict
 from tidegauge.reports.formatting import count, duration
-from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import State, Verdict
+from tidegauge.schemas.findings import Monitor, State, Verdict
 from tidegauge.schemas.sketches import SketchKind
 
 __all__ = [
-    "CAPTURE",
-    "DEAD_LETTERS",
-    "LEDGER",
     "finite_statistics",
-    "judge_standing",
+    "judge_qualification",
+    "loss_counts",
     "lost_events",
     "silent_workers",
-    "standing_counts",
-    "worker_monitor",
 ]
 
-CAPTURE: Final = "pipeline.capture"
-LEDGER: Final = "pipeline.ledger"
-DEAD_LETTERS: Final = "pipeline.dead_letters"
-_GOOD = {
+_NO_LOSS = {
     CAPTURE: "Every event was captured.",
     LEDGER: "The ledger balances.",
-    DEAD_LETTERS: "No event was put aside.",
+    DEAD_LETTERS: "No event was dead-lettered.",
 }
-
-
-def worker_monitor(kind: SketchKind) -> str:
-    """Return the name of the monitor that watches a kind of worker."""
-    return f"pipeline.{kind}"
 
 
 def silent_workers(
@@ -52,14 +47,14 @@ def silent_workers(
     began_ms: int,
     silent_ms: int,
 ) -> list[Verdict]:
-    """Return one verdict for each kind of worker that has been heard or must be.
+    """Return one verdict for each kind of worker that has been heard from or must report.
 
     Args:
         expected: Kinds that must report.
         heard_ms: (kind, partition) -> when its last report came in.
         now_ms: The time.
-        began_ms: Since when reports are listened for.
-        silent_ms: For how long a partition may be silent.
+        began_ms: When the monitor began to expect reports.
+        silent_ms: Longest time that a partition may be silent.
     """
     verdicts = []
     kinds = {kind for kind, _ in heard_ms} | set(expected)
@@ -89,12 +84,14 @@ def silent_workers(
             continue
         else:
             state, sentence = State.OK, f"The {kind} worker reports on all partitions."
-        verdicts.append(untested_verdict(worker_monitor(kind), EVERYTHING, state, sentence, now_ms))
+        verdicts.append(
+            untested_verdict(MonitorKey(worker_monitor(kind), ALL_TRAFFIC), state, sentence, now_ms)
+        )
     return verdicts
 
 
-def standing_counts(ledger: Ledger) -> dict[str, int]:
-    """Return the counts that only grow, by the monitor that watches each."""
+def loss_counts(ledger: Ledger) -> dict[Monitor, int]:
+    """Return the counts that only grow, by monitor."""
     return {
         CAPTURE: sum(sum(line.dropped.values()) for line in ledger.captures),
         LEDGER: sum(line.unaccounted for line in ledger.captures)
@@ -104,27 +101,30 @@ def standing_counts(ledger: Ledger) -> dict[str, int]:
     }
 
 
-def lost_events(ledger: Ledger, accepted: Mapping[str, int], *, now_ms: int) -> list[Verdict]:
-    """Return what is to be said of events dropped, missing or put aside.
+def lost_events(ledger: Ledger, accepted: Mapping[Monitor, int], *, now_ms: int) -> list[Verdict]:
+    """Return the verdicts on events dropped, missing or dead-lettered.
 
     Args:
-        ledger: The account.
-        accepted: Monitor -> count that a person has acknowledged already.
+        ledger: The ledger.
+        accepted: Monitor -> count that a person has acknowledged.
         now_ms: The time.
     """
-    counts = {name: n - accepted.get(name, 0) for name, n in standing_counts(ledger).items()}
-    bad = {
+    lost = {one: n - accepted.get(one, 0) for one, n in loss_counts(ledger).items()}
+    losses = {
         CAPTURE: (State.WARN, f"were dropped before they could be captured ({_reasons(ledger)})"),
         LEDGER: (State.WARN, f"are not accounted for ({_gaps(ledger)})"),
-        DEAD_LETTERS: (State.INFO, "could not be processed and were put aside"),
+        DEAD_LETTERS: (State.INFO, "could not be processed and were dead-lettered"),
     }
     return [
         untested_verdict(
-            monitor, EVERYTHING, state, f"{count(counts[monitor])} events {what}.", now_ms
+            MonitorKey(monitor, ALL_TRAFFIC),
+            state,
+            f"{count(lost[monitor])} events {what}.",
+            now_ms,
         )
-        if counts[monitor] > 0
-        else untested_verdict(monitor, EVERYTHING, State.OK, _GOOD[monitor], now_ms)
-        for monitor, (state, what) in bad.items()
+        if lost[monitor] > 0
+        else untested_verdict(MonitorKey(monitor, ALL_TRAFFIC), State.OK, _NO_LOSS[monitor], now_ms)
+        for monitor, (state, what) in losses.items()
     ]
 
 
@@ -152,47 +152,50 @@ def _gaps(ledger: Ledger) -> str:
     return "; ".join(gaps)
 
 
-def judge_standing(verdict: Verdict, *, expected: bool) -> Verdict | None:
-    """Return what a judge's own standing is, after what its monitor said.
+def judge_qualification(monitor: Monitor, verdict: Verdict, *, expected: bool) -> Verdict | None:
+    """Return a verdict on whether a judge passes its golden set.
 
     Args:
-        verdict: Of a monitor of quality.
-        expected: Whether the judge passed its anchor set at the baseline's time.
+        monitor: The monitor of the judge's scores.
+        verdict: Its verdict.
+        expected: Whether the judge passed its golden set at the baseline's time.
 
     Returns:
-        None where nothing can be said: a judge that never passed is no news.
+        None where the judge never passed, or the verdict does not tell.
     """
-    judge = verdict.monitor.partition(".")[2]
+    judge = monitor.kind
     if verdict.state == State.UNQUALIFIED and expected:
-        said = (
-            f"The judge {judge} no longer passes its anchor set: it has changed, or its server "
-            "has; the answers need not have. It raises no alarm until it passes again."
+        sentence = (
+            f"The judge {judge} no longer passes its golden set: the judge or its server has "
+            "changed, the answers need not have. It raises no alarm until it passes again."
         )
         state = State.WARN
     elif verdict.log_threshold is not None:
-        state, said = State.OK, f"The judge {judge} passes its anchor set."
+        state, sentence = State.OK, f"The judge {judge} passes its golden set."
     else:
         return None
-    return untested_verdict(f"pipeline.judge.{judge}", EVERYTHING, state, said, verdict.time_ms)
+    key = MonitorKey(judge_monitor(judge), ALL_TRAFFIC)
+    return untested_verdict(key, state, sentence, verdict.time_ms)
 
 
-def finite_statistics(monitor: str, segment: Segment, broken: int, *, time_ms: int) -> Verdict:
-    """Return whether a monitor's statistics are numbers, as a verdict on the pipeline.
+def finite_statistics(key: MonitorKey, not_finite: int, *, time_ms: int) -> Verdict:
+    """Return a verdict on whether a monitor's statistics are finite numbers.
 
     Args:
-        monitor: Which monitor.
-        segment: Slice of the traffic that it tests.
-        broken: How many of its statistics are not finite.
+        key: The monitor and the segment that it tests.
+        not_finite: How many of its statistics are not finite.
         time_ms: The time.
     """
-    if broken:
-        state, said = (
+    name = key.monitor.name
+    if not_finite:
+        state, sentence = (
             State.WARN,
             (
-                f"Statistics of {monitor} that are not finite numbers: {broken}. It may miss "
+                f"Statistics of {name} that are not finite numbers: {not_finite}. It may miss "
                 "changes: build and activate a new baseline, and report it if this comes back."
             ),
         )
     else:
-        state, said = State.OK, f"The statistics of {monitor} are finite numbers."
-    return untested_verdict(f"pipeline.statistics.{monitor}", segment, state, said, time_ms)
+        state, sentence = State.OK, f"The statistics of {name} are finite numbers."
+    health_key = MonitorKey(statistics_monitor(key.monitor), key.segment)
+    return untested_verdict(health_key, state, sentence, time_ms)

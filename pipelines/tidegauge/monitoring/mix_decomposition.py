@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tidegauge.monitoring.errors import VerdictsError
+from tidegauge.monitoring.errors import MonitoringError
 from tidegauge.reports.formatting import percent, points
 
 __all__ = ["ClusterShift", "MixDecomposition", "MixShare", "decompose", "sentence"]
@@ -94,7 +94,7 @@ def decompose(reference: Counts, current: Counts) -> MixDecomposition:
         current: Hits and trials of each cluster now.
 
     Raises:
-        VerdictsError: One of them has no events.
+        MonitoringError: One of them has no events.
 
     Example:
         >>> mix = decompose({0: (10, 100), 1: (50, 100)}, {0: (10, 100), 1: (150, 300)})
@@ -154,7 +154,7 @@ def _total(counts: Counts, name: str) -> tuple[int, int]:
     hits = sum(x for x, _ in counts.values())
     trials = sum(n for _, n in counts.values())
     if not trials:
-        raise VerdictsError(f"the {name} has no events whose topic is known: nothing to compare")
+        raise MonitoringError(f"the {name} has no events whose topic is known: nothing to compare")
     return hits, trials
 
 

@@ -1,4 +1,4 @@
-"""How the monitor is set up, as one frozen value, and how its false-alarm budget is shared."""
+"""The monitor's settings as one frozen value, and how its false-alarm budget is divided."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from tidegauge.monitoring.catalog import signal_of
 from tidegauge.monitoring.errors import PlanError
-from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.findings import Monitor, Signal
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
@@ -21,12 +20,12 @@ _DAY_SECONDS = 86_400.0
 SHARES: Mapping[Signal, float] = MappingProxyType(
     {"drift": 0.3, "quality": 0.25, "latency": 0.2, "errors": 0.15, "cost": 0.1}
 )
-"""Signal -> its part of the false-alarm budget; they sum to 1."""
+"""Signal -> its share of the false-alarm budget; the shares sum to 1."""
 
 MINIMUM_EFFECT: Mapping[Signal, float] = MappingProxyType(
     {"drift": 1.1, "quality": 1.25, "latency": 1.2, "errors": 1.2, "cost": 1.2}
 )
-"""Signal -> rate ratio to the band's edge below which a significant shift is only ``info``."""
+"""Signal -> rate as a multiple of its band's edge, below which an alarm is only ``info``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +33,20 @@ class MonitorPlan:
     """The monitor's settings.
 
     Attributes:
-        window_ms: Length of a window: the detectors' step.
-        false_alarm_days: The promise: at most one false alarm in so many days, over all
-            monitors and segments together.
-        display_range_ms: Length of the display range.
+        window_ms: Length of a window, which the detectors test once, milliseconds.
+        false_alarm_days: Guaranteed mean time to a false alarm, over all monitors and
+            segments together, days.
+        display_range_ms: Length of the range that a page shows, milliseconds.
         partitions: Topic -> number of partitions: windows of a kind close once all of its
             topic's partitions have reported.
-        expected: Kinds of workers that must report, else their silence is an alarm.
-        silent_ms: A worker's partition that has not reported for so long is silent.
+        expected: Kinds of workers that must report: their silence is an alarm.
+        silent_ms: Time without a report after which a worker's partition is silent.
         settle_ms: See ``ledger.account``.
-        low_data_events: Events below which a monitor says ``low_data`` instead of ``ok``.
-        no_data_ms: A segment without events for so long says ``no_data``.
-        most_segments: Segments beyond it are counted in ``other``.
+        low_data_events: Number of events below which a monitor says ``low_data`` instead of ``ok``.
+        no_data_ms: Time without events after which a segment's state is ``no_data``.
+        most_segments: Largest number of segments; further ones are counted in ``other``.
         minimum_effect: Signal -> rate ratio, see ``MINIMUM_EFFECT``.
-        swap_alpha: Chance that a comparison after a swap ever errs on one measure.
+        comparison_alpha: Chance that a comparison of two versions ever errs on one metric.
     """
 
     window_ms: int = 10_000
@@ -63,10 +62,10 @@ class MonitorPlan:
     no_data_ms: int = 300_000
     most_segments: int = 32
     minimum_effect: Mapping[Signal, float] = field(default_factory=lambda: dict(MINIMUM_EFFECT))
-    swap_alpha: float = 0.05
+    comparison_alpha: float = 0.05
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be kept.
+        """Check the numbers.
 
         Raises:
             PlanError: A number is out of its range.
@@ -81,32 +80,35 @@ class MonitorPlan:
         for name, value in positive.items():
             if not value > 0:
                 raise PlanError(f"{name} must be above 0, got {value}")
-        if not 0 < self.swap_alpha < 1:
-            raise PlanError(f"swap_alpha is a chance between 0 and 1, got {self.swap_alpha}")
+        if not 0 < self.comparison_alpha < 1:
+            raise PlanError(
+                f"comparison_alpha must be between 0 and 1, got {self.comparison_alpha}"
+            )
 
 
-def monitor_shares(monitors: Iterable[str]) -> dict[str, float]:
-    """Divide each signal's part of the budget evenly among its monitors.
+def monitor_shares(monitors: Iterable[Monitor]) -> dict[Monitor, float]:
+    """Divide each signal's share of the budget evenly among its monitors.
 
     Example:
-        >>> monitor_shares(["latency.total", "latency.first_token", "errors.rate"])
-        {'latency.total': 0.1, 'latency.first_token': 0.1, 'errors.rate': 0.15}
+        >>> latencies = Monitor("latency", "total"), Monitor("latency", "first_token")
+        >>> list(monitor_shares(latencies).values())
+        [0.1, 0.1]
     """
-    names = list(monitors)
-    siblings = Counter(signal_of(name) for name in names)
-    return {name: SHARES[signal_of(name)] / siblings[signal_of(name)] for name in names}
+    known = list(monitors)
+    siblings = Counter(monitor.signal for monitor in known)
+    return {monitor: SHARES[monitor.signal] / siblings[monitor.signal] for monitor in known}
 
 
 def log_threshold(plan: MonitorPlan, share: float, rank: int) -> float:
-    """Return the log of the mean time to a false alarm that one detector owes, in seconds.
+    """Return the log of one detector's guaranteed mean time to a false alarm, in seconds.
 
-    The k-th segment gets 1/(k(k+1)) of its monitor's share: however many segments come,
-    the parts sum to at most 1, and no segment's threshold ever changes.
+    The k-th segment gets 1/(k(k+1)) of its monitor's share: for any number of segments these
+    fractions sum to at most 1, and no segment's threshold ever changes.
 
     Args:
         plan: The settings.
-        share: The monitor's part of the budget.
-        rank: Which segment this is, from 1 in order of appearance.
+        share: The monitor's share of the budget.
+        rank: Number of the segment in order of appearance, from 1.
     """
     seconds = plan.false_alarm_days * _DAY_SECONDS
     return math.log(seconds / share * rank * (rank + 1))

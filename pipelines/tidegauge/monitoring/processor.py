@@ -1,8 +1,8 @@
 """The monitor as a ``Processor``: sketches, heartbeats and controls in, verdicts and alerts out.
 
-It reads topics of one partition each and keeps their states apart: what sketches have
-brought, what producers have said, what people have said. All of it is plain, versioned
-data, and a replay of the same records gives the same evidence bit by bit.
+It reads topics of one partition each and keeps a state for each: of sketches, of producers'
+heartbeats, of people's controls. Every state is plain, versioned data, and a replay of the
+same records gives the same evidence bit by bit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring import health
-from tidegauge.monitoring.alert_store import Controls, ControlsState, matches
+from tidegauge.monitoring.alert_store import Controls, ControlsState, key_of, matches
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
 from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
@@ -23,7 +23,7 @@ from tidegauge.monitoring.view import MonitorView
 from tidegauge.monitoring.windows import Windows, WindowsState
 from tidegauge.schemas import OTHER, DecodeError, DecodeReason, decode
 from tidegauge.schemas.exchange import Heartbeat
-from tidegauge.schemas.findings import State
+from tidegauge.schemas.findings import Monitor, State
 from tidegauge.schemas.operations import BaselineActivation, BaselineKind, Control
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
@@ -39,29 +39,31 @@ from tidegauge.streaming.processor import (
 __all__ = ["TOPICS", "MonitorProcessor"]
 
 TOPICS = (SKETCHES, HEARTBEATS, CONTROLS, BASELINES)
-"""What the monitor reads."""
+"""The topics that the monitor reads."""
 
-_VERSION = 1
+_VERSION = 2
 
 References: TypeAlias = Mapping[str, Mapping[str, Reference]]
-"""Monitor -> segment key -> what is normal."""
+"""Monitor's name -> segment key -> reference, as baselines' documents hold them."""
+
+_References: TypeAlias = Mapping[Monitor, Mapping[str, Reference]]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class _Core(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sketches' partition remembers."""
+    """The state of the sketches' partition."""
 
     version: int = _VERSION
     window_ms: int
     started_ms: int
     windows: WindowsState
     assessment: AssessmentState
-    accepted: dict[str, int]
+    acknowledged: dict[str, int]
 
 
 class MonitorProcessor:
-    """Merges, tests, latches and accounts.
+    """Merges sketches into windows, tests them, latches alarms and keeps the ledger.
 
     Calls may not overlap; ``view`` belongs to the same thread as the others.
 
@@ -71,7 +73,7 @@ class MonitorProcessor:
 
     def __init__(self, plan: MonitorPlan) -> None:
         self._plan = plan
-        self._in_use: dict[BaselineKind, tuple[str, References]] = {}
+        self._in_use: dict[BaselineKind, tuple[str, _References]] = {}
         self._wanted: dict[BaselineKind, str] = {}
         self._producers = Producers(plan.settle_ms)
         self._controls = Controls()
@@ -87,15 +89,16 @@ class MonitorProcessor:
         self._windows = Windows(plan.window_ms, plan.partitions, core.windows if core else None)
         self._assessment = Assessment(plan, core.assessment if core else None)
         self._segments = set(self._assessment.display.segments())
-        self._segments |= {sketch.segment for sketch in core.windows.waiting} if core else set()
-        self._accepted: dict[str, int] = dict(core.accepted) if core else {}
+        self._segments |= {sketch.segment for sketch in core.windows.open} if core else set()
+        acknowledged = core.acknowledged if core else {}
+        self._acknowledged = {Monitor.parse(name): n for name, n in acknowledged.items()}
         self._heard_ms = {}
         for kind, (baseline_id, references) in self._in_use.items():
             self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
 
     @property
     def wanted(self) -> Mapping[BaselineKind, str]:
-        """Baselines that have been activated and are not in use yet: hand them to ``use``."""
+        """Baselines that have been activated and are not in use yet: pass them to ``use``."""
         return {
             kind: baseline_id
             for kind, baseline_id in self._wanted.items()
@@ -111,18 +114,23 @@ class MonitorProcessor:
     ) -> None:
         """Hold the monitors of a kind to a baseline from now on.
 
-        Evidence gathered against another one is dropped, and its alarms end; what comes of
-        that is returned by the next ``process`` or ``tick``.
+        Evidence gathered against another baseline is dropped, and its alarms end; the next
+        ``process`` or ``tick`` returns the outputs.
 
         Args:
             kind: Kind of the baseline.
             baseline_id: Its identity, as in the references.
-            references: Monitor -> segment key -> what is normal; ``""`` for all traffic.
+            references: Monitor's name -> segment key -> reference; the key ``""`` is for all
+                traffic.
             now_ms: The time.
+
+        Raises:
+            MonitorNameError: A name in the references is not a monitor's.
         """
-        self._in_use[kind] = (baseline_id, references)
+        parsed = {Monitor.parse(name): found for name, found in references.items()}
+        self._in_use[kind] = (baseline_id, parsed)
         self._now_ms = max(self._now_ms, now_ms)
-        self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
+        self._pending += self._assessment.use(kind, baseline_id, parsed, self._now_ms)
 
     def assign(self, partition: Partition, snapshot: bytes | None) -> None:
         """Take over a partition.
@@ -159,7 +167,7 @@ class MonitorProcessor:
         self.assign(partition, None)
 
     def snapshot(self, partition: Partition) -> bytes:
-        """Return a partition's whole state as plain, versioned data."""
+        """Return a partition's state as plain, versioned data."""
         if partition.topic == HEARTBEATS.name:
             return msgspec.msgpack.encode(self._producers.state())
         if partition.topic == CONTROLS.name:
@@ -172,12 +180,12 @@ class MonitorProcessor:
                 started_ms=self._started_ms,
                 windows=self._windows.state(),
                 assessment=self._assessment.state(),
-                accepted=dict(self._accepted),
+                acknowledged={monitor.name: n for monitor, n in self._acknowledged.items()},
             )
         )
 
     def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
-        """Take records into account and test the windows that they close."""
+        """Process records, and test the windows that they close."""
         self._now_ms = now_ms
         outputs: list[Output] = []
         rejections: list[Rejection] = []
@@ -187,10 +195,10 @@ class MonitorProcessor:
             except DecodeError as error:
                 rejections.append(Rejection(record, error.reason.value, error.detail))
         outputs += self._close()
-        return ProcessingResult(self._released(outputs), tuple(rejections))
+        return ProcessingResult(self._published(outputs), tuple(rejections))
 
     def tick(self, now_ms: int) -> ProcessingResult:
-        """Look after the pipeline's own health."""
+        """Check the pipeline's own health."""
         self._now_ms = now_ms
         if self._began_ms is None:
             self._began_ms = now_ms
@@ -203,23 +211,22 @@ class MonitorProcessor:
             began_ms=self._began_ms,
             silent_ms=self._plan.silent_ms,
         )
-        verdicts += health.lost_events(self._ledger(), self._accepted, now_ms=now_ms)
+        verdicts += health.lost_events(self._ledger(), self._acknowledged, now_ms=now_ms)
         outputs: list[Output] = []
         for verdict in verdicts:
             silent = verdict.state == State.NO_DATA
-            outputs += self._assessment.board.post_if_new(verdict, loud="warn" if silent else None)
-        released = self._released(outputs)
-        return ProcessingResult(released) if released else NOTHING
+            outputs += self._assessment.alerts.post_if_changed(
+                verdict, severity="warn" if silent else None
+            )
+        published = self._published(outputs)
+        return ProcessingResult(published) if published else NOTHING
 
-    def _released(self, outputs: list[Output]) -> tuple[Output, ...]:
+    def _published(self, outputs: list[Output]) -> tuple[Output, ...]:
         found = [*self._pending, *outputs]
         self._pending = []
-        mute = [
-            (alarm.monitor, alarm.segment.key)
-            for alarm in self._assessment.board.alarms
-            if self._controls.silenced((alarm.monitor, alarm.segment.key), self._now_ms)
-        ]
-        return tuple(self._assessment.board.hold_back(mute, found))
+        firing = (key_of(alarm) for alarm in self._assessment.alerts.alarms)
+        silenced = [key for key in firing if self._controls.silenced(key, self._now_ms)]
+        return tuple(self._assessment.alerts.withhold(silenced, found))
 
     def _take(self, record: Record, now_ms: int) -> list[Output]:
         topic = record.partition.topic
@@ -249,24 +256,24 @@ class MonitorProcessor:
         return msgspec.structs.replace(sketch, segment=OTHER)
 
     def _acknowledge(self, control: Control) -> list[Output]:
-        board = self._assessment.board
-        counts = health.standing_counts(self._ledger())
+        alerts = self._assessment.alerts
+        counts = health.loss_counts(self._ledger())
         by = f" by {control.who}" if control.who else ""
-        said = (
-            f"Acknowledged{by}: the monitor starts afresh. If what it found is the new normal, "
-            "build a baseline from the time since (`tidegauge baseline build --help`)."
+        reason = (
+            f"Acknowledged{by}: the monitor starts afresh. If the change is the new normal, build "
+            "a baseline from the time since (`tidegauge baseline build --help`)."
         )
         outputs: list[Output] = []
-        for verdict in board.verdicts:
-            key = (verdict.monitor, verdict.segment.key)
-            alarmed = board.alarm(key) is not None or verdict.state == State.INFO
+        for verdict in alerts.verdicts:
+            key = key_of(verdict)
+            alarmed = alerts.alarm(key) is not None or verdict.state == State.INFO
             if not alarmed or not matches(control, key):
                 continue
-            outputs += board.end(key, "acknowledged", control.time_ms, said)
-            if verdict.monitor in counts:
-                self._accepted[verdict.monitor] = counts[verdict.monitor]
-            elif verdict.signal != "pipeline":
-                outputs += self._assessment.restart(key, said, control.time_ms)
+            outputs += alerts.end(key, "acknowledged", control.time_ms, reason)
+            if key.monitor in counts:
+                self._acknowledged[key.monitor] = counts[key.monitor]
+            elif key.monitor.signal != "pipeline":
+                outputs += self._assessment.restart(key, reason, control.time_ms)
         return outputs
 
     def _close(self) -> list[Output]:
@@ -275,9 +282,9 @@ class MonitorProcessor:
             self._started_ms = self._started_ms or closed[0].start_ms
         outputs = [output for window in closed for output in self._assessment.assess(window)]
         for kind in READS:
-            reached = self._windows.frontier_ms(kind)
+            reached = self._windows.watermark_ms(kind)
             if reached is not None:
-                outputs += self._assessment.quiet(kind, reached)
+                outputs += self._assessment.idle(kind, reached)
         return outputs
 
     def _ledger(self) -> Ledger:
@@ -289,19 +296,19 @@ class MonitorProcessor:
         )
 
     def view(self) -> MonitorView:
-        """Return everything that there is to show, as of the last call."""
+        """Return the monitor's state to show, as of the last call."""
         return MonitorView(
             time_ms=self._now_ms,
             started_ms=self._started_ms,
             window_ms=self._plan.window_ms,
             display_range_ms=self._plan.display_range_ms,
             segments=self._assessment.display.views(),
-            verdicts=self._assessment.board.verdicts,
-            history=self._assessment.board.history,
-            alerts=self._assessment.board.alarms,
+            verdicts=self._assessment.alerts.verdicts,
+            history=self._assessment.alerts.history,
+            alerts=self._assessment.alerts.alarms,
             ledger=self._ledger(),
             progress=self._windows.progress,
-            swaps=self._assessment.swaps.views(),
+            version_comparisons=self._assessment.comparisons.views(),
             baselines=self._assessment.baselines(),
             silences=self._controls.in_force(self._now_ms),
         )
@@ -318,7 +325,7 @@ def _read(snapshot: bytes, kind: type[T]) -> T:
 
 
 def _activation(record: Record) -> BaselineActivation | None:
-    """Return an activation; the baselines' other records are none of the monitor's business."""
+    """Return a baseline's activation; None for the topic's other records."""
     try:
         return decode(record.value, BaselineActivation)
     except DecodeError as error:

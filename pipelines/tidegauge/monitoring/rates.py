@@ -32,6 +32,7 @@ from tidegauge.monitoring.rate_references import (
     quality_reference,
 )
 from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.findings import Monitor
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 from tidegauge.streaming.merging import merge_sketches
@@ -59,7 +60,7 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
         to_ms: End of its last window.
         events: Responses in it.
         references: Monitor -> segment key -> what is normal.
-        unqualified: Judges whose scores were left out, since they failed their anchors.
+        unqualified: Judges whose scores were left out, since they failed their golden set.
         left_out: ``monitor segment-key`` -> why it has no reference.
         version: Of the document's form.
     """
@@ -195,11 +196,11 @@ class _Drafts:
             reference = quality_reference(label, sorted(scores[label]), segment, windows)
             self._add(quality_monitor(judge), segment, reference)
 
-    def _add(self, monitor: str, segment: Segment, found: Reference | LeftOut) -> None:
+    def _add(self, monitor: Monitor, segment: Segment, found: Reference | LeftOut) -> None:
         if isinstance(found, LeftOut):
-            self.left_out[f"{monitor} {segment.key}"] = found.reason
+            self.left_out[f"{monitor.name} {segment.key}"] = found.reason
         else:
-            self.references[monitor][segment.key] = found
+            self.references[monitor.name][segment.key] = found
 
 
 def _asked(whole: Sketch, label: str) -> int:

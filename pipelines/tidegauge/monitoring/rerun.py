@@ -40,17 +40,17 @@ def in_order(streams: Iterable[Iterable[Record]]) -> Iterator[Record]:
 
 
 def measure_again(
-    meter: Extractor[E], group: str, settings: SketchSettings, records: Iterable[Record]
+    extractor: Extractor[E], group: str, settings: SketchSettings, records: Iterable[Record]
 ) -> Iterator[Record]:
     """Measure events again and yield the records of ``sketches.v1`` that come of it.
 
     Args:
-        meter: Measures them.
+        extractor: Measures them.
         group: Stands in the producers' ids; not that of a running worker.
         settings: How events become sketches.
         records: Events of one topic, by their timestamps.
     """
-    processor: SketchingProcessor[E] = SketchingProcessor(meter, group, settings)
+    processor: SketchingProcessor[E] = SketchingProcessor(extractor, group, settings)
     held: set[Partition] = set()
     offset = now_ms = 0
     for second, batch in groupby(records, key=lambda record: record.timestamp_ms // _BATCH_MS):

@@ -1,4 +1,4 @@
-"""From a decision to a verdict: effects with intervals, callers, and a sentence."""
+"""From a detector's decision to a verdict: effects with intervals, callers, a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeAlias
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
-from tidegauge.monitoring.catalog import signal_of
+from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
 from tidegauge.schemas import Segment
@@ -22,10 +22,10 @@ from tidegauge.schemas.sketches import Exemplar, Sampled
 __all__ = [
     "VerdictContext",
     "alarm_sentence",
+    "alert_summary",
     "callers_of",
-    "name_of",
     "quiet_sentence",
-    "said",
+    "segment_title",
     "untested_verdict",
     "verdict_of",
 ]
@@ -33,22 +33,22 @@ __all__ = [
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
 Sample: TypeAlias = Callable[[int], tuple[Sampled, ...]]
 
-_ALARMED = frozenset({State.INFO, State.WARN, State.PAGE})
+_ALARMED = frozenset({State.INFO, State.WARN, State.CRITICAL})
 _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictContext:
-    """When a verdict is given, on how much, and what else is known.
+    """What a verdict says besides the detector's decision.
 
     Attributes:
         end_ms: End of the window.
         window_events: Events asked in the window.
         events: Events asked since the evidence began.
-        needed: Events without which nothing is said.
-        exemplars: Name of a counted indicator -> requests that show it.
-        sample: Moment -> a sample of the requests since then.
-        remarks: Sentences to add to an alarm's.
+        needed: Number of events below which the state is ``low_data``.
+        exemplars: Function from a counted indicator's name to requests that show it.
+        sample: Function from a moment to a sample of the requests since then.
+        coincidences: Sentences on what else happened at the change point.
     """
 
     end_ms: int
@@ -57,7 +57,7 @@ class VerdictContext:
     needed: int
     exemplars: Exemplars
     sample: Sample
-    remarks: tuple[str, ...] = ()
+    coincidences: tuple[str, ...] = ()
 
 
 def verdict_of(
@@ -70,23 +70,23 @@ def verdict_of(
     """Return the verdict of a window that was tested.
 
     Args:
-        detector: What was tested.
-        decision: What the engine says.
-        found: What its parts amount to, first the largest.
-        state: What the monitor says.
-        context: When, on how much, and what else is known.
+        detector: The detector.
+        decision: Its decision after the window.
+        found: Effects of the indicators that contribute, largest first.
+        state: The verdict's state.
+        context: What the verdict says besides.
     """
     alarmed = state in _ALARMED
     effects = tuple(_effect(detector, effect, context if alarmed else None) for effect in found)
     since = found[0].since_ms if found else None
-    owed = math.exp(detector.log_threshold)
+    mean_seconds = math.exp(detector.log_threshold)
     if alarmed and effects:
         sentence = alarm_sentence(
             detector.signal,
             effects,
             since_ms=since,
-            mean_seconds_to_false_alarm=owed,
-            remarks=[*_borrowed(detector), *context.remarks],
+            mean_seconds_to_false_alarm=mean_seconds,
+            details=[*_borrowed(detector), *context.coincidences],
         )
     else:
         sentence = " ".join(
@@ -96,7 +96,7 @@ def verdict_of(
             ]
         )
     return Verdict(
-        monitor=detector.monitor,
+        monitor=detector.monitor.name,
         signal=detector.signal,
         segment=detector.segment,
         time_ms=context.end_ms,
@@ -104,7 +104,7 @@ def verdict_of(
         sentence=sentence,
         log_statistic=decision.log_statistic if decision.parts else None,
         log_threshold=decision.log_threshold,
-        mean_seconds_to_false_alarm=owed,
+        mean_seconds_to_false_alarm=mean_seconds,
         since_ms=since if alarmed else None,
         events=context.window_events,
         baseline=detector.reference.baseline,
@@ -114,14 +114,12 @@ def verdict_of(
     )
 
 
-def untested_verdict(
-    monitor: str, segment: Segment, state: State, sentence: str, time_ms: int
-) -> Verdict:
-    """Return a verdict without a test: no data, no baseline, or a judge that may not speak."""
+def untested_verdict(key: MonitorKey, state: State, sentence: str, time_ms: int) -> Verdict:
+    """Return a verdict without a test, such as ``no_data``, ``no_baseline`` or on health."""
     return Verdict(
-        monitor=monitor,
-        signal=signal_of(monitor),
-        segment=segment,
+        monitor=key.monitor.name,
+        signal=key.monitor.signal,
+        segment=key.segment,
         time_ms=time_ms,
         state=state,
         sentence=sentence,
@@ -129,30 +127,32 @@ def untested_verdict(
 
 
 def _borrowed(detector: Detector) -> tuple[str, ...]:
-    """Say whose baseline is used, where it is not the segment's own."""
+    """Return a sentence on whose baseline is used, where it is not the segment's own."""
     if not detector.borrowed:
         return ()
     lender = detector.reference.segment
-    return (f"It is held to the baseline of {name_of(lender)}, having none of its own.",)
+    return (
+        f"It is held to the baseline of {segment_title(lender)}, since it has none of its own.",
+    )
 
 
-def said(verdict: Verdict) -> str:
+def alert_summary(verdict: Verdict) -> str:
     """Return an alert's summary: the segment and the verdict's sentence."""
-    return f"{name_of(verdict.segment)}: {verdict.sentence}"
+    return f"{segment_title(verdict.segment)}: {verdict.sentence}"
 
 
-def _effect(detector: Detector, found: IndicatorEffect, shown: VerdictContext | None) -> Effect:
-    """Return an effect for people, with the requests that show it if a context has them."""
-    reference, j = detector.reference, found.part.indicator
+def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext | None) -> Effect:
+    """Return an effect for people; with a context, also the requests that show it."""
+    reference, j = detector.reference, found.contribution.indicator
     indicator: Indicator = reference.indicators[j]
     low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
     counter = indicator.counter
     exemplars: tuple[Exemplar, ...] = ()
     callers = None
-    if shown is not None and isinstance(counter, Hits):
-        exemplars = shown.exemplars(counter.name)
-        if counter.of and found.part.rises:
-            callers = callers_of(counter, shown.sample(found.since_ms))
+    if context is not None and isinstance(counter, Hits):
+        exemplars = context.exemplars(counter.name)
+        if counter.of and found.contribution.rises:
+            callers = callers_of(counter, context.sample(found.since_ms))
     return Effect(
         indicator=indicator.name,
         title=indicator.title,
@@ -163,22 +163,22 @@ def _effect(detector: Detector, found: IndicatorEffect, shown: VerdictContext | 
         trials=found.trials,
         rate_low=float(low),
         rate_high=float(high),
-        share=found.part.share,
+        share=found.contribution.share,
         exemplars=exemplars,
         callers=callers,
     )
 
 
-_LARGEST = 5
-_MISS = 0.05 / _LARGEST
-"""Chance that an interval misses: those of all callers named hold together with 95%."""
+_LARGEST_CALLERS = 5
+_CALLER_ALPHA = 0.05 / _LARGEST_CALLERS
+"""Error rate of one caller's interval: those of all callers named hold together with 95%."""
 
 
 def callers_of(indicator: Hits, sample: Iterable[Sampled]) -> Callers | None:
-    """Return who sends the requests that show an indicator; None where none is sampled.
+    """Return who sends the requests that show an indicator; None where no such request is sampled.
 
     A caller stands apart when the interval of its share of the requests that show the indicator
-    lies above that of its share of those that do not. The intervals are exact, so that holds
+    lies above that of its share of those that do not. The intervals are exact, so this holds
     for samples of any size.
 
     Args:
@@ -189,18 +189,18 @@ def callers_of(indicator: Hits, sample: Iterable[Sampled]) -> Callers | None:
     showing = Counter(found.customer for found in asked if indicator.name in found.shows)
     if not showing:
         return None
-    everything = Counter(found.customer for found in asked)
+    all_requests = Counter(found.customer for found in asked)
     hits, rest = showing.total(), len(asked) - showing.total()
-    largest = sorted(showing.items(), key=lambda item: (-item[1], item[0]))[:_LARGEST]
+    largest = sorted(showing.items(), key=lambda item: (-item[1], item[0]))[:_LARGEST_CALLERS]
     shares = []
     for customer, number in largest:
-        low, _ = clopper_pearson(number, hits, alpha=_MISS)
-        _, high = clopper_pearson(everything[customer] - number, rest, alpha=_MISS)
+        low, _ = clopper_pearson(number, hits, alpha=_CALLER_ALPHA)
+        _, high = clopper_pearson(all_requests[customer] - number, rest, alpha=_CALLER_ALPHA)
         shares.append(
             CallerShare(
                 customer=customer,
                 hits=number,
-                trials=everything[customer],
+                trials=all_requests[customer],
                 apart=bool(low > high),
             )
         )
@@ -228,11 +228,11 @@ _NORMAL: MappingProxyType[Signal, str] = MappingProxyType(
 _MAIN_SHARE = 0.1
 
 
-def name_of(segment: Segment) -> str:
+def segment_title(segment: Segment) -> str:
     """Return a segment's name for people.
 
     Example:
-        >>> name_of(Segment(model="m", version="v2", route="/chat"))
+        >>> segment_title(Segment(model="m", version="v2", route="/chat"))
         'm, version v2, route /chat'
     """
     parts = [segment.model or "all traffic"]
@@ -251,16 +251,16 @@ def alarm_sentence(
     *,
     since_ms: int | None,
     mean_seconds_to_false_alarm: float,
-    remarks: Sequence[str] = (),
+    details: Sequence[str] = (),
 ) -> str:
-    """Say what changed, by how much, since when, and how often that would be wrong.
+    """Return what changed, by how much, since when, and how often such an alarm is false.
 
     Args:
-        signal: Which signal.
-        effects: What contributed, first the largest; at least one.
+        signal: The signal.
+        effects: Effects that contribute, largest first; at least one.
         since_ms: Estimated start of the change.
-        mean_seconds_to_false_alarm: What the threshold promises.
-        remarks: More sentences: what coincides, whose baseline was used.
+        mean_seconds_to_false_alarm: Guaranteed by the threshold.
+        details: Further sentences: whose baseline was used, what coincides.
     """
     since = f" since {moment(since_ms)}" if since_ms is not None else ""
     others = [effect.title for effect in effects[1:] if effect.share >= _MAIN_SHARE]
@@ -270,11 +270,11 @@ def alarm_sentence(
         "With nothing changed, an alarm like this comes once in "
         f"{duration(mean_seconds_to_false_alarm)} or less often."
     )
-    return " ".join([lead, *remarks, promise])
+    return " ".join([lead, *details, promise])
 
 
 def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
-    """Say that there is nothing to say, or not yet."""
+    """Return that nothing has changed, or that there are too few events to say so."""
     if events < needed:
         return (
             f"{count(events)} events so far; {count(needed)} are needed to say that nothing "

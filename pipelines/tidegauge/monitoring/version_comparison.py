@@ -1,17 +1,17 @@
-"""A model's new version against the one before, measure by measure.
+"""Comparison of a model's new version with the one before, metric by metric.
 
-Every measure is a rate of something unwanted: slower than the old version's P95, failed,
-dearer than its P90, scored below its first quartile. Both rates have confidence sequences,
-so the comparison may be looked at after every window and stop when it decides:
+Every metric is a rate of something unwanted: slower than the old version's P95, failed,
+more expensive than its P90, scored below its first quartile. Both rates have confidence
+sequences, so the comparison may be looked at after every window and stop when it decides:
 
     better      the new rate is lower            the interval of new - old lies below 0
     not worse   it is higher by less than the margin     the interval lies below the margin
     worse       the new rate is higher           the interval lies above 0
     undecided   until then
 
-The cuts are chosen on the old version before the new one's first answer is counted. The
-old version's data is what came before the swap and, while both answer, beside it; where
-nothing ran side by side, a change of load or of topics at the same time is not excluded.
+The thresholds are chosen on the old version before the new one's first answer is metric.
+The old version's data comes from before the swap and, while both answer, from beside it. If
+the two never ran side by side, a simultaneous change of load or topics is not excluded.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ import msgspec
 
 from tidegauge.detection.confidence import clopper_pearson, rate_sequence
 from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
-from tidegauge.monitoring.catalog import judge_name, judged_scores
+from tidegauge.monitoring.catalog import (
+    MonitorKey,
+    comparison_monitor,
+    judge_name,
+    judged_scores,
+)
 from tidegauge.monitoring.display import Display
 from tidegauge.monitoring.ledger import READS
 from tidegauge.monitoring.rate_references import FEWEST, quantile_bucket
-from tidegauge.monitoring.verdicts import name_of
+from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.formatting import count, dollars, milliseconds, number, percent, points
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
 from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
 from tidegauge.streaming import histogram
 
@@ -48,7 +53,7 @@ __all__ = [
 ]
 
 _MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
-"""Measure -> by how much the new rate may exceed the old one and still be ``not worse``."""
+"""Metric -> by how much the new rate may exceed the old one and still be ``not worse``."""
 _STATES: dict[Outcome, State] = {
     "better": State.OK,
     "not worse": State.OK,
@@ -59,7 +64,7 @@ _CONFIDENCE = 0.95
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One version's counts: how often the unwanted happened, of how many events."""
+    """The counts of one version: unwanted events (hits) of all events (trials)."""
 
     hits: int = 0
     trials: int = 0
@@ -75,13 +80,13 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure's comparison so far.
+    """The comparison of two versions by one metric so far.
 
     Attributes:
-        measure: See ``view.Comparison``.
-        kind: Whose sketches have the counts.
-        indicator: What is counted.
-        margin: See ``view.Comparison``.
+        monitor: The monitor of the comparison; its kind is the metric.
+        kind: Kind of worker whose sketches hold the counts.
+        indicator: The unwanted property that is metric.
+        margin: The new rate may exceed the old one by this much and be ``not worse``.
         old: Counts of the version before.
         new: Counts of the new version.
         low: Lower end of the interval of new minus old.
@@ -90,10 +95,10 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
         old_high: Upper end.
         outcome: Kept once it is decided.
         decided_ms: When that was.
-        acknowledged: Whether a person has taken note of the outcome.
+        acknowledged: Whether a person has acknowledged the outcome.
     """
 
-    measure: str
+    monitor: Monitor
     kind: SketchKind
     indicator: Indicator
     margin: float
@@ -108,24 +113,32 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: bool = False
 
     @property
-    def monitor(self) -> str:
-        """Name of the monitor that speaks of it."""
-        return f"swap.{self.measure}"
+    def name(self) -> str:
+        """Name of the metric, such as ``latency`` or ``quality.<judge>.<score>``."""
+        monitor = self.monitor
+        return f"{monitor.kind}.{monitor.subject}" if monitor.subject else monitor.kind
 
 
 class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All comparisons of one new version."""
+    """A new version compared with the one before.
+
+    Attributes:
+        old: Segment of the version before.
+        new: Segment of the new version.
+        since_ms: Start of the new version's first window.
+        metrics: The comparison by each metric that the old version has.
+    """
 
     old: Segment
     new: Segment
     since_ms: int
-    contests: tuple[MetricComparison, ...]
+    metrics: tuple[MetricComparison, ...]
 
 
 def begin_comparison(
     old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]
 ) -> VersionComparison:
-    """Choose what to compare by: cuts of the old version's numbers.
+    """Begin a comparison: choose its metrics and their thresholds on the old version.
 
     Args:
         old: Segment of the version before.
@@ -133,45 +146,54 @@ def begin_comparison(
         since_ms: Start of the new version's first window.
         totals: The old version's sketches so far, one for each kind.
     """
-    contests = tuple(
+    metrics = tuple(
         MetricComparison(
-            measure=measure,
+            monitor=monitor,
             kind=total.kind,
             indicator=indicator,
-            margin=_MARGINS[measure.partition(".")[0]],
+            margin=_MARGINS[monitor.kind],
             old=Side().plus(count_asked(indicator, total)),
         )
         for total in totals
-        for measure, indicator in _measures(total)
+        for monitor, indicator in _metrics(total)
     )
-    return VersionComparison(old=old, new=new, since_ms=since_ms, contests=contests)
+    return VersionComparison(old=old, new=new, since_ms=since_ms, metrics=metrics)
 
 
-def _measures(total: Sketch) -> Iterator[tuple[str, Indicator]]:
+def _metrics(total: Sketch) -> Iterator[tuple[Monitor, Indicator]]:
     if total.kind == "vitals":
-        yield "errors", _indicator("errors", "failed by the service", Hits(measures.ERROR))
-        for measure, value in (
+        yield (
+            comparison_monitor("errors"),
+            _indicator("errors", "failed by the service", Hits(measures.ERROR)),
+        )
+        for metric, value in (
             ("latency", measures.LATENCY_MS),
             ("first_token", measures.TIME_TO_FIRST_TOKEN_MS),
         ):
             if (edge := _edge(total, value, 0.95)) is not None:
-                bucket, cut = edge
-                title = f"{measure.replace('_', ' ')} above {milliseconds(cut)}"
-                yield measure, _indicator(measure, title, Tail(value, bucket, "above"))
+                bucket, threshold = edge
+                title = f"{metric.replace('_', ' ')} above {milliseconds(threshold)}"
+                yield (
+                    comparison_monitor(metric),
+                    _indicator(metric, title, Tail(value, bucket, "above")),
+                )
         if (edge := _edge(total, measures.COST_USD, 0.9)) is not None:
-            bucket, cut = edge
-            title = f"cost above {dollars(cut)}"
-            yield "cost", _indicator("cost", title, Tail(measures.COST_USD, bucket, "above"))
+            bucket, threshold = edge
+            title = f"cost above {dollars(threshold)}"
+            counter = Tail(measures.COST_USD, bucket, "above")
+            yield comparison_monitor("cost"), _indicator("cost", title, counter)
     if total.kind == "quality":
         for label, name in judged_scores(total):
             value = measures.score(label, name)
             if total.hits.get(measures.unqualified(label), 0):
                 continue
             if (edge := _edge(total, value, 0.25)) is not None:
-                bucket, cut = edge
-                measure = f"quality.{judge_name(label)}.{name}"
-                title = f"{name} by {judge_name(label)} at most {number(cut)}"
-                yield measure, _indicator(measure, title, Tail(value, bucket, "below"))
+                bucket, threshold = edge
+                subject = f"{judge_name(label)}.{name}"
+                title = f"{name} by {judge_name(label)} at most {number(threshold)}"
+                monitor = comparison_monitor("quality", subject)
+                counter = Tail(value, bucket, "below")
+                yield monitor, _indicator(f"quality.{subject}", title, counter)
 
 
 def _edge(total: Sketch, value: str, level: float) -> tuple[int, float] | None:
@@ -187,48 +209,50 @@ def _indicator(name: str, title: str, counter: Hits | Tail) -> Indicator:
 
 
 def advance_comparison(
-    swap: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
+    comparison: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
 ) -> VersionComparison:
     """Count one closed window of either version and decide what can be decided.
 
     Args:
-        swap: The comparisons so far.
+        comparison: The comparison so far.
         sketch: A window of the old or of the new version.
-        alpha: Chance that one measure's comparison ever errs.
+        alpha: Chance that the comparison ever errs on one metric.
         end_ms: End of the window.
     """
-    contests = tuple(
-        _advance(contest, sketch, is_new=sketch.segment == swap.new, alpha=alpha, end_ms=end_ms)
-        if contest.kind == sketch.kind
-        else contest
-        for contest in swap.contests
+    metrics = tuple(
+        _advance(
+            metric, sketch, is_new=sketch.segment == comparison.new, alpha=alpha, end_ms=end_ms
+        )
+        if metric.kind == sketch.kind
+        else metric
+        for metric in comparison.metrics
     )
-    return msgspec.structs.replace(swap, contests=contests)
+    return msgspec.structs.replace(comparison, metrics=metrics)
 
 
 def _advance(
-    contest: MetricComparison, sketch: Sketch, *, is_new: bool, alpha: float, end_ms: int
+    metric: MetricComparison, sketch: Sketch, *, is_new: bool, alpha: float, end_ms: int
 ) -> MetricComparison:
-    counts = count_asked(contest.indicator, sketch)
+    counts = count_asked(metric.indicator, sketch)
     if is_new:
-        contest = msgspec.structs.replace(contest, new=contest.new.plus(counts))
+        metric = msgspec.structs.replace(metric, new=metric.new.plus(counts))
     else:
-        contest = msgspec.structs.replace(contest, old=contest.old.plus(counts))
-    contest = _bounded(contest, alpha)
-    outcome = _outcome(contest)
-    if outcome == contest.outcome:
-        return contest
-    return msgspec.structs.replace(contest, outcome=outcome, decided_ms=end_ms)
+        metric = msgspec.structs.replace(metric, old=metric.old.plus(counts))
+    metric = _bounded(metric, alpha)
+    outcome = _outcome(metric)
+    if outcome == metric.outcome:
+        return metric
+    return msgspec.structs.replace(metric, outcome=outcome, decided_ms=end_ms)
 
 
-def _bounded(contest: MetricComparison, alpha: float) -> MetricComparison:
-    """Return the contest with its intervals, each of which holds at all times at once."""
-    sides = (contest.old, contest.new)
+def _bounded(metric: MetricComparison, alpha: float) -> MetricComparison:
+    """Return the comparison with its intervals, each of which holds at all times at once."""
+    sides = (metric.old, metric.new)
     low, high = rate_sequence(
         [side.hits for side in sides], [side.trials for side in sides], alpha=alpha / 2
     )
     return msgspec.structs.replace(
-        contest,
+        metric,
         low=float(low[1] - high[0]),
         high=float(high[1] - low[0]),
         old_low=float(low[0]),
@@ -236,64 +260,64 @@ def _bounded(contest: MetricComparison, alpha: float) -> MetricComparison:
     )
 
 
-def _outcome(contest: MetricComparison) -> Outcome:
-    """Return the outcome so far; of those reached, only ``not worse`` may still improve."""
-    if contest.outcome in ("better", "worse"):
-        return contest.outcome
-    if contest.high < 0:
+def _outcome(metric: MetricComparison) -> Outcome:
+    """Return the outcome so far: ``better`` and ``worse`` are final, ``not worse`` may improve."""
+    if metric.outcome in ("better", "worse"):
+        return metric.outcome
+    if metric.high < 0:
         return "better"
-    if contest.outcome == "undecided" and contest.low > 0:
+    if metric.outcome == "undecided" and metric.low > 0:
         return "worse"
-    return "not worse" if contest.high <= contest.margin else contest.outcome
+    return "not worse" if metric.high <= metric.margin else metric.outcome
 
 
-def comparison_view(swap: VersionComparison) -> VersionComparisonView:
-    """Return the comparisons to show."""
+def comparison_view(comparison: VersionComparison) -> VersionComparisonView:
+    """Return a comparison as the pages show it."""
     return VersionComparisonView(
-        old=swap.old,
-        new=swap.new,
-        since_ms=swap.since_ms,
-        comparisons=tuple(_comparison(contest) for contest in swap.contests),
+        old=comparison.old,
+        new=comparison.new,
+        since_ms=comparison.since_ms,
+        metrics=tuple(_metric_view(metric) for metric in comparison.metrics),
     )
 
 
-def _comparison(contest: MetricComparison) -> MetricComparisonView:
+def _metric_view(metric: MetricComparison) -> MetricComparisonView:
     return MetricComparisonView(
-        measure=contest.measure,
-        outcome=contest.outcome,
-        property=contest.indicator.title,
-        margin=contest.margin,
-        old_rate=contest.old.rate,
-        new_rate=contest.new.rate,
-        low=contest.low,
-        high=contest.high,
-        old_events=contest.old.trials,
-        new_events=contest.new.trials,
-        decided_ms=contest.decided_ms,
+        metric=metric.name,
+        outcome=metric.outcome,
+        property=metric.indicator.title,
+        margin=metric.margin,
+        old_rate=metric.old.rate,
+        new_rate=metric.new.rate,
+        low=metric.low,
+        high=metric.high,
+        old_events=metric.old.trials,
+        new_events=metric.new.trials,
+        decided_ms=metric.decided_ms,
     )
 
 
 def comparison_verdicts(
-    swap: VersionComparison, *, kind: SketchKind, time_ms: int
+    comparison: VersionComparison, *, kind: SketchKind, time_ms: int
 ) -> tuple[Verdict, ...]:
-    """Return a verdict ``swap.<measure>`` for each measure that a kind of worker feeds."""
+    """Return a verdict for each metric whose numbers come from a kind of worker."""
     return tuple(
-        _verdict(swap, contest, time_ms)
-        for contest in swap.contests
-        if contest.kind == kind and contest.new.trials
+        _verdict(comparison, metric, time_ms)
+        for metric in comparison.metrics
+        if metric.kind == kind and metric.new.trials
     )
 
 
-def _verdict(swap: VersionComparison, contest: MetricComparison, time_ms: int) -> Verdict:
-    old, new = contest.old, contest.new
-    worse = contest.outcome == "worse"
+def _verdict(comparison: VersionComparison, metric: MetricComparison, time_ms: int) -> Verdict:
+    old, new = metric.old, metric.new
+    worse = metric.outcome == "worse"
     low, high = clopper_pearson(new.hits, new.trials, alpha=1 - _CONFIDENCE)
     effect = Effect(
-        indicator=contest.indicator.name,
-        title=contest.indicator.title,
+        indicator=metric.indicator.name,
+        title=metric.indicator.title,
         baseline_rate=old.rate or 0.0,
-        low=contest.old_low,
-        high=contest.old_high,
+        low=metric.old_low,
+        high=metric.old_high,
         hits=new.hits,
         trials=new.trials,
         rate_low=float(low),
@@ -301,127 +325,127 @@ def _verdict(swap: VersionComparison, contest: MetricComparison, time_ms: int) -
         share=1.0,
     )
     return Verdict(
-        monitor=contest.monitor,
+        monitor=metric.monitor.name,
         signal="swap",
-        segment=swap.new,
+        segment=comparison.new,
         time_ms=time_ms,
-        state=State.INFO if worse and contest.acknowledged else _STATES[contest.outcome],
-        sentence=_sentence(swap, contest),
-        since_ms=swap.since_ms,
+        state=State.INFO if worse and metric.acknowledged else _STATES[metric.outcome],
+        sentence=_sentence(comparison, metric),
+        since_ms=comparison.since_ms,
         events=new.trials,
-        baseline_segment=swap.old.key,
+        baseline_segment=comparison.old.key,
         effects=(effect,),
     )
 
 
-def _sentence(swap: VersionComparison, contest: MetricComparison) -> str:
-    said = {
+def _sentence(comparison: VersionComparison, metric: MetricComparison) -> str:
+    relation = {
         "better": "is better than",
         "not worse": "is not worse than",
         "worse": "is worse than",
         "undecided": "cannot yet be told from",
-    }[contest.outcome]
-    old, new = contest.old, contest.new
+    }[metric.outcome]
+    old, new = metric.old, metric.new
     numbers = (
-        f"{contest.indicator.title}: {percent(new.rate or 0)} of {count(new.trials)} against "
+        f"{metric.indicator.title}: {percent(new.rate or 0)} of {count(new.trials)} against "
         f"{percent(old.rate or 0)} of {count(old.trials)}, a difference between "
-        f"{points(contest.low)} and {points(contest.high)} points at any time of looking"
+        f"{points(metric.low)} and {points(metric.high)} points at any time of looking"
     )
-    margin = points(contest.margin).removeprefix("+")
+    margin = points(metric.margin).removeprefix("+")
     return (
-        f"By {contest.measure.replace('_', ' ')}, {name_of(swap.new)} {said} "
-        f"{name_of(swap.old)} ({numbers}; margin {margin} points)."
+        f"By {metric.name.replace('_', ' ')}, {segment_title(comparison.new)} {relation} "
+        f"{segment_title(comparison.old)} ({numbers}; margin {margin} points)."
     )
 
 
-_MOST = 8
-_FEWEST = 30
+_MOST_COMPARISONS = 8
+_FEWEST_RESPONSES = 30
 
 
 class VersionComparisonsState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``VersionComparisons`` remembers, as plain data."""
+    """The state of ``VersionComparisons`` as plain data."""
 
-    swaps: tuple[VersionComparison, ...] = ()
+    comparisons: tuple[VersionComparison, ...] = ()
 
 
 class VersionComparisons:
-    """The latest swaps.
+    """The newest version comparisons.
 
     Args:
-        alpha: Chance that one comparison ever errs on one measure.
-        state: Where to go on from.
+        alpha: Chance that a comparison ever errs on one metric.
+        state: The state to resume from.
     """
 
     def __init__(self, alpha: float, state: VersionComparisonsState | None = None) -> None:
         self._alpha = alpha
-        self._swaps = list(state.swaps) if state else []
+        self._comparisons = list(state.comparisons) if state else []
 
     @property
     def known(self) -> Sequence[VersionComparison]:
-        """The swaps, newest last."""
-        return tuple(self._swaps)
+        """The comparisons, newest last."""
+        return tuple(self._comparisons)
 
     def notice(self, segment: Segment, window: MergedWindow, display: Display) -> None:
-        """Begin a comparison when a version answers for the first time.
+        """Begin a comparison if a version answers for the first time.
 
         Args:
-            segment: Segment of a response's sketch, before the window is added up.
-            window: The window that it is in.
-            display: What is known of other versions so far.
+            segment: Segment of a sketch in the window.
+            window: The window, not yet added to the display.
+            display: Sums of the earlier windows of all versions.
         """
         if not segment.version or display.total("vitals", segment) is not None:
             return
-        if any(swap.new == segment for swap in self._swaps):
+        if any(comparison.new == segment for comparison in self._comparisons):
             return  # the workers' windows close one kind at a time
         old = _version_before(segment, display)
         if old is None:
             return
         totals = [t for kind in READS if (t := display.total(kind, old)) is not None]
-        self._swaps.append(begin_comparison(old, segment, window.start_ms, totals))
-        del self._swaps[:-_MOST]
+        self._comparisons.append(begin_comparison(old, segment, window.start_ms, totals))
+        del self._comparisons[:-_MOST_COMPARISONS]
 
     def advance(self, sketch: Sketch, end_ms: int) -> None:
         """Count one segment's closed window."""
-        self._swaps = [
-            advance_comparison(swap, sketch, alpha=self._alpha, end_ms=end_ms)
-            if sketch.segment in (swap.old, swap.new)
-            else swap
-            for swap in self._swaps
+        self._comparisons = [
+            advance_comparison(comparison, sketch, alpha=self._alpha, end_ms=end_ms)
+            if sketch.segment in (comparison.old, comparison.new)
+            else comparison
+            for comparison in self._comparisons
         ]
 
     def verdicts(self, kind: SketchKind, segment: Segment, time_ms: int) -> tuple[Verdict, ...]:
-        """Return the comparisons that a new version's window has moved."""
+        """Return the verdicts of the comparisons to which a new version's window was added."""
         return tuple(
             verdict
-            for swap in self._swaps
-            if swap.new == segment
-            for verdict in comparison_verdicts(swap, kind=kind, time_ms=time_ms)
+            for comparison in self._comparisons
+            if comparison.new == segment
+            for verdict in comparison_verdicts(comparison, kind=kind, time_ms=time_ms)
         )
 
-    def acknowledge(self, monitor: str, segment: Segment) -> None:
-        """Note that a person knows an outcome: it raises no alarm again."""
-        self._swaps = [
+    def acknowledge(self, key: MonitorKey) -> None:
+        """Mark an outcome as acknowledged: it raises no alarm again."""
+        self._comparisons = [
             msgspec.structs.replace(
-                swap,
-                contests=tuple(
-                    msgspec.structs.replace(contest, acknowledged=True)
-                    if contest.monitor == monitor
-                    else contest
-                    for contest in swap.contests
+                comparison,
+                metrics=tuple(
+                    msgspec.structs.replace(metric, acknowledged=True)
+                    if metric.monitor == key.monitor
+                    else metric
+                    for metric in comparison.metrics
                 ),
             )
-            if swap.new == segment
-            else swap
-            for swap in self._swaps
+            if comparison.new == key.segment
+            else comparison
+            for comparison in self._comparisons
         ]
 
     def views(self) -> tuple[VersionComparisonView, ...]:
         """Return all comparisons to show, newest last."""
-        return tuple(comparison_view(swap) for swap in self._swaps)
+        return tuple(comparison_view(comparison) for comparison in self._comparisons)
 
     def state(self) -> VersionComparisonsState:
-        """Return everything that is remembered."""
-        return VersionComparisonsState(swaps=tuple(self._swaps))
+        """Return the state as plain data."""
+        return VersionComparisonsState(comparisons=tuple(self._comparisons))
 
 
 def _version_before(segment: Segment, display: Display) -> Segment | None:
@@ -432,6 +456,6 @@ def _version_before(segment: Segment, display: Display) -> Segment | None:
         if other.version != segment.version
         and msgspec.structs.replace(other, version=segment.version) == segment
         and (total := display.total("vitals", other)) is not None
-        and total.events >= _FEWEST
+        and total.events >= _FEWEST_RESPONSES
     ]
     return max(found)[1] if found else None

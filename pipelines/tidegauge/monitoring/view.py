@@ -1,6 +1,6 @@
-"""What the monitor knows at a moment, as one frozen value.
+"""The state of the monitor at a moment, as one frozen value to show.
 
-The page, the JSON API, the metrics and the reports read this and nothing else.
+The page, the JSON API, the metrics and the reports read it and nothing else.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = [
 ]
 
 Outcome = Literal["better", "not worse", "worse", "undecided"]
-"""What a comparison after a model swap says of one measure."""
+"""Outcome of the comparison of two versions by one metric."""
 
 
 class StateChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A monitor began to say something else of a segment.
+    """A change of a monitor's state on a segment.
 
     Attributes:
-        monitor: Which monitor.
-        signal: Which signal.
+        monitor: Name of the monitor.
+        signal: Its signal.
         segment: Slice of the traffic.
-        time_ms: End of the window, or the moment, at which it did.
-        before: What it said until then; None when it had said nothing.
-        after: What it says now.
-        sentence: Why, for people.
+        time_ms: End of the window, or the moment, of the change.
+        before: State until then; None before the first verdict.
+        after: State since then.
+        sentence: The verdict's sentence.
     """
 
     monitor: str
@@ -54,18 +54,18 @@ class StateChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch of the display range, as numbers for a chart; None where unknown.
+    """One slot of the display range, as numbers for a chart; None where unknown.
 
     Attributes:
-        time_ms: Start of the stretch.
+        time_ms: Start of the slot.
         duration_ms: Its length.
-        requests: Responses in it.
-        errors: Of these, failures of the service.
+        requests: Number of responses.
+        errors: Number of failures of the service.
         latency_p50_ms: Median latency.
         latency_p95_ms: 95th percentile of the latency.
         first_token_p95_ms: 95th percentile of the time to first token.
         cost_usd: Cost of all responses.
-        scores: ``judge@epoch/score`` -> mean of the judged answers, each weighted by the
+        scores: ``judge@specification/score`` -> mean of the judged answers, each weighted by the
             inverse of its inclusion probability.
     """
 
@@ -81,7 +81,7 @@ class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
-    """One segment's numbers.
+    """The numbers of one segment.
 
     Attributes:
         segment: Slice of the traffic.
@@ -89,7 +89,7 @@ class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
         last_ms: End of its last closed window with events.
         display_range: Kind of worker -> sketch of the display range.
         total: Kind of worker -> sketch of everything since the monitor's state began.
-        trend: The display range in equal stretches, oldest first.
+        trend: The slots of the display range that have events, oldest first.
     """
 
     segment: Segment
@@ -101,13 +101,13 @@ class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure of a new version against the old one, as rates of one property.
+    """A new version compared with the old one by one metric, a rate of one property.
 
     Attributes:
-        measure: ``latency``, ``first_token``, ``errors``, ``cost`` or
+        metric: ``latency``, ``first_token``, ``errors``, ``cost`` or
             ``quality.<judge>.<score>``.
         outcome: ``undecided`` until the interval decides.
-        property: What was counted, in words: fewer is better.
+        property: The unwanted property that is counted, in words.
         margin: The new rate may exceed the old one by this much and be ``not worse``.
         old_rate: Rate of the old version, None without events.
         new_rate: Rate of the new version, None without events.
@@ -118,7 +118,7 @@ class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
         decided_ms: When the outcome was reached; later data does not undo it.
     """
 
-    measure: str
+    metric: str
     outcome: Outcome
     property: str
     margin: float
@@ -138,23 +138,23 @@ class VersionComparisonView(msgspec.Struct, frozen=True, kw_only=True):
         old: Segment of the version before.
         new: Segment of the new version.
         since_ms: Start of the new version's first window.
-        comparisons: One for each measure that both have.
+        metrics: The comparison by each metric.
     """
 
     old: Segment
     new: Segment
     since_ms: int
-    comparisons: tuple[MetricComparisonView, ...]
+    metrics: tuple[MetricComparisonView, ...]
 
 
 class BaselineInUse(msgspec.Struct, frozen=True, kw_only=True):
-    """The baseline in force for a kind.
+    """The active baseline of a kind.
 
     Attributes:
         kind: ``drift`` or ``rates``.
         baseline_id: Its identity.
-        since_ms: Since when this monitor uses it.
-        monitors: Names of the monitors that it feeds.
+        since_ms: When this monitor began to use it.
+        monitors: Names of the monitors that are held to it.
         segments: Keys of the segments that have bands of their own.
     """
 
@@ -166,7 +166,7 @@ class BaselineInUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SilenceInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """A monitor that is muted for a segment: it goes on testing and raises no alert."""
+    """A silence: the monitor goes on testing the segment and publishes no firing alert."""
 
     monitor: str
     segment: str
@@ -176,7 +176,7 @@ class SilenceInForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that there is to show.
+    """The state of the monitor, to show.
 
     Attributes:
         time_ms: When the view was taken.
@@ -184,14 +184,14 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
         window_ms: Length of a window.
         display_range_ms: Length of the display range.
         segments: In order of appearance.
-        verdicts: The latest of each monitor and segment. Monitors of drift watch all
-            versions of a model as one: their segment has an empty version.
+        verdicts: The latest of each monitor and segment. Drift is tested over
+            all versions of a model: its segments have an empty version.
         history: Changes of state, newest last, bounded.
-        alerts: Those that fire now.
-        ledger: The account of events.
+        alerts: The alarms that fire.
+        ledger: The ledger of events.
         progress: The newest report of each worker's partition.
-        swaps: Comparisons after a new version appeared, newest last.
-        baselines: Baselines in force.
+        version_comparisons: Comparisons of new versions with old ones, newest last.
+        baselines: The active baselines.
         silences: Silences in force.
     """
 
@@ -205,7 +205,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...]
     ledger: Ledger
     progress: tuple[Progress, ...]
-    swaps: tuple[VersionComparisonView, ...]
+    version_comparisons: tuple[VersionComparisonView, ...]
     baselines: tuple[BaselineInUse, ...] = ()
     silences: tuple[SilenceInForce, ...] = ()
 

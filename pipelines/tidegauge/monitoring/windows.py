@@ -1,7 +1,7 @@
-"""Merging sketches into windows, and closing windows when all partitions have passed them.
+"""Merges sketches into windows, and closes the windows that all partitions have passed.
 
-A window that has been closed is never rewritten: what comes for it later is counted in the
-next open window of its kind, and marked late.
+A closed window is never rewritten: sketches that come for it later are counted in the next
+open window of their kind, and marked late.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tidegauge.streaming.merging import merge_sketches
 
 __all__ = ["MergedWindow", "Windows", "WindowsState"]
 
-Key: TypeAlias = tuple[str, str]
-"""Segment's key and baseline: indicators of two baselines are never added up."""
+SegmentBaseline: TypeAlias = tuple[str, str]
+"""Segment's key and baseline id: indicators of two baselines are never summed."""
 
 
 class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed window of one kind: one sketch for each segment and baseline."""
+    """A closed window of one kind, with one sketch for each segment and baseline."""
 
     kind: SketchKind
     start_ms: int
@@ -31,11 +31,11 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowsState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``Windows`` remembers, as plain data."""
+    """The state of ``Windows`` as plain data."""
 
     sequences: dict[str, int]
     progress: tuple[Progress, ...]
-    waiting: tuple[Sketch, ...]
+    open: tuple[Sketch, ...]
     closed_ms: dict[SketchKind, int]
 
 
@@ -45,7 +45,7 @@ class Windows:
     Args:
         window_ms: Length of a window.
         partitions: Topic -> number of partitions that must report before windows close.
-        state: Where to go on from.
+        state: The state to resume from.
     """
 
     def __init__(
@@ -55,11 +55,13 @@ class Windows:
         self._partitions = partitions
         self._sequences: dict[str, int] = dict(state.sequences) if state else {}
         self._progress: dict[tuple[SketchKind, int], Progress] = {}
-        self._open: dict[SketchKind, dict[int, dict[Key, Sketch]]] = {kind: {} for kind in READS}
+        self._open: dict[SketchKind, dict[int, dict[SegmentBaseline, Sketch]]] = {
+            kind: {} for kind in READS
+        }
         self._closed_ms: dict[SketchKind, int] = dict(state.closed_ms) if state else {}
         for report in state.progress if state else ():
             self._progress[report.kind, report.partition] = report
-        for sketch in state.waiting if state else ():
+        for sketch in state.open if state else ():
             self._put(sketch, sketch.window_start_ms)
 
     @property
@@ -68,8 +70,8 @@ class Windows:
         return tuple(self._progress[key] for key in sorted(self._progress))
 
     def accept(self, sketch: Sketch) -> bool:
-        """Take a sketch into its window; returns whether it was new."""
-        if self._repeated(sketch):
+        """Merge a sketch into its window; returns whether it was new."""
+        if self._duplicate(sketch):
             return False
         start = sketch.window_start_ms // self._window_ms * self._window_ms
         closed = self._closed_ms.get(sketch.kind)
@@ -80,13 +82,13 @@ class Windows:
         return True
 
     def report(self, progress: Progress) -> bool:
-        """Take note of how far a worker is; returns whether it was new."""
-        if self._repeated(progress):
+        """Store the progress of a worker's partition; returns whether it was new."""
+        if self._duplicate(progress):
             return False
         self._progress[progress.kind, progress.partition] = progress
         return True
 
-    def _repeated(self, event: Sketch | Progress) -> bool:
+    def _duplicate(self, event: Sketch | Progress) -> bool:
         if event.sequence <= self._sequences.get(event.producer_id, 0):
             return True
         self._sequences[event.producer_id] = event.sequence
@@ -98,22 +100,22 @@ class Windows:
         key = (sketch.segment.key, sketch.baseline)
         window[key] = merge_sketches(window[key], moved) if key in window else moved
 
-    def frontier_ms(self, kind: SketchKind) -> int | None:
-        """Return up to when every partition of a kind has come; None before all have."""
+    def watermark_ms(self, kind: SketchKind) -> int | None:
+        """Return the watermark of a kind over all its partitions; None before all have reported."""
         reached = [r.watermark_ms for (of, _), r in self._progress.items() if of == kind]
         if len(reached) < self._partitions.get(READS[kind], 1):
             return None
         return min(reached)
 
     def close(self) -> list[MergedWindow]:
-        """Close the windows that every partition has passed, each kind's in order of time."""
+        """Close the windows that every partition has passed; those of a kind in order of time."""
         closed: list[MergedWindow] = []
         for kind in READS:
-            frontier = self.frontier_ms(kind)
-            if frontier is None:
+            watermark = self.watermark_ms(kind)
+            if watermark is None:
                 continue
             windows = self._open[kind]
-            last = frontier // self._window_ms * self._window_ms
+            last = watermark // self._window_ms * self._window_ms
             for start in sorted(start for start in windows if start + self._window_ms <= last):
                 sketches = windows.pop(start)
                 closed.append(
@@ -128,11 +130,11 @@ class Windows:
         return closed
 
     def state(self) -> WindowsState:
-        """Return everything that is remembered."""
+        """Return the state as plain data."""
         return WindowsState(
             sequences=dict(self._sequences),
             progress=self.progress,
-            waiting=tuple(
+            open=tuple(
                 sketch
                 for kind in READS
                 for _, window in sorted(self._open[kind].items())

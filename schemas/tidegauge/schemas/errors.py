@@ -2,8 +2,9 @@
 
 TidegaugeError
 └── SchemaError
-    └── DecodeError
-        └── UnknownSchemaVersionError
+    ├── DecodeError
+    │   └── UnknownSchemaVersionError
+    └── MonitorNameError
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import StrEnum
 __all__ = [
     "DecodeError",
     "DecodeReason",
+    "MonitorNameError",
     "SchemaError",
     "TidegaugeError",
     "UnknownSchemaVersionError",
@@ -25,6 +27,10 @@ class TidegaugeError(Exception):
 
 class SchemaError(TidegaugeError):
     """An event does not have the form that its schema promises."""
+
+
+class MonitorNameError(SchemaError):
+    """A text is not the name of a monitor."""
 
 
 class DecodeReason(StrEnum):

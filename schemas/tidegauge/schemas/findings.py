@@ -1,13 +1,14 @@
-"""What the monitor says: verdicts after every window, alerts when one changes."""
+"""What monitors find: a verdict after every window, an alert when an alarm changes."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from math import isfinite
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
+from tidegauge.schemas.errors import MonitorNameError
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar
 
@@ -17,6 +18,7 @@ __all__ = [
     "CallerShare",
     "Callers",
     "Effect",
+    "Monitor",
     "Severity",
     "Signal",
     "State",
@@ -26,8 +28,60 @@ __all__ = [
 Signal = Literal["latency", "quality", "drift", "errors", "cost", "swap", "pipeline"]
 """The five signals, the comparison after a model swap, and the pipeline's own health."""
 
-Severity = Literal["info", "warn", "page"]
+Severity = Literal["info", "warn", "critical"]
 AlertStatus = Literal["firing", "acknowledged", "resolved"]
+
+_WITH_SUBJECT: frozenset[Signal] = frozenset({"swap", "pipeline"})
+
+
+class Monitor(msgspec.Struct, frozen=True, order=True):
+    """The identity of a monitor: which signal it watches, and what of it.
+
+    Events, URLs and metric labels carry its ``name``; ``parse`` reads the name back.
+
+    Attributes:
+        signal: The signal.
+        kind: What of the signal: ``topics``, ``total``, a judge's name, a metric that two
+            versions are compared by, or a part of the pipeline.
+        subject: What exactly, for a version comparison and for the pipeline's own health: a
+            judge and its score, a judge, or the name of another monitor. Else empty.
+    """
+
+    signal: Signal
+    kind: str
+    subject: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name in events, URLs and metric labels: the parts between dots.
+
+        Example:
+            >>> Monitor("swap", "quality", "likelihood.fluency").name
+            'swap.quality.likelihood.fluency'
+        """
+        named = f"{self.signal}.{self.kind}"
+        return f"{named}.{self.subject}" if self.subject else named
+
+    @classmethod
+    def parse(cls, name: str) -> Monitor:
+        """Read a monitor back from its name.
+
+        Raises:
+            MonitorNameError: The name does not begin with a signal, or ends after it.
+
+        Example:
+            >>> Monitor.parse("pipeline.statistics.latency.total")
+            Monitor(signal='pipeline', kind='statistics', subject='latency.total')
+        """
+        word, _, rest = name.partition(".")
+        signal = next((known for known in get_args(Signal) if known == word), None)
+        if signal is None or not rest:
+            raise MonitorNameError(
+                f"{name[:80]!r} is no monitor: expected a signal ({', '.join(get_args(Signal))}), "
+                "a dot and what of it, such as latency.total"
+            )
+        kind, _, subject = rest.partition(".") if signal in _WITH_SUBJECT else (rest, "", "")
+        return cls(signal, kind, subject)
 
 
 class State(StrEnum):
@@ -36,7 +90,7 @@ class State(StrEnum):
     OK = "ok"
     INFO = "info"
     WARN = "warn"
-    PAGE = "page"
+    CRITICAL = "critical"
     LOW_DATA = "low_data"
     NO_DATA = "no_data"
     NO_BASELINE = "no_baseline"

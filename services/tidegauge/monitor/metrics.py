@@ -284,14 +284,14 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
     firing = Counter((alert.signal, alert.severity) for alert in view.alerts)
     for (signal, severity), number in sorted(firing.items()):
         families.put("tidegauge_alerts_firing", number, signal, severity)
-    for swap in view.swaps:
+    for swap in view.version_comparisons:
         if swap.new in named:
-            for item in swap.comparisons:
+            for item in swap.metrics:
                 families.put(
                     "tidegauge_swap_outcome",
                     1,
                     *_labels(swap.new),
-                    clip(item.measure, _LABEL_LIMIT),
+                    clip(item.metric, _LABEL_LIMIT),
                     item.outcome,
                 )
 

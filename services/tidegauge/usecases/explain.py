@@ -16,7 +16,6 @@ import msgspec
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.monitoring.catalog import kind_of
 from tidegauge.monitoring.mix_decomposition import MixDecomposition, decompose
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka import reader
@@ -25,7 +24,7 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, Event, Segment, Topic, decode, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import ResponseEvent
-from tidegauge.schemas.findings import Verdict
+from tidegauge.schemas.findings import Monitor, Verdict
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, VERDICTS
 from tidegauge.streaming import histogram
 from tidegauge.usecases.errors import UnexplainedError
@@ -117,7 +116,7 @@ def explain(settings: KafkaSettings, verdict: Verdict, now_ms: int) -> Explanati
     now = TimeRange(since, now_ms)
     before, after = _clusters(settings, then), _clusters(settings, now)
     baseline_id = _shared_baseline(before, after)
-    asked = _asker(verdict.monitor, indicator)
+    asked = _asker(Monitor.parse(verdict.monitor), indicator)
     parts = [
         _counts(asked(settings, period), clusters[baseline_id], segment)
         for period, clusters, segment in (
@@ -178,10 +177,10 @@ Answer: TypeAlias = tuple[str, Segment, bool]
 
 
 def _asker(
-    monitor: str, indicator: Indicator
+    monitor: Monitor, indicator: Indicator
 ) -> Callable[[KafkaSettings, TimeRange], Iterator[Answer]]:
     """Return what reads the events that a monitor counts, and asks each for the property."""
-    if kind_of(monitor) == "quality":
+    if monitor.signal == "quality":
         return partial(_judgments, indicator)
     return partial(_responses, indicator)
 
@@ -192,7 +191,7 @@ def _judgments(
     for event in _events(settings, JUDGMENTS, JudgmentEvent, period.start_ms, period.end_ms):
         if event.time_ms not in period:
             continue
-        label = measures.judge_label(event.judge, event.epoch)
+        label = measures.judge_label(event.judge, event.specification_hash)
         values = {measures.score(label, name): value for name, value in event.scores.items()}
         held = holds(indicator, values, (), ())
         if held is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.monitoring.catalog import DRIFT_TOPICS
 from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -12,8 +11,6 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.operations import BaselineKind
 
 __all__ = ["LogBaselines"]
-
-_DRIFT_MONITOR: Final = "drift.topics"
 
 
 class LogBaselines:
@@ -39,7 +36,7 @@ class LogBaselines:
         document = self._store.load(baseline_id)
         if kind == "rates":
             return RatesBaseline.from_bytes(document, baseline_id).references
-        return {_DRIFT_MONITOR: DriftBaseline.from_bytes(document, baseline_id).references}
+        return {DRIFT_TOPICS.name: DriftBaseline.from_bytes(document, baseline_id).references}
 
     def titles(self) -> dict[int, str]:
         """Return the titles of the clusters of the drift baseline in force."""
