@@ -19,5 +19,12 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", [name.removesuffix(".__init__") for name in MODULES])
 def test_examples_are_right(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(name))
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tidegauge"):
+            raise
+        pytest.skip(f"{name} needs {error.name}, which is not installed")
+    found = doctest.testmod(module)
+    assert found.attempted > 0
     assert found.failed == 0

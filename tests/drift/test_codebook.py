@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tidegauge.drift.codebook import cluster_count, fit_codebook
-from tidegauge.drift.unit_vectors import assign
+from tidegauge.drift.vectors import assign
 
 
 def test_topics_that_lie_apart_become_clusters(world: Any) -> None:  # noqa: ANN401 - a fixture

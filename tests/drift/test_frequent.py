@@ -12,7 +12,7 @@ from tests.drift.conftest import Build, World
 from drift_ours import Ours, count_indices, watch
 from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.frequent import find_frequent, is_frequent
+from tidegauge.drift.novelty import find_frequent, is_frequent
 from tidegauge.drift.power import detection_delay
 from tidegauge.drift.projection import EMBEDDED, NOVELTY_ASKED, cells, hits_of, project
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.codebook import fit_codebook
 from tidegauge.drift.novelty import NEIGHBOURS, ReferencePoints, index_points, novelty
-from tidegauge.drift.unit_vectors import unit_vectors
+from tidegauge.drift.vectors import unit_vectors
 
 Vectors = NDArray[np.float32]
 

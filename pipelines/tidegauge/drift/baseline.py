@@ -15,7 +15,7 @@ from tidegauge.detection.reference import Reference
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.novelty import ReferencePoints
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.reduction import Reduction
+from tidegauge.drift.vectors import Reduction
 
 __all__ = ["METHOD", "BinEdges", "Cluster", "DriftBaseline", "Projection", "fingerprint"]
 
@@ -57,7 +57,7 @@ class Projection:
             in M ways, shape (M, F, D).
         languages: Language codes with an indicator of their own; all others are ``other``.
         frequent: Hashes of the texts that novelty is not asked of, sorted, shape (R,); see
-            ``drift.frequent``.
+            ``drift.novelty``.
     """
 
     reduction: Reduction

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from tidegauge.drift.unit_vectors import unit_vectors
+from tidegauge.drift.vectors import unit_vectors
 
 __all__ = ["cluster_count", "fit_codebook", "part_count"]
 

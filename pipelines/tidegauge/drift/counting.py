@@ -17,7 +17,7 @@ from tidegauge.detection.reference import OPEN_BELOW, Reference, build
 from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
-from tidegauge.drift.unit_vectors import assign
+from tidegauge.drift.vectors import assign
 from tidegauge.schemas import Segment
 
 __all__ = ["CountedRequests", "HistoricalRequest", "references"]

@@ -24,14 +24,21 @@ from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
-from tidegauge.drift.frequent import find_frequent, is_frequent, text_hash
-from tidegauge.drift.novelty import REFERENCE_POINTS, ReferencePoints, index_points, novelty
+from tidegauge.drift.novelty import (
+    REFERENCE_POINTS,
+    ReferencePoints,
+    find_frequent,
+    index_points,
+    is_frequent,
+    novelty,
+)
 from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
-from tidegauge.drift.reduction import Reduction, fit_reduction
 from tidegauge.drift.terms import top_terms
-from tidegauge.drift.unit_vectors import assign, unit_vectors
+from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vectors
+from tidegauge.schemas.hashing import hash_64
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS
 
 __all__ = ["FEWEST_TEXTS", "HistoricalRequest", "fit"]
 
@@ -52,7 +59,6 @@ _TELLING = 10
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
-_EXEMPLAR_CHARACTERS = 200
 
 
 def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may be kept
@@ -93,7 +99,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
             f"{len(requests)} texts need as many finite vectors, got {vectors.shape}"
         )
     texts = [p.text for p in requests]
-    ranks = np.array([text_hash(texts[i]) for i in first], np.uint64)
+    ranks = np.array([hash_64(texts[i]) for i in first], np.uint64)
     on_a, telling = _sides(texts)
     frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
     progress("finding topics")
@@ -163,7 +169,7 @@ def _sides(texts: Sequence[str]) -> tuple[Flags, Flags]:
     hashes = []
     for text in texts:
         copies[text] += 1
-        hashes.append(text_hash(f"{text}\0{copies[text]}"))
+        hashes.append(hash_64(f"{text}\0{copies[text]}"))
     drawn = np.array(hashes, np.uint64)
     return drawn % _SIDES == 0, drawn // _SIDES % _TELLING == 0
 
@@ -227,7 +233,7 @@ def _clusters(
     found = []
     for k, group in enumerate(members):
         central = group[np.argsort(-(vectors[group] @ centroids[k]), kind="stable")]
-        shown = tuple(requests[i].text[:_EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
+        shown = tuple(requests[i].text[:EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
         title = ", ".join(terms[k]) or f"cluster {k}"
         found.append(
             Cluster(

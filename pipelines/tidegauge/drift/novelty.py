@@ -6,22 +6,43 @@ nearest reference points is taken off, so that a wide topic's texts do not all s
 The reference points are kept by cluster, and only those of the clusters nearest to a text
 are looked at (an inverted file), so that many points cost little. What that misses it
 misses for the baseline's own texts as well: their rates are what new ones are held to.
+
+Texts that make up much of the traffic (a health probe, a button, a short reply) are left out. A
+frequent text is measured without itself and its copies, so that all its requests have one
+novelty, which may be any: a high one would hide what is new. And order statistics do not tell
+which share of the traffic it has. Given that a request's text is none of the frequent ones, its
+novelty has the law of the other requests of the baseline, because a tenth of the baseline's
+requests decides which texts are frequent and novelty is counted on the others. How many requests
+have other texts is tested by a band of its own. A text is recognised by its hash, so that a
+baseline holds no text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.unit_vectors import assign
+from tidegauge.drift.vectors import assign
+from tidegauge.schemas.hashing import hash_64
 
-__all__ = ["NEIGHBOURS", "REFERENCE_POINTS", "ReferencePoints", "index_points", "novelty"]
+__all__ = [
+    "NEIGHBOURS",
+    "REFERENCE_POINTS",
+    "ReferencePoints",
+    "find_frequent",
+    "index_points",
+    "is_frequent",
+    "novelty",
+]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
+Hashes: TypeAlias = NDArray[np.uint64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 NEIGHBOURS = 5
 REFERENCE_POINTS = 16_384
@@ -31,6 +52,10 @@ _LOCAL = 0.5
 _PROBES = 6
 _ROWS = 1_024
 _FARTHEST = -1.0
+_COPIES = 3
+"""From so many copies in a tenth of the baseline a text is frequent."""
+_FEWEST_OTHERS = 10
+"""With fewer requests of other texts in that tenth, novelty would be counted on too few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +143,34 @@ def _measure(
     distance = 1 - np.take_along_axis(cosines, nearest, axis=1).mean(axis=1, dtype=np.float64)
     usual = np.take_along_axis(spreads, nearest, axis=1).mean(axis=1, dtype=np.float64)
     return np.asarray(distance - _LOCAL * usual, np.float32)
+
+
+def find_frequent(texts: Sequence[str]) -> Hashes:
+    """Return the hashes of the frequent texts, sorted, shape (R,).
+
+    Args:
+        texts: Those of a tenth of the baseline's requests, with their copies.
+
+    Returns:
+        The hashes; none where hardly any other texts would be left.
+    """
+    hashes, copies = np.unique(
+        np.array([hash_64(text) for text in texts], np.uint64), return_counts=True
+    )
+    frequent = copies >= _COPIES
+    if copies[~frequent].sum() < _FEWEST_OTHERS:
+        return hashes[:0]
+    return np.asarray(hashes[frequent])
+
+
+def is_frequent(frequent: Hashes, texts: Sequence[str]) -> Flags:
+    """Return whether each text is a frequent one, shape (n,).
+
+    Args:
+        frequent: What ``find_frequent`` returned.
+        texts: As they were prepared for the embedder, n of them.
+    """
+    if not len(frequent):
+        return np.zeros(len(texts), np.bool_)
+    hashes = np.array([hash_64(text) for text in texts], np.uint64)
+    return np.isin(hashes, frequent)

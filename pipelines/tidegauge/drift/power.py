@@ -13,7 +13,7 @@ from tidegauge.detection.detector import place_bets
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.novelty import ReferencePoints, index_points, novelty
 from tidegauge.drift.projection import NOVELTY_ASKED
-from tidegauge.drift.unit_vectors import assign
+from tidegauge.drift.vectors import assign
 
 __all__ = ["detection_delay", "unseen_topic_rates"]
 

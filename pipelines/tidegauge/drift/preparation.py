@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.exchange import Message, last_message
 
 __all__ = ["Preparation", "Prepared", "Selection", "prepare"]
 
@@ -56,7 +56,7 @@ def prepare(messages: Sequence[Message], preparation: Preparation) -> Prepared:
         text = "\n".join(f"{message.role}: {message.content}" for message in messages)
     else:
         role = "user" if preparation.selection == "last_user" else "system"
-        text = next((m.content for m in reversed(messages) if m.role == role), "")
+        text = last_message(messages, role)
     # White space is squeezed in a bounded piece, so that an enormous prompt costs little.
     squeezed = " ".join(text[: 4 * limit].split())
     return Prepared(text=squeezed[:limit], truncated=len(squeezed) > limit or len(text) > 4 * limit)

@@ -14,10 +14,9 @@ from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import BinEdges, Cluster, Projection
 from tidegauge.drift.errors import VectorsError
-from tidegauge.drift.frequent import is_frequent
-from tidegauge.drift.novelty import novelty
+from tidegauge.drift.novelty import is_frequent, novelty
 from tidegauge.drift.partition import cells_of, margins
-from tidegauge.drift.unit_vectors import assign, unit_vectors
+from tidegauge.drift.vectors import assign, unit_vectors
 
 __all__ = [
     "EMBEDDED",

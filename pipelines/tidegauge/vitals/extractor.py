@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 
 from tidegauge.schemas import measures
-from tidegauge.schemas.exchange import Message, ResponseEvent
-from tidegauge.schemas.sketches import Exemplar, SketchKind
+from tidegauge.schemas.exchange import ResponseEvent, last_user_message
+from tidegauge.schemas.hashing import unit_hash
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
 from tidegauge.vitals.faults import is_service_fault
@@ -23,7 +23,6 @@ _NANO = 1_000_000_000
 _LARGEST = 1e12
 """Numbers beyond it (30 years of latency) are a broken clock's or a broken price's."""
 _MOST_CUSTOMERS = 1_000
-_EXEMPLAR_CHARACTERS = 400
 
 
 class VitalsExtractor:
@@ -118,15 +117,10 @@ def _totals(event: ResponseEvent, customer: str) -> Mapping[str, Mapping[str, in
 
 
 def _exemplar(event: ResponseEvent) -> Exemplar:
-    digest = blake2b(event.request_id.encode(), digest_size=8).digest()
     return Exemplar(
         request_id=event.request_id,
-        rank=(int.from_bytes(digest) >> 11) / 2**53,
-        text=_last_user_turn(event.messages)[:_EXEMPLAR_CHARACTERS],
+        rank=unit_hash(event.request_id),
+        text=last_user_message(event.messages)[:EXEMPLAR_CHARACTERS],
         customer=event.customer,
         value=event.latency_ms if _usable(event.latency_ms) else None,
     )
-
-
-def _last_user_turn(messages: Sequence[Message]) -> str:
-    return next((m.content for m in reversed(messages) if m.role == "user"), "")

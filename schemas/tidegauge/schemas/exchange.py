@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -20,6 +21,8 @@ __all__ = [
     "ResponseEvent",
     "Sampling",
     "Usage",
+    "last_message",
+    "last_user_message",
 ]
 
 Capture = Literal["full", "redacted", "none"]
@@ -58,6 +61,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     role: str
     content: str = ""
     tool_calls: str | None = None
+
+
+def last_message(messages: Sequence[Message], role: str) -> str:
+    """Return the content of the last message of a role, empty where there is none."""
+    return next((message.content for message in reversed(messages) if message.role == role), "")
+
+
+def last_user_message(messages: Sequence[Message]) -> str:
+    """Return the content of the last message of the user, empty where there is none."""
+    return last_message(messages, "user")
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ import msgspec
 from tidegauge.schemas.segments import Segment
 
 __all__ = [
+    "EXEMPLAR_CHARACTERS",
     "Exemplar",
     "Histogram",
     "Moments",
@@ -21,7 +22,10 @@ __all__ = [
 ]
 
 SketchKind = Literal["drift", "vitals", "quality"]
-"""Which worker made it."""
+"""Kind of worker that made a sketch."""
+
+EXEMPLAR_CHARACTERS = 400
+"""Longer texts of exemplars are cut off here."""
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,14 +23,16 @@ import time
 from collections.abc import Sequence
 from types import FrameType, MappingProxyType
 
-from tidegauge.capture.batch import BatchBuilder
 from tidegauge.capture.compact import ExpandFormats
+
+from tidegauge.capture.batch import BatchBuilder
 from tidegauge.capture.cursor import OutboxCursor
 from tidegauge.capture.delivery import Delivery, Interrupted
 from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.supervisor import LEFT_BEHIND
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.environment import SettingsError
 
 __all__ = ["Shipper", "main"]
@@ -114,7 +116,7 @@ class Shipper:
             shipment.arrived(wave, self._delivery.deliver(wave.parcels))
             return wave.size >= self._settings.wave_bytes
         if shipment.exhausted:
-            self._delivery.deliver([shipment.heartbeat(_now_ms())])
+            self._delivery.deliver([shipment.heartbeat(now_ms())])
             shipment.finish()
             del self._shipments[shipment.run.producer_id]
         return False
@@ -154,8 +156,8 @@ class Shipper:
         """Do what is due by the clock: heartbeats, positions, the disk."""
         settings = self._settings
         if self._is_due("heartbeat", settings.heartbeat_seconds):
-            now_ms = _now_ms()
-            beats = [shipment.heartbeat(now_ms) for shipment in self._shipments.values()]
+            time_ms = now_ms()
+            beats = [shipment.heartbeat(time_ms) for shipment in self._shipments.values()]
             self._delivery.deliver(beats)
         if self._is_due("save", _SAVE_SECONDS):
             for shipment in self._shipments.values():
@@ -175,10 +177,6 @@ class Shipper:
         if self._own is not None and self._own.producer_id not in self._unreadable:
             return not self._own.path.exists()
         return not self._shipments
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class _JsonFormatter(logging.Formatter):

@@ -13,9 +13,9 @@ from tidegauge.cli.control import (
     Who,
     checked_monitor,
     checked_segment,
-    now_ms,
     publish,
 )
+from tidegauge.runtime.clock import now_ms
 from tidegauge.schemas.operations import Control
 
 __all__ = ["app"]

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tidegauge.cli.baseline_text import power, print_list, show_drift
-from tidegauge.cli.control import now_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load

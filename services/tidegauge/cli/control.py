@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import re
-import time
 from typing import Annotated, get_args
 
 import msgspec
@@ -28,7 +27,6 @@ __all__ = [
     "Who",
     "checked_monitor",
     "checked_segment",
-    "now_ms",
     "parse_duration",
     "publish",
 ]
@@ -50,11 +48,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 _DURATION = re.compile(r"(\d{1,6})\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST = 80
-
-
-def now_ms() -> int:
-    """Return the time, Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def parse_duration(text: str) -> int:

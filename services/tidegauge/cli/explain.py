@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.cli.control import checked_monitor, checked_segment, now_ms, parse_duration
+from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
 from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.reports.formatting import percent, points
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment

@@ -15,7 +15,7 @@ from tidegauge.cli.control import parse_duration
 from tidegauge.quality.agreement import Agreement, agreements
 from tidegauge.quality.calibration import LEAST_LABELS, Calibrated
 from tidegauge.quality.errors import LabelFileError
-from tidegauge.quality.labels import read_labels, settled
+from tidegauge.quality.labels import mean_labels, read_labels
 from tidegauge.quality.proxy import SequentialMean, assisted, paired_scores, sequential_mean
 from tidegauge.reports.formatting import count, number
 from tidegauge.runtime.clock import now_ms
@@ -37,7 +37,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 _BATCH = 1000
-_DEAR = ("rubric", "score")
+_EXPENSIVE = ("rubric", "score")
 _CHEAP = ("likelihood", "fluency")
 
 
@@ -145,8 +145,8 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Label
             continue
         if judgment.segment.model == (model or judgment.segment.model):
             judgments.append(judgment)
-    people = settled(labels)
-    answers = paired_scores(judgments, dear=_DEAR, cheap=_CHEAP)
+    people = mean_labels(labels)
+    answers = paired_scores(judgments, expensive=_EXPENSIVE, cheap=_CHEAP)
     return LabelComparison(
         judges=agreements(judgments, people),
         assisted=assisted(answers),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from tidegauge.cli.control import parse_duration
 from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.reports.formatting import count
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -42,7 +42,7 @@ def ledger(
 
     Reads what gateways have counted and how far workers have come; needs no monitor.
     """
-    start_ms = time.time_ns() // 1_000_000 - parse_duration(since)
+    start_ms = now_ms() - parse_duration(since)
     found = draw_up(load(KafkaSettings), start_ms)
     if as_json:
         typer.echo(msgspec.json.encode(_facts(found)))

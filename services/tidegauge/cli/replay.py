@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from tidegauge.cli.control import now_ms
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.replay import replay as judge_past_again

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.report import report_maker
@@ -47,9 +47,9 @@ def report(  # noqa: PLR0913 - one argument for each option
     It holds lengths, times, costs, clusters, languages, errors and scores of sampled
     exchanges, and no text of a prompt or an answer.
     """
-    now_ms = time.time_ns() // 1_000_000
-    reference = parse_range(reference_start, reference_end, now_ms)
-    current = parse_range(start, end, now_ms)
+    now = now_ms()
+    reference = parse_range(reference_start, reference_end, now)
+    current = parse_range(start, end, now)
     maker = report_maker(load(KafkaSettings), rows or load(MonitorSettings).report_rows)
     console = Console(stderr=True)
     with console.status("reading both ranges, then rendering (some 10 s)"):

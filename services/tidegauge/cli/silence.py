@@ -15,11 +15,11 @@ from tidegauge.cli.control import (
     Who,
     checked_monitor,
     checked_segment,
-    now_ms,
     parse_duration,
     publish,
 )
 from tidegauge.reports.formatting import moment
+from tidegauge.runtime.clock import now_ms
 from tidegauge.schemas.operations import Control
 
 __all__ = ["app"]

@@ -13,6 +13,7 @@ import structlog
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
 from tidegauge.runtime.kafka.loop import ConsumerLoop
@@ -76,7 +77,7 @@ class Following(Processor):
             for kind in _KINDS:
                 baseline_id = self._baselines.active(kind)
                 if baseline_id is not None:
-                    self._use(kind, baseline_id, time.time_ns() // 1_000_000)
+                    self._use(kind, baseline_id, now_ms())
         self._inner.assign(partition, snapshot)
 
     def revoke(self, partition: Partition) -> None:

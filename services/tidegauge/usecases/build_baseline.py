@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,12 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Message, RequestEvent
+from tidegauge.schemas.hashing import hash_64
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS, SKETCHES
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.errors import PastRequestsError
-from tidegauge.workers.drift.callers import CallerCap
+from tidegauge.workers.drift.extractor import CallerCap
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = [
@@ -72,7 +72,9 @@ class ReadRequests:
     def limit(self, most: int) -> None:
         """Keep at most so many requests, drawn by the hash of text and place."""
         if len(self.past) > most:
-            ranked = sorted(range(len(self.past)), key=lambda i: _rank(f"{i}/{self.past[i].text}"))
+            ranked = sorted(
+                range(len(self.past)), key=lambda i: hash_64(f"{i}/{self.past[i].text}")
+            )
             self.left_out["over the limit"] = len(self.past) - most
             self.past = [self.past[i] for i in sorted(ranked[:most])]
 
@@ -166,10 +168,6 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         else:
             found.leave_out("over the caller's cap")
     return found
-
-
-def _rank(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(), digest_size=8).digest()
 
 
 def build_drift(

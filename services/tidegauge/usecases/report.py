@@ -15,7 +15,7 @@ from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
-from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
+from tidegauge.schemas.exchange import Capture, Message, ResponseEvent, last_user_message
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, Topic
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.references import LogBaselines
@@ -54,8 +54,7 @@ def spoken_language(messages: Sequence[Message], capture: Capture) -> str | None
     """Return the language of the last thing that the user said, if it was captured."""
     if capture == "none":
         return None
-    spoken = (message.content for message in reversed(messages) if message.role == "user")
-    text = next(spoken, None)
+    text = last_user_message(messages)
     return language(text) if text else None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Awaitable, Mapping
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -17,10 +16,10 @@ from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.http.client import Connection, Pool
 from tidegauge.gateway.proxy.gpu_clock import GpuClock
 from tidegauge.schemas.exchange import Sampling
+from tidegauge.schemas.hashing import unit_hash
 
 __all__ = ["Route", "Target", "Upstreams"]
 
-_SCALE: Final = 2.0**-64
 _MODEL_LIST_LIMIT: Final = 4 * 1024 * 1024
 
 
@@ -123,18 +122,13 @@ class Route:
         """
         if len(self._drawn) == 1:
             return self._drawn
-        point = _unit_hash(session) if session else random.random()  # noqa: S311 - load sharing
+        point = unit_hash(session) if session else random.random()  # noqa: S311 - load sharing
         left = point * self._total
         for index, target in enumerate(self._drawn):
             left -= target.upstream.weight
             if left < 0:
                 return (target, *self._drawn[:index], *self._drawn[index + 1 :])
         return self._drawn
-
-
-def _unit_hash(text: str) -> float:
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") * _SCALE
 
 
 class Upstreams:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
+from tidegauge.runtime import clock
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.errors import BaselineCorruptError, UnknownBaselineError
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -26,10 +26,6 @@ PART_BYTES = 512 * 1024
 _SOURCE = "tidegauge/baselines"
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class BaselineStore:
     """Publishes, lists, loads and activates baselines.
 
@@ -41,7 +37,7 @@ class BaselineStore:
         now_ms: The clock, Unix milliseconds.
     """
 
-    def __init__(self, settings: KafkaSettings, now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, settings: KafkaSettings, now_ms: Callable[[], int] = clock.now_ms) -> None:
         self._settings = settings
         self._now_ms = now_ms
 

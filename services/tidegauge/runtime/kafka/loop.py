@@ -17,6 +17,7 @@ import structlog
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from tidegauge.runtime import clock
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.committers import (
@@ -45,10 +46,6 @@ _RECONNECT_SECONDS = (0.5, 15.0)
 _log = structlog.get_logger(__name__)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class ConsumerLoop:
     """Runs a processor over topics until it is told to stop.
 
@@ -75,7 +72,7 @@ class ConsumerLoop:
         *,
         gather_ms: int = 0,
         stop_seconds: float = 15.0,
-        now_ms: Callable[[], int] = _now_ms,
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self._settings = settings
         self._group = group

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -19,13 +18,13 @@ from tidegauge.drift.projection import ProjectedVectors, cell_label, cells, hits
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
-from tidegauge.schemas.sketches import Exemplar, SketchKind
+from tidegauge.schemas.hashing import unit_hash
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
 from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
-from tidegauge.streaming.processor import Output
-from tidegauge.workers.drift.callers import CallerCap
+from tidegauge.streaming.processor import Output, Partition
 
-__all__ = ["NO_BASELINE", "TRUNCATED", "DriftExtractor", "Embeds"]
+__all__ = ["NO_BASELINE", "TRUNCATED", "CallerCap", "DriftExtractor", "Embeds"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -34,7 +33,45 @@ NO_BASELINE = "no_baseline"
 TRUNCATED = "truncated"
 """Total in the worker's progress: texts of which the end was cut off."""
 
-_EXEMPLAR_CHARACTERS = 300
+
+_CALLER_WINDOWS = 64
+"""Windows remembered in each partition: more than can be open at a time."""
+
+
+class CallerCap:
+    """Counts each caller's events by partition, window and segment.
+
+    After a restart in the middle of a window that window counts afresh, so that it may take
+    up to twice as many.
+
+    Args:
+        window_ms: Length of a window of event time.
+    """
+
+    def __init__(self, window_ms: int) -> None:
+        self._window_ms = window_ms
+        self._seen: dict[Partition, OrderedDict[int, Counter[tuple[str, str]]]] = {}
+
+    def admits(
+        self, partition: Partition, segment: Segment, customer: str, time_ms: int, *, most: int
+    ) -> bool:
+        """Count an event; return whether it is among the caller's first ``most``.
+
+        Args:
+            partition: Where the event lay.
+            segment: Its segment.
+            customer: Whose it is.
+            time_ms: Its event time.
+            most: Events a caller may add to a window of a segment; 0 for any number.
+        """
+        if most <= 0:
+            return True
+        windows = self._seen.setdefault(partition, OrderedDict())
+        callers = windows.setdefault(time_ms // self._window_ms, Counter())
+        callers[segment.key, customer] += 1
+        while len(windows) > _CALLER_WINDOWS:
+            windows.popitem(last=False)
+        return callers[segment.key, customer] <= most
 
 
 class Embeds(Protocol):
@@ -168,8 +205,8 @@ class DriftExtractor:
             totals={TOTAL: dict.fromkeys(seen.cells, 1)},
             exemplar=Exemplar(
                 request_id=event.request_id,
-                rank=_rank(event.request_id),
-                text=seen.admitted.text[:_EXEMPLAR_CHARACTERS],
+                rank=unit_hash(event.request_id),
+                text=seen.admitted.text[:EXEMPLAR_CHARACTERS],
                 customer=event.customer,
                 value=novelty,
             ),
@@ -226,8 +263,3 @@ def _placed(
 def _left_out(baseline: DriftBaseline, reason: str) -> Measurement:
     """Count a request that no indicator is asked of, and say why."""
     return Measurement(baseline=baseline.baseline_id, progress={measures.skipped(reason): 1})
-
-
-def _rank(request_id: str) -> float:
-    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / 2**53

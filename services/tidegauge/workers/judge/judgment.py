@@ -1,4 +1,4 @@
-"""What a judged answer adds to its window, and the event that says so to everyone."""
+"""Measurements and events of judged answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["JudgeVerdict", "measured"]
 
 @dataclass(frozen=True, slots=True)
 class JudgeVerdict:
-    """One judge's word on one answer.
+    """One judge's score of one answer, and how the answer was sampled.
 
     Attributes:
         judge: Judge's name.

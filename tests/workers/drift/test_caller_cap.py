@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tidegauge.schemas import Segment
 from tidegauge.streaming.processor import Partition
-from tidegauge.workers.drift.callers import CallerCap
+from tidegauge.workers.drift.extractor import CallerCap
 
 HERE, THERE = Partition("requests.v1", 0), Partition("requests.v1", 1)
 SEGMENT = Segment(model="m")
