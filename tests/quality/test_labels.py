@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tidegauge.quality.errors import LabelFileError
-from tidegauge.quality.labels import read_labels, settled
+from tidegauge.quality.labels import mean_labels, read_labels
 from tidegauge.schemas.evaluations import LabelEvent
 
 NOW = 1_700_000_000_000
@@ -104,7 +104,7 @@ def test_csv_of_another_shape_is_refused(text: str, said: str) -> None:
 
 
 def test_a_later_word_replaces_the_earlier_and_people_are_averaged() -> None:
-    found = settled(
+    found = mean_labels(
         [
             label("r1", 1.0, time_ms=9),
             label("r1", 0.0, time_ms=3),
@@ -117,4 +117,4 @@ def test_a_later_word_replaces_the_earlier_and_people_are_averaged() -> None:
 
 def test_importing_twice_changes_nothing() -> None:
     once = [label("r1", 1.0), label("r2", 0.0)]
-    assert settled(once) == settled([*once, *once])
+    assert mean_labels(once) == mean_labels([*once, *once])

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tidegauge.quality.errors import EstimateError
-from tidegauge.quality.pairs import Pair, preference, replay
+from tidegauge.quality.pairs import Pair, pair_agreement, preference
 
 
 class _Row(msgspec.Struct):
@@ -31,7 +31,7 @@ def test_agreement_counts_both_orders_and_the_length_baseline() -> None:
         Pair("2", "1", "1", (9, 3)),
         Pair("1", None, None, (9, 3)),
     ]
-    found = replay(pairs)
+    found = pair_agreement(pairs)
     assert found.accuracy == pytest.approx(3 / 8)
     assert found.settled_accuracy == pytest.approx(1 / 4)
     assert found.ties == pytest.approx(1 / 2)
@@ -40,7 +40,7 @@ def test_agreement_counts_both_orders_and_the_length_baseline() -> None:
 
 def test_no_pair_is_no_agreement() -> None:
     with pytest.raises(EstimateError):
-        replay([])
+        pair_agreement([])
 
 
 PUBLISHED = {"GPT-4": 0.845, "PaLM2": 0.698, "Falcon": 0.564, "LLaMA2": 0.442, "ChatGPT": 0.400}
@@ -61,7 +61,7 @@ def test_replaying_llmbar_gives_the_known_accuracies(judge: str) -> None:
         )
         for row in rows
     ]
-    found = replay(pairs)
+    found = pair_agreement(pairs)
     assert found.pairs == 419
     assert found.accuracy == pytest.approx(PUBLISHED[judge], abs=0.0006)
     assert found.shorter == pytest.approx(0.71, abs=0.03)

@@ -9,7 +9,7 @@ from tidegauge.schemas.evaluations import JudgmentEvent
 
 TRUTH = 0.55
 RATE = 0.2
-DEAR, CHEAP = ("rubric", "score"), ("likelihood", "fluency")
+EXPENSIVE, CHEAP = ("rubric", "score"), ("likelihood", "fluency")
 
 
 def traffic(
@@ -31,7 +31,7 @@ def traffic(
 
 
 def paired(judgments: list[JudgmentEvent]) -> tuple[PairedScores, ...]:
-    return paired_scores(judgments, dear=DEAR, cheap=CHEAP)
+    return paired_scores(judgments, expensive=EXPENSIVE, cheap=CHEAP)
 
 
 @pytest.mark.parametrize("cheap_rate", [1.0, 0.6])

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detection.confidence import bet, mean_sequence
 from tidegauge.quality.errors import EstimateError
-from tidegauge.quality.streaming import Look, quality_bets, unbiased_score
+from tidegauge.quality.streaming import Observation, quality_bets, unbiased_score
 
 Floats = NDArray[np.float64]
 FLOOR = 0.2
@@ -23,8 +23,8 @@ def stream(rng: np.random.Generator, count: int, *, people: bool) -> Floats:
         chance = FLOOR if rng.random() < 0.5 else 0.6
         drawn = rng.random() < chance
         asked = drawn and rng.random() < 0.5
-        person = Look(y if asked else None, chance * 0.5) if people else None
-        zs.append(unbiased_score(g, Look(s if drawn else None, chance), person))
+        person = Observation(y if asked else None, chance * 0.5) if people else None
+        zs.append(unbiased_score(g, Observation(s if drawn else None, chance), person))
     return np.array(zs)
 
 
@@ -84,9 +84,9 @@ def test_the_bets_hold_under_peeking_at_length() -> None:
 @pytest.mark.parametrize("probability", [0.0, -0.1, 1.1, float("nan")])
 def test_a_chance_that_is_none_is_refused(probability: float) -> None:
     with pytest.raises(EstimateError):
-        Look(0.5, probability)
+        Observation(0.5, probability)
 
 
 def test_people_are_asked_among_judged_answers() -> None:
     with pytest.raises(EstimateError, match="among judged"):
-        unbiased_score(0.5, Look(None, 0.2), Look(1.0, 0.5))
+        unbiased_score(0.5, Observation(None, 0.2), Observation(1.0, 0.5))

@@ -14,7 +14,7 @@ import msgspec
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.schemas.evaluations import LabelEvent
 
-__all__ = ["Format", "read_labels", "settled"]
+__all__ = ["Format", "mean_labels", "read_labels"]
 
 Format = Literal["jsonl", "csv"]
 
@@ -62,7 +62,7 @@ def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tupl
     return tuple(labels)
 
 
-def settled(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float]]:
+def mean_labels(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float]]:
     """Return what people think of each answer, and the chance that they were asked.
 
     A person's later word replaces the earlier one; several people's words are averaged.

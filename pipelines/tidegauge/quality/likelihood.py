@@ -1,4 +1,4 @@
-"""The likelihood judge: how well a language model would have foretold the answer.
+"""The likelihood judge: how well a language model would have predicted the answer.
 
 With ``c_t = log p(token t | prompt, answer so far)`` and ``u_t`` the same without the
 prompt: ``fluency = mean(c)`` and ``relevance = mean(c - u)``, the pointwise mutual

@@ -1,8 +1,8 @@
-"""Which of two answers is better, asked in both orders.
+"""Agreement of a judge with people on which of two answers is better, asked in both orders.
 
 A judge that prefers whatever stands first says so by changing its mind when the order
-changes: such a pair is a tie. Beside every judge stands what the answers' length alone would
-have said, since a judge may have learnt no more than that.
+changes: such a pair is a tie. Beside a judge's agreement stands
+that of the answers' length alone, since a judge may have learnt no more than that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from tidegauge.quality.errors import EstimateError
 
-__all__ = ["Choice", "Pair", "Preference", "preference", "replay"]
+__all__ = ["Choice", "Pair", "Preference", "pair_agreement", "preference"]
 
 Choice: TypeAlias = Literal["1", "2"] | None
 """The answer that was preferred, by its number, whatever the order shown; None for no verdict."""
@@ -67,7 +67,7 @@ def preference(pair: Pair) -> Choice:
     return pair.in_order if pair.in_order == pair.swapped else None
 
 
-def replay(pairs: Iterable[Pair]) -> Preference:
+def pair_agreement(pairs: Iterable[Pair]) -> Preference:
     """Return a judge's agreement with people.
 
     Raises:

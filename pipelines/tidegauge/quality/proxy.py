@@ -1,8 +1,8 @@
-"""A cheap judge on all traffic makes a dear one on a few answers say more.
+"""A cheap judge on all traffic makes the scores of an expensive one on a few answers more precise.
 
-The likelihood judge runs on everything; its fluency foretells a part of what the rubric
+The likelihood judge runs on everything; its fluency predicts a part of what the rubric
 judge, or a person, will say. Two estimates use that, and both hold however poor the guess is:
-``assisted`` for one look (PPI++, with the dear judge's scores as labels),
+``assisted`` for one look (PPI++, with the expensive judge's scores as labels),
 ``sequential_mean`` for every look (the mean of ``streaming``'s Z, by bets).
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from tidegauge.detection.confidence import bet, mean_sequence
 from tidegauge.quality.calibration import Calibrated, Scores, prediction_powered
-from tidegauge.quality.streaming import Look, quality_bets, unbiased_score
+from tidegauge.quality.streaming import Observation, quality_bets, unbiased_score
 from tidegauge.schemas.evaluations import JudgmentEvent
 
 __all__ = ["PairedScores", "SequentialMean", "assisted", "paired_scores", "sequential_mean"]
@@ -34,7 +34,7 @@ class PairedScores:
         request_id: Which answer.
         guess: The cheap judge's score.
         guess_chance: Chance that the cheap judge was asked.
-        score: The dear judge's, None where it was not drawn.
+        score: The expensive judge's, None where it was not drawn.
         score_chance: Chance that it was; that of the nearest draw where it was not.
     """
 
@@ -54,8 +54,8 @@ class SequentialMean:
         mean: Of Z.
         low: Lower end of the sequence.
         high: Upper end.
-        answers: Answers it is over, judged dearly or not.
-        judged: Of these, judged dearly.
+        answers: Answers it is over, judged by the expensive one or not.
+        judged: Of these, judged by the expensive one.
         labelled: Of these, labelled by people.
     """
 
@@ -68,7 +68,7 @@ class SequentialMean:
 
 
 def paired_scores(
-    judgments: Iterable[JudgmentEvent], *, dear: tuple[str, str], cheap: tuple[str, str]
+    judgments: Iterable[JudgmentEvent], *, expensive: tuple[str, str], cheap: tuple[str, str]
 ) -> tuple[PairedScores, ...]:
     """Return the answers that the cheap judge has scored, in order of time.
 
@@ -76,7 +76,7 @@ def paired_scores(
 
     Args:
         judgments: Of one slice of the traffic.
-        dear: The dear judge's name and its score's.
+        expensive: The expensive judge's name and its score's.
         cheap: The cheap judge's name and its score's.
     """
     newest: dict[str, tuple[int, str]] = {}
@@ -93,7 +93,7 @@ def paired_scores(
             and each.specification_hash == newest[judge][1]
             and name in each.scores
         }
-        for judge, name in (cheap, dear)
+        for judge, name in (cheap, expensive)
     )
     chance = 1.0
     answers: list[PairedScores] = []
@@ -106,7 +106,7 @@ def paired_scores(
                 request_id=guess.request_id,
                 guess=guess.scores[cheap[1]],
                 guess_chance=guess.inclusion_probability,
-                score=None if score is None else score.scores[dear[1]],
+                score=None if score is None else score.scores[expensive[1]],
                 score_chance=chance,
             )
         )
@@ -114,13 +114,13 @@ def paired_scores(
 
 
 def assisted(answers: Iterable[PairedScores], *, alpha: float = 0.05) -> Calibrated | None:
-    """Return the dear judge's mean over all answers, helped by the cheap judge.
+    """Return the expensive judge's mean over all answers, helped by the cheap judge.
 
     Both draw by the same number, so an answer is in the cheap sample alone with the
     difference of the two chances.
 
     Returns:
-        The estimate for one look; None with fewer than two dear scores.
+        The estimate for one look; None with fewer than two expensive scores.
     """
     seen = list(answers)
     both = [each for each in seen if each.score is not None]
@@ -146,7 +146,7 @@ def sequential_mean(
 ) -> SequentialMean | None:
     """Return the mean quality with an interval that holds at every look.
 
-    The guess g is the straight line through the dear scores seen before, so it is fixed
+    The guess g is the straight line through the expensive scores seen before, so it is fixed
     before each answer is looked at.
 
     Args:
@@ -155,26 +155,26 @@ def sequential_mean(
         alpha: Chance that the interval ever misses.
 
     Returns:
-        The estimate; None where the cheap judge has not seen all answers, the dear one none,
+        The estimate; None where the cheap judge has not seen all answers, the expensive one none,
         or its scores are not within 0 and 1.
     """
     seen, known = list(answers), labels or {}
-    dear = [each for each in seen if each.score is not None]
+    scored = [each for each in seen if each.score is not None]
     whole = all(each.guess_chance == 1 for each in seen)
-    if not dear or not whole or any(not 0 <= (each.score or 0) <= 1 for each in dear):
+    if not scored or not whole or any(not 0 <= (each.score or 0) <= 1 for each in scored):
         return None
-    asked = [known[each.request_id] for each in dear if each.request_id in known]
+    asked = [known[each.request_id] for each in scored if each.request_id in known]
     state = quality_bets(
-        floor=min(each.score_chance for each in dear),
+        floor=min(each.score_chance for each in scored),
         person_floor=min((chance for _, chance in asked), default=None),
     )
     line, numbers = _Line(), []
     for each in seen:
         label, chance = known.get(each.request_id, (None, 1.0))
         judged = each.score is not None
-        person = Look(label, chance) if judged and label is not None else None
+        person = Observation(label, chance) if judged and label is not None else None
         guess = line.guess(each.guess)
-        numbers.append(unbiased_score(guess, Look(each.score, each.score_chance), person))
+        numbers.append(unbiased_score(guess, Observation(each.score, each.score_chance), person))
         if each.score is not None:
             line.learn(each.guess, each.score)
     low, high = mean_sequence(bet(state, numbers), alpha=alpha)
@@ -183,7 +183,7 @@ def sequential_mean(
         low=low,
         high=high,
         answers=len(seen),
-        judged=len(dear),
+        judged=len(scored),
         labelled=len(asked),
     )
 

@@ -1,4 +1,4 @@
-"""A judge earns the right to alarm: it must tell known good from known bad answers."""
+"""Qualification of a judge: only one that tells known good from known bad answers may alarm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rubric judge's words: what it is asked, and how its reply is read.
+"""The rubric judge's prompts, and how its replies are read.
 
 Prompt and answer are untrusted. They stand in one JSON string each, in which quotes,
 newlines and the brackets that open marks are escaped: no text can end the string that holds

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from tidegauge.detection.confidence import MeanBets, no_bets
 from tidegauge.quality.errors import EstimateError
 
-__all__ = ["Look", "quality_bets", "unbiased_score"]
+__all__ = ["Observation", "quality_bets", "unbiased_score"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at an answer, by a judge or by a person.
+class Observation:
+    """What a judge or a person said of one answer, if asked.
 
     Attributes:
-        score: What was found; None when it was not looked at.
-        probability: Chance that it was looked at, in (0, 1].
+        score: What was found; None when it was not asked for.
+        probability: Chance that it was asked for, in (0, 1].
     """
 
     score: float | None
@@ -38,7 +38,7 @@ class Look:
             raise EstimateError(f"an inclusion probability lies in (0, 1], got {self.probability}")
 
 
-def unbiased_score(guess: float, judge: Look, person: Look | None = None) -> float:
+def unbiased_score(guess: float, judge: Observation, person: Observation | None = None) -> float:
     """Return Z for one answer.
 
     Args:
@@ -51,9 +51,9 @@ def unbiased_score(guess: float, judge: Look, person: Look | None = None) -> flo
         EstimateError: A person has looked at an answer that the judge has not.
 
     Example:
-        >>> unbiased_score(0.5, Look(None, 0.1))
+        >>> unbiased_score(0.5, Observation(None, 0.1))
         0.5
-        >>> round(unbiased_score(0.5, Look(0.7, 0.1)), 3)
+        >>> round(unbiased_score(0.5, Observation(0.7, 0.1)), 3)
         2.5
     """
     if judge.score is None:

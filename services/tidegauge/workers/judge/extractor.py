@@ -1,4 +1,4 @@
-"""Response events to judgments: draw, ask, and count what was not asked."""
+"""Judge worker's extractor: samples responses, has them judged, and counts the rest by reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judges at work: an event loop in a thread, turns, deadlines, and qualification runs."""
+"""The judge pool: asks judges from an event loop in a thread, with deadlines and qualification."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Question:
 
 
 class JudgePool:
-    """Asks judges, from a thread that may not wait for ever.
+    """Asks judges, on behalf of a thread that must not wait forever.
 
     Args:
         make_judges: Builds the judges on a client, by name.

@@ -82,7 +82,7 @@ class LikelihoodJudge:
         self._alone: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
 
     async def score(self, exchange: JudgedExchange) -> Score:
-        """Score one answer by how well the model would have foretold it."""
+        """Score one answer by how well the model would have predicted it."""
         model = self.specification.model
         bare = likelihood.without_prompt(self.specification, exchange)
         preamble = await self._preamble(bare[:-1])

@@ -1,4 +1,4 @@
-"""Serving comes first: the judge steps aside while the server's queue is not empty."""
+"""Pacing of requests to the judges' server: fewer while its queue is not empty."""
 
 from __future__ import annotations
 
