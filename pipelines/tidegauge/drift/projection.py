@@ -17,6 +17,7 @@ from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import is_frequent, novelty
 from tidegauge.drift.partition import cells_of, margins
 from tidegauge.drift.vectors import assign, unit_vectors
+from tidegauge.reports.formatting import percent
 
 __all__ = [
     "EMBEDDED",
@@ -193,7 +194,11 @@ def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Ind
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
         *(
-            (novelty_above(level), f"stranger than {float(level):.1%} of the baseline", "novelty")
+            (
+                novelty_above(level),
+                f"stranger than {percent(float(level))} of the baseline",
+                "novelty",
+            )
             for level in projection.level_names
         ),
         *(others if len(projection.frequent) else ()),

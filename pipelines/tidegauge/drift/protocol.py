@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.drift.errors import DriftError
+from tidegauge.reports.formatting import percent
 
 __all__ = [
     "CHANGES",
@@ -54,7 +55,11 @@ class Change:
         if self.kind == "none":
             return "no change"
         words = self.kind.replace("_", " ")
-        return f"{words} x{self.size:g}" if self.kind == "swelling" else f"{words} {self.size:.0%}"
+        return (
+            f"{words} x{self.size:g}"
+            if self.kind == "swelling"
+            else f"{words} {percent(self.size)}"
+        )
 
     @property
     def key(self) -> str:

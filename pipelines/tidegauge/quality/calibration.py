@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tidegauge.quality.errors import EstimateError
+from tidegauge.reports.formatting import number
 
 __all__ = [
     "LEAST_LABELS",
@@ -172,7 +173,7 @@ def rogan_gladen(share_positive: float, *, sensitivity: float, specificity: floa
     youden = sensitivity + specificity - 1
     if youden < LEAST_YOUDEN:
         raise EstimateError(
-            f"sensitivity + specificity - 1 is {youden:.2f}, below {LEAST_YOUDEN}: this judge is "
-            "too near to guessing for a correction; use the labels alone"
+            f"sensitivity + specificity - 1 is {number(youden, 2)}, below {LEAST_YOUDEN}: this "
+            "judge is too near to guessing for a correction; use the labels alone"
         )
     return min(1.0, max(0.0, (share_positive + specificity - 1) / youden))

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from tidegauge.reports.formatting import duration
 from tidegauge.reports.rows import Tables
 from tidegauge.reports.text import category
 from tidegauge.schemas.errors import TidegaugeError
@@ -104,7 +105,7 @@ def _render(
         status = _run(msgspec.json.encode(job) + b"\n", said, timeout_seconds)
         if status is None:
             raise ReportError(
-                f"Evidently did not finish within {timeout_seconds:.0f} s: "
+                f"Evidently did not finish within {duration(timeout_seconds)}: "
                 "choose shorter ranges or fewer rows"
             )
         if status or not unfinished.exists():

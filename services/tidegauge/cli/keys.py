@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from tidegauge.gateway.errors import KeyFileError
 from tidegauge.gateway.policy import keys
+from tidegauge.reports.formatting import count, dollars
 from tidegauge.schemas.exchange import Capture
 
 __all__ = ["app"]
@@ -111,9 +113,9 @@ def list_keys(file: KeysFile = DEFAULT_FILE, *, as_json: Json = False) -> None:
             record.id,
             escape(record.customer),
             escape(", ".join(record.models)) if record.models else "all",
-            _or_dash(record.requests_per_minute),
-            _or_dash(record.tokens_per_minute),
-            _or_dash(record.budget_usd_per_day),
+            _limit(record.requests_per_minute, count),
+            _limit(record.tokens_per_minute, count),
+            _limit(record.budget_usd_per_day, dollars),
             record.capture or "default",
             record.created,
             f"revoked {record.revoked}" if record.revoked else "valid",
@@ -146,5 +148,5 @@ def _capture(name: str | None) -> Capture | None:
     return capture
 
 
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"
+def _limit(value: float | None, form: Callable[[float], str]) -> str:
+    return "-" if value is None else form(value)

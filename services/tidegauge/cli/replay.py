@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from tidegauge.monitor.settings import MonitorSettings
+from tidegauge.reports.formatting import count
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -80,7 +81,7 @@ def replay(  # noqa: PLR0913 - one option for each choice
         return
     for alert in found.alerts:
         typer.echo(f"{alert.monitor} {alert.severity} {alert.status}: {ascii(alert.summary)[1:-1]}")
-    typer.echo(f"{found.verdicts:,} verdicts and {len(found.alerts)} alerts: {out}")
+    typer.echo(f"{count(found.verdicts)} verdicts and {count(len(found.alerts))} alerts: {out}")
 
 
 def _moment(text: str, now: int) -> int:

@@ -17,6 +17,7 @@ from typing import Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.brokers.errors import BrokerError
 
 __all__ = ["Broker", "free_port"]
@@ -113,7 +114,7 @@ class Broker(ABC):
             time.sleep(0.05)
         raise BrokerError(
             f"{self._name} did not answer on {self.bootstrap_servers} within "
-            f"{self._start_seconds:.0f} s; its log ends:\n{self._tail()}"
+            f"{duration(self._start_seconds)}; its log ends:\n{self._tail()}"
         )
 
     def _answers(self) -> bool:

@@ -20,6 +20,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import ConsumerGroupMetadata
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.publisher import send_all
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
@@ -152,7 +153,7 @@ class TransactionalCommitter:
             self._lane.submit(transact).result(self._limit_seconds)
         except TimeoutError as error:
             raise KafkaTimeoutError(
-                f"a transaction did not end within {self._limit_seconds:.0f} s"
+                f"a transaction did not end within {duration(self._limit_seconds)}"
             ) from error
 
     def write_final(self, checkpoint: Checkpoint) -> None:

@@ -15,6 +15,7 @@ TidegaugeError
 
 from __future__ import annotations
 
+from tidegauge.reports.formatting import duration
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
@@ -76,7 +77,7 @@ class WorkerHungError(LogError):
     def __init__(self, group: str, seconds: float) -> None:
         """Say what became of its work."""
         super().__init__(
-            f"the {group} worker was still busy {seconds:.0f} s after it should have stopped: "
+            f"the {group} worker was still busy {duration(seconds)} after it should have stopped: "
             "what it was doing is not committed, and will be done again after a start"
         )
 

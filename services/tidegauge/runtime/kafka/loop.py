@@ -17,6 +17,7 @@ import structlog
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime import clock
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.admin import ensure_topics
@@ -177,7 +178,7 @@ class ConsumerLoop:
             elif time.monotonic() - member > _JOIN_SECONDS:
                 # A rebalance that lost its leader midway can hang on the embedded broker.
                 raise LogError(
-                    f"no membership in group {self._group} for {_JOIN_SECONDS:.0f} s: "
+                    f"no membership in group {self._group} for {duration(_JOIN_SECONDS)}: "
                     "connecting anew"
                 )
             if job is not None:

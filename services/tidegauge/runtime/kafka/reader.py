@@ -9,6 +9,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicError
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -91,7 +92,8 @@ def read_to_end(
         if time.monotonic() - heard > _STALLED_SECONDS:
             names = ", ".join(str(clients.partition_of(found)) for found in unread)
             raise LogUnavailableError(
-                settings.bootstrap_servers, f"no records of {names} for {_STALLED_SECONDS:.0f} s"
+                settings.bootstrap_servers,
+                f"no records of {names} for {duration(_STALLED_SECONDS)}",
             )
 
 

@@ -18,6 +18,7 @@ from kafka import (
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import clients, metrics
 from tidegauge.runtime.kafka.committers import Committer
 from tidegauge.runtime.kafka.errors import ClientHungError, LogError
@@ -177,7 +178,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if time.monotonic() > deadline:
                 self._failure = LogError(
                     f"the {self._group} worker could not change its partitions within "
-                    f"{seconds:.0f} s: what it was doing is not committed and will be done again"
+                    f"{duration(seconds)}: what it was doing is not committed and will be "
+                    "done again"
                 )
                 raise self._failure
             await self._consumer._net.sleep(_AWAIT_SECONDS)  # noqa: SLF001 - its loop has no public sleep
@@ -366,7 +368,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             return self._questions.submit(question).result(_ANSWER_SECONDS)
         except TimeoutError as error:
             raise ClientHungError(
-                f"no answer and no error for {_ANSWER_SECONDS:.0f} s: connecting anew"
+                f"no answer and no error for {duration(_ANSWER_SECONDS)}: connecting anew"
             ) from error
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:

@@ -1,4 +1,4 @@
-"""Starts processes, waits until they are ready, and leaves none behind."""
+"""The supervisor: starts services, waits until they are ready, and stops all of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.processes.errors import NotReadyError, ServiceDiedError
 from tidegauge.runtime.processes.parent_death import ends_with_parent
 from tidegauge.runtime.processes.process_tree import Member, descendants, is_alive
@@ -47,10 +48,10 @@ class Service:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs services, each in a session of its own, until it is left.
+    """Context manager that runs services, each in a session of its own.
 
     Attributes:
-        say: Where lines for people go.
+        say: Called with each line for a person.
         stop_seconds: All services together have this long to end by themselves.
     """
 
@@ -72,10 +73,10 @@ class Supervisor:
         self.stop()
 
     def start(self, service: Service) -> None:
-        """Start a service; it ends with this process, even if that is killed.
+        """Start a service; the kernel ends it when this process dies.
 
-        Call it from the thread that lives as long as the process: the kernel ties the
-        service's life to the thread that started it.
+        Call it from a thread that lives as long as the process: the parent-death signal is sent
+        when the starting thread ends.
         """
         service.log.parent.mkdir(parents=True, exist_ok=True)
         with service.log.open("ab") as log:
@@ -104,7 +105,8 @@ class Supervisor:
             self._check(others)
             if time.monotonic() > deadline:
                 raise NotReadyError(
-                    f"{service.name} did not end within {seconds:.0f} s (its log: {service.log})"
+                    f"{service.name} did not end within {duration(seconds)} "
+                    f"(its log: {service.log})"
                 )
             time.sleep(_POLL_SECONDS)
         del self._running[service.name]
@@ -112,7 +114,7 @@ class Supervisor:
             raise ServiceDiedError(service.name, status, service.log, tail(service.log))
 
     def wait_ready(self, *names: str, seconds: float) -> None:
-        """Wait for services' readiness, saying what is waited for.
+        """Wait until services are ready, with a line about each.
 
         Raises:
             ServiceDiedError: A service ended instead.
@@ -132,20 +134,20 @@ class Supervisor:
                 what=f"the {name} at {service.ready_url} (its log: {service.log})",
                 seconds=seconds,
             )
-            self.say(f"the {name} is ready ({time.monotonic() - began:.0f} s)")
+            self.say(f"the {name} is ready ({duration(time.monotonic() - began)})")
 
     def wait_for(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait until a condition holds while every service keeps running.
 
         Raises:
             ServiceDiedError: A service ended.
-            NotReadyError: The condition did not come to hold in time.
+            NotReadyError: The condition did not hold in time.
         """
         deadline = time.monotonic() + seconds
         while not condition():
             self.check()
             if time.monotonic() > deadline:
-                raise NotReadyError(f"waited {seconds:.0f} s in vain for {what}")
+                raise NotReadyError(f"gave up after {duration(seconds)} of waiting for {what}")
             time.sleep(_POLL_SECONDS)
 
     def check(self) -> None:
@@ -160,10 +162,10 @@ class Supervisor:
                 raise ServiceDiedError(service.name, status, service.log, tail(service.log))
 
     def stop(self) -> None:
-        """End every service and all that it started, within the deadline."""
+        """End every service and all processes that it started, within the deadline."""
         running = list(reversed(self._running.values()))
         processes = [process for _, process in running]
-        family = {member for process in processes for member in descendants(process.pid)}
+        members = {member for process in processes for member in descendants(process.pid)}
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + self.stop_seconds
@@ -171,17 +173,17 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self.say(f"the {service.name} did not end in {self.stop_seconds:.0f} s: killed")
+                self.say(f"the {service.name} did not end in {duration(self.stop_seconds)}: killed")
         for process in processes:
             _kill_group(process.pid)
             process.wait()
-        for member in family:
+        for member in members:
             _kill(member)
         self._running.clear()
 
 
 def answers(url: str) -> bool:
-    """Return whether the address answers with a success, without any proxy."""
+    """Return whether an address answers with 200; the request uses no proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as response:
