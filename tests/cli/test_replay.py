@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tidegauge.cli.replay import app
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
-from tidegauge.monitoring.rerun import measure_again
+from tidegauge.monitoring.rerun import replay_events
 from tidegauge.runtime.brokers import EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -72,7 +72,7 @@ def store_baseline(kafka: KafkaSettings, slower: float) -> str:
     ]
     events: list[Sketch | Progress] = [
         decode(r.value, Sketch, Progress)
-        for r in measure_again(VitalsExtractor(), "test", SETTINGS, records)
+        for r in replay_events(VitalsExtractor(), "test", SETTINGS, records)
     ]
     document = build_rates_baseline(e for e in events if isinstance(e, Sketch))
     store = BaselineStore(kafka)

@@ -24,7 +24,9 @@ from tidegauge.schemas.findings import Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
 from tidegauge.streaming import histogram, moments
 
-TURNS = Milestones(normal_ms=100, watching_ms=1_000, shift_ms=10_000, swap_ms=20_000, end_ms=30_000)
+TURNS = Milestones(
+    normal_ms=100, watching_ms=1_000, shift_ms=10_000, new_version_ms=20_000, end_ms=30_000
+)
 V1 = Segment(model="assistant", version="v1", route="/chat")
 V2 = Segment(model="assistant", version="v2", route="/v1/chat/completions")
 
@@ -196,13 +198,13 @@ def _view(*history: StateChange, missing: int = 0) -> MonitorView:
         alerts=(),
         ledger=_ledger(missing=missing),
         progress=(),
-        swaps=(),
+        version_comparisons=(),
     )
 
 
 GOOD = (
     _change("drift", 14_000, State.WARN),
-    _change("quality", 26_000, State.PAGE),
+    _change("quality", 26_000, State.CRITICAL),
     _change("latency", 5_000, State.WARN),
 )
 
@@ -243,17 +245,17 @@ def test_alarms_after_their_turns_keep_every_promise() -> None:
         (
             (_change("quality", 15_000, State.INFO), *GOOD),
             0,
-            {"no alarm of quality before the swap of the version"},
+            {"no alarm of quality before the new version"},
         ),
         (
             (GOOD[0], _change("quality", 26_000, State.INFO)),
             0,
-            {"an alarm of quality after the swap of the version"},
+            {"an alarm of quality after the new version"},
         ),
         (
             (GOOD[0], _change("quality", 26_000, State.UNQUALIFIED)),
             0,
-            {"an alarm of quality after the swap of the version"},
+            {"an alarm of quality after the new version"},
         ),
         (GOOD, 3, {"the ledger balances"}),
     ],
@@ -338,7 +340,7 @@ def test_a_view_without_anything_can_be_summarised() -> None:
         alerts=(),
         ledger=_ledger(),
         progress=(),
-        swaps=(),
+        version_comparisons=(),
     )
     summary = _summary(empty)
     assert summary.vitals.requests == 0
@@ -348,7 +350,7 @@ def test_a_view_without_anything_can_be_summarised() -> None:
 
 def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
     comparison = MetricComparisonView(
-        measure="quality.likelihood.fluency",
+        metric="quality.likelihood.fluency",
         outcome="worse",
         property="fluency by likelihood at most -1.08",
         margin=0.05,
@@ -359,9 +361,9 @@ def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
         old_events=160,
         new_events=32,
     )
-    swap = VersionComparisonView(old=V1, new=V2, since_ms=20_000, comparisons=(comparison,))
+    swap = VersionComparisonView(old=V1, new=V2, since_ms=20_000, metrics=(comparison,))
     console = Console(width=140, record=True)
-    show(_summary(msgspec.structs.replace(_view(*GOOD), swaps=(swap,))), console)
+    show(_summary(msgspec.structs.replace(_view(*GOOD), version_comparisons=(swap,))), console)
     said = console.export_text()
     assert "assistant /v1/chat/completions: v2 against v1" in said
     assert "100% against 25% (fluency by likelihood at most -1.08; +42 to +85 points)" in said

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tidegauge.demo import vllm_environment
+from tidegauge.demo.errors import VllmInstallError, VllmPlatformError
 from tidegauge.demo.vllm_environment import (
     RECIPE,
     TorchSource,
@@ -23,7 +24,6 @@ from tidegauge.demo.vllm_environment import (
     locked,
     require_platform,
 )
-from tidegauge.demo.vllm_errors import VllmInstallError, VllmPlatformError
 
 PIP = """\
 #!{python}
@@ -156,7 +156,7 @@ def test_too_small_a_disk_is_said(
         free = 2e9
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
-    with pytest.raises(VllmInstallError, match=r"6\.5 GB .* 2\.0 GB are free"):
+    with pytest.raises(VllmInstallError, match=r"6\.5 GB .* 2\.00 GB are free"):
         ensure_environment(print, environ=environ(tmp_path))
     assert not installed(calls)
 

@@ -9,13 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.demo.vllm_runtime import (
-    SERVED_NAMES,
-    VllmServer,
-    VllmServerError,
-    ensure_environment,
-    ensure_model,
-)
+from tidegauge.demo.errors import VllmServerError
+from tidegauge.demo.vllm_environment import ensure_environment
+from tidegauge.demo.vllm_server import SERVED_NAMES, VllmServer, ensure_model
 from tidegauge.runtime.processes.deployment import free_port
 
 
@@ -38,7 +34,7 @@ def test_a_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
 def test_a_server_that_is_late_is_given_up(tmp_path: Path) -> None:
     late = server(tmp_path, "echo 'loading weights'; exec sleep 600")
     late.start()
-    with pytest.raises(VllmServerError, match=r"not ready after 1 s(.|\n)*loading weights"):
+    with pytest.raises(VllmServerError, match=r"not ready after 600 ms(.|\n)*loading weights"):
         late.wait_ready(timeout_seconds=0.6)
     late.stop()
     assert not late.running

@@ -113,7 +113,7 @@ def _view(state: State) -> MonitorView:
             captures=(), deliveries=(), judging=JudgeAccount(sampled=0, judged=0, skipped={})
         ),
         progress=(),
-        swaps=(),
+        version_comparisons=(),
     )
 
 

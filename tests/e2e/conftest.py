@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.demo.vllm_runtime import VllmServer, ensure_environment, ensure_model
+from tidegauge.demo.vllm_environment import ensure_environment
+from tidegauge.demo.vllm_server import VllmServer, ensure_model
 from tidegauge.gateway.policy import keys
 from tidegauge.runtime.processes.deployment import free_port
 from tidegauge.runtime.processes.supervisor import Service, Supervisor

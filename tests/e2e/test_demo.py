@@ -66,7 +66,7 @@ def test_drift_and_quality_are_alarmed_when_they_should_be(
 def _check_numbers(summary: Summary) -> None:
     vitals = summary.vitals
     turns = summary.milestones
-    assert turns.watching_ms < turns.shift_ms < turns.swap_ms < turns.end_ms
+    assert turns.watching_ms < turns.shift_ms < turns.new_version_ms < turns.end_ms
     assert vitals.requests == summary.ledger.served == summary.ledger.captured > 250
     assert vitals.service_failures == 0
     assert set(summary.vitals_by_version) == {"v1", "v2"}
@@ -100,9 +100,9 @@ def _check_explanations(summary: Summary) -> None:
     assert summary.quality[0].monitor.startswith("quality.likelihood")
     outcomes = {
         comparison.outcome
-        for swap in summary.swaps
-        for comparison in swap.comparisons
-        if comparison.measure.startswith("quality.likelihood")
+        for versions in summary.version_comparisons
+        for comparison in versions.metrics
+        if comparison.metric.startswith("quality.likelihood")
     }
     assert "worse" in outcomes
     judges = {(facts.judge, facts.qualified) for facts in summary.judges}

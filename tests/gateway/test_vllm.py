@@ -10,7 +10,8 @@ import openai
 import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
 
-from tidegauge.demo.vllm_runtime import VllmServer, ensure_environment, ensure_model
+from tidegauge.demo.vllm_environment import ensure_environment
+from tidegauge.demo.vllm_server import VllmServer, ensure_model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

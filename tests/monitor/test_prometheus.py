@@ -64,7 +64,7 @@ def waited(what: Callable[[], Any], seconds: float = 40.0) -> Any:  # noqa: ANN4
                 return found
         except OSError:
             pass
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.2)
 
 

@@ -47,7 +47,7 @@ def waited(what: Callable[[], bool], seconds: float = 60.0) -> None:
                 return
         except OSError:
             pass
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.2)
 
 

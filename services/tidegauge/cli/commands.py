@@ -207,7 +207,7 @@ def demo(
     ] = None,
     leave: Annotated[
         bool,
-        typer.Option("--exit", help="End after the story, with status 0 if all was as promised."),
+        typer.Option("--exit", help="End after the summary; status 0 if every promise was kept."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Which topics are held out, and the order.")] = 7,
     folder: Annotated[

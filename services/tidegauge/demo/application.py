@@ -105,7 +105,7 @@ class Application:
         document = msgspec.json.encode({"models": {MODEL: {"upstreams": [upstream]}}})
         self.configuration_file.write_bytes(msgspec.json.format(document) + b"\n")
 
-    def swap(self, gateway: str) -> None:
+    def deploy_worse_version(self, gateway: str) -> None:
         """Have the running gateway answer with the worse version from now on.
 
         Raises:

@@ -3,14 +3,28 @@
 TidegaugeError
 └── DemoError
     ├── MissingPartError
-    └── PromptsError
+    ├── PromptsError
+    └── VllmRuntimeError
+        ├── VllmPlatformError
+        ├── VllmInstallError
+        ├── ModelConversionError
+        └── VllmServerError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["DemoError", "MissingPartError", "PromptsError"]
+__all__ = [
+    "DemoError",
+    "MissingPartError",
+    "ModelConversionError",
+    "PromptsError",
+    "VllmInstallError",
+    "VllmPlatformError",
+    "VllmRuntimeError",
+    "VllmServerError",
+]
 
 
 class DemoError(TidegaugeError):
@@ -29,3 +43,31 @@ class MissingPartError(DemoError):
 
 class PromptsError(DemoError):
     """A file of prompts cannot be used."""
+
+
+class VllmRuntimeError(DemoError):
+    """The embedded vLLM cannot be had or does not run."""
+
+
+class VllmPlatformError(VllmRuntimeError):
+    """There is no build of the embedded vLLM for this machine."""
+
+    def __init__(self, *, system: str, machine: str) -> None:
+        """Name the part that is missing and the variables that replace it."""
+        super().__init__(
+            f"the embedded vLLM runs on Linux x86-64, this is {system} {machine}: run an "
+            "OpenAI-compatible server elsewhere and set TIDEGAUGE_UPSTREAM_URL (the served "
+            "model) and TIDEGAUGE_JUDGE_URL (the judge) to its address"
+        )
+
+
+class VllmInstallError(VllmRuntimeError):
+    """vLLM's environment could not be made."""
+
+
+class ModelConversionError(VllmRuntimeError):
+    """The packaged weights could not be turned into a folder that vLLM serves."""
+
+
+class VllmServerError(VllmRuntimeError):
+    """The server did not start, or ended."""

@@ -29,7 +29,7 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What one customer asked and cost."""
+    """Requests, tokens and cost of one customer."""
 
     name: str
     requests: int
@@ -177,14 +177,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the demonstration has to say.
 
     Attributes:
-        milestones: When the story's turns came, Unix milliseconds.
+        milestones: When each phase of the demo began, Unix milliseconds.
         promises: What the demonstration promised, and whether it was kept.
         all_kept: Whether all of them were.
         vitals: Over all traffic.
         vitals_by_version: The same for each version of the model.
         drift: Verdicts on the topics, alarms first.
         quality: Verdicts on the answers, alarms first.
-        swaps: The new version against the old one, on each route.
+        version_comparisons: The new version against the old one, on each route.
         judges: Scores of each judge.
         ledger: The account of events.
         page: Address of the page.
@@ -201,7 +201,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     vitals_by_version: dict[str, VitalFacts]
     drift: tuple[Finding, ...]
     quality: tuple[Finding, ...]
-    swaps: tuple[VersionComparisonView, ...]
+    version_comparisons: tuple[VersionComparisonView, ...]
     judges: tuple[JudgeFacts, ...]
     ledger: LedgerFacts
     page: str

@@ -79,7 +79,7 @@ class MonitorClient:
                     return f"{self.address}/reports/{report.report_id}"
             if not listed.busy:
                 raise MonitorClientError(
-                    f"no report could be built: {listed.error or 'no reason told'}"
+                    f"the monitor built no report: {listed.error or 'it gave no reason'}"
                 )
             time.sleep(_POLL_SECONDS)
         raise MonitorClientError(f"the report was not ready after {_REPORT_SECONDS} s")

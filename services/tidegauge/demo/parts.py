@@ -1,4 +1,4 @@
-"""The parts that the demonstration embeds, or the user's own in their place."""
+"""The broker and the vLLM that the demo starts, or the user's own in their place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from tidegauge.demo.errors import DemoError, MissingPartError
-from tidegauge.demo.vllm_runtime import SERVED_NAMES, VllmServer, ensure_environment, ensure_model
+from tidegauge.demo.vllm_environment import ensure_environment
+from tidegauge.demo.vllm_server import SERVED_NAMES, VllmServer, ensure_model
 from tidegauge.runtime.brokers.embedded import EmbeddedBroker
 from tidegauge.runtime.processes.deployment import free_port
 from tidegauge.runtime.processes.supervisor import Say

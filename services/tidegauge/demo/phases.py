@@ -1,4 +1,4 @@
-"""The story's acts: normal traffic, a quiet watch, other topics, a worse version."""
+"""The demo's phases: normal traffic, quiet traffic, shifted topics, a worse model version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tidegauge.runtime.processes.deployment import JUDGE_WORKER
 from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import BaselineKind
 
-__all__ = ["play", "settle"]
+__all__ = ["run_phases", "settle"]
 
 _NORMAL_REQUESTS = 160
 _QUIET_REQUESTS = 60
@@ -25,22 +25,22 @@ _SETTLE_SECONDS = 300.0
 _QUALIFICATION_SECONDS = 600.0
 
 
-def play(stage: Scenario) -> Milestones:
-    """Play every act and return when its turns came.
+def run_phases(scenario: Scenario) -> Milestones:
+    """Run every phase and return when each began.
 
     Raises:
-        DemoError: A service ended, or what the next act needs did not come.
+        DemoError: A service ended, or a phase did not reach its end in time.
     """
-    familiar, strange = stage.parts.familiar, stage.parts.strange
-    _wait_for_baseline(stage, "drift")
+    familiar, strange = scenario.parts.familiar, scenario.parts.strange
+    _wait_for_baseline(scenario, "drift")
 
     normal_ms = now_ms()
-    stage.watch.send("normal traffic", stage.asks(familiar, _NORMAL_REQUESTS, act=1))
-    stage.say("the judge worker qualifies its judges on the golden set")
-    stage.supervisor.wait_ready(JUDGE_WORKER, seconds=_QUALIFICATION_SECONDS)
-    settle(stage)
-    stage.say("building the baseline of rates from that traffic")
-    stage.run(
+    scenario.watch.send("normal traffic", scenario.asks(familiar, _NORMAL_REQUESTS, phase=1))
+    scenario.say("the judge worker qualifies its judges on the golden set")
+    scenario.supervisor.wait_ready(JUDGE_WORKER, seconds=_QUALIFICATION_SECONDS)
+    settle(scenario)
+    scenario.say("building the baseline of rates from that traffic")
+    scenario.run(
         "baseline",
         "build",
         "--kind",
@@ -49,40 +49,40 @@ def play(stage: Scenario) -> Milestones:
         *("--from", str(normal_ms)),
         *("--to", str(now_ms())),
     )
-    _wait_for_baseline(stage, "rates")
+    _wait_for_baseline(scenario, "rates")
 
     watching_ms = now_ms()
-    stage.say("all monitors are live; more of the same traffic must stay quiet")
-    quiet = stage.asks(familiar[_NORMAL_REQUESTS:] or familiar, _QUIET_REQUESTS, act=2)
-    stage.watch.send("quiet traffic", quiet)
+    scenario.say("all monitors are live; more of the same traffic must stay quiet")
+    quiet = scenario.asks(familiar[_NORMAL_REQUESTS:] or familiar, _QUIET_REQUESTS, phase=2)
+    scenario.watch.send("quiet traffic", quiet)
 
     shift_ms = now_ms()
-    stage.say("the topics shift: " + ", ".join(stage.parts.held_out))
-    _send_until_alarm(stage, "shifted traffic", "drift", strange, since_ms=shift_ms, act=3)
+    scenario.say("the topics shift: " + ", ".join(scenario.parts.held_out))
+    _send_until_alarm(scenario, "shifted traffic", "drift", strange, since_ms=shift_ms, phase=3)
 
-    swap_ms = now_ms()
-    stage.say("the model is swapped for a worse version (temperature 1.6 in place of 0.2)")
-    stage.application.swap(stage.gateway)
+    new_version_ms = now_ms()
+    scenario.say("a worse version replaces the model (temperature 1.6 in place of 0.2)")
+    scenario.application.deploy_worse_version(scenario.gateway)
     mixed = tuple(chain.from_iterable(zip(strange, familiar, strict=False)))
-    _send_until_alarm(stage, "traffic to v2", "quality", mixed, since_ms=swap_ms, act=4)
+    _send_until_alarm(scenario, "traffic to v2", "quality", mixed, since_ms=new_version_ms, phase=4)
     end_ms = now_ms()
-    settle(stage)
+    settle(scenario)
     return Milestones(
         normal_ms=normal_ms,
         watching_ms=watching_ms,
         shift_ms=shift_ms,
-        swap_ms=swap_ms,
+        new_version_ms=new_version_ms,
         end_ms=end_ms,
     )
 
 
-def settle(stage: Scenario) -> None:
+def settle(scenario: Scenario) -> None:
     """Wait until the workers have taken everything into account and closed its windows."""
     end_ms = now_ms()
-    stage.say("waiting until every event is accounted for and its window is closed")
+    scenario.say("waiting until every event is accounted for and its window is closed")
 
     def settled() -> bool:
-        view = stage.watch.look()
+        view = scenario.watch.look()
         return (
             view is not None
             and view.ledger.settled
@@ -90,33 +90,33 @@ def settle(stage: Scenario) -> None:
             and all(report.watermark_ms >= end_ms for report in view.progress)
         )
 
-    stage.supervisor.wait_for(settled, what="the workers to catch up", seconds=_SETTLE_SECONDS)
+    scenario.supervisor.wait_for(settled, what="the workers to catch up", seconds=_SETTLE_SECONDS)
 
 
-def _wait_for_baseline(stage: Scenario, kind: BaselineKind) -> None:
+def _wait_for_baseline(scenario: Scenario, kind: BaselineKind) -> None:
     def in_force() -> bool:
-        view = stage.watch.look()
+        view = scenario.watch.look()
         return view is not None and any(baseline.kind == kind for baseline in view.baselines)
 
-    stage.supervisor.wait_for(
+    scenario.supervisor.wait_for(
         in_force, what=f"the monitor to take up the baseline of {kind}", seconds=READY_SECONDS
     )
 
 
-def _send_until_alarm(  # noqa: PLR0913 - an act in one line
-    stage: Scenario,
+def _send_until_alarm(  # noqa: PLR0913 - one argument for each part
+    scenario: Scenario,
     title: str,
     signal: Signal,
     prompts: Sequence[Prompt],
     *,
     since_ms: int,
-    act: int,
+    phase: int,
 ) -> None:
     def alarmed(view: MonitorView) -> bool:
         return any(time > since_ms for time in alarm_times_ms(view, signal, loud=True))
 
-    asks = stage.asks(prompts, _MOST_REQUESTS_TO_ALARM, act=act)
-    if stage.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
-        stage.say(f"{signal}: alarm {duration((now_ms() - since_ms) / 1000)} after the change")
+    asks = scenario.asks(prompts, _MOST_REQUESTS_TO_ALARM, phase=phase)
+    if scenario.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
+        scenario.say(f"{signal}: alarm {duration((now_ms() - since_ms) / 1000)} after the change")
     else:
-        stage.say(f"{signal}: no alarm on {len(asks)} requests")
+        scenario.say(f"{signal}: no alarm on {len(asks)} requests")

@@ -15,20 +15,20 @@ _LOUD = ALARMS - {State.INFO}
 
 
 class Milestones(msgspec.Struct, frozen=True, kw_only=True):
-    """When the story's turns came, in Unix milliseconds.
+    """When each phase of the demo began, in Unix milliseconds.
 
     Attributes:
         normal_ms: The first request of the normal traffic.
         watching_ms: All baselines are in force.
         shift_ms: The first request on a held-out topic.
-        swap_ms: The first request to the worse version.
+        new_version_ms: The first request to the worse version.
         end_ms: The last request was answered.
     """
 
     normal_ms: int
     watching_ms: int
     shift_ms: int
-    swap_ms: int
+    new_version_ms: int
     end_ms: int
 
 
@@ -62,26 +62,26 @@ def promises(view: MonitorView, milestones: Milestones) -> tuple[Promise, ...]:
     """Return every promise of the demonstration with what became of it."""
     return (
         *_alarmed_after(view, "drift", milestones.shift_ms, "the shift of the topics"),
-        *_alarmed_after(view, "quality", milestones.swap_ms, "the swap of the version"),
+        *_alarmed_after(view, "quality", milestones.new_version_ms, "the new version"),
         _balance(view),
     )
 
 
 def _alarmed_after(
-    view: MonitorView, signal: Signal, turn_ms: int, turn: str
+    view: MonitorView, signal: Signal, change_ms: int, change: str
 ) -> tuple[Promise, Promise]:
-    early = [time for time in alarm_times_ms(view, signal, loud=False) if time <= turn_ms]
-    after = [time for time in alarm_times_ms(view, signal, loud=True) if time > turn_ms]
+    early = [time for time in alarm_times_ms(view, signal, loud=False) if time <= change_ms]
+    after = [time for time in alarm_times_ms(view, signal, loud=True) if time > change_ms]
     return (
         Promise(
-            name=f"no alarm of {signal} before {turn}",
+            name=f"no alarm of {signal} before {change}",
             kept=not early,
-            detail=f"one {duration((turn_ms - early[0]) / 1000)} before it" if early else "none",
+            detail=f"one {duration((change_ms - early[0]) / 1000)} before it" if early else "none",
         ),
         Promise(
-            name=f"an alarm of {signal} after {turn}",
+            name=f"an alarm of {signal} after {change}",
             kept=bool(after),
-            detail=f"{duration((after[0] - turn_ms) / 1000)} after it" if after else "none",
+            detail=f"{duration((after[0] - change_ms) / 1000)} after it" if after else "none",
         ),
     )
 

@@ -33,7 +33,7 @@ class Prompt(msgspec.Struct, frozen=True, order=True):
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Prompts by the part they play; no prompt plays two.
+    """Prompts by their use; each prompt has one.
 
     Attributes:
         held_out: Topics that no baseline sees.

@@ -1,4 +1,4 @@
-"""The demonstration: a baseline, a shift of topics, a worse version, and what was noticed."""
+"""The demo: a baseline, a shift of topics, a worse model version, and the alarms they raise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from tidegauge.demo.facts import Summary
 from tidegauge.demo.monitor_client import MonitorClientError
 from tidegauge.demo.parts import check_machine
-from tidegauge.demo.phases import play
+from tidegauge.demo.phases import run_phases
 from tidegauge.demo.promises import Milestones
 from tidegauge.demo.prompts import own_prompts, read_prompts, split
 from tidegauge.demo.scenario import Scenario, set_up
@@ -38,7 +38,7 @@ def run(
     folder: str,
     environment: Mapping[str, str],
 ) -> int:
-    """Play the whole story.
+    """Run the whole demo.
 
     Args:
         prompts_file: JSONL file with the user's prompts, None for the project's own.
@@ -51,7 +51,7 @@ def run(
         0 if every promise was kept, else 1.
 
     Raises:
-        TidegaugeError: It could not be played; the message says why.
+        TidegaugeError: The demo could not be run; the message says why.
     """
     began = time.monotonic()
     console = Console(highlight=False)
@@ -62,17 +62,17 @@ def run(
 
     check_machine(environment)
     prompts = own_prompts() if prompts_file is None else read_prompts(Path(prompts_file))
-    place = Path(folder).resolve()
+    output = Path(folder).resolve()
     for old in ("data", "logs"):
-        shutil.rmtree(place / old, ignore_errors=True)
-    (place / "summary.json").unlink(missing_ok=True)
+        shutil.rmtree(output / old, ignore_errors=True)
+    (output / "summary.json").unlink(missing_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT may be ignored
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
         try:
-            stage = set_up(
+            scenario = set_up(
                 split(prompts, seed=seed),
-                place,
+                output,
                 environment,
                 seed=seed,
                 began=began,
@@ -80,15 +80,15 @@ def run(
                 stack=stack,
                 say=say,
             )
-            summary = _conclude(stage, play(stage))
-            (place / "summary.json").write_bytes(
+            summary = _conclude(scenario, run_phases(scenario))
+            (output / "summary.json").write_bytes(
                 msgspec.json.format(msgspec.json.encode(summary)) + b"\n"
             )
             show(summary, console)
-            console.print(Text(f"facts   {place / 'summary.json'}\n"), soft_wrap=True)
+            console.print(Text(f"facts   {output / 'summary.json'}\n"), soft_wrap=True)
             if not leave:
                 say("everything keeps running: open the page; Ctrl-C ends it")
-                stage.supervisor.wait_for(lambda: False, what="", seconds=float("inf"))
+                scenario.supervisor.wait_for(lambda: False, what="", seconds=float("inf"))
         except KeyboardInterrupt:
             say("ending every process")
             raise
@@ -99,16 +99,16 @@ def run(
     return 0 if summary.all_kept else _BROKEN_PROMISE
 
 
-def _conclude(stage: Scenario, milestones: Milestones) -> Summary:
+def _conclude(scenario: Scenario, milestones: Milestones) -> Summary:
     """Have the report built, and draw up the summary from the monitor's view."""
-    monitor = stage.watch.monitor
-    stage.say("building the HTML report")
+    monitor = scenario.watch.monitor
+    scenario.say("building the HTML report")
     try:
         report = monitor.build_report(
             (milestones.normal_ms, milestones.shift_ms), (milestones.shift_ms, milestones.end_ms)
         )
     except MonitorClientError as error:
-        stage.say(str(error))
+        scenario.say(str(error))
         report = None
     return summarise(
         monitor.view(),
@@ -116,9 +116,9 @@ def _conclude(stage: Scenario, milestones: Milestones) -> Summary:
         estimator=estimate,
         page=monitor.address,
         report=report,
-        report_file=_file_of(report, stage.folder / "reports"),
-        seconds_to_first_verdict=stage.watch.seconds_to_first_verdict,
-        seconds=time.monotonic() - stage.watch.began,
+        report_file=_file_of(report, scenario.folder / "reports"),
+        seconds_to_first_verdict=scenario.watch.seconds_to_first_verdict,
+        seconds=time.monotonic() - scenario.watch.began,
     )
 
 

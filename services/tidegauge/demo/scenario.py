@@ -1,4 +1,4 @@
-"""Sets the demonstration up: parts, processes, and the baseline of topics."""
+"""Sets up the demo's scenario: external parts, services, and the baseline of topics."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _REQUESTS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What every act of the story plays with.
+    """What every phase of the demo uses.
 
     Attributes:
-        parts: Prompts by the part they play.
+        parts: Prompts by their use.
         application: The gateway's files.
         gateway: The gateway's address.
         watch: Sends traffic and reads the monitor.
@@ -67,9 +67,9 @@ class Scenario:
         """The folder of the logs."""
         return self.folder / "logs"
 
-    def asks(self, prompts: Sequence[Prompt], count: int, *, act: int) -> Sequence[Ask]:
-        """Plan an act's requests; each act has a draw of its own."""
-        return plan(prompts, self.application.customers, count=count, seed=self.seed + act)
+    def asks(self, prompts: Sequence[Prompt], count: int, *, phase: int) -> Sequence[Ask]:
+        """Return the requests of a phase; each phase has a random draw of its own."""
+        return plan(prompts, self.application.customers, count=count, seed=self.seed + phase)
 
     def run(self, *arguments: str) -> None:
         """Run one of tidegauge's commands to its end.
@@ -82,7 +82,7 @@ class Scenario:
         )
 
 
-def set_up(  # noqa: PLR0913 - all that the story is told
+def set_up(  # noqa: PLR0913 - one argument for each part
     parts: Split,
     folder: Path,
     environment: Mapping[str, str],
@@ -96,11 +96,11 @@ def set_up(  # noqa: PLR0913 - all that the story is told
     """Start everything, build the baseline of topics, and wait until all is ready.
 
     Args:
-        parts: Prompts by the part they play.
+        parts: Prompts by their use.
         folder: Where logs and data go.
         environment: This process's variables.
         seed: Of every draw.
-        began: ``time.monotonic()`` at the start of the whole story.
+        began: ``time.monotonic()`` at the start of the demo.
         console: Where bars are drawn.
         stack: Ends what is started.
         say: Tells a person one line.
@@ -133,18 +133,18 @@ def set_up(  # noqa: PLR0913 - all that the story is told
         console,
         began,
     )
-    stage = Scenario(parts, application, gateway, watch, supervisor, inside, folder, seed, say)
+    scenario = Scenario(parts, application, gateway, watch, supervisor, inside, folder, seed, say)
     say(f"building the baseline of topics from {count(len(parts.past))} past prompts")
-    stage.run("baseline", "build", "--kind", "drift", "--file", str(past), "--activate")
+    scenario.run("baseline", "build", "--kind", "drift", "--file", str(past), "--activate")
     if outside.vllm is not None:
         say(f"waiting for vLLM: {outside.vllm.url}")
         outside.vllm.wait_ready(progress=say)
         say("vLLM is ready")
-    # It qualifies the judges first of all, which takes a while: nobody waits for that yet.
+    # The judge worker qualifies its judges first, which takes minutes: nothing waits for it yet.
     supervisor.start(judge)
     supervisor.wait_ready(*plans, seconds=READY_SECONDS)
     say(f"the page is at {monitor.address}, the gateway at {gateway}")
-    return stage
+    return scenario
 
 
 def service_environment(
@@ -152,8 +152,8 @@ def service_environment(
 ) -> Mapping[str, str]:
     """Return the variables of every service.
 
-    Windows are short, so that the story is; one thread a process, since a few cores are
-    shared by all of them.
+    Windows are short, so that the demo is short. Each process has one thread, since all of
+    them share a few cores.
     """
     kept = {name: value for name, value in environment.items() if name != UPSTREAM_VARIABLE}
     return {

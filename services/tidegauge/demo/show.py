@@ -41,8 +41,8 @@ def show(summary: Summary, console: Console) -> None:
     console.rule("Drift: what people ask about")
     _print_findings(summary.drift, console)
     console.rule("The new version against the old one")
-    for swap in summary.swaps:
-        _print_swap(swap, console)
+    for comparison in summary.version_comparisons:
+        _print_comparison(comparison, console)
     console.rule("Quality of the answers")
     _print_findings(summary.quality, console)
     console.print(_judges(summary.judges))
@@ -170,18 +170,19 @@ def _where(key: str) -> str:
     return " ".join(word for word in words if word)
 
 
-def _print_swap(swap: VersionComparisonView, console: Console) -> None:
+def _print_comparison(comparison: VersionComparisonView, console: Console) -> None:
     console.print(
-        f"{swap.new.model} {swap.new.route}: {swap.new.version} against {swap.old.version}",
+        f"{comparison.new.model} {comparison.new.route}: {comparison.new.version} against "
+        f"{comparison.old.version}",
         markup=False,
     )
-    for line in swap.comparisons:
+    for line in comparison.metrics:
         tone = {"worse": "red", "better": "green", "not worse": "green"}.get(line.outcome, "dim")
         rates = (
             f"{percent(line.new_rate)} against {percent(line.old_rate)} ({line.property}; "
             f"{points(line.low)} to {points(line.high)} points)"
         )
-        console.print(Text.assemble("  ", (line.outcome, tone), f" {line.measure}: {rates}"))
+        console.print(Text.assemble("  ", (line.outcome, tone), f" {line.metric}: {rates}"))
 
 
 def _judges(judges: Iterable[JudgeFacts]) -> Table:

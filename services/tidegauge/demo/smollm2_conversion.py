@@ -1,4 +1,4 @@
-"""Turn SmolLM2's quantised file into a folder that vLLM serves.
+"""Program that converts SmolLM2's quantised weights into a folder that vLLM serves.
 
 Runs as a program inside vLLM's own environment, which has torch and transformers:
 ``python smollm2_conversion.py MODEL.gguf FOLDER``. It imports nothing of tidegauge.

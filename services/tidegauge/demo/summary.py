@@ -35,7 +35,7 @@ __all__ = ["summarise"]
 _EVERYTHING = Segment(model="*")
 
 
-def summarise(  # noqa: PLR0913 - the view, and what only the story knows
+def summarise(  # noqa: PLR0913 - the view, and what only the demo knows
     view: MonitorView,
     milestones: Milestones,
     *,
@@ -58,7 +58,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the story knows
         vitals_by_version={name: _vital_facts(sketch) for name, sketch in versions.items()},
         drift=_findings(view.verdicts, "drift"),
         quality=_findings(view.verdicts, "quality"),
-        swaps=view.swaps,
+        version_comparisons=view.version_comparisons,
         judges=_judge_facts(_merged(view, "quality"), _answers(whole), estimator),
         ledger=_ledger_facts(view),
         page=page,

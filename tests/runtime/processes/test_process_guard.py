@@ -1,4 +1,4 @@
-"""Nothing that the guardian runs outlives whoever started the guardian."""
+"""No process that the guard runs outlives the process that started the guard."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pids(file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("temper", ["mild", "stubborn"])
-def test_a_closed_lifeline_ends_the_whole_family(tmp_path: Path, temper: str) -> None:
+def test_closing_standard_input_ends_the_whole_group(tmp_path: Path, temper: str) -> None:
     file = tmp_path / "pids"
     process = start([sys.executable, "-c", FAMILY, str(file), temper])
     family = pids(file)
@@ -65,7 +65,7 @@ def test_a_closed_lifeline_ends_the_whole_family(tmp_path: Path, temper: str) ->
     assert process.returncode in {-signal.SIGTERM % 256, -signal.SIGKILL % 256}
 
 
-def test_a_parent_that_is_killed_takes_everybody_along(tmp_path: Path) -> None:
+def test_the_death_of_the_parent_ends_the_whole_group(tmp_path: Path) -> None:
     file = tmp_path / "pids"
     code = (
         "import subprocess, sys\n"
@@ -79,14 +79,14 @@ def test_a_parent_that_is_killed_takes_everybody_along(tmp_path: Path) -> None:
     eventually("gone", lambda: not any(map(alive, family)))
 
 
-def test_a_guardian_that_is_killed_takes_its_child_along(tmp_path: Path) -> None:
+def test_the_child_of_a_killed_guard_ends(tmp_path: Path) -> None:
     file = tmp_path / "pids"
     process = start([sys.executable, "-c", FAMILY, str(file), "mild"])
     child, grandchild = pids(file)
     with process:
         process.kill()
     eventually("gone", lambda: not alive(child))
-    os.kill(grandchild, signal.SIGKILL)  # it has no guardian any more
+    os.kill(grandchild, signal.SIGKILL)  # it has no guard any more
 
 
 def test_signals_are_left_to_the_parent(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The processes of a whole deployment on one machine, and where each listens."""
+"""The services of a deployment on one machine, and their ports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Ports:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:
-        """Take the ports that variables name, and the services' own defaults for the rest.
+        """Return the ports that variables name, and the services' defaults for the rest.
 
         Raises:
             SettingsError: A variable holds no port.
@@ -76,7 +76,7 @@ class Ports:
 
 
 def command(arguments: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Service:
-    """Return one of tidegauge's commands as a process that ends by itself."""
+    """Return one of tidegauge's commands as a process that the supervisor runs to its end."""
     words = " ".join(argument for argument in arguments if argument.isalpha())
     return Service(
         name=f"tidegauge {words}",
@@ -90,8 +90,8 @@ def services(environment: Mapping[str, str], ports: Ports, logs: Path) -> tuple[
     """Return the five services, the gateway first; all get the same environment and their port.
 
     Args:
-        environment: What configures them.
-        ports: Where each listens.
+        environment: Variables of all services.
+        ports: Port of each service.
         logs: Folder of their logs.
     """
 

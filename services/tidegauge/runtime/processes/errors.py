@@ -1,4 +1,4 @@
-"""What can go wrong with processes that are started and watched here.
+"""What can go wrong with supervised processes.
 
 TidegaugeError
 └── ProcessError

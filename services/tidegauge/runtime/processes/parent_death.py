@@ -1,7 +1,7 @@
-"""Becomes a command that ends when the process that started it does.
+"""Parent-death signal: a command that gets SIGTERM when its parent dies.
 
-Run as ``python -m tidegauge.runtime.processes.parent_death PARENT COMMAND...``: the kernel is asked
-to send SIGTERM on the parent's death, however it dies, and keeps that through ``exec``.
+Run as ``python -m tidegauge.runtime.processes.parent_death PARENT COMMAND...``: the program
+asks the kernel for the signal, which survives ``exec``, and becomes the command.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _USAGE = 64
 
 
 def ends_with_parent(command: tuple[str, ...], parent: int) -> tuple[str, ...]:
-    """Return the command line that runs ``command`` tied to the life of ``parent``."""
+    """Return the command line that runs ``command`` and ends it when ``parent`` dies."""
     return (sys.executable, "-m", "tidegauge.runtime.processes.parent_death", str(parent), *command)
 
 
 def main(arguments: list[str]) -> None:
-    """Tie this process to its parent, then become the command."""
+    """Ask for the parent-death signal, then become the command."""
     if len(arguments) < 2:  # noqa: PLR2004 - a parent and a command
         sys.exit(_USAGE)
     parent, command = int(arguments[0]), arguments[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel was asked
+        if os.getppid() != parent:  # it died before the request
             sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606 - this is what it is for
 

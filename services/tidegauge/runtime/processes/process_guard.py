@@ -1,9 +1,9 @@
-"""Run a program that must not outlive its parent: ``python guardian.py SECONDS COMMAND…``.
+"""Process guard: runs a command that must not outlive its parent.
 
-The parent holds the other end of standard input. When that closes, because the parent
-asked for an end or because it died, however it died, the program's whole process group is
-ended: first asked, then after so many seconds killed. It imports nothing of tidegauge and
-needs Linux 5.3.
+Run as ``python process_guard.py SECONDS COMMAND…``. The parent holds the other end of
+standard input. When that closes, because the parent closed it or died in any way, the guard
+sends SIGTERM to the command's process group and, after so many seconds, SIGKILL. The guard
+imports nothing of tidegauge and needs Linux 5.3.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _PR_SET_CHILD_SUBREAPER = 36
 def guard(command: list[str], *, grace_seconds: float) -> int:
     """Run a command until it ends or standard input closes; return its exit status.
 
-    Signals that a terminal sends to everyone are left to the parent, which decides.
+    The guard ignores signals that a terminal sends to the whole group: the parent decides.
 
     Args:
         command: The program and its arguments.
-        grace_seconds: Time between asking it to end and killing its group.
+        grace_seconds: Time between SIGTERM and SIGKILL.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
-    def die_with_guardian() -> None:
+    def die_with_guard() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -44,13 +44,13 @@ def guard(command: list[str], *, grace_seconds: float) -> int:
         command,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=die_with_guardian,  # noqa: PLW1509 - this process has a single thread
+        preexec_fn=die_with_guard,  # noqa: PLW1509 - this process has a single thread
     )
     ended = os.pidfd_open(child.pid)
-    lifeline = sys.stdin.fileno()
+    stdin = sys.stdin.fileno()
     while True:
-        ready, _, _ = select.select([ended, lifeline], [], [])
-        if ended in ready or not os.read(lifeline, 1024):
+        ready, _, _ = select.select([ended, stdin], [], [])
+        if ended in ready or not os.read(stdin, 1024):
             break
     if child.poll() is None:
         _signal_group(child.pid, signal.SIGTERM)
@@ -62,7 +62,7 @@ def guard(command: list[str], *, grace_seconds: float) -> int:
 
 
 def _end_rest(group: int) -> None:
-    """Kill and reap what is left of the group; orphans are this process's children."""
+    """Kill and reap the rest of the group; its orphans are children of this process."""
     while _signal_group(group, signal.SIGKILL):
         try:
             os.waitpid(-group, 0)

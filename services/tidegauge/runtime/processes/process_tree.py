@@ -1,4 +1,4 @@
-"""Who descends from whom, as the kernel tells it (Linux; elsewhere nobody does)."""
+"""The tree of processes, from /proc; empty where there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
-    """A process; its start tells it from a later one with the same id.
+    """A process, identified by its id and its start, since ids are used again.
 
     Attributes:
         pid: Process id.
@@ -28,17 +28,17 @@ def descendants(pid: int) -> tuple[Member, ...]:
     """Return the children of a process, their children and so on, without itself."""
     children: defaultdict[int, list[Member]] = defaultdict(list)
     for entry in _PROC.glob("[0-9]*"):
-        found = _read(int(entry.name))
-        if found is not None:
-            parent, member, _ = found
+        process = _read(int(entry.name))
+        if process is not None:
+            parent, member, _ = process
             children[parent].append(member)
-    family: list[Member] = []
+    found: list[Member] = []
     waiting = [pid]
     while waiting:
         young = children[waiting.pop()]
-        family += young
+        found += young
         waiting += [member.pid for member in young]
-    return tuple(family)
+    return tuple(found)
 
 
 def is_alive(member: Member) -> bool:
