@@ -175,17 +175,17 @@ def _expand(directory: Path, way: Way) -> None:
     from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
     from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
     from tidegauge.capture.runs import NOWHERE, list_runs  # noqa: PLC0415
-    from tidegauge.gateway.record import BOTH, UNFOLD  # noqa: PLC0415
+    from tidegauge.gateway.shipper import EXPAND_FORMATS  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")
-    packer = BatchBuilder(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
+    builder = BatchBuilder(run.producer_id, EXPAND_FORMATS, 1 << 30)
     first, _ = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
-    packer.pack([first])
+    builder.build([first])
     reader = OutboxReader(run, first.end, first.frame.last_sequence)
     with way.followed():
-        wave = packer.pack(reader.read(1 << 30, over=True))
-    if len(wave.parcels) != 2:  # noqa: PLR2004 - a request and a response
-        raise SystemExit(f"an exchange has two events, found {len(wave.parcels)}")
+        batch = builder.build(reader.read(1 << 30, over=True))
+    if len(batch.records) != 2:  # noqa: PLR2004 - a request and a response
+        raise SystemExit(f"an exchange has two events, found {len(batch.records)}")
 
 
 def features() -> Way:
@@ -222,22 +222,22 @@ def features() -> Way:
 
 def window() -> Way:
     """Follow the window that raises an alarm from its sketch to the alert."""
-    from tests.monitoring.conftest import Kit  # noqa: PLC0415
+    from tests.monitoring.conftest import Traffic  # noqa: PLC0415
 
     from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline  # noqa: PLC0415
 
-    kit = Kit()
-    desk = kit.desk()
-    document = build_rates_baseline(kit.baseline_windows()).to_bytes()
+    traffic = Traffic()
+    harness = traffic.harness()
+    document = build_rates_baseline(traffic.baseline_windows()).to_bytes()
     baseline = RatesBaseline.from_bytes(document, "rates-1")
-    desk.monitor.use("rates", "rates-1", baseline.references, desk.now_ms)
+    harness.monitor.use("rates", "rates-1", baseline.references, harness.now_ms)
     for number in range(_MOST_WINDOWS):
         way = Way("window")
-        events = kit.vitals(number, 5, slower=1.0 if number < _QUIET_WINDOWS else 4.0)
-        progress = kit.writers["vitals"].progress(number + 1)
+        events = traffic.vitals(number, 5, slower=1.0 if number < _QUIET_WINDOWS else 4.0)
+        progress = traffic.writers["vitals"].progress(number + 1)
         with way.followed():
-            desk.give(events, progress)
-        if desk.alerts():
+            harness.give(events, progress)
+        if harness.alerts():
             return way
     raise SystemExit("no window raised an alarm")
 

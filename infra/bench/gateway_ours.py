@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tidegauge.capture.compact import CompactFormat
+from tidegauge.capture.frame import CompactFormat
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import main
 
@@ -31,9 +31,9 @@ class Forgetful(Recorder):
     def start(self) -> None:
         """Make no outbox."""
 
-    def record_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> bool:
+    def record_compact(self, format_: CompactFormat[R], records: Sequence[R]) -> bool:
         """Forget them."""
-        del fold, records
+        del format_, records
         return True
 
 

@@ -1,4 +1,4 @@
-"""Frames become records, folded ones several; what cannot be made is counted, not lost."""
+"""Frames become records, compact ones several; what cannot be made is counted, not lost."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 import pytest
 
 from tidegauge.capture.batch import Batch, BatchBuilder
-from tidegauge.capture.compact import CompactFormat, ExpandFormats
 from tidegauge.capture.counters import Counts
 from tidegauge.capture.cursor import OutboxCursor
+from tidegauge.capture.frame import CompactFormat, ExpandFormats
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper import Shipper
-from tidegauge.capture.testing import FOLD, UNFOLD, fold_exchanges, record_exchange
+from tidegauge.capture.testing import COMPACT, EXPAND, record_compact, record_exchange
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS as ANY_REQUEST
 
 REQUESTS, RESPONSES = "requests.v1", "responses.v1"
-UNFOLDS: ExpandFormats = {FOLD.type: UNFOLD}
+EXPAND_FORMATS: ExpandFormats = {COMPACT.type: EXPAND}
 
 
 def record(directory: Path, *outputs: str | None) -> Counts:
-    """Record exchanges: folded with an output, as events without."""
+    """Record exchanges: compact with an output, as events without."""
     with Recorder(CaptureSettings(directory=directory), ship=False) as recorder:
         for number, output in enumerate(outputs):
             if output is None:
                 record_exchange(recorder, f"req-{number}")
             else:
-                fold_exchanges(recorder, (f"req-{number}", output))
+                record_compact(recorder, (f"req-{number}", output))
         return recorder.counts()
 
 
@@ -38,110 +38,110 @@ def ship(directory: Path, max_event_bytes: int = 1 << 20) -> tuple[Batch, Outbox
     (run,) = list_runs(directory)
     lock = run.lock_shipping()
     assert lock is not None
-    shipment = OutboxCursor(run, lock, BatchBuilder(run.producer_id, UNFOLDS, max_event_bytes))
-    wave = shipment.next_wave(1 << 30)
-    assert wave is not None
-    shipment.arrived(wave, [True] * len(wave.parcels))
-    assert shipment.next_wave(1) is None
-    return wave, shipment
+    cursor = OutboxCursor(run, lock, BatchBuilder(run.producer_id, EXPAND_FORMATS, max_event_bytes))
+    batch = cursor.next_batch(1 << 30)
+    assert batch is not None
+    cursor.arrived(batch, [True] * len(batch.records))
+    assert cursor.next_batch(1) is None
+    return batch, cursor
 
 
-def heartbeat(shipment: OutboxCursor) -> Heartbeat:
-    return decode(shipment.heartbeat(7).value, Heartbeat)
+def heartbeat(cursor: OutboxCursor) -> Heartbeat:
+    return decode(cursor.heartbeat(7).value, Heartbeat)
 
 
-def test_folded_and_plain_events_bear_one_sequence(tmp_path: Path) -> None:
+def test_compact_and_plain_events_bear_one_sequence(tmp_path: Path) -> None:
     counts = record(tmp_path, "At one.", None, "At two.")
     assert counts == Counts(served=3, captured={REQUESTS: 3, RESPONSES: 3})
-    wave, shipment = ship(tmp_path)
-    events = [decode(parcel.value, RequestEvent, ResponseEvent) for parcel in wave.parcels]
+    batch, cursor = ship(tmp_path)
+    events = [decode(record.value, RequestEvent, ResponseEvent) for record in batch.records]
     assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
-    assert [parcel.topic for parcel in wave.parcels] == [REQUESTS, RESPONSES] * 3
-    assert [dict(parcel.headers)["ce_id"] for parcel in wave.parcels] == [
+    assert [record.topic for record in batch.records] == [REQUESTS, RESPONSES] * 3
+    assert [dict(record.headers)["ce_id"] for record in batch.records] == [
         str(event.sequence).encode() for event in events
     ]
-    assert [dict(parcel.headers)["ce_type"] for parcel in wave.parcels[:2]] == [
+    assert [dict(record.headers)["ce_type"] for record in batch.records[:2]] == [
         b"tidegauge.request",
         b"tidegauge.response",
     ]
     assert isinstance(events[5], ResponseEvent)
     assert events[5].output == "At two."
-    said = heartbeat(shipment)
+    said = heartbeat(cursor)
     assert (said.captured, said.shipped, said.dropped) == (
         counts.captured,
         counts.captured,
         {},
     )
-    shipment.save()
-    position = load_position(shipment.run.position)
-    assert (position.sequence, position.noted) == (6, {"length/short": 2})
-    shipment.finish()
+    cursor.save()
+    position = load_position(cursor.run.position)
+    assert (position.sequence, position.facts) == (6, {"length/short": 2})
+    cursor.finish()
 
 
 def test_what_cannot_be_made_is_dropped_and_leaves_its_sequences(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(tmp_path, "no answer", "At two.", "no answer")
-    wave, shipment = ship(tmp_path)
-    events = [decode(parcel.value, RequestEvent, ResponseEvent) for parcel in wave.parcels]
+    batch, cursor = ship(tmp_path)
+    events = [decode(record.value, RequestEvent, ResponseEvent) for record in batch.records]
     assert [event.sequence for event in events] == [3, 4]
-    assert caplog.text.count("could not be unfolded") == 1
-    said = heartbeat(shipment)
+    assert caplog.text.count("could not be expanded") == 1
+    said = heartbeat(cursor)
     assert said.served == 3
     assert said.captured == said.shipped == {REQUESTS: 1, RESPONSES: 1}
     assert said.dropped == {REQUESTS: {"invalid_event": 2}, RESPONSES: {"invalid_event": 2}}
-    shipment.finish()
+    cursor.finish()
 
 
 def test_of_records_in_one_frame_those_are_made_that_can_be(tmp_path: Path) -> None:
     answers = ("At one.", "no answer", "At three.")
     with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
-        fold_exchanges(recorder, *((f"req-{n}", answer) for n, answer in enumerate(answers)))
-    wave, shipment = ship(tmp_path)
-    events = [decode(parcel.value, RequestEvent, ResponseEvent) for parcel in wave.parcels]
+        record_compact(recorder, *((f"req-{n}", answer) for n, answer in enumerate(answers)))
+    batch, cursor = ship(tmp_path)
+    events = [decode(record.value, RequestEvent, ResponseEvent) for record in batch.records]
     assert [(event.sequence, event.request_id) for event in events] == [
         (1, "req-0"),
         (2, "req-0"),
         (5, "req-2"),
         (6, "req-2"),
     ]
-    assert (wave.sequence, wave.noted) == (6, {"length/short": 2})
-    said = heartbeat(shipment)
+    assert (batch.sequence, batch.facts) == (6, {"length/short": 2})
+    said = heartbeat(cursor)
     assert said.captured == said.shipped == {REQUESTS: 2, RESPONSES: 2}
     assert said.dropped == {REQUESTS: {"invalid_event": 1}, RESPONSES: {"invalid_event": 1}}
-    shipment.finish()
+    cursor.finish()
 
 
 def test_records_that_cannot_be_read_are_dropped_all(tmp_path: Path) -> None:
     fold: CompactFormat[bytes] = CompactFormat("testing.exchange.1", (ANY_REQUEST,), b"".join)
     with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
-        recorder.record_folded(fold, [b"no", b"exchange"])
-    wave, shipment = ship(tmp_path)
-    assert (wave.parcels, wave.sequence) == ([], 2)
-    assert heartbeat(shipment).dropped == {REQUESTS: {"invalid_event": 2}}
-    shipment.finish()
+        recorder.record_compact(fold, [b"no", b"exchange"])
+    batch, cursor = ship(tmp_path)
+    assert (batch.records, batch.sequence) == ([], 2)
+    assert heartbeat(cursor).dropped == {REQUESTS: {"invalid_event": 2}}
+    cursor.finish()
 
 
 def test_an_event_that_turns_out_too_large_is_dropped(tmp_path: Path) -> None:
     record(tmp_path, "x" * 2000)
-    _, shipment = ship(tmp_path, max_event_bytes=2000)
-    said = heartbeat(shipment)
+    _, cursor = ship(tmp_path, max_event_bytes=2000)
+    said = heartbeat(cursor)
     assert said.captured == {REQUESTS: 1, RESPONSES: 0}
     assert said.dropped == {RESPONSES: {"too_large": 1}}
-    shipment.finish()
+    cursor.finish()
 
 
 def test_the_same_frames_make_the_same_wave(tmp_path: Path) -> None:
     record(tmp_path, "At one.", None)
     (run,) = list_runs(tmp_path)
-    waves = []
+    batches = []
     for _ in range(2):
         lock = run.lock_shipping()
         assert lock is not None
-        shipment = OutboxCursor(run, lock, BatchBuilder(run.producer_id, UNFOLDS, 1 << 20))
-        waves.append(shipment.next_wave(1 << 30))
-        shipment.release()
-    assert waves[0] == waves[1]
+        cursor = OutboxCursor(run, lock, BatchBuilder(run.producer_id, EXPAND_FORMATS, 1 << 20))
+        batches.append(cursor.next_batch(1 << 30))
+        cursor.release()
+    assert batches[0] == batches[1]
 
 
 def test_a_run_of_records_that_are_not_known_here_is_left_alone(
@@ -149,7 +149,7 @@ def test_a_run_of_records_that_are_not_known_here_is_left_alone(
 ) -> None:
     record(tmp_path, "At one.")
     assert Shipper(CaptureSettings(directory=tmp_path), own=None).run() is False
-    assert "'folded:testing.exchange.1' are shipped by who appended them" in caplog.text
+    assert "'compact:testing.exchange.1' are shipped by who appended them" in caplog.text
     assert len(list_runs(tmp_path)) == 1
 
 

@@ -74,17 +74,17 @@ def take(directory: Path) -> OutboxCursor:
     return OutboxCursor(run, lock, BatchBuilder(run.producer_id, {}, 1 << 20))
 
 
-def next_wave(shipment: OutboxCursor, max_bytes: int) -> Batch:
-    wave = shipment.next_wave(max_bytes)
-    assert wave is not None
-    return wave
+def next_batch(cursor: OutboxCursor, max_bytes: int) -> Batch:
+    batch = cursor.next_batch(max_bytes)
+    assert batch is not None
+    return batch
 
 
-def sequences(waves: list[Batch]) -> list[int]:
+def sequences(batches: list[Batch]) -> list[int]:
     return [
-        decode(parcel.value, RequestEvent, ResponseEvent).sequence
-        for wave in waves
-        for parcel in wave.parcels
+        decode(record.value, RequestEvent, ResponseEvent).sequence
+        for batch in batches
+        for record in batch.records
     ]
 
 
@@ -99,19 +99,19 @@ def record(directory: Path, exchanges: int, *, segment_bytes: int = 1 << 20) -> 
 
 def test_shipping_goes_on_where_it_was_saved_and_segments_behind_it_go(tmp_path: Path) -> None:
     record(tmp_path, 20, segment_bytes=2000)
-    shipment = take(tmp_path)
-    before = shipment.run.segments()
-    wave = next_wave(shipment, 8000)
-    shipment.arrived(wave, [True] * len(wave.parcels))
-    shipment.release()
-    assert 0 < len(shipment.run.segments()) < len(before)
+    cursor = take(tmp_path)
+    before = cursor.run.segments()
+    batch = next_batch(cursor, 8000)
+    cursor.arrived(batch, [True] * len(batch.records))
+    cursor.release()
+    assert 0 < len(cursor.run.segments()) < len(before)
 
     again = take(tmp_path)
-    waves = [wave]
-    while more := again.next_wave(8000):
-        again.arrived(more, [True] * len(more.parcels))
-        waves.append(more)
-    assert sequences(waves) == list(range(1, 41))
+    batches = [batch]
+    while more := again.next_batch(8000):
+        again.arrived(more, [True] * len(more.records))
+        batches.append(more)
+    assert sequences(batches) == list(range(1, 41))
     assert again.exhausted
     said = decode(again.heartbeat(7).value, Heartbeat)
     assert said.shipped == said.captured == {REQUESTS: 20, RESPONSES: 20}
@@ -122,12 +122,12 @@ def test_shipping_goes_on_where_it_was_saved_and_segments_behind_it_go(tmp_path:
 
 def test_what_was_not_saved_is_sent_again(tmp_path: Path) -> None:
     record(tmp_path, 5)
-    shipment = take(tmp_path)
-    first = next_wave(shipment, 1 << 20)
-    shipment.arrived(first, [True] * len(first.parcels))
-    shipment._lock.release()  # killed before it could save
+    cursor = take(tmp_path)
+    first = next_batch(cursor, 1 << 20)
+    cursor.arrived(first, [True] * len(first.records))
+    cursor._lock.release()  # killed before it could save
     again = take(tmp_path)
-    assert again.next_wave(1 << 20) == first
+    assert again.next_batch(1 << 20) == first
     again.release()
 
 
@@ -138,15 +138,15 @@ def test_a_damaged_tail_is_told_and_counted(
     (run,) = list_runs(tmp_path)
     segment = run.segment(1)
     segment.write_bytes(segment.read_bytes()[:-10])
-    shipment = take(tmp_path)
-    wave = next_wave(shipment, 1 << 20)
-    shipment.arrived(wave, [True] * len(wave.parcels))
-    assert shipment.next_wave(1 << 20) is None
+    cursor = take(tmp_path)
+    batch = next_batch(cursor, 1 << 20)
+    cursor.arrived(batch, [True] * len(batch.records))
+    assert cursor.next_batch(1 << 20) is None
     assert "no whole event" in caplog.text
-    said = decode(shipment.heartbeat(7).value, Heartbeat)
+    said = decode(cursor.heartbeat(7).value, Heartbeat)
     assert (said.served, said.captured) == (5, {REQUESTS: 5, RESPONSES: 4})
     assert said.dropped == {RESPONSES: {"damaged": 1}}
-    shipment.finish()
+    cursor.finish()
 
 
 def test_a_run_whose_counters_are_lost_is_shipped(
@@ -155,52 +155,52 @@ def test_a_run_whose_counters_are_lost_is_shipped(
     record(tmp_path, 2)
     (run,) = list_runs(tmp_path)
     run.counters.write_bytes(b"")
-    shipment = take(tmp_path)
-    wave = next_wave(shipment, 1 << 20)
-    shipment.arrived(wave, [True] * len(wave.parcels))
-    shipment.next_wave(1 << 20)
-    assert decode(shipment.heartbeat(7).value, Heartbeat).served == 2
+    cursor = take(tmp_path)
+    batch = next_batch(cursor, 1 << 20)
+    cursor.arrived(batch, [True] * len(batch.records))
+    cursor.next_batch(1 << 20)
+    assert decode(cursor.heartbeat(7).value, Heartbeat).served == 2
     assert "no counters" in caplog.text
-    shipment.finish()
+    cursor.finish()
 
 
 def test_syncing_reaches_the_tail_and_then_every_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record(tmp_path, 10, segment_bytes=2000)
-    shipment, run = take(tmp_path), list_runs(tmp_path)[0]
+    cursor, run = take(tmp_path), list_runs(tmp_path)[0]
     forced: list[Path] = []
     monkeypatch.setattr(
         "os.fdatasync", lambda number: forced.append(Path(f"/proc/self/fd/{number}").readlink())
     )
-    shipment.sync()
+    cursor.sync()
     assert forced == [run.tail, *map(run.segment, run.segments())]
     forced.clear()
-    shipment.sync()
+    cursor.sync()
     assert forced == [run.tail, run.segment(run.segments()[-1])]
-    shipment.release()
+    cursor.release()
 
 
 def test_on_a_full_disk_the_room_comes_from_what_is_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(tmp_path, 20, segment_bytes=2000)
-    shipment = take(tmp_path)
-    first = next_wave(shipment, 500)
-    shipment.arrived(first, [True] * len(first.parcels))
+    cursor = take(tmp_path)
+    first = next_batch(cursor, 500)
+    cursor.arrived(first, [True] * len(first.records))
     monkeypatch.setattr("tidegauge.capture.cursor.save_position", no_space)
-    before = shipment.run.segments()
-    shipment.save()
-    assert shipment.run.segments() == before, "nothing is shipped whole yet"
-    wave = next_wave(shipment, 8000)
-    shipment.arrived(wave, [True] * len(wave.parcels))
-    shipment.save()
-    assert shipment.run.segments() == [n for n in before if n >= wave.end.segment]
+    before = cursor.run.segments()
+    cursor.save()
+    assert cursor.run.segments() == before, "nothing is shipped whole yet"
+    batch = next_batch(cursor, 8000)
+    cursor.arrived(batch, [True] * len(batch.records))
+    cursor.save()
+    assert cursor.run.segments() == [n for n in before if n >= batch.end.segment]
     assert "No space left" in caplog.text
     monkeypatch.undo()
-    shipment.save()
-    assert load_position(shipment.run.position).sequence == wave.sequence
-    shipment.release()
+    cursor.save()
+    assert load_position(cursor.run.position).sequence == batch.sequence
+    cursor.release()
 
 
 def no_space(_path: Path, _position: Position) -> None:
@@ -213,8 +213,8 @@ def test_a_run_of_a_later_version_is_left_alone_and_told(
     record(tmp_path, 2)
     (run,) = list_runs(tmp_path)
     segment = run.segment(1)
-    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\3", b"TGOUTBOX\4", 1))
+    segment.write_bytes(segment.read_bytes().replace(b"TGOUTBOX\4", b"TGOUTBOX\5", 1))
     shipper = Shipper(CaptureSettings(directory=tmp_path), own=None)
     assert shipper.run() is False
-    assert "this shipper knows up to 3: ship it with the tidegauge that wrote it" in caplog.text
+    assert "this shipper knows up to 4: ship it with the tidegauge that wrote it" in caplog.text
     assert [left.producer_id for left in list_runs(tmp_path)] == [run.producer_id]

@@ -1,4 +1,4 @@
-"""Waves: sent again until acknowledged; a refusal costs one parcel, never its neighbours."""
+"""Waves: sent again until acknowledged; a refusal costs one record, never its neighbours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tidegauge.capture.settings import KafkaAccess
 REFUSAL = InvalidRecordError("no")
 
 
-def parcel(name: str) -> ProducerRecord:
+def record(name: str) -> ProducerRecord:
     return ProducerRecord("requests.v1", name.encode(), b"{}", [], 0)
 
 
-WAVE = [parcel("a"), parcel("b"), parcel("c")]
+WAVE = [record("a"), record("b"), record("c")]
 
 Broker = Callable[[Sequence[ProducerRecord]], list[KafkaError | None]]
 
@@ -28,75 +28,75 @@ class Scripted(Delivery):
     def __init__(self, broker: Broker, *, interrupted: Callable[[], bool] = lambda: False) -> None:
         super().__init__(KafkaAccess(), client_id="test", interrupted=interrupted)
         self.broker = broker
-        self.waves: list[str] = []
+        self.batches: list[str] = []
 
-    def _attempt(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        self.waves.append("".join(entry.key.decode() for entry in wave))
-        return self.broker(wave)
+    def _attempt(self, batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+        self.batches.append("".join(entry.key.decode() for entry in batch))
+        return self.broker(batch)
 
 
 def test_a_wave_that_is_acknowledged_is_sent_once() -> None:
-    delivery = Scripted(lambda wave: [None] * len(wave))
+    delivery = Scripted(lambda batch: [None] * len(batch))
     assert delivery.deliver(WAVE) == [True, True, True]
     assert delivery.deliver([]) == []
-    assert delivery.waves == ["abc"]
+    assert delivery.batches == ["abc"]
 
 
 def test_a_refusal_that_takes_its_batch_with_it_costs_one_parcel() -> None:
-    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        spoiled = any(entry.key == b"b" for entry in wave)
-        return [REFUSAL if spoiled else None] * len(wave)
+    def refuses_b(batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+        spoiled = any(entry.key == b"b" for entry in batch)
+        return [REFUSAL if spoiled else None] * len(batch)
 
     delivery = Scripted(refuses_b)
     assert delivery.deliver(WAVE) == [True, False, True]
-    assert delivery.waves == ["abc", "a", "b", "c"]
+    assert delivery.batches == ["abc", "a", "b", "c"]
 
 
 def test_a_batch_spoiled_by_another_s_refusal_is_sent_one_by_one() -> None:
     """The client tells the culprit's neighbours with an error of no kind of its own."""
 
-    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        if len(wave) > 1:
+    def refuses_b(batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+        if len(batch) > 1:
             return [KafkaError("part of a batch"), REFUSAL, KafkaError("part of a batch")]
-        return [REFUSAL if wave[0].key == b"b" else None]
+        return [REFUSAL if batch[0].key == b"b" else None]
 
     delivery = Scripted(refuses_b)
     assert delivery.deliver(WAVE) == [True, False, True]
 
 
 def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
-    """It would answer every later parcel with the same refusal."""
+    """It would answer every later record with the same refusal."""
     closed: list[int] = []
 
-    def refuses_b(wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        return [REFUSAL if entry.key == b"b" else None for entry in wave]
+    def refuses_b(batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+        return [REFUSAL if entry.key == b"b" else None for entry in batch]
 
     delivery = Scripted(refuses_b)
-    delivery.close = lambda: closed.append(len(delivery.waves))  # type: ignore[method-assign]
+    delivery.close = lambda: closed.append(len(delivery.batches))  # type: ignore[method-assign]
     assert delivery.deliver(WAVE) == [True, False, True]
-    assert delivery.waves == ["abc", "b"]
-    assert closed == [1, 2], "after the wave, and after b alone"
+    assert delivery.batches == ["abc", "b"]
+    assert closed == [1, 2], "after the batch, and after b alone"
 
 
 def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:
     answers = iter([[None, KafkaConnectionError("gone"), None], [None, None, None]])
     delivery = Scripted(lambda _wave: next(answers))
     assert delivery.deliver(WAVE) == [True, True, True]
-    assert delivery.waves == ["abc", "abc"]
+    assert delivery.batches == ["abc", "abc"]
 
 
 def test_it_goes_on_until_it_is_interrupted() -> None:
     def unreachable(_wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         raise KafkaConnectionError("refused")
 
-    delivery = Scripted(unreachable, interrupted=lambda: len(delivery.waves) == 3)
+    delivery = Scripted(unreachable, interrupted=lambda: len(delivery.batches) == 3)
     with pytest.raises(Interrupted):
         delivery.deliver(WAVE)
-    assert delivery.waves == ["abc"] * 3
+    assert delivery.batches == ["abc"] * 3
 
 
 def test_a_broker_that_is_away_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
-    delivery = Scripted(lambda wave: [None] * len(wave))
+    delivery = Scripted(lambda batch: [None] * len(batch))
     delivery._failing_since = float("-inf")
     for _ in range(5):
         delivery._tell(KafkaConnectionError("refused"))

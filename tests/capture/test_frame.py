@@ -91,8 +91,8 @@ def test_a_header_with_another_name_or_a_changed_bit_is_damage() -> None:
 
 
 def test_a_later_version_is_refused_with_a_way_out() -> None:
-    later = encode_header("gateway-1").replace(struct.pack("<H", 3), struct.pack("<H", 4), 1)
-    with pytest.raises(OutboxFormatError, match="version 4, this shipper knows up to 3: ship"):
+    later = encode_header("gateway-1").replace(struct.pack("<H", 4), struct.pack("<H", 5), 1)
+    with pytest.raises(OutboxFormatError, match="version 5, this shipper knows up to 4: ship"):
         read_header(later)
 
 
@@ -103,18 +103,18 @@ def test_the_form_is_the_documented_one_to_the_byte() -> None:
     prefix = struct.pack("<II", len(body), crc32c.crc32c(body))
     encoder = FrameEncoder("requests.v1", "tidegauge.request")
     assert encoder.encode(7, 1_767_225_600_000, "req-7", b'{"n":1}') == prefix + body
-    for version in (1, 2, 3):
+    for version in (1, 2, 3, 4):
         head = b"TGOUTBOX" + struct.pack("<HH", version, 9) + b"gateway-1"
         whole = head + struct.pack("<I", crc32c.crc32c(head))
         assert read_header(whole) == ("gateway-1", len(whole))
     assert encode_header("gateway-1") == whole
 
 
-def test_a_folded_record_stands_for_one_event_of_each_topic() -> None:
-    frame = Frame(7, 0, "requests.v1+responses.v1*3", "folded:some.exchange.1", "", b"")
-    assert (frame.is_folded, frame.records, frame.last_sequence) == (True, 3, 12)
+def test_a_compact_record_stands_for_one_event_of_each_topic() -> None:
+    frame = Frame(7, 0, "requests.v1+responses.v1*3", "compact:some.exchange.1", "", b"")
+    assert (frame.is_compact, frame.records, frame.last_sequence) == (True, 3, 12)
     assert frame.topics == ["requests.v1", "responses.v1"]
-    single = Frame(7, 0, "requests.v1", "folded:some.exchange.1", "", b"")
+    single = Frame(7, 0, "requests.v1", "compact:some.exchange.1", "", b"")
     assert (single.records, single.last_sequence) == (1, 7)
     event = Frame(7, 0, "requests.v1", "tidegauge.request", "req-7", b"")
-    assert (event.is_folded, event.topics, event.last_sequence) == (False, ["requests.v1"], 7)
+    assert (event.is_compact, event.topics, event.last_sequence) == (False, ["requests.v1"], 7)

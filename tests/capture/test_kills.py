@@ -28,7 +28,7 @@ GATEWAY = """\
 import os, sys, time
 from tidegauge.capture import Recorder
 from tidegauge.capture.settings import settings_from_json
-from tidegauge.capture.testing import fold_exchanges, record_exchange
+from tidegauge.capture.testing import record_compact, record_exchange
 log = open(sys.argv[1], "a", buffering=1)
 recorder = Recorder(
     settings_from_json(sys.argv[2].encode()), shipper="tidegauge.capture.testing"
@@ -38,7 +38,7 @@ number = 0
 while True:
     for _ in range(7):
         record_exchange(recorder, f"req-{number + 1}")
-        fold_exchanges(recorder, *((f"req-{number + n}", "At 13:42.") for n in (2, 3)))
+        record_compact(recorder, *((f"req-{number + n}", "At 13:42.") for n in (2, 3)))
         number += 3
     log.write(f"{recorder.producer_id} {number} {recorder.shipper_pid or 0}\\n")
     time.sleep(0.02)

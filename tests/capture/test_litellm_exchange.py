@@ -55,7 +55,7 @@ def told(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
 def response(kwargs: dict[str, Any], *, text: bool = True) -> ResponseEvent:
     exchange = answered(kwargs, text=text)
     assert exchange is not None
-    return exchange.response("litellm-1", 2)
+    return exchange.response_event("litellm-1", 2)
 
 
 class StatusError(Exception):
@@ -191,7 +191,7 @@ def test_a_failure_has_its_kind(status: int, routed: bool, kind: ErrorKind) -> N
     }
     exchange = failed(data, StatusError(status), now_seconds=RECEIVED + 2, text=True)
     assert exchange is not None
-    event = exchange.response("litellm-1", 1)
+    event = exchange.response_event("litellm-1", 1)
     assert (event.status, event.error) == (status, kind)
     assert event.latency_ms == pytest.approx(2000)
     assert event.segment.model == ("assistant" if routed else "unknown")
@@ -202,7 +202,8 @@ def test_a_failure_has_its_kind(status: int, routed: bool, kind: ErrorKind) -> N
 def test_an_error_without_a_status_is_the_gateway_s() -> None:
     exchange = failed({"call_type": "acompletion"}, ValueError("x"), now_seconds=1.0, text=True)
     assert exchange is not None
-    assert (exchange.status, exchange.error) == (500, ErrorKind.GATEWAY_ERROR)
+    assert exchange.answer is not None
+    assert (exchange.answer.status, exchange.answer.error) == (500, ErrorKind.GATEWAY_ERROR)
 
 
 def test_the_proxy_s_calls_are_told_from_the_library_s() -> None:
@@ -226,5 +227,5 @@ FIELDS = st.sampled_from(
 def test_whatever_a_version_of_litellm_tells_is_survived(changes: dict[str, Any]) -> None:
     exchange = answered(told(**changes), text=True)
     assert exchange is not None
-    event = exchange.request("litellm-1", 1)
+    event = exchange.request_event("litellm-1", 1)
     assert decode(encode(event), RequestEvent) == event

@@ -69,8 +69,8 @@ def append(writer: OutboxWriter, sequences: range, size: int = 100) -> None:
 
 def read_all(reader: OutboxReader, *, over: bool) -> list[OutboxEntry]:
     entries: list[OutboxEntry] = []
-    while wave := reader.read(1000, over=over):
-        entries += wave
+    while batch := reader.read(1000, over=over):
+        entries += batch
     return entries
 
 

@@ -22,9 +22,9 @@ from tidegauge.capture.outbox import BUFFER_BYTES
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import Place, Run, list_runs
 from tidegauge.capture.testing import (
+    COMPACT,
     EXCHANGES,
-    FOLD,
-    UNFOLD,
+    EXPAND,
     record_exchange,
     request,
     response,
@@ -48,8 +48,8 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
 def outbox_of(run: Run) -> list[Frame]:
     reader = OutboxReader(run, Place(), 0)
     frames: list[Frame] = []
-    while wave := reader.read(1 << 20, over=True):
-        frames += [entry.frame for entry in wave]
+    while batch := reader.read(1 << 20, over=True):
+        frames += [entry.frame for entry in batch]
     return frames
 
 
@@ -127,10 +127,10 @@ def test_records_go_together_and_what_cannot_go_leaves_no_gap(tmp_path: Path) ->
     outputs = ["first", "no \ud800 text", "long " * 100, "last"]
     batch = [(f"req-{n}", output) for n, output in enumerate(outputs)]
     with Recorder(settings_in(tmp_path, max_event_bytes=200), ship=False) as recorder:
-        assert recorder.record_folded(FOLD, batch) is False
+        assert recorder.record_compact(COMPACT, batch) is False
         recorder.served(len(batch))
         counts, frames = recorder.counts(), outbox_in(tmp_path)
-    assert [(frame.sequence, UNFOLD.decode(frame.value)) for frame in frames] == [
+    assert [(frame.sequence, EXPAND.decode(frame.value)) for frame in frames] == [
         (1, [("req-0", "first")]),
         (3, [("req-3", "last")]),
     ]
@@ -145,7 +145,7 @@ def test_of_records_that_do_not_all_fit_those_are_kept_that_do(tmp_path: Path) -
     small = {"max_event_bytes": 1000, "segment_bytes": 2000, "quota_bytes": 8000}
     batch = [(f"req-{n}", "At 13:42." * 4) for n in range(SERVED)]
     with Recorder(settings_in(tmp_path, **small), ship=False) as recorder:
-        assert recorder.record_folded(FOLD, batch) is False
+        assert recorder.record_compact(COMPACT, batch) is False
         counts, frames = recorder.counts(), outbox_in(tmp_path)
     assert 0 < len(frames) < SERVED
     assert [frame.sequence for frame in frames] == list(range(1, 2 * len(frames), 2))

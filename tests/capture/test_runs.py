@@ -119,7 +119,7 @@ def test_a_position_is_read_back(tmp_path: Path) -> None:
         sequence=5,
         shipped={"requests.v1": 4},
         dropped={"requests.v1": {"rejected": 1}},
-        noted={"empty/passed": 3},
+        facts={"empty/passed": 3},
     )
     save_position(path, NOWHERE)
     save_position(path, position)

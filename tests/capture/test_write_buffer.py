@@ -23,8 +23,8 @@ from tests.capture.test_outbox import (
 from tidegauge.capture.counters import Drop
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import encode_header
-from tidegauge.capture.outbox import BUFFER_BYTES, BufferedBytes, WriteBuffer, WriteBufferReader
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox import BUFFER_BYTES, WriteBuffer
+from tidegauge.capture.reader import BufferedBytes, OutboxReader, WriteBufferReader
 from tidegauge.capture.runs import Place, Run, new_run
 
 FRAMES = 30_000

@@ -21,10 +21,10 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.http.parser import AsgiProtocol
 from tidegauge.gateway.http.protocol import HttpProtocol
-from tidegauge.gateway.record import BOTH, UNFOLD
-from tidegauge.gateway.request_parser import AsgiProtocol
 from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.gateway.shipper import EXPAND_FORMATS
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -52,13 +52,13 @@ class Running:
         """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            packer = BatchBuilder(run.producer_id, {BOTH.type: UNFOLD}, 1 << 30)
+            builder = BatchBuilder(run.producer_id, EXPAND_FORMATS, 1 << 30)
             entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
-            wave = packer.pack(entries) if entries else None
-            assert wave is None or not wave.lost
+            batch = builder.build(entries) if entries else None
+            assert batch is None or not batch.lost
             events += [
-                decode(parcel.value, RequestEvent, ResponseEvent)
-                for parcel in (wave.parcels if wave else ())
+                decode(record.value, RequestEvent, ResponseEvent)
+                for record in (batch.records if batch else ())
             ]
         return events
 

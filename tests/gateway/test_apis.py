@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegauge.gateway.apis import APIS, ChunkKind, ParsedAnswer
+from tidegauge.gateway.apis import APIS, ChunkKind, ParsedAnswer, prompt_tokens, text_tokens
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.estimates import prompt_tokens, text_tokens
-from tidegauge.gateway.http.sse import FrameSplitter, data_of
-from tidegauge.gateway.proxy.outgoing import rewrite
+from tidegauge.gateway.proxy.forwarding import rewrite
+from tidegauge.gateway.proxy.relay import FrameSplitter, data_of
 from tidegauge.schemas.exchange import Message, Usage
 
 CHAT = APIS["/v1/chat/completions"]

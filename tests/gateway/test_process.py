@@ -18,7 +18,7 @@ import pytest
 
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
-from tidegauge.gateway.record import UNFOLD
+from tidegauge.gateway.shipper import EXPAND
 
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
@@ -119,7 +119,7 @@ async def test_answers_that_clients_have_outlive_a_kill(
     (run,) = list_runs(tmp_path / "outbox")
     entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
     assert len(answered) >= ANSWERS
-    records = [record for entry in entries for record in UNFOLD.decode(entry.frame.value)]
+    records = [record for entry in entries for record in EXPAND.decode(entry.frame.value)]
     assert set(answered) <= {record.request_id for record in records}
 
 

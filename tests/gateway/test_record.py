@@ -17,10 +17,11 @@ from tests.gateway.scripted import (
     chat_completion,
 )
 
+from tidegauge.capture.exchange_record import ExchangeRecord, PendingChecks
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.gateway.policy.privacy import captured_text
-from tidegauge.gateway.record import UNFOLD, ExchangeRecord, PendingChecks
+from tidegauge.gateway.shipper import EXPAND
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
@@ -33,7 +34,7 @@ def record_of(running: Running) -> ExchangeRecord:
     """Return the only record in the outbox."""
     (run,) = list_runs(running.directory / "outbox")
     (entry,) = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
-    (record,) = UNFOLD.decode(entry.frame.value)
+    (record,) = EXPAND.decode(entry.frame.value)
     return record
 
 
@@ -55,9 +56,9 @@ async def test_whole_text_is_checked_by_the_shipper(
     upstream.script = answering(ANSWER, metrics={"queue_time_ms": 3.5})
     await gateway.chat(QUESTION)
     record = record_of(gateway)
-    assert record.reply is not None
-    assert record.reply.text == ANSWER
-    assert isinstance(record.reply.checks, PendingChecks)
+    assert record.answer is not None
+    assert record.answer.text == ANSWER
+    assert isinstance(record.answer.checks, PendingChecks)
     assert gateway.asked[0].messages[0].content == QUESTION
     assert gateway.answered[0].checks == {
         "truncation": "passed",
@@ -82,8 +83,8 @@ async def test_what_is_left_unchecked_is_counted_and_not_in_the_event(
     checks = running.answered[0].checks
     assert "empty" in checks
     assert "json_schema" not in checks
-    made = UNFOLD.events(record_of(running), ["requests.v1", "responses.v1"], "p", 1)
-    assert "json_schema/unchecked: uniqueItems" in made.noted
+    made = EXPAND.events(record_of(running), ["requests.v1", "responses.v1"], "p", 1)
+    assert "json_schema/unchecked: uniqueItems" in made.facts
 
 
 @pytest.mark.parametrize("capture", ["redacted", "none"])
@@ -159,7 +160,7 @@ async def test_an_exchange_of_which_no_record_can_be_made_is_counted_and_answere
         return captured_text(text, capture, limit)
 
     seen: list[str] = []
-    monkeypatch.setattr("tidegauge.gateway.recording.captured_text", fails_on_the_first)
+    monkeypatch.setattr("tidegauge.gateway.completion.captured_text", fails_on_the_first)
     answers = await asyncio.gather(*(gateway.chat(QUESTION) for _ in range(3)))
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len(gateway.answered) == len(gateway.asked) == 2
@@ -201,10 +202,10 @@ def test_a_record_without_an_answer_makes_no_response() -> None:
         shadow=False,
         session=None,
         trace_id=None,
-        reply=None,
+        answer=None,
     )
     with pytest.raises(ValueError, match="without an answer"):
-        UNFOLD.events(record, ("requests.v1", "responses.v1"), "gateway-1", 1)
+        EXPAND.events(record, ("requests.v1", "responses.v1"), "gateway-1", 1)
 
 
 @pytest.fixture

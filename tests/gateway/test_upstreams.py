@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tidegauge.gateway.configuration import Catalog, Model, Upstream, load, parse
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Timeouts
-from tidegauge.gateway.proxy.gpu_clock import GpuClock
-from tidegauge.gateway.proxy.upstreams import Route, Upstreams
+from tidegauge.gateway.proxy.upstreams import GpuClock, Route, Upstreams
 
 
 def _route(*weights: float) -> Route:

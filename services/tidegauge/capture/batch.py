@@ -1,4 +1,4 @@
-"""What is sent next of a run: its events as Kafka's records, folded ones unfolded."""
+"""Batches of a run's events as Kafka records; compact records are expanded into events."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tidegauge.capture.compact import ExpandFormats
 from tidegauge.capture.counters import Drop
 from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
-from tidegauge.capture.frame import Frame
+from tidegauge.capture.frame import ExpandFormats, Frame
 from tidegauge.capture.reader import OutboxEntry
 from tidegauge.capture.runs import Place
-from tidegauge.schemas.codec import cloud_event_headers, encode, type_name
+from tidegauge.schemas.codec import cloud_event_headers, encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.topics import Event
 
 __all__ = ["Batch", "BatchBuilder"]
 
@@ -25,57 +25,59 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent together.
+    """Records that are sent together.
 
     Attributes:
-        parcels: The records.
+        records: The records.
         lost: Topic and reason of each event that could not be made.
-        noted: Facts about the frames, counted by name.
+        facts: Facts about the events, counted by name.
         end: The place after it.
         sequence: The last sequence before that place.
         size: Bytes of the frames that it was made of.
     """
 
-    parcels: list[ProducerRecord]
+    records: list[ProducerRecord]
     lost: list[tuple[str, Drop]]
-    noted: Counter[str]
+    facts: Counter[str]
     end: Place
     sequence: int
     size: int
 
 
 class BatchBuilder:
-    """Makes waves of a run's frames.
+    """Builds batches of a run's frames.
 
     Args:
         producer_id: The run's.
-        unfolds: How folded records are unfolded, by their type.
+        expand_formats: How compact records are expanded, by their type.
         max_event_bytes: Events that turn out larger are dropped and counted.
     """
 
-    def __init__(self, producer_id: str, unfolds: ExpandFormats, max_event_bytes: int) -> None:
+    def __init__(
+        self, producer_id: str, expand_formats: ExpandFormats, max_event_bytes: int
+    ) -> None:
         self._producer_id = producer_id
-        self._unfolds = unfolds
+        self._expand_formats = expand_formats
         self._max_event_bytes = max_event_bytes
         self._told = False
 
-    def pack(self, entries: Sequence[OutboxEntry]) -> Batch:
-        """Make a wave; the same entries make the same one, so that a repeat is one.
+    def build(self, entries: Sequence[OutboxEntry]) -> Batch:
+        """Build a batch; the same entries make the same one, so that a repeat is recognized.
 
         Args:
             entries: At least one.
 
         Raises:
-            OutboxFormatError: Nobody here knows how to unfold one of them.
+            OutboxFormatError: A compact record is of a type that cannot be expanded here.
         """
-        parcels: list[ProducerRecord] = []
+        records: list[ProducerRecord] = []
         lost: list[tuple[str, Drop]] = []
-        noted: Counter[str] = Counter()
+        facts: Counter[str] = Counter()
         for entry in entries:
             frame = entry.frame
-            if not frame.is_folded:
-                parcels.append(
-                    self._parcel(
+            if not frame.is_compact:
+                records.append(
+                    self._record(
                         frame.topic,
                         frame.key,
                         frame.value,
@@ -85,66 +87,73 @@ class BatchBuilder:
                     )
                 )
                 continue
-            for topic, made in self._unfolded(frame, noted):
+            for topic, made in self._expanded(frame, facts):
                 if isinstance(made, Drop):
                     lost.append((topic, made))
                 else:
-                    parcels.append(made)
+                    records.append(made)
         last = entries[-1]
         size = sum(len(entry.frame.value) for entry in entries)
-        return Batch(parcels, lost, noted, last.end, last.frame.last_sequence, size)
+        return Batch(records, lost, facts, last.end, last.frame.last_sequence, size)
 
-    def _unfolded(
-        self, frame: Frame, noted: Counter[str]
+    def _expanded(
+        self, frame: Frame, facts: Counter[str]
     ) -> Iterator[tuple[str, ProducerRecord | Drop]]:
         """Yield the topic of each of the records' events, and the event or why there is none."""
-        unfold = self._unfolds.get(frame.type)
-        if unfold is None:
+        format_ = self._expand_formats.get(frame.type)
+        if format_ is None:
             raise OutboxFormatError(
                 f"records of the type {frame.type!r} are shipped by who appended them: "
                 "run `tidegauge outbox ship` of that version, or start it again"
             )
         topics = frame.topics
-        records: Sequence[object] = ()
-        with self._whatever_is_wrong():
-            records = unfold.decode(frame.value)
+        compact: Sequence[object] = ()
+        with self._skipping_errors():
+            compact = format_.decode(frame.value)
         for number in range(frame.records):
             sequence = frame.sequence + number * len(topics)
-            parcels: list[ProducerRecord | Drop] = [Drop.INVALID_EVENT] * len(topics)
-            with self._whatever_is_wrong():
-                made = unfold.events(records[number], topics, self._producer_id, sequence)
-                parcels = [
+            records: list[ProducerRecord | Drop] = [Drop.INVALID_EVENT] * len(topics)
+            with self._skipping_errors():
+                made = format_.events(compact[number], topics, self._producer_id, sequence)
+                records = [
                     self._event(topic, event)
                     for topic, event in zip(topics, made.events, strict=True)
                 ]
-                noted.update(made.noted)
-            yield from zip(topics, parcels, strict=True)
+                facts.update(made.facts)
+            yield from zip(topics, records, strict=True)
 
     @contextmanager
-    def _whatever_is_wrong(self) -> Iterator[None]:
+    def _skipping_errors(self) -> Iterator[None]:
         """Go on whatever is wrong with a record, and say so the first time."""
         try:
             yield
         except Exception:  # noqa: BLE001 - it may be anything
             if not self._told:
                 self._told = True
-                _log.exception("%s: a record could not be unfolded", self._producer_id)
+                _log.exception("%s: a record could not be expanded", self._producer_id)
 
     def _event(self, topic: str, event: RequestEvent | ResponseEvent) -> ProducerRecord | Drop:
         value = encode(event)
         if len(value) > self._max_event_bytes:
             return Drop.TOO_LARGE
-        return self._parcel(
+        return self._record(
             topic,
             event.request_id,
             value,
-            kind=type_name(type(event)),
+            kind=type(event),
             sequence=event.sequence,
             time_ms=event.time_ms,
         )
 
-    def _parcel(  # noqa: PLR0913 - what a record consists of
-        self, topic: str, key: str, value: bytes, *, kind: str, sequence: int, time_ms: int
+    def _record(  # noqa: PLR0913 - what a record consists of
+        self,
+        topic: str,
+        key: str,
+        value: bytes,
+        *,
+        kind: type[Event] | str,
+        sequence: int,
+        time_ms: int,
     ) -> ProducerRecord:
         return ProducerRecord(
             topic=topic,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -139,6 +139,11 @@ class CountersWriter:
                 return
         self._words[slot] += amount
 
+    def add_each(self, names: Sequence[str], amount: int) -> None:
+        """Add to several counters."""
+        for name in names:
+            self.add(name, amount)
+
     def _new_slot(self, name: str) -> int | None:
         start = _ENTRY * (len(self._slots) + 1)
         encoded = name.encode()
@@ -154,7 +159,7 @@ class CountersWriter:
         return {name: self._words[slot] for name, slot in self._slots.items()}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._words.release()
         self._map.close()
 
@@ -189,7 +194,7 @@ class CountersReader:
             yield name.decode(errors="replace"), self._words[(start + _NAME) // _WORD]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._words.release()
         self._map.close()
 
@@ -203,5 +208,5 @@ class CountersReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self.close()

@@ -1,4 +1,4 @@
-"""One run's way to the broker: what comes next, what has arrived, what it has counted."""
+"""The cursor in one run's outbox: what comes next, what has arrived, what was counted."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class OutboxCursor:
     Args:
         run: Which run.
         lock: Proof that no other process ships it; released by ``release`` and ``finish``.
-        packer: Makes waves of what lies in it.
+        builder: Builds batches of what lies in it.
     """
 
-    def __init__(self, run: Run, lock: Lock, packer: BatchBuilder) -> None:
+    def __init__(self, run: Run, lock: Lock, builder: BatchBuilder) -> None:
         self.run = run
         self._lock = lock
-        self._packer = packer
+        self._builder = builder
         self._position = load_position(run.position)
         self._saved = self._position
         self._reader = OutboxReader(run, self._position.place, self._position.sequence)
@@ -46,7 +46,7 @@ class OutboxCursor:
         self.exhausted = False
         """Whether, besides, everything has been read."""
 
-    def next_wave(self, max_bytes: int) -> Batch | None:
+    def next_batch(self, max_bytes: int) -> Batch | None:
         """Read the next events; after None, ``exhausted`` says whether more may come.
 
         Raises:
@@ -63,29 +63,29 @@ class OutboxCursor:
                 self.run.producer_id,
                 self._torn_bytes,
             )
-        return self._packer.pack(entries) if entries else None
+        return self._builder.build(entries) if entries else None
 
-    def arrived(self, wave: Batch, accepted: Sequence[bool]) -> None:
-        """Count a wave that the broker has, or has refused in part.
+    def arrived(self, batch: Batch, accepted: Sequence[bool]) -> None:
+        """Count a batch that the broker has, or has refused in part.
 
         Args:
-            wave: Which.
-            accepted: For each of its parcels whether the broker has it.
+            batch: Which.
+            accepted: For each of its records whether the broker has it.
         """
         position = self._position
         shipped = Counter(position.shipped)
-        lost = list(wave.lost)
-        for parcel, there in zip(wave.parcels, accepted, strict=True):
+        lost = list(batch.lost)
+        for record, there in zip(batch.records, accepted, strict=True):
             if there:
-                shipped[parcel.topic] += 1
+                shipped[record.topic] += 1
             else:
-                lost.append((parcel.topic, Drop.REJECTED))
+                lost.append((record.topic, Drop.REJECTED))
         self._position = Position(
-            place=wave.end,
-            sequence=wave.sequence,
+            place=batch.end,
+            sequence=batch.sequence,
             shipped=dict(shipped),
             dropped=_added(position.dropped, lost),
-            noted=dict(Counter(position.noted) + wave.noted),
+            facts=dict(Counter(position.facts) + batch.facts),
         )
 
     def save(self) -> None:
@@ -108,7 +108,7 @@ class OutboxCursor:
     def sync(self) -> None:
         """Force what has been appended to the disk.
 
-        The tail comes first: what leaves it meanwhile is in a segment that comes after.
+        The write buffer comes first: what leaves it meanwhile is in a segment that comes after.
         """
         _force(self.run.tail)
         for first in self.run.segments():

@@ -1,9 +1,9 @@
-"""Sends parcels to Kafka in waves, each of them acknowledged before the next one begins.
+"""Sends records to Kafka in batches, each of them acknowledged before the next one begins.
 
-One wave at a time, and at most one batch of it per partition, is what keeps the order within
-a partition whatever fails: a producer that has given one batch up may go on with the next,
-and a reader that drops what lies behind the last sequence would then drop the batch that
-is sent again. A wave is a few hundred events, so that waiting for it costs little.
+One batch at a time, and at most one produce request of it per partition, keeps the order within
+a partition whatever fails: a producer that has given one request up may go on with the next,
+and a reader that drops what lies behind the last sequence would then drop the records that
+are sent again. A batch is a few hundred events, so that waiting for it costs little.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TELL_SECONDS = 30.0
 
 
 class Interrupted(Exception):  # noqa: N818 - the caller's own wish, no error
-    """It is time to stop; what the broker has of the wave is unknown."""
+    """It is time to stop; what the broker has of the batch is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +82,36 @@ class Delivery:
         self._failing_since: float | None = None
         self._told = float("-inf")
 
-    def deliver(self, wave: Sequence[ProducerRecord]) -> list[bool]:
-        """Send a wave and wait until each parcel is acknowledged, or refused for good.
+    def deliver(self, batch: Sequence[ProducerRecord]) -> list[bool]:
+        """Send a batch and wait until each record is acknowledged, or refused for good.
 
         However long the broker is away, this goes on.
 
         Returns:
-            For each parcel whether the broker has it; if not, it never will.
+            For each record whether the broker has it; if not, it never will.
 
         Raises:
             Interrupted: It was time to stop.
         """
-        if not wave:
+        if not batch:
             return []
-        errors = self._insist(wave)
-        if any(errors) and len(wave) > 1:
+        errors = self._insist(batch)
+        if any(errors) and len(batch) > 1:
             # A refusal takes its whole batch with it: one by one, only the culprit is lost.
             return [
-                error is None or not any(self._insist([parcel]))
-                for parcel, error in zip(wave, errors, strict=True)
+                error is None or not any(self._insist([record]))
+                for record, error in zip(batch, errors, strict=True)
             ]
         return [error is None for error in errors]
 
-    def _insist(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        """Return each parcel's error; there are none, or at least one of them is a refusal."""
+    def _insist(self, batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+        """Return each record's error; there are none, or at least one of them is a refusal."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
-                errors: list[KafkaError | None] = self._attempt(wave)
+                errors: list[KafkaError | None] = self._attempt(batch)
             except KafkaError as error:
-                errors = [error] * len(wave)
+                errors = [error] * len(batch)
             failure = next(filter(None, errors), None)
             if failure is None:
                 self._recovered()
@@ -124,20 +124,20 @@ class Delivery:
             self._sleep(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
 
-    def _attempt(self, wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+    def _attempt(self, batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         producer = self._connected()
-        for topic in {parcel.topic for parcel in wave}:
+        for topic in {record.topic for record in batch}:
             self._await_topic(producer, topic)
         sent = []
-        for parcel in wave:
+        for record in batch:
             try:
                 sent.append(
                     producer.send(
-                        parcel.topic,
-                        key=parcel.key,
-                        value=parcel.value,
-                        headers=parcel.headers,
-                        timestamp_ms=parcel.time_ms,
+                        record.topic,
+                        key=record.key,
+                        value=record.value,
+                        headers=record.headers,
+                        timestamp_ms=record.time_ms,
                     )
                 )
             except MessageSizeTooLargeError as error:
@@ -155,7 +155,7 @@ class Delivery:
                 enable_idempotence=True,
                 compression_type=access.compression,
                 # Nothing is sent before ``flush``, and no batch is ever full: so there is
-                # one batch per partition and wave.
+                # one batch per partition and batch.
                 linger_ms=60_000,
                 batch_size=4 * _MEBIBYTE,
                 max_request_size=4 * _MEBIBYTE,
@@ -222,7 +222,7 @@ class Delivery:
         self._failing_since, self._told = None, float("-inf")
 
     def close(self) -> None:
-        """Let go of the producer; the next wave builds another."""
+        """Let go of the producer; the next batch builds another."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:

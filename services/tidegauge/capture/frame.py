@@ -1,9 +1,9 @@
-"""The outbox's form on disk, version 3. It is for good: later versions go on reading it.
+"""The format of the outbox on disk, version 4; later versions go on reading it.
 
 A segment is one file. All numbers are unsigned and little-endian. It begins with a header::
 
     8 bytes   "TGOUTBOX"
-    u16       version, 1 to 3
+    u16       version, 1 to 4
     u16       length of the producer id
     …         producer id, UTF-8
     u32       CRC-32C of all of the above
@@ -24,12 +24,16 @@ and goes on with frames, in the order of their sequences::
 The CloudEvents headers are made from it when it is shipped: the id is the sequence, the
 source the producer id.
 
-A frame is one event, or, from version 2 on, folded records (see ``folding``): its type begins
-with ``folded:``, its topic names one topic for each event that the shipper makes of a record,
-with ``+`` between them, and after a ``*`` the number of records, one if it is missing. Those
-events have the frame's sequence and the ones that follow; each has a time and a key of its own.
+A frame is one event, or compact records from which the shipper makes events: then its type
+begins with ``compact:`` (``folded:`` up to version 3), its topic names one topic for each event
+of a record, with ``+`` between them, and after a ``*`` the number of records, one if it is
+missing. Those events have the frame's sequence and the ones that follow; each has a time and a
+key of its own. Whoever serves appends compact records where parsing, checking and encoding
+events would cost it more than the append; records that are appended together share a frame.
+Only the process that appends a record and the ``ExpandFormat`` of its shipper know what it holds.
 
-From version 3 on the last bytes of a run's last segment may lie in its tail (see ``tail``).
+From version 3 on the last bytes of a run's last segment may lie in its write buffer (see
+``outbox``).
 
 A frame is whole or it is not there: a file is only ever appended to, so that what a killed
 writer or a crashed machine leaves behind is a last frame that is too short or whose checksum
@@ -38,17 +42,25 @@ is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import crc32c
 
+from tidegauge.capture.counters import captured_counter
 from tidegauge.capture.errors import OutboxFormatError
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.topics import Topic
 
 __all__ = [
-    "FOLDED",
+    "CompactFormat",
     "Damage",
+    "ExpandFormat",
+    "ExpandFormats",
+    "Expanded",
     "Frame",
     "FrameEncoder",
     "Incomplete",
@@ -58,10 +70,13 @@ __all__ = [
 ]
 
 MAGIC: Final = b"TGOUTBOX"
-VERSION: Final = 3
-_READ: Final = (1, 2, 3)
-FOLDED: Final = "folded:"
-"""How the type of folded records begins."""
+VERSION: Final = 4
+_READ: Final = (1, 2, 3, 4)
+_COMPACT: Final = "compact:"
+_COMPACT_TYPES: Final = (_COMPACT, "folded:")
+"""How the type of compact records begins, in this version and in earlier ones."""
+
+R = TypeVar("R")
 
 _HEADER = Struct("<8sHH")
 _CRC = Struct("<I")
@@ -82,15 +97,15 @@ class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event, or folded records, as they lie in the outbox.
+    """One event, or compact records, as they lie in the outbox.
 
     Attributes:
         sequence: Its number within the run, from 1; of several events the first one's.
-        time_ms: Event time, Unix milliseconds; of folded records 0.
-        topic: Where it shall go; of folded records as above.
-        type: The event's type, such as ``tidegauge.request``, or the folded records'.
-        key: Key of the event's record; of folded records empty.
-        value: The event as JSON, or the folded records.
+        time_ms: Event time, Unix milliseconds; of compact records 0.
+        topic: Where it shall go; of compact records as above.
+        type: The event's type, such as ``tidegauge.request``, or the compact records'.
+        key: Key of the event's record; of compact records empty.
+        value: The event as JSON, or the compact records.
     """
 
     sequence: int
@@ -101,19 +116,19 @@ class Frame:
     value: bytes
 
     @property
-    def is_folded(self) -> bool:
-        """Whether it holds folded records."""
-        return self.type.startswith(FOLDED)
+    def is_compact(self) -> bool:
+        """Whether it holds compact records."""
+        return self.type.startswith(_COMPACT_TYPES)
 
     @property
     def topics(self) -> list[str]:
         """The topic of the event, or of each of a record's events."""
-        return self.topic.partition("*")[0].split("+") if self.is_folded else [self.topic]
+        return self.topic.partition("*")[0].split("+") if self.is_compact else [self.topic]
 
     @property
     def records(self) -> int:
-        """How many folded records it holds; 1 for an event."""
-        return int(self.topic.partition("*")[2] or 1) if self.is_folded else 1
+        """How many compact records it holds; 1 for an event."""
+        return int(self.topic.partition("*")[2] or 1) if self.is_compact else 1
 
     @property
     def last_sequence(self) -> int:
@@ -155,7 +170,7 @@ def read_header(data: bytes) -> tuple[str, int]:
 
 
 class FrameEncoder:
-    """Makes the frames of one topic's events of one type, or of folded records."""
+    """Makes the frames of one topic's events of one type, or of compact records."""
 
     def __init__(self, topic: str, type_name: str) -> None:
         self._names = topic.encode() + type_name.encode()
@@ -207,3 +222,73 @@ def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
         value=body[value_start:],
     )
     return frame, end
+
+
+class Expanded(NamedTuple):
+    """The events made of a compact record.
+
+    Attributes:
+        events: One for each of its topics, in their order.
+        facts: Facts to be counted, by name (see ``Position.facts``).
+    """
+
+    events: Sequence[RequestEvent | ResponseEvent]
+    facts: Sequence[str] = ()
+
+
+class ExpandFormat(NamedTuple, Generic[R]):
+    """How records of one kind are expanded; both may raise any exception.
+
+    Attributes:
+        decode: Decodes what ``CompactFormat.encode`` returned.
+        events: Makes a record's events, given their topics, their producer's id and the first
+            one's sequence.
+    """
+
+    decode: Callable[[bytes], Sequence[R]]
+    events: Callable[[R, Sequence[str], str, int], Expanded]
+
+
+ExpandFormats = Mapping[str, ExpandFormat[Any]]
+"""Type of compact records -> how they are expanded."""
+
+
+class CompactFormat(Generic[R]):
+    """Format of one kind of compact records.
+
+    Attributes:
+        type: As its frames bear it.
+        topics: Topic of each of a record's events.
+        topic: All of them in one text.
+        captured: Name of each event's counter.
+        encode: Encodes records.
+
+    Args:
+        name: Name of the kind; records that hold something else need another name.
+        topics: Where the events go.
+        encode: As above; may raise any exception.
+    """
+
+    def __init__(
+        self, name: str, topics: Sequence[Topic], encode: Callable[[Sequence[R]], bytes]
+    ) -> None:
+        self.encode = encode
+        self.type = f"{_COMPACT}{name}"
+        self.topics = tuple(topic.name for topic in topics)
+        self.topic = "+".join(self.topics)
+        self.captured = tuple(captured_counter(topic) for topic in self.topics)
+
+    def frame(self, sequence: int, records: int, value: bytes) -> bytes:
+        """Return the frame of some records.
+
+        Args:
+            sequence: Of their first event.
+            records: How many they are.
+            value: The records, encoded.
+        """
+        return _encoder(self, records).encode(sequence, 0, "", value)
+
+
+@lru_cache(maxsize=512)
+def _encoder(format_: CompactFormat[Any], records: int) -> FrameEncoder:
+    return FrameEncoder(f"{format_.topic}*{records}", format_.type)

@@ -25,7 +25,8 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from tidegauge.capture.errors import CaptureError
-from tidegauge.capture.litellm_exchange import LiteLLMExchange, answered, came_through_proxy, failed
+from tidegauge.capture.exchange_record import ExchangeRecord
+from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 
@@ -88,11 +89,11 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
             failed(request_data, original_exception, now_seconds=time.time(), text=self._text)
         )
 
-    def _record(self, exchange: LiteLLMExchange | None) -> None:
+    def _record(self, exchange: ExchangeRecord | None) -> None:
         if exchange is None or (recorder := self._started()) is None:
             return
-        recorder.record_request(exchange.request)
-        recorder.record_response(exchange.response)
+        recorder.record_request(exchange.request_event)
+        recorder.record_response(exchange.response_event)
         recorder.served()
 
     def _started(self) -> Recorder | None:

@@ -1,4 +1,4 @@
-"""What LiteLLM tells its callbacks, as our events. Pure: values in, values out.
+"""Records of the exchanges that LiteLLM tells its callbacks of. Pure: values in, values out.
 
 LiteLLM hands over nested dictionaries of its own, which differ between its versions: what is
 missing or of another type there is left out here.
@@ -6,33 +6,20 @@ missing or of another type there is left out here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from tidegauge.capture.coerce import (
-    as_json,
-    mapping,
-    number,
-    seconds,
-    sequence,
-    string,
-    whole,
-    whole_or_none,
-)
+from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
 from tidegauge.schemas.exchange import (
-    Capture,
-    CheckOutcome,
     ErrorKind,
     Message,
-    RequestEvent,
-    ResponseEvent,
     Sampling,
     Usage,
 )
-from tidegauge.schemas.segments import Segment
 
-__all__ = ["LiteLLMExchange", "answered", "came_through_proxy", "failed"]
+__all__ = ["answered", "came_through_proxy", "failed"]
 
 _GENERATING = frozenset(
     prefix + name
@@ -44,93 +31,8 @@ _UNKNOWN = "unknown"
 _TRACEPARENT_PARTS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteLLMExchange:
-    """One call through LiteLLM, as both of our events tell it."""
-
-    request_id: str
-    time_ms: int
-    segment: Segment
-    customer: str
-    capture: Capture
-    messages: tuple[Message, ...]
-    prompt_characters: int
-    sampling: Sampling
-    stream: bool
-    session: str | None
-    trace_id: str | None
-    latency_ms: float
-    status: int
-    output: str | None = None
-    output_characters: int = 0
-    tool_calls: str | None = None
-    error: ErrorKind | None = None
-    error_detail: str | None = None
-    finish_reason: str | None = None
-    checks: Mapping[str, CheckOutcome] | None = None
-    time_to_first_token_ms: float | None = None
-    usage: Usage | None = None
-    cost_usd: float | None = None
-    upstream: str | None = None
-    served_model: str | None = None
-    served_fingerprint: str | None = None
-    attempts: int = 1
-
-    def request(self, producer_id: str, sequence: int) -> RequestEvent:
-        """Return the request's event."""
-        return RequestEvent(
-            request_id=self.request_id,
-            producer_id=producer_id,
-            sequence=sequence,
-            time_ms=self.time_ms,
-            segment=self.segment,
-            customer=self.customer,
-            capture=self.capture,
-            messages=self.messages,
-            prompt_characters=self.prompt_characters,
-            sampling=self.sampling,
-            stream=self.stream,
-            session=self.session,
-            trace_id=self.trace_id,
-        )
-
-    def response(self, producer_id: str, sequence: int) -> ResponseEvent:
-        """Return the response's event."""
-        return ResponseEvent(
-            request_id=self.request_id,
-            producer_id=producer_id,
-            sequence=sequence,
-            time_ms=self.time_ms,
-            segment=self.segment,
-            customer=self.customer,
-            status=self.status,
-            latency_ms=self.latency_ms,
-            capture=self.capture,
-            messages=self.messages,
-            output=self.output,
-            output_characters=self.output_characters,
-            prompt_characters=self.prompt_characters,
-            tool_calls=self.tool_calls,
-            error=self.error,
-            error_detail=self.error_detail,
-            finish_reason=self.finish_reason,
-            checks=dict(self.checks or {}),
-            time_to_first_token_ms=self.time_to_first_token_ms,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-            upstream=self.upstream,
-            served_model=self.served_model,
-            served_fingerprint=self.served_fingerprint,
-            sampling=self.sampling,
-            stream=self.stream,
-            attempts=self.attempts,
-            session=self.session,
-            trace_id=self.trace_id,
-        )
-
-
-def answered(kwargs: Mapping[str, Any], *, text: bool) -> LiteLLMExchange | None:
-    """Return what a success callback was told; None for calls that generate nothing.
+def answered(kwargs: Mapping[str, Any], *, text: bool) -> ExchangeRecord | None:
+    """Return the exchange that a success callback is told of; None for calls that generate nothing.
 
     Args:
         kwargs: The callback's first argument, with its ``standard_logging_object``.
@@ -151,13 +53,10 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> LiteLLMExchange | None
     tool_calls = as_json(message.get("tool_calls"))
     finish_reason = string(choice.get("finish_reason"))
     tokens = (said.get("prompt_tokens"), said.get("completion_tokens"))
-    return LiteLLMExchange(
-        **_asked(said, metadata, kwargs, text=text),
-        time_ms=round(begin * 1000),
-        latency_ms=max(0.0, (end - begin) * 1000),
+    reply = AnswerRecord(
         status=200,
-        stream=stream,
-        output=output if text else None,
+        latency_ms=max(0.0, (end - begin) * 1000),
+        text=output if text else None,
         output_characters=len(output or ""),
         tool_calls=tool_calls if text else None,
         finish_reason=finish_reason,
@@ -170,13 +69,20 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> LiteLLMExchange | None
         upstream=string(said.get("model_id")),
         served_model=string(said.get("model")),
         served_fingerprint=string(answer.get("system_fingerprint")),
+        attempts=_attempts(metadata),
+    )
+    return ExchangeRecord(
+        **_asked(said, metadata, kwargs, text=text),
+        time_ms=round(begin * 1000),
+        stream=stream,
+        answer=reply,
     )
 
 
 def failed(
     data: Mapping[str, Any], error: BaseException, *, now_seconds: float, text: bool
-) -> LiteLLMExchange | None:
-    """Return what a failure callback was told; None for calls that would generate nothing.
+) -> ExchangeRecord | None:
+    """Return the exchange that a failure callback is told of; None for calls that generate nothing.
 
     Args:
         data: The request as the proxy knows it, or the ``kwargs`` of a failure callback.
@@ -194,15 +100,19 @@ def failed(
     routed = bool(metadata.get("deployment"))
     kind = _error_kind(error, status, routed=routed)
     asked = {"messages": data.get("messages") or data.get("input") or data.get("prompt"), **said}
-    return LiteLLMExchange(
-        **_asked(asked, metadata, data, text=text),
-        time_ms=round(begin * 1000),
-        latency_ms=max(0.0, (now_seconds - begin) * 1000),
+    answer = AnswerRecord(
         status=status,
-        stream=data.get("stream") is True,
+        latency_ms=max(0.0, (now_seconds - begin) * 1000),
         error=kind,
         error_detail=f"{type(error).__name__} {'after' if routed else 'before'} it was routed",
         upstream=string(mapping(metadata.get("model_info")).get("id")),
+        attempts=_attempts(metadata),
+    )
+    return ExchangeRecord(
+        **_asked(asked, metadata, data, text=text),
+        time_ms=round(begin * 1000),
+        stream=data.get("stream") is True,
+        answer=answer,
     )
 
 
@@ -225,14 +135,11 @@ def _asked(
     messages = _messages(said.get("messages"))
     # Names that clients choose freely must not become segments: only routed ones count.
     model = string(metadata.get("model_group")) or _UNKNOWN
-    retries = metadata.get("attempted_retries")
     return {
         "request_id": string(data.get("litellm_call_id")) or string(said.get("id")) or _UNKNOWN,
-        "segment": Segment(
-            model=model,
-            version=string(mapping(metadata.get("model_info")).get("version")) or "",
-            route=string(metadata.get("user_api_key_request_route")) or "",
-        ),
+        "model": model,
+        "version": string(mapping(metadata.get("model_info")).get("version")) or "",
+        "route": string(metadata.get("user_api_key_request_route")) or "",
         "customer": _customer(metadata),
         "capture": "full" if text else "none",
         "messages": messages if text else (),
@@ -247,8 +154,11 @@ def _asked(
         ),
         "session": string(said.get("session_id")) or string(metadata.get("session_id")),
         "trace_id": _trace_id(data),
-        "attempts": 1 + whole(retries),
     }
+
+
+def _attempts(metadata: Mapping[str, Any]) -> int:
+    return 1 + whole(metadata.get("attempted_retries"))
 
 
 def _metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -304,12 +214,12 @@ def _content(content: object) -> str:
 
 def _checks(
     choice: Mapping[str, Any], output: str | None, tool_calls: str | None, finish_reason: str | None
-) -> dict[str, CheckOutcome]:
+) -> dict[str, str]:
     """Return the checks that need nothing but the answer; none where there is no choice."""
     if not choice:
         return {}
     empty = not (output or "").strip() and not tool_calls
-    checks: dict[str, CheckOutcome] = {"empty": "failed" if empty else "passed"}
+    checks = {"empty": "failed" if empty else "passed"}
     if finish_reason is not None:
         checks["truncation"] = "failed" if finish_reason == "length" else "passed"
     return checks
@@ -358,3 +268,61 @@ def _trace_id(data: Mapping[str, Any]) -> str | None:
     header = string(mapping(request.get("headers")).get("traceparent")) or ""
     parts = header.split("-")
     return parts[1] if len(parts) == _TRACEPARENT_PARTS else None
+
+
+_MOST = 2**63 - 1
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a dictionary, or the fields of a pydantic model; empty for anything else."""
+    if isinstance(value, Mapping):
+        return value
+    dump = getattr(value, "model_dump", None)
+    return dump() if callable(dump) else {}
+
+
+def sequence(value: object) -> Sequence[Any]:
+    """Return a list or tuple; empty for anything else."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def string(value: object) -> str | None:
+    """Return a text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def number(value: object) -> float | None:
+    """Return a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def whole_or_none(value: object) -> int | None:
+    """Return a whole number of 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) <= _MOST else None
+
+
+def whole(value: object) -> int:
+    """Return a whole number, 0 for anything else."""
+    return whole_or_none(value) or 0
+
+
+def seconds(value: object) -> float | None:
+    """Return a moment as Unix seconds."""
+    return value.timestamp() if isinstance(value, datetime) else number(value)
+
+
+def as_json(value: object) -> str | None:
+    """Return what is there as JSON text; None if there is nothing, or nothing that JSON can say."""
+    if not value:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, default=lambda part: dict(mapping(part)))
+    except (TypeError, ValueError):
+        return None

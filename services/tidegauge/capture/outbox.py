@@ -2,12 +2,12 @@
 
 The last bytes of a segment lie in a write buffer, a file that is mapped into memory.
 An append that is a copy into memory costs a tenth of one that is a write to a file, and what
-lies in a mapped file outlives a killed process all the same. When the tail is full, it goes
+lies in a mapped file outlives a killed process all the same. When the buffer is full, it goes
 into its segment with one large write and begins anew behind that; readers look for the end of
 a segment here.
 
-The file has 64 bytes of head and 64 KiB of bytes. All numbers are of 8 bytes in the machine's
-byte order::
+The buffer's file has 64 bytes of head and 64 KiB of bytes. All numbers are of 8 bytes in the
+machine's byte order::
 
     8 bytes   "TGTAIL01"
     u64       segment: the first sequence in it
@@ -28,29 +28,37 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from tidegauge.capture.counters import Drop
-from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import encode_header
 from tidegauge.capture.runs import Run, usage_bytes
 from tidegauge.capture.settings import Fsync
 
-__all__ = ["BUFFER_BYTES", "BufferedBytes", "OutboxWriter", "WriteBuffer", "WriteBufferReader"]
+__all__ = [
+    "BUFFER_BYTES",
+    "BUFFER_HEAD",
+    "BUFFER_MAGIC",
+    "LENGTH",
+    "OFFSET",
+    "SEGMENT",
+    "OutboxWriter",
+    "WriteBuffer",
+]
 
 BUFFER_BYTES: Final = 1 << 16
-"""Most bytes that a tail holds."""
+"""Most bytes that a write buffer holds."""
 
-_MAGIC: Final = b"TGTAIL01"
-_HEAD: Final = 64
-_SIZE: Final = _HEAD + BUFFER_BYTES
-_SEGMENT, _OFFSET, _LENGTH = 1, 2, 3
+BUFFER_MAGIC: Final = b"TGTAIL01"
+BUFFER_HEAD: Final = 64
+SEGMENT, OFFSET, LENGTH = 1, 2, 3
+"""Where the head has its numbers, in words of 8 bytes."""
 
 _RESCAN_SECONDS: Final = 0.1
 
 
 class OutboxWriter:
-    """Writes one run's segments, their last bytes into its tail. Calls must not overlap.
+    """Writes one run's segments, their last bytes into its write buffer. Calls must not overlap.
 
     Args:
         run: Where to.
@@ -60,7 +68,7 @@ class OutboxWriter:
         monotonic: Clock for the interval between two looks at the folder's size.
 
     Raises:
-        OSError: The tail cannot be made.
+        OSError: The write buffer cannot be made.
     """
 
     def __init__(
@@ -79,7 +87,7 @@ class OutboxWriter:
         self._always = fsync == "always"
         self._most_held = 0 if self._always else BUFFER_BYTES
         self._monotonic = monotonic
-        self._tail = WriteBuffer(run.tail)
+        self._buffer = WriteBuffer(run.tail)
         self._descriptor: int | None = None
         self._segment = 0
         self._written = 0
@@ -93,7 +101,7 @@ class OutboxWriter:
             sequence: The event's sequence: names the segment, should it be the first in it.
             frame: The whole frame.
         """
-        length, held = len(frame), len(self._tail)
+        length, held = len(frame), len(self._buffer)
         if length > self._room and not self._find_room(length):
             return Drop.QUOTA
         try:
@@ -103,9 +111,9 @@ class OutboxWriter:
                 self._spill()
             if length > self._most_held:
                 self._write(frame)
-                self._tail.begin(self._segment, self._written)
+                self._buffer.begin(self._segment, self._written)
             else:
-                self._tail.append(frame)
+                self._buffer.append(frame)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             return Drop.DISK_FULL if full else Drop.IO_ERROR
@@ -144,16 +152,16 @@ class OutboxWriter:
         except OSError:
             self._close_segment()
             raise
-        self._tail.begin(sequence, self._written)
+        self._buffer.begin(sequence, self._written)
 
     def _spill(self) -> None:
-        """Write what the tail holds into the segment; if that fails, the tail goes on to hold it.
+        """Write what the buffer holds into the segment; if that fails, it goes on to hold it.
 
         A reader that sees a part of it in both sees the same bytes.
         """
-        if len(self._tail):
-            self._write(self._tail.held())
-            self._tail.begin(self._segment, self._written)
+        if len(self._buffer):
+            self._write(self._buffer.held())
+            self._buffer.begin(self._segment, self._written)
 
     def _write(self, data: bytes) -> None:
         """Write all of it or leave nothing of it."""
@@ -178,11 +186,11 @@ class OutboxWriter:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Write what the tail holds, or leave it there, and let go of the files."""
+        """Write what the buffer holds, or leave it there, and close the files."""
         with suppress(OSError):
             self._spill()
         self._close_segment()
-        self._tail.close()
+        self._buffer.close()
 
 
 class WriteBuffer:
@@ -200,88 +208,40 @@ class WriteBuffer:
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             # All of its room is taken now: a disk that is full later cannot fail an append.
-            os.posix_fallocate(descriptor, 0, _SIZE)
-            os.write(descriptor, _MAGIC)
-            self._map = mmap.mmap(descriptor, _SIZE)
+            os.posix_fallocate(descriptor, 0, BUFFER_HEAD + BUFFER_BYTES)
+            os.write(descriptor, BUFFER_MAGIC)
+            self._map = mmap.mmap(descriptor, BUFFER_HEAD + BUFFER_BYTES)
         finally:
             os.close(descriptor)
         draft.rename(path)
-        self._head = memoryview(self._map)[:_HEAD].cast("Q")
-        self._end = _HEAD
+        self._head = memoryview(self._map)[:BUFFER_HEAD].cast("Q")
+        self._end = BUFFER_HEAD
 
     def __len__(self) -> int:
         """Return the number of bytes that it holds."""
-        return self._end - _HEAD
+        return self._end - BUFFER_HEAD
 
     def begin(self, segment: int, offset: int) -> None:
         """Hold nothing; what is appended next belongs there.
 
-        Whoever is killed here has left an empty tail: then the segment's file has everything.
+        A process that is killed here leaves an empty buffer: the segment's file has everything.
         """
-        self._head[_LENGTH] = 0
-        self._head[_SEGMENT], self._head[_OFFSET] = segment, offset
-        self._end = _HEAD
+        self._head[LENGTH] = 0
+        self._head[SEGMENT], self._head[OFFSET] = segment, offset
+        self._end = BUFFER_HEAD
 
     def append(self, data: bytes) -> None:
         """Hold further bytes, for which there is room."""
         end = self._end + len(data)
         self._map[self._end : end] = data
-        self._head[_LENGTH] = end - _HEAD
+        self._head[LENGTH] = end - BUFFER_HEAD
         self._end = end
 
     def held(self) -> bytes:
         """Return what it holds."""
-        return self._map[_HEAD : self._end]
+        return self._map[BUFFER_HEAD : self._end]
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._head.release()
-        self._map.close()
-
-
-class BufferedBytes(NamedTuple):
-    """The end of a segment.
-
-    Attributes:
-        offset: Where in its file the bytes belong.
-        data: The bytes.
-    """
-
-    offset: int
-    data: bytes
-
-
-class WriteBufferReader:
-    """Reads the tail that another process holds, or has held.
-
-    Args:
-        path: The file.
-
-    Raises:
-        OutboxFormatError: The file is no tail of this version.
-        FileNotFoundError: There is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC or os.fstat(file.fileno()).st_size != _SIZE:
-                raise OutboxFormatError(
-                    f"{path} is no tail of this version: "
-                    "ship it with the tidegauge that wrote it, or a newer one"
-                )
-            self._map = mmap.mmap(file.fileno(), _SIZE, prot=mmap.PROT_READ)
-        self._head = memoryview(self._map)[:_HEAD].cast("Q")
-
-    def of(self, segment: int) -> BufferedBytes | None:
-        """Return the end of a segment; None if the segment's file has it, or if it is moving."""
-        before = self._head[_SEGMENT], self._head[_OFFSET]
-        data = self._map[_HEAD : _HEAD + min(self._head[_LENGTH], BUFFER_BYTES)]
-        after = self._head[_SEGMENT], self._head[_OFFSET]
-        if not data or before != after or before[0] != segment:
-            return None
-        return BufferedBytes(before[1], data)
-
-    def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._head.release()
         self._map.close()

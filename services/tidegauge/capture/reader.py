@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
 
+from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
-from tidegauge.capture.outbox import WriteBufferReader
+from tidegauge.capture.outbox import (
+    BUFFER_BYTES,
+    BUFFER_HEAD,
+    BUFFER_MAGIC,
+    LENGTH,
+    OFFSET,
+    SEGMENT,
+)
 from tidegauge.capture.runs import Place, Run
 
-__all__ = ["OutboxEntry", "OutboxReader"]
+__all__ = ["BufferedBytes", "OutboxEntry", "OutboxReader", "WriteBufferReader"]
 
-_CHUNK = 1 << 18
+_CHUNK: Final = 1 << 18
+_BUFFER_SIZE: Final = BUFFER_HEAD + BUFFER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,57 @@ class OutboxEntry:
 
     frame: Frame
     end: Place
+
+
+class BufferedBytes(NamedTuple):
+    """The end of a segment.
+
+    Attributes:
+        offset: Where in its file the bytes belong.
+        data: The bytes.
+    """
+
+    offset: int
+    data: bytes
+
+
+class WriteBufferReader:
+    """Reads the write buffer that another process holds, or has held.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OutboxFormatError: The file is no write buffer of this version.
+        FileNotFoundError: There is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            if (
+                file.read(len(BUFFER_MAGIC)) != BUFFER_MAGIC
+                or os.fstat(file.fileno()).st_size != _BUFFER_SIZE
+            ):
+                raise OutboxFormatError(
+                    f"{path} is no write buffer of this version: "
+                    "ship it with the tidegauge that wrote it, or a newer one"
+                )
+            self._map = mmap.mmap(file.fileno(), _BUFFER_SIZE, prot=mmap.PROT_READ)
+        self._head = memoryview(self._map)[:BUFFER_HEAD].cast("Q")
+
+    def of(self, segment: int) -> BufferedBytes | None:
+        """Return the end of a segment; None if the segment's file has it, or if it moves."""
+        before = self._head[SEGMENT], self._head[OFFSET]
+        data = self._map[BUFFER_HEAD : BUFFER_HEAD + min(self._head[LENGTH], BUFFER_BYTES)]
+        after = self._head[SEGMENT], self._head[OFFSET]
+        if not data or before != after or before[0] != segment:
+            return None
+        return BufferedBytes(before[1], data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._head.release()
+        self._map.close()
 
 
 class OutboxReader:
@@ -40,7 +103,7 @@ class OutboxReader:
         self._sequence = sequence
         self._segment = place.segment
         self._descriptor: int | None = None
-        self._tail: WriteBufferReader | None = None
+        self._buffer: WriteBufferReader | None = None
         self._data = b""
         self._start = 0
         self._data_offset = place.offset
@@ -144,11 +207,11 @@ class OutboxReader:
         return bool(more)
 
     def _read(self, descriptor: int, start: int) -> bytes:
-        """Read on from an offset, where the segment's end may lie in the tail."""
-        if self._tail is None:
+        """Read on from an offset, where the segment's end may lie in the write buffer."""
+        if self._buffer is None:
             with suppress(FileNotFoundError):  # a run of an earlier version has none
-                self._tail = WriteBufferReader(self._run.tail)
-        held = None if self._tail is None else self._tail.of(self._segment)
+                self._buffer = WriteBufferReader(self._run.tail)
+        held = None if self._buffer is None else self._buffer.of(self._segment)
         if held is None:
             return os.pread(descriptor, _CHUNK, start)
         if start < held.offset:
@@ -163,8 +226,8 @@ class OutboxReader:
         self._data, self._start = b"", 0
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._leave()
-        if self._tail is not None:
-            self._tail.close()
-            self._tail = None
+        if self._buffer is not None:
+            self._buffer.close()
+            self._buffer = None

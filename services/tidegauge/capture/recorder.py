@@ -1,4 +1,4 @@
-"""What a gateway holds: it counts what it serves and appends what it captured.
+"""The recorder that a gateway holds: counts what it serves, and appends what it captured.
 
 Example:
     >>> recorder = Recorder(CaptureSettings.from_environment())       # doctest: +SKIP
@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tidegauge.capture.compact import CompactFormat
 from tidegauge.capture.counters import (
     SERVED,
     CountersWriter,
@@ -32,7 +31,7 @@ from tidegauge.capture.counters import (
     dropped_counter,
 )
 from tidegauge.capture.errors import OutboxUnavailableError
-from tidegauge.capture.frame import FrameEncoder
+from tidegauge.capture.frame import CompactFormat, FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.runs import Lock, Run, load_position, new_run
 from tidegauge.capture.settings import CaptureSettings
@@ -46,7 +45,7 @@ __all__ = ["Recorder"]
 _log = logging.getLogger(__name__)
 
 _MOST_TOGETHER_BYTES = 1 << 17
-"""Larger frames of several records would make waves that a broker refuses as one batch."""
+"""Larger frames of several records would make batches that a broker refuses."""
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 R = TypeVar("R")
@@ -72,7 +71,7 @@ class Recorder:
         settings: Where and how.
         ship: Whether to start a shipper process; else one has to be run beside it
             (``python -m`` and the shipper's module).
-        shipper: The shipper's module, one that can unfold what is recorded folded.
+        shipper: The shipper's module, one that can expand its compact records.
     """
 
     def __init__(
@@ -153,8 +152,8 @@ class Recorder:
         """Append a response's event; as ``record_request``."""
         return self._record(self._responses, build)
 
-    def record_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> bool:
-        """Append folded records, each of which stands for one event of each of its topics.
+    def record_compact(self, format_: CompactFormat[R], records: Sequence[R]) -> bool:
+        """Append compact records, each of which stands for one event of each of its topics.
 
         All of them are appended as one frame, which costs hardly more than one record alone.
 
@@ -162,54 +161,55 @@ class Recorder:
             Whether all were appended; those that were not have been counted as dropped.
         """
         with self._mutex:
-            dropped = self._append_folded(fold, records)
+            dropped = self._append_compact(format_, records)
             for drop, number in dropped.items():
-                self._count_dropped(fold.topics, drop, number)
+                self._count_dropped(format_.topics, drop, number)
         for drop in dropped:
-            self._tell(fold.topic, drop)
+            self._tell(format_.topic, drop)
         return not dropped
 
-    def not_made(self, fold: CompactFormat[R]) -> None:
-        """Count a folded record's events as dropped, since it could not be made."""
+    def not_made(self, format_: CompactFormat[R]) -> None:
+        """Count a compact record's events as dropped, since it could not be made."""
         with self._mutex:
-            self._count_dropped(fold.topics, Drop.INVALID_EVENT)
+            self._count_dropped(format_.topics, Drop.INVALID_EVENT)
 
     def _count_dropped(self, topics: Sequence[str], drop: Drop, number: int = 1) -> None:
         if self._counters is not None:
             for topic in topics:
                 self._counters.add(dropped_counter(topic, drop), number)
 
-    def _append_folded(self, fold: CompactFormat[R], records: Sequence[R]) -> Mapping[Drop, int]:
+    def _append_compact(
+        self, format_: CompactFormat[R], records: Sequence[R]
+    ) -> Mapping[Drop, int]:
         """Append the records that can be appended; return how many cannot, and why."""
-        drop = self._append_frame(fold, records)
+        drop = self._append_frame(format_, records)
         if drop is None:
             return {}
         if len(records) == 1 or drop is Drop.CLOSED:
             return {drop: len(records)}
         dropped: Counter[Drop] = Counter()
-        for record in records:  # what all of them are denied, some may be granted
-            dropped.update(self._append_folded(fold, [record]))
+        for record in records:  # some may be kept, though not all of them together
+            dropped.update(self._append_compact(format_, [record]))
         return dropped
 
-    def _append_frame(self, fold: CompactFormat[R], records: Sequence[R]) -> Drop | None:
+    def _append_frame(self, format_: CompactFormat[R], records: Sequence[R]) -> Drop | None:
         outbox, counters = self._outbox, self._counters
         if outbox is None or counters is None:
             return Drop.CLOSED
         sequence, number = self._sequence + 1, len(records)
         try:
-            value = fold.encode(records)
+            value = format_.encode(records)
             if len(value) > (
                 self._settings.max_event_bytes if number == 1 else self._most_together
             ):
                 return Drop.TOO_LARGE
-            frame = fold.frame(sequence, number, value)
+            frame = format_.frame(sequence, number, value)
         except Exception:  # noqa: BLE001 - whatever is in a record, serving goes on
-            return self._invalid(fold.topic) if number == 1 else Drop.INVALID_EVENT
+            return self._invalid(format_.topic) if number == 1 else Drop.INVALID_EVENT
         drop = outbox.append(sequence, frame)
         if drop is None:
-            self._sequence += number * len(fold.topics)
-            for counter in fold.captured:
-                counters.add(counter, number)
+            self._sequence += number * len(format_.topics)
+            counters.add_each(format_.captured, number)
         return drop
 
     def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:
@@ -269,9 +269,9 @@ class Recorder:
         with self._mutex:
             return counts_of(self._counters.read() if self._counters else {})
 
-    def noted(self) -> Mapping[str, int]:
-        """Return the facts that the shipper has noted while unfolding, up to a second ago."""
-        return load_position(self._run.position).noted if self._run else {}
+    def facts(self) -> Mapping[str, int]:
+        """Return the facts that the shipper has counted while expanding, up to a second ago."""
+        return load_position(self._run.position).facts if self._run else {}
 
     def close(self, deadline_seconds: float | None = None) -> bool:
         """End the run: nothing more is recorded, and the shipper drains the outbox.

@@ -6,8 +6,8 @@
 - ``shipper.lock``: locked by the shipper that ships this run;
 - ``counters``: what the run has counted (see ``counters``);
 - ``<first sequence, 20 digits>.log``: the segments (see ``frame``);
-- ``tail``: the last bytes of the last segment (see ``tail``);
-- ``position.json``: what has been shipped (see ``position``).
+- ``tail``: the write buffer, with the last bytes of the last segment (see ``outbox``);
+- ``position.json``: what has been shipped (see ``Position``).
 
 The kernel releases a lock with its process, however it ended. So a run whose owner's lock
 is free is over, and any shipper that gets the shipper's lock may take it over.
@@ -233,7 +233,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         shipped: Events that the broker acknowledged, by topic.
         dropped: Events that it refuses for good, or that could not be made of what was
             appended, by topic and reason.
-        noted: Facts about what was shipped, counted by name (see ``folding``).
+        facts: Facts about what was shipped, counted by name (see ``frame``).
         rejected: In version 1, events that the broker refuses, by topic.
         version: Of this form.
     """
@@ -242,7 +242,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     shipped: dict[str, int] = {}
     dropped: dict[str, dict[str, int]] = {}
-    noted: dict[str, int] = {}
+    facts: dict[str, int] = {}
     rejected: dict[str, int] = {}
     version: int = 2
 

@@ -8,8 +8,8 @@ have died and left something behind. Without, it ships what dead runs have left 
 Events arrive at least once: the position is saved after the broker's acknowledgement, and
 what is repeated after a kill carries the same sequences.
 
-A process that appends folded records brings a shipper of its own, which is this one with the
-way to unfold them.
+A process that appends compact records brings a shipper of its own, which is this one with the
+formats to expand them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ import time
 from collections.abc import Sequence
 from types import FrameType, MappingProxyType
 
-from tidegauge.capture.compact import ExpandFormats
-
 from tidegauge.capture.batch import BatchBuilder
 from tidegauge.capture.cursor import OutboxCursor
 from tidegauge.capture.delivery import Delivery, Interrupted
 from tidegauge.capture.errors import CaptureError
+from tidegauge.capture.frame import ExpandFormats
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
 from tidegauge.capture.supervisor import LEFT_BEHIND
@@ -40,7 +39,7 @@ __all__ = ["Shipper", "main"]
 _log = logging.getLogger("tidegauge.capture.shipper")
 
 _PAUSE_SECONDS = 0.1
-"""Between waves that are not full: small waves cost several times as much for each event."""
+"""Between batches that are not full: small ones cost several times as much for each event."""
 _ADOPT_SECONDS = 5.0
 _SAVE_SECONDS = 1.0
 
@@ -51,19 +50,19 @@ class Shipper:
     Args:
         settings: Where the outboxes are and how to reach the broker.
         own: Id of the run whose process started this one; None to ship dead runs only.
-        unfolds: How folded records are unfolded, by their type.
+        expand_formats: How compact records are expanded, by their type.
     """
 
     def __init__(
         self,
         settings: CaptureSettings,
         own: str | None,
-        unfolds: ExpandFormats = MappingProxyType({}),
+        expand_formats: ExpandFormats = MappingProxyType({}),
     ) -> None:
         self._settings = settings
-        self._unfolds = unfolds
+        self._expand_formats = expand_formats
         self._own = Run(settings.directory / own) if own else None
-        self._shipments: dict[str, OutboxCursor] = {}
+        self._cursors: dict[str, OutboxCursor] = {}
         self._unreadable: set[str] = set()
         self._deadline = float("inf")
         self._draining = False
@@ -77,7 +76,7 @@ class Shipper:
         self._deadline = min(self._deadline, time.monotonic() + within_seconds)
 
     def _late(self) -> bool:
-        own = self._shipment_of_own()
+        own = self._cursor_of_own()
         if not self._draining and own is not None and (own.over or own.run.is_over()):
             self._draining = True
             self.stop(self._settings.drain_seconds)
@@ -92,7 +91,7 @@ class Shipper:
         try:
             while not self._late():
                 self._adopt()
-                full = [self._ship(shipment) for shipment in list(self._shipments.values())]
+                full = [self._ship(cursor) for cursor in list(self._cursors.values())]
                 self._keep()
                 if self._done():
                     return not self._unreadable
@@ -101,31 +100,31 @@ class Shipper:
         except Interrupted:
             pass
         finally:
-            for shipment in self._shipments.values():
-                shipment.release()
+            for cursor in self._cursors.values():
+                cursor.release()
         return False
 
-    def _ship(self, shipment: OutboxCursor) -> bool:
-        """Ship one wave; whether it was full, so that more is probably waiting."""
+    def _ship(self, cursor: OutboxCursor) -> bool:
+        """Ship one batch; whether it was full, so that more is probably waiting."""
         try:
-            wave = shipment.next_wave(self._settings.wave_bytes)
+            batch = cursor.next_batch(self._settings.wave_bytes)
         except CaptureError as error:
-            self._set_aside(shipment, error)
+            self._set_aside(cursor, error)
             return False
-        if wave is not None:
-            shipment.arrived(wave, self._delivery.deliver(wave.parcels))
-            return wave.size >= self._settings.wave_bytes
-        if shipment.exhausted:
-            self._delivery.deliver([shipment.heartbeat(now_ms())])
-            shipment.finish()
-            del self._shipments[shipment.run.producer_id]
+        if batch is not None:
+            cursor.arrived(batch, self._delivery.deliver(batch.records))
+            return batch.size >= self._settings.wave_bytes
+        if cursor.exhausted:
+            self._delivery.deliver([cursor.heartbeat(now_ms())])
+            cursor.finish()
+            del self._cursors[cursor.run.producer_id]
         return False
 
-    def _set_aside(self, shipment: OutboxCursor, error: CaptureError) -> None:
-        _log.error("%s stays as it is: %s", shipment.run.path, error)
-        self._unreadable.add(shipment.run.producer_id)
-        del self._shipments[shipment.run.producer_id]
-        shipment.release()
+    def _set_aside(self, cursor: OutboxCursor, error: CaptureError) -> None:
+        _log.error("%s stays as it is: %s", cursor.run.path, error)
+        self._unreadable.add(cursor.run.producer_id)
+        del self._cursors[cursor.run.producer_id]
+        cursor.release()
 
     def _adopt(self) -> None:
         own = self._own
@@ -139,32 +138,34 @@ class Shipper:
                 _log.info("taking over %s, whose process has ended", run.producer_id)
 
     def _knows(self, run: Run) -> bool:
-        return run.producer_id in self._shipments or run.producer_id in self._unreadable
+        return run.producer_id in self._cursors or run.producer_id in self._unreadable
 
     def _take(self, run: Run) -> bool:
         lock = run.lock_shipping()
         if lock is None:
             return False
-        packer = BatchBuilder(run.producer_id, self._unfolds, self._settings.max_event_bytes)
-        self._shipments[run.producer_id] = OutboxCursor(run, lock, packer)
+        builder = BatchBuilder(
+            run.producer_id, self._expand_formats, self._settings.max_event_bytes
+        )
+        self._cursors[run.producer_id] = OutboxCursor(run, lock, builder)
         return True
 
-    def _shipment_of_own(self) -> OutboxCursor | None:
-        return self._shipments.get(self._own.producer_id) if self._own else None
+    def _cursor_of_own(self) -> OutboxCursor | None:
+        return self._cursors.get(self._own.producer_id) if self._own else None
 
     def _keep(self) -> None:
         """Do what is due by the clock: heartbeats, positions, the disk."""
         settings = self._settings
         if self._is_due("heartbeat", settings.heartbeat_seconds):
             time_ms = now_ms()
-            beats = [shipment.heartbeat(time_ms) for shipment in self._shipments.values()]
+            beats = [cursor.heartbeat(time_ms) for cursor in self._cursors.values()]
             self._delivery.deliver(beats)
         if self._is_due("save", _SAVE_SECONDS):
-            for shipment in self._shipments.values():
-                shipment.save()
+            for cursor in self._cursors.values():
+                cursor.save()
         if settings.fsync == "interval" and self._is_due("sync", settings.fsync_seconds):
-            for shipment in self._shipments.values():
-                shipment.sync()
+            for cursor in self._cursors.values():
+                cursor.sync()
 
     def _is_due(self, what: str, every_seconds: float) -> bool:
         now = time.monotonic()
@@ -176,7 +177,7 @@ class Shipper:
     def _done(self) -> bool:
         if self._own is not None and self._own.producer_id not in self._unreadable:
             return not self._own.path.exists()
-        return not self._shipments
+        return not self._cursors
 
 
 class _JsonFormatter(logging.Formatter):
@@ -204,13 +205,13 @@ def _configure_logging() -> None:
 
 
 def main(
-    arguments: Sequence[str] | None = None, unfolds: ExpandFormats = MappingProxyType({})
+    arguments: Sequence[str] | None = None, expand_formats: ExpandFormats = MappingProxyType({})
 ) -> int:
     """Run the shipper.
 
     Args:
         arguments: The command line's; None for the process's own.
-        unfolds: How folded records are unfolded, by their type.
+        expand_formats: How compact records are expanded, by their type.
 
     Returns:
         0 when nothing is left, 3 when it had to stop before, 1 when it could not go on.
@@ -229,7 +230,7 @@ def main(
         )
     except SettingsError as error:
         parser.error(str(error))
-    shipper = Shipper(settings, own, unfolds)
+    shipper = Shipper(settings, own, expand_formats)
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         shipper.stop(settings.drain_seconds if own else 0)

@@ -1,6 +1,6 @@
 """Exchanges as a gateway records them, for tests of what captures, ships or reads them.
 
-Run as a module it is a shipper that can unfold what ``fold_exchanges`` records.
+Run as a module it is a shipper that can expand what ``record_compact`` records.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.compact import CompactFormat, Expanded, ExpandFormat
+from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.schemas.codec import decode
@@ -23,15 +23,15 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
 __all__ = [
+    "COMPACT",
     "DEADLINE_SECONDS",
     "EXCHANGES",
-    "FOLD",
+    "EXPAND",
     "SEGMENT",
     "TIME_MS",
-    "UNFOLD",
     "Exchange",
     "Landed",
-    "fold_exchanges",
+    "record_compact",
     "record_exchange",
     "request",
     "response",
@@ -83,16 +83,16 @@ def record_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42
 
 
 Exchange = tuple[str, str]
-"""A folded record: the request's id, and the answer."""
+"""A compact record: the request's id, and the answer."""
 
-FOLD: CompactFormat[Exchange] = CompactFormat(
+COMPACT: CompactFormat[Exchange] = CompactFormat(
     "testing.exchange.1", (REQUESTS, RESPONSES), msgspec.msgpack.encode
 )
 
 
-def fold_exchanges(recorder: Recorder, *exchanges: Exchange) -> None:
-    """Record exchanges as folded records."""
-    recorder.record_folded(FOLD, exchanges)
+def record_compact(recorder: Recorder, *exchanges: Exchange) -> None:
+    """Record exchanges as compact records."""
+    recorder.record_compact(COMPACT, exchanges)
     recorder.served(len(exchanges))
 
 
@@ -111,7 +111,7 @@ def _events(
     )
 
 
-UNFOLD = ExpandFormat(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
+EXPAND = ExpandFormat(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
 """Makes the events of a record; of the answer ``no answer`` none can be made."""
 
 
@@ -177,4 +177,4 @@ class Landed:
 if __name__ == "__main__":
     from tidegauge.capture import shipper  # the rest needs no Kafka client
 
-    sys.exit(shipper.main(None, {FOLD.type: UNFOLD}))
+    sys.exit(shipper.main(None, {COMPACT.type: EXPAND}))

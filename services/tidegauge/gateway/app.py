@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.apis import APIS
-from tidegauge.gateway.asgi import ApiRoutes, BodyReader, Receive, Scope, Send, begin_exchange
+from tidegauge.gateway.asgi import ApiRoutes, BodyReader, Receive, Scope, Send
 from tidegauge.gateway.documentation import ERROR_SCHEMA, error_responses, hot_paths
 from tidegauge.gateway.errors import (
     ConfigurationError,
@@ -32,6 +32,7 @@ from tidegauge.gateway.errors import (
     RefusedError,
     error_body,
 )
+from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.runtime import Runtime, check_files
@@ -94,7 +95,7 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
         app.hot = ApiRoutes(
             app.runtime.engine,
             APIS,
-            app.runtime.books,
+            app.runtime.completion,
             max_body_bytes=settings.max_body_bytes,
         )
         app.runtime.start()
@@ -212,18 +213,19 @@ def _add_chat(app: Gateway) -> None:
     async def chat(request: Request) -> PlainResponse:
         runtime, sink = app.runtime, Collected()
         headers = dict(request.scope["headers"])
-        exchange = begin_exchange("/chat", headers)
+        exchange = Exchange.begin("/chat", headers)
         reader = BodyReader(request.receive, runtime.settings.max_body_bytes, headers)
-        dialect = PlainChat(lambda: runtime.default_model)
+        api = PlainChat(lambda: runtime.default_model)
         caller = Caller(headers.get(b"authorization"))
-        await runtime.engine.serve(exchange, dialect, caller, reader.read, sink)
-        runtime.books.enter()
-        if exchange.outcome is None or sink.status != HTTPStatus.OK:
+        await runtime.engine.serve(exchange, api, caller, reader.read, sink)
+        runtime.completion.record()
+        attempt, outcome = exchange.attempt, exchange.outcome
+        if attempt is None or outcome is None or sink.status != HTTPStatus.OK:
             raise _PassedOnError(sink)
         return PlainResponse(
-            response=exchange.outcome.answer.text or "",
-            model=exchange.model,
-            latency_ms=exchange.outcome.latency_seconds * 1e3,
+            response=outcome.answer.text or "",
+            model=attempt.target.name,
+            latency_ms=outcome.latency_seconds * 1e3,
         )
 
     app.add_exception_handler(_PassedOnError, _pass_on)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from tidegauge.gateway.apis import Api
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.engine import Engine
-from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.errors import too_large
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http.parser import content_length
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers, Sink
-from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = [
     "ApiRoutes",
@@ -22,9 +21,6 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
-    "begin_exchange",
-    "content_length",
-    "too_large",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -32,10 +28,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_LONGEST_LENGTH: Final = 20
 _CLOSE: Final = [(b"connection", b"close")]
-_SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
-_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BodyReader:
@@ -78,30 +71,14 @@ class BodyReader:
             pass
 
 
-def too_large(limit: int, headers: Headers | None = None) -> RefusedError:
-    """Return the refusal of a body; close the connection then, since the rest is not read."""
-    return RefusedError(
-        ErrorKind.REQUEST_TOO_LARGE,
-        f"the request's body is longer than {limit} bytes",
-        code="request_too_large",
-        headers=headers or (),
-    )
-
-
-def content_length(headers: Mapping[bytes, bytes]) -> int:
-    """Return the announced length of a body, 0 for none or nonsense."""
-    text = headers.get(b"content-length", b"")
-    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
-
-
 class _AsgiSink(Sink):
     """Sends an answer through ASGI."""
 
-    __slots__ = ("_books", "_send")
+    __slots__ = ("_completion", "_send")
 
-    def __init__(self, send: Send, books: Completion) -> None:
+    def __init__(self, send: Send, completion: Completion) -> None:
         self._send = send
-        self._books = books
+        self._completion = completion
 
     async def begin(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -110,19 +87,8 @@ class _AsgiSink(Sink):
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
-        self._books.enter()
+        self._completion.record()
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
-
-
-def begin_exchange(route: str, headers: Mapping[bytes, bytes]) -> Exchange:
-    """Begin a request's record with what its headers say; odd values are left out."""
-    session = headers.get(b"x-session-id")
-    trace = headers.get(b"traceparent")
-    return Exchange(
-        route,
-        session=session.decode() if session and _SESSION.fullmatch(session) else None,
-        traceparent=trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
-    )
 
 
 class ApiRoutes:
@@ -130,52 +96,38 @@ class ApiRoutes:
 
     Args:
         engine: Answers the requests.
-        dialects: Path -> the API that is spoken there.
-        books: Where the engine enters exchanges.
+        apis: Path -> the API that is spoken there.
+        completion: Completes the exchanges.
         max_body_bytes: Longest request body.
     """
 
     def __init__(
         self,
         engine: Engine,
-        dialects: Mapping[str, Api],
-        books: Completion,
+        apis: Mapping[str, Api],
+        completion: Completion,
         *,
         max_body_bytes: int,
     ) -> None:
-        self._engine = engine
-        self.books = books
-        self._dialects = dialects
+        self.engine = engine
+        self.completion = completion
+        self.apis = apis
         self.max_body_bytes = max_body_bytes
 
     def serves(self, scope: Scope) -> bool:
         """Say whether a request belongs here."""
-        return (
-            scope["type"] == "http"
-            and scope["method"] == "POST"
-            and scope["path"] in self._dialects
-        )
-
-    def serve(
-        self,
-        path: str,
-        exchange: Exchange,
-        caller: Caller,
-        read_body: Callable[[], Awaitable[bytes]],
-        sink: Sink,
-    ) -> Awaitable[None]:
-        """Answer one request, once awaited; cancelling it cuts the upstream off."""
-        return self._engine.serve(exchange, self._dialects[path], caller, read_body, sink)
+        return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.apis
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request by ASGI; a client that leaves cancels it."""
         path, headers = scope["path"], dict(scope["headers"])
-        exchange = begin_exchange(path, headers)
+        exchange = Exchange.begin(path, headers)
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
         caller = Caller(headers.get(b"authorization"))
         try:
-            sink = _AsgiSink(send, self.books)
-            await self.serve(path, exchange, caller, departure.read_and_watch, sink)
+            sink = _AsgiSink(send, self.completion)
+            api, read = self.apis[path], departure.read_and_watch
+            await self.engine.serve(exchange, api, caller, read, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise

@@ -1,36 +1,72 @@
-"""Records how exchanges end: event, ledger, log line and metrics, once each.
+"""Completes exchanges: the record, from which events are made, log line and metrics, once each.
 
-Exchanges that end in one pass of the event loop are entered together in the next one, and
-their answers' last bytes leave after that: an answer that a client has is one that the ledger
-knows. Together they need one write to the disk, and what is done for many in a row costs less
-than what is done for each between other things.
+Exchanges that end in one pass of the event loop are recorded together in the next one, and
+their answers' last bytes leave after that: an answer that a client has is one that the outbox
+has. Together they need one write to the outbox, and what is done for many in a row costs less
+than what is done for each between other things. A request that waits long for its answer gets
+a record of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
-from tidegauge.gateway.apis import ParsedAnswer, ParsedRequest
+from tidegauge.capture.exchange_record import (
+    BOTH,
+    REQUEST,
+    RESPONSE,
+    AnswerRecord,
+    ExchangeRecord,
+    LogLine,
+    PendingChecks,
+)
+from tidegauge.capture.frame import CompactFormat
+from tidegauge.capture.recorder import Recorder
+from tidegauge.gateway.apis import (
+    NOTHING_EXPECTED,
+    ParsedAnswer,
+    ParsedRequest,
+    prompt_tokens,
+    text_tokens,
+)
 from tidegauge.gateway.checking import Checker
-from tidegauge.gateway.estimates import prompt_tokens, text_tokens
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
-from tidegauge.gateway.proxy.upstreams import Target
-from tidegauge.gateway.recording import Recording
-from tidegauge.gateway.request_log import LogLine, rfc3339
-from tidegauge.gateway.tracing import NO_TRACING, Tracing
-from tidegauge.schemas.exchange import Usage
+from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
+from tidegauge.gateway.policy.privacy import captured_messages, captured_text
+from tidegauge.gateway.proxy.upstreams import Attempt
+from tidegauge.gateway.tracing import Tracing
+from tidegauge.schemas.exchange import Capture, Message, Sampling, Usage
 
-__all__ = ["Completion", "Log"]
+__all__ = ["CapturePolicy", "Completion", "Log"]
 
-_MOST_AT_ONCE: Final = 64
+_LONG_SECONDS: Final = 1.0
+_MOST_TOGETHER: Final = 64
+_UNKNOWN: Final = "unknown"
+_NO_SAMPLING: Final = Sampling()
 
 _log = structlog.get_logger("tidegauge.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePolicy:
+    """How much events carry.
+
+    Attributes:
+        capture: How much text, where the key does not say.
+        characters: Most characters of text in an event.
+        by_customer: Whether segments are split by customer.
+    """
+
+    capture: Capture = "full"
+    characters: int = 65_536
+    by_customer: bool = False
 
 
 class Log(Protocol):
@@ -41,58 +77,74 @@ class Log(Protocol):
 
 
 class Completion:
-    """Keeps the books.
+    """Completes exchanges.
 
     Args:
-        recording: Where events are made of.
+        policy: How much events carry.
+        recorder: Where records go, already started.
         log: The request log.
         metrics: What is counted.
-        tracing: Who follows exchanges from begin to end.
+        tracing: Follows exchanges from begin to end; None for no tracing.
     """
 
     def __init__(
         self,
-        recording: Recording,
+        policy: CapturePolicy,
+        recorder: Recorder,
         log: Log,
         metrics: Metrics,
-        tracing: Tracing = NO_TRACING,
+        tracing: Tracing | None = None,
     ) -> None:
-        self._recording = recording
+        self._policy = policy
+        self._recorder = recorder
         self._log = log
         self.metrics = metrics
         self._tracing = tracing
         self._checker = Checker()
+        self._waiting: dict[str, Exchange] = {}
         self._ended: list[tuple[Exchange, Outcome]] = []
         self._leaving: list[Callable[[], None]] = []
 
     def begin(self, exchange: Exchange) -> None:
-        """An exchange has begun."""
+        """Count an exchange as in flight, and begin its span."""
+        exchange.in_flight = self.metrics.in_flight
         self.metrics.in_flight += 1
-        self._tracing.begin(exchange)
+        if self._tracing is not None:
+            exchange.arrival = self._tracing.begin(exchange.arrival)
 
     def end(self) -> None:
-        """An exchange has ended, and all that belongs to it."""
+        """Count an exchange as no longer in flight."""
         self.metrics.in_flight -= 1
 
-    def arrived(self, exchange: Exchange) -> None:
-        """Record a request that is about to be forwarded."""
-        self._recording.arrived(exchange)
+    def admit(self, exchange: Exchange) -> None:
+        """Take on a request that is about to be forwarded.
 
-    async def check(self, exchange: Exchange, answer: ParsedAnswer) -> None:
-        """Check an answer now, since what becomes of it depends on that."""
-        asked = exchange.asked
+        It is recorded with its answer, or by ``record_waiting`` if that takes long.
+        """
+        exchange.capture = exchange.customer.capture or self._policy.capture
+        self._waiting[exchange.arrival.request_id] = exchange
+
+    async def check(self, exchange: Exchange, answer: ParsedAnswer) -> dict[str, str]:
+        """Check an answer now and return the findings."""
+        asked, findings = exchange.asked, {}
         if asked is not None:
-            exchange.checks = await self._checker.check(asked.messages, asked.expectations, answer)
+            findings = await self._checker.check(asked.messages, asked.expectations, answer)
+        exchange.delivery.findings = findings
+        return findings
 
-    async def check_unless_shipped(self, exchange: Exchange, answer: ParsedAnswer) -> None:
-        """Check an answer now if the shipper will not have all of its text."""
-        if self._recording.needs_findings(exchange, answer):
-            await self.check(exchange, answer)
+    def must_check(self, exchange: Exchange, answer: ParsedAnswer) -> bool:
+        """Whether the form of an answer has to be checked before ``conclude``, if ever.
 
-    def close(self) -> None:
-        """Enter what has ended, and check no more."""
-        self.enter()
-        self._checker.close()
+        Its record will not carry all the text that the shipper would need.
+        """
+        asked = exchange.asked
+        if asked is None or exchange.delivery.findings is not None:
+            return False
+        if asked.expectations is NOTHING_EXPECTED and answer.tool_calls is None:
+            return False
+        if not has_form(asked.expectations, answer):
+            return False
+        return not self._carries_all(exchange, asked, answer)
 
     def conclude(
         self,
@@ -101,9 +153,9 @@ class Completion:
         answer: ParsedAnswer,
         fault: Fault | None = None,
     ) -> None:
-        """An exchange has ended: it will be in the books in the loop's next pass.
+        """End an exchange: it will be recorded in the loop's next pass.
 
-        Until then its answer's last bytes have to wait; see ``once_entered``. Of two ends the
+        Until then its answer's last bytes have to wait; see ``on_recorded``. Of two ends the
         first one counts.
 
         Args:
@@ -114,107 +166,221 @@ class Completion:
         """
         if exchange.outcome is not None:
             return
-        exchange.release()
-        asked, target = exchange.asked, exchange.target
+        asked, attempt = exchange.asked, exchange.attempt
         usage = cost_usd = None
-        if asked is not None and target is not None:
+        if asked is not None and attempt is not None:
+            attempt.stop()
             usage = _usage(exchange, asked, answer, complete=fault is None)
-            cost_usd = _cost(target, usage, exchange.server_seconds)
+            cost_usd = _cost(attempt, usage)
         outcome = exchange.outcome = Outcome(
             status=status,
-            error=None if fault is None else fault.kind,
-            detail=None if fault is None else fault.detail,
+            fault=fault,
             answer=answer,
             usage=usage,
             cost_usd=cost_usd,
-            latency_seconds=time.perf_counter() - exchange.started,
+            latency_seconds=time.perf_counter() - exchange.arrival.started,
         )
         self._ended.append((exchange, outcome))
         if len(self._ended) == 1:
-            asyncio.get_running_loop().call_soon(self.enter)
-        elif len(self._ended) == _MOST_AT_ONCE:
-            self.enter()
+            asyncio.get_running_loop().call_soon(self.record)
+        elif len(self._ended) == _MOST_TOGETHER:
+            self.record()
 
-    def once_entered(self, leave: Callable[[], None]) -> None:
-        """Call a function once every exchange that has ended is in the books."""
+    def on_recorded(self, leave: Callable[[], None]) -> None:
+        """Call a function once every exchange that has ended is recorded."""
         if self._ended:
             self._leaving.append(leave)
         else:
             leave()
 
-    def enter(self) -> None:
-        """Enter what has ended, and let the answers leave, whatever fails here."""
+    def record(self) -> None:
+        """Record what has ended, all together, and let the answers leave, whatever fails."""
         ended, self._ended = self._ended, []
         leaving, self._leaving = self._leaving, []
         if ended:
-            self._recording.ended(ended)
-            for exchange, outcome in ended:
-                try:
-                    if not exchange.shadow:
-                        self._tell(exchange, outcome)
-                        self._tracing.end(exchange, outcome)
-                except Exception:  # noqa: BLE001 - see above
-                    _log.exception("request not logged", request_id=exchange.request_id)
+            self._record_ended(ended)
         for leave in leaving:
             leave()
 
-    def _tell(self, exchange: Exchange, outcome: Outcome) -> None:
-        usage, first = outcome.usage, exchange.pace.first
-        version, customer = exchange.version, exchange.customer.name
-        error = None if outcome.error is None else outcome.error.value
-        first_token = None if first is None else first - exchange.started
-        first_token_ms = None if first_token is None else _milliseconds(first_token)
-        self._log.write(
-            LogLine(
-                time=rfc3339(exchange.arrived_ms),
-                request_id=exchange.request_id,
-                route=exchange.route,
-                model=exchange.model,
-                version=version,
-                customer=customer,
-                status=outcome.status,
-                error=error,
-                stream=exchange.asked is not None and exchange.asked.stream,
-                latency_ms=_milliseconds(outcome.latency_seconds),
-                time_to_first_token_ms=first_token_ms,
-                prompt_characters=exchange.prompt_characters,
-                response_characters=len(outcome.answer.text or ""),
-                input_tokens=None if usage is None else usage.input_tokens,
-                output_tokens=None if usage is None else usage.output_tokens,
-            )
-        )
-        self.metrics.answered(
-            route=exchange.route,
-            model=exchange.model,
-            version=version,
+    def record_waiting(self, now: float) -> None:
+        """Record the requests that have waited for their answers for more than a second.
+
+        Args:
+            now: On the clock of ``Arrival.started``.
+        """
+        late = []
+        for exchange in self._waiting.values():
+            if now - exchange.arrival.started < _LONG_SECONDS:
+                break  # the rest has come later
+            late.append(exchange)
+        for start in range(0, len(late), _MOST_TOGETHER):
+            records = []
+            for exchange in late[start : start + _MOST_TOGETHER]:
+                del self._waiting[exchange.arrival.request_id]
+                record, whole = self._make(REQUEST, exchange, None)
+                if whole:
+                    records.append(record)
+            if records:
+                self._recorder.record_compact(REQUEST, records)
+
+    def close(self) -> None:
+        """Record what has ended, and check no more."""
+        self.record()
+        self._checker.close()
+
+    def _record_ended(self, ended: Sequence[tuple[Exchange, Outcome]]) -> None:
+        records: list[ExchangeRecord] = []
+        both: list[ExchangeRecord] = []
+        answers: list[ExchangeRecord] = []
+        for exchange, outcome in ended:
+            waited = self._waiting.pop(exchange.arrival.request_id, None) is not None
+            record, whole = self._make(BOTH if waited else RESPONSE, exchange, outcome)
+            records.append(record)
+            if whole:
+                (both if waited else answers).append(record)
+        if both:
+            self._recorder.record_compact(BOTH, both)
+        if answers:
+            self._recorder.record_compact(RESPONSE, answers)
+        self._recorder.served(len(ended))
+        for record in records:
+            if record.answer is not None and not record.shadow:
+                self._tell(record, record.answer)
+
+    def _tell(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
+        try:
+            self._log.write(record.log_line(answer))
+            self.metrics.count(record, answer)
+            if self._tracing is not None:
+                self._tracing.end(record, answer)
+        except Exception:  # noqa: BLE001 - the answer leaves all the same
+            _log.exception("request not logged", request_id=record.request_id)
+
+    def _make(
+        self,
+        format_: CompactFormat[ExchangeRecord],
+        exchange: Exchange,
+        outcome: Outcome | None,
+    ) -> tuple[ExchangeRecord, bool]:
+        """Return an exchange's record, and whether it is whole.
+
+        One that cannot be made is counted as dropped: what is returned then has no text, and
+        serves the log and the metrics alone.
+        """
+        try:
+            return self._exchange_record(exchange, outcome), True
+        except Exception:  # noqa: BLE001 - whatever is in it, the others are recorded
+            _log.exception("request not recorded", request_id=exchange.arrival.request_id)
+            self._recorder.not_made(format_)
+        exchange.capture, exchange.captured, exchange.delivery.findings = "none", (), {}
+        return self._exchange_record(exchange, outcome), False
+
+    def _exchange_record(self, exchange: Exchange, outcome: Outcome | None) -> ExchangeRecord:
+        arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
+        customer, trace = exchange.customer.name, arrival.traceparent
+        messages = () if asked is None else self._messages(exchange, asked)
+        characters = 0 if asked is None else asked.prompt_characters()
+        omitted = None
+        if exchange.capture == "full" and asked is not None:
+            omitted = 0
+            if messages is not asked.messages:
+                omitted = characters - sum([len(message.content) for message in messages])
+        return ExchangeRecord(
+            request_id=arrival.request_id,
+            time_ms=arrival.time_ms,
+            route=arrival.route,
+            model=_UNKNOWN if attempt is None else attempt.target.name,
+            version="" if attempt is None else attempt.target.upstream.version,
+            tenant=customer if self._policy.by_customer else "",
             customer=customer,
-            status=outcome.status,
-            error=error,
-            latency_seconds=outcome.latency_seconds,
-            first_token_seconds=first_token,
-            tokens=None if usage is None else (usage.input_tokens, usage.output_tokens),
-            cost_usd=outcome.cost_usd,
+            capture=exchange.capture,
+            messages=messages,
+            prompt_characters=characters,
+            sampling=_NO_SAMPLING if attempt is None else attempt.sampling,
+            stream=asked is not None and asked.stream,
+            shadow=arrival.shadow,
+            session=arrival.session,
+            trace_id=None if trace is None else trace.split("-")[1],
+            answer=None if outcome is None else self._answer_record(exchange, outcome),
+            in_flight=exchange.in_flight,
+            omitted_characters=omitted,
         )
 
+    def _messages(self, exchange: Exchange, asked: ParsedRequest) -> tuple[Message, ...]:
+        """Return how much of the conversation is captured; what may be whole stays the same."""
+        messages = exchange.captured
+        if messages is None:
+            messages = exchange.captured = captured_messages(
+                asked.messages, exchange.capture, self._policy.characters
+            )
+        return messages
 
-def _milliseconds(seconds: float) -> float:
-    """Return whole microseconds in milliseconds; rounding proper costs five times as much."""
-    return int(seconds * 1e6) / 1e3
+    def _answer_record(self, exchange: Exchange, outcome: Outcome) -> AnswerRecord:
+        capture, limit = exchange.capture, self._policy.characters
+        answer, fault, attempt = outcome.answer, outcome.fault, exchange.attempt
+        timing, started = exchange.delivery.timing, exchange.arrival.started
+        text, length = answer.text, len(answer.text or "")
+        return AnswerRecord(
+            status=outcome.status,
+            latency_ms=outcome.latency_seconds * 1e3,
+            error=None if fault is None else fault.kind,
+            error_detail=None if fault is None else fault.detail,
+            text=captured_text(text, capture, limit),
+            output_characters=length,
+            tool_calls=captured_text(answer.tool_calls, capture, limit),
+            finish_reason=answer.finish_reason,
+            served_model=answer.model,
+            served_fingerprint=answer.fingerprint,
+            time_to_first_token_ms=None if timing.first is None else (timing.first - started) * 1e3,
+            inter_token=timing.summary(),
+            queue_ms=answer.queue_ms,
+            usage=outcome.usage,
+            cost_usd=outcome.cost_usd,
+            upstream=None if attempt is None else attempt.target.label,
+            attempts=1 if attempt is None else attempt.number,
+            checks=self._checks(exchange, outcome),
+            omitted_characters=max(0, length - limit) if capture == "full" else None,
+        )
+
+    def _carries_all(self, exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> bool:
+        """Whether the record carries all the text that the checks need."""
+        limit = self._policy.characters
+        return (
+            exchange.capture == "full"
+            and self._messages(exchange, asked) is asked.messages
+            and len(answer.text or "") <= limit
+            and len(answer.tool_calls or "") <= limit
+            and asked.expectations.size() <= limit
+        )
+
+    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, str] | PendingChecks:
+        """Return the findings, or what the shipper needs to make the checks."""
+        asked, answer, findings = exchange.asked, outcome.answer, exchange.delivery.findings
+        if findings is not None:
+            return findings
+        if outcome.fault is not None or asked is None:
+            return {}
+        if self._carries_all(exchange, asked, answer):
+            return PendingChecks(asked.expectations, answer.refusal)
+        # Forms that had to be checked have been, see ``must_check``; this is the event loop.
+        return check_wording(asked.messages, answer) | forms_unchecked(
+            asked.expectations, answer, "busy"
+        )
 
 
 def _usage(
     exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer, *, complete: bool
 ) -> Usage | None:
     """Return the usage as told, or an estimate of it where something was generated."""
-    usage = answer.usage
-    if usage is None and (complete or exchange.pace.pieces):
+    usage, pieces = answer.usage, exchange.delivery.timing.pieces
+    if usage is None and (complete or pieces):
         output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")
         usage = Usage(
             input_tokens=prompt_tokens(asked.messages),
-            output_tokens=max(output, exchange.pace.pieces),
+            output_tokens=max(output, pieces),
             estimated=True,
         )
-    discarded = exchange.discarded
+    discarded = exchange.delivery.discarded
     if usage is None or discarded is None:
         return usage or discarded
     return Usage(
@@ -224,10 +390,10 @@ def _usage(
     )
 
 
-def _cost(target: Target, usage: Usage | None, server_seconds: float) -> float | None:
-    upstream = target.upstream
+def _cost(attempt: Attempt, usage: Usage | None) -> float | None:
+    upstream = attempt.target.upstream
     if upstream.price is not None and usage is not None:
         return upstream.price.of(usage.input_tokens, usage.output_tokens)
     if upstream.gpu_usd_per_hour is not None:
-        return server_seconds * upstream.gpu_usd_per_hour / 3600
+        return attempt.server_seconds * upstream.gpu_usd_per_hour / 3600
     return None

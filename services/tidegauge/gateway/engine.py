@@ -1,7 +1,7 @@
-"""Answers requests: who asks, what, who answers, forward, record.
+"""Answers requests: identifies the client, reads, routes and forwards the request.
 
-Whatever happens to an exchange, it is concluded once, and its event is appended before the
-last byte goes out: an answer that its client has is one that the ledger knows.
+Whatever happens to an exchange, it is concluded once, and recorded before the answer's last
+byte leaves: an answer that a client has is one that the outbox has.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Final
 
 import structlog
 
-from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest, prompt_tokens
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     ExchangeError,
     RefusedError,
     error_body,
 )
-from tidegauge.gateway.estimates import prompt_tokens
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.policy.limiter import Limiter
@@ -62,7 +61,7 @@ class Engine:
         upstreams: Who can be asked.
         keys: Client keys in force; replace the attribute to change them.
         limiter: Limits of the keys.
-        books: Where exchanges are recorded.
+        completion: Completes exchanges.
     """
 
     def __init__(
@@ -71,20 +70,20 @@ class Engine:
         upstreams: Upstreams,
         keys: KeyRing,
         limiter: Limiter,
-        books: Completion,
+        completion: Completion,
     ) -> None:
         self.policy = policy
         self.upstreams = upstreams
         self.keys = keys
         self._limiter = limiter
-        self._books = books
-        self._forwarder = Forwarder(books, policy.max_answer_bytes)
-        self._shadows = Mirror(self._forwarder, books)
+        self._completion = completion
+        self._forwarder = Forwarder(completion, policy.max_answer_bytes)
+        self._shadows = Mirror(self._forwarder, completion)
 
     async def serve(
         self,
         exchange: Exchange,
-        dialect: Api,
+        api: Api,
         caller: Caller,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
@@ -92,28 +91,28 @@ class Engine:
         """Answer one request, whatever becomes of it.
 
         Args:
-            exchange: The request's record, just begun.
-            dialect: The API that it speaks.
+            exchange: The exchange, just begun.
+            api: The API that it speaks.
             caller: Who sends it.
             read_body: Reads its body; may raise ``RefusedError``.
             sink: Where the answer goes.
         """
-        self._books.begin(exchange)
+        self._completion.begin(exchange)
         try:
             exchange.customer = self.identify(caller)
-            await self._forward(exchange, dialect, await read_body(), sink)
+            await self._forward(exchange, api, await read_body(), sink)
         except ExchangeError as error:
             await self._refuse(exchange, error, sink)
         except asyncio.CancelledError:
             self._abandon(exchange)
             raise
         except Exception:  # noqa: BLE001 - an event for every request, whatever failed
-            _log.exception("request failed", request_id=exchange.request_id)
+            _log.exception("request failed", request_id=exchange.arrival.request_id)
             await self._refuse(
                 exchange, ExchangeError("the gateway failed; its log has the request's id"), sink
             )
         finally:
-            self._books.end()
+            self._completion.end()
             if exchange.reservation is not None:
                 await self._settle(exchange)
 
@@ -127,9 +126,10 @@ class Engine:
         Raises:
             RefusedError: It bears none, or a wrong one.
         """
-        customer = caller.identify(self.keys)
-        if customer is not None:
-            return customer
+        if caller.authorization is not None:
+            customer = caller.identify(self.keys)
+            if customer is not None:
+                return customer
         if self.policy.anonymous and (caller.authorization is None or not len(self.keys)):
             return ANONYMOUS
         raise RefusedError(
@@ -139,16 +139,16 @@ class Engine:
             headers=[(b"www-authenticate", b"Bearer")],
         )
 
-    async def _forward(self, exchange: Exchange, dialect: Api, body: bytes, sink: Sink) -> None:
-        asked = exchange.asked = dialect.read(body)
-        exchange.prompt_characters = asked.prompt_characters()
+    async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
+        asked = exchange.asked = api.read(body)
         route = self._route(asked.model, exchange.customer)
-        targets = route.order(exchange.session)
-        exchange.model = asked.model
-        exchange.choose(targets[0])
-        exchange.reservation = await self._limiter.reserve(exchange.customer, self._need(asked))
-        self._books.arrived(exchange)
-        outgoing = Outgoing(dialect, asked, asked.body or body, route.failed_checks)
+        targets = route.order(exchange.arrival.session)
+        exchange.attempt = targets[0].attempt(asked.sampling)
+        if exchange.customer.limited:
+            need = self._need(asked)
+            exchange.reservation = await self._limiter.reserve(exchange.customer, need)
+        self._completion.admit(exchange)
+        outgoing = Outgoing(api, asked, asked.body or body, route.failed_checks)
         if route.shadows:
             self._shadows.copy(exchange, outgoing, route)
         await self._forwarder.forward(exchange, outgoing, targets, sink)
@@ -171,17 +171,17 @@ class Engine:
         return prompt_tokens(asked.messages) + output * asked.choices
 
     async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
-        self._books.conclude(
+        self._completion.conclude(
             exchange, error.status, ParsedAnswer(), Fault(error.kind, error.detail)
         )
-        if exchange.begun:
+        if exchange.delivery.begun:
             return
-        exchange.begun = True
+        exchange.delivery.begun = True
         await sink.whole(
             error.status,
             [
                 (b"content-type", b"application/json"),
-                (b"x-request-id", exchange.request_id.encode()),
+                (b"x-request-id", exchange.arrival.request_id.encode()),
                 *error.headers,
             ],
             error_body(error),
@@ -189,7 +189,7 @@ class Engine:
 
     def _abandon(self, exchange: Exchange) -> None:
         """Record what a client was sent before it left, or before the gateway was stopped."""
-        collector = exchange.collector
+        collector = exchange.delivery.collector
         answer = ParsedAnswer() if collector is None else collector.answer()
         if exchange.client_left:
             kind, status = ErrorKind.CLIENT_DISCONNECTED, _CLIENT_GONE
@@ -197,8 +197,8 @@ class Engine:
         else:
             kind, status = ErrorKind.GATEWAY_ERROR, _STOPPED
             detail = "the gateway was stopped before the answer was complete"
-        status = 200 if exchange.begun else status
-        self._books.conclude(exchange, status, answer, Fault(kind, detail))
+        status = 200 if exchange.delivery.begun else status
+        self._completion.conclude(exchange, status, answer, Fault(kind, detail))
 
     async def _settle(self, exchange: Exchange) -> None:
         if exchange.reservation is not None and exchange.outcome is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "UpstreamTimeoutError",
     "UpstreamUnreachableError",
     "error_body",
+    "too_large",
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -116,6 +117,16 @@ class RefusedError(ExchangeError):
         self.param = param
         self.headers = headers
         self.message = message or detail
+
+
+def too_large(limit: int, headers: Headers = ()) -> RefusedError:
+    """Return the refusal of a body; close the connection then, since the rest is not read."""
+    return RefusedError(
+        ErrorKind.REQUEST_TOO_LARGE,
+        f"the request's body is longer than {limit} bytes",
+        code="request_too_large",
+        headers=headers,
+    )
 
 
 class UpstreamError(ExchangeError):

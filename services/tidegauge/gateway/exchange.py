@@ -1,43 +1,59 @@
-"""What is known of one request while it is answered."""
+"""One request on its way through the gateway: a value for each stage that it has reached."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping
+from math import ceil
 from random import getrandbits
 from typing import Final, NamedTuple
 
 import msgspec
 
 from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
-from tidegauge.gateway.policy.checks import Finding
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation
-from tidegauge.gateway.proxy.stream_timing import StreamTiming
-from tidegauge.gateway.proxy.upstreams import Target
-from tidegauge.schemas.exchange import (
-    Capture,
-    ErrorKind,
-    Message,
-    Sampling,
-    Usage,
-)
+from tidegauge.gateway.proxy.upstreams import Attempt
+from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Message, Usage
 
-__all__ = ["NOBODY", "UNKNOWN", "Exchange", "Fault", "Outcome"]
+__all__ = ["NOBODY", "Arrival", "Delivery", "Exchange", "Fault", "Outcome", "StreamTiming"]
 
-UNKNOWN = "unknown"
-"""Model of a request that names none that is configured."""
-
-_NO_SAMPLING: Final = Sampling()
-
-NOBODY = Customer(name=UNKNOWN, key_id=UNKNOWN)
+NOBODY: Final = Customer(name="unknown", key_id="unknown")
 """Customer of a request without a valid key."""
+
+_SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_MOST_GAPS: Final = 65_536
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What is known when a request's headers are there.
+
+    Attributes:
+        request_id: Identity of the exchange.
+        route: The gateway's route.
+        time_ms: Unix milliseconds.
+        started: The same moment on the monotonic clock, in seconds.
+        session: The client's session label.
+        traceparent: Trace context that goes upstream.
+        shadow: Whether it is a copy for a candidate.
+    """
+
+    request_id: str
+    route: str
+    time_ms: int
+    started: float
+    session: str | None = None
+    traceparent: str | None = None
+    shadow: bool = False
 
 
 class Fault(NamedTuple):
     """How an exchange failed.
 
     Attributes:
-        kind: Its kind.
+        kind: Kind of the error.
         detail: One line in the gateway's own words.
     """
 
@@ -50,8 +66,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         status: HTTP status that the client saw.
-        error: How it failed.
-        detail: In the gateway's own words.
+        fault: How it failed; None if it did not.
         answer: What the upstream answered.
         usage: Tokens.
         cost_usd: What it cost.
@@ -59,141 +74,146 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: int
-    error: ErrorKind | None
-    detail: str | None
+    fault: Fault | None
     answer: ParsedAnswer
     usage: Usage | None
     cost_usd: float | None
     latency_seconds: float
 
 
-class Exchange:
-    """One request on its way.
+class StreamTiming:
+    """Moments of the pieces of a streamed answer, in seconds of one monotonic clock.
 
     Attributes:
-        request_id: Its identity.
-        route: The gateway's route.
-        session: The client's session label.
-        traceparent: The client's trace context, to be passed on.
-        arrived_ms: Unix milliseconds.
-        started: The same moment on the monotonic clock, in seconds.
+        first: When the first piece came, None before.
+        pieces: How many have come.
+
+    Example:
+        >>> timing = StreamTiming()
+        >>> for moment in (1.0, 1.25, 1.75): timing.add(moment)
+        >>> timing.summary()
+        InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
+    """
+
+    __slots__ = ("_gaps", "_last", "first", "pieces")
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.pieces = 0
+        self._last = 0.0
+        self._gaps: list[float] = []
+
+    def add(self, moment: float) -> None:
+        """Count a piece."""
+        self.pieces += 1
+        if self.first is None:
+            self.first = moment
+        elif len(self._gaps) < _MOST_GAPS:
+            self._gaps.append(moment - self._last)
+        self._last = moment
+
+    def summary(self) -> InterToken | None:
+        """Return the time between pieces; None for fewer than two."""
+        if not self._gaps:
+            return None
+        gaps = sorted(self._gaps)
+        return InterToken(
+            mean_ms=sum(gaps) / len(gaps) * 1e3,
+            p95_ms=gaps[ceil(0.95 * len(gaps)) - 1] * 1e3,
+            max_ms=gaps[-1] * 1e3,
+        )
+
+
+class Delivery:
+    """The answer while it comes from the upstream and goes to the client.
+
+    Attributes:
+        begun: Whether the answer's head has been sent.
+        timing: When its pieces came.
+        collector: Puts a streamed answer together.
+        discarded: Usage of an earlier answer that was not passed on.
+        findings: Findings of the answer's checks, where they had to be made at once.
+    """
+
+    __slots__ = ("begun", "collector", "discarded", "findings", "timing")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.timing = StreamTiming()
+        self.collector: AnswerCollector | None = None
+        self.discarded: Usage | None = None
+        self.findings: dict[str, str] | None = None
+
+
+class Exchange:
+    """One request and its answer, stage by stage.
+
+    Attributes:
+        arrival: What its headers said.
+        in_flight: Other requests that were being answered when it arrived.
         customer: Who asks.
         asked: What is asked, once it has been understood.
-        prompt_characters: Length of what is asked.
-        messages: The conversation as events may carry it, once that has been settled.
-        capture: How much text events may carry.
-        target: Who answers, once it has been chosen.
-        version: Its version label.
-        taken: Whether the target is at work on it.
-        clock_reading: The target's clock when it began.
-        server_seconds: The exchange's share of the server's time, once it is known.
+        attempt: Which target answers, once it has been chosen.
         reservation: What was taken from the customer's limits.
-        begun: Whether the answer's head has been sent.
-        discarded: Usage of an answer that was not passed on.
-        checks: What the checks of the answer found, where they had to be made at once.
-        shadow: Whether it is a copy for a candidate.
+        capture: How much text events may carry; none before the request is admitted.
+        captured: The conversation as events may carry it, once that has been decided.
+        delivery: The answer on its way.
         client_left: Whether the client has gone.
-        collector: Puts a streamed answer together.
         outcome: How it ended; None while it goes on.
     """
 
     __slots__ = (
-        "arrived_ms",
+        "arrival",
         "asked",
-        "attempts",
-        "begun",
+        "attempt",
         "capture",
-        "checks",
+        "captured",
         "client_left",
-        "clock_reading",
-        "collector",
         "customer",
-        "discarded",
-        "messages",
-        "model",
+        "delivery",
+        "in_flight",
         "outcome",
-        "pace",
-        "prompt_characters",
-        "request_id",
         "reservation",
-        "route",
-        "sampling",
-        "server_seconds",
-        "session",
-        "shadow",
-        "started",
-        "taken",
-        "target",
-        "traceparent",
-        "version",
     )
 
-    def __init__(
-        self, route: str, *, session: str | None = None, traceparent: str | None = None
-    ) -> None:
-        self.arrived_ms = time.time_ns() // 1_000_000
-        self.started = time.perf_counter()
-        self.request_id = f"req-{getrandbits(128):032x}"
-        self.route = route
-        self.session = session
-        self.traceparent = traceparent
-        self.pace = StreamTiming()
-        self.customer: Customer = NOBODY
-        self.model = UNKNOWN
+    def __init__(self, arrival: Arrival) -> None:
+        self.arrival = arrival
+        self.in_flight: int | None = None
+        self.customer = NOBODY
         self.asked: ParsedRequest | None = None
-        self.prompt_characters = 0
-        self.messages: tuple[Message, ...] = ()
-        self.capture: Capture = "none"
-        self.sampling = _NO_SAMPLING
-        self.target: Target | None = None
-        self.version = ""
-        self.taken = False
-        self.clock_reading = self.server_seconds = 0.0
+        self.attempt: Attempt | None = None
         self.reservation: Reservation | None = None
-        self.collector: AnswerCollector | None = None
-        self.begun = False
-        self.discarded: Usage | None = None
-        self.checks: dict[str, Finding] | None = None
-        self.client_left = self.shadow = False
-        self.attempts = 1
+        self.capture: Capture = "none"
+        self.captured: tuple[Message, ...] | None = None
+        self.delivery = Delivery()
+        self.client_left = False
         self.outcome: Outcome | None = None
 
-    @property
-    def trace_id(self) -> str | None:
-        """Return the W3C trace id."""
-        return None if self.traceparent is None else self.traceparent.split("-")[1]
-
-    def choose(self, target: Target) -> None:
-        """A target is to answer, sampling as its configuration has it."""
-        self.target, self.version = target, target.upstream.version
-        if self.asked is not None:
-            self.sampling = target.sampling(self.asked.sampling)
-
-    def take(self, target: Target, attempt: int) -> None:
-        """A target begins to work on the request."""
-        if target is not self.target:
-            self.choose(target)
-        self.attempts, self.taken = attempt, True
-        self.clock_reading = target.clock.enter(time.perf_counter())
-        target.in_flight += 1
-
-    def release(self) -> None:
-        """The target has finished, or has been given up; safe to call twice."""
-        if self.target is not None and self.taken:
-            self.taken = False
-            self.target.in_flight -= 1
-            reading = self.target.clock.leave(time.perf_counter())
-            self.server_seconds += reading - self.clock_reading
-
-    def discard(self, usage: Usage | None) -> None:
-        """The target's answer is not passed on, but must be paid for."""
-        self.release()
-        self.discarded = usage
+    @classmethod
+    def begin(cls, route: str, headers: Mapping[bytes, bytes]) -> Exchange:
+        """Begin an exchange; labels in its headers that are malformed are left out."""
+        session, trace = headers.get(b"x-session-id"), headers.get(b"traceparent")
+        return cls(
+            Arrival(
+                f"req-{getrandbits(128):032x}",
+                route,
+                time.time_ns() // 1_000_000,
+                time.perf_counter(),
+                session.decode() if session and _SESSION.fullmatch(session) else None,
+                trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
+            )
+        )
 
     def shadowed(self) -> Exchange:
-        """Return a record for a copy of this request; its answer will be discarded."""
-        copy = Exchange(self.route, session=self.session, traceparent=self.traceparent)
-        copy.shadow = True
-        copy.customer, copy.model, copy.asked = self.customer, self.model, self.asked
-        copy.prompt_characters = self.prompt_characters
+        """Return the exchange of a copy of this request; its answer will be discarded."""
+        copy = Exchange(
+            msgspec.structs.replace(
+                self.arrival,
+                request_id=f"req-{getrandbits(128):032x}",
+                time_ms=time.time_ns() // 1_000_000,
+                started=time.perf_counter(),
+                shadow=True,
+            )
+        )
+        copy.customer, copy.asked = self.customer, self.asked
         return copy

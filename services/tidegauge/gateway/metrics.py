@@ -20,6 +20,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
 from tidegauge.gateway.proxy.upstreams import Upstreams
 
 __all__ = ["CheckCollector", "Durations", "Metrics", "UpstreamCollector"]
@@ -94,38 +95,27 @@ class Metrics:
         """Count a reload of the configuration."""
         self._reloads["done" if done else "refused"] += 1
 
-    def answered(  # noqa: PLR0913 - one exchange's numbers
-        self,
-        *,
-        route: str,
-        model: str,
-        version: str,
-        customer: str,
-        status: int,
-        error: str | None,
-        latency_seconds: float,
-        first_token_seconds: float | None,
-        tokens: tuple[int, int] | None,
-        cost_usd: float | None,
-    ) -> None:
+    def count(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
         """Count one exchange."""
-        request = route, model, version, status
+        route, model, version = record.route, record.model, record.version
+        request = route, model, version, answer.status
         if request not in self._requests and len(self._requests) >= self._cap:
-            request = route, _OTHER, _OTHER, status
+            request = route, _OTHER, _OTHER, answer.status
         self._requests[request] = self._requests.get(request, 0) + 1
         durations = self._durations.get((route, model, version))
         if durations is None:
             durations = self._new_durations(route, model, version)
-        durations[0].add(latency_seconds)
-        if first_token_seconds is not None:
-            durations[1].add(first_token_seconds)
-        if tokens is not None:
+        durations[0].add(answer.latency_ms / 1e3)
+        if answer.time_to_first_token_ms is not None:
+            durations[1].add(answer.time_to_first_token_ms / 1e3)
+        usage, customer = answer.usage, record.customer
+        if usage is not None:
             spent = self._spent.get((model, customer)) or self._new_spent(model, customer)
-            spent.input_tokens += tokens[0]
-            spent.output_tokens += tokens[1]
-            spent.cost_usd += cost_usd or 0.0
-        if error is not None:
-            self._errors[error] = self._errors.get(error, 0) + 1
+            spent.input_tokens += usage.input_tokens
+            spent.output_tokens += usage.output_tokens
+            spent.cost_usd += answer.cost_usd or 0.0
+        if answer.error is not None:
+            self._errors[answer.error] = self._errors.get(answer.error, 0) + 1
 
     def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
         if len(self._durations) >= self._cap:
@@ -225,14 +215,14 @@ def _counter(
 
 
 class CheckCollector:
-    """Reads what the shipper found when Prometheus asks.
+    """Reads the findings of the shipper's checks when Prometheus asks.
 
     Args:
-        noted: Returns how often it noted each check's outcome, ``check/outcome``.
+        findings: Returns how often the shipper found each, by ``check/finding``.
     """
 
-    def __init__(self, noted: Callable[[], Mapping[str, int]]) -> None:
-        self._noted = noted
+    def __init__(self, findings: Callable[[], Mapping[str, int]]) -> None:
+        self._findings = findings
 
     def collect(self) -> Iterable[Metric]:
         """Return the checks that were made of the answers that have been shipped."""
@@ -240,7 +230,7 @@ class CheckCollector:
             "tidegauge_gateway_output_checks",
             "Checks of answers that were made; they are when the event is shipped.",
             ("check", "outcome"),
-            {tuple(name.split("/")): float(number) for name, number in self._noted().items()},
+            {tuple(name.split("/")): float(number) for name, number in self._findings().items()},
         )
 
 

@@ -8,8 +8,7 @@ from typing import Final
 import msgspec
 from pydantic import BaseModel, Field
 
-from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
-from tidegauge.gateway.apis.api import malformed
+from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest, malformed
 from tidegauge.gateway.apis.chat import Chat
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.proxy.relay import Headers, Sink
@@ -58,7 +57,7 @@ class PlainChat:
         self._chat = Chat()
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Dialect``."""
+        """Understand a request; see ``Api``."""
         try:
             request = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -75,7 +74,7 @@ class PlainChat:
         return msgspec.structs.replace(self._chat.read(forwarded), body=forwarded)
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Dialect``."""
+        """Understand a whole answer; see ``Api``."""
         return self._chat.answer(body)
 
     def collector(self) -> AnswerCollector:
@@ -84,7 +83,7 @@ class PlainChat:
 
 
 class Collected(Sink):
-    """Keeps an answer in place of sending it; who sends it puts it on record before.
+    """Keeps an answer in place of sending it; whoever sends it records the exchange before.
 
     Attributes:
         status: HTTP status.

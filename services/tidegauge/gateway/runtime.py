@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration
-from tidegauge.gateway.completion import Completion
+from tidegauge.gateway.completion import CapturePolicy, Completion
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
 from tidegauge.gateway.http.addresses import Address, Timeouts
@@ -22,10 +22,9 @@ from tidegauge.gateway.policy import keys
 from tidegauge.gateway.policy.counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.upstreams import Upstreams
-from tidegauge.gateway.recording import CapturePolicy, Recording
 from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.gateway.tracing import NO_TRACING, open_telemetry
+from tidegauge.gateway.tracing import open_telemetry
 
 __all__ = ["Runtime", "check_files"]
 
@@ -61,16 +60,18 @@ class Runtime:
         )
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
-        registry.register(CheckCollector(recorder.noted))
-        self._recording = Recording(
+        registry.register(CheckCollector(recorder.facts))
+        self.request_log = RequestLog(settings.request_log)
+        self._tracing = open_telemetry() if settings.traces else None
+        self.completion = Completion(
             CapturePolicy(
                 settings.capture_text, settings.capture_characters, settings.segment_by_customer
             ),
             recorder,
+            self.request_log,
+            self.metrics,
+            self._tracing,
         )
-        self.request_log = RequestLog(settings.request_log)
-        self._tracing = open_telemetry() if settings.traces else NO_TRACING
-        self.books = Completion(self._recording, self.request_log, self.metrics, self._tracing)
         self._limiter = Limiter(
             self._counters(),
             time.time,
@@ -86,7 +87,7 @@ class Runtime:
             self.upstreams,
             keys.KeyRing(()),
             self._limiter,
-            self.books,
+            self.completion,
         )
         self.reload()
 
@@ -153,17 +154,18 @@ class Runtime:
             with suppress(asyncio.CancelledError):
                 await task
         await self.engine.close()
-        self.books.close()
+        self.completion.close()
         self.upstreams.close()
         self.request_log.close()
         await self._limiter.close()
-        await asyncio.to_thread(self._tracing.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     async def _record_waiting(self) -> None:
         """Let no request wait for its answer unrecorded for more than two seconds."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            self._recording.record_waiting(time.perf_counter())
+            self.completion.record_waiting(time.perf_counter())
 
     async def _watch_keys(self, path: Path) -> None:
         """Put a changed key file in force within a second or two: a revoked key ends soon."""

@@ -1,22 +1,46 @@
 """The process that moves the gateway's outbox to Kafka: ``python -m tidegauge.gateway.shipper``.
 
-It is ``tidegauge.capture.shipper``, which see, and knows how to unfold the gateway's records.
+It is ``tidegauge.capture.shipper`` with the gateway's way to expand records: the checks that were
+left to the shipper are made here.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from tidegauge.capture import shipper
-from tidegauge.gateway.record import BOTH, UNFOLD
+from tidegauge.capture.exchange_record import (
+    BOTH,
+    AnswerRecord,
+    ExchangeRecord,
+    PendingChecks,
+    expand_format,
+)
+from tidegauge.gateway.apis import ParsedAnswer
+from tidegauge.gateway.policy.checks import check
 
-__all__ = ["main"]
+__all__ = ["EXPAND", "EXPAND_FORMATS", "main"]
+
+
+def _check(record: ExchangeRecord, answer: AnswerRecord, checks: PendingChecks) -> dict[str, str]:
+    parsed = ParsedAnswer(
+        text=answer.text,
+        tool_calls=answer.tool_calls,
+        refusal=checks.refusal,
+        finish_reason=answer.finish_reason,
+    )
+    return check(record.messages, checks.wanted, parsed)
+
+
+EXPAND: Final = expand_format(_check)
+EXPAND_FORMATS: Final = {BOTH.type: EXPAND}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shipper; as ``tidegauge.capture.shipper.main``."""
-    return shipper.main(arguments, {BOTH.type: UNFOLD})
+    return shipper.main(arguments, EXPAND_FORMATS)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Protocol
 
-from tidegauge.gateway.errors import ConfigurationError
-from tidegauge.gateway.exchange import Exchange, Outcome
+import msgspec
 
-__all__ = ["NO_TRACING", "OpenTelemetry", "Tracing", "open_telemetry"]
+from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
+from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.gateway.exchange import Arrival
+
+__all__ = ["OpenTelemetry", "Tracing", "open_telemetry"]
 
 _OPERATIONS: Final = {
     "/chat": "chat",
@@ -26,28 +29,14 @@ _OPERATIONS: Final = {
 class Tracing(Protocol):
     """Follows exchanges."""
 
-    def begin(self, exchange: Exchange) -> None:
-        """An exchange has begun; may replace its ``traceparent``."""
+    def begin(self, arrival: Arrival) -> Arrival:
+        """Begin a span; return the arrival with the trace context that goes upstream."""
 
-    def end(self, exchange: Exchange, outcome: Outcome) -> None:
-        """It has ended."""
+    def end(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
+        """End the span of an exchange."""
 
     def close(self) -> None:
         """Send what has not been sent."""
-
-
-class _NoTracing:
-    def begin(self, exchange: Exchange) -> None:
-        """Leave the client's ``traceparent`` as it is."""
-
-    def end(self, exchange: Exchange, outcome: Outcome) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-NO_TRACING: Final[Tracing] = _NoTracing()
 
 
 class OpenTelemetry:
@@ -69,49 +58,49 @@ class OpenTelemetry:
         self._propagator = TraceContextTextMapPropagator()
         self._spans: dict[str, Any] = {}
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, arrival: Arrival) -> Arrival:
         """Begin a span, the client's its parent, and make it the upstream's parent."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - optional
 
-        client = {"traceparent": exchange.traceparent} if exchange.traceparent else {}
+        client = {"traceparent": arrival.traceparent} if arrival.traceparent else {}
         span = self._tracer.start_span(
-            _OPERATIONS.get(exchange.route, exchange.route),
+            _OPERATIONS.get(arrival.route, arrival.route),
             context=self._propagator.extract(client),
             kind=self._server,
             start_time=time.time_ns(),
         )
         carried: dict[str, str] = {}
         self._propagator.inject(carried, context=set_span_in_context(span))
-        exchange.traceparent = carried.get("traceparent", exchange.traceparent)
-        self._spans[exchange.request_id] = span
+        self._spans[arrival.request_id] = span
+        traceparent = carried.get("traceparent", arrival.traceparent)
+        return msgspec.structs.replace(arrival, traceparent=traceparent)
 
-    def end(self, exchange: Exchange, outcome: Outcome) -> None:
-        """Name what is known of the exchange, never its text, and end the span."""
-        span = self._spans.pop(exchange.request_id, None)
+    def end(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
+        """Set attributes of the exchange, never its text, and end the span."""
+        span = self._spans.pop(record.request_id, None)
         if span is None:
             return
-        answer, usage, first = outcome.answer, outcome.usage, exchange.pace.first
-        target = exchange.target
-        facts = {
-            "gen_ai.operation.name": _OPERATIONS.get(exchange.route, exchange.route),
-            "gen_ai.request.model": exchange.model,
-            "gen_ai.response.model": answer.model,
+        usage, first_ms = answer.usage, answer.time_to_first_token_ms
+        attributes = {
+            "gen_ai.operation.name": _OPERATIONS.get(record.route, record.route),
+            "gen_ai.request.model": record.model,
+            "gen_ai.response.model": answer.served_model,
             "gen_ai.response.finish_reasons": answer.finish_reason and (answer.finish_reason,),
             "gen_ai.usage.input_tokens": usage and usage.input_tokens,
             "gen_ai.usage.output_tokens": usage and usage.output_tokens,
-            "gen_ai.request.temperature": exchange.sampling.temperature,
-            "gen_ai.request.top_p": exchange.sampling.top_p,
-            "gen_ai.request.max_tokens": exchange.sampling.max_tokens,
-            "gen_ai.server.time_to_first_token": first and first - exchange.started,
-            "http.response.status_code": outcome.status,
-            "http.route": exchange.route,
-            "server.address": target and target.label,
-            "error.type": outcome.error and outcome.error.value,
-            "tidegauge.request_id": exchange.request_id,
-            "tidegauge.customer": exchange.customer.name,
-            "tidegauge.version": exchange.version,
+            "gen_ai.request.temperature": record.sampling.temperature,
+            "gen_ai.request.top_p": record.sampling.top_p,
+            "gen_ai.request.max_tokens": record.sampling.max_tokens,
+            "gen_ai.server.time_to_first_token": first_ms and first_ms / 1e3,
+            "http.response.status_code": answer.status,
+            "http.route": record.route,
+            "server.address": answer.upstream,
+            "error.type": answer.error and answer.error.value,
+            "tidegauge.request_id": record.request_id,
+            "tidegauge.customer": record.customer,
+            "tidegauge.version": record.version,
         }
-        for name, value in facts.items():
+        for name, value in attributes.items():
             if value is not None:
                 span.set_attribute(name, value)
         span.end(time.time_ns())

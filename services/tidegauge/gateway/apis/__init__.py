@@ -1,4 +1,4 @@
-"""What the gateway must understand of each API: what was asked, and what was answered."""
+"""The APIs that the gateway forwards: what was asked, and what was answered."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tidegauge.gateway.apis.api import (
+    NOTHING_EXPECTED,
     AnswerCollector,
     Api,
     ChunkKind,
     Expectations,
     ParsedAnswer,
     ParsedRequest,
+    malformed,
+    prompt_tokens,
+    text_tokens,
 )
 from tidegauge.gateway.apis.chat import Chat
 from tidegauge.gateway.apis.completions import Completions
@@ -20,15 +24,19 @@ from tidegauge.gateway.apis.responses import Responses
 
 __all__ = [
     "APIS",
+    "NOTHING_EXPECTED",
     "AnswerCollector",
     "Api",
     "ChunkKind",
     "Expectations",
     "ParsedAnswer",
     "ParsedRequest",
+    "malformed",
+    "prompt_tokens",
+    "text_tokens",
 ]
 
 APIS: Mapping[str, Api] = MappingProxyType(
-    {dialect.path: dialect for dialect in (Chat(), Completions(), Embeddings(), Responses())}
+    {api.path: api for api in (Chat(), Completions(), Embeddings(), Responses())}
 )
-"""Path -> dialect."""
+"""Path -> its adapter."""

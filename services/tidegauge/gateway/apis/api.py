@@ -1,22 +1,29 @@
-"""The contract of a dialect, and the values it speaks in.
+"""What an API adapter promises, and the values that it reads.
 
-A dialect reads only the fields it needs and ignores the rest: what it does not know passes
-through untouched.
+An adapter reads only the fields that the gateway needs: all others pass through untouched.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from tidegauge.capture.exchange_record import Expectations
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.schemas.exchange import ErrorKind, Message, Sampling, Usage
 
 _LARGEST_NUMBER: Final = 1e300
+_BYTES_PER_TOKEN: Final = 4
+_TOKENS_PER_MESSAGE: Final = 4
+
+NOTHING_EXPECTED: Final = Expectations()
+"""Of a request that asks for no form of the answer."""
 
 __all__ = [
+    "NOTHING_EXPECTED",
     "AnswerCollector",
     "Api",
     "ChunkKind",
@@ -27,26 +34,11 @@ __all__ = [
     "malformed",
     "number",
     "present",
+    "prompt_tokens",
+    "read_sampling",
+    "text_tokens",
     "whole",
 ]
-
-
-class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the client asked the answer to look like.
-
-    Attributes:
-        json_object: It must be one JSON value.
-        json_schema: It must be JSON of this schema (JSON text).
-        tools: The tools offered, as JSON text in chat's form; None without tools.
-    """
-
-    json_object: bool = False
-    json_schema: bytes | None = None
-    tools: bytes | None = None
-
-    def size(self) -> int:
-        """Return the length of all that it quotes, in bytes."""
-        return len(self.json_schema or b"") + len(self.tools or b"")
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +61,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     usage_wanted: bool = False
     sampling: Sampling = Sampling()
     choices: int = 1
-    expectations: Expectations = Expectations()
+    expectations: Expectations = NOTHING_EXPECTED
     body: bytes | None = None
 
     def prompt_characters(self) -> int:
@@ -176,6 +168,25 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API
+    temperature: object,
+    top_p: object,
+    max_tokens: object,
+    seed: object = None,
+    n: object = None,
+    response_format: str | None = None,
+) -> Sampling:
+    """Return sampling parameters; the upstream judges any that are no numbers."""
+    return Sampling(
+        temperature=number(temperature),
+        top_p=number(top_p),
+        max_tokens=whole(max_tokens),
+        seed=whole(seed),
+        n=whole(n),
+        response_format=response_format,
+    )
+
+
 def present(raw: msgspec.Raw) -> bytes | None:
     """Return a field's JSON text; None where it is absent or null."""
     if not raw:
@@ -203,3 +214,27 @@ def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
         if isinstance(kind, str) and name in kind:
             return f"[{name}]"
     return "[part]"
+
+
+def text_tokens(text: str) -> int:
+    """Estimate a text's tokens: a quarter of its UTF-8 bytes, as common tokenizers have it.
+
+    Bytes rather than characters, so that scripts with three bytes a character, which take
+    about a token for each, are not taken for a quarter of that.
+
+    Example:
+        >>> text_tokens("a quick brown fox"), text_tokens("")
+        (5, 0)
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -(-size // _BYTES_PER_TOKEN)
+
+
+def prompt_tokens(messages: Iterable[Message]) -> int:
+    """Estimate a conversation's tokens, its template's included."""
+    tokens = 0
+    for message in messages:
+        tokens += text_tokens(message.content) + _TOKENS_PER_MESSAGE
+        if message.tool_calls is not None:
+            tokens += text_tokens(message.tool_calls)
+    return tokens

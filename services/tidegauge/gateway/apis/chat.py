@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.gateway.apis.api import (
+    NOTHING_EXPECTED,
     ChunkKind,
     Expectations,
     ParsedAnswer,
@@ -15,7 +16,7 @@ from tidegauge.gateway.apis.api import (
     malformed,
     number,
     present,
-    whole,
+    read_sampling,
 )
 from tidegauge.schemas.exchange import Message, Sampling, Usage
 
@@ -113,7 +114,7 @@ class AnswerFields(msgspec.Struct):
             if answer.model is None:
                 answer.model, answer.fingerprint = self.model, self.system_fingerprint
             return ChunkKind.OTHER
-        if present(self.error) is not None:
+        if self.error and present(self.error) is not None:
             answer.failed = True
         return ChunkKind.OTHER if self.usage is None else ChunkKind.USAGE
 
@@ -156,17 +157,17 @@ _request: Final = msgspec.json.Decoder(_Request, strict=False)
 _response: Final = msgspec.json.Decoder(_Response)
 
 
-def sampling(request: Any) -> Sampling:  # noqa: ANN401 - the request structs of two dialects
+def sampling(request: Any) -> Sampling:  # noqa: ANN401 - the request structs of two APIs
     """Return the sampling parameters of a chat or completions request."""
     limit = getattr(request, "max_completion_tokens", None)
     form = request.response_format
-    return Sampling(
-        temperature=number(request.temperature),
-        top_p=number(request.top_p),
-        max_tokens=whole(limit if limit is not None else request.max_tokens),
-        seed=whole(request.seed),
-        n=whole(request.n),
-        response_format=None if form is None else _form_name(form),
+    return read_sampling(
+        request.temperature,
+        request.top_p,
+        limit if limit is not None else request.max_tokens,
+        request.seed,
+        request.n,
+        None if form is None else _form_name(form),
     )
 
 
@@ -187,7 +188,7 @@ def expectations(form: Any, structured: Any, tools: bytes | None) -> Expectation
         tools: ``tools`` as JSON text.
     """
     if form is None and structured is None and tools is None:
-        return _NOTHING_EXPECTED
+        return NOTHING_EXPECTED
     schema: Any = None
     kind = _form_name(form)
     if kind == "json_schema" and isinstance(form.get("json_schema"), dict):
@@ -201,16 +202,13 @@ def expectations(form: Any, structured: Any, tools: bytes | None) -> Expectation
     return Expectations(json_object=kind == "json_object", json_schema=encoded, tools=tools)
 
 
-_NOTHING_EXPECTED: Final = Expectations()
-
-
 def as_message(message: _Message) -> Message:
     """Return a message as events carry it."""
     content = message.content
     if not isinstance(content, str):
         parts = content if isinstance(content, list) else ()
         content = "\n".join(describe_part(part) for part in parts)
-    calls = present(message.tool_calls)
+    calls = present(message.tool_calls) if message.tool_calls else None
     if calls is None:
         return Message(role=message.role, content=content)
     return Message(role=message.role, content=content, tool_calls=calls.decode("utf-8", "replace"))
@@ -223,25 +221,26 @@ class Chat:
     asks_for_usage = True
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Dialect``."""
+        """Understand a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise malformed(error) from error
         options = request.stream_options
-        tools = present(request.tools)
+        tools = present(request.tools) if request.tools else None
+        sampled = sampling(request)
         return ParsedRequest(
             model=request.model,
             messages=tuple([as_message(message) for message in request.messages]),
             stream=bool(request.stream),
             usage_wanted=bool(options and options.include_usage),
-            sampling=sampling(request),
-            choices=max(1, whole(request.n) or 1),
+            sampling=sampled,
+            choices=max(1, sampled.n or 1),
             expectations=expectations(request.response_format, request.structured_outputs, tools),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Dialect``."""
+        """Understand a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

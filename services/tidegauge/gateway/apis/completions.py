@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.gateway.apis.api import ChunkKind, ParsedAnswer, ParsedRequest, malformed, whole
+from tidegauge.gateway.apis.api import ChunkKind, ParsedAnswer, ParsedRequest, malformed
 from tidegauge.gateway.apis.chat import AnswerFields, StreamOptions, expectations, sampling
 from tidegauge.schemas.exchange import Message
 
@@ -64,24 +64,25 @@ class Completions:
     asks_for_usage = True
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Dialect``."""
+        """Understand a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise malformed(error) from error
         options = request.stream_options
+        sampled = sampling(request)
         return ParsedRequest(
             model=request.model,
             messages=tuple([Message(role="user", content=text) for text in texts(request.prompt)]),
             stream=bool(request.stream),
             usage_wanted=bool(options and options.include_usage),
-            sampling=sampling(request),
-            choices=max(1, whole(request.n) or 1),
+            sampling=sampled,
+            choices=max(1, sampled.n or 1),
             expectations=expectations(request.response_format, request.structured_outputs, None),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Dialect``."""
+        """Understand a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

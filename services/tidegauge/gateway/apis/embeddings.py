@@ -35,7 +35,7 @@ class Embeddings:
     asks_for_usage = False
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Dialect``."""
+        """Understand a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -46,7 +46,7 @@ class Embeddings:
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Dialect``."""
+        """Understand a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

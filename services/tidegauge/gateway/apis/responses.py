@@ -13,10 +13,9 @@ from tidegauge.gateway.apis.api import (
     ParsedRequest,
     describe_part,
     malformed,
-    number,
-    whole,
+    read_sampling,
 )
-from tidegauge.schemas.exchange import Message, Sampling, Usage
+from tidegauge.schemas.exchange import Message, Usage
 
 __all__ = ["Responses"]
 
@@ -127,7 +126,7 @@ class Responses:
     asks_for_usage = False
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Dialect``."""
+        """Understand a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -136,16 +135,12 @@ class Responses:
             model=request.model,
             messages=_messages(request),
             stream=bool(request.stream),
-            sampling=Sampling(
-                temperature=number(request.temperature),
-                top_p=number(request.top_p),
-                max_tokens=whole(request.max_output_tokens),
-            ),
+            sampling=read_sampling(request.temperature, request.top_p, request.max_output_tokens),
             expectations=_expectations(request),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Dialect``."""
+        """Understand a whole answer; see ``Api``."""
         try:
             return _understand(_response.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -10,34 +10,92 @@ which serves every route, the hot ones included.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any, Final, cast
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from tidegauge.gateway.apis import APIS
-from tidegauge.gateway.asgi import ApiRoutes, begin_exchange, content_length, too_large
-from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http.parser import AsgiProtocol, RequestReader
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers
-from tidegauge.gateway.request_parser import AsgiProtocol, RequestParser, head_without_upgrade
+
+if TYPE_CHECKING:
+    from tidegauge.gateway.asgi import ApiRoutes
 
 __all__ = ["HttpProtocol"]
 
 _HOT: Final = {b"POST " + path.encode() + b" ": path for path in APIS}
 _HIGH_WATER: Final = 64 * 1024
-_LONGEST_HEAD: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+class FlowControl:
+    """Keeps what a connection buffers small, in both directions.
+
+    What comes while an answer is under way is held back, and reading pauses beyond 64 KiB of
+    it; an answer waits while its client reads too slowly.
+
+    Args:
+        transport: The connection's.
+        loop: The event loop.
+    """
+
+    __slots__ = ("_held", "_loop", "_transport", "_writable")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self._writable: asyncio.Future[None] | None = None
+
+    def hold(self, data: bytes) -> None:
+        """Hold back what came."""
+        self._held += data
+        if len(self._held) > _HIGH_WATER:
+            self._transport.pause_reading()
+
+    def release(self) -> bytes:
+        """Return what was held back, and read on."""
+        data, self._held = self._held, b""
+        if data:
+            self._transport.resume_reading()
+        return data
+
+    def pause_writing(self) -> None:
+        """Let writers wait for the client."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let writers go on."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    async def write(self, data: bytes) -> None:
+        """Write to the client, at its pace."""
+        self._transport.write(data)
+        if self._writable is not None:
+            await self._writable
+
+    def once_writable(self, go_on: Callable[[], None]) -> None:
+        """Call a function once the client has caught up."""
+        if self._writable is None:
+            go_on()
+        else:
+            self._writable.add_done_callback(lambda _: go_on())
+
+
 class HttpProtocol(asyncio.Protocol):
     """One client's connection.
+
+    Attributes:
+        flow: Flow control, once the connection is made.
 
     Args:
         config: uvicorn's; its ``app`` is the gateway.
@@ -55,27 +113,14 @@ class HttpProtocol(asyncio.Protocol):
         self._config, self._state, self._app_state = config, server_state, app_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser = RequestParser(self)
+        self.flow: FlowControl = cast("FlowControl", None)
+        self._reader = RequestReader(self._start, self._continue)
+        self._caller = Caller()
+        self._hot: ApiRoutes | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
         self._pending = False
-        self._busy = False
-        self._hot: ApiRoutes | None = None
-        self._caller = Caller()
-        self._exchange: Exchange | None = None
-        self._waiting = b""
-        self._body: list[bytes] = []
-        self._size = 0
-        self._limit = 0
-        self._refusal: RefusedError | None = None
-        self._headers: dict[bytes, bytes] = {}
-        self._path = ""
-        self._in_request = False
-        self._in_head = False
-        self._pipelined = False
-        self._keep_alive = False
         self._stopping = False
-        self._writable: asyncio.Future[None] | None = None
         self._last_used = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -83,103 +128,47 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection on."""
         self._transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(self._transport, self._loop)
         self._state.connections.add(self)  # type: ignore[arg-type]  # it wants no more than shutdown
         self._last_used = self._loop.time()
         self._timer = self._loop.call_later(self._config.timeout_keep_alive, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, or hand over; what comes while an answer is under way waits."""
-        if self._busy:
-            self._waiting += data
-            if len(self._waiting) > _HIGH_WATER:
-                self._transport.pause_reading()
+        """Read on, or hand over; what comes while an answer is under way waits."""
+        reader = self._reader
+        if reader.busy:
+            self.flow.hold(data)
             return
-        if not self._in_request and not self._begin(data):
+        if not reader.reading and not self._begin(data):
             return
         self._last_used = self._loop.time()
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        if not reader.read(data):
             self._refuse_connection()
-        if self._in_head:
-            self._size += len(data)
-            if self._size > _LONGEST_HEAD:
-                self._refuse_connection()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the answer under way: its client has left."""
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        if self._busy and self._exchange is not None:
-            self._exchange.client_left = True
+        if self._reader.busy and self._reader.exchange is not None:
+            self._reader.exchange.client_left = True
         if self._task is not None:
             self._task.cancel()
-        self.resume_writing()
+        self.flow.resume_writing()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
-        self._writable = self._loop.create_future()
+        """Let the answer wait: the client reads too slowly."""
+        self.flow.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        """Let the answer go on: the client has caught up."""
+        self.flow.resume_writing()
 
     def shutdown(self) -> None:
         """Close now if nothing is under way, else after the answer; uvicorn calls it."""
         self._stopping = True
-        if not self._busy:
+        if not self._reader.busy:
             self._transport.close()
-
-    # What the parser calls.
-    def on_message_begin(self) -> None:
-        """A request that comes before the last one's answer is not read.
-
-        Clients that pipeline must expect the connection to be closed, and ask again.
-        """
-        self._pipelined = self._busy
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        if not self._pipelined:
-            self._headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        """Begin the exchange, and refuse what announces too much."""
-        if self._pipelined or self._parser.offers_upgrade():
-            return
-        self._in_head, self._size = False, 0
-        headers, self._keep_alive = self._headers, self._parser.should_keep_alive()
-        self._exchange = begin_exchange(self._path, headers)
-        self._refusal = None
-        if content_length(headers) > self._limit:
-            self._refusal = too_large(self._limit)
-            self._start()
-        elif headers.get(b"expect", b"").lower() == b"100-continue":
-            self._transport.write(_CONTINUE)
-
-    def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body."""
-        if not self._busy:
-            self._body.append(data)
-            self._size += len(data)
-            if self._size > self._limit:
-                self._refusal = too_large(self._limit)
-                self._start()
-
-    def on_message_complete(self) -> None:
-        """The request is there: answer it."""
-        if self._parser.offers_upgrade():
-            return
-        self._in_request = False
-        if not self._busy:
-            self._start()
-
-    def head_again(self) -> bytes:
-        """Return the head just parsed, without its offer of an upgrade."""
-        return head_without_upgrade(self._parser, self._path.encode(), self._headers.items())
 
     # The answer.
     async def read_body(self) -> bytes:
@@ -188,9 +177,7 @@ class HttpProtocol(asyncio.Protocol):
         Raises:
             RefusedError: It is too long.
         """
-        if self._refusal is not None:
-            raise self._refusal
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return self._reader.body()
 
     def _begin(self, data: bytes) -> bool:
         """Begin a request if it is a hot one, else hand the connection over."""
@@ -198,9 +185,8 @@ class HttpProtocol(asyncio.Protocol):
         if hot is not None:
             for start, path in _HOT.items():
                 if data.startswith(start):
-                    self._hot, self._path, self._limit = hot, path, hot.max_body_bytes
-                    self._in_request = self._in_head = True
-                    self._headers, self._body, self._size = {}, [], 0
+                    self._hot = hot
+                    self._reader.begin(path, hot.max_body_bytes)
                     return True
         self._hand_over(data)
         return False
@@ -219,14 +205,18 @@ class HttpProtocol(asyncio.Protocol):
         successor.data_received(data)
 
     def _refuse_connection(self) -> None:
-        if self._busy:
-            self._pipelined = True  # what is wrong came after a request: that is answered first
+        if self._reader.busy:
+            # What is wrong came after a request: that is answered first.
+            self._reader.pipelined = True
             return
         self._transport.write(_BAD_REQUEST)
         self._transport.close()
 
+    def _continue(self) -> None:
+        self._transport.write(_CONTINUE)
+
     def _start(self) -> None:
-        self._busy = self._pending = True
+        self._pending = True
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif self._asked is not None:
@@ -248,15 +238,17 @@ class HttpProtocol(asyncio.Protocol):
                 self._state.tasks.discard(serving)
 
     async def _serve(self) -> None:
-        exchange, hot = self._exchange, self._hot
+        reader, hot = self._reader, self._hot
+        exchange = reader.exchange
         if exchange is None or hot is None:
             self._transport.close()
             return
-        close = self._stopping or self._pipelined or self._refusal is not None
-        sink = _WireSink(self, keep_alive=self._keep_alive and not close)
-        self._caller.authorization = self._headers.get(b"authorization")
+        close = self._stopping or reader.pipelined or reader.refusal is not None
+        sink = _WireSink(self, keep_alive=reader.keep_alive and not close)
+        self._caller.authorization = reader.headers.get(b"authorization")
+        api = hot.apis[reader.path]
         try:
-            await hot.serve(self._path, exchange, self._caller, self.read_body, sink)
+            await hot.engine.serve(exchange, api, self._caller, self.read_body, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise
@@ -265,48 +257,38 @@ class HttpProtocol(asyncio.Protocol):
                 self._transport.close()
 
     def end(self, data: bytes, *, keep_alive: bool) -> None:
-        """Write the last bytes of an answer, once it is in the books, and go on."""
+        """Write the last bytes of an answer, once the exchange is recorded, and go on."""
 
         def leave() -> None:
             if not self._transport.is_closing():
                 self._transport.write(data)
-            if self._writable is None:
-                self._go_on(keep_alive=keep_alive)
-            else:
-                self._writable.add_done_callback(lambda _: self._go_on(keep_alive=keep_alive))
+            self.flow.once_writable(partial(self._go_on, keep_alive=keep_alive))
 
-        cast("ApiRoutes", self._hot).books.once_entered(leave)
+        cast("ApiRoutes", self._hot).completion.on_recorded(leave)
 
     def _go_on(self, *, keep_alive: bool) -> None:
         if not keep_alive or self._stopping or self._transport.is_closing():
             self._transport.close()
             return
-        self._busy = False
+        self._reader.busy = False
         self._last_used = self._loop.time()
-        if self._waiting:
-            data, self._waiting = self._waiting, b""
-            self._transport.resume_reading()
-            self._loop.call_soon(self._feed_waiting, data)
+        held = self.flow.release()
+        if held:
+            self._loop.call_soon(self._read_held, held)
 
-    def _feed_waiting(self, data: bytes) -> None:
+    def _read_held(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self.data_received(data)
 
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
         left = self._last_used + seconds - self._loop.time()
-        if self._busy:
+        if self._reader.busy:
             left = seconds
         if left <= 0:
             self._transport.close()
         else:
             self._timer = self._loop.call_later(left, self._close_if_idle)
-
-    async def write(self, data: bytes) -> None:
-        """Write to the client, at its pace."""
-        self._transport.write(data)
-        if self._writable is not None:
-            await self._writable
 
     def head(self, status: int, headers: Headers) -> bytes:
         """Return the head of an answer, but for what ends it."""
@@ -344,7 +326,7 @@ class _WireSink:
     async def send(self, data: bytes) -> None:
         """Write a part of the body."""
         head, self._head = self._head, b""
-        await self._wire.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        await self._wire.flow.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
 
     async def end(self, data: bytes = b"") -> None:
         """Write the last part of the body."""

@@ -58,6 +58,15 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     budget_usd_per_day: float | None = None
     capture: Capture | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether any limit applies."""
+        return (
+            self.requests_per_minute is not None
+            or self.tokens_per_minute is not None
+            or self.budget_usd_per_day is not None
+        )
+
     def may_use(self, model: str) -> bool:
         """Say whether the model is allowed."""
         return self.models is None or model in self.models

@@ -112,11 +112,7 @@ class Limiter:
         Raises:
             RefusedError: A limit is reached; nothing has been taken.
         """
-        if (
-            customer.requests_per_minute is None
-            and customer.tokens_per_minute is None
-            and customer.budget_usd_per_day is None
-        ):
+        if not customer.limited:
             return None
         try:
             return await self._reserve(customer, tokens)

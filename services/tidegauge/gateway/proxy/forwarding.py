@@ -1,4 +1,4 @@
-"""Sends a request upstream and passes the answer on: which upstream, how often, what back."""
+"""Forwards a request: to which upstream, with which body, how often."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tidegauge.gateway.apis import Api, ParsedRequest
+from tidegauge.gateway.apis import Api, ParsedRequest, malformed
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     UpstreamAnswerError,
@@ -17,15 +17,24 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.client import Connection
-from tidegauge.gateway.proxy.outgoing import rewrite
-from tidegauge.gateway.proxy.relay import Relay, Sink, Whole
-from tidegauge.gateway.proxy.upstreams import Target
+from tidegauge.gateway.proxy.relay import Relay, Sink, WholeAnswer
+from tidegauge.gateway.proxy.upstreams import Attempt, Target
 
-__all__ = ["FailedCheckError", "Forwarder", "Outgoing"]
+__all__ = ["FailedCheckError", "Forwarder", "Outgoing", "rewrite"]
 
 _ERRORS: Final = 400
 _ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
 _MOST_ATTEMPTS: Final = 2
+
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_options: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_encode: Final = msgspec.json.Encoder().encode
+_SYNONYMS: Final = (
+    ("max_tokens", "max_completion_tokens"),
+    ("max_completion_tokens", "max_tokens"),
+)
+_TRUE: Final = msgspec.Raw(b"true")
+_INCLUDE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
 class FailedCheckError(UpstreamAnswerError):
@@ -42,13 +51,13 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A request on its way upstream.
 
     Attributes:
-        dialect: The API that it speaks.
+        api: The API that it speaks.
         asked: What it says.
         body: Its body.
         failed_checks: Check -> what to do when an answer in one piece fails it.
     """
 
-    dialect: Api
+    api: Api
     asked: ParsedRequest
     body: bytes
     failed_checks: Mapping[str, Literal["retry", "error"]]
@@ -58,12 +67,12 @@ class Forwarder:
     """Forwards requests.
 
     Args:
-        books: Where exchanges are recorded.
+        completion: Checks and concludes exchanges.
         longest_answer: Most bytes of an answer that is not a stream.
     """
 
-    def __init__(self, books: Completion, longest_answer: int) -> None:
-        self._books = books
+    def __init__(self, completion: Completion, longest_answer: int) -> None:
+        self._completion = completion
         self._longest_answer = longest_answer
 
     async def forward(
@@ -72,7 +81,7 @@ class Forwarder:
         """Forward a request and pass the answer on.
 
         Args:
-            exchange: The request's record.
+            exchange: The exchange, its first attempt chosen.
             outgoing: The request.
             targets: Whom to ask, the chosen one first.
             sink: Where the answer goes.
@@ -80,8 +89,8 @@ class Forwarder:
         Raises:
             UpstreamError: There is no answer that can be passed on.
         """
-        relay = Relay(exchange, outgoing.dialect, sink, self._books)
-        connection, first = await self._ask(exchange, outgoing, targets)
+        relay = Relay(exchange, outgoing.api, sink, self._completion)
+        connection, first = await self._ask(exchange, outgoing, targets, exchange.attempt)
         try:
             if first is not None:
                 await relay.stream(connection, first)
@@ -90,22 +99,40 @@ class Forwarder:
         finally:
             connection.close()
         if outgoing.failed_checks:
-            failed = await self._failed_checks(exchange, whole)
-            todo = {outgoing.failed_checks.get(name) for name in failed}
-            if "retry" in todo and exchange.attempts < _MOST_ATTEMPTS:
-                whole = await self._once_more(exchange, outgoing, targets, relay, whole)
-                failed = await self._failed_checks(exchange, whole)
-            for name in failed:
-                if outgoing.failed_checks.get(name) == "error":
-                    raise FailedCheckError(name)
+            whole = await self._checked(exchange, outgoing, targets, relay, whole)
         await relay.whole(whole)
 
-    async def _failed_checks(self, exchange: Exchange, whole: Whole) -> list[str]:
-        """Check an answer at once, since what becomes of it depends on that."""
-        exchange.checks = {}
+    async def _checked(
+        self,
+        exchange: Exchange,
+        outgoing: Outgoing,
+        targets: tuple[Target, ...],
+        relay: Relay,
+        whole: WholeAnswer,
+    ) -> WholeAnswer:
+        """Return the answer, or that of one more attempt if it fails a check.
+
+        Raises:
+            FailedCheckError: The answer fails a check that is to be an error.
+        """
+        failed = await self._failed_checks(exchange, whole)
+        reactions = {outgoing.failed_checks.get(name) for name in failed}
+        attempt = exchange.attempt
+        if "retry" in reactions and attempt is not None and attempt.number < _MOST_ATTEMPTS:
+            attempt.stop()
+            whole = await self._once_more(exchange, outgoing, targets, relay, whole)
+            failed = await self._failed_checks(exchange, whole)
+        for name in failed:
+            if outgoing.failed_checks.get(name) == "error":
+                raise FailedCheckError(name)
+        return whole
+
+    async def _failed_checks(self, exchange: Exchange, whole: WholeAnswer) -> list[str]:
+        """Check an answer at once, since what becomes of it depends on the findings."""
+        findings = exchange.delivery.findings = {}
         if whole.status < _ERRORS:
-            await self._books.check(exchange, whole.answer)
-        return [name for name, finding in exchange.checks.items() if finding == "failed"]
+            findings = await self._completion.check(exchange, whole.answer)
+        return [name for name, finding in findings.items() if finding == "failed"]
 
     async def _once_more(
         self,
@@ -113,12 +140,12 @@ class Forwarder:
         outgoing: Outgoing,
         targets: tuple[Target, ...],
         relay: Relay,
-        discarded: Whole,
-    ) -> Whole:
+        discarded: WholeAnswer,
+    ) -> WholeAnswer:
         """Ask another upstream, or the same one where there is no other; pay for both."""
-        exchange.discard(discarded.answer.usage)
+        exchange.delivery.discarded = discarded.answer.usage
         another = (*targets[1:], *targets[:1])[:1]
-        connection, first = await self._ask(exchange, outgoing, another, begun_at=_MOST_ATTEMPTS)
+        connection, first = await self._ask(exchange, outgoing, another)
         try:
             if first is not None:
                 raise UpstreamAnswerError("the upstream streams an answer that is to be whole")
@@ -131,31 +158,39 @@ class Forwarder:
         exchange: Exchange,
         outgoing: Outgoing,
         targets: tuple[Target, ...],
-        *,
-        begun_at: int = 1,
+        attempt: Attempt | None = None,
     ) -> tuple[Connection, bytes | None]:
         """Return the answering connection and, of a stream, its first piece.
 
         Until the first byte one other upstream may take the place of one that fails.
+
+        Args:
+            exchange: The exchange.
+            outgoing: The request.
+            targets: Whom to ask.
+            attempt: The first target's, where it has been chosen already.
         """
-        dialect, asked = outgoing.dialect, outgoing.asked
-        ask_for_usage = asked.stream and dialect.asks_for_usage and not asked.usage_wanted
-        extra = b"x-request-id: %b\r\n" % exchange.request_id.encode()
-        if exchange.traceparent is not None:
-            extra += b"traceparent: %b\r\n" % exchange.traceparent.encode()
+        api, asked = outgoing.api, outgoing.asked
+        ask_for_usage = asked.stream and api.asks_for_usage and not asked.usage_wanted
+        extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
+        if exchange.arrival.traceparent is not None:
+            extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
         tried = targets[:_MOST_ATTEMPTS]
-        for attempt, target in enumerate(tried, begun_at):
-            exchange.take(target, attempt)
+        for target in tried:
+            if attempt is None:
+                attempt = exchange.attempt = target.attempt(asked.sampling, exchange.attempt)
+            attempt.start()
             body = rewrite(outgoing.body, target.replace, ask_for_usage=ask_for_usage)
             try:
-                connection = await target.ask(dialect.path, body, extra)
+                connection = await target.ask(api.path, body, extra)
                 if connection.status < _ERRORS and not connection.is_stream:
                     return connection, None
                 return connection, await _first_piece(connection, last=target is tried[-1])
             except UpstreamError as error:
-                exchange.release()
+                attempt.stop()
                 if target is tried[-1] or isinstance(error, UpstreamAnswerError):
                     raise
+                attempt = None
         raise UpstreamUnreachableError("no upstream is left to ask")
 
 
@@ -175,3 +210,41 @@ async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
     except BaseException:
         connection.close()
         raise
+
+
+def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: bool) -> bytes:
+    """Replace fields of a JSON object and leave every other value's bytes as they are.
+
+    A field's older or newer name goes with it, so that the client's cannot outlive it.
+
+    Args:
+        body: A JSON object.
+        replace: Field -> its new value as JSON text.
+        ask_for_usage: Whether to set ``stream_options.include_usage``.
+
+    Raises:
+        RefusedError: A field's name, one that the API did not need, is not UTF-8.
+
+    Example:
+        >>> rewrite(b'{"model": "a", "x": 1.50}', {"model": msgspec.Raw(b'"b"')},
+        ...         ask_for_usage=False)
+        b'{"model":"b","x":1.50}'
+    """
+    if not replace and not ask_for_usage:
+        return body
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise malformed(error) from error
+    fields.update(replace)
+    for name, other in _SYNONYMS:
+        if name in replace and other not in replace:
+            fields.pop(other, None)
+    if ask_for_usage:
+        options = _options.decode(fields["stream_options"]) if "stream_options" in fields else None
+        if options:
+            options["include_usage"] = _TRUE
+            fields["stream_options"] = msgspec.Raw(_encode(options))
+        else:
+            fields["stream_options"] = _INCLUDE_USAGE
+    return _encode(fields)

@@ -30,12 +30,12 @@ class Mirror:
 
     Args:
         forwarder: Asks the candidates.
-        books: Where the copies are recorded.
+        completion: Records the copies.
     """
 
-    def __init__(self, forwarder: Forwarder, books: Completion) -> None:
+    def __init__(self, forwarder: Forwarder, completion: Completion) -> None:
         self._forwarder = forwarder
-        self._books = books
+        self._completion = completion
         self._tasks: set[asyncio.Task[None]] = set()
 
     def copy(self, exchange: Exchange, outgoing: Outgoing, route: Route) -> None:
@@ -45,7 +45,7 @@ class Mirror:
                 return
             if random.random() < target.upstream.shadow:  # noqa: S311 - a sample
                 copy = exchange.shadowed()
-                copy.choose(target)
+                copy.attempt = target.attempt(outgoing.asked.sampling)
                 task = asyncio.create_task(self._answer(copy, outgoing, target))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -57,24 +57,24 @@ class Mirror:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, copy: Exchange, outgoing: Outgoing, target: Target) -> None:
-        self._books.arrived(copy)
+        self._completion.admit(copy)
         try:
             unchecked = msgspec.structs.replace(outgoing, failed_checks={})
-            await self._forwarder.forward(copy, unchecked, (target,), _Nowhere())
+            await self._forwarder.forward(copy, unchecked, (target,), _DiscardingSink())
         except ExchangeError as error:
             self._fail(copy, error.status, Fault(error.kind, error.detail))
         except asyncio.CancelledError:
             self._fail(copy, 503, Fault(ErrorKind.GATEWAY_ERROR, "the gateway was stopped"))
             raise
         except Exception:  # noqa: BLE001 - a copy may never harm the service
-            _log.exception("shadow copy failed", request_id=copy.request_id)
+            _log.exception("shadow copy failed", request_id=copy.arrival.request_id)
             self._fail(copy, 500, Fault(ErrorKind.GATEWAY_ERROR, "the gateway failed"))
 
     def _fail(self, copy: Exchange, status: int, fault: Fault) -> None:
-        self._books.conclude(copy, status, ParsedAnswer(), fault)
+        self._completion.conclude(copy, status, ParsedAnswer(), fault)
 
 
-class _Nowhere(Sink):
+class _DiscardingSink(Sink):
     """Discards an answer."""
 
     async def begin(self, status: int, headers: Headers) -> None:

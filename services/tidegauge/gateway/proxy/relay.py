@@ -1,7 +1,8 @@
-"""Passes an upstream's answer on to the client, and learns from it on the way."""
+"""Passes an upstream's answer on to the client, and reads it on the way."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Final, Protocol
 
@@ -10,13 +11,11 @@ import msgspec
 from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind, ParsedAnswer
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
-from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.exchange import Exchange, Fault, StreamTiming
 from tidegauge.gateway.http.client import Connection
-from tidegauge.gateway.http.sse import DONE, FrameSplitter, data_of, error_frame
-from tidegauge.gateway.proxy.stream_timing import StreamTiming
 from tidegauge.schemas.exchange import ErrorKind
 
-__all__ = ["Headers", "Relay", "Sink", "Whole"]
+__all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,13 +39,16 @@ _ERRORS: Final = 400
 _SERVER_ERRORS: Final = 500
 _UNAUTHORIZED: Final = (401, 403)
 _END_SECONDS: Final = 1.0
+_DONE: Final = b"[DONE]"
+_LONGEST_FRAME: Final = 16 * 1024 * 1024
+_BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
 class Sink(Protocol):
     """Where an answer goes.
 
-    Its end, and an answer in one piece, is handed over once the exchange has been concluded;
-    it may leave once that is in the books (see ``Completion.once_entered``).
+    Its end, or an answer in one piece, is handed over once the exchange has been concluded;
+    it may leave once that is recorded (see ``Completion.on_recorded``).
     """
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
@@ -64,7 +66,7 @@ class Sink(Protocol):
         """Send the last part of the body."""
 
 
-class Whole(msgspec.Struct, frozen=True):
+class WholeAnswer(msgspec.Struct, frozen=True):
     """An answer that came in one piece.
 
     Attributes:
@@ -81,22 +83,22 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """One exchange's way back.
+    """Passes one exchange's answer on.
 
     Args:
         exchange: Which.
-        dialect: The API that it speaks.
+        api: The API that it speaks.
         sink: Where the answer goes.
-        books: Where the exchange is recorded.
+        completion: Checks and concludes the exchange.
     """
 
-    def __init__(self, exchange: Exchange, dialect: Api, sink: Sink, books: Completion) -> None:
+    def __init__(self, exchange: Exchange, api: Api, sink: Sink, completion: Completion) -> None:
         self._exchange = exchange
-        self._dialect = dialect
+        self._api = api
         self._sink = sink
-        self._books = books
+        self._completion = completion
 
-    def read(self, connection: Connection, body: bytes) -> Whole:
+    def read(self, connection: Connection, body: bytes) -> WholeAnswer:
         """Understand an answer that came in one piece, an error of the upstream's included.
 
         Raises:
@@ -105,21 +107,22 @@ class Relay:
         status = connection.status
         if status in _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")
-        answer = self._dialect.answer(body) if status < _ERRORS else ParsedAnswer()
-        return Whole(status, connection.headers, body, answer)
+        answer = self._api.answer(body) if status < _ERRORS else ParsedAnswer()
+        return WholeAnswer(status, connection.headers, body, answer)
 
-    async def whole(self, whole: Whole) -> None:
+    async def whole(self, whole: WholeAnswer) -> None:
         """Pass on an answer that has come in one piece."""
         exchange, status, body = self._exchange, whole.status, whole.body
         if status < _ERRORS:
-            await self._books.check_unless_shipped(exchange, whole.answer)
-            self._books.conclude(exchange, status, whole.answer)
+            if self._completion.must_check(exchange, whole.answer):
+                await self._completion.check(exchange, whole.answer)
+            self._completion.conclude(exchange, status, whole.answer)
         else:
             server = status >= _SERVER_ERRORS
             kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
             fault = Fault(kind, f"the upstream answered {status}")
-            self._books.conclude(exchange, status, whole.answer, fault)
-        exchange.begun = True
+            self._completion.conclude(exchange, status, whole.answer, fault)
+        exchange.delivery.begun = True
         await self._sink.whole(status, _headers(exchange, whole.headers), body)
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
@@ -127,12 +130,13 @@ class Relay:
 
         The end is held back until the exchange has been recorded.
         """
-        exchange, sink, books = self._exchange, self._sink, self._books
-        collector = exchange.collector = self._dialect.collector()
-        hide = self._dialect.asks_for_usage and not (exchange.asked and exchange.asked.usage_wanted)
-        reader = _StreamReader(collector, exchange.pace, hide_usage=hide)
+        exchange, sink, completion = self._exchange, self._sink, self._completion
+        delivery = exchange.delivery
+        collector = delivery.collector = self._api.collector()
+        hide = self._api.asks_for_usage and not (exchange.asked and exchange.asked.usage_wanted)
+        reader = _StreamReader(collector, delivery.timing, hide_usage=hide)
         status = connection.status
-        exchange.begun = True
+        delivery.begun = True
         await sink.begin(status, _headers(exchange, connection.headers))
         try:
             passed = reader.read(piece)
@@ -143,30 +147,94 @@ class Relay:
                 passed = reader.read(piece) if piece else reader.rest
         except UpstreamError as error:
             fault = Fault(error.kind, error.detail)
-            books.conclude(exchange, status, collector.answer(), fault)
-            await sink.end(error_frame(error_body(error)))
+            completion.conclude(exchange, status, collector.answer(), fault)
+            await sink.end(b"data: " + error_body(error) + b"\n\n")
             return
         answer = collector.answer()
-        fault_found = _fault(answer, done=reader.done)
-        if fault_found is None:
-            await books.check_unless_shipped(exchange, answer)
-        books.conclude(exchange, status, answer, fault_found)
+        failure = _fault(answer, done=reader.done)
+        if failure is None and completion.must_check(exchange, answer):
+            await completion.check(exchange, answer)
+        completion.conclude(exchange, status, answer, failure)
         await sink.end(passed)
         await connection.drain(_END_SECONDS)
 
 
+class FrameSplitter:
+    r"""Cuts server-sent events into whole frames, each with the blank line that ends it.
+
+    Example:
+        >>> splitter = FrameSplitter()
+        >>> splitter.feed(b"data: a\n\ndata: b"), splitter.feed(b"\n\n")
+        ([b'data: a\n\n'], [b'data: b\n\n'])
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the frames that are now whole; ``rest`` holds the beginning of the next.
+
+        Raises:
+            UpstreamAnswerError: A frame does not end within 16 MiB.
+        """
+        if self.rest:
+            data = self.rest + data
+        if b"\r" in data:
+            return self._feed_any(data)
+        if (
+            data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2
+        ):  # one whole frame, as mostly
+            self.rest = b""
+            return [data]
+        frames = data.split(b"\n\n")
+        self.rest = frames.pop()
+        self._refuse_endless()
+        return [frame + b"\n\n" for frame in frames]
+
+    def _feed_any(self, data: bytes) -> list[bytes]:
+        frames, start = [], 0
+        for end in _BLANK_LINE.finditer(data):
+            frames.append(data[start : end.end()])
+            start = end.end()
+        self.rest = data[start:]
+        self._refuse_endless()
+        return frames
+
+    def _refuse_endless(self) -> None:
+        if len(self.rest) > _LONGEST_FRAME:
+            raise UpstreamAnswerError("an event of the upstream's stream has no end")
+
+
+def data_of(frame: bytes) -> bytes | None:
+    r"""Return a frame's data, None for one without (a comment that keeps alive).
+
+    Example:
+        >>> data_of(b"event: x\ndata: {}\n\n"), data_of(b": ping\n\n")
+        (b'{}', None)
+    """
+    one_line = frame.endswith(b"\n\n") and frame.count(b"\n") == 2  # noqa: PLR2004 - its end
+    if one_line and frame.startswith(b"data: "):
+        return frame[6:-2]
+    lines = [
+        line[5:].removeprefix(b" ") for line in frame.splitlines() if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines) if lines else None
+
+
 class _StreamReader:
-    """Reads frames as they pass.
+    """Reads the frames of a stream as they pass.
 
     Attributes:
         done: Whether ``[DONE]`` has come.
     """
 
-    def __init__(self, collector: AnswerCollector, pace: StreamTiming, *, hide_usage: bool) -> None:
+    def __init__(
+        self, collector: AnswerCollector, timing: StreamTiming, *, hide_usage: bool
+    ) -> None:
         self.done = False
         self._splitter = FrameSplitter()
         self._collector = collector
-        self._pace = pace
+        self._timing = timing
         self._hide_usage = hide_usage
 
     @property
@@ -179,12 +247,12 @@ class _StreamReader:
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
-            if data == DONE:
+            if data == _DONE:
                 self.done = True
             elif data is not None:
                 seen = self._collector.take(data)
                 if seen is ChunkKind.PIECE:
-                    self._pace.add(time.perf_counter())
+                    self._timing.add(time.perf_counter())
                 if self._hide_usage:
                     if seen is ChunkKind.USAGE:
                         continue
@@ -207,7 +275,7 @@ def _fault(answer: ParsedAnswer, *, done: bool) -> Fault | None:
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:
     headers = [header for header in upstream if header[0] not in _NOT_PASSED]
-    headers.append((b"x-request-id", exchange.request_id.encode()))
+    headers.append((b"x-request-id", exchange.arrival.request_id.encode()))
     if exchange.reservation is not None:
         headers.extend(exchange.reservation.headers)
     return headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -14,13 +15,57 @@ from tidegauge.gateway.configuration import Catalog, Upstream
 from tidegauge.gateway.errors import UpstreamAnswerError
 from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.http.client import Connection, Pool
-from tidegauge.gateway.proxy.gpu_clock import GpuClock
 from tidegauge.schemas.exchange import Sampling
 from tidegauge.schemas.hashing import unit_hash
 
-__all__ = ["Route", "Target", "Upstreams"]
+__all__ = ["Attempt", "GpuClock", "Route", "Target", "Upstreams"]
 
 _MODEL_LIST_LIMIT: Final = 4 * 1024 * 1024
+
+
+class GpuClock:
+    """Shares a server's busy time among the exchanges under way: processor sharing.
+
+    Its reading rises by ``1 / active`` seconds a second while ``active`` exchanges are
+    under way, so the difference of two readings is one exchange's share, and all shares add
+    up to the time in which the server was busy (the virtual time of processor sharing).
+
+    Example:
+        >>> clock = GpuClock()
+        >>> first = clock.enter(0.0)
+        >>> second = clock.enter(1.0)
+        >>> clock.leave(3.0) - first, clock.leave(4.0) - second, clock.busy_seconds(9.0)
+        (2.0, 2.0, 4.0)
+    """
+
+    def __init__(self) -> None:
+        self._active = 0
+        self._reading = 0.0
+        self._busy = 0.0
+        self._moment = 0.0
+
+    def enter(self, now: float) -> float:
+        """Begin an exchange at a moment, in seconds; return the reading."""
+        self._advance(now)
+        self._active += 1
+        return self._reading
+
+    def leave(self, now: float) -> float:
+        """End an exchange; return the reading."""
+        self._advance(now)
+        self._active -= 1
+        return self._reading
+
+    def busy_seconds(self, now: float) -> float:
+        """Return for how long at least one exchange was under way."""
+        self._advance(now)
+        return self._busy
+
+    def _advance(self, now: float) -> None:
+        passed, self._moment = now - self._moment, now
+        if self._active and passed > 0.0:
+            self._busy += passed
+            self._reading += passed / self._active
 
 
 class Target:
@@ -47,8 +92,19 @@ class Target:
         if upstream.model is not None and upstream.model != name:
             self.replace["model"] = msgspec.Raw(msgspec.json.encode(upstream.model))
 
-    def sampling(self, asked: Sampling) -> Sampling:
-        """Return the sampling parameters that are sent, overrides included."""
+    def attempt(self, asked: Sampling, before: Attempt | None = None) -> Attempt:
+        """Return an attempt to answer a request, not yet started.
+
+        Args:
+            asked: Sampling parameters of the request; the overrides take their place.
+            before: The attempt that this one follows.
+        """
+        sampling = self._sampling(asked)
+        if before is None:
+            return Attempt(self, sampling)
+        return Attempt(self, sampling, before.number + 1, before.server_seconds)
+
+    def _sampling(self, asked: Sampling) -> Sampling:
         if not self.upstream.overrides:
             return asked
         known = {
@@ -76,6 +132,42 @@ class Target:
         head = _head("POST", self._pool.address, path, self.upstream.api_key_env)
         self._heads[path] = head + b"content-type: application/json\r\ncontent-length: "
         return self._heads[path]
+
+
+class Attempt:
+    """A target's work on one request.
+
+    Attributes:
+        target: Who answers.
+        sampling: Sampling parameters that it is sent.
+        number: 1 for the first attempt.
+        server_seconds: The exchange's share of the servers' time, earlier attempts included.
+    """
+
+    __slots__ = ("_reading", "_working", "number", "sampling", "server_seconds", "target")
+
+    def __init__(
+        self, target: Target, sampling: Sampling, number: int = 1, server_seconds: float = 0.0
+    ) -> None:
+        self.target = target
+        self.sampling = sampling
+        self.number = number
+        self.server_seconds = server_seconds
+        self._working = False
+        self._reading = 0.0
+
+    def start(self) -> None:
+        """Count the target as at work on the request."""
+        target, self._working = self.target, True
+        self._reading = target.clock.enter(time.perf_counter())
+        target.in_flight += 1
+
+    def stop(self) -> None:
+        """Count it as done, or given up; a second call does nothing."""
+        if self._working:
+            target, self._working = self.target, False
+            target.in_flight -= 1
+            self.server_seconds += target.clock.leave(time.perf_counter()) - self._reading
 
 
 _SAMPLING: Final = frozenset({"temperature", "top_p", "max_tokens", "seed", "n"})

@@ -1,0 +1,340 @@
+"""The record of one exchange, from which its events and its line of the request log are made.
+
+A gateway appends it in place of the events, and the shipper makes those of it. It holds text
+only as events may carry it. Where that is all of the text, checking the answer is left to the
+shipper, unless it has been done already; where it is not, the checks were made before the text
+was cut off or redacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat
+from tidegauge.schemas.exchange import (
+    Capture,
+    CheckOutcome,
+    ErrorKind,
+    InterToken,
+    Message,
+    RequestEvent,
+    ResponseEvent,
+    Sampling,
+    Usage,
+)
+from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
+
+__all__ = [
+    "BOTH",
+    "REQUEST",
+    "RESPONSE",
+    "AnswerRecord",
+    "ExchangeRecord",
+    "Expectations",
+    "LogLine",
+    "PendingChecks",
+    "expand_format",
+    "rfc3339",
+]
+
+
+class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The form that the client asked the answer to have.
+
+    Attributes:
+        json_object: It must be one JSON value.
+        json_schema: It must be JSON of this schema (JSON text).
+        tools: The tools offered, as JSON text in chat's form; None without tools.
+    """
+
+    json_object: bool = False
+    json_schema: bytes | None = None
+    tools: bytes | None = None
+
+    def size(self) -> int:
+        """Return the length of all that it quotes, in bytes."""
+        return len(self.json_schema or b"") + len(self.tools or b"")
+
+
+class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
+    """What the checks of an answer need beside what its events carry.
+
+    Attributes:
+        wanted: The form that the client asked the answer to have.
+        refusal: The model's own refusal, where the upstream sets it apart.
+    """
+
+    wanted: Expectations
+    refusal: str | None
+
+
+class LogLine(msgspec.Struct, kw_only=True):
+    """One line of the request log, without a word of the client's or the model's text.
+
+    Attributes:
+        time: Arrival, RFC 3339.
+        model: The model's name from the configuration, or ``unknown``.
+        customer: The customer's name from the key file.
+    """
+
+    event: str = "request"
+    time: str
+    request_id: str
+    route: str
+    model: str
+    version: str
+    customer: str
+    status: int
+    error: str | None
+    stream: bool
+    latency_ms: float
+    time_to_first_token_ms: float | None
+    prompt_characters: int
+    response_characters: int
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """How the exchange ended; see ``ResponseEvent`` for what is not explained here.
+
+    The fields from ``cached_tokens`` on have their place in the format before anything fills
+    them, so that filling them does not break it.
+
+    Attributes:
+        text: The answer's text.
+        checks: What the checks found, or what they need where they are still to be made.
+        cached_tokens: Tokens of the prompt that the upstream took from its cache.
+        reasoning_tokens: Generated tokens that are no part of the answer's text.
+        omitted_characters: Characters of the answer's text that were cut off; None where
+            nothing or redacted text is captured.
+        outcome: Label of how the exchange ended.
+    """
+
+    status: int
+    latency_ms: float
+    error: ErrorKind | None = None
+    error_detail: str | None = None
+    text: str | None = None
+    output_characters: int = 0
+    tool_calls: str | None = None
+    finish_reason: str | None = None
+    served_model: str | None = None
+    served_fingerprint: str | None = None
+    time_to_first_token_ms: float | None = None
+    inter_token: InterToken | None = None
+    queue_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    upstream: str | None = None
+    attempts: int = 1
+    checks: dict[str, str] | PendingChecks = {}
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    omitted_characters: int | None = None
+    outcome: str | None = None
+
+
+class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """An exchange; see ``RequestEvent`` for what is not explained here.
+
+    The fields from ``conversation_id`` on have their place in the format before anything but
+    ``in_flight`` and ``omitted_characters`` fills them, so that filling them does not break it.
+
+    Attributes:
+        time_ms: When the request arrived, Unix milliseconds.
+        version: Version label of the upstream that answers.
+        tenant: The customer, where segments are split by it.
+        answer: How it ended; None while it goes on.
+        conversation_id: Conversation that the request belongs to.
+        turn: Its number within the conversation.
+        repeat_of: The request that it repeats.
+        in_flight: Other requests that were being answered when it arrived.
+        omitted_characters: Characters of the conversation that were cut off; None where
+            nothing or redacted text is captured.
+    """
+
+    request_id: str
+    time_ms: int
+    route: str
+    model: str
+    version: str
+    tenant: str = ""
+    customer: str
+    capture: Capture
+    messages: tuple[Message, ...]
+    prompt_characters: int
+    sampling: Sampling
+    stream: bool
+    shadow: bool = False
+    session: str | None
+    trace_id: str | None
+    answer: AnswerRecord | None
+    conversation_id: str | None = None
+    turn: int | None = None
+    repeat_of: str | None = None
+    in_flight: int | None = None
+    omitted_characters: int | None = None
+
+    def request_event(self, producer_id: str, sequence: int) -> RequestEvent:
+        """Return the request's event."""
+        return RequestEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.time_ms,
+            segment=_segment(self.model, self.version, self.route, self.tenant),
+            customer=self.customer,
+            capture=self.capture,
+            messages=self.messages,
+            prompt_characters=self.prompt_characters,
+            sampling=self.sampling,
+            stream=self.stream,
+            shadow=self.shadow,
+            session=self.session,
+            trace_id=self.trace_id,
+        )
+
+    def response_event(
+        self, producer_id: str, sequence: int, findings: Mapping[str, str] | None = None
+    ) -> ResponseEvent:
+        """Return the response's event.
+
+        Args:
+            producer_id: Who publishes it.
+            sequence: Its number.
+            findings: What the checks found, where they were still to be made.
+
+        Raises:
+            ValueError: The exchange has no answer.
+        """
+        answer = self.answer
+        if answer is None:
+            raise ValueError("a record without an answer stands for a response")
+        if findings is None:
+            findings = answer.checks if isinstance(answer.checks, dict) else {}
+        return ResponseEvent(
+            request_id=self.request_id,
+            producer_id=producer_id,
+            sequence=sequence,
+            time_ms=self.time_ms,
+            segment=_segment(self.model, self.version, self.route, self.tenant),
+            customer=self.customer,
+            status=answer.status,
+            latency_ms=answer.latency_ms,
+            capture=self.capture,
+            messages=self.messages,
+            output=answer.text,
+            output_characters=answer.output_characters,
+            prompt_characters=self.prompt_characters,
+            tool_calls=answer.tool_calls,
+            error=answer.error,
+            error_detail=answer.error_detail,
+            finish_reason=answer.finish_reason,
+            checks={name: _OUTCOMES[it] for name, it in findings.items() if it in _OUTCOMES},
+            time_to_first_token_ms=answer.time_to_first_token_ms,
+            inter_token=answer.inter_token,
+            queue_ms=answer.queue_ms,
+            usage=answer.usage,
+            cost_usd=answer.cost_usd,
+            upstream=answer.upstream,
+            served_model=answer.served_model,
+            served_fingerprint=answer.served_fingerprint,
+            sampling=self.sampling,
+            stream=self.stream,
+            shadow=self.shadow,
+            attempts=answer.attempts,
+            session=self.session,
+            trace_id=self.trace_id,
+        )
+
+    def log_line(self, answer: AnswerRecord) -> LogLine:
+        """Return the exchange's line of the request log, times in whole microseconds."""
+        first, usage = answer.time_to_first_token_ms, answer.usage
+        return LogLine(
+            time=rfc3339(self.time_ms),
+            request_id=self.request_id,
+            route=self.route,
+            model=self.model,
+            version=self.version,
+            customer=self.customer,
+            status=answer.status,
+            error=answer.error,
+            stream=self.stream,
+            # Rounding proper costs five times as much as cutting off.
+            latency_ms=int(answer.latency_ms * 1e3) / 1e3,
+            time_to_first_token_ms=None if first is None else int(first * 1e3) / 1e3,
+            prompt_characters=self.prompt_characters,
+            response_characters=answer.output_characters,
+            input_tokens=None if usage is None else usage.input_tokens,
+            output_tokens=None if usage is None else usage.output_tokens,
+        )
+
+
+_OUTCOMES: Final[Mapping[str, CheckOutcome]] = {"passed": "passed", "failed": "failed"}
+"""Findings that events carry; a check that was not made is absent."""
+
+_NAME: Final = "tidegauge.exchange.3"
+_encode: Final[Callable[[Sequence[ExchangeRecord]], bytes]] = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[ExchangeRecord]).decode
+
+BOTH: Final = CompactFormat(_NAME, (REQUESTS, RESPONSES), _encode)
+REQUEST: Final = CompactFormat(_NAME, (REQUESTS,), _encode)
+RESPONSE: Final = CompactFormat(_NAME, (RESPONSES,), _encode)
+
+
+def expand_format(
+    check: Callable[[ExchangeRecord, AnswerRecord, PendingChecks], Mapping[str, str]],
+) -> ExpandFormat[ExchangeRecord]:
+    """Return how records are expanded into events.
+
+    Args:
+        check: Makes the checks that were left to the shipper: check -> finding.
+    """
+
+    def expand(
+        record: ExchangeRecord, topics: Sequence[str], producer_id: str, first_sequence: int
+    ) -> Expanded:
+        events: list[RequestEvent | ResponseEvent] = []
+        facts: list[str] = []
+        for sequence, topic in enumerate(topics, first_sequence):
+            if topic == REQUESTS.name:
+                events.append(record.request_event(producer_id, sequence))
+                continue
+            answer, findings = record.answer, None
+            if answer is not None:
+                checks = answer.checks
+                findings = checks if isinstance(checks, dict) else check(record, answer, checks)
+                if not record.shadow:
+                    facts += [f"{name}/{finding}" for name, finding in findings.items()]
+            events.append(record.response_event(producer_id, sequence, findings))
+        return Expanded(events, facts)
+
+    return ExpandFormat(_decode, expand)
+
+
+@lru_cache(maxsize=512)
+def _segment(model: str, version: str, route: str, tenant: str) -> Segment:
+    return Segment(model=model, version=version, route=route, tenant=tenant)
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return a Unix time in milliseconds as text.
+
+    Example:
+        >>> rfc3339(1_700_000_000_123)
+        '2023-11-14T22:13:20.123Z'
+    """
+    seconds, rest = divmod(time_ms, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
