@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.detection.reference import Reference
-from tidegauge.monitor.loop import Following
+from tidegauge.monitor.loop import BaselineLoadingProcessor
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
 from tidegauge.monitoring.rates import build_rates_baseline
@@ -58,14 +58,14 @@ def baselines(make_view: Callable[[], MonitorView]) -> ScriptedBaselines:
 
 
 @pytest.fixture
-def following(baselines: ScriptedBaselines) -> Following:
-    return Following(MonitorProcessor(MonitorPlan()), baselines)
+def processor(baselines: ScriptedBaselines) -> BaselineLoadingProcessor:
+    return BaselineLoadingProcessor(MonitorProcessor(MonitorPlan()), baselines)
 
 
-def assigned(following: Following) -> Following:
+def assigned(processor: BaselineLoadingProcessor) -> BaselineLoadingProcessor:
     for topic in TOPICS:
-        following.assign(Partition(topic.name, 0), None)
-    return following
+        processor.assign(Partition(topic.name, 0), None)
+    return processor
 
 
 def record(topic: Topic, event: Event, offset: int = 0) -> Record:
@@ -76,66 +76,70 @@ def activation(baseline_id: str) -> Record:
     return record(BASELINES, BaselineActivation(baseline_id=baseline_id, kind="rates", time_ms=NOW))
 
 
-def in_force(following: Following) -> set[str]:
-    view = following.view()
+def in_force(processor: BaselineLoadingProcessor) -> set[str]:
+    view = processor.view()
     assert view is not None
     return {item.baseline_id for item in view.baselines}
 
 
-def test_before_the_first_call_there_is_no_view(following: Following) -> None:
-    assert following.view() is None
+def test_before_the_first_call_there_is_no_view(processor: BaselineLoadingProcessor) -> None:
+    assert processor.view() is None
 
 
 def test_the_baseline_in_force_is_there_before_the_first_sketch(
-    following: Following, baselines: ScriptedBaselines
+    processor: BaselineLoadingProcessor, baselines: ScriptedBaselines
 ) -> None:
     baselines.in_force["rates"] = "rates-1"
-    assigned(following).tick(NOW)
-    assert in_force(following) == {"rates-1"}
+    assigned(processor).tick(NOW)
+    assert in_force(processor) == {"rates-1"}
 
 
-def test_an_activation_is_followed(following: Following, baselines: ScriptedBaselines) -> None:
+def test_an_activation_is_followed(
+    processor: BaselineLoadingProcessor, baselines: ScriptedBaselines
+) -> None:
     baselines.in_force["rates"] = "rates-1"
-    assigned(following).process([activation("rates-2")], NOW)
-    assert in_force(following) == {"rates-2"}
-    following.tick(NOW + 60_000)
+    assigned(processor).process([activation("rates-2")], NOW)
+    assert in_force(processor) == {"rates-2"}
+    processor.tick(NOW + 60_000)
     assert baselines.asked == ["rates-1", "rates-2"], "it is loaded once"
 
 
 def test_a_baseline_that_cannot_be_read_is_asked_for_again_later_and_stops_nothing(
-    following: Following, baselines: ScriptedBaselines
+    processor: BaselineLoadingProcessor, baselines: ScriptedBaselines
 ) -> None:
-    assigned(following).process([activation("rates-bad")], NOW)
+    assigned(processor).process([activation("rates-bad")], NOW)
     for seconds in (1, 10, 29):
-        following.tick(NOW + 1_000 * seconds)
+        processor.tick(NOW + 1_000 * seconds)
     assert baselines.asked == ["rates-bad"]
-    following.tick(NOW + 31_000)
+    processor.tick(NOW + 31_000)
     assert baselines.asked == ["rates-bad"] * 2
-    assert in_force(following) == set()
+    assert in_force(processor) == set()
 
 
 def test_a_log_that_is_away_is_the_loops_business(
-    following: Following, baselines: ScriptedBaselines
+    processor: BaselineLoadingProcessor, baselines: ScriptedBaselines
 ) -> None:
     baselines.in_force["rates"] = "rates-1"
     baselines.away = True
     with pytest.raises(LogUnavailableError):
-        following.assign(Partition(SKETCHES.name, 0), None)
+        processor.assign(Partition(SKETCHES.name, 0), None)
 
 
-def test_the_view_is_renewed_but_not_at_every_call(following: Following) -> None:
-    assigned(following).tick(NOW)
-    first = following.view()
-    following.tick(NOW + 100)
-    assert following.view() is first
-    following.tick(NOW + 60_000)
-    later = following.view()
+def test_the_view_is_renewed_but_not_at_every_call(processor: BaselineLoadingProcessor) -> None:
+    assigned(processor).tick(NOW)
+    first = processor.view()
+    processor.tick(NOW + 100)
+    assert processor.view() is first
+    processor.tick(NOW + 60_000)
+    later = processor.view()
     assert later is not None
     assert later.time_ms == NOW + 60_000
 
 
 def test_a_snapshot_takes_the_segments_along(
-    following: Following, baselines: ScriptedBaselines, make_view: Callable[[], MonitorView]
+    processor: BaselineLoadingProcessor,
+    baselines: ScriptedBaselines,
+    make_view: Callable[[], MonitorView],
 ) -> None:
     sketch = msgspec.structs.replace(
         make_view().segments[0].display_range["vitals"],
@@ -160,9 +164,9 @@ def test_a_snapshot_takes_the_segments_along(
     ]
     events: list[Sketch | Progress] = [sketch, *reports]
     records = [record(SKETCHES, event, offset) for offset, event in enumerate(events)]
-    assigned(following).process(records, NOW)
-    snapshot = following.snapshot(Partition(SKETCHES.name, 0))
-    heir = Following(MonitorProcessor(MonitorPlan()), baselines)
+    assigned(processor).process(records, NOW)
+    snapshot = processor.snapshot(Partition(SKETCHES.name, 0))
+    heir = BaselineLoadingProcessor(MonitorProcessor(MonitorPlan()), baselines)
     heir.assign(Partition(SKETCHES.name, 0), snapshot)
     heir.tick(NOW + 1_000)
     view = heir.view()

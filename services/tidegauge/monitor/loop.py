@@ -1,4 +1,4 @@
-"""The monitor's loop: the pure processor, the baselines it follows, and the view it leaves."""
+"""The monitor's consumer loop, with the baselines in force and the latest view."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Partition, ProcessingResult, Processor, Record
 from tidegauge.usecases.references import LogBaselines
 
-__all__ = ["Baselines", "Following", "MonitorLoop"]
+__all__ = ["BaselineLoadingProcessor", "Baselines", "MonitorLoop"]
 
 _log = structlog.get_logger(__name__)
 
@@ -42,11 +42,11 @@ class Baselines(Protocol):
         """Return the id of the baseline in force, None without one."""
 
     def references(self, kind: BaselineKind, baseline_id: str) -> References:
-        """Return what a baseline holds to be normal."""
+        """Return a baseline's reference distributions, by monitor and segment."""
 
 
-class Following(Processor):
-    """A ``Processor`` around the monitor's: hands it baselines, and keeps its latest view.
+class BaselineLoadingProcessor(Processor):
+    """Wraps the monitor's processor: loads the baselines it asks for, and keeps the latest view.
 
     Everything runs in the loop's thread but ``view``, which any thread may call: it returns
     a frozen value that is replaced as a whole.
@@ -60,7 +60,7 @@ class Following(Processor):
         self._inner = inner
         self._baselines = baselines
         self._view: MonitorView | None = None
-        self._look_ms = 0
+        self._next_view_ms = 0
         self._refused: dict[str, int] = {}
 
     def view(self) -> MonitorView | None:
@@ -68,7 +68,7 @@ class Following(Processor):
         return self._view
 
     def assign(self, partition: Partition, snapshot: bytes | None) -> None:
-        """Take over a partition; with the sketches' come the baselines in force.
+        """Take over a partition; one of sketches loads the baselines in force first.
 
         Evidence of a snapshot is only good with the baseline that it was gathered against,
         and activations that were read before the snapshot do not come again.
@@ -85,30 +85,30 @@ class Following(Processor):
         self._inner.revoke(partition)
 
     def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
-        """Take records into account."""
+        """Process records, and load a baseline that was activated."""
         outcome = self._inner.process(records, now_ms)
         self._follow(now_ms)
-        self._look(now_ms)
+        self._refresh_view(now_ms)
         return outcome
 
     def tick(self, now_ms: int) -> ProcessingResult:
-        """Let time pass."""
+        """Process the passing of time, and load a baseline that was activated."""
         self._follow(now_ms)
         outcome = self._inner.tick(now_ms)
-        self._look(now_ms)
+        self._refresh_view(now_ms)
         return outcome
 
     def snapshot(self, partition: Partition) -> bytes:
         """Return a partition's state."""
         return self._inner.snapshot(partition)
 
-    def _look(self, now_ms: int) -> None:
-        if self._view is not None and now_ms < self._look_ms:
+    def _refresh_view(self, now_ms: int) -> None:
+        if self._view is not None and now_ms < self._next_view_ms:
             return
         start = time.perf_counter()
         self._view = self._inner.view()
         took_ms = 1000 * (time.perf_counter() - start)
-        self._look_ms = now_ms + max(_VIEW_MS, round(_VIEW_COST * took_ms))
+        self._next_view_ms = now_ms + max(_VIEW_MS, round(_VIEW_COST * took_ms))
 
     def _follow(self, now_ms: int) -> None:
         for kind, baseline_id in dict(self._inner.wanted).items():
@@ -154,13 +154,13 @@ class MonitorLoop:
         self._group = group
         self._stop_seconds = stop_seconds
         self._ended = ended
-        self._following: Following | None = None
+        self._processor: BaselineLoadingProcessor | None = None
         self._loop: ConsumerLoop | None = None
         self._thread: Thread | None = None
         self.failure: Exception | None = None
 
     def start(self, stop: Event) -> None:
-        """Begin; ``stop`` ends it."""
+        """Start the thread; ``stop`` ends it."""
         self._thread = Thread(target=self._run, args=(stop,), name="monitor-loop")
         self._thread.start()
 
@@ -171,7 +171,7 @@ class MonitorLoop:
 
     def view(self) -> MonitorView | None:
         """Return the latest view, None before the first."""
-        return self._following.view() if self._following else None
+        return self._processor.view() if self._processor else None
 
     def ready(self) -> bool:
         """Whether it has its partitions and a view."""
@@ -183,21 +183,23 @@ class MonitorLoop:
 
     def _run(self, stop: Event) -> None:
         try:
-            plan = self._counted(stop)
+            plan = self._plan_for_broker(stop)
             if plan is None:
                 return
-            self._following = Following(MonitorProcessor(plan), LogBaselines(self._kafka))
+            self._processor = BaselineLoadingProcessor(
+                MonitorProcessor(plan), LogBaselines(self._kafka)
+            )
             self._loop = ConsumerLoop(
-                self._kafka, self._group, TOPICS, self._following, stop_seconds=self._stop_seconds
+                self._kafka, self._group, TOPICS, self._processor, stop_seconds=self._stop_seconds
             )
             self._loop.run(stop)
-        except Exception as error:  # noqa: BLE001 - told to whoever asks, and logged
+        except Exception as error:  # noqa: BLE001 - kept in ``failure``, and logged
             self.failure = error
             _log.error("monitor_ended", error=str(error)[:2000], exc_info=error)
         finally:
             self._ended()
 
-    def _counted(self, stop: Event) -> MonitorPlan | None:
+    def _plan_for_broker(self, stop: Event) -> MonitorPlan | None:
         """Return the plan with the broker's own numbers of partitions; None if stopped."""
         while not stop.is_set():
             try:
