@@ -29,7 +29,7 @@ def test_a_client_that_forgets_who_waits_is_given_up(monkeypatch: pytest.MonkeyP
         consumer=consumer,
         committer=create_autospec(WriteAheadCommitter, instance=True),
         recovery=create_autospec(StateRecovery, instance=True),
-        lane=SerialExecutor("lane"),
+        executor=SerialExecutor("work"),
         processor=SketchingProcessor(LengthExtractor(), "drift"),
         group="drift",
         policy=CommitPolicy(),

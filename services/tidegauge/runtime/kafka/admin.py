@@ -1,4 +1,4 @@
-"""The topics on the broker: created as they are declared, and checked against it."""
+"""The topics on the broker: created as declared, and compared with their declaration."""
 
 from __future__ import annotations
 

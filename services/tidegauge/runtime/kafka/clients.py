@@ -1,4 +1,4 @@
-"""Clients of kafka-python, made the way tidegauge uses them."""
+"""Clients of kafka-python, configured as tidegauge uses them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REQUEST_MS: Final = 10_000
 """How long one request to the broker may take."""
 
 _GATHER_BYTES: Final = 64 * 1024
-"""Enough records for a full batch, so that nobody waits for more of them."""
+"""Bytes that hold a full batch, so that no fetch waits for more."""
 _BATCH_BYTES: Final = 128 * 1024
 _REQUEST_BYTES: Final = 8 * 1024 * 1024
 

@@ -1,12 +1,12 @@
-"""How a commit becomes true: in one transaction, or written ahead.
+"""Committers: commits in one transaction, or written ahead.
 
-On a broker whose transactions hide what was aborted, outputs, dead letters, states and offsets
-are one transaction (KIP-447): each is there exactly once, whatever was killed.
+On a broker whose transactions hide aborted records, outputs, dead letters, checkpoints and
+offsets are one transaction (KIP-447): each is visible exactly once, whichever process is killed.
 
-On any other broker a partition's state goes first, with the outputs that are decided and not
-yet published; then the outputs; then the offsets. After a crash in between, whoever takes the
-partition over publishes the same outputs again, with the same numbers, and readers drop what
-they have seen.
+On any other broker a partition's checkpoint is written first, with the outputs that are decided
+and not yet published; then the outputs; then the offsets. After a crash in between, the next
+owner of the partition publishes the same outputs again, with the same sequence numbers, and
+readers drop duplicates.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ __all__ = ["Committer", "TransactionalCommitter", "WriteAheadCommitter"]
 
 
 class Committer(Protocol):
-    """Makes commits true. After an error it has to be reset before the next one."""
+    """Carries out commits; after an error it must be reset before the next one."""
 
     def commit(
         self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
     ) -> None:
-        """Make everything in a commit true.
+        """Write outputs, dead letters, checkpoints and offsets of a commit.
 
         Args:
-            commit: What is to become true.
+            commit: The checkpoints, outputs and offsets to write.
             consumer: A member of the group.
             membership: Its membership when it took over the partitions.
 
         Raises:
-            KafkaError: It may have become true, or not.
+            KafkaError: The outcome is unknown.
         """
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Publish what is pending in the last state of a partition that was taken over."""
+        """Publish the pending outputs in the checkpoint of a partition that was taken over."""
 
     def write_final(self, checkpoint: Checkpoint) -> None:
-        """Write a partition's last state, which has nothing pending, before it is given up."""
+        """Write a partition's last checkpoint, without pending outputs, before its handover."""
 
     def reset(self) -> None:
-        """Start afresh, after whatever was begun has ended one way or the other."""
+        """Start a new producer, once the open transaction has been committed or aborted."""
 
     def close(self) -> None:
         """Close the connection; what was not committed is undone."""
@@ -90,7 +90,7 @@ class TransactionalCommitter:
         self._connect()
 
     def _connect(self) -> None:
-        self._lane = SerialExecutor("transactions")
+        self._executor = SerialExecutor("transactions")
         self._producer = clients.producer(
             self._settings,
             transactional_id=self._transactional_id,
@@ -108,7 +108,7 @@ class TransactionalCommitter:
 
         Raises:
             CommitFailedError: The membership is none.
-            KafkaError: It may have become true, or not.
+            KafkaError: The outcome is unknown.
         """
         del consumer
         if membership.generation_id < 0 or not membership.member_id:
@@ -150,7 +150,7 @@ class TransactionalCommitter:
 
     def _within_limit(self, transact: Callable[[], None]) -> None:
         try:
-            self._lane.submit(transact).result(self._limit_seconds)
+            self._executor.submit(transact).result(self._limit_seconds)
         except TimeoutError as error:
             raise KafkaTimeoutError(
                 f"a transaction did not end within {duration(self._limit_seconds)}"
@@ -168,7 +168,7 @@ class TransactionalCommitter:
         """Close without waiting for what has no end."""
         with suppress(KafkaError):
             self._producer.close(timeout=1)
-        self._lane.close(0)
+        self._executor.close(0)
 
 
 class WriteAheadCommitter:

@@ -1,4 +1,4 @@
-"""What can go wrong between tidegauge and Kafka.
+"""Errors of the connection to Kafka.
 
 TidegaugeError
 └── LogError
@@ -56,7 +56,7 @@ class PublishError(LogError):
 
 
 class HiddenStateError(LogError):
-    """A partition's last state cannot be seen, so nobody may go on from the one before."""
+    """A partition's last checkpoint is not visible, so no worker may continue from an older one."""
 
     def __init__(self, partition: str, why: str) -> None:
         """Say what does not fit together, and what to do if it stays so."""
@@ -68,17 +68,17 @@ class HiddenStateError(LogError):
 
 
 class ClientHungError(LogError):
-    """kafka-python did not come back, neither with an answer nor with an error."""
+    """A call of kafka-python returned neither an answer nor an error in time."""
 
 
 class WorkerHungError(LogError):
-    """A worker was told to stop, or lost Kafka, while its processor did not come back."""
+    """A worker had to stop, or lost Kafka, while its processor was still busy."""
 
     def __init__(self, group: str, seconds: float) -> None:
-        """Say what became of its work."""
+        """Say what happens to its work."""
         super().__init__(
             f"the {group} worker was still busy {duration(seconds)} after it should have stopped: "
-            "what it was doing is not committed, and will be done again after a start"
+            "its uncommitted records will be processed again after a restart"
         )
 
 

@@ -1,9 +1,10 @@
 """The one consumer loop of every worker.
 
-The calling thread polls: it keeps the group membership, and hands one batch at a time to a
-second thread, the lane, where everything that touches the processor runs: processing, ticks,
-commits, and taking over and handing over partitions. While the lane is busy every partition is
-paused and polling goes on, so work in flight is one batch, and slow work costs no membership.
+The calling thread polls: it keeps the group membership and submits one batch at a time to a
+serial executor. Everything that touches the processor runs in the executor's thread: processing,
+ticks, commits, and the takeover and handover of partitions. While the executor is busy every
+partition is paused and polling continues, so that one batch is in flight and slow work does not
+cost the membership.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ _log = structlog.get_logger(__name__)
 class ConsumerLoop:
     """Runs a processor over topics until it is told to stop.
 
-    A broker that is away is waited for, at the start and later. What ends the loop by itself
-    is an error that waiting does not mend: a snapshot of other settings, a broken extractor, or
-    more dead letters than the settings allow; nothing of that batch is committed then.
+    The loop waits for a broker that is away, at the start and later. It ends by itself on an
+    error that a retry does not cure: a snapshot of other settings, a broken extractor, or more
+    dead letters than the settings allow. Nothing of that batch is committed then.
 
     Args:
         settings: How to reach Kafka and how to use it.
@@ -95,7 +96,7 @@ class ConsumerLoop:
         """Work until told to stop, then commit and leave the group.
 
         Raises:
-            TidegaugeError: Something is wrong that waiting does not mend.
+            TidegaugeError: A retry does not cure the error.
         """
         pause = _RECONNECT_SECONDS[0]
         while not stop.is_set():
@@ -122,14 +123,14 @@ class ConsumerLoop:
             if created:
                 self._log.info("topics created", topics=[topic.name for topic in created])
         consumer, committer = self._connect()
-        lane = SerialExecutor(f"{self._group}-lane")
-        # After which a broker undoes what has not ended, and then some.
+        executor = SerialExecutor(f"{self._group}-work")
+        # The broker aborts an open transaction after its timeout; twice that leaves a margin.
         recovery_seconds = 2 * self._settings.transaction_timeout_ms / 1000
         session = Session(
             consumer=consumer,
             committer=committer,
             recovery=StateRecovery(StateReader(self._settings, self._group), recovery_seconds),
-            lane=lane,
+            executor=executor,
             processor=self._processor,
             group=self._group,
             policy=self._settings.policy(),
@@ -141,8 +142,8 @@ class ConsumerLoop:
         self._session = session
         try:
             consumer.subscribe([topic.name for topic in self._topics], listener=session)
-            # Or the first assignment is made without knowing their partitions, and made again
-            # at once, which kafka-python may not see the end of.
+            # Otherwise the first assignment is made without knowledge of the partitions and is
+            # repeated at once, and kafka-python may miss the end of the second one.
             consumer.topics()
             self._loop(session, stop)
         finally:

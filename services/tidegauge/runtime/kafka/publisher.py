@@ -1,4 +1,4 @@
-"""Publishing events outside of a consumer loop, and knowing that they arrived."""
+"""Publishing events outside of a consumer loop, with the broker's acknowledgement."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def read(
 def read_to_end(
     settings: KafkaSettings, consumer: KafkaConsumer, assigned: Sequence[TopicPartition]
 ) -> Iterator[Record]:
-    """Yield what a new, assigned consumer finds, up to the end as of now.
+    """Yield the records that a new, assigned consumer reads, up to the end as of now.
 
     The end is the one that the broker tells when asked. The embedded broker tells the start of
     its last batch instead, so the first high watermark that comes with records counts, too; on

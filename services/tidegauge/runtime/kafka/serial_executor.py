@@ -1,4 +1,4 @@
-"""One thread that does one thing after another: whatever touches the processor runs here."""
+"""An executor with one thread, which runs what is submitted in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class SerialExecutor:
-    """A daemon thread with a queue. Work that hangs cannot keep the process from ending.
+    """A daemon thread with a queue; work that hangs does not keep the process from ending.
 
     Args:
         name: The thread's name.
@@ -26,13 +26,13 @@ class SerialExecutor:
         self._thread.start()
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Have something done after all that was submitted before."""
+        """Run work after everything that was submitted before."""
         future: Future[R] = Future()
 
         def run() -> None:
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            except BaseException as error:  # noqa: BLE001 - raised by the future's result
                 future.set_exception(error)
 
         self._queue.put(run)
@@ -43,6 +43,6 @@ class SerialExecutor:
             run()
 
     def close(self, timeout_seconds: float) -> None:
-        """Let the thread end after what it has to do, and wait for that long."""
+        """End the thread after its queued work, and wait for that up to a timeout."""
         self._queue.put(None)
         self._thread.join(timeout_seconds)

@@ -48,11 +48,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """What the loop's two threads share.
+    """The state that the loop's two threads share: the polling thread and the executor's.
 
-    The methods that return a ``Future`` have their work done on the lane, as do the
-    listener's; the others belong to the thread that polls. The listener runs inside of that
-    thread's polling, on the consumer's own loop, which it must not block: it waits by turns.
+    Methods that return a ``Future`` and the rebalance listener's methods run their work on the
+    executor; all others belong to the polling thread. The listener runs inside of a poll, on
+    the consumer's own event loop, which it must not block: it awaits the executor.
     """
 
     def __init__(  # noqa: PLR0913 - parts put together by the loop, all by name
@@ -61,7 +61,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         consumer: KafkaConsumer,
         committer: Committer,
         recovery: StateRecovery,
-        lane: SerialExecutor,
+        executor: SerialExecutor,
         processor: Processor,
         group: str,
         policy: CommitPolicy,
@@ -74,7 +74,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._consumer = consumer
         self._committer = committer
         self._recovery = recovery
-        self._lane = lane
+        self._executor = executor
         self._questions = SerialExecutor(f"{group}-questions")
         self._worker = Worker(processor, group, policy)
         self._group = group
@@ -83,7 +83,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._takeover_seconds = takeover_seconds
         self._stop = stop
         self._membership = ConsumerGroupMetadata(group)
-        self._wanted_back = Event()
+        self._revoking = Event()
         self._failure: BaseException | None = None
         self._broken = False
         self._unsure = False
@@ -91,7 +91,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._waiting: dict[TopicPartition, tuple[int, int]] = {}
         self._log = _log.bind(group=group)
 
-    # The thread that polls.
+    # The polling thread.
 
     def poll(self, timeout_ms: int) -> list[Record]:
         """Return the next batch, every partition paused after it; empty if none came."""
@@ -118,12 +118,12 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return batch
 
     def process(self, records: Sequence[Record]) -> Future[None]:
-        """Have a batch processed, and what came of it committed when it is due."""
-        return self._lane.submit(lambda: self._guarded(lambda: self._process(records)))
+        """Process a batch on the executor, and commit when a commit is due."""
+        return self._executor.submit(lambda: self._guarded(lambda: self._process(records)))
 
     def tick(self) -> Future[None]:
-        """Have time pass, and what came of it committed when it is due."""
-        return self._lane.submit(lambda: self._guarded(self._tick))
+        """Tell the processor the time on the executor, and commit when a commit is due."""
+        return self._executor.submit(lambda: self._guarded(self._tick))
 
     def close(self, seconds: float) -> bool:
         """Hand over, leave the group and close every connection, within a time.
@@ -136,10 +136,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         try:
             self._consumer.close(autocommit=False, timeout_ms=int(seconds * 1_000))
         except KafkaError as error:
-            self._log.warning("left the group without a farewell", error=str(error))
-        self._wanted_back.set()
-        forgotten = self._lane.submit(self._forget)
-        self._lane.close(max(deadline - time.monotonic(), 0.1))
+            self._log.warning("could not leave the group cleanly", error=str(error))
+        self._revoking.set()
+        forgotten = self._executor.submit(self._forget)
+        self._executor.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
         self._questions.close(0)
         return forgotten.done()
@@ -149,7 +149,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Commit and forget the partitions before the group goes on."""
         self.joined = False
-        self._wanted_back.set()
+        self._revoking.set()
         await self._done(
             lambda: self._hand_over(map(clients.partition_of, revoked)), self._handover_seconds
         )
@@ -157,7 +157,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
         """Forget partitions that others hold already."""
         self.joined = False
-        self._wanted_back.set()
+        self._revoking.set()
         await self._done(
             lambda: self._lose(map(clients.partition_of, lost)), self._handover_seconds
         )
@@ -172,14 +172,13 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self.joined = self._failure is None
 
     async def _done(self, work: Callable[[], None], seconds: float) -> None:
-        future = self._lane.submit(work)
+        future = self._executor.submit(work)
         deadline = time.monotonic() + seconds
         while not future.done():
             if time.monotonic() > deadline:
                 self._failure = LogError(
                     f"the {self._group} worker could not change its partitions within "
-                    f"{duration(seconds)}: what it was doing is not committed and will be "
-                    "done again"
+                    f"{duration(seconds)}: its uncommitted records will be processed again"
                 )
                 raise self._failure
             await self._consumer._net.sleep(_AWAIT_SECONDS)  # noqa: SLF001 - its loop has no public sleep
@@ -191,7 +190,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             self._broken = True
             raise
 
-    # The lane.
+    # The executor's thread.
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -216,10 +215,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     def _wait_for_the_extractor(self, seconds: float, error: ExtractionError) -> bool:
         self._log.warning("trying again", error=str(error), retry_seconds=seconds)
         metrics.RETRIES.labels(self._group).inc()
-        return not self._wanted_back.wait(seconds)
+        return not self._revoking.wait(seconds)
 
     def _tick(self) -> None:
-        if not self._worker.partitions or self._wanted_back.is_set():
+        if not self._worker.partitions or self._revoking.is_set():
             return
         self._look_for_silence()
         self._worker.tick(self._now_ms())
@@ -237,7 +236,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if self._answering:
                 self._log.warning("Kafka does not answer", error=str(error))
             self._answering = False
-            return  # nobody knows what the log holds, so nothing is silent
+            return  # without the end offsets no partition may be called silent
         if not self._answering:
             self._log.info("Kafka answers again")
         self._answering = True
@@ -285,17 +284,17 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._worker.committed(commit)
 
     def _go_back(self, error: KafkaError) -> None:
-        """Return to the last states: nobody knows whether the commit became true."""
+        """Return to the last states, since the outcome of the commit is unknown."""
         pause = _RETRY_SECONDS[0]
         held = self._worker.partitions
         metrics.RESETS.labels(self._group).inc()
-        while not self._wanted_back.is_set():
+        while not self._revoking.is_set():
             self._log.warning(
                 "commit failed, going back to the last state",
                 error=f"{type(error).__name__}: {error}",
                 retry_seconds=pause,
             )
-            if self._wanted_back.wait(pause):
+            if self._revoking.wait(pause):
                 return
             try:
                 self._forget()
@@ -310,13 +309,13 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     def _join(self, membership: ConsumerGroupMetadata, partitions: Iterable[Partition]) -> None:
         """Take over partitions; commits are fenced by this membership, whatever comes later."""
-        self._wanted_back.clear()
+        self._revoking.clear()
         self._membership = membership
         self._take_over(partitions)
 
     def _take_over(self, partitions: Iterable[Partition]) -> None:
         if self._unsure:
-            # A transaction of our own that is still open would hide our own last states.
+            # An open transaction of this worker would hide the worker's own last states.
             self._committer.reset()
             self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
@@ -327,9 +326,9 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 position = checkpoint.next_offset
             else:
                 position = self._first_offset(found)
-            # What was read before may not have been committed, so always from there.
+            # Records that were read before may not have been committed: always seek.
             self._consumer.seek(found, position)
-            # Until the polling thread wants records: it may be keeping the membership only.
+            # Paused until the polling thread asks for records: it may only keep the membership.
             self._consumer.pause(found)
             self._worker.assign(partition, checkpoint, position)
         held = self._worker.partitions
@@ -346,11 +345,11 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         )
         if found is None:
             return None
-        said = found.metadata or ""
-        return CommittedOffset(found.offset, int(said) if said.isdecimal() else 0)
+        metadata = found.metadata or ""
+        return CommittedOffset(found.offset, int(metadata) if metadata.isdecimal() else 0)
 
     def _pause(self) -> bool:
-        return not (self._wanted_back.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
+        return not (self._revoking.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
 
     def _first_offset(self, found: TopicPartition) -> int:
         first: dict[TopicPartition, int] = self._ask(
@@ -359,10 +358,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return first[found]
 
     def _ask(self, question: Callable[[], R]) -> R:
-        """Ask the broker; after its death kafka-python may forget that somebody waits.
+        """Ask the broker, with a deadline: kafka-python may lose a call when the broker dies.
 
         Raises:
-            ClientHungError: It did, so this connection is of no more use.
+            ClientHungError: The call was lost; the connection cannot be used any longer.
         """
         try:
             return self._questions.submit(question).result(_ANSWER_SECONDS)
@@ -379,7 +378,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 self._write_final_checkpoints(given)
         except KafkaError as error:
             self._log.warning(
-                "handed over without a commit: it will be done again",
+                "handed over without a commit: the records will be processed again",
                 error=f"{type(error).__name__}: {error}",
             )
         finally:

@@ -1,13 +1,13 @@
-"""What a worker takes over: the last state of each partition, once nothing hides it.
+"""State recovery: finding the last checkpoint of each partition, once nothing hides it.
 
-A transaction that was begun before a rebalance may still be open after it: its worker was
-killed or sleeps in the middle of it. Until it ends, the broker tells neither the offsets in it
-(KIP-447) nor any record behind it, so that a state which counts already may not be seen yet,
-not even by the worker that wrote it. To go on from the one before would count events twice.
-But states and offsets become true together, or the state first, and each offset says of which
-generation its state is: where a state is as far and of that generation, it is the last one. (As
-far is not enough: time alone makes states, and the broker tells a transaction's end to one topic
-before another.)
+A transaction that was begun before a rebalance may still be open after it, because its worker
+was killed or sleeps in the middle of it. Until the transaction ends, the broker shows neither
+its offsets (KIP-447) nor any record behind it, so that a committed checkpoint may be invisible,
+even to the worker that wrote it. Continuing from the checkpoint before would count events twice.
+A checkpoint is committed with its offset or before it, and each committed offset carries the
+generation of its checkpoint: a checkpoint that has reached both the offset and the generation is
+the last one. (The offset alone is not enough: ticks write checkpoints without reading records,
+and the end of a transaction becomes visible in one topic before another.)
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommittedOffset:
-    """What the group knows of a partition.
+    """The group's committed offset of a partition.
 
     Attributes:
         offset: The first record that has not been processed.
-        generation: Of the document that was committed with it; 0 where nobody said.
+        generation: Of the checkpoint that was committed with it; 0 where it is unknown.
     """
 
     offset: int
@@ -43,7 +43,7 @@ class CommittedOffset:
 
 
 def _why_hidden(checkpoint: Checkpoint | None, committed: CommittedOffset | None) -> str | None:
-    """Return what says that a state is not the last one, None where nothing does."""
+    """Return why a checkpoint is not the last one, None if it is."""
     if committed is None:
         return None
     state = "is not there"
@@ -57,7 +57,7 @@ def _why_hidden(checkpoint: Checkpoint | None, committed: CommittedOffset | None
 
 
 class StateRecovery:
-    """Finds what the last owners of partitions left.
+    """Finds the last checkpoints that earlier owners of partitions wrote.
 
     Args:
         states: The group's states.
@@ -74,29 +74,29 @@ class StateRecovery:
         committed: Callable[[Partition], CommittedOffset | None],
         pause: Callable[[], bool],
     ) -> dict[Partition, Checkpoint | None]:
-        """Return each partition's last document, None where it never had one.
+        """Return each partition's last checkpoint, None where it never had one.
 
         Args:
             owners: The key of each partition's state.
-            committed: Asks for the group's offset; while a transaction with it is open, for a
-                moment only.
-            pause: Waits a moment; false where there is no more use in waiting.
+            committed: Returns the group's committed offset; times out soon while an open
+                transaction hides it.
+            pause: Waits a moment; returns False where waiting is of no more use.
 
         Raises:
-            HiddenStateError: A state stayed behind its offset, or waiting was given up.
+            HiddenStateError: A checkpoint stayed behind its offset, or ``pause`` returned False.
             KafkaError: The broker does not answer.
             LogError: The same.
         """
         deadline = time.monotonic() + self._wait_seconds
-        said = False
+        logged = False
         while True:
             hidden = self._look(owners, committed)
             if not hidden:
                 return {
                     partition: self._states.checkpoint(owner) for partition, owner in owners.items()
                 }
-            if not said:
-                said = True
+            if not logged:
+                logged = True
                 _log.info("waiting for open transactions", partitions=sorted(map(str, hidden)))
             if not pause() or time.monotonic() > deadline:
                 partition, why = next(iter(hidden.items()))
@@ -113,7 +113,7 @@ class StateRecovery:
             try:
                 offsets[partition] = committed(partition)
             except KafkaTimeoutError:
-                return {partition: "the group's offset is not told"}
+                return {partition: "an open transaction hides the group's offset"}
         self._states.refresh()
         found = {
             partition: _why_hidden(self._states.checkpoint(owner), offsets[partition])

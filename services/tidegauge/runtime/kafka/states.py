@@ -1,4 +1,4 @@
-"""The last state of each partition, as it lies in the state topic."""
+"""The last checkpoint of each partition in the state topic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["StateReader"]
 
 
 class StateReader:
-    """Knows the last states of one group.
+    """Reads the last checkpoints of one group.
 
     Args:
         settings: How to reach Kafka.
@@ -27,7 +27,7 @@ class StateReader:
         self._latest: dict[str, Snapshot] = {}
 
     def checkpoint(self, owner: str) -> Checkpoint | None:
-        """Return an owner's last document, as of ``refresh``.
+        """Return an owner's last checkpoint, as of the latest ``refresh``.
 
         Raises:
             SnapshotError: It cannot be put together.

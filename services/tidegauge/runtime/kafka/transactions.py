@@ -1,4 +1,4 @@
-"""Whether a broker's transactions hide what was aborted."""
+"""A probe of whether a broker's transactions hide aborted records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["transactions_hide_aborts"]
 
 
 def transactions_hide_aborts(settings: KafkaSettings) -> bool:
-    """Abort a transaction that wrote a state of nobody, and look whether it can be seen.
+    """Abort a transaction that wrote a record for no owner, and check whether a reader sees it.
 
     Raises:
         LogError: The broker does not answer, or refuses transactions.
