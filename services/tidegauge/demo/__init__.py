@@ -1,1 +1,1 @@
-"""To be filled."""
+"""``tidegauge demo``: the whole pipeline on one machine, and a scenario of changes to notice."""
