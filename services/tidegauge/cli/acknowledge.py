@@ -1,4 +1,4 @@
-"""``tidegauge acknowledge``: take note of an alarm, and start its monitor afresh."""
+"""``tidegauge acknowledge``: end an alarm and reset the evidence of its monitor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def acknowledge(
     *,
     as_json: Json = False,
 ) -> None:
-    """Take note of an alarm: it ends, and its monitor starts afresh.
+    """Acknowledge an alarm: the alarm ends and its monitor starts again without evidence.
 
     While the cause lasts, the monitor will alarm again: then build a new baseline, or
     silence it. Monitors that do not alarm are left as they are.

@@ -22,7 +22,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "acknowledge": (
             "tidegauge.cli.acknowledge",
-            "Take note of an alarm: it ends, and its monitor starts afresh.",
+            "Acknowledge an alarm: it ends and its monitor starts again without evidence.",
         ),
         "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
         "dead-letters": (
@@ -34,10 +34,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Take a verdict apart: other topics, or the same topics served worse?",
         ),
         "keys": ("tidegauge.cli.keys", "Make, list and revoke the gateway's client keys."),
-        "ledger": ("tidegauge.cli.ledger", "Whether every request served is accounted for."),
+        "ledger": ("tidegauge.cli.ledger", "Whether every served request is accounted for."),
         "labels": (
             "tidegauge.cli.labels",
-            "Take people's labels in, and set the judges beside them.",
+            "Import people's labels, and compare the judges with them.",
         ),
         "logs": ("tidegauge.cli.logs", "Summarise the gateway's request log."),
         "outbox": ("tidegauge.cli.outbox", "What producers have left to ship, and ship it."),

@@ -1,4 +1,4 @@
-"""A person's word to the monitor: what ``tidegauge acknowledge`` and ``silence`` have in common."""
+"""Controls for the monitor: what ``tidegauge acknowledge`` and ``silence`` have in common."""
 
 from __future__ import annotations
 
@@ -97,24 +97,24 @@ def checked_segment(key: str) -> str:
 
 
 def publish(control: Control, *, who: str) -> Control:
-    """Say it, in a person's name.
+    """Publish a control in a person's name.
 
     Raises:
         LogError: The broker does not answer, or did not take it.
     """
-    said = msgspec.structs.replace(control, who=who or _login())
-    key = f"{said.monitor} {said.segment}"
+    named = msgspec.structs.replace(control, who=who or _login())
+    key = f"{named.monitor} {named.segment}"
     output = Output(
         topic=CONTROLS,
         key=key,
-        event=said,
+        event=named,
         source="tidegauge/cli",
-        event_id=f"{said.action} {key} {said.time_ms}",
-        time_ms=said.time_ms,
+        event_id=f"{named.action} {key} {named.time_ms}",
+        time_ms=named.time_ms,
     )
     with Publisher(load(KafkaSettings)) as publisher:
         publisher.publish([output])
-    return said
+    return named
 
 
 def _login() -> str:

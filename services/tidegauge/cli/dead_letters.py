@@ -1,4 +1,4 @@
-"""``tidegauge dead-letters``: look at records that could not be processed, and send them again."""
+"""``tidegauge dead-letters``: list records that could not be processed, and publish them again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _found(topic: str | None, group: str | None, reason: str | None) -> Iterator
 def list_letters(
     topic: Topic = None, group: Group = None, reason: Reason = None, *, as_json: Json = False
 ) -> None:
-    """Show what was put aside, and why."""
+    """List the dead letters with their reasons."""
     if as_json:
         for letter in _found(topic, group, reason):
             typer.echo(msgspec.json.encode(letter))
@@ -74,7 +74,7 @@ def redrive(
         bool, typer.Option("--dry-run", help="Only say what would be sent.")
     ] = False,
 ) -> None:
-    """Publish them again to where they came from, once the reason is mended.
+    """Publish dead letters again to their own topics, once the cause is fixed.
 
     Each record is sent once, however many groups gave it up. A group that has processed it
     drops it as a copy.

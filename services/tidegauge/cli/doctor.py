@@ -56,7 +56,7 @@ def doctor(
 
 
 def checks(environment: Mapping[str, str], reach: Reach, embedders: Embedders) -> Iterator[Check]:
-    """Look at the interpreter, the libraries, the embedded parts and the user's own.
+    """Check the interpreter, the libraries, the embedded parts and the user's services.
 
     Args:
         environment: Variables.
@@ -136,7 +136,7 @@ def _reach(host: str, port: int) -> str | None:
 
 def _embedders(environment: Mapping[str, str]) -> Iterable[Check]:
     if find_spec("sentence_transformers") is None:
-        return ()  # said where the extras are listed
+        return ()  # reported with the extras
     from tidegauge.cli.doctor_embedder import (  # noqa: PLC0415 - needs what others do not install
         embedder_checks,
         try_backends,

@@ -1,4 +1,4 @@
-"""``tidegauge labels``: take people's labels in, and set the judges beside them."""
+"""``tidegauge labels``: import people's labels and compare the judges with them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CHEAP = ("likelihood", "fluency")
 
 
 class LabelComparison(msgspec.Struct, frozen=True):
-    """The judges beside people, and beside each other.
+    """The agreement of judges with people, and with each other.
 
     Attributes:
         judges: Each score of each judge, with what people say of the same answers.
@@ -65,7 +65,7 @@ def import_labels(
     dry_run: Annotated[bool, typer.Option(help="Check the file and import nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import what people say of answers: all of a file, or nothing of it.
+    """Import people's labels of answers: the whole file, or nothing if a line is wrong.
 
     Each line has request_id and score (0 to 1, 1 for a good answer), and may have annotator,
     inclusion_probability (the chance that this answer was given to a person), note and
@@ -98,7 +98,7 @@ def report(
     *,
     as_json: Json = False,
 ) -> None:
-    """Set the judges beside people: agreement, and the quality of all answers as people see it."""
+    """Compare the judges with people: agreement, and the estimated human score of all answers."""
     start_ms = now_ms() - parse_duration(since)
     found = compare(load(KafkaSettings), start_ms=start_ms, model=model)
     if as_json:
@@ -136,7 +136,7 @@ def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> Label
         try:
             labels.append(decode(record.value, LabelEvent))
         except DecodeError:
-            continue  # written by somebody else's tool; it is no label
+            continue  # not a label of tidegauge's
     judgments: list[JudgmentEvent] = []
     for record in reader.read(settings, JUDGMENTS, start_ms=start_ms):
         try:

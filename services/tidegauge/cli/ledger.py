@@ -1,4 +1,4 @@
-"""``tidegauge ledger``: whether every request served is accounted for, read off the log."""
+"""``tidegauge ledger``: whether every served request is accounted for, computed from the log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ledger(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:
-    """Say whether every request served is accounted for; ends with status 1 if not.
+    """Check that every served request is accounted for; status 1 if one is not.
 
     Reads what gateways have counted and how far workers have come; needs no monitor.
     """
@@ -52,7 +52,7 @@ def ledger(
 
 
 def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
-    """Draw up the ledger from the log.
+    """Compute the ledger from the log.
 
     Args:
         settings: How to reach Kafka.
@@ -67,7 +67,7 @@ def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
         try:
             producers.hear(decode(record.value, Heartbeat))
         except DecodeError:
-            continue  # the monitor puts such a record aside and says so
+            continue  # the monitor reports such a record as a dead letter
     progress: dict[tuple[SketchKind, int], Progress] = {}
     for record in reader.read(settings, SKETCHES, start_ms=start_ms):
         try:

@@ -1,4 +1,4 @@
-"""``tidegauge logs``: what the gateway's structured request log says."""
+"""``tidegauge logs``: a summary of the gateway's structured request log."""
 
 from __future__ import annotations
 

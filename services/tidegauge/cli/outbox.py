@@ -55,7 +55,7 @@ def _dropped(run: RunStatus) -> int:
 
 @app.command()
 def ship() -> None:
-    """Ship what ended processes have left, to the broker at KAFKA_BOOTSTRAP_SERVERS.
+    """Ship the events of ended processes to the broker at KAFKA_BOOTSTRAP_SERVERS.
 
     A gateway's own shipper does so, too; this is for when none is started any more. Ends when
     nothing is left, or with status 3 when it is stopped before.

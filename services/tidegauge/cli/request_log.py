@@ -15,7 +15,7 @@ _SHOWN = 5
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the log that tells of a request.
+    """A line of the log about a request.
 
     Attributes:
         event: ``request``; other lines are not about requests.
@@ -59,7 +59,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """What a request log says.
+    """Summary of a request log.
 
     Attributes:
         requests: Lines about requests.
@@ -116,7 +116,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def read(lines: Iterable[bytes]) -> Iterable[LogEntry | BrokenLine | None]:
-    """Yield what each line is: a request, a broken line, or None for another event's line.
+    """Yield a request, a broken line, or None (another event) for each line.
 
     Blank lines are passed over.
     """
@@ -140,7 +140,7 @@ def read(lines: Iterable[bytes]) -> Iterable[LogEntry | BrokenLine | None]:
 
 
 def summarise(lines: Iterable[bytes]) -> LogSummary:
-    """Summarise a log, whatever is in it."""
+    """Summarise a log; broken lines are counted, not fatal."""
     entries: list[LogEntry] = []
     broken: list[BrokenLine] = []
     broken_lines = other_lines = 0

@@ -1,4 +1,4 @@
-"""``tidegauge topics``: create the topics that are missing, and show what is there."""
+"""``tidegauge topics``: create missing topics, and list all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAY_MS = 86_400_000
 
 @app.command()
 def ensure(*, as_json: Json = False) -> None:
-    """Create the topics that are missing; those that are there stay as they are."""
+    """Create missing topics; existing topics stay as they are."""
     created = admin.ensure_topics(load(KafkaSettings))
     if as_json:
         typer.echo(msgspec.json.encode({"created": [topic.name for topic in created]}))
@@ -38,7 +38,7 @@ def ensure(*, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_topics(*, as_json: Json = False) -> None:
-    """Show every topic: what it carries, by which key, and what the broker has of it."""
+    """List every topic: its content, its key, and its partitions on the broker."""
     states = admin.list_topics(load(KafkaSettings))
     if as_json:
         shown = [

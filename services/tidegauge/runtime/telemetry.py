@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr, and the small HTTP server of a process without one.
+"""Logs as JSON lines on stderr, and an HTTP server for health checks and metrics.
 
 Values in a log line are JSON strings, so text from outside can neither break a line nor
 pose as another one.
@@ -36,7 +36,7 @@ class TelemetryError(TidegaugeError):
 
 
 def configure_logging(service: str) -> None:
-    """Send this process's logs, and those of the libraries it uses, to stderr.
+    """Send the logs of this process and its libraries to stderr.
 
     ``TIDEGAUGE_LOG_FORMAT`` is ``json`` (default) or ``console``; ``TIDEGAUGE_LOG_LEVEL``
     is ``debug``, ``info`` (default), ``warning`` or ``error``. Libraries speak from
@@ -86,7 +86,7 @@ def configure_logging(service: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("tidegauge").setLevel(level)
-    # A broker that is away makes it say so many times a second; our loop says it once.
+    # kafka-python logs an absent broker many times a second; the consumer loop logs it once.
     logging.getLogger("kafka").setLevel(
         logging.WARNING if level == logging.DEBUG else logging.CRITICAL
     )

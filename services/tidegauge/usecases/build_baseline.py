@@ -255,7 +255,7 @@ def sketches_between(records: Iterable[Record], start_ms: int, end_ms: int) -> I
         try:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
         except DecodeError:
-            continue  # the monitor puts such a record aside and says so
+            continue  # the monitor reports such a record as a dead letter
         if event.sequence <= last.get(event.producer_id, 0):
             continue
         last[event.producer_id] = event.sequence

@@ -253,4 +253,4 @@ def _events(
         try:
             yield decode(record.value, kind)
         except DecodeError:
-            continue  # a dead letter of whoever is to process it
+            continue  # its consumer makes a dead letter of it

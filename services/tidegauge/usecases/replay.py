@@ -11,7 +11,7 @@ from typing import Final
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.rerun import InUse, in_order, judge_again, measure_again
+from tidegauge.monitoring.rerun import ActiveBaselines, in_order, replay_events, replay_sketches
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -108,14 +108,14 @@ def replay(  # noqa: PLR0913 - what, with what, and where to
         ]
         kept = _sketches(kafka, period, measure)
         records = _counted(in_order([kept, *again]), progress)
-        view = judge_again(replace(plan, partitions=partitions), in_use, records, take)
+        view = replay_sketches(replace(plan, partitions=partitions), in_use, records, take)
         file.flush()
         part.replace(out)
     result.standing = tuple(view.verdicts)
     return result
 
 
-def _baselines(kafka: KafkaSettings, named: Mapping[BaselineKind, str]) -> InUse:
+def _baselines(kafka: KafkaSettings, named: Mapping[BaselineKind, str]) -> ActiveBaselines:
     documents = LogBaselines(kafka)
     chosen = {kind: name or documents.active(kind) for kind, name in named.items()}
     return {
@@ -126,7 +126,11 @@ def _baselines(kafka: KafkaSettings, named: Mapping[BaselineKind, str]) -> InUse
 
 
 def _measured_again(
-    kafka: KafkaSettings, kind: SketchKind, period: TimeRange, in_use: InUse, stack: ExitStack
+    kafka: KafkaSettings,
+    kind: SketchKind,
+    period: TimeRange,
+    in_use: ActiveBaselines,
+    stack: ExitStack,
 ) -> Iterator[Record]:
     """Return the records of a kind's sketches, measured again."""
     topic = REQUESTS if kind == "drift" else RESPONSES
@@ -134,13 +138,13 @@ def _measured_again(
     sketching = load(VitalsSettings).sketching()
     group = f"replay-{kind}"
     if kind == "vitals":
-        return measure_again(VitalsExtractor(), group, sketching, records)
+        return replay_events(VitalsExtractor(), group, sketching, records)
     if kind == "quality":
         extractor = stack.enter_context(_quality_extractor())
-        return measure_again(extractor, group, sketching, records)
+        return replay_events(extractor, group, sketching, records)
     if "drift" not in in_use:
         raise ReplayError("--measure drift needs a baseline of drift: name one by --drift")
-    return measure_again(_drift_extractor(kafka, in_use["drift"][0]), group, sketching, records)
+    return replay_events(_drift_extractor(kafka, in_use["drift"][0]), group, sketching, records)
 
 
 def _drift_extractor(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
@@ -201,7 +205,7 @@ def _sketches(
         try:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
         except DecodeError:
-            continue  # the monitor puts such a record aside and says so
+            continue  # the monitor reports such a record as a dead letter
         if event.kind not in left_out:
             yield record
 
