@@ -174,10 +174,10 @@ def test_syncing_reaches_the_tail_and_then_every_segment(
         "os.fdatasync", lambda number: forced.append(Path(f"/proc/self/fd/{number}").readlink())
     )
     cursor.sync()
-    assert forced == [run.tail, *map(run.segment, run.segments())]
+    assert forced == [run.buffer, *map(run.segment, run.segments())]
     forced.clear()
     cursor.sync()
-    assert forced == [run.tail, run.segment(run.segments()[-1])]
+    assert forced == [run.buffer, run.segment(run.segments()[-1])]
     cursor.release()
 
 

@@ -42,7 +42,7 @@ def test_a_wave_that_is_acknowledged_is_sent_once() -> None:
     assert delivery.batches == ["abc"]
 
 
-def test_a_refusal_that_takes_its_batch_with_it_costs_one_parcel() -> None:
+def test_a_refusal_that_takes_its_batch_with_it_costs_one_record() -> None:
     def refuses_b(batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         spoiled = any(entry.key == b"b" for entry in batch)
         return [REFUSAL if spoiled else None] * len(batch)

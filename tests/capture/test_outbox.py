@@ -205,7 +205,7 @@ def test_a_torn_tail_is_passed_over_and_measured(run: Run, tail: bytes) -> None:
     writer = writer_of(run)
     append(writer, range(1, 4))
     writer.close()
-    run.tail.unlink()  # as in runs of an earlier version, or after a crash of the machine
+    run.buffer.unlink()  # as in runs of an earlier version, or after a crash of the machine
     with run.segment(1).open("ab") as file:
         file.write(tail)
     reader = reader_of(run)
@@ -221,7 +221,7 @@ def test_a_frame_that_is_being_written_is_awaited(run: Run) -> None:
     writer, reader = writer_of(run), reader_of(run)
     append(writer, range(1, 2))
     writer.close()
-    run.tail.unlink()
+    run.buffer.unlink()
     whole = frame(2)
     with run.segment(1).open("ab", buffering=0) as file:
         file.write(whole[:30])
@@ -261,7 +261,7 @@ def test_always_means_before_the_append_returns(run: Run, monkeypatch: pytest.Mo
     append(writer, range(1, 3))
     head = len(encode_header(run.producer_id))
     assert forced == [head, head + len(frame(1)), head + len(frame(1)) + len(frame(2))]
-    run.tail.unlink()
+    run.buffer.unlink()
     assert sequences(read_all(reader_of(run), over=False)) == [1, 2], "all of it in the segment"
 
 

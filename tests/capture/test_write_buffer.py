@@ -90,7 +90,7 @@ def test_an_append_is_read_before_it_is_in_the_segment(run: Run) -> None:
 
 def test_what_a_writer_killed_while_it_wrote_has_in_both_is_read_once(run: Run) -> None:
     append(writer_of(run), range(1, 11))
-    held = WriteBufferReader(run.tail).of(1)
+    held = WriteBufferReader(run.buffer).of(1)
     assert held is not None
     with run.segment(1).open("ab") as file:
         file.write(held.data[: len(held.data) // 3])
@@ -102,12 +102,12 @@ def test_a_writer_killed_before_it_says_that_the_tail_is_in_the_segment_loses_no
 ) -> None:
     writer = writer_of(run)
     append(writer, range(1, 11))
-    held = WriteBufferReader(run.tail).of(1)
+    held = WriteBufferReader(run.buffer).of(1)
     assert held is not None
     with run.segment(1).open("ab") as file:
         file.write(held.data)
     assert sequences(read_all(reader_of(run), over=True)) == list(range(1, 11))
-    with run.tail.open("r+b") as file:  # the first step of beginning anew
+    with run.buffer.open("r+b") as file:  # the first step of beginning anew
         file.seek(24)
         file.write(bytes(8))
     assert sequences(read_all(reader_of(run), over=True)) == list(range(1, 11))
@@ -145,7 +145,7 @@ def test_a_run_goes_on_being_read_when_its_tail_is_lost(run: Run) -> None:
     writer = writer_of(run)
     append(writer, range(1, 4), BUFFER_BYTES)
     append(writer, range(4, 6))
-    run.tail.unlink()
+    run.buffer.unlink()
     assert sequences(read_all(reader_of(run), over=True)) == [1, 2, 3]
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.gateway.conftest import Running
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
+from tidegauge.gateway.http.protocol import FlowControl
+
 BODY = b'{"model": "served", "messages": []}'
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n" % len(BODY)
 REQUEST = HEAD + b"\r\n" + BODY
@@ -165,3 +167,48 @@ async def test_a_client_that_stalls_is_let_go(gateway: Running) -> None:
         async with asyncio.timeout(10):
             assert await reader.read() == b""
     assert gateway.recorder.counts().served == 0
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written, and whether reading is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+
+async def test_reading_pauses_while_much_is_held_back() -> None:
+    transport = Transport()
+    flow = FlowControl(transport, asyncio.get_running_loop())
+    flow.hold(bytes(64 * 1024))
+    assert not transport.paused
+    flow.hold(b"x")
+    assert transport.paused
+    assert flow.release() == bytes(64 * 1024) + b"x"
+    assert not transport.paused
+    assert flow.release() == b""
+
+
+async def test_a_writer_waits_while_the_client_reads_too_slowly() -> None:
+    transport = Transport()
+    flow = FlowControl(transport, asyncio.get_running_loop())
+    went_on: list[int] = []
+    flow.once_writable(lambda: went_on.append(1))
+    flow.pause_writing()
+    flow.once_writable(lambda: went_on.append(2))
+    writing = asyncio.create_task(flow.write(b"piece"))
+    await asyncio.sleep(0)
+    assert (transport.written, writing.done(), went_on) == (b"piece", False, [1])
+    flow.resume_writing()
+    await writing
+    assert went_on == [1, 2]

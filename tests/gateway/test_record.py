@@ -125,6 +125,44 @@ async def test_text_is_checked_before_it_is_cut_off(
     assert (len(answered.output or ""), answered.checks["json"]) == (20, "passed")
 
 
+async def test_a_record_says_how_many_characters_were_cut_off(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    running = await start_gateway(
+        {"served": {"upstreams": [{"url": upstream.url}]}}, capture_characters=20
+    )
+    upstream.script = answering(ANSWER)
+    await running.chat(QUESTION)
+    record = record_of(running)
+    assert record.answer is not None
+    assert record.omitted_characters == len(QUESTION) - 20
+    assert record.answer.omitted_characters == len(ANSWER) - 20
+    assert (record.in_flight, record.conversation_id, record.repeat_of) == (0, None, None)
+
+
+async def test_a_record_says_how_many_requests_were_in_flight_at_its_arrival(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    release = asyncio.Event()
+
+    async def script(_request: Received, connection: Connection) -> None:
+        await release.wait()
+        await connection.answer(chat_completion())
+
+    upstream.script = script
+    first = asyncio.create_task(gateway.chat())
+    await eventually(lambda: gateway.app.runtime.metrics.in_flight == 1)
+    second = asyncio.create_task(gateway.chat())
+    await eventually(lambda: gateway.app.runtime.metrics.in_flight == 2)
+    release.set()
+    await asyncio.gather(first, second)
+    (run,) = list_runs(gateway.directory / "outbox")
+    entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
+    records = [record for entry in entries for record in EXPAND.decode(entry.frame.value)]
+    loads = {record.request_id: record.in_flight for record in records}
+    assert sorted(load for load in loads.values() if load is not None) == [0, 1]
+
+
 async def test_a_request_that_waits_is_recorded_before_its_answer(
     gateway: Running, upstream: ScriptedUpstream
 ) -> None:

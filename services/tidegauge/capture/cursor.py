@@ -110,7 +110,7 @@ class OutboxCursor:
 
         The write buffer comes first: what leaves it meanwhile is in a segment that comes after.
         """
-        _force(self.run.tail)
+        _force(self.run.buffer)
         for first in self.run.segments():
             if first >= self._synced and _force(self.run.segment(first)):
                 self._synced = first

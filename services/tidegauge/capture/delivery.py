@@ -222,7 +222,7 @@ class Delivery:
         self._failing_since, self._told = None, float("-inf")
 
     def close(self) -> None:
-        """Let go of the producer; the next batch builds another."""
+        """Close the producer; the next batch builds another."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:

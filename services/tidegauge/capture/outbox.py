@@ -87,7 +87,7 @@ class OutboxWriter:
         self._always = fsync == "always"
         self._most_held = 0 if self._always else BUFFER_BYTES
         self._monotonic = monotonic
-        self._buffer = WriteBuffer(run.tail)
+        self._buffer = WriteBuffer(run.buffer)
         self._descriptor: int | None = None
         self._segment = 0
         self._written = 0

@@ -210,7 +210,7 @@ class OutboxReader:
         """Read on from an offset, where the segment's end may lie in the write buffer."""
         if self._buffer is None:
             with suppress(FileNotFoundError):  # a run of an earlier version has none
-                self._buffer = WriteBufferReader(self._run.tail)
+                self._buffer = WriteBufferReader(self._run.buffer)
         held = None if self._buffer is None else self._buffer.of(self._segment)
         if held is None:
             return os.pread(descriptor, _CHUNK, start)

@@ -103,7 +103,7 @@ class Run:
         return self.path / "position.json"
 
     @property
-    def tail(self) -> Path:
+    def buffer(self) -> Path:
         """File of the last segment's last bytes."""
         return self.path / "tail"
 

@@ -1,4 +1,4 @@
-"""What lies in an outbox folder, read without disturbing whoever writes or ships it."""
+"""The state of the runs in an outbox folder, read without disturbing their writers or shippers."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class RequestLog:
             self._timer = loop.call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write what is waiting; a log that cannot be written never stops the service."""
+        """Write the waiting lines; a log that cannot be written never stops the service."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -61,7 +61,7 @@ class RequestLog:
             return
 
     def close(self) -> None:
-        """Write what is waiting and let go of the file."""
+        """Write the lines that are waiting and close the file."""
         self.flush()
         if self._owned:
             self._file.close()

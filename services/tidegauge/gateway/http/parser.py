@@ -150,8 +150,8 @@ class RequestReader(RequestParser):
             self._size += len(data)
         return not self._in_head or self._size <= _LONGEST_HEAD
 
-    def body(self) -> bytes:
-        """Return the last request's body.
+    async def read_body(self) -> bytes:
+        """Return the last request's body, which has been read already.
 
         Raises:
             RefusedError: It is too long.

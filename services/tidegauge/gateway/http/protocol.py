@@ -26,7 +26,7 @@ from tidegauge.gateway.proxy.relay import Headers
 if TYPE_CHECKING:
     from tidegauge.gateway.asgi import ApiRoutes
 
-__all__ = ["HttpProtocol"]
+__all__ = ["FlowControl", "HttpProtocol"]
 
 _HOT: Final = {b"POST " + path.encode() + b" ": path for path in APIS}
 _HIGH_WATER: Final = 64 * 1024
@@ -171,14 +171,6 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     # The answer.
-    async def read_body(self) -> bytes:
-        """Return the body, which has been read already.
-
-        Raises:
-            RefusedError: It is too long.
-        """
-        return self._reader.body()
-
     def _begin(self, data: bytes) -> bool:
         """Begin a request if it is a hot one, else hand the connection over."""
         hot: ApiRoutes | None = getattr(self._config.app, "hot", None)
@@ -248,7 +240,7 @@ class HttpProtocol(asyncio.Protocol):
         self._caller.authorization = reader.headers.get(b"authorization")
         api = hot.apis[reader.path]
         try:
-            await hot.engine.serve(exchange, api, self._caller, self.read_body, sink)
+            await hot.engine.serve(exchange, api, self._caller, reader.read_body, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise

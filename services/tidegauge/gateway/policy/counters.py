@@ -38,7 +38,7 @@ class Counters(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of what is held."""
+        """Release connections to the store."""
 
 
 class LocalCounters:

@@ -172,7 +172,7 @@ class Limiter:
             )
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float | None) -> None:
-        """Replace the reserved tokens by those that were used, and book the cost."""
+        """Replace the reserved tokens by those that were used, and count the cost."""
         customer, difference = reservation.customer, tokens - reservation.tokens
         try:
             if customer.tokens_per_minute is not None and difference:
@@ -186,7 +186,7 @@ class Limiter:
             self._on_failure(error)
 
     async def close(self) -> None:
-        """Let go of the counters."""
+        """Close the counters."""
         await self._counters.close()
 
 
