@@ -11,9 +11,8 @@ import pytest
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality import golden_set, likelihood
 from tidegauge.quality.golden_texts import TEXTS
-from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.qualification import area_under_curve
-from tidegauge.quality.scores import Score
 from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge

@@ -1,13 +1,14 @@
-"""What is judged: one prompt with its answer, or the reason why it cannot be."""
+"""What is judged, one prompt with its answer, and the score that a judge gives it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
 
-__all__ = ["JudgedExchange", "SkipReason", "judgeable"]
+__all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable"]
 
 _OK = 200
 
@@ -51,6 +52,27 @@ class JudgedExchange:
     def prompt(self) -> str:
         """Return the last message of a user."""
         return last_user_message(self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A judge's verdict on one answer.
+
+    Attributes:
+        values: Score's name -> value; empty when ``invalid``.
+        invalid: Why there is no score, None when there is one.
+        label_mass: Probability on a rubric's labels; None for other judges.
+        answer_tokens: Tokens of the answer that were scored, where the judge counts them.
+        tokens: Tokens that the judgment took, prompt and reply, all calls together.
+        retried: Whether the first reply was invalid and it was asked again.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    invalid: str | None = None
+    label_mass: float | None = None
+    answer_tokens: int | None = None
+    tokens: int = 0
+    retried: bool = False
 
 
 def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:

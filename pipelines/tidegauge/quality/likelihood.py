@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.specifications import LikelihoodSpec, shortened
 from tidegauge.schemas.exchange import Message
 

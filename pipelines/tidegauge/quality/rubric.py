@@ -14,8 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.specifications import RubricSpec, shortened
 from tidegauge.schemas.exchange import Message
 

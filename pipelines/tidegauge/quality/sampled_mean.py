@@ -1,8 +1,12 @@
-"""Means of sampled scores: what all answers would have scored.
+"""Means of sampled scores, with their intervals: what all answers would have scored.
 
 An answer that was judged with probability ``pi`` stands for ``1 / pi`` answers. The sketches
 carry three moments per judge (``weight`` = 1/pi, ``weighted`` = y/pi, ``cross`` = y/pi^2),
 from which Hajek's mean and its variance follow, and which add up over any partitioning.
+
+The interval beside a mean is, from 500 equally weighted answers on, an asymptotic confidence
+sequence, which may be looked at after every answer. With fewer there is only the interval of one
+look, marked as such. Alarms use ``tidegauge.detection.confidence``, which holds at any size.
 
 Source: Hajek (1971); Sarndal, Swensson and Wretman, "Model Assisted Survey Sampling" (1992),
 section 5.7, for the linearised variance.
@@ -13,13 +17,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 from tidegauge.quality.errors import EstimateError
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Moments, Sketch
 
-__all__ = ["SampledMean", "hajek", "of_sketch", "stratified"]
+__all__ = [
+    "EARLIEST",
+    "SampledMean",
+    "ScoreInterval",
+    "hajek",
+    "of_sketch",
+    "score_interval",
+    "stratified",
+]
+
+EARLIEST: Final = 500.0
+"""Effective answers from which on the sequence's asymptotics can be relied on."""
 
 _NOTHING: Final = Moments(n=0, total=0.0, squares=0.0, least=math.inf, most=-math.inf)
 
@@ -113,3 +129,55 @@ def stratified(strata: Iterable[tuple[int, SampledMean]]) -> SampledMean:
         n=sum(part.n for _, part in parts),
         effective_n=1 / spread,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreInterval:
+    """Where the mean score lies.
+
+    Attributes:
+        mean: The estimate.
+        low: Lower end.
+        high: Upper end.
+        effective_n: Equally weighted answers that would tell as much.
+        too_early: Whether it holds for a single look only, since there are too few answers.
+    """
+
+    mean: float
+    low: float
+    high: float
+    effective_n: float
+    too_early: bool
+
+
+def score_interval(estimate: SampledMean, *, alpha: float = 0.05) -> ScoreInterval:
+    """Return the interval to show beside a mean.
+
+    The sequence's half-width at effective size n and standard deviation s is
+    ``s * sqrt(2 (n r + 1) / (n^2 r) * log(sqrt(n r + 1) / alpha))``, with r chosen so that
+    it is narrowest at ``EARLIEST``.
+
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit
+    theory and asymptotic confidence sequences" (2024), theorem 2.2 and appendix B.2.
+
+    Args:
+        estimate: The mean with its variance.
+        alpha: Chance that the interval (ever, or at this look) misses the mean.
+
+    Raises:
+        EstimateError: ``alpha`` is not in (0, 1).
+    """
+    if not 0 < alpha < 1:
+        raise EstimateError(f"an interval misses with a chance in (0, 1), got {alpha}")
+    n = estimate.effective_n
+    early = n < EARLIEST
+    if early or not math.isfinite(estimate.variance):
+        reach = NormalDist().inv_cdf(1 - alpha / 2) * estimate.standard_error
+    else:
+        deviation = estimate.standard_error * math.sqrt(n)
+        tuning = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / EARLIEST
+        grown = n * tuning + 1
+        reach = deviation * math.sqrt(
+            2 * grown / (n * n * tuning) * math.log(math.sqrt(grown) / alpha)
+        )
+    return ScoreInterval(estimate.mean, estimate.mean - reach, estimate.mean + reach, n, early)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tidegauge.quality.intervals import score_interval
-from tidegauge.quality.sampled_mean import hajek
+from tidegauge.quality.sampled_mean import hajek, score_interval
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas.sketches import Moments
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from tests.workers.judge.conftest import SEGMENT, origin, response
 
-from tidegauge.quality.judged_exchange import SkipReason
+from tidegauge.quality.judged_exchange import Score, SkipReason
 from tidegauge.quality.sampling import draw
-from tidegauge.quality.scores import Score
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ErrorKind, ResponseEvent

@@ -10,8 +10,7 @@ from tests.workers.judge.conftest import ScriptedServer, nan, not_json
 
 from tidegauge.adapters.vllm import JudgeUnreachableError, VllmClient
 from tidegauge.quality.golden_set import GoldenAnswer, built_in
-from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
 from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judge_pool import JudgePool, Question

@@ -6,8 +6,8 @@ import pytest
 
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeUnreachableError, VllmClient
 from tidegauge.quality.golden_set import GoldenAnswer, built_in
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.qualification import Qualification
-from tidegauge.quality.scores import Score
 from tidegauge.quality.specifications import RubricSpec
 from tidegauge.workers.judge.judges import Judge, RubricJudge
 from tidegauge.workers.judge.qualification_run import QualificationRun, notices, run_qualification

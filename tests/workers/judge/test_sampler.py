@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 
 MINUTE = 60_000

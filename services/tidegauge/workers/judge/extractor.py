@@ -9,9 +9,8 @@ from typing import Final, Protocol
 
 from prometheus_client import Counter
 
-from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason, judgeable
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason, judgeable
 from tidegauge.quality.sampling import SamplingPlan, draw
-from tidegauge.quality.scores import Score
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import SketchKind

@@ -21,8 +21,7 @@ from tidegauge.adapters.vllm import (
     VllmClient,
 )
 from tidegauge.quality.golden_set import GoldenAnswer
-from tidegauge.quality.judged_exchange import JudgedExchange, SkipReason
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.pacing import RequestPacer
 from tidegauge.workers.judge.qualification_run import QualificationRun, notices, run_qualification

@@ -9,9 +9,8 @@ from typing import Final, Protocol, TypeVar
 
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality import golden_set, likelihood, rubric
-from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.likelihood import ScoredToken
-from tidegauge.quality.scores import Score
 from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec, Specification
 from tidegauge.schemas.exchange import Message
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.sampling import SamplingPlan, draw
-from tidegauge.quality.scores import Score
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ResponseEvent, last_user_message

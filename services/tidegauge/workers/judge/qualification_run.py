@@ -10,8 +10,8 @@ from typing import Final
 
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError
 from tidegauge.quality.golden_set import GOOD, GoldenAnswer
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.qualification import ALPHA, Qualification, qualify
-from tidegauge.quality.scores import Score
 from tidegauge.workers.judge.judges import Judge
 
 __all__ = ["QualificationRun", "notices", "run_qualification"]

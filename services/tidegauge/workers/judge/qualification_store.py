@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tidegauge.quality.scores import Score
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.errors import LogError
 from tidegauge.runtime.kafka.publisher import Publisher

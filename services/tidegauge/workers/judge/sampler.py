@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.sampling import SamplingPlan, Stratum, allocate
-from tidegauge.quality.scores import Score
 
 __all__ = ["Sampler", "SamplingRule"]
 
