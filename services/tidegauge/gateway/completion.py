@@ -10,11 +10,14 @@ a record of its own.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from pathlib import Path
+from typing import BinaryIO, Final
 
+import msgspec
 import structlog
 
 from tidegauge.capture.exchange_record import (
@@ -36,6 +39,7 @@ from tidegauge.gateway.apis import (
     text_tokens,
 )
 from tidegauge.gateway.checking import Checker
+from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
@@ -44,12 +48,15 @@ from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.gateway.tracing import Tracing
 from tidegauge.schemas.exchange import Capture, Message, Sampling, Usage
 
-__all__ = ["CapturePolicy", "Completion", "Log"]
+__all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
 _LONG_SECONDS: Final = 1.0
 _MOST_TOGETHER: Final = 64
+_FLUSH_SECONDS: Final = 0.2
+_FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
 _NO_SAMPLING: Final = Sampling()
+_encoder: Final = msgspec.json.Encoder()
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -69,11 +76,52 @@ class CapturePolicy:
     by_customer: bool = False
 
 
-class Log(Protocol):
-    """Where lines of the request log go."""
+class RequestLog:
+    """Writes lines in batches, at the latest 0.2 s after they were logged.
+
+    Args:
+        path: The file to append to; None for the standard output.
+
+    Raises:
+        ConfigurationError: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._owned = path is not None
+        try:
+            self._file: BinaryIO = path.open("ab", buffering=0) if path else sys.stdout.buffer
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the request log: {error}") from error
+        self._lines = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, line: LogLine) -> None:
-        """Log a request."""
+        """Log a request; must be called in the event loop."""
+        _encoder.encode_into(line, self._lines, -1)
+        self._lines += b"\n"
+        if len(self._lines) >= _FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write the waiting lines; a log that cannot be written never stops the service."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines = self._lines, bytearray()
+        try:
+            self._file.write(lines)
+            self._file.flush()
+        except (OSError, ValueError):
+            return
+
+    def close(self) -> None:
+        """Write the lines that are waiting and close the file."""
+        self.flush()
+        if self._owned:
+            self._file.close()
 
 
 class Completion:
@@ -91,7 +139,7 @@ class Completion:
         self,
         policy: CapturePolicy,
         recorder: Recorder,
-        log: Log,
+        log: RequestLog,
         metrics: Metrics,
         tracing: Tracing | None = None,
     ) -> None:

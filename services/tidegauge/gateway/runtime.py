@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration
-from tidegauge.gateway.completion import CapturePolicy, Completion
+from tidegauge.gateway.completion import CapturePolicy, Completion, RequestLog
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
 from tidegauge.gateway.http.addresses import Address, Timeouts
@@ -22,7 +22,6 @@ from tidegauge.gateway.policy import keys
 from tidegauge.gateway.policy.counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.upstreams import Upstreams
-from tidegauge.gateway.request_log import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.tracing import open_telemetry
 
