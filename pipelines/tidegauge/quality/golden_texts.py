@@ -1,4 +1,4 @@
-"""The built-in anchors' texts: everyday questions, a good answer, and one that only flatters.
+"""The golden set's texts: everyday questions, a good answer, and one that only flatters.
 
 Written for this project. Each flattering answer is friendly, fluent, and false or empty.
 """

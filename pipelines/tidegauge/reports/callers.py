@@ -1,4 +1,4 @@
-"""Who sends the requests that show an effect: shares of a sample, told with their doubt."""
+"""Callers of the requests that show an effect: shares of a sample, with their intervals."""
 
 from __future__ import annotations
 

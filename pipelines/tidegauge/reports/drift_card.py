@@ -1,6 +1,6 @@
-"""A verdict's effects, told so that a person can judge them: the card of an alarm.
+"""The card of an alarm: a verdict's effects with baseline, intervals, examples and doubts.
 
-It serves every rate that the engine tests; drift is the one that cannot be read without it.
+Every tested rate has one; drift cannot be read without it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SWAP_DOUBT = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A request that shows an effect, fit to be read."""
+    """A request that shows an effect, as readable text."""
 
     request_id: str
     customer: str
@@ -90,17 +90,17 @@ class EffectLine:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What changed, since when, by how much, and how it might be an error.
+    """What changed, since when, by how much, and how it could be a false alarm.
 
     Attributes:
-        verdict: What it tells of.
+        verdict: The verdict.
         since: When the change began, in words; empty where it is not known.
         effects: The largest first.
         evidence: How strong it is, None where nothing is tested.
         total_variation: Half the sum of absolute differences of cluster rates, over the
             clusters shown: a lower bound of the whole; None without clusters.
         leading: The largest effect of which the callers are known, None without one.
-        doubt: Sentences: what it would take to be a false alarm.
+        doubt: Sentences on how it could be a false alarm.
     """
 
     verdict: Verdict

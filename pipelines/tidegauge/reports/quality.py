@@ -1,4 +1,4 @@
-"""What a ``quality`` sketch says, judge by judge and score by score."""
+"""Judges' scores in a ``quality`` sketch, by judge and score."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[
 
     Args:
         sketch: A ``quality`` sketch.
-        answers: Answers in the same stretch of time, judged or not.
+        answers: Answers in the same time range, judged or not.
         estimator: Computes a mean from the moments.
     """
     labels = {_label(name, measures.weight("")) for name in sketch.moments}

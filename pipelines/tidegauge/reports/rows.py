@@ -92,7 +92,7 @@ def described(
     event: ResponseEvent,
     language: Callable[[Sequence[Message], Capture], str | None] | None = None,
 ) -> Row:
-    """Return what one exchange's event says, as a row.
+    """Return a response event as a row.
 
     Args:
         event: The response.

@@ -1,4 +1,4 @@
-"""States, evidence and the promise, in words."""
+"""States, evidence and the false-alarm promise, in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tidegauge.schemas.findings import State, Verdict
 __all__ = ["ALARMS", "EvidenceStanding", "Standing", "evidence", "overall", "promise", "standing"]
 
 Tone = Literal["critical", "warn", "info", "ok", "quiet"]
-"""How loud a state is shown."""
+"""The colour in which a state is shown."""
 
 ALARMS = frozenset({State.INFO, State.WARN, State.CRITICAL})
 """States in which a monitor holds that something has changed."""
@@ -26,7 +26,7 @@ class Standing:
     Attributes:
         state: Which.
         word: One or two words.
-        tone: How loud.
+        tone: Its colour.
         meaning: One sentence.
     """
 
@@ -84,9 +84,9 @@ def standing(state: State) -> Standing:
 
 
 def overall(states: Iterable[State]) -> State | None:
-    """Return what several monitors of one signal say together; None for none.
+    """Return the common state of several monitors of one signal; None for none.
 
-    The loudest alarm counts; without one, a monitor that tests outweighs those that cannot.
+    The most severe alarm counts; without one, a monitor that tests outweighs those that cannot.
 
     Example:
         >>> overall([State.OK, State.UNQUALIFIED]).value

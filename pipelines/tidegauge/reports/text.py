@@ -1,7 +1,7 @@
-"""Text that strangers wrote, made fit to be read: shortened, and without tricks.
+"""Untrusted text for display: shortened, without control or direction characters.
 
-Escaping is the template's business; this is about what escaping leaves in place: control
-characters, direction overrides that turn a line around, and ten thousand characters.
+Templates escape; this removes what escaping leaves in place: control characters, direction
+overrides that reverse a line, and excessive length.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a ``vitals`` sketch says of latency, errors and cost, as tables for people."""
+"""Latency, errors and cost in a ``vitals`` sketch, as tables for people."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def render(
         path: Where to write it.
         title: Heading of the report.
         facts: Lines under it.
-        timeout_seconds: After so long the child is killed.
+        timeout_seconds: Time after which the child is killed.
 
     Raises:
         ReportError: There is nothing to compare, Evidently is not installed, or it failed.

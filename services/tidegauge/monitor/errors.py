@@ -28,7 +28,7 @@ class BusyError(MonitorError):
 
 
 class ControlError(MonitorError):
-    """A person has asked the monitor for what cannot be done."""
+    """A form asks the monitor for what cannot be done."""
 
 
 class UnknownReportError(MonitorError):

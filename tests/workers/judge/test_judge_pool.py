@@ -178,7 +178,7 @@ def test_a_judge_that_changes_is_told_from_changed_answers(
     assert "judge_changed:likelihood" not in pool.notices()
 
 
-def test_an_examination_waits_until_the_judge_is_there(
+def test_a_qualification_run_waits_until_the_judge_is_there(
     start: StartPool, server: ScriptedServer
 ) -> None:
     server.broken = lambda _: web.Response(status=503)

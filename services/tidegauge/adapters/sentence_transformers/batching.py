@@ -1,4 +1,4 @@
-"""Which texts are computed together."""
+"""Batches of texts of similar length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["by_length"]
 def by_length(
     lengths: Sequence[int], *, most_tokens: int, most_padding: int
 ) -> Iterator[list[int]]:
-    """Put texts of like length together, so that little is spent on padding.
+    """Batch texts of similar length, so that little is spent on padding.
 
     Args:
         lengths: Tokens of each text.

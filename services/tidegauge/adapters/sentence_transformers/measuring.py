@@ -20,7 +20,7 @@ _LEAST_COSINE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of trying a backend.
+    """The measured speed and accuracy of a backend.
 
     Attributes:
         backend: Which.

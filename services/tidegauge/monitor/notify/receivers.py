@@ -1,6 +1,6 @@
-"""Alerts to people's tools: a signed webhook, and Alertmanager.
+"""Receivers of alerts: a signed webhook, and Alertmanager.
 
-Both send once and say how it went; who calls them repeats what failed. The webhook follows
+Both send once and report the outcome; the caller repeats what failed. The webhook follows
 the Standard Webhooks specification (symmetric signatures, ``v1``), so that receivers can
 verify it with a library that exists in their language.
 """
@@ -228,7 +228,7 @@ class Alertmanager:
     timeout_seconds: float = 10.0
 
     def send(self, alerts: Sequence[Alert], now_ms: int) -> None:
-        """Deliver the last word on each of some alerts.
+        """Deliver the latest state of each alert.
 
         Raises:
             DeliveryError: Try again.

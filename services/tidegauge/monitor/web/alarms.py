@@ -1,4 +1,4 @@
-"""Alarms, one by one: what the page lists, and what an alarm's own page says. Pure."""
+"""Alarms as the overview lists them, and as the page of one alarm shows them. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SENTENCE: Final = 900
 """Characters shown of a monitor's own sentence."""
 
 _BY_TOPIC: Final = frozenset({"quality", "latency", "errors", "cost"})
-_LOUDNESS: Final = ("critical", "warn", "info")
+_SEVERITY_ORDER: Final = ("critical", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AlarmLine:
     Attributes:
         alert: The alert.
         name: The segment.
-        standing: How loud it is.
+        standing: Its state, for people.
         lead: What it says, in one sentence.
         sentence: All that it says.
         since: Since when it alarms, in words.
@@ -62,7 +62,7 @@ class AlarmLine:
 
 @dataclass(frozen=True, slots=True)
 class AlarmPage:
-    """One monitor's word on one segment, in full, alarming or not.
+    """A monitor's latest verdict on one segment in full, alarming or not.
 
     Attributes:
         verdict: Its latest verdict.
@@ -72,11 +72,11 @@ class AlarmPage:
         sentence: What it says.
         since: Since when it alarms, in words; empty when it does not.
         card: What drives it.
-        silence: Who muted it, if anyone did.
-        changes: What it said before, newest first.
+        silence: The silence in force, if any.
+        changes: Its earlier states, newest first.
         promise: The deployment's promise.
         query: Query string of this page.
-        by_topic: Whether it can be taken apart by topic.
+        by_topic: Whether it can be broken down by topic.
     """
 
     verdict: Verdict
@@ -96,7 +96,7 @@ class AlarmPage:
 def alarm_lines(
     view: MonitorView, *, now_ms: int, false_alarm_days: float, quote_limit: int
 ) -> tuple[AlarmLine, ...]:
-    """Return what fires, the loudest first, then the oldest.
+    """Return the firing alerts, the most severe first, then the oldest.
 
     Args:
         view: What the monitor knows.
@@ -127,7 +127,10 @@ def alarm_lines(
             )
         )
     return tuple(
-        sorted(lines, key=lambda line: (_LOUDNESS.index(line.alert.severity), line.alert.starts_ms))
+        sorted(
+            lines,
+            key=lambda line: (_SEVERITY_ORDER.index(line.alert.severity), line.alert.starts_ms),
+        )
     )
 
 
@@ -139,7 +142,7 @@ def _alarming(alert: Alert, now_ms: int) -> str:
 def alarm_page(
     view: MonitorView, monitor: str, segment: str, *, now_ms: int, false_alarm_days: float
 ) -> AlarmPage | None:
-    """Return a monitor's word on a segment in full, None where it has said nothing.
+    """Return a monitor's verdict on a segment in full, None where it has given none.
 
     Args:
         view: What the monitor knows.

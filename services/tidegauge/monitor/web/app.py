@@ -25,7 +25,7 @@ __all__ = ["Interface", "MonitorState", "Pages", "create_app"]
 
 
 class MonitorState(Protocol):
-    """What runs behind the interface."""
+    """The state of the monitor's loop, as the interface needs it."""
 
     def view(self) -> MonitorView | None:
         """Return the present view, None before there is one."""
@@ -49,12 +49,12 @@ class Interface:
     """What the interface is made of.
 
     Attributes:
-        watch: What runs behind it.
+        watch: The monitor's loop.
         now_ms: The clock.
         estimator: Computes the judges' means.
         registry: The metrics.
         false_alarm_days: The promise.
-        refresh_seconds: How often a page renews itself.
+        refresh_seconds: How often a page refreshes itself.
         loopback: Whether only this machine can reach it: then only its names are answered.
         password: What everything but health checks asks for; empty for nothing.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
@@ -201,7 +201,7 @@ def _downloads(app: FastAPI, watch: MonitorState) -> None:
 
     @app.get("/api/trend.csv", responses=text, tags=["api"], response_class=Response)
     def trend(model: str, version: str = "", route: str = "", tenant: str = "") -> Response:
-        """Return a segment's display range, a line for each stretch of it."""
+        """Return a segment's display range, a line for each part of it."""
         wanted = Segment(model=model, version=version, route=route, tenant=tenant)
         view = watch.view()
         found = next((s for s in view.segments if s.segment == wanted), None) if view else None

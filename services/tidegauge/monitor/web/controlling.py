@@ -42,15 +42,15 @@ Publish = Callable[[Output], None]
 
 
 def control_of(given: dict[str, str], view: MonitorView, now_ms: int) -> Control:
-    """Return what a person has asked for.
+    """Return the control event that a form asks for.
 
     Args:
         given: The form's fields.
-        view: What there is to speak of.
-        now_ms: When it was said.
+        view: The monitors and segments that exist.
+        now_ms: When the form was sent.
 
     Raises:
-        ControlError: It speaks of nothing known, or cannot be done.
+        ControlError: The form names nothing known, or asks for what cannot be done.
     """
     known = {(verdict.monitor, verdict.segment.key) for verdict in view.verdicts}
     known |= {(alert.monitor, alert.segment.key) for alert in view.alerts}
@@ -120,7 +120,7 @@ class ControlPages:
             response_class=Response,
             status_code=303,
             responses={
-                303: {"description": "Said; it takes effect within seconds"},
+                303: {"description": "Accepted; it takes effect within seconds"},
                 422: documented("It cannot be done"),
                 503: documented("The log did not take it"),
             },

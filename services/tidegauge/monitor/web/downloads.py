@@ -1,4 +1,4 @@
-"""Numbers to take away: a segment's recent past and the account by customer, as CSV. Pure."""
+"""CSV downloads: a segment's display range, and the account by segment and customer. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _written(header: Sequence[str], rows: Iterable[Sequence[str | float | None]]
 
 
 def trend_csv(found: SegmentView) -> str:
-    """Return a segment's display range, a line for each stretch; unknown numbers are empty."""
+    """Return a segment's display range, a line for each part of it; unknown numbers are empty."""
     scores = sorted({name for point in found.trend for name in point.scores})
     header = (
         "start",

@@ -1,4 +1,4 @@
-"""The whole page as one value, made from a ``MonitorView``. Pure: the clock is handed in."""
+"""The overview page as one value, made from a ``MonitorView``. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class PageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The first thing that one reads.
+    """What the overview page says first.
 
     Attributes:
         tone: ``critical``, ``warn``, ``info``, ``ok`` or ``quiet``.
         title: A few words.
-        sentences: What else there is to know before reading on.
+        sentences: What else to know before reading on.
     """
 
     tone: str
@@ -106,14 +106,14 @@ class Page:
     Attributes:
         view: What it was made from.
         now_ms: When it was made.
-        headline: The first thing that one reads.
-        alarms: What fires, the loudest first.
+        headline: What the page says first.
+        alarms: The firing alerts, the most severe first.
         segments: Every segment, alarming ones first, the busiest of the rest next.
         details: Those of them that are shown in full.
         cards: What is known of drift, alarming or not.
-        swaps: Comparisons, newest first.
-        changes: Changes of state, newest first; a first word that is no alarm is none.
-        pipeline: What the monitors of the pipeline itself say.
+        swaps: Version comparisons, newest first.
+        changes: State changes, newest first; a first state counts only if it is an alarm.
+        pipeline: Verdicts of the monitors of the pipeline itself.
         workers: Progress, late ones first.
         baselines: Baselines in force.
         promise: The deployment's promise.
@@ -185,7 +185,7 @@ def page(
 
 
 def _changes(view: MonitorView, now_ms: int, most: int) -> tuple[ChangeLine, ...]:
-    """Return the newest changes; a monitor's first word is one only if it is an alarm."""
+    """Return the newest changes; a monitor's first state is one only if it is an alarm."""
     found = [item for item in view.history if item.before is not None or item.after in ALARMS]
     newest = sorted(found, key=lambda item: item.time_ms, reverse=True)
     return tuple(change_line(item, now_ms) for item in newest[:most])
@@ -198,10 +198,10 @@ def _headline(
     testing = sum(state in ALARMS or state == State.OK for state in states)
     troubles = _troubles(view, workers, now_ms)
     blind = _blind(states)
-    loud = [line for line in alarms if line.alert.severity != "info"]
-    if loud:
-        critical = any(line.alert.severity == "critical" for line in loud)
-        number = f"{len(loud)} alarm{'s' if len(loud) > 1 else ''}"
+    alerting = [line for line in alarms if line.alert.severity != "info"]
+    if alerting:
+        critical = any(line.alert.severity == "critical" for line in alerting)
+        number = f"{len(alerting)} alarm{'s' if len(alerting) > 1 else ''}"
         return Headline("critical" if critical else "warn", number, (*troubles, *blind))
     if not view.segments:
         said = "No window has closed yet: check that traffic reaches the workers."
@@ -219,7 +219,7 @@ def _headline(
 
 
 def _troubles(view: MonitorView, workers: Sequence[WorkerLine], now_ms: int) -> tuple[str, ...]:
-    """Return what makes everything else on the page doubtful."""
+    """Return reasons to doubt everything else on the page."""
     notes = []
     if not view.ledger.balanced:
         notes.append("The ledger does not balance: events are missing, see Pipeline.")

@@ -1,4 +1,4 @@
-"""A segment's five signals, as the page and the API's readers see them. Pure."""
+"""A segment's five signals, as the page and the API show them. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MonitorLine:
         evidence: How far it is from an alarm; None where it tests nothing.
         sentence: What it says; empty where the line before has said it.
         wider: Name of the wider segment that it watches, empty for this one.
-        silence: Who muted it, if anyone did.
+        silence: The silence in force, if any.
         query: Query string of its own page.
     """
 
@@ -161,7 +161,7 @@ def query(segment: Segment) -> str:
 
 
 def alarm_query(monitor: str, segment: Segment) -> str:
-    """Return a monitor's word on a segment as a query string."""
+    """Return the query string of a monitor's page for a segment."""
     return urlencode({"monitor": monitor, "segment": segment.key})
 
 

@@ -1,4 +1,4 @@
-"""An alarm taken apart by topic: are other things asked, or are the same things served worse?"""
+"""An alarm broken down by topic: did the topics change, or are the same topics served worse?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST = 20
 _TITLE = 100
 
 Explain = Callable[[Verdict, int], Explanation]
-"""Takes a verdict apart, as of a moment in Unix milliseconds, or raises TidegaugeError."""
+"""Breaks a verdict down by topic, as of a moment in Unix milliseconds, or raises TidegaugeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class TopicPages:
 
     Args:
         view: Returns the present view.
-        explain: Takes a verdict apart.
+        explain: Breaks a verdict down by topic.
         now_ms: The clock.
         false_alarm_days: The promise.
     """
@@ -80,7 +80,9 @@ class TopicPages:
                 view, monitor, segment, now_ms=now_ms, false_alarm_days=self._days
             )
             if not found:
-                page = renderer.render("missing.html", {"what": "No such monitor has spoken yet."})
+                page = renderer.render(
+                    "missing.html", {"what": "No such monitor has reported yet."}
+                )
                 return HTMLResponse(page, status_code=404)
             explained, error = self._read(found.verdict, now_ms)
             values = {
@@ -98,7 +100,7 @@ class TopicPages:
             tags=["api"],
             response_class=Response,
             responses={
-                404: documented("No such monitor has spoken"),
+                404: documented("No such monitor has reported"),
                 422: documented("It cannot be taken apart"),
             },
         )
@@ -109,7 +111,7 @@ class TopicPages:
             wanted = (monitor, segment)
             found = next((v for v in verdicts if (v.monitor, v.segment.key) == wanted), None)
             if found is None:
-                return json_of({"error": "no such monitor has spoken yet"}, status=404)
+                return json_of({"error": "no such monitor has reported yet"}, status=404)
             explained, error = self._read(found, self._now_ms())
             return json_of(explained) if explained else json_of({"error": error}, status=422)
 
