@@ -24,7 +24,7 @@ BAD_VALUES = [
     ("up", "TIDEGAUGE_JUDGE_PORT", "many"),
     ("topics list", "TIDEGAUGE_KAFKA_SECURITY_PROTOCOL", "telnet"),
     ("baseline list", "TIDEGAUGE_KAFKA_TRANSACTIONS", "maybe"),
-    ("outbox status", "TIDEGAUGE_CAPTURE_FSYNC", "sometimes"),
+    ("outbox list", "TIDEGAUGE_CAPTURE_FSYNC", "sometimes"),
 ]
 
 

@@ -112,7 +112,7 @@ def test_an_empty_stretch_is_refused(own_kafka: KafkaSettings, tmp_path: Path) -
     out = tmp_path / "out.jsonl"
     result = RUNNER.invoke(app, ["--from", "now", "--to", "-1h", "--out", str(out)])
     assert isinstance(result.exception, ReplayError)
-    assert "--from must lie before --to" in str(result.exception)
+    assert "its start must lie before its end" in str(result.exception)
     assert not out.exists()
 
 
