@@ -22,7 +22,7 @@ from drift_bars import Bar, bars
 from drift_peer_runs import Peers
 from drift_texts import BenchError, Texts, Vectors, read_texts, with_vectors
 from tidegauge.adapters.sentence_transformers import open_embedder
-from tidegauge.drift.protocol import CHANGES, Change, fresh_events
+from tidegauge.drift.benchmark_streams import CHANGES, Change, fresh_events
 from tidegauge.reports.formatting import count
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.errors import TidegaugeError

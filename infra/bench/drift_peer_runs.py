@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drift_results import DelayResult, Paths, level_of
 from drift_streams import BenchPlan, Drawn
 from drift_texts import BenchError, Vectors
-from tidegauge.drift.protocol import NO_CHANGE, Change
+from tidegauge.drift.benchmark_streams import NO_CHANGE, Change
 
 __all__ = ["Peers"]
 

@@ -1,4 +1,4 @@
-"""From the paths of the drift benchmark's statistics to delays, and to the rows of its file."""
+"""Delays and result rows, computed from the paths of the drift benchmark's statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.protocol import NO_CHANGE, Change, first_alarm, matched_level
+from tidegauge.drift.benchmark_streams import NO_CHANGE, Change, first_alarm, matched_level
 from tidegauge.reports.formatting import odds
 
 __all__ = ["OURS", "DelayResult", "Delays", "Paths", "Row", "delays", "level_of", "rows"]

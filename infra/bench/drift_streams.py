@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from drift_ours import Ours, keep_baseline
 from drift_results import DelayResult, Paths
 from drift_texts import Texts, Vectors
-from tidegauge.drift.protocol import CHANGES, NO_CHANGE, Change, Shares, draw, share_out
+from tidegauge.drift.benchmark_streams import CHANGES, NO_CHANGE, Change, Shares, draw, share_out
 
 __all__ = ["BenchPlan", "Drawn", "draw_streams", "run_ours"]
 

@@ -10,7 +10,7 @@ from drift_peer_runs import Peers
 from drift_results import level_of
 from drift_streams import BenchPlan, Drawn
 from drift_texts import BenchError
-from tidegauge.drift.protocol import NO_CHANGE, Change, draw, share_out
+from tidegauge.drift.benchmark_streams import NO_CHANGE, Change, draw, share_out
 
 SCRIPT = Path(__file__).parents[2] / "infra/bench/drift_peers.py"
 CHANGE = Change("held_out", 0.5)

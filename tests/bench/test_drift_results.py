@@ -6,7 +6,7 @@ import pytest
 from drift_bars import bars
 from drift_overview import bar_table, overview
 from drift_results import OURS, DelayResult, Paths, Row, delays, rows
-from tidegauge.drift.protocol import NO_CHANGE, Change
+from tidegauge.drift.benchmark_streams import NO_CHANGE, Change
 
 CHANGE = Change("out_of_scope", 0.1)
 

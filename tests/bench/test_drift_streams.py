@@ -10,7 +10,7 @@ import drift_results
 from drift_results import Row
 from drift_streams import BenchPlan, draw_streams, run_ours
 from drift_texts import Texts, Vectors, read_texts
-from tidegauge.drift.protocol import Change
+from tidegauge.drift.benchmark_streams import Change
 
 CHANGES = (Change("out_of_scope", 0.2), Change("reworded", 0.2), Change("swelling", 2.0))
 PLAN = BenchPlan(baselines=2, runs=2, quiet=3, events=1_000, baseline=1_500, changes=CHANGES)

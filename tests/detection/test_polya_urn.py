@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.detection import polya_urn
-from tidegauge.detection.detector import (
+from tidegauge.detection.e_detector import (
     Bets,
     Evidence,
     judge,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tidegauge.detection.detector import unpack
+from tidegauge.detection.e_detector import unpack
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.detector_set import DetectorSetState
 from tidegauge.monitoring.plan import MonitorPlan

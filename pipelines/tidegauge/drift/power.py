@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.detection.detector import place_bets
+from tidegauge.detection.e_detector import place_bets
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.novelty import ReferencePoints, index_points, novelty
 from tidegauge.drift.projection import NOVELTY_ASKED

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.detection.detector import (
+from tidegauge.detection.e_detector import (
     RATIOS,
     Bets,
     Contribution,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from tidegauge.detection.detector import Decision, pack, unpack
+from tidegauge.detection.e_detector import Decision, pack, unpack
 from tidegauge.detection.indicators import Tail
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring.alert_store import AlertStore

@@ -12,7 +12,7 @@ from tidegauge.monitoring.ledger import READS
 from tidegauge.monitoring.view import SegmentView, TrendPoint
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
-from tidegauge.streaming import histogram, sampling
+from tidegauge.streaming import bottom_k, histogram
 from tidegauge.streaming.merging import least_ranked, merge_sketches
 
 __all__ = ["Display", "DisplayState"]
@@ -104,7 +104,7 @@ class Display:
         self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
     ) -> tuple[Sampled, ...]:
         """Return sampled requests of the display range's slots that end after a moment."""
-        return sampling.pooled(
+        return bottom_k.pooled(
             sketch.sample
             for segment in segments
             for sketch in self.recent(kind, segment)

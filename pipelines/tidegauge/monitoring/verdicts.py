@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from tidegauge.detection.confidence import clopper_pearson
-from tidegauge.detection.detector import Decision
+from tidegauge.detection.e_detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect

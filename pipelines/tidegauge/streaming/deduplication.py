@@ -19,8 +19,8 @@ from tidegauge.streaming.processor import Partition, Record
 
 __all__ = [
     "UNKNOWN_PRODUCER",
-    "Arrival",
     "Duplicate",
+    "NewEvent",
     "TallyAccumulator",
     "Unreadable",
     "deduplicate",
@@ -36,7 +36,7 @@ UNKNOWN_PRODUCER = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival(Generic[E]):
+class NewEvent(Generic[E]):
     """A record with a new event."""
 
     record: Record
@@ -80,7 +80,7 @@ _signature = msgspec.json.Decoder(_Signature)
 
 def deduplicate(
     records: Iterable[Record], kind: type[E], last_sequence: Callable[[Partition, str], int]
-) -> Iterator[Arrival[E] | Duplicate | Unreadable]:
+) -> Iterator[NewEvent[E] | Duplicate | Unreadable]:
     """Classify records as new events, duplicates or unreadable, in the records' order.
 
     Args:
@@ -90,7 +90,7 @@ def deduplicate(
     """
     last: dict[tuple[Partition, str], int] = {}
     for record in records:
-        found: Arrival[E] | Unreadable
+        found: NewEvent[E] | Unreadable
         try:
             event = _read(record.value, kind)
         except DecodeError as error:
@@ -102,7 +102,7 @@ def deduplicate(
                 continue
         else:
             producer_id, sequence = event.producer_id, event.sequence
-            found = Arrival(record, event)
+            found = NewEvent(record, event)
         source = (record.partition, producer_id)
         before = last.get(source)
         if before is None:

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import TypeVar
 
 from tidegauge.schemas.sketches import Exemplar, Sketch, SourceRange
-from tidegauge.streaming import histogram, moments, sampling
+from tidegauge.streaming import bottom_k, histogram, moments
 from tidegauge.streaming.errors import MergeError
 
 __all__ = [
@@ -74,7 +74,7 @@ def merge_sketches(a: Sketch, b: Sketch) -> Sketch:
         histograms=_united(a.histograms, b.histograms, histogram.merge),
         totals=_united(a.totals, b.totals, _added),
         exemplars=_united(a.exemplars, b.exemplars, _least),
-        sample=sampling.least((*a.sample, *b.sample)),
+        sample=bottom_k.least((*a.sample, *b.sample)),
     )
 
 

@@ -15,7 +15,7 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.progress import AHEAD, OVERFLOW, REFUSED_VALUES, SEGMENTS_CAPPED
 from tidegauge.streaming.state import Activity, PartitionState, read_state, write_state
 from tidegauge.streaming.watermarks import Watermark
-from tidegauge.streaming.windows import SketchOrigin, Window, WindowKey
+from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 
 __all__ = ["PartitionSketcher", "SketchSettings"]
 

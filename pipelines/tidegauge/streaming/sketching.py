@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from tidegauge.schemas import Event
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.streaming.deduplication import Arrival, Duplicate, deduplicate
+from tidegauge.streaming.deduplication import Duplicate, NewEvent, deduplicate
 from tidegauge.streaming.errors import ExtractionError, ExtractorError
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
 from tidegauge.streaming.partitions import PartitionSketcher, SketchSettings
@@ -76,13 +76,13 @@ class SketchingProcessor(Generic[E]):
             if record.offset >= self._partitions[record.partition].next_offset
         ]
         found = list(deduplicate(fresh, self._extractor.reads, self._last_sequence))
-        arrivals = [item for item in found if isinstance(item, Arrival)]
+        arrivals = [item for item in found if isinstance(item, NewEvent)]
         measured = iter(self._measure(arrivals))
         outputs: list[Output] = []
         rejections: list[Rejection] = []
         for item in found:
             sketcher = self._partitions[item.record.partition]
-            if isinstance(item, Arrival):
+            if isinstance(item, NewEvent):
                 result = next(measured)
                 event = item.event
                 sketcher.tally_of(event.producer_id).count_processed(event.sequence, event.time_ms)
@@ -108,7 +108,7 @@ class SketchingProcessor(Generic[E]):
             if isinstance(item, Duplicate):
                 sketcher.tally_of(item.producer_id).count_repeated()
                 continue
-            signed = item.event if isinstance(item, Arrival) else item
+            signed = item.event if isinstance(item, NewEvent) else item
             sketcher.tally_of(signed.producer_id).count_dead_letter(
                 signed.sequence, sketcher.watermark.latest_ms or 0
             )
@@ -119,7 +119,7 @@ class SketchingProcessor(Generic[E]):
     def _last_sequence(self, partition: Partition, producer_id: str) -> int:
         return self._partitions[partition].last_sequence(producer_id)
 
-    def _measure(self, arrivals: Sequence[Arrival[E]]) -> Sequence[Measurement]:
+    def _measure(self, arrivals: Sequence[NewEvent[E]]) -> Sequence[Measurement]:
         if not arrivals:
             return ()
         events = [

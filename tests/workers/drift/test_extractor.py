@@ -17,7 +17,7 @@ from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Sketch
 from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Partition
-from tidegauge.streaming.windows import SketchOrigin, Window, WindowKey
+from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 from tidegauge.workers.drift.extractor import NO_BASELINE, TRUNCATED, DriftExtractor
 
 PARTITION = Partition("requests.v1", 0)

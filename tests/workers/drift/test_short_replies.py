@@ -19,7 +19,7 @@ from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS, SKETCHES
 from tidegauge.streaming.extractor import Origin
 from tidegauge.streaming.processor import Partition, Record
-from tidegauge.streaming.windows import SketchOrigin, Window, WindowKey
+from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 from tidegauge.workers.drift.extractor import DriftExtractor
 
 SOURCE = Partition(REQUESTS.name, 0)

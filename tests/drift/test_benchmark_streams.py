@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tidegauge.drift.errors import DriftError
-from tidegauge.drift.protocol import (
+from tidegauge.drift.benchmark_streams import (
     CHANGES,
     Change,
     Shares,
@@ -13,6 +12,7 @@ from tidegauge.drift.protocol import (
     matched_level,
     share_out,
 )
+from tidegauge.drift.errors import DriftError
 
 TOPICS = [f"t{i % 30}" for i in range(3_000)] + ["oos"] * 200
 ORIGINALS = np.arange(0, 3_200, 4)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from tidegauge.detection import detector
-from tidegauge.detection.detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection import e_detector
+from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
 from tidegauge.detection.errors import EngineError, EvidenceMismatchError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, build
@@ -215,10 +215,10 @@ def test_a_snapshot_in_between_changes_not_a_bit(counts: list[int], cut: int) ->
         hits, n = np.array([x]), np.array([N])
         straight = observe(bets, straight, hits, n, duration_seconds=WINDOW)
         if index == cut:
-            resumed = detector.unpack(detector.pack(resumed))
+            resumed = e_detector.unpack(e_detector.pack(resumed))
         resumed = observe(bets, resumed, hits, n, duration_seconds=WINDOW)
         judge(bets, resumed, log_threshold=1.0)
-    assert detector.pack(straight) == detector.pack(resumed)
+    assert e_detector.pack(straight) == e_detector.pack(resumed)
 
 
 def test_a_shift_is_dated_and_named() -> None:
@@ -306,13 +306,13 @@ def test_counts_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"junk", b"\x80"])
 def test_bytes_that_are_no_evidence_are_refused(data: bytes) -> None:
     with pytest.raises(EngineError, match="no evidence"):
-        detector.unpack(data)
+        e_detector.unpack(data)
 
 
 def test_evidence_of_a_newer_version_is_refused() -> None:
-    packed = msgspec.msgpack.decode(detector.pack(no_evidence(place_bets(with_band(0.1, 0.2)))))
+    packed = msgspec.msgpack.decode(e_detector.pack(no_evidence(place_bets(with_band(0.1, 0.2)))))
     with pytest.raises(EngineError, match="version 9"):
-        detector.unpack(msgspec.msgpack.encode(packed | {"version": 9}))
+        e_detector.unpack(msgspec.msgpack.encode(packed | {"version": 9}))
 
 
 def test_the_strongest_parts_of_each_family_are_named() -> None:

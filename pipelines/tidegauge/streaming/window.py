@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
-from tidegauge.streaming import histogram, moments, sampling
+from tidegauge.streaming import bottom_k, histogram, moments
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.merging import EXEMPLARS, least_ranked
 from tidegauge.streaming.processor import Partition
@@ -88,7 +88,7 @@ class Window:
         self._numbers: dict[str, _Number] = {}
         self._totals: dict[str, dict[str, int]] = {}
         self._exemplars: dict[str, tuple[Exemplar, ...]] = {}
-        self._sample = sampling.SampleAccumulator()
+        self._sample = bottom_k.SampleAccumulator()
 
     @classmethod
     def resumed(cls, sketch: Sketch, accuracy: float) -> Window:
@@ -108,7 +108,7 @@ class Window:
         }
         window._totals = {name: dict(labels) for name, labels in sketch.totals.items()}
         window._exemplars = dict(sketch.exemplars)
-        window._sample = sampling.SampleAccumulator(sketch.sample)
+        window._sample = bottom_k.SampleAccumulator(sketch.sample)
         return window
 
     def add(self, measured: Measurement, offset: int, *, late: bool) -> int:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tidegauge.schemas import encode
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sampled, Sketch, SourceRange
-from tidegauge.streaming import sampling
+from tidegauge.streaming import bottom_k
+from tidegauge.streaming.bottom_k import NAME_CHARACTERS, SAMPLE, SampleAccumulator, least, pooled
 from tidegauge.streaming.merging import merge_sketches
-from tidegauge.streaming.sampling import NAME_CHARACTERS, SAMPLE, SampleAccumulator, least, pooled
 
 Request = tuple[float, str, tuple[str, ...]]
 
@@ -36,7 +36,7 @@ def sampled(found: list[Request]) -> tuple[Sampled, ...]:
 
 
 def test_examples() -> None:
-    assert doctest.testmod(sampling).failed == 0
+    assert doctest.testmod(bottom_k).failed == 0
 
 
 @given(st.integers(0, 5 * SAMPLE), st.integers(1, 6), st.randoms(use_true_random=False))
