@@ -1,4 +1,4 @@
-"""What capturing costs the process that serves, and what shipping costs beside it.
+"""The cost of capture in the serving process, and of shipping beside it.
 
 Appending to the outbox (encoding, framing and writing an event that has been made), at 2,000
 requests/s of two events each inside an event loop, against the same events sent by

@@ -1,4 +1,4 @@
-"""What the drift benchmark asks of us, and whether its rows show it."""
+"""The limits that the drift monitor must meet, checked on the drift benchmark's rows."""
 
 from __future__ import annotations
 

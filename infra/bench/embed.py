@@ -1,4 +1,4 @@
-"""What one core embeds a second, against the library's own way and the machine's limit.
+"""Texts embedded per second on one core, beside the library itself and the machine's limit.
 
 Every installed backend embeds the same texts through the drift worker's batching, in the
 windows that the worker reads, against ``SentenceTransformer.encode`` given everything at once,

@@ -1,4 +1,4 @@
-"""What a worker promises, on whatever log it runs."""
+"""The worker contract, on every log."""
 
 from __future__ import annotations
 

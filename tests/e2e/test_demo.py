@@ -1,4 +1,4 @@
-"""The whole demonstration as a user runs it, and what it leaves."""
+"""The whole demo as a user runs it, and the files that it leaves."""
 
 from __future__ import annotations
 

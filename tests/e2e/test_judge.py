@@ -1,4 +1,4 @@
-"""The judges on a real, small model: what they can tell, what not, and what they say of it."""
+"""The judges on a real, small model: which answers they tell apart, and their qualification."""
 
 from __future__ import annotations
 

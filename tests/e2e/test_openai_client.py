@@ -1,4 +1,4 @@
-"""A client that nobody here wrote, unchanged, against the gateway and against vLLM itself."""
+"""OpenAI's own client, unchanged, against the gateway and against vLLM itself."""
 
 from __future__ import annotations
 

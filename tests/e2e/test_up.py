@@ -1,4 +1,4 @@
-"""One command for a deployment of one's own: everything up, and everything gone again."""
+"""``tidegauge up``: all services start, and all of them end."""
 
 from __future__ import annotations
 

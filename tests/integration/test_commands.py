@@ -1,4 +1,4 @@
-"""What an operator types, against a real broker."""
+"""The commands of an operator, against a real broker."""
 
 from __future__ import annotations
 

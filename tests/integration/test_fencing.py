@@ -1,4 +1,4 @@
-"""A worker that lost its membership unawares: what it was at is not counted twice."""
+"""A worker that lost its membership unnoticed: its batch is not counted twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers and brokers are killed at random moments, and the counts are as if none had been."""
+"""Workers and brokers are killed at random moments; the counts stay exact."""
 
 from __future__ import annotations
 
