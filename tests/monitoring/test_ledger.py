@@ -34,7 +34,7 @@ def heartbeat(time_ms: int, count: int, *, shipped: int | None = None, **more: o
 def draw_up(heartbeats: list[Heartbeat], progress: list[Progress]) -> Ledger:
     producers = Producers(SETTLE_MS)
     for one in heartbeats:
-        producers.hear(one)
+        producers.add(one)
     return account(producers.counts(), progress, PARTITIONS, settle_ms=SETTLE_MS)
 
 

@@ -285,6 +285,12 @@ def test_a_snapshot_of_other_windows_is_refused(held: Harness, traffic: Traffic)
         other.assign(Partition(SKETCHES.name, 1), None)
 
 
+def test_a_snapshot_of_another_version_is_refused(harness: Harness) -> None:
+    older = msgspec.msgpack.encode({"version": 1, "window_ms": harness.plan.window_ms})
+    with pytest.raises(MonitorStateError, match=r"version 1 .* under another group"):
+        harness.monitor.assign(Partition(SKETCHES.name, 0), older)
+
+
 def test_evidence_of_another_baseline_is_dropped_on_restoring(
     held: Harness, traffic: Traffic
 ) -> None:

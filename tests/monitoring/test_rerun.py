@@ -7,7 +7,7 @@ import pytest
 
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
-from tidegauge.monitoring.rerun import in_order, judge_again, measure_again
+from tidegauge.monitoring.rerun import in_order, replay_events, replay_sketches
 from tidegauge.schemas import Segment, encode
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
@@ -60,8 +60,8 @@ def baseline(traffic: Traffic, name: str, slower: float = 1.0) -> RatesBaseline:
 
 def replay(log: list[list[Record]], rates: RatesBaseline, name: str) -> list[bytes]:
     said: list[bytes] = []
-    sketches = measure_again(VitalsExtractor(), "replay", SETTINGS, in_order(log))
-    view = judge_again(
+    sketches = replay_events(VitalsExtractor(), "replay", SETTINGS, in_order(log))
+    view = replay_sketches(
         PLAN,
         {"rates": (name, rates.references)},
         sketches,
@@ -100,7 +100,7 @@ def test_streams_are_read_in_the_order_of_time(log: list[list[Record]]) -> None:
 
 def test_nothing_comes_of_nothing() -> None:
     said: list[object] = []
-    sketches = measure_again(VitalsExtractor(), "replay", SETTINGS, [])
-    view = judge_again(PLAN, {}, sketches, said.append)
+    sketches = replay_events(VitalsExtractor(), "replay", SETTINGS, [])
+    view = replay_sketches(PLAN, {}, sketches, said.append)
     assert said == []
     assert view.segments == ()

@@ -41,25 +41,25 @@ _NO_LOSS = {
 
 def silent_workers(
     expected: Iterable[SketchKind],
-    heard_ms: Mapping[tuple[SketchKind, int], int],
+    reported_ms: Mapping[tuple[SketchKind, int], int],
     *,
     now_ms: int,
     began_ms: int,
     silent_ms: int,
 ) -> list[Verdict]:
-    """Return one verdict for each kind of worker that has been heard from or must report.
+    """Return one verdict for each kind of worker that has reported or must report.
 
     Args:
         expected: Kinds that must report.
-        heard_ms: (kind, partition) -> when its last report came in.
+        reported_ms: (kind, partition) -> when its last report came in.
         now_ms: The time.
         began_ms: When the monitor began to expect reports.
         silent_ms: Longest time that a partition may be silent.
     """
     verdicts = []
-    kinds = {kind for kind, _ in heard_ms} | set(expected)
+    kinds = {kind for kind, _ in reported_ms} | set(expected)
     for kind in sorted(kinds):
-        ages = {p: now_ms - at for (of, p), at in heard_ms.items() if of == kind}
+        ages = {p: now_ms - at for (of, p), at in reported_ms.items() if of == kind}
         silent = sorted(partition for partition, age in ages.items() if age > silent_ms)
         never = not ages and now_ms - began_ms > silent_ms
         if silent:

@@ -5,8 +5,8 @@
     sampled  = judged + skipped
 
 The left-hand sides come from the producers' heartbeats, the right-hand sides from the
-workers' progress. Events on their way are no imbalance: an event is missing only when the
-workers have come past the time at which its producer had counted it as shipped.
+workers' progress. Events in flight are no imbalance: an event is missing only when the
+workers have passed the time at which its producer had counted it as shipped.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _SKIPPED = "skipped/"
 
 
 class ProducerCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a producer has said of itself, now and some time before.
+    """The newest heartbeat of a producer, and one that has had time to settle.
 
     Attributes:
-        latest: Its newest heartbeat.
+        latest: The newest heartbeat.
         settling: A heartbeat that is some time older, or the newest where there is none
             older: what it counts should have arrived by now.
     """
@@ -60,7 +60,7 @@ class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         producer_id: One run of one gateway.
-        time_ms: When it was last heard.
+        time_ms: Time of its newest heartbeat.
         served: Requests answered.
         captured: Response events in its outbox.
         dropped: Response events that could not be captured, by reason.
@@ -91,9 +91,9 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
         captured: Events in the outboxes since their producers began.
         shipped: Events acknowledged by the broker.
         processed: Events taken into account, once each.
-        dead_lettered: Events put aside with a reason.
-        repeated: Copies, dropped.
-        unannounced: Processed events of producers of which no heartbeat is known.
+        dead_lettered: Events dead-lettered with a reason.
+        repeated: Duplicates, dropped.
+        unannounced: Processed events of producers without a known heartbeat.
         missing: Shipped long enough ago, and neither processed nor dead-lettered.
     """
 
@@ -157,7 +157,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether every line adds up, events on their way apart."""
+        """Whether every line adds up, events in flight apart."""
         return (
             all(line.balanced for line in self.captures)
             and all(line.balanced for line in self.deliveries)
@@ -171,7 +171,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settled(self) -> bool:
-        """Whether it balances with nothing left on its way."""
+        """Whether it balances with no event in flight."""
         return self.balanced and self.in_flight == 0
 
 
@@ -182,13 +182,13 @@ def account(
     *,
     settle_ms: int,
 ) -> Ledger:
-    """Draw up the ledger.
+    """Return the ledger.
 
     Args:
-        producers: What the producers have said.
+        producers: The heartbeats of each producer.
         progress: The newest progress of each worker's partition.
         partitions: Topic -> number of partitions: a kind of worker of which fewer have
-            been heard is not yet held to anything.
+            reported owes nothing yet.
         settle_ms: Workers must have reported this much later than a heartbeat before its
             events may be called missing, milliseconds.
     """
@@ -246,17 +246,17 @@ def _delivery(
     for name, tally in tallies:
         if name in arrived:
             arrived[name] += tally.processed + tally.dead_lettered
-    heard = len(reports) >= partitions
-    reached_ms = min((report.watermark_ms for report in reports), default=0) if heard else 0
-    reported_ms = min((report.time_ms for report in reports), default=0) if heard else 0
+    complete = len(reports) >= partitions
+    reached_ms = min((report.watermark_ms for report in reports), default=0) if complete else 0
+    reported_ms = min((report.time_ms for report in reports), default=0) if complete else 0
     missing = 0
     for counts in producers:
-        due = _due(counts, reached_ms=reached_ms, heard_ms=reported_ms - settle_ms)
+        due = _due(counts, reached_ms=reached_ms, reported_ms=reported_ms - settle_ms)
         if due is not None:
             shipped = due.shipped.get(topic, 0)
             missing += max(0, shipped - arrived[due.producer_id])
-    # Records that cannot be read belong to some producer, but do not say to which.
-    nameless = sum(tally.dead_lettered for name, tally in tallies if name not in names)
+    # Records that cannot be read do not name their producer.
+    unattributed = sum(tally.dead_lettered for name, tally in tallies if name not in names)
     return DeliveryAccount(
         topic=topic,
         kind=kind,
@@ -266,14 +266,14 @@ def _delivery(
         dead_lettered=sum(tally.dead_lettered for _, tally in tallies),
         repeated=sum(tally.repeated for _, tally in tallies),
         unannounced=sum(tally.processed for name, tally in tallies if name not in names),
-        missing=max(0, missing - nameless),
+        missing=max(0, missing - unattributed),
     )
 
 
-def _due(counts: ProducerCounts, *, reached_ms: int, heard_ms: int) -> Heartbeat | None:
+def _due(counts: ProducerCounts, *, reached_ms: int, reported_ms: int) -> Heartbeat | None:
     """Return the newest heartbeat whose shipped events must have been processed by now."""
     for heartbeat in (counts.latest, counts.settling):
-        if heartbeat.time_ms <= min(reached_ms, heard_ms):
+        if heartbeat.time_ms <= min(reached_ms, reported_ms):
             return heartbeat
     return None
 
@@ -294,61 +294,65 @@ def _judging(reports: list[Progress]) -> JudgeAccount:
     )
 
 
-_MOST = 256
+_MOST_PRODUCERS = 256
 
 
-class _Heard(msgspec.Struct, frozen=True, kw_only=True):
+class _Heartbeats(msgspec.Struct, frozen=True, kw_only=True):
     latest: Heartbeat
     next_settling: Heartbeat
     settling: Heartbeat
 
 
 class ProducersState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``Producers`` remembers, as plain data."""
+    """The state of ``Producers`` as plain data."""
 
-    heard: tuple[_Heard, ...] = ()
+    producers: tuple[_Heartbeats, ...]
 
 
 class Producers:
-    """The heartbeats of the producers heard last.
+    """The heartbeats of the producers that have reported most recently.
 
     Args:
         settle_ms: Age from which a heartbeat's counts should have arrived, milliseconds.
-        state: Where to go on from.
+        state: The state to resume from.
     """
 
     def __init__(self, settle_ms: int, state: ProducersState | None = None) -> None:
         self._settle_ms = settle_ms
-        self._heard = {h.latest.producer_id: h for h in (state.heard if state else ())}
+        self._producers = {h.latest.producer_id: h for h in (state.producers if state else ())}
 
-    def hear(self, heartbeat: Heartbeat) -> None:
-        """Take note of a heartbeat; one older than the newest says nothing."""
-        before = self._heard.get(heartbeat.producer_id)
+    def add(self, heartbeat: Heartbeat) -> None:
+        """Store a heartbeat; one older than the newest is ignored."""
+        before = self._producers.get(heartbeat.producer_id)
         if before is None:
-            heard = _Heard(latest=heartbeat, next_settling=heartbeat, settling=heartbeat)
+            heartbeats = _Heartbeats(latest=heartbeat, next_settling=heartbeat, settling=heartbeat)
         elif heartbeat.time_ms < before.latest.time_ms:
             return
         elif heartbeat.time_ms - before.next_settling.time_ms >= self._settle_ms:
-            # The one kept back has aged enough; the next to age is the newest.
-            heard = _Heard(latest=heartbeat, next_settling=heartbeat, settling=before.next_settling)
+            # The next one has settled; the newest is the next to settle.
+            heartbeats = _Heartbeats(
+                latest=heartbeat, next_settling=heartbeat, settling=before.next_settling
+            )
         else:
-            heard = _Heard(
+            heartbeats = _Heartbeats(
                 latest=heartbeat, next_settling=before.next_settling, settling=before.settling
             )
-        self._heard[heartbeat.producer_id] = heard
-        if len(self._heard) > _MOST:
+        self._producers[heartbeat.producer_id] = heartbeats
+        if len(self._producers) > _MOST_PRODUCERS:
             oldest = min(
-                self._heard.values(), key=lambda h: (h.latest.time_ms, h.latest.producer_id)
+                self._producers.values(), key=lambda h: (h.latest.time_ms, h.latest.producer_id)
             )
-            del self._heard[oldest.latest.producer_id]
+            del self._producers[oldest.latest.producer_id]
 
     def counts(self) -> tuple[ProducerCounts, ...]:
-        """Return what is known of every producer, the one heard last at the end."""
+        """Return the heartbeats of every producer, the most recent producer last."""
         ordered = sorted(
-            self._heard.values(), key=lambda h: (h.latest.time_ms, h.latest.producer_id)
+            self._producers.values(), key=lambda h: (h.latest.time_ms, h.latest.producer_id)
         )
         return tuple(ProducerCounts(latest=h.latest, settling=h.settling) for h in ordered)
 
     def state(self) -> ProducersState:
-        """Return everything that is remembered."""
-        return ProducersState(heard=tuple(self._heard[name] for name in sorted(self._heard)))
+        """Return the state as plain data."""
+        return ProducersState(
+            producers=tuple(self._producers[name] for name in sorted(self._producers))
+        )

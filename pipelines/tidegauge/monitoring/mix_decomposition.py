@@ -1,4 +1,4 @@
-"""Did the topics change, or are the same topics served worse?
+"""Decomposition of a change of a rate: other topics, or the same topics served worse.
 
 A rate is a mean over clusters of requests: R = sum of p_k r_k, with p_k the share of a
 cluster and r_k its own rate. Between a reference and the present it changes by
@@ -39,7 +39,7 @@ class MixShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterShift(msgspec.Struct, frozen=True, kw_only=True):
-    """One cluster then and now.
+    """One cluster in the reference and now.
 
     Attributes:
         cluster: Its index in the drift baseline.
@@ -61,7 +61,7 @@ class ClusterShift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MixDecomposition(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a rate, taken apart.
+    """A change of a rate, decomposed.
 
     Attributes:
         reference_events: Events then.
@@ -87,7 +87,7 @@ class MixDecomposition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decompose(reference: Counts, current: Counts) -> MixDecomposition:
-    """Take the change of a rate apart.
+    """Decompose the change of a rate.
 
     Args:
         reference: Hits and trials of each cluster then.
@@ -129,7 +129,7 @@ def decompose(reference: Counts, current: Counts) -> MixDecomposition:
 
 
 def sentence(mix: MixDecomposition) -> str:
-    """Say it in words.
+    """Return a decomposition as a sentence.
 
     Example:
         >>> print(sentence(decompose({0: (10, 100)}, {0: (60, 100)})))

@@ -51,6 +51,13 @@ _References: TypeAlias = Mapping[Monitor, Mapping[str, Reference]]
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+class _Form(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields by which every version of the sketches' state is recognized."""
+
+    version: int
+    window_ms: int
+
+
 class _Core(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the sketches' partition."""
 
@@ -77,7 +84,7 @@ class MonitorProcessor:
         self._wanted: dict[BaselineKind, str] = {}
         self._producers = Producers(plan.settle_ms)
         self._controls = Controls()
-        self._heard_ms: dict[tuple[SketchKind, int], int] = {}
+        self._reported_ms: dict[tuple[SketchKind, int], int] = {}
         self._began_ms: int | None = None
         self._now_ms = 0
         self._pending: list[Output] = []
@@ -92,7 +99,7 @@ class MonitorProcessor:
         self._segments |= {sketch.segment for sketch in core.windows.open} if core else set()
         acknowledged = core.acknowledged if core else {}
         self._acknowledged = {Monitor.parse(name): n for name, n in acknowledged.items()}
-        self._heard_ms = {}
+        self._reported_ms = {}
         for kind, (baseline_id, references) in self._in_use.items():
             self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
 
@@ -153,14 +160,14 @@ class MonitorProcessor:
             self._controls = Controls(_read(snapshot, ControlsState) if snapshot else None)
 
     def _core(self, snapshot: bytes) -> _Core:
-        core = _read(snapshot, _Core)
-        if core.version != _VERSION or core.window_ms != self._plan.window_ms:
+        form = _read(snapshot, _Form)
+        if form.version != _VERSION or form.window_ms != self._plan.window_ms:
             raise MonitorStateError(
-                f"the monitor's snapshot has version {core.version} and windows of "
-                f"{core.window_ms} ms, this one {_VERSION} and {self._plan.window_ms} ms: set "
+                f"the monitor's snapshot has version {form.version} and windows of "
+                f"{form.window_ms} ms, this one {_VERSION} and {self._plan.window_ms} ms: set "
                 "TIDEGAUGE_WINDOW_SECONDS back, or start the monitor under another group"
             )
-        return core
+        return _read(snapshot, _Core)
 
     def revoke(self, partition: Partition) -> None:
         """Forget a partition."""
@@ -203,10 +210,10 @@ class MonitorProcessor:
         if self._began_ms is None:
             self._began_ms = now_ms
         for report in self._windows.progress:
-            self._heard_ms.setdefault((report.kind, report.partition), now_ms)
+            self._reported_ms.setdefault((report.kind, report.partition), now_ms)
         verdicts = health.silent_workers(
             self._plan.expected,
-            self._heard_ms,
+            self._reported_ms,
             now_ms=now_ms,
             began_ms=self._began_ms,
             silent_ms=self._plan.silent_ms,
@@ -234,11 +241,11 @@ class MonitorProcessor:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
             if isinstance(event, Progress):
                 if self._windows.report(event):
-                    self._heard_ms[event.kind, event.partition] = now_ms
+                    self._reported_ms[event.kind, event.partition] = now_ms
             else:
                 self._windows.accept(self._bounded(event))
         elif topic == HEARTBEATS.name:
-            self._producers.hear(decode(record.value, Heartbeat))
+            self._producers.add(decode(record.value, Heartbeat))
         elif topic == CONTROLS.name:
             control = decode(record.value, Control)
             if self._controls.add(control) and control.action == "acknowledge":

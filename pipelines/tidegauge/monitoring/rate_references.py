@@ -111,8 +111,8 @@ def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
     """Return how far the whole distribution moves from window to window, beyond chance.
 
     A rate that is overdispersed by ``tau`` is read as a shift of a normal variable with a
-    random size: ``tau * p / phi(z_p)`` standard deviations. Stretches of 1, 2, 4 … windows
-    are looked at, as long as there are eight of them. A fluctuation that a dispersion test cannot
+    random size: ``tau * p / phi(z_p)`` standard deviations. Spans of 1, 2, 4 … windows
+    are tested as long as there are eight of them. A fluctuation that a dispersion test cannot
     tell from chance is not charged: the Clopper-Pearson margin of a baseline that small is
     wider than what the test would miss.
 
@@ -288,7 +288,7 @@ def quality_reference(
     """Return the reference of a judge: the rates below low quantiles of its scores.
 
     Args:
-        label: The judge with its epoch.
+        label: The judge with its specification.
         scores: Names of its scores.
         segment: Slice of the traffic.
         windows: Its merged windows in order of time.
@@ -332,9 +332,9 @@ def _banded(
 ) -> Reference:
     """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
 
-    A baseline long enough for seasons has its fluctuation seen by the engine, hour by hour.
-    A shorter one is looked at over stretches of one window and more; one of less than eight
-    minutes is allowed ``unseen_shift`` at least.
+    In a baseline long enough for seasons, ``build`` measures the fluctuation hour by hour. In
+    a shorter one it is measured over spans of one window and more; one of less than eight
+    minutes is widened by ``unseen_shift`` at least.
     """
     columns = [_by_window(indicator, windows) for indicator in indicators]
     times = np.array([window.window_start_ms for window in windows], np.int64)

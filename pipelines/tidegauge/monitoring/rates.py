@@ -1,6 +1,6 @@
-"""The baseline of rates: what is normal for latency, errors, cost and quality.
+"""The baseline of rates: normal rates of latency, errors, cost and quality.
 
-Built from the sketches of a stretch of time, for each segment and each of its parents, so
+It is built from the sketches of a range of time, for each segment and each of its parents, so
 that a new version without a baseline of its own is held to its model's.
 """
 
@@ -59,10 +59,10 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
         from_ms: Start of its first window.
         to_ms: End of its last window.
         events: Responses in it.
-        references: Monitor -> segment key -> what is normal.
+        references: Monitor's name -> segment key -> reference.
         unqualified: Judges whose scores were left out, since they failed their golden set.
         left_out: ``monitor segment-key`` -> why it has no reference.
-        version: Of the document's form.
+        version: Version of the document.
     """
 
     from_ms: int
@@ -82,13 +82,13 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
         """Read a document and put the baseline's identity into its references.
 
         Raises:
-            RatesBaselineError: It is no document of this version.
+            RatesBaselineError: The document is not of this version.
         """
         try:
             read = msgspec.json.decode(document, type=cls)
         except msgspec.DecodeError as error:
             raise RatesBaselineError(
-                f"baseline {baseline_id} is no baseline of rates ({error}): build it again"
+                f"baseline {baseline_id} is not a baseline of rates ({error}): build it again"
             ) from error
         if read.version != _VERSION:
             raise RatesBaselineError(
@@ -121,13 +121,13 @@ def _identified(references: References, baseline_id: str) -> References:
 
 
 def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
-    """Count a stretch of time into references for every monitor of rates.
+    """Build the references of every monitor of rates from a range of time.
 
     Args:
         sketches: Those of kinds ``vitals`` and ``quality``, each once; others are ignored.
 
     Raises:
-        RatesBaselineError: There is nothing to build from.
+        RatesBaselineError: The sketches hold no responses.
     """
     groups: dict[tuple[str, str], dict[int, Sketch]] = defaultdict(dict)
     first, last, events = None, 0, 0
@@ -144,7 +144,7 @@ def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
             windows[start] = merge_sketches(windows[start], moved) if start in windows else moved
     if first is None or not events:
         raise RatesBaselineError(
-            "no responses in this stretch of time: check --from and --to, and that the "
+            "no responses in this range of time: check --from and --to, and that the "
             "vitals worker has been running"
         )
     drafts = _Drafts()
@@ -163,7 +163,7 @@ def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
 
 
 class _Drafts:
-    """What has been built so far."""
+    """The references built so far."""
 
     def __init__(self) -> None:
         self.references: References = defaultdict(dict)
@@ -184,7 +184,7 @@ class _Drafts:
         scores: dict[str, list[str]] = defaultdict(list)
         for label, name in judged_scores(whole):
             scores[label].append(name)
-        # Of a judge's several epochs the one with the most answers stands for it.
+        # Of several specifications of a judge, the one with the most answers counts.
         labels = {
             judge_name(label): label for label in sorted(scores, key=lambda one: _asked(whole, one))
         }
@@ -204,7 +204,7 @@ class _Drafts:
 
 
 def _asked(whole: Sketch, label: str) -> int:
-    """Return of how many answers the judge was asked for a verdict."""
+    """Return the number of answers that a judge was asked to score."""
     asked = whole.trials.get(measures.unqualified(label))
     if asked is not None:
         return asked

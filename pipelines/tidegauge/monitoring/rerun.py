@@ -1,7 +1,7 @@
-"""The past once more: events measured again, sketches judged again, with other baselines.
+"""Replays the log: events to sketches, and sketches to verdicts, with other baselines.
 
-Everything here is a function of the records and the settings, so the same stretch of the
-log gives the same verdicts twice, to the byte.
+Both steps are functions of the records and the settings, so the same range of the log gives
+the same verdicts twice, to the byte.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Output, Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
 
-__all__ = ["InUse", "in_order", "judge_again", "measure_again"]
+__all__ = ["ActiveBaselines", "in_order", "replay_events", "replay_sketches"]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
-InUse: TypeAlias = Mapping[BaselineKind, tuple[str, References]]
+ActiveBaselines: TypeAlias = Mapping[BaselineKind, tuple[str, References]]
 
 _BATCH_MS = 1_000
 
@@ -34,37 +34,37 @@ _BATCH_MS = 1_000
 def in_order(streams: Iterable[Iterable[Record]]) -> Iterator[Record]:
     """Yield the records of several streams by their timestamps.
 
-    Each stream keeps its own order; records of one time come in the streams' order.
+    Each stream keeps its own order; records of one timestamp come in the streams' order.
     """
     return merge(*streams, key=lambda record: record.timestamp_ms)
 
 
-def measure_again(
+def replay_events(
     extractor: Extractor[E], group: str, settings: SketchSettings, records: Iterable[Record]
 ) -> Iterator[Record]:
-    """Measure events again and yield the records of ``sketches.v1`` that come of it.
+    """Sketch events, and yield the records of ``sketches.v1``.
 
     Args:
-        extractor: Measures them.
-        group: Stands in the producers' ids; not that of a running worker.
+        extractor: Computes the features of each event.
+        group: Consumer group in the producers' ids; not that of a running worker.
         settings: How events become sketches.
         records: Events of one topic, by their timestamps.
     """
     processor: SketchingProcessor[E] = SketchingProcessor(extractor, group, settings)
-    held: set[Partition] = set()
+    assigned: set[Partition] = set()
     offset = now_ms = 0
     for second, batch in groupby(records, key=lambda record: record.timestamp_ms // _BATCH_MS):
         found = list(batch)
-        for partition in sorted({record.partition for record in found} - held):
+        for partition in sorted({record.partition for record in found} - assigned):
             processor.assign(partition, None)
-            held.add(partition)
+            assigned.add(partition)
         now_ms = (second + 1) * _BATCH_MS
         outcome = processor.process(found, now_ms)
         yield from _written(outcome.outputs, offset, now_ms)
         offset += len(outcome.outputs)
-    # The stretch has ended: silence closes what is still open.
+    # The range has ended: idle partitions close the windows that are still open.
     for later_ms in (now_ms, now_ms + settings.idle_ms + settings.lateness_ms + settings.window_ms):
-        for partition in sorted(held):
+        for partition in sorted(assigned):
             processor.caught_up(partition, later_ms)
         now_ms = later_ms
     yield from _written(processor.tick(now_ms).outputs, offset, now_ms)
@@ -81,19 +81,22 @@ def _written(outputs: Sequence[Output], offset: int, now_ms: int) -> Iterator[Re
             )
 
 
-def judge_again(
-    plan: MonitorPlan, baselines: InUse, records: Iterable[Record], say: Callable[[Output], None]
+def replay_sketches(
+    plan: MonitorPlan,
+    baselines: ActiveBaselines,
+    records: Iterable[Record],
+    publish: Callable[[Output], None],
 ) -> MonitorView:
-    """Judge sketches again.
+    """Test sketches, and publish their verdicts and alerts.
 
     Args:
         plan: The monitor's settings.
-        baselines: Kind -> id and references to hold the stretch to.
+        baselines: Kind -> id and references to test against.
         records: Of ``sketches.v1``, by their timestamps.
-        say: Told every verdict and alert, in order.
+        publish: Called with every verdict and alert, in order.
 
     Returns:
-        What there is to see at the end.
+        The monitor's state at the end.
     """
     monitor = MonitorProcessor(plan)
     for kind, (baseline_id, references) in sorted(baselines.items()):
@@ -101,5 +104,5 @@ def judge_again(
     for second, batch in groupby(records, key=lambda record: record.timestamp_ms // _BATCH_MS):
         outcome = monitor.process(list(batch), (second + 1) * _BATCH_MS)
         for output in outcome.outputs:
-            say(output)
+            publish(output)
     return monitor.view()

@@ -65,7 +65,7 @@ def draw_up(settings: KafkaSettings, start_ms: int) -> Ledger:
     producers = Producers(plan.settle_ms)
     for record in reader.read(settings, HEARTBEATS, start_ms=start_ms):
         try:
-            producers.hear(decode(record.value, Heartbeat))
+            producers.add(decode(record.value, Heartbeat))
         except DecodeError:
             continue  # the monitor reports such a record as a dead letter
     progress: dict[tuple[SketchKind, int], Progress] = {}
