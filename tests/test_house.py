@@ -58,7 +58,6 @@ A command's module is named after what it controls: those of ``cli/`` do not cou
 """
 
 SHARED_CLASSES = {
-    "Arrival": "a record with a new event; a request whose headers have arrived",
     "Delivery": "of records to Kafka; of an answer to its client",
 }
 """Public class name -> why it is defined more than once."""
