@@ -28,8 +28,8 @@ from tidegauge.streaming.processor import Output
 from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.explain import explain, holds, latest_verdict
 
-EPOCH = "0123abcd" * 8
-LABEL = measures.judge_label("likelihood", EPOCH)
+HASH = "0123abcd" * 8
+LABEL = measures.judge_label("likelihood", HASH)
 VALUE = measures.score(LABEL, "fluency")
 EVENTS = 200
 MONITOR = "quality.likelihood"
@@ -108,9 +108,9 @@ def exchanges(
                 time_ms=moment,
                 segment=segment,
                 judge="likelihood",
-                epoch=EPOCH,
+                specification_hash=HASH,
                 inclusion_probability=1.0,
-                sampling_epoch=0,
+                sampling_period=0,
                 salt="s",
                 scores={"fluency": scores[-1]},
                 qualified=True,
