@@ -57,11 +57,6 @@ SHARED_MODULES = {
 A command's module is named after what it controls: those of ``cli/`` do not count.
 """
 
-SHARED_CLASSES = {
-    "Delivery": "of records to Kafka; of an answer to its client",
-}
-"""Public class name -> why it is defined more than once."""
-
 
 @cache
 def product_files() -> dict[str, Path]:
@@ -99,11 +94,7 @@ def test_a_class_name_has_one_meaning() -> None:
     places = defaultdict(list)
     for name, file in public_classes():
         places[name].append(file)
-    assert not {
-        name: files
-        for name, files in places.items()
-        if len(files) > 1 and name not in SHARED_CLASSES
-    }
+    assert not {name: files for name, files in places.items() if len(files) > 1}
 
 
 def test_a_module_name_has_one_meaning() -> None:

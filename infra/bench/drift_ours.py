@@ -27,7 +27,13 @@ __all__ = ["Ours", "Watched", "keep_baseline", "watch"]
 
 Rows: TypeAlias = NDArray[np.int64]
 
-_WITHOUT_EFFECT = {"protocol.py", "rewording.py", "detector.py", "evidence.py", "urns.py"}
+_WITHOUT_EFFECT = {
+    "benchmark_streams.py",
+    "rewording.py",
+    "e_detector.py",
+    "evidence.py",
+    "polya_urn.py",
+}
 """Modules that decide nothing about a baseline of texts without times."""
 _AT_ONCE = 500
 """Texts looked at together: the most that a worker gets from one poll."""
@@ -43,7 +49,7 @@ class Watched:
     Attributes:
         baseline: The baseline.
         hits: Whether each indicator holds for each text, shape (n, J).
-        cells: Each text's cell in each urn's division, shape (n, M + 1); -1 for none.
+        cells: Each text's cell in each Polya urn's division, shape (n, M + 1); -1 for none.
     """
 
     baseline: DriftBaseline

@@ -65,7 +65,7 @@ def test_a_broker_killed_under_load_gets_everything_that_it_kept(
     absent_broker.start()
     topics(absent_broker)
     with Recorder(
-        settings_for(absent_broker.bootstrap_servers, tmp_path, wave_bytes=8000)
+        settings_for(absent_broker.bootstrap_servers, tmp_path, batch_bytes=8000)
     ) as recorder:
         for number in range(MANY):
             record_exchange(recorder, f"before-{number}")

@@ -79,7 +79,7 @@ def test_whatever_is_killed_nothing_recorded_is_missing(
     outbox, log = tmp_path / "outbox", tmp_path / "log"
     settings = msgspec.json.encode(
         settings_for(
-            standing_broker.bootstrap_servers, outbox, segment_bytes=1 << 20, wave_bytes=20_000
+            standing_broker.bootstrap_servers, outbox, segment_bytes=1 << 20, batch_bytes=20_000
         ),
         enc_hook=str,
     )

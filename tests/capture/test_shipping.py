@@ -208,7 +208,7 @@ def test_a_killed_shipper_is_started_again_and_nothing_is_missing(
     standing_broker: Broker, tmp_path: Path, look: Look
 ) -> None:
     with Recorder(
-        settings_for(standing_broker.bootstrap_servers, tmp_path, wave_bytes=4000)
+        settings_for(standing_broker.bootstrap_servers, tmp_path, batch_bytes=4000)
     ) as recorder:
         for batch in range(3):
             for number in range(MANY):

@@ -7,7 +7,7 @@ as long as nothing changes, the cells of new events are draws from an urn: cell 
 probability ``u_c / U``, where ``u_c`` is its spacings and as many as have come from it, and U their
 sum. That is exact for every size of the baseline; there is no bound that could miss.
 
-A bet with stake s says that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
+A bet with mixture weight s says that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
 distribution over the cells that past windows or nobody chose. A window with k_c events in cell c,
 in whatever order, has gained
 
@@ -225,7 +225,7 @@ def observe_cells(
 
 
 def log_statistic(bets: PolyaUrnBets, state: PolyaUrnState) -> float:
-    """Return the log of the mean statistic over the stakes, times the urn's share."""
+    """Return the log of the mean statistic over the mixture weights, times the urn's share."""
     share = np.log(bets.share) - np.log(len(bets.mixture_weights))
     return float(np.logaddexp.reduce(state.log_m) + share)
 

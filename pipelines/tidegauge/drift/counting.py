@@ -27,7 +27,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Vectors: TypeAlias = NDArray[np.float32]
 
 TOPIC_SHARE, NOVELTY_SHARE = 0.4, 0.2
-"""Parts of the monitor's budget that the bets on urns get; the bands get the rest."""
+"""Parts of the monitor's budget that the bets on Polya urns get; the bands get the rest."""
 TOPIC_MIXTURE_WEIGHTS = (0.5, 0.9)
 NOVELTY_MIXTURE_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4)
 """Shares of strange requests that are bet on."""
@@ -65,7 +65,7 @@ class CountedRequests:
         tested: Indicators, J of them, the clusters first.
         hits: Whether each holds, shape (n, J).
         trials: Whether the request is asked, shape (n, J).
-        on_a: Whether the request shaped the lens, shape (n,).
+        on_a: Whether the request shaped the projection, shape (n,).
         reduced: The requests' reduced vectors, shape (n, D).
         novelty: How strange each is, shape (n,).
         novelty_asked: Whether novelty is counted on the request, shape (n,).
@@ -188,7 +188,7 @@ def _polya_urns(
         bin_edges.append(found)
     asked = rows[counted.novelty_asked[rows]]
     strange, levels = _novelty_urn(made, counted.novelty[asked], projection)
-    # An urn knows no seasons. Topics swing with them by little that their growth would tell,
+    # A Polya urn knows no seasons. Topics swing with them by little that their growth would tell,
     # and the tolerance covers it; bands by slot are better at novelty.
     if made.season == "none":
         polya_urns.append(strange)

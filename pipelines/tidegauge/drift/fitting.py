@@ -53,7 +53,7 @@ _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
 _DIVISIONS = 3
 _SIDES = 3
-"""One text in so many shapes the lens. The others bound the rates, which is the harder task."""
+"""One text in so many shapes the projection; the others bound the rates, the harder task."""
 _TELLING = 10
 """One request in so many tells which texts are frequent."""
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
@@ -179,7 +179,7 @@ def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: 
 
     Args:
         tested: The indicators.
-        on_b: Whether a request did not shape the lens, shape (n,).
+        on_b: Whether a request did not shape the projection, shape (n,).
         counted_on: Whether it did not tell which texts are frequent, shape (n,).
         asked: Whether novelty is counted on it, shape (n,).
     """
@@ -192,7 +192,7 @@ def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: 
     return np.stack(columns, axis=1)
 
 
-def _projection(  # noqa: PLR0913, PLR0917 - the parts of a lens
+def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
     reduction: Reduction,
     along: Vectors,
     points: ReferencePoints,

@@ -49,21 +49,21 @@ SHARES = {
     "languages": 0.04,
     "lengths": 0.03,
 }
-"""How the families share what the bets on urns leave of the monitor's budget."""
+"""How the families share what the bets on Polya urns leave of the monitor's budget."""
 
 _OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectedVectors:
-    """Where vectors lie, seen through a lens.
+    """Where vectors lie in a baseline's projection.
 
     Attributes:
         cluster: Index of the nearest centroid, shape (n,).
         novelty: How strange each is, shape (n,): see ``drift.novelty``.
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
-        reduced: Unit vectors in the lens's own directions, shape (n, D).
+        reduced: Unit vectors in the projection's own directions, shape (n, D).
         frequent: Whether its text is a frequent one, shape (n,): novelty is not asked of it.
     """
 
@@ -89,7 +89,7 @@ class ProjectedVectors:
 def project(
     projection: Projection, texts: Sequence[str], vectors: Vectors, *, scores: Vectors | None = None
 ) -> ProjectedVectors:
-    """Look at requests through a lens.
+    """Project requests as a baseline does.
 
     Args:
         projection: The baseline's.

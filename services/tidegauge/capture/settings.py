@@ -90,7 +90,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat_seconds: How often the counts are published, also while idle.
         drain_seconds: How long the shipper goes on after the run has ended; what is left
             then stays on the disk and the next shipper in the folder takes it over.
-        wave_bytes: About how much is sent before the broker has acknowledged all of it.
+        batch_bytes: About how much is sent before the broker has acknowledged all of it.
         kafka: How to reach the broker.
     """
 
@@ -103,7 +103,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
     fsync_seconds: float = 1.0
     heartbeat_seconds: float = 5.0
     drain_seconds: float = 10.0
-    wave_bytes: int = 512 * 1024
+    batch_bytes: int = 512 * 1024
     kafka: KafkaAccess = KafkaAccess()
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"must hold at least {_SEGMENTS_IN_QUOTA} segments of "
                 f"segment_bytes = {self.segment_bytes}",
             )
-        for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "wave_bytes"):
+        for name in ("fsync_seconds", "heartbeat_seconds", "drain_seconds", "batch_bytes"):
             if getattr(self, name) <= 0:
                 raise CaptureSettingsError(name, getattr(self, name), "must be greater than 0")
 

@@ -107,13 +107,13 @@ class Shipper:
     def _ship(self, cursor: OutboxCursor) -> bool:
         """Ship one batch; whether it was full, so that more is probably waiting."""
         try:
-            batch = cursor.next_batch(self._settings.wave_bytes)
+            batch = cursor.next_batch(self._settings.batch_bytes)
         except CaptureError as error:
             self._set_aside(cursor, error)
             return False
         if batch is not None:
             cursor.arrived(batch, self._delivery.deliver(batch.records))
-            return batch.size >= self._settings.wave_bytes
+            return batch.size >= self._settings.batch_bytes
         if cursor.exhausted:
             self._delivery.deliver([cursor.heartbeat(now_ms())])
             cursor.finish()

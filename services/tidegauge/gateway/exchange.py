@@ -17,7 +17,7 @@ from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Message, Usage
 
-__all__ = ["NOBODY", "Arrival", "Delivery", "Exchange", "Fault", "Outcome", "StreamTiming"]
+__all__ = ["NOBODY", "AnswerProgress", "Arrival", "Exchange", "Fault", "Outcome", "StreamTiming"]
 
 NOBODY: Final = Customer(name="unknown", key_id="unknown")
 """Customer of a request without a valid key."""
@@ -124,7 +124,7 @@ class StreamTiming:
         )
 
 
-class Delivery:
+class AnswerProgress:
     """The answer while it comes from the upstream and goes to the client.
 
     Attributes:
@@ -185,7 +185,7 @@ class Exchange:
         self.reservation: Reservation | None = None
         self.capture: Capture = "none"
         self.captured: tuple[Message, ...] | None = None
-        self.delivery = Delivery()
+        self.delivery = AnswerProgress()
         self.client_left = False
         self.outcome: Outcome | None = None
 

@@ -236,7 +236,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
             return
         close = self._stopping or reader.pipelined or reader.refusal is not None
-        sink = _WireSink(self, keep_alive=reader.keep_alive and not close)
+        sink = _SocketSink(self, keep_alive=reader.keep_alive and not close)
         self._caller.authorization = reader.headers.get(b"authorization")
         api = hot.apis[reader.path]
         try:
@@ -288,37 +288,37 @@ class HttpProtocol(asyncio.Protocol):
         return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
-class _WireSink:
+class _SocketSink:
     """Writes an answer; its head goes out together with what comes first.
 
     Attributes:
         ended: Whether the answer is complete.
     """
 
-    __slots__ = ("_head", "_keep_alive", "_wire", "ended")
+    __slots__ = ("_head", "_keep_alive", "_protocol", "ended")
 
-    def __init__(self, wire: HttpProtocol, *, keep_alive: bool) -> None:
-        self._wire = wire
+    def __init__(self, protocol: HttpProtocol, *, keep_alive: bool) -> None:
+        self._protocol = protocol
         self._head = b""
         self._keep_alive = keep_alive
         self.ended = False
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Write an answer in one piece."""
-        head = self._wire.head(status, headers)
+        head = self._protocol.head(status, headers)
         close = b"" if self._keep_alive else _CLOSE
         self._end(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Keep the head."""
-        head = self._wire.head(status, headers)
+        head = self._protocol.head(status, headers)
         close = b"" if self._keep_alive else _CLOSE
         self._head = b"%b%btransfer-encoding: chunked\r\n\r\n" % (head, close)
 
     async def send(self, data: bytes) -> None:
         """Write a part of the body."""
         head, self._head = self._head, b""
-        await self._wire.flow.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        await self._protocol.flow.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
 
     async def end(self, data: bytes = b"") -> None:
         """Write the last part of the body."""
@@ -328,4 +328,4 @@ class _WireSink:
 
     def _end(self, data: bytes) -> None:
         self.ended = True
-        self._wire.end(data, keep_alive=self._keep_alive)
+        self._protocol.end(data, keep_alive=self._keep_alive)
