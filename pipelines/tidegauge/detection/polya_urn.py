@@ -273,7 +273,7 @@ def fluctuation(spacings: Sequence[float], history: Counts) -> float:
 
 
 def _log_gains(bets: PolyaUrnBets, state: PolyaUrnState, hits: Counts) -> Floats:
-    """Return log L of each stake, shape (S,)."""
+    """Return log L of each mixture weight, shape (S,)."""
     urn = bets.spacings + state.seen
     target = bets.target
     if target is None:
@@ -283,7 +283,7 @@ def _log_gains(bets: PolyaUrnBets, state: PolyaUrnState, hits: Counts) -> Floats
     k, u, mixture_weights = hits[drawn], urn[drawn], bets.mixture_weights[:, None]
     w = (1 - mixture_weights) * u + mixture_weights * (urn.sum() * target[drawn])
     gains = (gammaln(w + k) - gammaln(w)).sum(axis=1) - (gammaln(u + k) - gammaln(u)).sum()
-    # A rate that is higher by the tolerance lets a stake gain so much by itself.
+    # A rate that is higher by the tolerance lets a mixture weight gain so much by itself.
     return np.asarray(gains - k.sum() * np.log1p(bets.mixture_weights * bets.tolerance))
 
 
