@@ -1,10 +1,10 @@
 """A bottom-k sample of a sketch's requests: their callers and the indicators that held.
 
-The requests of least rank are kept. The rank is a hash of the request's id, so it knows
-nothing of what is asked nor by whom: every request is as likely to be sampled as any other,
-and a caller's share of the sampled requests that show something estimates its share of all
-that show it, without bias. The least ranks of a union are among the least ranks of its
-parts, so a sample depends neither on how the requests were divided nor on their order.
+The requests of least rank are kept. The rank is a hash of the request's id and independent
+of its content and its caller: every request is equally likely to be sampled, and a caller's
+share of the sampled requests with an indicator is an unbiased estimate of its share of all
+requests with it. The least ranks of a union are among the least ranks of its parts, so a
+sample depends neither on how the requests were divided nor on their order.
 
 Source: bottom-k samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (2007).
 """
@@ -18,13 +18,13 @@ from tidegauge.schemas.sketches import Sampled
 __all__ = ["NAME_CHARACTERS", "SAMPLE", "SampleAccumulator", "least", "pooled"]
 
 SAMPLE = 256
-"""How many requests a sketch keeps: a change of 5% of them is seen in 13, beside 243 others."""
+"""Number of requests in a sketch's sample: a change of 5% of them shows in 13 of the 256."""
 
 NAME_CHARACTERS = 64
-"""Callers whose names begin with the same so many characters are taken for one."""
+"""Length to which callers' names are cut: names that agree up to it count as one caller."""
 
 _RANKS = 2**32
-"""Ranks there are: few digits in JSON, and two sampled requests hardly ever share one."""
+"""Number of ranks: few digits in JSON, and two sampled requests hardly ever share a rank."""
 
 
 def least(sampled: Iterable[Sampled]) -> tuple[Sampled, ...]:
@@ -45,9 +45,9 @@ def least(sampled: Iterable[Sampled]) -> tuple[Sampled, ...]:
 def pooled(samples: Iterable[Sequence[Sampled]]) -> tuple[Sampled, ...]:
     """Return one sample of the requests of several sketches, as large as they allow.
 
-    A full sample knows nothing of requests above its highest rank. Below the least such rank
-    all samples are complete: what lies there is as good a sample as one of least ranks, and
-    where traffic is even it holds nearly all that the samples hold.
+    A full sample lacks the requests above its highest rank. Below the least of these highest
+    ranks all samples are complete, so the requests there are again a sample of least ranks.
+    Where the samples cover equal amounts of traffic it holds nearly all their requests.
 
     Args:
         samples: Each in order of rank, as ``least`` returns it.
@@ -74,9 +74,9 @@ class SampleAccumulator:
         """Sample a request.
 
         Args:
-            rank: Hash of its id, in [0, 1).
-            customer: Whose it is.
-            shows: Indicators that hold for it.
+            rank: Hash of the request's id, in [0, 1).
+            customer: The request's caller.
+            shows: Indicators that hold for the request.
         """
         place = int(rank * _RANKS)
         if place > self._highest:

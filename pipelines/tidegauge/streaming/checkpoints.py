@@ -1,8 +1,8 @@
 """Checkpoints: a partition's state in the state topic, split into as many records as it takes.
 
-A checkpoint may carry *pending* outputs: those that belong to the same commit and may not have
-been published yet. On a broker without transactions the checkpoint is written before them, so
-that after a crash the same outputs are published again instead of being computed anew.
+A checkpoint may carry *pending* outputs: outputs of the same commit that may not have been
+published yet. On a broker without transactions the checkpoint is written before them, so that
+after a crash the same outputs are published again instead of being recomputed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 PART_BYTES = 512 * 1024
-"""Most bytes of a checkpoint in one record: with its encoding still below 1 MB."""
+"""Largest part of a checkpoint in one record, in bytes: encoded, it stays below 1 MB."""
 
 VERSION = 1
 
@@ -47,7 +47,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         owner: ``group/topic-partition``.
-        generation: Counts this owner's checkpoints; tells the parts of two apart.
+        generation: Number of this owner's checkpoint; identifies the parts that belong to it.
         next_offset: Offset of the first record that the state does not include.
         state: The processor's snapshot.
         pending: Outputs that may not have been published yet.
@@ -75,11 +75,11 @@ _part_decoder = msgspec.msgpack.Decoder(_Part)
 
 
 def without_pending(checkpoint: Checkpoint, *, generation: int | None = None) -> Checkpoint:
-    """Return a checkpoint without pending outputs, which are published or written beside it.
+    """Return a checkpoint without its pending outputs.
 
     Args:
         checkpoint: The checkpoint.
-        generation: Its new generation, where it follows the given one in the log.
+        generation: The new generation; None keeps the given checkpoint's.
     """
     return msgspec.structs.replace(
         checkpoint, pending=(), generation=generation or checkpoint.generation
@@ -115,7 +115,7 @@ def _key(owner: str, generation: int, index: int) -> str:
 
 
 def assemble(owner: str, found: Mapping[str, Snapshot]) -> Checkpoint | None:
-    """Put an owner's last checkpoint together.
+    """Join the parts of an owner's last checkpoint.
 
     Args:
         owner: ``group/topic-partition``.

@@ -25,7 +25,7 @@ class CommitPolicy:
         records: Most records between two commits.
         rejected_ratio: Share of the last ``rejected_window`` records that may become dead
             letters; beyond it the worker stops. 1 never stops it.
-        rejected_least: So many dead letters never stop it, however few records there were.
+        rejected_least: Number of dead letters that never stops the worker, whatever the share.
         rejected_window: See ``rejected_ratio``.
     """
 
@@ -51,8 +51,8 @@ class Commit:
 
     Attributes:
         group: The consumer group.
-        checkpoints: The new checkpoint of each partition that changed. Its pending outputs are to
-            be published, and its ``next_offset`` is to be the group's offset.
+        checkpoints: The new checkpoint of each partition that changed, with the outputs to
+            publish (``pending``) and the group's new offset (``next_offset``).
     """
 
     group: str
@@ -79,7 +79,7 @@ class RejectionGauge:
         self._rejected = 0
 
     def observe(self, records: int, rejections: Iterable[Rejection]) -> None:
-        """Count a batch.
+        """Add a batch's records and rejections to the window.
 
         Raises:
             DeadLetterRateError: Too many records were rejected.
@@ -124,7 +124,7 @@ def encode_output(output: Output) -> EncodedRecord:
 
 
 def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
-    """Return a rejected record as a dead letter, complete with key and headers."""
+    """Return the dead letter of a rejected record, with the record's key and headers."""
     record = rejection.record
     place = f"{record.partition}-{record.offset}"
     return Output(

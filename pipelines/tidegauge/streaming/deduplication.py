@@ -1,7 +1,7 @@
 """Deduplication: records become new events, duplicates or unreadable records.
 
-Each event carries ``(producer_id, sequence)``, and a producer's events stand in a partition in
-order: one whose sequence is not above the last one of its producer is a duplicate.
+Each event carries ``(producer_id, sequence)``, and a partition holds a producer's events in
+order: an event whose sequence is not above its producer's last one is a duplicate.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
 _LARGEST = 2**62
-_LAST_MS = 253_402_300_799_000  # the year 9999: no date has a name beyond it
+_LAST_MS = 253_402_300_799_000  # the end of the year 9999, beyond which dates cannot be formatted
 
 UNKNOWN_PRODUCER = ""
-"""Stands in the ledger for records that do not name their producer."""
+"""The ledger's producer id for records that do not name their producer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Unreadable:
 
     Attributes:
         record: The record.
-        producer_id: Its producer, where the bytes still tell.
-        sequence: Its sequence, 0 where the bytes do not tell.
+        producer_id: Its producer, if it can be read.
+        sequence: Its sequence, 0 if it cannot be read.
         reason: Reason code of the dead letter.
         detail: The decoder's message.
     """
@@ -119,7 +119,7 @@ def _read(value: bytes, kind: type[E]) -> E:
         event = decode(value, kind)
     except (UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
-    # Snapshots and readers in other languages have 64 bits for a number.
+    # Snapshots, and readers in other languages, hold integers in 64 bits.
     for name, number, most in (
         ("sequence", event.sequence, _LARGEST),
         ("time_ms", event.time_ms, _LAST_MS),
@@ -163,7 +163,7 @@ class TallyAccumulator:
         self.active_ms = max(self.active_ms, time_ms)
 
     def count_dead_letter(self, sequence: int, time_ms: int) -> None:
-        """Count a dead letter; a sequence of 0 is unknown."""
+        """Count a dead letter; a sequence of 0 means that it is unknown."""
         self._dead_lettered += 1
         self.active_ms = max(self.active_ms, time_ms)
         self.last_sequence = max(self.last_sequence, sequence)

@@ -56,7 +56,7 @@ class ValueRangeError(StreamError):
 
 
 class MergeError(StreamError):
-    """Two summaries describe different things, so their counts may not be added."""
+    """Two sketches or histograms differ in a field that must be equal to add them."""
 
     def __init__(self, what: str, left: object, right: object) -> None:
         """Name the field that differs and both values."""
@@ -71,9 +71,9 @@ class ExtractorError(StreamError):
 
 
 class ExtractionError(StreamError):
-    """An extractor raised: what it needs is unavailable, or it cannot handle an event.
+    """An extractor raised: a service it uses is unavailable, or it cannot handle an event.
 
-    Nothing has changed; the same events may be measured again.
+    The worker's state is unchanged; the same events may be measured again.
     """
 
     def __init__(self, kind: str, events: int, cause: Exception) -> None:
@@ -83,14 +83,14 @@ class ExtractionError(StreamError):
             f"{type(cause).__name__}: {cause}"
         )
         self.passing = isinstance(cause, (OSError, TidegaugeError))
-        """Whether waiting may help: the network and other services come back, a bug stays."""
+        """Whether waiting may help: true of a network or service failure, false of a bug."""
 
 
 class DeadLetterRateError(StreamError):
-    """Too many records in a row could not be processed: something is wrong with all of them."""
+    """Too large a share of the recent records could not be processed."""
 
     def __init__(self, *, rejected: int, records: int, limit: float, last: str) -> None:
-        """Say how many were rejected, what the last one was, and the ways out."""
+        """Give the number of rejected records, the last reason and the remedies."""
         super().__init__(
             f"{rejected} of the last {records} records could not be processed, more than the "
             f"limit of {limit:.0%}; the last: {last}. Nothing of this batch was committed. "
@@ -107,7 +107,7 @@ class SnapshotVersionError(SnapshotError):
     """A snapshot was written in another format than this one reads."""
 
     def __init__(self, *, owner: str, found: object, known: int) -> None:
-        """Name both versions and the way out."""
+        """Name both versions and the remedy."""
         super().__init__(
             f"the snapshot of {owner} has version {found}, this release reads {known}: "
             "run the release that wrote it, or start the group under another name"
@@ -115,10 +115,10 @@ class SnapshotVersionError(SnapshotError):
 
 
 class SnapshotSettingsError(SnapshotError):
-    """A snapshot was written under other settings, which its windows depend on."""
+    """A snapshot was written under settings that do not match this worker's."""
 
     def __init__(self, *, owner: str, setting: str, found: object, wanted: object) -> None:
-        """Name the setting, both values and the way out."""
+        """Name the setting, both values and the remedy."""
         super().__init__(
             f"the snapshot of {owner} was made with {setting} = {found}, now it is {wanted}: "
             f"set {setting} back to {found}, or start the group under another name"

@@ -20,9 +20,9 @@ class Origin:
     """Where an event was read, and by which producer it is measured.
 
     Attributes:
-        producer_id: ``group/topic-partition``, for events derived from it.
+        producer_id: ``group/topic-partition``, the producer of events derived from this one.
         partition: The event's partition.
-        offset: Its offset there.
+        offset: The event's offset in the partition.
     """
 
     producer_id: str
@@ -32,18 +32,18 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one event adds to its segment's window.
+    """The contribution of one event to its segment's window.
 
     Attributes:
-        counted: Whether the event enters a sketch at all.
-        hits: Indicators that held for it.
-        trials: Indicators that were looked at, of those that are not looked at for every
-            event; an indicator in ``hits`` that no event ever lists here counts against
-            all events of the sketch.
+        counted: Whether the event is counted in a sketch.
+        hits: Indicators that held for the event.
+        trials: Indicators evaluated for this event, of those that are not evaluated for every
+            event; for an indicator that no event ever lists here, all events of the sketch
+            are trials.
         values: Numbers, each added to the moments and the histogram of its name.
         totals: Name -> label -> whole number to add, such as nano-dollars by customer.
-        exemplar: The request, kept for the indicators in ``hits`` while its rank is low, and
-            in the sample of all that have one.
+        exemplar: The request: a candidate, by rank, for the exemplars of the indicators in
+            ``hits`` and for the sketch's sample.
         progress: Name -> whole number to add to the partition's totals since the group began.
         baseline: Id of the baseline that the indicators refer to, empty for none.
         outputs: Events to publish besides the sketch.
@@ -61,20 +61,20 @@ class Measurement:
 
 
 class Extractor(Protocol[E]):
-    """Measures events; ``SketchingProcessor`` does the rest.
+    """Measures events for a ``SketchingProcessor``.
 
-    ``measure`` may block (it embeds, or asks a judge); the loop calls it off the thread
-    that keeps the consumer alive. It may not raise for an event's content: an event that
-    cannot be measured is ``Measurement`` with what is known.
+    ``measure`` may block (it embeds texts or calls a judge): it does not run on the thread
+    that polls the consumer. It must not raise because of an event's content: for an event that
+    cannot be measured fully it returns a ``Measurement`` with the known values.
     """
 
     @property
     def kind(self) -> SketchKind:
-        """Which worker this is."""
+        """Kind of worker that the extractor belongs to."""
 
     @property
     def reads(self) -> type[E]:
-        """The type of event that it measures."""
+        """Type of the events to measure."""
 
     def measure(self, events: Sequence[tuple[Origin, E]]) -> Sequence[Measurement]:
         """Return one ``Measurement`` for each event, in the same order."""

@@ -7,9 +7,9 @@ within ``accuracy`` of each number in it. Negative numbers mirror this.
 Source: Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with
 relative-error guarantees", PVLDB 12 (2019), sections 2.1 and 2.2.
 
-Besides the two dictionaries of a ``Histogram`` there is one *ordered bucket*: a whole number
-that grows with the value, 0 for zero, positive for positive numbers. Baselines keep it as
-a threshold, so that "above the edge" means the same to whoever counts.
+The *ordered bucket* of a number combines the two dictionaries of a ``Histogram``: a whole
+number that grows with the value, 0 for zero, positive for positive numbers. Baselines store
+thresholds as ordered buckets, so that every worker counts "above the edge" in the same way.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = [
 ]
 
 ACCURACY = 0.01
-"""Relative error of a quantile, unless said otherwise."""
+"""Default relative error of a quantile."""
 
 SMALLEST = 1e-9
 """Numbers of a smaller absolute value are counted as zero."""
 
 _ON_THE_EDGE = 1e-9
-"""In buckets: rounding may not push an edge into the next bucket."""
+"""Tolerance in buckets: keeps rounding from moving an edge into the next bucket."""
 
 
 @cache
@@ -103,7 +103,7 @@ class HistogramAccumulator:
             raise ValueRangeError(value)
 
     def histogram(self) -> Histogram:
-        """Return what has been counted, buckets in ascending order."""
+        """Return the histogram of the numbers counted so far, buckets in ascending order."""
         return Histogram(
             accuracy=self.accuracy,
             positive=dict(sorted(self._positive.items())),
@@ -123,7 +123,7 @@ def empty(accuracy: float = ACCURACY) -> Histogram:
 
 
 def add(histogram: Histogram, values: Iterable[float]) -> Histogram:
-    """Count numbers.
+    """Return the histogram with numbers added.
 
     Raises:
         ValueRangeError: One is infinite or not a number; nothing was counted.
@@ -139,7 +139,7 @@ def add(histogram: Histogram, values: Iterable[float]) -> Histogram:
 
 
 def merge(a: Histogram, b: Histogram) -> Histogram:
-    """Add the counts of both: exact, associative and commutative.
+    """Return the sum of two histograms: exact, associative and commutative.
 
     Raises:
         MergeError: Their accuracies differ.
@@ -175,7 +175,7 @@ def buckets(histogram: Histogram) -> Iterator[tuple[int, int]]:
 
 
 def bucket_of(value: float, accuracy: float = ACCURACY) -> int:
-    """Return the ordered bucket of a number: never less for a greater number.
+    """Return the ordered bucket of a number: a non-decreasing function of it.
 
     Raises:
         ValueRangeError: It is infinite or not a number.
@@ -217,8 +217,8 @@ def quantile(histogram: Histogram, q: float) -> float | None:
     """Return the number of rank ``floor(q * (n - 1))``, within the relative accuracy.
 
     Args:
-        histogram: What was counted.
-        q: In [0, 1].
+        histogram: The numbers' histogram.
+        q: The quantile's level, in [0, 1].
 
     Returns:
         None for a histogram of no numbers.
@@ -248,6 +248,6 @@ def count_above(histogram: Histogram, bucket: int) -> int:
 def count_below(histogram: Histogram, bucket: int) -> int:
     """Return how many numbers lie in ``bucket`` or an ordered bucket below it.
 
-    With ``count_above`` of the same bucket these are all.
+    With ``count_above`` of the same bucket this adds up to all numbers.
     """
     return sum(number for found, number in buckets(histogram) if found <= bucket)

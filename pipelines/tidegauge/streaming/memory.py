@@ -1,7 +1,7 @@
 """A log in memory, with groups and transactions: the broker of tests that need no real one.
 
-It keeps a broker's guarantees and no more: order within a partition, offsets per group, a
-partition held by one member at a time, and transactions that are seen whole or not at all.
+It gives a broker's guarantees and no more: order within a partition, offsets per group, one
+member at a time for each partition, and atomic transactions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RETRY_POLICY = RetryPolicy(first_seconds=0.01, most_seconds=0.05)
 
 
 class MemoryLog:
-    """Topics, group offsets and group members; may be shared by threads."""
+    """Topics, group offsets and group members; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = RLock()
@@ -51,7 +51,7 @@ class MemoryLog:
     def append(
         self, encoded: EncodedRecord, *, timestamp_ms: int = 0, partition: int | None = None
     ) -> None:
-        """Write one record, to the given partition or else to the one of its key's hash."""
+        """Append a record to the given partition, by default the one of its key's hash."""
         found = self.partitions(encoded.topic)
         index = zlib.crc32(encoded.key) % len(found) if partition is None else partition
         with self._lock:
@@ -70,7 +70,7 @@ class MemoryLog:
     def append_all(
         self, encoded_records: Iterable[EncodedRecord], offsets: Mapping[Partition, int], group: str
     ) -> None:
-        """Write records and offsets, all of them or none: a transaction."""
+        """Append records and set offsets in one transaction."""
         with self._lock:
             for encoded in encoded_records:
                 self.append(encoded)
@@ -88,7 +88,7 @@ class MemoryLog:
             return self._offsets.get((group, partition))
 
     def read(self, partition: Partition, offset: int = 0, limit: int | None = None) -> list[Record]:
-        """Return records from an offset on."""
+        """Return a partition's records from an offset on, at most ``limit``."""
         with self._lock:
             records = self._records[partition]
             return records[offset : None if limit is None else offset + limit]
@@ -104,7 +104,7 @@ class MemoryLog:
                 self._members[group].append(member)
 
     def leave(self, group: str, member: str) -> None:
-        """Remove a member, as a broker does when heartbeats stop."""
+        """Remove a member from a group, as a broker does when its heartbeats stop."""
         with self._lock:
             if member in self._members[group]:
                 self._members[group].remove(member)
@@ -123,7 +123,7 @@ class MemoryLog:
             return {found for i, found in enumerate(every) if i % len(members) == turn}
 
     def take(self, group: str, member: str, partition: Partition) -> bool:
-        """Hold a partition; False while another member does."""
+        """Assign a partition to a member; False while another member holds it."""
         with self._lock:
             return self._holders.setdefault((group, partition), member) == member
 
@@ -144,8 +144,8 @@ class MemoryLoop:
         now_ms: The clock, Unix milliseconds.
         policy: When to commit.
         member: This member's name in the group.
-        transactions: Whether a commit is one transaction, or a checkpoint that is written
-            ahead of its outputs.
+        transactions: Whether a commit is one transaction; otherwise a checkpoint is written
+            before its outputs.
     """
 
     def __init__(  # noqa: PLR0913 - what a deployment would set, all by name
@@ -180,7 +180,7 @@ class MemoryLoop:
         self.close()
 
     def step(self) -> bool:
-        """Rebalance, process the records at hand, commit when due.
+        """Rebalance, process the available records and commit when due.
 
         Returns:
             Whether there were records.

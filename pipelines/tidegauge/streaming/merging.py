@@ -1,8 +1,8 @@
 """Merging sketches, over partitions and over windows.
 
-Merging is associative and commutative: counts, totals and histograms exactly, moments but
-for the rounding of sums. So a sum does not depend on how many workers ran, nor on the order
-in which their sketches arrived.
+Merging is associative and commutative: exactly for counts, totals and histograms, up to
+rounding for the sums of moments. So a sum does not depend on the number of workers, nor on
+the order in which their sketches arrived.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 EXEMPLARS = 5
-"""How many exemplars are kept for an indicator."""
+"""Number of exemplars kept for an indicator."""
 
 MIXED = "*"
 """Stands for a name (producer, topic, baseline) in which the merged sketches differ."""
@@ -43,10 +43,10 @@ V = TypeVar("V")
 def merge_sketches(a: Sketch, b: Sketch) -> Sketch:
     """Add two sketches of one kind and segment.
 
-    The sum spans both windows. Where producers, partitions or baselines differ, the sum says
-    ``MIXED`` or ``NO_PARTITION``; indicators of mixed baselines mean nothing to a test, so a
-    test compares ``baseline`` with its own first. An indicator that either side lists in
-    ``trials`` was looked at in the other side only as often as that one says.
+    The sum spans both windows. Where producers, partitions or baselines differ, the sum has
+    ``MIXED`` or ``NO_PARTITION``; indicators of mixed baselines cannot be tested, so a test
+    compares ``baseline`` with its own first. If only one side lists an indicator in ``trials``,
+    the other side adds no trials to it.
 
     Raises:
         MergeError: Kinds or segments differ, or histograms of one number have two accuracies.

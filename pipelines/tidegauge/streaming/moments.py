@@ -1,7 +1,6 @@
 """Count, sum, sum of squares and extremes of a number, merged by adding.
 
-Merging is exact but for the rounding of floating-point sums; ``n`` and the extremes are
-exact.
+Merging is exact up to the rounding of floating-point sums; ``n`` and the extremes are exact.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from tidegauge.streaming.errors import ValueRangeError
 __all__ = ["EMPTY", "LARGEST", "MomentsAccumulator", "mean", "merge", "of", "variance"]
 
 LARGEST = 1e100
-"""Greatest absolute value taken: squares of greater ones do not add up."""
+"""Greatest absolute value accepted: sums of greater squares would overflow."""
 
 EMPTY = Moments(n=0, total=0.0, squares=0.0, least=0.0, most=0.0)
 """The moments of no numbers; its extremes are meaningless."""
@@ -48,7 +47,7 @@ class MomentsAccumulator:
         self._most = max(self._most, value)
 
     def moments(self) -> Moments:
-        """Return what has been added."""
+        """Return the moments of the numbers added so far."""
         if not self._n:
             return EMPTY
         return Moments(
@@ -77,7 +76,7 @@ def of(values: Iterable[float]) -> Moments:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Return the moments of both together."""
+    """Return the moments of both sets of numbers together."""
     if not a.n:
         return b
     if not b.n:

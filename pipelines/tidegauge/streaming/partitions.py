@@ -22,17 +22,17 @@ __all__ = ["PartitionSketcher", "SketchSettings"]
 
 @dataclass(frozen=True, slots=True)
 class SketchSettings:
-    """How events become sketches.
+    """Settings of sketching: windows, lateness, limits and accuracy.
 
     Attributes:
         window_ms: Length of a window of event time.
         lateness_ms: How long after its end a window stays open for late events.
-        idle_ms: How long a partition's silence may hold the watermark back.
-        progress_ms: How often progress is published when no window closes.
-        segment_limit: Segments counted under their own name in one partition.
-        ahead_ms: How far an event's time may lie ahead of its record's timestamp.
-        retire_ms: Event time after which a silent producer or segment is forgotten; longer
-            than records are kept.
+        idle_ms: Longest time for which an idle partition holds the watermark back.
+        progress_ms: Interval at which progress is published when no window closes.
+        segment_limit: Largest number of segments counted under their own name in one partition.
+        ahead_ms: Furthest that an event's time may lie ahead of its record's timestamp.
+        retire_ms: Event time after which an inactive producer or segment is dropped; longer
+            than the retention of records.
         accuracy: Relative accuracy of the histograms.
     """
 
@@ -119,7 +119,7 @@ class PartitionSketcher:
             self._totals[REFUSED_VALUES] += refused
 
     def _capped_time(self, time_ms: int, timestamp_ms: int) -> int:
-        # A clock that is ahead would close windows that others still write to.
+        # A producer whose clock is ahead would close windows that others still fill.
         if timestamp_ms > 0 and time_ms > timestamp_ms + self._settings.ahead_ms:
             self._totals[AHEAD] += 1
             return timestamp_ms + self._settings.ahead_ms
@@ -156,7 +156,7 @@ class PartitionSketcher:
         )
 
     def progress(self, now_ms: int, notices: tuple[str, ...]) -> Progress:
-        """Return how far the partition has come, and retire what was silent for long."""
+        """Return the partition's progress, and drop producers and segments long inactive."""
         self._retire()
         self._sequence += 1
         self._published_ms = now_ms

@@ -50,11 +50,11 @@ class Output:
     """An event to publish.
 
     Attributes:
-        topic: Where it is published.
+        topic: The topic to publish to.
         key: The record's key.
         event: The event.
         source: The CloudEvents source.
-        event_id: The CloudEvents id: the same when the output is produced again.
+        event_id: The CloudEvents id; the same if the output is published again.
         time_ms: Event time.
     """
 
@@ -83,7 +83,7 @@ class ProcessingResult:
     rejections: tuple[Rejection, ...] = ()
 
     def __add__(self, other: ProcessingResult) -> ProcessingResult:
-        """Return both, in order."""
+        """Return the outputs and rejections of both, in order."""
         return ProcessingResult(self.outputs + other.outputs, self.rejections + other.rejections)
 
 
@@ -94,12 +94,12 @@ class Processor(Protocol):
     """A stateful step over records; state is per partition, so that it can move between workers.
 
     The loop guarantees: ``assign`` comes before a partition's first record; calls never
-    overlap; outcomes, snapshots and offsets are committed together; after a crash the
-    records since the last commit come again, to a processor with the last snapshot.
+    overlap; results, snapshots and offsets are committed together; after a crash the records
+    since the last commit are passed again, to a processor with the last snapshot.
     """
 
     def assign(self, partition: Partition, snapshot: bytes | None) -> None:
-        """Take over a partition, from its last snapshot or from nothing."""
+        """Take over a partition from its last snapshot; None for a partition without one."""
 
     def revoke(self, partition: Partition) -> None:
         """Drop a partition; its last snapshot has been committed."""
@@ -116,7 +116,7 @@ class Processor(Protocol):
 
 @runtime_checkable
 class CaughtUp(Protocol):
-    """A processor that is told when a partition has no more records, as the broker reports it."""
+    """A processor that is notified when the broker has no further records of a partition."""
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
         """Note that at ``now_ms`` every record of the partition had been processed."""

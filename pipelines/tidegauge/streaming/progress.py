@@ -7,13 +7,13 @@ from typing import Final
 __all__ = ["AHEAD", "OVERFLOW", "REFUSED_VALUES", "SEGMENTS_CAPPED"]
 
 AHEAD: Final = "events_ahead"
-"""Total: events whose time lay further ahead than the log's clock allows; counted at its edge."""
+"""Total: events further ahead of the log's clock than allowed, counted at the latest time."""
 
 OVERFLOW: Final = "events_in_other"
 """Total: events of segments beyond the cap, counted in the segment ``other``."""
 
 REFUSED_VALUES: Final = "values_refused"
-"""Total: values that were infinite or no number, and are in no histogram."""
+"""Total: values left out of the histograms because they were infinite or not a number."""
 
 SEGMENTS_CAPPED: Final = "segments:capped"
 """Notice: the cap on segments is reached, and ``events_in_other`` grows."""

@@ -18,13 +18,13 @@ FAILED = "processing_failed"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long to wait.
+    """Pauses between attempts, and the number of attempts.
 
     Attributes:
-        first_seconds: Pause after the first failure; it doubles with each.
+        first_seconds: Pause after the first failure; it doubles with each further one.
         most_seconds: Longest pause.
-        attempts: Failures in a row that waiting does not mend, after which a batch is halved, or
-            a single record becomes a dead letter.
+        attempts: Number of failures in a row, other than of an unavailable service, after
+            which a batch is halved or a single record becomes a dead letter.
     """
 
     first_seconds: float = 0.2
@@ -32,7 +32,7 @@ class RetryPolicy:
     attempts: int = 3
 
     def pause_seconds(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row, from 1."""
+        """Return the pause after a number of failures in a row (1 or more), in seconds."""
         return min(self.first_seconds * 2.0 ** min(failures - 1, 30), self.most_seconds)
 
 
@@ -48,17 +48,17 @@ def process_with_retries(
 
     While a service that the extractor needs is unavailable, no record becomes a dead letter,
     however long that takes. A batch that fails for another reason is halved until the record
-    that causes it stands alone.
+    that causes the failure is alone in its batch.
 
     Args:
-        worker: Processes them.
-        records: In order within each partition.
+        worker: Processes the records.
+        records: Records, in order within each partition.
         now_ms: The clock, Unix milliseconds.
         wait: Waits for some seconds after an error; returns False to give up.
-        retry_policy: How often and how long to wait.
+        retry_policy: Pauses and number of attempts.
 
     Returns:
-        False where ``wait`` gave up; records processed before stay processed.
+        False if ``wait`` gave up; records processed before that stay processed.
 
     Raises:
         DeadLetterRateError: Too many records became dead letters.

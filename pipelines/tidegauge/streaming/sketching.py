@@ -24,17 +24,17 @@ E = TypeVar("E", RequestEvent, ResponseEvent)
 class SketchingProcessor(Generic[E]):
     """Counts each event once, in event-time windows, and reports progress.
 
-    Whether a window is closed depends on the records alone, and on silence where the loop
-    reports it by ``caught_up``; the order of records within a partition decides which events
-    are late, the cut into batches decides nothing.
+    Windows are closed by records, or by the idle time of a partition that the loop reports
+    with ``caught_up``. The order of records within a partition decides which events are late;
+    the division into batches has no effect.
 
-    A call of ``process`` that raises because the extractor did has changed nothing: the same
+    If ``process`` raises because the extractor raised, the state is unchanged and the same
     records may be passed again.
 
     Args:
         extractor: Measures events.
         group: The consumer group.
-        settings: How events become sketches.
+        settings: Settings of windows and sketches.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SketchingProcessor(Generic[E]):
         """Count records and publish the windows that they close.
 
         Raises:
-            ExtractionError: The extractor raised; nothing has changed.
+            ExtractionError: The extractor raised; the state is unchanged.
             ExtractorError: The extractor did not return one result for each event.
         """
         fresh = [
@@ -149,7 +149,7 @@ class SketchingProcessor(Generic[E]):
         self._partitions[partition].watermark.silent(now_ms)
 
     def tick(self, now_ms: int) -> ProcessingResult:
-        """Publish windows that silence has closed, and progress where it is due."""
+        """Publish windows that idle time has closed, and progress where it is due."""
         outputs: list[Output] = []
         for sketcher in self._partitions.values():
             published = self._closed(sketcher, now_ms)

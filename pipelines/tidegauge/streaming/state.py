@@ -21,15 +21,15 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything besides the records that a partition's later outputs depend on.
+    """A partition's whole state: later outputs depend on it and on later records alone.
 
-    Windows that were closed by silence are in ``closed_ms``, which is committed with the
-    resulting outputs, so that a restart does not decide it anew.
+    ``closed_ms`` covers the windows that idle time has closed. It is committed with their
+    outputs, so that they stay closed after a restart.
 
     Attributes:
         version: Version of this format.
         owner: ``group/topic-partition``.
-        kind: Which worker.
+        kind: Kind of worker.
         window_ms: Length of a window.
         accuracy: Relative accuracy of the histograms.
         next_offset: Offset of the first record that was not counted.
@@ -38,7 +38,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
         closed_ms: Windows that end at or before it are closed.
         accounts: Producer -> tally of its events.
         totals: Name -> total since the group began.
-        looked_at: Indicators that are not looked at for every event.
+        looked_at: Indicators that are not evaluated for every event.
         segments: Segments counted under their own name, and when they were last active.
         open_windows: Windows not closed yet, as sketches with sequence 0.
     """
@@ -81,7 +81,7 @@ def read_state(
     Raises:
         SnapshotVersionError: It was written in another format.
         SnapshotSettingsError: It is another owner's, or its windows or histograms differ.
-        SnapshotError: The bytes are no state.
+        SnapshotError: The bytes cannot be decoded as a state.
     """
     try:
         found = _version.decode(data).version

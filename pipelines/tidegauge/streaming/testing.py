@@ -59,7 +59,7 @@ class LengthExtractor:
     """Measures the length of prompts.
 
     Attributes:
-        measured: How often each request was measured, by its id.
+        measured: Number of times that each request was measured, by its id.
     """
 
     def __init__(self, before: Callable[[Sequence[RequestEvent]], None] | None = None) -> None:
@@ -68,12 +68,12 @@ class LengthExtractor:
 
     @property
     def kind(self) -> SketchKind:
-        """``drift``, as the worker that reads requests."""
+        """``drift``, the kind of worker that reads requests."""
         return "drift"
 
     @property
     def reads(self) -> type[RequestEvent]:
-        """Read requests."""
+        """Requests."""
         return RequestEvent
 
     def measure(self, events: Sequence[tuple[Origin, RequestEvent]]) -> Sequence[Measurement]:
@@ -120,7 +120,7 @@ class Received:
         self.take(records)
 
     def take(self, records: Iterable[Record]) -> None:
-        """Read records on."""
+        """Read further records."""
         for record in records:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
             if event.sequence <= self._last[event.producer_id]:
@@ -140,7 +140,7 @@ class Received:
         return found
 
     def processed(self) -> Counter[str]:
-        """Return how many events of each gateway were taken into account."""
+        """Return how many events of each gateway were processed."""
         found: Counter[str] = Counter()
         for progress in self.progress.values():
             for producer_id, tally in progress.tallies.items():

@@ -1,8 +1,8 @@
 """Event time in one partition: which window an event belongs to, and which are closed.
 
-Windows are tumbling and aligned to the Unix epoch. What closes a window is either an event that
-is ``lateness_ms`` beyond its end, or silence: a partition that was read to its end, and has
-had no record for ``idle_ms``, holds back no window that ended ``lateness_ms`` ago.
+Windows are tumbling and aligned to the Unix epoch. A window closes with an event that is
+``lateness_ms`` beyond its end. It also closes ``lateness_ms`` after its end if the partition is
+idle: read to its end, and without a record for ``idle_ms``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Watermark:
 
     Attributes:
         latest_ms: Greatest event time seen, None before the first event.
-        closed_ms: Windows that end at or before it are closed; 0 while none is.
+        closed_ms: Windows that end at or before it are closed; 0 while no window is closed.
     """
 
     __slots__ = (
@@ -46,8 +46,8 @@ class Watermark:
     def place(self, time_ms: int) -> tuple[int, bool]:
         """Return the start of the window that an event is counted in, and whether it is late.
 
-        A late event, whose own window is closed, is counted in the next open one. Seeing the
-        event moves the watermark for those that follow, never for itself.
+        A late event, whose own window is closed, is counted in the next open one. An event
+        moves the watermark for the events after it, not for itself.
         """
         late = time_ms < self.closed_ms
         start = self.closed_ms if late else time_ms - time_ms % self._window_ms
@@ -57,11 +57,11 @@ class Watermark:
         return start, late
 
     def heard(self) -> None:
-        """Note that a record arrived: the partition is not silent."""
+        """Record that a record arrived: the partition is not idle."""
         self._silent_since_ms = None
 
     def silent(self, now_ms: int) -> None:
-        """Note that at ``now_ms`` every record of the partition had been read."""
+        """Record that at ``now_ms`` every record of the partition had been read."""
         if self._silent_since_ms is None:
             self._silent_since_ms = now_ms
         if now_ms - self._silent_since_ms >= self._idle_ms:

@@ -15,7 +15,7 @@ from tidegauge.streaming.processor import Partition
 __all__ = ["SketchOrigin", "Window", "WindowKey"]
 
 _LARGEST_TOTAL = 2**62
-"""What a total may grow to: readers in other languages have 64 bits."""
+"""Largest total: readers in other languages hold integers in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +35,7 @@ class WindowKey:
 
 @dataclass(frozen=True, slots=True)
 class SketchOrigin:
-    """What all sketches of one worker's partition have in common.
+    """The fields that all sketches of one worker's partition share.
 
     Attributes:
         kind: Kind of worker.
@@ -115,8 +115,7 @@ class Window:
         """Count one event.
 
         Returns:
-            How many of its values were left out because they are infinite, no number or
-            too large to be added up.
+            Number of the event's values left out: infinite, not a number, or too large to sum.
         """
         self._last_offset = offset
         self._events += 1
@@ -168,9 +167,9 @@ class Window:
         Args:
             key: The window's identity.
             origin: Worker and partition.
-            sequence: Number among that producer's events.
-            looked_at: Indicators that are not looked at for every event: the sketch states their
-                trials even where there were none.
+            sequence: Number of the sketch among the producer's events.
+            looked_at: Indicators that are not evaluated for every event: the sketch has their
+                trials even where these are 0.
         """
         numbers = dict(sorted(self._numbers.items()))
         return Sketch(

@@ -32,7 +32,7 @@ __all__ = ["Worker"]
 class Worker:
     """A processor with its partitions, and their outputs since the last commit.
 
-    After a commit that failed, or may have failed, this state is void: the loop revokes each
+    After a commit that failed, or may have failed, this state is invalid: the loop revokes each
     partition and assigns it again from its last checkpoint.
 
     Args:
@@ -70,7 +70,7 @@ class Worker:
             position: Offset that the loop will read first.
 
         Raises:
-            SnapshotError: The processor cannot go on from it.
+            SnapshotError: The processor cannot restore the checkpoint's state.
         """
         self._processor.assign(partition, checkpoint.state if checkpoint else None)
         self._committed[partition] = checkpoint
@@ -87,9 +87,9 @@ class Worker:
         """Process records.
 
         Raises:
-            MeasureError: Nothing has changed; the same records may be given again.
+            ExtractionError: The state is unchanged; the same records may be passed again.
             DeadLetterRateError: Too many were rejected; stop without a commit.
-            Exception: Anything else that the processor raises; stop without a commit.
+            Exception: Any other error of the processor; stop without a commit.
         """
         self._account(records, self._processor.process(records, now_ms), now_ms)
 
@@ -119,7 +119,7 @@ class Worker:
         self._keep(self._processor.tick(now_ms), now_ms)
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
-        """Note that at this time the log held nothing more in a partition."""
+        """Tell the processor that the log had no further records of a partition at ``now_ms``."""
         if isinstance(self._processor, CaughtUp):
             self._processor.caught_up(partition, now_ms)
 
@@ -138,14 +138,14 @@ class Worker:
             self._changed_ms = now_ms
 
     def due(self, now_ms: int) -> bool:
-        """Whether there is something to commit, and it is time."""
+        """Whether there are uncommitted changes and the policy's time for a commit has come."""
         if self._changed_ms is None:
             return False
         return self._policy.due(records=self._records, waiting_ms=now_ms - self._changed_ms)
 
     @property
     def dirty(self) -> bool:
-        """Whether there is something to commit."""
+        """Whether there are uncommitted changes."""
         return self._changed_ms is not None
 
     def commit(self) -> Commit:
@@ -164,19 +164,19 @@ class Worker:
         return Commit(self.group, checkpoints)
 
     def committed(self, commit: Commit) -> None:
-        """Note that a commit has been written."""
+        """Mark a commit as written."""
         self._committed.update(commit.checkpoints)
         self._outputs.clear()
         self._records = 0
         self._changed_ms = None
 
     def final_checkpoint(self, partition: Partition) -> Checkpoint | None:
-        """Return a partition's last checkpoint without its outputs, which are published by now.
+        """Return a partition's last checkpoint without its outputs, which have been published.
 
-        The partition's next owner then has no output to publish again.
+        The partition's next owner then has no outputs to publish again.
 
         Returns:
-            None where the last checkpoint has no pending outputs.
+            None if the last checkpoint has no pending outputs.
         """
         last = self._committed[partition]
         if last is None or not last.pending:

@@ -1,6 +1,6 @@
 """Environment variables: which ones tidegauge knows, and how it refuses a bad one.
 
-Needs nothing but the standard library, since the capture library reads variables, too.
+The module imports only the standard library, since the capture library reads variables, too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def known_variables() -> frozenset[str]:
 
 
 def refuse_unknown(environment: Mapping[str, str]) -> None:
-    """Refuse variables that look like tidegauge's but are read by nothing.
+    """Refuse variables with tidegauge's prefix that no process reads.
 
-    Values are not shown: the variable that was meant may hold a secret.
+    Values are not shown: the intended variable may hold a secret.
 
     Raises:
-        SettingsError: For each such variable, with the nearest known name.
+        SettingsError: There are such variables; it names each with the nearest known name.
     """
     unknown = sorted(
         name
@@ -56,7 +56,7 @@ def refuse_unknown(environment: Mapping[str, str]) -> None:
 def bad_value(
     variable: str, value: str, problem: str, *, default: object = None, secret: bool = False
 ) -> str:
-    """Return what is wrong with a variable's value, and what to do.
+    """Return a message on a variable's invalid value: the problem and the remedy.
 
     >>> bad_value("TIDEGAUGE_WINDOW_SECONDS", "0", "must be greater than 0", default=10.0)
     "TIDEGAUGE_WINDOW_SECONDS is '0': it must be greater than 0; change it, or unset it to use 10.0"
@@ -81,7 +81,7 @@ def _unknown(name: str) -> str:
 
 
 def _without_credentials(value: str) -> str:
-    """Leave out what an address may hold beside its host, and the rest of a long value."""
+    """Return a value without an address's credentials, path and query, and not too long."""
     if "://" in value or "@" in value:
         scheme, separator, rest = value.rpartition("://") if "://" in value else ("", "", value)
         host, *path = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)

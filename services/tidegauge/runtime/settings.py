@@ -64,7 +64,7 @@ class WindowSettings(Settings):
     )
 
     def sketching(self) -> SketchSettings:
-        """Return how events become sketches."""
+        """Return the settings of windows and sketches."""
         window_ms = round(self.window_seconds * 1000)
         lateness_ms = round(self.lateness_seconds * 1000)
         return SketchSettings(
@@ -81,12 +81,12 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
     Values are texts, numbers and ``true`` or ``false``; lists and objects are JSON.
 
     Args:
-        kind: The settings.
+        kind: The settings class.
         environment: The variables.
 
     Raises:
-        SettingsError: A variable has a value that it cannot have, or no such variable
-            exists; a line for each, none of which shows a secret.
+        SettingsError: A variable has an invalid value or an unknown name; the message has a
+            line for each and shows no secrets.
     """
     refuse_unknown(environment)
     found: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _is_json(field: FieldInfo) -> bool:
 
 
 def _written(default: object) -> object:
-    """Return a default as a variable would hold it."""
+    """Return a default in the form of a variable's value."""
     if isinstance(default, bool | list | tuple | dict):
         return json.dumps(default)
     return default

@@ -1,7 +1,7 @@
 """Logs as JSON lines on stderr, and an HTTP server for health checks and metrics.
 
 Values in a log line are JSON strings, so text from outside can neither break a line nor
-pose as another one.
+imitate another one.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _FORMATS: Final = ("json", "console")
 
 
 class TelemetryError(TidegaugeError):
-    """The metrics server cannot listen where it was told to."""
+    """The metrics server cannot listen on its address."""
 
 
 def configure_logging(service: str) -> None:
     """Send the logs of this process and its libraries to stderr.
 
     ``TIDEGAUGE_LOG_FORMAT`` is ``json`` (default) or ``console``; ``TIDEGAUGE_LOG_LEVEL``
-    is ``debug``, ``info`` (default), ``warning`` or ``error``. Libraries speak from
+    is ``debug``, ``info`` (default), ``warning`` or ``error``. Libraries log from
     ``warning`` on, kafka-python at ``debug`` only.
 
     Args:
-        service: Stands in every line, such as ``vitals``.
+        service: Name in every line, such as ``vitals``.
 
     Raises:
         SettingsError: A variable has a value that is not listed.
@@ -104,7 +104,7 @@ class TelemetryServer:
     """Serves ``/healthz``, ``/readyz`` and ``/metrics`` until closed.
 
     Attributes:
-        port: Where it listens; useful when it was asked for port 0.
+        port: Port that it listens on, also if it was started with port 0.
     """
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
@@ -140,13 +140,13 @@ def serve(
     alive: Callable[[], bool] = lambda: True,
     host: str = LOOPBACK,
 ) -> TelemetryServer:
-    """Start answering health checks and Prometheus in a thread of its own.
+    """Start serving health checks and metrics in a thread of its own.
 
     Args:
-        port: Where to listen; 0 for any free one.
+        port: Port to listen on; 0 for any free one.
         ready: Whether the process does its work; ``/readyz`` is 503 until it does.
-        alive: Whether it can still recover by itself; ``/healthz`` is 503 when it cannot.
-        host: Interface; loopback unless told otherwise.
+        alive: Whether the process can still recover by itself; ``/healthz`` is 503 otherwise.
+        host: Interface to listen on; loopback by default.
 
     Raises:
         TelemetryError: The port is taken or the host is not one of this machine's.

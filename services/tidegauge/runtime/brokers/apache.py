@@ -60,7 +60,7 @@ class ApacheBroker(Broker):
 
     Args:
         kafka_home: The unpacked distribution; ``KAFKA_HOME`` if None.
-        port: Where it listens; any free port if None.
+        port: Port to listen on; any free port if None.
     """
 
     def __init__(self, kafka_home: Path | None = None, port: int | None = None) -> None:
@@ -71,7 +71,7 @@ class ApacheBroker(Broker):
 
     @classmethod
     def missing(cls, kafka_home: Path | None = None) -> str | None:
-        """Return what this machine lacks to run it, with the way out; None if nothing."""
+        """Return what this machine lacks to run it, with the remedy; None if nothing."""
         home = kafka_home or Path(os.environ.get("KAFKA_HOME", ""))
         if not any((home / "libs").glob("kafka_*.jar")):
             return f"no Kafka distribution at {home}: set KAFKA_HOME to an unpacked one"
@@ -81,12 +81,12 @@ class ApacheBroker(Broker):
 
     @property
     def transactional(self) -> bool:
-        """Say yes."""
+        """True."""
         return True
 
     @property
     def durable(self) -> bool:
-        """Say yes."""
+        """True."""
         return True
 
     def _command(self, folder: Path) -> Sequence[str]:
@@ -130,7 +130,7 @@ class ApacheBroker(Broker):
 
 
 def _cluster_id() -> str:
-    """Return a new id as Kafka writes it; one that begins like an option would be taken for one."""
+    """Return a new id in Kafka's form; it must not begin with the dash of an option."""
     while (cluster := urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return cluster

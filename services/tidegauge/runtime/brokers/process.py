@@ -36,12 +36,12 @@ def free_port() -> int:
 class Broker(ABC):
     """One node on the loopback interface, with a folder of its own that is removed at the end.
 
-    As a context manager it is up inside the window, and gone after it.
+    As a context manager it runs inside the ``with`` block.
 
     Args:
-        port: Where it listens; any free port if None.
-        start_seconds: How long to wait until it answers.
-        stop_seconds: How long it may take to stop before it is killed.
+        port: Port to listen on; any free port if None.
+        start_seconds: Longest time to wait until it answers.
+        stop_seconds: Time after which a stopping broker is killed.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Broker(ABC):
 
     @abstractmethod
     def _command(self, folder: Path) -> Sequence[str]:
-        """Return what to run, after preparing the folder."""
+        """Prepare the folder and return the broker's command line."""
 
     @property
     @abstractmethod
@@ -69,23 +69,23 @@ class Broker(ABC):
     @property
     @abstractmethod
     def durable(self) -> bool:
-        """Whether what was acknowledged is still there after a kill and a start."""
+        """Whether acknowledged records survive a kill and a restart."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """Return its address, as clients want it."""
+        """The broker's address in the form that clients take."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """Return its process id, None while it is down."""
+        """The broker's process id, None while it is down."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start the broker and wait until it answers.
 
         Raises:
-            BrokerError: It did not come up; the message has the end of its log.
+            BrokerError: It did not start; the message has the end of its log.
         """
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="tidegauge-broker-"))
@@ -125,7 +125,7 @@ class Broker(ABC):
             return False
         library = logging.getLogger("kafka")
         level = library.level
-        library.setLevel(logging.CRITICAL)  # its warnings while we wait mean nothing
+        library.setLevel(logging.CRITICAL)  # it warns of an absent broker, which is expected here
         try:
             admin = KafkaAdminClient(
                 bootstrap_servers=self.bootstrap_servers,
@@ -153,14 +153,14 @@ class Broker(ABC):
         return log.read_text(errors="replace")[-_LOG_TAIL:] if log.exists() else ""
 
     def kill(self) -> None:
-        """Kill it without warning; its folder stays, ``start`` starts it again."""
+        """Send SIGKILL to the broker; its folder stays, and ``start`` starts it again."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """Stop it, by force if it takes too long; its folder stays."""
+        """Stop the broker, and kill it if it takes too long; its folder stays."""
         if self._process is None:
             return
         self._process.terminate()
@@ -172,14 +172,14 @@ class Broker(ABC):
         self._process = None
 
     def close(self) -> None:
-        """Stop it and remove its folder; safe to call twice."""
+        """Stop the broker and remove its folder; safe to call twice."""
         self.stop()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the broker."""
         self.start()
         return self
 
@@ -189,5 +189,5 @@ class Broker(ABC):
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Stop it and remove what it left."""
+        """Stop the broker and remove its folder."""
         self.close()

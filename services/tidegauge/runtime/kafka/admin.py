@@ -19,22 +19,22 @@ __all__ = ["TopicState", "ensure_topics", "list_topics"]
 _READY_SECONDS = 30.0
 
 _BY_THE_BROKERS_CLOCK = (REQUESTS.name, RESPONSES.name)
-"""Topics whose producers have clocks of their own: the broker stamps what they publish."""
+"""Topics whose producers have clocks of their own: the broker sets their records' timestamps."""
 
 _IN_ORDER = (SKETCHES.name,)
-"""Topics whose readers rely on the order of all records, so on there being one partition."""
+"""Topics of one partition, since their readers rely on the order of all records."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A declared topic as the broker has it; no partitions: it is not there."""
+    """A declared topic's state on the broker; without partitions if the topic is missing."""
 
     topic: Topic
     partitions: int
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
-    """Return what the broker has of each declared topic.
+    """Return the state of each declared topic on the broker.
 
     Raises:
         LogError: The broker does not answer or refuses.
@@ -55,7 +55,7 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
 def ensure_topics(
     settings: KafkaSettings, topics: Iterable[Topic] = tuple(ALL_TOPICS.values())
 ) -> tuple[Topic, ...]:
-    """Create the topics that are missing; those that are there stay as they are.
+    """Create the missing topics; existing ones stay unchanged.
 
     Returns:
         The topics that were created.
@@ -93,7 +93,7 @@ def _create(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
                 try:
                     admin.create_topics([new])
                 except TopicAlreadyExistsError:
-                    continue  # another process was faster
+                    continue  # another process has created it
         finally:
             admin.close()
 

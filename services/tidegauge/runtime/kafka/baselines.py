@@ -29,11 +29,11 @@ _SOURCE = "tidegauge/baselines"
 class BaselineStore:
     """Publishes, lists, loads and activates baselines.
 
-    A baseline counts once its manifest is there, which is written after its parts. Its id is
-    a hash of its contents, so publishing it again changes nothing.
+    A baseline exists once its manifest, which is written after its parts, has been published.
+    Its id is a hash of its contents, so publishing it again changes nothing.
 
     Args:
-        settings: How to reach Kafka.
+        settings: Connection to Kafka.
         now_ms: The clock, Unix milliseconds.
     """
 
@@ -54,7 +54,7 @@ class BaselineStore:
             Its id.
 
         Raises:
-            LogError: The broker does not answer, or did not take it.
+            LogError: The broker does not answer, or did not accept the records.
         """
         digest = sha256(document).hexdigest()
         baseline_id = f"{kind}-{digest[:16]}"
@@ -97,7 +97,7 @@ class BaselineStore:
 
         Raises:
             UnknownBaselineError: There is none of this id.
-            BaselineCorruptError: A part is missing, or the whole is not what was stored.
+            BaselineCorruptError: A part is missing, or the document's hash does not match.
             LogError: The broker does not answer, or there is no such topic.
         """
         latest = self._latest()
@@ -124,7 +124,7 @@ class BaselineStore:
 
         Raises:
             UnknownBaselineError: There is none of this id.
-            LogError: The broker does not answer, or did not take it.
+            LogError: The broker does not answer, or did not accept the records.
         """
         manifest = _manifest(self._latest(), baseline_id)
         activation = BaselineActivation(

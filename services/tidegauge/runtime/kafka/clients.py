@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 REQUEST_MS: Final = 10_000
-"""How long one request to the broker may take."""
+"""Longest time that one request to the broker may take."""
 
 _GATHER_BYTES: Final = 64 * 1024
 """Bytes that hold a full batch, so that no fetch waits for more."""
@@ -35,11 +35,11 @@ _REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 @contextmanager
 def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
-    """Turn kafka-python's errors into ours.
+    """Convert kafka-python's errors into tidegauge's.
 
     Raises:
         LogUnavailableError: No broker answers.
-        LogError: Anything else went wrong.
+        LogError: Any other error of kafka-python.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
 
 
 def admin(settings: KafkaSettings) -> KafkaAdminClient:
-    """Return an administrator's client."""
+    """Return an admin client."""
     return KafkaAdminClient(**settings.client(), request_timeout_ms=REQUEST_MS)
 
 
@@ -65,10 +65,10 @@ def consumer(
     """Return a consumer of committed records that starts at the beginning.
 
     Args:
-        settings: How to reach Kafka.
+        settings: Connection to Kafka.
         group: The consumer group; without one, partitions are assigned by hand.
-        gather_ms: Longest time for which the broker holds records back until there are more
-            of them; with 0 it gives what it has.
+        gather_ms: Longest time that the broker waits for further records before it answers a
+            fetch; with 0 it answers at once.
         options: Further options of ``KafkaConsumer``.
     """
     fetching = (
@@ -116,17 +116,17 @@ def producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:  # noqa:
 
 
 def topic_partition(partition: Partition) -> TopicPartition:
-    """Return a partition as kafka-python names it."""
+    """Return a partition as kafka-python's ``TopicPartition``."""
     return TopicPartition(partition.topic, partition.index)
 
 
 def partition_of(found: TopicPartition) -> Partition:
-    """Return a partition as we name it."""
+    """Return a partition of kafka-python as a ``Partition``."""
     return Partition(found.topic, found.partition)
 
 
 def record_of(found: Any) -> Record:  # noqa: ANN401 - kafka-python's ConsumerRecord
-    """Return a record as processors read it; a tombstone has no bytes."""
+    """Return a record of kafka-python as a ``Record``; a tombstone has no bytes."""
     return Record(
         partition=Partition(found.topic, found.partition),
         offset=found.offset,

@@ -3,10 +3,10 @@
 On a broker whose transactions hide aborted records, outputs, dead letters, checkpoints and
 offsets are one transaction (KIP-447): each is visible exactly once, whichever process is killed.
 
-On any other broker a partition's checkpoint is written first, with the outputs that are decided
-and not yet published; then the outputs; then the offsets. After a crash in between, the next
-owner of the partition publishes the same outputs again, with the same sequence numbers, and
-readers drop duplicates.
+On any other broker a partition's checkpoint is written first, with the outputs that are not yet
+published; then the outputs; then the offsets. After a crash in between, the next owner of the
+partition publishes the same outputs again, with the same sequence numbers, and readers drop
+duplicates.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Committer(Protocol):
         """Start a new producer, once the open transaction has been committed or aborted."""
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; an uncommitted transaction is aborted."""
 
 
 def _offsets(commit: Commit) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return the group's new offsets; each says which document it belongs to."""
+    """Return the group's new offsets, each with the generation of its checkpoint."""
     return {
         clients.topic_partition(partition): OffsetAndMetadata(
             checkpoint.next_offset, str(checkpoint.generation), -1
@@ -74,12 +74,11 @@ def _offsets(commit: Commit) -> dict[TopicPartition, OffsetAndMetadata]:
 class TransactionalCommitter:
     """See the module.
 
-    kafka-python waits for the end of a transaction without a limit, and a broker that died
-    in between may leave it waiting for good. So that happens on a thread that can be left
-    behind.
+    kafka-python waits for the end of a transaction without a limit, forever if the broker dies
+    in between. So transactions run on a thread that can be abandoned.
 
     Args:
-        settings: How to reach Kafka.
+        settings: Connection to Kafka.
         group: The consumer group.
     """
 
@@ -103,11 +102,12 @@ class TransactionalCommitter:
     ) -> None:
         """Commit in one transaction, fenced by the membership.
 
-        The one that the consumer has by now would not do: after a dismissal it is none, by
-        which a broker fences nobody, and after a return it is one that others came before.
+        The consumer's present membership would not be safe: after its removal from the group
+        it is empty, and a broker does not fence an empty one; after rejoining it is newer than
+        the memberships of others that have held the partitions in between.
 
         Raises:
-            CommitFailedError: The membership is none.
+            CommitFailedError: The membership is empty.
             KafkaError: The outcome is unknown.
         """
         del consumer
@@ -133,7 +133,7 @@ class TransactionalCommitter:
         self._within_limit(transact)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Publish what a worker without transactions had left pending."""
+        """Publish the pending outputs that a worker without transactions left."""
         if not checkpoint.pending:
             return
         producer = self._producer
@@ -157,10 +157,10 @@ class TransactionalCommitter:
             ) from error
 
     def write_final(self, checkpoint: Checkpoint) -> None:
-        """Do nothing: states are written without pending outputs."""
+        """Do nothing: checkpoints in a transaction have no pending outputs."""
 
     def reset(self) -> None:
-        """Connect again; the broker ends the transaction before it answers."""
+        """Reconnect; the broker ends the open transaction before it answers."""
         self.close()
         self._connect()
 
@@ -175,7 +175,7 @@ class WriteAheadCommitter:
     """See the module.
 
     Args:
-        settings: How to reach Kafka.
+        settings: Connection to Kafka.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -185,7 +185,7 @@ class WriteAheadCommitter:
     def commit(
         self, commit: Commit, consumer: KafkaConsumer, membership: ConsumerGroupMetadata
     ) -> None:
-        """Write states, then outputs, then offsets."""
+        """Write checkpoints, then outputs, then offsets."""
         del membership
         for checkpoint in commit.checkpoints.values():
             send_all(self._producer, encode_checkpoint(checkpoint))
@@ -193,15 +193,15 @@ class WriteAheadCommitter:
         consumer.commit(_offsets(commit))
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Publish again what may have been published before."""
+        """Publish the pending outputs, which may have been published before."""
         send_all(self._producer, checkpoint.pending)
 
     def write_final(self, checkpoint: Checkpoint) -> None:
-        """Write the state, so that its outputs are not published again."""
+        """Write the checkpoint, so that its outputs are not published again."""
         send_all(self._producer, encode_checkpoint(checkpoint))
 
     def reset(self) -> None:
-        """Connect again: an idempotent producer that lost a record is of no more use."""
+        """Reconnect: an idempotent producer that lost a record cannot be used any longer."""
         self.close()
         self._producer = clients.producer(self._settings)
 

@@ -33,14 +33,14 @@ __all__ = [
 
 
 class LogError(TidegaugeError):
-    """Kafka cannot do what was asked."""
+    """A request to Kafka failed."""
 
 
 class LogUnavailableError(LogError):
     """No broker answers."""
 
     def __init__(self, servers: str, detail: str) -> None:
-        """Name the address and the way out."""
+        """Name the address and the remedy."""
         super().__init__(
             f"no Kafka broker answers at {servers} ({detail}): "
             "start it, or set KAFKA_BOOTSTRAP_SERVERS"
@@ -48,7 +48,7 @@ class LogUnavailableError(LogError):
 
 
 class TopicError(LogError):
-    """A topic is missing or not as it must be."""
+    """A topic is missing or has the wrong configuration."""
 
 
 class PublishError(LogError):
@@ -59,7 +59,7 @@ class HiddenStateError(LogError):
     """A partition's last checkpoint is not visible, so no worker may continue from an older one."""
 
     def __init__(self, partition: str, why: str) -> None:
-        """Say what does not fit together, and what to do if it stays so."""
+        """Give the mismatch, and what to do if it persists."""
         super().__init__(
             f"{partition} cannot be taken over yet: {why}. A transaction that is still open "
             "hides the last state; if this stays so, the offset was moved by hand or the state "
@@ -75,7 +75,7 @@ class WorkerHungError(LogError):
     """A worker had to stop, or lost Kafka, while its processor was still busy."""
 
     def __init__(self, group: str, seconds: float) -> None:
-        """Say what happens to its work."""
+        """Say what happens to the work in progress."""
         super().__init__(
             f"the {group} worker was still busy {duration(seconds)} after it should have stopped: "
             "its uncommitted records will be processed again after a restart"
@@ -91,4 +91,4 @@ class UnknownBaselineError(BaselineStoreError):
 
 
 class BaselineCorruptError(BaselineStoreError):
-    """A stored baseline is not what its manifest says."""
+    """A stored baseline does not match its manifest."""

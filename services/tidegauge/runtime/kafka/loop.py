@@ -1,7 +1,7 @@
 """The one consumer loop of every worker.
 
 The calling thread polls: it keeps the group membership and submits one batch at a time to a
-serial executor. Everything that touches the processor runs in the executor's thread: processing,
+serial executor. All calls of the processor run in the executor's thread: processing,
 ticks, commits, and the takeover and handover of partitions. While the executor is busy every
 partition is paused and polling continues, so that one batch is in flight and slow work does not
 cost the membership.
@@ -51,17 +51,17 @@ _log = structlog.get_logger(__name__)
 class ConsumerLoop:
     """Runs a processor over topics until it is told to stop.
 
-    The loop waits for a broker that is away, at the start and later. It ends by itself on an
-    error that a retry does not cure: a snapshot of other settings, a broken extractor, or more
-    dead letters than the settings allow. Nothing of that batch is committed then.
+    The loop waits for a broker that is unavailable, at the start and later. It ends by itself
+    on an error that a retry does not cure: a snapshot of other settings, a broken extractor, or
+    more dead letters than the settings allow. Nothing of the failed batch is committed then.
 
     Args:
-        settings: How to reach Kafka and how to use it.
+        settings: Connection to Kafka, and the policy of commits.
         group: The consumer group; states and transactions carry its name.
-        topics: What to read.
-        processor: What to do with it.
-        gather_ms: Longest time to wait for more records where there are few.
-        stop_seconds: How long stopping may take, all in all.
+        topics: Topics to read.
+        processor: Processes the records.
+        gather_ms: Longest time to wait for more records if there are few.
+        stop_seconds: Longest time that stopping may take in total.
         now_ms: The clock, Unix milliseconds.
     """
 

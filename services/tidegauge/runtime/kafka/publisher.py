@@ -25,7 +25,7 @@ def send_all(producer: KafkaProducer, encoded_records: Iterable[EncodedRecord]) 
     """Send records and wait until each is acknowledged.
 
     Raises:
-        KafkaError: One was not.
+        KafkaError: A record was not acknowledged.
     """
     futures = [
         producer.send(encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers))
@@ -37,10 +37,10 @@ def send_all(producer: KafkaProducer, encoded_records: Iterable[EncodedRecord]) 
 
 
 class Publisher:
-    """Publishes and waits for the acknowledgement.
+    """Publishes events and waits for the acknowledgement.
 
     Args:
-        settings: How to reach Kafka.
+        settings: Connection to Kafka.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -69,7 +69,7 @@ class Publisher:
         try:
             send_all(self._producer, encoded_records)
         except KafkaError as error:
-            # An idempotent producer that lost a record is of no more use.
+            # An idempotent producer that lost a record cannot be used any longer.
             self._discard()
             raise PublishError(
                 f"records were not acknowledged by {self._settings.bootstrap_servers}: {error}"
@@ -87,7 +87,7 @@ class Publisher:
             self._producer = None
 
     def __enter__(self) -> Self:
-        """Return itself; it connects when it has something to publish."""
+        """Return itself; it connects at the first publication."""
         return self
 
     def __exit__(

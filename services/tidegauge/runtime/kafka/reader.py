@@ -33,15 +33,15 @@ def read(
     """Yield a topic's records, in order within each partition, up to its end as of now.
 
     Args:
-        settings: How to reach Kafka.
-        topic: Which topic.
+        settings: Connection to Kafka.
+        topic: The topic.
         start_ms: Leave out records with an earlier timestamp.
         end_ms: Leave out records with this timestamp or a later one.
-        partitions: Only these; all of them if None.
+        partitions: Partitions to read; all of them if None.
 
     Raises:
         TopicError: There is no such topic.
-        LogError: The broker does not answer, or stops to.
+        LogError: The broker does not answer, or stops answering.
     """
     with (
         clients.explained(settings, f"reading {topic.name}"),
@@ -63,12 +63,12 @@ def read_to_end(
 ) -> Iterator[Record]:
     """Yield the records that a new, assigned consumer reads, up to the end as of now.
 
-    The end is the one that the broker tells when asked. The embedded broker tells the start of
+    The end is the end offset that the broker returns. The embedded broker returns the start of
     its last batch instead, so the first high watermark that comes with records counts, too; on
-    Apache Kafka that one may lie beyond what is committed, and then nothing comes.
+    Apache Kafka that may lie beyond the committed records, and then no further records come.
 
     Raises:
-        LogUnavailableError: Nothing came for half a minute before the end.
+        LogUnavailableError: No record came for half a minute before the end.
     """
     ends: dict[TopicPartition, int] = consumer.end_offsets(assigned) if assigned else {}
     marks: dict[TopicPartition, int] = {}
@@ -104,12 +104,12 @@ def follow(
     until: Callable[[], bool],
     from_beginning: bool = True,
 ) -> Iterator[Record | None]:
-    """Yield a topic's records as they come, and None while none do.
+    """Yield a topic's records as they arrive, and None while none arrive.
 
     Args:
-        settings: How to reach Kafka.
-        topic: Which topic.
-        until: Whether to stop, asked several times a second.
+        settings: Connection to Kafka.
+        topic: The topic.
+        until: Returns whether to stop; called several times a second.
         from_beginning: Start at the first record, instead of at the end as of now.
 
     Raises:

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class SerialExecutor:
-    """A daemon thread with a queue; work that hangs does not keep the process from ending.
+    """A daemon thread with a queue; work that hangs does not prevent the process from ending.
 
     Args:
         name: The thread's name.
@@ -26,7 +26,7 @@ class SerialExecutor:
         self._thread.start()
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Run work after everything that was submitted before."""
+        """Run work after all work submitted before."""
         future: Future[R] = Future()
 
         def run() -> None:
@@ -43,6 +43,6 @@ class SerialExecutor:
             run()
 
     def close(self, timeout_seconds: float) -> None:
-        """End the thread after its queued work, and wait for that up to a timeout."""
+        """End the thread after its queued work, and wait for its end up to a timeout."""
         self._queue.put(None)
         self._thread.join(timeout_seconds)

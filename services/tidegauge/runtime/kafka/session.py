@@ -51,8 +51,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     """The state that the loop's two threads share: the polling thread and the executor's.
 
     Methods that return a ``Future`` and the rebalance listener's methods run their work on the
-    executor; all others belong to the polling thread. The listener runs inside of a poll, on
-    the consumer's own event loop, which it must not block: it awaits the executor.
+    executor; all others belong to the polling thread. The listener runs during a poll, on the
+    consumer's own event loop, which it must not block: it awaits the executor.
     """
 
     def __init__(  # noqa: PLR0913 - parts put together by the loop, all by name
@@ -101,7 +101,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return [clients.record_of(found) for records in batch.values() for found in records]
 
     def keep_membership(self) -> None:
-        """Poll while every partition is paused, new ones from their takeover on."""
+        """Poll while every partition is paused; new partitions are paused at their takeover."""
         if found := self._polled(0):
             names = ", ".join(str(clients.partition_of(place)) for place in found)
             raise LogError(f"records of {names} came while paused: connecting anew")
@@ -122,14 +122,14 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return self._executor.submit(lambda: self._guarded(lambda: self._process(records)))
 
     def tick(self) -> Future[None]:
-        """Tell the processor the time on the executor, and commit when a commit is due."""
+        """Run the processor's tick on the executor, and commit when a commit is due."""
         return self._executor.submit(lambda: self._guarded(self._tick))
 
     def close(self, seconds: float) -> bool:
-        """Hand over, leave the group and close every connection, within a time.
+        """Hand over partitions, leave the group and close every connection, within a time.
 
         Returns:
-            Whether all work has ended; if not, the processor is still being used.
+            Whether all work has ended; if not, the processor is still in use.
         """
         deadline = time.monotonic() + seconds
         self._handover_seconds = seconds * 0.7
@@ -147,7 +147,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     # The listener, on the consumer's own loop, while the polling thread waits for it.
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Commit and forget the partitions before the group goes on."""
+        """Commit and drop the partitions before the rebalance continues."""
         self.joined = False
         self._revoking.set()
         await self._done(
@@ -155,7 +155,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         )
 
     async def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        """Forget partitions that others hold already."""
+        """Drop partitions that other members hold already."""
         self.joined = False
         self._revoking.set()
         await self._done(
@@ -236,7 +236,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             if self._answering:
                 self._log.warning("Kafka does not answer", error=str(error))
             self._answering = False
-            return  # without the end offsets no partition may be called silent
+            return  # without the end offsets no partition may count as read to its end
         if not self._answering:
             self._log.info("Kafka answers again")
         self._answering = True
@@ -284,7 +284,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._worker.committed(commit)
 
     def _go_back(self, error: KafkaError) -> None:
-        """Return to the last states, since the outcome of the commit is unknown."""
+        """Return to the last checkpoints, since the outcome of the commit is unknown."""
         pause = _RETRY_SECONDS[0]
         held = self._worker.partitions
         metrics.RESETS.labels(self._group).inc()
@@ -308,14 +308,14 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 return
 
     def _join(self, membership: ConsumerGroupMetadata, partitions: Iterable[Partition]) -> None:
-        """Take over partitions; commits are fenced by this membership, whatever comes later."""
+        """Take over partitions; their commits are fenced by this membership, not by a later one."""
         self._revoking.clear()
         self._membership = membership
         self._take_over(partitions)
 
     def _take_over(self, partitions: Iterable[Partition]) -> None:
         if self._unsure:
-            # An open transaction of this worker would hide the worker's own last states.
+            # An open transaction of this worker would hide the worker's own last checkpoints.
             self._committer.reset()
             self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
@@ -358,10 +358,10 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         return first[found]
 
     def _ask(self, question: Callable[[], R]) -> R:
-        """Ask the broker, with a deadline: kafka-python may lose a call when the broker dies.
+        """Query the broker with a deadline: kafka-python may lose a call when the broker dies.
 
         Raises:
-            ClientHungError: The call was lost; the connection cannot be used any longer.
+            ClientHungError: The call did not return; the connection cannot be used any longer.
         """
         try:
             return self._questions.submit(question).result(_ANSWER_SECONDS)

@@ -69,7 +69,7 @@ class KafkaSettings(Settings):
     )
 
     def client(self) -> dict[str, Any]:
-        """Return what every client of kafka-python is given."""
+        """Return the options of every client of kafka-python."""
         return {
             "bootstrap_servers": self.bootstrap_servers.split(","),
             "security_protocol": self.security_protocol,
@@ -84,7 +84,7 @@ class KafkaSettings(Settings):
         }
 
     def policy(self) -> CommitPolicy:
-        """Return when to commit and when to give up."""
+        """Return the policy of commits and dead letters."""
         return CommitPolicy(
             interval_ms=self.commit_interval_ms, rejected_ratio=self.dead_letter_ratio
         )

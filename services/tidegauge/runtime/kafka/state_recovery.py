@@ -1,9 +1,9 @@
 """State recovery: finding the last checkpoint of each partition, once nothing hides it.
 
 A transaction that was begun before a rebalance may still be open after it, because its worker
-was killed or sleeps in the middle of it. Until the transaction ends, the broker shows neither
-its offsets (KIP-447) nor any record behind it, so that a committed checkpoint may be invisible,
-even to the worker that wrote it. Continuing from the checkpoint before would count events twice.
+was killed or is suspended. Until the transaction ends, the broker shows neither its offsets
+(KIP-447) nor any record after its start, so that a committed checkpoint may be invisible, even
+to the worker that wrote it. Continuing from an earlier checkpoint would count events twice.
 A checkpoint is committed with its offset or before it, and each committed offset carries the
 generation of its checkpoint: a checkpoint that has reached both the offset and the generation is
 the last one. (The offset alone is not enough: ticks write checkpoints without reading records,
@@ -35,7 +35,7 @@ class CommittedOffset:
 
     Attributes:
         offset: The first record that has not been processed.
-        generation: Of the checkpoint that was committed with it; 0 where it is unknown.
+        generation: Generation of the checkpoint committed with it; 0 if unknown.
     """
 
     offset: int
@@ -60,8 +60,8 @@ class StateRecovery:
     """Finds the last checkpoints that earlier owners of partitions wrote.
 
     Args:
-        states: The group's states.
-        wait_seconds: How long a transaction may hide a state.
+        states: Reads the group's checkpoints.
+        wait_seconds: Longest time that a transaction may hide a checkpoint.
     """
 
     def __init__(self, states: StateReader, wait_seconds: float) -> None:
@@ -78,9 +78,9 @@ class StateRecovery:
 
         Args:
             owners: The key of each partition's state.
-            committed: Returns the group's committed offset; times out soon while an open
-                transaction hides it.
-            pause: Waits a moment; returns False where waiting is of no more use.
+            committed: Returns the group's committed offset; times out after a short time while
+                an open transaction hides it.
+            pause: Waits a moment; returns False to give up.
 
         Raises:
             HiddenStateError: A checkpoint stayed behind its offset, or ``pause`` returned False.
@@ -107,7 +107,7 @@ class StateRecovery:
         owners: Mapping[Partition, str],
         committed: Callable[[Partition], CommittedOffset | None],
     ) -> dict[Partition, str]:
-        """Read offsets and then states; return why partitions cannot be taken over yet."""
+        """Read offsets and then checkpoints; return why partitions cannot be taken over yet."""
         offsets: dict[Partition, CommittedOffset | None] = {}
         for partition in owners:
             try:

@@ -17,8 +17,8 @@ class StateReader:
     """Reads the last checkpoints of one group.
 
     Args:
-        settings: How to reach Kafka.
-        group: The consumer group; states of others are skipped.
+        settings: Connection to Kafka.
+        group: The consumer group; other groups' states are skipped.
     """
 
     def __init__(self, settings: KafkaSettings, group: str) -> None:
@@ -30,7 +30,7 @@ class StateReader:
         """Return an owner's last checkpoint, as of the latest ``refresh``.
 
         Raises:
-            SnapshotError: It cannot be put together.
+            SnapshotError: A part of it is missing or cannot be read.
         """
         return assemble(owner, self._latest)
 

@@ -16,7 +16,7 @@ __all__ = ["transactions_hide_aborts"]
 
 
 def transactions_hide_aborts(settings: KafkaSettings) -> bool:
-    """Abort a transaction that wrote a record for no owner, and check whether a reader sees it.
+    """Abort a transaction with a record of no owner, and return whether readers do not see it.
 
     Raises:
         LogError: The broker does not answer, or refuses transactions.

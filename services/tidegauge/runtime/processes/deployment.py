@@ -32,7 +32,7 @@ PORT_VARIABLES: Mapping[str, str] = MappingProxyType(
         "judge": "TIDEGAUGE_JUDGE_PORT",
     }
 )
-"""Service -> the variable that says where it listens."""
+"""Service -> the variable that sets its port."""
 
 JUDGE_WORKER: Final = "judge worker"
 
@@ -51,10 +51,10 @@ class Ports:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:
-        """Return the ports that variables name, and the services' defaults for the rest.
+        """Return the ports that variables set, and the services' defaults for the others.
 
         Raises:
-            SettingsError: A variable holds no port.
+            SettingsError: A variable's value is not a port.
         """
         chosen: dict[str, int] = {}
         for name, variable in PORT_VARIABLES.items():
@@ -76,7 +76,7 @@ class Ports:
 
 
 def command(arguments: tuple[str, ...], environment: Mapping[str, str], logs: Path) -> Service:
-    """Return one of tidegauge's commands as a process that the supervisor runs to its end."""
+    """Return one of tidegauge's commands as a process for ``Supervisor.finish``."""
     words = " ".join(argument for argument in arguments if argument.isalpha())
     return Service(
         name=f"tidegauge {words}",
@@ -87,7 +87,7 @@ def command(arguments: tuple[str, ...], environment: Mapping[str, str], logs: Pa
 
 
 def services(environment: Mapping[str, str], ports: Ports, logs: Path) -> tuple[Service, ...]:
-    """Return the five services, the gateway first; all get the same environment and their port.
+    """Return the five services, the gateway first, each with the environment and its port.
 
     Args:
         environment: Variables of all services.

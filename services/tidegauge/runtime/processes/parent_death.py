@@ -1,7 +1,7 @@
 """Parent-death signal: a command that gets SIGTERM when its parent dies.
 
 Run as ``python -m tidegauge.runtime.processes.parent_death PARENT COMMAND...``: the program
-asks the kernel for the signal, which survives ``exec``, and becomes the command.
+requests the signal from the kernel, which keeps it across ``exec``, and executes the command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def ends_with_parent(command: tuple[str, ...], parent: int) -> tuple[str, ...]:
 
 
 def main(arguments: list[str]) -> None:
-    """Ask for the parent-death signal, then become the command."""
+    """Request the parent-death signal, then execute the command."""
     if len(arguments) < 2:  # noqa: PLR2004 - a parent and a command
         sys.exit(_USAGE)
     parent, command = int(arguments[0]), arguments[1:]

@@ -2,8 +2,8 @@
 
 Run as ``python process_guard.py SECONDS COMMAND…``. The parent holds the other end of
 standard input. When that closes, because the parent closed it or died in any way, the guard
-sends SIGTERM to the command's process group and, after so many seconds, SIGKILL. The guard
-imports nothing of tidegauge and needs Linux 5.3.
+sends SIGTERM to the command's process group and SIGKILL after ``SECONDS``. The guard imports
+nothing of tidegauge and needs Linux 5.3.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def guard(command: list[str], *, grace_seconds: float) -> int:
     """Run a command until it ends or standard input closes; return its exit status.
 
-    The guard ignores signals that a terminal sends to the whole group: the parent decides.
+    The guard ignores signals that a terminal sends to the whole group: the parent handles them.
 
     Args:
         command: The program and its arguments.
@@ -62,7 +62,7 @@ def guard(command: list[str], *, grace_seconds: float) -> int:
 
 
 def _end_rest(group: int) -> None:
-    """Kill and reap the rest of the group; its orphans are children of this process."""
+    """Kill and reap the remaining processes of the group; orphans are children of the guard."""
     while _signal_group(group, signal.SIGKILL):
         try:
             os.waitpid(-group, 0)

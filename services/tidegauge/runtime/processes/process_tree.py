@@ -13,11 +13,11 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
-    """A process, identified by its id and its start, since ids are used again.
+    """A process, identified by its id and its start time, since ids are reused.
 
     Attributes:
         pid: Process id.
-        started: Start, in the kernel's ticks since boot.
+        started: Start time, in the kernel's ticks since boot.
     """
 
     pid: int
@@ -42,7 +42,7 @@ def descendants(pid: int) -> tuple[Member, ...]:
 
 
 def is_alive(member: Member) -> bool:
-    """Return whether this very process still runs; a zombie does not."""
+    """Return whether exactly this process still runs; a zombie does not."""
     found = _read(member.pid)
     if found is None:
         return False
@@ -56,6 +56,6 @@ def _read(pid: int) -> tuple[int, Member, str] | None:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    # The name stands in brackets and may hold spaces and brackets itself: proc(5).
+    # The name is in parentheses and may itself contain spaces and parentheses: proc(5).
     fields = text[text.rindex(")") + 2 :].split()
     return int(fields[1]), Member(pid, int(fields[19])), fields[0]

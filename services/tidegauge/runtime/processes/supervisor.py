@@ -21,7 +21,7 @@ from tidegauge.runtime.processes.process_tree import Member, descendants, is_ali
 __all__ = ["Say", "Service", "Supervisor"]
 
 Say = Callable[[str], None]
-"""Tells a person one line."""
+"""Prints one line for a person."""
 
 _POLL_SECONDS = 0.1
 _TAIL_LINES = 15
@@ -32,10 +32,10 @@ class Service:
     """A process to run.
 
     Attributes:
-        name: What people call it.
+        name: Name for people.
         command: Its command line.
         log: File that its output is appended to.
-        ready_url: Answers 200 when it is ready; empty if it is ready once it runs.
+        ready_url: URL that answers 200 when it is ready; empty if it is ready once it runs.
         environment: Its whole environment.
     """
 
@@ -52,7 +52,7 @@ class Supervisor:
 
     Attributes:
         say: Called with each line for a person.
-        stop_seconds: All services together have this long to end by themselves.
+        stop_seconds: Time that all services together have to end before they are killed.
     """
 
     say: Say
@@ -69,7 +69,7 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop everything, whatever happened."""
+        """Stop every service, also after an error."""
         self.stop()
 
     def start(self, service: Service) -> None:
@@ -94,8 +94,8 @@ class Supervisor:
         """Run a process to its end while every other one keeps running.
 
         Raises:
-            ServiceDiedError: It failed, or another service ended.
-            NotReadyError: It took too long.
+            ServiceDiedError: The process failed, or another service ended.
+            NotReadyError: The process took too long.
         """
         others = dict(self._running)
         self.start(service)
@@ -114,11 +114,11 @@ class Supervisor:
             raise ServiceDiedError(service.name, status, service.log, tail(service.log))
 
     def wait_ready(self, *names: str, seconds: float) -> None:
-        """Wait until services are ready, with a line about each.
+        """Wait until services are ready, and report each with a line.
 
         Raises:
-            ServiceDiedError: A service ended instead.
-            NotReadyError: One was not ready in time.
+            ServiceDiedError: A service ended.
+            NotReadyError: A service was not ready in time.
         """
         for name in names:
             service, _ = self._running[name]
@@ -137,7 +137,7 @@ class Supervisor:
             self.say(f"the {name} is ready ({duration(time.monotonic() - began)})")
 
     def wait_for(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
-        """Wait until a condition holds while every service keeps running.
+        """Wait until a condition holds, and check that every service keeps running.
 
         Raises:
             ServiceDiedError: A service ended.
