@@ -1,7 +1,7 @@
 """The latest verdict of each monitor, its latched alarm, and the controls that people set.
 
 An alarm is latched: it fires until a person acknowledges it or a new baseline is activated.
-Only alarms of the pipeline's own health, which come of no test, resolve by themselves.
+Only alarms of the pipeline's own health, which no statistical test raises, resolve by themselves.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ class AlertStore:
         return self._alarms.get(key)
 
     def post(self, verdict: Verdict, *, severity: Severity | None = None) -> list[Output]:
-        """Store a verdict; returns it, and an alert where an alarm starts or changes.
+        """Store a verdict; return it, and an alert if an alarm starts or changes.
 
         Args:
             verdict: The verdict.
-            severity: Severity of the alarm that it raises; by the verdict's state if None.
+            severity: Severity of the alarm that it raises; None for that of the verdict's state.
         """
         key = key_of(verdict)
         before = self._verdicts.get(key)
@@ -134,7 +134,7 @@ class AlertStore:
         return self.post_if_changed(verdict)
 
     def end(self, key: MonitorKey, status: AlertStatus, time_ms: int, summary: str) -> list[Output]:
-        """End an alarm; returns its last alert, or nothing where none fires."""
+        """End an alarm; return its last alert, or nothing if none fires."""
         alarm = self._alarms.pop(key, None)
         if alarm is None:
             return []
@@ -148,7 +148,7 @@ class AlertStore:
         """Withhold the firing alerts of silenced monitors.
 
         Returns:
-            The other outputs, and the withheld alerts whose monitors are silenced no longer.
+            The other outputs, and the withheld alerts of monitors that are no longer silenced.
         """
         silent = set(silenced)
         published: list[Output] = []
@@ -268,7 +268,7 @@ class Controls:
         self._silences = list(kept.silences)
 
     def add(self, control: Control) -> bool:
-        """Store a control; returns whether it was new."""
+        """Store a control; return whether it was new."""
         if control in self._acknowledgements or control in self._silences:
             return False
         if control.action == "acknowledge":

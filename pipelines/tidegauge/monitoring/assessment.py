@@ -55,11 +55,11 @@ class _ActiveBaseline(NamedTuple):
 
 
 class Assessment:
-    """The verdicts on closed windows, and the state that they come of.
+    """Computes the verdicts on closed windows, and holds the state behind them.
 
     Attributes:
         alerts: The latest verdicts and the alarms that fire.
-        display: Sums of sketches, to show.
+        display: Sums of sketches for the page and the API.
         comparisons: New versions, each compared with the one before.
 
     Args:
@@ -90,7 +90,7 @@ class Assessment:
         references: Mapping[Monitor, Mapping[str, Reference]],
         now_ms: int,
     ) -> list[Output]:
-        """Hold the monitors of a kind to a baseline from now on.
+        """Test the monitors of a kind against a baseline from now on.
 
         Evidence gathered against another baseline is dropped, and its alarms end.
         """
@@ -137,7 +137,7 @@ class Assessment:
     # -- windows --------------------------------------------------------------------------
 
     def assess(self, window: MergedWindow) -> list[Output]:
-        """Sum, compare and test one closed window; those of a kind come in order of time."""
+        """Sum, compare and test one closed window; a kind's windows must come in order of time."""
         sketches = self._of_one_baseline(window)
         for sketch in sketches:
             self.comparisons.notice(sketch.segment, window, self.display)
@@ -154,7 +154,7 @@ class Assessment:
         return outputs + self._escalate()
 
     def _of_one_baseline(self, window: MergedWindow) -> list[Sketch]:
-        """Return one sketch for each segment: that of the active baseline if there is one."""
+        """Return one sketch for each segment, by preference the active baseline's."""
         active = self._active.get("drift")
         chosen: dict[Segment, Sketch] = {}
         for sketch in window.sketches:
@@ -184,7 +184,7 @@ class Assessment:
         return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
 
     def idle(self, kind: SketchKind, reached_ms: int) -> list[Output]:
-        """Return ``no_data`` verdicts of segments without events, up to a moment of event time."""
+        """Return ``no_data`` verdicts of segments without events up to ``reached_ms``."""
         outputs: list[Output] = []
         for key in self._detectors.idle(kind, reached_ms):
             if self.alerts.alarm(key) is None:
@@ -194,7 +194,7 @@ class Assessment:
         return outputs
 
     def _escalate(self) -> list[Output]:
-        """Raise to critical where two signals of one model alarm at once, one of them a harm."""
+        """Make alarms critical where two signals of a model alarm, at least one of them a harm."""
         outputs: list[Output] = []
         alarms = [alarm for alarm in self.alerts.alarms if alarm.signal in _TESTED]
         for model in sorted({alarm.segment.model for alarm in alarms}):
@@ -224,7 +224,7 @@ class Assessment:
         return kind, [s for s in segments if monitored_segment(kind, s) == detector.segment]
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
-        """Return sentences on what else happened at that time."""
+        """Return sentences on what else happened around ``since_ms``."""
         traffic = detector.segment.of_all_versions
         vitals = [
             sketch

@@ -1,8 +1,8 @@
 """What coincides with an alarm: a version swap, a shift of topics, a change of load.
 
-Coincidence in time is all that is claimed. Sketches keep scores by segment and not by topic,
-so with shifted topics a drop in quality may come of worse answers or of harder questions;
-``mix_decomposition`` tells the two apart from the events in the log.
+A coincidence in time is no proof of a cause. Sketches keep scores by segment and not by topic,
+so with shifted topics a drop in quality may be due to worse answers or to harder questions;
+``mix_decomposition`` separates the two with the events in the log.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AttributionContext:
     Attributes:
         comparisons: New versions that have appeared.
         alarms: Alarms that fire.
-        load_ratio: Requests a second since the change point by those before it; None where
+        load_ratio: Request rate since the change point divided by the rate before it; None if
             unknown.
     """
 
@@ -101,10 +101,10 @@ def _same_traffic(alarm: Alert, segment: Segment) -> bool:
 
 
 def load_ratio(sketches: Sequence[Sketch], since_ms: int) -> float | None:
-    """Return the rate of events since a moment by the rate before it.
+    """Return the rate of events since a moment divided by the rate before it.
 
     Args:
-        sketches: Sketches of all versions, each of a slot of the display range.
+        sketches: Sketches of all versions, each covering one slot of the display range.
         since_ms: The moment.
 
     Returns:

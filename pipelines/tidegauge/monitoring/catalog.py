@@ -56,7 +56,7 @@ _HISTOGRAMS = {
 
 
 class MonitorKey(NamedTuple):
-    """One monitor on one segment: what has evidence, a verdict and an alarm of its own."""
+    """One monitor on one segment: the unit that has evidence, a verdict and an alarm."""
 
     monitor: Monitor
     segment: Segment
@@ -83,7 +83,7 @@ def judge_monitor(judge: str) -> Monitor:
 
 
 def statistics_monitor(monitor: Monitor) -> Monitor:
-    """Return the monitor that checks whether another one's statistics are finite."""
+    """Return the monitor that checks whether another monitor's statistics are finite."""
     return Monitor("pipeline", "statistics", monitor.name)
 
 
@@ -113,12 +113,12 @@ def worker_kind(monitor: Monitor) -> SketchKind:
 
 
 def baseline_kind(monitor: Monitor) -> BaselineKind:
-    """Return the kind of baseline that a monitor is held to."""
+    """Return the kind of baseline that a monitor is tested against."""
     return "drift" if monitor.signal == "drift" else "rates"
 
 
 def monitored_segment(kind: SketchKind, segment: Segment) -> Segment:
-    """Return the segment in whose name a sketch is tested: drift spans all versions."""
+    """Return the segment under which a sketch is tested; drift spans all versions."""
     return segment.of_all_versions if kind == "drift" else segment
 
 

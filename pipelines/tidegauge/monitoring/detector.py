@@ -1,8 +1,8 @@
 """One monitor on one segment: its bets, their evidence, and the change point of each bet.
 
-The detector's own statistic sums over all possible change points, so it hardly ever starts
-anew and dates a change too early. A bet's likelihood ratio summed from its last minimum,
-``W <- max(0, W) + log L``, is zero until the change for the most part: where it last left
+The detector's own statistic sums over all possible change points, so it seldom returns to its
+start and would date a change too early. The CUSUM of a bet's log-likelihood ratio,
+``W <- max(0, W) + log L``, is mostly zero before a change: the window in which it last left
 zero is the most likely change point (Page, "Continuous inspection schemes", Biometrika 41,
 1954), and the counts since then show the size of the effect undiluted.
 """
@@ -101,7 +101,7 @@ def advance_change_point(
         change_point: The state before the window.
         log_lr: Each bet's log-likelihood ratio of the window, shape (J, G).
         hits: The window's events for which each indicator held, shape (J,).
-        trials: The window's events asked, shape (J,).
+        trials: The window's trials of each indicator, shape (J,).
         start_ms: Start of the window.
     """
     restarted = change_point.log_w <= 0
@@ -126,7 +126,7 @@ def pack_change_point(change_point: ChangePoint) -> ChangePointState:
 
 
 def unpack_change_point(state: ChangePointState) -> ChangePoint:
-    """Read change points back.
+    """Read change points from plain data.
 
     Raises:
         MonitorStateError: The numbers do not fill the shape.
@@ -186,7 +186,7 @@ class DetectorEvidence:
         bets: Evidence of each bet.
         change_point: Change point of each bet.
         end_ms: End of the last window observed; None before the first.
-        events: Events asked since the evidence began.
+        events: Events counted since the evidence began.
     """
 
     bets: Evidence
@@ -218,7 +218,7 @@ class IndicatorCounts:
 
     Attributes:
         hits: Events for which each indicator held, shape (J,).
-        trials: Events of which it was asked, shape (J,).
+        trials: Events for which each indicator was evaluated, shape (J,).
         cells: Events by the cells of each Polya urn, for drift.
     """
 
@@ -228,7 +228,7 @@ class IndicatorCounts:
 
     @property
     def events(self) -> int:
-        """Events of which the most asked indicator was asked."""
+        """The largest number of trials of any indicator."""
         return int(self.trials.max(initial=0))
 
 
@@ -241,10 +241,10 @@ def build_detector(
 ) -> Detector:
     """Build the detector of a monitor on a segment.
 
-    Drift is a change in either direction, of one indicator or of many by a little. The
-    indicators of every other monitor are harms, and the whole budget goes to their rise.
+    Drift is a change in either direction, large in one indicator or small in many. The
+    indicators of every other monitor are harms, and their whole budget is for a rise.
     """
-    # Segments beyond the cap are counted together, though their cells come of different
+    # Segments beyond the cap are counted together, though their cells are those of different
     # references.
     polya_urns = monitor.signal == "drift" and segment != OTHER
     bets = place_bets(reference, polya_urns=polya_urns)
@@ -277,8 +277,7 @@ def observe_window(
 ) -> tuple[DetectorEvidence, Decision]:
     """Add one closed window, in order of time, to a detector's evidence, and test it.
 
-    Windows without events may be left out: the time since the last window counts, and adds
-    no evidence.
+    Windows without events may be left out: they add time and no evidence.
 
     Raises:
         EvidenceMismatchError: The evidence belongs to another baseline.
@@ -309,7 +308,7 @@ def observe_window(
     change_point = advance_change_point(
         evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
     )
-    # Every family of drift contributes to the decision: novelty alarms, but topics explain.
+    # Every family of drift contributes to the decision: an alarm of novelty is explained by topics.
     drift = detector.signal == "drift"
     families = [i.family for i in detector.reference.indicators] if drift else []
     decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)

@@ -71,7 +71,7 @@ class DetectorSetState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficSource(Protocol):
-    """Where a verdict's examples and explanations come from."""
+    """Source of a verdict's examples and explanations."""
 
     def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
         """Return requests of the display range that show an indicator."""
@@ -80,7 +80,7 @@ class TrafficSource(Protocol):
         """Return a sample of the display range's requests since a moment."""
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
-        """Return sentences on what else happened at that time."""
+        """Return sentences on what else happened around ``since_ms``."""
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class DetectorSet:
     def use(
         self, kind: BaselineKind, references: Mapping[Monitor, Mapping[str, Reference]]
     ) -> None:
-        """Hold the monitors of a kind of baseline to new references.
+        """Test the monitors of a kind of baseline against new references.
 
         Evidence that was gathered against other references is dropped.
         """
@@ -132,7 +132,7 @@ class DetectorSet:
                 del self._records[key]
 
     def has_references(self, monitor: Monitor) -> bool:
-        """Return whether a monitor has references to be held to."""
+        """Return whether a monitor has references."""
         return bool(self._references.get(monitor))
 
     def restart(self, key: MonitorKey) -> None:
@@ -154,7 +154,7 @@ class DetectorSet:
             sketch: The segment's sketch of the window.
             window: The window.
             alerts: The alarms that are latched.
-            source: Where the verdict's examples and explanations come from.
+            source: Source of the verdict's examples and explanations.
 
         Returns:
             The verdict; None where the window has no events of the monitor.

@@ -69,7 +69,7 @@ class Display:
         if before is not None and before.baseline != sketch.baseline:
             before = None
             self._slots.pop(key, None)
-        # Samples explain recent alarms: the sum since the beginning needs none.
+        # Samples explain recent alarms, so the sum since the beginning does not keep them.
         lasting = msgspec.structs.replace(sketch, sample=())
         self._totals[key] = lasting if before is None else merge_sketches(before, lasting)
         start = sketch.window_start_ms // self._slot_ms * self._slot_ms
@@ -119,7 +119,7 @@ class Display:
         return [Segment.from_key(key) for key in sorted(first, key=lambda k: (first[k], k))]
 
     def views(self) -> tuple[SegmentView, ...]:
-        """Return every segment's numbers."""
+        """Return the view of every segment."""
         return tuple(self._view(segment) for segment in self.segments())
 
     def _view(self, segment: Segment) -> SegmentView:

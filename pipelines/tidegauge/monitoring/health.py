@@ -1,7 +1,8 @@
 """The pipeline's own health: silent workers, lost events, unqualified judges, statistics.
 
-These are facts and no tests: they need no budget, and their alarms end by themselves. Only
-counts that never fall (events dropped or missing) stand until someone acknowledges them.
+These are facts, not statistical tests: they use none of the false-alarm budget, and their
+alarms end by themselves. Only alarms on counts that never fall (events dropped or missing)
+fire until someone acknowledges them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def silent_workers(
 
     Args:
         expected: Kinds that must report.
-        reported_ms: (kind, partition) -> when its last report came in.
+        reported_ms: (kind, partition) -> arrival of its last report.
         now_ms: The time.
         began_ms: When the monitor began to expect reports.
         silent_ms: Longest time that a partition may be silent.
@@ -161,7 +162,7 @@ def judge_qualification(monitor: Monitor, verdict: Verdict, *, expected: bool) -
         expected: Whether the judge passed its golden set at the baseline's time.
 
     Returns:
-        None where the judge never passed, or the verdict does not tell.
+        None if the judge never passed, or the verdict does not show whether it passes.
     """
     judge = monitor.kind
     if verdict.state == State.UNQUALIFIED and expected:

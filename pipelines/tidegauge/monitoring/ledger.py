@@ -5,8 +5,8 @@
     sampled  = judged + skipped
 
 The left-hand sides come from the producers' heartbeats, the right-hand sides from the
-workers' progress. Events in flight are no imbalance: an event is missing only when the
-workers have passed the time at which its producer had counted it as shipped.
+workers' progress. Events in flight are no imbalance: an event is missing only if the workers
+have passed the time at which its producer counted it as shipped.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class ProducerCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         latest: The newest heartbeat.
-        settling: A heartbeat that is some time older, or the newest where there is none
-            older: what it counts should have arrived by now.
+        settling: An older heartbeat, whose events should have arrived by now; the newest one
+            if there is no older one.
     """
 
     latest: Heartbeat
@@ -56,7 +56,7 @@ class ProducerCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """One producer: what it served against what it captured, in events of its responses.
+    """One producer's account: requests served against response events captured or dropped.
 
     Attributes:
         producer_id: One run of one gateway.
@@ -64,7 +64,7 @@ class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
         served: Requests answered.
         captured: Response events in its outbox.
         dropped: Response events that could not be captured, by reason.
-        unaccounted: Served, and neither captured nor dropped though there was time to.
+        unaccounted: Requests served, and neither captured nor dropped in the time allowed.
         final: Whether the run has ended.
     """
 
@@ -83,18 +83,18 @@ class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic and one kind of worker: what was captured against what became of it.
+    """The account of one topic and kind of worker: events captured against events processed.
 
     Attributes:
         topic: The topic.
         kind: The worker.
         captured: Events in the outboxes since their producers began.
         shipped: Events acknowledged by the broker.
-        processed: Events taken into account, once each.
+        processed: Events processed, each counted once.
         dead_lettered: Events dead-lettered with a reason.
         repeated: Duplicates, dropped.
         unannounced: Processed events of producers without a known heartbeat.
-        missing: Shipped long enough ago, and neither processed nor dead-lettered.
+        missing: Events that should have arrived, and were neither processed nor dead-lettered.
     """
 
     topic: str
@@ -114,7 +114,7 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_flight(self) -> int:
-        """Events captured and not yet processed or dead-lettered; missing ones left out."""
+        """Events captured and not yet processed or dead-lettered, without the missing ones."""
         arrived = self.processed - self.unannounced + self.dead_lettered
         return max(0, self.captured - arrived - self.missing)
 
@@ -125,7 +125,7 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgeAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """The sample: what was drawn against what was judged or skipped, by reason."""
+    """The account of the judges' sample: answers drawn against answers judged or skipped."""
 
     sampled: int
     judged: int
@@ -133,7 +133,7 @@ class JudgeAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unaccounted(self) -> int:
-        """Drawn, and neither judged nor skipped; negative when counted twice."""
+        """Answers drawn, and neither judged nor skipped; negative if some were counted twice."""
         return self.sampled - self.judged - sum(self.skipped.values())
 
     @property
@@ -143,12 +143,12 @@ class JudgeAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole account.
+    """The account of every request and event.
 
     Attributes:
-        captures: One line for each producer, newest last.
-        deliveries: One line for each topic and kind of worker.
-        judging: The judges' sample.
+        captures: One account for each producer, newest last.
+        deliveries: One account for each topic and kind of worker.
+        judging: The account of the judges' sample.
     """
 
     captures: tuple[CaptureAccount, ...]
@@ -157,7 +157,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether every line adds up, events in flight apart."""
+        """Whether every account adds up, apart from events in flight."""
         return (
             all(line.balanced for line in self.captures)
             and all(line.balanced for line in self.deliveries)
@@ -166,12 +166,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_flight(self) -> int:
-        """The most events that any kind of worker still has before it."""
+        """The largest number of events in flight to any kind of worker."""
         return max((line.in_flight for line in self.deliveries), default=0)
 
     @property
     def settled(self) -> bool:
-        """Whether it balances with no event in flight."""
+        """Whether the ledger balances with no event in flight."""
         return self.balanced and self.in_flight == 0
 
 
@@ -187,10 +187,10 @@ def account(
     Args:
         producers: The heartbeats of each producer.
         progress: The newest progress of each worker's partition.
-        partitions: Topic -> number of partitions: a kind of worker of which fewer have
-            reported owes nothing yet.
-        settle_ms: Workers must have reported this much later than a heartbeat before its
-            events may be called missing, milliseconds.
+        partitions: Topic -> number of partitions: while fewer of a kind of worker have
+            reported, no event is missing.
+        settle_ms: Time after a heartbeat that workers' reports must have reached before its
+            events count as missing, milliseconds.
     """
     known = tuple(producers)
     reports = tuple(progress)
@@ -215,8 +215,8 @@ def _capture(counts: ProducerCounts) -> CaptureAccount:
     captured = latest.captured.get(RESPONSES.name, 0)
     dropped = latest.dropped.get(RESPONSES.name, {})
     accounted = captured + sum(dropped.values())
-    # A request is served a moment before its event is appended, so that only what was
-    # served at an older heartbeat must have been captured by now.
+    # A request is served a moment before its event is appended, so only the requests served at
+    # an older heartbeat must have been captured by now.
     owed = latest.served if latest.final else counts.settling.served
     if counts.settling is latest and not latest.final:
         owed = 0
@@ -329,7 +329,7 @@ class Producers:
         elif heartbeat.time_ms < before.latest.time_ms:
             return
         elif heartbeat.time_ms - before.next_settling.time_ms >= self._settle_ms:
-            # The next one has settled; the newest is the next to settle.
+            # The heartbeat that was settling has settled; the newest one settles next.
             heartbeats = _Heartbeats(
                 latest=heartbeat, next_settling=heartbeat, settling=before.next_settling
             )

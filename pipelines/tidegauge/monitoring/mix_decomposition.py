@@ -39,16 +39,16 @@ class MixShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterShift(msgspec.Struct, frozen=True, kw_only=True):
-    """One cluster in the reference and now.
+    """One cluster's shares and rates in the reference and in the present.
 
     Attributes:
         cluster: Its index in the drift baseline.
-        reference_share: Its share of the requests then.
-        current_share: Its share now.
-        reference_rate: Its own rate then; None without events.
-        current_rate: Its own rate now; None without events.
-        conditional: What its own rate adds to the change.
-        mix: What its share adds.
+        reference_share: Its share of the reference's requests.
+        current_share: Its share of the present's requests.
+        reference_rate: Its own rate in the reference; None without events.
+        current_rate: Its own rate in the present; None without events.
+        conditional: Contribution of its rate to the change.
+        mix: Contribution of its share to the change.
     """
 
     cluster: int
@@ -64,14 +64,14 @@ class MixDecomposition(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a rate, decomposed.
 
     Attributes:
-        reference_events: Events then.
-        current_events: Events now.
-        reference_rate: Rate then.
-        current_rate: Rate now.
-        conditional: Part of the same topics served otherwise.
-        mix: Part of other topics being asked.
-        unknown: Part that cannot be told: topics without a reference.
-        unknown_share: Their share of the present's events.
+        reference_events: Events in the reference.
+        current_events: Events in the present.
+        reference_rate: Rate in the reference.
+        current_rate: Rate in the present.
+        conditional: Part due to other rates in the same topics.
+        mix: Part due to other topics.
+        unknown: Part due to topics without a reference, which cannot be split further.
+        unknown_share: Share of these topics in the present's events.
         clusters: All clusters, those that contribute most first.
     """
 
@@ -90,8 +90,8 @@ def decompose(reference: Counts, current: Counts) -> MixDecomposition:
     """Decompose the change of a rate.
 
     Args:
-        reference: Hits and trials of each cluster then.
-        current: Hits and trials of each cluster now.
+        reference: Hits and trials of each cluster in the reference.
+        current: Hits and trials of each cluster in the present.
 
     Raises:
         MonitoringError: One of them has no events.

@@ -39,14 +39,14 @@ class MonitorPlan:
         display_range_ms: Length of the range that a page shows, milliseconds.
         partitions: Topic -> number of partitions: windows of a kind close once all of its
             topic's partitions have reported.
-        expected: Kinds of workers that must report: their silence is an alarm.
+        expected: Kinds of workers that must report; missing reports raise an alarm.
         silent_ms: Time without a report after which a worker's partition is silent.
         settle_ms: See ``ledger.account``.
         low_data_events: Number of events below which a monitor says ``low_data`` instead of ``ok``.
         no_data_ms: Time without events after which a segment's state is ``no_data``.
         most_segments: Largest number of segments; further ones are counted in ``other``.
         minimum_effect: Signal -> rate ratio, see ``MINIMUM_EFFECT``.
-        comparison_alpha: Chance that a comparison of two versions ever errs on one metric.
+        comparison_alpha: Probability that a comparison of two versions ever errs on one metric.
     """
 
     window_ms: int = 10_000

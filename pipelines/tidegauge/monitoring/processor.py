@@ -1,8 +1,8 @@
 """The monitor as a ``Processor``: sketches, heartbeats and controls in, verdicts and alerts out.
 
-It reads topics of one partition each and keeps a state for each: of sketches, of producers'
-heartbeats, of people's controls. Every state is plain, versioned data, and a replay of the
-same records gives the same evidence bit by bit.
+It reads topics of one partition each and keeps one state for each: sketches, producers'
+heartbeats and people's controls. Every state is plain, versioned data, and a replay of the
+same records gives the same evidence bit for bit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TOPICS = (SKETCHES, HEARTBEATS, CONTROLS, BASELINES)
 _VERSION = 2
 
 References: TypeAlias = Mapping[str, Mapping[str, Reference]]
-"""Monitor's name -> segment key -> reference, as baselines' documents hold them."""
+"""Monitor's name -> segment key -> reference, as in a baseline's document."""
 
 _References: TypeAlias = Mapping[Monitor, Mapping[str, Reference]]
 
@@ -52,7 +52,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields by which every version of the sketches' state is recognized."""
+    """The fields that identify the version of a state of the sketches' partition."""
 
     version: int
     window_ms: int
@@ -72,7 +72,7 @@ class _Core(msgspec.Struct, frozen=True, kw_only=True):
 class MonitorProcessor:
     """Merges sketches into windows, tests them, latches alarms and keeps the ledger.
 
-    Calls may not overlap; ``view`` belongs to the same thread as the others.
+    Calls must not overlap, those of ``view`` included: all come from one thread.
 
     Args:
         plan: The settings.
@@ -119,7 +119,7 @@ class MonitorProcessor:
         references: References,
         now_ms: int,
     ) -> None:
-        """Hold the monitors of a kind to a baseline from now on.
+        """Test the monitors of a kind against a baseline from now on.
 
         Evidence gathered against another baseline is dropped, and its alarms end; the next
         ``process`` or ``tick`` returns the outputs.
@@ -127,8 +127,8 @@ class MonitorProcessor:
         Args:
             kind: Kind of the baseline.
             baseline_id: Its identity, as in the references.
-            references: Monitor's name -> segment key -> reference; the key ``""`` is for all
-                traffic.
+            references: Monitor's name -> segment key -> reference; the key ``""`` stands for
+                all traffic.
             now_ms: The time.
 
         Raises:
@@ -303,7 +303,7 @@ class MonitorProcessor:
         )
 
     def view(self) -> MonitorView:
-        """Return the monitor's state to show, as of the last call."""
+        """Return the monitor's state as of the last ``process`` or ``tick``, to show."""
         return MonitorView(
             time_ms=self._now_ms,
             started_ms=self._started_ms,

@@ -48,9 +48,9 @@ __all__ = [
 Counts: TypeAlias = NDArray[np.int64]
 
 CONFIDENCE = 0.99
-"""Of the upper bound of a quantile."""
+"""Confidence level of the upper bound of a quantile."""
 LEVELS = (0.95, 0.9, 0.75, 0.5)
-"""Quantiles to bound, first the one wanted; a small baseline bounds a lower one."""
+"""Quantiles to bound, the preferred one first; a small baseline bounds a lower one."""
 _FEWEST_CELLS = 8
 _SIGNIFICANT = 0.01
 
@@ -102,19 +102,19 @@ def upper_bound(values: Histogram) -> tuple[float, int]:
 
 
 def quantile_bucket(values: Histogram, level: float) -> int:
-    """Return the bucket in which the quantile of ``level`` lies; of at least one number."""
+    """Return the ordered bucket of the quantile of ``level``; there must be a number."""
     n = histogram.count(values)
     return bucket_at_rank(values, max(1, int(np.ceil(level * n))))
 
 
 def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
-    """Return how far the whole distribution moves from window to window, beyond chance.
+    """Return the shift of the whole distribution from window to window, beyond chance.
 
-    A rate that is overdispersed by ``tau`` is read as a shift of a normal variable with a
-    random size: ``tau * p / phi(z_p)`` standard deviations. Spans of 1, 2, 4 … windows
-    are tested as long as there are eight of them. A fluctuation that a dispersion test cannot
-    tell from chance is not charged: the Clopper-Pearson margin of a baseline that small is
-    wider than what the test would miss.
+    An overdispersion ``tau`` of a rate ``p`` is interpreted as a random shift of a normal
+    variable by ``tau * p / phi(z_p)`` standard deviations. Spans of 1, 2, 4 … windows are
+    tested as long as there are eight of them. A fluctuation that a dispersion test cannot
+    distinguish from chance counts as 0: in a baseline that small the Clopper-Pearson margin
+    is wider than any fluctuation that the test would miss.
 
     Args:
         levels: (hits, trials) by window, each of shape (B,), for one or more cuts.
@@ -134,7 +134,7 @@ def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
 
 
 def relative_change(shift: float, rate: float) -> float:
-    """Return by which part a rate changes when the distribution shifts by ``shift``."""
+    """Return the relative change of a rate when the distribution shifts by ``shift``."""
     return shift * float(norm.pdf(norm.ppf(rate)) / rate)
 
 
@@ -177,11 +177,11 @@ _COST_LEVEL = 0.9
 _LATENCY_LEVELS = (0.5, 0.75, 0.9)
 _LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "tail": 0.4}
 FEWEST = 40
-"""Events that a reference needs."""
+"""Least number of events for a reference."""
 _MINUTES_SEEN_MS = 8 * 60_000
 _UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
-"""Standard deviations by which a number may wander over minutes, in a baseline too short to
-have seen it: load comes in waves, and topics do."""
+"""Shift over minutes, in standard deviations, that is assumed of a number where the baseline is
+too short to show it: load and topics come in waves."""
 _EDGE = 1e-9
 _WIDEST = 0.5
 
@@ -200,13 +200,13 @@ def latency_reference(
 
     The P95 is bounded from above with probability .99, whatever the distribution, so that
     at most 5% of all numbers lie beyond the bound: the null rate is known. A baseline too
-    small to bound its P95 has its P90, P75 or median bounded; the indicator's name says
-    which. The other cuts have Clopper-Pearson bands: they see a change of the whole
+    small to bound its P95 has its P90, P75 or median bounded; the indicator's name tells
+    which. The other cuts have Clopper-Pearson bands: they show a change of the whole
     distribution two to four times sooner than the tail does.
 
     Args:
         value: Name of the number, in milliseconds.
-        title: What it is, for people.
+        title: Title of the number, for people.
         segment: Slice of the traffic.
         windows: Its merged windows in order of time.
     """
@@ -333,8 +333,8 @@ def _banded(
     """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
 
     In a baseline long enough for seasons, ``build`` measures the fluctuation hour by hour. In
-    a shorter one it is measured over spans of one window and more; one of less than eight
-    minutes is widened by ``unseen_shift`` at least.
+    a shorter one it is measured over spans of one window and more. The bands of a baseline of
+    less than eight minutes are widened at least by ``unseen_shift``.
     """
     columns = [_by_window(indicator, windows) for indicator in indicators]
     times = np.array([window.window_start_ms for window in windows], np.int64)
@@ -354,7 +354,7 @@ def _banded(
 
 
 def _unseen(windows: Sequence[Sketch], shift: float) -> float:
-    """Return the shift that a baseline may have missed, 0 where it was long enough to see it."""
+    """Return the shift that a baseline may not show, 0 if it is long enough to show it."""
     span = windows[-1].window_start_ms - windows[0].window_start_ms
     return shift if span < _MINUTES_SEEN_MS else 0.0
 
@@ -362,7 +362,7 @@ def _unseen(windows: Sequence[Sketch], shift: float) -> float:
 def _widened(
     reference: Reference, columns: Sequence[tuple[Counts, Counts]], unseen_shift: float
 ) -> Reference:
-    """Widen bands by the fluctuation from window to window; cuts of one number share it."""
+    """Widen bands by the fluctuation from window to window, which cuts of one number share."""
     groups: dict[str, list[int]] = defaultdict(list)
     for j, indicator in enumerate(reference.indicators):
         counter = indicator.counter

@@ -1,7 +1,7 @@
 """The baseline of rates: normal rates of latency, errors, cost and quality.
 
 It is built from the sketches of a range of time, for each segment and each of its parents, so
-that a new version without a baseline of its own is held to its model's.
+that a new version without a baseline of its own is tested against its model's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tidegauge.streaming.merging import merge_sketches
 __all__ = ["FINGERPRINT", "RatesBaseline", "build_rates_baseline"]
 
 FINGERPRINT = "rates/1"
-"""Changes when the same sketches would give other references."""
+"""Version of the method; it changes when the same sketches would give other references."""
 
 _VERSION = 1
 _MOSTLY = 0.5
@@ -58,10 +58,10 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         from_ms: Start of its first window.
         to_ms: End of its last window.
-        events: Responses in it.
+        events: Number of responses in the range.
         references: Monitor's name -> segment key -> reference.
         unqualified: Judges whose scores were left out, since they failed their golden set.
-        left_out: ``monitor segment-key`` -> why it has no reference.
+        left_out: ``monitor segment-key`` -> reason for having no reference.
         version: Version of the document.
     """
 
@@ -74,7 +74,7 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
     version: int = _VERSION
 
     def to_bytes(self) -> bytes:
-        """Write the document: the same content gives the same bytes."""
+        """Return the document's encoding; the same content gives the same bytes."""
         return msgspec.json.encode(self)
 
     @classmethod
@@ -98,7 +98,7 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(read, references=_identified(read.references, baseline_id))
 
     def summary(self) -> dict[str, str]:
-        """Return facts for people, for the baseline's manifest."""
+        """Return the facts for people that the baseline's manifest carries."""
         segments = {key for by_segment in self.references.values() for key in by_segment}
         return {
             "events": str(self.events),
@@ -124,7 +124,7 @@ def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
     """Build the references of every monitor of rates from a range of time.
 
     Args:
-        sketches: Those of kinds ``vitals`` and ``quality``, each once; others are ignored.
+        sketches: Sketches of kinds ``vitals`` and ``quality``, each once; others are ignored.
 
     Raises:
         RatesBaselineError: The sketches hold no responses.

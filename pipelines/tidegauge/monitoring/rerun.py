@@ -1,7 +1,7 @@
 """Replays the log: events to sketches, and sketches to verdicts, with other baselines.
 
-Both steps are functions of the records and the settings, so the same range of the log gives
-the same verdicts twice, to the byte.
+Both steps are functions of the records and the settings, so replaying a range of the log twice
+gives the same verdicts byte for byte.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def replay_events(
 
     Args:
         extractor: Computes the features of each event.
-        group: Consumer group in the producers' ids; not that of a running worker.
-        settings: How events become sketches.
+        group: Consumer group in the producers' ids; must not be a running worker's.
+        settings: Settings of windows and sketches.
         records: Events of one topic, by their timestamps.
     """
     processor: SketchingProcessor[E] = SketchingProcessor(extractor, group, settings)
@@ -92,7 +92,7 @@ def replay_sketches(
     Args:
         plan: The monitor's settings.
         baselines: Kind -> id and references to test against.
-        records: Of ``sketches.v1``, by their timestamps.
+        records: Records of ``sketches.v1``, by their timestamps.
         publish: Called with every verdict and alert, in order.
 
     Returns:

@@ -39,12 +39,12 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class VerdictContext:
-    """What a verdict says besides the detector's decision.
+    """The parts of a verdict besides the detector's decision.
 
     Attributes:
         end_ms: End of the window.
-        window_events: Events asked in the window.
-        events: Events asked since the evidence began.
+        window_events: Events counted in the window.
+        events: Events counted since the evidence began.
         needed: Number of events below which the state is ``low_data``.
         exemplars: Function from a counted indicator's name to requests that show it.
         sample: Function from a moment to a sample of the requests since then.
@@ -74,7 +74,7 @@ def verdict_of(
         decision: Its decision after the window.
         found: Effects of the indicators that contribute, largest first.
         state: The verdict's state.
-        context: What the verdict says besides.
+        context: The other parts of the verdict.
     """
     alarmed = state in _ALARMED
     effects = tuple(_effect(detector, effect, context if alarmed else None) for effect in found)
@@ -115,7 +115,7 @@ def verdict_of(
 
 
 def untested_verdict(key: MonitorKey, state: State, sentence: str, time_ms: int) -> Verdict:
-    """Return a verdict without a test, such as ``no_data``, ``no_baseline`` or on health."""
+    """Return a verdict without a test: ``no_data``, ``no_baseline``, or one on health."""
     return Verdict(
         monitor=key.monitor.name,
         signal=key.monitor.signal,
@@ -142,7 +142,7 @@ def alert_summary(verdict: Verdict) -> str:
 
 
 def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext | None) -> Effect:
-    """Return an effect for people; with a context, also the requests that show it."""
+    """Return an effect for people; with a context, it includes the requests that show it."""
     reference, j = detector.reference, found.contribution.indicator
     indicator: Indicator = reference.indicators[j]
     low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
@@ -171,19 +171,19 @@ def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext 
 
 _LARGEST_CALLERS = 5
 _CALLER_ALPHA = 0.05 / _LARGEST_CALLERS
-"""Error rate of one caller's interval: those of all callers named hold together with 95%."""
+"""Error rate of one caller's interval: all intervals hold together with probability 95%."""
 
 
 def callers_of(indicator: Hits, sample: Iterable[Sampled]) -> Callers | None:
     """Return who sends the requests that show an indicator; None where no such request is sampled.
 
-    A caller stands apart when the interval of its share of the requests that show the indicator
-    lies above that of its share of those that do not. The intervals are exact, so this holds
-    for samples of any size.
+    A caller stands apart if the interval of its share of the requests that show the indicator
+    lies above the interval of its share of the other requests. The intervals are exact, so
+    this holds for samples of any size.
 
     Args:
-        indicator: What is counted, and what counts the requests that were asked.
-        sample: Requests of the time in question.
+        indicator: Names of the counts of hits and of trials.
+        sample: Sampled requests since the change.
     """
     asked = [found for found in sample if indicator.of in found.shows]
     showing = Counter(found.customer for found in asked if indicator.name in found.shows)
@@ -259,8 +259,8 @@ def alarm_sentence(
         signal: The signal.
         effects: Effects that contribute, largest first; at least one.
         since_ms: Estimated start of the change.
-        mean_seconds_to_false_alarm: Guaranteed by the threshold.
-        details: Further sentences: whose baseline was used, what coincides.
+        mean_seconds_to_false_alarm: Mean time to a false alarm that the threshold guarantees.
+        details: Further sentences: on the baseline used, on coincidences.
     """
     since = f" since {moment(since_ms)}" if since_ms is not None else ""
     others = [effect.title for effect in effects[1:] if effect.share >= _MAIN_SHARE]
@@ -274,7 +274,7 @@ def alarm_sentence(
 
 
 def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
-    """Return that nothing has changed, or that there are too few events to say so."""
+    """Return a sentence that nothing has changed, or that there are too few events to tell."""
     if events < needed:
         return (
             f"{count(events)} events so far; {count(needed)} are needed to say that nothing "

@@ -2,16 +2,17 @@
 
 Every metric is a rate of something unwanted: slower than the old version's P95, failed,
 more expensive than its P90, scored below its first quartile. Both rates have confidence
-sequences, so the comparison may be looked at after every window and stop when it decides:
+sequences, so the comparison may be evaluated after every window and stop when it decides:
 
     better      the new rate is lower            the interval of new - old lies below 0
     not worse   it is higher by less than the margin     the interval lies below the margin
     worse       the new rate is higher           the interval lies above 0
     undecided   until then
 
-The thresholds are chosen on the old version before the new one's first answer is metric.
-The old version's data comes from before the swap and, while both answer, from beside it. If
-the two never ran side by side, a simultaneous change of load or topics is not excluded.
+The thresholds are chosen on the old version before the new one's first answer is counted.
+The old version's data comes from the time before the swap and from the time in which both
+answer. If the two never ran side by side, a simultaneous change of load or topics is not
+excluded.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 _MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
-"""Metric -> by how much the new rate may exceed the old one and still be ``not worse``."""
+"""Metric -> margin by which the new rate may exceed the old one and be ``not worse``."""
 _STATES: dict[Outcome, State] = {
     "better": State.OK,
     "not worse": State.OK,
@@ -64,18 +65,18 @@ _CONFIDENCE = 0.95
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of one version: unwanted events (hits) of all events (trials)."""
+    """One version's counts: all events (trials), and unwanted ones among them (hits)."""
 
     hits: int = 0
     trials: int = 0
 
     def plus(self, counts: tuple[int, int]) -> Side:
-        """Return the counts with a window's added."""
+        """Return the counts with a window's counts added."""
         return Side(hits=self.hits + counts[0], trials=self.trials + counts[1])
 
     @property
     def rate(self) -> float | None:
-        """Hits by trials; None without any."""
+        """Hits divided by trials; None without trials."""
         return self.hits / self.trials if self.trials else None
 
 
@@ -85,16 +86,16 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         monitor: The monitor of the comparison; its kind is the metric.
         kind: Kind of worker whose sketches hold the counts.
-        indicator: The unwanted property that is metric.
-        margin: The new rate may exceed the old one by this much and be ``not worse``.
+        indicator: The unwanted property that is counted.
+        margin: Margin by which the new rate may exceed the old one and be ``not worse``.
         old: Counts of the version before.
         new: Counts of the new version.
         low: Lower end of the interval of new minus old.
         high: Upper end.
         old_low: Lower end of the interval of the old rate.
         old_high: Upper end.
-        outcome: Kept once it is decided.
-        decided_ms: When that was.
+        outcome: The outcome so far; kept once decided.
+        decided_ms: Time of the decision.
         acknowledged: Whether a person has acknowledged the outcome.
     """
 
@@ -211,12 +212,12 @@ def _indicator(name: str, title: str, counter: Hits | Tail) -> Indicator:
 def advance_comparison(
     comparison: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
 ) -> VersionComparison:
-    """Count one closed window of either version and decide what can be decided.
+    """Count one closed window of either version, and decide each metric that can be decided.
 
     Args:
         comparison: The comparison so far.
         sketch: A window of the old or of the new version.
-        alpha: Chance that the comparison ever errs on one metric.
+        alpha: Probability that the comparison ever errs on one metric.
         end_ms: End of the window.
     """
     metrics = tuple(
@@ -246,7 +247,7 @@ def _advance(
 
 
 def _bounded(metric: MetricComparison, alpha: float) -> MetricComparison:
-    """Return the comparison with its intervals, each of which holds at all times at once."""
+    """Return the comparison with its intervals, which are valid at all times at once."""
     sides = (metric.old, metric.new)
     low, high = rate_sequence(
         [side.hits for side in sides], [side.trials for side in sides], alpha=alpha / 2
@@ -372,7 +373,7 @@ class VersionComparisons:
     """The newest version comparisons.
 
     Args:
-        alpha: Chance that a comparison ever errs on one metric.
+        alpha: Probability that a comparison ever errs on one metric.
         state: The state to resume from.
     """
 

@@ -108,14 +108,14 @@ class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
             ``quality.<judge>.<score>``.
         outcome: ``undecided`` until the interval decides.
         property: The unwanted property that is counted, in words.
-        margin: The new rate may exceed the old one by this much and be ``not worse``.
+        margin: Margin by which the new rate may exceed the old one and be ``not worse``.
         old_rate: Rate of the old version, None without events.
         new_rate: Rate of the new version, None without events.
         low: Lower end of the interval of new minus old, valid at any time.
         high: Upper end.
         old_events: Events of the old version.
         new_events: Events of the new version.
-        decided_ms: When the outcome was reached; later data does not undo it.
+        decided_ms: Time at which the outcome was reached; later data does not change it.
     """
 
     metric: str
@@ -154,7 +154,7 @@ class BaselineInUse(msgspec.Struct, frozen=True, kw_only=True):
         kind: ``drift`` or ``rates``.
         baseline_id: Its identity.
         since_ms: When this monitor began to use it.
-        monitors: Names of the monitors that are held to it.
+        monitors: Names of the monitors that are tested against it.
         segments: Keys of the segments that have bands of their own.
     """
 
@@ -179,13 +179,13 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the monitor, to show.
 
     Attributes:
-        time_ms: When the view was taken.
+        time_ms: Time at which the view was taken.
         started_ms: First event time that the monitor's state has seen; 0 before any.
         window_ms: Length of a window.
         display_range_ms: Length of the display range.
-        segments: In order of appearance.
-        verdicts: The latest of each monitor and segment. Drift is tested over
-            all versions of a model: its segments have an empty version.
+        segments: Segments in order of appearance.
+        verdicts: The latest verdict of each monitor and segment. Drift is tested over all
+            versions of a model, so its segments have an empty version.
         history: Changes of state, newest last, bounded.
         alerts: The alarms that fire.
         ledger: The ledger of events.
@@ -216,6 +216,6 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def verdicts_on(self, segment: Segment) -> tuple[Verdict, ...]:
-        """Return the verdicts that concern a segment: its own and those of wider ones."""
+        """Return the verdicts on a segment and on the wider segments that contain it."""
         concerned = {segment, *segment.parents()}
         return tuple(verdict for verdict in self.verdicts if verdict.segment in concerned)

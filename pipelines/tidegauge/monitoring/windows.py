@@ -1,6 +1,6 @@
 """Merges sketches into windows, and closes the windows that all partitions have passed.
 
-A closed window is never rewritten: sketches that come for it later are counted in the next
+A closed window is never rewritten: sketches that arrive for it later are counted in the next
 open window of their kind, and marked late.
 """
 
@@ -70,7 +70,7 @@ class Windows:
         return tuple(self._progress[key] for key in sorted(self._progress))
 
     def accept(self, sketch: Sketch) -> bool:
-        """Merge a sketch into its window; returns whether it was new."""
+        """Merge a sketch into its window; return whether it was new."""
         if self._duplicate(sketch):
             return False
         start = sketch.window_start_ms // self._window_ms * self._window_ms
@@ -82,7 +82,7 @@ class Windows:
         return True
 
     def report(self, progress: Progress) -> bool:
-        """Store the progress of a worker's partition; returns whether it was new."""
+        """Store the progress of a worker's partition; return whether it was new."""
         if self._duplicate(progress):
             return False
         self._progress[progress.kind, progress.partition] = progress
