@@ -1,4 +1,4 @@
-"""Capture events beside serving, at the price of appending to a file; ship them to Kafka."""
+"""Captures events by appending them to local files, and ships those files to Kafka."""
 
 from tidegauge.capture.counters import Counts
 from tidegauge.capture.errors import CaptureError, CaptureSettingsError, OutboxUnavailableError

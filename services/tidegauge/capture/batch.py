@@ -1,4 +1,4 @@
-"""Batches of a run's events as Kafka records; compact records are expanded into events."""
+"""Builds batches of Kafka records from a run's frames and expands compact records into events."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Batch:
 
     Attributes:
         records: The records.
-        lost: Topic and reason of each event that could not be made.
+        lost: Topic and drop reason of each event that could not be built.
         facts: Facts about the events, counted by name.
-        end: The place after it.
+        end: The place in the outbox after the batch.
         sequence: The last sequence before that place.
-        size: Bytes of the frames that it was made of.
+        size: Bytes of the frames in the batch.
     """
 
     records: list[ProducerRecord]
@@ -48,9 +48,9 @@ class BatchBuilder:
     """Builds batches of a run's frames.
 
     Args:
-        producer_id: The run's.
+        producer_id: The run's producer id.
         expand_formats: How compact records are expanded, by their type.
-        max_event_bytes: Events that turn out larger are dropped and counted.
+        max_event_bytes: Size limit; expanded events above it are dropped and counted.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class BatchBuilder:
         self._told = False
 
     def build(self, entries: Sequence[OutboxEntry]) -> Batch:
-        """Build a batch; the same entries make the same one, so that a repeat is recognized.
+        """Build a batch; the same entries always give the same batch, so duplicates are recognized.
 
         Args:
-            entries: At least one.
+            entries: Entries of the outbox, at least one.
 
         Raises:
             OutboxFormatError: A compact record is of a type that cannot be expanded here.
@@ -99,7 +99,7 @@ class BatchBuilder:
     def _expanded(
         self, frame: Frame, facts: Counter[str]
     ) -> Iterator[tuple[str, ProducerRecord | Drop]]:
-        """Yield the topic of each of the records' events, and the event or why there is none."""
+        """Yield a topic, and a record or the drop reason, for each event of the compact records."""
         format_ = self._expand_formats.get(frame.type)
         if format_ is None:
             raise OutboxFormatError(
@@ -124,7 +124,7 @@ class BatchBuilder:
 
     @contextmanager
     def _skipping_errors(self) -> Iterator[None]:
-        """Go on whatever is wrong with a record, and say so the first time."""
+        """Suppress the error of a bad record; the first one is logged."""
         try:
             yield
         except Exception:  # noqa: BLE001 - it may be anything

@@ -1,10 +1,10 @@
-"""What a run counts, in a small file that is mapped into memory, and why events are dropped.
+"""A run's counters in a small memory-mapped file, and the reasons why events are dropped.
 
-The process that serves adds to them at the price of a memory access; the shipper, another
-process, reads them at any time; after a kill they stand where the last addition left them.
+The serving process increments a counter at the cost of a memory access. The shipper, another
+process, can read the counters at any time. A killed process loses no increment.
 
 The file is 16 KiB: 8 bytes of magic, 56 bytes unused, then entries of 64 bytes: 56 bytes of
-name (UTF-8, filled up with zeros) and a number of 8 bytes in the machine's byte order. The
+name (UTF-8, padded with zeros) and a number of 8 bytes in the machine's byte order. The
 first empty name ends the list. An entry is never moved, renamed or removed.
 """
 
@@ -46,14 +46,14 @@ class Drop(StrEnum):
     """Why an event was not captured, or was lost afterwards.
 
     Attributes:
-        QUOTA: The outbox holds its quota: the broker has been away for too long.
-        DISK_FULL: The disk is.
-        IO_ERROR: The disk fails.
-        TOO_LARGE: The event is beyond ``max_event_bytes``.
-        INVALID_EVENT: It could not be built or encoded.
+        QUOTA: The outbox has reached its quota: the broker has been unreachable for too long.
+        DISK_FULL: The disk is full.
+        IO_ERROR: The disk failed.
+        TOO_LARGE: The event is larger than ``max_event_bytes``.
+        INVALID_EVENT: The event could not be built or encoded.
         CLOSED: The recorder has been closed, or was never started.
-        DAMAGED: It lay in the outbox and could not be read back.
-        REJECTED: The broker refuses it for good.
+        DAMAGED: The event was in the outbox and could not be read back.
+        REJECTED: The broker rejected the event permanently.
     """
 
     QUOTA = "quota"
@@ -68,7 +68,7 @@ class Drop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a run has counted.
+    """The counts of a run.
 
     Attributes:
         served: Requests answered.
@@ -82,17 +82,17 @@ class Counts:
 
 
 def captured_counter(topic: str) -> str:
-    """Name of the counter of a topic's events that were appended."""
+    """Return the name of the counter of a topic's appended events."""
     return f"{_CAPTURED}/{topic}"
 
 
 def dropped_counter(topic: str, reason: str) -> str:
-    """Name of the counter of a topic's events that were not."""
+    """Return the name of the counter of a topic's dropped events."""
     return f"{_DROPPED}/{topic}/{reason}"
 
 
 def counts_of(counters: Mapping[str, int]) -> Counts:
-    """Arrange counters; names of a later version are passed over.
+    """Return counters as ``Counts``; names from a later version are ignored.
 
     Example:
         >>> counts_of({"served": 2, "captured/a.v1": 1, "dropped/a.v1/quota": 1})
@@ -110,7 +110,7 @@ def counts_of(counters: Mapping[str, int]) -> Counts:
 
 
 class CountersWriter:
-    """Counts by name in a new file.
+    """Counters by name, in a new file.
 
     Args:
         path: The file; it must not exist.
@@ -129,8 +129,8 @@ class CountersWriter:
     def add(self, name: str, amount: int = 1) -> None:
         """Add to a counter, which begins at 0.
 
-        A name beyond the file's room is not counted; the closed sets of topics and reasons
-        that name counters stay far below it.
+        A new name is not counted once the file is full; there are far fewer topics and reasons
+        than entries.
         """
         slot = self._slots.get(name)
         if slot is None:
@@ -159,7 +159,7 @@ class CountersWriter:
         return {name: self._words[slot] for name, slot in self._slots.items()}
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._words.release()
         self._map.close()
 
@@ -171,8 +171,8 @@ class CountersReader:
         path: The file.
 
     Raises:
-        OutboxFormatError: The file is no file of counters.
-        FileNotFoundError: There is none.
+        OutboxFormatError: The file is not a file of counters.
+        FileNotFoundError: The file does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -183,7 +183,7 @@ class CountersReader:
         self._words = memoryview(self._map).cast("Q")
 
     def read(self) -> dict[str, int]:
-        """Return all counters as they stand."""
+        """Return the current value of every counter."""
         return dict(self._entries())
 
     def _entries(self) -> Iterator[tuple[str, int]]:
@@ -194,7 +194,7 @@ class CountersReader:
             yield name.decode(errors="replace"), self._words[(start + _NAME) // _WORD]
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._words.release()
         self._map.close()
 
@@ -208,5 +208,5 @@ class CountersReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Release the file."""
+        """Close the file."""
         self.close()

@@ -1,4 +1,4 @@
-"""The cursor in one run's outbox: what comes next, what has arrived, what was counted."""
+"""The shipper's cursor in one run's outbox: next batch, acknowledged position and counts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class OutboxCursor:
     """A run that this process ships.
 
     Args:
-        run: Which run.
-        lock: Proof that no other process ships it; released by ``release`` and ``finish``.
-        builder: Builds batches of what lies in it.
+        run: The run.
+        lock: The run's shipper lock; released by ``release`` and ``finish``.
+        builder: Builds batches of the run's frames.
     """
 
     def __init__(self, run: Run, lock: Lock, builder: BatchBuilder) -> None:
@@ -42,16 +42,16 @@ class OutboxCursor:
         self._synced = 0
         self._torn_bytes = 0
         self.over = False
-        """Whether the run has ended: nothing is appended any more."""
+        """Whether the run has ended, so that nothing more is appended."""
         self.exhausted = False
-        """Whether, besides, everything has been read."""
+        """Whether the run has ended and everything in it has been read."""
 
     def next_batch(self, max_bytes: int) -> Batch | None:
-        """Read the next events; after None, ``exhausted`` says whether more may come.
+        """Return the next batch; after None, ``exhausted`` tells whether more may come.
 
         Raises:
             OSError: The disk fails.
-            OutboxFormatError: Something in it is of a later version.
+            OutboxFormatError: A file or a record of the run is of a later version.
         """
         self.over = self.over or self.run.is_over()
         entries = self._reader.read(max_bytes, over=self.over)
@@ -66,11 +66,11 @@ class OutboxCursor:
         return self._builder.build(entries) if entries else None
 
     def arrived(self, batch: Batch, accepted: Sequence[bool]) -> None:
-        """Count a batch that the broker has, or has refused in part.
+        """Count a delivered batch and move the position behind it.
 
         Args:
-            batch: Which.
-            accepted: For each of its records whether the broker has it.
+            batch: The batch.
+            accepted: For each of its records whether the broker acknowledged it.
         """
         position = self._position
         shipped = Counter(position.shipped)
@@ -89,14 +89,14 @@ class OutboxCursor:
         )
 
     def save(self) -> None:
-        """Keep the position, then delete the segments before it."""
+        """Save the position, then delete the segments before it."""
         if self._position == self._saved:
             return
         done = [first for first in self.run.segments() if first < self._position.place.segment]
         try:
             save_position(self.run.position, self._position)
         except OSError as error:
-            # On a full disk the room has to come from what is shipped already.
+            # On a full disk, space can only be gained by deleting what has been shipped.
             _log.warning("%s: the position was not saved (%s)", self.run.producer_id, error)
             if not done:
                 return
@@ -106,9 +106,10 @@ class OutboxCursor:
             self.run.segment(first).unlink(missing_ok=True)
 
     def sync(self) -> None:
-        """Force what has been appended to the disk.
+        """Force appended frames to the disk.
 
-        The write buffer comes first: what leaves it meanwhile is in a segment that comes after.
+        The write buffer comes first: bytes that leave it meanwhile go into a segment, and the
+        segments are synced after it.
         """
         _force(self.run.buffer)
         for first in self.run.segments():
@@ -116,7 +117,7 @@ class OutboxCursor:
                 self._synced = first
 
     def heartbeat(self, now_ms: int) -> ProducerRecord:
-        """Return the run's counts as a record; final ones once everything has been shipped."""
+        """Return the run's heartbeat as a record; it is final once everything has been shipped."""
         event = heartbeat_of(
             self.run.producer_id, now_ms, self._counts(), self._position, final=self.exhausted
         )
@@ -139,20 +140,20 @@ class OutboxCursor:
             return None
 
     def finish(self) -> None:
-        """Delete the run, which has been shipped whole."""
+        """Delete the run after all of it has been shipped."""
         self._reader.close()
         self.run.remove()
         self._lock.release()
 
     def release(self) -> None:
-        """Leave the run to another shipper."""
+        """Save the position and release the lock, so that another shipper can take the run over."""
         self.save()
         self._reader.close()
         self._lock.release()
 
 
 def _force(path: Path) -> bool:
-    """Force a file to the disk; False if it is gone."""
+    """Force a file to the disk; False if it does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -167,7 +168,7 @@ def _force(path: Path) -> bool:
 def _added(
     dropped: Mapping[str, Mapping[str, int]], lost: Sequence[tuple[str, str]]
 ) -> dict[str, dict[str, int]]:
-    """Return drops by topic and reason with further ones, each by its topic and reason."""
+    """Return the counts of drops by topic and reason, with further drops added."""
     total = {topic: dict(reasons) for topic, reasons in dropped.items()}
     for topic, reason in lost:
         reasons = total.setdefault(topic, {})
@@ -178,18 +179,18 @@ def _added(
 def heartbeat_of(
     producer_id: str, time_ms: int, counts: Counts | None, position: Position, *, final: bool
 ) -> Heartbeat:
-    """Bring together what was counted while capturing and while shipping.
+    """Return the heartbeat that combines the counts of the recorder and of the shipper.
 
-    An event that was captured and then turned out to be unreadable, or that could not be made
-    or is refused by the broker, counts as dropped. What is unreadable is known at the end of
-    the run: it is what was captured and neither shipped nor dropped since. A run whose counters
-    are lost has captured what was read, and served as many requests as it has responses.
+    A captured event counts as dropped if it is unreadable, cannot be expanded or is rejected by
+    the broker. The number of unreadable events is known at the end of the run: they are those
+    that were captured and neither shipped nor dropped since. If a run's counters are lost, its
+    captured events are those that were read, and its served requests are its responses.
 
     Args:
-        producer_id: The run.
-        time_ms: Now.
-        counts: What the run has counted; None if that is lost.
-        position: What has been shipped.
+        producer_id: The run's producer id.
+        time_ms: The time of the heartbeat, Unix milliseconds.
+        counts: The run's counts; None if they are lost.
+        position: How far the run has been shipped.
         final: Whether the run is over and everything has been shipped.
     """
     handled = position.handled()

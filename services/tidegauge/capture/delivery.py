@@ -1,9 +1,9 @@
-"""Sends records to Kafka in batches, each of them acknowledged before the next one begins.
+"""Sends records to Kafka in batches; each batch is acknowledged before the next one is sent.
 
-One batch at a time, and at most one produce request of it per partition, keeps the order within
-a partition whatever fails: a producer that has given one request up may go on with the next,
-and a reader that drops what lies behind the last sequence would then drop the records that
-are sent again. A batch is a few hundred events, so that waiting for it costs little.
+With one batch at a time, and at most one produce request per partition in it, records keep
+their order within a partition through any failure. Otherwise a producer could give up one
+request and send the next, and a consumer that drops sequences below the last one it saw would
+drop the records that are sent again. A batch is a few hundred events, so waiting costs little.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REFUSALS = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
-"""The broker will never take this record."""
+"""Errors after which a record is not retried: the broker never accepts it."""
 
 _MEBIBYTE = 1 << 20
 _DAY_MS = 86_400_000
@@ -49,12 +49,12 @@ _TELL_SECONDS = 30.0
 
 
 class Interrupted(Exception):  # noqa: N818 - the caller's own wish, no error
-    """It is time to stop; what the broker has of the batch is unknown."""
+    """The delivery was interrupted; which records of the batch arrived is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerRecord:
-    """A record to send."""
+    """A Kafka record to send."""
 
     topic: str
     key: bytes
@@ -64,12 +64,12 @@ class ProducerRecord:
 
 
 class Delivery:
-    """A producer that is built again whenever it has failed.
+    """Delivers batches through a Kafka producer, which is rebuilt after each failure.
 
     Args:
         access: How to reach the broker.
         client_id: Name of this client on the broker.
-        interrupted: Asked several times a second while the broker is awaited.
+        interrupted: Whether to stop; called several times a second while waiting for the broker.
     """
 
     def __init__(
@@ -83,21 +83,21 @@ class Delivery:
         self._told = float("-inf")
 
     def deliver(self, batch: Sequence[ProducerRecord]) -> list[bool]:
-        """Send a batch and wait until each record is acknowledged, or refused for good.
+        """Send a batch and wait until each record is acknowledged or permanently rejected.
 
-        However long the broker is away, this goes on.
+        While the broker is unreachable, the batch is retried without a limit.
 
         Returns:
-            For each record whether the broker has it; if not, it never will.
+            For each record whether the broker acknowledged it; if not, it was rejected.
 
         Raises:
-            Interrupted: It was time to stop.
+            Interrupted: ``interrupted`` returned true.
         """
         if not batch:
             return []
         errors = self._insist(batch)
         if any(errors) and len(batch) > 1:
-            # A refusal takes its whole batch with it: one by one, only the culprit is lost.
+            # One rejected record fails its whole batch; sent one by one, only that one is lost.
             return [
                 error is None or not any(self._insist([record]))
                 for record, error in zip(batch, errors, strict=True)
@@ -105,7 +105,7 @@ class Delivery:
         return [error is None for error in errors]
 
     def _insist(self, batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
-        """Return each record's error; there are none, or at least one of them is a refusal."""
+        """Retry until there is no error or a rejection among them; return each record's error."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
@@ -116,7 +116,7 @@ class Delivery:
             if failure is None:
                 self._recovered()
                 return errors
-            # Once refused, an idempotent producer answers all that follows with that refusal.
+            # After a rejection, an idempotent producer fails every later record with that error.
             self.close()
             if any(isinstance(error, _REFUSALS) for error in errors):
                 return errors
@@ -154,12 +154,12 @@ class Delivery:
                 acks="all",
                 enable_idempotence=True,
                 compression_type=access.compression,
-                # Nothing is sent before ``flush``, and no batch is ever full: so there is
-                # one batch per partition and batch.
+                # Nothing is sent before ``flush`` and no producer batch is ever full, so each
+                # partition gets one produce request per ``Batch``.
                 linger_ms=60_000,
                 batch_size=4 * _MEBIBYTE,
                 max_request_size=4 * _MEBIBYTE,
-                # Retried for as long as it takes: giving up is for ``interrupted`` to say.
+                # Retried without a limit: only ``interrupted`` ends a delivery.
                 delivery_timeout_ms=365 * _DAY_MS,
                 max_block_ms=_BLOCK_MS,
                 bootstrap_timeout_ms=_BLOCK_MS,
@@ -222,7 +222,7 @@ class Delivery:
         self._failing_since, self._told = None, float("-inf")
 
     def close(self) -> None:
-        """Close the producer; the next batch builds another."""
+        """Close the producer; the next batch builds a new one."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
@@ -232,7 +232,7 @@ class Delivery:
 
 
 def _answer(future: FutureRecordMetadata) -> KafkaError | None:
-    """Return why a record was not acknowledged; only an acknowledgement is None."""
+    """Return the error of a record; None if the record was acknowledged."""
     if future.succeeded():
         return None
     error = future.exception

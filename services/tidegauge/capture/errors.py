@@ -1,4 +1,4 @@
-"""What can go wrong while starting to capture; afterwards nothing is raised, but counted.
+"""Errors of capture. They are raised at the start; later failures are counted as drops.
 
 TidegaugeError
 └── CaptureError
@@ -28,7 +28,7 @@ class CaptureSettingsError(CaptureError):
     """
 
     def __init__(self, field: str, value: object, problem: str) -> None:
-        """Say which setting it is, and what is allowed."""
+        """Build the message from the setting's name, its value and what is allowed."""
         super().__init__(f"{field} is {value!r}: it {problem}")
         self.field = field
         self.value = value
@@ -36,8 +36,8 @@ class CaptureSettingsError(CaptureError):
 
 
 class OutboxUnavailableError(CaptureError):
-    """The outbox's folder cannot be written."""
+    """The outbox's folder is not writable."""
 
 
 class OutboxFormatError(CaptureError):
-    """A file of the outbox was written in a form that this version does not know."""
+    """A file of the outbox has a format that this version does not know."""

@@ -1,9 +1,9 @@
-"""The record of one exchange, from which its events and its line of the request log are made.
+"""The compact record of one exchange, the source of its events and its request log line.
 
-A gateway appends it in place of the events, and the shipper makes those of it. It holds text
-only as events may carry it. Where that is all of the text, checking the answer is left to the
-shipper, unless it has been done already; where it is not, the checks were made before the text
-was cut off or redacted.
+A gateway appends this record instead of events, and the shipper expands it into the events. The
+record holds only the text that events may carry. If that is the complete text, the answer is
+checked by the shipper, unless the gateway checked it already. If the text was cut off or
+redacted, the gateway made the checks before that.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The form that the client asked the answer to have.
 
     Attributes:
-        json_object: It must be one JSON value.
-        json_schema: It must be JSON of this schema (JSON text).
-        tools: The tools offered, as JSON text in chat's form; None without tools.
+        json_object: Whether the answer must be one JSON value.
+        json_schema: The schema that the answer must match, as JSON text.
+        tools: The tools offered, as JSON text in the chat API's form; None without tools.
     """
 
     json_object: bool = False
@@ -58,16 +58,16 @@ class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tools: bytes | None = None
 
     def size(self) -> int:
-        """Return the length of all that it quotes, in bytes."""
+        """Return the length of the schema and the tools in bytes."""
         return len(self.json_schema or b"") + len(self.tools or b"")
 
 
 class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
-    """What the checks of an answer need beside what its events carry.
+    """The inputs of an answer's checks that its events do not carry.
 
     Attributes:
         wanted: The form that the client asked the answer to have.
-        refusal: The model's own refusal, where the upstream sets it apart.
+        refusal: The model's refusal, if the upstream reports it in a field of its own.
     """
 
     wanted: Expectations
@@ -75,10 +75,10 @@ class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
 
 
 class LogLine(msgspec.Struct, kw_only=True):
-    """One line of the request log, without a word of the client's or the model's text.
+    """One line of the request log, without any of the client's or the model's text.
 
     Attributes:
-        time: Arrival, RFC 3339.
+        time: When the request arrived, RFC 3339.
         model: The model's name from the configuration, or ``unknown``.
         customer: The customer's name from the key file.
     """
@@ -102,18 +102,18 @@ class LogLine(msgspec.Struct, kw_only=True):
 
 
 class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """How the exchange ended; see ``ResponseEvent`` for what is not explained here.
+    """The answer of an exchange; for fields not listed here see ``ResponseEvent``.
 
-    The fields from ``cached_tokens`` on have their place in the format before anything fills
-    them, so that filling them does not break it.
+    The fields from ``cached_tokens`` on are reserved: they are part of the format before
+    anything sets them, so that setting them later keeps it compatible.
 
     Attributes:
         text: The answer's text.
-        checks: What the checks found, or what they need where they are still to be made.
-        cached_tokens: Tokens of the prompt that the upstream took from its cache.
-        reasoning_tokens: Generated tokens that are no part of the answer's text.
-        omitted_characters: Characters of the answer's text that were cut off; None where
-            nothing or redacted text is captured.
+        checks: The findings of the checks, or the inputs of checks that are still to be made.
+        cached_tokens: Prompt tokens that the upstream served from its cache.
+        reasoning_tokens: Generated tokens that are not part of the answer's text.
+        omitted_characters: Characters of the answer's text that were cut off; None if no text
+            or redacted text is captured.
         outcome: Label of how the exchange ended.
     """
 
@@ -142,22 +142,23 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 
 
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """An exchange; see ``RequestEvent`` for what is not explained here.
+    """The compact record of an exchange; for fields not listed here see ``RequestEvent``.
 
-    The fields from ``conversation_id`` on have their place in the format before anything but
-    ``in_flight`` and ``omitted_characters`` fills them, so that filling them does not break it.
+    The fields from ``conversation_id`` on, except ``in_flight`` and ``omitted_characters``, are
+    reserved: they are part of the format before anything sets them, so that setting them later
+    keeps it compatible.
 
     Attributes:
         time_ms: When the request arrived, Unix milliseconds.
         version: Version label of the upstream that answers.
-        tenant: The customer, where segments are split by it.
-        answer: How it ended; None while it goes on.
+        tenant: The customer, if segments are split by customer.
+        answer: The answer; None while the exchange is in flight.
         conversation_id: Conversation that the request belongs to.
-        turn: Its number within the conversation.
-        repeat_of: The request that it repeats.
-        in_flight: Other requests that were being answered when it arrived.
-        omitted_characters: Characters of the conversation that were cut off; None where
-            nothing or redacted text is captured.
+        turn: The request's number within the conversation.
+        repeat_of: The request that this one repeats.
+        in_flight: Other requests in flight when this one arrived.
+        omitted_characters: Characters of the messages that were cut off; None if no text or
+            redacted text is captured.
     """
 
     request_id: str
@@ -207,9 +208,9 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
         """Return the response's event.
 
         Args:
-            producer_id: Who publishes it.
-            sequence: Its number.
-            findings: What the checks found, where they were still to be made.
+            producer_id: The producer of the event.
+            sequence: The event's sequence.
+            findings: The findings of checks that the record left to the shipper.
 
         Raises:
             ValueError: The exchange has no answer.
@@ -267,7 +268,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             status=answer.status,
             error=answer.error,
             stream=self.stream,
-            # Rounding proper costs five times as much as cutting off.
+            # ``round`` costs five times as much as truncating.
             latency_ms=int(answer.latency_ms * 1e3) / 1e3,
             time_to_first_token_ms=None if first is None else int(first * 1e3) / 1e3,
             prompt_characters=self.prompt_characters,
@@ -292,10 +293,10 @@ RESPONSE: Final = CompactFormat(_NAME, (RESPONSES,), _encode)
 def expand_format(
     check: Callable[[ExchangeRecord, AnswerRecord, PendingChecks], Mapping[str, str]],
 ) -> ExpandFormat[ExchangeRecord]:
-    """Return how records are expanded into events.
+    """Return the format that expands exchange records into events.
 
     Args:
-        check: Makes the checks that were left to the shipper: check -> finding.
+        check: Makes the checks that were left to the shipper; returns check -> finding.
     """
 
     def expand(

@@ -1,6 +1,7 @@
-"""The format of the outbox on disk, version 4; later versions go on reading it.
+"""The format of the outbox on disk, version 4; later versions can read it.
 
-A segment is one file. All numbers are unsigned and little-endian. It begins with a header::
+A segment is one file. All numbers are unsigned and little-endian. A segment begins with a
+header::
 
     8 bytes   "TGOUTBOX"
     u16       version, 1 to 4
@@ -8,7 +9,7 @@ A segment is one file. All numbers are unsigned and little-endian. It begins wit
     …         producer id, UTF-8
     u32       CRC-32C of all of the above
 
-and goes on with frames, in the order of their sequences::
+and continues with frames, in the order of their sequences::
 
     u32       length of the body
     u32       CRC-32C of the body
@@ -21,23 +22,23 @@ and goes on with frames, in the order of their sequences::
         …     topic, type, key: UTF-8
         …     the event: the rest of the body
 
-The CloudEvents headers are made from it when it is shipped: the id is the sequence, the
-source the producer id.
+The shipper makes the CloudEvents headers from a frame: the id is the sequence, the source is
+the producer id.
 
-A frame is one event, or compact records from which the shipper makes events: then its type
-begins with ``compact:`` (``folded:`` up to version 3), its topic names one topic for each event
-of a record, with ``+`` between them, and after a ``*`` the number of records, one if it is
-missing. Those events have the frame's sequence and the ones that follow; each has a time and a
-key of its own. Whoever serves appends compact records where parsing, checking and encoding
-events would cost it more than the append; records that are appended together share a frame.
-Only the process that appends a record and the ``ExpandFormat`` of its shipper know what it holds.
+A frame holds one event, or compact records from which the shipper makes events. The type of
+compact records begins with ``compact:`` (``folded:`` up to version 3). Their topic names one
+topic for each event of a record, joined by ``+``, then after a ``*`` the number of records; if
+the number is missing, it is one. Their events have the frame's sequence and those that follow;
+each event has its own time and key. A serving process appends compact records when parsing,
+checking and encoding events would cost it more than the append; records that are appended
+together share a frame. Only the process that appends a record and the ``ExpandFormat`` of its
+shipper know the record's content.
 
-From version 3 on the last bytes of a run's last segment may lie in its write buffer (see
+From version 3 on, the last bytes of a run's last segment may be in its write buffer (see
 ``outbox``).
 
-A frame is whole or it is not there: a file is only ever appended to, so that what a killed
-writer or a crashed machine leaves behind is a last frame that is too short or whose checksum
-is wrong.
+A file is only ever appended to. So a killed writer or a crashed machine can damage only the last
+frame, which is then too short or has a wrong checksum.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ VERSION: Final = 4
 _READ: Final = (1, 2, 3, 4)
 _COMPACT: Final = "compact:"
 _COMPACT_TYPES: Final = (_COMPACT, "folded:")
-"""How the type of compact records begins, in this version and in earlier ones."""
+"""Prefixes of the type of compact records, in this version and in earlier ones."""
 
 R = TypeVar("R")
 
@@ -84,7 +85,7 @@ _PREFIX = Struct("<II")
 _BODY = Struct("<QQBBH")
 
 MAX_BODY: Final = 1 << 28
-"""No body is longer; a length beyond is damage."""
+"""Most bytes of a body; a larger length is damage."""
 
 
 class Incomplete(Exception):  # noqa: N818 - a state of the file, no error
@@ -92,19 +93,20 @@ class Incomplete(Exception):  # noqa: N818 - a state of the file, no error
 
 
 class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
-    """The bytes are no frame."""
+    """The bytes are not a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event, or compact records, as they lie in the outbox.
+    """One event, or compact records, as stored in the outbox.
 
     Attributes:
-        sequence: Its number within the run, from 1; of several events the first one's.
-        time_ms: Event time, Unix milliseconds; of compact records 0.
-        topic: Where it shall go; of compact records as above.
-        type: The event's type, such as ``tidegauge.request``, or the compact records'.
-        key: Key of the event's record; of compact records empty.
+        sequence: The event's number within the run, from 1; the first event's if there are
+            several.
+        time_ms: Event time, Unix milliseconds; 0 for compact records.
+        topic: The event's topic; for compact records see the module's description.
+        type: The event's type, such as ``tidegauge.request``, or the compact records' type.
+        key: Key of the event's Kafka record; empty for compact records.
         value: The event as JSON, or the compact records.
     """
 
@@ -117,27 +119,27 @@ class Frame:
 
     @property
     def is_compact(self) -> bool:
-        """Whether it holds compact records."""
+        """Whether the frame holds compact records."""
         return self.type.startswith(_COMPACT_TYPES)
 
     @property
     def topics(self) -> list[str]:
-        """The topic of the event, or of each of a record's events."""
+        """The event's topic, or the topics of a compact record's events."""
         return self.topic.partition("*")[0].split("+") if self.is_compact else [self.topic]
 
     @property
     def records(self) -> int:
-        """How many compact records it holds; 1 for an event."""
+        """The number of compact records in the frame; 1 for an event."""
         return int(self.topic.partition("*")[2] or 1) if self.is_compact else 1
 
     @property
     def last_sequence(self) -> int:
-        """The sequence of the last event that it stands for."""
+        """The sequence of the frame's last event."""
         return self.sequence + self.records * len(self.topics) - 1
 
 
 def encode_header(producer_id: str) -> bytes:
-    """Return a segment's first bytes."""
+    """Return the header of a segment."""
     name = producer_id.encode()
     head = _HEADER.pack(MAGIC, VERSION, len(name)) + name
     return head + _CRC.pack(crc32c.crc32c(head))
@@ -148,8 +150,8 @@ def read_header(data: bytes) -> tuple[str, int]:
 
     Raises:
         Incomplete: More bytes are needed.
-        Damage: This is no segment.
-        OutboxFormatError: It is one of a later version.
+        Damage: The bytes are not a segment's header.
+        OutboxFormatError: The segment is of a later version.
     """
     if len(data) < _HEADER.size:
         raise Incomplete
@@ -170,7 +172,7 @@ def read_header(data: bytes) -> tuple[str, int]:
 
 
 class FrameEncoder:
-    """Makes the frames of one topic's events of one type, or of compact records."""
+    """Encodes the frames of one topic's events of one type, or of compact records."""
 
     def __init__(self, topic: str, type_name: str) -> None:
         self._names = topic.encode() + type_name.encode()
@@ -191,11 +193,11 @@ class FrameEncoder:
 
 
 def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
-    """Return the frame at ``start`` and where the next one begins.
+    """Return the frame at ``start`` and the offset of the next one.
 
     Raises:
         Incomplete: The bytes end before the frame does.
-        Damage: There is no frame there.
+        Damage: The bytes there are not a frame.
     """
     if len(data) - start < _PREFIX.size:
         raise Incomplete
@@ -228,8 +230,8 @@ class Expanded(NamedTuple):
     """The events made of a compact record.
 
     Attributes:
-        events: One for each of its topics, in their order.
-        facts: Facts to be counted, by name (see ``Position.facts``).
+        events: One event for each of the record's topics, in their order.
+        facts: Names of facts to count (see ``Position.facts``).
     """
 
     events: Sequence[RequestEvent | ResponseEvent]
@@ -237,12 +239,12 @@ class Expanded(NamedTuple):
 
 
 class ExpandFormat(NamedTuple, Generic[R]):
-    """How records of one kind are expanded; both may raise any exception.
+    """How records of one kind are expanded; both functions may raise any exception.
 
     Attributes:
-        decode: Decodes what ``CompactFormat.encode`` returned.
-        events: Makes a record's events, given their topics, their producer's id and the first
-            one's sequence.
+        decode: Decodes the bytes that ``CompactFormat.encode`` returned.
+        events: Makes a record's events from the record, their topics, the producer id and the
+            first event's sequence.
     """
 
     decode: Callable[[bytes], Sequence[R]]
@@ -257,16 +259,16 @@ class CompactFormat(Generic[R]):
     """Format of one kind of compact records.
 
     Attributes:
-        type: As its frames bear it.
+        type: The type in the frames of these records.
         topics: Topic of each of a record's events.
-        topic: All of them in one text.
+        topic: The topics joined by ``+``.
         captured: Name of each event's counter.
         encode: Encodes records.
 
     Args:
-        name: Name of the kind; records that hold something else need another name.
-        topics: Where the events go.
-        encode: As above; may raise any exception.
+        name: Name of the kind; records with other content need another name.
+        topics: Topic of each of a record's events.
+        encode: Encodes records; may raise any exception.
     """
 
     def __init__(
@@ -282,9 +284,9 @@ class CompactFormat(Generic[R]):
         """Return the frame of some records.
 
         Args:
-            sequence: Of their first event.
-            records: How many they are.
-            value: The records, encoded.
+            sequence: Sequence of the first event.
+            records: The number of records.
+            value: The encoded records.
         """
         return _encoder(self, records).encode(sequence, 0, "", value)
 

@@ -1,15 +1,15 @@
-"""A LiteLLM callback that publishes our events.
+"""A LiteLLM callback that captures exchanges as events.
 
 In the proxy's configuration::
 
     litellm_settings:
       callbacks: ["tidegauge.capture.litellm.callback"]
 
-with ``tidegauge`` installed beside ``litellm[proxy]``. Where events go is read from
+with ``tidegauge`` installed beside ``litellm[proxy]``. The destination of the events is set by
 ``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves
 prompts and answers out. The customer is the key's metadata ``customer``, else its team,
-else its alias; a model's version is ``model_info: version``. What a client gets is one
-exchange: attempts that LiteLLM repeats are counted in it.
+else its alias; a model's version is ``model_info: version``. Each answer to a client is one
+exchange; LiteLLM's retries are counted as its attempts.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 
 
 class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no types
-    """Records every exchange that generates something.
+    """Records every exchange of a generating call.
 
-    The outbox is made at the first exchange, in the process that serves it.
+    The outbox is created at the first exchange, in the process that serves it.
 
     Args:
-        settings: Where events go.
+        settings: Capture settings.
         text: Whether prompts and answers are captured.
     """
 
@@ -59,7 +59,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
         start_time: object,
         end_time: object,
     ) -> None:
-        """Record an answer."""
+        """Record a successful exchange."""
         del response_obj, start_time, end_time
         self._record(answered(kwargs, text=self._text))
 
@@ -70,7 +70,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
         start_time: object,
         end_time: object,
     ) -> None:
-        """Record a failure, unless in the proxy: there it may be repeated, the next hook tells."""
+        """Record a failure of the library; in the proxy, which may retry, the hook below does."""
         del response_obj, start_time, end_time
         error = kwargs.get("exception")
         if not came_through_proxy(kwargs) and isinstance(error, BaseException):
@@ -120,7 +120,7 @@ callback: TidegaugeCallback
 
 
 def __getattr__(name: str) -> TidegaugeCallback:
-    """Make ``callback`` when the proxy asks for it, so that importing reads no environment."""
+    """Create ``callback`` on first access, so that importing the module reads no environment."""
     if name != "callback":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     made = _from_environment()

@@ -1,7 +1,7 @@
-"""Records of the exchanges that LiteLLM tells its callbacks of. Pure: values in, values out.
+"""Converts the arguments of LiteLLM's callbacks into exchange records, without side effects.
 
-LiteLLM hands over nested dictionaries of its own, which differ between its versions: what is
-missing or of another type there is left out here.
+LiteLLM passes nested dictionaries that differ between its versions. A field that is missing or
+has an unexpected type is left out of the record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TRACEPARENT_PARTS = 4
 
 
 def answered(kwargs: Mapping[str, Any], *, text: bool) -> ExchangeRecord | None:
-    """Return the exchange that a success callback is told of; None for calls that generate nothing.
+    """Return the record of a successful exchange; None for calls that generate nothing.
 
     Args:
         kwargs: The callback's first argument, with its ``standard_logging_object``.
@@ -82,11 +82,11 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> ExchangeRecord | None:
 def failed(
     data: Mapping[str, Any], error: BaseException, *, now_seconds: float, text: bool
 ) -> ExchangeRecord | None:
-    """Return the exchange that a failure callback is told of; None for calls that generate nothing.
+    """Return the record of a failed exchange; None for calls that generate nothing.
 
     Args:
-        data: The request as the proxy knows it, or the ``kwargs`` of a failure callback.
-        error: What the client gets.
+        data: The proxy's request data, or the ``kwargs`` of a failure callback.
+        error: The error that the client gets.
         now_seconds: The present time, Unix seconds.
         text: Whether prompts may be captured.
     """
@@ -117,7 +117,7 @@ def failed(
 
 
 def came_through_proxy(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a callback was told of a call of LiteLLM's proxy, and not of its library."""
+    """Whether a callback reports a call of LiteLLM's proxy rather than of its library."""
     request = mapping(kwargs.get("litellm_params")).get("proxy_server_request")
     return bool(request) or "user_api_key_hash" in _metadata(kwargs)
 
@@ -130,10 +130,10 @@ def _is_generation(said: Mapping[str, Any]) -> bool:
 def _asked(
     said: Mapping[str, Any], metadata: Mapping[str, Any], data: Mapping[str, Any], *, text: bool
 ) -> dict[str, Any]:
-    """Return the fields that say what was asked, and by whom."""
+    """Return the record's fields that describe the request and its customer."""
     parameters = mapping(said.get("model_parameters")) or data
     messages = _messages(said.get("messages"))
-    # Names that clients choose freely must not become segments: only routed ones count.
+    # Clients can send any model name; only a routed one may become a segment.
     model = string(metadata.get("model_group")) or _UNKNOWN
     return {
         "request_id": string(data.get("litellm_call_id")) or string(said.get("id")) or _UNKNOWN,
@@ -162,7 +162,7 @@ def _attempts(metadata: Mapping[str, Any]) -> int:
 
 
 def _metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the proxy noted about a call; where it lies depends on the callback."""
+    """Return the proxy's metadata of a call; its place in ``kwargs`` depends on the callback."""
     parameters = mapping(kwargs.get("litellm_params"))
     for place in (parameters, kwargs):
         for name in ("metadata", "litellm_metadata"):
@@ -182,7 +182,7 @@ def _customer(metadata: Mapping[str, Any]) -> str:
 
 
 def _messages(said: object) -> tuple[Message, ...]:
-    """Return a conversation; a text alone, or several of them, are the user's."""
+    """Return the messages of a request; plain texts become messages of the user."""
     if isinstance(said, str):
         return (Message(role="user", content=said),)
     messages = []
@@ -201,7 +201,7 @@ def _messages(said: object) -> tuple[Message, ...]:
 
 
 def _content(content: object) -> str:
-    """Return a message's text; a part that is none stands as its kind in brackets."""
+    """Return a message's text; a part without text is replaced by its kind in brackets."""
     if isinstance(content, str):
         return content
     parts = []
@@ -215,7 +215,7 @@ def _content(content: object) -> str:
 def _checks(
     choice: Mapping[str, Any], output: str | None, tool_calls: str | None, finish_reason: str | None
 ) -> dict[str, str]:
-    """Return the checks that need nothing but the answer; none where there is no choice."""
+    """Return the outcomes of the checks that need only the answer; none without a choice."""
     if not choice:
         return {}
     empty = not (output or "").strip() and not tool_calls
@@ -287,12 +287,12 @@ def sequence(value: object) -> Sequence[Any]:
 
 
 def string(value: object) -> str | None:
-    """Return a text that is not empty."""
+    """Return a text that is not empty; None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
 def number(value: object) -> float | None:
-    """Return a number that a float can hold."""
+    """Return a number as a float; None for anything else or if it does not fit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -302,24 +302,24 @@ def number(value: object) -> float | None:
 
 
 def whole_or_none(value: object) -> int | None:
-    """Return a whole number of 64 bits."""
+    """Return an integer of at most 64 bits; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if abs(value) <= _MOST else None
 
 
 def whole(value: object) -> int:
-    """Return a whole number, 0 for anything else."""
+    """Return an integer of at most 64 bits; 0 for anything else."""
     return whole_or_none(value) or 0
 
 
 def seconds(value: object) -> float | None:
-    """Return a moment as Unix seconds."""
+    """Return a datetime or a number as Unix seconds; None for anything else."""
     return value.timestamp() if isinstance(value, datetime) else number(value)
 
 
 def as_json(value: object) -> str | None:
-    """Return what is there as JSON text; None if there is nothing, or nothing that JSON can say."""
+    """Return a value as JSON text; None if it is empty or cannot be encoded."""
     if not value:
         return None
     try:

@@ -1,22 +1,21 @@
 """Appends whole frames to the outbox, within a quota.
 
-The last bytes of a segment lie in a write buffer, a file that is mapped into memory.
-An append that is a copy into memory costs a tenth of one that is a write to a file, and what
-lies in a mapped file outlives a killed process all the same. When the buffer is full, it goes
-into its segment with one large write and begins anew behind that; readers look for the end of
-a segment here.
+The last bytes of a segment are in a write buffer, a memory-mapped file. Copying a frame into
+memory costs a tenth of writing it to a file, and the bytes in a mapped file survive a killed
+process as well. When the buffer is full, it is written to its segment with one large write and
+starts again, empty, at the segment's new end. Readers read the end of a segment from the buffer.
 
-The buffer's file has 64 bytes of head and 64 KiB of bytes. All numbers are of 8 bytes in the
+The buffer's file has 64 bytes of head and 64 KiB of data. All numbers are of 8 bytes in the
 machine's byte order::
 
     8 bytes   "TGTAIL01"
     u64       segment: the first sequence in it
-    u64       offset in that segment's file, at which the bytes here belong
-    u64       how many there are
+    u64       offset in that segment's file at which the data belong
+    u64       length of the data in bytes
     …         unused, to 64 bytes
 
-A reader sees what is being written: where the segment or the offset has moved while it read,
-it has read nothing. Frames bear checksums and sequences besides.
+A reader may read while the writer writes. If the segment or the offset has changed during the
+read, the reader discards what it read. Frames also have checksums and sequences.
 """
 
 from __future__ import annotations
@@ -52,23 +51,23 @@ BUFFER_BYTES: Final = 1 << 16
 BUFFER_MAGIC: Final = b"TGTAIL01"
 BUFFER_HEAD: Final = 64
 SEGMENT, OFFSET, LENGTH = 1, 2, 3
-"""Where the head has its numbers, in words of 8 bytes."""
+"""Positions of the numbers in the head, in words of 8 bytes."""
 
 _RESCAN_SECONDS: Final = 0.1
 
 
 class OutboxWriter:
-    """Writes one run's segments, their last bytes into its write buffer. Calls must not overlap.
+    """Writes one run's segments through its write buffer. Calls must not overlap.
 
     Args:
-        run: Where to.
-        quota_bytes: Most that all runs of the folder may hold.
-        segment_bytes: Size at which a new file is begun.
-        fsync: Whether to force each frame to the disk (``always``).
-        monotonic: Clock for the interval between two looks at the folder's size.
+        run: The run to write.
+        quota_bytes: Most bytes that all runs of the folder may hold.
+        segment_bytes: Size at which a new segment is begun.
+        fsync: When to force frames to the disk; ``always`` forces each one.
+        monotonic: Clock for the interval between two scans of the folder's size.
 
     Raises:
-        OSError: The write buffer cannot be made.
+        OSError: The write buffer cannot be created.
     """
 
     def __init__(
@@ -95,10 +94,10 @@ class OutboxWriter:
         self._next_scan = monotonic()
 
     def append(self, sequence: int, frame: bytes) -> Drop | None:
-        """Append one frame; None if it is there, else why it is not.
+        """Append one frame; return None, or the drop reason if it was not appended.
 
         Args:
-            sequence: The event's sequence: names the segment, should it be the first in it.
+            sequence: Sequence of the frame's first event; it names a segment that begins here.
             frame: The whole frame.
         """
         length, held = len(frame), len(self._buffer)
@@ -121,15 +120,15 @@ class OutboxWriter:
         return None
 
     def begin(self, sequence: int) -> None:
-        """Begin the first segment, so that a folder that cannot be written is known at once.
+        """Begin the first segment, so that a folder that is not writable is noticed at once.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: The segment cannot be created.
         """
         self._begin_segment(sequence)
 
     def _find_room(self, needed: int) -> bool:
-        """Look how much the shipper has deleted; when full, not more often than it pays."""
+        """Measure the free space again, at most every 0.1 s; return whether the frame fits."""
         now = self._monotonic()
         if now < self._next_scan:
             return False
@@ -155,27 +154,27 @@ class OutboxWriter:
         self._buffer.begin(sequence, self._written)
 
     def _spill(self) -> None:
-        """Write what the buffer holds into the segment; if that fails, it goes on to hold it.
+        """Write the buffer to the segment; if that fails, the buffer keeps its bytes.
 
-        A reader that sees a part of it in both sees the same bytes.
+        While the bytes are in both, a reader sees the same bytes in either.
         """
         if len(self._buffer):
             self._write(self._buffer.held())
             self._buffer.begin(self._segment, self._written)
 
     def _write(self, data: bytes) -> None:
-        """Write all of it or leave nothing of it."""
+        """Write all of the data, or restore the file's length."""
         descriptor = self._descriptor
         if descriptor is None:
             raise OSError(errno.EBADF, "no segment is open")
         done = 0
         try:
-            while done < len(data):  # a disk that fills up writes a part, and tells the next time
+            while done < len(data):  # a nearly full disk writes a part, then fails the next write
                 done += os.pwrite(descriptor, data[done:] if done else data, self._written + done)
             if self._always:
                 os.fdatasync(descriptor)
         except OSError:
-            with suppress(OSError):  # else the next write goes over it
+            with suppress(OSError):  # if this fails too, the next write overwrites the part
                 os.ftruncate(descriptor, self._written)
             raise
         self._written += len(data)
@@ -186,7 +185,7 @@ class OutboxWriter:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Write what the buffer holds, or leave it there, and close the files."""
+        """Write the buffer to the segment if possible, and close the files."""
         with suppress(OSError):
             self._spill()
         self._close_segment()
@@ -200,14 +199,14 @@ class WriteBuffer:
         path: The file; it must not exist.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            # All of its room is taken now: a disk that is full later cannot fail an append.
+            # Its blocks are allocated now, so that a disk that fills up cannot fail an append.
             os.posix_fallocate(descriptor, 0, BUFFER_HEAD + BUFFER_BYTES)
             os.write(descriptor, BUFFER_MAGIC)
             self._map = mmap.mmap(descriptor, BUFFER_HEAD + BUFFER_BYTES)
@@ -218,27 +217,27 @@ class WriteBuffer:
         self._end = BUFFER_HEAD
 
     def __len__(self) -> int:
-        """Return the number of bytes that it holds."""
+        """Return the number of bytes in the buffer."""
         return self._end - BUFFER_HEAD
 
     def begin(self, segment: int, offset: int) -> None:
-        """Hold nothing; what is appended next belongs there.
+        """Empty the buffer; the next bytes belong at this segment and offset.
 
-        A process that is killed here leaves an empty buffer: the segment's file has everything.
+        A process that is killed here leaves an empty buffer: the segment's file has every byte.
         """
         self._head[LENGTH] = 0
         self._head[SEGMENT], self._head[OFFSET] = segment, offset
         self._end = BUFFER_HEAD
 
     def append(self, data: bytes) -> None:
-        """Hold further bytes, for which there is room."""
+        """Append bytes; they must fit."""
         end = self._end + len(data)
         self._map[self._end : end] = data
         self._head[LENGTH] = end - BUFFER_HEAD
         self._end = end
 
     def held(self) -> bytes:
-        """Return what it holds."""
+        """Return the bytes in the buffer."""
         return self._map[BUFFER_HEAD : self._end]
 
     def close(self) -> None:

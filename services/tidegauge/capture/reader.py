@@ -1,4 +1,4 @@
-"""Reads a run's outbox in order, from any place, while it is still being appended to."""
+"""Reads a run's outbox in order from a given place, also while it is being appended to."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _BUFFER_SIZE: Final = BUFFER_HEAD + BUFFER_BYTES
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One frame of the outbox, and the place after it."""
+    """A frame of the outbox and the place after it."""
 
     frame: Frame
     end: Place
 
 
 class BufferedBytes(NamedTuple):
-    """The end of a segment.
+    """The last bytes of a segment, from the write buffer.
 
     Attributes:
-        offset: Where in its file the bytes belong.
+        offset: Offset in the segment's file at which the bytes belong.
         data: The bytes.
     """
 
@@ -48,14 +48,14 @@ class BufferedBytes(NamedTuple):
 
 
 class WriteBufferReader:
-    """Reads the write buffer that another process holds, or has held.
+    """Reads the write buffer of another process, which may have ended.
 
     Args:
         path: The file.
 
     Raises:
-        OutboxFormatError: The file is no write buffer of this version.
-        FileNotFoundError: There is none.
+        OutboxFormatError: The file is not a write buffer of this version.
+        FileNotFoundError: The file does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +72,7 @@ class WriteBufferReader:
         self._head = memoryview(self._map)[:BUFFER_HEAD].cast("Q")
 
     def of(self, segment: int) -> BufferedBytes | None:
-        """Return the end of a segment; None if the segment's file has it, or if it moves."""
+        """Return a segment's buffered bytes; None if it has none or the buffer was changed."""
         before = self._head[SEGMENT], self._head[OFFSET]
         data = self._map[BUFFER_HEAD : BUFFER_HEAD + min(self._head[LENGTH], BUFFER_BYTES)]
         after = self._head[SEGMENT], self._head[OFFSET]
@@ -87,14 +87,14 @@ class WriteBufferReader:
 
 
 class OutboxReader:
-    """Reads forward; what cannot be read is passed over and counted.
+    """Reads a run's frames in order; unreadable bytes are skipped and counted.
 
-    A segment that breaks off, or in which a frame is damaged, is given up from there on, but
-    only once it is certain that it will not grow: a later one exists, or the run is over.
+    If a segment ends within a frame, or a frame is damaged, the rest of the segment is skipped,
+    but only once the segment can no longer grow: a later one exists, or the run is over.
 
     Args:
-        run: Which run.
-        place: Where to begin.
+        run: The run.
+        place: The place to begin at.
         sequence: The last sequence before ``place``.
     """
 
@@ -108,23 +108,23 @@ class OutboxReader:
         self._start = 0
         self._data_offset = place.offset
         self.given_up = 0
-        """Sequences that were passed over, as far as a later event shows them."""
+        """Number of skipped sequences, as far as later segments reveal them."""
         self.torn_bytes = 0
-        """Bytes that were passed over."""
+        """Number of skipped bytes."""
 
     def read(self, max_bytes: int, *, over: bool) -> list[OutboxEntry]:
-        """Return the next events, in order; none when there are none.
+        """Return the next entries in order; an empty list if there are none.
 
         Args:
-            max_bytes: About how much to return at most.
-            over: Whether the run was known to be over before this call. Then no event
-                means that none will ever come.
+            max_bytes: Approximate limit on the bytes to return.
+            over: Whether the run was known to be over before this call. Then an empty list
+                means that no more entries will come.
 
         Raises:
             OSError: The disk fails.
             OutboxFormatError: A segment is of a later version.
         """
-        if over:  # what was read ahead while the writer lived, it may have written over
+        if over:  # the writer may have overwritten bytes that were read ahead while it lived
             self._forget()
         entries: list[OutboxEntry] = []
         left = max_bytes
@@ -143,8 +143,8 @@ class OutboxReader:
                 if over:
                     self._give_up()
                 return None
-            # The writer was done with this segment before it made the later one: what can
-            # be read now is all that there will be.
+            # The writer finished this segment before it created the later one, so the segment
+            # has all its bytes by now.
             entry = self._parse()
             if entry is not None:
                 return entry
@@ -158,12 +158,12 @@ class OutboxReader:
         self._sequence = segment - 1
 
     def _forget(self) -> None:
-        """Drop what was read ahead."""
+        """Discard the bytes that were read ahead."""
         self._data_offset += self._start
         self._data, self._start = b"", 0
 
     def _give_up(self) -> None:
-        """Pass over what is left of the segment."""
+        """Skip the rest of the segment."""
         self._forget()
         while self._fill():
             self.torn_bytes += len(self._data)
@@ -175,7 +175,7 @@ class OutboxReader:
             try:
                 return self._take()
             except Damage:
-                self._forget()  # if it is there at all, it is in the file: look again next time
+                self._forget()  # the file may have the whole frame at the next read
                 return None
             except Incomplete:
                 if not self._fill():
@@ -191,7 +191,7 @@ class OutboxReader:
         return OutboxEntry(frame, Place(self._segment, self._data_offset + self._start))
 
     def _fill(self) -> bool:
-        """Read on in the file; whether there was anything."""
+        """Read more bytes of the segment; return whether there were any."""
         if self._descriptor is None:
             try:
                 self._descriptor = os.open(
@@ -207,7 +207,7 @@ class OutboxReader:
         return bool(more)
 
     def _read(self, descriptor: int, start: int) -> bytes:
-        """Read on from an offset, where the segment's end may lie in the write buffer."""
+        """Read the segment from an offset; its last bytes may be in the write buffer."""
         if self._buffer is None:
             with suppress(FileNotFoundError):  # a run of an earlier version has none
                 self._buffer = WriteBufferReader(self._run.buffer)

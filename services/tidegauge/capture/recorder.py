@@ -1,4 +1,4 @@
-"""The recorder that a gateway holds: counts what it serves, and appends what it captured.
+"""The recorder of a serving process: counts served requests and appends captured events.
 
 Example:
     >>> recorder = Recorder(CaptureSettings.from_environment())       # doctest: +SKIP
@@ -45,14 +45,14 @@ __all__ = ["Recorder"]
 _log = logging.getLogger(__name__)
 
 _MOST_TOGETHER_BYTES = 1 << 17
-"""Larger frames of several records would make batches that a broker refuses."""
+"""Most bytes of a frame of several records; larger ones make batches that a broker rejects."""
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 R = TypeVar("R")
 
 
 class _Route:
-    """What is the same for all events of one topic."""
+    """A topic's frame encoder and counter name."""
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic.name
@@ -63,15 +63,15 @@ class _Route:
 class Recorder:
     """Captures one process's events: one run, one ``producer_id``, one sequence.
 
-    ``start`` may raise; after it nothing here raises or waits for the broker, whatever is
-    wrong with the disk: an event that cannot be kept is counted by topic and reason. All
-    methods may be called from any thread. Start it in the process that serves, after forks.
+    ``start`` may raise. After it no method raises or waits for the broker, even if the disk
+    fails: an event that cannot be appended is counted by topic and reason. All methods may be
+    called from any thread. Start the recorder in the process that serves, after forks.
 
     Args:
-        settings: Where and how.
-        ship: Whether to start a shipper process; else one has to be run beside it
-            (``python -m`` and the shipper's module).
-        shipper: The shipper's module, one that can expand its compact records.
+        settings: Capture settings.
+        ship: Whether to start a shipper process; otherwise start one separately (``python -m``
+            and the shipper's module).
+        shipper: Module of a shipper that can expand this recorder's compact records.
     """
 
     def __init__(
@@ -99,19 +99,19 @@ class Recorder:
 
     @property
     def producer_id(self) -> str:
-        """Identity of this run, in every event and heartbeat; empty before ``start``."""
+        """The run's id, in every event and heartbeat; empty before ``start``."""
         return self._producer_id
 
     @property
     def shipper_pid(self) -> int | None:
-        """Process id of the shipper, for who watches its cost; None while none runs."""
+        """Process id of the shipper, for measuring its cost; None while none is running."""
         return self._shipper.pid if self._shipper else None
 
     def start(self) -> None:
-        """Make this run's outbox and start the shipper.
+        """Create the run's outbox and start the shipper.
 
         Raises:
-            OutboxUnavailableError: The folder cannot be written.
+            OutboxUnavailableError: The folder is not writable.
         """
         settings = self._settings
         self._run, self._owner = new_run(settings.directory, settings.producer)
@@ -144,21 +144,21 @@ class Recorder:
             build: Makes the event from this run's ``producer_id`` and the next sequence.
 
         Returns:
-            Whether it was appended; if not, it has been counted as dropped.
+            Whether the event was appended; if not, it has been counted as dropped.
         """
         return self._record(self._requests, build)
 
     def record_response(self, build: Callable[[str, int], ResponseEvent]) -> bool:
-        """Append a response's event; as ``record_request``."""
+        """Append a response's event; see ``record_request``."""
         return self._record(self._responses, build)
 
     def record_compact(self, format_: CompactFormat[R], records: Sequence[R]) -> bool:
         """Append compact records, each of which stands for one event of each of its topics.
 
-        All of them are appended as one frame, which costs hardly more than one record alone.
+        All records are appended as one frame, which costs little more than a single record.
 
         Returns:
-            Whether all were appended; those that were not have been counted as dropped.
+            Whether all records were appended; the others have been counted as dropped.
         """
         with self._mutex:
             dropped = self._append_compact(format_, records)
@@ -169,7 +169,7 @@ class Recorder:
         return not dropped
 
     def not_made(self, format_: CompactFormat[R]) -> None:
-        """Count a compact record's events as dropped, since it could not be made."""
+        """Count the events of a compact record that could not be built as dropped."""
         with self._mutex:
             self._count_dropped(format_.topics, Drop.INVALID_EVENT)
 
@@ -181,14 +181,14 @@ class Recorder:
     def _append_compact(
         self, format_: CompactFormat[R], records: Sequence[R]
     ) -> Mapping[Drop, int]:
-        """Append the records that can be appended; return how many cannot, and why."""
+        """Append the records that can be appended; return the others' number by drop reason."""
         drop = self._append_frame(format_, records)
         if drop is None:
             return {}
         if len(records) == 1 or drop is Drop.CLOSED:
             return {drop: len(records)}
         dropped: Counter[Drop] = Counter()
-        for record in records:  # some may be kept, though not all of them together
+        for record in records:  # single records may fit where all of them together do not
             dropped.update(self._append_compact(format_, [record]))
         return dropped
 
@@ -222,7 +222,7 @@ class Recorder:
         return False
 
     def _invalid(self, topic: str) -> Drop:
-        """Say what went wrong, the first time, and why the event is dropped."""
+        """Log the current exception the first time; return the drop reason."""
         if Drop.INVALID_EVENT not in self._told:
             _log.exception("an event for %s could not be built", topic)
         return Drop.INVALID_EVENT
@@ -255,33 +255,33 @@ class Recorder:
         return drop
 
     def served(self, number: int = 1) -> None:
-        """Count exchanges as answered, whatever their status.
+        """Count exchanges as answered, with any status.
 
-        Call it where the answer ends, apart from ``record_response``: the ledger compares
-        the two.
+        Call this method where the answer ends, independently of ``record_response``: the ledger
+        compares the two counts.
         """
         with self._mutex:
             if self._counters is not None:
                 self._counters.add(SERVED, number)
 
     def counts(self) -> Counts:
-        """Return what has been counted so far."""
+        """Return the run's counts so far."""
         with self._mutex:
             return counts_of(self._counters.read() if self._counters else {})
 
     def facts(self) -> Mapping[str, int]:
-        """Return the facts that the shipper has counted while expanding, up to a second ago."""
+        """Return the facts that the shipper counted while expanding, at most a second old."""
         return load_position(self._run.position).facts if self._run else {}
 
     def close(self, deadline_seconds: float | None = None) -> bool:
         """End the run: nothing more is recorded, and the shipper drains the outbox.
 
         Args:
-            deadline_seconds: How long to wait for it; ``drain_seconds`` if None.
+            deadline_seconds: How long to wait for the shipper; ``drain_seconds`` if None.
 
         Returns:
-            Whether everything has been shipped; if not, it stays on the disk and the next
-            shipper in the folder takes it over.
+            Whether everything has been shipped; if not, the rest stays on the disk and the
+            next shipper in the folder takes it over.
         """
         if deadline_seconds is None:
             deadline_seconds = self._settings.drain_seconds
@@ -297,7 +297,7 @@ class Recorder:
         return self._run is None or not self._run.path.exists()
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start the recorder."""
         self.start()
         return self
 
@@ -307,5 +307,5 @@ class Recorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the recorder."""
         self.close()

@@ -1,16 +1,16 @@
 """The outbox's folder: one subfolder for each run of each process that captures.
 
-``<directory>/<producer_id>/`` holds
+``<directory>/<producer_id>/`` contains
 
 - ``owner.lock``: locked by the process that captures, as long as it lives;
 - ``shipper.lock``: locked by the shipper that ships this run;
-- ``counters``: what the run has counted (see ``counters``);
+- ``counters``: the run's counters (see ``counters``);
 - ``<first sequence, 20 digits>.log``: the segments (see ``frame``);
 - ``tail``: the write buffer, with the last bytes of the last segment (see ``outbox``);
-- ``position.json``: what has been shipped (see ``Position``).
+- ``position.json``: how far the run has been shipped (see ``Position``).
 
-The kernel releases a lock with its process, however it ended. So a run whose owner's lock
-is free is over, and any shipper that gets the shipper's lock may take it over.
+The kernel releases a lock when its process ends for any reason. So a run whose owner's lock is
+free is over, and any shipper that acquires the shipper's lock may take it over.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Lock:
 
     @classmethod
     def acquire(cls, path: Path) -> Lock | None:
-        """Lock the file, made if it is missing; None if another process holds it."""
+        """Lock the file, created if missing; None if another process holds the lock."""
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -71,7 +71,7 @@ class Lock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let others have it; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -81,7 +81,7 @@ class Run:
     """The files of one run.
 
     Args:
-        path: Its folder, named after the producer id.
+        path: The run's folder, named after the producer id.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,26 +89,26 @@ class Run:
 
     @property
     def producer_id(self) -> str:
-        """Identity of the run."""
+        """The run's producer id."""
         return self.path.name
 
     @property
     def counters(self) -> Path:
-        """File of what was counted."""
+        """File of the run's counters."""
         return self.path / "counters"
 
     @property
     def position(self) -> Path:
-        """File of what has been shipped."""
+        """File of the run's position."""
         return self.path / "position.json"
 
     @property
     def buffer(self) -> Path:
-        """File of the last segment's last bytes."""
+        """File of the write buffer."""
         return self.path / "tail"
 
     def segment(self, first: int) -> Path:
-        """Return the segment whose first event has this sequence."""
+        """Return the path of the segment whose first event has this sequence."""
         return self.path / f"{first:0{_DIGITS}}{_SUFFIX}"
 
     def segments(self) -> list[int]:
@@ -134,15 +134,15 @@ class Run:
             return 0
 
     def lock_shipping(self) -> Lock | None:
-        """Become this run's shipper; None if another is, or if the run is gone."""
+        """Acquire the shipper's lock; None if another shipper has it or the run is gone."""
         return Lock.acquire(self.path / "shipper.lock")
 
     def is_over(self) -> bool:
-        """Whether the process that captured has ended; then nothing is appended any more."""
+        """Whether the capturing process has ended, so that nothing more is appended."""
         try:
             descriptor = os.open(self.path / "owner.lock", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False  # just being made
+            return False  # the run is just being created
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -154,7 +154,7 @@ class Run:
     def remove(self) -> None:
         """Delete the run with all its files.
 
-        It vanishes in one step, so that no other shipper ever sees a part of it.
+        The folder is renamed first, so that no other shipper sees a partly deleted run.
         """
         gone = self.path.with_name(f"{_GONE}{self.path.name}")
         try:
@@ -165,17 +165,18 @@ class Run:
 
 
 def new_run(directory: Path, producer: str) -> tuple[Run, Lock]:
-    """Make a run's folder and become its owner.
+    """Create a run's folder and lock it as its owner.
 
     Raises:
-        OutboxUnavailableError: The folder cannot be written.
+        OutboxUnavailableError: The folder is not writable.
     """
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     run = Run(directory / f"{producer}-{started}-{secrets.token_hex(4)}")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         run.path.mkdir(mode=0o700)
-        # Under its final name the file is never seen unlocked while the owner lives.
+        # Locked before it gets its final name, so no process sees it unlocked while the owner
+        # lives.
         unseen = run.path / "owner.new"
         lock = Lock.acquire(unseen)
         unseen.rename(run.path / "owner.lock")
@@ -196,7 +197,7 @@ def list_runs(directory: Path) -> list[Run]:
 
 
 def sweep(directory: Path) -> None:
-    """Delete what is left of runs whose deletion was cut short."""
+    """Delete the remains of runs whose deletion was interrupted."""
     for name in _folders(directory):
         if name.startswith(_GONE):
             shutil.rmtree(directory / name, ignore_errors=True)
@@ -225,17 +226,17 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """What has been shipped of one run; everything before ``place`` is accounted for.
+    """How far a run has been shipped; every event before ``place`` is accounted for.
 
     Attributes:
-        place: Where to go on.
-        sequence: The last sequence before it.
+        place: The place of the next frame to ship.
+        sequence: The last sequence before ``place``.
         shipped: Events that the broker acknowledged, by topic.
-        dropped: Events that it refuses for good, or that could not be made of what was
-            appended, by topic and reason.
-        facts: Facts about what was shipped, counted by name (see ``frame``).
-        rejected: In version 1, events that the broker refuses, by topic.
-        version: Of this form.
+        dropped: Events that the broker rejected or that could not be expanded, by topic and
+            reason.
+        facts: Facts about shipped events, counted by name (see ``frame``).
+        rejected: In version 1, events that the broker rejected, by topic.
+        version: Version of this format.
     """
 
     place: Place = Place()
@@ -256,9 +257,9 @@ NOWHERE = Position()
 
 
 def load_position(path: Path) -> Position:
-    """Read a position; from the beginning, if there is none or it was left half written.
+    """Read a position; the run's beginning if the file is missing or incomplete.
 
-    Beginning anew repeats events; their sequences make that harmless.
+    Starting from the beginning sends events again; consumers drop them by their sequences.
     """
     try:
         position = msgspec.json.decode(path.read_bytes(), type=Position)
@@ -271,10 +272,10 @@ def load_position(path: Path) -> Position:
 
 
 def save_position(path: Path, position: Position) -> None:
-    """Replace the position, and be sure that it is on the disk.
+    """Replace the position atomically and sync it to the disk.
 
     Raises:
-        OSError: It cannot be written; the old one stays.
+        OSError: The file cannot be written; the old position stays.
     """
     draft = path.with_suffix(".new")
     with draft.open("wb") as file:

@@ -1,4 +1,4 @@
-"""How to capture, as frozen values; read from the environment where nothing else sets them."""
+"""Settings of capture as frozen values, which can be read from the environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Fsync = Literal["never", "interval", "always"]
-"""When appended events are forced to the disk: only the machine's own crash makes a difference."""
+"""When appended events are forced to the disk; it matters only if the machine crashes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _MEBIBYTE = 1 << 20
@@ -42,7 +42,7 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
         sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512`` …, with SASL.
         sasl_username: With SASL.
         sasl_password: With SASL.
-        ssl_cafile: File of certificate authorities, where the system's do not do.
+        ssl_cafile: File of certificate authorities, in place of the system's.
         compression: ``lz4``, ``gzip``, ``zstd`` or None.
     """
 
@@ -55,7 +55,7 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
     compression: Literal["lz4", "gzip", "zstd"] | None = "lz4"
 
     def __repr__(self) -> str:
-        """Leave the password out."""
+        """Return a description without the password."""
         return f"KafkaAccess({self.bootstrap_servers!r}, {self.security_protocol!r})"
 
     @classmethod
@@ -71,7 +71,7 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how events are kept until the broker has them.
+    """Where and how events are stored until the broker acknowledges them.
 
     Attributes:
         directory: The outbox's folder; runs of several processes may share it.
@@ -107,7 +107,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaAccess = KafkaAccess()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Reject values that cannot work.
 
         Raises:
             CaptureSettingsError: A value is out of its range.
@@ -145,7 +145,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiteLLMSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much LiteLLM's callback captures.
+    """Settings of LiteLLM's callback.
 
     Attributes:
         text: ``full``, or ``none`` to leave prompts and answers out.
@@ -185,7 +185,7 @@ def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) ->
 
 
 def _allowed(kind: object) -> str:
-    """Return what a field's type takes, in words."""
+    """Return a description of the values that a field's type allows."""
     if get_origin(kind) in {Union, UnionType}:
         kind = next(part for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is Literal:
@@ -196,15 +196,15 @@ def _allowed(kind: object) -> str:
 
 
 def settings_to_json(settings: CaptureSettings) -> bytes:
-    """Write settings for another process; the password is in there."""
+    """Encode settings for another process, including the password."""
     return msgspec.json.encode(settings, enc_hook=str)
 
 
 def settings_from_json(data: bytes) -> CaptureSettings:
-    """Read what ``settings_to_json`` wrote.
+    """Decode settings that ``settings_to_json`` encoded.
 
     Raises:
-        SettingsError: It is not that.
+        SettingsError: The data are not valid settings.
     """
     try:
         return msgspec.json.decode(data, type=CaptureSettings, dec_hook=_path)

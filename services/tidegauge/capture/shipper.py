@@ -1,15 +1,15 @@
-"""The process that moves outboxes to Kafka: ``python -m tidegauge.capture.shipper``.
+"""The process that ships outboxes to Kafka: ``python -m tidegauge.capture.shipper``.
 
-With ``--run`` it is started by the process that captures, gets its settings on standard
-input, and ships that run until it is over, besides any runs in the folder whose processes
-have died and left something behind. Without, it ships what dead runs have left in the folder
-(settings from the environment) and ends when nothing is left.
+With ``--run`` it is started by the process that captures and reads its settings from standard
+input. It ships that run until the run is over, and also the remaining events of ended runs in
+the folder. Without ``--run`` it ships only ended runs (settings from the environment) and exits
+when nothing is left.
 
-Events arrive at least once: the position is saved after the broker's acknowledgement, and
-what is repeated after a kill carries the same sequences.
+Delivery is at least once: the position is saved after the broker's acknowledgement, and events
+that are sent again after a kill have the same sequences.
 
-A process that appends compact records brings a shipper of its own, which is this one with the
-formats to expand them.
+A process that appends compact records has its own shipper: this one with the formats to expand
+them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Shipper", "main"]
 _log = logging.getLogger("tidegauge.capture.shipper")
 
 _PAUSE_SECONDS = 0.1
-"""Between batches that are not full: small ones cost several times as much for each event."""
+"""Pause after batches that are not full: small batches cost several times more per event."""
 _ADOPT_SECONDS = 5.0
 _SAVE_SECONDS = 1.0
 
@@ -49,7 +49,7 @@ class Shipper:
 
     Args:
         settings: Where the outboxes are and how to reach the broker.
-        own: Id of the run whose process started this one; None to ship dead runs only.
+        own: Id of the run whose process started this one; None to ship ended runs only.
         expand_formats: How compact records are expanded, by their type.
     """
 
@@ -72,7 +72,7 @@ class Shipper:
         self._due = dict.fromkeys(("adopt", "heartbeat", "save", "sync"), float("-inf"))
 
     def stop(self, within_seconds: float) -> None:
-        """Set the deadline, if it is not nearer already. Safe in a signal handler."""
+        """Set the deadline unless it is earlier already. Safe in a signal handler."""
         self._deadline = min(self._deadline, time.monotonic() + within_seconds)
 
     def _late(self) -> bool:
@@ -83,10 +83,10 @@ class Shipper:
         return time.monotonic() >= self._deadline
 
     def run(self) -> bool:
-        """Ship.
+        """Ship until everything is shipped or the deadline passes.
 
         Returns:
-            Whether nothing is left of what it had to ship.
+            Whether everything was shipped.
         """
         try:
             while not self._late():
@@ -105,7 +105,7 @@ class Shipper:
         return False
 
     def _ship(self, cursor: OutboxCursor) -> bool:
-        """Ship one batch; whether it was full, so that more is probably waiting."""
+        """Ship one batch; return whether it was full, so that more is probably waiting."""
         try:
             batch = cursor.next_batch(self._settings.batch_bytes)
         except CaptureError as error:
@@ -154,7 +154,7 @@ class Shipper:
         return self._cursors.get(self._own.producer_id) if self._own else None
 
     def _keep(self) -> None:
-        """Do what is due by the clock: heartbeats, positions, the disk."""
+        """Send heartbeats, save positions and sync files, each at its interval."""
         settings = self._settings
         if self._is_due("heartbeat", settings.heartbeat_seconds):
             time_ms = now_ms()
@@ -181,7 +181,7 @@ class Shipper:
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line, in the fields of the other services' logs."""
+    """Formats each record as a line of JSON with the fields of the other services' logs."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON."""
@@ -200,7 +200,7 @@ def _configure_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # The client tells each attempt of its own; ``delivery`` says what matters.
+    # The Kafka client logs each of its attempts; ``delivery`` logs what matters.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
@@ -210,11 +210,11 @@ def main(
     """Run the shipper.
 
     Args:
-        arguments: The command line's; None for the process's own.
+        arguments: Command line arguments; None for the process's own.
         expand_formats: How compact records are expanded, by their type.
 
     Returns:
-        0 when nothing is left, 3 when it had to stop before, 1 when it could not go on.
+        0 if everything was shipped, 3 if it had to stop before that, 1 after an error.
     """
     parser = argparse.ArgumentParser(
         prog="python -m tidegauge.capture.shipper", description=__doc__
@@ -236,7 +236,7 @@ def main(
         shipper.stop(settings.drain_seconds if own else 0)
 
     signal.signal(signal.SIGTERM, ask_to_stop)
-    # Ctrl-C reaches every process of the terminal; the one that captures says when it ends.
+    # Ctrl-C reaches every process of the terminal; the capturing process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN if own else ask_to_stop)
     try:
         return 0 if shipper.run() else LEFT_BEHIND

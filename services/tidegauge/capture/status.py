@@ -14,17 +14,17 @@ __all__ = ["RunStatus", "status"]
 
 
 class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, as its files tell it now.
+    """The current state of a run, read from its files.
 
     Attributes:
-        producer_id: Which run.
+        producer_id: The run's producer id.
         over: Whether the process that captured has ended.
-        bytes: What its segments take on the disk.
+        bytes: Size of the run's segments on the disk.
         served: Requests answered.
         captured: Events appended, by topic.
         dropped: Events that could not be appended, by topic and reason.
-        shipped: Events that the broker has acknowledged, by topic, up to a second ago.
-        waiting: Events that were captured and are neither shipped nor dropped since.
+        shipped: Events that the broker has acknowledged, by topic; at most a second old.
+        waiting: Captured events that are neither shipped nor dropped yet.
     """
 
     producer_id: str
@@ -38,7 +38,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status(directory: Path) -> list[RunStatus]:
-    """Return the runs of the folder, oldest first by name."""
+    """Return the status of the folder's runs, oldest first by name."""
     return [_status(run) for run in list_runs(directory)]
 
 

@@ -25,13 +25,13 @@ _KILL_SECONDS = 0.05
 
 
 class ShipperSupervisor:
-    """Starts the shipper, and starts it again when it ends before its run does.
+    """Starts the shipper, and restarts it if it ends before its run has been shipped.
 
     Args:
-        settings: Handed to the shipper through its standard input, so that no secret is
-            seen in its arguments.
-        run: What it ships first.
-        module: The shipper's.
+        settings: Passed to the shipper on standard input, so that no secret appears in its
+            arguments.
+        run: The shipper's own run.
+        module: The shipper's module.
     """
 
     def __init__(self, settings: CaptureSettings, run: Run, module: str) -> None:
@@ -45,7 +45,7 @@ class ShipperSupervisor:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the shipper that is running, if one is."""
+        """Process id of the running shipper, None if none is running."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
@@ -90,11 +90,11 @@ class ShipperSupervisor:
             return process.returncode
 
     def wait(self, deadline_seconds: float) -> None:
-        """Let the shipper finish now that the run is over; end it when the deadline passes."""
+        """Wait for the shipper to finish the ended run; kill it when the deadline passes."""
         self._ending.set()
         self._thread.join(deadline_seconds)
         self._given_up.set()
         while self._thread.is_alive():
             if (process := self._process) is not None:
-                process.kill()  # what it had not finished is taken up by the next one
+                process.kill()  # the next shipper takes over the rest
             self._thread.join(_KILL_SECONDS)

@@ -1,6 +1,6 @@
-"""Exchanges as a gateway records them, for tests of what captures, ships or reads them.
+"""Example exchanges as a gateway records them, for tests of capture, shippers and readers.
 
-Run as a module it is a shipper that can expand what ``record_compact`` records.
+Run as a module, it is a shipper that can expand the records of ``record_compact``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DEADLINE_SECONDS = 60.0
 def request(
     request_id: str, text: str = "When is high tide?"
 ) -> Callable[[str, int], RequestEvent]:
-    """Return a request's event, but for its producer and sequence."""
+    """Return a function that builds a request's event from a producer id and a sequence."""
     return lambda producer_id, sequence: RequestEvent(
         request_id=request_id,
         producer_id=producer_id,
@@ -61,7 +61,7 @@ def request(
 
 
 def response(request_id: str, output: str = "At 13:42.") -> Callable[[str, int], ResponseEvent]:
-    """Return a response's event, but for its producer and sequence."""
+    """Return a function that builds a response's event from a producer id and a sequence."""
     return lambda producer_id, sequence: ResponseEvent(
         request_id=request_id,
         producer_id=producer_id,
@@ -83,7 +83,7 @@ def record_exchange(recorder: Recorder, request_id: str, output: str = "At 13:42
 
 
 Exchange = tuple[str, str]
-"""A compact record: the request's id, and the answer."""
+"""A compact record: the request's id and the answer."""
 
 COMPACT: CompactFormat[Exchange] = CompactFormat(
     "testing.exchange.1", (REQUESTS, RESPONSES), msgspec.msgpack.encode
@@ -112,7 +112,7 @@ def _events(
 
 
 EXPAND = ExpandFormat(msgspec.msgpack.Decoder(list[Exchange]).decode, _events)
-"""Makes the events of a record; of the answer ``no answer`` none can be made."""
+"""Expands a record into events; fails for the answer ``no answer``."""
 
 
 def settings_for(bootstrap_servers: str, directory: Path, **changes: object) -> CaptureSettings:
@@ -126,10 +126,10 @@ def settings_for(bootstrap_servers: str, directory: Path, **changes: object) -> 
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait until something holds.
+    """Wait until a condition holds.
 
     Raises:
-        AssertionError: It did not within ``DEADLINE_SECONDS``.
+        AssertionError: The condition did not hold within ``DEADLINE_SECONDS``.
     """
     end = time.monotonic() + DEADLINE_SECONDS
     while not condition():
@@ -139,10 +139,10 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 
 class Landed:
-    """What a broker has of one producer.
+    """The records of one producer on a broker.
 
     Args:
-        records: Topic -> its records of that producer, in order within each partition.
+        records: Topic -> the producer's records, in order within each partition.
     """
 
     def __init__(self, records: Mapping[str, Sequence[Any]]) -> None:
@@ -150,7 +150,7 @@ class Landed:
         self.heartbeats = [decode(record.value, Heartbeat) for record in records["heartbeats.v1"]]
 
     def by_partition(self) -> dict[tuple[str, int], list[int]]:
-        """Return the sequences in each partition, as they lie there."""
+        """Return the sequences in each partition, in the partition's order."""
         sequences = defaultdict(list)
         for topic, records in self.records.items():
             for record in records:
@@ -159,11 +159,11 @@ class Landed:
         return sequences
 
     def sequences(self) -> list[int]:
-        """Return all sequences, repeats included, sorted."""
+        """Return all sequences, sorted and including duplicates."""
         return sorted(number for part in self.by_partition().values() for number in part)
 
     def accepted_by_a_reader(self) -> list[int]:
-        """Return the sequences that a worker takes: above the last one of their partition."""
+        """Return the sequences that a worker accepts: those above the last of their partition."""
         accepted: list[int] = []
         for part in self.by_partition().values():
             last = 0
