@@ -1,7 +1,7 @@
-"""Intervals for rates and bounded means, at one look or at every look.
+"""Confidence intervals for rates and bounded means, for one time or for all times at once.
 
-``clopper_pearson`` is exact for one look. ``rate_sequence`` and ``mean_sequence`` hold at
-all times at once: one may look after every event and stop when one likes.
+``clopper_pearson`` is exact for one time. ``rate_sequence`` and ``mean_sequence`` hold at all
+times at once: they may be computed after every event, and counting may stop at any time.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _BET_SIZES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 def clopper_pearson(
     hits: ArrayLike, trials: ArrayLike, *, alpha: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """Return the exact interval of a rate; its ends miss it with at most ``alpha`` together.
+    """Return the exact interval of a rate, which misses it with probability at most ``alpha``.
 
     Args:
         hits: Counts, any shape; fractions are allowed (pseudo-counts).
         trials: Numbers of events, of the same shape.
-        alpha: Chance that the interval misses the rate, half of it on each side; one for
-            all or one for each.
+        alpha: Chance that the interval misses the rate, half of it on each side; one
+            number, or one for each rate.
 
     Source: Clopper and Pearson, Biometrika 26 (1934), through beta quantiles.
 
@@ -55,7 +55,7 @@ def clopper_pearson(
 def rate_sequence(hits: ArrayLike, trials: ArrayLike, *, alpha: float) -> tuple[Floats, Floats]:
     """Return an interval of a rate that holds at all times at once.
 
-    The set of rates whose likelihood is within ``alpha`` of the likelihood averaged over
+    It holds the rates whose likelihood is within ``alpha`` of the likelihood averaged over
     a uniform prior (Robbins' method of mixtures; Ville's inequality).
 
     Args:
@@ -126,10 +126,10 @@ def no_bets(*, low: float = 0.0, high: float = 1.0, spread: float | None = None)
 
 
 def bet(state: MeanBets, numbers: ArrayLike) -> MeanBets:
-    """Take numbers into account, in the order given.
+    """Add numbers to the wealth, in the order given.
 
     Raises:
-        EngineError: A number is not finite, or further from a possible mean than promised.
+        EngineError: A number is not finite, or further than ``spread`` from a possible mean.
     """
     log_wealth, values = state.log_wealth, np.asarray(numbers, float).ravel()
     low, high = state.means[-1] - state.spread, state.means[0] + state.spread
@@ -148,8 +148,8 @@ def bet(state: MeanBets, numbers: ArrayLike) -> MeanBets:
 def mean_sequence(state: MeanBets, *, alpha: float) -> tuple[float, float]:
     """Return an interval of the mean that holds at all times at once.
 
-    The means against which a mixture of bets of both signs has not won ``1 / alpha``
-    times its stake: Waudby-Smith and Ramdas, "Estimating means of bounded random
+    It holds the means against which a mixture of bets of both signs has not won
+    ``1 / alpha`` times its stake: Waudby-Smith and Ramdas, "Estimating means of bounded random
     variables by betting" (2023).
     """
     top = state.log_wealth.max(axis=1, keepdims=True)

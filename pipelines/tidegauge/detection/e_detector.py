@@ -2,12 +2,12 @@
 
 In a window of time, indicator j held for ``x`` of ``n`` events. While the chance of each
 event stays inside its band, given everything before it, the mean time to an alarm at
-threshold A is at least A seconds, however often one looks, whatever the dependence
-between events that the band allows; and the chance of an alarm by time t is at most t/A.
+threshold A is at least A seconds, however often the statistic is checked, whatever the
+dependence between events that the band allows; and the chance of an alarm by time t is at most t/A.
 
-Bets on urns (``detection.polya_urn``) keep the same promise on histories of their own. They share
-the budget, and the largest of the weighted statistics counts: the chance of an alarm by time t is
-still at most t/A.
+Bets on Polya urns (``detection.polya_urn``) give the same guarantee, each for the history of its
+own cells. They share the budget, and the largest weighted statistic is tested: the chance of an
+alarm by time t is still at most t/A.
 
 Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential
 change detection" (2023), in the form of Shiryaev and Roberts.
@@ -55,26 +55,26 @@ Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
-"""Effect sizes bet on: how many times a rate rises or falls."""
+"""Effect sizes that are bet on: the factors by which a rate rises or falls."""
 _OF_EACH_FAMILY = 2
 _unwarned = np.errstate(invalid="ignore")
-"""Of a statistic that is no number ``Decision.not_finite`` tells."""
+"""Suppresses NumPy's warnings; ``Decision.not_finite`` reports invalid statistics instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bets:
-    """What is wagered on each indicator, fixed by the reference.
+    """The bets on each indicator, fixed by the reference.
 
     Each indicator has G = 2 x len(RATIOS) bets: first the rises, then the falls.
 
     Attributes:
-        log_hit: What an event for which the indicator holds adds to a bet's log, shape
-            (S, J, G); S slots. It is ``log(changed / unchanged)``: the rate under the
-            alternative over the band's edge nearest to it.
+        log_hit: What an event for which the indicator holds adds to the log of a bet's
+            statistic, shape (S, J, G); S slots. It is ``log(changed / unchanged)``: the rate under
+            the alternative over the band's edge nearest to it.
         log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
-        polya_urns: What is bet on divisions into cells besides.
+        polya_urns: The bets on divisions into cells.
     """
 
     log_hit: Floats
@@ -91,10 +91,10 @@ class Contribution:
     Attributes:
         indicator: Its index in the reference.
         share: Its part of the statistic, in [0, 1].
-        rises: Whether its best bet is on a rise.
+        rises: Whether its best bet is that the rate rises.
         seconds_ago: How long before the end of the last window that bet's run began: the
             estimated start of the change.
-        hits: Events of the run for which it held.
+        hits: Events of the run for which the indicator held.
         trials: Events of the run.
     """
 
@@ -108,15 +108,15 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one look at the evidence says.
+    """The result of comparing the evidence with the threshold.
 
     Attributes:
         log_statistic: Log of the weighted sum over the bets on bands, or of an urn's weighted
-            statistic where that is larger; always a number below infinity.
+            statistic where that is larger; never NaN or positive infinity.
         log_threshold: Log of the mean time to a false alarm, in seconds.
-        parts: The indicators that contribute most, first the largest.
-        not_finite: How many indicators' and urns' statistics are no finite number. They are
-            left out of ``log_statistic``: it may be too low, and is no sign of quiet.
+        parts: The indicators that contribute most, the largest first.
+        not_finite: Number of indicators and urns whose statistic is NaN or positive infinity.
+            They are left out of ``log_statistic``, which may therefore be too low.
     """
 
     log_statistic: float
@@ -135,7 +135,7 @@ def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
 
     Args:
         reference: The bands.
-        polya_urns: Whether to bet on the reference's urns besides.
+        polya_urns: Whether to bet on the reference's Polya urns as well.
     """
     urn_bets = tuple(ready(urn) for urn in reference.polya_urns) if polya_urns else ()
     low = np.array(reference.slot_low or (reference.low,))
@@ -148,7 +148,7 @@ def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
     weights = np.array(reference.weights)[:, None] / sides
     weights = weights * (1 - sum(urn.share for urn in urn_bets))
     log_weights = np.log(np.repeat(weights, sides, axis=1))
-    # Nothing can fall below a band that is open there: the rises get its whole share.
+    # No rate falls below a band that is open below: the rises get the whole share.
     open_below = low.max(axis=0) <= OPEN_BELOW
     log_weights[open_below, : len(RATIOS)] += np.log(2)
     log_weights[open_below, len(RATIOS) :] = -np.inf
@@ -188,17 +188,17 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     slot: int | None = None,
     cells: Sequence[Counts] = (),
 ) -> Evidence:
-    """Add one closed window: ``M <- (M + duration) * L``.
+    """Add one closed window to the evidence: ``M <- (M + duration) * L``.
 
     Args:
-        bets: What is wagered.
+        bets: The bets.
         evidence: The state before the window.
         hits: Events of the window for which each indicator held, shape (J,).
-        trials: Events of which each was asked, shape (J,); with none, time passes and the
-            evidence stays.
+        trials: Events for which each was evaluated, shape (J,); with none, only the window's
+            duration is added.
         duration_seconds: The window's length, fixed before its events are seen.
-        slot: The window's slot, ``Reference.slot(start)``; may be left out without seasons.
-        cells: Events of the window by each urn's cells, shapes (F,); none lets time pass there.
+        slot: The window's slot, ``Reference.slot(start)``; not needed without seasons.
+        cells: Events of the window by cell, shape (F,) for each urn; empty for no events.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -231,17 +231,17 @@ def judge(
     most: int = 5,
     families: Sequence[str] = (),
 ) -> Decision:
-    """Say whether the evidence amounts to an alarm; looking changes nothing.
+    """Compare the evidence with the threshold; the evidence does not change.
 
     Args:
-        bets: What is wagered.
+        bets: The bets.
         evidence: The state to judge.
-        log_threshold: Log of the mean time to a false alarm that this detector owes, in
-            seconds: ``log(A / share)``.
+        log_threshold: Log of this detector's mean time to a false alarm, in seconds:
+            ``log(A / share)``.
         most: How many parts to name, the strongest first.
-        families: Family of each indicator: the two strongest parts of each are named in
-            any case, for evidence is so steep that one family would fill the list while
-            others tell as much to people.
+        families: Family of each indicator: the two strongest parts of each family are always
+            named. Otherwise one family could fill the list, because evidence grows
+            exponentially, and hide others that explain as much.
 
     Raises:
         EvidenceMismatchError: The evidence was gathered against another baseline.
@@ -294,13 +294,13 @@ def best_bet(log_parts: Floats) -> int:
 
 
 def _usable(log_statistics: Floats) -> tuple[Floats, int]:
-    """Return the statistics without those that are no number below infinity, and how many."""
+    """Replace NaN and infinity by minus infinity; return the result and how many there were."""
     broken = np.isnan(log_statistics) | np.isposinf(log_statistics)
     return np.where(broken, -np.inf, log_statistics), int(broken.sum())
 
 
 def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:
-    """Yield the strongest indicators, then what each family lacks of its two strongest."""
+    """Yield the strongest indicators, then the two strongest of each family if not among them."""
     order = [int(j) for j in np.argsort(-by_indicator, kind="stable")]
     yield from (j for j in order[:most] if by_indicator[j] > -np.inf)
     named = Counter(families[j] for j in order[:most]) if families else Counter[str]()

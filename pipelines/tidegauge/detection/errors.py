@@ -1,4 +1,4 @@
-"""What can go wrong in the engine.
+"""Errors of the detection engine.
 
 TidegaugeError
 └── EngineError
@@ -15,14 +15,14 @@ __all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "PolyaUrnError
 
 
 class EngineError(TidegaugeError):
-    """The engine was given what it cannot work with."""
+    """The engine was given invalid input."""
 
 
 class EvidenceMismatchError(EngineError):
-    """Evidence was gathered against another baseline than the active one."""
+    """Evidence belongs to another baseline than the active one."""
 
     def __init__(self, *, wanted: str, found: str) -> None:
-        """Name both baselines and the way out."""
+        """Name both baselines and what to do."""
         super().__init__(
             f"the evidence belongs to baseline {found!r}, the active one is {wanted!r}: "
             "start from no evidence, or activate the other baseline"
@@ -30,8 +30,8 @@ class EvidenceMismatchError(EngineError):
 
 
 class CountsError(EngineError):
-    """Counts do not make a reference."""
+    """A reference cannot be built from the counts."""
 
 
 class PolyaUrnError(EngineError):
-    """An urn's numbers allow no bets."""
+    """A Polya urn has numbers that cannot be bet on."""

@@ -1,4 +1,4 @@
-"""What a detector has seen so far, and the same as plain data."""
+"""The state of a detector, and its encoding as plain data."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Evidence:
 
     Attributes:
         log_m: Log of each bet's Shiryaev-Roberts statistic, shape (J, G).
-        since_seconds: When each bet's present run began, on the detector's own clock.
+        since_seconds: When each bet's current run began, on the detector's own clock.
         hits: Events for which the indicator held in that run, shape (J, G).
-        trials: Events asked in that run, shape (J, G).
+        trials: Events for which it was evaluated in that run, shape (J, G).
         elapsed_seconds: Time observed.
         baseline: Id of the baseline that it belongs to.
         polya_urns: State of the bets on each Polya urn.
@@ -66,7 +66,7 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pack(evidence: Evidence) -> bytes:
-    """Write evidence as plain, versioned data: ``unpack`` gives the same bits back."""
+    """Encode evidence as plain, versioned data, which ``unpack`` restores bit for bit."""
     rows, columns = evidence.log_m.shape
     return msgspec.msgpack.encode(
         _Packed(
@@ -84,10 +84,10 @@ def pack(evidence: Evidence) -> bytes:
 
 
 def unpack(data: bytes) -> Evidence:
-    """Read evidence back.
+    """Decode evidence.
 
     Raises:
-        EngineError: The data are no evidence, or of a version that is not known here.
+        EngineError: The data are not evidence, or their version is unknown.
     """
     try:
         packed = msgspec.msgpack.decode(data, type=_Packed)

@@ -1,7 +1,7 @@
-"""Indicators: what the engine tests the rate of, and how a sketch answers.
+"""Indicators, whose rates the engine tests, and how a sketch counts them.
 
-An indicator is a property that an event has or has not. A sketch tells of how many
-events it was asked (``n``) and for how many it held (``x``).
+An indicator is a property that an event has or does not have. A sketch counts the events for
+which it was evaluated (``n``) and those for which it held (``x``).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all", "count_
 
 
 class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
-    """Counted by the worker, under this name in ``Sketch.hits``.
+    """A count that the worker makes, in ``Sketch.hits``.
 
     Attributes:
         name: Name of the count.
-        of: Name of the count, in ``Sketch.hits`` too, of the events that were asked; empty
-            where these are ``Sketch.trials``, or all events.
+        of: Name of the count of its trials, also in ``Sketch.hits``; empty where the trials
+            are in ``Sketch.trials``, or are all events.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
 
 
 class Tail(msgspec.Struct, frozen=True, tag_field="kind", tag="tail"):
-    """Read off a histogram: how many values lie beyond a bucket's edge.
+    """The number of values of a histogram that lie beyond a bucket's edge.
 
     Attributes:
         value: Name of the number in ``Sketch.histograms``.
@@ -66,7 +66,7 @@ class Indicator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
-    """Return for how many events the indicator held, and of how many it was asked."""
+    """Return for how many events the indicator held, and for how many it was evaluated."""
     counter = indicator.counter
     if isinstance(counter, Hits):
         asked = (
@@ -85,8 +85,8 @@ def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
 def count_asked(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
     """Return an indicator's hits and trials in a sketch of responses.
 
-    Errors and checks are asked only of the responses that the sketch lists as trials: a
-    window that lists none asked none.
+    Errors and checks are evaluated only for the responses that the sketch lists as trials: an
+    indicator that it does not list has none.
     """
     counter = indicator.counter
     if isinstance(counter, Hits) and counter.name not in sketch.trials:

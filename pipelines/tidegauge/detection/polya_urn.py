@@ -1,23 +1,24 @@
-"""Bets on the cells that events fall into, with no rate to be estimated: Polya's urns.
+"""Bets on the cells that events fall into, without an estimated rate: Polya urns.
 
-What an event can be is divided into cells by order statistics of the baseline. A cell that was
-cut so that it holds g of the n + 1 spacings between n baseline events has an unknown chance, but a
-known law of it: Dirichlet's with g, whatever events are like. So, over baselines and streams,
+The space of events is divided into cells by order statistics of the baseline. A cell that holds g
+of the n + 1 spacings between n baseline events has an unknown probability with a known
+distribution: Dirichlet with parameters g, whatever the events are. So, over baselines and streams,
 as long as nothing changes, the cells of new events are draws from an urn: cell c comes next with
-probability ``u_c / U``, where ``u_c`` is its spacings and as many as have come from it, and U their
-sum. That is exact for every size of the baseline; there is no bound that could miss.
+probability ``u_c / U``, where ``u_c`` is the number of its spacings plus the number of events in it
+so far, and U is their sum. That is exact for every size of the baseline; there is no bound that
+could fail.
 
-A bet with mixture weight s says that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
-distribution over the cells that past windows or nobody chose. A window with k_c events in cell c,
-in whatever order, has gained
+A bet with mixture weight s is that the urn is ``w = (1 - s) * u + s * U * t`` instead, with t a
+distribution over the cells that is fixed or depends only on past windows. A window with k_c events
+in cell c, in any order, multiplies the statistic by
 
     L = prod over c [Gamma(w_c + k_c) / Gamma(w_c)] / [Gamma(u_c + k_c) / Gamma(u_c)]
 
 which has mean 1 given the cells before it, so that ``M <- (M + duration) * L`` keeps the
-detector's promise. It keeps it on the history of this urn's cells alone, so urns are not added
-up: the largest statistic counts, each with its share of the budget.
+detector's guarantee. The guarantee holds for the history of this urn's cells alone, so urns are not
+added up: the largest statistic is tested, each with its share of the budget.
 
-A target t is fixed, or learnt: each cell's growth of late, by empirical Bayes.
+A target t is fixed, or learnt from each cell's recent growth by empirical Bayes.
 
 Source: Tukey, "Nonparametric estimation II: statistically equivalent blocks and tolerance
 regions" (1947), for the cells; Blackwell and MacQueen, "Ferguson distributions via Polya urn
@@ -60,26 +61,27 @@ TOTAL = "cells"
 """Name under which a sketch's totals hold the events by cell."""
 HALF_LIFE_EVENTS = 2_048.0
 REFRESH_EVENTS = 100
-"""A learnt target stands until so many events have passed."""
+"""A learnt target is computed again after this many events."""
 GROWTH = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.5, 8.0)
-"""How many times as frequent as in the baseline a cell may have become."""
+"""Factors by which a cell may have become more frequent than in the baseline."""
 _UNCHANGED = 0.8
 _PRIOR_CELLS = 10.0
 _ROUNDS = 4
 
 
 class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
-    """One division into F cells, and what is bet on it.
+    """One division into F cells, and the bets on it.
 
     Attributes:
         labels: The cells' names in a sketch's totals.
-        owners: Index of the indicator that stands for each cell when people are told.
+        owners: Index of the indicator that each cell is reported as.
         spacings: How many of the baseline's spacings each cell holds.
-        mixture_weights: What is bet, in (0, 1), each with an even part of the share.
+        mixture_weights: One bet for each, in (0, 1); they divide the share evenly.
         share: Part of the detector's budget.
-        target: Where the bets say that events go, F numbers that sum to 1; empty to learn it.
-        tolerance: Rates may exceed the baseline's by this part, since they fluctuate by
-            themselves.
+        target: Distribution over the cells that is bet on, F numbers that sum to 1; empty to
+            learn it.
+        tolerance: Relative excess over the baseline's rates that is not evidence, since rates
+            fluctuate by themselves.
     """
 
     labels: tuple[str, ...]
@@ -91,7 +93,7 @@ class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that would make the statistic no number.
+        """Refuse numbers that would make the statistic NaN or infinite.
 
         Raises:
             PolyaUrnError: A cell holds no positive, finite number of spacings, or the target or the
@@ -112,16 +114,16 @@ class PolyaUrn(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PolyaUrnBets:
-    """The same as arrays, ready to compute with.
+    """A ``PolyaUrn`` as arrays.
 
     Attributes:
         labels: The cells' names in a sketch's totals.
         owners: Index of each cell's indicator, shape (F,).
         spacings: The baseline's spacings by cell, shape (F,).
-        mixture_weights: What is bet, shape (S,).
+        mixture_weights: One bet for each, shape (S,).
         share: Part of the detector's budget.
-        target: Where events are said to go, shape (F,); None to learn it.
-        tolerance: Part by which rates may exceed the baseline's.
+        target: Distribution over the cells that is bet on, shape (F,); None to learn it.
+        tolerance: Relative excess over the baseline's rates that is not evidence.
     """
 
     labels: tuple[str, ...]
@@ -139,12 +141,12 @@ class PolyaUrnState:
 
     Attributes:
         log_m: Log of each bet's statistic, shape (S,).
-        since_seconds: When each bet's present run began, shape (S,).
+        since_seconds: When each bet's current run began, shape (S,).
         seen: Events by cell, shape (F,).
-        run: Those since the boldest bet's run began, shape (F,).
-        recent: Past events by cell, fading, shape (F,).
-        growth: How many times as frequent each cell seems to have become, shape (F,).
-        unpriced: Events since that was learnt.
+        run: Events by cell in the current run of the last mixture weight's bet, shape (F,).
+        recent: Past events by cell, exponentially discounted, shape (F,).
+        growth: Estimated factor by which each cell has become more frequent, shape (F,).
+        unpriced: Events since the growth was estimated.
     """
 
     log_m: Floats
@@ -157,7 +159,7 @@ class PolyaUrnState:
 
 
 def ready(urn: PolyaUrn) -> PolyaUrnBets:
-    """Return an urn as arrays."""
+    """Return a Polya urn as arrays."""
     return PolyaUrnBets(
         labels=urn.labels,
         owners=np.array(urn.owners, np.int64),
@@ -197,11 +199,11 @@ def observe_cells(
     duration_seconds: float,
     elapsed_seconds: float,
 ) -> PolyaUrnState:
-    """Add one closed window.
+    """Add one closed window to the state.
 
     Args:
-        bets: What is bet.
-        state: The state before the window: it alone sets the target.
+        bets: The bets on the urn.
+        state: The state before the window, which alone determines the target.
         hits: Events of the window by cell, shape (F,).
         duration_seconds: The window's length.
         elapsed_seconds: Time observed before the window.
@@ -231,12 +233,11 @@ def log_statistic(bets: PolyaUrnBets, state: PolyaUrnState) -> float:
 
 
 def strongest(bets: PolyaUrnBets, state: PolyaUrnState) -> tuple[int, int, int, float]:
-    """Return what the best bet is on.
+    """Return the indicator that has grown most, with its counts.
 
     Returns:
-        The indicator whose cells have grown most since the boldest bet's run began; its events
-        in that run, and all events in it; when the best bet's run began, on the detector's
-        clock.
+        The indicator whose cells have grown most in ``PolyaUrnState.run``; its events and all
+        events there; when the best bet's run began, on the detector's clock.
     """
     run, owners = state.run, bets.owners
     events = int(run.sum())
@@ -247,11 +248,11 @@ def strongest(bets: PolyaUrnBets, state: PolyaUrnState) -> tuple[int, int, int, 
 
 
 def fluctuation(spacings: Sequence[float], history: Counts) -> float:
-    """Return how much learnt bets' gains fluctuate by themselves, as three relative deviations.
+    """Return three relative standard deviations of the learnt bets' gains without a change.
 
-    The past is bet on as if it were new: in each stretch of time cells are priced by their
-    growth in those before it, and the mean price is compared with the baseline's, beyond what
-    chance explains.
+    The baseline's own events are bet on as if they were new: in each stretch of time, cells are
+    weighted by their growth in the stretches before it, and the mean weight is compared with
+    that of the baseline's rates, beyond what chance explains.
 
     Args:
         spacings: The baseline's spacings by cell, F numbers.
@@ -283,15 +284,15 @@ def _log_gains(bets: PolyaUrnBets, state: PolyaUrnState, hits: Counts) -> Floats
     k, u, mixture_weights = hits[drawn], urn[drawn], bets.mixture_weights[:, None]
     w = (1 - mixture_weights) * u + mixture_weights * (urn.sum() * target[drawn])
     gains = (gammaln(w + k) - gammaln(w)).sum(axis=1) - (gammaln(u + k) - gammaln(u)).sum()
-    # A rate that is higher by the tolerance lets a mixture weight gain so much by itself.
+    # A rate that is higher by the tolerance alone yields this gain: it is no evidence.
     return np.asarray(gains - k.sum() * np.log1p(bets.mixture_weights * bets.tolerance))
 
 
 def _growth(recent: Floats, usual: Floats) -> Floats:
-    """Return the expected growth of each cell: Poisson counts, most rates unchanged.
+    """Return the expected growth of each cell, for Poisson counts with most rates unchanged.
 
-    How common each growth is among the cells is learnt from them all by a few rounds of
-    expectation and maximisation.
+    The distribution of growth over the cells is estimated from all of them by a few rounds of
+    expectation-maximisation.
 
     Args:
         recent: Past events by cell, shape (F,).

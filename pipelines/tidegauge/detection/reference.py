@@ -24,9 +24,9 @@ Counts: TypeAlias = NDArray[np.int64]
 ALPHA = 0.05
 """Chance that any of a reference's bands misses its rate."""
 SHRINKAGE = 200.0
-"""A slot's rate is drawn to the overall rate as if by this many events."""
+"""A slot's rate is shrunk towards the overall rate with the weight of this many events."""
 DISPERSION_WIDTH = 3.0
-"""Bands reach this many standard deviations of the rate's own fluctuation."""
+"""Bands are widened by this many standard deviations of the rate's own fluctuation."""
 OPEN_BELOW = 1e-9
 """Lower edge of a band that is open below."""
 _DAY_MS = 24 * HOUR_MS
@@ -43,19 +43,19 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         baseline: Id of the baseline that it is part of.
         segment: Slice of the traffic that it was counted on.
         season: Which slots the bands know; ``none`` has one band for all times.
-        indicators: What is tested, J of them.
+        indicators: The tested indicators, J of them.
         hits: Baseline events for which each held, J numbers.
-        trials: Baseline events of which it was asked.
+        trials: Baseline events for which each was evaluated.
         rate: ``hits / trials``.
         low: Lower edge of each band over all times, in (0, 1).
         high: Upper edge.
         weights: Each indicator's share of the budget; they sum to 1.
-        dispersion: Relative standard deviation of each rate from cell to cell beyond
-            chance; 0 where it could not be estimated.
+        dispersion: Relative standard deviation of each rate over time beyond binomial noise; 0
+            where it could not be estimated.
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
-        covered_slots: Slots in which the baseline has events at all.
-        polya_urns: Divisions into cells that are bet on besides, where there are any.
+        covered_slots: Number of slots in which the baseline has events.
+        polya_urns: Divisions into cells that are bet on as well, if there are any.
     """
 
     baseline: str
@@ -93,10 +93,10 @@ def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str,
 def share_out(
     indicators: Sequence[Indicator], shares: Mapping[str, float] | None = None
 ) -> tuple[float, ...]:
-    """Divide one budget: over the families first, then evenly inside each.
+    """Divide one budget over the families, and evenly within each family.
 
     Args:
-        indicators: What shares the budget.
+        indicators: The indicators that share the budget.
         shares: Family -> part; families that are not named get 1 each. Parts of families
             without an indicator fall to the others.
 
@@ -128,30 +128,30 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     tolerance: float = 0.0,
     season: Season | None = None,
 ) -> Reference:
-    """Count a baseline into bands.
+    """Build a reference from the counts of a baseline.
 
     Bands are Clopper-Pearson bounds. Each misses its rate with at most its share of
     ``alpha``, the same as its share of the budget, half on each side, so that all of them
-    hold together with probability ``1 - alpha``. Where the baseline is long enough for
-    the rates' own fluctuation over time to be seen, they are widened by it; where it
-    spans two weeks (or three days) and enough events, each hour of the week (or of the
-    day) gets a band of its own, its rate drawn to the overall one.
+    hold together with probability ``1 - alpha``. Where the baseline is long enough to
+    estimate the rates' own fluctuation over time, they are widened by it; where it spans
+    two weeks (or three days) and has enough events, each hour of the week (or of the day)
+    gets a band of its own, its rate shrunk towards the overall one.
 
     Args:
         baseline: Id of the baseline; may be empty until it is known.
         segment: Slice of the traffic.
-        indicators: What is tested, J of them, at least one.
+        indicators: The tested indicators, J of them, at least one.
         hits: Counts by window of time, shape (B, J).
-        trials: Events asked, shape (B, J).
+        trials: Events for which each was evaluated, shape (B, J).
         times_ms: Start of each window, shape (B,); None when the events have no times.
         shares: Family -> part of the budget, see ``share_out``.
         alpha: Chance that any band misses its rate.
-        tolerance: Relative change that is nobody's concern: bands are wider by it.
-        season: Which slots to use; None chooses by what the baseline covers.
+        tolerance: Relative change that must not raise an alarm: bands are widened by it.
+        season: Which slots to use; None chooses by the time that the baseline covers.
 
     Raises:
-        CountsError: Shapes do not match, a count is impossible, or an indicator was
-            never asked.
+        CountsError: Shapes do not match, a count is impossible, or an indicator has
+            no trials.
     """
     hits, trials = np.atleast_2d(hits), np.atleast_2d(trials)
     _check(indicators, hits, trials, times_ms)
@@ -238,7 +238,7 @@ def _slots(season: Season, times_ms: Counts | None, windows: int) -> Counts:
 
 
 def _cells(season: Season, times_ms: Counts | None) -> Counts | None:
-    """Number the stretches of time between which fluctuation is seen; None with too few."""
+    """Return the stretch of time of each window for the dispersion; None with too few stretches."""
     if times_ms is None:
         return None
     for length in (HOUR_MS,) if season != "none" else _CELLS_MS:
@@ -259,7 +259,7 @@ def _dispersion(
 ) -> Floats:
     """Return the rates' relative standard deviation beyond chance, shape (J,).
 
-    Method of moments over cells of time, floored at half the median over indicators.
+    Method of moments over stretches of time, floored at half the median over indicators.
     """
     count = int(cells.max()) + 1
     slot_of_cell = np.zeros(count, np.int64)

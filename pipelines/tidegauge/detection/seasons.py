@@ -24,8 +24,8 @@ def slot_of(season: Season, time_ms: int) -> int:
     """Return the slot of a moment: hour of the week counts from Monday 00:00 UTC.
 
     Args:
-        season: Which slots.
-        time_ms: Unix milliseconds; of a window, its start.
+        season: Determines the slots.
+        time_ms: Unix milliseconds; for a window, its start.
 
     Example:
         >>> slot_of("hour-of-week", 4 * 24 * HOUR_MS), slot_of("hour-of-day", 25 * HOUR_MS)
