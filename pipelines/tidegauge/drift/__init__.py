@@ -1,1 +1,1 @@
-"""Drift of what is asked: baselines, and how a request looks from one."""
+"""Drift of requests: baselines, and the projection of requests onto them."""

@@ -1,4 +1,4 @@
-"""A drift baseline: the document that says how to see a request, and what is normal."""
+"""A drift baseline: how requests are projected, and which rates are normal."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
 
 METHOD = "drift/4"
-"""Changes when the same texts and vectors would give another baseline."""
+"""Changes when the same texts and vectors would give a different baseline."""
 
 _FORM = 3
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic of the baseline, for people.
+    """A topic of the baseline, described for people.
 
     Attributes:
         title: Its terms in one line.
-        terms: What sets it apart, first the strongest.
+        terms: The terms that set it apart, the strongest first.
         exemplars: The texts nearest to its centre; empty where text may not be kept.
     """
 
@@ -44,20 +44,20 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """How a vector becomes indicators.
+    """Everything that turns a vector into indicators.
 
     Attributes:
-        reduction: From an embedding of d numbers to the D in which all else is told.
+        reduction: Map from the d dimensions of an embedding to the D of everything below.
         points: Reference points for the novelty, and the K centroids.
         levels: Novelty above which each novelty indicator holds, ascending, shape (L,).
         level_names: Names of the levels, such as ``0.95``.
-        lows: Coordinate below which a leading direction's low tail begins, shape (P,).
-        highs: Projection above which its high tail begins, shape (P,).
-        divisions: Unit vectors around which the space is divided finer than by the clusters,
-            in M ways, shape (M, F, D).
+        lows: Coordinate below which a leading direction's low tail lies, shape (P,).
+        highs: Coordinate above which its high tail lies, shape (P,).
+        divisions: Centroids of M divisions of the space, each finer than the clusters, unit
+            vectors, shape (M, F, D).
         languages: Language codes with an indicator of their own; all others are ``other``.
-        frequent: Hashes of the texts that novelty is not asked of, sorted, shape (R,); see
-            ``drift.novelty``.
+        frequent: Hashes of the frequent texts, for which novelty is not tested, sorted, shape
+            (R,); see ``drift.novelty``.
     """
 
     reduction: Reduction
@@ -78,11 +78,11 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class BinEdges:
-    """Where cells begin, as the requests of one segment cut them; see ``drift.partition``.
+    """Where the cells of one segment begin, fitted to its requests; see ``drift.partition``.
 
     Attributes:
-        topics: Of each division, shape (M, F-1).
-        levels: Of novelty, ascending, shape (L,).
+        topics: Edges of the cells of each division, shape (M, F-1).
+        levels: Edges of the cells of novelty, ascending, shape (L,).
     """
 
     topics: Vectors
@@ -91,18 +91,18 @@ class BinEdges:
 
 @dataclass(frozen=True, slots=True)
 class DriftBaseline:
-    """What requests were like, immutable.
+    """The requests that are declared normal, as projection, topics and bands; immutable.
 
     Attributes:
-        baseline_id: Its identity; empty until it is published.
-        embedder: Fingerprint of what made the vectors.
-        preparation: How texts were made.
-        projection: How a request is looked at.
+        baseline_id: Id of the baseline; empty until it is published.
+        embedder: Fingerprint of the embedder that made the vectors.
+        preparation: How requests became texts.
+        projection: How vectors become indicators.
         clusters: The topics, K of them.
         references: Segment key -> bands; the key ``""`` is for all traffic.
-        bin_edges: Segment key -> where the cells of that reference begin.
-        unseen_topic_rates: Indicator -> its rate among requests of a topic that the baseline lacks,
-            as its own clusters tell it; for statements of power.
+        bin_edges: Segment key -> bin edges of that reference.
+        unseen_topic_rates: Indicator -> its rate among requests on an unseen topic, estimated
+            by leaving out each cluster in turn; for the detection power.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
         caller_cap: Most events of one caller that a window counts; 0 for all.
     """
@@ -120,11 +120,11 @@ class DriftBaseline:
 
     @property
     def fingerprint(self) -> str:
-        """Return the hash of what made it: embedder, preparation, method."""
+        """Return the hash of the embedder, the preparation and the method."""
         return fingerprint(self.embedder, self.preparation)
 
     def to_bytes(self) -> bytes:
-        """Write the document; its identity is not part of it."""
+        """Encode the baseline as a document, which does not contain the id."""
         plain = replace(self, baseline_id="")
         return msgspec.msgpack.encode(
             _Document(
@@ -159,14 +159,14 @@ class DriftBaseline:
 
     @classmethod
     def from_bytes(cls, document: bytes, baseline_id: str = "") -> DriftBaseline:
-        """Read a document and put the baseline's identity into its references.
+        """Decode a document, and set the baseline's id in its references.
 
         Args:
-            document: What ``to_bytes`` wrote.
-            baseline_id: Its identity, as the store gave it.
+            document: What ``to_bytes`` returned.
+            baseline_id: Id of the baseline in the store.
 
         Raises:
-            BaselineDocumentError: It is no drift baseline of this version.
+            BaselineDocumentError: The document is not a drift baseline of this version.
         """
         try:
             header = msgspec.msgpack.decode(document, type=_Header)
@@ -225,7 +225,7 @@ class DriftBaseline:
 
 
 def fingerprint(embedder: str, preparation: Preparation) -> str:
-    """Return the hash of what makes a baseline: 16 hexadecimal digits."""
+    """Return the hash of a baseline's method, embedder and preparation: 16 hexadecimal digits."""
     parts = msgspec.json.encode([METHOD, embedder, preparation])
     return hashlib.sha256(parts).hexdigest()[:16]
 

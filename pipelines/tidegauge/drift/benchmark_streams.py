@@ -1,10 +1,10 @@
-"""The benchmark's protocol: streams of requests with a change that is known.
+"""The benchmark's protocol: streams of requests with a known change.
 
-A file's topics are shared out, anew for each baseline: some are held out of it, one may be
-marked as out of scope, a few are to swell. Streams are drawn from texts that the baseline
-does not hold, no text twice as long as there are enough: a stream drawn again and again from
-the same few texts would differ from the baseline by what these few happen to be. So streams
-without a change end where the texts do.
+The topics of a file are assigned to their roles anew for each baseline: some are held out of it,
+one may be marked as out of scope, and a few become more frequent. Streams are drawn from texts
+that the baseline does not hold, without repetition as long as there are enough: a stream drawn
+repeatedly from the same few texts would differ from the baseline by what is special about these
+texts. So streams without a change end where the texts do.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ HELD_OUT, SWELLING = 10, 5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to a stream from its first event on.
+    """A change of a stream from its first event on.
 
     Attributes:
         kind: ``none``; requests ``out_of_scope`` or on ``held_out`` topics mixed in; known
             topics that are ``swelling``; known requests ``reworded``.
-        size: Share of the strange requests; for ``swelling``, how many times as frequent.
+        size: Share of the requests that are changed; for ``swelling``, how many times as
+            frequent the topics are.
     """
 
     kind: Literal["none", "out_of_scope", "held_out", "swelling", "reworded"]
@@ -78,15 +79,15 @@ CHANGES = (
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Rows of the file by the part they play.
+    """Rows of the file by their role.
 
     Attributes:
-        baseline: What the baseline is built from.
+        baseline: Rows that the baseline is built from.
         known: Other texts on the same topics.
         held_out: Texts on topics that the baseline lacks.
-        out_of_scope: Texts of the topic that was marked so.
-        reworded: Texts like ``known`` ones, in other words.
-        swelling: Whether each of ``known`` is on a topic that is to swell.
+        out_of_scope: Texts of the topic that is marked as out of scope.
+        reworded: Rewordings of ``known`` texts.
+        swelling: Whether each of ``known`` is on a topic that becomes more frequent.
     """
 
     baseline: Rows
@@ -105,13 +106,13 @@ def share_out(
     baseline: int,
     rng: np.random.Generator,
 ) -> Shares:
-    """Share the rows of a file out.
+    """Assign the rows of a file to their roles.
 
     Args:
         topics: Topic of each row.
-        originals: Row whose text stands in other words in each row behind those, shape (m,).
-        out_of_scope: The topic whose texts belong to none.
-        baseline: Most rows of the baseline; a quarter of the known ones are left to streams.
+        originals: Original row of each rewording; the rewordings follow these rows, shape (m,).
+        out_of_scope: The topic whose texts are out of scope.
+        baseline: Most rows of the baseline; a quarter of the known ones is kept for streams.
         rng: Draws the topics and the rows.
 
     Raises:
@@ -142,8 +143,8 @@ def draw(shares: Shares, change: Change, events: int, rng: np.random.Generator) 
     """Draw a stream: a row of the file for each event.
 
     Args:
-        shares: The rows by the part they play.
-        change: What happens from the first event on.
+        shares: The rows by their role.
+        change: The change, from the first event on.
         events: Length of the stream; without a change it ends where the texts do.
         rng: Draws the rows.
     """
@@ -158,7 +159,7 @@ def draw(shares: Shares, change: Change, events: int, rng: np.random.Generator) 
 
 
 def fresh_events(shares: Shares, change: Change) -> int:
-    """Return after how many events of a stream, about, texts are drawn a second time."""
+    """Return after about how many events of a stream texts are drawn a second time."""
     if change.kind == "none":
         return len(shares.known)
     share, strange, usual = _mixture(shares, change)
@@ -166,7 +167,7 @@ def fresh_events(shares: Shares, change: Change) -> int:
 
 
 def _mixture(shares: Shares, change: Change) -> tuple[float, Rows, Rows]:
-    """Return the share of what is strange, its rows, and the rows of the rest."""
+    """Return the share of the changed requests, their rows, and the rows of the others."""
     if change.kind == "swelling":
         odds = np.where(shares.swelling, change.size, 1.0)
         share = float(odds[shares.swelling].sum() / odds.sum())
@@ -190,7 +191,7 @@ def first_alarm(path: NDArray[np.float64], level: float, window: int) -> float:
 
     Args:
         path: The statistic after each window.
-        level: Where the alarm is.
+        level: Threshold of the alarm.
         window: Events of a window.
     """
     reached = np.flatnonzero(path >= level)
@@ -200,15 +201,15 @@ def first_alarm(path: NDArray[np.float64], level: float, window: int) -> float:
 def matched_level(
     paths: Sequence[NDArray[np.float64]], *, window: int, mean_events: float
 ) -> float:
-    """Return the least level at which streams without a change alarm that rarely.
+    """Return the lowest threshold at which streams without a change alarm rarely enough.
 
-    Each stream is watched until its alarm or its end: events watched for each alarm are the
-    mean time to a false alarm of a rate that does not change with time.
+    Each stream is observed until its alarm or its end: the number of events observed for each
+    alarm is the mean time to a false alarm if the rate of alarms does not change with time.
 
     Args:
-        paths: The statistic of each such stream after each window.
+        paths: The statistic of each stream without a change after each window.
         window: Events of a window.
-        mean_events: Events watched for each alarm.
+        mean_events: Least number of events observed for each alarm.
     """
     seen = np.unique(np.concatenate(paths))
     levels = np.append(seen, np.nextafter(seen[-1], np.inf))

@@ -1,4 +1,4 @@
-"""The codebook: topics as the clusters of k-means on the unit sphere."""
+"""The codebook: topics as the clusters of k-means on unit vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_PARTS, _TEXTS_A_PART = 256, 32
 
 
 def cluster_count(texts: int) -> int:
-    """Return how many clusters so many texts can carry: 64, fewer for small baselines.
+    """Return the number of clusters for a number of texts: 64, fewer for small baselines.
 
     Example:
         >>> cluster_count(300), cluster_count(7_500)
@@ -31,7 +31,7 @@ def cluster_count(texts: int) -> int:
 
 
 def part_count(texts: int) -> int:
-    """Return how finely so many texts can divide the space for bets on urns.
+    """Return the number of cells of a division for a number of texts.
 
     Example:
         >>> part_count(300), part_count(5_000)
@@ -41,19 +41,19 @@ def part_count(texts: int) -> int:
 
 
 def fit_codebook(vectors: Vectors, clusters: int, rng: np.random.Generator) -> Vectors:
-    """Find the centres of clusters.
+    """Find the centroids of clusters by k-means.
 
     Args:
         vectors: Unit vectors, shape (n, d), n >= clusters.
-        clusters: How many centres.
+        clusters: Number of centroids.
         rng: Draws the seeds.
 
     Returns:
-        Unit vectors, shape (clusters, d); some are alike where there are fewer different
+        Unit vectors, shape (clusters, d); some are equal where there are fewer different
         vectors than clusters.
     """
     seed = int(rng.integers(2**31))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # said above: some are alike
+        warnings.simplefilter("ignore", ConvergenceWarning)  # some centroids may be equal
         found = KMeans(clusters, n_init=1, random_state=seed).fit(vectors)
     return unit_vectors(found.cluster_centers_)

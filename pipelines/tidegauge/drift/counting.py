@@ -1,4 +1,4 @@
-"""Counting a baseline's requests into bands, for all traffic and for its busy segments."""
+"""References from a baseline's requests, for all traffic and for its busy segments."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ TOPIC_SHARE, NOVELTY_SHARE = 0.4, 0.2
 """Parts of the monitor's budget that the bets on Polya urns get; the bands get the rest."""
 TOPIC_MIXTURE_WEIGHTS = (0.5, 0.9)
 NOVELTY_MIXTURE_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4)
-"""Shares of strange requests that are bet on."""
+"""Shares of unusual requests that are bet on."""
 _STRANGEST = 0.005
-"""Strange requests are expected evenly over the logarithm of their rank, and within this top."""
+"""Unusual requests are expected evenly over the log of their rank, and within this top share."""
 
 _FEWEST_OF_A_SEGMENT, _FEWEST_ASKED = 1_000, 100
-"""Requests that a segment needs for bands of its own, and those of them novelty is counted on."""
+"""Requests that a segment needs for its own bands, and how many must count for novelty."""
 _MINUTE_MS = 60_000
 _STRETCHES = 336
-"""Into so many a baseline's time is cut to see how it fluctuates: an hour in two weeks."""
+"""Number of stretches of a baseline's time for its fluctuation: in two weeks, one an hour."""
 _ALL = Segment(model="")
 
 
 @dataclass(frozen=True, slots=True)
 class HistoricalRequest:
-    """One request of before.
+    """One past request.
 
     Attributes:
-        text: As it was prepared for the embedder.
+        text: The text that was prepared for the embedder.
         segment: Slice of the traffic, None when it is not known.
         time_ms: When it was asked, None when it is not known.
     """
@@ -59,15 +59,15 @@ class HistoricalRequest:
 
 @dataclass(frozen=True, slots=True)
 class CountedRequests:
-    """What holds for each of n requests.
+    """Hits, trials, vectors and novelty of n requests.
 
     Attributes:
         tested: Indicators, J of them, the clusters first.
-        hits: Whether each holds, shape (n, J).
-        trials: Whether the request is asked, shape (n, J).
+        hits: Whether each indicator holds, shape (n, J).
+        trials: Whether each indicator is evaluated, shape (n, J).
         on_a: Whether the request shaped the projection, shape (n,).
         reduced: The requests' reduced vectors, shape (n, D).
-        novelty: How strange each is, shape (n,).
+        novelty: Novelty of each request, shape (n,).
         novelty_asked: Whether novelty is counted on the request, shape (n,).
     """
 
@@ -83,12 +83,12 @@ class CountedRequests:
 def references(
     requests: Sequence[HistoricalRequest], counted: CountedRequests, projection: Projection
 ) -> tuple[dict[str, Reference], dict[str, BinEdges]]:
-    """Return bands, and cuts of the cells, by segment key, ``""`` for all traffic.
+    """Return references and bin edges by segment key, ``""`` for all traffic.
 
     Args:
-        requests: The requests, n of them; seasons are seen where each has a time.
-        counted: What holds for them.
-        projection: How they were looked at.
+        requests: The requests, n of them; seasons need a time for each.
+        counted: Their hits, trials, vectors and novelty.
+        projection: The projection that they were counted with.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(requests):
@@ -105,7 +105,7 @@ def references(
     found, bin_edges = {}, {}
     for key, rows in sorted(groups.items()):
         if key and counted.novelty_asked[rows].sum() < _FEWEST_ASKED:
-            continue  # nearly all of its texts are frequent ones: a wider segment stands in
+            continue  # nearly all of its texts are frequent ones: a wider segment is used
         made = _reference(key, rows, counted, minutes[rows] if timed else None)
         if made is not None:
             polya_urns, bin_edges[key] = _polya_urns(
@@ -118,7 +118,7 @@ def references(
 def _reference(
     key: str, rows: Counts, counted: CountedRequests, times_ms: Counts | None
 ) -> Reference | None:
-    """Return the bands of some requests; None where an indicator was never asked."""
+    """Return the bands of some requests; None where an indicator has no trials."""
     starts, stretch = (
         (None, np.zeros(len(rows), np.int64))
         if times_ms is None
@@ -147,10 +147,10 @@ def _reference(
 
 
 def _open_below(low: tuple[float, ...], tested: Sequence[Indicator]) -> tuple[float, ...]:
-    """Open the bands of novelty below.
+    """Remove the lower edges of the bands of novelty.
 
-    The baseline's own texts were measured without themselves, new ones are measured against
-    all of them and may seem less strange: only more strangeness is a change.
+    The baseline's own texts were measured without themselves; new ones are measured against
+    all of them and may have a lower novelty: only a higher novelty is a change.
     """
     return tuple(
         OPEN_BELOW if indicator.family == "novelty" else edge
@@ -165,12 +165,12 @@ def _polya_urns(
     projection: Projection,
     times_ms: Counts | None,
 ) -> tuple[tuple[PolyaUrn, ...], BinEdges]:
-    """Cut the cells of each division, and those of novelty, by the requests of a segment."""
+    """Return the urns and bin edges of a segment: each division's, and that of novelty."""
     reduced, on_a = counted.reduced[rows], counted.on_a[rows]
     polya_urns, bin_edges = [], []
     for division, centroids in enumerate(projection.divisions):
         values = margins(reduced, centroids)
-        # As many as the nearest centroid takes of side A; side B says where that is.
+        # Each cell gets the share of side A nearest to its centroid; side B determines the edges.
         wanted = np.bincount(assign(reduced[on_a], centroids), minlength=len(centroids)) + 1
         found, spacings = fit_bin_edges(values[~on_a], shares_of_rest(wanted))
         urn = PolyaUrn(
@@ -188,8 +188,8 @@ def _polya_urns(
         bin_edges.append(found)
     asked = rows[counted.novelty_asked[rows]]
     strange, levels = _novelty_urn(made, counted.novelty[asked], projection)
-    # A Polya urn knows no seasons. Topics swing with them by little that their growth would tell,
-    # and the tolerance covers it; bands by slot are better at novelty.
+    # A Polya urn has no seasons. They change the topics' growth little, and the tolerance covers
+    # that; for novelty, bands by slot are better.
     if made.season == "none":
         polya_urns.append(strange)
     return tuple(polya_urns), BinEdges(np.stack(bin_edges), levels)
@@ -207,7 +207,7 @@ def _history(cells: Counts, size: int, times_ms: Counts) -> Counts:
 def _novelty_urn(
     made: Reference, scores: Vectors, projection: Projection
 ) -> tuple[PolyaUrn, Vectors]:
-    """Cut cells between the levels of novelty, and bet that the stranger ones fill up."""
+    """Return the urn of the cells between the novelty levels, and their bin edges."""
     levels = np.array([float(name) for name in projection.level_names])
     wanted = np.diff(levels, prepend=0.0, append=1.0)
     values = np.broadcast_to(scores[:, None], (len(scores), len(levels)))
@@ -228,7 +228,7 @@ def _novelty_urn(
 
 
 def _strange(spacings: Floats) -> Floats:
-    """Return where strange requests are expected, by cell: a density 1 / max(rank, top)."""
+    """Return the expected share of unusual requests by cell: a density 1 / max(rank, top)."""
     tops = np.cumsum(spacings[::-1])[::-1] / spacings.sum()
     reached = np.where(
         tops > _STRANGEST, 1 + np.log(np.maximum(tops, _STRANGEST) / _STRANGEST), tops / _STRANGEST

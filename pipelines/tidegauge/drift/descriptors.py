@@ -1,4 +1,4 @@
-"""What can be said of a text without a model: its length and, roughly, its language."""
+"""Descriptors of a text that need no model: its length and, roughly, its language."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _CODES = {
     for word in words
 }
 STOP_WORDS = frozenset().union(*_COMMON.values())
-"""The commonest words of all these languages."""
+"""The most common words of all these languages."""
 LANGUAGES = (*_COMMON, "latin", *(name for *_, name in _SCRIPTS), "none")
-"""Codes that ``language`` returns: a language where its commonest words tell it, otherwise
-the script; ``none`` for text without letters."""
+"""Codes that ``language`` returns: a language where its most common words identify it,
+otherwise the script; ``none`` for text without letters."""
 
 _LOOKED_AT = 400
-"""Characters: enough to tell, cheap for the enormous."""
+"""Characters that are examined: enough to tell the language, cheap for very long texts."""
 _CLEAR = 0.5
-"""Part of the letters that a script needs."""
+"""Share of the letters that must be of a script."""
 
 
 def length(text: str) -> str:
@@ -59,7 +59,7 @@ def length(text: str) -> str:
 
 
 def language(text: str) -> str:
-    """Guess a text's language by its script and its commonest words.
+    """Guess a text's language by its script and its most common words.
 
     A rough guide to a change in the mix of languages, not an identification: short
     questions without a common word are ``latin``.
@@ -84,7 +84,7 @@ def language(text: str) -> str:
 
 
 def _script(piece: str) -> str | None:
-    """Return the script of most letters if it is not the Latin one."""
+    """Return the script of at least half the letters, None if it is none of ``_SCRIPTS``."""
     letters = [ord(character) for character in piece if character.isalpha()]
     for first, last, name in _SCRIPTS:
         inside = sum(first <= letter <= last for letter in letters)

@@ -1,4 +1,4 @@
-"""What can go wrong with a drift baseline.
+"""Errors of drift baselines.
 
 TidegaugeError
 └── DriftError
@@ -26,7 +26,7 @@ class DriftError(TidegaugeError):
 
 
 class BaselineDocumentError(DriftError):
-    """Bytes are no drift baseline that this version reads."""
+    """Bytes are not a drift baseline of this version."""
 
 
 class SpacingsError(DriftError):
@@ -37,7 +37,7 @@ class TooFewTextsError(DriftError):
     """There are too few texts for a baseline."""
 
     def __init__(self, *, found: int, needed: int) -> None:
-        """Say how many are missing."""
+        """Name the number of texts found and needed."""
         super().__init__(
             f"a drift baseline needs at least {needed} texts, half of them different, "
             f"got {found}: take a longer stretch of time or a larger file"

@@ -1,12 +1,12 @@
-"""From past requests to a drift baseline.
+"""Fits a drift baseline to past requests.
 
-Requests are split by a hash of the text and of which copy of it they are: what is asked often
-is as frequent on either side as in the traffic. Side A, a third, shapes the reduction, the
-codebooks and the projections; their rates are counted on side B, so that nothing is judged by
-what it was fitted to. Another tenth tells which texts are frequent; where some are, novelty is
-counted on the rest of the requests. Every text is measured against the reference points without
-itself and its copies. A new request is measured against all of them, so it seems, if anything,
-less strange than the baseline's own: the error is to the safe side.
+Requests are split by a hash of the text and of the number of its copy, so that a text is as
+frequent on either side as in the traffic. Side A, a third, determines the reduction, the codebooks
+and the projections; their rates are counted on side B, so that nothing is tested on what it was
+fitted to. Another tenth determines which texts are frequent; where some are, novelty is counted on
+the rest of the requests. Every text is measured against the reference points without itself and
+its copies. A new request is measured against all of them, so its novelty is, if anything, lower
+than that of the baseline's own: the error is on the safe side.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ Counts: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 FEWEST_TEXTS = 200
-"""With fewer, bands are so wide that only a landslide would be noticed."""
+"""With fewer, bands are so wide that only a very large change would be detected."""
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
 _DIVISIONS = 3
 _SIDES = 3
-"""One text in so many shapes the projection; the others bound the rates, the harder task."""
+"""One request in this many is on side A; bounding the rates on side B takes more requests."""
 _TELLING = 10
-"""One request in so many tells which texts are frequent."""
+"""One request in this many determines which texts are frequent."""
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
@@ -72,20 +72,20 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     caller_cap: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> DriftBaseline:
-    """Build a baseline.
+    """Fit a drift baseline to past requests.
 
     Args:
         requests: Requests with a text, n of them.
         vectors: Their unit vectors, shape (n, d).
-        embedder: Fingerprint of what made the vectors.
-        preparation: How the texts were made.
+        embedder: Fingerprint of the embedder that made the vectors.
+        preparation: How the requests became texts.
         rng: Draws the codebook's seeds.
         keep_exemplars: Whether clusters may keep texts, to be shown to people.
         caller_cap: Most events of one caller that a window counted; 0 for all.
-        progress: Told, in a few words, what comes next.
+        progress: Called with a few words on each step before it begins.
 
     Raises:
-        TooFewTextsError: There are fewer than ``FEWEST_TEXTS``, or fewer than half of that
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS`` texts, or fewer than half as
             many different ones.
         VectorsError: The vectors do not fit the texts.
     """
@@ -109,7 +109,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     centroids = fit_codebook(reduced[on_a], cluster_count(int(on_a.sum())), rng)
     progress("measuring novelty")
     chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
-    # Written with half precision: what is measured here must be what is read back.
+    # The points are stored in half precision: novelty is measured with the stored values.
     rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
     points, order = index_points(rounded, centroids)
     scores = novelty(reduced, points, own=text_of, point_texts=chosen[order])
@@ -125,7 +125,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     progress("counting rates")
     tested = indicators(projection, clusters)
     projected = project(projection, texts, vectors, scores=scores)
-    # What told which texts are frequent says nothing fair of how many requests are others.
+    # The requests that determine the frequent texts give a biased count of the other texts.
     counted_on = ~telling if len(frequent) else np.ones_like(on_a)
     asked = others & counted_on
     counted = CountedRequests(
@@ -160,10 +160,10 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
 
 
 def _sides(texts: Sequence[str]) -> tuple[Flags, Flags]:
-    """Return which requests are on side A, and which tell what texts are frequent.
+    """Return which requests are on side A, and which determine the frequent texts.
 
-    Both are by hash and independent of each other; copies of a text are told apart by their
-    number.
+    Both depend on a hash, independently of each other; copies of a text are distinguished by
+    their number.
     """
     copies: Counter[str] = Counter()
     hashes = []
@@ -175,12 +175,12 @@ def _sides(texts: Sequence[str]) -> tuple[Flags, Flags]:
 
 
 def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: Flags) -> Flags:
-    """Return whether each of n requests counts for each of J indicators, shape (n, J).
+    """Return whether each of n requests is a trial of each of J indicators, shape (n, J).
 
     Args:
         tested: The indicators.
-        on_b: Whether a request did not shape the projection, shape (n,).
-        counted_on: Whether it did not tell which texts are frequent, shape (n,).
+        on_b: Whether a request is on side B, shape (n,).
+        counted_on: Whether it did not determine the frequent texts, shape (n,).
         asked: Whether novelty is counted on it, shape (n,).
     """
     of_family = {"clusters": on_b, "projections": on_b, "novelty": asked}

@@ -1,20 +1,20 @@
-"""Novelty: how far a text lies from everything that was asked before.
+"""Novelty: how far a text lies from the texts of the baseline.
 
-Some topics are tight and some are wide: half of the distance that is usual around the
-nearest reference points is taken off, so that a wide topic's texts do not all seem strange.
+Some topics are tight and some are wide: half of the distance that is usual around the nearest
+reference points is subtracted, so that not all texts of a wide topic have a high novelty.
 
-The reference points are kept by cluster, and only those of the clusters nearest to a text
-are looked at (an inverted file), so that many points cost little. What that misses it
-misses for the baseline's own texts as well: their rates are what new ones are held to.
+The reference points are grouped by cluster, and only the points of the clusters nearest to a text
+are searched (an inverted file), so that many points cost little. The search misses neighbours of
+the baseline's own texts as well, so their rates remain comparable with those of new texts.
 
 Texts that make up much of the traffic (a health probe, a button, a short reply) are left out. A
-frequent text is measured without itself and its copies, so that all its requests have one
-novelty, which may be any: a high one would hide what is new. And order statistics do not tell
-which share of the traffic it has. Given that a request's text is none of the frequent ones, its
-novelty has the law of the other requests of the baseline, because a tenth of the baseline's
-requests decides which texts are frequent and novelty is counted on the others. How many requests
-have other texts is tested by a band of its own. A text is recognised by its hash, so that a
-baseline holds no text.
+frequent text is measured without itself and its copies, so that all its requests have the same
+novelty, which may have any value: a high one would hide new topics. And order statistics do not
+determine its share of the traffic. Given that a request's text is not frequent, its novelty has the
+same distribution as that of the baseline's other requests, because a tenth of the baseline's
+requests determines which texts are frequent and novelty is counted on the others. The share of
+requests with other texts is tested by a band of its own. A text is recognised by its hash, so that
+a baseline holds no text.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 NEIGHBOURS = 5
 REFERENCE_POINTS = 16_384
-"""The more, the sooner: 15,000 points hold three quarters more information on topics like
-the known ones than 4,096 (.028 against .016 nats an event), and a fifth more on others."""
+"""More points detect a change sooner: 15,000 points hold three quarters more information on topics
+like the known ones than 4,096 (.028 against .016 nats an event), and a fifth more on others."""
 _LOCAL = 0.5
 _PROBES = 6
 _ROWS = 1_024
 _FARTHEST = -1.0
 _COPIES = 3
-"""From so many copies in a tenth of the baseline a text is frequent."""
+"""A text with at least this many copies in a tenth of the baseline is frequent."""
 _FEWEST_OTHERS = 10
 """With fewer requests of other texts in that tenth, novelty would be counted on too few."""
 
@@ -63,10 +63,10 @@ class ReferencePoints:
     """Reference points by cluster.
 
     Attributes:
-        vectors: Unit vectors, shape (m, d), those of a cluster together.
+        vectors: Unit vectors, shape (m, d), grouped by cluster.
         centroids: Unit centroids, shape (K, d).
-        starts: Where each cluster's points begin, and where the last one's end, shape (K+1,).
-        spread: Each point's own distance to the nearest others, shape (m,).
+        starts: Index of each cluster's first point, and the number of points, shape (K+1,).
+        spread: Each point's distance to the nearest other points, shape (m,).
     """
 
     vectors: Vectors
@@ -93,16 +93,16 @@ def novelty(
     own: Counts | None = None,
     point_texts: Counts | None = None,
 ) -> Vectors:
-    """Return how strange vectors are, shape (n,).
+    """Return the novelty of vectors, shape (n,).
 
-    That is 1 - mean cosine to the nearest reference points, less half of these points' mean
+    It is 1 - mean cosine to the nearest reference points, less half of these points' mean
     spread.
 
     Args:
         vectors: Unit vectors, shape (n, D).
-        points: Reference points; where too few lie near, the farthest possible stand in.
+        points: Reference points; missing neighbours count as the farthest possible.
         own: Number of each vector's text, shape (n,): points of the same text are left
-            out, so that a baseline's own texts are measured as new ones would be.
+            out, so that a baseline's own texts are measured like new ones.
         point_texts: Number of each point's text, shape (m,); goes with ``own``.
     """
     found = [
@@ -149,7 +149,7 @@ def find_frequent(texts: Sequence[str]) -> Hashes:
     """Return the hashes of the frequent texts, sorted, shape (R,).
 
     Args:
-        texts: Those of a tenth of the baseline's requests, with their copies.
+        texts: Texts of a tenth of the baseline's requests, with their copies.
 
     Returns:
         The hashes; none where hardly any other texts would be left.
@@ -164,11 +164,11 @@ def find_frequent(texts: Sequence[str]) -> Hashes:
 
 
 def is_frequent(frequent: Hashes, texts: Sequence[str]) -> Flags:
-    """Return whether each text is a frequent one, shape (n,).
+    """Return whether each text is frequent, shape (n,).
 
     Args:
         frequent: What ``find_frequent`` returned.
-        texts: As they were prepared for the embedder, n of them.
+        texts: The texts that were prepared for the embedder, n of them.
     """
     if not len(frequent):
         return np.zeros(len(texts), np.bool_)

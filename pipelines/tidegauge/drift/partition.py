@@ -1,9 +1,9 @@
-"""Dividing what can be asked into cells, by order statistics of the baseline itself.
+"""Divides the space of requests into cells, by order statistics of the baseline itself.
 
-A cell is cut off where it holds a number of baseline events that was fixed beforehand, so that
-its share of the traffic is known but for chance, and by which law (``detection.polya_urn``). The
-cells around centroids that other texts gave are nearly those of the nearest centroid: each cut only
-moves a border a little.
+A cell is cut off so that it holds a number of baseline events that was fixed beforehand: its share
+of the traffic then has a known distribution (``detection.polya_urn``). The cells around centroids
+that were fitted to other texts are nearly those of the nearest centroid: each cut only moves a
+border a little.
 
 Source: Tukey, "Nonparametric estimation II: statistically equivalent blocks and tolerance
 regions" (1947).
@@ -25,9 +25,9 @@ Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 _ALIKE = 1e-6
-"""Copies of a text differ by rounding."""
+"""Largest difference by rounding between copies of a text."""
 _NO_SPACING = 1e-6
-"""What a cell holds that copies leave nothing of: its cut is infinite, nothing falls into it."""
+"""Spacings of a cell that copies leave empty: its edge is infinite, no event falls into it."""
 
 
 def margins(vectors: Vectors, centroids: Vectors) -> Vectors:
@@ -45,11 +45,11 @@ def margins(vectors: Vectors, centroids: Vectors) -> Vectors:
 
 
 def cells_of(values: Vectors, bin_edges: Vectors) -> Counts:
-    """Return each row's cell, shape (n,): the last one whose cut its value exceeds, or 0.
+    """Return each row's cell, shape (n,): the last one whose edge its value exceeds, or 0.
 
     Args:
-        values: How much rows belong to the cells after the first, shape (n, F-1).
-        bin_edges: Where these begin, shape (F-1,).
+        values: Values of the rows for the cells after the first, shape (n, F-1).
+        bin_edges: Where these cells begin, shape (F-1,).
     """
     inside = values > bin_edges
     last = values.shape[1] - np.argmax(inside[:, ::-1], axis=1)
@@ -57,32 +57,32 @@ def cells_of(values: Vectors, bin_edges: Vectors) -> Counts:
 
 
 def shares_of_rest(counts: Counts) -> Floats:
-    """Return the share of each cell but the first among itself and those before it.
+    """Return the share of each cell after the first among itself and the cells before it.
 
     Args:
-        counts: How much each cell shall hold, shape (F,).
+        counts: Wanted content of each cell, shape (F,).
     """
     return np.asarray((counts / np.maximum(np.cumsum(counts), 1))[1:])
 
 
 def fit_bin_edges(values: Vectors, shares: Floats) -> tuple[Vectors, Floats]:
-    """Cut cells off, from the last to the second; what is left is the first.
+    """Cut off the cells from the last to the second; the events that are left form the first.
 
-    Of m events that are left, the one of the rank that gives the cell its share is the cut
-    itself: the cell holds ``rank`` of the m + 1 spacings between them. A cut never goes through
-    copies of one text: it moves to their edge and halves the spacing there. The cell above the cut
-    holds one half, and the next cell begins with the other.
+    Among the m events that are left, the event whose rank gives the cell its share is the edge:
+    the cell holds ``rank`` of the m + 1 spacings between them. An edge never separates copies of
+    one text: it moves to the end of the copies and halves the spacing there. The cell above the
+    edge holds one half, and the next cell begins with the other.
 
     Args:
-        values: How much n events belong to each cell but the first, shape (n, F-1), n >= F.
-        shares: Share of the spacings that are left, for each of these cells, shape (F-1,).
+        values: Values of n events for each cell after the first, shape (n, F-1), n >= F.
+        shares: Share of each of these cells in the spacings that are left, shape (F-1,).
 
     Returns:
-        The cuts, shape (F-1,), and how many spacings each cell holds, shape (F,): all above 0,
-        they sum to n + 1.
+        The bin edges, shape (F-1,), and the number of spacings of each cell, shape (F,): all
+        above 0, they sum to n + 1.
 
     Raises:
-        SpacingsError: A value or a share is no number.
+        SpacingsError: A value or a share is not finite.
     """
     bin_edges = np.full(values.shape[1], np.inf, np.float32)
     spacings = np.full(values.shape[1] + 1, _NO_SPACING)
@@ -109,11 +109,11 @@ def fit_bin_edges(values: Vectors, shares: Floats) -> tuple[Vectors, Floats]:
 def _bin_edge(
     values: Vectors, rank: int
 ) -> tuple[np.float32, float, NDArray[np.bool_], float] | None:
-    """Return the cut nearest to a rank from above, None where only copies lie there.
+    """Return the bin edge nearest to a rank from above, None where there are only copies.
 
     Returns:
-        The cut; the spacings above it, where the first is a whole one; which events stay below;
-        what they keep of the spacing at the edge.
+        The edge; the spacings above it, if the first is a whole one; which events are below it;
+        their part of the spacing at the edge.
     """
     ordered = np.sort(values)[::-1]
     at = ordered[rank - 1]

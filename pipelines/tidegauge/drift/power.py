@@ -1,4 +1,4 @@
-"""What a baseline can notice: how many events a new topic takes to raise the alarm."""
+"""Detection power of a baseline: how many events it takes to detect a new topic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unseen_topic_rates(
 ) -> tuple[float, ...]:
     """Return how often a topic that the baseline lacked would exceed each novelty level.
 
-    Each cluster in turn plays the new topic: its texts are measured against the reference
+    Each cluster in turn is treated as the new topic: its texts are measured against the reference
     points of all other clusters. The median over the clusters is returned.
 
     Args:
@@ -58,21 +58,21 @@ def detection_delay(
     false_alarm_days: float = 30.0,
     window_seconds: float = 10.0,
 ) -> float:
-    """Return about how many events pass from a new topic's start to the alarm.
+    """Estimate the number of events from a new topic's start to the alarm.
 
-    The evidence has to grow from one window's stake to the threshold; per event it grows by
-    the mean log gain of the best bet. Infinite where no bet gains.
+    The evidence has to grow from the duration of one window to the threshold; per event it
+    grows by the mean log gain of the best bet. The result is infinite where no bet gains.
 
     Args:
-        reference: What is normal.
+        reference: The bands and urns of the traffic.
         topic_rates: Indicator -> its rate among the new topic's requests.
         share: The new topic's part of the traffic, in (0, 1].
-        false_alarm_days: The mean time to a false alarm that this monitor owes.
+        false_alarm_days: This monitor's mean time to a false alarm.
         window_seconds: Length of a window.
     """
     bets = place_bets(reference, polya_urns=True)
     owed = math.log(false_alarm_days * _DAY_SECONDS / window_seconds)
-    # Novelty is asked of the new topic's requests and of those whose text is not frequent.
+    # The trials of novelty are the new topic's requests and those whose text is not frequent.
     names = [indicator.name for indicator in reference.indicators]
     usual_asked = reference.rate[names.index(NOVELTY_ASKED)] if NOVELTY_ASKED in names else 1.0
     asked = share + (1 - share) * usual_asked
@@ -97,6 +97,6 @@ def detection_delay(
 
 
 def _soonest(needed: Floats | float, gain: Floats) -> float:
-    """Return after how many events the first bet has gained what it needs."""
+    """Return the number of events after which the first bet has gained ``needed``."""
     delays = np.where(gain > 0, needed / np.where(gain > 0, gain, 1.0), math.inf)
     return float(delays.min())

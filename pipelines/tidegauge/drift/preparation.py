@@ -1,4 +1,4 @@
-"""From a conversation to the text that is embedded."""
+"""Turns the messages of a request into the text that is embedded."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """How text is made from messages; part of a baseline's fingerprint.
 
     Attributes:
-        selection: Which messages.
-        most_characters: What lies beyond is cut off.
+        selection: The messages to embed.
+        most_characters: Longer texts are cut off here.
         version: Raised when ``prepare`` changes what it returns.
     """
 
@@ -34,8 +34,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A text to embed.
 
     Attributes:
-        text: Runs of white space made one blank; empty when there is nothing to embed.
-        truncated: Whether something was cut off.
+        text: The text, each run of white space replaced by a blank; empty when there is
+            nothing to embed.
+        truncated: Whether the text was cut off.
     """
 
     text: str
@@ -43,7 +44,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(messages: Sequence[Message], preparation: Preparation) -> Prepared:
-    r"""Return the text of a conversation that is compared with the baseline.
+    r"""Return the text of a request that is embedded.
 
     Example:
         >>> asked = (Message(role="system", content="be brief"),
@@ -57,6 +58,6 @@ def prepare(messages: Sequence[Message], preparation: Preparation) -> Prepared:
     else:
         role = "user" if preparation.selection == "last_user" else "system"
         text = last_message(messages, role)
-    # White space is squeezed in a bounded piece, so that an enormous prompt costs little.
+    # White space is replaced in a prefix of bounded length, so that a huge prompt costs little.
     squeezed = " ".join(text[: 4 * limit].split())
     return Prepared(text=squeezed[:limit], truncated=len(squeezed) > limit or len(text) > 4 * limit)

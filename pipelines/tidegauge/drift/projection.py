@@ -1,4 +1,4 @@
-"""From a request to the indicators that hold for it, as one baseline sees it."""
+"""Projects requests with a baseline, and returns the indicators that hold for them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ __all__ = [
 Vectors: TypeAlias = NDArray[np.float32]
 
 EMBEDDED = "embedded"
-"""Count, in a sketch's hits, of the events that the indicators were asked of."""
+"""Count, in a sketch's hits, of the events for which the indicators were evaluated."""
 
 NOVELTY_ASKED = "novelty/asked"
-"""Count of the events that novelty was asked of, where a baseline has frequent texts: those of
-other texts. Counted in a sketch's hits, and tested like any indicator."""
+"""Count of the events for which novelty was evaluated, where a baseline has frequent texts: the
+events of other texts. Counted in a sketch's hits, and tested like any indicator."""
 
 SHARES = {
     "clusters": 0.18,
@@ -49,7 +49,7 @@ SHARES = {
     "languages": 0.04,
     "lengths": 0.03,
 }
-"""How the families share what the bets on Polya urns leave of the monitor's budget."""
+"""How the families share the part of the monitor's budget that the Polya urns leave."""
 
 _OTHER = "other"
 
@@ -60,11 +60,11 @@ class ProjectedVectors:
 
     Attributes:
         cluster: Index of the nearest centroid, shape (n,).
-        novelty: How strange each is, shape (n,): see ``drift.novelty``.
+        novelty: Novelty of each vector, shape (n,): see ``drift.novelty``.
         low: Whether the projection lies in the low tail, shape (n, P).
         high: Whether it lies in the high tail, shape (n, P).
         reduced: Unit vectors in the projection's own directions, shape (n, D).
-        frequent: Whether its text is a frequent one, shape (n,): novelty is not asked of it.
+        frequent: Whether its text is frequent, shape (n,): novelty is then not evaluated.
     """
 
     cluster: NDArray[np.int64]
@@ -75,7 +75,7 @@ class ProjectedVectors:
     frequent: NDArray[np.bool_]
 
     def of(self, rows: Sequence[int]) -> ProjectedVectors:
-        """Return those of some rows."""
+        """Return the projected vectors of some rows."""
         return ProjectedVectors(
             self.cluster[rows],
             self.novelty[rows],
@@ -89,16 +89,16 @@ class ProjectedVectors:
 def project(
     projection: Projection, texts: Sequence[str], vectors: Vectors, *, scores: Vectors | None = None
 ) -> ProjectedVectors:
-    """Project requests as a baseline does.
+    """Project requests with a baseline's projection.
 
     Args:
-        projection: The baseline's.
-        texts: As they were prepared for the embedder, n of them.
+        projection: The baseline's projection.
+        texts: The texts that were prepared for the embedder, n of them.
         vectors: Their unit vectors, shape (n, d).
         scores: Their novelty, where it is known already.
 
     Raises:
-        VectorsError: They have another dimension than the baseline's.
+        VectorsError: The vectors have another dimension than the baseline's.
     """
     dimension = len(projection.reduction.mean)
     if vectors.ndim != 2 or vectors.shape[1] != dimension:  # noqa: PLR2004
@@ -123,12 +123,12 @@ def project(
 def cells(
     projection: Projection, bin_edges: BinEdges, projected: ProjectedVectors
 ) -> NDArray[np.int64]:
-    """Return the cell of each request in each division, and last in that of novelty.
+    """Return the cell of each request in each division, the division of novelty last.
 
     Args:
-        projection: What the requests were looked at through.
-        bin_edges: Those of the reference that they are held to.
-        projected: What was seen of n requests.
+        projection: The baseline's projection.
+        bin_edges: The bin edges of the requests' reference.
+        projected: The projected vectors of n requests.
 
     Returns:
         Indices, shape (n, M + 1); -1 in the last column for frequent texts.
@@ -189,7 +189,7 @@ def hit_table(
 
 
 def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:
-    """Return everything that is tested, in a fixed order."""
+    """Return all tested indicators, in a fixed order."""
     others = [(NOVELTY_ASKED, "text that is not frequent in the baseline", "novelty")]
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
@@ -225,7 +225,7 @@ def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Ind
 
 
 def asked_by(projection: Projection, indicator: str) -> str:
-    """Return the name of the count of events that an indicator is asked of."""
+    """Return the name of the count of an indicator's trials."""
     levels = {novelty_above(level) for level in projection.level_names}
     return NOVELTY_ASKED if len(projection.frequent) and indicator in levels else EMBEDDED
 

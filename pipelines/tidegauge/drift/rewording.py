@@ -1,8 +1,8 @@
-"""The same request in other words: what a diffuse change of the traffic is made of.
+"""Rewords requests, for benchmarks of a diffuse change of the traffic.
 
-For the benchmark. None of these changes what is asked for, all of them change how: politer,
-with slips of the keys, in capitals, or in another language, word for word from a small
-dictionary (what it lacks stays as it is, as with people who mix two languages).
+A rewording does not change what is asked for, only how: politer, with typing errors, in capitals,
+or in another language, word for word from a small dictionary (words that it lacks stay as they are,
+as with people who mix two languages).
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def reword(text: str, manner: Manner, rng: np.random.Generator) -> str:
 
     Args:
         text: The request.
-        manner: What is different.
-        rng: Draws the phrase of politeness, and where the slips are.
+        manner: How the text is changed.
+        rng: Draws the polite phrases and the places of the typing errors.
 
     Example:
         >>> reword("what is my balance", "german", np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""What a cluster is about: the terms that set it apart, and the texts nearest to it."""
+"""Terms that describe a cluster: those that set it apart from the others."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Vectors of requests: unit length, nearest centroid, and the directions in which requests differ.
+"""Vectors of requests: unit length, nearest centroid, reduction to the leading directions.
 
 Most of an embedding's directions hold what all requests of a service have in common, or noise.
-Distances in the leading principal directions tell a new topic from the known ones far better:
+Distances in the leading principal directions separate a new topic from the known ones far better:
 with 15,000 texts, requests on topics that the baseline lacks hold 2.5 times the information,
 and a comparison costs a sixth.
 """
@@ -26,11 +26,11 @@ _WHITENING = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A linear map.
+    """A linear map to the leading directions.
 
     Attributes:
         mean: Mean vector of the baseline, shape (d,).
-        axes: Directions, first the one along which requests differ most, shape (D, d).
+        axes: Directions, ordered by how much requests differ along them, shape (D, d).
     """
 
     mean: Vectors
@@ -44,7 +44,7 @@ class Reduction:
 def fit_reduction(vectors: Vectors) -> Reduction:
     """Find the leading directions of vectors of shape (n, d).
 
-    Too few vectors do not tell leading directions from noise: then all are kept, as they are.
+    Too few vectors do not separate leading directions from noise: then all are kept unscaled.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     covariance = np.cov((vectors - mean).T.astype(np.float64))

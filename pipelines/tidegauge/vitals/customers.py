@@ -1,4 +1,4 @@
-"""A bounded set of customers: the account stays small whatever the keys file holds."""
+"""A bounded set of customer labels, so that totals stay small with any number of customers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ OTHER_CUSTOMER = "other"
 """Label of all customers beyond the cap."""
 
 SHADOW_CUSTOMER = "shadow"
-"""Label of shadow requests: their cost is the operator's, no customer asked for them."""
+"""Label of shadow requests: the operator bears their cost, as no customer sent them."""
 
 
 class Customers:
-    """Remembers the first customers seen; the rest share one label.
+    """Gives the first customers seen a label of their own; the rest share one.
 
     Args:
-        most: How many get a label of their own.
+        most: Number of customers with a label of their own.
     """
 
     def __init__(self, most: int) -> None:

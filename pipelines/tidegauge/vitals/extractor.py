@@ -1,4 +1,4 @@
-"""What one response adds to its segment: latency, errors, tokens and cost.
+"""The vitals worker's extractor: measures latency, errors, tokens and cost of a response.
 
 Shadow responses carry the candidate's version in their segment, so they are measured there
 like any other; their tokens and cost go to the label ``shadow`` and to no customer.
@@ -21,7 +21,7 @@ __all__ = ["VitalsExtractor", "measure_response"]
 
 _NANO = 1_000_000_000
 _LARGEST = 1e12
-"""Numbers beyond it (30 years of latency) are a broken clock's or a broken price's."""
+"""Larger numbers (30 years of latency) come from a wrong clock or a wrong price."""
 _MOST_CUSTOMERS = 1_000
 
 
@@ -38,29 +38,29 @@ class VitalsExtractor:
 
     @property
     def kind(self) -> SketchKind:
-        """``vitals``."""
+        """The kind of sketch: ``vitals``."""
         return "vitals"
 
     @property
     def reads(self) -> type[ResponseEvent]:
-        """Responses."""
+        """The type of event that is measured: responses."""
         return ResponseEvent
 
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> list[Measurement]:
-        """Measure responses one by one; nothing here waits."""
+        """Measure responses one by one, without waiting for anything."""
         return [measure_response(event, self._customers) for _, event in events]
 
     def notices(self) -> tuple[str, ...]:
-        """Nothing to say."""
+        """Return no notices."""
         return ()
 
 
 def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
-    """Return what a response adds.
+    """Return what a response adds to its segment's window.
 
-    A client's own mistakes are counted by kind and customer, but are no trial of the
-    service: ``ERROR`` is asked of the responses that the service could have got right.
-    Latency is that of complete answers; how long a failure took says nothing of it.
+    A client's own mistakes are counted by kind, but are not trials of ``ERROR``: its trials
+    are the responses that the service could have answered correctly. Latency is measured on
+    complete answers only; the duration of a failure says nothing about it.
     """
     at_fault = event.error is not None and is_service_fault(event.error)
     eligible = event.error is None or at_fault

@@ -1,4 +1,4 @@
-"""Whose fault an error is: only the service's own count against it."""
+"""Which errors are the service's fault; only these count against it."""
 
 from __future__ import annotations
 
