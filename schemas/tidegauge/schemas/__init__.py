@@ -1,4 +1,4 @@
-"""Events, topics and their codec: what every part of tidegauge agrees on."""
+"""Events, topics and their codec, which all parts of tidegauge share."""
 
 from tidegauge.schemas.codec import cloud_event_headers, decode, encode, type_name
 from tidegauge.schemas.errors import (

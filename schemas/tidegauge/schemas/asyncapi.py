@@ -20,14 +20,14 @@ from tidegauge.schemas.topics import (
 __all__ = ["OPEN_TO_OTHERS", "document"]
 
 OPEN_TO_OTHERS: Final = (REQUESTS, RESPONSES, HEARTBEATS, LABELS, CONTROLS)
-"""Topics that others may publish to; all the others are tidegauge's own."""
+"""Topics that other programs may publish to; only tidegauge publishes to the rest."""
 
 _VERSION: Final = "1.0.0"
 _BINDING: Final = "0.5.0"
 
 
 def document() -> dict[str, Any]:
-    """Return the AsyncAPI document, complete in itself."""
+    """Return the self-contained AsyncAPI document."""
     topics = list(ALL_TOPICS.values())
     kinds = list(dict.fromkeys(kind for topic in topics for kind in topic.carries))
     references, schemas = components(kinds, "#/components/schemas/{name}")
@@ -132,7 +132,7 @@ def _headers_schema() -> dict[str, Any]:
 
 
 def _draft_7(schema: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Write tuples as AsyncAPI's dialect, a superset of JSON Schema draft 7, does."""
+    """Rewrite tuples for AsyncAPI's dialect, a superset of JSON Schema draft 7."""
     if isinstance(schema, list):
         return [_draft_7(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Events to bytes and back, and the CloudEvents headers that go with them."""
+"""Encodes and decodes events, and makes their CloudEvents headers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _known_version(kind: type[msgspec.Struct]) -> int:
 
 
 def encode(event: Event) -> bytes:
-    """Write an event as compact JSON."""
+    """Encode an event as compact JSON."""
     return _encoder.encode(event)
 
 
@@ -66,13 +66,13 @@ def decode(data: bytes, *kinds: type[Event]) -> Event: ...
 
 
 def decode(data: bytes, *kinds: type[msgspec.Struct]) -> msgspec.Struct:
-    """Read an event of one of the expected types.
+    """Decode an event of one of the expected types.
 
-    Unknown fields are ignored, so that a newer producer's additions do no harm.
+    Unknown fields are ignored, so that fields added by a newer producer do no harm.
 
     Raises:
-        DecodeError: The bytes are no JSON object, of another type, or a field is wrong.
-        UnknownSchemaVersionError: The event's version is newer than this reader.
+        DecodeError: The bytes are not a JSON object, the type is unexpected, or a field is wrong.
+        UnknownSchemaVersionError: The event's version is newer than this reader's.
     """
     envelope = _read(_envelope, data)
     kind = next((kind for kind in kinds if type_name(kind) == envelope.type), None)

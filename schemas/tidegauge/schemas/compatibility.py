@@ -1,8 +1,8 @@
-"""Whether two versions of a JSON Schema can live side by side: readers of either read both.
+"""Compatibility of two versions of a JSON Schema: readers of either version can read both.
 
-Producers and readers are not upgraded at one moment. So, while an event's
-``schema_version`` stays, nothing may change but by adding optional fields (a reader ignores
-what it does not know), and words for people.
+Producers and readers are not upgraded at the same time. So, while an event's
+``schema_version`` stays, only optional fields may be added (a reader ignores unknown fields)
+and only descriptions may change.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """A change that some reader cannot bear.
+    """A change that breaks a reader.
 
     Attributes:
-        path: Where in the event, such as ``usage.input_tokens``; items stand as ``[]``.
-        problem: What has changed, and whom it breaks.
+        path: Where in the event, such as ``usage.input_tokens``; items are written ``[]``.
+        problem: What has changed, and which events or readers it breaks.
     """
 
     path: str
     problem: str
 
     def __str__(self) -> str:
-        """Return both in one line."""
+        """Return path and problem in one line."""
         return f"{self.path or 'the event'}: {self.problem}"
 
 
@@ -41,11 +41,11 @@ def breakages(published: _Json, changed: _Json) -> list[Breakage]:
     """Compare an event's published schema with a changed one.
 
     Args:
-        published: JSON Schema that readers rely upon.
+        published: JSON Schema that readers rely on.
         changed: JSON Schema of the same event as it is now.
 
     Returns:
-        What breaks a reader; empty if nothing does.
+        The changes that break a reader; empty if there are none.
 
     Example:
         >>> old = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -57,11 +57,11 @@ def breakages(published: _Json, changed: _Json) -> list[Breakage]:
 
 
 class _Node:
-    """A part of a schema, with its reference followed. No event refers to itself.
+    """A part of a schema, with its reference resolved. No event refers to itself.
 
     Args:
         root: The whole schema.
-        part: The part.
+        part: A part of it, which may be a reference.
     """
 
     def __init__(self, root: _Json, part: _Json) -> None:

@@ -1,4 +1,4 @@
-"""Every error of tidegauge has ``TidegaugeError`` as its base.
+"""The base class of tidegauge's errors, and the errors of schemas.
 
 TidegaugeError
 └── SchemaError
@@ -22,11 +22,11 @@ __all__ = [
 
 
 class TidegaugeError(Exception):
-    """Something went wrong that tidegauge can explain."""
+    """The base class of tidegauge's errors."""
 
 
 class SchemaError(TidegaugeError):
-    """An event does not have the form that its schema promises."""
+    """Data do not have the form that the schema requires."""
 
 
 class MonitorNameError(SchemaError):
@@ -34,7 +34,7 @@ class MonitorNameError(SchemaError):
 
 
 class DecodeReason(StrEnum):
-    """Why bytes are not an event; a dead letter carries it."""
+    """Why bytes could not be decoded; the dead letter carries the reason."""
 
     MALFORMED_JSON = "malformed_json"
     UNKNOWN_TYPE = "unknown_type"
@@ -46,7 +46,7 @@ class DecodeError(SchemaError):
     """Bytes cannot be read as an event."""
 
     def __init__(self, reason: DecodeReason, detail: str) -> None:
-        """Keep the reason for the dead letter and say what is wrong and where."""
+        """Keep the reason, for the dead letter, and the detail."""
         super().__init__(f"cannot decode the event ({reason.value}): {detail}")
         self.reason = reason
         self.detail = detail
@@ -56,7 +56,7 @@ class UnknownSchemaVersionError(DecodeError):
     """The event was written by a newer tidegauge than this one."""
 
     def __init__(self, *, type_name: str, found: int, known: int) -> None:
-        """Name both versions and the way out."""
+        """Name both versions and what to do."""
         super().__init__(
             DecodeReason.UNKNOWN_SCHEMA_VERSION,
             f"{type_name} has schema_version {found}, this reader knows up to {known}: "

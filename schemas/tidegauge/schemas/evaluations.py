@@ -1,4 +1,4 @@
-"""What is known of single exchanges: embeddings, judgments and people's labels."""
+"""Evaluations of single exchanges: embeddings, judgments and people's labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What producers publish: a request, the response to it, and a heartbeat that counts both."""
+"""Events of producers: a request, the response to it, and a heartbeat that counts both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What monitors find: a verdict after every window, an alert when an alarm changes."""
+"""Findings of monitors: a verdict after every window, an alert when an alarm changes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Monitor(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, name: str) -> Monitor:
-        """Read a monitor back from its name.
+        """Parse the name of a monitor.
 
         Raises:
             MonitorNameError: The name does not begin with a signal, or ends after it.
@@ -162,7 +162,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     callers: Callers | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what JSON cannot say.
+        """Refuse numbers that JSON cannot represent.
 
         Raises:
             ValueError: A number is not finite.
@@ -217,7 +217,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     schema_version: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what JSON cannot say.
+        """Refuse numbers that JSON cannot represent.
 
         Raises:
             ValueError: A number is not finite.

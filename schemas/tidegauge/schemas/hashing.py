@@ -1,6 +1,6 @@
 """Hashes of texts, the same in every process and on every machine.
 
-What is sampled, ranked or shared out by a hash does not depend on who does it, nor when.
+Sampling, ranking and splitting by a hash therefore give the same result everywhere.
 """
 
 from __future__ import annotations

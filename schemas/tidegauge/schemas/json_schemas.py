@@ -1,4 +1,4 @@
-"""The events as JSON Schemas, described by the events' own docstrings."""
+"""JSON Schemas of the events, with descriptions from the events' docstrings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ATTRIBUTE = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {8}.*)*)", re.MUL
 
 
 def schema_version(kind: type[msgspec.Struct]) -> int:
-    """Return the version that this code writes of an event."""
+    """Return the schema version of an event that this code writes."""
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     return int(fields["schema_version"].default)
 
@@ -37,7 +37,7 @@ def file_name(kind: type[msgspec.Struct]) -> str:
 
 
 def event_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return an event's JSON Schema (draft 2020-12), complete in itself."""
+    """Return an event's self-contained JSON Schema (draft 2020-12)."""
     roots, definitions = components([kind], "#/$defs/{name}")
     name = roots[0].rpartition("/")[2]
     return {
@@ -55,7 +55,7 @@ def components(
 
     Args:
         kinds: The events.
-        template: How a definition is referred to, with ``{name}`` for its name.
+        template: Template of the references, with ``{name}`` for a definition's name.
     """
     kinds = list(kinds)
     references, definitions = msgspec.json.schema_components(kinds, ref_template=template)
@@ -68,7 +68,7 @@ def components(
 
 
 def _describe(definition: dict[str, Any]) -> None:
-    """Move what a docstring says of the attributes to the properties."""
+    """Move the attributes' descriptions from the docstring to the properties."""
     text = inspect.cleandoc(definition.get("description", ""))
     summary, _, attributes = text.partition(_ATTRIBUTES)
     definition["description"] = _line(summary)

@@ -1,4 +1,4 @@
-"""Names inside a sketch: what workers count, and what the monitor reads.
+"""Names of the counts and values in sketches, which workers write and the monitor reads.
 
 A name is a path of fixed words; the only parts that vary come from configuration or from
 closed sets (judges, checks, error kinds), never from a client's text.
@@ -62,12 +62,12 @@ COST_NANOUSD_BY_CUSTOMER: Final = "cost_nanousd_by_customer"
 INPUT_TOKENS_BY_CUSTOMER: Final = "input_tokens_by_customer"
 OUTPUT_TOKENS_BY_CUSTOMER: Final = "output_tokens_by_customer"
 ERRORS_BY_KIND: Final = "errors_by_kind"
-"""Every error by its kind, the clients' own included."""
+"""All errors by kind, including those of the clients."""
 
 # Numbers of a ``drift`` sketch.
 NOVELTY: Final = "novelty"
 
-# Totals in a judge worker's progress; ``skipped(reason)`` completes the account.
+# Totals in a judge worker's progress, beside those of ``skipped(reason)``.
 SAMPLED: Final = "sampled"
 JUDGED: Final = "judged"
 
@@ -78,7 +78,7 @@ def failed(check: str) -> str:
 
 
 def judge_label(judge: str, specification_hash: str) -> str:
-    """Return a judge's name with its specification: numbers of two are never added up.
+    """Return a judge's name with its specification, so that two are never added up.
 
     Example:
         >>> judge_label("likelihood", "9f86d081884c7d65")
@@ -113,15 +113,15 @@ def answer_tokens(judge: str) -> str:
 
 
 def invalid(judge: str) -> str:
-    """Indicator: the judge gave no usable verdict; its trials are the answers it was asked on."""
+    """Indicator: the judge gave no usable score; its trials are the answers that it was sent."""
     return f"invalid/{judge}"
 
 
 def unqualified(judge: str) -> str:
-    """Indicator: judged while the judge failed its golden set; trials as for ``invalid``."""
+    """Indicator: judged while the judge was not qualified; trials as for ``invalid``."""
     return f"unqualified/{judge}"
 
 
 def skipped(reason: str) -> str:
-    """Total in a judge worker's progress: sampled, and not judged for this reason."""
+    """Total in a judge worker's progress: answers sampled but not judged, for this reason."""
     return f"skipped/{reason}"

@@ -1,4 +1,4 @@
-"""What the pipeline keeps in Kafka for itself: baselines, snapshots, controls, dead letters."""
+"""Events of the pipeline's operation: baselines, snapshots, controls, dead letters."""
 
 from __future__ import annotations
 

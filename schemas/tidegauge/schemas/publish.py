@@ -1,9 +1,9 @@
 """Write the published schemas: ``python -m tidegauge.schemas.publish [--check | --release]``.
 
 ``published/`` holds a JSON Schema for each event and one AsyncAPI document, generated from
-the code. ``published/released/`` holds the JSON Schemas of the last release: what readers out
-there rely upon. Nothing is written while a change breaks one of those readers; an event's
-``schema_version`` has to be raised then.
+the code. ``published/released/`` holds the JSON Schemas of the last release, which
+existing readers rely on. Nothing is written while a change breaks one of those readers; the
+event's ``schema_version`` has to be raised then.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Documents = Mapping[str, dict[str, Any]]
 
 
 def generate() -> dict[str, dict[str, Any]]:
-    """Return every published document as the code has it now."""
+    """Generate all published documents from the code."""
     kinds = dict.fromkeys(kind for topic in ALL_TOPICS.values() for kind in topic.carries)
     made = {ASYNCAPI: document(), **{file_name(kind): event_schema(kind) for kind in kinds}}
     return {name: json.loads(json.dumps(contents)) for name, contents in made.items()}
@@ -43,16 +43,16 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def stale(current: Documents, published: Documents) -> list[str]:
-    """Return the names of published documents that are not what the code says."""
+    """Return the names of documents that differ between the code and the folder."""
     names = current.keys() | published.keys()
     return sorted(name for name in names if current.get(name) != published.get(name))
 
 
 def broken(current: Documents, released: Documents) -> list[str]:
-    """Return what breaks readers of the released schemas, one line each.
+    """Return the changes that break readers of the released schemas, one line each.
 
-    An event whose ``schema_version`` was raised has a new file, so it breaks nobody
-    unawares: older readers refuse it by its version.
+    An event whose ``schema_version`` was raised has a new file and is not compared: older
+    readers refuse it by its version.
     """
     return [
         f"{name}: {breakage}"
@@ -63,7 +63,7 @@ def broken(current: Documents, released: Documents) -> list[str]:
 
 
 def write(documents: Documents, folder: Path) -> None:
-    """Make a folder hold exactly these documents."""
+    """Write these documents to a folder, and delete its other JSON files."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.json"):
         if path.name not in documents:
@@ -74,7 +74,7 @@ def write(documents: Documents, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish, or only check; 0 when all is well, 1 when not."""
+    """Write the published schemas, or only check them; return 0 on success, 1 on problems."""
     parser = argparse.ArgumentParser(prog="python -m tidegauge.schemas.publish")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--check", action="store_true", help="write nothing, say what is wrong")

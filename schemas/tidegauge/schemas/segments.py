@@ -1,4 +1,4 @@
-"""A segment: the slice of the traffic that a number speaks of."""
+"""Segments: the slices of the traffic that are counted and tested separately."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
     @classmethod
     def from_key(cls, key: str) -> Segment:
-        """Read a segment back from its key.
+        """Parse the key of a segment.
 
         Raises:
             ValueError: The key does not have four parts.
@@ -59,8 +59,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
     def of_all_versions(self) -> Segment:
         """Return the segment over all versions of its model.
 
-        What people ask does not depend on the version that answers: drift is tested over all
-        of them together, so that a swap does not interrupt the evidence.
+        Requests do not depend on the version that answers: drift is tested over all versions
+        together, so that a swap does not interrupt the evidence.
 
         Example:
             >>> Segment(model="m", version="v2", route="/chat").of_all_versions.key
@@ -69,7 +69,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
         return Segment(model=self.model, route=self.route, tenant=self.tenant)
 
     def parents(self) -> tuple[Segment, ...]:
-        """Return the wider segments that may lend this one a baseline, nearest first.
+        """Return the wider segments whose baseline may be used for this one, nearest first.
 
         Example:
             >>> [p.key for p in Segment(model="m", version="v2", route="/chat").parents()]
@@ -84,4 +84,4 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 OTHER = Segment(model="other")
-"""Where segments beyond the cap are counted."""
+"""The segment in which all segments beyond the cap are counted."""

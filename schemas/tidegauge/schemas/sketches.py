@@ -1,4 +1,4 @@
-"""What workers publish: mergeable sketches of windows of event time, and their progress."""
+"""Events of workers: mergeable sketches of windows of event time, and progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SketchKind = Literal["drift", "vitals", "quality"]
 """Kind of worker that made a sketch."""
 
 EXEMPLAR_CHARACTERS = 400
-"""Longer texts of exemplars are cut off here."""
+"""Exemplars' texts are cut off at this length."""
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The topics: what each carries, by which key, and how the broker should keep it."""
+"""The topics: their events, keys, partitions and retention."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic's declaration.
+    """The declaration of a topic.
 
     Attributes:
         name: Name on the broker; the suffix is the major version of its events.
         carries: Types of its events.
-        key: What the record's key is, in words.
-        partitions: How many to create.
+        key: Description of the records' key.
+        partitions: Number of partitions to create.
         retention_ms: How long records are kept; None for a compacted topic.
     """
 

@@ -1,1 +1,1 @@
-"""The consumers that turn events into sketches: drift, vitals, judge."""
+"""The workers, consumers that turn events into sketches: drift, vitals, judge."""

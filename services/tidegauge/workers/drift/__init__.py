@@ -1,1 +1,1 @@
-"""The drift worker: requests in, embeddings and sketches of what was asked out."""
+"""The drift worker: requests in, embeddings and drift sketches out."""

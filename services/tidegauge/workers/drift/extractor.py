@@ -1,4 +1,4 @@
-"""How one request is measured: embedded, and seen from the baseline in force."""
+"""The drift worker's extractor: embeds requests and projects them with the active baseline."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["NO_BASELINE", "TRUNCATED", "CallerCap", "DriftExtractor", "Embeds"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 NO_BASELINE = "no_baseline"
-"""Notice: no drift baseline is in force, requests are only counted."""
+"""Notice: no drift baseline is active, requests are only counted."""
 TRUNCATED = "truncated"
-"""Total in the worker's progress: texts of which the end was cut off."""
+"""Total in the worker's progress: texts that were cut off."""
 
 
 _CALLER_WINDOWS = 64
@@ -41,8 +41,8 @@ _CALLER_WINDOWS = 64
 class CallerCap:
     """Counts each caller's events by partition, window and segment.
 
-    After a restart in the middle of a window that window counts afresh, so that it may take
-    up to twice as many.
+    A restart in the middle of a window resets its counts, so that the window may admit up to
+    twice as many events.
 
     Args:
         window_ms: Length of a window of event time.
@@ -55,14 +55,14 @@ class CallerCap:
     def admits(
         self, partition: Partition, segment: Segment, customer: str, time_ms: int, *, most: int
     ) -> bool:
-        """Count an event; return whether it is among the caller's first ``most``.
+        """Count an event; return whether it is among the first ``most`` of its caller.
 
         Args:
-            partition: Where the event lay.
-            segment: Its segment.
-            customer: Whose it is.
-            time_ms: Its event time.
-            most: Events a caller may add to a window of a segment; 0 for any number.
+            partition: The event's partition.
+            segment: The event's segment.
+            customer: The event's customer.
+            time_ms: Event time.
+            most: Most events of a caller in a window of a segment; 0 for any number.
         """
         if most <= 0:
             return True
@@ -75,26 +75,26 @@ class CallerCap:
 
 
 class Embeds(Protocol):
-    """What the extractor needs of an embedder."""
+    """The part of an embedder that the extractor uses."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors, shape (n, d); a row of NaN where there is none."""
+        """Return unit vectors, shape (n, d); a row of NaN for a text without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What is in force: a baseline, or why there is none."""
+    """The active baseline, or the reason why there is none."""
 
     baseline: DriftBaseline | None
     notice: str | None
 
 
 class DriftExtractor:
-    """Measures requests; a baseline may be put in force at any time, from any thread.
+    """Measures requests; the baseline may be changed at any time, from any thread.
 
     Args:
         embedder: Turns texts into vectors.
-        preparation: How texts are made.
+        preparation: How requests become texts.
         window_ms: Length of a window of event time.
         publish_vectors: Whether embedding events carry the vectors.
     """
@@ -117,16 +117,16 @@ class DriftExtractor:
         self._view = _View(None, NO_BASELINE)
 
     def use(self, baseline: DriftBaseline | None, notice: str | None = None) -> None:
-        """Put a baseline in force, or none.
+        """Set the active baseline, or none.
 
         Args:
-            baseline: Seen from it on; None to only count requests.
-            notice: Short code to show, such as why there is none.
+            baseline: Baseline for the requests from now on; None to only count them.
+            notice: Short code to publish, such as the reason why there is none.
         """
         self._view = _View(baseline, notice)
 
     def notices(self) -> tuple[str, ...]:
-        """Return why requests are only counted, if they are."""
+        """Return the reason why requests are only counted, if they are."""
         notice = self._view.notice
         return () if notice is None else (notice,)
 
@@ -139,7 +139,7 @@ class DriftExtractor:
         texts = [one.text for one in found if isinstance(one, _Admitted)]
         vectors = self._embedder.embed(texts)
         usable = np.isfinite(vectors.sum(axis=1, keepdims=True))
-        # A row that is no vector is looked at like any other, and then not counted.
+        # A row of NaN is projected as a row of zeros, and then not counted.
         projected = project(baseline.projection, texts, np.where(usable, vectors, 0))
         hits = hits_of(baseline.projection, texts, projected)
         segments = [
@@ -244,7 +244,7 @@ class _Seen:
 def _placed(
     baseline: DriftBaseline, segments: Sequence[Segment], projected: ProjectedVectors
 ) -> list[tuple[str, ...]]:
-    """Return the cells of each request, as the reference that it is held to cuts them."""
+    """Return the cells of each request, by the bin edges of its segment's reference."""
     rows_of: dict[Segment, list[int]] = defaultdict(list)
     for row, segment in enumerate(segments):
         rows_of[segment].append(row)
@@ -261,5 +261,5 @@ def _placed(
 
 
 def _left_out(baseline: DriftBaseline, reason: str) -> Measurement:
-    """Count a request that no indicator is asked of, and say why."""
+    """Return the measurement of a request that is not tested, with the reason."""
     return Measurement(baseline=baseline.baseline_id, progress={measures.skipped(reason): 1})

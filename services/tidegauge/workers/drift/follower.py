@@ -1,4 +1,4 @@
-"""Follows which drift baseline is in force, and hands it to the extractor if it fits."""
+"""Follows the activations of drift baselines, and passes on those that fit the worker."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _log = structlog.get_logger(__name__)
 
 
 def refusal(baseline: DriftBaseline, embedder: str, preparation: Preparation) -> str | None:
-    """Return why a baseline cannot be used by this worker, None if it can.
+    """Return the reason why this worker cannot use a baseline, None if it can.
 
     Args:
-        baseline: What is to be put in force.
+        baseline: The baseline to activate.
         embedder: Fingerprint of the worker's embedder.
-        preparation: How the worker makes texts.
+        preparation: How the worker turns requests into texts.
     """
     if baseline.embedder != embedder:
         return "other_embedder"
@@ -41,14 +41,14 @@ def refusal(baseline: DriftBaseline, embedder: str, preparation: Preparation) ->
 
 
 class BaselineFollower:
-    """A thread that puts each activated baseline in force.
+    """A thread that passes each activated baseline to the extractor.
 
     Args:
         settings: How to reach Kafka.
-        extractor: Is given the baseline.
+        extractor: Receives the baseline.
         embedder: Fingerprint of the worker's embedder.
-        preparation: How the worker makes texts.
-        store: Where baselines are; made from the settings if None.
+        preparation: How the worker turns requests into texts.
+        store: Store of the baselines; made from the settings if None.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class BaselineFollower:
         self._thread = Thread(target=self._run, name="baseline-follower", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start following."""
         self._thread.start()
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class BaselineFollower:
         self._thread.join(timeout=5)
 
     def wait(self, give_up: Callable[[], bool]) -> bool:
-        """Wait until it is known which baseline is in force, or ``give_up`` says so."""
+        """Wait until the active baseline is known; return False if ``give_up`` is true first."""
         while not self._known.wait(0.1):
             if give_up():
                 return False

@@ -1,4 +1,4 @@
-"""The drift worker's process: settings, model, loop, and a clean end."""
+"""The drift worker's process: settings, model, consumer loop, clean shutdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 
 def run() -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Measure requests until SIGTERM or SIGINT."""
     telemetry.configure_logging("drift")
     log = structlog.get_logger(__name__)
     settings, kafka = load(DriftSettings), load(KafkaSettings)
@@ -41,7 +41,7 @@ def run() -> None:
             threads=settings.threads,
         )
         log.info("embedder loaded", fingerprint=embedder.fingerprint)
-        # Before this there is nothing to end cleanly, and loading takes a while: a signal
+        # Until here there is nothing to shut down cleanly, and loading takes a while: a signal
         # ends the process at once.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -66,7 +66,7 @@ def run() -> None:
         loaded.append(loop)
         follower.start()
         try:
-            # No request is looked at before it is known from which baseline.
+            # No request is measured before the active baseline is known.
             if follower.wait(stop.is_set):
                 loop.run(stop)
         finally:

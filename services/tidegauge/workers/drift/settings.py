@@ -1,4 +1,4 @@
-"""The drift worker's settings, from the environment; building a baseline reads the same."""
+"""Settings from the environment, for the drift worker and for building drift baselines."""
 
 from __future__ import annotations
 

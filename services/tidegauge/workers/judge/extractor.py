@@ -1,4 +1,4 @@
-"""Judge worker's extractor: samples responses, has them judged, and counts the rest by reason."""
+"""The judge worker's extractor: samples answers, has them judged, counts the others by reason."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _SKIPPED = Counter("tidegauge_judge_skipped", "Sampled answers not judged", ["re
 
 
 class Judges(Protocol):
-    """What the extractor needs of the judge pool."""
+    """The part of the judge pool that the extractor uses."""
 
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
     ) -> list[Score | SkipReason]:
-        """Return a score for each question, or why there is none, before the deadline."""
+        """Return a score for each question, or the reason for none, before the deadline."""
 
     def qualified(self, judge: str) -> bool:
-        """Whether a judge may alarm."""
+        """Whether a judge may raise alarms."""
 
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
 
     def wait_for_qualification(self, timeout_seconds: float) -> bool:
-        """Wait for the first qualification runs, or until the time is over."""
+        """Wait for the first qualification runs; return whether they ended in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeLimits:
-    """What a batch of answers may take.
+    """Limits of time for judging.
 
     Attributes:
         deadline_seconds: Longest time for one batch.
@@ -64,13 +64,13 @@ class _Answer:
     """One response under measurement.
 
     Attributes:
-        origin: Where it lay.
+        origin: Where the event came from.
         event: The response.
-        place: Its place in the draw.
-        drawn: Judges that have drawn it: it is sampled when there is one.
-        exchange: What they are shown; None when it cannot be judged.
-        skipped: Why it is not judged, as far as that is known.
-        scores: Judge -> what it said.
+        place: Its number in the draw, in [0, 1).
+        drawn: Judges whose sample it is in; it is sampled if there is one.
+        exchange: The exchange that the judges are shown; None when it cannot be judged.
+        skipped: Why it is not judged; None while it may be.
+        scores: Judge -> its score.
     """
 
     origin: Origin
@@ -85,17 +85,17 @@ class _Answer:
 class QualityExtractor:
     """Measures the quality of a sample of the answers.
 
-    Every judge draws by the same number, so the answers of the judge with the smaller rate
-    are among those of the other. An answer is ``sampled`` when a judge has drawn it, and then
-    either ``judged`` by at least one judge, or skipped for a reason: the account balances.
+    All judges draw by the same number, so the answers of the judge with the smaller rate are
+    among those of the other. An answer is ``sampled`` when a judge has drawn it, and then it is
+    either ``judged`` by at least one judge or skipped for a reason, so that the counts add up.
 
     Args:
         pool: The judges.
         sampler: Draws the answers.
-        specification_hashes: Judge -> its specification's hash; the judges' order.
+        specification_hashes: Judge -> its specification's hash, in the judges' order.
         limits: How long a batch may take, and how old an answer may be.
         now_ms: Wall clock, Unix milliseconds.
-        clock: Seconds of a steady clock.
+        clock: Monotonic clock, seconds.
     """
 
     def __init__(  # noqa: PLR0913 - what it is put together from, by name
@@ -119,12 +119,12 @@ class QualityExtractor:
 
     @property
     def kind(self) -> SketchKind:
-        """Which worker this is."""
+        """The kind of sketch: ``quality``."""
         return "quality"
 
     @property
     def reads(self) -> type[ResponseEvent]:
-        """The type of event that it measures."""
+        """The type of event that is measured: responses."""
         return ResponseEvent
 
     def notices(self) -> tuple[str, ...]:
@@ -161,10 +161,10 @@ class QualityExtractor:
         return replace(answer, exchange=subject)
 
     def _room(self, answers: Sequence[_Answer]) -> float:
-        """Return the share of the drawn calls that there is time for, 1 if for all.
+        """Return the share of the drawn calls that there is time for, 1 or more if for all.
 
-        How many they are decides, never what they say: the answers that stay were drawn with
-        the smaller probability too, and that is written into their judgments.
+        Only the number of answers counts, never their content: the answers that are kept would
+        also have been drawn at the smaller probability, which their judgments carry.
         """
         calls = sum(len(answer.drawn) for answer in answers if answer.exchange)
         if self._calls_per_second is None or not calls:
@@ -242,7 +242,7 @@ def _drawn(
 
 
 def _redrawn(answer: _Answer, plans: Mapping[str, SamplingPlan]) -> _Answer:
-    """Return an answer under smaller rates: fewer judges, or shed when none is left."""
+    """Draw an answer again at smaller rates: fewer judges, or shed when none is left."""
     kept = _drawn(answer.place, answer.event, plans)
     if answer.exchange is None or not answer.drawn:
         return answer

@@ -44,27 +44,27 @@ _TROUBLES: Final = (SkipReason.LATE, SkipReason.UNREACHABLE)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One answer put before one judge."""
+    """One answer for one judge to score."""
 
     judge: str
     exchange: JudgedExchange
 
 
 class JudgePool:
-    """Asks judges, on behalf of a thread that must not wait forever.
+    """Asks judges in a thread of its own, so that the caller can stop waiting at a deadline.
 
     Args:
-        make_judges: Builds the judges on a client, by name.
-        client: The judge's server.
+        make_judges: Builds the judges by name, with a client.
+        client: Client of the judges' server.
         stages: The golden answers that judges are qualified on, a few first: a judge that
-            these qualify, or show to be far from it, is spared the rest. Each stage begins
-            with the one before.
+            these qualify, or show to be far from it, skips the rest. Each stage begins with
+            the answers of the one before.
         limit: Most calls at a time.
         qualification_interval_seconds: Time between qualification runs.
-        earlier: Returns what is stored, judge and specification hash -> the golden answers'
-            scores at its last qualification run, to tell whether it has changed since.
+        earlier: Returns the stored scores, judge and specification hash -> the golden answers'
+            scores at its last qualification run, to detect whether it has changed since.
         remember: Stores the last qualification run of each judge.
-        clock: Seconds of a steady clock.
+        clock: Monotonic clock, seconds.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default and a name of its own
@@ -98,19 +98,19 @@ class JudgePool:
         self._trouble: SkipReason | None = None
 
     def start(self) -> None:
-        """Start the thread, and the first qualification runs at once."""
+        """Start the thread, which begins the first qualification runs at once."""
         self._thread.start()
         self._opened.wait()
 
     def give_up(self) -> None:
-        """Break off what is under way and return at once; ``ask`` raises from now on."""
+        """Cancel the calls in progress and return at once; ``ask`` raises from now on."""
         self._settled.set()
         if self._loop is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # it may end at this very moment
+            with contextlib.suppress(RuntimeError):  # the loop may close at this moment
                 self._loop.call_soon_threadsafe(self._stop)
 
     def close(self) -> None:
-        """Give up and wait until the thread has ended; harmless when it has."""
+        """Give up and wait until the thread has ended; do nothing if it has."""
         self.give_up()
         if self._thread.ident is not None:
             self._thread.join(_CLOSE_SECONDS)
@@ -121,12 +121,12 @@ class JudgePool:
         return self._qualification_done
 
     def wait_for_qualification(self, timeout_seconds: float) -> bool:
-        """Wait for every judge's first qualification run; less if told to give up."""
+        """Wait for every judge's first qualification run, or until the pool gives up."""
         self._settled.wait(timeout_seconds)
         return self._qualification_done
 
     def qualified(self, judge: str) -> bool:
-        """Whether a judge may alarm."""
+        """Whether a judge may raise alarms."""
         found = self._qualification_runs.get(judge)
         return found is not None and found.qualification.qualified
 
@@ -144,10 +144,10 @@ class JudgePool:
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
     ) -> list[Score | SkipReason]:
-        """Return a score for each question, or why there is none; never later than told.
+        """Return a score for each question, or the reason for none, by the deadline.
 
-        A server that answered nothing the last time is given little time until it does, so
-        that a judge that is down slows the stream down once, not for each batch.
+        If the server answered nothing the last time, the deadline is shorter until it does, so
+        that a server that is down delays the stream once, not for each batch.
 
         Raises:
             JudgeUnreachableError: The pool was not started, or has been told to give up.
@@ -204,7 +204,7 @@ class JudgePool:
         return found
 
     def _note_trouble(self, found: Sequence[Score | SkipReason]) -> None:
-        """Remember whether no question was answered, and why."""
+        """Record whether no question was answered, and why."""
         troubles = [each for each in found if each in _TROUBLES]
         trouble = None
         if len(troubles) == len(found):

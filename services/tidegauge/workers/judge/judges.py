@@ -1,4 +1,4 @@
-"""The two kinds of judge behind one protocol, each on a vLLM server."""
+"""The two kinds of judge behind one protocol, each with a vLLM server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 _REMEMBERED: Final = 512
 _LIKELIHOOD_KINDS: Final = tuple(kind for kind in golden_set.KINDS if kind != golden_set.INJECTION)
-"""An answer that talks to its grader is fluent text: likelihood has no opinion on it."""
+"""An answer that addresses its judge is fluent text, which likelihood cannot recognise as bad."""
 
 
 class Judge(Protocol):
@@ -29,11 +29,11 @@ class Judge(Protocol):
 
     @property
     def specification(self) -> Specification:
-        """Everything that its scores depend on."""
+        """The specification: everything that its scores depend on."""
 
     @property
     def kinds(self) -> Sequence[str]:
-        """Kinds of badness that it is qualified on."""
+        """Kinds of bad answers that it is qualified on."""
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer.
@@ -44,7 +44,7 @@ class Judge(Protocol):
 
 
 class RubricJudge:
-    """Asks for one label, and once more with reasoning where the label was not clear."""
+    """Asks for a label, and again with reasoning if the label was not clear."""
 
     def __init__(self, client: VllmClient, specification: RubricSpec) -> None:
         self.specification = specification
@@ -81,7 +81,7 @@ class LikelihoodJudge:
         self._alone: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
 
     async def score(self, exchange: JudgedExchange) -> Score:
-        """Score one answer by how well the model would have predicted it."""
+        """Score one answer by how well the model predicts it."""
         model = self.specification.model
         bare = likelihood.without_prompt(self.specification, exchange)
         preamble = await self._preamble(bare[:-1])

@@ -1,4 +1,4 @@
-"""Measurements and events of judged answers."""
+"""Measurements and judgment events of judged answers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class JudgeVerdict:
         judge: Judge's name.
         specification_hash: Hash of its specification.
         number: The judge's place among the judges, from 1.
-        judges: How many judges there are.
-        qualified: Whether it may alarm.
-        plan: What the answer was drawn by.
-        score: What it said.
+        judges: Number of judges.
+        qualified: Whether the judge may raise alarms.
+        plan: The sampling plan that the answer was drawn by.
+        score: The judge's score.
     """
 
     judge: str
@@ -44,10 +44,10 @@ class JudgeVerdict:
 def measured(
     origin: Origin, event: ResponseEvent, verdicts: tuple[JudgeVerdict, ...]
 ) -> Measurement:
-    """Return what an answer that was judged adds to its segment's window.
+    """Return what a judged answer adds to its segment's window.
 
     Args:
-        origin: Where the event lay.
+        origin: Where the event came from.
         event: The response.
         verdicts: One for each judge that was asked, at least one.
     """

@@ -1,4 +1,4 @@
-"""The judge worker, put together: settings, judges, consumer loop."""
+"""The judge worker's process: settings, judges, consumer loop."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run() -> None:
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
-        pool.give_up()  # the batch under way is not committed and will be judged again
+        pool.give_up()  # the batch in progress is not committed and will be judged again
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
@@ -77,11 +77,11 @@ def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None =
 
     Args:
         settings: The settings.
-        memory: Where their qualification runs are remembered, if anywhere.
+        memory: Store of their qualification runs; None to store none.
 
     Raises:
         SpecificationError: A judge's name is unknown, or a file cannot be read.
-        JudgeRefusedError: The judge's address is none.
+        JudgeRefusedError: The address of the judges' server is invalid.
     """
     client = VllmClient(
         settings.url,
@@ -143,7 +143,7 @@ def read_golden_answers(path: Path) -> tuple[GoldenAnswer, ...]:
     """Read golden answers from a file of JSON lines.
 
     Raises:
-        SpecificationError: The file cannot be read, or a line is no golden answer; says which.
+        SpecificationError: The file cannot be read, or a line is not a golden answer.
     """
     golden_answers: list[GoldenAnswer] = []
     for number, line in enumerate(_read(path).splitlines(), start=1):

@@ -18,15 +18,16 @@ _LONGEST_PAUSE_SECONDS: Final = 2.0
 
 
 class RequestPacer:
-    """Gives out turns: never more than ``limit`` at a time, fewer while requests wait.
+    """Gives turns to requests: at most ``limit`` at a time, fewer while requests wait.
 
-    A waiting request halves the turns and pauses new ones, longer each time; an empty queue
-    brings them back one by one. A server that does not tell its queue only has the limit.
+    While a request waits in the server's queue, the number of turns is halved and new ones are
+    paused, longer each time; an empty queue restores them one by one. If the server does not
+    report its queue, only the limit applies.
 
     Args:
         waiting: Returns how many requests wait in the server's queue.
         limit: Most calls at a time.
-        clock: Seconds of a steady clock.
+        clock: Monotonic clock, seconds.
     """
 
     def __init__(
@@ -48,12 +49,12 @@ class RequestPacer:
 
     @property
     def allowed(self) -> int:
-        """Turns that may be taken at a time, at the moment."""
+        """Number of turns that may be taken at a time now."""
         return self._allowed
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it."""
+        """Wait for a turn and hold it inside the block."""
         await self._give_way()
         async with self._freed:
             await self._freed.wait_for(lambda: self._running < self._allowed)

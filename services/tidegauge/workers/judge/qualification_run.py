@@ -17,12 +17,12 @@ from tidegauge.workers.judge.judges import Judge
 __all__ = ["QualificationRun", "notices", "run_qualification"]
 
 _CHANGE: Final = 0.05
-"""Mean shift of the golden answers' scores, in standard deviations, above which it is
-no rounding error; and the share of them that may come to have a score, or none, by rounding."""
+"""Largest mean shift of the golden answers' scores, in standard deviations, that rounding
+explains; also the largest share of them that may gain or lose a score by rounding."""
 
 
 LOOKS: Final = 2
-"""Looks at one qualification run before it is over: the chance of error is split among them."""
+"""Tests within one qualification run, which share the chance of error evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class QualificationRun:
     """The result of a qualification run.
 
     Attributes:
-        specification_hash: Of the judge.
-        qualification: What it can tell.
+        specification_hash: Hash of the judge's specification.
+        qualification: Which kinds of bad answers the judge can tell from good ones.
         scores: Key of the golden answer -> its score.
     """
 
@@ -40,10 +40,10 @@ class QualificationRun:
     scores: Mapping[str, Score]
 
     def differs(self, earlier: Mapping[str, Score]) -> bool:
-        """Whether the same golden answers are scored otherwise now: the judge has changed.
+        """Whether the same golden answers are scored differently now: the judge has changed.
 
         Args:
-            earlier: Their scores at an earlier qualification run with the same specification.
+            earlier: Scores of an earlier qualification run with the same specification.
         """
         common = [key for key in self.scores if key in earlier]
         pairs = [(earlier[key], self.scores[key]) for key in common]
@@ -61,17 +61,17 @@ async def run_qualification(
     golden_answers: Sequence[GoldenAnswer],
     known: Mapping[str, Score],
 ) -> QualificationRun:
-    """Ask a judge about the golden answers, and return whether it tells good from bad.
+    """Have a judge score the golden answers, and test whether it tells good from bad ones.
 
     Args:
         judge: The judge.
         ask: Gets the score of one golden answer; may wait for its turn.
-        golden_answers: What to ask it about; kinds that it is not qualified on are left out.
+        golden_answers: The golden answers; kinds that it is not qualified on are left out.
         known: Scores of some of these answers, from the same qualification run.
 
     Raises:
-        JudgeUnreachableError: The server is away, within an exception group; a qualification run
-            is whole or not at all.
+        JudgeUnreachableError: The server is unreachable, within an exception group; there are no
+            partial qualification runs.
     """
     asked = tuple(
         golden_answer
@@ -117,7 +117,7 @@ def notices(
 
 
 def _shift(pairs: Sequence[tuple[float | None, float | None]]) -> float:
-    """Return the mean change in standard deviations; many scores come or gone are a change."""
+    """Return the mean change in standard deviations; infinite if many scores came or went."""
     both = [(b, a) for b, a in pairs if b is not None and a is not None]
     come_or_gone = sum((b is None) != (a is None) for b, a in pairs)
     if not both or come_or_gone > _CHANGE * len(pairs):

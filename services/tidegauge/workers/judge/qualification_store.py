@@ -1,7 +1,7 @@
 """The judges' last qualification runs, kept in the state topic across restarts.
 
-A new specification has another hash and no earlier run. Earlier runs show a judge that scores
-the same golden answers differently with the same specification, since other weights are served.
+A new specification has another hash and no earlier run. A judge that scores the same golden answers
+differently with the same specification has changed: its server has other weights.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Remembered(msgspec.Struct, frozen=True):
 class QualificationStore:
     """Stores the last qualification run of each judge and specification.
 
-    A broker that is away costs the comparison, not the judging: it is logged and no more.
+    If the broker is unreachable, runs are not compared, but answers are judged; this is logged.
 
     Args:
         settings: How to reach Kafka.

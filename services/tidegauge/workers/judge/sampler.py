@@ -1,4 +1,4 @@
-"""Sampling rates that change from period to period, each fixed before its answers are seen."""
+"""Sampling rates that change by period, each fixed before the period's answers are seen."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class SamplingRule:
 
     Attributes:
         salt: Salt of the draw.
-        rates: Judge -> largest share of the answers that it is asked on.
-        floor: Share below which neither load nor the budget push a rate.
-        budget_tokens_per_second: What all judges together may take; 0 for no budget.
+        rates: Judge -> largest share of the answers that it scores.
+        floor: Share below which neither load nor the budget lowers a rate.
+        budget_tokens_per_second: Tokens that all judges together may use; 0 for no budget.
         period_seconds: Event time that one plan holds for.
     """
 
@@ -37,7 +37,7 @@ class SamplingRule:
 
 @dataclass(slots=True)
 class _Seen:
-    """What one period has seen of one judge in one stratum."""
+    """Counts, mean and squares of one judge's scores in one stratum and period."""
 
     answers: int = 0
     scores: int = 0
@@ -47,7 +47,7 @@ class _Seen:
     tokens: int = 0
 
     def learn(self, value: float) -> None:
-        """Take a score into account: Welford's recursion."""
+        """Add a score, by Welford's recursion."""
         self.scores += 1
         step = value - self.mean
         self.mean += step / self.scores
@@ -63,10 +63,10 @@ class _Seen:
 
 
 class Sampler:
-    """Gives out each period's plans, from what the period before has seen.
+    """Makes the sampling plans of each period from the scores of the period before.
 
-    Without a budget, and before anything has been seen, each judge's rate is the rule's. With
-    one, rates go where a judgment tells most: to strata whose scores spread.
+    Without a budget, and before there are any scores, each judge's rate is the rule's. With a
+    budget, rates are higher where a judgment is most informative: in strata whose scores vary.
 
     Args:
         rule: How answers are drawn.
@@ -81,7 +81,7 @@ class Sampler:
     def plans(self, time_ms: int) -> Mapping[str, SamplingPlan]:
         """Return each judge's plan for answers of this event time.
 
-        Time that goes backwards starts no period: late answers are drawn by the plan in force.
+        An earlier time starts no period: late answers are drawn by the current plan.
         """
         length_ms = 1000 * self._rule.period_seconds
         period = time_ms // length_ms
@@ -97,7 +97,7 @@ class Sampler:
         self._of(judge, stratum).answers += 1
 
     def learn(self, judge: str, stratum: str, score: Score) -> None:
-        """Take a judgment into account for the next period."""
+        """Add a judgment to the counts for the next period."""
         seen = self._of(judge, stratum)
         seen.judged += 1
         seen.tokens += score.tokens

@@ -1,4 +1,4 @@
-"""The judge worker's settings."""
+"""The judge worker's settings, from the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidegauge.runtime.settings import WindowSettings
 __all__ = ["JudgeSettings"]
 
 _FIRST_QUESTIONS = 24
-"""Enough for a judge that is far from guessing, and soon asked."""
+"""Questions of the first stage: enough for a judge that is far from guessing, and quick."""
 
 
 class JudgeSettings(WindowSettings):
@@ -112,6 +112,6 @@ class JudgeSettings(WindowSettings):
 
     @property
     def qualification_stages(self) -> tuple[int, ...]:
-        """Return the questions of each stage of a qualification run."""
+        """Return the number of questions in each stage of a qualification run."""
         first = min(_FIRST_QUESTIONS, self.golden_set_questions)
         return tuple(dict.fromkeys((first, self.golden_set_questions)))

@@ -1,4 +1,4 @@
-"""The vitals worker, put together: settings, extractor, consumer loop."""
+"""The vitals worker's process: settings, extractor, consumer loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tidegauge.workers.vitals.settings import VitalsSettings
 __all__ = ["GROUP", "run"]
 
 GROUP: Final = "vitals"
-"""The consumer group, and the first part of its producers' ids."""
+"""The consumer group, and the first part of the worker's producer ids."""
 
 
 def run() -> None:
