@@ -1,4 +1,4 @@
-"""Where upstreams listen, and how long they may take."""
+"""Addresses of upstreams and their timeouts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Timeouts:
     """How long an upstream may take, in seconds.
 
     Attributes:
-        connect: Until the connection stands, TLS included.
-        first_byte: From the request's end to the answer's first piece.
-        idle: Between two pieces of an answer.
-        keep_alive: How long an unused connection is kept.
+        connect: Time to establish a connection, TLS included.
+        first_byte: Time from the request's end to the answer's first piece.
+        idle: Time between two pieces of an answer.
+        keep_alive: How long an idle connection is kept.
     """
 
     connect: float = 5.0
@@ -29,13 +29,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an upstream listens.
+    """The address of an upstream.
 
     Attributes:
-        host: Name or number.
+        host: Host name or IP address.
         port: TCP port.
-        tls: Whether to speak TLS.
-        prefix: Path before ``/v1``, mostly empty.
+        tls: Whether to use TLS.
+        prefix: Path before ``/v1``, usually empty.
     """
 
     host: str
@@ -45,10 +45,10 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read a base URL, with or without its ``/v1``.
+        """Parse a base URL, with or without its ``/v1``.
 
         Raises:
-            ConfigurationError: It is no ``http`` or ``https`` URL with a host.
+            ConfigurationError: The URL is not an ``http`` or ``https`` URL with a host.
 
         Example:
             >>> Address.parse("http://127.0.0.1:8000/v1")

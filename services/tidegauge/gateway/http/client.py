@@ -1,8 +1,8 @@
-"""A lean HTTP/1.1 client for a few upstreams: keep-alive, streaming, deadlines, nothing else.
+"""A minimal HTTP/1.1 client for upstreams, with keep-alive, streaming and deadlines.
 
-General clients spend most of their time on what a gateway does not need (cookies, redirects,
-decompression, middleware). Here a request is one write, a response one parser's callbacks,
-and one timer per pool looks after every deadline.
+General clients spend most of their time on features that a gateway does not need (cookies,
+redirects, decompression, middleware). Here a request is one write, a response is parsed by
+callbacks, and one timer per pool enforces all deadlines.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _FOREVER: Final = float("inf")
 
 
 class Connection(asyncio.Protocol):
-    """One connection, and the one response that is being read from it.
+    """One connection and the response that is being read from it.
 
     Attributes:
-        status: The response's.
-        headers: The response's, names in lower case.
-        is_stream: Whether it is a stream of events.
-        complete: Whether all of it has come.
-        deadline: When it must show the next sign of life.
+        status: The response's status.
+        headers: The response's headers, names in lower case.
+        is_stream: Whether the response is a stream of events.
+        complete: Whether all of the response has arrived.
+        deadline: Time by which the next bytes must arrive, on the event loop's clock.
         in_use: Whether a response is being read.
-        closed: Whether the connection is gone.
+        closed: Whether the connection is closed.
 
     Read ``status`` and ``headers`` after ``Pool.request``, then call ``piece`` until it
-    returns nothing, or ``read``. ``close`` gives the connection back to the pool when the
-    response was complete, and cuts it off when it was not.
+    returns no bytes, or call ``read``. ``close`` returns the connection to the pool if the
+    response is complete, and aborts it otherwise.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -73,13 +73,13 @@ class Connection(asyncio.Protocol):
         self._framed = False
         self._reusable = False
 
-    # What the event loop calls.
+    # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse the received data."""
         if not self.in_use:
             self.fail(UpstreamAnswerError("the upstream spoke without being asked"))
             return
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
             self.fail(UpstreamAnswerError("the upstream's answer is not HTTP/1.1"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the response, well or badly, and leave the pool."""
+        """End the response, as complete or as interrupted, and leave the pool."""
         self.closed = True
         self._pool.forget(self)
         if self._head and not self._framed and exc is None and not self.complete:
@@ -98,9 +98,9 @@ class Connection(asyncio.Protocol):
             self._error = UpstreamInterruptedError("the upstream closed the connection")
         self._wake()
 
-    # What the parser calls.
+    # Called by the parser.
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect one header, its name in lower case."""
+        """Store one header, its name in lower case."""
         name = name.lower()
         if name in _FRAMING:
             self._framed = True
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head is there, unless it is an interim response's."""
+        """Mark the head as received; an interim response's head is discarded."""
         status = self._parser.get_status_code()
         if status >= 200:  # noqa: PLR2004 - HTTP's classes of status
             self.status = status
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
             self.headers.clear()
 
     def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body until it is asked for."""
+        """Buffer a piece of the body until it is read."""
         self._pieces.append(data)
         self._buffered += len(data)
         self.deadline = self._loop.time() + self._pool.timeouts.idle
@@ -129,16 +129,16 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def on_message_complete(self) -> None:
-        """The response has ended, unless it was an interim one."""
+        """Mark the response as complete, unless it is an interim one."""
         if self._head:
             self.complete = True
             self._reusable = self._parser.should_keep_alive()
             self._wake()
 
-    # What the gateway calls.
+    # Called by the gateway.
     @property
     def begun(self) -> bool:
-        """Whether a final status line has come."""
+        """Whether the head of the final response has arrived."""
         return self._head
 
     async def send(self, head: bytes, body: bytes) -> None:
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
             raise self._error
 
     async def piece(self) -> bytes:
-        """Return what has come of the body since the last call, empty at its end.
+        """Return the part of the body that arrived since the last call, empty at its end.
 
         Raises:
             UpstreamError: As for ``send``.
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Return the whole body.
 
         Raises:
-            UpstreamAnswerError: It is longer than ``limit`` bytes.
+            UpstreamAnswerError: The body is longer than ``limit`` bytes.
             UpstreamError: As for ``send``.
         """
         pieces, size = [], 0
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def drain(self, seconds: float) -> None:
-        """Wait a little for the end of a body whose rest does not matter."""
+        """Discard the rest of a body and wait a limited time for its end."""
         self.deadline = self._loop.time() + seconds
         with suppress(UpstreamError):
             while not self.complete:
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
         self._pieces.clear()
 
     def close(self) -> None:
-        """Give the connection back, or cut it off in the middle of a response."""
+        """Return the connection to the pool, or abort it if the response is incomplete."""
         self.deadline = _FOREVER
         self.in_use = False
         if self.closed:
@@ -220,13 +220,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def retire(self) -> None:
-        """Close a kept connection that nobody has needed for long."""
+        """Close an idle connection."""
         self.closed = True
         if self._transport is not None:
             self._transport.close()
 
     def fail(self, error: Exception) -> None:
-        """End the response with an error and cut the connection off."""
+        """End the response with an error and abort the connection."""
         if self._error is None:
             self._error = error
         if self._transport is not None:
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _news(self) -> asyncio.Future[None]:
-        """Return what is done once something has come, or raise what has gone wrong."""
+        """Return a future that is done when something arrives; raise the error if there is one."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
@@ -247,9 +247,9 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections to one upstream.
+    """A pool of connections to one upstream.
 
-    Must be made in a running event loop; ``close`` cuts every connection.
+    Create it in a running event loop; ``close`` aborts every connection.
     """
 
     def __init__(self, address: Address, timeouts: Timeouts) -> None:
@@ -263,14 +263,15 @@ class Pool:
         self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     async def request(self, head: bytes, body: bytes) -> Connection:
-        """Send a request and return the connection once the response's head is there.
+        """Send a request and return the connection once the response's head has arrived.
 
-        A kept connection that the upstream closed before it answered with anything is
-        replaced by a new one, as every client with keep-alive must.
+        If the upstream closes a kept connection before it answers, the request is sent again on
+        another connection, as keep-alive requires.
 
         Raises:
             UpstreamUnreachableError: No connection could be made.
-            UpstreamTimeoutError: Not within ``connect``, or no answer within ``first_byte``.
+            UpstreamTimeoutError: No connection within ``connect``, or no answer within
+                ``first_byte``.
             UpstreamError: As for ``Connection.send``.
         """
         while True:
@@ -298,24 +299,24 @@ class Pool:
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
-        """Drop a connection that was lost."""
+        """Remove a lost connection from the pool."""
         self._busy.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
     @property
     def open_connections(self) -> int:
-        """How many connections stand, used or kept."""
+        """The number of open connections, in use or idle."""
         return len(self._busy) + len(self._idle)
 
     def retire(self) -> None:
-        """Close what is unused now, and the rest when its answer is complete."""
+        """Close idle connections now, and the others when their answers are complete."""
         self._retired = True
         while self._idle:
             self._idle.popleft().retire()
 
     def close(self) -> None:
-        """Cut every connection off."""
+        """Abort every connection."""
         self._timer.cancel()
         for connection in [*self._busy, *self._idle]:
             connection.fail(UpstreamInterruptedError("the gateway is stopping"))

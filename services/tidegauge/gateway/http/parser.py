@@ -1,9 +1,9 @@
-"""Reads requests in HTTP/1.1, whatever else a client offers to speak.
+"""Parses HTTP/1.1 requests and ignores offers to upgrade to another protocol.
 
 RFC 9110, section 7.8, lets a server ignore ``Upgrade``. The JDK's client and ``curl --http2``
-offer HTTP/2 with every request in clear text and expect an answer either way. httptools takes
-such a request to end with its head, and reports where in the data that was; the body that
-follows would be read as another request.
+offer HTTP/2 with every cleartext request and accept an HTTP/1.1 answer. httptools treats such a
+request as ended after its head and reports the offset in the data; the body that follows would
+be parsed as another request.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _LONGEST_HEAD: Final = 64 * 1024
 
 class _Callbacks(Protocol):
     def head_again(self) -> bytes:
-        """Return the head just parsed, without the offer."""
+        """Return the head just parsed, without its offer of an upgrade."""
 
 
 class RequestParser(httptools.HttpRequestParser):
-    """Parses the head of a request that offers an upgrade twice, the second time without it.
+    """Parses requests; a head that offers an upgrade is parsed again without the offer.
 
-    Callbacks for the first time have to be ignored, which ``offers_upgrade`` tells.
+    The callbacks of the first pass must be ignored; ``offers_upgrade`` is true during that pass.
 
     Args:
-        callbacks: Has httptools' callbacks and ``head_again``.
+        callbacks: Object with httptools' callbacks and ``head_again``.
     """
 
     def __init__(self, callbacks: _Callbacks) -> None:
@@ -54,8 +54,8 @@ class RequestParser(httptools.HttpRequestParser):
         """Parse data.
 
         Raises:
-            httptools.HttpParserError: They are no HTTP.
-            httptools.HttpParserUpgrade: They are a ``CONNECT``, after which comes no HTTP.
+            httptools.HttpParserError: The data are not HTTP.
+            httptools.HttpParserUpgrade: The request is a ``CONNECT``; what follows is not HTTP.
         """
         while True:
             try:
@@ -68,19 +68,19 @@ class RequestParser(httptools.HttpRequestParser):
                 return
 
     def offers_upgrade(self) -> bool:
-        """Whether the head just parsed will be parsed again, without its offer of an upgrade."""
+        """Whether the head just parsed will be parsed again without its offer of an upgrade."""
         return bool(self.should_upgrade()) and self.get_method() != b"CONNECT"
 
 
 def head_without_upgrade(
     parser: RequestParser, target: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
-    """Return the head of the request that a parser has just read, without ``Upgrade``.
+    """Return the head that a parser has just parsed, without ``Upgrade``.
 
     Args:
-        parser: Knows the method and the version.
+        parser: The parser; it has the method and the version.
         target: The request's target.
-        headers: Its headers, with names in lower case.
+        headers: The request's headers, names in lower case.
     """
     version = parser.get_http_version().encode()
     lines = [b"%b %b HTTP/%b" % (parser.get_method(), target, version)]
@@ -89,29 +89,29 @@ def head_without_upgrade(
 
 
 def content_length(headers: Mapping[bytes, bytes]) -> int:
-    """Return the announced length of a body, 0 for none or nonsense."""
+    """Return the value of ``content-length``; 0 if it is missing or invalid."""
     text = headers.get(b"content-length", b"")
     return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
 
 
 class RequestReader(RequestParser):
-    """Reads the requests of one connection, one after the other.
+    """Reads the requests of one connection, one at a time.
 
-    A request that comes before the last one's answer is not read: clients that pipeline must
-    expect the connection to be closed, and ask again.
+    A request that arrives before the previous one is answered is not read; clients that
+    pipeline must expect the connection to be closed and send the request again.
 
     Attributes:
-        exchange: Begun with the head of the last request.
+        exchange: The exchange that began with the last request's head.
         headers: The last request's headers, names in lower case.
         path: The last request's path.
-        refusal: Why the last request is refused without being read to its end.
+        refusal: Why the last request is refused before its end; None if it is not.
         keep_alive: Whether the client keeps the connection.
         reading: Whether a request has begun and not ended.
-        busy: Whether a request is there and not yet answered; reset it after the answer.
-        pipelined: Whether something came before the last answer.
+        busy: Whether a request has been read and not yet answered; reset it after the answer.
+        pipelined: Whether data arrived before the last answer.
 
     Args:
-        on_request: Called when a request is there, or refused.
+        on_request: Called when a request has been read or is refused.
         on_expect: Called when the client waits for ``100 Continue``.
     """
 
@@ -133,7 +133,7 @@ class RequestReader(RequestParser):
         """Begin a request.
 
         Args:
-            path: Its path.
+            path: The request's path.
             limit: Longest body in bytes.
         """
         self.path, self._limit = path, limit
@@ -141,7 +141,7 @@ class RequestReader(RequestParser):
         self.headers, self._body, self._size = {}, [], 0
 
     def read(self, data: bytes) -> bool:
-        """Read on; return whether it is HTTP with a head of tolerable length."""
+        """Parse further data; return whether they are HTTP with a head of at most 64 KiB."""
         try:
             self.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -154,7 +154,7 @@ class RequestReader(RequestParser):
         """Return the last request's body, which has been read already.
 
         Raises:
-            RefusedError: It is too long.
+            RefusedError: The body is too long.
         """
         if self.refusal is not None:
             raise self.refusal
@@ -165,16 +165,16 @@ class RequestReader(RequestParser):
         return head_without_upgrade(self, self.path.encode(), self.headers.items())
 
     def on_message_begin(self) -> None:
-        """Pass over a request that comes before the last one's answer."""
+        """Mark a request that arrives before the previous one is answered as pipelined."""
         self.pipelined = self.busy
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Store a header."""
         if not self.pipelined:
             self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Begin the exchange, and refuse a body that is announced to be too long."""
+        """Begin the exchange; refuse the request if its ``content-length`` is too large."""
         if self.pipelined or self.offers_upgrade():
             return
         self._in_head, self._size = False, 0
@@ -187,7 +187,7 @@ class RequestReader(RequestParser):
             self._on_expect()
 
     def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body."""
+        """Store a piece of the body."""
         if not self.busy:
             self._body.append(data)
             self._size += len(data)
@@ -195,7 +195,7 @@ class RequestReader(RequestParser):
                 self._refuse()
 
     def on_message_complete(self) -> None:
-        """Hand the request over."""
+        """Hand the request over to be answered."""
         if self.offers_upgrade():
             return
         self.reading = False
@@ -212,7 +212,7 @@ class RequestReader(RequestParser):
 
 
 class AsgiProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the same parser: it loses the bytes that follow such a head."""
+    """uvicorn's protocol with ``RequestParser``; its own loses what follows an upgrade's head."""
 
     parser: RequestParser
 
@@ -223,10 +223,10 @@ class AsgiProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn's protocol takes."""
+        """Create the protocol with the arguments of uvicorn's protocol."""
         super().__init__(config, server_state, app_state, _loop)
         self.parser = RequestParser(self)
-        # As uvicorn has it: an answer to the first of two requests, though it closes.
+        # As in uvicorn: data after a request with ``connection: close`` are no error.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def head_again(self) -> bytes:

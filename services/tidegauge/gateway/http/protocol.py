@@ -1,10 +1,10 @@
-"""The hot routes straight from the socket: an HTTP/1.1 protocol for uvicorn.
+"""An HTTP/1.1 protocol for uvicorn that serves the hot routes without ASGI.
 
-An ASGI server turns a request into dictionaries, and an answer into several writes; for the
-hot routes that costs as much as everything else that the gateway does. This protocol reads
-those itself, with the same parser, and answers with one write. A connection that begins
-with anything else, or with too little to tell, is handed over to uvicorn's own protocol,
-which serves every route, the hot ones included.
+An ASGI server turns a request into dictionaries and an answer into several writes; for the hot
+routes that costs as much as everything else that the gateway does. This protocol parses their
+requests itself, with the same parser, and answers with one write. A connection that begins with
+any other request, or with too few bytes to decide, is handed over to uvicorn's own protocol,
+which serves every route, including the hot ones.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent
 
 
 class FlowControl:
-    """Keeps what a connection buffers small, in both directions.
+    """Limits what a connection buffers in both directions.
 
-    What comes while an answer is under way is held back, and reading pauses beyond 64 KiB of
-    it; an answer waits while its client reads too slowly.
+    Data that arrive while a request is being answered are held back, and reading pauses when
+    they exceed 64 KiB. Writing an answer waits while the client reads too slowly.
 
     Args:
-        transport: The connection's.
+        transport: The connection's transport.
         loop: The event loop.
     """
 
@@ -55,36 +55,36 @@ class FlowControl:
         self._writable: asyncio.Future[None] | None = None
 
     def hold(self, data: bytes) -> None:
-        """Hold back what came."""
+        """Hold back received data."""
         self._held += data
         if len(self._held) > _HIGH_WATER:
             self._transport.pause_reading()
 
     def release(self) -> bytes:
-        """Return what was held back, and read on."""
+        """Return the data that were held back and resume reading."""
         data, self._held = self._held, b""
         if data:
             self._transport.resume_reading()
         return data
 
     def pause_writing(self) -> None:
-        """Let writers wait for the client."""
+        """Make writers wait for the client."""
         self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """Let writers go on."""
+        """Let writers continue."""
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
 
     async def write(self, data: bytes) -> None:
-        """Write to the client, at its pace."""
+        """Write to the client, and wait while its buffer is full."""
         self._transport.write(data)
         if self._writable is not None:
             await self._writable
 
     def once_writable(self, go_on: Callable[[], None]) -> None:
-        """Call a function once the client has caught up."""
+        """Call a function once the connection can be written to."""
         if self._writable is None:
             go_on()
         else:
@@ -92,14 +92,14 @@ class FlowControl:
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One client's connection.
+    """The protocol of one client's connection.
 
     Attributes:
         flow: Flow control, once the connection is made.
 
     Args:
-        config: uvicorn's; its ``app`` is the gateway.
-        server_state: What uvicorn looks after: connections, tasks, the ``date`` header.
+        config: uvicorn's configuration; its ``app`` is the gateway.
+        server_state: uvicorn's state: connections, tasks, the ``date`` header.
         app_state: The lifespan's state.
     """
 
@@ -124,9 +124,9 @@ class HttpProtocol(asyncio.Protocol):
         self._last_used = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    # What the event loop calls.
+    # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection on."""
+        """Register the connection and start its keep-alive timer."""
         self._transport = cast("asyncio.Transport", transport)
         self.flow = FlowControl(self._transport, self._loop)
         self._state.connections.add(self)  # type: ignore[arg-type]  # it wants no more than shutdown
@@ -134,7 +134,7 @@ class HttpProtocol(asyncio.Protocol):
         self._timer = self._loop.call_later(self._config.timeout_keep_alive, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, or hand over; what comes while an answer is under way waits."""
+        """Parse data or hand the connection over; hold data back while a request is answered."""
         reader = self._reader
         if reader.busy:
             self.flow.hold(data)
@@ -146,7 +146,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse_connection()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Cancel the answer under way: its client has left."""
+        """Cancel the request being answered, since the client has disconnected."""
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -157,22 +157,22 @@ class HttpProtocol(asyncio.Protocol):
         self.flow.resume_writing()
 
     def pause_writing(self) -> None:
-        """Let the answer wait: the client reads too slowly."""
+        """Pause the answer, since the client reads too slowly."""
         self.flow.pause_writing()
 
     def resume_writing(self) -> None:
-        """Let the answer go on: the client has caught up."""
+        """Resume the answer, since the client has caught up."""
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """Close now if nothing is under way, else after the answer; uvicorn calls it."""
+        """Close the connection, after the current answer if there is one; called by uvicorn."""
         self._stopping = True
         if not self._reader.busy:
             self._transport.close()
 
     # The answer.
     def _begin(self, data: bytes) -> bool:
-        """Begin a request if it is a hot one, else hand the connection over."""
+        """Begin a request to a hot route, or hand the connection over; return whether it began."""
         hot: ApiRoutes | None = getattr(self._config.app, "hot", None)
         if hot is not None:
             for start, path in _HOT.items():
@@ -198,7 +198,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse_connection(self) -> None:
         if self._reader.busy:
-            # What is wrong came after a request: that is answered first.
+            # The invalid data follow a valid request, which is answered first.
             self._reader.pipelined = True
             return
         self._transport.write(_BAD_REQUEST)
@@ -215,7 +215,7 @@ class HttpProtocol(asyncio.Protocol):
             self._asked.set_result(None)
 
     async def _serve_all(self) -> None:
-        """Answer one request after the other: a task for each would cost as much as its parsing."""
+        """Answer requests in one task: a task per request would cost as much as parsing it."""
         serving = cast("asyncio.Task[None]", asyncio.current_task())
         while not self._transport.is_closing():
             if not self._pending:
@@ -249,7 +249,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._transport.close()
 
     def end(self, data: bytes, *, keep_alive: bool) -> None:
-        """Write the last bytes of an answer, once the exchange is recorded, and go on."""
+        """Write an answer's last bytes once the exchange is recorded; then continue reading."""
 
         def leave() -> None:
             if not self._transport.is_closing():
@@ -283,13 +283,13 @@ class HttpProtocol(asyncio.Protocol):
             self._timer = self._loop.call_later(left, self._close_if_idle)
 
     def head(self, status: int, headers: Headers) -> bytes:
-        """Return the head of an answer, but for what ends it."""
+        """Return the head of an answer without its last headers and the blank line."""
         lines = map(b": ".join, (*self._state.default_headers, *headers))
         return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
 class _SocketSink:
-    """Writes an answer; its head goes out together with what comes first.
+    """Writes an answer to the socket, its head together with the first part of the body.
 
     Attributes:
         ended: Whether the answer is complete.
@@ -310,7 +310,7 @@ class _SocketSink:
         self._end(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
 
     async def begin(self, status: int, headers: Headers) -> None:
-        """Keep the head."""
+        """Store the head until the first part of the body."""
         head = self._protocol.head(status, headers)
         close = b"" if self._keep_alive else _CLOSE
         self._head = b"%b%btransfer-encoding: chunked\r\n\r\n" % (head, close)

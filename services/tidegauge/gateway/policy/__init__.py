@@ -1,1 +1,1 @@
-"""What a request may do and what an answer must be: keys, limits, privacy, checks."""
+"""Policies for requests and answers: keys, limits, privacy, checks."""

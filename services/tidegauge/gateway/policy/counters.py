@@ -1,4 +1,4 @@
-"""Where limits are counted: in this process, or in Redis for all replicas."""
+"""Counters for the limits: in this process, or in Redis for all replicas."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _WINDOW_SECONDS: Final = 180
 
 
 class Counters(Protocol):
-    """Numbers by name that vanish some time after they were first added to."""
+    """Counters by name that expire some time after the first addition."""
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
-        """Add to a number and return it."""
+        """Add to a counter and return its value."""
 
     async def get(self, name: str) -> int:
-        """Return a number, 0 if it does not exist."""
+        """Return a counter's value, 0 if it does not exist."""
 
     async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
-        """Add to numbers of one window; return each and its number of the window before.
+        """Add to counters of a window; return each one's value in this and the previous window.
 
         Args:
             window: Number of the minute.
-            amounts: What is counted, and what to add.
+            amounts: Name of each counter, and the amount to add.
         """
 
     async def close(self) -> None:
-        """Release connections to the store."""
+        """Close the connections to the store."""
 
 
 class LocalCounters:
-    """Counts in this process alone.
+    """Counters in this process's memory.
 
-    The ``limits`` package's own memory storage starts a thread every 10 ms under load, which
-    is more than a request may cost here; its Redis storage is what replicas share.
+    The ``limits`` package's own memory storage is not used: it starts a thread every 10 ms under
+    load, which is more than a request may cost here.
 
     Args:
-        clock: Seconds that only rise.
+        clock: Monotonic clock in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -57,7 +57,7 @@ class LocalCounters:
         self._windows: dict[str, list[int]] = {}
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
-        """Add to a number and return it."""
+        """Add to a counter and return its value."""
         now = self._clock()
         number, expires = self._numbers.get(name, (0, 0.0))
         if expires <= now:
@@ -68,12 +68,12 @@ class LocalCounters:
         return number + amount
 
     async def get(self, name: str) -> int:
-        """Return a number, 0 if it does not exist."""
+        """Return a counter's value, 0 if it does not exist."""
         number, expires = self._numbers.get(name, (0, 0.0))
         return number if expires > self._clock() else 0
 
     async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
-        """Add to numbers of one window; return each and its number of the window before."""
+        """Add to counters of a window; return each one's value in this and the previous window."""
         counted = []
         for name, amount in amounts:
             seen = self._windows.get(name)
@@ -82,7 +82,7 @@ class LocalCounters:
             if seen[0] == window:
                 seen[1] += amount
                 counted.append((seen[1], seen[2]))
-            else:  # for a window that has passed
+            else:  # the window has passed
                 if seen[0] == window + 1:
                     seen[2] += amount
                 counted.append((seen[2], 0))
@@ -96,19 +96,19 @@ class LocalCounters:
         return begun
 
     async def close(self) -> None:
-        """Hold nothing but memory."""
+        """Do nothing; there are no connections."""
 
     def _drop_expired(self, now: float) -> None:
         self._numbers = {name: entry for name, entry in self._numbers.items() if entry[1] > now}
 
 
 class SharedCounters:
-    """Counts in Redis, so that limits hold across replicas.
+    """Counters in Redis, shared by all replicas.
 
     A server that does not answer within a quarter of a second counts as down.
 
     Args:
-        url: Such as ``redis://127.0.0.1:6379``.
+        url: URL of the server, such as ``redis://127.0.0.1:6379``.
 
     Raises:
         ConfigurationError: The URL or the Redis client is not usable.
@@ -130,15 +130,15 @@ class SharedCounters:
             raise ConfigurationError(f"TIDEGAUGE_GATEWAY_REDIS_URL: {error}") from error
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
-        """Add to a number and return it; raises what the Redis client raises."""
+        """Add to a counter and return its value; raises the Redis client's errors."""
         return int(await self._storage.incr(f"tidegauge:{name}", expiry_seconds, amount))
 
     async def get(self, name: str) -> int:
-        """Return a number, 0 if it does not exist; raises what the Redis client raises."""
+        """Return a counter's value, 0 if it does not exist; raises the Redis client's errors."""
         return int(await self._storage.get(f"tidegauge:{name}"))
 
     async def slide(self, window: int, amounts: Amounts) -> list[tuple[int, int]]:
-        """Add to numbers of one window; return each and its number of the window before."""
+        """Add to counters of a window; return each one's value in this and the previous window."""
         numbers = await asyncio.gather(
             *(self.add(f"{name}/{window}", amount, _WINDOW_SECONDS) for name, amount in amounts),
             *(self.get(f"{name}/{window - 1}") for name, _ in amounts),

@@ -1,8 +1,9 @@
-"""Client keys: who a request is from, and what that customer may do.
+"""Client keys: they identify a request's customer and what the customer may do.
 
-A key is ``tg-<id>-<secret>``. The file keeps the SHA-256 of the whole key: the secret has
-160 random bits, so that guessing it from the hash is hopeless without a slow hash, which
-would cost every request. The id finds the entry; the hash is compared in constant time.
+A key is ``tg-<id>-<secret>``. The file stores the SHA-256 of the whole key. The secret has 160
+random bits, so it cannot be guessed from the hash even though the hash is fast; a slow hash
+would cost every request. The entry is found by the id, and the hash is compared in constant
+time.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ _PARTS: Final = 3
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking.
+    """The owner of a client key, with the key's limits.
 
     Attributes:
         name: The customer's name, on every event.
-        key_id: Which of its keys; limits are counted by it.
-        models: Models it may use; None for all.
-        requests_per_minute: Limit, None for none.
+        key_id: Id of the key; limits are counted by it.
+        models: Models that the key may use; None for all.
+        requests_per_minute: Limit on requests, None for none.
         tokens_per_minute: Limit on input and output tokens, None for none.
-        budget_usd_per_day: What it may spend in a UTC day, None for no limit.
-        capture: How much of its text events carry; None for the gateway's setting.
+        budget_usd_per_day: Limit on the cost of a UTC day, None for none.
+        capture: How much of the customer's text events carry; None for the gateway's setting.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def may_use(self, model: str) -> bool:
-        """Say whether the model is allowed."""
+        """Whether the key may use a model."""
         return self.models is None or model in self.models
 
 
@@ -76,14 +77,14 @@ ANONYMOUS: Final = Customer(name="anonymous", key_id="anonymous")
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One key as the file keeps it.
+    """One key in the file; for fields not listed here see ``Customer``.
 
     Attributes:
         id: The key's public part.
         sha256: Hash of the whole key, hexadecimal.
-        created: ISO date and time.
-        customer: See ``Customer``, as are the following.
-        revoked: When it was revoked, None while it is valid.
+        created: When the key was created, ISO date and time.
+        customer: The customer's name.
+        revoked: When the key was revoked, None while it is valid.
     """
 
     id: str
@@ -98,7 +99,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revoked: str | None = None
 
     def as_customer(self) -> Customer:
-        """Return who the key stands for."""
+        """Return the key's customer."""
         return Customer(
             name=self.customer,
             key_id=self.id,
@@ -125,11 +126,11 @@ class KeyRing:
         }
 
     def __len__(self) -> int:
-        """Return how many keys are in force."""
+        """Return the number of keys in force."""
         return len(self._valid)
 
     def find(self, key: str) -> Customer | None:
-        """Return whose key it is, or None for a wrong one.
+        """Return the customer of a key, or None for a wrong key.
 
         An unknown id costs the same comparison as a wrong secret.
         """
@@ -141,13 +142,14 @@ class KeyRing:
 
 
 class Caller:
-    """Who asks, one request after the other, over one connection.
+    """Identifies the customer of each request on one connection.
 
-    A key that was valid the last time is compared with that one rather than hashed again, as
-    long as its ring is in force; the connection has its last request in memory anyway.
+    A header equal to the last valid one is not hashed again while the same key ring is in
+    force. The stored header is no extra risk, since the connection's last request is in memory
+    anyway.
 
     Attributes:
-        authorization: The present request's header.
+        authorization: The current request's ``authorization`` header.
     """
 
     __slots__ = ("_customer", "_ring", "_valid", "authorization")
@@ -159,7 +161,7 @@ class Caller:
         self._customer: Customer | None = None
 
     def identify(self, ring: KeyRing) -> Customer | None:
-        """Return whose key the header bears, None without one or for a wrong one."""
+        """Return the customer of the header's key; None if the key is missing or wrong."""
         header = self.authorization
         if header is None:
             return None
@@ -177,10 +179,10 @@ def _hash(key: str) -> str:
 
 
 def create(customer: Customer, *, created: str) -> tuple[str, KeyRecord]:
-    """Make a key for a customer; ``customer.key_id`` is replaced.
+    """Create a key for a customer; ``customer.key_id`` is replaced.
 
     Returns:
-        The key, to be shown once, and the record to keep.
+        The key, to be shown once, and the record to store.
     """
     key_id = secrets.token_hex(6)
     key = f"{_PREFIX}-{key_id}-{secrets.token_hex(20)}"
@@ -216,10 +218,10 @@ def revoke(records: Iterable[KeyRecord], key_id: str, *, revoked: str) -> tuple[
 
 
 def load(path: Path) -> tuple[KeyRecord, ...]:
-    """Read the file; one that does not exist has no keys.
+    """Read the key file; a missing file has no keys.
 
     Raises:
-        KeyFileError: It cannot be read or is malformed.
+        KeyFileError: The file cannot be read or is malformed.
     """
     try:
         data = path.read_bytes()
@@ -234,15 +236,15 @@ def load(path: Path) -> tuple[KeyRecord, ...]:
 
 
 def save(path: Path, records: Iterable[KeyRecord]) -> None:
-    """Replace the file in one step, readable by its owner alone.
+    """Replace the key file atomically, readable only by its owner.
 
     Raises:
-        KeyFileError: It cannot be written.
+        KeyFileError: The file cannot be written.
     """
     data = msgspec.json.format(msgspec.json.encode(_File(tuple(records))), indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes it readable by its owner alone.
+        # mkstemp creates the file readable only by its owner.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data + b"\n")

@@ -1,8 +1,8 @@
-"""Requests and tokens a minute, dollars a day: reserved before, settled after.
+"""Limits on requests and tokens a minute and USD a day, reserved before and settled after.
 
 A minute's use is the sliding-window estimate: this minute's count and the part of the last
 minute's that still lies within 60 seconds. Tokens are reserved from an estimate; the
-settlement puts the difference to the true usage into the minute of the reservation.
+settlement adds the difference to the true usage to the minute of the reservation.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """What was taken from a customer's limits for one request.
+    """The share of a customer's limits that one request holds.
 
     Attributes:
-        customer: Whose.
-        minute: Number of the minute in which it was taken.
+        customer: The customer.
+        minute: Number of the minute of the reservation.
         tokens: Tokens reserved.
-        headers: ``x-ratelimit-…`` for the answer.
+        headers: ``x-ratelimit-…`` headers for the answer.
     """
 
     customer: Customer
@@ -47,9 +47,9 @@ class _Limit:
 
     Attributes:
         what: ``requests`` or ``tokens``.
-        most: How many a minute.
-        counter: Its counter's name.
-        each: What a request takes of it; None for its own number of tokens.
+        most: The limit per minute.
+        counter: The counter's name.
+        each: Amount that each request takes; None for the request's number of tokens.
     """
 
     __slots__ = ("_limit", "_remaining", "_reset", "counter", "each", "most", "what")
@@ -63,7 +63,7 @@ class _Limit:
         self._reset = f"x-ratelimit-reset-{what}".encode()
 
     def headers(self, remaining: int, reset_seconds: float) -> Headers:
-        """Return what the answer says of it."""
+        """Return the answer's headers for this limit."""
         return [
             self._limit,
             (self._remaining, b"%d" % remaining),
@@ -77,14 +77,14 @@ def _limits(customer: Customer) -> tuple[_Limit, ...]:
 
 
 class Limiter:
-    """Holds customers to their limits.
+    """Applies the customers' limits.
 
     Args:
-        counters: Where to count.
+        counters: Counts the requests, tokens and cost.
         clock: Unix time in seconds, so that replicas agree on the minute.
         when_down: What to do when the counters cannot be reached: ``open`` serves,
             ``closed`` refuses with 429.
-        on_failure: Called with the error each time that they cannot be reached.
+        on_failure: Called with the error each time the counters cannot be reached.
     """
 
     def __init__(
@@ -102,15 +102,15 @@ class Limiter:
         self._limits: dict[str, tuple[Customer, tuple[_Limit, ...]]] = {}
 
     async def reserve(self, customer: Customer, tokens: int) -> Reservation | None:
-        """Take one request and some tokens from the customer's limits.
+        """Reserve one request and its tokens from the customer's limits.
 
-        A request that is larger than the whole limit of tokens takes all of it.
+        A request that needs more tokens than the whole limit reserves all of the limit.
 
         Returns:
             The reservation to settle; None for a customer without limits.
 
         Raises:
-            RefusedError: A limit is reached; nothing has been taken.
+            RefusedError: A limit is reached; nothing has been reserved.
         """
         if not customer.limited:
             return None
@@ -172,7 +172,7 @@ class Limiter:
             )
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float | None) -> None:
-        """Replace the reserved tokens by those that were used, and count the cost."""
+        """Replace the reserved tokens by the tokens used, and count the cost."""
         customer, difference = reservation.customer, tokens - reservation.tokens
         try:
             if customer.tokens_per_minute is not None and difference:
@@ -205,7 +205,7 @@ def _refusal(limit: _Limit, wait: float) -> RefusedError:
 
 
 def _wait(limit: int, amount: int, current: int, before: int, passed: float) -> float:
-    """Return the seconds until ``amount`` fits, if nobody takes anything meanwhile."""
+    """Return the seconds until ``amount`` fits, if nothing else is reserved meanwhile."""
     if current + amount <= limit and before:
         fits = 1 - (limit - current - amount) / before
         return max(0.0, fits - passed) * _MINUTE

@@ -1,4 +1,4 @@
-"""Text as an event may carry it: whole, redacted, or not at all, and never endless."""
+"""Limits the text that events carry: full, redacted or none, up to a length limit."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def captured_text(text: str | None, capture: Capture, limit: int) -> str | None:
 def captured_messages(
     messages: tuple[Message, ...], capture: Capture, limit: int
 ) -> tuple[Message, ...]:
-    """Return the conversation as an event may carry it.
+    """Return the messages as an event may carry them.
 
-    Of a conversation longer than ``limit`` characters the end is kept: the last messages
-    are what is answered.
+    If they are longer than ``limit`` characters, their end is kept, since the answer is to the
+    last messages.
     """
     if capture == "none":
         return ()

@@ -1,1 +1,1 @@
-"""From an accepted request to the upstream and back."""
+"""Forwards accepted requests to upstreams and relays their answers."""

@@ -1,4 +1,4 @@
-"""Forwards a request: to which upstream, with which body, how often."""
+"""Forwards a request to an upstream, with retries, and rewrites its body."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class FailedCheckError(UpstreamAnswerError):
     code = "output_check_failed"
 
     def __init__(self, check_name: str) -> None:
-        """Name the check."""
+        """Build the message from the check's name."""
         super().__init__(f"the model's answer failed the check {check_name!r}")
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A request on its way upstream.
+    """A request to send to an upstream.
 
     Attributes:
-        api: The API that it speaks.
-        asked: What it says.
-        body: Its body.
-        failed_checks: Check -> what to do when an answer in one piece fails it.
+        api: The API of the request.
+        asked: The parsed request.
+        body: The body to send.
+        failed_checks: Check -> what to do if an answer that is not streamed fails it.
     """
 
     api: Api
@@ -64,7 +64,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Forwarder:
-    """Forwards requests.
+    """Forwards requests to upstreams and relays the answers.
 
     Args:
         completion: Checks and concludes exchanges.
@@ -78,16 +78,16 @@ class Forwarder:
     async def forward(
         self, exchange: Exchange, outgoing: Outgoing, targets: tuple[Target, ...], sink: Sink
     ) -> None:
-        """Forward a request and pass the answer on.
+        """Forward a request and relay the answer.
 
         Args:
             exchange: The exchange, its first attempt chosen.
             outgoing: The request.
-            targets: Whom to ask, the chosen one first.
-            sink: Where the answer goes.
+            targets: The targets to try, the chosen one first.
+            sink: Sends the answer to the client.
 
         Raises:
-            UpstreamError: There is no answer that can be passed on.
+            UpstreamError: No target gave an answer that can be relayed.
         """
         relay = Relay(exchange, outgoing.api, sink, self._completion)
         connection, first = await self._ask(exchange, outgoing, targets, exchange.attempt)
@@ -110,10 +110,10 @@ class Forwarder:
         relay: Relay,
         whole: WholeAnswer,
     ) -> WholeAnswer:
-        """Return the answer, or that of one more attempt if it fails a check.
+        """Check the answer; return it, or the answer of one retry if it fails a check.
 
         Raises:
-            FailedCheckError: The answer fails a check that is to be an error.
+            FailedCheckError: The answer fails a check that is configured as an error.
         """
         failed = await self._failed_checks(exchange, whole)
         reactions = {outgoing.failed_checks.get(name) for name in failed}
@@ -128,7 +128,7 @@ class Forwarder:
         return whole
 
     async def _failed_checks(self, exchange: Exchange, whole: WholeAnswer) -> list[str]:
-        """Check an answer at once, since what becomes of it depends on the findings."""
+        """Check an answer and return the names of the failed checks."""
         findings = exchange.delivery.findings = {}
         if whole.status < _ERRORS:
             findings = await self._completion.check(exchange, whole.answer)
@@ -142,7 +142,7 @@ class Forwarder:
         relay: Relay,
         discarded: WholeAnswer,
     ) -> WholeAnswer:
-        """Ask another upstream, or the same one where there is no other; pay for both."""
+        """Retry with another target, or the same if there is only one; both usages are counted."""
         exchange.delivery.discarded = discarded.answer.usage
         another = (*targets[1:], *targets[:1])[:1]
         connection, first = await self._ask(exchange, outgoing, another)
@@ -160,15 +160,15 @@ class Forwarder:
         targets: tuple[Target, ...],
         attempt: Attempt | None = None,
     ) -> tuple[Connection, bytes | None]:
-        """Return the answering connection and, of a stream, its first piece.
+        """Send a request; return the answering connection and, for a stream, the first piece.
 
-        Until the first byte one other upstream may take the place of one that fails.
+        If a target fails before the first byte, one other target is tried.
 
         Args:
             exchange: The exchange.
             outgoing: The request.
-            targets: Whom to ask.
-            attempt: The first target's, where it has been chosen already.
+            targets: The targets to try, in order.
+            attempt: The first target's attempt, if it exists already.
         """
         api, asked = outgoing.api, outgoing.asked
         ask_for_usage = asked.stream and api.asks_for_usage and not asked.usage_wanted
@@ -195,10 +195,10 @@ class Forwarder:
 
 
 async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
-    """Return a stream's first piece, None for an error that is to be passed on.
+    """Return a stream's first piece; None for an error answer to relay to the client.
 
     Raises:
-        UpstreamError: Another upstream may do better, or there is no first piece.
+        UpstreamError: Another target should be tried, or there is no first piece.
     """
     if connection.status in _ANOTHER_MAY_ANSWER and not last:
         connection.close()
@@ -213,9 +213,9 @@ async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
 
 
 def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: bool) -> bytes:
-    """Replace fields of a JSON object and leave every other value's bytes as they are.
+    """Replace fields of a JSON object and leave every other value's bytes unchanged.
 
-    A field's older or newer name goes with it, so that the client's cannot outlive it.
+    If a replaced field has an older or newer name, the client's value under that name is removed.
 
     Args:
         body: A JSON object.
@@ -223,7 +223,7 @@ def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: b
         ask_for_usage: Whether to set ``stream_options.include_usage``.
 
     Raises:
-        RefusedError: A field's name, one that the API did not need, is not UTF-8.
+        RefusedError: The name of a field that the API adapter does not read is not UTF-8.
 
     Example:
         >>> rewrite(b'{"model": "a", "x": 1.50}', {"model": msgspec.Raw(b'"b"')},

@@ -1,4 +1,4 @@
-"""Copies of requests for a candidate: answered like any other, and the answer discarded."""
+"""Mirrors requests to candidates: copies are answered like any request, then discarded."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _log = structlog.get_logger("tidegauge.gateway")
 
 
 class Mirror:
-    """Makes copies, at most 64 at a time, so that a slow candidate holds no memory.
+    """Mirrors requests, at most 64 at a time, so that a slow candidate cannot fill the memory.
 
     Args:
-        forwarder: Asks the candidates.
-        completion: Records the copies.
+        forwarder: Forwards the copies to the candidates.
+        completion: Records the copies' exchanges.
     """
 
     def __init__(self, forwarder: Forwarder, completion: Completion) -> None:
@@ -51,7 +51,7 @@ class Mirror:
                 task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give up the copies that are under way."""
+        """Cancel the copies in flight."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

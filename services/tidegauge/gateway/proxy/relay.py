@@ -1,4 +1,4 @@
-"""Passes an upstream's answer on to the client, and reads it on the way."""
+"""Relays an upstream's answer to the client, and parses and measures it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
 class Sink(Protocol):
-    """Where an answer goes.
+    """Sends an answer to the client.
 
-    Its end, or an answer in one piece, is handed over once the exchange has been concluded;
-    it may leave once that is recorded (see ``Completion.on_recorded``).
+    ``end`` and ``whole`` are called after the exchange has been concluded; an implementation
+    may send their bytes once the exchange is recorded (see ``Completion.on_recorded``).
     """
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send an answer in one piece; its length is added to the headers."""
+        """Send an answer in one piece, with its length added to the headers."""
         await self.begin(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.end(body)
 
@@ -67,13 +67,13 @@ class Sink(Protocol):
 
 
 class WholeAnswer(msgspec.Struct, frozen=True):
-    """An answer that came in one piece.
+    """An answer that is not streamed.
 
     Attributes:
         status: HTTP status.
         headers: Response headers.
-        body: Its bytes.
-        answer: What they say.
+        body: The body.
+        answer: The parsed body.
     """
 
     status: int
@@ -83,12 +83,12 @@ class WholeAnswer(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """Passes one exchange's answer on.
+    """Relays the answer of one exchange.
 
     Args:
-        exchange: Which.
-        api: The API that it speaks.
-        sink: Where the answer goes.
+        exchange: The exchange.
+        api: The API of the request.
+        sink: Sends the answer to the client.
         completion: Checks and concludes the exchange.
     """
 
@@ -99,10 +99,10 @@ class Relay:
         self._completion = completion
 
     def read(self, connection: Connection, body: bytes) -> WholeAnswer:
-        """Understand an answer that came in one piece, an error of the upstream's included.
+        """Parse an answer that is not streamed, including an upstream's error.
 
         Raises:
-            UpstreamAnswerError: The upstream refuses the gateway's own key.
+            UpstreamAnswerError: The upstream rejects the gateway's own key.
         """
         status = connection.status
         if status in _UNAUTHORIZED:
@@ -111,7 +111,7 @@ class Relay:
         return WholeAnswer(status, connection.headers, body, answer)
 
     async def whole(self, whole: WholeAnswer) -> None:
-        """Pass on an answer that has come in one piece."""
+        """Relay an answer that is not streamed."""
         exchange, status, body = self._exchange, whole.status, whole.body
         if status < _ERRORS:
             if self._completion.must_check(exchange, whole.answer):
@@ -126,7 +126,7 @@ class Relay:
         await self._sink.whole(status, _headers(exchange, whole.headers), body)
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
-        """Pass on a stream, each piece as it comes; ``piece`` is its first.
+        """Relay a stream piece by piece, beginning with ``piece``.
 
         The end is held back until the exchange has been recorded.
         """
@@ -160,7 +160,7 @@ class Relay:
 
 
 class FrameSplitter:
-    r"""Cuts server-sent events into whole frames, each with the blank line that ends it.
+    r"""Splits server-sent events into complete frames, each with its final blank line.
 
     Example:
         >>> splitter = FrameSplitter()
@@ -172,7 +172,7 @@ class FrameSplitter:
         self.rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the frames that are now whole; ``rest`` holds the beginning of the next.
+        """Return the frames that are now complete; ``rest`` holds the beginning of the next.
 
         Raises:
             UpstreamAnswerError: A frame does not end within 16 MiB.
@@ -183,7 +183,7 @@ class FrameSplitter:
             return self._feed_any(data)
         if (
             data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2
-        ):  # one whole frame, as mostly
+        ):  # exactly one complete frame, the usual case
             self.rest = b""
             return [data]
         frames = data.split(b"\n\n")
@@ -206,7 +206,7 @@ class FrameSplitter:
 
 
 def data_of(frame: bytes) -> bytes | None:
-    r"""Return a frame's data, None for one without (a comment that keeps alive).
+    r"""Return a frame's data; None for a frame without data, such as a keep-alive comment.
 
     Example:
         >>> data_of(b"event: x\ndata: {}\n\n"), data_of(b": ping\n\n")
@@ -222,10 +222,10 @@ def data_of(frame: bytes) -> bytes | None:
 
 
 class _StreamReader:
-    """Reads the frames of a stream as they pass.
+    """Parses the frames of a stream while they are relayed.
 
     Attributes:
-        done: Whether ``[DONE]`` has come.
+        done: Whether ``[DONE]`` has arrived.
     """
 
     def __init__(
@@ -239,11 +239,11 @@ class _StreamReader:
 
     @property
     def rest(self) -> bytes:
-        """Return what came after the last whole frame."""
+        """Return the bytes after the last complete frame."""
         return self._splitter.rest
 
     def read(self, piece: bytes) -> bytes:
-        """Take a piece into account and return what the client is to see of it."""
+        """Parse a piece and return the bytes to relay to the client."""
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
@@ -256,7 +256,7 @@ class _StreamReader:
                 if self._hide_usage:
                     if seen is ChunkKind.USAGE:
                         continue
-                    # No text can contain this: its quotes would be escaped.
+                    # No string value can contain these bytes, since its quotes are escaped.
                     frame = frame.replace(b',"usage":null', b"")  # noqa: PLW2901 - the same frame
             passed.append(frame)
         return passed[0] if len(passed) == 1 else b"".join(passed)

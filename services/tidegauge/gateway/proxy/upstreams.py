@@ -1,4 +1,4 @@
-"""The upstreams in force: their connections, who answers the next request, what it costs."""
+"""The upstreams in force: connections, choice of a target, and cost of the GPU's time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MODEL_LIST_LIMIT: Final = 4 * 1024 * 1024
 
 
 class GpuClock:
-    """Shares a server's busy time among the exchanges under way: processor sharing.
+    """Shares a server's busy time among the exchanges in flight: processor sharing.
 
-    Its reading rises by ``1 / active`` seconds a second while ``active`` exchanges are
-    under way, so the difference of two readings is one exchange's share, and all shares add
-    up to the time in which the server was busy (the virtual time of processor sharing).
+    The reading rises by ``1 / active`` seconds a second while ``active`` exchanges are in
+    flight, so the difference of two readings is one exchange's share, and all shares add up to
+    the time in which the server was busy (the virtual time of processor sharing).
 
     Example:
         >>> clock = GpuClock()
@@ -45,19 +45,19 @@ class GpuClock:
         self._moment = 0.0
 
     def enter(self, now: float) -> float:
-        """Begin an exchange at a moment, in seconds; return the reading."""
+        """Begin an exchange at a time in seconds; return the reading."""
         self._advance(now)
         self._active += 1
         return self._reading
 
     def leave(self, now: float) -> float:
-        """End an exchange; return the reading."""
+        """End an exchange at a time in seconds; return the reading."""
         self._advance(now)
         self._active -= 1
         return self._reading
 
     def busy_seconds(self, now: float) -> float:
-        """Return for how long at least one exchange was under way."""
+        """Return the time in seconds in which at least one exchange was in flight."""
         self._advance(now)
         return self._busy
 
@@ -69,15 +69,15 @@ class GpuClock:
 
 
 class Target:
-    """One upstream entry of one model, ready to be asked.
+    """One upstream of one model, with its connections.
 
     Attributes:
-        name: The model's name, as clients say it.
-        upstream: Its configuration.
+        name: The model's name for clients.
+        upstream: The upstream's configuration.
         replace: Body fields to replace, as JSON text.
-        clock: How busy its server is, for its share of the GPU's price.
-        in_flight: Requests that it is answering.
-        label: What events call it: its address.
+        clock: Clock of the server's busy time, for cost by GPU time.
+        in_flight: Requests that the target is answering.
+        label: The target's name in events: its address.
     """
 
     def __init__(self, name: str, upstream: Upstream, pool: Pool, clock: GpuClock) -> None:
@@ -93,11 +93,11 @@ class Target:
             self.replace["model"] = msgspec.Raw(msgspec.json.encode(upstream.model))
 
     def attempt(self, asked: Sampling, before: Attempt | None = None) -> Attempt:
-        """Return an attempt to answer a request, not yet started.
+        """Return an attempt at a request, not yet started.
 
         Args:
-            asked: Sampling parameters of the request; the overrides take their place.
-            before: The attempt that this one follows.
+            asked: Sampling parameters of the request; the overrides replace them.
+            before: The previous attempt; None for the first.
         """
         sampling = self._sampling(asked)
         if before is None:
@@ -115,15 +115,15 @@ class Target:
         return msgspec.structs.replace(asked, **known)
 
     def ask(self, path: str, body: bytes, extra: bytes) -> Awaitable[Connection]:
-        """Send a request, once awaited, and wait for the head of the answer.
+        """Return an awaitable that sends a request and waits for the head of the answer.
 
         Args:
             path: Path below the base URL.
-            body: JSON.
+            body: The body, JSON.
             extra: Further header lines, each with its line end.
 
         Raises:
-            UpstreamError: There is no answer.
+            UpstreamError: The upstream does not answer.
         """
         head = self._heads.get(path) or self._head(path)
         return self._pool.request(b"%b%d\r\n%b\r\n" % (head, len(body), extra), body)
@@ -135,13 +135,13 @@ class Target:
 
 
 class Attempt:
-    """A target's work on one request.
+    """One attempt at a request by one target.
 
     Attributes:
-        target: Who answers.
-        sampling: Sampling parameters that it is sent.
-        number: 1 for the first attempt.
-        server_seconds: The exchange's share of the servers' time, earlier attempts included.
+        target: The target.
+        sampling: Sampling parameters sent to the target.
+        number: Number of the attempt, from 1.
+        server_seconds: The exchange's share of the servers' time, including earlier attempts.
     """
 
     __slots__ = ("_reading", "_working", "number", "sampling", "server_seconds", "target")
@@ -157,13 +157,13 @@ class Attempt:
         self._reading = 0.0
 
     def start(self) -> None:
-        """Count the target as at work on the request."""
+        """Count the request as in flight on the target."""
         target, self._working = self.target, True
         self._reading = target.clock.enter(time.perf_counter())
         target.in_flight += 1
 
     def stop(self) -> None:
-        """Count it as done, or given up; a second call does nothing."""
+        """Count the request as no longer in flight; a second call does nothing."""
         if self._working:
             target, self._working = self.target, False
             target.in_flight -= 1
@@ -185,15 +185,15 @@ def _head(method: str, address: Address, path: str, api_key_env: str | None) -> 
 
 
 class Route:
-    """A model's targets, of which one is drawn by weight.
+    """A model's targets, from which one is drawn by weight for each request.
 
     Attributes:
-        shadows: Targets that get copies.
+        shadows: Targets that get mirrored requests.
         failed_checks: See ``configuration.Model``.
 
     Args:
         targets: All of the model's targets; those of weight 0 are never drawn.
-        failed_checks: As above.
+        failed_checks: See ``configuration.Model``.
     """
 
     def __init__(
@@ -209,8 +209,8 @@ class Route:
     def order(self, session: str | None) -> tuple[Target, ...]:
         """Return the targets to try, the drawn one first.
 
-        A session is always drawn the same target while the weights stay: its hash takes the
-        place of the random number.
+        A session always gets the same target while the weights stay the same: its hash replaces
+        the random number.
         """
         if len(self._drawn) == 1:
             return self._drawn
@@ -224,10 +224,10 @@ class Route:
 
 
 class Upstreams:
-    """Everything that can be asked, by model; ``reload`` swaps it in one step.
+    """All targets by model; ``reload`` replaces them in one step.
 
-    Connections of an address that stays in the catalog are kept, and so is its clock.
-    Answers under way on an address that is gone end in peace.
+    An address that stays in the catalog keeps its connections and its clock. Requests in flight
+    to a removed address are completed.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -264,10 +264,10 @@ class Upstreams:
         self.catalog, self.routes, self.targets = catalog, routes, tuple(targets)
 
     async def discover(self, url: str, api_key_env: str | None) -> list[str]:
-        """Ask an upstream which models it serves.
+        """Return the names of the models that an upstream serves.
 
         Raises:
-            UpstreamError: It does not say.
+            UpstreamError: The upstream does not list its models.
         """
         pool, _ = self._pool(Address.parse(url))
         head = _head("GET", pool.address, "/v1/models", api_key_env) + b"\r\n"
@@ -285,7 +285,7 @@ class Upstreams:
         return [model.id for model in listed.data]
 
     def close(self) -> None:
-        """Cut every connection off."""
+        """Abort every connection."""
         for pool in [*self._retired, *(pool for pool, _ in self._pools.values())]:
             pool.close()
 

@@ -1,7 +1,7 @@
 """Checks of an answer, each a pure function from texts to a finding.
 
-A check that does not apply returns None. One that applies and was not made says why; both are
-absent from the event: absence never means that the answer passed.
+A check that does not apply returns None. The finding of a check that applies but was not made
+gives the reason. Both are absent from the event, so absence never means that the answer passed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def check(
     """Return the finding of every check that applies to a complete answer.
 
     Args:
-        messages: What was asked.
-        wanted: What the answer must look like.
-        answer: One without text (an embedding's) has no checks.
+        messages: The request's messages.
+        wanted: The form that the client asked the answer to have.
+        answer: The answer; one without text (an embedding's) has no checks.
     """
     return check_wording(messages, answer) | {
         name: finding for name, make in _forms(wanted, answer) if (finding := make()) is not None
@@ -41,7 +41,7 @@ def check(
 
 
 def check_wording(messages: Sequence[Message], answer: ParsedAnswer) -> dict[str, Finding]:
-    """Return the findings that need no more than a glance at some hundred characters."""
+    """Return the findings of the cheap checks, which read at most some hundred characters."""
     text = answer.text
     if text is None:
         return {}
@@ -56,20 +56,20 @@ def check_wording(messages: Sequence[Message], answer: ParsedAnswer) -> dict[str
 
 
 def has_form(wanted: Expectations, answer: ParsedAnswer) -> bool:
-    """Say whether there is a form to check, which can take a tenth of a second."""
+    """Whether the answer has a form to check, which can take a tenth of a second."""
     asked_for = wanted.json_object or wanted.json_schema is not None
     return answer.text is not None and (asked_for or answer.tool_calls is not None)
 
 
 def forms_unchecked(wanted: Expectations, answer: ParsedAnswer, reason: str) -> dict[str, Finding]:
-    """Return the findings of the checks of an answer's form where none was made."""
+    """Return ``unchecked`` with a reason for each check of an answer's form that applies."""
     return {name: unchecked(reason) for name, _ in _forms(wanted, answer)}
 
 
 def _forms(
     wanted: Expectations, answer: ParsedAnswer
 ) -> list[tuple[str, Callable[[], Finding | None]]]:
-    """Return the checks of an answer's form that apply to it, by name."""
+    """Return the applicable checks of an answer's form, by name."""
     text, schema, calls = answer.text, wanted.json_schema, answer.tool_calls
     forms: list[tuple[str, Callable[[], Finding | None]]] = []
     if text is None:

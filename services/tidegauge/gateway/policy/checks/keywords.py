@@ -1,7 +1,7 @@
-"""One test for each keyword of JSON Schema whose work can be counted.
+"""A test for each JSON Schema keyword whose work can be counted.
 
-Each maker returns a test and the steps that it takes beside those of the subschemas within.
-Nothing here takes more time than its steps say, whatever the schema and the value are.
+Each maker returns a test and its number of steps, without the steps of nested subschemas. The
+steps bound the time of a test for every schema and value.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Json = Any
 _MOST_STEPS: Final = 100_000
 _DEEPEST: Final = 100
 _FRACTION_STEPS: Final = 200
-"""A division of fractions of 300 digits takes as long as so many steps."""
+"""Steps that take as long as dividing fractions of 300 digits."""
 
 
 class UncheckedError(Exception):
-    """A schema or a value is not checked; the text is the keyword, or the limit, in one word."""
+    """A schema or a value is not checked; the message is the keyword or the limit, one word."""
 
 
 class Work:
-    """What is left of the work that the checks of one answer may take.
+    """The remaining work budget for the checks of one answer.
 
     Attributes:
-        depth: How many subschemas lie within each other where evaluation is.
+        depth: Current nesting depth of subschemas in the evaluation.
     """
 
     __slots__ = ("depth", "left")
@@ -39,10 +39,10 @@ class Work:
         self.depth = 0
 
     def spend(self, steps: int) -> None:
-        """Count steps: each one subschema, or one name, item or constant looked at.
+        """Subtract steps; a step is one subschema, or one name, item or constant.
 
         Raises:
-            UncheckedError: None are left.
+            UncheckedError: The budget is exhausted.
         """
         self.left -= steps
         if self.left < 0:
@@ -50,14 +50,14 @@ class Work:
 
 
 Test = Callable[[Json, Work], bool]
-"""Says whether a value meets one keyword."""
+"""Whether a value satisfies one keyword."""
 
 Made = tuple[int, Test]
-"""The steps that a test takes, and the test."""
+"""A test's number of steps, and the test."""
 
 
 class Node:
-    """A subschema: its tests, and the steps that they take beside those within it."""
+    """A subschema: its tests and their steps, without the steps of nested subschemas."""
 
     __slots__ = ("steps", "tests")
 
@@ -66,10 +66,10 @@ class Node:
         self.tests: list[Test] = []
 
     def accepts(self, value: object, work: Work) -> bool:
-        """Say whether a value passes all tests.
+        """Whether a value passes all tests.
 
         Raises:
-            UncheckedError: It takes too much work to tell.
+            UncheckedError: The check takes too much work.
         """
         work.spend(self.steps)
         work.depth += 1
@@ -84,29 +84,29 @@ class Node:
 
 
 class Subschemas(Protocol):
-    """Where makers get the nodes of the subschemas within their keywords from."""
+    """Provides makers with the nodes of their keywords' subschemas."""
 
     @property
     def knows_prefixes(self) -> bool:
         """Whether the draft has ``prefixItems``."""
 
     def node(self, schema: object, keyword: str) -> Node:
-        """Return the node of the subschema that a keyword has; UncheckedError if it is none."""
+        """Return the node of a keyword's subschema; UncheckedError if it is not a schema."""
 
     def resolve(self, reference: object) -> object:
-        """Return what a reference points at; UncheckedError if that is not in the schema."""
+        """Return the schema that a reference points at; UncheckedError if it is elsewhere."""
 
 
 Maker = Callable[[Json, dict[str, Json], Subschemas], Made]
-"""Makes a test of a keyword's value, the schema that it is in, and its subschemas."""
+"""Makes a test from a keyword's value, the schema that contains it, and the subschemas."""
 
 
 def never(_value: object, _work: Work) -> bool:
-    """Pass nothing."""
+    """Reject every value."""
     return False
 
 
-# Every JSON value is of exactly one of these types, since msgspec makes no others.
+# msgspec decodes JSON into these Python types only.
 _TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
@@ -144,7 +144,7 @@ def _const(constant: Json, _schema: object, _subschemas: Subschemas) -> Made:
 
 
 def _size(constant: object) -> int:
-    """Return how many values a JSON value has, itself included."""
+    """Return the number of values nested in a JSON value, including itself."""
     size, waiting = 0, [constant]
     while waiting:
         value = waiting.pop()
@@ -157,7 +157,7 @@ def _size(constant: object) -> int:
 
 
 def _same(constant: Json, value: Json) -> bool:
-    """Say whether JSON values are equal: as numbers 1 and 1.0 are, and true is none."""
+    """Whether two JSON values are equal; 1 equals 1.0, but booleans equal no number."""
     if isinstance(constant, bool) or isinstance(value, bool):
         return constant is value
     if isinstance(constant, dict) and isinstance(value, dict):
@@ -170,7 +170,7 @@ def _same(constant: Json, value: Json) -> bool:
 
 
 def _bound(keyword: str, kind: Callable[[Any], bool], holds: Callable[[Any, Any], bool]) -> Maker:
-    """Return the maker of a test that compares a value of some kind with a number."""
+    """Return the maker of a test that compares values of one kind with a number."""
     counts = keyword.endswith(("Length", "Items", "Properties"))
 
     def make(bound: Json, _schema: object, _subschemas: Subschemas) -> Made:

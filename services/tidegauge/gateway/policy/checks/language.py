@@ -1,4 +1,4 @@
-"""Whether the answer is in the language of the question."""
+"""The language check: whether the answer is in the language of the question."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCRIPTS: Final = {
     "hangul": re.compile("[\uac00-\ud7af]"),
     "han": re.compile("[\u4e00-\u9fff]"),
 }
-"""Kana before han: Japanese writes with both."""
+"""Kana comes before han, since Japanese uses both."""
 _LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
 _COMMON: Final = {
     code: frozenset(words.split())
@@ -44,9 +44,9 @@ _PUNCTUATION: Final = str.maketrans(dict.fromkeys('.,;:!?()[]"\u00bf\u00a1\u201c
 
 
 def guess_language(text: str) -> str | None:
-    """Return a language of the Latin script by its commonest words, or another script's name.
+    """Guess a Latin-script language by its most common words, or return another script's name.
 
-    None where it is not clear: too few words, or two languages nearly as likely.
+    None if the guess is unclear: too few words, or two languages nearly equally likely.
 
     Example:
         >>> guess_language("How do I reset the password of my account?")
@@ -74,7 +74,7 @@ def guess_language(text: str) -> str | None:
 
 
 def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:
-    """Compare the answer with the last message of the user; None if either is unclear."""
+    """Compare the answer's language with that of the last user message; None if unclear."""
     asked = ""
     for message in reversed(messages):
         if message.role == "user":

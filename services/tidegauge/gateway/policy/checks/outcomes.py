@@ -1,4 +1,4 @@
-"""How an answer ended, and whether it is one at all."""
+"""Checks for truncated answers, empty answers and refusals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tidegauge.schemas.exchange import CheckOutcome
 __all__ = ["check_empty", "check_refusal", "check_truncation"]
 
 _OPENING: Final = 240
-"""A refusal says so at once; further on, the same words are mostly part of an answer."""
+"""Characters to search: refusals come first; later the same words are usually harmless."""
 
 _REFUSALS: Final = re.compile(
     r"\b(?:"
@@ -55,26 +55,26 @@ _HINTS: Final = (
     "puedo",
     "posso",
 )
-"""Every refusal that the expression knows has one of these."""
+"""Every match of the expression contains one of these."""
 
 
 def check_truncation(finish_reason: str | None) -> CheckOutcome | None:
-    """Say whether the answer was cut off at its length limit; None if the end is unknown."""
+    """Check whether the answer was cut off at its length limit; None without a finish reason."""
     if finish_reason is None:
         return None
     return "failed" if finish_reason == "length" else "passed"
 
 
 def check_empty(text: str, tool_calls: str | None, refusal: str | None) -> CheckOutcome:
-    """Say whether there is nothing: no text, no tool call, no refusal."""
+    """Check whether the answer has no text, no tool call and no refusal."""
     return "passed" if tool_calls or refusal or text.strip() else "failed"
 
 
 def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
-    """Say whether the model declined; None for an answer without text.
+    """Check whether the model refused to answer; None for an answer without text.
 
-    The upstream's own word counts, else the wording of the answer's opening (English,
-    German, French, Spanish, Italian).
+    The upstream's refusal field decides; without one, the wording of the answer's opening
+    (English, German, French, Spanish, Italian).
 
     Example:
         >>> check_refusal("I'm sorry, but I can't help with that.", None)
@@ -85,7 +85,7 @@ def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
     opening = text[:_OPENING].lower()
     if not opening.strip():
         return None
-    # Searching for words is a tenth of the expression's cost, and most answers have none.
+    # A substring search costs a tenth of the expression, and most answers have no hint.
     for hint in _HINTS:
         if hint in opening:
             return "failed" if _REFUSALS.search(opening) else "passed"

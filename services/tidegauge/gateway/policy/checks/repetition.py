@@ -1,4 +1,4 @@
-"""A model that has fallen into a loop repeats itself until its length limit."""
+"""The repetition check: detects answers that end in a loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CANDIDATES: Final = 64
 
 
 def check_repetition(text: str) -> CheckOutcome | None:
-    """Say whether the text ends in a loop: one passage at least 4 times over 80 characters.
+    """Check whether the text ends with one passage at least 4 times over 80 characters.
 
-    In a loop the last 16 characters stood one period earlier already, so only the distances
-    to where they stood before are tried, the shortest ones first. None for a text that is
-    too short to tell.
+    In a loop the last 16 characters also occur one period earlier, so only the distances to
+    their earlier occurrences are tried as periods, the shortest first. None for a text that is
+    too short.
 
     Example:
         >>> check_repetition("Well. " + "and then we go on " * 5)

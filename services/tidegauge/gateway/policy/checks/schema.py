@@ -1,11 +1,11 @@
-"""Whether JSON is of a JSON Schema, where strangers write both.
+"""A JSON Schema validator for untrusted schemas and untrusted values.
 
 A general validator follows references over the network and into files, runs regular
-expressions, and needs exponential time for some keywords. This one knows the keywords whose
-work can be counted, resolves references within the schema alone, and counts its work: it
-decides within fixed limits, or not at all. A schema with any other keyword that constrains
-is left unchecked, in the drafts 7, 2019-09 and 2020-12; other drafts are left unchecked, too.
-As in those drafts, unknown words and ``format`` constrain nothing.
+expressions, and needs exponential time for some keywords. This one supports the keywords whose
+work can be counted and resolves references only within the schema. It decides within a fixed
+budget of work, or leaves the value unchecked. The drafts 7, 2019-09 and 2020-12 are supported;
+schemas of other drafts, or with any other keyword that constrains, are left unchecked. As in
+those drafts, unknown keywords and ``format`` constrain nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CACHED_BYTES: Final = 16 * 1024
 _MOST_PARTS: Final = 5_000
 _BYTES_A_STEP: Final = 4
 _STEPS_A_PART: Final = 4
-"""Reading a schema counts as if it were not kept: what it takes must not change with the past."""
+"""A cached schema costs the same steps as a new one, so that findings are reproducible."""
 
 _INDEX: Final = re.compile("0|[1-9][0-9]{0,5}")
 
@@ -41,40 +41,40 @@ _DRAFTS: Final = frozenset(
 )
 _UNCHECKED: Final = frozenset(
     (
-        # Resolved elsewhere, or in a way that depends on how a place was reached.
+        # References out of the schema, or whose target depends on the evaluation path.
         *("$anchor", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef"),
         *("$schema", "$vocabulary", "id"),
         # Regular expressions.
         *("pattern", "patternProperties"),
-        # Compare all with all, or need to know what other keywords have looked at.
+        # Compare all pairs, or need to know what other keywords have evaluated.
         *("unevaluatedItems", "unevaluatedProperties", "uniqueItems"),
         # Rare, or of another draft.
         *("additionalItems", "contains", "dependencies", "dependentRequired", "dependentSchemas"),
         *("disallow", "divisibleBy", "extends", "maxContains", "minContains", "propertyNames"),
     )
 )
-"""Keywords that leave a schema unchecked wherever they constrain; ``$schema`` below the root."""
+"""Keywords that leave a schema unchecked; ``$schema`` does so only below the root."""
 
 
 def decode_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
     """Return a JSON text's value.
 
     Raises:
-        msgspec.DecodeError: It is no JSON.
-        UncheckedError: It is too long or too deep to look at, or a number is too large.
+        msgspec.DecodeError: The text is not JSON.
+        UncheckedError: The text is too long or too deep, or a number is too large.
     """
     if len(text) > _LONGEST:
         raise UncheckedError("size")
     try:
         return _decoder.decode(text)
-    except msgspec.ValidationError:  # a number that is too large is JSON all the same
+    except msgspec.ValidationError:  # a number that is too large is still valid JSON
         raise UncheckedError("number") from None
     except RecursionError:
         raise UncheckedError("depth") from None
 
 
 def _float(text: str) -> float:
-    """Return a number; msgspec's own reading of ``1e308`` takes 50 times as long."""
+    """Parse a number; msgspec's own parsing of ``1e308`` takes 50 times as long."""
     number = float(text)
     if isinf(number):
         raise ValueError("the number is too large")
@@ -85,16 +85,16 @@ _decoder: Final = msgspec.json.Decoder(float_hook=_float)
 
 
 class Schema:
-    """A schema that can be checked.
+    """A compiled schema.
 
     Args:
-        content: As decoded.
+        content: The decoded schema.
 
     Raises:
-        UncheckedError: It cannot.
+        UncheckedError: The schema cannot be checked.
 
     Attributes:
-        parts: How many subschemas it has.
+        parts: The number of subschemas.
     """
 
     def __init__(self, content: object) -> None:
@@ -104,10 +104,10 @@ class Schema:
 
     @staticmethod
     def read(text: bytes, work: Work) -> Schema:
-        """Return the schema of a JSON text; the last short ones are kept.
+        """Return the schema of a JSON text; recent short ones are cached.
 
         Raises:
-            UncheckedError: It is too long, is no schema, or has what is not checked.
+            UncheckedError: The text is too long, is not a schema, or has unsupported keywords.
         """
         work.spend(len(text) // _BYTES_A_STEP)
         schema = _kept(text) if len(text) <= _CACHED_BYTES else _made(text)
@@ -117,10 +117,10 @@ class Schema:
         return schema
 
     def accepts(self, value: object, work: Work) -> bool:
-        """Say whether a decoded JSON value is of the schema.
+        """Whether a decoded JSON value satisfies the schema.
 
         Raises:
-            UncheckedError: It takes too much work to tell.
+            UncheckedError: The check takes too much work.
         """
         work.depth = 0
         try:
@@ -130,7 +130,7 @@ class Schema:
 
 
 def _made(text: bytes) -> Schema | str:
-    """Return a schema, or why it is not checked."""
+    """Return a schema, or the reason why it is not checked."""
     try:
         return Schema(decode_json(text))
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -143,9 +143,10 @@ _kept: Final = lru_cache(maxsize=128)(_made)
 
 
 class _Compiler:
-    """Makes nodes of subschemas, one of each, however often it is referred to.
+    """Compiles subschemas into nodes, one for each subschema even if it is referenced often.
 
-    What is still to be read waits in a list, so that no depth of a schema exhausts the stack.
+    Pending subschemas wait in a list instead of recursion, so that deep schemas cannot exhaust
+    the stack.
     """
 
     def __init__(self, whole: object) -> None:
@@ -170,7 +171,7 @@ class _Compiler:
         return root
 
     def node(self, schema: object, keyword: str) -> Node:
-        """Return the node of a subschema that a keyword has."""
+        """Return the node of a keyword's subschema."""
         self.parts += 1
         if self.parts > _MOST_PARTS:
             raise UncheckedError("size")
@@ -181,14 +182,14 @@ class _Compiler:
             return node
         if not isinstance(schema, dict):
             raise UncheckedError(keyword)
-        known = self._nodes.get(id(schema))  # all of them live as long as the whole
+        known = self._nodes.get(id(schema))  # ids stay unique: the whole schema stays alive
         if known is None:
             known = self._nodes[id(schema)] = Node()
             self._waiting.append((known, schema))
         return known
 
     def resolve(self, reference: object) -> object:
-        """Return what a JSON pointer within the schema points at."""
+        """Return the value that a JSON pointer within the schema points at."""
         if not isinstance(reference, str) or not (reference + "/").startswith("#/"):
             raise UncheckedError("$ref")
         place = self._whole
@@ -206,7 +207,7 @@ class _Compiler:
 
     def _fill(self, node: Node, schema: dict[str, Any]) -> None:
         if self._draft_7 and "$ref" in schema:
-            schema = {"$ref": schema["$ref"]}  # which ignores what stands beside it
+            schema = {"$ref": schema["$ref"]}  # draft 7 ignores the keywords beside ``$ref``
         for keyword in schema:
             if keyword in _UNCHECKED and not (keyword == "$schema" and schema is self._whole):
                 raise UncheckedError(keyword)

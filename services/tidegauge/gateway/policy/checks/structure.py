@@ -1,7 +1,7 @@
-"""Whether an answer has the form that the client asked for: JSON, a schema, tool arguments.
+"""Checks of the form that the client asked for: JSON, a JSON schema, tool arguments.
 
-Clients write the schemas, and models the answers: both may be hostile. What would take long
-to decide is not decided, and the outcome says why.
+Clients write the schemas and models the answers, so both are untrusted. A check that would take
+too long is not made, and its finding gives the reason.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def unchecked(reason: object) -> Finding:
 
 
 def check_json(text: str) -> Finding:
-    """Say whether the text is one JSON object, as ``json_object`` promises."""
+    """Check whether the text is one JSON object, as ``json_object`` requires."""
     try:
         return _finding(isinstance(decode_json(text), dict))
     except msgspec.DecodeError:
@@ -51,7 +51,7 @@ def check_json(text: str) -> Finding:
 
 
 def check_json_schema(text: str, schema: bytes) -> Finding:
-    """Say whether the text is JSON of the schema; see ``schema`` for what is not checked.
+    """Check whether the text is JSON that satisfies the schema; for limits see ``schema``.
 
     Example:
         >>> check_json_schema('{"a": "x"}', b'{"properties": {"a": {"type": "number"}}}')
@@ -69,12 +69,12 @@ def check_json_schema(text: str, schema: bytes) -> Finding:
 
 
 def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None:
-    """Say whether every call names a tool that was offered, with arguments of its schema.
+    """Check whether every call names an offered tool and its arguments satisfy the tool's schema.
 
-    None where calls or tools are not of chat's form.
+    None if calls or tools do not have the chat API's form.
 
     Args:
-        tool_calls: The answer's calls in chat's form, JSON text.
+        tool_calls: The answer's calls in the chat API's form, JSON text.
         tools: The tools offered, JSON text.
     """
     if len(tool_calls) > _LONGEST or len(tools or b"") > _LONGEST_TOOLS:
@@ -98,7 +98,7 @@ def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None
 
 
 class _Toolbox:
-    """The tools that were offered, and the work that checking all calls may take."""
+    """The offered tools, and the work budget for checking all calls."""
 
     def __init__(self, offered: list[_Function]) -> None:
         self._texts = {tool.name: bytes(tool.parameters) for tool in offered}
@@ -106,10 +106,10 @@ class _Toolbox:
         self._work = Work()
 
     def accepts(self, call: _Function | None) -> bool:
-        """Say whether a call is of an offered tool.
+        """Whether a call names an offered tool and its arguments satisfy the tool's schema.
 
         Raises:
-            UncheckedError: That takes too long to tell, or its schema is not checked.
+            UncheckedError: The check takes too much work, or the schema cannot be checked.
         """
         if call is None or call.name not in self._texts:
             return False
@@ -125,7 +125,7 @@ class _Toolbox:
         return schema.accepts(arguments, self._work)
 
     def _schema(self, name: str | None) -> Schema | UncheckedError:
-        """Return a tool's schema, or why it is not checked, and read it once."""
+        """Return a tool's schema, or the reason why it is not checked; each is read once."""
         if name not in self._schemas:
             try:
                 self._schemas[name] = Schema.read(self._texts[name], self._work)
