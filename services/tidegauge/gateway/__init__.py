@@ -1,1 +1,1 @@
-"""The OpenAI-compatible gateway: it forwards bytes, and records what it forwarded."""
+"""The OpenAI-compatible gateway: forwards requests and captures the exchanges."""

@@ -1,4 +1,4 @@
-"""The gateway as a FastAPI application, with its hot routes as a raw ASGI one inside."""
+"""The gateway as a FastAPI application, which serves its hot routes by raw ASGI."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _STARTED: Final = int(time.time())
 
 
 class Gateway(FastAPI):
-    """A FastAPI application that takes the short way for the hot routes.
+    """A FastAPI application whose hot routes bypass FastAPI.
 
-    FastAPI's middleware and routing cost more than everything else that the gateway does;
-    the hot routes need neither, so they are taken out before.
+    FastAPI's middleware and routing cost more than everything else that the gateway does. The
+    hot routes need neither, so they are dispatched before FastAPI.
     """
 
     runtime: Runtime
@@ -74,11 +74,11 @@ class Gateway(FastAPI):
 
 
 def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
-    """Return the application; it starts its parts when it is run.
+    """Return the application; its runtime is created and started by the lifespan.
 
     Args:
         settings: Checked settings.
-        recorder: Where events go, started; the caller closes it.
+        recorder: A started recorder; the caller closes it.
 
     Raises:
         ConfigurationError: A file of models or keys cannot be used.
@@ -123,7 +123,7 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
 
 
 async def _unreachable(_request: Request) -> Response:
-    """Stand for a hot route among FastAPI's, so that other methods get their 405."""
+    """Placeholder for a hot route in FastAPI, so that other methods get a 405."""
     return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -232,7 +232,7 @@ def _add_chat(app: Gateway) -> None:
 
 
 class _PassedOnError(Exception):
-    """An error answer that is already written."""
+    """An error answer that the engine has already written to a sink."""
 
     def __init__(self, sink: Collected) -> None:
         super().__init__(sink.status)

@@ -1,4 +1,4 @@
-"""The hot routes as a raw ASGI application: headers, body and bytes, nothing else."""
+"""The hot routes as a raw ASGI application."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _CLOSE: Final = [(b"connection", b"close")]
 
 
 class BodyReader:
-    """Reads a request's body up to a limit, and notices that the client leaves.
+    """Reads a request's body up to a limit and detects when the client disconnects.
 
     Args:
         receive: The ASGI callable.
         limit: Longest body in bytes.
-        headers: The request's.
+        headers: The request's headers.
     """
 
     def __init__(self, receive: Receive, limit: int, headers: Mapping[bytes, bytes]) -> None:
@@ -49,8 +49,8 @@ class BodyReader:
         """Return the body.
 
         Raises:
-            RefusedError: It is too long; the rest has not been read.
-            asyncio.CancelledError: The client left while sending it.
+            RefusedError: The body is too long; the rest has not been read.
+            asyncio.CancelledError: The client disconnected while sending the body.
         """
         if self._announced > self._limit:
             raise too_large(self._limit, _CLOSE)
@@ -66,7 +66,7 @@ class BodyReader:
         return body
 
     async def until_client_leaves(self) -> None:
-        """Return once the client has left."""
+        """Return once the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -96,7 +96,7 @@ class ApiRoutes:
 
     Args:
         engine: Answers the requests.
-        apis: Path -> the API that is spoken there.
+        apis: Path -> the API of that path.
         completion: Completes the exchanges.
         max_body_bytes: Longest request body.
     """
@@ -115,11 +115,11 @@ class ApiRoutes:
         self.max_body_bytes = max_body_bytes
 
     def serves(self, scope: Scope) -> bool:
-        """Say whether a request belongs here."""
+        """Whether a request is for one of these routes."""
         return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.apis
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request by ASGI; a client that leaves cancels it."""
+        """Answer one request; it is cancelled if the client disconnects."""
         path, headers = scope["path"], dict(scope["headers"])
         exchange = Exchange.begin(path, headers)
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
@@ -136,7 +136,7 @@ class ApiRoutes:
 
 
 class _Departure:
-    """Cancels the task that serves a client once the client has left."""
+    """Cancels the task that serves a request once the client has disconnected."""
 
     __slots__ = ("_exchange", "_reader", "_serving", "_watching")
 
@@ -147,7 +147,7 @@ class _Departure:
         self._watching: asyncio.Task[None] | None = None
 
     async def read_and_watch(self) -> bytes:
-        """Return the body, and watch the client from now on."""
+        """Return the body and start watching for a disconnect."""
         try:
             body = await self._reader.read()
         except asyncio.CancelledError:
@@ -163,6 +163,6 @@ class _Departure:
             self._serving.cancel()
 
     def stop_watching(self) -> None:
-        """The answer is complete, or nobody waits for it."""
+        """Stop watching, since the answer is complete or its task has ended."""
         if self._watching is not None:
             self._watching.cancel()

@@ -1,4 +1,4 @@
-"""Checks answers whose outcome cannot wait for the shipper, without holding up the event loop."""
+"""Checks answers that cannot be left to the shipper, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MOST_WAITING: Final = 16
 
 
 class Checker:
-    """Checks the wording at once, and the form in a thread: one answer after the other.
+    """Checks an answer's wording directly and its form in a thread, one answer at a time.
 
-    An answer that would be the 17th to wait keeps its form unchecked, so that clients who ask
-    for what takes long to check hold up nobody for long.
+    At most 16 answers wait for the thread; the form of further ones stays unchecked. So clients
+    with expensive checks cannot delay others for long.
     """
 
     def __init__(self) -> None:
@@ -49,5 +49,5 @@ class Checker:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Let go of the thread; what is being checked ends by itself, within its limits."""
+        """Shut the thread down without waiting; a check in progress ends within its limits."""
         self._thread.shutdown(wait=False, cancel_futures=True)

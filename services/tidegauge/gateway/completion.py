@@ -1,10 +1,10 @@
-"""Completes exchanges: the record, from which events are made, log line and metrics, once each.
+"""Completes exchanges: each is recorded, logged and counted in the metrics exactly once.
 
-Exchanges that end in one pass of the event loop are recorded together in the next one, and
-their answers' last bytes leave after that: an answer that a client has is one that the outbox
-has. Together they need one write to the outbox, and what is done for many in a row costs less
-than what is done for each between other things. A request that waits long for its answer gets
-a record of its own.
+Exchanges that end in one pass of the event loop are recorded together in the next pass. The
+last bytes of their answers are sent after that, so the outbox has every exchange whose answer a
+client has received in full. A batch needs one write to the outbox, and handling many exchanges
+in a row costs less than handling each between other work. A request that waits long for its
+answer gets a separate record.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ _log = structlog.get_logger("tidegauge.gateway")
 
 @dataclass(frozen=True, slots=True)
 class CapturePolicy:
-    """How much events carry.
+    """How much text events carry, and how segments are split.
 
     Attributes:
-        capture: How much text, where the key does not say.
+        capture: How much text to capture, unless the key sets it.
         characters: Most characters of text in an event.
         by_customer: Whether segments are split by customer.
     """
@@ -77,7 +77,7 @@ class CapturePolicy:
 
 
 class RequestLog:
-    """Writes lines in batches, at the latest 0.2 s after they were logged.
+    """Writes the request log in batches, each line at most 0.2 s after it was logged.
 
     Args:
         path: The file to append to; None for the standard output.
@@ -96,7 +96,7 @@ class RequestLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, line: LogLine) -> None:
-        """Log a request; must be called in the event loop."""
+        """Add a line to the log; must be called in the event loop."""
         _encoder.encode_into(line, self._lines, -1)
         self._lines += b"\n"
         if len(self._lines) >= _FLUSH_BYTES:
@@ -106,7 +106,7 @@ class RequestLog:
             self._timer = loop.call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write the waiting lines; a log that cannot be written never stops the service."""
+        """Write the buffered lines; errors are ignored so that they cannot stop the service."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -118,21 +118,21 @@ class RequestLog:
             return
 
     def close(self) -> None:
-        """Write the lines that are waiting and close the file."""
+        """Write the buffered lines and close the file."""
         self.flush()
         if self._owned:
             self._file.close()
 
 
 class Completion:
-    """Completes exchanges.
+    """Completes exchanges: records, logs and counts them.
 
     Args:
-        policy: How much events carry.
-        recorder: Where records go, already started.
+        policy: How much text events carry.
+        recorder: A started recorder.
         log: The request log.
-        metrics: What is counted.
-        tracing: Follows exchanges from begin to end; None for no tracing.
+        metrics: The gateway's metrics.
+        tracing: Tracing of exchanges; None for none.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Completion:
         self._leaving: list[Callable[[], None]] = []
 
     def begin(self, exchange: Exchange) -> None:
-        """Count an exchange as in flight, and begin its span."""
+        """Count an exchange as in flight and begin its span."""
         exchange.in_flight = self.metrics.in_flight
         self.metrics.in_flight += 1
         if self._tracing is not None:
@@ -165,9 +165,10 @@ class Completion:
         self.metrics.in_flight -= 1
 
     def admit(self, exchange: Exchange) -> None:
-        """Take on a request that is about to be forwarded.
+        """Register a request that is about to be forwarded.
 
-        It is recorded with its answer, or by ``record_waiting`` if that takes long.
+        The request is recorded with its answer, or by ``record_waiting`` if the answer takes
+        long.
         """
         exchange.capture = exchange.customer.capture or self._policy.capture
         self._waiting[exchange.arrival.request_id] = exchange
@@ -181,9 +182,9 @@ class Completion:
         return findings
 
     def must_check(self, exchange: Exchange, answer: ParsedAnswer) -> bool:
-        """Whether the form of an answer has to be checked before ``conclude``, if ever.
+        """Whether the form of an answer has to be checked before ``conclude``.
 
-        Its record will not carry all the text that the shipper would need.
+        This is so if the record will not carry all the text that the shipper would need.
         """
         asked = exchange.asked
         if asked is None or exchange.delivery.findings is not None:
@@ -201,16 +202,16 @@ class Completion:
         answer: ParsedAnswer,
         fault: Fault | None = None,
     ) -> None:
-        """End an exchange: it will be recorded in the loop's next pass.
+        """End an exchange; it is recorded in the event loop's next pass.
 
-        Until then its answer's last bytes have to wait; see ``on_recorded``. Of two ends the
-        first one counts.
+        Until then the last bytes of the answer have to wait; see ``on_recorded``. A second call
+        for the same exchange does nothing.
 
         Args:
-            exchange: Which.
+            exchange: The exchange.
             status: HTTP status that the client sees.
-            answer: What there is of an answer.
-            fault: How it failed.
+            answer: The answer, as far as it came.
+            fault: How the exchange failed; None if it did not.
         """
         if exchange.outcome is not None:
             return
@@ -235,14 +236,14 @@ class Completion:
             self.record()
 
     def on_recorded(self, leave: Callable[[], None]) -> None:
-        """Call a function once every exchange that has ended is recorded."""
+        """Call a function once every ended exchange has been recorded."""
         if self._ended:
             self._leaving.append(leave)
         else:
             leave()
 
     def record(self) -> None:
-        """Record what has ended, all together, and let the answers leave, whatever fails."""
+        """Record all ended exchanges together, then call the functions of ``on_recorded``."""
         ended, self._ended = self._ended, []
         leaving, self._leaving = self._leaving, []
         if ended:
@@ -254,12 +255,12 @@ class Completion:
         """Record the requests that have waited for their answers for more than a second.
 
         Args:
-            now: On the clock of ``Arrival.started``.
+            now: The current time in seconds, on the clock of ``Arrival.started``.
         """
         late = []
         for exchange in self._waiting.values():
             if now - exchange.arrival.started < _LONG_SECONDS:
-                break  # the rest has come later
+                break  # the rest arrived later
             late.append(exchange)
         for start in range(0, len(late), _MOST_TOGETHER):
             records = []
@@ -272,7 +273,7 @@ class Completion:
                 self._recorder.record_compact(REQUEST, records)
 
     def close(self) -> None:
-        """Record what has ended, and check no more."""
+        """Record the ended exchanges and stop checking."""
         self.record()
         self._checker.close()
 
@@ -310,10 +311,10 @@ class Completion:
         exchange: Exchange,
         outcome: Outcome | None,
     ) -> tuple[ExchangeRecord, bool]:
-        """Return an exchange's record, and whether it is whole.
+        """Return an exchange's record, and whether it is complete.
 
-        One that cannot be made is counted as dropped: what is returned then has no text, and
-        serves the log and the metrics alone.
+        A record that cannot be built is counted as dropped. Then the returned record has no
+        text and is used for the log and the metrics only.
         """
         try:
             return self._exchange_record(exchange, outcome), True
@@ -355,7 +356,7 @@ class Completion:
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> tuple[Message, ...]:
-        """Return how much of the conversation is captured; what may be whole stays the same."""
+        """Return the captured messages; the same tuple if they are captured in full."""
         messages = exchange.captured
         if messages is None:
             messages = exchange.captured = captured_messages(
@@ -402,7 +403,7 @@ class Completion:
         )
 
     def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, str] | PendingChecks:
-        """Return the findings, or what the shipper needs to make the checks."""
+        """Return the findings, or the inputs that the shipper needs to make the checks."""
         asked, answer, findings = exchange.asked, outcome.answer, exchange.delivery.findings
         if findings is not None:
             return findings
@@ -410,7 +411,7 @@ class Completion:
             return {}
         if self._carries_all(exchange, asked, answer):
             return PendingChecks(asked.expectations, answer.refusal)
-        # Forms that had to be checked have been, see ``must_check``; this is the event loop.
+        # This runs in the event loop. Forms that had to be checked already were (``must_check``).
         return check_wording(asked.messages, answer) | forms_unchecked(
             asked.expectations, answer, "busy"
         )
@@ -419,7 +420,7 @@ class Completion:
 def _usage(
     exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer, *, complete: bool
 ) -> Usage | None:
-    """Return the usage as told, or an estimate of it where something was generated."""
+    """Return the reported usage, or an estimate if there is none and something was generated."""
     usage, pieces = answer.usage, exchange.delivery.timing.pieces
     if usage is None and (complete or pieces):
         output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")

@@ -1,4 +1,4 @@
-"""Which models the gateway offers, and which upstreams answer for them: a YAML file.
+"""The gateway's configuration: a YAML file of the models and their upstreams.
 
 ```yaml
 models:
@@ -52,7 +52,7 @@ CheckName = Literal[
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What tokens cost, in USD per million."""
+    """Price of tokens in USD per million."""
 
     input: float
     output: float = 0.0
@@ -72,14 +72,14 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         url: Base URL, with or without ``/v1``.
-        model: What the upstream calls the model; None for the client's name.
-        version: Label of what it serves, on every event.
+        model: The upstream's name for the model; None for the client's name.
+        version: Label of the deployment, on every event.
         weight: Share of the traffic, relative to the model's other upstreams.
         overrides: Body fields that replace the client's.
         api_key_env: Environment variable with the upstream's key.
         price: Price of tokens.
-        gpu_usd_per_hour: What the server costs while it is there.
-        shadow: Share of the model's requests that are copied to it, beside its weight.
+        gpu_usd_per_hour: Price of the server in USD per hour.
+        shadow: Share of the model's requests that are mirrored to it, independent of its weight.
     """
 
     url: str
@@ -94,12 +94,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model's name and who answers for it.
+    """One model that the gateway offers.
 
     Attributes:
-        upstreams: Who answers.
-        failed_checks: Check -> what to do when an answer in one piece fails it: ask once
-            more, or answer with an error.
+        upstreams: The upstreams that answer for the model.
+        failed_checks: Check -> what to do if an answer that is not streamed fails it: retry
+            once, or answer with an error.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -111,7 +111,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """Everything that is offered.
+    """All models that the gateway offers.
 
     Attributes:
         models: Name -> model.
@@ -123,10 +123,10 @@ class Catalog(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, *, where: str = "configuration") -> Catalog:
-    """Read and check a configuration.
+    """Parse and validate a configuration.
 
     Raises:
-        ConfigurationError: It is no YAML, a field is unknown or wrong, a model has no
+        ConfigurationError: The text is not YAML, a field is unknown or wrong, a model has no
             upstream with a weight above 0, or a key's variable is not set.
     """
     try:
@@ -134,7 +134,7 @@ def parse(text: str, *, where: str = "configuration") -> Catalog:
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where} is no YAML: {error}") from error
     try:
-        # By way of JSON, so that overrides are kept as the bytes that will be sent.
+        # Converted through JSON, so that overrides are kept as the bytes that will be sent.
         file = msgspec.json.decode(msgspec.json.encode(content), type=_File, strict=False)
     except (msgspec.ValidationError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
@@ -149,7 +149,7 @@ def load(path: Path) -> Catalog:
     """Read a configuration file.
 
     Raises:
-        ConfigurationError: It cannot be read, or see ``parse``.
+        ConfigurationError: The file cannot be read, or see ``parse``.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def load(path: Path) -> Catalog:
 
 
 def single_upstream(url: str, names: list[str], *, api_key_env: str | None = None) -> Catalog:
-    """Offer every model that one upstream names, under its own name."""
+    """Return a catalog of one upstream's models under their own names."""
     upstream = Upstream(url=url, api_key_env=api_key_env)
     return Catalog({name: Model(upstreams=(upstream,)) for name in names}, discovered=True)
 

@@ -1,4 +1,4 @@
-"""The hot routes in the OpenAPI document: FastAPI does not see them, people should."""
+"""The hot routes' part of the OpenAPI document, which FastAPI cannot generate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ERROR_SCHEMA: Final[dict[str, Any]] = {
         }
     },
 }
-"""OpenAI's error object, which every error of the gateway is."""
+"""OpenAI's error object, the form of every error of the gateway."""
 
 _ERRORS: Final = {
     "400": "The body is malformed.",
@@ -69,7 +69,7 @@ _REQUESTS: Final[dict[str, tuple[str, list[str], dict[str, Any]]]] = {
 
 
 def error_responses() -> dict[int | str, dict[str, Any]]:
-    """Return the errors that every forwarded route may answer with."""
+    """Return the error responses that every forwarded route may give."""
     return {
         status: {
             "description": text,
@@ -80,7 +80,7 @@ def error_responses() -> dict[int | str, dict[str, Any]]:
 
 
 def hot_paths() -> dict[str, Any]:
-    """Return the ``paths`` of the hot routes; fields that are not named pass untouched."""
+    """Return the OpenAPI ``paths`` of the hot routes; other fields are passed through."""
     return {
         path: {
             "post": {

@@ -1,7 +1,7 @@
-"""Answers requests: identifies the client, reads, routes and forwards the request.
+"""Answers requests: identifies the client, parses, routes and forwards the request.
 
-Whatever happens to an exchange, it is concluded once, and recorded before the answer's last
-byte leaves: an answer that a client has is one that the outbox has.
+Every exchange is concluded once, also after an error, and is recorded before the last byte of
+its answer is sent. So the outbox has every exchange whose answer a client received in full.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tidegauge.schemas.exchange import ErrorKind
 __all__ = ["Engine", "Policy"]
 
 _CLIENT_GONE: Final = 499
-"""nginx's status for a client that left before it saw one."""
+"""nginx's status for a client that disconnected before the answer began."""
 _STOPPED: Final = 503
 
 _log = structlog.get_logger("tidegauge.gateway")
@@ -40,11 +40,11 @@ _log = structlog.get_logger("tidegauge.gateway")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the gateway does with every request.
+    """Settings that apply to every request.
 
     Attributes:
         anonymous: Whether requests without a key are served.
-        assumed_output_tokens: Tokens reserved where a request sets no limit.
+        assumed_output_tokens: Output tokens to reserve if a request sets no limit.
         max_answer_bytes: Longest answer that is not a stream.
     """
 
@@ -54,13 +54,13 @@ class Policy:
 
 
 class Engine:
-    """Serves exchanges.
+    """Answers requests.
 
     Args:
-        policy: What to do with every request.
-        upstreams: Who can be asked.
+        policy: Settings that apply to every request.
+        upstreams: The upstreams.
         keys: Client keys in force; replace the attribute to change them.
-        limiter: Limits of the keys.
+        limiter: Applies the keys' limits.
         completion: Completes exchanges.
     """
 
@@ -88,14 +88,14 @@ class Engine:
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
     ) -> None:
-        """Answer one request, whatever becomes of it.
+        """Answer one request; errors become error answers.
 
         Args:
             exchange: The exchange, just begun.
-            api: The API that it speaks.
-            caller: Who sends it.
-            read_body: Reads its body; may raise ``RefusedError``.
-            sink: Where the answer goes.
+            api: The API of the request.
+            caller: The caller.
+            read_body: Reads the request's body; may raise ``RefusedError``.
+            sink: Sends the answer to the client.
         """
         self._completion.begin(exchange)
         try:
@@ -117,14 +117,14 @@ class Engine:
                 await self._settle(exchange)
 
     async def close(self) -> None:
-        """Give up the shadow copies that are under way."""
+        """Cancel the mirrored requests in flight."""
         await self._shadows.close()
 
     def identify(self, caller: Caller) -> Customer:
-        """Return whose key a request bears.
+        """Return the customer of a request's key.
 
         Raises:
-            RefusedError: It bears none, or a wrong one.
+            RefusedError: The key is missing or wrong.
         """
         if caller.authorization is not None:
             customer = caller.identify(self.keys)
@@ -188,7 +188,7 @@ class Engine:
         )
 
     def _abandon(self, exchange: Exchange) -> None:
-        """Record what a client was sent before it left, or before the gateway was stopped."""
+        """Conclude an exchange cancelled by its client or by shutdown, with the answer so far."""
         collector = exchange.delivery.collector
         answer = ParsedAnswer() if collector is None else collector.answer()
         if exchange.client_left:

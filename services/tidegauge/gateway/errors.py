@@ -1,16 +1,16 @@
-"""What can go wrong in the gateway: at start, and on a request.
+"""Errors of the gateway, at the start and while answering a request.
 
 TidegaugeError
 └── GatewayError
-    ├── ConfigurationError            a file or a setting; nothing has changed
+    ├── ConfigurationError            a file or a setting is wrong; the old state stays in force
     │   └── KeyFileError
-    └── ExchangeError                 one request could not be answered as asked
-        ├── RefusedError              the client's doing: key, model, body, limits
+    └── ExchangeError                 one request could not be answered
+        ├── RefusedError              the client's fault: key, model, body, limits
         └── UpstreamError
             ├── UpstreamUnreachableError
             ├── UpstreamTimeoutError
             ├── UpstreamInterruptedError
-            └── UpstreamAnswerError   it answered, but not as an upstream should
+            └── UpstreamAnswerError   the upstream's answer is not valid
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GatewayError(TidegaugeError):
 
 
 class ConfigurationError(GatewayError):
-    """A file or a setting cannot be used; what was in force before still is."""
+    """A file or a setting cannot be used; the previous configuration stays in force."""
 
 
 class KeyFileError(ConfigurationError):
@@ -54,13 +54,13 @@ class KeyFileError(ConfigurationError):
 
 
 class ExchangeError(GatewayError):
-    """One request cannot be answered as asked.
+    """One request cannot be answered.
 
     Attributes:
-        kind: How the event names it.
+        kind: The error kind in the event.
         status: HTTP status for the client.
         code: OpenAI's ``error.code``.
-        detail: One line in the gateway's own words, for the event and the client.
+        detail: One line for the event and the client, without text of the client.
     """
 
     kind: ErrorKind = ErrorKind.GATEWAY_ERROR
@@ -71,13 +71,13 @@ class ExchangeError(GatewayError):
     headers: Headers = ()
 
     def __init__(self, detail: str) -> None:
-        """Keep the gateway's own words."""
+        """Store the detail."""
         super().__init__(detail)
         self.detail = detail
 
 
 class RefusedError(ExchangeError):
-    """The request itself cannot be served: it is malformed, unauthorized or over a limit."""
+    """The request is malformed, unauthorized or over a limit."""
 
     _STATUS: ClassVar[dict[ErrorKind, int]] = {
         ErrorKind.INVALID_REQUEST: 400,
@@ -98,13 +98,14 @@ class RefusedError(ExchangeError):
         error_type: str = "invalid_request_error",
         headers: Headers = (),
     ) -> None:
-        """Describe it.
+        """Store the fields of the error.
 
         Args:
-            kind: One of the kinds that are the client's doing.
-            detail: In the gateway's own words, without text of the client.
+            kind: An error kind that is the client's fault.
+            detail: One line for the event, without text of the client.
             code: OpenAI's ``error.code``.
-            message: What the client reads, where it may repeat the client's own text.
+            message: Message for the client, which may quote the client's own text; ``detail``
+                if None.
             param: The field that is wrong.
             error_type: OpenAI's ``error.type``.
             headers: Further response headers.
@@ -120,7 +121,10 @@ class RefusedError(ExchangeError):
 
 
 def too_large(limit: int, headers: Headers = ()) -> RefusedError:
-    """Return the refusal of a body; close the connection then, since the rest is not read."""
+    """Return the error for a body that is too long.
+
+    The connection must be closed after it, since the rest of the body is not read.
+    """
     return RefusedError(
         ErrorKind.REQUEST_TOO_LARGE,
         f"the request's body is longer than {limit} bytes",
@@ -130,7 +134,7 @@ def too_large(limit: int, headers: Headers = ()) -> RefusedError:
 
 
 class UpstreamError(ExchangeError):
-    """The upstream did not answer as it should."""
+    """The upstream gave no valid answer."""
 
     kind = ErrorKind.UPSTREAM_ERROR
     status = 502
@@ -138,7 +142,7 @@ class UpstreamError(ExchangeError):
 
 
 class UpstreamUnreachableError(UpstreamError):
-    """No connection could be made."""
+    """No connection to the upstream could be made."""
 
     kind = ErrorKind.UPSTREAM_UNREACHABLE
     code = "upstream_unreachable"
@@ -153,14 +157,14 @@ class UpstreamTimeoutError(UpstreamError):
 
 
 class UpstreamInterruptedError(UpstreamError):
-    """The connection broke before the answer was complete."""
+    """The upstream's connection broke before the answer was complete."""
 
     kind = ErrorKind.UPSTREAM_INTERRUPTED
     code = "upstream_interrupted"
 
 
 class UpstreamAnswerError(UpstreamError):
-    """What came back is no answer: no HTTP, no JSON, or a refusal of the gateway's own key."""
+    """The upstream's answer is not HTTP, not JSON, or a rejection of the gateway's own key."""
 
 
 class _Detail(msgspec.Struct):
@@ -175,6 +179,6 @@ class _Body(msgspec.Struct):
 
 
 def error_body(error: ExchangeError) -> bytes:
-    """Write an error as OpenAI's API does, so that every client library understands it."""
+    """Encode an error in the form of OpenAI's API, which every client library can parse."""
     message = error.message if isinstance(error, RefusedError) else error.detail
     return msgspec.json.encode(_Body(_Detail(message, error.type, error.param, error.code)))

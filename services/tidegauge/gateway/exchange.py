@@ -1,4 +1,4 @@
-"""One request on its way through the gateway: a value for each stage that it has reached."""
+"""The state of one exchange in the gateway, with a value for each stage of processing."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _MOST_GAPS: Final = 65_536
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """What is known when a request's headers are there.
+    """The data of a request that are known once its headers have arrived.
 
     Attributes:
-        request_id: Identity of the exchange.
+        request_id: Id of the exchange.
         route: The gateway's route.
-        time_ms: Unix milliseconds.
-        started: The same moment on the monotonic clock, in seconds.
+        time_ms: Time of arrival, Unix milliseconds.
+        started: Time of arrival on the monotonic clock, in seconds.
         session: The client's session label.
-        traceparent: Trace context that goes upstream.
-        shadow: Whether it is a copy for a candidate.
+        traceparent: Trace context to send to the upstream.
+        shadow: Whether the request is a copy for a candidate.
     """
 
     request_id: str
@@ -54,7 +54,7 @@ class Fault(NamedTuple):
 
     Attributes:
         kind: Kind of the error.
-        detail: One line in the gateway's own words.
+        detail: One line of description, without text of the client.
     """
 
     kind: ErrorKind
@@ -66,11 +66,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         status: HTTP status that the client saw.
-        fault: How it failed; None if it did not.
-        answer: What the upstream answered.
-        usage: Tokens.
-        cost_usd: What it cost.
-        latency_seconds: From arrival to the end.
+        fault: How the exchange failed; None if it did not.
+        answer: The upstream's answer.
+        usage: Tokens of the prompt and the answer.
+        cost_usd: Cost of the exchange.
+        latency_seconds: Time from arrival to the end.
     """
 
     status: int
@@ -82,11 +82,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamTiming:
-    """Moments of the pieces of a streamed answer, in seconds of one monotonic clock.
+    """Arrival times of a streamed answer's pieces, in seconds on one monotonic clock.
 
     Attributes:
-        first: When the first piece came, None before.
-        pieces: How many have come.
+        first: When the first piece arrived; None before that.
+        pieces: The number of pieces so far.
 
     Example:
         >>> timing = StreamTiming()
@@ -104,7 +104,7 @@ class StreamTiming:
         self._gaps: list[float] = []
 
     def add(self, moment: float) -> None:
-        """Count a piece."""
+        """Add a piece that arrived at a moment."""
         self.pieces += 1
         if self.first is None:
             self.first = moment
@@ -113,7 +113,7 @@ class StreamTiming:
         self._last = moment
 
     def summary(self) -> InterToken | None:
-        """Return the time between pieces; None for fewer than two."""
+        """Return the inter-token latency; None for fewer than two pieces."""
         if not self._gaps:
             return None
         gaps = sorted(self._gaps)
@@ -125,14 +125,14 @@ class StreamTiming:
 
 
 class AnswerProgress:
-    """The answer while it comes from the upstream and goes to the client.
+    """The state of an answer while it is relayed from the upstream to the client.
 
     Attributes:
         begun: Whether the answer's head has been sent.
-        timing: When its pieces came.
-        collector: Puts a streamed answer together.
+        timing: Arrival times of the answer's pieces.
+        collector: Assembles a streamed answer.
         discarded: Usage of an earlier answer that was not passed on.
-        findings: Findings of the answer's checks, where they had to be made at once.
+        findings: Findings of the answer's checks, if the gateway made them.
     """
 
     __slots__ = ("begun", "collector", "discarded", "findings", "timing")
@@ -146,20 +146,20 @@ class AnswerProgress:
 
 
 class Exchange:
-    """One request and its answer, stage by stage.
+    """One request and its answer, filled in stage by stage.
 
     Attributes:
-        arrival: What its headers said.
-        in_flight: Other requests that were being answered when it arrived.
-        customer: Who asks.
-        asked: What is asked, once it has been understood.
-        attempt: Which target answers, once it has been chosen.
-        reservation: What was taken from the customer's limits.
-        capture: How much text events may carry; none before the request is admitted.
-        captured: The conversation as events may carry it, once that has been decided.
-        delivery: The answer on its way.
-        client_left: Whether the client has gone.
-        outcome: How it ended; None while it goes on.
+        arrival: The data from the request's headers.
+        in_flight: Other requests in flight when this one arrived.
+        customer: The customer.
+        asked: The parsed request; None before it is parsed.
+        attempt: The current attempt; None before a target is chosen.
+        reservation: The reservation of the customer's limits.
+        capture: How much text events may carry; ``none`` before the request is admitted.
+        captured: The messages as events may carry them; None before they are computed.
+        delivery: The state of the answer while it is relayed.
+        client_left: Whether the client has disconnected.
+        outcome: How the exchange ended; None while it is in flight.
     """
 
     __slots__ = (
@@ -191,7 +191,7 @@ class Exchange:
 
     @classmethod
     def begin(cls, route: str, headers: Mapping[bytes, bytes]) -> Exchange:
-        """Begin an exchange; labels in its headers that are malformed are left out."""
+        """Begin an exchange; malformed session labels and trace contexts are ignored."""
         session, trace = headers.get(b"x-session-id"), headers.get(b"traceparent")
         return cls(
             Arrival(
@@ -205,7 +205,7 @@ class Exchange:
         )
 
     def shadowed(self) -> Exchange:
-        """Return the exchange of a copy of this request; its answer will be discarded."""
+        """Return the exchange of a mirrored copy of this request."""
         copy = Exchange(
             msgspec.structs.replace(
                 self.arrival,

@@ -23,13 +23,13 @@ __all__ = ["run"]
 
 _ALLOCATIONS_A_COLLECTION: Final = 50_000
 _KEEP_ALIVE_SECONDS: Final = 75
-"""As nginx: longer than what clients keep a connection for, so that they close it first."""
+"""nginx's default: longer than clients keep an idle connection, so that they close it first."""
 
 _log = structlog.get_logger("tidegauge.gateway")
 
 
 class _Server(uvicorn.Server):
-    """Ends with status 0 on SIGTERM and SIGINT, and reloads the gateway on SIGHUP."""
+    """A uvicorn server that exits with 0 on SIGTERM and SIGINT and reloads on SIGHUP."""
 
     def __init__(self, config: uvicorn.Config, app: Gateway) -> None:
         super().__init__(config)
@@ -52,7 +52,7 @@ class _Server(uvicorn.Server):
 
 
 def run() -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and ship its events.
+    """Serve until SIGTERM or SIGINT, then finish requests in flight and ship their events.
 
     Raises:
         TidegaugeError: The settings, a file or the outbox cannot be used.
@@ -79,8 +79,8 @@ def run() -> None:
                 1, int(settings.shutdown_seconds - capture.drain_seconds)
             ),
         )
-        # What is loaded stays: looking through it at every collection holds all requests up.
-        # What a request leaves behind is hardly ever a cycle: looking for one seldom is enough.
+        # Objects loaded by now stay; scanning them at each collection would delay all requests.
+        # Requests rarely leave reference cycles, so rare collections are enough.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS_A_COLLECTION)

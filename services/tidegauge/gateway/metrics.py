@@ -1,9 +1,9 @@
 """The gateway's metrics: every name in one place, every label from a bounded set.
 
 Routes, statuses, checks and error kinds are closed sets. Models, versions, upstreams and
-customers come from files, and beyond a cap they are counted as ``other``. Counting is plain
-additions, since every request pays for it; the Prometheus client's classes are made from the
-numbers when they are asked for.
+customers come from files; beyond a cap they are counted as ``other``. Counting is plain addition,
+since every request pays for it; the Prometheus client's objects are built from the numbers at
+each scrape.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _OTHER: Final = "other"
 
 
 class Durations:
-    """A histogram of seconds.
+    """A histogram of durations in seconds.
 
     Attributes:
-        counts: How many fell into each bucket, the last one without an upper edge.
-        total: Their sum.
+        counts: The number of durations in each bucket; the last one has no upper edge.
+        total: Sum of the durations in seconds.
     """
 
     __slots__ = ("counts", "total")
@@ -47,12 +47,12 @@ class Durations:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add one duration."""
         self.counts[bisect_left(_SECONDS, seconds)] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return the counts as Prometheus has them: up to and including each edge."""
+        """Return Prometheus's cumulative counts: up to and including each edge."""
         edges, seen, total = [*_SECONDS, inf], [], 0
         for edge, count in zip(edges, self.counts, strict=True):
             total += count
@@ -61,7 +61,7 @@ class Durations:
 
 
 class _Spent:
-    """What a customer has used of a model."""
+    """A customer's tokens and cost for one model."""
 
     __slots__ = ("cost_usd", "input_tokens", "output_tokens")
 
@@ -71,14 +71,14 @@ class _Spent:
 
 
 class Metrics:
-    """What is counted as exchanges end; a Prometheus collector.
+    """The counts of completed exchanges, as a Prometheus collector.
 
     Attributes:
         in_flight: Requests being answered.
         limits_unavailable: Times that the store of the rate limits could not be reached.
 
     Args:
-        cap: Most label sets of one kind; what comes later is ``other``.
+        cap: Most label sets of one kind; later ones are counted as ``other``.
     """
 
     def __init__(self, *, cap: int = 200) -> None:
@@ -128,7 +128,7 @@ class Metrics:
         return self._spent.setdefault((model, customer), _Spent())
 
     def collect(self) -> Iterable[Metric]:
-        """Return everything as Prometheus metrics."""
+        """Yield all Prometheus metrics."""
         yield from self._collect_requests()
         yield from self._collect_durations()
         yield from self._collect_spent()
@@ -215,17 +215,17 @@ def _counter(
 
 
 class CheckCollector:
-    """Reads the findings of the shipper's checks when Prometheus asks.
+    """Collects the findings of the shipper's checks at each scrape.
 
     Args:
-        findings: Returns how often the shipper found each, by ``check/finding``.
+        findings: Returns how often the shipper found each ``check/finding``.
     """
 
     def __init__(self, findings: Callable[[], Mapping[str, int]]) -> None:
         self._findings = findings
 
     def collect(self) -> Iterable[Metric]:
-        """Return the checks that were made of the answers that have been shipped."""
+        """Yield the counts of the checks of shipped answers."""
         yield _counter(
             "tidegauge_gateway_output_checks",
             "Checks of answers that were made; they are when the event is shipped.",
@@ -235,11 +235,11 @@ class CheckCollector:
 
 
 class UpstreamCollector:
-    """Reads the upstreams' state when Prometheus asks.
+    """Collects the upstreams' state at each scrape.
 
     Args:
         upstreams: The upstreams.
-        now: The clock that their exchanges are timed by.
+        now: The clock that times exchanges, in seconds.
     """
 
     def __init__(self, upstreams: Upstreams, now: Callable[[], float]) -> None:
@@ -247,7 +247,7 @@ class UpstreamCollector:
         self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        """Return requests under way and busy seconds by upstream."""
+        """Return requests in flight and busy seconds by upstream."""
         in_flight = GaugeMetricFamily(
             "tidegauge_gateway_upstream_in_flight_requests",
             "Requests that an upstream is answering.",

@@ -1,4 +1,4 @@
-"""``/chat``: a message in, a response out, for those who want no more than that."""
+"""``/chat``: a minimal API with one message in and one response out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Collected", "PlainChat", "PlainRequest", "PlainResponse"]
 
 
 class PlainRequest(BaseModel):
-    """What to say, to whom."""
+    """A message for a model."""
 
     message: str = Field(description="The user's message.")
     system_prompt: str | None = Field(None, description="How the model should behave.")
@@ -26,7 +26,7 @@ class PlainRequest(BaseModel):
 
 
 class PlainResponse(BaseModel):
-    """What was answered."""
+    """The model's answer to a message."""
 
     response: str = Field(description="The model's answer.")
     model: str = Field(description="The model that was asked.")
@@ -43,7 +43,7 @@ _decode: Final = msgspec.json.Decoder(_Request).decode
 
 
 class PlainChat:
-    """Reads ``/chat`` requests; upstream they are chat completions.
+    """Reads ``/chat`` requests and forwards them as chat completions.
 
     Args:
         default_model: Returns the model of a request that names none.
@@ -57,7 +57,7 @@ class PlainChat:
         self._chat = Chat()
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Api``."""
+        """Parse a request; see ``Api``."""
         try:
             request = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -74,7 +74,7 @@ class PlainChat:
         return msgspec.structs.replace(self._chat.read(forwarded), body=forwarded)
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Api``."""
+        """Parse a whole answer; see ``Api``."""
         return self._chat.answer(body)
 
     def collector(self) -> AnswerCollector:
@@ -83,7 +83,7 @@ class PlainChat:
 
 
 class Collected(Sink):
-    """Keeps an answer in place of sending it; whoever sends it records the exchange before.
+    """Stores an answer instead of sending it; its sender must record the exchange first.
 
     Attributes:
         status: HTTP status.
@@ -97,13 +97,13 @@ class Collected(Sink):
         self.body = b""
 
     async def begin(self, status: int, headers: Headers) -> None:
-        """Keep the head."""
+        """Store the head."""
         self.status, self.headers = status, headers
 
     async def send(self, data: bytes) -> None:
-        """Keep a part of the body."""
+        """Store a part of the body."""
         self.body += data
 
     async def end(self, data: bytes = b"") -> None:
-        """Keep the last part of the body."""
+        """Store the last part of the body."""
         self.body += data

@@ -1,4 +1,4 @@
-"""What a running gateway consists of, and how it changes while it runs."""
+"""The parts of a running gateway, and how they are reloaded."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _log = structlog.get_logger("tidegauge.gateway")
 
 
 class Runtime:
-    """The gateway's parts, put together; make it in a running event loop.
+    """Builds and holds the parts of the gateway; create it in a running event loop.
 
     Args:
-        settings: As read from the environment.
-        recorder: Where events go, started.
-        registry: Where metrics are registered.
+        settings: The gateway's settings.
+        recorder: A started recorder.
+        registry: Registry for the metrics.
 
     Raises:
         ConfigurationError: A file cannot be used.
@@ -98,22 +98,22 @@ class Runtime:
 
     @property
     def default_model(self) -> str | None:
-        """Return the model of ``/chat``, None while no model is known."""
+        """Return the default model of ``/chat``, None while no model is known."""
         return self.settings.chat_model or next(iter(self.upstreams.routes), None)
 
     @property
     def ready(self) -> bool:
-        """Whether there is anyone to ask."""
+        """Whether any model is offered."""
         return bool(self.upstreams.routes)
 
     def reload(self) -> int:
-        """Read the files again and put them in force, all or nothing.
+        """Read the files of models and keys again and put all of them in force, or none.
 
         Returns:
-            How many models are offered.
+            The number of models offered.
 
         Raises:
-            ConfigurationError: A file is wrong; what was in force stays in force.
+            ConfigurationError: A file is wrong; the previous configuration stays in force.
         """
         settings = self.settings
         try:
@@ -129,7 +129,7 @@ class Runtime:
         return len(self.upstreams.routes)
 
     def reload_or_complain(self) -> None:
-        """Reload for a signal: what is wrong goes to the log."""
+        """Reload on a signal; an error is logged."""
         try:
             models = self.reload()
         except ConfigurationError as error:
@@ -138,7 +138,7 @@ class Runtime:
             _log.info("reloaded", models=models)
 
     def start(self) -> None:
-        """Start what goes on beside the requests, such as watching the key file."""
+        """Start the background tasks, such as watching the key file."""
         self._tasks.append(asyncio.create_task(self._record_waiting()))
         if self.settings.keys_file is not None:
             self._tasks.append(asyncio.create_task(self._watch_keys(self.settings.keys_file)))
@@ -146,7 +146,7 @@ class Runtime:
             self._tasks.append(asyncio.create_task(self._discover(self.settings.upstream_url)))
 
     async def stop(self) -> None:
-        """Stop watching, cut the upstreams off and write the log's last lines."""
+        """Stop the background tasks, close all connections and write the log's last lines."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -161,13 +161,13 @@ class Runtime:
             await asyncio.to_thread(self._tracing.close)
 
     async def _record_waiting(self) -> None:
-        """Let no request wait for its answer unrecorded for more than two seconds."""
+        """Record requests that wait for their answers, at most two seconds after arrival."""
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self.completion.record_waiting(time.perf_counter())
 
     async def _watch_keys(self, path: Path) -> None:
-        """Put a changed key file in force within a second or two: a revoked key ends soon."""
+        """Put a changed key file in force within two seconds, so that revocation is prompt."""
         seen = _stamp(path)
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -183,7 +183,7 @@ class Runtime:
                 _log.info("key file re-read", keys=len(self.engine.keys))
 
     async def _discover(self, url: str) -> None:
-        """Offer what the upstream offers: soon after it is up, and as it changes."""
+        """Offer the upstream's models: soon after it starts, and when they change."""
         api_key_env = self.settings.upstream_api_key_env
         known: list[str] = []
         complained = False
@@ -208,7 +208,7 @@ class Runtime:
 
 
 def check_files(settings: GatewaySettings) -> None:
-    """Read the files that the settings name, so that what is wrong is said before serving.
+    """Read the files that the settings name, so that errors are reported before serving.
 
     Raises:
         ConfigurationError: A file cannot be used.

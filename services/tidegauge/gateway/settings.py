@@ -16,7 +16,7 @@ __all__ = ["GatewaySettings"]
 
 
 class GatewaySettings(Settings):
-    """Read once at the start and handed inward."""
+    """The gateway's settings, read once at the start."""
 
     prefix = "TIDEGAUGE_GATEWAY_"
 
@@ -105,10 +105,10 @@ class GatewaySettings(Settings):
 
     @classmethod
     def from_environment(cls) -> GatewaySettings:
-        """Read and check.
+        """Read the settings and check them.
 
         Raises:
-            SettingsError: A variable cannot be used.
+            SettingsError: A variable's value cannot be used.
             ConfigurationError: Variables contradict each other.
         """
         settings = load(cls)
@@ -116,10 +116,10 @@ class GatewaySettings(Settings):
         return settings
 
     def check(self) -> None:
-        """Refuse settings that contradict each other.
+        """Reject settings that are incomplete or contradict each other.
 
         Raises:
-            ConfigurationError: With the way out.
+            ConfigurationError: Settings are missing or contradict each other.
         """
         if self.config is None and self.upstream_url is None:
             raise ConfigurationError(

@@ -1,7 +1,7 @@
-"""The process that moves the gateway's outbox to Kafka: ``python -m tidegauge.gateway.shipper``.
+"""The process that ships the gateway's outbox to Kafka: ``python -m tidegauge.gateway.shipper``.
 
-It is ``tidegauge.capture.shipper`` with the gateway's way to expand records: the checks that were
-left to the shipper are made here.
+It is ``tidegauge.capture.shipper`` with the format that expands the gateway's records; it makes
+the checks that the gateway left to the shipper.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EXPAND_FORMATS: Final = {BOTH.type: EXPAND}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the shipper; as ``tidegauge.capture.shipper.main``."""
+    """Run the shipper; see ``tidegauge.capture.shipper.main``."""
     return shipper.main(arguments, EXPAND_FORMATS)
 
 

@@ -1,7 +1,7 @@
 """OpenTelemetry spans with the attributes of its GenAI conventions; an optional extra.
 
-Without it a client's ``traceparent`` is passed on as it came. With it the gateway's span
-stands between the client's and the upstream's.
+Without tracing, a client's ``traceparent`` is forwarded unchanged. With tracing, the gateway's
+span is the child of the client's span and the parent of the upstream's.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _OPERATIONS: Final = {
 
 
 class Tracing(Protocol):
-    """Follows exchanges."""
+    """Traces exchanges with a span for each."""
 
     def begin(self, arrival: Arrival) -> Arrival:
-        """Begin a span; return the arrival with the trace context that goes upstream."""
+        """Begin a span; return the arrival with the trace context for the upstream."""
 
     def end(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
         """End the span of an exchange."""
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Send the remaining spans."""
 
 
 class OpenTelemetry:
-    """Makes one server span for each exchange.
+    """Creates a server span for each exchange.
 
     Args:
         provider: The SDK's ``TracerProvider``.
@@ -59,7 +59,7 @@ class OpenTelemetry:
         self._spans: dict[str, Any] = {}
 
     def begin(self, arrival: Arrival) -> Arrival:
-        """Begin a span, the client's its parent, and make it the upstream's parent."""
+        """Begin a span as the child of the client's span and the parent of the upstream's."""
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - optional
 
         client = {"traceparent": arrival.traceparent} if arrival.traceparent else {}
@@ -106,12 +106,12 @@ class OpenTelemetry:
         span.end(time.time_ns())
 
     def close(self) -> None:
-        """Send the last spans."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
 
 def open_telemetry() -> Tracing:
-    """Return tracing by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT`` …).
+    """Return tracing configured by OpenTelemetry's variables (``OTEL_EXPORTER_OTLP_ENDPOINT`` …).
 
     Raises:
         ConfigurationError: The extra is not installed.

@@ -1,4 +1,4 @@
-"""The APIs that the gateway forwards: what was asked, and what was answered."""
+"""Adapters for the APIs that the gateway forwards; they parse requests and answers."""
 
 from __future__ import annotations
 

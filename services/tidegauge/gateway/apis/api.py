@@ -1,6 +1,6 @@
-"""What an API adapter promises, and the values that it reads.
+"""The interface of an API adapter, and the parsed values that it returns.
 
-An adapter reads only the fields that the gateway needs: all others pass through untouched.
+An adapter reads only the fields that the gateway needs; all others pass through unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 
 NOTHING_EXPECTED: Final = Expectations()
-"""Of a request that asks for no form of the answer."""
+"""Expectations of a request that asks for no particular form of the answer."""
 
 __all__ = [
     "NOTHING_EXPECTED",
@@ -42,17 +42,17 @@ __all__ = [
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, as far as the gateway must know it.
+    """The parts of a request that the gateway needs.
 
     Attributes:
-        model: The model's name, the client's words.
-        messages: The conversation as text.
-        stream: Whether the answer comes piece by piece.
+        model: The model's name as the client sent it.
+        messages: The messages as text.
+        stream: Whether the answer is streamed.
         usage_wanted: Whether the client asked for the usage at a stream's end.
         sampling: Sampling parameters.
-        choices: Answers asked for.
+        choices: The number of answers requested.
         expectations: What to check the answer against.
-        body: The body to forward, where that is not the client's own.
+        body: The body to forward, if it is not the client's own.
     """
 
     model: str
@@ -65,23 +65,23 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
 
     def prompt_characters(self) -> int:
-        """Return the length of all messages."""
+        """Return the length of all messages in characters."""
         return sum([len(message.content) for message in self.messages])
 
 
 class ParsedAnswer(msgspec.Struct, kw_only=True):
-    """An answer, as far as the gateway must know it; of the first choice where there are more.
+    """The parts of an answer that the gateway needs; the first choice's if there are several.
 
     Attributes:
-        text: Its text, None where the route generates none.
-        tool_calls: Tool calls as JSON text in chat's form.
-        refusal: The model's own refusal, where the upstream sets it apart.
-        finish_reason: As the upstream told it.
-        usage: Tokens, None if the upstream did not say.
+        text: The answer's text, None if the route generates none.
+        tool_calls: Tool calls as JSON text in the chat API's form.
+        refusal: The model's refusal, if the upstream reports it in a field of its own.
+        finish_reason: The upstream's finish reason.
+        usage: Tokens, None if the upstream did not report them.
         model: The model as the upstream names it.
         fingerprint: The upstream's ``system_fingerprint``.
         failed: Whether the upstream reported an error inside a stream.
-        queue_ms: Time in the upstream's queue, None if it did not say.
+        queue_ms: Time in the upstream's queue, None if the upstream did not report it.
     """
 
     text: str | None = None
@@ -96,28 +96,28 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
 
 
 class ChunkKind(Enum):
-    """What one event of a stream was."""
+    """The kind of one event of a stream."""
 
     PIECE = "piece"
-    """Part of the answer: the first one ends the time to the first token."""
+    """Part of the answer; the first one ends the time to first token."""
     USAGE = "usage"
     """The extra event with the usage, hidden from clients that did not ask for it."""
     OTHER = "other"
-    """Anything else: roles, ends, keep-alives."""
+    """Any other event: roles, ends, keep-alives."""
 
 
 class AnswerCollector(Protocol):
-    """Puts an answer together from a stream's events."""
+    """Assembles an answer from a stream's events."""
 
     def take(self, data: bytes) -> ChunkKind:
-        """Take the data of one event into account; what it cannot read it ignores."""
+        """Add the data of one event to the answer; events that cannot be parsed are ignored."""
 
     def answer(self) -> ParsedAnswer:
-        """Return what has come so far."""
+        """Return the answer so far."""
 
 
 class Api(Protocol):
-    """One API that is forwarded."""
+    """Adapter for one of the APIs that the gateway forwards."""
 
     @property
     def path(self) -> str:
@@ -125,24 +125,24 @@ class Api(Protocol):
 
     @property
     def asks_for_usage(self) -> bool:
-        """Whether streams must be asked for their usage (``stream_options``)."""
+        """Whether a stream reports usage only on request (``stream_options``)."""
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request.
+        """Parse a request.
 
         Raises:
             RefusedError: The body is not JSON, or a field that the gateway needs is wrong.
         """
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; what it cannot read it leaves unset."""
+        """Parse a whole answer; fields that cannot be parsed stay unset."""
 
     def collector(self) -> AnswerCollector:
         """Return a new collector for a stream."""
 
 
 def malformed(error: Exception) -> RefusedError:
-    """Return the refusal of a body that cannot be read; msgspec quotes no values, only paths."""
+    """Return the error for a body that cannot be parsed; it quotes paths, but no values."""
     if isinstance(error, msgspec.ValidationError):
         return RefusedError(
             ErrorKind.INVALID_REQUEST,
@@ -155,14 +155,14 @@ def malformed(error: Exception) -> RefusedError:
 
 
 def number(value: object) -> float | None:
-    """Return a sampling parameter if it is a number; the upstream judges anything else."""
+    """Return a sampling parameter as a float; None for anything but a number of usable size."""
     if value is None:
         return None
     return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER else None
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number, or None for anything else."""
+    """Return an integer, or None for anything else."""
     if value is None:
         return None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -176,7 +176,7 @@ def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API
     n: object = None,
     response_format: str | None = None,
 ) -> Sampling:
-    """Return sampling parameters; the upstream judges any that are no numbers."""
+    """Return sampling parameters; values that are not numbers are left to the upstream."""
     return Sampling(
         temperature=number(temperature),
         top_p=number(top_p),
@@ -188,7 +188,7 @@ def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API
 
 
 def present(raw: msgspec.Raw) -> bytes | None:
-    """Return a field's JSON text; None where it is absent or null."""
+    """Return a field's JSON text; None if the field is absent or null."""
     if not raw:
         return None
     text = bytes(raw)
@@ -196,7 +196,7 @@ def present(raw: msgspec.Raw) -> bytes | None:
 
 
 def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
-    """Return a content part's text, or a word in brackets for what is no text.
+    """Return a content part's text, or its kind in brackets if it is not text.
 
     Example:
         >>> describe_part({"type": "image_url", "image_url": {"url": "data:..."}})
@@ -217,10 +217,10 @@ def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
 
 
 def text_tokens(text: str) -> int:
-    """Estimate a text's tokens: a quarter of its UTF-8 bytes, as common tokenizers have it.
+    """Estimate a text's tokens as a quarter of its UTF-8 bytes, as common for tokenizers.
 
-    Bytes rather than characters, so that scripts with three bytes a character, which take
-    about a token for each, are not taken for a quarter of that.
+    Bytes are counted rather than characters, because scripts with three bytes a character take
+    about one token for each character.
 
     Example:
         >>> text_tokens("a quick brown fox"), text_tokens("")
@@ -231,7 +231,7 @@ def text_tokens(text: str) -> int:
 
 
 def prompt_tokens(messages: Iterable[Message]) -> int:
-    """Estimate a conversation's tokens, its template's included."""
+    """Estimate the tokens of messages, including those of the chat template."""
     tokens = 0
     for message in messages:
         tokens += text_tokens(message.content) + _TOKENS_PER_MESSAGE

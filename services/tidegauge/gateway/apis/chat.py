@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``."""
+"""Adapter for ``/v1/chat/completions``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Message(msgspec.Struct):
 
 
 class StreamOptions(msgspec.Struct):
-    """``stream_options``."""
+    """The request field ``stream_options``."""
 
     include_usage: bool | None = None
 
@@ -64,20 +64,20 @@ class _Request(msgspec.Struct):
 
 
 class UsageFields(msgspec.Struct):
-    """``usage`` of chat and completions."""
+    """The answer field ``usage`` of chat and completions."""
 
     prompt_tokens: int = 0
     completion_tokens: int | None = 0
 
     def as_usage(self) -> Usage:
-        """Return it as events carry it."""
+        """Return the usage as events carry it."""
         return Usage(input_tokens=self.prompt_tokens, output_tokens=self.completion_tokens or 0)
 
 
 class AnswerFields(msgspec.Struct):
-    """What an answer, or one event of it, tells in both APIs beside its choices.
+    """The fields of an answer, or of one stream event, that chat and completions share.
 
-    ``metrics`` is vLLM's, with ``--enable-per-request-metrics``.
+    vLLM sends ``metrics`` with ``--enable-per-request-metrics``.
     """
 
     usage: UsageFields | None = None
@@ -87,7 +87,7 @@ class AnswerFields(msgspec.Struct):
     metrics: Any = None
 
     def answer(self) -> ParsedAnswer:
-        """Return a whole answer, but for its choices."""
+        """Return the answer without the fields from its choices."""
         usage = None if self.usage is None else self.usage.as_usage()
         return ParsedAnswer(
             model=self.model,
@@ -97,14 +97,14 @@ class AnswerFields(msgspec.Struct):
         )
 
     def tell(self, answer: ParsedAnswer, *, choices: bool) -> ChunkKind:
-        """Add one event to an answer, but for its choices.
+        """Add the shared fields of one stream event to an answer.
 
         Args:
-            answer: What has come so far.
-            choices: Whether the event has some.
+            answer: The answer so far.
+            choices: Whether the event has choices.
 
         Returns:
-            What it is if it has none.
+            The event's kind, apart from its choices.
         """
         if self.usage is not None:
             answer.usage = self.usage.as_usage()
@@ -180,7 +180,7 @@ def _form_name(form: Any) -> str | None:  # noqa: ANN401 - any JSON
 
 
 def expectations(form: Any, structured: Any, tools: bytes | None) -> Expectations:  # noqa: ANN401
-    """Read what the answer must look like.
+    """Return the form that the answer must have.
 
     Args:
         form: ``response_format``, any JSON.
@@ -221,7 +221,7 @@ class Chat:
     asks_for_usage = True
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Api``."""
+        """Parse a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -240,7 +240,7 @@ class Chat:
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Api``."""
+        """Parse a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -266,7 +266,7 @@ def _calls(calls: list[_ToolCall] | None) -> str | None:
 
 
 class ChatCollector:
-    """Puts a streamed chat answer together."""
+    """Assembles a streamed chat answer."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -275,7 +275,7 @@ class ChatCollector:
         self._answer = ParsedAnswer()
 
     def take(self, data: bytes) -> ChunkKind:
-        """Take one event into account."""
+        """Add one event to the answer."""
         try:
             chunk = _response.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -314,7 +314,7 @@ class ChatCollector:
             call.function = whole_call
 
     def answer(self) -> ParsedAnswer:
-        """Return what has come so far."""
+        """Return the answer so far."""
         self._answer.text = "".join(self._texts)
         self._answer.refusal = "".join(self._refusals) or None
         self._answer.tool_calls = _calls([self._calls[index] for index in sorted(self._calls)])

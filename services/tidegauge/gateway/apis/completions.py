@@ -1,4 +1,4 @@
-"""``/v1/completions``."""
+"""Adapter for ``/v1/completions``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _response: Final = msgspec.json.Decoder(_Response)
 
 
 def texts(prompt: Any) -> list[str]:  # noqa: ANN401 - any JSON
-    """Return the texts of a prompt or an embedding's input: one, several, or token ids.
+    """Return the texts of a prompt or an embedding's input; token ids become a placeholder.
 
     Example:
         >>> texts(["a", "b"]), texts([1, 2, 3])
@@ -64,7 +64,7 @@ class Completions:
     asks_for_usage = True
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Api``."""
+        """Parse a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -82,7 +82,7 @@ class Completions:
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Api``."""
+        """Parse a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -100,14 +100,14 @@ class Completions:
 
 
 class _Collector:
-    """Puts a streamed completion together."""
+    """Assembles a streamed completion."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._answer = ParsedAnswer()
 
     def take(self, data: bytes) -> ChunkKind:
-        """Take one event into account."""
+        """Add one event to the answer."""
         try:
             chunk = _response.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -122,6 +122,6 @@ class _Collector:
         return seen
 
     def answer(self) -> ParsedAnswer:
-        """Return what has come so far."""
+        """Return the answer so far."""
         self._answer.text = "".join(self._texts)
         return self._answer

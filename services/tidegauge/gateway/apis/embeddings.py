@@ -1,4 +1,4 @@
-"""``/v1/embeddings``: nothing is generated, so there is only usage to learn of an answer."""
+"""Adapter for ``/v1/embeddings``: no text is generated, so only model and usage are read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Embeddings:
     asks_for_usage = False
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Api``."""
+        """Parse a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -46,7 +46,7 @@ class Embeddings:
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Api``."""
+        """Parse a whole answer; see ``Api``."""
         try:
             response = _response.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -55,7 +55,7 @@ class Embeddings:
         return ParsedAnswer(model=response.model, usage=usage)
 
     def collector(self) -> _Collector:
-        """Return a collector, for an upstream that streams nevertheless."""
+        """Return a collector, in case an upstream streams all the same."""
         return _Collector()
 
 
@@ -65,5 +65,5 @@ class _Collector:
         return ChunkKind.OTHER
 
     def answer(self) -> ParsedAnswer:
-        """Return an answer of which nothing is known."""
+        """Return an empty answer."""
         return ParsedAnswer()

@@ -1,4 +1,4 @@
-"""``/v1/responses``: typed items in, typed items and events out."""
+"""Adapter for ``/v1/responses``: typed items in, typed items and events out."""
 
 from __future__ import annotations
 
@@ -120,13 +120,13 @@ def _expectations(request: _Request) -> Expectations:
 
 
 class Responses:
-    """Reads requests and answers of the Responses API."""
+    """Reads Responses API requests and answers."""
 
     path = "/v1/responses"
     asks_for_usage = False
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Understand a request; see ``Api``."""
+        """Parse a request; see ``Api``."""
         try:
             request = _request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -140,7 +140,7 @@ class Responses:
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Understand a whole answer; see ``Api``."""
+        """Parse a whole answer; see ``Api``."""
         try:
             return _understand(_response.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -176,7 +176,7 @@ def _understand(response: _Response) -> ParsedAnswer:
 
 
 def _finish_reason(response: _Response, *, tool_called: bool) -> str | None:
-    """Return the end in chat's words."""
+    """Return the finish reason in the chat API's terms."""
     if response.status == "incomplete":
         details = response.incomplete_details
         reason = details.reason if details else None
@@ -187,14 +187,14 @@ def _finish_reason(response: _Response, *, tool_called: bool) -> str | None:
 
 
 class _Collector:
-    """Puts a streamed response together; its last event repeats the whole."""
+    """Assembles a streamed response; its last event repeats the whole answer."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._whole: ParsedAnswer | None = None
 
     def take(self, data: bytes) -> ChunkKind:
-        """Take one event into account."""
+        """Add one event to the answer."""
         try:
             event = _event.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -210,5 +210,5 @@ class _Collector:
         return ChunkKind.OTHER
 
     def answer(self) -> ParsedAnswer:
-        """Return what has come so far."""
+        """Return the answer so far."""
         return self._whole or ParsedAnswer(text="".join(self._texts))
