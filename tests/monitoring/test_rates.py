@@ -129,7 +129,7 @@ def test_too_few_events_are_left_out_with_a_reason(traffic: Traffic) -> None:
 
 
 def test_no_responses_make_no_baseline(traffic: Traffic) -> None:
-    with pytest.raises(RatesBaselineError, match="no responses in this stretch"):
+    with pytest.raises(RatesBaselineError, match="no responses in this range of time"):
         build_rates_baseline([traffic.quality(0, 4)])
 
 
@@ -146,7 +146,7 @@ def test_the_document_is_the_same_bytes_and_takes_its_identity_on_reading(traffi
 
 
 def test_a_document_of_another_kind_or_version_is_refused(traffic: Traffic) -> None:
-    with pytest.raises(RatesBaselineError, match="rates-8 is no baseline of rates"):
+    with pytest.raises(RatesBaselineError, match="baseline rates-8 is not a baseline of rates"):
         RatesBaseline.from_bytes(b"\x00", "rates-8")
     newer = msgspec.structs.replace(build_rates_baseline(traffic.baseline_windows()), version=2)
     with pytest.raises(RatesBaselineError, match="version 2"):

@@ -20,7 +20,7 @@ _FEWEST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One score of one judge, beside people's labels.
+    """One score of one judge, compared with people's labels.
 
     Attributes:
         judge: Judge's name.
@@ -28,13 +28,13 @@ class Agreement:
         score: Name of the score.
         judged: Answers scored.
         labelled: Of these, labelled.
-        judge_mean: Mean score over all answers, as the judge has it.
+        judge_mean: The judge's mean score over all answers.
         corrected: Mean label over all answers; None with fewer than two labels.
-        area: Chance that an answer people like scores above one they do not; None where all
-            labels are alike.
+        area: Probability that an answer people like scores above one they do not like; None
+            if all labels are alike.
         cross_check: Share of good answers by Rogan and Gladen, for scores in [0, 1]; None
-            where it is refused.
-        cross_check_refused: Why it is refused, None when it is not.
+            if it is refused.
+        cross_check_refused: Why it is refused, None if it is not.
     """
 
     judge: str
@@ -55,15 +55,15 @@ def agreements(
     *,
     alpha: float = 0.05,
 ) -> tuple[Agreement, ...]:
-    """Return every score of every judge, beside people's labels.
+    """Return every score of every judge, compared with people's labels.
 
-    Numbers of two specifications of a judge are never added up; a judgment that came twice
-    counts once; invalid ones have no score and are left out.
+    Scores of two specifications of a judge are never added up; a repeated judgment counts
+    once; invalid judgments have no score and are left out.
 
     Args:
-        judgments: Of one slice of the traffic.
-        labels: Request id -> mean label and the chance that a person was asked.
-        alpha: Chance that an interval misses.
+        judgments: Judgments on one slice of the traffic.
+        labels: Request id -> mean label and the probability that a person was asked.
+        alpha: Probability that an interval misses.
     """
     found: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
     for each in judgments:

@@ -1,7 +1,7 @@
 """Correct a judge by people's labels, and say when there are too few of them.
 
 Prediction-powered inference uses the judge's scores on many answers and people's labels on
-a few: ``theta = lambda * mean(f, unlabelled) + mean(Y - lambda * f, labelled)``. It holds
+a few: ``theta = lambda * mean(f, unlabelled) + mean(Y - lambda * f, labelled)``. It is valid
 however wrong the judge is; a good judge makes it narrower than the labels alone.
 
 Source: Angelopoulos, Duchi and Zrnic, "PPI++: Efficient Prediction-Powered Inference"
@@ -31,31 +31,31 @@ __all__ = [
 ]
 
 LEAST_LABELS: Final = 200
-"""Labels from which on the judge's scores are used at all."""
+"""Number of labels from which the judge's scores are used."""
 
 LEAST_YOUDEN: Final = 0.3
 """Sensitivity + specificity - 1 below which a binary judge cannot be corrected."""
 
 _FEWEST: Final = 2
-"""A variance needs two."""
+"""Least number of labels for a variance."""
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Scores with how many answers each stands for.
+    """Scores with their sampling weights.
 
     Attributes:
-        values: Shape (N,).
-        weights: One over the chance of being in the sample, shape (N,).
+        values: The scores, shape (N,).
+        weights: Inverse inclusion probabilities, shape (N,).
     """
 
     values: Floats
     weights: Floats
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are none.
+        """Check shapes and numbers.
 
         Raises:
             EstimateError: The shapes differ, a score is not finite or a weight not positive.
@@ -71,7 +71,7 @@ class Scores:
 
     @classmethod
     def of(cls, values: ArrayLike, chances: ArrayLike = 1.0) -> Scores:
-        """Return scores that were drawn with these chances, 1 for all by default."""
+        """Return scores with their inclusion probabilities, by default 1 for all."""
         found = np.asarray(values, np.float64).ravel()
         weights = 1 / np.broadcast_to(np.asarray(chances, np.float64), found.shape)
         return cls(found, weights)
@@ -84,13 +84,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A mean that people's labels vouch for.
+    """A mean corrected by people's labels.
 
     Attributes:
         mean: The estimate.
         low: Lower end of its interval.
         high: Upper end.
-        weight: How much the judge counts: 0 for the labels alone.
+        weight: Weight of the judge's scores (``lambda``); 0 for the labels alone.
         labels: Labels used.
         labels_alone: Whether there were too few labels to use the judge.
     """
@@ -110,10 +110,10 @@ def prediction_powered(
 
     Args:
         unlabelled: The judge's scores of answers without a label.
-        judged: The judge's scores of the labelled answers; its weights are those of the
-            labels, one over the chance that a person was asked.
+        judged: The judge's scores of the labelled answers; the weights are those of the
+            labels, the inverse of the probability that a person was asked.
         labels: The labels, in the order of ``judged``.
-        alpha: Chance that the interval misses the mean.
+        alpha: Probability that the interval misses the mean.
 
     Raises:
         EstimateError: Fewer than two labels, shapes that differ, or numbers that are not
@@ -164,7 +164,7 @@ def rogan_gladen(share_positive: float, *, sensitivity: float, specificity: floa
     """Return the true share of good answers from a binary judge's share: a cross-check.
 
     Raises:
-        EstimateError: The judge is so near to guessing that the correction means nothing.
+        EstimateError: The judge is too close to chance for a correction.
 
     Example:
         >>> round(rogan_gladen(0.6, sensitivity=0.9, specificity=0.8), 3)

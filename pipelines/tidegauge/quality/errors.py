@@ -16,7 +16,7 @@ __all__ = ["EstimateError", "JudgingError", "LabelFileError", "SamplingError", "
 
 
 class JudgingError(TidegaugeError):
-    """Judging was given what it cannot work with."""
+    """Base class of the errors of sampling, judging and estimating."""
 
 
 class SamplingError(JudgingError):
@@ -28,8 +28,8 @@ class SpecificationError(JudgingError):
 
 
 class EstimateError(JudgingError):
-    """Numbers do not make an estimate."""
+    """An estimate cannot be computed from the given numbers."""
 
 
 class LabelFileError(JudgingError):
-    """A file of labels cannot be used; nothing of it was taken."""
+    """A file of labels cannot be used; no label was imported."""

@@ -1,7 +1,7 @@
 """The golden set: questions with known good answers, and bad ones of several kinds.
 
-Built in, and the same everywhere; a deployment adds its own. The bad answers are made from
-the good ones by rules that depend on nothing but the texts.
+The built-in set is the same everywhere; a deployment adds its own. The bad answers are made
+from the good ones by rules that depend only on the texts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 QUESTIONS: Final = len(TEXTS)
-"""Built-in questions."""
+"""Number of built-in questions."""
 
 GOOD: Final = "good"
 
@@ -97,8 +97,8 @@ def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[
 
     Args:
         kinds: Some of ``KINDS``; all of them if empty.
-        questions: How many of the built-in questions, the first ones; fewer say less surely
-            what a judge can tell, and take less of its time.
+        questions: Number of built-in questions, from the first one on; with fewer, the
+            qualification is less certain and takes less time.
 
     Raises:
         KeyError: A kind is not one of ``KINDS``.

@@ -298,4 +298,4 @@ TEXTS: Final = (
         "tail runs on sunflower oil.",
     ),
 )
-"""Forty questions of a kind that a general assistant is asked."""
+"""Forty everyday questions to a general assistant."""

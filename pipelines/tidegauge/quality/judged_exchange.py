@@ -14,26 +14,26 @@ _OK = 200
 
 
 class SkipReason(StrEnum):
-    """Why a sampled answer was not judged; every one is counted."""
+    """Why a sampled answer was not judged; skipped answers are counted by reason."""
 
     FAILED = "failed"
-    """The client got an error: the vitals count it."""
+    """The client got an error, which the vitals worker counts."""
     NOT_CAPTURED = "not_captured"
     """The event does not carry the text."""
     EMPTY = "empty"
-    """There is no text to judge: nothing at all, or only tool calls."""
+    """There is no text to judge: the answer is empty or has only tool calls."""
     NO_PROMPT = "no_prompt"
     """The conversation holds no message of a user."""
     SHED = "shed"
-    """The judges were too busy: drawn by a plan that was then scaled down."""
+    """The judges were overloaded: the plan that drew the answer was scaled down."""
     TOO_OLD = "too_old"
     """The answer had waited longer than the limit."""
     LATE = "judge_late"
-    """The judge's turn had not come, or it had not answered, when the time was over."""
+    """The judge had not been called, or had not replied, when the time limit ended."""
     UNREACHABLE = "judge_unreachable"
-    """The judge's server was away until the time was over."""
+    """The judge's server was unavailable until the time limit ended."""
     REFUSED = "judge_refused"
-    """The judge's server would not take this exchange, for its length for instance."""
+    """The judge's server refused this exchange, for example because of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Score:
 
     Attributes:
         values: Score's name -> value; empty when ``invalid``.
-        invalid: Why there is no score, None when there is one.
+        invalid: Why there is no score, None if there is one.
         label_mass: Probability on a rubric's labels; None for other judges.
         answer_tokens: Tokens of the answer that were scored, where the judge counts them.
-        tokens: Tokens that the judgment took, prompt and reply, all calls together.
-        retried: Whether the first reply was invalid and it was asked again.
+        tokens: Tokens used for the judgment, prompts and replies of all calls together.
+        retried: Whether the first reply was invalid and a second call followed.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -76,10 +76,10 @@ class Score:
 
 
 def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
-    """Return what a judge is shown of a response, or why it cannot be judged.
+    """Return the exchange to judge in a response, or why it cannot be judged.
 
-    Whether an answer can be judged depends on facts that are counted, never on how good
-    it is; answers given to a candidate's shadow copy are judged like any other.
+    Whether an answer can be judged depends on facts that are counted, never on its quality;
+    a candidate's answers to mirrored requests are judged like any others.
     """
     if event.error is not None or event.status != _OK:
         return SkipReason.FAILED

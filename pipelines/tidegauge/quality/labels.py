@@ -25,7 +25,7 @@ _NAMES: Final = ("request_id", "score", "annotator", "inclusion_probability", "n
 
 
 def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tuple[LabelEvent, ...]:
-    """Read all labels of a file, or none.
+    """Return all labels of a file; if a line is wrong, none is read.
 
     A line has ``request_id`` and ``score`` in [0, 1], and may have ``annotator``,
     ``inclusion_probability``, ``note`` and ``time_ms``.
@@ -33,11 +33,11 @@ def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tupl
     Args:
         text: The file.
         form: JSON lines, or CSV with a header.
-        annotator: Who has labelled, where a line does not say it.
-        now_ms: When, where a line does not say it, Unix milliseconds.
+        annotator: Annotator of the lines that do not name one.
+        now_ms: Time of the lines that do not have one, Unix milliseconds.
 
     Raises:
-        LabelFileError: Names the first lines that are wrong, and how many there are.
+        LabelFileError: Lines are wrong; the message names the first ones and their number.
     """
     rows = _json_lines(text) if form == "jsonl" else _csv_lines(text)
     labels: list[LabelEvent] = []
@@ -63,9 +63,9 @@ def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tupl
 
 
 def mean_labels(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float]]:
-    """Return what people think of each answer, and the chance that they were asked.
+    """Return each answer's mean label, and the probability that a person was asked.
 
-    A person's later word replaces the earlier one; several people's words are averaged.
+    A person's later label replaces the earlier one; several people's labels are averaged.
 
     Returns:
         Request id -> mean score and inclusion probability.

@@ -2,9 +2,9 @@
 
 With ``c_t = log p(token t | prompt, answer so far)`` and ``u_t`` the same without the
 prompt: ``fluency = mean(c)`` and ``relevance = mean(c - u)``, the pointwise mutual
-information per token. It tells a broken sampler, shuffled words, another language or the
-answer to another question; it cannot tell true from false, and its scale means nothing
-across models.
+information per token. It detects a broken sampler, shuffled words, another language or the
+answer to another question. It cannot distinguish true from false, and scores of different
+models cannot be compared.
 
 Source: the ratio of conditional to unconditional likelihood as a measure of relevance, cf.
 PPLqa, arXiv 2411.15320.
@@ -29,11 +29,12 @@ RELEVANCE: Final = "relevance"
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
-    """A token of a text that a model has read.
+    """A token of a text with its log-probability under a model.
 
     Attributes:
-        token_id: Its number in the vocabulary; None where the server does not tell.
-        log_probability: Of this token after those before it; None for the first one.
+        token_id: Its number in the vocabulary; None if the server does not return it.
+        log_probability: Log-probability of the token after those before it; None for the
+            first one.
     """
 
     token_id: int | None
@@ -67,8 +68,8 @@ def read_likelihood(
 ) -> Score:
     """Read both scores from the two texts' tokens.
 
-    Both texts end with the same answer, so its length is the second one's length without
-    the tokens that come before its answer.
+    Both texts end with the same answer, so the answer's length is that of the second text
+    without its ``preamble`` tokens.
 
     Args:
         conditional: Tokens of the conversation and the answer.

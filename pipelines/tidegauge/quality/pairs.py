@@ -1,8 +1,8 @@
 """Agreement of a judge with people on which of two answers is better, asked in both orders.
 
-A judge that prefers whatever stands first says so by changing its mind when the order
-changes: such a pair is a tie. Beside a judge's agreement stands
-that of the answers' length alone, since a judge may have learnt no more than that.
+If a judge's choice changes with the order, the judge prefers a position rather than an answer:
+such a pair is a tie. The agreement of the answers' length alone is the baseline, since a judge
+may go by nothing but the length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tidegauge.quality.errors import EstimateError
 __all__ = ["Choice", "Pair", "Preference", "pair_agreement", "preference"]
 
 Choice: TypeAlias = Literal["1", "2"] | None
-"""The answer that was preferred, by its number, whatever the order shown; None for no verdict."""
+"""Number of the preferred answer, independent of the order shown; None for no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Pair:
 
     Attributes:
         label: The better answer.
-        in_order: The judge's choice when the first answer was shown first.
-        swapped: Its choice when the second was shown first.
+        in_order: The judge's choice with the first answer shown first.
+        swapped: The judge's choice with the second answer shown first.
         lengths: Characters of both answers.
     """
 
@@ -44,7 +44,7 @@ class Preference:
         pairs: Pairs judged.
         accuracy: Share decided as people do, each of the two orders counting half.
         settled_accuracy: Share decided as people do in both orders; ties are not.
-        ties: Share on which it changed its mind with the order, or gave no verdict.
+        ties: Share in which its choice changed with the order, or it gave no verdict.
         shorter: Share on which the shorter answer is the better one: the baseline by length.
     """
 
@@ -56,7 +56,7 @@ class Preference:
 
 
 def preference(pair: Pair) -> Choice:
-    """Return what a judge prefers in both orders, None for a tie.
+    """Return the answer that a judge prefers in both orders, None for a tie.
 
     Example:
         >>> preference(Pair("1", "1", "1", (5, 9)))
@@ -71,7 +71,7 @@ def pair_agreement(pairs: Iterable[Pair]) -> Preference:
     """Return a judge's agreement with people.
 
     Raises:
-        EstimateError: There is no pair.
+        EstimateError: There are no pairs.
     """
     seen = list(pairs)
     if not seen:

@@ -1,8 +1,8 @@
 """A cheap judge on all traffic makes the scores of an expensive one on a few answers more precise.
 
-The likelihood judge runs on everything; its fluency predicts a part of what the rubric
-judge, or a person, will say. Two estimates use that, and both hold however poor the guess is:
-``assisted`` for one look (PPI++, with the expensive judge's scores as labels),
+The likelihood judge runs on all answers; its fluency is correlated with the score that the
+rubric judge, or a person, gives. Two estimates use that, and both are valid however poor the
+guess is: ``assisted`` for one look (PPI++, with the expensive judge's scores as labels),
 ``sequential_mean`` for every look (the mean of ``streaming``'s Z, by bets).
 """
 
@@ -27,15 +27,16 @@ _LEARNT: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class PairedScores:
-    """What both judges say of one answer.
+    """Both judges' scores of one answer.
 
     Attributes:
         time_ms: The answer's event time.
-        request_id: Which answer.
+        request_id: Id of the answer's request.
         guess: The cheap judge's score.
-        guess_chance: Chance that the cheap judge was asked.
-        score: The expensive judge's, None where it was not drawn.
-        score_chance: Chance that it was; that of the nearest draw where it was not.
+        guess_chance: Inclusion probability for the cheap judge.
+        score: The expensive judge's score; None if the answer was not drawn for it.
+        score_chance: Inclusion probability for the expensive judge; if the answer was not
+            drawn, that of the nearest drawn one.
     """
 
     time_ms: int
@@ -48,14 +49,14 @@ class PairedScores:
 
 @dataclass(frozen=True, slots=True)
 class SequentialMean:
-    """A mean that may be looked at after every answer.
+    """A mean with a confidence sequence, which is valid after every answer.
 
     Attributes:
-        mean: Of Z.
+        mean: Mean of Z.
         low: Lower end of the sequence.
         high: Upper end.
-        answers: Answers it is over, judged by the expensive one or not.
-        judged: Of these, judged by the expensive one.
+        answers: Number of answers, judged by the expensive judge or not.
+        judged: Of these, judged by the expensive judge.
         labelled: Of these, labelled by people.
     """
 
@@ -72,12 +73,12 @@ def paired_scores(
 ) -> tuple[PairedScores, ...]:
     """Return the answers that the cheap judge has scored, in order of time.
 
-    Only each judge's newest specification counts: numbers of two are never added up.
+    Only each judge's newest specification counts: scores of two are never added up.
 
     Args:
-        judgments: Of one slice of the traffic.
-        expensive: The expensive judge's name and its score's.
-        cheap: The cheap judge's name and its score's.
+        judgments: Judgments on one slice of the traffic.
+        expensive: The expensive judge's name and the name of its score.
+        cheap: The cheap judge's name and the name of its score.
     """
     newest: dict[str, tuple[int, str]] = {}
     found = list(judgments)
@@ -116,8 +117,8 @@ def paired_scores(
 def assisted(answers: Iterable[PairedScores], *, alpha: float = 0.05) -> Calibrated | None:
     """Return the expensive judge's mean over all answers, helped by the cheap judge.
 
-    Both draw by the same number, so an answer is in the cheap sample alone with the
-    difference of the two chances.
+    Both samples are drawn by the same number, so the probability of being in the cheap sample
+    alone is the difference of the two inclusion probabilities.
 
     Returns:
         The estimate for one look; None with fewer than two expensive scores.
@@ -146,17 +147,17 @@ def sequential_mean(
 ) -> SequentialMean | None:
     """Return the mean quality with an interval that holds at every look.
 
-    The guess g is the straight line through the expensive scores seen before, so it is fixed
-    before each answer is looked at.
+    The guess g is a straight-line fit of the expensive scores before, so it is fixed before
+    each answer is judged.
 
     Args:
-        answers: In order of time; the cheap judge must have been asked on all traffic.
-        labels: Request id -> label in [0, 1] and the chance that a person was asked.
-        alpha: Chance that the interval ever misses.
+        answers: Answers in order of time; the cheap judge must have judged all traffic.
+        labels: Request id -> label in [0, 1] and the probability that a person was asked.
+        alpha: Probability that the interval ever misses the mean.
 
     Returns:
-        The estimate; None where the cheap judge has not seen all answers, the expensive one none,
-        or its scores are not within 0 and 1.
+        The estimate; None if the cheap judge has not judged all answers, the expensive one has
+        judged none, or its scores are not within 0 and 1.
     """
     seen, known = list(answers), labels or {}
     scored = [each for each in seen if each.score is not None]
@@ -189,7 +190,7 @@ def sequential_mean(
 
 
 class _Line:
-    """A straight line through what has been seen, as guesses within 0 and 1."""
+    """A straight-line fit of the pairs so far; its guesses are clipped to [0, 1]."""
 
     def __init__(self) -> None:
         self._n = 0

@@ -19,26 +19,26 @@ __all__ = [
 ]
 
 THRESHOLD: Final = 0.7
-"""Least area under the curve that a judge must surely reach for a kind of badness."""
+"""Area under the curve that a judge's lower bound must reach for a kind of badness."""
 
 LEAST_SCORED: Final = 0.8
-"""Least share of the golden answers that a judge must give a score on."""
+"""Least share of the golden answers that a judge must score."""
 
 ALPHA: Final = 0.05
-"""Chance that a judge is qualified for a kind of badness that it cannot tell."""
+"""Probability that a judge qualifies for a kind of badness that it cannot detect."""
 
 _HALVINGS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How well one score tells one kind of bad answers from good ones.
+    """How well one score separates one kind of bad answers from good ones.
 
     Attributes:
         kind: Kind of badness.
         score: Name of the score.
-        area: Chance that a good answer scores above a bad one, ties counting half.
-        low: Lower confidence bound of it.
+        area: Probability that a good answer scores above a bad one, ties counting half.
+        low: Lower confidence bound of ``area``.
         good: Good answers that got a score.
         bad: Bad answers that got a score.
     """
@@ -58,12 +58,12 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class Qualification:
-    """What a judge's golden set says of it.
+    """The result of a judge's test on the golden set.
 
     Attributes:
         separations: One for each kind of badness and score.
         scored: Golden answers that got a score.
-        asked: Golden answers that it was asked on.
+        asked: Golden answers that the judge was tested on.
     """
 
     separations: tuple[Separation, ...] = field(default_factory=tuple)
@@ -72,12 +72,12 @@ class Qualification:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Return the kinds of badness that some score tells."""
+        """Return the kinds of badness that some score detects."""
         return tuple(dict.fromkeys(each.kind for each in self.separations if each.qualified))
 
     @property
     def qualified(self) -> bool:
-        """Whether it may alarm: it scores most answers, and each score tells some badness."""
+        """Whether it may alarm: it scores most answers, and each score detects some badness."""
         scores = {each.score for each in self.separations}
         useful = {each.score for each in self.separations if each.qualified}
         answers = self.scored >= LEAST_SCORED * self.asked
@@ -105,12 +105,12 @@ def area_under_curve(good: Sequence[float], bad: Sequence[float]) -> float:
 
 
 def lower_bound(area: float, pairs: int, *, alpha: float = ALPHA) -> float:
-    """Return a bound that the true area is below with at most ``alpha``'s chance.
+    """Return a lower bound of the true area, which is wrong with probability at most ``alpha``.
 
     A two-sample U-statistic over ``pairs = min(good, bad)`` is an average of averages of
     that many independent comparisons, so the binomial's Chernoff bound holds for it at any
     size: the bound is the p with ``pairs * KL(area || p) = log(1 / alpha)``. It is wider than
-    DeLong's and needs no normality, which fails near 1.
+    DeLong's and does not assume normality, which fails near 1.
 
     Source: Hoeffding, "Probability inequalities for sums of bounded random variables"
     (1963), theorem 1 and section 5a.
@@ -136,13 +136,13 @@ def qualify(
     asked: int,
     alpha: float = ALPHA,
 ) -> Qualification:
-    """Return what the golden answers' scores say of a judge.
+    """Return a judge's qualification by its scores of the golden answers.
 
     Args:
         good: Score's name -> its values on the good answers.
         bad: Kind of badness -> score's name -> its values on that kind's answers.
-        asked: Golden answers that the judge was asked on, those without a score included.
-        alpha: Chance that a bound is wrong, for each kind of badness; the scores share it.
+        asked: Golden answers that the judge was tested on, with those without a score.
+        alpha: Probability that a bound is wrong, for each kind of badness; the scores share it.
     """
     separations = tuple(
         _separation(kind, score, good.get(score, ()), values, alpha / max(1, len(by_score)))

@@ -1,9 +1,9 @@
 """The rubric judge's prompts, and how its replies are read.
 
-Prompt and answer are untrusted. They stand in one JSON string each, in which quotes,
-newlines and the brackets that open marks are escaped: no text can end the string that holds
-it, start a line of its own, or spell one of a chat template's marks (``<|im_end|>``,
-``<s>``, ``[INST]``). The rubric comes first and says so; a fixed line after the data says it again.
+Prompt and answer are untrusted. Each is one JSON string, in which quotes, newlines and the
+opening brackets of marks are escaped: no text can end its string, start a line of its own, or
+contain one of a chat template's marks (``<|im_end|>``, ``<s>``, ``[INST]``). The rubric comes
+first and warns of untrusted text; a fixed line after the data repeats the warning.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ESCAPED = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\
 
 
 def request(specification: RubricSpec, exchange: JudgedExchange) -> tuple[Message, ...]:
-    """Return the messages of the one-token call; the last one is the reply's beginning."""
+    """Return the messages of the one-token call; the last one begins the reply."""
     return (
         Message(role="system", content=specification.rubric),
         Message(role="user", content=f"{quoted(specification, exchange)}\n\n{AFTER}"),
@@ -43,7 +43,7 @@ def request(specification: RubricSpec, exchange: JudgedExchange) -> tuple[Messag
 
 
 def reasoning_request(specification: RubricSpec, exchange: JudgedExchange) -> tuple[Message, ...]:
-    """Return the messages of the second call, which may think before it grades."""
+    """Return the messages of the second call, in which the model may reason before it grades."""
     return (
         Message(role="system", content=specification.rubric),
         Message(role="user", content=f"{quoted(specification, exchange)}\n\n{AFTER} {_REASON}"),
@@ -69,11 +69,11 @@ def quoted(specification: RubricSpec, exchange: JudgedExchange) -> str:
 def read_grade(specification: RubricSpec, log_probabilities: Mapping[str, float | None]) -> Score:
     """Read a score from the most likely next tokens.
 
-    ``s = sum(v * p) / sum(p)`` over the labels. A call that is free to say anything shows
-    by the labels' share whether the model has understood what it is asked for.
+    ``s = sum(v * p) / sum(p)`` over the labels. The call does not constrain the reply, so the
+    labels' total probability shows whether the model has understood the task.
 
     Args:
-        specification: Which labels there are.
+        specification: The judge's specification, with its labels.
         log_probabilities: Token -> its log-probability; blanks around a token do not count.
     """
     found: dict[str, float] = {}

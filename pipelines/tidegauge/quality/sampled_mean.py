@@ -4,9 +4,9 @@ An answer that was judged with probability ``pi`` stands for ``1 / pi`` answers.
 carry three moments per judge (``weight`` = 1/pi, ``weighted`` = y/pi, ``cross`` = y/pi^2),
 from which Hajek's mean and its variance follow, and which add up over any partitioning.
 
-The interval beside a mean is, from 500 equally weighted answers on, an asymptotic confidence
-sequence, which may be looked at after every answer. With fewer there is only the interval of one
-look, marked as such. Alarms use ``tidegauge.detection.confidence``, which holds at any size.
+From 500 equally weighted answers on, the interval of a mean is an asymptotic confidence
+sequence, which is valid after every answer. With fewer it is valid for a single look only, and
+marked as such. Alarms use ``tidegauge.detection.confidence``, which is valid at any size.
 
 Source: Hajek (1971); Sarndal, Swensson and Wretman, "Model Assisted Survey Sampling" (1992),
 section 5.7, for the linearised variance.
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 EARLIEST: Final = 500.0
-"""Effective answers from which on the sequence's asymptotics can be relied on."""
+"""Effective number of answers from which the asymptotic sequence is used."""
 
 _NOTHING: Final = Moments(n=0, total=0.0, squares=0.0, least=math.inf, most=-math.inf)
 
@@ -46,9 +46,9 @@ class SampledMean:
 
     Attributes:
         mean: The estimate.
-        variance: Of the estimate.
+        variance: Variance of the estimate.
         n: Answers judged.
-        effective_n: ``(sum w)^2 / sum w^2``: equally weighted answers that would tell as much.
+        effective_n: ``(sum w)^2 / sum w^2``: equivalent number of equally weighted answers.
     """
 
     mean: float
@@ -65,7 +65,7 @@ class SampledMean:
 def hajek(weight: Moments, weighted: Moments, cross: Moments) -> SampledMean | None:
     """Return ``sum(y/pi) / sum(1/pi)`` with its linearised variance; None without a judgment.
 
-    The variance is that of the mean of the process that made the answers:
+    The variance is that of the mean of the process that generates the answers:
     ``sum((y - mean)^2 / pi^2) / sum(1/pi)^2``, times n/(n - 1); infinite for one answer.
 
     Args:
@@ -94,7 +94,7 @@ def of_sketch(sketch: Sketch, judge: str, score: str) -> SampledMean | None:
     """Return the mean of one score in a ``quality`` sketch.
 
     Args:
-        sketch: Any merge of sketches of the kind ``quality``.
+        sketch: A sketch of the kind ``quality``, or a sum of them.
         judge: The judge's label, ``measures.judge_label(name, specification_hash)``.
         score: Name of the score.
     """
@@ -111,7 +111,7 @@ def stratified(strata: Iterable[tuple[int, SampledMean]]) -> SampledMean:
     """Return the mean over strata whose exact numbers of answers are known.
 
     Args:
-        strata: Answers in the stratum, judged or not, and the mean of its sample.
+        strata: For each stratum, its number of answers, judged or not, and its sample's mean.
 
     Raises:
         EstimateError: No stratum has an answer.
@@ -133,14 +133,14 @@ def stratified(strata: Iterable[tuple[int, SampledMean]]) -> SampledMean:
 
 @dataclass(frozen=True, slots=True)
 class ScoreInterval:
-    """Where the mean score lies.
+    """The confidence interval of a mean score.
 
     Attributes:
         mean: The estimate.
         low: Lower end.
         high: Upper end.
-        effective_n: Equally weighted answers that would tell as much.
-        too_early: Whether it holds for a single look only, since there are too few answers.
+        effective_n: Equivalent number of equally weighted answers.
+        too_early: Whether it is valid for a single look only, since there are too few answers.
     """
 
     mean: float
@@ -151,7 +151,7 @@ class ScoreInterval:
 
 
 def score_interval(estimate: SampledMean, *, alpha: float = 0.05) -> ScoreInterval:
-    """Return the interval to show beside a mean.
+    """Return the confidence interval of a mean.
 
     The sequence's half-width at effective size n and standard deviation s is
     ``s * sqrt(2 (n r + 1) / (n^2 r) * log(sqrt(n r + 1) / alpha))``, with r chosen so that
@@ -162,7 +162,7 @@ def score_interval(estimate: SampledMean, *, alpha: float = 0.05) -> ScoreInterv
 
     Args:
         estimate: The mean with its variance.
-        alpha: Chance that the interval (ever, or at this look) misses the mean.
+        alpha: Probability that the interval (ever, or at this look) misses the mean.
 
     Raises:
         EstimateError: ``alpha`` is not in (0, 1).

@@ -1,12 +1,12 @@
 """Which answers are judged: a hash decides, and everyone can check its decision.
 
 ``u = (H64(salt + request_id) >> 11) / 2**53`` is uniform on [0, 1) over request ids; an
-answer is judged when ``u`` is below its inclusion probability. That depends on its stratum
-alone, never on the answer, and is written into the judgment.
+answer is judged if ``u`` is below its inclusion probability. The inclusion probability depends
+on the stratum alone, never on the answer, and is written into the judgment.
 
 The rates are Neyman's optimal allocation with a floor: proportional to the spread of the
 score in the stratum over the square root of a judgment's cost, mixed with a fifth of equal
-shares so that no stratum is starved by a wrong guess of its spread.
+shares, so that a wrong estimate of its spread leaves no stratum without judgments.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DOUBLINGS: Final = 60
 
 
 def draw(salt: str, request_id: str) -> float:
-    """Return the request's place in the draw, uniform on [0, 1).
+    """Return the request's number ``u`` in the draw, uniform on [0, 1).
 
     Example:
         >>> 0 <= draw("salt", "request") < 1
@@ -42,10 +42,10 @@ def draw(salt: str, request_id: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """What is expected of one stratum during the next period.
+    """Expectations for one stratum in the next period.
 
     Attributes:
-        requests: Answers that may be judged.
+        requests: Expected number of answers that can be judged.
         spread: Expected standard deviation of the score.
         tokens: Expected tokens of one judgment.
     """
@@ -67,9 +67,9 @@ class SamplingPlan:
     Attributes:
         period: Number of the plan, such as the second of event time from which it holds.
         salt: Salt of the draw.
-        kappa: Scale that keeps the budget.
+        kappa: Scale of the rates, which keeps the plan within its budget.
         floor: Least inclusion probability.
-        relative: Stratum -> its ratio over the mean ratio; 1 for a stratum not listed.
+        relative: Stratum -> its ratio divided by the mean ratio; 1 for a stratum not listed.
     """
 
     period: int
@@ -79,7 +79,7 @@ class SamplingPlan:
     relative: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse rates that are no probabilities.
+        """Check the rates.
 
         Raises:
             SamplingError: The floor is not in (0, 1] or kappa is negative.
@@ -102,8 +102,8 @@ class SamplingPlan:
     def scaled(self, factor: float) -> SamplingPlan:
         """Return the same period's plan with all rates scaled, as far as the floor allows.
 
-        Those who are drawn under a smaller scale were drawn under the larger one too:
-        overload sheds by smallest ``u / r``, and the rest have the matching probability.
+        An answer drawn at a smaller scale is also drawn at a larger one. So under overload the
+        scale is reduced, and the answers that are still drawn have the reduced probability.
         """
         return replace(self, kappa=self.kappa * factor)
 
@@ -118,20 +118,20 @@ def allocate(
 ) -> SamplingPlan:
     """Return the plan that is expected to spend the budget.
 
-    Where even the floor costs more than the budget, the floor stays and the plan costs more:
-    without it there would be no estimate at all. Where judging everything costs less, all
-    are judged.
+    If the floor alone costs more than the budget, the floor stays and the plan costs more, so
+    that there is still an estimate. If judging all answers costs less than the budget, all are
+    judged.
 
     Args:
-        strata: Name -> what is expected of it in the period; strata without requests or
-            without spread are left at the mean ratio.
+        strata: Name -> expectations for the period; strata without requests or without spread
+            get the mean ratio.
         budget_tokens: Tokens that the period's judgments may take.
         period: Number of the plan.
         salt: Salt of the draw.
         floor: Least inclusion probability.
 
     Raises:
-        SamplingError: The budget is not positive, or the floor is no probability.
+        SamplingError: The budget is not positive, or the floor is not in (0, 1].
     """
     if not budget_tokens > 0:
         raise SamplingError(f"the judges' budget is {budget_tokens} tokens: it must be above 0")

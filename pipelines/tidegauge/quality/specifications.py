@@ -1,6 +1,7 @@
 """A judge's whole specification, and the hash that names it.
 
-Whatever changes a score changes the hash, and numbers of two specifications are never added up.
+Everything that changes a score changes the hash, and scores of two specifications are never
+added up.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ FIVE_GRADES: Final = MappingProxyType({"1": 0.0, "2": 0.25, "3": 0.5, "4": 0.75,
 
 
 class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A judge that is told what a good answer is, and replies with one label.
+    """A judge that has a rubric of good answers, and replies with one label.
 
     Attributes:
         model: The model's name on the judge's server.
@@ -42,13 +43,14 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of the prompt's form.
         rubric: The instructions: first in every call and byte-identical, so that the server's
             prefix cache holds them.
-        labels: What may be replied -> its score in [0, 1].
-        lead: What the assistant's turn begins with, so that the next token is the label.
-        minimum_mass: Probability that the labels must hold together.
-        retries: Whether an invalid reply is asked for again, with reasoning.
-        reasoning_tokens: Tokens that the reasoning may take.
-        text_bytes: Most of the prompt, and of the answer, that is shown, in UTF-8: whatever
-            the language, a text has no more tokens than bytes. The rest is cut, and said to be.
+        labels: Valid reply -> its score in [0, 1].
+        lead: Beginning of the assistant's turn, so that the next token is the label.
+        minimum_mass: Least total probability of the labels for a valid reply.
+        retries: Whether a second call, with reasoning, follows an invalid reply.
+        reasoning_tokens: Largest number of tokens for the reasoning.
+        text_bytes: Longest part of the prompt, and of the answer, that is shown, in bytes of
+            UTF-8: in any language a text has at most as many tokens as bytes. The rest is cut,
+            and marked as cut.
     """
 
     model: str
@@ -81,7 +83,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A judge that reads how likely the answer is, given the prompt and without it.
+    """A judge that computes the answer's likelihood with the prompt and without it.
 
     Attributes:
         model: The model's name on the judge's server.
@@ -89,10 +91,10 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of the method.
         system: System message where the conversation has none; None leaves it to the
             model's chat template. The empty one is shorter than most templates' own.
-        answer_bytes: Most of the answer that is scored, in UTF-8: the server holds a
-            distribution over the whole vocabulary for each position.
-        prompt_bytes: Most of the conversation that is shown, in UTF-8; its oldest messages are
-            left out first.
+        answer_bytes: Longest part of the answer that is scored, in bytes of UTF-8: the server
+            holds a distribution over the whole vocabulary for each position.
+        prompt_bytes: Longest part of the conversation that is shown, in bytes of UTF-8; its
+            oldest messages are left out first.
     """
 
     model: str
@@ -112,7 +114,7 @@ Specification: TypeAlias = RubricSpec | LikelihoodSpec
 
 
 def shortened(text: str, most_bytes: int) -> str:
-    """Return the beginning of a text that has no more bytes than this in UTF-8.
+    """Return the longest beginning of a text with at most ``most_bytes`` bytes of UTF-8.
 
     Example:
         >>> shortened("naïve", 3)

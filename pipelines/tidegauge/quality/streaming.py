@@ -1,9 +1,9 @@
 """One number per answer whose mean is the true quality, whoever has looked at it.
 
-``Z = g + (xiJ / piJ) (s - g) + (xiH / piH) (Y - s)``: g is a free guess for every answer, s
-the judge's score where it was asked, Y a person's label where there is one. Whatever g and s
-are, and however wrong, Z is unbiased for the label as long as g is fixed beforehand and the
-two probabilities are the true ones; where no person is asked, for the judge's own score.
+``Z = g + (xiJ / piJ) (s - g) + (xiH / piH) (Y - s)``: g is an arbitrary guess for every answer,
+s the judge's score of a judged answer, Y a person's label of a labelled one. However wrong g and
+s are, Z is unbiased for the label if g is fixed beforehand and the two probabilities are the
+true ones; without people's labels it is unbiased for the judge's score.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ __all__ = ["Observation", "quality_bets", "unbiased_score"]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a judge or a person said of one answer, if asked.
+    """A judge's or a person's score of one answer, with its inclusion probability.
 
     Attributes:
-        score: What was found; None when it was not asked for.
-        probability: Chance that it was asked for, in (0, 1].
+        score: The score; None if the answer was not drawn.
+        probability: Inclusion probability, in (0, 1].
     """
 
     score: float | None
     probability: float
 
     def __post_init__(self) -> None:
-        """Refuse a chance that is none.
+        """Check the probability.
 
         Raises:
             EstimateError: The probability is not in (0, 1].
@@ -42,13 +42,13 @@ def unbiased_score(guess: float, judge: Observation, person: Observation | None 
     """Return Z for one answer.
 
     Args:
-        guess: g, fixed before the answer was looked at.
-        judge: What the judge found.
-        person: What a person found, and the chance that a person was asked; None where no
-            answer is given to people. People are asked among judged answers.
+        guess: g, fixed before the answer was judged.
+        judge: The judge's score, if any, with its probability.
+        person: A person's label, if any, with the probability that a person was asked; None if
+            no answers are given to people. People are asked about judged answers only.
 
     Raises:
-        EstimateError: A person has looked at an answer that the judge has not.
+        EstimateError: A person has labelled an answer that the judge has not judged.
 
     Example:
         >>> unbiased_score(0.5, Observation(None, 0.1))
@@ -67,14 +67,15 @@ def unbiased_score(guess: float, judge: Observation, person: Observation | None 
 
 
 def quality_bets(*, floor: float, person_floor: float | None = None) -> MeanBets:
-    """Return the bets to follow the mean of Z with, from no answer on.
+    """Return bets on the mean of Z, in their state before the first answer.
 
     Scores, guesses and labels lie in [0, 1]; a Z lies no further from a possible mean than
-    ``1 / floor`` where only judges look, and ``1 / floor + 1 / person_floor`` else.
+    ``1 / floor`` with judges alone, and ``1 / floor + 1 / person_floor`` with people's labels.
 
     Args:
         floor: Least inclusion probability of the judge.
-        person_floor: Least chance that an answer is given to a person; None where none is.
+        person_floor: Least probability that an answer is given to a person; None if no answers
+            are given to people.
     """
     reach = 1 / floor + (0 if person_floor is None else 1 / person_floor)
     return no_bets(low=0.0, high=1.0, spread=reach)

@@ -12,7 +12,7 @@ from tidegauge.schemas.findings import Callers, CallerShare
 __all__ = ["CallerLine", "CallerTable", "Share", "caller_table"]
 
 _FEW = 20
-"""With fewer, a caller who sends half of them would not stand out from one in five."""
+"""Least sample: in a smaller one, a share of a half does not stand out from a fifth."""
 _HALF = 0.5
 _MISS = 0.05
 _NAME = 64
@@ -21,7 +21,7 @@ _UNNAMED = "(unnamed)"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of sampled requests, with its exact 95% interval."""
+    """A share of sampled requests, with its exact 95% interval."""
 
     share: float
     low: float
@@ -33,9 +33,9 @@ class CallerLine:
     """A caller, or all those that have no line of their own.
 
     Attributes:
-        name: For people.
-        of_these: Part of the sampled requests that show the effect.
-        of_all: Part of all sampled requests.
+        name: Name for people.
+        of_these: Share of the sampled requests that show the effect.
+        of_all: Share of all sampled requests.
         apart: Whether the caller stands apart: see ``CallerShare``.
     """
 
@@ -47,14 +47,14 @@ class CallerLine:
 
 @dataclass(frozen=True, slots=True)
 class CallerTable:
-    """Who sends the requests that show an effect.
+    """The callers of the requests that show an effect.
 
     Attributes:
-        these: Sampled requests that show it.
-        all: Sampled requests.
-        lines: The largest callers, first the largest.
-        others: All other callers together, None where there are none.
-        sentence: What that says: one caller's change, everybody's, or too few to tell.
+        these: Number of sampled requests that show it.
+        all: Number of sampled requests.
+        lines: The largest callers, the largest first.
+        others: All other callers together, None if there are none.
+        sentence: Conclusion: one caller's change, everybody's, or too few requests to tell.
     """
 
     these: int

@@ -1,6 +1,6 @@
 """The card of an alarm: a verdict's effects with baseline, intervals, examples and doubts.
 
-Every tested rate has one; drift cannot be read without it.
+Every tested rate has a card; a verdict of drift cannot be understood without it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where a baseline's band and a current interval lie, in percent of a bar's width."""
+    """Positions of a baseline's band and a current interval, in percent of a bar's width."""
 
     band_start: float
     band_width: float
@@ -54,21 +54,21 @@ class EffectLine:
     """One indicator's change.
 
     Attributes:
-        indicator: Its name.
-        title: For people.
+        indicator: Name of the indicator.
+        title: Title for people.
         baseline: Rate in the baseline.
-        low: Lower edge of what the baseline allows.
+        low: Lower edge of the baseline's band.
         high: Upper edge.
         current: Rate since the change.
         current_low: Lower end of its 95% interval.
         current_high: Upper end.
-        hits: Events for which it held, since the change.
-        trials: Events looked at.
-        ratio: Current over baseline; infinite where the baseline has none.
-        share: Part of the evidence, in [0, 1].
-        quotes: Requests that show it.
-        callers: Who sends the requests that show it, None where it is not known.
-        scale: For a bar.
+        hits: Events for which the indicator held, since the change.
+        trials: Events for which it was evaluated, since the change.
+        ratio: Current rate divided by the baseline's; infinite if the latter is 0.
+        share: Share of the evidence, in [0, 1].
+        quotes: Requests that show the effect.
+        callers: Callers of the requests that show the effect, None if not known.
+        scale: Positions for a bar.
     """
 
     indicator: str
@@ -94,12 +94,12 @@ class Card:
 
     Attributes:
         verdict: The verdict.
-        since: When the change began, in words; empty where it is not known.
-        effects: The largest first.
-        evidence: How strong it is, None where nothing is tested.
+        since: When the change began, in words; empty if not known.
+        effects: Effects, the largest first.
+        evidence: Strength of the evidence, None without a test.
         total_variation: Half the sum of absolute differences of cluster rates, over the
-            clusters shown: a lower bound of the whole; None without clusters.
-        leading: The largest effect of which the callers are known, None without one.
+            clusters shown: a lower bound of the total variation; None without clusters.
+        leading: The largest effect whose callers are known, None without one.
         doubt: Sentences on how it could be a false alarm.
     """
 
@@ -136,7 +136,7 @@ def effect_line(effect: Effect, *, quote_limit: int = 240) -> EffectLine:
     """Return one effect for people.
 
     Args:
-        effect: What the verdict says.
+        effect: The verdict's effect.
         quote_limit: Characters shown of an exemplar.
     """
     current = effect.hits / effect.trials if effect.trials else None
@@ -219,11 +219,11 @@ def card(
     """Return the card of a verdict.
 
     Args:
-        verdict: What to tell.
-        now_ms: When it is told.
-        false_alarm_days: The deployment's promise.
+        verdict: The verdict.
+        now_ms: The reader's time, Unix milliseconds.
+        false_alarm_days: Promised mean time to a false alarm, days.
         quote_limit: Characters shown of an exemplar.
-        effects: Effects shown at most; what hardly contributes is not shown beside what does.
+        effects: Largest number of effects shown; very small ones are left out.
     """
     told = [
         item

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 UNKNOWN = "unknown"
-"""Stands for a number that is not known."""
+"""Text for a number that is not known."""
 
 _SECOND_MS = 1_000
 _MINUTE = 60
@@ -44,7 +44,7 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def _digits(value: float, digits: int = 3) -> str:
-    """Round to so many significant digits; whole digits are all kept."""
+    """Round to ``digits`` significant digits; the integer part keeps all of its digits."""
     if value == 0:
         return "0"
     # Rounded first: 9.996 has one digit before the point, but what is shown has two.
@@ -56,7 +56,7 @@ def _digits(value: float, digits: int = 3) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Format a number without a unit, with so many significant digits.
+    """Format a number without a unit, with ``digits`` significant digits.
 
     Example:
         >>> number(1234.5), number(0.01234), number(9.996), number(0)
@@ -166,7 +166,7 @@ def dollars(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Format a share of a whole, or a rate, as a percentage.
 
-    One decimal is shown, and a second one within a percent of none or of all.
+    One decimal is shown, and a second one below 1% or above 99%.
 
     Example:
         >>> percent(0), percent(0.5), percent(0.0312), percent(0.0034), percent(1)
@@ -243,7 +243,7 @@ def moment(time_ms: int | None, now_ms: int | None = None) -> str:
 
     Args:
         time_ms: Unix milliseconds.
-        now_ms: Unix milliseconds of when it is read.
+        now_ms: The reader's time, Unix milliseconds.
 
     Example:
         >>> moment(1_700_000_000_000), moment(1_700_000_000_000, 1_700_000_900_000), moment(None)

@@ -18,10 +18,10 @@ class Estimate:
 
     Attributes:
         mean: Estimate over all answers, judged or not; None without any.
-        low: Lower end of the 95% interval; None where there is none.
+        low: Lower end of the 95% interval; None without an interval.
         high: Upper end.
-        effective: How many equally weighted answers it is worth.
-        early: Whether the interval holds for a single look only, for want of answers.
+        effective: Equivalent number of equally weighted answers.
+        early: Whether the interval is valid for a single look only, since answers are few.
     """
 
     mean: float | None
@@ -32,7 +32,7 @@ class Estimate:
 
 
 Estimator = Callable[[Moments, Moments, Moments], Estimate]
-"""From the moments of ``weight``, ``weighted`` and ``cross``, as in ``measures``."""
+"""Computes an estimate from the moments of ``weight``, ``weighted`` and ``cross``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Judged:
         name: The judge's name.
         specification_hash: Short hash of its specification.
         judged: Answers scored.
-        share: Of all answers; None where their number is not known.
+        share: Share of judged answers; None if the number of answers is not known.
         invalid: Answers on which it gave no usable verdict.
-        qualified: Whether it may alarm; None where it was not told.
+        qualified: Whether it may alarm; None if not known.
         answer_tokens: Mean tokens of the answers scored.
-        scores: In order of name.
+        scores: Its scores in order of name.
     """
 
     label: str

@@ -1,7 +1,7 @@
 """Exchanges as rows of plain columns, for a report that compares two ranges of time.
 
-A row holds numbers and short categories only: no prompt, no answer, nothing that a client
-wrote. So a report can be kept and passed on where the events themselves may not be.
+A row holds numbers and short categories only: no prompt, no answer, no text of a client. So a
+report can be kept and shared where the events themselves may not be.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tidegauge.schemas.hashing import hash_64
 __all__ = ["Column", "Row", "Sample", "Tables", "described", "tables"]
 
 Row = dict[str, float | str]
-"""Column -> value; a column that is not known of an exchange is absent."""
+"""Column -> value; a column without a known value is absent."""
 
 _NUMBERS = (
     "latency_ms",
@@ -53,17 +53,17 @@ _CATEGORIES = (
     "streamed",
 )
 MAX_COLUMNS = 30
-"""What Evidently renders in a second or two; scores are the first to be left out."""
+"""Number of columns that Evidently renders in a second or two; scores are left out first."""
 
 MAX_VALUES = 20
-"""Categories shown of a column; the rest are counted as ``other``."""
+"""Largest number of categories of a column; further ones are counted as ``other``."""
 
 _RANKS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's name and what its values are."""
+    """A column's name and the type of its values."""
 
     name: str
     kind: Literal["number", "category"]
@@ -75,8 +75,8 @@ class Tables:
 
     Attributes:
         columns: At most ``MAX_COLUMNS``, each with a value on both sides.
-        reference: Rows before; a value for each column, None where it is not known.
-        current: Rows after.
+        reference: Rows of the reference range; a value for each column, None if not known.
+        current: Rows of the current range.
         left_out: Columns without a value on one of the sides, or beyond the limit.
         constant: Columns left out since each row of both sides has the same value.
     """
@@ -96,7 +96,7 @@ def described(
 
     Args:
         event: The response.
-        language: Tells the language of a conversation, as far as it was captured.
+        language: Returns the language of a conversation, None if not known.
     """
     usage, pace = event.usage, event.inter_token
     numbers: dict[str, float | None] = {
@@ -134,7 +134,7 @@ def described(
 
 
 class Sample:
-    """Keeps the exchanges whose ids hash lowest: the same ones on every run.
+    """Keeps the exchanges with the lowest hashes of their ids: the same ones on every run.
 
     Args:
         limit: Exchanges to keep.
@@ -172,10 +172,10 @@ class Sample:
         self._rows[event.request_id] = described(event, self._language)
 
     def place(self, event: EmbeddingEvent, titles: Mapping[int, str] | None = None) -> None:
-        """Add where a kept exchange's request lies; others are passed over.
+        """Add the cluster and novelty of a kept exchange's request; ignore other exchanges.
 
         Args:
-            event: What the drift worker found.
+            event: The drift worker's event.
             titles: Cluster -> its title, for those that have one.
         """
         row = self._rows.get(event.request_id)
@@ -185,7 +185,7 @@ class Sample:
             row["novelty"] = event.novelty
 
     def judge(self, event: JudgmentEvent) -> None:
-        """Add what a judge said of a kept exchange; others are passed over."""
+        """Add a judge's scores of a kept exchange; ignore other exchanges."""
         row = self._rows.get(event.request_id)
         if row is not None:
             for name, value in event.scores.items():
@@ -211,8 +211,8 @@ def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> fr
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """Return both ranges over the columns that can be compared.
 
-    A column without any value on one side cannot be compared and is named in ``left_out``;
-    one that never varies need not be, and is named in ``constant``.
+    A column without any value in one of the ranges cannot be compared and is named in
+    ``left_out``; a column with a single value is named in ``constant``.
     """
     named = (*_NUMBERS, *_CATEGORIES)
     scores = sorted({name for row in (*reference, *current) for name in row} - set(named))

@@ -12,7 +12,7 @@ _MARGIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """Where the strokes go, in the units of an SVG view box.
+    """The strokes and dots of a line, in the units of an SVG view box.
 
     Attributes:
         width: Width of the box.
@@ -22,7 +22,7 @@ class Sparkline:
         last: Centre of the newest known number, None without any.
         least: Least number drawn.
         most: Greatest number drawn.
-        known: How many numbers are known.
+        known: Number of known numbers.
     """
 
     width: int
@@ -48,7 +48,8 @@ def sparkline(
         values: The numbers, oldest first.
         width: Width of the box.
         height: Height of the box.
-        from_zero: Whether the lower edge is 0, as for times and rates; else the least number.
+        from_zero: Whether the lower edge is 0, as for times and rates; else it is the least
+            number.
 
     Example:
         >>> sparkline([1.0, 2.0, None, 1.0], width=34, height=14).strokes

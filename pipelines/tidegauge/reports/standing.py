@@ -16,7 +16,7 @@ Tone = Literal["critical", "warn", "info", "ok", "quiet"]
 """The colour in which a state is shown."""
 
 ALARMS = frozenset({State.INFO, State.WARN, State.CRITICAL})
-"""States in which a monitor holds that something has changed."""
+"""States in which a monitor reports a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Standing:
     """A state for people.
 
     Attributes:
-        state: Which.
-        word: One or two words.
-        tone: Its colour.
-        meaning: One sentence.
+        state: The state.
+        word: The state in one or two words.
+        tone: The state's colour.
+        meaning: The state's meaning in one sentence.
     """
 
     state: State
@@ -111,9 +111,9 @@ class EvidenceStanding:
     """How far a monitor is from an alarm.
 
     Attributes:
-        share: Log of the evidence over log of the threshold, in [0, 1].
-        short: The same in a few words.
-        sentence: The same in full, with what the threshold promises.
+        share: Log of the evidence divided by log of the threshold, in [0, 1].
+        short: The share in a few words.
+        sentence: The share in a sentence, with the threshold's promise.
     """
 
     share: float
@@ -122,10 +122,10 @@ class EvidenceStanding:
 
 
 def evidence(verdict: Verdict) -> EvidenceStanding | None:
-    """Return how far a monitor is from an alarm; None where it tests nothing.
+    """Return how far a monitor is from an alarm; None if it tests nothing.
 
-    The threshold promises a mean time to a false alarm, and doubling the evidence doubles
-    that time: chance alone crosses a threshold set at the present evidence once in the promised
+    The threshold promises a mean time to a false alarm, which grows in proportion to the
+    threshold: chance alone crosses a threshold set at the present evidence once in the promised
     time multiplied by the ratio of evidence to threshold.
     """
     statistic, threshold = verdict.log_statistic, verdict.log_threshold

@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def clip(text: str, limit: int = 240) -> str:
-    """Return the text on one line, cut to ``limit`` characters, its whole length told.
+    """Return the text on one line, cut to ``limit`` characters, with its whole length.
 
     Example:
         >>> clip("a long prompt " * 100, 20)
@@ -71,9 +71,9 @@ def lead(text: str, limit: int = 240) -> str:
 
 
 def category(value: str, limit: int = 60) -> str:
-    """Return a value that no HTML, script or plot label can take for anything but a word.
+    """Return a value that is safe as text in HTML, in a script and in a plot label.
 
-    Characters that mean something to HTML or to a JavaScript string become ``_``.
+    Characters with a meaning in HTML or in a JavaScript string become ``_``.
 
     Example:
         >>> category("</script><b>")

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 REST = "all others"
-"""The line that sums up what a bounded table leaves out."""
+"""Name of the line with the sum of the rows that a bounded table leaves out."""
 
 _TIMINGS: Mapping[str, str] = {
     measures.LATENCY_MS: "Latency",
@@ -41,11 +41,11 @@ _NANO = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One time's quantiles, in milliseconds, each within the sketch's relative accuracy.
+    """The quantiles of one time, in milliseconds, within the sketch's relative accuracy.
 
     Attributes:
-        name: As in ``measures``.
-        title: For people.
+        name: Name in ``measures``.
+        title: Title for people.
         n: Answers measured.
         p50: Median.
         p95: 95th percentile.
@@ -62,7 +62,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class ErrorKindRates:
-    """How often a kind of error occurred."""
+    """The count and rate of one kind of error."""
 
     name: str
     count: int
@@ -88,14 +88,13 @@ class Errors:
     """Failures of the service and of its answers.
 
     Attributes:
-        requests: Requests answered, whatever the status.
-        trials: Of these, those that the service could have got right: a client's own
-            mistakes are no trial of it.
+        requests: Requests answered, with any status.
+        trials: Of these, the requests without an error of the client's own.
         failed: Of the trials, failures of the service or an upstream.
-        rate: Their share.
-        low: Lower end of its exact 95% interval.
+        rate: Failures divided by trials.
+        low: Lower end of the rate's exact 95% interval.
         high: Upper end.
-        kinds: Every error by its kind, the clients' own included, the most frequent first.
+        kinds: Every error by kind, those of clients included, the most frequent first.
         checks: Every check of the output, in order of name.
     """
 
@@ -111,7 +110,7 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class CustomerCost:
-    """One customer's part."""
+    """One customer's requests, tokens and cost."""
 
     name: str
     requests: int
@@ -122,13 +121,13 @@ class CustomerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the answers cost.
+    """The cost of the answers.
 
     Attributes:
-        usd: Cost of all priced answers; None where none has a price.
+        usd: Cost of all priced answers; None if no answer has a price.
         priced: Answers with a price.
         p50_usd: Median cost of a priced answer.
-        requests_per_usd: Priced answers for a dollar.
+        requests_per_usd: Priced answers per dollar.
         input_tokens: Tokens of all prompts.
         output_tokens: Tokens generated.
         customers: The most expensive first; the last line may be ``REST``.
@@ -144,7 +143,7 @@ class Cost:
 
 
 def timings(sketch: Sketch) -> tuple[Timing, ...]:
-    """Return the quantiles of each time that was measured, latency always among them."""
+    """Return the quantiles of each time that was measured; latency is always included."""
     lines = []
     for name, title in _TIMINGS.items():
         found = sketch.histograms.get(name)
@@ -158,7 +157,7 @@ def timings(sketch: Sketch) -> tuple[Timing, ...]:
 
 
 def errors(sketch: Sketch) -> Errors:
-    """Return how often the service failed, by kind, and which checks its answers failed."""
+    """Return the failures of the service by kind, and the failed checks of its answers."""
     failed = sketch.hits.get(measures.ERROR, 0)
     trials = sketch.trials.get(measures.ERROR, sketch.events)
     low = high = None
@@ -194,11 +193,11 @@ def errors(sketch: Sketch) -> Errors:
 
 
 def cost(sketch: Sketch, *, customers: int = 10) -> Cost:
-    """Return what the answers cost, by customer.
+    """Return the cost of the answers, by customer.
 
     Args:
         sketch: A ``vitals`` sketch.
-        customers: Lines of the table; the rest are summed up in one line more.
+        customers: Lines of the table; one further line sums up the other customers.
     """
     found = sketch.moments.get(measures.COST_USD)
     usd = found.total if found and found.n else None
