@@ -16,7 +16,6 @@ PURE := schemas streaming detection drift vitals quality monitoring reports
 FLOOR := 94
 MEASURE := $(addprefix --cov=tidegauge.,$(PURE)) --cov-branch --cov-report=term:skip-covered \
 	--cov-fail-under=$(FLOOR)
-COVER ?=
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,8 +47,8 @@ lint: install ## format, lint, types, import contracts, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-test: install $(VENV)/backends ## unit, contract and integration tests (COVER=1 measures coverage as well)
-	$(BIN)/python -m pytest -m "not e2e and not stats" $(if $(COVER),$(MEASURE)) $(ARGS)
+test: install $(VENV)/backends ## unit, contract and integration tests
+	$(BIN)/python -m pytest -m "not e2e and not stats" $(ARGS)
 
 coverage: install ## coverage of the pure packages by their own tests; fails below its floor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not e2e and not stats" \
@@ -61,7 +60,7 @@ e2e: install ## the demo's path with a real vLLM, and its summary checked
 test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
-nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
+nightly: install $(VENV)/backends test-stats coverage ## what is too long for every change: stats, slow e2e, all coverage
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
 	$(BIN)/python -m pytest -m "not e2e and not stats" --cov=tidegauge --cov-branch \
 		--cov-report=term:skip-covered --cov-report=html:build/coverage
