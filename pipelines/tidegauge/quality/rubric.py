@@ -51,7 +51,7 @@ def reasoning_request(specification: RubricSpec, exchange: JudgedExchange) -> tu
 
 
 def quoted(specification: RubricSpec, exchange: JudgedExchange) -> str:
-    r"""Return prompt and answer as one JSON object that neither can leave.
+    r"""Return prompt and answer as one JSON object, escaped so that neither can end its string.
 
     Example:
         >>> from tidegauge.quality.specifications import RubricSpec
