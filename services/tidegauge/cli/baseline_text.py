@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -13,18 +12,13 @@ from rich.text import Text
 from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.power import detection_delay
-from tidegauge.reports.formatting import count, percent
+from tidegauge.reports.formatting import count, moment, percent
 from tidegauge.schemas.operations import BaselineManifest
 
-__all__ = ["moment", "power", "print_list", "show_drift"]
+__all__ = ["power", "print_list", "show_drift"]
 
 _SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
-
-
-def moment(time_ms: int) -> str:
-    """Return a time in UTC, to the second."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def print_list(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from tidegauge.schemas.exchange import CheckOutcome, Message
+from tidegauge.schemas.exchange import CheckOutcome, Message, last_user_message
 
 __all__ = ["check_language", "guess_language"]
 
@@ -75,12 +75,7 @@ def guess_language(text: str) -> str | None:
 
 def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:
     """Compare the answer's language with that of the last user message; None if unclear."""
-    asked = ""
-    for message in reversed(messages):
-        if message.role == "user":
-            asked = message.content
-            break
-    question_language = guess_language(asked[-_LOOKED_AT:])
+    question_language = guess_language(last_user_message(messages)[-_LOOKED_AT:])
     if question_language is None:
         return None
     answer_language = guess_language(answer)
