@@ -126,6 +126,13 @@ class RequestEvent(
         shadow: Whether it is a copy of a request for a candidate, its answer discarded.
         session: The client's own session label, if it sent one.
         trace_id: W3C trace id, if the client sent a ``traceparent``.
+        conversation_id: Conversation of the request, unique within the customer. None if it is
+            not known: for an opening whose id follows from an answer that is still to come, and
+            for a follow-up of which only the predecessor's id is known.
+        turn: Number of the user's turn in the conversation, from 1; None if it is not known.
+        step: Number of the request within its turn: 1 brings the user's message, higher ones
+            the results of tools.
+        repeat_of: The request that this one sends again.
     """
 
     request_id: str
@@ -143,6 +150,15 @@ class RequestEvent(
     session: str | None = None
     trace_id: str | None = None
     schema_version: int = 1
+    conversation_id: str | None = None
+    turn: int | None = None
+    step: int = 1
+    repeat_of: str | None = None
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the request brings the first message of a conversation, for the first time."""
+        return self.turn == 1 and self.step == 1 and self.repeat_of is None
 
 
 class ResponseEvent(
@@ -183,6 +199,10 @@ class ResponseEvent(
         attempts: Upstreams tried, 1 without a retry.
         session: The client's session label.
         trace_id: W3C trace id.
+        conversation_id: See ``RequestEvent``; known for openings too, once they are answered.
+        turn: See ``RequestEvent``.
+        step: See ``RequestEvent``.
+        repeat_of: See ``RequestEvent``.
     """
 
     request_id: str
@@ -218,6 +238,10 @@ class ResponseEvent(
     session: str | None = None
     trace_id: str | None = None
     schema_version: int = 1
+    conversation_id: str | None = None
+    turn: int | None = None
+    step: int = 1
+    repeat_of: str | None = None
 
 
 class Heartbeat(

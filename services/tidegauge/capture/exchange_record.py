@@ -144,18 +144,11 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """The compact record of an exchange; for fields not listed here see ``RequestEvent``.
 
-    The fields from ``conversation_id`` on, except ``in_flight`` and ``omitted_characters``, are
-    reserved: they are part of the format before anything sets them, so that setting them later
-    keeps it compatible.
-
     Attributes:
         time_ms: When the request arrived, Unix milliseconds.
         version: Version label of the upstream that answers.
         tenant: The customer, if segments are split by customer.
         answer: The answer; None while the exchange is in flight.
-        conversation_id: Conversation that the request belongs to.
-        turn: The request's number within the conversation.
-        repeat_of: The request that this one repeats.
         in_flight: Other requests in flight when this one arrived.
         omitted_characters: Characters of the messages that were cut off; None if no text or
             redacted text is captured.
@@ -182,6 +175,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
     repeat_of: str | None = None
     in_flight: int | None = None
     omitted_characters: int | None = None
+    step: int = 1
 
     def request_event(self, producer_id: str, sequence: int) -> RequestEvent:
         """Return the request's event."""
@@ -200,6 +194,10 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             shadow=self.shadow,
             session=self.session,
             trace_id=self.trace_id,
+            conversation_id=self.conversation_id,
+            turn=self.turn,
+            step=self.step,
+            repeat_of=self.repeat_of,
         )
 
     def response_event(
@@ -253,6 +251,10 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             attempts=answer.attempts,
             session=self.session,
             trace_id=self.trace_id,
+            conversation_id=self.conversation_id,
+            turn=self.turn,
+            step=self.step,
+            repeat_of=self.repeat_of,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:
