@@ -69,6 +69,24 @@ def test_an_answer_is_measured() -> None:
     assert (measured.exemplar.text, measured.exemplar.customer) == ("Hi", "acme")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "hits", "trials", "timed"),
+    [
+        ("ok", (), (measures.ERROR,), True),
+        ("failed", (measures.ERROR,), (measures.ERROR,), False),
+        ("rejected", (), (), False),
+        ("cancelled", (), (), False),
+        ("pending", (), (), False),
+    ],
+)
+def test_the_outcome_decides_what_an_exchange_counts_as(
+    outcome: str, hits: tuple[str, ...], trials: tuple[str, ...], *, timed: bool
+) -> None:
+    measured = measure_response(changed(outcome=outcome, checks={}), Customers(10))
+    assert (measured.hits, measured.trials) == (hits, trials)
+    assert (measures.LATENCY_MS in measured.values) == timed
+
+
 def test_the_services_failure_is_a_hit_and_has_no_latency() -> None:
     measured = measure_response(
         changed(error=ErrorKind.UPSTREAM_TIMEOUT, status=504, checks={}), Customers(10)

@@ -10,12 +10,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidegauge.schemas import measures
-from tidegauge.schemas.exchange import ResponseEvent, last_user_message
+from tidegauge.schemas.exchange import (
+    ExchangeOutcome,
+    ResponseEvent,
+    last_user_message,
+    outcome_of,
+)
 from tidegauge.schemas.hashing import unit_hash
 from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
-from tidegauge.vitals.faults import is_service_fault
 
 __all__ = ["VitalsExtractor", "measure_response"]
 
@@ -58,24 +62,23 @@ class VitalsExtractor:
 def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
     """Return what a response adds to its segment's window.
 
-    A client's own mistakes are counted by kind, but are not trials of ``ERROR``: its trials
-    are the responses that the service could have answered correctly. Latency is measured on
-    complete answers only; the duration of a failure says nothing about it.
+    The exchange's outcome decides. Trials of ``ERROR`` are the exchanges that the service could
+    have answered (``ok``) or failed (``failed``); errors of every kind are counted in the totals.
+    Latency is measured on complete answers only; the duration of a failure says nothing about it.
     """
-    at_fault = event.error is not None and is_service_fault(event.error)
-    eligible = event.error is None or at_fault
+    outcome = event.outcome or outcome_of(event.error)
     hits = [
-        measures.failed(check) for check, outcome in event.checks.items() if outcome == "failed"
+        measures.failed(check) for check, finding in event.checks.items() if finding == "failed"
     ]
     trials = [measures.failed(check) for check in event.checks]
-    if at_fault:
+    if outcome == "failed":
         hits.append(measures.ERROR)
-    if eligible:
+    if outcome in {"ok", "failed"}:
         trials.append(measures.ERROR)
     return Measurement(
         hits=tuple(sorted(hits)),
         trials=tuple(sorted(trials)),
-        values={name: value for name, value in _values(event) if _usable(value)},
+        values={name: value for name, value in _values(event, outcome) if _usable(value)},
         totals=_totals(event, customers.label(event.customer, shadow=event.shadow)),
         exemplar=_exemplar(event) if hits else None,
     )
@@ -85,9 +88,9 @@ def _usable(value: float) -> bool:
     return math.isfinite(value) and 0 <= value <= _LARGEST
 
 
-def _values(event: ResponseEvent) -> Iterator[tuple[str, float]]:
+def _values(event: ResponseEvent, outcome: ExchangeOutcome) -> Iterator[tuple[str, float]]:
     yield measures.PROMPT_CHARACTERS, event.prompt_characters
-    if event.error is None:
+    if outcome == "ok":
         yield measures.LATENCY_MS, event.latency_ms
         yield measures.OUTPUT_CHARACTERS, event.output_characters
     if event.time_to_first_token_ms is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ __all__ = [
     "Capture",
     "CheckOutcome",
     "ErrorKind",
+    "ExchangeOutcome",
     "Heartbeat",
     "InterToken",
     "Message",
@@ -23,6 +24,7 @@ __all__ = [
     "Usage",
     "last_message",
     "last_user_message",
+    "outcome_of",
 ]
 
 Capture = Literal["full", "redacted", "none"]
@@ -47,6 +49,42 @@ class ErrorKind(StrEnum):
     UPSTREAM_INTERRUPTED = "upstream_interrupted"
     CLIENT_DISCONNECTED = "client_disconnected"
     GATEWAY_ERROR = "gateway_error"
+
+
+ExchangeOutcome = Literal["ok", "failed", "rejected", "cancelled", "pending"]
+"""How an exchange ended.
+
+- ``ok``: the client got a complete answer, or left after it was complete.
+- ``failed``: the service failed a client that had done nothing wrong.
+- ``rejected``: the request was at fault: its key, its model, its content, its rate.
+- ``cancelled``: the client left, or cancelled, before the answer was complete.
+- ``pending``: the upstream accepted the request and answers later, in the background.
+"""
+
+_OUTCOMES: Final[Mapping[ErrorKind, ExchangeOutcome]] = {
+    ErrorKind.INVALID_REQUEST: "rejected",
+    ErrorKind.UNAUTHORIZED: "rejected",
+    ErrorKind.UNKNOWN_MODEL: "rejected",
+    ErrorKind.REQUEST_TOO_LARGE: "rejected",
+    ErrorKind.RATE_LIMITED: "rejected",
+    ErrorKind.UPSTREAM_UNREACHABLE: "failed",
+    ErrorKind.UPSTREAM_TIMEOUT: "failed",
+    ErrorKind.UPSTREAM_ERROR: "failed",
+    ErrorKind.UPSTREAM_REJECTED: "rejected",
+    ErrorKind.UPSTREAM_INTERRUPTED: "failed",
+    ErrorKind.CLIENT_DISCONNECTED: "cancelled",
+    ErrorKind.GATEWAY_ERROR: "failed",
+}
+
+
+def outcome_of(error: ErrorKind | None) -> ExchangeOutcome:
+    """Return the outcome of an exchange that ended with an error, or without one.
+
+    Example:
+        >>> outcome_of(ErrorKind.UPSTREAM_TIMEOUT), outcome_of(ErrorKind.UNAUTHORIZED)
+        ('failed', 'rejected')
+    """
+    return "ok" if error is None else _OUTCOMES[error]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,12 +128,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens generated.
-        estimated: Whether the gateway had to estimate them, since the upstream told none.
+        estimated: Whether the gateway had to estimate one of the two, since the upstream told
+            none that can be true.
+        cached_tokens: Tokens of the prompt that the upstream served from its cache; None where
+            it did not tell.
+        reasoning_tokens: Generated tokens that are not part of the answer; None where it did not
+            tell.
     """
 
     input_tokens: int
     output_tokens: int
     estimated: bool = False
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class InterToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +248,11 @@ class ResponseEvent(
         turn: See ``RequestEvent``.
         step: See ``RequestEvent``.
         repeat_of: See ``RequestEvent``.
+        in_flight: Other requests that the gateway was answering when this one arrived; None
+            where nobody counted.
+        outcome: How the exchange ended; None of a producer that does not decide it, so that it
+            follows from ``error``.
+        unread: Names of the answer's fields that were there and could not be read.
     """
 
     request_id: str
@@ -242,6 +292,9 @@ class ResponseEvent(
     turn: int | None = None
     step: int = 1
     repeat_of: str | None = None
+    in_flight: int | None = None
+    outcome: ExchangeOutcome | None = None
+    unread: tuple[str, ...] = ()
 
 
 class Heartbeat(
