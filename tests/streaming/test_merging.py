@@ -131,3 +131,14 @@ def test_other_kinds_and_segments_are_refused() -> None:
 
 def test_nothing_merges_to_nothing() -> None:
     assert merge_all([]) is None
+
+
+def test_strata_add_up_each_by_itself() -> None:
+    one = histogram.add(histogram.empty(), [1.0])
+    first = msgspec.structs.replace(sketch(), strata={"x": {"0/0/0/0": one}})
+    second = msgspec.structs.replace(sketch(partition=1), strata={"x": {"0/0/0/0": one, "9/": one}})
+    merged = merge_sketches(first, second).strata["x"]
+    assert {name: histogram.count(found) for name, found in merged.items()} == {
+        "0/0/0/0": 2,
+        "9/": 1,
+    }

@@ -42,6 +42,7 @@ class Measurement:
             are trials.
         values: Numbers, each added to the moments and the histogram of its name.
         totals: Name -> label -> whole number to add, such as nano-dollars by customer.
+        strata: (number's name, stratum, number), each added to the stratum's histogram.
         exemplar: The request: a candidate, by rank, for the exemplars of the indicators in
             ``hits`` and for the sketch's sample.
         progress: Name -> whole number to add to the partition's totals since the group began.
@@ -54,6 +55,7 @@ class Measurement:
     trials: tuple[str, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    strata: tuple[tuple[str, str, float], ...] = ()
     exemplar: Exemplar | None = None
     progress: Mapping[str, int] = field(default_factory=dict)
     baseline: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import TypeVar
 
-from tidegauge.schemas.sketches import Exemplar, Sketch, SourceRange
+from tidegauge.schemas.sketches import Exemplar, Histogram, Sketch, SourceRange
 from tidegauge.streaming import bottom_k, histogram, moments
 from tidegauge.streaming.errors import MergeError
 
@@ -73,6 +73,7 @@ def merge_sketches(a: Sketch, b: Sketch) -> Sketch:
         moments=_united(a.moments, b.moments, moments.merge),
         histograms=_united(a.histograms, b.histograms, histogram.merge),
         totals=_united(a.totals, b.totals, _added),
+        strata=_united(a.strata, b.strata, _merged),
         exemplars=_united(a.exemplars, b.exemplars, _least),
         sample=bottom_k.least((*a.sample, *b.sample)),
     )
@@ -114,6 +115,10 @@ def _least(a: tuple[Exemplar, ...], b: tuple[Exemplar, ...]) -> tuple[Exemplar, 
 
 def _added(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
     return _united(a, b, int.__add__)
+
+
+def _merged(a: dict[str, Histogram], b: dict[str, Histogram]) -> dict[str, Histogram]:
+    return _united(a, b, histogram.merge)
 
 
 def _same(a: str, b: str) -> str:

@@ -88,6 +88,7 @@ class LengthExtractor:
         return Measurement(
             hits=("odd",) if length % 2 else (),
             values={"length": float(length)},
+            strata=(("length", f"{length % 3}/0/0/0", float(length)),),
             totals={"characters": {event.customer: length}},
             exemplar=Exemplar(
                 request_id=event.request_id,

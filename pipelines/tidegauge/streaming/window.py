@@ -73,6 +73,7 @@ class Window:
         "_late",
         "_numbers",
         "_sample",
+        "_strata",
         "_totals",
         "_trials",
     )
@@ -87,6 +88,7 @@ class Window:
         self._trials: dict[str, int] = {}
         self._numbers: dict[str, _Number] = {}
         self._totals: dict[str, dict[str, int]] = {}
+        self._strata: dict[str, dict[str, histogram.HistogramAccumulator]] = {}
         self._exemplars: dict[str, tuple[Exemplar, ...]] = {}
         self._sample = bottom_k.SampleAccumulator()
 
@@ -107,6 +109,10 @@ class Window:
             for name, found in sketch.moments.items()
         }
         window._totals = {name: dict(labels) for name, labels in sketch.totals.items()}
+        window._strata = {
+            name: {s: histogram.HistogramAccumulator(found) for s, found in by_stratum.items()}
+            for name, by_stratum in sketch.strata.items()
+        }
         window._exemplars = dict(sketch.exemplars)
         window._sample = bottom_k.SampleAccumulator(sketch.sample)
         return window
@@ -138,6 +144,8 @@ class Window:
                     total[label] = added
                 else:
                     refused += 1
+        for name, stratum, value in measured.strata:
+            self._in_stratum(name, stratum, value)
         if measured.exemplar is not None:
             self._show(measured.exemplar, measured.hits)
             self._sample.add(measured.exemplar.rank, measured.exemplar.customer, measured.hits)
@@ -152,6 +160,14 @@ class Window:
             )
         number.moments.add(value)
         number.histogram.add(value)
+
+    def _in_stratum(self, name: str, stratum: str, value: float) -> None:
+        by_stratum = self._strata.setdefault(name, {})
+        found = by_stratum.get(stratum)
+        if found is None:
+            empty = histogram.empty(self._accuracy)
+            found = by_stratum[stratum] = histogram.HistogramAccumulator(empty)
+        found.add(value)
 
     def _show(self, exemplar: Exemplar, hits: Iterable[str]) -> None:
         for name in hits:
@@ -194,6 +210,10 @@ class Window:
             histograms={name: number.histogram.histogram() for name, number in numbers.items()},
             totals={
                 name: dict(sorted(labels.items())) for name, labels in sorted(self._totals.items())
+            },
+            strata={
+                name: {s: found.histogram() for s, found in sorted(by_stratum.items())}
+                for name, by_stratum in sorted(self._strata.items())
             },
             exemplars=dict(sorted(self._exemplars.items())),
             sample=self._sample.sample(),

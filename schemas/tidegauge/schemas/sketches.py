@@ -115,6 +115,8 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
         moments: Number -> its moments.
         histograms: Number -> its DDSketch.
         totals: Name -> label -> whole number, such as nano-dollars by customer.
+        strata: Number -> stratum, as ``measures.stratum`` names it -> DDSketch of the events that
+            had this load and these lengths.
         exemplars: Indicator -> a few requests, of least rank.
         sample: Requests of least rank among all those of which indicators were asked.
     """
@@ -134,6 +136,7 @@ class Sketch(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
     moments: dict[str, Moments] = {}
     histograms: dict[str, Histogram] = {}
     totals: dict[str, dict[str, int]] = {}
+    strata: dict[str, dict[str, Histogram]] = {}
     exemplars: dict[str, tuple[Exemplar, ...]] = {}
     sample: tuple[Sampled, ...] = ()
     schema_version: int = 1

@@ -255,6 +255,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             turn=self.turn,
             step=self.step,
             repeat_of=self.repeat_of,
+            in_flight=self.in_flight,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:
