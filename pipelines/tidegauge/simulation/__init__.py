@@ -1,0 +1,1 @@
+"""Simulated traffic: arrivals, conversations, load on a server, and the events that they give."""

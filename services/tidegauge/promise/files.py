@@ -1,0 +1,128 @@
+"""Reads the files that traffic is drawn from: conversations, single questions, arrivals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from tidegauge.promise.errors import TrafficFileError
+from tidegauge.simulation.conversations import Script
+from tidegauge.simulation.rhythm import Recorded
+
+__all__ = ["Question", "read_arrivals", "read_conversations", "read_questions"]
+
+T = TypeVar("T")
+
+_FEWEST = 200
+_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+
+
+class Question(NamedTuple):
+    """A single question and its topic."""
+
+    text: str
+    topic: str
+
+
+class _Conversation(msgspec.Struct):
+    turns: list[tuple[str, str, str | None]]
+    services: list[str] = []
+
+
+class _Question(msgspec.Struct):
+    text: str
+    intent: str = ""
+    topic: str = ""
+
+
+def read_conversations(path: Path) -> list[Script]:
+    """Read a JSONL file of conversations.
+
+    A line is ``{"turns": [[user, assistant, intent or null], …], "services": [topic, …]}``; the
+    first service is the topic, or without services the first intent.
+
+    Raises:
+        TrafficFileError: The file cannot be read, or a line is not as it must be.
+    """
+    found = []
+    for number, one in _lines(path, _Conversation):
+        asked = [turn for turn in one.turns if turn[0].strip()]
+        if not asked:
+            raise TrafficFileError(f"{path}, line {number}: the conversation has no user's message")
+        topic = one.services[0] if one.services else asked[0][2] or ""
+        found.append(Script(tuple((user, answer) for user, answer, _ in asked), topic))
+    return _enough(path, found, "conversations")
+
+
+def read_questions(path: Path) -> list[Question]:
+    """Read a JSONL file of single questions, ``{"text": …, "topic": …}`` a line.
+
+    Raises:
+        TrafficFileError: The file cannot be read, or a line is not as it must be.
+    """
+    found = [
+        Question(one.text, one.topic or one.intent)
+        for _, one in _lines(path, _Question)
+        if one.text.strip()
+    ]
+    return _enough(path, found, "questions")
+
+
+def _enough(path: Path, found: list[T], what: str) -> list[T]:
+    if len(found) < _FEWEST:
+        raise TrafficFileError(f"{path} holds {len(found)} {what}: at least {_FEWEST} are needed")
+    return found
+
+
+def _lines(path: Path, kind: type[T]) -> Iterator[tuple[int, T]]:
+    decoder = msgspec.json.Decoder(kind)
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, decoder.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise TrafficFileError(f"{path}, line {number}: {error}") from error
+    except OSError as error:
+        raise TrafficFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_arrivals(path: Path) -> Recorded:
+    """Read a CSV file of requests: their times, prompt tokens and generated tokens.
+
+    Its columns are ``TIMESTAMP`` (ISO 8601), ``ContextTokens`` and ``GeneratedTokens``.
+
+    Raises:
+        TrafficFileError: The file cannot be read, or a line is not as it must be.
+    """
+    times, prompt, output = [], [], []
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
+                raise TrafficFileError(f"{path}, line 1: there is no column {missing[0]}")
+            for row in reader:
+                try:
+                    moment, context, generated = (row[name] or "" for name in _COLUMNS)
+                    # Seven digits of a second are one more than Python reads.
+                    times.append(datetime.fromisoformat(moment[:26]).timestamp())
+                    prompt.append(int(context))
+                    output.append(int(generated))
+                except ValueError as error:
+                    raise TrafficFileError(f"{path}, line {reader.line_num}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrafficFileError(f"cannot read {path}: {error}") from error
+    _enough(path, times, "requests")
+    order = np.argsort(times, kind="stable")
+    gaps = np.diff(np.array(times)[order])
+    if not gaps.mean() > 0:
+        raise TrafficFileError(f"{path}: all requests have the same time")
+    return Recorded(gaps / gaps.mean(), np.array(prompt)[order][1:], np.array(output)[order][1:])
