@@ -1,0 +1,336 @@
+"""The place of each request: its conversation, its turn, and the request that it sends again.
+
+What the client says decides; without it, what the request's messages show. The rest needs a
+memory of other requests: which response a request follows, how many turns a conversation has had
+whose history the client does not send, what was sent a moment ago, and which examples begin the
+requests of many conversations. The memory is bounded and belongs to one process; nothing else
+depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Final
+
+from tidegauge.capture.history import (
+    NOTHING_TOLD,
+    History,
+    Told,
+    answer_mark,
+    derived_id,
+    opening_id,
+    read_history,
+)
+from tidegauge.capture.recent import Recent
+from tidegauge.capture.templates import Templates
+from tidegauge.schemas.exchange import Message
+
+__all__ = ["Conversations", "Placement"]
+
+_RETRIED_MS: Final = 660_000
+"""How long after its predecessor a request may call itself a retry: a client waits ten minutes for
+an answer by default, then up to one before it asks again."""
+_FAILED_MS: Final = 60_000
+_TWICE_MS: Final = 10_000
+_COMMON_MS: Final = 600_000
+_DISTINCT: Final = 64
+"""Characters of an answer that is hardly given twice."""
+_END: Final = 256
+
+
+class Placement:
+    """The place of a request; for fields not listed here see ``RequestEvent``.
+
+    Attributes:
+        request_id: The request's id.
+        question: Index of the present turn's first message.
+        sent: Hash by which the request is recognised when it is sent again.
+        first_ms: When it was sent first, Unix milliseconds.
+        last_ms: When it was sent last.
+        failed_ms: When it last ended in an error; None while it has not.
+        common: Whether there have been several requests of this wording lately.
+    """
+
+    __slots__ = (
+        "common",
+        "conversation_id",
+        "failed_ms",
+        "first_ms",
+        "last_ms",
+        "question",
+        "repeat_of",
+        "request_id",
+        "sent",
+        "step",
+        "turn",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields
+        self,
+        request_id: str,
+        sent: int,
+        now_ms: int,
+        conversation_id: str | None,
+        turn: int | None,
+        step: int,
+        question: int,
+    ) -> None:
+        self.request_id = request_id
+        self.sent = sent
+        self.first_ms = self.last_ms = now_ms
+        self.conversation_id = conversation_id
+        self.turn = turn
+        self.step = step
+        self.question = question
+        self.repeat_of: str | None = None
+        self.failed_ms: int | None = None
+        self.common = False
+
+    def again(self, request_id: str, now_ms: int) -> Placement:
+        """Return the place of a request that is this one, sent again."""
+        self.last_ms, self.common = now_ms, True
+        other = copy(self)
+        other.request_id, other.first_ms = request_id, now_ms
+        other.repeat_of = self.request_id
+        return other
+
+    def is_sent_again(self, now_ms: int, *, retry: bool, answers: bool) -> bool:
+        """Whether an equal request is this one, sent again.
+
+        It is if the client says so, if this one has just failed, or if both go on from the same
+        answers. Otherwise it is if it is the first to follow, and at once: of many who say "hi",
+        each asks for themselves, however many they are in a second.
+
+        Args:
+            now_ms: When the other request arrived, Unix milliseconds.
+            retry: Whether the client says that it sends the request again.
+            answers: Whether the requests contain or name earlier answers.
+        """
+        since = now_ms - self.last_ms
+        if retry:
+            return since <= _RETRIED_MS
+        if self.failed_ms is not None and now_ms - self.failed_ms <= _FAILED_MS:
+            return True
+        if answers and (self.turn != 1 or self.step > 1):
+            return since <= _COMMON_MS
+        return not self.common and now_ms - self.first_ms <= _TWICE_MS
+
+
+class Conversations:
+    """Finds the place of each request that a process serves.
+
+    Args:
+        secret: Key of the ids that no client gave; the same for all processes of a deployment.
+
+    Example:
+        >>> places, question = Conversations(b"secret"), Message(role="user", content="High tide?")
+        >>> place = places.place("acme", "req-1", [question], 0)
+        >>> place.conversation_id, place.turn
+        (None, 1)
+        >>> places.answered(place, "acme", [question], "At noon.", now_ms=900)
+        >>> messages = [question, Message(role="assistant", content="At noon."), question]
+        >>> second = places.place("acme", "req-2", messages, 60_000)
+        >>> second.conversation_id == place.conversation_id, second.turn
+        (True, 2)
+    """
+
+    def __init__(self, secret: bytes = b"") -> None:
+        self._secret = secret
+        self._sent: Recent[Placement] = Recent()
+        self._keys: Recent[Placement] = Recent()
+        self._ids: Recent[str] = Recent()
+        self._turns: Recent[int] = Recent()
+        self._responses: Recent[Placement] = Recent()
+        self._answers: Recent[str] = Recent()
+        self._templates = Templates()
+
+    def place(  # noqa: PLR0913, PLR0917 - a request, and what is known of it
+        self,
+        caller: str,
+        request_id: str,
+        messages: Sequence[Message],
+        now_ms: int,
+        told: Told = NOTHING_TOLD,
+        body: bytes = b"",
+    ) -> Placement:
+        """Return the place of a request.
+
+        Args:
+            caller: Name of the customer; conversations of two customers are never the same.
+            request_id: Its id.
+            messages: Its messages, before anything is redacted.
+            now_ms: When it arrived, Unix milliseconds.
+            told: What the client says of its place.
+            body: What the client sent; two requests that differ are never the same.
+        """
+        end = messages[-1].content if messages else ""
+        before = messages[-2].content if len(messages) > 1 else ""
+        sent = hash(
+            (
+                *(caller, told.conversation, len(messages), len(end), end[-_END:], before[-_END:]),
+                *(len(body), body[-_END:]),
+            )
+        )
+        known = self._sent.get(sent)
+        if known is not None or told.idempotency_key is not None:
+            earlier = self._earlier(caller, known, messages, now_ms, told)
+            if earlier is not None:
+                return earlier.again(request_id, now_ms)
+        place = self._new_place(request_id, sent, now_ms, caller, messages, told)
+        place.common = known is not None and now_ms - known.last_ms <= _COMMON_MS
+        self._sent.remember(sent, place)
+        if told.idempotency_key is not None:
+            self._keys.remember(hash((caller, told.idempotency_key)), place)
+        return place
+
+    def answered(  # noqa: PLR0913 - an exchange's end, and what is known of it
+        self,
+        place: Placement,
+        caller: str,
+        messages: Sequence[Message],
+        text: str | None,
+        tool_calls: str | None = None,
+        *,
+        response_id: str | None = None,
+        failed: bool = False,
+        now_ms: int,
+        derive: bool = True,
+    ) -> None:
+        """Remember how a request was answered; an answered opening gets its conversation's id.
+
+        Args:
+            place: What ``place`` returned.
+            caller: Name of the customer.
+            messages: The request's messages.
+            text: The answer's text.
+            tool_calls: The answer's tool calls as JSON text.
+            response_id: Id of the answer that a later request may name as its predecessor.
+            failed: Whether the client got no complete answer.
+            now_ms: When it ended, Unix milliseconds.
+            derive: Whether the opening's id is derived here; False leaves it to a later reader
+                of the exchange, who calls ``opening_id``.
+        """
+        sent = self._sent.get(place.sent)
+        if sent is not None:
+            sent.failed_ms = now_ms if failed else None
+        opening = place.conversation_id is None
+        if failed or (opening and not derive and response_id is None):
+            return
+        if opening:
+            if place.turn != 1:
+                return
+            place.conversation_id = opening_id(
+                self._secret, caller, messages[place.question :], text, tool_calls, response_id
+            )
+        elif place.turn != 1:
+            mark = answer_mark(text, tool_calls)
+            if len(mark) >= _DISTINCT and place.conversation_id is not None and messages:
+                pair = _pair(caller, messages[place.question], mark)
+                self._answers.remember(pair, place.conversation_id)
+        if response_id is not None:
+            self._responses.remember(hash((caller, response_id)), place)
+
+    def _earlier(
+        self,
+        caller: str,
+        known: Placement | None,
+        messages: Sequence[Message],
+        now_ms: int,
+        told: Told,
+    ) -> Placement | None:
+        """Return the request that one is, sent again; None if it is new.
+
+        Args:
+            caller: Name of the customer.
+            known: The last request that was equal.
+            messages: The request's messages.
+            now_ms: When it arrived, Unix milliseconds.
+            told: What the client says of its place.
+        """
+        if told.idempotency_key is not None:
+            earlier = self._keys.get(hash((caller, told.idempotency_key)))
+            if earlier is not None:
+                return earlier
+        if known is None:
+            return None
+        answers = told.predecessor is not None or any(m.role == "assistant" for m in messages)
+        again = known.is_sent_again(now_ms, retry=told.retry, answers=answers)
+        return known if again else None
+
+    def _new_place(  # noqa: PLR0913, PLR0917 - a request, and what is known of it
+        self,
+        request_id: str,
+        sent: int,
+        now_ms: int,
+        caller: str,
+        messages: Sequence[Message],
+        told: Told,
+    ) -> Placement:
+        history = read_history(messages)
+        if history.question > history.answer >= 0:
+            history = self._templates.without(caller, messages, history, told.conversation)
+        conversation, step = told.conversation, history.step
+        turn: int | None = max(1, history.turn)
+        if told.predecessor is not None:
+            before, turn = self._responses.get(hash((caller, told.predecessor))), None
+            if history.turn == 0:
+                step = 2 if before is None else before.step + 1
+            if before is not None:
+                conversation = conversation or before.conversation_id
+                turn = None if before.turn is None else before.turn + history.turn
+        elif conversation is None and history.answer >= 0:
+            conversation = self._from_history(caller, messages, history)
+        if conversation is not None and turn is not None:
+            turn = self._next_turn(hash((caller, conversation)), turn, step)
+        return Placement(request_id, sent, now_ms, conversation, turn, step, history.question)
+
+    def _from_history(self, caller: str, messages: Sequence[Message], history: History) -> str:
+        """Return the id of a conversation by its first exchange.
+
+        Clients that send only the last messages leave the first exchange out after some turns.
+        So if no request had this beginning, the conversation of the last answer is looked for.
+        """
+        answer, last = messages[history.answer], messages[history.answer - 1]
+        mark = answer_mark(answer.content, answer.tool_calls)
+        beginning = hash((_pair(caller, messages[history.first], mark), last.content[-_END:]))
+        known = self._ids.get(beginning)
+        if known is None:
+            if history.step == 1:
+                known = self._of_last_answer(caller, messages, history)
+            if known is None:
+                question = messages[history.first : history.answer]
+                known = derived_id(self._secret, caller, question, mark)
+            self._ids.remember(beginning, known)
+        return known
+
+    def _of_last_answer(
+        self, caller: str, messages: Sequence[Message], history: History
+    ) -> str | None:
+        """Return the conversation in which the last answer of a history was given."""
+        last = history.question - 1
+        while last > history.first and messages[last].role != "assistant":
+            last -= 1
+        asked = last - 1
+        while asked > history.first and messages[asked].role != "user":
+            asked -= 1
+        mark = answer_mark(messages[last].content, messages[last].tool_calls)
+        return self._answers.get(_pair(caller, messages[max(asked, 0)], mark))
+
+    def _next_turn(self, conversation: int, turn: int, step: int) -> int:
+        """Return the number of a turn, at least the number that the request shows.
+
+        A client that sends no history shows turn 1 each time; an edited message is a new turn.
+        """
+        last = self._turns.get(conversation)
+        if step > 1:
+            return turn if last is None else last
+        if last is not None:
+            turn = max(turn, last + 1)
+        self._turns.remember(conversation, turn)
+        return turn
+
+
+def _pair(caller: str, question: Message, mark: str) -> int:
+    """Return the hash of a question and its answer."""
+    return hash((caller, question.content[-_END:], len(mark), mark[-_END:]))
