@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from tidegauge.detection.indicators import Hits, Indicator, Tail, count, count_all
+from tidegauge.detection.indicators import (
+    Hits,
+    Indicator,
+    StratifiedTail,
+    Tail,
+    count,
+    count_all,
+    count_unseen,
+)
 from tidegauge.schemas import Segment
 from tidegauge.schemas.sketches import Sketch, SourceRange
 from tidegauge.streaming import histogram
@@ -22,7 +30,7 @@ def sketch(**fields: object) -> Sketch:
     return Sketch(**(given | fields))  # type: ignore[arg-type]
 
 
-def indicator(counter: Hits | Tail) -> Indicator:
+def indicator(counter: Hits | Tail | StratifiedTail) -> Indicator:
     return Indicator(name="x", title="x", family="f", counter=counter)
 
 
@@ -63,3 +71,18 @@ def test_a_number_that_was_never_seen_has_no_trials() -> None:
 def test_all_at_once_have_one_entry_each() -> None:
     hits, trials = count_all([indicator(Hits("a")), indicator(Hits("b"))], sketch(hits={"a": 3}))
     assert (hits.tolist(), trials.tolist()) == ([3, 0], [10, 10])
+
+
+def test_each_stratum_has_an_edge_of_its_own() -> None:
+    strata = {
+        "0/0/0/0": histogram.add(histogram.empty(), [90.0, 110.0]),
+        "8/0/0/0": histogram.add(histogram.empty(), [190.0, 210.0, 220.0]),
+        "14/0/0/0": histogram.add(histogram.empty(), [900.0]),
+    }
+    edges = {"0/0/0/0": histogram.bucket_of(100.0), "8/0/0/0": histogram.bucket_of(200.0)}
+    counter = StratifiedTail("ms", edges, "above")
+    found = sketch(strata={"ms": strata})
+    assert count(indicator(counter), found) == (3, 5)
+    assert count_unseen(counter, found) == (1, 6)
+    assert count(indicator(StratifiedTail("ms", edges, "below")), found) == (2, 5)
+    assert count(indicator(counter), sketch()) == (0, 0)

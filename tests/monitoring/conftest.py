@@ -52,6 +52,7 @@ class Writer:
         hits: Mapping[str, int] | None = None,
         trials: Mapping[str, int] | None = None,
         baseline: str = "",
+        stratum: str = "-1/0/0/0",
     ) -> Sketch:
         """Make the sketch of one window, numbered from 0."""
         self.sequence += 1
@@ -76,6 +77,11 @@ class Writer:
             trials=dict(trials or {}),
             moments={name: moments.of(found) for name, found in numbers.items()},
             histograms={n: histogram.add(histogram.empty(), found) for n, found in numbers.items()},
+            strata={
+                n: {stratum: histogram.add(histogram.empty(), found)}
+                for n, found in numbers.items()
+                if n in {measures.LATENCY_MS, measures.TIME_TO_FIRST_TOKEN_MS}
+            },
         )
 
     def progress(

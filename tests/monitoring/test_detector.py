@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tidegauge.detection.indicators import StratifiedTail
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring.catalog import LATENCY_TOTAL
 from tidegauge.monitoring.detector import (
@@ -54,9 +55,10 @@ def requests_to_alarm(reference: Reference, numbers: NDArray[np.float64]) -> int
     log_threshold = math.log(HORIZON / NULL_RATE)
     detector = build_detector(LATENCY_TOTAL, SEGMENT, SEGMENT.key, reference, log_threshold)
     edges = [
-        histogram.upper_edge(indicator.counter.bucket)
+        histogram.upper_edge(bucket)
         for indicator in reference.indicators
-        if hasattr(indicator.counter, "bucket")
+        if isinstance(indicator.counter, StratifiedTail)
+        for bucket in set(indicator.counter.buckets.values())
     ]
     above = (numbers[:, None] > np.array(edges)).reshape(-1, WINDOW, len(edges)).sum(axis=1)
     trials = np.full(len(edges), WINDOW)

@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.monitoring.errors import RatesBaselineError
-from tidegauge.monitoring.rate_references import (
+from tidegauge.monitoring.rate_references import common_shift, relative_change
+from tidegauge.monitoring.strata_cuts import (
     bound_rank,
     bucket_at_rank,
-    common_shift,
+    edges,
+    group_strata,
     quantile_bucket,
-    relative_change,
-    upper_bound,
 )
 from tidegauge.streaming import histogram
 
@@ -40,13 +39,12 @@ def test_the_bound_of_a_quantile_holds_as_often_as_promised(n: int) -> None:
 
 
 def test_a_small_baseline_bounds_a_lower_quantile() -> None:
-    values = [float(v) for v in range(1, 201)]
-    assert upper_bound(histogram.add(histogram.empty(), values))[0] == 0.95
-    level, bucket = upper_bound(histogram.add(histogram.empty(), values[:60]))
-    assert level == 0.9
-    assert histogram.upper_edge(bucket) >= 58
-    with pytest.raises(RatesBaselineError, match="6 numbers"):
-        upper_bound(histogram.add(histogram.empty(), values[:6]))
+    values = histogram.add(histogram.empty(), [float(v) for v in range(1, 61)])
+    groups = group_strata({"0/0/0/0": values})
+    assert edges(groups, 0.95) is None
+    found = edges(groups, 0.9)
+    assert found is not None
+    assert [histogram.upper_edge(bucket) >= 58 for bucket in found.values()] == [True]
 
 
 def shifts(rng: np.random.Generator, size: float, windows: int, n: int = 5) -> float:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.explain import app
-from tidegauge.detection.indicators import Indicator, Tail
+from tidegauge.detection.indicators import Indicator, StratifiedTail, Tail
 from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
@@ -24,6 +24,7 @@ from tidegauge.schemas.findings import Effect, State, Verdict
 from tidegauge.schemas.sketches import Sketch, SourceRange
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, VERDICTS
 from tidegauge.streaming import histogram
+from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.processor import Output
 from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.explain import explain, holds, latest_verdict
@@ -207,6 +208,16 @@ def test_topics_are_not_explained_by_topics(kafka: KafkaSettings) -> None:
 def test_an_indicator_asks_one_event_as_it_asks_a_sketch() -> None:
     bucket = histogram.bucket_of(-1.5)
     below = Indicator(name="x", title="", family="f", counter=Tail(VALUE, bucket, "below"))
-    assert holds(below, {VALUE: -2.0}, (), ()) is True
-    assert holds(below, {VALUE: -1.0}, (), ()) is False
-    assert holds(below, {}, (), ()) is None
+    assert holds(below, Measurement(values={VALUE: -2.0})) is True
+    assert holds(below, Measurement(values={VALUE: -1.0})) is False
+    assert holds(below, Measurement()) is None
+
+
+def test_a_duration_is_held_to_the_edge_of_its_own_stratum() -> None:
+    edges = {"0/0/0/0": histogram.bucket_of(100.0), "5/0/0/0": histogram.bucket_of(300.0)}
+    slow = Indicator(name="x", title="", family="f", counter=StratifiedTail("ms", edges, "above"))
+    held = [
+        holds(slow, Measurement(strata=(("ms", stratum, 200.0),)))
+        for stratum in ("0/0/0/0", "5/0/0/0", "9/0/0/0")
+    ]
+    assert held == [True, False, None]

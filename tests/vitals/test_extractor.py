@@ -139,3 +139,34 @@ def test_the_extractor_returns_one_measurement_for_each_event(count: int) -> Non
     labels = [list(m.totals[measures.REQUESTS_BY_CUSTOMER]) for m in extractor.measure(events)]
     assert labels == [["c0"], ["other"], ["other"]][:count]
     assert (extractor.kind, extractor.reads, extractor.notices()) == ("vitals", ResponseEvent, ())
+
+
+def test_durations_are_measured_at_their_load_and_lengths() -> None:
+    strata = measure_response(changed(in_flight=6, stream=True), Customers(10)).strata
+    # 722.5 ms for 30 tokens after the first 90 ms make 770.7 ms for 32.
+    assert strata == (
+        (measures.TIME_TO_FIRST_TOKEN_MS, "5/0/-1/-1", 90.0),
+        (measures.LATENCY_MS, "5/0/1/1", pytest.approx(90 + 722.5 * 32 / 30)),
+    )
+
+
+def test_longer_answers_are_no_slower_service() -> None:
+    def converted(tokens: int) -> float:
+        answer = changed(
+            latency_ms=90.0 + 20.0 * tokens, usage=Usage(input_tokens=12, output_tokens=tokens)
+        )
+        return measure_response(answer, Customers(10)).strata[1][2]
+
+    assert converted(20) == pytest.approx(converted(60))
+
+
+def test_without_tokens_or_load_the_characters_and_an_unknown_load_stand_in() -> None:
+    bare = changed(usage=None, time_to_first_token_ms=None, output_characters=400)
+    ((name, stratum, value),) = measure_response(bare, Customers(10)).strata
+    assert (name, stratum) == (measures.LATENCY_MS, "-1/0/2/0")
+    assert value == pytest.approx(812.5 * (128 + 16) / (100 + 16))
+
+
+def test_an_incomplete_answer_has_no_stratum_for_the_whole() -> None:
+    failed = changed(error=ErrorKind.UPSTREAM_TIMEOUT, status=504, time_to_first_token_ms=None)
+    assert measure_response(failed, Customers(10)).strata == ()

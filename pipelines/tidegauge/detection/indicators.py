@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 
-__all__ = ["Counter", "Hits", "Indicator", "Tail", "count", "count_all", "count_asked"]
+__all__ = [
+    "Counter",
+    "Hits",
+    "Indicator",
+    "StratifiedTail",
+    "Tail",
+    "count",
+    "count_all",
+    "count_asked",
+    "count_unseen",
+]
 
 
 class Hits(msgspec.Struct, frozen=True, tag_field="kind", tag="hits"):
@@ -46,7 +56,25 @@ class Tail(msgspec.Struct, frozen=True, tag_field="kind", tag="tail"):
     side: Literal["above", "below"]
 
 
-Counter: TypeAlias = Hits | Tail
+class StratifiedTail(msgspec.Struct, frozen=True, tag_field="kind", tag="stratified"):
+    """The number of values that lie beyond the edge of their own stratum.
+
+    Each stratum has an edge of its own, chosen so that the same share of its values lies
+    beyond: a change of the mix of strata alone moves no rate. Values of strata without an edge
+    are no trials; ``count_unseen`` counts them.
+
+    Attributes:
+        value: Name of the number in ``Sketch.strata``.
+        buckets: Stratum -> signed index of a bucket, as in ``Tail``.
+        side: ``above`` counts the values in higher buckets, ``below`` the others.
+    """
+
+    value: str
+    buckets: dict[str, int]
+    side: Literal["above", "below"]
+
+
+Counter: TypeAlias = Hits | Tail | StratifiedTail
 
 
 class Indicator(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,11 +103,29 @@ def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
             else sketch.trials.get(counter.name, sketch.events)
         )
         return sketch.hits.get(counter.name, 0), asked
-    values = sketch.histograms.get(counter.value)
-    if values is None:
-        return 0, 0
     beyond = histogram.count_above if counter.side == "above" else histogram.count_below
-    return beyond(values, counter.bucket), histogram.count(values)
+    if isinstance(counter, Tail):
+        values = sketch.histograms.get(counter.value)
+        if values is None:
+            return 0, 0
+        return beyond(values, counter.bucket), histogram.count(values)
+    hits = trials = 0
+    for stratum, values in sketch.strata.get(counter.value, {}).items():
+        bucket = counter.buckets.get(stratum)
+        if bucket is not None:
+            hits += beyond(values, bucket)
+            trials += histogram.count(values)
+    return hits, trials
+
+
+def count_unseen(counter: StratifiedTail, sketch: Sketch) -> tuple[int, int]:
+    """Return how many values lie in strata without an edge, and how many there are in all."""
+    counts = {
+        stratum: histogram.count(values)
+        for stratum, values in sketch.strata.get(counter.value, {}).items()
+    }
+    unseen = sum(n for stratum, n in counts.items() if stratum not in counter.buckets)
+    return unseen, sum(counts.values())
 
 
 def count_asked(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 Rates are cut at edges of histogram buckets that the baseline chooses:
 
-- latency: the 99% upper bound of the baseline's P95, and its median, P75 and P90;
+- latency: upper bounds of the median, P75, P90 and P95 in each stratum of load and lengths;
 - cost: the baseline's P90;
 - quality: the low quantiles of each score;
 - errors: as the workers count them.
@@ -19,12 +19,18 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, chi2, norm
+from scipy.stats import chi2, norm
 
-from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
+from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
 from tidegauge.detection.reference import DISPERSION_WIDTH, Reference, build
-from tidegauge.monitoring.errors import RatesBaselineError
-from tidegauge.reports.formatting import dollars, milliseconds, number
+from tidegauge.monitoring.strata_cuts import (
+    edges,
+    group_strata,
+    known_strata,
+    merge_strata,
+    quantile_bucket,
+)
+from tidegauge.reports.formatting import dollars, number
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Histogram, Sketch
 from tidegauge.streaming import histogram
@@ -33,78 +39,18 @@ __all__ = [
     "FEWEST",
     "QUALITY_LEVELS",
     "LeftOut",
-    "bound_rank",
-    "bucket_at_rank",
     "common_shift",
     "cost_reference",
     "error_reference",
     "latency_reference",
     "quality_reference",
-    "quantile_bucket",
     "relative_change",
-    "upper_bound",
 ]
 
 Counts: TypeAlias = NDArray[np.int64]
 
-CONFIDENCE = 0.99
-"""Confidence level of the upper bound of a quantile."""
-LEVELS = (0.95, 0.9, 0.75, 0.5)
-"""Quantiles to bound, the preferred one first; a small baseline bounds a lower one."""
 _FEWEST_CELLS = 8
 _SIGNIFICANT = 0.01
-
-
-def bound_rank(n: int, level: float, confidence: float = CONFIDENCE) -> int | None:
-    """Return the rank whose order statistic bounds a quantile from above.
-
-    The r-th smallest of n numbers is at least the quantile of ``level`` with probability
-    ``P(Binomial(n, level) < r)``, whatever the distribution.
-
-    Returns:
-        The least such r with probability at least ``confidence``; None if n is too small.
-
-    Example:
-        >>> bound_rank(100, 0.95), bound_rank(50, 0.95)
-        (100, None)
-    """
-    rank = int(binom.ppf(confidence, n, level)) + 1
-    return rank if rank <= n else None
-
-
-def bucket_at_rank(values: Histogram, rank: int) -> int:
-    """Return the ordered bucket of the ``rank``-th smallest number, counted from 1."""
-    below = 0
-    for bucket, events in histogram.buckets(values):
-        below += events
-        if below >= rank:
-            return bucket
-    msg = f"rank {rank} of {below} numbers"
-    raise ValueError(msg)
-
-
-def upper_bound(values: Histogram) -> tuple[float, int]:
-    """Return the highest level that can be bounded, and the bucket of its upper bound.
-
-    Returns:
-        (level, bucket): with probability .99 at most ``1 - level`` of all numbers lie above
-        the bucket's upper edge.
-
-    Raises:
-        RatesBaselineError: There are too few numbers (below 7) to bound even the median.
-    """
-    n = histogram.count(values)
-    for level in LEVELS:
-        rank = bound_rank(n, level)
-        if rank is not None:
-            return level, bucket_at_rank(values, rank)
-    raise RatesBaselineError(f"{n} numbers bound no quantile: at least 7 are needed")
-
-
-def quantile_bucket(values: Histogram, level: float) -> int:
-    """Return the ordered bucket of the quantile of ``level``; there must be a number."""
-    n = histogram.count(values)
-    return bucket_at_rank(values, max(1, int(np.ceil(level * n))))
 
 
 def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
@@ -174,8 +120,8 @@ QUALITY_LEVELS = (0.05, 0.1, 0.25, 0.5)
 _QUALITY_SHARES = {"p5": 0.2, "p10": 0.3, "p25": 0.25, "p50": 0.25}
 _ERROR_SHARES = {"errors": 0.6, "checks": 0.4}
 _COST_LEVEL = 0.9
-_LATENCY_LEVELS = (0.5, 0.75, 0.9)
-_LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "tail": 0.4}
+_LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "p95": 0.4}
+_LATENCY_LEVELS = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95}
 FEWEST = 40
 """Least number of events for a reference."""
 _MINUTES_SEEN_MS = 8 * 60_000
@@ -183,7 +129,6 @@ _UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
 """Shift over minutes, in standard deviations, that is assumed of a number where the baseline is
 too short to show it: load and topics come in waves."""
 _EDGE = 1e-9
-_WIDEST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +143,9 @@ def latency_reference(
 ) -> Reference | LeftOut:
     """Return the reference of a duration: the rates above its median, P75, P90 and P95.
 
-    The P95 is bounded from above with probability .99, whatever the distribution, so that
-    at most 5% of all numbers lie beyond the bound: the null rate is known. A baseline too
-    small to bound its P95 has its P90, P75 or median bounded; the indicator's name tells
-    which. The other cuts have Clopper-Pearson bands: they show a change of the whole
-    distribution two to four times sooner than the tail does.
+    Each stratum of load and lengths has edges of its own, which bound its quantiles from above
+    (see ``strata_cuts``): whichever strata the traffic moves to, at most half, 25%, 10% and 5%
+    of its durations lie beyond. A baseline too small for a quantile leaves it out.
 
     Args:
         value: Name of the number, in milliseconds.
@@ -210,38 +153,40 @@ def latency_reference(
         segment: Slice of the traffic.
         windows: Its merged windows in order of time.
     """
-    whole = _whole(windows, value)
-    if (few := _too_few(whole)) is not None:
-        return few
+    by_stratum = merge_strata(windows, value)
+    n = sum(histogram.count(values) for values in by_stratum.values())
+    if n < FEWEST:
+        return LeftOut(f"{n} numbers, {FEWEST} are needed")
+    groups = group_strata(by_stratum)
+    known = known_strata(by_stratum)
+    if not known.keys() & {stratum for group in groups for stratum in group.strata}:
+        return LeftOut(f"{n} numbers at as many different loads and lengths")
+    indicators, rates = [], []
+    for name, level in _LATENCY_LEVELS.items():
+        found = edges(groups, level)
+        if found is None:
+            continue
+        buckets = {stratum.name: found[like] for stratum, like in known.items()}
+        of = "median" if level == 0.5 else name.upper()  # noqa: PLR2004 - the median
+        indicator = Indicator(
+            name=f"{value}/above_{name}",
+            title=f"{title} above the baseline's {of} at the same load and lengths",
+            family=name,
+            counter=StratifiedTail(value, dict(sorted(buckets.items())), "above"),
+        )
+        indicators.append(indicator)
+        rates.append(1 - level)
+    reference = _banded(segment, windows, indicators, _LATENCY_SHARES, _UNSEEN_SHIFTS["latency"])
+    return _with_rates(reference, rates)
 
-    def above(bucket: int) -> str:
-        return f"{title} above {milliseconds(histogram.upper_edge(bucket, whole.accuracy))}"
 
-    cuts = [
-        _cut(value, above(quantile_bucket(whole, level)), whole, level, "above")
-        for level in _LATENCY_LEVELS
+def _with_rates(reference: Reference, rates: Sequence[float]) -> Reference:
+    """Raise bands to rates that are known to be normal, whatever the mix of the baseline was."""
+    raised = [
+        tuple(max(edge, rate) for edge, rate in zip(row, rates, strict=True))
+        for row in (reference.high, *reference.slot_high)
     ]
-    level, bucket = upper_bound(whole)
-    tail = Indicator(
-        name=f"{value}/beyond_p{level * 100:.0f}",
-        title=above(bucket),
-        family="tail",
-        counter=Tail(value, bucket, "above"),
-    )
-    unseen = _UNSEEN_SHIFTS["latency"]
-    reference = _banded(segment, windows, [*cuts, tail], _LATENCY_SHARES, unseen)
-    if reference.season != "none":
-        return reference
-    q = 1 - level
-    shift = common_shift([_by_window(cut, windows) for cut in cuts])
-    tau = relative_change(max(shift, _unseen(windows, unseen)), q)
-    high = min(q * (1 + DISPERSION_WIDTH * tau), _WIDEST)
-    return msgspec.structs.replace(
-        reference,
-        low=(*reference.low[:-1], _EDGE),
-        high=(*reference.high[:-1], high),
-        dispersion=(*reference.dispersion[:-1], tau),
-    )
+    return msgspec.structs.replace(reference, high=raised[0], slot_high=tuple(raised[1:]))
 
 
 def cost_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | LeftOut:

@@ -31,7 +31,8 @@ from tidegauge.monitoring.catalog import (
 )
 from tidegauge.monitoring.display import Display
 from tidegauge.monitoring.ledger import READS
-from tidegauge.monitoring.rate_references import FEWEST, quantile_bucket
+from tidegauge.monitoring.rate_references import FEWEST
+from tidegauge.monitoring.strata_cuts import quantile_bucket
 from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
 from tidegauge.monitoring.windows import MergedWindow

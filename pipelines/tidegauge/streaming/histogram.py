@@ -242,7 +242,12 @@ def count_above(histogram: Histogram, bucket: int) -> int:
 
     These are the numbers above ``upper_edge(bucket)``.
     """
-    return sum(number for found, number in buckets(histogram) if found > bucket)
+    first = _least_index(histogram.accuracy) - 1
+    above = sum(number for index, number in histogram.positive.items() if index - first > bucket)
+    if bucket < 0:
+        above += histogram.zero
+        above += sum(n for index, n in histogram.negative.items() if first - index > bucket)
+    return above
 
 
 def count_below(histogram: Histogram, bucket: int) -> int:
@@ -250,4 +255,4 @@ def count_below(histogram: Histogram, bucket: int) -> int:
 
     With ``count_above`` of the same bucket this adds up to all numbers.
     """
-    return sum(number for found, number in buckets(histogram) if found <= bucket)
+    return count(histogram) - count_above(histogram, bucket)

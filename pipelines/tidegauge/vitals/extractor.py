@@ -20,6 +20,7 @@ from tidegauge.schemas.hashing import unit_hash
 from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
+from tidegauge.vitals.stratification import stratified
 
 __all__ = ["VitalsExtractor", "measure_response"]
 
@@ -80,6 +81,11 @@ def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
         trials=tuple(sorted(trials)),
         values={name: value for name, value in _values(event, outcome) if _usable(value)},
         totals=_totals(event, customers.label(event.customer, shadow=event.shadow)),
+        strata=tuple(
+            (name, stratum, value)
+            for name, stratum, value in stratified(event, complete=outcome == "ok")
+            if _usable(value)
+        ),
         exemplar=_exemplar(event) if hits else None,
     )
 
@@ -98,6 +104,8 @@ def _values(event: ResponseEvent, outcome: ExchangeOutcome) -> Iterator[tuple[st
     if event.inter_token is not None:
         yield measures.INTER_TOKEN_MEAN_MS, event.inter_token.mean_ms
         yield measures.INTER_TOKEN_P95_MS, event.inter_token.p95_ms
+    if event.in_flight is not None:
+        yield measures.IN_FLIGHT, event.in_flight
     if event.queue_ms is not None:
         yield measures.QUEUE_MS, event.queue_ms
     if event.usage is not None:

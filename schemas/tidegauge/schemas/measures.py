@@ -17,6 +17,7 @@ __all__ = [
     "INPUT_TOKENS_BY_CUSTOMER",
     "INTER_TOKEN_MEAN_MS",
     "INTER_TOKEN_P95_MS",
+    "IN_FLIGHT",
     "JUDGED",
     "LATENCY_MS",
     "NOVELTY",
@@ -46,6 +47,7 @@ TIME_TO_FIRST_TOKEN_MS: Final = "time_to_first_token_ms"  # noqa: S105 - tokens 
 INTER_TOKEN_MEAN_MS: Final = "inter_token_mean_ms"  # noqa: S105 - tokens of text
 INTER_TOKEN_P95_MS: Final = "inter_token_p95_ms"  # noqa: S105 - tokens of text
 QUEUE_MS: Final = "queue_ms"
+IN_FLIGHT: Final = "in_flight"
 INPUT_TOKENS: Final = "input_tokens"
 OUTPUT_TOKENS: Final = "output_tokens"
 PROMPT_CHARACTERS: Final = "prompt_characters"

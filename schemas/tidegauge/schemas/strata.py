@@ -14,10 +14,10 @@ __all__ = ["LOADS", "OUTPUTS", "PROMPTS", "UNKNOWN", "Stratum", "class_of"]
 LOADS: Final = (0, 1, 2, 3, 5, 7, 11, 15, 22, 31, 45, 63, 90, 127)
 """Largest number of requests in flight of each class but the last: two for each doubling."""
 
-PROMPTS: Final = (64, 256, 1_024, 4_096)
+PROMPTS: Final = (256, 1_024, 4_096)
 """Largest number of the prompt's tokens of each class but the last."""
 
-OUTPUTS: Final = (16, 128, 1_024)
+OUTPUTS: Final = (16, 64, 256, 1_024)
 """Largest number of the answer's tokens of each class but the last."""
 
 UNKNOWN: Final = -1

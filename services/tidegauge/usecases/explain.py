@@ -7,13 +7,13 @@ baseline's time and of the time since the change are read again and joined by re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.detection.indicators import Hits, Indicator, Tail
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.mix_decomposition import MixDecomposition, decompose
@@ -27,6 +27,7 @@ from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Monitor, Verdict
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, VERDICTS
 from tidegauge.streaming import histogram
+from tidegauge.streaming.extractor import Measurement
 from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.time_range import TimeRange
 from tidegauge.vitals.customers import Customers
@@ -193,7 +194,7 @@ def _judgments(
             continue
         label = measures.judge_label(event.judge, event.specification_hash)
         values = {measures.score(label, name): value for name, value in event.scores.items()}
-        held = holds(indicator, values, (), ())
+        held = holds(indicator, Measurement(values=values))
         if held is not None:
             yield event.request_id, event.segment, held
 
@@ -205,26 +206,32 @@ def _responses(
     for event in _events(settings, RESPONSES, ResponseEvent, period.start_ms, period.end_ms):
         if event.time_ms not in period:
             continue
-        measured = measure_response(event, nobody)
-        held = holds(indicator, measured.values, measured.hits, measured.trials)
+        held = holds(indicator, measure_response(event, nobody))
         if held is not None:
             yield event.request_id, event.segment, held
 
 
-def holds(
-    indicator: Indicator,
-    values: Mapping[str, float],
-    hits: Collection[str],
-    trials: Collection[str],
-) -> bool | None:
+def holds(indicator: Indicator, measured: Measurement) -> bool | None:
     """Return whether an indicator holds for one event; None where it is not asked of it."""
     counter = indicator.counter
     if isinstance(counter, Hits):
-        return counter.name in hits if counter.name in trials else None
-    value = values.get(counter.value)
-    if value is None:
+        return counter.name in measured.hits if counter.name in measured.trials else None
+    if isinstance(counter, Tail):
+        value = measured.values.get(counter.value)
+        found = None if value is None else (value, counter.bucket)
+    else:
+        found = next(
+            (
+                (value, counter.buckets[stratum])
+                for name, stratum, value in measured.strata
+                if name == counter.value and stratum in counter.buckets
+            ),
+            None,
+        )
+    if found is None:
         return None
-    above = histogram.bucket_of(value) > counter.bucket
+    value, bucket = found
+    above = histogram.bucket_of(value) > bucket
     return above if counter.side == "above" else not above
 
 
