@@ -13,6 +13,7 @@ from tidegauge.streaming.errors import DeadLetterRateError
 from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
+from tidegauge.streaming.progress import RECORDS_EXPIRED, TOPIC_REMADE
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
@@ -186,3 +187,62 @@ def test_too_many_dead_letters_stop_the_worker_with_nothing_committed() -> None:
         runner.step()
     assert log.records(DEAD_LETTERS) == []
     assert log.committed(GROUP, Partition(REQUESTS.name, 0)) is None
+
+
+def progress_totals(log: MemoryLog) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for progress in Received(log.records(SKETCHES)).progress.values():
+        found.update(progress.totals)
+    return found
+
+
+def follow(log: MemoryLog) -> None:
+    """Process what the log holds, and hand over."""
+    loop = MemoryLoop(
+        log,
+        GROUP,
+        [REQUESTS],
+        SketchingProcessor(LengthExtractor(), GROUP),
+        now_ms=lambda: 1_000_000,
+    )
+    while loop.step():
+        pass
+    loop.step()
+    loop.close()
+
+
+def publish_to_first(log: MemoryLog, producer_id: str, sequences: Iterable[int]) -> None:
+    for sequence in sequences:
+        event = request(sequence, time_ms=900_000 + sequence, producer_id=producer_id)
+        log.append(encoded_request(event), partition=0)
+
+
+def test_records_that_expired_unread_are_counted() -> None:
+    log = MemoryLog()
+    publish_to_first(log, "gateway/1", range(1, 6))
+    follow(log)
+    publish_to_first(log, "gateway/1", range(6, 31))
+    log.expire(Partition(REQUESTS.name, 0), 20)
+    follow(log)
+    assert progress_totals(log)[RECORDS_EXPIRED] == 15
+    assert Received(log.records(SKETCHES)).processed()["gateway/1"] == 15
+
+
+def test_a_group_that_begins_late_has_missed_nothing() -> None:
+    log = MemoryLog()
+    publish_to_first(log, "gateway/1", range(1, 6))
+    log.expire(Partition(REQUESTS.name, 0), 3)
+    follow(log)
+    assert RECORDS_EXPIRED not in progress_totals(log)
+
+
+@pytest.mark.parametrize("again", [3, 60])
+def test_a_topic_that_was_made_again_is_read_from_its_start(again: int) -> None:
+    log = MemoryLog()
+    publish_to_first(log, "gateway/1", range(1, 31))
+    follow(log)
+    log.remake(REQUESTS.name)
+    publish_to_first(log, "gateway/2", range(1, again + 1))
+    follow(log)
+    assert progress_totals(log)[TOPIC_REMADE] >= 1
+    assert Received(log.records(SKETCHES)).processed()["gateway/2"] == again

@@ -51,6 +51,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         next_offset: Offset of the first record that the state does not include.
         state: The processor's snapshot.
         pending: Outputs that may not have been published yet.
+        topic_id: The broker's id of the topic, which another topic of the same name does not
+            have; empty if unknown.
         version: Version of this format.
     """
 
@@ -59,6 +61,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int
     state: bytes
     pending: tuple[EncodedRecord, ...] = ()
+    topic_id: str = ""
     version: int = VERSION
 
 

@@ -23,7 +23,7 @@ from tidegauge.streaming.checkpoints import (
     without_pending,
 )
 from tidegauge.streaming.commits import CommitPolicy
-from tidegauge.streaming.processor import Partition, Processor, Record
+from tidegauge.streaming.processor import Jump, Partition, Processor, Record
 from tidegauge.streaming.retries import RetryPolicy, process_with_retries
 from tidegauge.streaming.worker import Worker
 
@@ -39,6 +39,8 @@ class MemoryLog:
     def __init__(self) -> None:
         self._lock = RLock()
         self._records: dict[Partition, list[Record]] = defaultdict(list)
+        self._first: dict[Partition, int] = defaultdict(int)
+        self._topics_made: dict[str, int] = defaultdict(int)
         self._offsets: dict[tuple[str, Partition], int] = {}
         self._members: dict[str, list[str]] = defaultdict(list)
         self._holders: dict[tuple[str, Partition], str] = {}
@@ -59,7 +61,7 @@ class MemoryLog:
             records.append(
                 Record(
                     partition=found[index],
-                    offset=len(records),
+                    offset=self._first[found[index]] + len(records),
                     value=encoded.value,
                     key=encoded.key,
                     headers=encoded.headers,
@@ -90,8 +92,42 @@ class MemoryLog:
     def read(self, partition: Partition, offset: int = 0, limit: int | None = None) -> list[Record]:
         """Return a partition's records from an offset on, at most ``limit``."""
         with self._lock:
-            records = self._records[partition]
-            return records[offset : None if limit is None else offset + limit]
+            start = max(offset - self._first[partition], 0)
+            return self._records[partition][start : None if limit is None else start + limit]
+
+    def first(self, partition: Partition) -> int:
+        """Return the offset of the first record that the log holds."""
+        with self._lock:
+            return self._first[partition]
+
+    def end(self, partition: Partition) -> int:
+        """Return the offset of the next record to be appended."""
+        with self._lock:
+            return self._first[partition] + len(self._records[partition])
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic, which another one of the same name does not have."""
+        with self._lock:
+            return f"{topic}#{self._topics_made[topic]}"
+
+    def expire(self, partition: Partition, until: int) -> None:
+        """Delete the records before an offset, as a broker does when their time is over."""
+        with self._lock:
+            del self._records[partition][: max(until - self._first[partition], 0)]
+            self._first[partition] = max(until, self._first[partition])
+
+    def remake(self, topic: str) -> None:
+        """Delete a topic and create it again, with no records and no offsets of groups."""
+        with self._lock:
+            self._topics_made[topic] += 1
+            for partition in self.partitions(topic):
+                self._records.pop(partition, None)
+                self._first.pop(partition, None)
+            self._offsets = {
+                (group, partition): offset
+                for (group, partition), offset in self._offsets.items()
+                if partition.topic != topic
+            }
 
     def records(self, topic: Topic) -> list[Record]:
         """Return all records of a topic, partition by partition."""
@@ -217,9 +253,17 @@ class MemoryLoop:
     def _fetch(self) -> list[Record]:
         batch: list[Record] = []
         for partition in self._worker.partitions:
+            self._leave_what_is_gone(partition)
             position = self._worker.position(partition)
             batch += self._log.read(partition, position, _BATCH - len(batch))
         return batch
+
+    def _leave_what_is_gone(self, partition: Partition) -> None:
+        position, first = self._worker.position(partition), self._log.first(partition)
+        if first > position:
+            self._worker.jump(partition, Jump(first, expired=first - position), self._now_ms())
+        elif position > self._log.end(partition):
+            self._worker.jump(partition, Jump(first, remade=True), self._now_ms())
 
     def _rebalance(self) -> None:
         wanted = self._log.wanted(self._group, self._member, self._topics)
@@ -238,9 +282,14 @@ class MemoryLoop:
         checkpoint = assemble(self._worker.owner(partition), found)
         for encoded in checkpoint.pending if checkpoint else ():
             self._log.append(encoded)
-        committed = self._log.committed(self._group, partition) or 0
-        position = checkpoint.next_offset if checkpoint else committed
-        self._worker.assign(partition, checkpoint, position)
+        committed = self._log.committed(self._group, partition)
+        start = self._log.first(partition) if committed is None else committed
+        position = checkpoint.next_offset if checkpoint else start
+        topic_id = self._log.topic_id(partition.topic)
+        self._worker.assign(partition, checkpoint, position, topic_id)
+        if checkpoint and checkpoint.topic_id != topic_id:
+            jump = Jump(self._log.first(partition), remade=True)
+            self._worker.jump(partition, jump, self._now_ms())
 
     def _hand_over(self, partitions: Sequence[Partition]) -> None:
         if not partitions:

@@ -11,8 +11,15 @@ from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, Tally
 from tidegauge.streaming.deduplication import TallyAccumulator
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.histogram import ACCURACY
-from tidegauge.streaming.processor import Partition, Record
-from tidegauge.streaming.progress import AHEAD, OVERFLOW, REFUSED_VALUES, SEGMENTS_CAPPED
+from tidegauge.streaming.processor import Jump, Partition, Record
+from tidegauge.streaming.progress import (
+    AHEAD,
+    OVERFLOW,
+    RECORDS_EXPIRED,
+    REFUSED_VALUES,
+    SEGMENTS_CAPPED,
+    TOPIC_REMADE,
+)
 from tidegauge.streaming.state import Activity, PartitionState, read_state, write_state
 from tidegauge.streaming.watermarks import Watermark
 from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
@@ -96,6 +103,14 @@ class PartitionSketcher:
     def tally_of(self, producer_id: str) -> TallyAccumulator:
         """Return a producer's tally, a new one where there is none."""
         return self._tallies.setdefault(producer_id, TallyAccumulator(Tally()))
+
+    def jump(self, jump: Jump) -> None:
+        """Go on at another offset, and count what was missed."""
+        self.next_offset = jump.position
+        if jump.expired:
+            self._totals[RECORDS_EXPIRED] += jump.expired
+        if jump.remade:
+            self._totals[TOPIC_REMADE] += 1
 
     def advance(self, offset: int) -> None:
         """Move past a record that was counted."""

@@ -11,6 +11,8 @@ from tidegauge.schemas import Event, Topic
 __all__ = [
     "NOTHING",
     "CaughtUp",
+    "Jump",
+    "Jumps",
     "Output",
     "Partition",
     "ProcessingResult",
@@ -120,6 +122,30 @@ class CaughtUp(Protocol):
 
     def caught_up(self, partition: Partition, now_ms: int) -> None:
         """Note that at ``now_ms`` every record of the partition had been processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A jump to another offset of a partition, since the log does not hold the next one.
+
+    Attributes:
+        position: Offset of the first record that is there.
+        expired: Records before it that the log has deleted before they were read.
+        remade: Whether the topic has been deleted and created again: its offsets begin anew,
+            and how many of the old topic's records were not read is unknown.
+    """
+
+    position: int
+    expired: int = 0
+    remade: bool = False
+
+
+@runtime_checkable
+class Jumps(Protocol):
+    """A processor that is notified when reading goes on at another offset than the next one."""
+
+    def jumped(self, partition: Partition, jump: Jump) -> None:
+        """Go on at another offset, and count what was missed."""
 
 
 @runtime_checkable

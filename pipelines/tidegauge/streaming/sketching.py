@@ -12,7 +12,14 @@ from tidegauge.streaming.deduplication import Duplicate, NewEvent, deduplicate
 from tidegauge.streaming.errors import ExtractionError, ExtractorError
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
 from tidegauge.streaming.partitions import PartitionSketcher, SketchSettings
-from tidegauge.streaming.processor import Output, Partition, ProcessingResult, Record, Rejection
+from tidegauge.streaming.processor import (
+    Jump,
+    Output,
+    Partition,
+    ProcessingResult,
+    Record,
+    Rejection,
+)
 
 __all__ = ["SketchingProcessor"]
 
@@ -62,6 +69,10 @@ class SketchingProcessor(Generic[E]):
     def revoke(self, partition: Partition) -> None:
         """Drop a partition."""
         del self._partitions[partition]
+
+    def jumped(self, partition: Partition, jump: Jump) -> None:
+        """Go on at another offset of a partition, and count what was missed."""
+        self._partitions[partition].jump(jump)
 
     def process(self, records: Sequence[Record], now_ms: int) -> ProcessingResult:
         """Count records and publish the windows that they close.

@@ -18,6 +18,8 @@ from tidegauge.streaming.commits import (
 )
 from tidegauge.streaming.processor import (
     CaughtUp,
+    Jump,
+    Jumps,
     Partition,
     ProcessingResult,
     Processor,
@@ -47,6 +49,7 @@ class Worker:
         self._policy = policy
         self._gauge = RejectionGauge(policy)
         self._next: dict[Partition, int] = {}
+        self._topic_ids: dict[Partition, str] = {}
         self._committed: dict[Partition, Checkpoint | None] = {}
         self._outputs: dict[Partition, list[EncodedRecord]] = defaultdict(list)
         self._records = 0
@@ -61,13 +64,20 @@ class Worker:
         """Return the key of a partition's state."""
         return f"{self.group}/{partition}"
 
-    def assign(self, partition: Partition, checkpoint: Checkpoint | None, position: int) -> None:
+    def assign(
+        self,
+        partition: Partition,
+        checkpoint: Checkpoint | None,
+        position: int,
+        topic_id: str = "",
+    ) -> None:
         """Take over a partition from its last checkpoint.
 
         Args:
             partition: The partition.
             checkpoint: Its state, whose pending outputs the loop has published.
             position: Offset that the loop will read first.
+            topic_id: The broker's id of the topic; empty if unknown.
 
         Raises:
             SnapshotError: The processor cannot restore the checkpoint's state.
@@ -75,11 +85,21 @@ class Worker:
         self._processor.assign(partition, checkpoint.state if checkpoint else None)
         self._committed[partition] = checkpoint
         self._next[partition] = position
+        self._topic_ids[partition] = topic_id or (checkpoint.topic_id if checkpoint else "")
+
+    def jump(self, partition: Partition, jump: Jump, now_ms: int) -> None:
+        """Go on at another offset, since the log does not hold the next record."""
+        self._next[partition] = jump.position
+        if isinstance(self._processor, Jumps):
+            self._processor.jumped(partition, jump)
+        if self._changed_ms is None:
+            self._changed_ms = now_ms
 
     def revoke(self, partition: Partition) -> None:
         """Forget a partition and its outputs since the last commit."""
         del self._committed[partition]
         del self._next[partition]
+        del self._topic_ids[partition]
         self._outputs.pop(partition, None)
         self._processor.revoke(partition)
 
@@ -158,6 +178,7 @@ class Worker:
                 next_offset=self._next[partition],
                 state=self._processor.snapshot(partition),
                 pending=tuple(self._outputs.get(partition, ())),
+                topic_id=self._topic_ids[partition],
             )
             if _differs(checkpoint, before):
                 checkpoints[partition] = checkpoint
@@ -190,4 +211,8 @@ class Worker:
 def _differs(checkpoint: Checkpoint, before: Checkpoint | None) -> bool:
     if before is None or checkpoint.pending:
         return True
-    return (checkpoint.state, checkpoint.next_offset) != (before.state, before.next_offset)
+    return (checkpoint.state, checkpoint.next_offset, checkpoint.topic_id) != (
+        before.state,
+        before.next_offset,
+        before.topic_id,
+    )

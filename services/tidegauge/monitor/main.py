@@ -28,6 +28,7 @@ from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
@@ -136,6 +137,7 @@ def serve(
     # uvicorn puts handlers of its own on top of these and raises the signal again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    end_in_time(stop, settings.stop_seconds)
     notifiers = _notifiers(settings, kafka, loop, registry)
     watcher = Thread(target=_relay, args=(stop, server), name="stop", daemon=True)
     loop.start(stop)

@@ -10,7 +10,7 @@ from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from tidegauge.runtime.kafka import clients
-from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicError
+from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicLayoutError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, RESPONSES, SKETCHES, Topic
 
@@ -61,14 +61,14 @@ def ensure_topics(
         The topics that were created.
 
     Raises:
-        TopicError: A topic that must have one partition has several.
+        TopicLayoutError: A topic that must have one partition has several.
         LogError: The broker does not answer or refuses.
     """
     wanted = {topic.name for topic in topics}
     states = [state for state in list_topics(settings) if state.topic.name in wanted]
     for state in states:
         if state.topic.name in _IN_ORDER and state.partitions > 1:
-            raise TopicError(
+            raise TopicLayoutError(
                 f"topic {state.topic.name} has {state.partitions} partitions and must have one, "
                 "since its readers rely on the order of its records: delete and recreate it"
             )

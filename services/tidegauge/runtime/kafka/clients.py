@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    AuthorizationError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    InvalidTopicError,
+    InvalidTransactionTimeoutError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
+    SecurityDisabledError,
+    UnsupportedCodecError,
+    UnsupportedCompressionTypeError,
+    UnsupportedForMessageFormatError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
 
-from tidegauge.runtime.kafka.errors import LogError, LogUnavailableError
+from tidegauge.runtime.kafka.errors import LogError, LogUnavailableError, RefusedError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.streaming.processor import Partition, Record
 
@@ -21,16 +41,52 @@ __all__ = [
     "partition_of",
     "producer",
     "record_of",
+    "refused",
     "topic_partition",
 ]
 
 REQUEST_MS: Final = 10_000
 """Longest time that one request to the broker may take."""
 
+_ACCESS = "grant this client access, or mend TIDEGAUGE_KAFKA_SASL_*"
+_SIZE = "raise max.message.bytes of the topic and message.max.bytes of the brokers to 1 MiB or more"
+_RELEASE = "upgrade the brokers to Apache Kafka 2.5 or newer"
+_SETTING = "mend this setting, or the broker's limit on it"
+
+_REMEDIES: Final[Mapping[type[KafkaError], str]] = {
+    AuthorizationError: _ACCESS,
+    SaslAuthenticationFailedError: _ACCESS,
+    UnsupportedSaslMechanismError: "set TIDEGAUGE_KAFKA_SASL_MECHANISM to one that the broker has",
+    SecurityDisabledError: "set TIDEGAUGE_KAFKA_SECURITY_PROTOCOL to what the broker has",
+    UnsupportedCodecError: "`tidegauge doctor` lists the compressions that can be read here: "
+    "pip install zstandard python-snappy lz4",
+    UnsupportedCompressionTypeError: "set TIDEGAUGE_KAFKA_COMPRESSION to one that the broker takes",
+    UnsupportedForMessageFormatError: _RELEASE,
+    UnsupportedVersionError: _RELEASE,
+    MessageSizeTooLargeError: _SIZE,
+    RecordListTooLargeError: _SIZE,
+    PolicyViolationError: "create the topics by hand, see `tidegauge topics list`",
+    InvalidTopicError: "let the brokers take this topic's name",
+    InvalidGroupIdError: _SETTING,
+    InconsistentGroupProtocolError: "another program uses this consumer group: stop it",
+    InvalidSessionTimeoutError: _SETTING,
+    InvalidTransactionTimeoutError: _SETTING,
+}
+"""Errors that no retry cures, with what to do."""
+
 _GATHER_BYTES: Final = 64 * 1024
 """Bytes that hold a full batch, so that no fetch waits for more."""
 _BATCH_BYTES: Final = 128 * 1024
 _REQUEST_BYTES: Final = 8 * 1024 * 1024
+
+
+def refused(error: KafkaError, doing: str) -> RefusedError | None:
+    """Return an error of kafka-python that no retry cures, with its remedy; None for others."""
+    for kind, remedy in _REMEDIES.items():
+        if isinstance(error, kind):
+            said = str(error).strip() or type(error).__name__
+            return RefusedError(f"Kafka refuses {doing} ({type(error).__name__}: {said}): {remedy}")
+    return None
 
 
 @contextmanager
@@ -39,6 +95,7 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
 
     Raises:
         LogUnavailableError: No broker answers.
+        RefusedError: No retry cures the error.
         LogError: Any other error of kafka-python.
     """
     try:
@@ -47,6 +104,8 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
         detail = f"while {doing}: {str(error) or type(error).__name__}"
         raise LogUnavailableError(settings.bootstrap_servers, detail) from error
     except KafkaError as error:
+        if (refusal := refused(error, doing)) is not None:
+            raise refusal from error
         raise LogError(f"Kafka failed while {doing}: {error}") from error
 
 
@@ -62,7 +121,7 @@ def consumer(
     gather_ms: int = 0,
     **options: Any,  # noqa: ANN401 - kafka-python's own
 ) -> KafkaConsumer:
-    """Return a consumer of committed records that starts at the beginning.
+    """Return a consumer of committed records; without a group it starts at the beginning.
 
     Args:
         settings: Connection to Kafka.
@@ -85,7 +144,8 @@ def consumer(
         **settings.client(),
         **(grouped if group else {"group_id": None}),
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        # A group's worker decides itself how to go on where the log lacks its next record.
+        auto_offset_reset="none" if group else "earliest",
         isolation_level="read_committed",
         request_timeout_ms=REQUEST_MS,
         metrics_enabled=False,
@@ -94,7 +154,12 @@ def consumer(
     )
 
 
-def producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:  # noqa: ANN401 - kafka-python's own
+def producer(
+    settings: KafkaSettings,
+    *,
+    compression_type: str | None = "lz4",
+    **options: Any,  # noqa: ANN401 - kafka-python's own
+) -> KafkaProducer:
     """Return an idempotent producer.
 
     A transaction waits for several short requests, each after ``retry_backoff_ms``: with
@@ -102,7 +167,7 @@ def producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:  # noqa:
     """
     return KafkaProducer(
         **settings.client(),
-        compression_type="lz4",
+        compression_type=compression_type,
         linger_ms=5,
         batch_size=_BATCH_BYTES,
         max_request_size=_REQUEST_BYTES,

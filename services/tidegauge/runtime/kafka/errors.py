@@ -3,7 +3,9 @@
 TidegaugeError
 └── LogError
     ├── LogUnavailableError
+    ├── RefusedError
     ├── TopicError
+    │   └── TopicLayoutError
     ├── PublishError
     ├── HiddenStateError
     ├── ClientHungError
@@ -26,14 +28,22 @@ __all__ = [
     "LogError",
     "LogUnavailableError",
     "PublishError",
+    "RefusedError",
     "TopicError",
+    "TopicLayoutError",
     "UnknownBaselineError",
     "WorkerHungError",
 ]
 
 
 class LogError(TidegaugeError):
-    """A request to Kafka failed."""
+    """A request to Kafka failed.
+
+    Attributes:
+        passing: Whether waiting may help.
+    """
+
+    passing = True
 
 
 class LogUnavailableError(LogError):
@@ -47,8 +57,20 @@ class LogUnavailableError(LogError):
         )
 
 
+class RefusedError(LogError):
+    """Kafka or its client library refuses, and will refuse again however often it is asked."""
+
+    passing = False
+
+
 class TopicError(LogError):
     """A topic is missing or has the wrong configuration."""
+
+
+class TopicLayoutError(TopicError):
+    """A topic's partitions are not as its readers need them."""
+
+    passing = False
 
 
 class PublishError(LogError):

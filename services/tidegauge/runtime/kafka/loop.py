@@ -37,7 +37,10 @@ from tidegauge.runtime.kafka.transactions import transactions_hide_aborts
 from tidegauge.schemas.topics import Topic
 from tidegauge.streaming.processor import Processor
 
-__all__ = ["ConsumerLoop"]
+__all__ = ["STOP_SECONDS", "ConsumerLoop"]
+
+STOP_SECONDS = 15.0
+"""Longest time that stopping takes, unless kafka-python or the processor hangs."""
 
 _POLL_MS = 200
 _BUSY_SECONDS = 0.1
@@ -52,8 +55,9 @@ class ConsumerLoop:
     """Runs a processor over topics until it is told to stop.
 
     The loop waits for a broker that is unavailable, at the start and later. It ends by itself
-    on an error that a retry does not cure: a snapshot of other settings, a broken extractor, or
-    more dead letters than the settings allow. Nothing of the failed batch is committed then.
+    on an error that a retry does not cure: a refusal of the broker, records in a compression
+    that cannot be read here, a snapshot of other settings, a broken extractor, or more dead
+    letters than the settings allow. Nothing of the failed batch is committed then.
 
     Args:
         settings: Connection to Kafka, and the policy of commits.
@@ -73,7 +77,7 @@ class ConsumerLoop:
         processor: Processor,
         *,
         gather_ms: int = 0,
-        stop_seconds: float = 15.0,
+        stop_seconds: float = STOP_SECONDS,
         now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self._settings = settings
@@ -89,8 +93,9 @@ class ConsumerLoop:
 
     @property
     def ready(self) -> bool:
-        """Whether the worker is a member of its group and has its partitions' states."""
-        return self._session is not None and self._session.joined
+        """Whether the worker is a member of its group, and processes what its partitions hold."""
+        session = self._session
+        return session is not None and session.joined and session.working
 
     def run(self, stop: Event) -> None:
         """Work until told to stop, then commit and leave the group.
@@ -106,6 +111,7 @@ class ConsumerLoop:
             except WorkerHungError:
                 raise
             except (LogError, KafkaError) as error:
+                self._raise_what_lasts(error)
                 self._log.warning(
                     "waiting for Kafka",
                     servers=self._settings.bootstrap_servers,
@@ -116,6 +122,14 @@ class ConsumerLoop:
                     pause = _RECONNECT_SECONDS[0]
                 stop.wait(pause)
                 pause = min(2 * pause, _RECONNECT_SECONDS[1])
+
+    def _raise_what_lasts(self, error: LogError | KafkaError) -> None:
+        """Raise an error that waiting does not cure."""
+        if isinstance(error, LogError):
+            if not error.passing:
+                raise error
+        elif (refusal := clients.refused(error, f"the {self._group} worker")) is not None:
+            raise refusal from error
 
     def _work(self, stop: Event) -> None:
         if self._settings.create_topics:

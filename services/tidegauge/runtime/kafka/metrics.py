@@ -9,9 +9,12 @@ __all__ = [
     "COMMITS",
     "COMMIT_SECONDS",
     "DEAD_LETTERS",
+    "EXPIRED",
+    "HIDDEN_RECORDS",
     "LAG_RECORDS",
     "PROCESS_SECONDS",
     "RECORDS",
+    "REMADE",
     "RESETS",
     "RETRIES",
 ]
@@ -36,7 +39,22 @@ ASSIGNED_PARTITIONS = Gauge(
 )
 LAG_RECORDS = Gauge(
     "tidegauge_loop_lag_records",
-    "Records in the log that were not processed when last asked.",
+    "Records in the log that were not processed when last asked, hidden ones included.",
+    ["group", "partition"],
+)
+HIDDEN_RECORDS = Gauge(
+    "tidegauge_loop_hidden_records",
+    "Records behind the start of an open transaction, which cannot be read before it ends.",
+    ["group", "partition"],
+)
+EXPIRED = Counter(
+    "tidegauge_loop_expired_records_total",
+    "Records that the log deleted before they were read.",
+    ["group", "partition"],
+)
+REMADE = Counter(
+    "tidegauge_loop_topics_remade_total",
+    "Times that a topic was found to be another one of the same name.",
     ["group", "partition"],
 )
 PROCESS_SECONDS = Histogram(

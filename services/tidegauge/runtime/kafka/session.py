@@ -6,43 +6,32 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from kafka import (
-    AsyncConsumerRebalanceListener,
-    KafkaConsumer,
-    OffsetAndMetadata,
-    TopicPartition,
-)
-from kafka.errors import KafkaError
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata
 
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import clients, metrics
 from tidegauge.runtime.kafka.committers import Committer
 from tidegauge.runtime.kafka.errors import ClientHungError, LogError
+from tidegauge.runtime.kafka.positions import Positions
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
-from tidegauge.runtime.kafka.state_recovery import CommittedOffset, StateRecovery
-from tidegauge.streaming.checkpoints import Checkpoint
+from tidegauge.runtime.kafka.state_recovery import StateRecovery
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import ExtractionError
-from tidegauge.streaming.processor import Partition, Processor, Record
+from tidegauge.streaming.processor import Jump, Partition, Processor, Record
 from tidegauge.streaming.retries import RetryPolicy, process_with_retries
 from tidegauge.streaming.worker import Worker
 
 __all__ = ["Session"]
 
-R = TypeVar("R")
-
 _RETRY_SECONDS = (0.2, 15.0)
 _RETRY_POLICY = RetryPolicy()
-_END_OFFSETS_MS = 2_000
 _AWAIT_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 0.5
-_OFFSET_MS = 1_000
-_ANSWER_SECONDS = 15.0
-_MOST_TICKS_WITHOUT_RECORDS = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -71,11 +60,13 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         stop: Event,
     ) -> None:
         self.joined = False
+        self.working = False
+        """Whether the last batch was processed, or there was nothing to process."""
         self._consumer = consumer
         self._committer = committer
         self._recovery = recovery
         self._executor = executor
-        self._questions = SerialExecutor(f"{group}-questions")
+        self._positions = Positions(consumer, group)
         self._worker = Worker(processor, group, policy)
         self._group = group
         self._now_ms = now_ms
@@ -88,7 +79,6 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._broken = False
         self._unsure = False
         self._answering = True
-        self._waiting: dict[TopicPartition, tuple[int, int]] = {}
         self._log = _log.bind(group=group)
 
     # The polling thread.
@@ -96,7 +86,15 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
     def poll(self, timeout_ms: int) -> list[Record]:
         """Return the next batch, every partition paused after it; empty if none came."""
         self._consumer.resume(*self._consumer.assignment())
-        batch = self._polled(timeout_ms)
+        batch: dict[TopicPartition, list[Any]] = {}
+        try:
+            batch = self._polled(timeout_ms)
+        except OffsetOutOfRangeError as error:
+            (places,) = error.args
+            gone = self._executor.submit(
+                lambda: self._guarded(lambda: self._leave_what_is_gone(places))
+            )
+            gone.result()
         self._consumer.pause(*self._consumer.assignment())
         return [clients.record_of(found) for records in batch.values() for found in records]
 
@@ -141,7 +139,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         forgotten = self._executor.submit(self._forget)
         self._executor.close(max(deadline - time.monotonic(), 0.1))
         self._committer.close()
-        self._questions.close(0)
+        self._positions.close()
         return forgotten.done()
 
     # The listener, on the consumer's own loop, while the polling thread waits for it.
@@ -210,14 +208,18 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             )
         if done:
             metrics.RECORDS.labels(self._group).inc(len(records))
+            self.working = True
             self._commit_if_due()
 
     def _wait_for_the_extractor(self, seconds: float, error: ExtractionError) -> bool:
+        self.working = False
         self._log.warning("trying again", error=str(error), retry_seconds=seconds)
         metrics.RETRIES.labels(self._group).inc()
         return not self._revoking.wait(seconds)
 
     def _tick(self) -> None:
+        if not self._worker.partitions:
+            self.working = True  # a spare member of the group
         if not self._worker.partitions or self._revoking.is_set():
             return
         self._look_for_silence()
@@ -226,50 +228,33 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     def _look_for_silence(self) -> None:
         now_ms = self._now_ms()
-        found = [clients.topic_partition(partition) for partition in self._worker.partitions]
         try:
-            ends = self._ask(lambda: self._consumer.end_offsets(found, timeout_ms=_END_OFFSETS_MS))
-            positions = self._ask(
-                lambda: {place: self._consumer.position(place, timeout_ms=0) for place in found}
-            )
+            lags = self._positions.lags(self._worker.partitions)
         except KafkaError as error:
             if self._answering:
                 self._log.warning("Kafka does not answer", error=str(error))
-            self._answering = False
+            self._answering = self.working = False
             return  # without the end offsets no partition may count as read to its end
         if not self._answering:
             self._log.info("Kafka answers again")
         self._answering = True
-        self._check_that_reading_goes_on(ends, positions)
-        for place in found:
-            lag = ends[place] - (positions[place] or 0)
-            metrics.LAG_RECORDS.labels(self._group, str(clients.partition_of(place))).set(
-                max(lag, 0)
-            )
-            if lag <= 0:
-                self._worker.caught_up(clients.partition_of(place), now_ms)
-
-    def _check_that_reading_goes_on(
-        self, ends: Mapping[TopicPartition, int], positions: Mapping[TopicPartition, int | None]
-    ) -> None:
-        """Find partitions that kafka-python no longer fetches, as after a broker's death."""
-        before, self._waiting = self._waiting, {}
-        for place, end in ends.items():
-            position = positions[place] or 0
-            if position < end:
-                stood, ticks = before.get(place, (position, 0))
-                self._waiting[place] = (position, ticks + 1 if stood == position else 0)
-                if self._waiting[place][1] > _MOST_TICKS_WITHOUT_RECORDS:
-                    raise LogError(
-                        f"{end - position} records of {clients.partition_of(place)} are not "
-                        "being fetched: connecting anew"
-                    )
+        if not any(lag.records for lag in lags.values()):
+            self.working = True
+        for partition, lag in lags.items():
+            labels = (self._group, str(partition))
+            metrics.LAG_RECORDS.labels(*labels).set(lag.records + lag.hidden)
+            metrics.HIDDEN_RECORDS.labels(*labels).set(lag.hidden)
+            # What an open transaction hides belongs to windows that must not close before it.
+            if not lag.records and not lag.hidden:
+                self._worker.caught_up(partition, now_ms)
 
     def _commit_if_due(self) -> None:
         if self._worker.due(self._now_ms()):
             try:
                 self._commit()
             except KafkaError as error:
+                if (refusal := clients.refused(error, "a commit")) is not None:
+                    raise refusal from error
                 self._go_back(error)
 
     def _commit(self) -> None:
@@ -285,6 +270,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
 
     def _go_back(self, error: KafkaError) -> None:
         """Return to the last checkpoints, since the outcome of the commit is unknown."""
+        self.working = False
         pause = _RETRY_SECONDS[0]
         held = self._worker.partitions
         metrics.RESETS.labels(self._group).inc()
@@ -319,56 +305,60 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             self._committer.reset()
             self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
-        for partition, checkpoint in self._checkpoints(owners).items():
-            found = clients.topic_partition(partition)
+        checkpoints = self._recovery.checkpoints(owners, self._positions.committed, self._pause)
+        for partition, checkpoint in checkpoints.items():
+            topic_id = self._positions.topic_id(partition.topic)
+            jump = None
             if checkpoint is not None:
                 self._committer.resume(checkpoint)
                 position = checkpoint.next_offset
+                jump = self._positions.jump(partition, checkpoint)
             else:
-                position = self._first_offset(found)
-            # Records that were read before may not have been committed: always seek.
-            self._consumer.seek(found, position)
+                position = self._positions.first(partition)
             # Paused until the polling thread asks for records: it may only keep the membership.
-            self._consumer.pause(found)
-            self._worker.assign(partition, checkpoint, position)
+            self._consumer.pause(clients.topic_partition(partition))
+            # Records that were read before may not have been committed: always seek.
+            self._seek(partition, position)
+            self._worker.assign(partition, checkpoint, position, topic_id)
+            if jump is not None:
+                self._jump(partition, position, jump)
         held = self._worker.partitions
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
 
-    def _checkpoints(self, owners: Mapping[Partition, str]) -> dict[Partition, Checkpoint | None]:
-        return self._recovery.checkpoints(owners, self._committed, self._pause)
-
-    def _committed(self, partition: Partition) -> CommittedOffset | None:
-        place = clients.topic_partition(partition)
-        found: OffsetAndMetadata | None = self._ask(
-            lambda: self._consumer.committed(place, metadata=True, timeout_ms=_OFFSET_MS)
-        )
-        if found is None:
-            return None
-        metadata = found.metadata or ""
-        return CommittedOffset(found.offset, int(metadata) if metadata.isdecimal() else 0)
-
     def _pause(self) -> bool:
         return not (self._revoking.wait(_LOOK_AGAIN_SECONDS) or self._stop.is_set())
 
-    def _first_offset(self, found: TopicPartition) -> int:
-        first: dict[TopicPartition, int] = self._ask(
-            lambda: self._consumer.beginning_offsets([found], timeout_ms=clients.REQUEST_MS)
-        )
-        return first[found]
+    def _seek(self, partition: Partition, position: int) -> None:
+        self._consumer.seek(clients.topic_partition(partition), position)
 
-    def _ask(self, question: Callable[[], R]) -> R:
-        """Query the broker with a deadline: kafka-python may lose a call when the broker dies.
+    def _leave_what_is_gone(self, places: Mapping[TopicPartition, int]) -> None:
+        for place, offset in places.items():
+            partition = clients.partition_of(place)
+            if partition in self._worker.partitions:
+                self._jump(partition, offset, self._positions.jump_from(partition, offset))
 
-        Raises:
-            ClientHungError: The call did not return; the connection cannot be used any longer.
-        """
-        try:
-            return self._questions.submit(question).result(_ANSWER_SECONDS)
-        except TimeoutError as error:
-            raise ClientHungError(
-                f"no answer and no error for {duration(_ANSWER_SECONDS)}: connecting anew"
-            ) from error
+    def _jump(self, partition: Partition, offset: int, jump: Jump) -> None:
+        if jump.remade:
+            self._log.error(
+                "the topic was deleted and created again, or its cluster replaced: reading it "
+                "from its start; what was unread of the old one is lost",
+                partition=str(partition),
+                wanted=offset,
+                first=jump.position,
+            )
+        else:
+            self._log.error(
+                "records expired before this worker read them: lengthen the topic's retention, "
+                "or run more workers",
+                partition=str(partition),
+                expired=jump.expired,
+                first=jump.position,
+            )
+        metrics.EXPIRED.labels(self._group, str(partition)).inc(jump.expired)
+        metrics.REMADE.labels(self._group, str(partition)).inc(jump.remade)
+        self._seek(partition, jump.position)
+        self._worker.jump(partition, jump, self._now_ms())
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:
         given = [found for found in partitions if found in self._worker.partitions]

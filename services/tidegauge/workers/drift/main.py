@@ -11,6 +11,7 @@ from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.sketching import SketchingProcessor
@@ -45,6 +46,7 @@ def run() -> None:
         # ends the process at once.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        end_in_time(stop, settings.stop_seconds)
         sketching = settings.sketching()
         extractor = DriftExtractor(
             embedder,

@@ -19,8 +19,9 @@ from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.specifications import DEFAULT_RUBRIC, LikelihoodSpec, RubricSpec
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.topics import RESPONSES
@@ -59,6 +60,7 @@ def run() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    end_in_time(stop, STOP_SECONDS)
     pool.start()
     extractor = make_extractor(settings, pool)
     processor = SketchingProcessor(extractor, GROUP, settings.sketching())

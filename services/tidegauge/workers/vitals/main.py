@@ -7,8 +7,9 @@ import threading
 from typing import Final
 
 from tidegauge.runtime import telemetry
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
@@ -28,6 +29,7 @@ def run() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    end_in_time(stop, STOP_SECONDS)
     processor = SketchingProcessor(VitalsExtractor(settings.customers), GROUP, settings.sketching())
     loop = ConsumerLoop(load(KafkaSettings), GROUP, [RESPONSES], processor)
     with telemetry.serve(settings.port, lambda: loop.ready, host=settings.host):
