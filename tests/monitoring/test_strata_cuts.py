@@ -18,7 +18,7 @@ from tidegauge.monitoring.strata_cuts import (
 )
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Histogram, Sketch
-from tidegauge.schemas.strata import LOADS, Stratum, class_of
+from tidegauge.schemas.strata import LOADS, LoadStratum, class_of
 from tidegauge.streaming import histogram
 from tidegauge.streaming.merging import merge_sketches
 
@@ -38,7 +38,7 @@ def window(traffic: Traffic, index: int, loads: dict[int, int], slower: float = 
     """Make a sketch of so many answers at each load."""
     strata: dict[str, Histogram] = {}
     for load, n in loads.items():
-        name = Stratum(class_of(load, LOADS), 0, 1, 1).name
+        name = LoadStratum(class_of(load, LOADS), 0, 1, 1).name
         found = at_load(traffic.rng, load, n, slower)
         strata[name] = histogram.merge(strata[name], found) if name in strata else found
     empty = traffic.writers["vitals"].sketch(index, events=sum(loads.values()))
@@ -62,7 +62,7 @@ def reference_of(traffic: Traffic, loads: dict[int, int], windows: int = 60) -> 
 
 def test_each_group_has_at_most_the_nominal_share_beyond_its_edge() -> None:
     rng = np.random.default_rng(1)
-    by_stratum = {Stratum(load, 0, 1, 1).name: at_load(rng, 8 * load, 400) for load in range(6)}
+    by_stratum = {LoadStratum(load, 0, 1, 1).name: at_load(rng, 8 * load, 400) for load in range(6)}
     groups = group_strata(by_stratum)
     assert len(groups) == 6
     found = edges(groups, 0.75)
@@ -74,13 +74,13 @@ def test_each_group_has_at_most_the_nominal_share_beyond_its_edge() -> None:
 
 def test_strata_that_are_alike_stay_together() -> None:
     rng = np.random.default_rng(2)
-    by_stratum = {Stratum(load, 0, 1, 1).name: at_load(rng, 5, 400) for load in range(6)}
+    by_stratum = {LoadStratum(load, 0, 1, 1).name: at_load(rng, 5, 400) for load in range(6)}
     assert len(group_strata(by_stratum)) <= 2
 
 
 def test_a_small_baseline_is_one_group() -> None:
     rng = np.random.default_rng(3)
-    by_stratum = {Stratum(load, 0, 1, 1).name: at_load(rng, 8 * load, 40) for load in range(6)}
+    by_stratum = {LoadStratum(load, 0, 1, 1).name: at_load(rng, 8 * load, 40) for load in range(6)}
     (group,) = group_strata(by_stratum)
     assert len(group.strata) == 6
 
@@ -92,11 +92,11 @@ def test_known_strata_are_those_that_a_few_events_were_as_heavy_as() -> None:
     known = known_strata(
         {"3/1/2/1": events(9), "5/0/2/1": events(4), "9/0/2/1": events(1), "-1/0/2/1": events(5)}
     )
-    assert known[Stratum(3, 1, 2, 1)] == Stratum(3, 1, 2, 1)
-    assert known[Stratum(2, 1, 1, 1)] == Stratum(3, 1, 2, 1)
-    assert known[Stratum(4, 0, 0, 1)] == Stratum(5, 0, 2, 1)
-    assert known[Stratum(-1, 0, 1, 1)] == Stratum(-1, 0, 2, 1)
-    for unknown in (Stratum(9, 0, 2, 1), Stratum(6, 0, 2, 1), Stratum(3, 1, 2, 0)):
+    assert known[LoadStratum(3, 1, 2, 1)] == LoadStratum(3, 1, 2, 1)
+    assert known[LoadStratum(2, 1, 1, 1)] == LoadStratum(3, 1, 2, 1)
+    assert known[LoadStratum(4, 0, 0, 1)] == LoadStratum(5, 0, 2, 1)
+    assert known[LoadStratum(-1, 0, 1, 1)] == LoadStratum(-1, 0, 2, 1)
+    for unknown in (LoadStratum(9, 0, 2, 1), LoadStratum(6, 0, 2, 1), LoadStratum(3, 1, 2, 0)):
         assert unknown not in known
 
 

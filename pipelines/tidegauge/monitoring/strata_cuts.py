@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import binom
 
 from tidegauge.schemas.sketches import Histogram, Sketch
-from tidegauge.schemas.strata import UNKNOWN, Stratum
+from tidegauge.schemas.strata import UNKNOWN, LoadStratum
 from tidegauge.streaming import histogram
 
 __all__ = [
@@ -98,7 +98,7 @@ class StratumGroup:
         values: The histogram of all their values.
     """
 
-    strata: tuple[Stratum, ...]
+    strata: tuple[LoadStratum, ...]
     values: Histogram
 
 
@@ -134,11 +134,11 @@ def group_strata(by_stratum: Mapping[str, Histogram]) -> tuple[StratumGroup, ...
     """Join the strata of a baseline into groups that are large enough for quantiles.
 
     Args:
-        by_stratum: Stratum's name -> histogram of its values; at least one.
+        by_stratum: LoadStratum's name -> histogram of its values; at least one.
     """
-    moments = {Stratum.parse(name): _log_moments(found) for name, found in by_stratum.items()}
+    moments = {LoadStratum.parse(name): _log_moments(found) for name, found in by_stratum.items()}
     groups = [tuple(sorted(moments))]
-    finished: list[tuple[Stratum, ...]] = []
+    finished: list[tuple[LoadStratum, ...]] = []
     while groups and len(groups) + len(finished) < _MOST_GROUPS:
         largest = max(groups, key=lambda group: _sum(group, moments).deviation)
         groups.remove(largest)
@@ -153,17 +153,17 @@ def group_strata(by_stratum: Mapping[str, Histogram]) -> tuple[StratumGroup, ...
     )
 
 
-def _sum(group: Iterable[Stratum], moments: Mapping[Stratum, _LogMoments]) -> _LogMoments:
+def _sum(group: Iterable[LoadStratum], moments: Mapping[LoadStratum, _LogMoments]) -> _LogMoments:
     return reduce(_LogMoments.plus, (moments[stratum] for stratum in group), _NOTHING)
 
 
 def _split(
-    group: Sequence[Stratum], moments: Mapping[Stratum, _LogMoments]
-) -> tuple[tuple[Stratum, ...], tuple[Stratum, ...]] | None:
+    group: Sequence[LoadStratum], moments: Mapping[LoadStratum, _LogMoments]
+) -> tuple[tuple[LoadStratum, ...], tuple[LoadStratum, ...]] | None:
     """Return the two parts of the split that explains most; None if none is notable."""
     whole = _sum(group, moments)
     best, found = _NOTABLE_GAIN * whole.deviation / max(whole.n, 1.0), None
-    for dimension in range(len(Stratum._fields)):
+    for dimension in range(len(LoadStratum._fields)):
         for edge in sorted({stratum[dimension] for stratum in group})[:-1]:
             left = tuple(stratum for stratum in group if stratum[dimension] <= edge)
             right = tuple(stratum for stratum in group if stratum[dimension] > edge)
@@ -174,14 +174,14 @@ def _split(
     return found
 
 
-def edges(groups: Sequence[StratumGroup], level: float) -> dict[Stratum, int] | None:
+def edges(groups: Sequence[StratumGroup], level: float) -> dict[LoadStratum, int] | None:
     """Return each stratum's bucket, beyond which at most ``1 - level`` of its group's values lie.
 
     Returns:
-        Stratum -> ordered bucket, each group's with probability ``CONFIDENCE``; None where a
+        LoadStratum -> ordered bucket, each group's with probability ``CONFIDENCE``; None where a
         group is too small to bound the quantile.
     """
-    found: dict[Stratum, int] = {}
+    found: dict[LoadStratum, int] = {}
     for group in groups:
         rank = bound_rank(histogram.count(group.values), level)
         if rank is None:
@@ -191,20 +191,20 @@ def edges(groups: Sequence[StratumGroup], level: float) -> dict[Stratum, int] | 
     return found
 
 
-def known_strata(by_stratum: Mapping[str, Histogram]) -> dict[Stratum, Stratum]:
+def known_strata(by_stratum: Mapping[str, Histogram]) -> dict[LoadStratum, LoadStratum]:
     """Return the strata that a baseline knows, each with the stratum whose edge it uses.
 
     A stratum is known if the baseline has a few events with at least as much load and at least
     as long texts. It uses its own edge where it has events, or else that of the nearest heavier
     one: there durations are longer, so that the share beyond the edge can only be smaller.
     """
-    counts = {Stratum.parse(name): histogram.count(found) for name, found in by_stratum.items()}
-    heavier: Counter[Stratum] = Counter()
-    like: dict[Stratum, Stratum] = {}
+    counts = {LoadStratum.parse(name): histogram.count(found) for name, found in by_stratum.items()}
+    heavier: Counter[LoadStratum] = Counter()
+    like: dict[LoadStratum, LoadStratum] = {}
     for heavy in sorted(counts, key=lambda one: (sum(one), one), reverse=True):
         ranges = [[one] if one == UNKNOWN else range(one + 1) for one in heavy[:3]]
         for load, prompt, output in product(*ranges):
-            light = Stratum(load, prompt, output, heavy.streamed)
+            light = LoadStratum(load, prompt, output, heavy.streamed)
             heavier[light] += counts[heavy]
             # The lightest of the heavier strata comes last, and is kept.
             like[light] = heavy

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
-from tidegauge.schemas.strata import LOADS, OUTPUTS, PROMPTS, UNKNOWN, Stratum, class_of
+from tidegauge.schemas.strata import LOADS, OUTPUTS, PROMPTS, UNKNOWN, LoadStratum, class_of
 
 __all__ = ["stratified"]
 
@@ -33,7 +33,7 @@ def stratified(event: ResponseEvent, *, complete: bool) -> Iterator[tuple[str, s
     usage = event.usage
     prompt = usage.input_tokens if usage else event.prompt_characters / _CHARACTERS_OF_A_TOKEN
     load = UNKNOWN if event.in_flight is None else class_of(event.in_flight, LOADS)
-    before = Stratum(load, class_of(prompt, PROMPTS), UNKNOWN, UNKNOWN)
+    before = LoadStratum(load, class_of(prompt, PROMPTS), UNKNOWN, UNKNOWN)
     first = event.time_to_first_token_ms
     if first is not None:
         yield measures.TIME_TO_FIRST_TOKEN_MS, before.name, first

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["LOADS", "OUTPUTS", "PROMPTS", "UNKNOWN", "Stratum", "class_of"]
+__all__ = ["LOADS", "OUTPUTS", "PROMPTS", "UNKNOWN", "LoadStratum", "class_of"]
 
 LOADS: Final = (0, 1, 2, 3, 5, 7, 11, 15, 22, 31, 45, 63, 90, 127)
 """Largest number of requests in flight of each class but the last: two for each doubling."""
@@ -24,7 +24,7 @@ UNKNOWN: Final = -1
 """Class of a property that was not measured, or that does not belong to the duration."""
 
 
-class Stratum(NamedTuple):
+class LoadStratum(NamedTuple):
     """The classes of one response, each the index that ``class_of`` returns, or ``UNKNOWN``.
 
     Attributes:
@@ -44,13 +44,13 @@ class Stratum(NamedTuple):
         """The name in a sketch.
 
         Example:
-            >>> Stratum(7, 1, UNKNOWN, 1).name
+            >>> LoadStratum(7, 1, UNKNOWN, 1).name
             '7/1/-1/1'
         """
         return f"{self.load}/{self.prompt}/{self.output}/{self.streamed}"
 
     @classmethod
-    def parse(cls, name: str) -> Stratum:
+    def parse(cls, name: str) -> LoadStratum:
         """Parse a name.
 
         Raises:
