@@ -31,6 +31,7 @@ from tidegauge.capture.exchange_record import (
 )
 from tidegauge.capture.frame import CompactFormat
 from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.text import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import (
     NOTHING_EXPECTED,
     ParsedAnswer,
@@ -43,10 +44,9 @@ from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.exchange import Exchange, Fault, Outcome
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
-from tidegauge.gateway.policy.privacy import captured_messages, captured_text
 from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.gateway.tracing import Tracing
-from tidegauge.schemas.exchange import Capture, Message, Sampling, Usage
+from tidegauge.schemas.exchange import Capture, Sampling, Usage
 
 __all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
@@ -67,7 +67,8 @@ class CapturePolicy:
 
     Attributes:
         capture: How much text to capture, unless the key sets it.
-        characters: Most characters of text in an event.
+        characters: Most characters of messages, of an answer's text and of its tool calls in an
+            event.
         by_customer: Whether segments are split by customer.
     """
 
@@ -321,19 +322,13 @@ class Completion:
         except Exception:  # noqa: BLE001 - whatever is in it, the others are recorded
             _log.exception("request not recorded", request_id=exchange.arrival.request_id)
             self._recorder.not_made(format_)
-        exchange.capture, exchange.captured, exchange.delivery.findings = "none", (), {}
+        exchange.capture, exchange.captured, exchange.delivery.findings = "none", None, {}
         return self._exchange_record(exchange, outcome), False
 
     def _exchange_record(self, exchange: Exchange, outcome: Outcome | None) -> ExchangeRecord:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
-        messages = () if asked is None else self._messages(exchange, asked)
-        characters = 0 if asked is None else asked.prompt_characters()
-        omitted = None
-        if exchange.capture == "full" and asked is not None:
-            omitted = 0
-            if messages is not asked.messages:
-                omitted = characters - sum([len(message.content) for message in messages])
+        messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
         return ExchangeRecord(
             request_id=arrival.request_id,
             time_ms=arrival.time_ms,
@@ -344,7 +339,7 @@ class Completion:
             customer=customer,
             capture=exchange.capture,
             messages=messages,
-            prompt_characters=characters,
+            prompt_characters=0 if asked is None else asked.prompt_characters(),
             sampling=_NO_SAMPLING if attempt is None else attempt.sampling,
             stream=asked is not None and asked.stream,
             shadow=arrival.shadow,
@@ -352,31 +347,32 @@ class Completion:
             trace_id=None if trace is None else trace.split("-")[1],
             answer=None if outcome is None else self._answer_record(exchange, outcome),
             in_flight=exchange.in_flight,
-            omitted_characters=omitted,
+            omitted_characters=None if exchange.capture == "none" else omitted,
         )
 
-    def _messages(self, exchange: Exchange, asked: ParsedRequest) -> tuple[Message, ...]:
+    def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
         """Return the captured messages; the same tuple if they are captured in full."""
-        messages = exchange.captured
-        if messages is None:
-            messages = exchange.captured = captured_messages(
+        captured = exchange.captured
+        if captured is None:
+            captured = exchange.captured = captured_messages(
                 asked.messages, exchange.capture, self._policy.characters
             )
-        return messages
+        return captured
 
     def _answer_record(self, exchange: Exchange, outcome: Outcome) -> AnswerRecord:
         capture, limit = exchange.capture, self._policy.characters
         answer, fault, attempt = outcome.answer, outcome.fault, exchange.attempt
         timing, started = exchange.delivery.timing, exchange.arrival.started
-        text, length = answer.text, len(answer.text or "")
+        text, omitted = captured_text(answer.text, capture, limit)
+        calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
         return AnswerRecord(
             status=outcome.status,
             latency_ms=outcome.latency_seconds * 1e3,
             error=None if fault is None else fault.kind,
             error_detail=None if fault is None else fault.detail,
-            text=captured_text(text, capture, limit),
-            output_characters=length,
-            tool_calls=captured_text(answer.tool_calls, capture, limit),
+            text=text,
+            output_characters=len(answer.text or ""),
+            tool_calls=calls,
             finish_reason=answer.finish_reason,
             served_model=answer.model,
             served_fingerprint=answer.fingerprint,
@@ -388,7 +384,7 @@ class Completion:
             upstream=None if attempt is None else attempt.target.label,
             attempts=1 if attempt is None else attempt.number,
             checks=self._checks(exchange, outcome),
-            omitted_characters=max(0, length - limit) if capture == "full" else None,
+            omitted_characters=None if capture == "none" else omitted + omitted_calls,
         )
 
     def _carries_all(self, exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> bool:
@@ -396,7 +392,7 @@ class Completion:
         limit = self._policy.characters
         return (
             exchange.capture == "full"
-            and self._messages(exchange, asked) is asked.messages
+            and self._messages(exchange, asked).messages is asked.messages
             and len(answer.text or "") <= limit
             and len(answer.tool_calls or "") <= limit
             and asked.expectations.size() <= limit

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tidegauge.capture.text import CapturedMessages
 from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.upstreams import Attempt
-from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Message, Usage
+from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Usage
 
 __all__ = ["NOBODY", "AnswerProgress", "Arrival", "Exchange", "Fault", "Outcome", "StreamTiming"]
 
@@ -184,7 +185,7 @@ class Exchange:
         self.attempt: Attempt | None = None
         self.reservation: Reservation | None = None
         self.capture: Capture = "none"
-        self.captured: tuple[Message, ...] | None = None
+        self.captured: CapturedMessages | None = None
         self.delivery = AnswerProgress()
         self.client_left = False
         self.outcome: Outcome | None = None

@@ -53,7 +53,7 @@ class GatewaySettings(Settings):
     capture_characters: int = Field(
         default=65_536,
         ge=0,
-        description="Most characters of text in an event; the end of it is kept.",
+        description="Most characters of text in an event; longer texts are cut in the middle.",
     )
     segment_by_customer: bool = Field(
         default=False,

@@ -1,1 +1,1 @@
-"""Policies for requests and answers: keys, limits, privacy, checks."""
+"""Policies for requests and answers: keys, limits, checks."""

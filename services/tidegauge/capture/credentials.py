@@ -1,0 +1,136 @@
+"""How credentials look: passwords, keys, tokens, and the places where they are written.
+
+Where a pattern has groups, the secret is what the last one matched, and the text around it stays.
+No pattern repeats a part that can match the same text in two ways, and what precedes a secret is
+bounded, so each takes time linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["CREDENTIALS", "Kind", "whole_match"]
+
+
+def whole_match(text: str) -> int:
+    """Return the length of a match that needs no further test."""
+    return len(text)
+
+
+class Kind:
+    """A kind of text that must not be captured.
+
+    Args:
+        label: What replaces it.
+        hints: The pattern matches only texts with one of them, in lower case; empty for all.
+        pattern: A regular expression for it, or a larger one whose last group is it.
+        length: How many characters of a match belong to it; 0 if the match is none.
+    """
+
+    __slots__ = ("hints", "label", "length", "pattern")
+
+    def __init__(
+        self,
+        label: str,
+        hints: tuple[str, ...],
+        pattern: str,
+        length: Callable[[str], int] = whole_match,
+    ) -> None:
+        self.label = label
+        self.hints = hints
+        self.pattern = re.compile(pattern, re.DOTALL)
+        self.length = length
+
+
+def _basic_length(text: str) -> int:
+    """Return the length of a match that decodes to a user and a password (RFC 7617)."""
+    padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+    try:
+        return len(text) if b":" in b64decode(padded, validate=True) else 0
+    except Base64Error:
+        return 0
+
+
+_PREFIXES: Final = (
+    *("sk", "pk", "rk", "tg", "hf", "gsk", "glpat", "glsa", "ghp", "gho", "ghu", "ghs", "ghr"),
+    *("github_pat", "npm", "pypi", "xoxa", "xoxb", "xoxe", "xoxp", "xoxr", "xoxs", "xapp", "shpat"),
+    *("shpss", "whsec", "dop_v1", "hvs", "lin_api", "figd", "nvapi", "xai", "r8", "sq0atp"),
+    *("sq0csp", "rpa", "sntrys", "dckr"),
+)
+_BEFORE: Final = r"(?<![A-Za-z0-9])"
+_WORDS: Final = (
+    r"pass(?:words?|wd|phrase|code)|passwort|kennwort|contrase[nñ]a|senha|mot de passe|pwd"
+    r"|secrets?|token|credentials?|(?:api|access|private|account|auth|signing|encryption)[-_ ]?key"
+)
+_VALUE: Final = (
+    r"(?!(?i:null|none|true|false|undefined)\b)"
+    r"((?<=[\"'])[^\"'\r\n]{3,}|(?<![\"'])[^\s\"'<>]{3,}[^\s\"'<>.,;])"
+)
+_WORD_HINTS: Final = (
+    *("pass", "kennwort", "contrase", "senha", "mot de", "pwd", "secret", "token", "credential"),
+    "key",
+)
+
+CREDENTIALS: Final = (
+    Kind(
+        "[secret]",
+        ("-----begin",),
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    ),
+    Kind(
+        "[secret]",
+        (
+            *(f"{prefix}{mark}" for prefix in _PREFIXES for mark in "-_."),
+            *("aiza", "ya29", "akia", "asia", "age-secret", "sg."),
+        ),
+        rf"{_BEFORE}(?:(?:{'|'.join(_PREFIXES)})[-_.][A-Za-z0-9_-]{{16,}}"
+        r"|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+        r"|AGE-SECRET-KEY-1[A-Z0-9]{20,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})",
+    ),
+    # JSON web tokens. The lookahead finds the first dot once for each run of characters; without
+    # it, each `eyJ` of a run would look for the dot again.
+    Kind(
+        "[secret]",
+        ("eyj",),
+        r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]{11,}\.[A-Za-z0-9_-]{8})(?:[A-Za-z0-9_-]*?[_-])??"
+        r"(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?)",
+    ),
+    Kind(
+        "[secret]",
+        ("authorization",),
+        r"(?i:authorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[A-Za-z][A-Za-z0-9-]{0,19}[ \t]{1,4})?"
+        r"([^\s\"'<>]{4,})",
+    ),
+    Kind(
+        "[secret]",
+        ("bearer",),
+        r"\b(?i:bearer)[ \t]{1,4}[\"']?((?:[A-Za-z0-9._~+/-]{16,}"
+        r"|(?=[A-Za-z._~+/-]{0,15}\d)[A-Za-z0-9._~+/-]{8,})=*)",
+    ),
+    Kind("[secret]", ("basic",), r"\b(?i:basic)[ \t]{1,4}([A-Za-z0-9+/]{6,}={0,2})", _basic_length),
+    Kind("[secret]", ("cookie",), r"(?i:cookie)[\"']?:[ \t]{0,4}[\"']?([\w.-]{1,64}=[^\"'\r\n]+)"),
+    # The password of a URL, and signatures in its query.
+    Kind("[secret]", ("://",), r"://[^\s/:@\"'<>]{0,128}:([^\s/\"'<>]{1,256})@"),
+    Kind("[secret]", ("=",), r"[?&](?:key|sig|signature|code|auth|sid|session)=([^\s\"'<>&#]{6,})"),
+    # An assignment: `password = …`, `"api_key": "…"`, `DB_SECRET_KEY=…`, `<token>…`. Or a sentence,
+    # `the password is …`, if the value does not look like a word.
+    Kind(
+        "[secret]",
+        _WORD_HINTS,
+        rf"(?i:{_WORDS})(?:"
+        rf"(?:[A-Z0-9_-][\w-]{{0,24}})?[\"'\])]{{0,2}}\s{{0,4}}(?:=>|:=|==|[:=>])\s{{0,4}}[\"']?{_VALUE}"
+        r"|[ \t]{1,4}(?:is|ist|lautet|est|es)[: \t]{1,4}[\"'`]?"
+        r"((?=[^\s\"'`]{0,64}[\d!@#$%^&*_])[^\s\"'`<>]{3,}[^\s\"'`<>.,;]))",
+    ),
+    # An option of a command: `--password …`.
+    Kind(
+        "[secret]",
+        ("--",),
+        rf"--[\w-]{{0,16}}(?i:{_WORDS})[\w-]{{0,16}}[ \t]{{1,4}}[\"']?(?!-){_VALUE}",
+    ),
+)
