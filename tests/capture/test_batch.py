@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tidegauge.capture.batch import Batch, BatchBuilder
 from tidegauge.capture.counters import Counts
 from tidegauge.capture.cursor import OutboxCursor
-from tidegauge.capture.frame import CompactFormat, ExpandFormats
+from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat, ExpandFormats
+from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.runs import list_runs, load_position
+from tidegauge.capture.runs import NOWHERE, list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper import Shipper
-from tidegauge.capture.testing import COMPACT, EXPAND, record_compact, record_exchange
+from tidegauge.capture.testing import (
+    COMPACT,
+    EXPAND,
+    record_compact,
+    record_exchange,
+    request,
+    response,
+)
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS as ANY_REQUEST
@@ -166,3 +175,34 @@ def test_a_record_beyond_the_limit_is_counted_for_each_topic(tmp_path: Path) -> 
         REQUESTS: {"too_large": 1},
         RESPONSES: {"too_large": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({}, "req-1"),
+        ({"turn": 1}, "req-1"),
+        ({"turn": 1, "conversation_id": "thread-7"}, "req-1"),
+        ({"turn": 1, "step": 2, "conversation_id": "thread-7"}, "req-1"),
+        ({"turn": 1, "repeat_of": "req-0"}, "req-0"),
+        ({"turn": 2, "conversation_id": "thread-7"}, "thread-7"),
+        ({"turn": 2, "conversation_id": "thread-7", "repeat_of": "req-0"}, "thread-7"),
+        ({"conversation_id": "thread-7"}, "thread-7"),
+        ({"repeat_of": "req-0"}, "req-0"),
+    ],
+)
+def test_follow_ups_meet_and_repeats_meet(
+    tmp_path: Path, fields: dict[str, object], key: str
+) -> None:
+    event = msgspec.structs.replace(request("req-1")("gateway/1", 1), **fields)
+    with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
+        recorder.record_request(lambda _producer, _sequence: event)
+    batch, _ = ship(tmp_path)
+    assert [record.key for record in batch.records] == [key.encode()]
+    expand = ExpandFormat(EXPAND.decode, lambda *_: Expanded([event, response("req-1")("g", 2)]))
+    compact = tmp_path / "compact"
+    record(compact, "At noon.")
+    (run,) = list_runs(compact)
+    entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 20, over=True)
+    made = BatchBuilder(run.producer_id, {COMPACT.type: expand}, 1 << 20).build(entries)
+    assert [record.key for record in made.records] == [key.encode(), b"req-1"]

@@ -204,12 +204,12 @@ class TestChains:
         assert [(p.turn, p.step) for p in (loop, later)] == [(1, 2), (2, 1)]
         assert later.conversation_id == opening.conversation_id
 
-    def test_an_unknown_predecessor_leaves_the_place_open(self, served: Served) -> None:
+    def test_an_unknown_predecessor_leaves_the_conversation_open(self, served: Served) -> None:
         place = served.ask(user("And low?"), told=Told(predecessor="resp-0"))
         served.answer(place, [user("And low?")], "At six.", response_id="resp-1")
         after = served.ask(user("Thanks"), told=Told(predecessor="resp-1"))
-        assert (place.conversation_id, place.turn) == (after.conversation_id, after.turn)
-        assert (after.conversation_id, after.turn) == (None, None)
+        assert (place.conversation_id, place.turn) == (None, 2)
+        assert (after.conversation_id, after.turn) == (None, 2)
 
     def test_a_branch_is_another_turn_of_its_conversation(self, served: Served) -> None:
         opening = served.ask(user("High tide?"))
@@ -222,7 +222,7 @@ class TestChains:
     def test_an_id_beside_the_chain_counts(self, served: Served) -> None:
         told = Told(conversation="conv-1", predecessor="resp-0")
         place = served.ask(user("And low?"), told=told)
-        assert (place.conversation_id, place.turn) == ("conv-1", None)
+        assert (place.conversation_id, place.turn) == ("conv-1", 2)
 
 
 class TestTemplates:

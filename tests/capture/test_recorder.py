@@ -175,7 +175,7 @@ def test_a_full_disk_is_counted_and_serving_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_outbox_that_was_taken_away_is_counted(tmp_path: Path) -> None:
-    small = {"max_event_bytes": 500, "segment_bytes": 1000, "quota_bytes": 1 << 20}
+    small = {"max_event_bytes": 900, "segment_bytes": 1000, "quota_bytes": 1 << 20}
     with Recorder(settings_in(tmp_path, **small), ship=False) as recorder:
         (run,) = list_runs(tmp_path)
         run.remove()

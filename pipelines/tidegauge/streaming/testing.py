@@ -42,7 +42,7 @@ def encoded_request(event: RequestEvent, topic: Topic = REQUESTS) -> EncodedReco
     """Return a request as the record that a gateway publishes."""
     return EncodedRecord(
         topic=topic.name,
-        key=event.request_id.encode(),
+        key=event.key.encode(),
         value=encode(event),
         headers=tuple(
             cloud_event_headers(

@@ -174,7 +174,8 @@ class RequestEvent(
         conversation_id: Conversation of the request, unique within the customer. None if it is
             not known: for an opening whose id follows from an answer that is still to come, and
             for a follow-up of which only the predecessor's id is known.
-        turn: Number of the user's turn in the conversation, from 1; None if it is not known.
+        turn: Number of the user's turn in the conversation, from 1; at least 2 where the earlier
+            turns are not known. None if the producer does not tell.
         step: Number of the request within its turn: 1 brings the user's message, higher ones
             the results of tools.
         repeat_of: The request that this one sends again.
@@ -204,6 +205,16 @@ class RequestEvent(
     def is_opening(self) -> bool:
         """Whether the request brings the first message of a conversation, for the first time."""
         return self.turn == 1 and self.step == 1 and self.repeat_of is None
+
+    @property
+    def key(self) -> str:
+        """Key of its record: the follow-ups of a conversation meet, and repeats of one request.
+
+        Openings are spread by their own ids, so that equal ones do not fill one partition.
+        """
+        if self.turn != 1 and self.conversation_id is not None:
+            return self.conversation_id
+        return self.repeat_of or self.request_id
 
 
 class ResponseEvent(
@@ -295,6 +306,11 @@ class ResponseEvent(
     in_flight: int | None = None
     outcome: ExchangeOutcome | None = None
     unread: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Key of its record."""
+        return self.request_id
 
 
 class Heartbeat(

@@ -84,7 +84,12 @@ class Topic:
         return self.retention_ms is None
 
 
-REQUESTS = Topic("requests.v1", (RequestEvent,), "request_id", partitions=4)
+REQUESTS = Topic(
+    "requests.v1",
+    (RequestEvent,),
+    "conversation_id of a follow-up, else repeat_of, else request_id",
+    partitions=4,
+)
 RESPONSES = Topic("responses.v1", (ResponseEvent,), "request_id", partitions=4)
 HEARTBEATS = Topic("heartbeats.v1", (Heartbeat,), "producer_id")
 EMBEDDINGS = Topic("embeddings.v1", (EmbeddingEvent,), "request_id", partitions=4)

@@ -138,7 +138,7 @@ class BatchBuilder:
             return Drop.TOO_LARGE
         return self._record(
             topic,
-            event.request_id,
+            event.key,
             value,
             kind=type(event),
             sequence=event.sequence,

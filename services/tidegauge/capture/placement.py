@@ -37,6 +37,8 @@ _COMMON_MS: Final = 600_000
 _DISTINCT: Final = 64
 """Characters of an answer that is hardly given twice."""
 _END: Final = 256
+_UNKNOWN_TURN: Final = 2
+"""The least turn of a request whose predecessor is not known."""
 
 
 class Placement:
@@ -72,7 +74,7 @@ class Placement:
         sent: int,
         now_ms: int,
         conversation_id: str | None,
-        turn: int | None,
+        turn: int,
         step: int,
         question: int,
     ) -> None:
@@ -271,17 +273,17 @@ class Conversations:
         if history.question > history.answer >= 0:
             history = self._templates.without(caller, messages, history, told.conversation)
         conversation, step = told.conversation, history.step
-        turn: int | None = max(1, history.turn)
+        turn = max(1, history.turn)
         if told.predecessor is not None:
-            before, turn = self._responses.get(hash((caller, told.predecessor))), None
+            before, turn = self._responses.get(hash((caller, told.predecessor))), _UNKNOWN_TURN
             if history.turn == 0:
                 step = 2 if before is None else before.step + 1
             if before is not None:
                 conversation = conversation or before.conversation_id
-                turn = None if before.turn is None else before.turn + history.turn
+                turn = before.turn + history.turn
         elif conversation is None and history.answer >= 0:
             conversation = self._from_history(caller, messages, history)
-        if conversation is not None and turn is not None:
+        if conversation is not None:
             turn = self._next_turn(hash((caller, conversation)), turn, step)
         return Placement(request_id, sent, now_ms, conversation, turn, step, history.question)
 

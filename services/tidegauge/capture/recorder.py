@@ -243,7 +243,7 @@ class Recorder:
         try:
             event = build(self._producer_id, sequence)
             value = encode(event)
-            frame = route.encoder.encode(sequence, event.time_ms, event.request_id, value)
+            frame = route.encoder.encode(sequence, event.time_ms, event.key, value)
         except Exception:  # noqa: BLE001 - whatever the builder does, serving goes on
             return self._invalid(route.topic)
         if len(value) > self._settings.max_event_bytes:
