@@ -21,7 +21,7 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.gateway.app import Gateway, create_app
-from tidegauge.gateway.http.parser import AsgiProtocol
+from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
 from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.shipper import EXPAND_FORMATS

@@ -72,10 +72,49 @@ async def test_a_request_while_the_last_answer_is_being_read_waits(
     assert await talk(gateway, REQUEST, REQUEST, answers=2) == [OK, OK]
 
 
-async def test_a_pipeline_in_one_packet_is_answered_once_and_closed(gateway: Running) -> None:
-    assert await talk(gateway, REQUEST + REQUEST) == [OK]
+GET = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 60, len(REQUEST) - 1])
+async def test_a_pipeline_is_answered_in_its_order(gateway: Running, cut: int) -> None:
+    """The first part ends anywhere in the first request; the slow path serves the last ones."""
+    missing = GET.replace(b"healthz", b"missing")
+    pieces = [piece for piece in (REQUEST[:cut], REQUEST[cut:] + REQUEST + missing[:9]) if piece]
+    answers = await talk(gateway, *pieces, missing[9:] + REQUEST + GET, answers=5)
+    assert answers == [OK, OK, b"HTTP/1.1 404 Not Found", OK, OK]
+    assert gateway.recorder.counts().served == 3
+
+
+async def test_a_pipeline_behind_chunks_is_closed_after_the_first_answer(gateway: Running) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunked = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    assert await talk(gateway, chunked + REQUEST) == [OK]
     with pytest.raises(asyncio.IncompleteReadError):
-        await talk(gateway, REQUEST + REQUEST, answers=2)
+        await talk(gateway, chunked + REQUEST, answers=2)
+
+
+async def test_bytes_that_arrive_between_an_answer_and_held_ones_stay_behind(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    plain = upstream.script
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def script(request: Received, connection: Connection) -> None:
+        writer.write(GET.replace(b"healthz", b"missing"))
+        await writer.drain()
+        await plain(request, connection)
+        writer.write(GET)
+
+    upstream.script = script
+    with closing(writer):
+        writer.write(REQUEST)
+        async with asyncio.timeout(10):
+            for status in (OK, b"HTTP/1.1 404 Not Found", OK):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.partition(b"\r\n")[0] == status
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
 
 
 async def test_a_client_that_wants_to_close(gateway: Running) -> None:

@@ -33,6 +33,8 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http.connections import ConnectionLimits, ConnectionTable
+from tidegauge.gateway.http.credentials import authorization, read_headers
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.runtime import Runtime, check_files
@@ -53,6 +55,7 @@ class Gateway(FastAPI):
 
     runtime: Runtime
     hot: ApiRoutes | None = None
+    connections: ConnectionTable | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a hot route directly and everything else through FastAPI."""
@@ -98,11 +101,12 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
             app.runtime.completion,
             max_body_bytes=settings.max_body_bytes,
         )
+        app.connections = ConnectionTable(ConnectionLimits())
         app.runtime.start()
         try:
             yield
         finally:
-            app.hot = None
+            app.hot = app.connections = None
             await app.runtime.stop()
 
     app = Gateway(
@@ -161,8 +165,8 @@ _SECURED: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
 
 def _add_models(app: Gateway) -> None:
     def offered(request: Request) -> list[dict[str, Any]]:
-        headers = dict(request.scope["headers"])
-        customer = app.runtime.engine.identify(Caller(headers.get(b"authorization")))
+        headers = read_headers(request.scope["headers"])
+        customer = app.runtime.engine.identify(Caller(authorization(headers)))
         return [
             {"id": name, "object": "model", "created": _STARTED, "owned_by": "tidegauge"}
             for name in app.runtime.upstreams.routes
@@ -212,12 +216,16 @@ def _add_chat(app: Gateway) -> None:
     )
     async def chat(request: Request) -> PlainResponse:
         runtime, sink = app.runtime, Collected()
-        headers = dict(request.scope["headers"])
+        headers = read_headers(request.scope["headers"])
         exchange = Exchange.begin("/chat", headers)
         reader = BodyReader(request.receive, runtime.settings.max_body_bytes, headers)
         api = PlainChat(lambda: runtime.default_model)
-        caller = Caller(headers.get(b"authorization"))
-        await runtime.engine.serve(exchange, api, caller, reader.read, sink)
+
+        async def read() -> bytes:
+            exchange.customer = runtime.engine.identify(Caller(authorization(headers)))
+            return await reader.read()
+
+        await runtime.engine.serve(exchange, api, read, sink)
         runtime.completion.record()
         attempt, outcome = exchange.attempt, exchange.outcome
         if attempt is None or outcome is None or sink.status != HTTPStatus.OK:

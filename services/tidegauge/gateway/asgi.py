@@ -11,7 +11,8 @@ from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import too_large
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.parser import content_length
+from tidegauge.gateway.http.bodies import content_length, decoded
+from tidegauge.gateway.http.credentials import authorization, read_headers
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers, Sink
 
@@ -43,18 +44,19 @@ class BodyReader:
     def __init__(self, receive: Receive, limit: int, headers: Mapping[bytes, bytes]) -> None:
         self._receive = receive
         self._limit = limit
-        self._announced = content_length(headers)
+        self._headers = headers
 
     async def read(self) -> bytes:
         """Return the body.
 
         Raises:
-            RefusedError: The body is too long; the rest has not been read.
+            RefusedError: The body is too long, and the rest has not been read, or it cannot be
+                decoded.
             asyncio.CancelledError: The client disconnected while sending the body.
         """
-        if self._announced > self._limit:
+        if content_length(self._headers) > self._limit:
             raise too_large(self._limit, _CLOSE)
-        body, more = b"", True
+        body, more = bytearray(), True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -63,7 +65,7 @@ class BodyReader:
             more = message.get("more_body", False)
             if len(body) > self._limit:
                 raise too_large(self._limit, _CLOSE)
-        return body
+        return await decoded(bytes(body), self._headers, self._limit)
 
     async def until_client_leaves(self) -> None:
         """Return once the client has disconnected."""
@@ -120,14 +122,17 @@ class ApiRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; it is cancelled if the client disconnects."""
-        path, headers = scope["path"], dict(scope["headers"])
+        path, headers = scope["path"], read_headers(scope["headers"])
         exchange = Exchange.begin(path, headers)
         departure = _Departure(BodyReader(receive, self.max_body_bytes, headers), exchange)
-        caller = Caller(headers.get(b"authorization"))
+
+        async def read() -> bytes:
+            exchange.customer = self.engine.identify(Caller(authorization(headers)))
+            return await departure.read_and_watch()
+
         try:
             sink = _AsgiSink(send, self.completion)
-            api, read = self.apis[path], departure.read_and_watch
-            await self.engine.serve(exchange, api, caller, read, sink)
+            await self.engine.serve(exchange, self.apis[path], read, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise

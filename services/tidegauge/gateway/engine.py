@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest, prompt_tokens
+from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest, malformed, prompt_tokens
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     ExchangeError,
@@ -21,6 +21,7 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.http.bodies import refuse_complex
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
@@ -84,22 +85,20 @@ class Engine:
         self,
         exchange: Exchange,
         api: Api,
-        caller: Caller,
         read_body: Callable[[], Awaitable[bytes]],
         sink: Sink,
     ) -> None:
         """Answer one request; errors become error answers.
 
         Args:
-            exchange: The exchange, just begun.
+            exchange: The exchange, just begun; its customer is identified, or ``read_body``
+                refuses the request.
             api: The API of the request.
-            caller: The caller.
             read_body: Reads the request's body; may raise ``RefusedError``.
             sink: Sends the answer to the client.
         """
         self._completion.begin(exchange)
         try:
-            exchange.customer = self.identify(caller)
             await self._forward(exchange, api, await read_body(), sink)
         except ExchangeError as error:
             await self._refuse(exchange, error, sink)
@@ -140,7 +139,11 @@ class Engine:
         )
 
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
-        asked = exchange.asked = api.read(body)
+        refuse_complex(body)
+        try:
+            asked = exchange.asked = api.read(body)
+        except RecursionError as error:
+            raise malformed(error) from error
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.arrival.session)
         exchange.attempt = targets[0].attempt(asked.sampling)

@@ -96,6 +96,7 @@ class RefusedError(ExchangeError):
         message: str | None = None,
         param: str | None = None,
         error_type: str = "invalid_request_error",
+        status: int | None = None,
         headers: Headers = (),
     ) -> None:
         """Store the fields of the error.
@@ -108,11 +109,12 @@ class RefusedError(ExchangeError):
                 if None.
             param: The field that is wrong.
             error_type: OpenAI's ``error.type``.
+            status: HTTP status; the kind's if None.
             headers: Further response headers.
         """
         super().__init__(detail)
         self.kind = kind
-        self.status = self._STATUS[kind]
+        self.status = self._STATUS[kind] if status is None else status
         self.code = code
         self.type = error_type
         self.param = param

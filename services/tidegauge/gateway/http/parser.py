@@ -1,35 +1,42 @@
-"""Parses HTTP/1.1 requests and ignores offers to upgrade to another protocol.
+"""Parses HTTP/1.1 requests, ignores offers to upgrade, and bounds what a request may send.
 
 RFC 9110, section 7.8, lets a server ignore ``Upgrade``. The JDK's client and ``curl --http2``
 offer HTTP/2 with every cleartext request and accept an HTTP/1.1 answer. httptools treats such a
 request as ended after its head and reports the offset in the data; the body that follows would
 be parsed as another request.
+
+Heads, trailers and the framing of chunks are bounded by one rule: at most 64 KiB may arrive
+without any of the body. The whole of a request may be twice as long as its longest body.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http.bodies import content_length, decoded
+from tidegauge.gateway.http.credentials import CREDENTIALS, REPEATED
 
 __all__ = [
-    "AsgiProtocol",
+    "LONGEST_SILENCE",
     "RequestParser",
     "RequestReader",
-    "content_length",
     "head_without_upgrade",
+    "longest_request",
 ]
 
-_LONGEST_LENGTH: Final = 20
-_LONGEST_HEAD: Final = 64 * 1024
+LONGEST_SILENCE: Final = 64 * 1024
+"""Most bytes of a request that may arrive without any of its body."""
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+def longest_request(longest_body: int) -> int:
+    """Return the most bytes of a request, head and framing included."""
+    return 2 * longest_body + LONGEST_SILENCE
 
 
 class _Callbacks(Protocol):
@@ -88,46 +95,52 @@ def head_without_upgrade(
     return b"\r\n".join([*lines, b"\r\n"])
 
 
-def content_length(headers: Mapping[bytes, bytes]) -> int:
-    """Return the value of ``content-length``; 0 if it is missing or invalid."""
-    text = headers.get(b"content-length", b"")
-    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
+class _NextRequestError(Exception):
+    """Another request begins before the last one is answered."""
 
 
 class RequestReader(RequestParser):
     """Reads the requests of one connection, one at a time.
 
-    A request that arrives before the previous one is answered is not read; clients that
-    pipeline must expect the connection to be closed and send the request again.
-
     Attributes:
         exchange: The exchange that began with the last request's head.
-        headers: The last request's headers, names in lower case.
+        headers: The last request's headers, names in lower case; trailers are ignored.
         path: The last request's path.
         refusal: Why the last request is refused before its end; None if it is not.
         keep_alive: Whether the client keeps the connection.
+        can_chunk: Whether the client understands chunked answers, which HTTP/1.0 does not.
         reading: Whether a request has begun and not ended.
+        in_head: Whether the head of a request is still incomplete.
         busy: Whether a request has been read and not yet answered; reset it after the answer.
-        pipelined: Whether data arrived before the last answer.
+        ended: Whether the reader cannot be used for a further request.
+        rest: The data after the last request, if ``ended``; None if their start is not known.
 
     Args:
+        on_head: Called with a request's head; returns why the request is refused, or None.
         on_request: Called when a request has been read or is refused.
         on_expect: Called when the client waits for ``100 Continue``.
     """
 
-    def __init__(self, on_request: Callable[[], None], on_expect: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_head: Callable[[], RefusedError | None],
+        on_request: Callable[[], None],
+        on_expect: Callable[[], None],
+    ) -> None:
         super().__init__(self)
+        self._on_head = on_head
         self._on_request = on_request
         self._on_expect = on_expect
         self.exchange: Exchange | None = None
         self.headers: dict[bytes, bytes] = {}
         self.path = ""
         self.refusal: RefusedError | None = None
-        self.keep_alive = self.reading = self.busy = self.pipelined = False
-        self._in_head = False
-        self._body: list[bytes] = []
-        self._size = 0
-        self._limit = 0
+        self.keep_alive = self.reading = self.busy = self.ended = self.in_head = False
+        self.can_chunk = True
+        self.rest: bytes | None = None
+        self._body: bytes | bytearray = b""
+        self._silence = self._size = self._limit = 0
+        self._head_tail = b""
 
     def begin(self, path: str, limit: int) -> None:
         """Begin a request.
@@ -137,62 +150,106 @@ class RequestReader(RequestParser):
             limit: Longest body in bytes.
         """
         self.path, self._limit = path, limit
-        self.reading = self._in_head = True
-        self.headers, self._body, self._size = {}, [], 0
+        self.reading = self.in_head = True
+        self.headers, self._body, self._head_tail = {}, b"", b""
+        self._silence = self._size = 0
 
     def read(self, data: bytes) -> bool:
-        """Parse further data; return whether they are HTTP with a head of at most 64 KiB."""
+        """Parse further data; return whether they are HTTP and within the bounds."""
+        in_head, before = self.in_head, len(self._body)
+        self._silence += len(data)
+        self._size += len(data)
         try:
             self.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return False
-        if self._in_head:
-            self._size += len(data)
-        return not self._in_head or self._size <= _LONGEST_HEAD
+            if not self.busy:
+                return False
+            self.ended = True
+            end = self._end_of_request(data, before, in_head=in_head)
+            self.rest = None if end is None else data[end:]
+            return True
+        if not self.reading:
+            return True
+        if self.in_head:
+            self._head_tail = (self._head_tail + data)[-len(_HEAD_END) + 1 :]
+        elif self._size > longest_request(self._limit) and not self.busy:
+            self._refuse(too_large(self._limit))
+        return self._silence <= LONGEST_SILENCE
+
+    def _end_of_request(self, data: bytes, before: int, *, in_head: bool) -> int | None:
+        """Return where in the data the request ends; None if its body was chunked.
+
+        Args:
+            data: The data.
+            before: Bytes of the body that had arrived before.
+            in_head: Whether the head was incomplete before.
+        """
+        if b"transfer-encoding" in self.headers or self.refusal is not None:
+            return None
+        length = content_length(self.headers)
+        if not in_head:
+            return length - before
+        end = (self._head_tail + data).find(_HEAD_END)
+        return end + len(_HEAD_END) - len(self._head_tail) + length if end >= 0 else None
 
     async def read_body(self) -> bytes:
-        """Return the last request's body, which has been read already.
+        """Return the last request's body, which has been read already, decoded.
 
         Raises:
-            RefusedError: The body is too long.
+            RefusedError: The request was refused, or its body cannot be decoded.
         """
         if self.refusal is not None:
             raise self.refusal
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return await decoded(bytes(self._body), self.headers, self._limit)
 
     def head_again(self) -> bytes:
-        """Return the head just parsed, without its offer of an upgrade."""
-        return head_without_upgrade(self, self.path.encode(), self.headers.items())
+        """Return the head just parsed, without its offer of an upgrade, and forget it."""
+        headers, self.headers = self.headers, {}
+        return head_without_upgrade(self, self.path.encode(), headers.items())
 
     def on_message_begin(self) -> None:
-        """Mark a request that arrives before the previous one is answered as pipelined."""
-        self.pipelined = self.busy
+        """Stop at a request that arrives before the previous one is answered."""
+        if self.busy:
+            raise _NextRequestError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Store a header."""
-        if not self.pipelined:
-            self.headers[name.lower()] = value
+        """Store a header; a repeated credential is marked, since either could be meant."""
+        if self.in_head:
+            name = name.lower()
+            if name in CREDENTIALS and name in self.headers:
+                value = REPEATED
+            self.headers[name] = value
 
     def on_headers_complete(self) -> None:
-        """Begin the exchange; refuse the request if its ``content-length`` is too large."""
-        if self.pipelined or self.offers_upgrade():
+        """Begin the exchange; refuse the request if it is not admitted or too large."""
+        if self.offers_upgrade():
             return
-        self._in_head, self._size = False, 0
-        self.keep_alive = self.should_keep_alive()
+        self.in_head = False
+        self.can_chunk = self.get_http_version() != "1.0"
+        self.keep_alive = self.can_chunk and self.should_keep_alive()
         self.exchange = Exchange.begin(self.path, self.headers)
         self.refusal = None
-        if content_length(self.headers) > self._limit:
-            self._refuse()
+        refusal = self._on_head()
+        if refusal is not None:
+            self._refuse(refusal)
+        elif content_length(self.headers) > self._limit:
+            self._refuse(too_large(self._limit))
         elif self.headers.get(b"expect", b"").lower() == b"100-continue":
             self._on_expect()
 
     def on_body(self, data: bytes) -> None:
         """Store a piece of the body."""
-        if not self.busy:
-            self._body.append(data)
-            self._size += len(data)
-            if self._size > self._limit:
-                self._refuse()
+        if self.busy:
+            return
+        self._silence = 0
+        if not self._body:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
+        if len(self._body) > self._limit:
+            self._refuse(too_large(self._limit))
 
     def on_message_complete(self) -> None:
         """Hand the request over to be answered."""
@@ -202,43 +259,10 @@ class RequestReader(RequestParser):
         if not self.busy:
             self._hand_over()
 
-    def _refuse(self) -> None:
-        self.refusal = too_large(self._limit)
+    def _refuse(self, refusal: RefusedError) -> None:
+        self.refusal, self._body = refusal, b""
         self._hand_over()
 
     def _hand_over(self) -> None:
         self.busy = True
         self._on_request()
-
-
-class AsgiProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with ``RequestParser``; its own loses what follows an upgrade's head."""
-
-    parser: RequestParser
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        """Create the protocol with the arguments of uvicorn's protocol."""
-        super().__init__(config, server_state, app_state, _loop)
-        self.parser = RequestParser(self)
-        # As in uvicorn: data after a request with ``connection: close`` are no error.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def head_again(self) -> bytes:
-        """Return the head just parsed, without its offer of an upgrade."""
-        return head_without_upgrade(self.parser, self.url, self.headers)
-
-    def on_headers_complete(self) -> None:
-        """Begin a request, unless its head will be parsed again."""
-        if not self.parser.offers_upgrade():
-            super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """End a request, unless its head will be parsed again."""
-        if not self.parser.offers_upgrade():
-            super().on_message_complete()

@@ -3,13 +3,17 @@
 An ASGI server turns a request into dictionaries and an answer into several writes; for the hot
 routes that costs as much as everything else that the gateway does. This protocol parses their
 requests itself, with the same parser, and answers with one write. A connection that begins with
-any other request, or with too few bytes to decide, is handed over to uvicorn's own protocol,
-which serves every route, including the hot ones.
+any other request is handed over to uvicorn's own protocol, which serves every route, including
+the hot ones.
+
+The key is examined when the head has arrived. Of a request without a valid one nothing is kept:
+it is answered, what it still sends is discarded for two seconds, and the connection is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +23,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from tidegauge.gateway.apis import APIS
-from tidegauge.gateway.http.parser import AsgiProtocol, RequestReader
+from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.http.asgi_protocol import (
+    COMMENT,
+    HALF_CLOSE_SECONDS,
+    PROBE_SECONDS,
+    AsgiProtocol,
+)
+from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
+from tidegauge.gateway.http.credentials import authorization
+from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers
 
@@ -28,11 +41,34 @@ if TYPE_CHECKING:
 
 __all__ = ["FlowControl", "HttpProtocol"]
 
-_HOT: Final = {b"POST " + path.encode() + b" ": path for path in APIS}
+_HOT: Final = re.compile(
+    rb"POST (%b)/?(?:\?[^ ]*)? " % b"|".join([re.escape(path.encode()) for path in APIS])
+)
+_SHORTEST_HOT: Final = 64
+"""Fewer bytes do not decide whether a request is for a hot route; queries may need more."""
 _HIGH_WATER: Final = 64 * 1024
+_LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
-_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def _final(status: bytes, message: bytes) -> bytes:
+    body = (
+        b'{"error":{"message":"%b","type":"invalid_request_error","param":null,'
+        b'"code":"invalid_http"}}' % message
+    )
+    return (
+        b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
+
+
+_BAD_REQUEST: Final = _final(
+    b"400 Bad Request", b"the request is not HTTP/1.1, or its head or trailers are too long"
+)
+_TOO_MANY: Final = _final(
+    b"503 Service Unavailable", b"there are too many connections from this address"
+)
 
 
 class FlowControl:
@@ -53,6 +89,11 @@ class FlowControl:
         self._loop = loop
         self._held = b""
         self._writable: asyncio.Future[None] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether data are held back."""
+        return bool(self._held)
 
     def hold(self, data: bytes) -> None:
         """Hold back received data."""
@@ -114,22 +155,33 @@ class HttpProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.flow: FlowControl = cast("FlowControl", None)
-        self._reader = RequestReader(self._start, self._continue)
+        self._reader = self._new_reader()
         self._caller = Caller()
         self._hot: ApiRoutes | None = None
+        self._connection: OpenConnection | None = None
+        self._sink: _SocketSink | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
-        self._pending = False
-        self._stopping = False
+        self._pending = self._stopping = self._lingering = self._half_closed = False
         self._last_used = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    def _new_reader(self) -> RequestReader:
+        return RequestReader(self._admit, self._start, self._continue)
+
     # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register the connection and start its keep-alive timer."""
+        """Register the connection and start its keep-alive timer, unless it is one too many."""
         self._transport = cast("asyncio.Transport", transport)
         self.flow = FlowControl(self._transport, self._loop)
         self._state.connections.add(self)  # type: ignore[arg-type]  # it wants no more than shutdown
+        table: ConnectionTable | None = getattr(self._config.app, "connections", None)
+        if table is not None:
+            self._connection = table.open(self._transport, self._transport.abort)
+            if self._connection is None:
+                self._transport.write(_TOO_MANY)
+                self._transport.close()
+                return
         self._last_used = self._loop.time()
         self._timer = self._loop.call_later(self._config.timeout_keep_alive, self._close_if_idle)
 
@@ -137,19 +189,49 @@ class HttpProtocol(asyncio.Protocol):
         """Parse data or hand the connection over; hold data back while a request is answered."""
         reader = self._reader
         if reader.busy:
-            self.flow.hold(data)
+            if not self._lingering:
+                self.flow.hold(data)
             return
-        if not reader.reading and not self._begin(data):
-            return
+        if not reader.reading:
+            if self.flow.holds:
+                data = self.flow.release() + data
+            if not self._begin(data):
+                return
         self._last_used = self._loop.time()
         if not reader.read(data):
             self._refuse_connection()
+        elif self._connection is not None:
+            self._set_deadline(self._connection, reader)
+        if reader.ended and reader.rest:
+            self.flow.hold(reader.rest)
+
+    def _set_deadline(self, connection: OpenConnection, reader: RequestReader) -> None:
+        if not reader.reading or reader.busy:
+            connection.settle()
+        elif reader.in_head:
+            connection.wait_for_head()
+        else:
+            connection.wait_for_body()
+
+    def eof_received(self) -> bool:
+        """Answer a client that ended its side with its request; another one has left."""
+        reader = self._reader
+        if not reader.busy or reader.reading:
+            return False
+        self._half_closed = True
+        if self._sink is not None and self._sink.streaming:
+            self._probe(self._sink)
+            return True
+        return self._loop.time() - self._last_used < HALF_CLOSE_SECONDS
+
+    def _probe(self, sink: _SocketSink) -> None:
+        if sink.streaming and not self._transport.is_closing():
+            self._transport.write(sink.framed(COMMENT))
+            self._loop.call_later(PROBE_SECONDS, self._probe, sink)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the request being answered, since the client has disconnected."""
-        self._state.connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget()
         if self._reader.busy and self._reader.exchange is not None:
             self._reader.exchange.client_left = True
         if self._task is not None:
@@ -167,19 +249,31 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close the connection, after the current answer if there is one; called by uvicorn."""
         self._stopping = True
-        if not self._reader.busy:
+        if not self._reader.busy or self._lingering:
             self._transport.close()
 
     # The answer.
     def _begin(self, data: bytes) -> bool:
-        """Begin a request to a hot route, or hand the connection over; return whether it began."""
+        """Begin a request to a hot route, or hand the connection over; return whether it began.
+
+        Data that do not decide are held back; the deadline for the head ends the wait.
+        """
         hot: ApiRoutes | None = getattr(self._config.app, "hot", None)
         if hot is not None:
-            for start, path in _HOT.items():
-                if data.startswith(start):
-                    self._hot = hot
-                    self._reader.begin(path, hot.max_body_bytes)
-                    return True
+            found = _HOT.match(data)
+            if found is not None:
+                self._hot = hot
+                self._reader.begin(found[1].decode(), hot.max_body_bytes)
+                return True
+            if (
+                len(data) < _SHORTEST_HOT
+                and b"POST /v1/".startswith(data[:9])
+                and b"\n" not in data
+            ):
+                self.flow.hold(data)
+                if self._connection is not None:
+                    self._connection.wait_for_head()
+                return False
         self._hand_over(data)
         return False
 
@@ -191,21 +285,38 @@ class HttpProtocol(asyncio.Protocol):
             config=self._config,
             server_state=self._state,
             app_state=cast("dict[str, Any]", self._app_state),
+            connection=self._connection,
         )
         successor.connection_made(self._transport)
         self._transport.set_protocol(successor)
         successor.data_received(data)
 
+    def _forget(self) -> None:
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._connection is not None:
+            self._connection.close()
+
     def _refuse_connection(self) -> None:
-        if self._reader.busy:
-            # The invalid data follow a valid request, which is answered first.
-            self._reader.pipelined = True
-            return
-        self._transport.write(_BAD_REQUEST)
-        self._transport.close()
+        if not self._transport.is_closing():
+            self._transport.write(_BAD_REQUEST)
+            self._transport.close()
 
     def _continue(self) -> None:
         self._transport.write(_CONTINUE)
+
+    def _admit(self) -> RefusedError | None:
+        """Identify the customer of the request whose head has arrived."""
+        reader, hot, caller = self._reader, self._hot, self._caller
+        if hot is None or reader.exchange is None:
+            return None
+        try:
+            caller.authorization = authorization(reader.headers)
+            reader.exchange.customer = hot.engine.identify(caller)
+        except RefusedError as refusal:
+            return refusal
+        return None
 
     def _start(self) -> None:
         self._pending = True
@@ -235,12 +346,13 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is None or hot is None:
             self._transport.close()
             return
-        close = self._stopping or reader.pipelined or reader.refusal is not None
-        sink = _SocketSink(self, keep_alive=reader.keep_alive and not close)
-        self._caller.authorization = reader.headers.get(b"authorization")
+        # What follows a refused or unreadable request cannot be told from it.
+        close = self._stopping or reader.reading or (reader.ended and reader.rest is None)
+        keep_alive = reader.keep_alive and not close and not self._half_closed
+        sink = self._sink = _SocketSink(self, keep_alive=keep_alive, can_chunk=reader.can_chunk)
         api = hot.apis[reader.path]
         try:
-            await hot.engine.serve(exchange, api, self._caller, reader.read_body, sink)
+            await hot.engine.serve(exchange, api, reader.read_body, sink)
         except asyncio.CancelledError:
             if not exchange.client_left:
                 raise
@@ -260,17 +372,35 @@ class HttpProtocol(asyncio.Protocol):
 
     def _go_on(self, *, keep_alive: bool) -> None:
         if not keep_alive or self._stopping or self._transport.is_closing():
+            self._close()
+            return
+        self._last_used = self._loop.time()
+        if self.flow.holds:
+            # The reader stays busy until then, so that data that arrive in between stay behind.
+            self._loop.call_soon(self._read_held)
+        else:
+            self._be_ready()
+
+    def _be_ready(self) -> None:
+        if self._reader.ended:
+            self._reader = self._new_reader()
+        self._reader.busy = False
+
+    def _read_held(self) -> None:
+        if not self._transport.is_closing():
+            self._be_ready()
+            self.data_received(self.flow.release())
+
+    def _close(self) -> None:
+        """Close the connection; first let a client that is still sending read its answer."""
+        if not self._reader.reading or self._stopping or self._transport.is_closing():
             self._transport.close()
             return
-        self._reader.busy = False
-        self._last_used = self._loop.time()
-        held = self.flow.release()
-        if held:
-            self._loop.call_soon(self._read_held, held)
-
-    def _read_held(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self.data_received(data)
+        self._lingering = True
+        self.flow.release()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._loop.call_later(_LINGER_SECONDS, self._transport.close)
 
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
@@ -293,15 +423,17 @@ class _SocketSink:
 
     Attributes:
         ended: Whether the answer is complete.
+        streaming: Whether a part of a stream has been written and its end has not.
     """
 
-    __slots__ = ("_head", "_keep_alive", "_protocol", "ended")
+    __slots__ = ("_chunked", "_head", "_keep_alive", "_protocol", "ended", "streaming")
 
-    def __init__(self, protocol: HttpProtocol, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: HttpProtocol, *, keep_alive: bool, can_chunk: bool) -> None:
         self._protocol = protocol
         self._head = b""
         self._keep_alive = keep_alive
-        self.ended = False
+        self._chunked = can_chunk
+        self.ended = self.streaming = False
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Write an answer in one piece."""
@@ -313,19 +445,25 @@ class _SocketSink:
         """Store the head until the first part of the body."""
         head = self._protocol.head(status, headers)
         close = b"" if self._keep_alive else _CLOSE
-        self._head = b"%b%btransfer-encoding: chunked\r\n\r\n" % (head, close)
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        self._head = b"%b%b%b\r\n" % (head, close, framing)
 
     async def send(self, data: bytes) -> None:
         """Write a part of the body."""
         head, self._head = self._head, b""
-        await self._protocol.flow.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        self.streaming = True
+        await self._protocol.flow.write(head + self.framed(data))
+
+    def framed(self, data: bytes) -> bytes:
+        """Return a part of the body as it is written."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
     async def end(self, data: bytes = b"") -> None:
-        """Write the last part of the body."""
+        """Write the last part of the body; without chunks, the connection's end is its end."""
         head, self._head = self._head, b""
-        last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        self._end(b"%b%b0\r\n\r\n" % (head, last))
+        last = self.framed(data) if data else b""
+        self._end(b"%b%b%b" % (head, last, b"0\r\n\r\n" if self._chunked else b""))
 
     def _end(self, data: bytes) -> None:
-        self.ended = True
+        self.ended, self.streaming = True, False
         self._protocol.end(data, keep_alive=self._keep_alive)

@@ -1,0 +1,140 @@
+"""Bodies of requests: content encodings, byte order marks, and limits on their structure."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from typing import Final
+
+from tidegauge.gateway.errors import RefusedError, too_large
+from tidegauge.schemas.exchange import ErrorKind
+
+__all__ = ["content_length", "decoded", "refuse_complex"]
+
+_LONGEST_LENGTH: Final = 20
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_STEP: Final = 1 << 20
+_WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+_RAW_DEFLATE: Final = -15
+_ZLIB_METHOD: Final = 8
+
+_SMALL: Final = 16 * 1024
+_MOST_DEPTH: Final = 128
+_MOST_GROUPS: Final = 50_000
+_MOST_VALUES: Final = 2_000_000
+_STRUCTURE: Final = b'"{}[],'
+_OTHERS: Final = bytes(byte for byte in range(256) if byte not in _STRUCTURE)
+
+
+def content_length(headers: Mapping[bytes, bytes]) -> int:
+    """Return the value of ``content-length``; 0 if it is missing or invalid."""
+    text = headers.get(b"content-length", b"")
+    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
+
+
+async def decoded(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """Return a request's body without its content encoding and its byte order mark.
+
+    Args:
+        body: The body as it was sent.
+        headers: The request's headers, names in lower case.
+        limit: Longest decoded body in bytes.
+
+    Raises:
+        RefusedError: The encoding is unknown, the body is not in it, or it is too long.
+    """
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None:
+        body = await _decompressed(body, encoding.strip().lower(), limit)
+    return body.removeprefix(_BYTE_ORDER_MARK)
+
+
+async def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
+    if encoding == b"identity":
+        return body
+    wbits = _WBITS.get(encoding)
+    if wbits is None:
+        raise RefusedError(
+            ErrorKind.INVALID_REQUEST,
+            "the request's content encoding is not supported: send gzip, deflate or none",
+            message=f"The content encoding {encoding[:40].decode('latin-1')!r} is not supported: "
+            "send gzip, deflate or none.",
+            code="unsupported_content_encoding",
+            status=415,
+            headers=[(b"accept-encoding", b"gzip, deflate")],
+        )
+    if encoding == b"deflate" and body and body[0] & 15 != _ZLIB_METHOD:
+        wbits = _RAW_DEFLATE  # as some clients send it
+    decoder = zlib.decompressobj(wbits)
+    decoded_body = bytearray()
+    rest = body
+    try:
+        while not decoder.eof and rest:
+            decoded_body += decoder.decompress(rest, _STEP)
+            rest = decoder.unconsumed_tail
+            if len(decoded_body) > limit:
+                raise too_large(limit)
+            if len(decoded_body) >= _STEP:
+                await asyncio.sleep(0)  # other requests have their turn
+    except zlib.error as error:
+        raise _undecodable(encoding) from error
+    if not decoder.eof or decoder.unused_data:
+        raise _undecodable(encoding)
+    return bytes(decoded_body)
+
+
+def _undecodable(encoding: bytes) -> RefusedError:
+    return RefusedError(
+        ErrorKind.INVALID_REQUEST,
+        f"the request's body is not valid {encoding.decode()}",
+        code="invalid_content_encoding",
+    )
+
+
+def refuse_complex(body: bytes) -> None:
+    """Refuse a JSON body that takes long to parse for its length.
+
+    A body is complex if it has more than 50,000 objects and arrays, more than 2,000,000 values,
+    or more than 128 levels. Brackets and commas in strings do not count. Bodies of up to 16 KiB
+    are not examined.
+
+    Raises:
+        RefusedError: The body is complex.
+
+    Example:
+        >>> refuse_complex(b'{"prompt": ' + b"[" * 9000 + b"]" * 9000 + b"}")
+        Traceback (most recent call last):
+        ...
+        tidegauge.gateway.errors.RefusedError: the request's JSON has more than 128 levels
+    """
+    if len(body) <= _SMALL:
+        return
+    # Backslashes stand in strings only and pair up from the left, as ``replace`` does.
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    structure = b"".join(plain.translate(None, _OTHERS).split(b'"')[::2])
+    groups = structure.count(b"{") + structure.count(b"[")
+    if groups > _MOST_GROUPS:
+        raise _complex(f"{_MOST_GROUPS} objects and arrays")
+    if groups + structure.count(b",") > _MOST_VALUES:
+        raise _complex(f"{_MOST_VALUES} values")
+    if _depth_exceeds(structure.replace(b",", b""), _MOST_DEPTH):
+        raise _complex(f"{_MOST_DEPTH} levels")
+
+
+def _depth_exceeds(brackets: bytes, most: int) -> bool:
+    """Whether brackets are nested deeper; each pass removes the innermost pairs of them."""
+    for _ in range(most):
+        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            return False  # nothing is left, or they are not balanced and parsing will fail
+        brackets = shorter
+    return True
+
+
+def _complex(what: str) -> RefusedError:
+    return RefusedError(
+        ErrorKind.INVALID_REQUEST,
+        f"the request's JSON has more than {what}",
+        code="request_too_complex",
+    )

@@ -1,0 +1,180 @@
+"""Limits on client connections: how many an address may have, and how long a request may take.
+
+A connection waits until a request has arrived in full. Connections that wait for a head cost a
+client nothing, so an address may have only few of them; beyond that the oldest one is closed,
+since an honest client sends its head at once. Connections whose request has been admitted are
+limited by their total number alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+__all__ = ["ConnectionLimits", "ConnectionTable", "OpenConnection"]
+
+_SWEEP_SECONDS: Final = 0.5
+_FOREVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits on the clients' connections.
+
+    Attributes:
+        total: Most connections in all.
+        per_address: Most connections of one address.
+        waiting_per_address: Most connections of one address that wait for a request's head.
+        head_seconds: Time for a request's head to arrive.
+        request_seconds: Time for the rest of the request to arrive.
+    """
+
+    total: int = 16_384
+    per_address: int = 4096
+    waiting_per_address: int = 128
+    head_seconds: float = 10.0
+    request_seconds: float = 300.0
+
+
+class _Stage(IntEnum):
+    """What a connection waits for."""
+
+    NOTHING = 0
+    HEAD = 1
+    BODY = 2
+
+
+class OpenConnection:
+    """A connection in the table.
+
+    Attributes:
+        waiting: Whether the connection waits for a request or the rest of one.
+
+    Args:
+        table: The table.
+        address: The client's address.
+        abort: Closes the connection at once.
+    """
+
+    __slots__ = ("_stage", "_table", "abort", "address", "deadline", "waiting")
+
+    def __init__(self, table: ConnectionTable, address: str, abort: Callable[[], None]) -> None:
+        self._table = table
+        self._stage = _Stage.NOTHING
+        self.address = address
+        self.abort = abort
+        self.deadline = _FOREVER
+        self.waiting = False
+
+    def wait_for_head(self) -> None:
+        """Wait for a request's head; a second call does not move the deadline."""
+        if self._stage is not _Stage.HEAD:
+            self._enter(_Stage.HEAD)
+
+    def wait_for_body(self) -> None:
+        """Wait for an admitted request's body; a second call does not move the deadline."""
+        if self._stage is not _Stage.BODY:
+            self._enter(_Stage.BODY)
+
+    def settle(self) -> None:
+        """Wait no longer: the request has arrived."""
+        if self.waiting:
+            self._enter(_Stage.NOTHING)
+
+    def close(self) -> None:
+        """Remove the connection from the table."""
+        self.settle()
+        self._table.remove(self)
+
+    def _enter(self, stage: _Stage) -> None:
+        self._stage = stage
+        self.waiting = stage is not _Stage.NOTHING
+        limits = self._table.limits
+        seconds = {
+            _Stage.NOTHING: _FOREVER,
+            _Stage.HEAD: limits.head_seconds,
+            _Stage.BODY: limits.request_seconds,
+        }[stage]
+        self.deadline = self._table.now() + seconds
+        self._table.moved(self, in_head=stage is _Stage.HEAD)
+
+
+class ConnectionTable:
+    """All connections of clients; create it in a running event loop.
+
+    Attributes:
+        limits: The limits.
+        refused: Connections refused or closed early, by reason.
+
+    Args:
+        limits: The limits.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self.refused = {"connections": 0, "waiting": 0, "deadline": 0}
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._total = 0
+        self._by_address: dict[str, int] = {}
+        self._in_head: dict[str, dict[OpenConnection, None]] = {}
+        self._waiting: dict[OpenConnection, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(
+        self, transport: asyncio.BaseTransport, abort: Callable[[], None]
+    ) -> OpenConnection | None:
+        """Add a new connection, which waits for a head; return None if it is one too many."""
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        own = self._by_address.get(address, 0)
+        if self._total >= self.limits.total or own >= self.limits.per_address:
+            self.refused["connections"] += 1
+            return None
+        self._total += 1
+        self._by_address[address] = own + 1
+        connection = OpenConnection(self, address, abort)
+        connection.wait_for_head()
+        return connection
+
+    def remove(self, connection: OpenConnection) -> None:
+        """Remove a closed connection."""
+        address = connection.address
+        left = self._by_address[address] - 1
+        self._total -= 1
+        if left:
+            self._by_address[address] = left
+        else:
+            del self._by_address[address]
+
+    def moved(self, connection: OpenConnection, *, in_head: bool) -> None:
+        """Update the lists of waiting connections; close an address's oldest beyond its limit."""
+        self._waiting.pop(connection, None)
+        heads = self._in_head.setdefault(connection.address, {})
+        heads.pop(connection, None)
+        if connection.waiting:
+            self._waiting[connection] = None
+            if self._timer is None:
+                self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        if in_head:
+            heads[connection] = None
+            if len(heads) > self.limits.waiting_per_address:
+                self._end(next(iter(heads)), "waiting")
+        elif not heads:
+            del self._in_head[connection.address]
+
+    def _end(self, connection: OpenConnection, reason: str) -> None:
+        self.refused[reason] += 1
+        connection.settle()
+        connection.abort()
+
+    def _sweep(self) -> None:
+        now = self.now()
+        for connection in [late for late in self._waiting if late.deadline < now]:
+            self._end(connection, "deadline")
+        self._timer = None
+        if self._waiting:
+            self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
