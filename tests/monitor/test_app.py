@@ -52,7 +52,7 @@ def client(watch: Watch, estimator: Estimator, now_ms: int) -> TestClient:
         registry=registry,
         false_alarm_days=30,
         refresh_seconds=15,
-        loopback=True,
+        host="127.0.0.1",
     )
     return TestClient(create_app(interface), base_url=LOCAL)
 

@@ -108,7 +108,7 @@ class Monitor:
                 registry=CollectorRegistry(),
                 false_alarm_days=30,
                 refresh_seconds=15,
-                loopback=True,
+                host="127.0.0.1",
                 password=password,
                 pages=(
                     ControlPages(self.view, self.publish, self.now_ms, 30),

@@ -16,7 +16,13 @@ WORD = "pässword"
 def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(guards, "_WRONG_SECONDS", 0.0)
     app = FastAPI()
-    app.add_middleware(RequestGuard, policy="default-src 'none'", loopback=False, password=WORD)
+    app.add_middleware(
+        RequestGuard,
+        policy="default-src 'none'",
+        host="0.0.0.0",  # noqa: S104 - not bound to
+        password=WORD,
+        page_url="http://monitor.example",
+    )
 
     @app.get("/{path:path}")
     def anything(path: str) -> str:
@@ -84,11 +90,10 @@ def test_the_password_does_not_let_another_sites_page_in(client: TestClient) -> 
     [
         {"origin": "null"},
         {"origin": "null", "sec-fetch-site": "same-origin"},
-        {"origin": "null", "host": ""},
         {"origin": ""},
         {"origin": "http://["},
         {"origin": "http://monitor.example:81"},
-        {"origin": "http://monitor.example", "host": "other.example"},
+        {"origin": "http://192.0.2.8", "host": "192.0.2.7"},
         {"sec-fetch-site": "same-site"},
     ],
 )
@@ -102,7 +107,7 @@ def test_a_change_from_an_origin_that_is_not_ours_is_refused(
 
 def behind_a_proxy(page_url: str) -> TestClient:
     app = FastAPI()
-    app.add_middleware(RequestGuard, policy="", loopback=True, page_url=page_url)
+    app.add_middleware(RequestGuard, policy="", host="127.0.0.1", page_url=page_url)
 
     @app.post("/controls")
     def change() -> str:
@@ -154,6 +159,32 @@ def test_without_a_published_address_no_name_but_this_machines_is_answered() -> 
     assert client.post("/controls", headers={"host": "monitor.example"}).status_code == 421
     headers = {"host": "127.0.0.1:8090", "origin": ""}
     assert client.post("/controls", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.0.2.7", "127.0.0.1", "host.internal"])  # noqa: S104
+@pytest.mark.parametrize("page_url", ["https://monitor.example/", ""])
+def test_only_names_of_its_own_are_answered_wherever_it_listens(bound: str, page_url: str) -> None:
+    app = FastAPI()
+    app.add_middleware(RequestGuard, policy="", host=bound, page_url=page_url)
+
+    @app.get("/{path:path}")
+    def anything(path: str) -> str:
+        return path
+
+    client = TestClient(app)
+
+    def status(host: str, path: str = "/api/view") -> int:
+        return client.get(path, headers={"host": host}).status_code
+
+    for host in ("evil.example", "evil.example:8090", "monitor.example.evil.example", "", "[::"):
+        assert status(host) == 421, host
+        for path in ("/metrics", "/healthz", "/readyz"):
+            assert status(host, path) == 200, host
+    assert status("localhost:8090") == 200
+    assert status("monitor.example") == (200 if page_url else 421)
+    assert status("198.51.100.1:8090") == status("[2001:db8::1]:8090")
+    assert status("198.51.100.1:8090") == (421 if bound == "127.0.0.1" else 200)
+    assert status("host.internal:8090") == (200 if bound == "host.internal" else 421)
 
 
 def test_our_pages_tell_us_their_origin_and_others_nothing(client: TestClient) -> None:

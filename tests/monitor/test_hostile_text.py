@@ -134,7 +134,7 @@ def served(
             registry=CollectorRegistry(),
             false_alarm_days=30,
             refresh_seconds=0,
-            loopback=True,
+            host="127.0.0.1",
             pages=(ControlPages(lambda: hostile, lambda _: None, lambda: now_ms, 30),),
         )
     )

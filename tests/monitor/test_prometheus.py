@@ -96,7 +96,7 @@ def serving(view: MonitorView, estimator: Estimator, now_ms: int) -> Iterator[in
             registry=registry,
             false_alarm_days=30,
             refresh_seconds=0,
-            loopback=True,
+            host="127.0.0.1",
         )
     )
     listener = socket.create_server(("127.0.0.1", 0))

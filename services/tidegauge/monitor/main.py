@@ -112,7 +112,7 @@ def serve(
             registry=registry,
             false_alarm_days=settings.false_alarm_days,
             refresh_seconds=settings.refresh_seconds,
-            loopback=is_loopback(settings.host),
+            host=settings.host,
             password=settings.password.get_secret_value(),
             page_url=settings.page_url,
             pages=(

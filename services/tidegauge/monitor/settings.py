@@ -102,7 +102,8 @@ class MonitorSettings(Settings):
     page_url: str = Field(
         default="",
         description="Address of the page as people reach it, such as a proxy's: linked from "
-        "alerts, and forms are taken from it.",
+        "alerts, and forms are taken from it. Beyond loopback, pages answer to its name and to "
+        "addresses in numbers only.",
     )
     webhook_url: str = Field(
         default="",

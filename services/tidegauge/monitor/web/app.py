@@ -55,7 +55,7 @@ class Interface:
         registry: The metrics.
         false_alarm_days: The promise.
         refresh_seconds: How often a page refreshes itself.
-        loopback: Whether only this machine can reach it: then only its names are answered.
+        host: The interface that it listens on: with ``page_url``, the names it answers to.
         password: What everything but health checks asks for; empty for nothing.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
         pages: Further pages: those of alarms and of reports.
@@ -67,7 +67,7 @@ class Interface:
     registry: CollectorRegistry
     false_alarm_days: float
     refresh_seconds: int
-    loopback: bool
+    host: str
     password: str = ""
     page_url: str = ""
     pages: tuple[Pages, ...] = ()
@@ -86,7 +86,7 @@ def create_app(interface: Interface) -> FastAPI:
     app.add_middleware(
         guards.RequestGuard,
         policy=renderer.policy,
-        loopback=interface.loopback,
+        host=interface.host,
         password=interface.password,
         page_url=interface.page_url,
     )

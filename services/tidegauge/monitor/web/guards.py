@@ -16,11 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["RequestGuard", "is_loopback"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
+_UNNAMED = frozenset({*_OPEN, "/metrics"})
+"""Asked by programs, which may call this machine by any name."""
 _WRONG_SECONDS = 0.5
 
 _FOREIGN = (
     "refused: this comes from another site's page, or a proxy gave the monitor another name than "
     "the one in your browser's address bar (then set TIDEGAUGE_MONITOR_PAGE_URL to that address)\n"
+)
+_UNKNOWN = (
+    "refused: the monitor is not known by this name: set TIDEGAUGE_MONITOR_PAGE_URL to the address "
+    "that people open\n"
 )
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OWN = frozenset({"same-origin", "none"})
@@ -43,6 +49,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _host(authority: str) -> str:
     try:
         return urlsplit(f"//{authority}").hostname or ""
@@ -63,10 +77,13 @@ def _origin(url: str) -> str:
 class RequestGuard:
     """ASGI middleware.
 
-    A monitor on loopback answers to this machine's names and its published address only, so
-    that a web page that points a name of its own at 127.0.0.1 cannot read prompts. A request
-    that changes something is taken from our own pages or from programs, never from another
-    site's page. A proxy may keep the name that the browser used, or replace it.
+    The monitor answers to this machine's names, the name that it listens on and that of its
+    published address only, so that a web page that points a name of its own at the monitor
+    cannot read prompts. Beyond loopback it also answers to any address in numbers: no page can
+    point one elsewhere. Health checks and metrics answer to every name.
+
+    A request that changes something is taken from our own pages or from programs, never from
+    another site's page. A proxy may keep the name that the browser used, or replace it.
 
     Where a password is set, everything but health checks asks for it (HTTP Basic, any user
     name): whoever reaches the port does not read prompts yet.
@@ -74,7 +91,7 @@ class RequestGuard:
     Args:
         app: The application.
         policy: Content-Security-Policy, unless the answer has its own.
-        loopback: Whether only this machine can reach us.
+        host: The interface that the monitor listens on.
         password: Empty for none.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
     """
@@ -84,16 +101,16 @@ class RequestGuard:
         app: ASGIApp,
         *,
         policy: str,
-        loopback: bool,
+        host: str,
         password: str = "",
         page_url: str = "",
     ) -> None:
         self._app = app
         self._policy = policy
-        self._loopback = loopback
+        self._numbered = not is_loopback(host)
         self._password = password.encode()
         self._origin = _origin(page_url)
-        self._name = urlsplit(page_url).hostname or ""
+        self._names = {_host(host), urlsplit(page_url).hostname or ""} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on with headers added."""
@@ -101,9 +118,8 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if self._loopback and not self._named(headers.get("host", "")):
-            said = "this monitor answers to this machine's names and TIDEGAUGE_MONITOR_PAGE_URL\n"
-            refusal = PlainTextResponse(said, 421)
+        if scope["path"] not in _UNNAMED and not self._named(headers.get("host", "")):
+            refusal = PlainTextResponse(_UNKNOWN, 421)
             await refusal(scope, receive, send)
             return
         if self._password and scope["path"] not in _OPEN and not self._known(headers):
@@ -143,7 +159,7 @@ class RequestGuard:
 
     def _named(self, authority: str) -> bool:
         host = _host(authority)
-        return is_loopback(host) or (bool(host) and host == self._name)
+        return is_loopback(host) or host in self._names or (self._numbered and _is_address(host))
 
     def _foreign(self, headers: Headers) -> bool:
         """Whether a page that is not ours has sent a request.
