@@ -110,10 +110,14 @@ def _code() -> str:
 
 def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
     """Look at texts through a baseline; the vectors are theirs."""
-    projected = project(baseline.projection, texts, vectors)
-    tested = baseline.references[""].indicators
-    hits = hit_table(baseline.projection, texts, projected, tested)
-    return Watched(baseline, hits, cells(baseline.projection, baseline.bin_edges[""], projected))
+    projected = project(baseline.openings.projection, texts, vectors)
+    tested = baseline.openings.references[""].indicators
+    hits = hit_table(baseline.openings.projection, texts, projected, tested)
+    return Watched(
+        baseline,
+        hits,
+        cells(baseline.openings.projection, baseline.openings.bin_edges[""], projected),
+    )
 
 
 def count_indices(found: Rows, size: int) -> Rows:
@@ -132,7 +136,7 @@ class Ours:
             window: Events of a window.
         """
         self._watched = watched
-        self._bets = place_bets(watched.baseline.references[""], polya_urns=True)
+        self._bets = place_bets(watched.baseline.openings.references[""], polya_urns=True)
         self._window = window
         self._state_bytes = 0
 
@@ -180,8 +184,8 @@ class Ours:
     def looking_microseconds(self, texts: Sequence[str], vectors: Vectors) -> float:
         """Return the CPU time per event of looking at texts, some at once as a worker does."""
         projection, bin_edges = (
-            self._watched.baseline.projection,
-            self._watched.baseline.bin_edges[""],
+            self._watched.baseline.openings.projection,
+            self._watched.baseline.openings.bin_edges[""],
         )
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):

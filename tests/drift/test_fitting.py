@@ -22,11 +22,13 @@ def alarm_after(
     baseline: DriftBaseline, texts: list[str], vectors: NDArray[np.float32]
 ) -> int | None:
     """Return after how many events the detector alarms, None if it does not."""
-    reference = baseline.references[""]
+    reference = baseline.openings.references[""]
     column = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     bets = place_bets(reference)
     evidence = no_evidence(bets)
-    names = hits_of(baseline.projection, texts, project(baseline.projection, texts, vectors))
+    names = hits_of(
+        baseline.openings.projection, texts, project(baseline.openings.projection, texts, vectors)
+    )
     n = np.full(len(column), WINDOW_EVENTS)
     for start in range(0, len(texts) - WINDOW_EVENTS + 1, WINDOW_EVENTS):
         hits = np.zeros(len(column), np.int64)
@@ -56,11 +58,13 @@ def test_small_baselines_notice_a_shift_soon_and_nothing_before(
 def test_a_topic_that_swells_is_named(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
     baseline = build(*world.ask(3_000, range(8)))
     texts, vectors = world.ask(2_000, [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7])
-    reference = baseline.references[""]
+    reference = baseline.openings.references[""]
     assert alarm_after(baseline, texts, vectors) is not None
     bets = place_bets(reference)
-    projected = project(baseline.projection, texts, vectors)
-    names = [name for found in hits_of(baseline.projection, texts, projected) for name in found]
+    projected = project(baseline.openings.projection, texts, vectors)
+    names = [
+        name for found in hits_of(baseline.openings.projection, texts, projected) for name in found
+    ]
     hits = np.array([names.count(i.name) for i in reference.indicators])
     evidence = observe(
         bets,
@@ -81,7 +85,7 @@ def test_copies_of_a_text_are_no_news(world: Any, build: Any) -> None:  # noqa: 
     single = build(texts, vectors)
     assert (doubled.facts["events"], doubled.facts["texts"]) == (600, 300)
     np.testing.assert_allclose(
-        doubled.projection.levels[:3], single.projection.levels[:3], atol=0.02
+        doubled.openings.projection.levels[:3], single.openings.projection.levels[:3], atol=0.02
     )
 
 
@@ -114,8 +118,10 @@ def test_the_order_of_requests_does_not_change_what_is_tested(world: Any, build:
     forward = build(texts, vectors)
     order = np.random.default_rng(2).permutation(400)
     mixed = build([texts[i] for i in order], vectors[order])
-    np.testing.assert_allclose(forward.projection.levels, mixed.projection.levels, atol=1e-3)
-    assert forward.references[""].trials == mixed.references[""].trials
+    np.testing.assert_allclose(
+        forward.openings.projection.levels, mixed.openings.projection.levels, atol=1e-3
+    )
+    assert forward.openings.references[""].trials == mixed.openings.references[""].trials
 
 
 def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
@@ -126,8 +132,8 @@ def test_busy_segments_get_bands_of_their_own(world: Any, build: Any) -> None:  
         HistoricalRequest(t, busy if i < 1_200 else quiet, i * 1_000) for i, t in enumerate(texts)
     ]
     baseline = build(texts, vectors, requests=past)
-    assert set(baseline.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
-    assert baseline.references["m/v1/%2Fchat/"].segment == busy
+    assert set(baseline.openings.references) == {"", "m///", "m//%2Fchat/", "m/v1/%2Fchat/"}
+    assert baseline.openings.references["m/v1/%2Fchat/"].segment == busy
     assert baseline.facts["to_ms"] == 1_499_000
 
 
@@ -139,23 +145,30 @@ def test_each_reference_has_cells_cut_by_its_own_requests(
     first, other = Segment(model="m"), Segment(model="other")
     past = [HistoricalRequest(t, first if i < 1_800 else other) for i, t in enumerate(texts)]
     baseline = build(texts, vectors, requests=past)
-    assert baseline.bin_edges.keys() == baseline.references.keys() == {"", "m///", "other///"}
-    projected = project(baseline.projection, texts, vectors)
+    assert (
+        baseline.openings.bin_edges.keys()
+        == baseline.openings.references.keys()
+        == {"", "m///", "other///"}
+    )
+    projected = project(baseline.openings.projection, texts, vectors)
     for key, rows in (("", slice(None)), ("m///", slice(1_800)), ("other///", slice(1_800, None))):
-        reference = baseline.references[key]
+        reference = baseline.openings.references[key]
         *topics, novelty = reference.polya_urns
         asked = reference.trials[0]  # of clusters: those that did not shape the lens
         assert [sum(urn.spacings) for urn in topics] == pytest.approx([asked + 1] * len(topics))
         assert sum(novelty.spacings) == pytest.approx(len(texts[rows]) + 1)
         assert sum(urn.share for urn in reference.polya_urns) == pytest.approx(0.6)
-        found = cells(baseline.projection, baseline.bin_edges[key], projected)[rows]
+        found = cells(baseline.openings.projection, baseline.openings.bin_edges[key], projected)[
+            rows
+        ]
         for division, urn in enumerate(topics):
             counts = np.bincount(found[:, division], minlength=len(urn.spacings))
             expected = np.array(urn.spacings) / sum(urn.spacings) * len(found)
             assert abs(counts - expected).sum() < 0.2 * len(found)
             assert set(urn.labels).isdisjoint(topics[division - 1].labels) or len(topics) == 1
     assert (
-        baseline.bin_edges["m///"].topics.tolist() != baseline.bin_edges["other///"].topics.tolist()
+        baseline.openings.bin_edges["m///"].topics.tolist()
+        != baseline.openings.bin_edges["other///"].topics.tolist()
     )
 
 
@@ -167,8 +180,8 @@ def test_swings_that_the_baseline_has_seen_are_allowed_for(
     texts = [text for turn, _ in turns for text in turn]
     vectors = np.concatenate([found for _, found in turns])
     hours = [HistoricalRequest(text, None, 3_600_000 * (i // 200)) for i, text in enumerate(texts)]
-    swinging = build(texts, vectors, requests=hours).references[""]
-    calm = build(texts, vectors).references[""]
+    swinging = build(texts, vectors, requests=hours).openings.references[""]
+    calm = build(texts, vectors).openings.references[""]
     assert swinging.season == "none"
     assert all(urn.tolerance == 0 for urn in calm.polya_urns)
     assert all(urn.tolerance > 0.1 for urn in swinging.polya_urns[:-1])
@@ -180,7 +193,7 @@ def test_novelty_is_left_to_the_bands_where_there_are_seasons(
 ) -> None:
     texts, vectors = world.ask(5_200, range(6))
     minutes = [HistoricalRequest(text, None, 60_000 * i) for i, text in enumerate(texts)]
-    reference = build(texts, vectors, requests=minutes).references[""]
+    reference = build(texts, vectors, requests=minutes).openings.references[""]
     assert reference.season == "hour-of-day"
     assert [urn.target for urn in reference.polya_urns] == [()] * 3
 

@@ -84,16 +84,20 @@ def test_novelty_is_asked_of_other_texts_in_baseline_and_stream_alike(
     often = {"ping": (far_off(world), 0.2)}
     texts, vectors = mixed(world, 3_000, often)
     baseline = build(texts, vectors)
-    reference = baseline.references[""]
+    reference = baseline.openings.references[""]
     rows = {indicator.name: j for j, indicator in enumerate(reference.indicators)}
     for trial in (texts, mixed(world, 3_000, often)[0]):
-        projected = project(baseline.projection, trial, vectors)
+        projected = project(baseline.openings.projection, trial, vectors)
         ping = np.array([text == "ping" for text in trial])
         np.testing.assert_array_equal(projected.frequent, ping)
         np.testing.assert_array_equal(
-            cells(baseline.projection, baseline.bin_edges[""], projected)[:, -1] == -1, ping
+            cells(baseline.openings.projection, baseline.openings.bin_edges[""], projected)[:, -1]
+            == -1,
+            ping,
         )
-    for names, text in zip(hits_of(baseline.projection, trial, projected), trial, strict=True):
+    for names, text in zip(
+        hits_of(baseline.openings.projection, trial, projected), trial, strict=True
+    ):
         assert (NOVELTY_ASKED in names) == (text != "ping")
         assert NOVELTY_ASKED in names or not any(name.startswith("novelty/") for name in names)
     assert reference.rate[rows[NOVELTY_ASKED]] == pytest.approx(0.8, abs=0.03)
@@ -102,8 +106,8 @@ def test_novelty_is_asked_of_other_texts_in_baseline_and_stream_alike(
     assert reference.indicators[rows[NOVELTY_ASKED]].counter.of == EMBEDDED  # type: ignore[union-attr]
     *_, novelty = reference.polya_urns
     assert sum(novelty.spacings) == pytest.approx(reference.trials[rows["novelty/above_0.95"]] + 1)
-    assert DriftBaseline.from_bytes(baseline.to_bytes()).projection.frequent.tolist() == (
-        baseline.projection.frequent.tolist()
+    assert DriftBaseline.from_bytes(baseline.to_bytes()).openings.projection.frequent.tolist() == (
+        baseline.openings.projection.frequent.tolist()
     )
 
 
@@ -111,9 +115,9 @@ def test_a_baseline_without_frequent_texts_tests_no_more_than_before(
     world: World, build: Build
 ) -> None:
     baseline = build(*world.ask(600, range(6)))
-    names = {indicator.name for indicator in baseline.references[""].indicators}
+    names = {indicator.name for indicator in baseline.openings.references[""].indicators}
     assert NOVELTY_ASKED not in names
-    assert sum(baseline.references[""].polya_urns[-1].spacings) == pytest.approx(601)
+    assert sum(baseline.openings.references[""].polya_urns[-1].spacings) == pytest.approx(601)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2])
@@ -125,7 +129,8 @@ def test_a_frequent_prompt_hides_no_change(world: World, build: Build, share: fl
     usual = float(np.median(delays(without, world, {}, 8)))
     assert found <= 1.2 * usual + WINDOW
     expected = [
-        detection_delay(b.references[""], b.unseen_topic_rates, 0.3) for b in (with_it, without)
+        detection_delay(b.openings.references[""], b.openings.unseen_topic_rates, 0.3)
+        for b in (with_it, without)
     ]
     assert expected[0] == pytest.approx(expected[1], rel=0.5)
 
@@ -148,11 +153,11 @@ def test_the_chance_of_each_novelty_cell_has_the_law_that_its_spacings_say(
     ranks = []
     for _ in range(30):
         baseline = build(*mixed(world, 400, often))
-        urn: PolyaUrn = baseline.references[""].polya_urns[-1]
+        urn: PolyaUrn = baseline.openings.references[""].polya_urns[-1]
         found = cells(
-            baseline.projection,
-            baseline.bin_edges[""],
-            project(baseline.projection, fresh, vectors),
+            baseline.openings.projection,
+            baseline.openings.bin_edges[""],
+            project(baseline.openings.projection, fresh, vectors),
         )[:, -1]
         counts = count_indices(found, len(urn.spacings))
         ranks.append(counts / counts.sum() - np.array(urn.spacings) / sum(urn.spacings))

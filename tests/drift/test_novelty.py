@@ -28,9 +28,9 @@ def test_a_topic_that_was_not_there_is_stranger(world: Any) -> None:  # noqa: AN
 
 def test_a_text_is_not_measured_against_itself_or_its_copies() -> None:
     points = np.eye(8, dtype=np.float32)
-    texts = np.arange(8)
+    texts = np.arange(8)[:, None]
     # Five others at distance 1, from which half of their own spread, 1, is taken off.
-    own = novelty(points, placed(points), own=texts, point_texts=texts)
+    own = novelty(points, placed(points), own=texts, owners=texts)
     np.testing.assert_allclose(own, 0.5)
     assert novelty(points, placed(points))[0] == pytest.approx(1 - 1 / NEIGHBOURS - 0.5)
 

@@ -45,7 +45,8 @@ def within_promise(  # noqa: PLR0913 - how much is drawn
     for _ in range(baselines):
         baseline = build(*world.ask(size, range(6)))
         if wrong:
-            baseline = replace(baseline, references={"": plugged_in(baseline.references[""])})
+            wrongly = {"": plugged_in(baseline.openings.references[""])}
+            baseline = replace(baseline, openings=replace(baseline.openings, references=wrongly))
         peaks += [peak(baseline, world) for _ in range(streams)]
     for budget in BUDGETS:
         share = float(np.mean(np.array(peaks) >= np.log(WINDOW * WINDOWS / budget)))

@@ -43,7 +43,7 @@ def peak(
     baseline: DriftBaseline, times: Times, texts: list[str], vectors: NDArray[np.float32]
 ) -> float:
     """Return the largest log statistic over windows of ten minutes."""
-    reference = baseline.references[""]
+    reference = baseline.openings.references[""]
     watched = watch(baseline, texts, vectors)
     bets = place_bets(reference, polya_urns=True)
     evidence, highest = no_evidence(bets), -np.inf
@@ -76,7 +76,7 @@ def test_a_cycle_that_the_baseline_has_seen_raises_no_alarm_in_sixty_days(
         HistoricalRequest(text, None, int(time)) for text, time in zip(texts, times, strict=True)
     ]
     seasonal = build(texts, vectors, requests=past)
-    assert seasonal.references[""].season == "hour-of-week"
+    assert seasonal.openings.references[""].season == "hour-of-week"
     assert peak(seasonal, *later) < WITHIN_DAYS_AND_CHANCE
     blind = build(texts, vectors)
     assert peak(blind, *later) > WITHIN_DAYS_AND_CHANCE

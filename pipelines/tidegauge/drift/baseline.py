@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -15,17 +15,27 @@ from tidegauge.detection.reference import Reference
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.novelty import ReferencePoints
 from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.units import Unit
 from tidegauge.drift.vectors import Reduction
+from tidegauge.schemas import measures
 
-__all__ = ["METHOD", "BinEdges", "Cluster", "DriftBaseline", "Projection", "fingerprint"]
+__all__ = [
+    "METHOD",
+    "BinEdges",
+    "Cluster",
+    "DriftBaseline",
+    "Projection",
+    "UnitBaseline",
+    "fingerprint",
+]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
 
-METHOD = "drift/4"
+METHOD = "drift/5"
 """Changes when the same texts and vectors would give a different baseline."""
 
-_FORM = 3
+_FORM = 4
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +54,12 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Everything that turns a vector into indicators.
+    """Everything that turns a vector into indicators, for one kind of unit.
+
+    Openings and follow-ups have the reduction and the points in common.
 
     Attributes:
+        unit: What the counted requests are units of.
         reduction: Map from the d dimensions of an embedding to the D of everything below.
         points: Reference points for the novelty, and the K centroids.
         levels: Novelty above which each novelty indicator holds, ascending, shape (L,).
@@ -60,6 +73,7 @@ class Projection:
             (R,); see ``drift.novelty``.
     """
 
+    unit: Unit
     reduction: Reduction
     points: ReferencePoints
     levels: Vectors
@@ -69,6 +83,11 @@ class Projection:
     divisions: Vectors
     languages: tuple[str, ...]
     frequent: Hashes
+
+    @property
+    def prefix(self) -> str:
+        """Return the prefix of the names that a sketch counts them under."""
+        return measures.FOLLOWUPS if self.unit is Unit.FOLLOWUP else ""
 
     @property
     def centroids(self) -> Vectors:
@@ -90,6 +109,24 @@ class BinEdges:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitBaseline:
+    """What is normal for one kind of unit.
+
+    Attributes:
+        projection: How vectors become indicators.
+        references: Segment key -> bands; the key ``""`` is for all traffic.
+        bin_edges: Segment key -> bin edges of that reference.
+        unseen_topic_rates: Indicator -> its rate among requests on an unseen topic, estimated
+            by leaving out each cluster in turn; for the detection power.
+    """
+
+    projection: Projection
+    references: dict[str, Reference]
+    bin_edges: dict[str, BinEdges]
+    unseen_topic_rates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DriftBaseline:
     """The requests that are declared normal, as projection, topics and bands; immutable.
 
@@ -97,23 +134,20 @@ class DriftBaseline:
         baseline_id: Id of the baseline; empty until it is published.
         embedder: Fingerprint of the embedder that made the vectors.
         preparation: How requests became texts.
-        projection: How vectors become indicators.
         clusters: The topics, K of them.
-        references: Segment key -> bands; the key ``""`` is for all traffic.
-        bin_edges: Segment key -> bin edges of that reference.
-        unseen_topic_rates: Indicator -> its rate among requests on an unseen topic, estimated
-            by leaving out each cluster in turn; for the detection power.
+        openings: What is normal for openings.
+        followups: What is normal for follow-ups; None if they are not tested.
+        no_followups: Why they are not tested, for people; empty if they are.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
         caller_cap: Most events of one caller that a window counts; 0 for all.
     """
 
     embedder: str
     preparation: Preparation
-    projection: Projection
     clusters: tuple[Cluster, ...]
-    references: dict[str, Reference]
-    bin_edges: dict[str, BinEdges]
-    unseen_topic_rates: dict[str, float] = field(default_factory=dict)
+    openings: UnitBaseline
+    followups: UnitBaseline | None = None
+    no_followups: str = ""
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
     baseline_id: str = ""
@@ -123,37 +157,32 @@ class DriftBaseline:
         """Return the hash of the embedder, the preparation and the method."""
         return fingerprint(self.embedder, self.preparation)
 
+    @property
+    def units(self) -> dict[Unit, UnitBaseline]:
+        """Return what is normal for each kind of unit that is tested."""
+        found = {Unit.OPENING: self.openings}
+        return found if self.followups is None else found | {Unit.FOLLOWUP: self.followups}
+
     def to_bytes(self) -> bytes:
         """Encode the baseline as a document, which does not contain the id."""
-        plain = replace(self, baseline_id="")
+        shared = self.openings.projection
         return msgspec.msgpack.encode(
             _Document(
                 form=_FORM,
                 method=METHOD,
-                embedder=plain.embedder,
-                preparation=plain.preparation,
-                mean=_written(plain.projection.reduction.mean),
-                axes=_written(plain.projection.reduction.axes),
-                centroids=_written(plain.projection.centroids),
-                points=_written(plain.projection.points.vectors, "<f2"),
-                point_starts=_written(plain.projection.points.starts, "<i8"),
-                point_spread=_written(plain.projection.points.spread),
-                levels=_written(plain.projection.levels),
-                level_names=plain.projection.level_names,
-                lows=_written(plain.projection.lows),
-                highs=_written(plain.projection.highs),
-                divisions=_written(plain.projection.divisions),
-                languages=plain.projection.languages,
-                frequent=plain.projection.frequent.astype("<u8").tobytes(),
-                clusters=plain.clusters,
-                references=_identified(plain.references, ""),
-                bin_edges={
-                    key: (_written(bin_edges.topics), _written(bin_edges.levels))
-                    for key, bin_edges in plain.bin_edges.items()
-                },
-                unseen_topic_rates=plain.unseen_topic_rates,
-                facts=plain.facts,
-                caller_cap=plain.caller_cap,
+                embedder=self.embedder,
+                preparation=self.preparation,
+                mean=_written(shared.reduction.mean),
+                axes=_written(shared.reduction.axes),
+                centroids=_written(shared.centroids),
+                points=_written(shared.points.vectors, "<f2"),
+                point_starts=_written(shared.points.starts, "<i8"),
+                point_spread=_written(shared.points.spread),
+                clusters=self.clusters,
+                units={unit: _unit_document(found) for unit, found in self.units.items()},
+                no_followups=self.no_followups,
+                facts=self.facts,
+                caller_cap=self.caller_cap,
             )
         )
 
@@ -176,37 +205,29 @@ class DriftBaseline:
                     f"{header.form}, this version reads {METHOD} in form {_FORM}: build it again"
                 )
             read = msgspec.msgpack.decode(document, type=_Document)
-            projection = Projection(
-                reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
-                points=ReferencePoints(
-                    vectors=_read(read.points),
-                    centroids=_read(read.centroids),
-                    starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
-                    spread=_read(read.point_spread),
-                ),
-                levels=_read(read.levels),
-                level_names=read.level_names,
-                lows=_read(read.lows),
-                highs=_read(read.highs),
-                divisions=_read(read.divisions),
-                languages=read.languages,
-                frequent=np.frombuffer(read.frequent, "<u8").astype(np.uint64),
+            reduction = Reduction(mean=_read(read.mean), axes=_read(read.axes))
+            points = ReferencePoints(
+                vectors=_read(read.points),
+                centroids=_read(read.centroids),
+                starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
+                spread=_read(read.point_spread),
             )
-        except (msgspec.DecodeError, PolyaUrnError, ValueError, TypeError) as error:
+            units = {
+                unit: _unit_baseline(unit, found, reduction, points, baseline_id)
+                for unit, found in read.units.items()
+            }
+            openings = units[Unit.OPENING]
+        except (msgspec.DecodeError, PolyaUrnError, ValueError, TypeError, KeyError) as error:
             raise BaselineDocumentError(
                 f"baseline {baseline_id} is no drift baseline ({error}): build it again"
             ) from error
         return cls(
             embedder=read.embedder,
             preparation=read.preparation,
-            projection=projection,
             clusters=read.clusters,
-            references=_identified(read.references, baseline_id),
-            bin_edges={
-                key: BinEdges(_read(topics), _read(levels))
-                for key, (topics, levels) in read.bin_edges.items()
-            },
-            unseen_topic_rates=read.unseen_topic_rates,
+            openings=openings,
+            followups=units.get(Unit.FOLLOWUP),
+            no_followups=read.no_followups,
             facts=read.facts,
             caller_cap=read.caller_cap,
             baseline_id=baseline_id,
@@ -215,12 +236,12 @@ class DriftBaseline:
     def summary(self) -> dict[str, str]:
         """Return facts for people, for the baseline's manifest."""
         facts = {name: str(number) for name, number in sorted(self.facts.items())}
-        widest = self.references[""]
         return facts | {
             "clusters": str(len(self.clusters)),
-            "segments": str(len(self.references)),
-            "season": widest.season,
+            "segments": str(len(self.openings.references)),
+            "season": self.openings.references[""].season,
             "embedder": self.embedder,
+            **({"follow-ups": f"not tested: {self.no_followups}"} if self.no_followups else {}),
         }
 
 
@@ -241,6 +262,19 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
     method: str
 
 
+class _UnitDocument(msgspec.Struct, frozen=True, kw_only=True):
+    levels: _Array
+    level_names: tuple[str, ...]
+    lows: _Array
+    highs: _Array
+    divisions: _Array
+    languages: tuple[str, ...]
+    frequent: bytes
+    references: dict[str, Reference]
+    bin_edges: dict[str, tuple[_Array, _Array]]
+    unseen_topic_rates: dict[str, float]
+
+
 class _Document(_Header, frozen=True, kw_only=True):
     embedder: str
     preparation: Preparation
@@ -250,19 +284,59 @@ class _Document(_Header, frozen=True, kw_only=True):
     points: _Array
     point_starts: _Array
     point_spread: _Array
-    levels: _Array
-    level_names: tuple[str, ...]
-    lows: _Array
-    highs: _Array
-    divisions: _Array
-    languages: tuple[str, ...]
-    frequent: bytes
     clusters: tuple[Cluster, ...]
-    references: dict[str, Reference]
-    bin_edges: dict[str, tuple[_Array, _Array]]
-    unseen_topic_rates: dict[str, float]
+    units: dict[Unit, _UnitDocument]
+    no_followups: str
     facts: dict[str, int]
     caller_cap: int
+
+
+def _unit_document(found: UnitBaseline) -> _UnitDocument:
+    projection = found.projection
+    return _UnitDocument(
+        levels=_written(projection.levels),
+        level_names=projection.level_names,
+        lows=_written(projection.lows),
+        highs=_written(projection.highs),
+        divisions=_written(projection.divisions),
+        languages=projection.languages,
+        frequent=projection.frequent.astype("<u8").tobytes(),
+        references=_identified(found.references, ""),
+        bin_edges={
+            key: (_written(bin_edges.topics), _written(bin_edges.levels))
+            for key, bin_edges in found.bin_edges.items()
+        },
+        unseen_topic_rates=found.unseen_topic_rates,
+    )
+
+
+def _unit_baseline(
+    unit: Unit,
+    read: _UnitDocument,
+    reduction: Reduction,
+    points: ReferencePoints,
+    baseline_id: str,
+) -> UnitBaseline:
+    return UnitBaseline(
+        projection=Projection(
+            unit=unit,
+            reduction=reduction,
+            points=points,
+            levels=_read(read.levels),
+            level_names=read.level_names,
+            lows=_read(read.lows),
+            highs=_read(read.highs),
+            divisions=_read(read.divisions),
+            languages=read.languages,
+            frequent=np.frombuffer(read.frequent, "<u8").astype(np.uint64),
+        ),
+        references=_identified(read.references, baseline_id),
+        bin_edges={
+            key: BinEdges(_read(topics), _read(levels))
+            for key, (topics, levels) in read.bin_edges.items()
+        },
+        unseen_topic_rates=read.unseen_topic_rates,
+    )
 
 
 def _written(array: Vectors | NDArray[np.int64], kind: str = "<f4") -> _Array:

@@ -17,6 +17,7 @@ from tidegauge.detection.reference import OPEN_BELOW, Reference, build
 from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
+from tidegauge.drift.units import LeftOut, Unit, unit_at
 from tidegauge.drift.vectors import assign
 from tidegauge.schemas import Segment
 
@@ -50,11 +51,20 @@ class HistoricalRequest:
         text: The text that was prepared for the embedder.
         segment: Slice of the traffic, None when it is not known.
         time_ms: When it was asked, None when it is not known.
+        conversation_id: Its conversation, unique over all customers; None when it is not known.
+        turn: Number of the user's turn in the conversation, from 1.
     """
 
     text: str
     segment: Segment | None = None
     time_ms: int | None = None
+    conversation_id: str | None = None
+    turn: int = 1
+
+    @property
+    def unit(self) -> Unit | LeftOut:
+        """What the request is counted as."""
+        return unit_at(self.turn, self.conversation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,9 @@ def _polya_urns(
         wanted = np.bincount(assign(reduced[on_a], centroids), minlength=len(centroids)) + 1
         found, spacings = fit_bin_edges(values[~on_a], shares_of_rest(wanted))
         urn = PolyaUrn(
-            labels=tuple(cell_label(division, cell) for cell in range(len(centroids))),
+            labels=tuple(
+                cell_label(projection.prefix, division, cell) for cell in range(len(centroids))
+            ),
             # The clusters come first among the indicators: a cluster's number is its index.
             owners=tuple(assign(centroids, projection.centroids).tolist()),
             spacings=tuple(spacings.tolist()),
@@ -216,7 +228,9 @@ def _novelty_urn(
     owners = [first + max(cell - 1, 0) for cell in range(len(spacings))]
     division = len(projection.divisions)
     urn = PolyaUrn(
-        labels=tuple(cell_label(division, cell) for cell in range(len(spacings))),
+        labels=tuple(
+            cell_label(projection.prefix, division, cell) for cell in range(len(spacings))
+        ),
         owners=tuple(owners),
         spacings=tuple(spacings.tolist()),
         mixture_weights=NOVELTY_MIXTURE_WEIGHTS,

@@ -1,18 +1,23 @@
 """Fits a drift baseline to past requests.
 
-Requests are split by a hash of the text and of the number of its copy, so that a text is as
-frequent on either side as in the traffic. Side A, a third, determines the reduction, the codebooks
-and the projections; their rates are counted on side B, so that nothing is tested on what it was
-fitted to. Another tenth determines which texts are frequent; where some are, novelty is counted on
-the rest of the requests. Every text is measured against the reference points without itself and
-its copies. A new request is measured against all of them, so its novelty is, if anything, lower
-than that of the baseline's own: the error is on the safe side.
+Only units are used (``drift.units``). Openings and follow-ups share the reduction, the topics and
+the reference points, which are fitted to both; levels, cells and rates are those of each alone.
+
+Requests are split by a hash of the conversation, or of the text and of the number of its copy where
+no conversation is known, so that a text is as frequent on either side as in the traffic. Side A, a
+third, determines the reduction, the codebooks and the projections; their rates are counted on side
+B, so that nothing is tested on what it was fitted to. Another tenth determines which texts are
+frequent; where some are, novelty is counted on the rest of the requests. Every text is measured
+against the reference points without itself, its copies and the texts of its own conversation. A new
+request is measured against all of them, so its novelty is, if anything, lower than that of the
+baseline's own: the error is on the safe side.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +25,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detection.indicators import Indicator
 from tidegauge.drift import descriptors
-from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection
+from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection, UnitBaseline
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
@@ -36,6 +41,7 @@ from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
 from tidegauge.drift.terms import top_terms
+from tidegauge.drift.units import Unit
 from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vectors
 from tidegauge.schemas.hashing import hash_64
 from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS
@@ -75,7 +81,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     """Fit a drift baseline to past requests.
 
     Args:
-        requests: Requests with a text, n of them.
+        requests: Requests with a text, n of them; those that are no units are left out.
         vectors: Their unit vectors, shape (n, d).
         embedder: Fingerprint of the embedder that made the vectors.
         preparation: How the requests became texts.
@@ -85,23 +91,25 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         progress: Called with a few words on each step before it begins.
 
     Raises:
-        TooFewTextsError: There are fewer than ``FEWEST_TEXTS`` texts, or fewer than half as
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS`` openings, or fewer than half as
             many different ones.
         VectorsError: The vectors do not fit the texts.
     """
-    _, first, text_of = np.unique(
-        [p.text for p in requests], return_index=True, return_inverse=True
-    )
-    if len(requests) < FEWEST_TEXTS or len(first) < FEWEST_TEXTS // 2:
-        raise TooFewTextsError(found=min(len(requests), 2 * len(first)), needed=FEWEST_TEXTS)
     if vectors.shape[:1] != (len(requests),) or not np.isfinite(vectors).all():
         raise VectorsError(
             f"{len(requests)} texts need as many finite vectors, got {vectors.shape}"
         )
-    texts = [p.text for p in requests]
+    units = np.array([one.unit for one in requests], object)
+    counted = np.flatnonzero((units == Unit.OPENING) | (units == Unit.FOLLOWUP))
+    requests, vectors, units = [requests[i] for i in counted], vectors[counted], units[counted]
+    texts = [one.text for one in requests]
+    openings = np.flatnonzero(units == Unit.OPENING)
+    if _too_few(usable := [texts[i] for i in openings]):
+        found = min(len(usable), 2 * len(set(usable)))
+        raise TooFewTextsError(found=found, needed=FEWEST_TEXTS)
+    _, first, text_of = np.unique(texts, return_index=True, return_inverse=True)
     ranks = np.array([hash_64(texts[i]) for i in first], np.uint64)
-    on_a, telling = _sides(texts)
-    frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
+    on_a, telling = _sides(requests)
     progress("finding topics")
     reduction = fit_reduction(vectors[on_a])
     along = reduction.along(vectors)
@@ -112,19 +120,81 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     # The points are stored in half precision: novelty is measured with the stored values.
     rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
     points, order = index_points(rounded, centroids)
-    scores = novelty(reduced, points, own=text_of, point_texts=chosen[order])
+    own, owners = _owners(requests, text_of)
+    scores = novelty(reduced, points, own=own, owners=owners[chosen[order]])
+    progress("naming topics")
+    sample = _Sample(
+        requests=requests,
+        texts=texts,
+        vectors=vectors,
+        on_a=on_a,
+        telling=telling,
+        reduction=reduction,
+        points=points,
+        along=along,
+        reduced=reduced,
+        scores=scores,
+        clusters=_clusters(requests, reduced, centroids, first, keep_exemplars=keep_exemplars),
+    )
+    progress("counting rates")
+    followups = np.flatnonzero(units == Unit.FOLLOWUP)
+    no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
+    times = [one.time_ms for one in requests if one.time_ms is not None]
+    return DriftBaseline(
+        embedder=embedder,
+        preparation=preparation,
+        clusters=sample.clusters,
+        openings=_fit_unit(sample, Unit.OPENING, openings, rng),
+        followups=None if no_followups else _fit_unit(sample, Unit.FOLLOWUP, followups, rng),
+        no_followups=no_followups,
+        facts={
+            "events": len(requests),
+            "openings": len(openings),
+            "followups": len(followups),
+            "texts": len(first),
+            **({"from_ms": min(times), "to_ms": max(times)} if times else {}),
+        },
+        caller_cap=caller_cap,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The units of both kinds, n of them, and what is fitted to them together."""
+
+    requests: Sequence[HistoricalRequest]
+    texts: Sequence[str]
+    vectors: Vectors
+    on_a: Flags
+    telling: Flags
+    reduction: Reduction
+    points: ReferencePoints
+    along: Vectors
+    reduced: Vectors
+    scores: Vectors
+    clusters: tuple[Cluster, ...]
+
+
+def _fit_unit(sample: _Sample, unit: Unit, rows: Counts, rng: np.random.Generator) -> UnitBaseline:
+    """Return what is normal for the units of one kind; the rows are theirs."""
+    requests, texts = [sample.requests[i] for i in rows], [sample.texts[i] for i in rows]
+    on_a, telling = sample.on_a[rows], sample.telling[rows]
+    along, reduced, scores = sample.along[rows], sample.reduced[rows], sample.scores[rows]
+    frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
     parts = part_count(int(on_a.sum()))
-    divisions = np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)])
     others = ~is_frequent(frequent, texts)
     projection = _projection(
-        reduction, along[on_a], points, scores[others], texts, divisions, frequent
+        unit,
+        sample,
+        along[on_a],
+        scores[others],
+        texts,
+        np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)]),
+        frequent,
     )
-    progress("naming topics")
-    clusters = _clusters(requests, reduced, centroids, first, keep_exemplars=keep_exemplars)
-    unseen_rates = unseen_topic_rates(reduced, points, projection.levels)
-    progress("counting rates")
-    tested = indicators(projection, clusters)
-    projected = project(projection, texts, vectors, scores=scores)
+    unseen_rates = unseen_topic_rates(reduced, sample.points, projection.levels)
+    tested = indicators(projection, sample.clusters)
+    projected = project(projection, texts, sample.vectors[rows], scores=scores)
     # The requests that determine the frequent texts give a biased count of the other texts.
     counted_on = ~telling if len(frequent) else np.ones_like(on_a)
     asked = others & counted_on
@@ -138,40 +208,72 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         novelty=scores,
     )
     bands, bin_edges = references(requests, counted, projection)
-    times = [p.time_ms for p in requests if p.time_ms is not None]
-    return DriftBaseline(
-        embedder=embedder,
-        preparation=preparation,
+    return UnitBaseline(
         projection=projection,
-        clusters=clusters,
         references=bands,
         bin_edges=bin_edges,
         unseen_topic_rates={
             novelty_above(name): rate
             for name, rate in zip(projection.level_names, unseen_rates, strict=False)
         },
-        facts={
-            "events": len(requests),
-            "texts": len(first),
-            **({"from_ms": min(times), "to_ms": max(times)} if times else {}),
-        },
-        caller_cap=caller_cap,
     )
 
 
-def _sides(texts: Sequence[str]) -> tuple[Flags, Flags]:
+def _too_few(texts: Sequence[str]) -> bool:
+    return len(texts) < FEWEST_TEXTS or len(set(texts)) < FEWEST_TEXTS // 2
+
+
+def _untested(followups: int) -> str:
+    """Return why follow-ups are not tested."""
+    if not followups:
+        return "no past request is known to be a follow-up of a conversation"
+    return (
+        f"{followups} conversations have a follow-up that counts, and {FEWEST_TEXTS} are needed, "
+        "half of them different"
+    )
+
+
+def _sides(requests: Sequence[HistoricalRequest]) -> tuple[Flags, Flags]:
     """Return which requests are on side A, and which determine the frequent texts.
 
-    Both depend on a hash, independently of each other; copies of a text are distinguished by
-    their number.
+    Both depend on a hash, independently of each other. A conversation is on one side; copies of a
+    text without a conversation are distinguished by their number.
     """
     copies: Counter[str] = Counter()
     hashes = []
-    for text in texts:
-        copies[text] += 1
-        hashes.append(hash_64(f"{text}\0{copies[text]}"))
+    for one in requests:
+        if one.conversation_id is not None:
+            hashes.append(hash_64(one.conversation_id))
+            continue
+        copies[one.text] += 1
+        hashes.append(hash_64(f"{one.text}\0{copies[one.text]}"))
     drawn = np.array(hashes, np.uint64)
     return drawn % _SIDES == 0, drawn // _SIDES % _TELLING == 0
+
+
+def _owners(requests: Sequence[HistoricalRequest], text_of: Counts) -> tuple[Counts, Counts]:
+    """Return the owners of each request, shape (n, 2), and of each different text, shape (T, 2).
+
+    The owners are the text and the conversation. A text that was sent in several conversations
+    belongs to none of them.
+
+    Args:
+        requests: The requests, n of them.
+        text_of: Number of each request's text, shape (n,).
+    """
+    numbers: dict[str | None, int] = {None: -1}
+    conversation = np.array(
+        [numbers.setdefault(one.conversation_id, len(numbers)) for one in requests], np.int64
+    )
+    size = int(text_of.max()) + 1
+    least, most = np.full(size, len(numbers)), np.full(size, -1)
+    np.minimum.at(least, text_of, conversation)
+    np.maximum.at(most, text_of, conversation)
+    of_texts = np.where(least == most, most, -1)
+    return (
+        np.stack([text_of, np.where(conversation < 0, -2, conversation)], axis=1),
+        np.stack([np.arange(size), of_texts], axis=1),
+    )
 
 
 def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: Flags) -> Flags:
@@ -193,9 +295,9 @@ def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: 
 
 
 def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
-    reduction: Reduction,
+    unit: Unit,
+    sample: _Sample,
     along: Vectors,
-    points: ReferencePoints,
     scores: Vectors,
     texts: Sequence[str],
     divisions: Vectors,
@@ -207,8 +309,9 @@ def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
     codes = [descriptors.language(text) for text in texts]
     common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
     return Projection(
-        reduction=reduction,
-        points=points,
+        unit=unit,
+        reduction=sample.reduction,
+        points=sample.points,
         levels=levels.astype(np.float32),
         level_names=tuple(names),
         lows=np.quantile(leading, _TAIL, axis=0).astype(np.float32),

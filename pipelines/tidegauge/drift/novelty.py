@@ -81,8 +81,8 @@ def index_points(vectors: Vectors, centroids: Vectors) -> tuple[ReferencePoints,
     order = np.argsort(nearest, kind="stable")
     starts = np.searchsorted(nearest[order], np.arange(len(centroids) + 1))
     bare = ReferencePoints(vectors[order], centroids, starts, np.zeros(len(order), np.float32))
-    numbers = np.arange(len(order))
-    spread = novelty(bare.vectors, bare, own=numbers, point_texts=numbers)
+    numbers = np.arange(len(order))[:, None]
+    spread = novelty(bare.vectors, bare, own=numbers, owners=numbers)
     return replace(bare, spread=spread), order
 
 
@@ -91,7 +91,7 @@ def novelty(
     points: ReferencePoints,
     *,
     own: Counts | None = None,
-    point_texts: Counts | None = None,
+    owners: Counts | None = None,
 ) -> Vectors:
     """Return the novelty of vectors, shape (n,).
 
@@ -101,16 +101,17 @@ def novelty(
     Args:
         vectors: Unit vectors, shape (n, D).
         points: Reference points; missing neighbours count as the farthest possible.
-        own: Number of each vector's text, shape (n,): points of the same text are left
-            out, so that a baseline's own texts are measured like new ones.
-        point_texts: Number of each point's text, shape (m,); goes with ``own``.
+        own: Numbers of what each vector belongs to, such as its text and its conversation, shape
+            (n, W): points with one of these owners are left out, so that a baseline's own texts
+            are measured like new ones.
+        owners: The same of each point, shape (m, W); goes with ``own``.
     """
     found = [
         _measure(
             vectors[start : start + _ROWS],
             points,
             None if own is None else own[start : start + _ROWS],
-            point_texts,
+            owners,
         )
         for start in range(0, len(vectors), _ROWS)
     ]
@@ -118,7 +119,7 @@ def novelty(
 
 
 def _measure(
-    vectors: Vectors, points: ReferencePoints, own: Counts | None, point_texts: Counts | None
+    vectors: Vectors, points: ReferencePoints, own: Counts | None, owners: Counts | None
 ) -> Vectors:
     probes = min(_PROBES, len(points.centroids))
     near = np.argpartition(vectors @ points.centroids.T, -probes, axis=1)[:, -probes:]
@@ -131,8 +132,9 @@ def _measure(
         first, last = points.starts[cluster], points.starts[cluster + 1]
         rows, every = here // probes, np.arange(len(here))
         found = vectors[rows] @ points.vectors[first:last].T
-        if own is not None and point_texts is not None:
-            found[own[rows, None] == point_texts[None, first:last]] = _FARTHEST
+        if own is not None and owners is not None:
+            for mine, theirs in zip(own[rows].T, owners[first:last].T, strict=True):
+                found[mine[:, None] == theirs] = _FARTHEST
         for rank in range(min(NEIGHBOURS, int(last - first))):
             best = found.argmax(axis=1)
             cosines[here, rank] = found[every, best]

@@ -18,6 +18,7 @@ from tidegauge.drift.novelty import is_frequent, novelty
 from tidegauge.drift.partition import cells_of, margins
 from tidegauge.drift.vectors import assign, unit_vectors
 from tidegauge.reports.formatting import percent
+from tidegauge.schemas import measures
 
 __all__ = [
     "EMBEDDED",
@@ -35,7 +36,7 @@ __all__ = [
 
 Vectors: TypeAlias = NDArray[np.float32]
 
-EMBEDDED = "embedded"
+EMBEDDED = measures.EMBEDDED
 """Count, in a sketch's hits, of the events for which the indicators were evaluated."""
 
 NOVELTY_ASKED = "novelty/asked"
@@ -149,26 +150,30 @@ def cells(
 def hits_of(
     projection: Projection, texts: Sequence[str], projected: ProjectedVectors
 ) -> list[tuple[str, ...]]:
-    """Return the names of the indicators that hold for each text, ``EMBEDDED`` first."""
-    asked = (NOVELTY_ASKED,) if len(projection.frequent) else ()
-    strange = (*asked, *(novelty_above(level) for level in projection.level_names))
+    """Return what a sketch counts of each text: the trial first, then what holds for it."""
+    prefix = projection.prefix
+    asked = (_named(prefix, NOVELTY_ASKED),) if len(projection.frequent) else ()
+    strange = (
+        *asked,
+        *(_named(prefix, novelty_above(level)) for level in projection.level_names),
+    )
     above = len(asked) + np.searchsorted(projection.levels, projected.novelty, side="left")
     held = np.where(projected.frequent, 0, above).tolist()
     tails: list[list[str]] = [[] for _ in texts]
     for side, beyond in (("low", projected.low), ("high", projected.high)):
         for row, direction in np.argwhere(beyond).tolist():
-            tails[row].append(_tail(direction, side))
+            tails[row].append(_named(prefix, _tail(direction, side)))
     found = []
     for row, cluster in enumerate(projected.cluster.tolist()):
         code = descriptors.language(texts[row])
         found.append(
             (
-                EMBEDDED,
-                _cluster(cluster),
+                _named(prefix, EMBEDDED),
+                _named(prefix, _cluster(cluster)),
                 *strange[: held[row]],
                 *tails[row],
-                _language(code if code in projection.languages else _OTHER),
-                _length(descriptors.length(texts[row])),
+                _named(prefix, _language(code if code in projection.languages else _OTHER)),
+                _named(prefix, _length(descriptors.length(texts[row]))),
             )
         )
     return found
@@ -181,15 +186,19 @@ def hit_table(
     tested: Sequence[Indicator],
 ) -> NDArray[np.bool_]:
     """Return whether each of the J tested indicators holds for each text, shape (n, J)."""
-    column = {indicator.name: j for j, indicator in enumerate(tested)}
+    column = {_named(projection.prefix, one.name): j for j, one in enumerate(tested)}
     table = np.zeros((len(texts), len(tested)), np.bool_)
-    for row, names in enumerate(hits_of(projection, texts, projected)):
-        table[row, [column[name] for name in names if name != EMBEDDED]] = True
+    for row, (_, *names) in enumerate(hits_of(projection, texts, projected)):
+        table[row, [column[name] for name in names]] = True
     return table
 
 
 def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Indicator, ...]:
-    """Return all tested indicators, in a fixed order."""
+    """Return all tested indicators, in a fixed order.
+
+    An indicator has the same name for every kind of unit; the counts in a sketch differ.
+    """
+    prefix = projection.prefix
     others = [(NOVELTY_ASKED, "text that is not frequent in the baseline", "novelty")]
     named = [
         *((_cluster(k), cluster.title, "clusters") for k, cluster in enumerate(clusters)),
@@ -218,22 +227,30 @@ def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Ind
     ]
     return tuple(
         Indicator(
-            name=name, title=title, family=family, counter=Hits(name, of=asked_by(projection, name))
+            name=name,
+            title=title,
+            family=family,
+            counter=Hits(_named(prefix, name), of=_named(prefix, asked_by(projection, name))),
         )
         for name, title, family in named
     )
 
 
 def asked_by(projection: Projection, indicator: str) -> str:
-    """Return the name of the count of an indicator's trials."""
+    """Return the name of the count of an indicator's trials, without the unit's prefix."""
     levels = {novelty_above(level) for level in projection.level_names}
     return NOVELTY_ASKED if len(projection.frequent) and indicator in levels else EMBEDDED
 
 
 @cache
-def cell_label(division: int, cell: int) -> str:
+def cell_label(prefix: str, division: int, cell: int) -> str:
     """Return a cell's name in a sketch's totals; novelty is the division after the last."""
-    return f"{division}/{cell}"
+    return f"{prefix}{division}/{cell}"
+
+
+@cache
+def _named(prefix: str, name: str) -> str:
+    return prefix + name
 
 
 @cache

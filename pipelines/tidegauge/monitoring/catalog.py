@@ -15,6 +15,7 @@ __all__ = [
     "CAPTURE",
     "COST_REQUEST",
     "DEAD_LETTERS",
+    "DRIFT_FOLLOWUPS",
     "DRIFT_TOPICS",
     "ERRORS_RATE",
     "LATENCY_FIRST_TOKEN",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 DRIFT_TOPICS: Final = Monitor("drift", "topics")
+"""Of the openings of conversations, and of single requests."""
+DRIFT_FOLLOWUPS: Final = Monitor("drift", "followups")
 LATENCY_TOTAL: Final = Monitor("latency", "total")
 LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
 ERRORS_RATE: Final = Monitor("errors", "rate")
@@ -125,7 +128,8 @@ def monitored_segment(kind: SketchKind, segment: Segment) -> Segment:
 def monitors_in(sketch: Sketch) -> tuple[Monitor, ...]:
     """Return the monitors for which a sketch holds numbers."""
     if sketch.kind == "drift":
-        return (DRIFT_TOPICS,)
+        followups = measures.FOLLOWUPS + measures.EMBEDDED in sketch.hits
+        return (DRIFT_TOPICS, DRIFT_FOLLOWUPS) if followups else (DRIFT_TOPICS,)
     if sketch.kind == "quality":
         judges = {judge_name(label) for label, _ in judged_scores(sketch)}
         return tuple(quality_monitor(judge) for judge in sorted(judges))

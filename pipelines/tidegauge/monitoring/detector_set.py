@@ -14,6 +14,7 @@ from tidegauge.detection.indicators import Tail
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
+    DRIFT_FOLLOWUPS,
     MonitorKey,
     baseline_kind,
     judge_name,
@@ -287,6 +288,11 @@ def _obstacle(
         return State.UNQUALIFIED, (
             f"The judge {judge_name(mine[0])} does not pass its golden set: its scores are "
             "shown and raise no alarm."
+        )
+    if detector is None and monitor == DRIFT_FOLLOWUPS:
+        return State.NO_BASELINE, (
+            "The drift baseline does not know the follow-ups of conversations: they are not "
+            "tested. `tidegauge baseline show drift` says why."
         )
     if detector is None:
         return State.NO_BASELINE, (

@@ -12,11 +12,19 @@ from typing import TypeAlias
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
-from tidegauge.monitoring.catalog import MonitorKey
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Callers, CallerShare, Effect, Signal, State, Verdict
+from tidegauge.schemas.findings import (
+    Callers,
+    CallerShare,
+    Effect,
+    Monitor,
+    Signal,
+    State,
+    Verdict,
+)
 from tidegauge.schemas.sketches import Exemplar, Sampled
 
 __all__ = [
@@ -82,7 +90,7 @@ def verdict_of(
     mean_seconds = math.exp(detector.log_threshold)
     if alarmed and effects:
         sentence = alarm_sentence(
-            detector.signal,
+            detector.monitor,
             effects,
             since_ms=since,
             mean_seconds_to_false_alarm=mean_seconds,
@@ -91,7 +99,7 @@ def verdict_of(
     else:
         sentence = " ".join(
             [
-                quiet_sentence(detector.signal, context.events, context.needed),
+                quiet_sentence(detector.monitor, context.events, context.needed),
                 *_borrowed(detector),
             ]
         )
@@ -225,6 +233,8 @@ _NORMAL: MappingProxyType[Signal, str] = MappingProxyType(
         "cost": "Requests cost what they did in the baseline",
     }
 )
+_FOLLOWUPS_LEAD = "Conversations go on with something else"
+_FOLLOWUPS_NORMAL = "Follow-ups are as in the baseline"
 _MAIN_SHARE = 0.1
 
 
@@ -246,7 +256,7 @@ def segment_title(segment: Segment) -> str:
 
 
 def alarm_sentence(
-    signal: Signal,
+    monitor: Monitor,
     effects: Sequence[Effect],
     *,
     since_ms: int | None,
@@ -256,7 +266,7 @@ def alarm_sentence(
     """Return what changed, by how much, since when, and how often such an alarm is false.
 
     Args:
-        signal: The signal.
+        monitor: The monitor.
         effects: Effects that contribute, largest first; at least one.
         since_ms: Estimated start of the change.
         mean_seconds_to_false_alarm: Mean time to a false alarm that the threshold guarantees.
@@ -265,7 +275,8 @@ def alarm_sentence(
     since = f" since {moment(since_ms)}" if since_ms is not None else ""
     others = [effect.title for effect in effects[1:] if effect.share >= _MAIN_SHARE]
     also = f"; also {', '.join(others)}" if others else ""
-    lead = f"{_LEADS[signal]}{since}: {_measured(effects[0])}{also}."
+    said = _FOLLOWUPS_LEAD if monitor == DRIFT_FOLLOWUPS else _LEADS[monitor.signal]
+    lead = f"{said}{since}: {_measured(effects[0])}{also}."
     promise = (
         "With nothing changed, an alarm like this comes once in "
         f"{duration(mean_seconds_to_false_alarm)} or less often."
@@ -273,14 +284,15 @@ def alarm_sentence(
     return " ".join([lead, *details, promise])
 
 
-def quiet_sentence(signal: Signal, events: int, needed: int) -> str:
+def quiet_sentence(monitor: Monitor, events: int, needed: int) -> str:
     """Return a sentence that nothing has changed, or that there are too few events to tell."""
     if events < needed:
         return (
             f"{count(events)} events so far; {count(needed)} are needed to say that nothing "
             "has changed."
         )
-    return f"{_NORMAL[signal]}, as far as {count(events)} events show."
+    said = _FOLLOWUPS_NORMAL if monitor == DRIFT_FOLLOWUPS else _NORMAL[monitor.signal]
+    return f"{said}, as far as {count(events)} events show."
 
 
 def _measured(effect: Effect) -> str:

@@ -11,8 +11,10 @@ from typing import Final
 __all__ = [
     "COST_NANOUSD_BY_CUSTOMER",
     "COST_USD",
+    "EMBEDDED",
     "ERROR",
     "ERRORS_BY_KIND",
+    "FOLLOWUPS",
     "INPUT_TOKENS",
     "INPUT_TOKENS_BY_CUSTOMER",
     "INTER_TOKEN_MEAN_MS",
@@ -66,8 +68,14 @@ OUTPUT_TOKENS_BY_CUSTOMER: Final = "output_tokens_by_customer"
 ERRORS_BY_KIND: Final = "errors_by_kind"
 """All errors by kind, including those of the clients."""
 
-# Numbers of a ``drift`` sketch.
+# A ``drift`` sketch. Its counts of openings stand under their own names, those of follow-ups
+# under the same names with a prefix.
 NOVELTY: Final = "novelty"
+"""Number: how far a text lies from those of the baseline."""
+EMBEDDED: Final = "embedded"
+"""Indicator: counts the requests for which the other indicators were evaluated."""
+FOLLOWUPS: Final = "followups/"
+"""Prefix of the names that count follow-ups."""
 
 # Totals in a judge worker's progress, beside those of ``skipped(reason)``.
 SAMPLED: Final = "sampled"
@@ -125,5 +133,5 @@ def unqualified(judge: str) -> str:
 
 
 def skipped(reason: str) -> str:
-    """Total in a judge worker's progress: answers sampled but not judged, for this reason."""
+    """Total in a worker's progress: answers not judged, requests not tested, for this reason."""
     return f"skipped/{reason}"

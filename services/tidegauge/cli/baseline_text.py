@@ -40,13 +40,13 @@ def print_list(
 
 def power(baseline: DriftBaseline) -> list[tuple[float, float]]:
     """Return (share of a new topic, expected events to the alarm); infinite for never."""
-    widest = baseline.references[""]
-    return [(s, detection_delay(widest, baseline.unseen_topic_rates, s)) for s in _SHARES]
+    widest = baseline.openings.references[""]
+    return [(s, detection_delay(widest, baseline.openings.unseen_topic_rates, s)) for s in _SHARES]
 
 
 def show_drift(console: Console, baseline: DriftBaseline) -> None:
     """Print what a drift baseline holds and what it can notice."""
-    facts, widest = baseline.facts, baseline.references[""]
+    facts, widest = baseline.facts, baseline.openings.references[""]
     console.print(f"baseline {baseline.baseline_id}", markup=False)
     span = f", {moment(facts['from_ms'])} to {moment(facts['to_ms'])}" if "from_ms" in facts else ""
     console.print(
@@ -58,7 +58,7 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
         f"season     {widest.season}"
         + (f", {widest.covered_slots} of {slots} slots covered" if slots > 1 else "")
     )
-    keys = [key for key in baseline.references if key]
+    keys = [key for key in baseline.openings.references if key]
     shown = ", ".join(plain(key) for key in keys[:_SEGMENTS_SHOWN])
     more = f" and {len(keys) - _SEGMENTS_SHOWN} more" if len(keys) > _SEGMENTS_SHOWN else ""
     console.print(f"segments   all{', ' + shown if shown else ''}{more}", markup=False)

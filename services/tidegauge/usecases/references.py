@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.monitoring.catalog import DRIFT_TOPICS
+from tidegauge.drift.units import Unit
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, DRIFT_TOPICS
 from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -11,6 +12,9 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.operations import BaselineKind
 
 __all__ = ["LogBaselines"]
+
+
+_MONITORS = {Unit.OPENING: DRIFT_TOPICS, Unit.FOLLOWUP: DRIFT_FOLLOWUPS}
 
 
 class LogBaselines:
@@ -36,7 +40,8 @@ class LogBaselines:
         document = self._store.load(baseline_id)
         if kind == "rates":
             return RatesBaseline.from_bytes(document, baseline_id).references
-        return {DRIFT_TOPICS.name: DriftBaseline.from_bytes(document, baseline_id).references}
+        units = DriftBaseline.from_bytes(document, baseline_id).units
+        return {_MONITORS[unit].name: found.references for unit, found in units.items()}
 
     def titles(self) -> dict[int, str]:
         """Return the titles of the clusters of the drift baseline in force."""

@@ -53,7 +53,7 @@ def test_every_indicator_that_is_hit_is_one_that_is_tested(
     baseline: DriftBaseline,
     ask: Any,  # noqa: ANN401 - a fixture
 ) -> None:
-    names = {indicator.name for indicator in baseline.references[""].indicators}
+    names = {indicator.name for indicator in baseline.openings.references[""].indicators}
     texts = ["my card", "zebra quagga okapi", "où est le 🙂 de la", "我的卡", "x" * 3_000]
     for found in measure(extractor, *(ask(text, i) for i, text in enumerate(texts, 1))):
         assert set(found.hits) - {EMBEDDED} <= names
@@ -185,5 +185,5 @@ def test_what_is_counted_has_the_baselines_trials(
         events=3,
         hits=hits,
     )
-    _, trials = count_all(baseline.references[""].indicators, sketch)
+    _, trials = count_all(baseline.openings.references[""].indicators, sketch)
     assert set(trials.tolist()) == {2}

@@ -69,12 +69,12 @@ def test_a_change_is_found_beside_many_short_replies(
 ) -> None:
     rng = np.random.default_rng(seed)
     baseline = baseline_of(embedder, rng)
-    spacings = np.concatenate([urn.spacings for urn in baseline.references[""].polya_urns])
+    spacings = np.concatenate([urn.spacings for urn in baseline.openings.references[""].polya_urns])
     assert (spacings > 0).all()
     extractor = DriftExtractor(embedder, Preparation(), window_ms=10_000)
     extractor.use(baseline)
     monitor = MonitorProcessor(MonitorPlan(partitions={REQUESTS.name: 1}))
-    monitor.use("drift", "drift-1", {"drift.topics": baseline.references}, 0)
+    monitor.use("drift", "drift-1", {"drift.topics": baseline.openings.references}, 0)
     said: list[Any] = []
     for number in range(QUIET_WINDOWS + CHANGED_WINDOWS):
         events = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 
 from tidegauge.detection.polya_urn import TOTAL
 from tidegauge.detection.reference import nearest
-from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.drift.projection import ProjectedVectors, cell_label, cells, hits_of, project
+from tidegauge.drift.projection import (
+    EMBEDDED,
+    ProjectedVectors,
+    cell_label,
+    cells,
+    hits_of,
+    project,
+)
+from tidegauge.drift.units import LeftOut, Unit, unit_of
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
@@ -24,7 +32,7 @@ from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output, Partition
 
-__all__ = ["NO_BASELINE", "TRUNCATED", "CallerCap", "DriftExtractor", "Embeds"]
+__all__ = ["NO_BASELINE", "NO_REFERENCE", "TRUNCATED", "CallerCap", "DriftExtractor", "Embeds"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -32,14 +40,15 @@ NO_BASELINE = "no_baseline"
 """Notice: no drift baseline is active, requests are only counted."""
 TRUNCATED = "truncated"
 """Total in the worker's progress: texts that were cut off."""
-
+NO_REFERENCE = "no_reference"
+"""Reason in the worker's progress: follow-ups that the baseline knows nothing of."""
 
 _CALLER_WINDOWS = 64
 """Windows remembered in each partition: more than can be open at a time."""
 
 
 class CallerCap:
-    """Counts each caller's events by partition, window and segment.
+    """Counts each caller's events by partition, window, segment and kind.
 
     A restart in the middle of a window resets its counts, so that the window may admit up to
     twice as many events.
@@ -50,10 +59,17 @@ class CallerCap:
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
-        self._seen: dict[Partition, OrderedDict[int, Counter[tuple[str, str]]]] = {}
+        self._seen: dict[Partition, OrderedDict[int, Counter[tuple[str, str, str]]]] = {}
 
-    def admits(
-        self, partition: Partition, segment: Segment, customer: str, time_ms: int, *, most: int
+    def admits(  # noqa: PLR0913 - an event's place, and how many are admitted
+        self,
+        partition: Partition,
+        segment: Segment,
+        customer: str,
+        time_ms: int,
+        *,
+        most: int,
+        kind: str = "",
     ) -> bool:
         """Count an event; return whether it is among the first ``most`` of its caller.
 
@@ -63,15 +79,17 @@ class CallerCap:
             customer: The event's customer.
             time_ms: Event time.
             most: Most events of a caller in a window of a segment; 0 for any number.
+            kind: Each kind of event has a cap of its own.
         """
         if most <= 0:
             return True
         windows = self._seen.setdefault(partition, OrderedDict())
         callers = windows.setdefault(time_ms // self._window_ms, Counter())
-        callers[segment.key, customer] += 1
+        caller = (segment.key, customer, kind)
+        callers[caller] += 1
         while len(windows) > _CALLER_WINDOWS:
             windows.popitem(last=False)
-        return callers[segment.key, customer] <= most
+        return callers[caller] <= most
 
 
 class Embeds(Protocol):
@@ -136,30 +154,15 @@ class DriftExtractor:
         if baseline is None:
             return [Measurement(counted=not event.shadow) for _, event in events]
         found = [self._admit(baseline, origin, event) for origin, event in events]
-        texts = [one.text for one in found if isinstance(one, _Admitted)]
-        vectors = self._embedder.embed(texts)
-        usable = np.isfinite(vectors.sum(axis=1, keepdims=True))
-        # A row of NaN is projected as a row of zeros, and then not counted.
-        projected = project(baseline.projection, texts, np.where(usable, vectors, 0))
-        hits = hits_of(baseline.projection, texts, projected)
-        segments = [
-            event.segment
-            for (_, event), one in zip(events, found, strict=True)
-            if isinstance(one, _Admitted)
+        admitted = [one for one in found if isinstance(one, _Admitted)]
+        vectors = self._embedder.embed([one.text for one in admitted])
+        placed = iter(_placed(baseline, admitted, vectors))
+        return [
+            one
+            if isinstance(one, Measurement)
+            else self._measured(baseline, origin, one, next(placed))
+            for (origin, _), one in zip(events, found, strict=True)
         ]
-        placed = _placed(baseline, segments, projected)
-        measured, row = [], 0
-        for (origin, event), one in zip(events, found, strict=True):
-            if isinstance(one, Measurement):
-                measured.append(one)
-                continue
-            if usable[row, 0]:
-                seen = _Seen(one, hits[row], placed[row], vectors[row], projected, row)
-                measured.append(self._measured(baseline, origin, event, seen))
-            else:
-                measured.append(_left_out(baseline, "no_vector"))
-            row += 1
-        return measured
 
     def _admit(
         self, baseline: DriftBaseline, origin: Origin, event: RequestEvent
@@ -171,22 +174,25 @@ class DriftExtractor:
         prepared = prepare(event.messages, self._preparation)
         if not prepared.text:
             return _left_out(baseline, "empty")
+        unit = unit_of(event)
         admitted = self._callers.admits(
             origin.partition,
             event.segment,
             event.customer,
             event.time_ms,
             most=baseline.caller_cap,
+            kind=unit if isinstance(unit, Unit) else "",
         )
         if not admitted:
-            return _left_out(baseline, "caller_cap")
-        return _Admitted(prepared.text, prepared.truncated)
+            return _left_out(baseline, "caller_cap" if isinstance(unit, Unit) else unit)
+        return _Admitted(event, unit, prepared.text, prepared.truncated)
 
     def _measured(
-        self, baseline: DriftBaseline, origin: Origin, event: RequestEvent, seen: _Seen
+        self, baseline: DriftBaseline, origin: Origin, one: _Admitted, placed: _Placed | None
     ) -> Measurement:
-        novelty = float(seen.projected.novelty[seen.row])
-        cluster = int(seen.projected.cluster[seen.row])
+        if placed is None:
+            return _left_out(baseline, "no_vector")
+        event = one.event
         embedding = EmbeddingEvent(
             request_id=event.request_id,
             producer_id=origin.producer_id,
@@ -195,22 +201,12 @@ class DriftExtractor:
             segment=event.segment,
             baseline=baseline.baseline_id,
             embedder=baseline.embedder,
-            cluster=cluster,
-            novelty=novelty,
-            vector=seen.vector.astype("<f2").tobytes() if self._publish_vectors else b"",
+            cluster=placed.cluster,
+            novelty=placed.novelty,
+            vector=placed.vector.astype("<f2").tobytes() if self._publish_vectors else b"",
         )
-        return Measurement(
-            hits=seen.hits,
-            values={measures.NOVELTY: novelty},
-            totals={TOTAL: dict.fromkeys(seen.cells, 1)},
-            exemplar=Exemplar(
-                request_id=event.request_id,
-                rank=unit_hash(event.request_id),
-                text=seen.admitted.text[:EXEMPLAR_CHARACTERS],
-                customer=event.customer,
-                value=novelty,
-            ),
-            progress={TRUNCATED: 1} if seen.admitted.truncated else {},
+        measured = Measurement(
+            progress={TRUNCATED: 1} if one.truncated else {},
             baseline=baseline.baseline_id,
             outputs=(
                 Output(
@@ -223,41 +219,103 @@ class DriftExtractor:
                 ),
             ),
         )
+        reason = _untested(baseline, one.unit)
+        if reason is not None:
+            skipped = {**measured.progress, measures.skipped(reason): 1}
+            return replace(measured, hits=placed.hits, progress=skipped)
+        return replace(
+            measured,
+            hits=placed.hits,
+            values={measures.NOVELTY: placed.novelty} if one.unit is Unit.OPENING else {},
+            totals={TOTAL: dict.fromkeys(placed.cells, 1)},
+            exemplar=Exemplar(
+                request_id=event.request_id,
+                rank=unit_hash(event.request_id),
+                text=one.text[:EXEMPLAR_CHARACTERS],
+                customer=event.customer,
+                value=placed.novelty,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
+    """A request with a text to embed."""
+
+    event: RequestEvent
+    unit: Unit | LeftOut
     text: str
     truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    admitted: _Admitted
-    hits: tuple[str, ...]
-    cells: tuple[str, ...]
+class _Placed:
+    """Where a request's vector lies, and what a sketch counts of it."""
+
     vector: Vectors
-    projected: ProjectedVectors
-    row: int
+    cluster: int
+    novelty: float
+    hits: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+
+
+def _untested(baseline: DriftBaseline, unit: Unit | LeftOut) -> str | None:
+    """Return why a request is not tested; None if it is."""
+    if isinstance(unit, LeftOut):
+        return unit
+    return None if unit in baseline.units else NO_REFERENCE
 
 
 def _placed(
-    baseline: DriftBaseline, segments: Sequence[Segment], projected: ProjectedVectors
+    baseline: DriftBaseline, admitted: Sequence[_Admitted], vectors: Vectors
+) -> list[_Placed | None]:
+    """Return where each request lies; None for those without a finite vector."""
+    usable = np.isfinite(vectors.sum(axis=1))
+    rows_of: dict[Unit | None, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(usable).tolist():
+        unit = admitted[row].unit
+        rows_of[unit if isinstance(unit, Unit) else None].append(row)
+    placed: list[_Placed | None] = [None] * len(admitted)
+    for unit, rows in rows_of.items():
+        found = baseline.units.get(unit) if unit is not None else None
+        projection = (found or baseline.openings).projection
+        some = [admitted[row] for row in rows]
+        texts = [one.text for one in some]
+        projected = project(projection, texts, vectors[rows])
+        hits: Sequence[tuple[str, ...]] = [()] * len(rows)
+        in_cells: Sequence[tuple[str, ...]] = hits
+        if found is not None:
+            hits = hits_of(projection, texts, projected)
+            in_cells = _cells(found, [one.event.segment for one in some], projected)
+        elif unit is Unit.FOLLOWUP:
+            # The monitor learns that there are follow-ups, and that nothing tests them.
+            hits = [(measures.FOLLOWUPS + EMBEDDED,)] * len(rows)
+        clusters, scores = projected.cluster.tolist(), projected.novelty.tolist()
+        for i, row in enumerate(rows):
+            placed[row] = _Placed(vectors[row], clusters[i], scores[i], hits[i], in_cells[i])
+    return placed
+
+
+def _cells(
+    found: UnitBaseline, segments: Sequence[Segment], projected: ProjectedVectors
 ) -> list[tuple[str, ...]]:
     """Return the cells of each request, by the bin edges of its segment's reference."""
     rows_of: dict[Segment, list[int]] = defaultdict(list)
     for row, segment in enumerate(segments):
         rows_of[segment].append(row)
-    placed: list[tuple[str, ...]] = [()] * len(segments)
+    prefix = found.projection.prefix
+    in_cells: list[tuple[str, ...]] = [()] * len(segments)
     for segment, rows in rows_of.items():
-        found = nearest(baseline.references, segment.of_all_versions)
-        bin_edges = baseline.bin_edges["" if found is None else found[0]]
-        numbers = cells(baseline.projection, bin_edges, projected.of(rows)).tolist()
-        for row, own in zip(rows, numbers, strict=True):
-            placed[row] = tuple(
-                cell_label(*index_points) for index_points in enumerate(own) if index_points[1] >= 0
+        own = nearest(found.references, segment.of_all_versions)
+        bin_edges = found.bin_edges["" if own is None else own[0]]
+        numbers = cells(found.projection, bin_edges, projected.of(rows)).tolist()
+        for row, of_row in zip(rows, numbers, strict=True):
+            in_cells[row] = tuple(
+                cell_label(prefix, division, cell)
+                for division, cell in enumerate(of_row)
+                if cell >= 0
             )
-    return placed
+    return in_cells
 
 
 def _left_out(baseline: DriftBaseline, reason: str) -> Measurement:
