@@ -23,11 +23,11 @@ def _reached(monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
 
 
-def put_aside(kafka: KafkaSettings, group: str, offset: int) -> Record:
+def put_aside(kafka: KafkaSettings, group: str, offset: int, value: bytes | None = None) -> Record:
     record = Record(
         partition=Partition(REQUESTS.name, 0),
         offset=offset,
-        value=f"poison of {group}\x1b[31m".encode(),
+        value=value or f"poison of {group}\x1b[31m".encode(),
         key=group.encode(),
         headers=(("origin", b"test"),),
     )
@@ -74,6 +74,16 @@ def test_dead_letters_are_sent_again_once(kafka: KafkaSettings) -> None:
     assert wet.stdout == "1 records sent again\n"
     (back,) = [found for found in reader.read(kafka, REQUESTS) if found.key == record.key]
     assert (back.value, back.headers) == (record.value, record.headers)
+
+
+def test_dead_letters_that_are_not_whole_are_not_sent(kafka: KafkaSettings) -> None:
+    group = uuid4().hex[:8]
+    put_aside(kafka, group, 9, value=b"\xff" * 900_000)
+    done = CliRunner().invoke(dead_letters.app, ["redrive", "--group", group])
+    assert done.stdout == "0 records sent again\n"
+    assert "1 are not whole in their dead letters" in done.stderr
+    shown = CliRunner().invoke(dead_letters.app, ["list", "--group", group])
+    assert "left out" in " ".join(shown.stdout.split())
 
 
 def test_a_filter_that_fits_nothing_says_so() -> None:

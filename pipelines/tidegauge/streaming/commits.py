@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tidegauge.schemas import cloud_event_headers, encode
@@ -14,6 +14,12 @@ from tidegauge.streaming.errors import DeadLetterRateError
 from tidegauge.streaming.processor import Output, Partition, Rejection
 
 __all__ = ["Commit", "CommitPolicy", "RejectionGauge", "dead_letter", "encode_output"]
+
+LETTER_BYTES = 640 * 1024
+"""Most bytes of a record in its dead letter: in JSON, as base64, it stays below 1 MB."""
+KEY_BYTES = 64 * 1024
+HEADERS_BYTES = 64 * 1024
+DETAIL_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +130,14 @@ def encode_output(output: Output) -> EncodedRecord:
 
 
 def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
-    """Return the dead letter of a rejected record, with the record's key and headers."""
+    """Return the dead letter of a rejected record, with as much of the record as it holds."""
     record = rejection.record
     place = f"{record.partition}-{record.offset}"
+    key = record.key and record.key[:KEY_BYTES]
+    headers = tuple(_fitting(record.headers))
+    held = sum(map(_size, headers)) + len(key or b"")
+    value = record.value[: LETTER_BYTES - held]
+    whole = sum(map(_size, record.headers)) + len(record.key or b"") + len(record.value)
     return Output(
         topic=DEAD_LETTERS,
         key=place,
@@ -137,12 +148,27 @@ def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
             offset=record.offset,
             time_ms=now_ms,
             reason=rejection.reason,
-            detail=rejection.detail,
-            value=record.value,
-            key=record.key,
-            headers=record.headers,
+            detail=rejection.detail[:DETAIL_CHARACTERS],
+            value=value,
+            key=key,
+            headers=headers,
+            left_out_bytes=whole - held - len(value),
         ),
         source=f"{group}/{record.partition}",
         event_id=f"{group}/{place}",
         time_ms=now_ms,
     )
+
+
+def _size(header: tuple[str, bytes]) -> int:
+    name, value = header
+    return len(name.encode(errors="replace")) + len(value)
+
+
+def _fitting(headers: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    room = HEADERS_BYTES
+    for header in headers:
+        room -= _size(header)
+        if room < 0:
+            return
+        yield header

@@ -114,7 +114,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
 class DeadLetter(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.dead_letter"
 ):
-    """A record that could not be processed, kept whole.
+    """A record that could not be processed, kept whole as far as a record may be long.
 
     Attributes:
         group: The consumer group that gave it up.
@@ -127,6 +127,8 @@ class DeadLetter(
         key: The record's key, if any.
         value: The record's bytes.
         headers: The record's headers.
+        left_out_bytes: Bytes of value, key and headers beyond what a dead letter holds. The
+            whole record stays where it lay until its time is over.
     """
 
     group: str
@@ -139,4 +141,5 @@ class DeadLetter(
     value: bytes
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    left_out_bytes: int = 0
     schema_version: int = 1

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidegauge.reports.formatting import moment
+from tidegauge.reports.formatting import count, moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -43,6 +43,11 @@ def _found(topic: str | None, group: str | None, reason: str | None) -> Iterator
             yield letter
 
 
+def _cut(letter: DeadLetter) -> str:
+    left_out = letter.left_out_bytes
+    return f" ({count(left_out)} bytes of the record are left out)" if left_out else ""
+
+
 @app.command("list")
 def list_letters(
     topic: Topic = None, group: Group = None, reason: Reason = None, *, as_json: Json = False
@@ -59,7 +64,7 @@ def list_letters(
             letter.group,
             f"{letter.topic}-{letter.partition}@{letter.offset}",
             letter.reason,
-            ascii(letter.detail)[1:-1],
+            ascii(letter.detail)[1:-1] + _cut(letter),
         )
     Console(markup=False).print(table) if table.rows else typer.echo("no dead letters")
 
@@ -77,12 +82,13 @@ def redrive(
     """Publish dead letters again to their own topics, once the cause is fixed.
 
     Each record is sent once, however many groups gave it up. A group that has processed it
-    drops it as a copy.
+    drops it as a copy. Records that were too long for a dead letter are not sent.
     """
-    letters = {
+    found = {
         (letter.topic, letter.partition, letter.offset): letter
         for letter in _found(topic, group, reason)
     }
+    letters = {place: letter for place, letter in found.items() if not letter.left_out_bytes}
     if not dry_run:
         with Publisher(load(KafkaSettings)) as publisher:
             publisher.send(
@@ -96,3 +102,9 @@ def redrive(
             )
     verb = "would be sent" if dry_run else "sent"
     typer.echo(f"{len(letters)} records {verb} again")
+    if cut := len(found) - len(letters):
+        typer.echo(
+            f"{cut} are not whole in their dead letters: publish them from where they lay "
+            "(the column 'record'), before their time there is over",
+            err=True,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from tidegauge.runtime.kafka import clients, loop, reader
 from tidegauge.runtime.kafka.errors import RefusedError
 from tidegauge.runtime.kafka.publisher import send_all
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas.topics import REQUESTS, SKETCHES, Topic
+from tidegauge.schemas import decode
+from tidegauge.schemas.operations import DeadLetter
+from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS, SKETCHES, Topic
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.progress import RECORDS_EXPIRED, TOPIC_REMADE
@@ -145,6 +148,25 @@ def test_a_compression_that_cannot_be_read_stops_the_worker_and_says_why(
         assert isinstance(found.failure, RefusedError)
         assert "pip install zstandard" in str(found.failure)
         assert not found.loop.ready
+
+
+def test_a_long_record_that_cannot_be_read_is_put_aside_and_the_rest_is_read(
+    settings: KafkaSettings,
+) -> None:
+    topic = create(settings, "poison.v1")
+    poison = os.urandom(900_000)
+    client = clients.producer(settings, compression_type=None)
+    try:
+        client.send(topic.name, poison, key=b"poison").get(10)
+    finally:
+        client.close(timeout=5)
+    publish(settings, topic, range(1, 4))
+    with worker(settings, "poison", topic):
+        until(lambda: totals(settings, "poison")["processed"] == 3, "processed")
+    letters = [decode(record.value, DeadLetter) for record in reader.read(settings, DEAD_LETTERS)]
+    (found,) = [letter for letter in letters if letter.group == "poison"]
+    assert poison.startswith(found.value)
+    assert len(found.value) + found.left_out_bytes == len(poison)
 
 
 def test_records_that_expired_are_counted_and_the_rest_is_read(settings: KafkaSettings) -> None:
