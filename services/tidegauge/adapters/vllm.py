@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from tidegauge.quality.likelihood import ScoredToken
+from tidegauge.runtime.environment import shown_address
 from tidegauge.schemas import TidegaugeError
 from tidegauge.schemas.exchange import Message
 
@@ -93,6 +93,9 @@ class VllmClient:
         connect_seconds: For connecting.
         attempts: How often a request is tried.
         connections: Most connections at a time.
+
+    Attributes:
+        address: The address as it may be printed.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default and a name of its own
@@ -105,11 +108,12 @@ class VllmClient:
         attempts: int = 3,
         connections: int = 32,
     ) -> None:
-        if urlsplit(url).scheme not in {"http", "https"}:
+        if not url.startswith(("http://", "https://")):
             raise JudgeRefusedError(
-                f"the judge's address is {url!r}: it must begin with http:// or https://"
+                f"the judge's address is {shown_address(url)!r}: it must begin with http:// or https://"
             )
-        self.url = url.rstrip("/").removesuffix("/v1")
+        self._url = url.rstrip("/").removesuffix("/v1")
+        self.address = shown_address(url)
         self._api_key = api_key
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_seconds)
         self._attempts = attempts
@@ -244,13 +248,15 @@ class VllmClient:
     async def _once(self, method: str, path: str, body: Mapping[str, object] | None) -> str:
         if self._session is None:
             raise JudgeUnreachableError("the client is closed: use it in an async with block")
-        where = f"{self.url}{path}"
+        where = f"{self.address}{path}"
         try:
-            async with self._session.request(method, where, json=body) as response:
+            async with self._session.request(method, f"{self._url}{path}", json=body) as response:
                 text = await response.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
+            # The message of an invalid URL is the URL itself.
+            said = "" if isinstance(error, aiohttp.InvalidURL) else f": {error}"
             raise JudgeUnreachableError(
-                f"the judge at {where} does not answer ({type(error).__name__}: {error}): is it "
+                f"the judge at {where} does not answer ({type(error).__name__}{said}): is it "
                 "running, and is TIDEGAUGE_JUDGE_URL its address?"
             ) from error
         if response.status == _OK:

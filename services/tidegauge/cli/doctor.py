@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.cli.check import Check
+from tidegauge.runtime.environment import shown_address
 
 __all__ = ["Embedders", "Reach", "checks", "doctor"]
 
@@ -118,12 +119,24 @@ def _reachable(part: str, variable: str, given: str, reach: Reach) -> Check:
             host, port = None, None
         if host is None:
             remedy = f"mend {variable}: it must be an address with a host"
-            return Check(what=part, fine=False, found=f"{given!r} is no address", remedy=remedy)
+            return Check(
+                what=part,
+                fine=False,
+                found=f"{shown_address(given)!r} is no address",
+                remedy=remedy,
+            )
         wrong = reach(host, port or {"https": 443, "http": 80}.get(parts.scheme, 9092))
         if wrong is None:
-            return Check(what=part, fine=True, found=f"{variable} answers at {address}")
+            return Check(
+                what=part, fine=True, found=f"{variable} answers at {shown_address(address)}"
+            )
     remedy = f"start it, or mend {variable}"
-    return Check(what=part, fine=False, found=f"{given} does not answer: {wrong}", remedy=remedy)
+    return Check(
+        what=part,
+        fine=False,
+        found=f"{shown_address(given)} does not answer: {wrong}",
+        remedy=remedy,
+    )
 
 
 def _reach(host: str, port: int) -> str | None:

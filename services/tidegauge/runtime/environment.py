@@ -14,7 +14,7 @@ from typing import Final
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["SettingsError", "bad_value", "known_variables", "refuse_unknown"]
+__all__ = ["SettingsError", "bad_value", "known_variables", "refuse_unknown", "shown_address"]
 
 PREFIX: Final = "TIDEGAUGE_"
 
@@ -69,7 +69,7 @@ def bad_value(
         default: Value that applies where the variable is not set; None if there is none.
         secret: Whether the value must not be shown at all.
     """
-    shown = "a secret that is not shown" if secret else repr(_without_credentials(value))
+    shown = "a secret that is not shown" if secret else repr(shown_address(value))
     way_out = f"unset it to use {default}" if default not in (None, "") else "unset it"
     return f"{variable} is {shown}: it {problem}; change it, or {way_out}"
 
@@ -80,10 +80,16 @@ def _unknown(name: str) -> str:
     return f"{name} is no variable of tidegauge's: {way_out} (README lists all)"
 
 
-def _without_credentials(value: str) -> str:
-    """Return a value without an address's credentials, path and query, and not too long."""
+def shown_address(value: str) -> str:
+    """Return an address as it may be printed: without credentials, path and query, and not long.
+
+    >>> shown_address("redis://ann:hunter2@cache:6379/0")
+    'redis://cache:6379/…'
+    """
     if "://" in value or "@" in value:
         scheme, separator, rest = value.rpartition("://") if "://" in value else ("", "", value)
         host, *path = re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)
+        if not re.fullmatch(r"(?:\[.*\]|[^:]*)(?::\d*)?", host):
+            host = f"{host.partition(':')[0]}:…"  # no port, perhaps a password
         value = f"{scheme}{separator}{host}" + ("/…" if path and path[0] else "")
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.runtime.environment import shown_address
 
 __all__ = ["Address", "Timeouts"]
 
@@ -57,13 +58,16 @@ class Address:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"upstream url {url!r}: {error}") from error
+        except ValueError:
+            # The error quotes what stands in the port's place, which may be a password.
+            raise ConfigurationError(
+                f"upstream url {shown_address(url)!r}: its host or port cannot be read"
+            ) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
-                f"upstream url {url!r}: expected http://host:port or https://host"
+                f"upstream url {shown_address(url)!r}: expected http://host:port or https://host"
             )
-        if parts.username or parts.query or parts.fragment:
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise ConfigurationError(
                 f"upstream url of host {parts.hostname!r}: give no user, query or fragment; "
                 "an API key is named by api_key_env"

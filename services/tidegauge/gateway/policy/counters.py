@@ -10,6 +10,7 @@ import limits.errors
 from limits.aio.storage import RedisStorage
 
 from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.runtime.environment import shown_address
 
 __all__ = ["Amounts", "Counters", "LocalCounters", "SharedCounters"]
 
@@ -122,12 +123,12 @@ class SharedCounters:
                 socket_timeout=_ANSWER_SECONDS,
                 socket_connect_timeout=_ANSWER_SECONDS,
             )
-        except limits.errors.ConfigurationError as error:
+        except (limits.errors.ConfigurationError, ValueError):
+            # The errors quote the URL or a part of it, which may be the password.
             raise ConfigurationError(
-                f"TIDEGAUGE_GATEWAY_REDIS_URL: {error}; is tidegauge[redis] installed?"
-            ) from error
-        except ValueError as error:
-            raise ConfigurationError(f"TIDEGAUGE_GATEWAY_REDIS_URL: {error}") from error
+                f"TIDEGAUGE_GATEWAY_REDIS_URL is {shown_address(url)!r}: expected "
+                "redis://host:port or rediss://host:port, and tidegauge[redis] installed"
+            ) from None
 
     async def add(self, name: str, amount: int, expiry_seconds: int) -> int:
         """Add to a counter and return its value; raises the Redis client's errors."""

@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from tidegauge.runtime.environment import shown_address
 from tidegauge.schemas.codec import encode
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Alert
@@ -80,7 +81,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise NotifyError(f"{url!r} is no address to send alerts to: give http://… or https://…")
+        raise NotifyError(
+            f"{shown_address(url)!r} is no address to send alerts to: give http://… or https://…"
+        )
     return url
 
 

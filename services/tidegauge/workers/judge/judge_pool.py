@@ -211,7 +211,7 @@ class JudgePool:
             away = SkipReason.UNREACHABLE in troubles
             trouble = SkipReason.UNREACHABLE if away else SkipReason.LATE
         if trouble is not self._trouble:
-            _log.warning("judge_trouble", reason=trouble or "over", url=self._client.url)
+            _log.warning("judge_trouble", reason=trouble or "over", judge=self._client.address)
         self._trouble = trouble
 
     async def _ask_one(self, question: Question, deadline: float) -> Score | SkipReason:
