@@ -16,12 +16,13 @@ import tidegauge.detection.reference
 import tidegauge.drift.fitting
 from drift_texts import Texts, Vectors
 from tidegauge.detection.e_detector import judge, no_evidence, observe, pack, place_bets
-from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.errors import BaselineDocumentError
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import cells, hit_table, hits_of, project
+from tidegauge.drift.units import Unit
 
 __all__ = ["Ours", "Watched", "keep_baseline", "watch"]
 
@@ -48,11 +49,13 @@ class Watched:
 
     Attributes:
         baseline: The baseline.
+        unit: What it holds normal of the texts' kind of unit.
         hits: Whether each indicator holds for each text, shape (n, J).
         cells: Each text's cell in each Polya urn's division, shape (n, M + 1); -1 for none.
     """
 
     baseline: DriftBaseline
+    unit: UnitBaseline
     hits: NDArray[np.bool_]
     cells: Rows
 
@@ -79,7 +82,7 @@ def keep_baseline(
         except BaselineDocumentError:
             kept.unlink()
         else:
-            return Watched(baseline, read["hits"], read["cells"])
+            return Watched(baseline, baseline.openings, read["hits"], read["cells"])
     baseline = fit(
         [HistoricalRequest(texts.texts[i]) for i in rows],
         vectors[rows],
@@ -108,16 +111,18 @@ def _code() -> str:
     return hashlib.sha256(b"\0".join(made)).hexdigest()[:16]
 
 
-def watch(baseline: DriftBaseline, texts: Sequence[str], vectors: Vectors) -> Watched:
-    """Look at texts through a baseline; the vectors are theirs."""
-    projected = project(baseline.openings.projection, texts, vectors)
-    tested = baseline.openings.references[""].indicators
-    hits = hit_table(baseline.openings.projection, texts, projected, tested)
-    return Watched(
-        baseline,
-        hits,
-        cells(baseline.openings.projection, baseline.openings.bin_edges[""], projected),
-    )
+def watch(
+    baseline: DriftBaseline,
+    texts: Sequence[str],
+    vectors: Vectors,
+    unit: Unit = Unit.OPENING,
+) -> Watched:
+    """Look at texts through a baseline; the vectors are theirs, and all are units of one kind."""
+    known = baseline.units[unit]
+    projected = project(known.projection, texts, vectors)
+    hits = hit_table(known.projection, texts, projected, known.references[""].indicators)
+    in_cells = cells(known.projection, known.bin_edges[""], projected)
+    return Watched(baseline, known, hits, in_cells)
 
 
 def count_indices(found: Rows, size: int) -> Rows:
@@ -136,7 +141,7 @@ class Ours:
             window: Events of a window.
         """
         self._watched = watched
-        self._bets = place_bets(watched.baseline.openings.references[""], polya_urns=True)
+        self._bets = place_bets(watched.unit.references[""], polya_urns=True)
         self._window = window
         self._state_bytes = 0
 
@@ -184,8 +189,8 @@ class Ours:
     def looking_microseconds(self, texts: Sequence[str], vectors: Vectors) -> float:
         """Return the CPU time per event of looking at texts, some at once as a worker does."""
         projection, bin_edges = (
-            self._watched.baseline.openings.projection,
-            self._watched.baseline.openings.bin_edges[""],
+            self._watched.unit.projection,
+            self._watched.unit.bin_edges[""],
         )
         began = time.process_time()
         for start in range(0, len(texts), _AT_ONCE):
