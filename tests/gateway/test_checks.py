@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
 from tidegauge.gateway.policy.checks import check
-from tidegauge.gateway.policy.checks.language import check_language, guess_language
-from tidegauge.gateway.policy.checks.outcomes import check_empty, check_refusal, check_truncation
-from tidegauge.gateway.policy.checks.repetition import check_repetition
+from tidegauge.gateway.policy.checks.wording import check_language, guess_language
+from tidegauge.gateway.policy.checks.wording import check_empty, check_refusal, check_truncation
+from tidegauge.gateway.policy.checks.wording import check_repetition
 from tidegauge.gateway.policy.checks.structure import (
     check_json,
     check_json_schema,
@@ -25,7 +25,6 @@ NOTHING = Expectations()
 
 
 def test_only_what_was_checked_is_named() -> None:
-    assert check(ASKED, NOTHING, ParsedAnswer(text=None)) == {}
     short = check(ASKED, NOTHING, ParsedAnswer(text="Left."))
     assert short == {"empty": "passed", "refusal": "passed"}
     answer = ParsedAnswer(text="You can walk to it: it is on the left.", finish_reason="stop")
@@ -52,9 +51,11 @@ def test_truncation(reason: str | None, outcome: str | None) -> None:
 
 
 def test_empty() -> None:
-    assert check_empty(" \n", None, None) == "failed"
-    assert check_empty("", "[]", None) == "passed"
-    assert check_empty("", None, "no") == "passed"
+    assert check_empty(ParsedAnswer(text=" \n")) == "failed"
+    assert check_empty(ParsedAnswer()) == "failed"
+    assert check_empty(ParsedAnswer(tool_calls="[]")) == "passed"
+    assert check_empty(ParsedAnswer(refusal="no")) == "passed"
+    assert check_empty(ParsedAnswer(media=True)) == "passed"
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,13 @@ async def test_a_stream_that_stalls(
     [
         (400, 400, ErrorKind.UPSTREAM_REJECTED),
         (422, 422, ErrorKind.UPSTREAM_REJECTED),
-        (429, 429, ErrorKind.UPSTREAM_REJECTED),
+        (402, 402, ErrorKind.UPSTREAM_ERROR),
+        (403, 403, ErrorKind.UPSTREAM_REJECTED),
+        (408, 408, ErrorKind.UPSTREAM_TIMEOUT),
+        (429, 429, ErrorKind.UPSTREAM_ERROR),
         (500, 500, ErrorKind.UPSTREAM_ERROR),
         (503, 503, ErrorKind.UPSTREAM_ERROR),
+        (529, 529, ErrorKind.UPSTREAM_ERROR),
         (401, 502, ErrorKind.UPSTREAM_ERROR),
     ],
 )

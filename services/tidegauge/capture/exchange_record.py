@@ -15,11 +15,13 @@ from typing import Final
 
 import msgspec
 
+from tidegauge.capture.expectations import Expectations
 from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
     ErrorKind,
+    ExchangeOutcome,
     InterToken,
     Message,
     RequestEvent,
@@ -36,30 +38,11 @@ __all__ = [
     "RESPONSE",
     "AnswerRecord",
     "ExchangeRecord",
-    "Expectations",
     "LogLine",
     "PendingChecks",
     "expand_format",
     "rfc3339",
 ]
-
-
-class Expectations(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The form that the client asked the answer to have.
-
-    Attributes:
-        json_object: Whether the answer must be one JSON value.
-        json_schema: The schema that the answer must match, as JSON text.
-        tools: The tools offered, as JSON text in the chat API's form; None without tools.
-    """
-
-    json_object: bool = False
-    json_schema: bytes | None = None
-    tools: bytes | None = None
-
-    def size(self) -> int:
-        """Return the length of the schema and the tools in bytes."""
-        return len(self.json_schema or b"") + len(self.tools or b"")
 
 
 class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
@@ -68,10 +51,12 @@ class PendingChecks(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         wanted: The form that the client asked the answer to have.
         refusal: The model's refusal, if the upstream reports it in a field of its own.
+        media: Whether the answer has images, sound or files.
     """
 
     wanted: Expectations
     refusal: str | None
+    media: bool = False
 
 
 class LogLine(msgspec.Struct, kw_only=True):
@@ -81,6 +66,9 @@ class LogLine(msgspec.Struct, kw_only=True):
         time: When the request arrived, RFC 3339.
         model: The model's name from the configuration, or ``unknown``.
         customer: The customer's name from the key file.
+        checks: The findings of the checks that the gateway made; None where it left them to the
+            shipper, which logs a line of its own for an answer that fails one.
+        unread: Names of the answer's fields that could not be read; None without any.
     """
 
     event: str = "request"
@@ -91,7 +79,12 @@ class LogLine(msgspec.Struct, kw_only=True):
     version: str
     customer: str
     status: int
+    outcome: str | None
     error: str | None
+    error_detail: str | None
+    finish_reason: str | None
+    upstream: str | None
+    attempts: int
     stream: bool
     latency_ms: float
     time_to_first_token_ms: float | None
@@ -99,22 +92,18 @@ class LogLine(msgspec.Struct, kw_only=True):
     response_characters: int
     input_tokens: int | None
     output_tokens: int | None
+    checks: dict[str, str] | None
+    unread: tuple[str, ...] | None
 
 
 class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """The answer of an exchange; for fields not listed here see ``ResponseEvent``.
 
-    The fields from ``cached_tokens`` on are reserved: they are part of the format before
-    anything sets them, so that setting them later keeps it compatible.
-
     Attributes:
         text: The answer's text.
         checks: The findings of the checks, or the inputs of checks that are still to be made.
-        cached_tokens: Prompt tokens that the upstream served from its cache.
-        reasoning_tokens: Generated tokens that are not part of the answer's text.
-        omitted_characters: Characters of the answer's text that were cut off; None if no text
-            or redacted text is captured.
-        outcome: Label of how the exchange ended.
+        omitted_characters: Characters of the answer's text and tool calls that were cut off;
+            None if no text is captured.
     """
 
     status: int
@@ -135,10 +124,9 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     upstream: str | None = None
     attempts: int = 1
     checks: dict[str, str] | PendingChecks = {}
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
     omitted_characters: int | None = None
-    outcome: str | None = None
+    outcome: ExchangeOutcome | None = None
+    unread: tuple[str, ...] = ()
 
 
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -150,8 +138,8 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
         tenant: The customer, if segments are split by customer.
         answer: The answer; None while the exchange is in flight.
         in_flight: Other requests in flight when this one arrived.
-        omitted_characters: Characters of the messages that were cut off; None if no text or
-            redacted text is captured.
+        omitted_characters: Characters of the messages and their tool calls that were cut off;
+            None if no text is captured.
     """
 
     request_id: str
@@ -256,6 +244,8 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             step=self.step,
             repeat_of=self.repeat_of,
             in_flight=self.in_flight,
+            outcome=answer.outcome,
+            unread=answer.unread,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:
@@ -269,7 +259,12 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             version=self.version,
             customer=self.customer,
             status=answer.status,
+            outcome=answer.outcome,
             error=answer.error,
+            error_detail=answer.error_detail,
+            finish_reason=answer.finish_reason,
+            upstream=answer.upstream,
+            attempts=answer.attempts,
             stream=self.stream,
             # ``round`` costs five times as much as truncating.
             latency_ms=int(answer.latency_ms * 1e3) / 1e3,
@@ -278,13 +273,15 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             response_characters=answer.output_characters,
             input_tokens=None if usage is None else usage.input_tokens,
             output_tokens=None if usage is None else usage.output_tokens,
+            checks=answer.checks if isinstance(answer.checks, dict) else None,
+            unread=answer.unread or None,
         )
 
 
 _OUTCOMES: Final[Mapping[str, CheckOutcome]] = {"passed": "passed", "failed": "failed"}
 """Findings that events carry; a check that was not made is absent."""
 
-_NAME: Final = "tidegauge.exchange.3"
+_NAME: Final = "tidegauge.exchange.4"
 _encode: Final[Callable[[Sequence[ExchangeRecord]], bytes]] = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[ExchangeRecord]).decode
 

@@ -227,13 +227,13 @@ def _add_chat(app: Gateway) -> None:
 
         await runtime.engine.serve(exchange, api, read, sink)
         runtime.completion.record()
-        attempt, outcome = exchange.attempt, exchange.outcome
-        if attempt is None or outcome is None or sink.status != HTTPStatus.OK:
+        attempt, ended = exchange.attempt, exchange.conclusion
+        if attempt is None or ended is None or sink.status != HTTPStatus.OK:
             raise _PassedOnError(sink)
         return PlainResponse(
-            response=outcome.answer.text or "",
+            response=ended.answer.text or "",
             model=attempt.target.name,
-            latency_ms=outcome.latency_seconds * 1e3,
+            latency_ms=ended.latency_seconds * 1e3,
         )
 
     app.add_exception_handler(_PassedOnError, _pass_on)

@@ -163,7 +163,7 @@ class _Departure:
 
     async def _watch(self) -> None:
         await self._reader.until_client_leaves()
-        if self._exchange.outcome is None and self._serving is not None:
+        if self._exchange.conclusion is None and self._serving is not None:
             self._exchange.client_left = True
             self._serving.cancel()
 

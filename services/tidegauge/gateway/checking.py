@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from tidegauge.gateway.apis import Expectations, ParsedAnswer
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.expectations import Expectations
 from tidegauge.gateway.policy.checks import (
     Finding,
     check,

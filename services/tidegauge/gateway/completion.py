@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 import structlog
 
+from tidegauge.capture.answer import Ending, ParsedAnswer, decide
 from tidegauge.capture.exchange_record import (
     BOTH,
     REQUEST,
@@ -34,19 +36,18 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import (
     NOTHING_EXPECTED,
-    ParsedAnswer,
     ParsedRequest,
     prompt_tokens,
     text_tokens,
 )
 from tidegauge.gateway.checking import Checker
 from tidegauge.gateway.errors import ConfigurationError
-from tidegauge.gateway.exchange import Exchange, Fault, Outcome
+from tidegauge.gateway.exchange import Conclusion, Exchange, Fault
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
 from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.gateway.tracing import Tracing
-from tidegauge.schemas.exchange import Capture, Sampling, Usage
+from tidegauge.schemas.exchange import Capture, InterToken, Sampling, Usage
 
 __all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
@@ -55,6 +56,7 @@ _MOST_TOGETHER: Final = 64
 _FLUSH_SECONDS: Final = 0.2
 _FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
+_OK: Final = 200
 _NO_SAMPLING: Final = Sampling()
 _encoder: Final = msgspec.json.Encoder()
 
@@ -151,7 +153,7 @@ class Completion:
         self._tracing = tracing
         self._checker = Checker()
         self._waiting: dict[str, Exchange] = {}
-        self._ended: list[tuple[Exchange, Outcome]] = []
+        self._ended: list[tuple[Exchange, Conclusion]] = []
         self._leaving: list[Callable[[], None]] = []
 
     def begin(self, exchange: Exchange) -> None:
@@ -179,7 +181,7 @@ class Completion:
         asked, findings = exchange.asked, {}
         if asked is not None:
             findings = await self._checker.check(asked.messages, asked.expectations, answer)
-        exchange.delivery.findings = findings
+        exchange.findings = findings
         return findings
 
     def must_check(self, exchange: Exchange, answer: ParsedAnswer) -> bool:
@@ -188,11 +190,13 @@ class Completion:
         This is so if the record will not carry all the text that the shipper would need.
         """
         asked = exchange.asked
-        if asked is None or exchange.delivery.findings is not None:
+        if asked is None or exchange.findings is not None:
             return False
         if asked.expectations is NOTHING_EXPECTED and answer.tool_calls is None:
             return False
-        if not has_form(asked.expectations, answer):
+        if not answer.generated or not has_form(asked.expectations, answer):
+            return False
+        if decide(answer, _OK, None, done=True).outcome != "ok":
             return False
         return not self._carries_all(exchange, asked, answer)
 
@@ -202,6 +206,8 @@ class Completion:
         status: int,
         answer: ParsedAnswer,
         fault: Fault | None = None,
+        *,
+        done: bool = True,
     ) -> None:
         """End an exchange; it is recorded in the event loop's next pass.
 
@@ -212,25 +218,27 @@ class Completion:
             exchange: The exchange.
             status: HTTP status that the client sees.
             answer: The answer, as far as it came.
-            fault: How the exchange failed; None if it did not.
+            fault: How the gateway or the transport failed; None if they did not.
+            done: Whether the answer came to its end, as the transport tells it.
         """
-        if exchange.outcome is not None:
+        if exchange.conclusion is not None:
             return
         asked, attempt = exchange.asked, exchange.attempt
+        ending = decide(answer, status, fault, done=done)
         usage = cost_usd = None
         if asked is not None and attempt is not None:
             attempt.stop()
-            usage = _usage(exchange, asked, answer, complete=fault is None)
+            usage = _usage(exchange, asked, answer, ending)
             cost_usd = _cost(attempt, usage)
-        outcome = exchange.outcome = Outcome(
+        conclusion = exchange.conclusion = Conclusion(
             status=status,
-            fault=fault,
+            ending=ending,
             answer=answer,
             usage=usage,
             cost_usd=cost_usd,
             latency_seconds=time.perf_counter() - exchange.arrival.started,
         )
-        self._ended.append((exchange, outcome))
+        self._ended.append((exchange, conclusion))
         if len(self._ended) == 1:
             asyncio.get_running_loop().call_soon(self.record)
         elif len(self._ended) == _MOST_TOGETHER:
@@ -278,13 +286,13 @@ class Completion:
         self.record()
         self._checker.close()
 
-    def _record_ended(self, ended: Sequence[tuple[Exchange, Outcome]]) -> None:
+    def _record_ended(self, ended: Sequence[tuple[Exchange, Conclusion]]) -> None:
         records: list[ExchangeRecord] = []
         both: list[ExchangeRecord] = []
         answers: list[ExchangeRecord] = []
-        for exchange, outcome in ended:
+        for exchange, conclusion in ended:
             waited = self._waiting.pop(exchange.arrival.request_id, None) is not None
-            record, whole = self._make(BOTH if waited else RESPONSE, exchange, outcome)
+            record, whole = self._make(BOTH if waited else RESPONSE, exchange, conclusion)
             records.append(record)
             if whole:
                 (both if waited else answers).append(record)
@@ -310,7 +318,7 @@ class Completion:
         self,
         format_: CompactFormat[ExchangeRecord],
         exchange: Exchange,
-        outcome: Outcome | None,
+        conclusion: Conclusion | None,
     ) -> tuple[ExchangeRecord, bool]:
         """Return an exchange's record, and whether it is complete.
 
@@ -318,14 +326,14 @@ class Completion:
         text and is used for the log and the metrics only.
         """
         try:
-            return self._exchange_record(exchange, outcome), True
+            return self._exchange_record(exchange, conclusion), True
         except Exception:  # noqa: BLE001 - whatever is in it, the others are recorded
             _log.exception("request not recorded", request_id=exchange.arrival.request_id)
             self._recorder.not_made(format_)
-        exchange.capture, exchange.captured, exchange.delivery.findings = "none", None, {}
-        return self._exchange_record(exchange, outcome), False
+        exchange.capture, exchange.captured, exchange.findings = "none", None, {}
+        return self._exchange_record(exchange, conclusion), False
 
-    def _exchange_record(self, exchange: Exchange, outcome: Outcome | None) -> ExchangeRecord:
+    def _exchange_record(self, exchange: Exchange, conclusion: Conclusion | None) -> ExchangeRecord:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
@@ -345,7 +353,7 @@ class Completion:
             shadow=arrival.shadow,
             session=arrival.session,
             trace_id=None if trace is None else trace.split("-")[1],
-            answer=None if outcome is None else self._answer_record(exchange, outcome),
+            answer=None if conclusion is None else self._answer_record(exchange, conclusion),
             in_flight=exchange.in_flight,
             omitted_characters=None if exchange.capture == "none" else omitted,
         )
@@ -359,31 +367,33 @@ class Completion:
             )
         return captured
 
-    def _answer_record(self, exchange: Exchange, outcome: Outcome) -> AnswerRecord:
+    def _answer_record(self, exchange: Exchange, conclusion: Conclusion) -> AnswerRecord:
         capture, limit = exchange.capture, self._policy.characters
-        answer, fault, attempt = outcome.answer, outcome.fault, exchange.attempt
-        timing, started = exchange.delivery.timing, exchange.arrival.started
+        answer, ending, attempt = conclusion.answer, conclusion.ending, exchange.attempt
+        first, started = exchange.first_piece, exchange.arrival.started
         text, omitted = captured_text(answer.text, capture, limit)
         calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
         return AnswerRecord(
-            status=outcome.status,
-            latency_ms=outcome.latency_seconds * 1e3,
-            error=None if fault is None else fault.kind,
-            error_detail=None if fault is None else fault.detail,
+            status=conclusion.status,
+            latency_ms=conclusion.latency_seconds * 1e3,
+            error=ending.error,
+            error_detail=ending.detail,
             text=text,
             output_characters=len(answer.text or ""),
             tool_calls=calls,
             finish_reason=answer.finish_reason,
             served_model=answer.model,
             served_fingerprint=answer.fingerprint,
-            time_to_first_token_ms=None if timing.first is None else (timing.first - started) * 1e3,
-            inter_token=timing.summary(),
+            time_to_first_token_ms=None if first is None else (first - started) * 1e3,
+            inter_token=inter_token(exchange.gaps) if exchange.gaps else None,
             queue_ms=answer.queue_ms,
-            usage=outcome.usage,
-            cost_usd=outcome.cost_usd,
+            usage=conclusion.usage,
+            cost_usd=conclusion.cost_usd,
             upstream=None if attempt is None else attempt.target.label,
             attempts=1 if attempt is None else attempt.number,
-            checks=self._checks(exchange, outcome),
+            checks=self._checks(exchange, conclusion),
+            outcome=ending.outcome,
+            unread=answer.unread,
             omitted_characters=None if capture == "none" else omitted + omitted_calls,
         )
 
@@ -398,47 +408,89 @@ class Completion:
             and asked.expectations.size() <= limit
         )
 
-    def _checks(self, exchange: Exchange, outcome: Outcome) -> dict[str, str] | PendingChecks:
+    def _checks(self, exchange: Exchange, conclusion: Conclusion) -> dict[str, str] | PendingChecks:
         """Return the findings, or the inputs that the shipper needs to make the checks."""
-        asked, answer, findings = exchange.asked, outcome.answer, exchange.delivery.findings
+        asked, answer, findings = exchange.asked, conclusion.answer, exchange.findings
         if findings is not None:
             return findings
-        if outcome.fault is not None or asked is None:
+        if asked is None or conclusion.ending.outcome != "ok" or not answer.generated:
             return {}
         if self._carries_all(exchange, asked, answer):
-            return PendingChecks(asked.expectations, answer.refusal)
+            return PendingChecks(asked.expectations, answer.refusal, answer.media)
         # This runs in the event loop. Forms that had to be checked already were (``must_check``).
         return check_wording(asked.messages, answer) | forms_unchecked(
             asked.expectations, answer, "busy"
         )
 
 
+def inter_token(gaps: Sequence[float]) -> InterToken:
+    """Return the inter-token latency.
+
+    Args:
+        gaps: Seconds between the pieces of an answer, at least one.
+
+    Example:
+        >>> inter_token([0.25, 0.5])
+        InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
+    """
+    ordered = sorted(gaps)
+    return InterToken(
+        mean_ms=sum(ordered) / len(ordered) * 1e3,
+        p95_ms=ordered[ceil(0.95 * len(ordered)) - 1] * 1e3,
+        max_ms=ordered[-1] * 1e3,
+    )
+
+
 def _usage(
-    exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer, *, complete: bool
+    exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer, ending: Ending
 ) -> Usage | None:
-    """Return the reported usage, or an estimate if there is none and something was generated."""
-    usage, pieces = answer.usage, exchange.delivery.timing.pieces
-    if usage is None and (complete or pieces):
-        output = text_tokens(answer.text or "") + text_tokens(answer.tool_calls or "")
-        usage = Usage(
-            input_tokens=prompt_tokens(asked.messages),
-            output_tokens=max(output, pieces),
-            estimated=True,
-        )
-    discarded = exchange.delivery.discarded
+    """Return the usage: as reported, or estimated where the upstream reported none.
+
+    Estimated are complete answers and what was sent of others. An answer of which the upstream
+    itself says that it failed costs what the upstream reports, and nothing if it reports nothing.
+    """
+    usage = answer.usage
+    if usage is None:
+        known = answer.input_tokens is not None or answer.output_tokens is not None
+        if known or _is_charged(exchange, answer, ending):
+            usage = _estimated(exchange, asked, answer)
+    discarded = exchange.discarded
     if usage is None or discarded is None:
         return usage or discarded
     return Usage(
         input_tokens=usage.input_tokens + discarded.input_tokens,
         output_tokens=usage.output_tokens + discarded.output_tokens,
         estimated=usage.estimated or discarded.estimated,
+        cached_tokens=usage.cached_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+    )
+
+
+def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> bool:
+    if ending.outcome == "cancelled":
+        return exchange.attempt is not None and exchange.attempt.server_seconds > 0.0
+    return ending.outcome == "ok" or (exchange.first_piece is not None and not answer.ended)
+
+
+def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> Usage:
+    """Return the usage with an estimate of what the upstream did not report."""
+    prompt, output = answer.input_tokens, answer.output_tokens
+    if output is None:
+        pieces = 0 if exchange.first_piece is None else len(exchange.gaps) + 1
+        output = max(text_tokens(answer.text or "") + text_tokens(answer.tool_calls or ""), pieces)
+    return Usage(
+        input_tokens=prompt_tokens(asked.messages) if prompt is None else prompt,
+        output_tokens=output,
+        estimated=True,
+        cached_tokens=answer.cached_tokens,
+        reasoning_tokens=answer.reasoning_tokens,
     )
 
 
 def _cost(attempt: Attempt, usage: Usage | None) -> float | None:
     upstream = attempt.target.upstream
     if upstream.price is not None and usage is not None:
-        return upstream.price.of(usage.input_tokens, usage.output_tokens)
+        return upstream.price.of(usage)
     if upstream.gpu_usd_per_hour is not None:
         return attempt.server_seconds * upstream.gpu_usd_per_hour / 3600
     return None

@@ -10,7 +10,8 @@ models:
         weight: 9                 # share of the traffic; 0 takes it out
         overrides: {temperature: 0.2}   # sampling parameters that clients cannot change
         api_key_env: VLLM_API_KEY # variable that holds the upstream's key
-        price: {input: 0.15, output: 0.60}   # USD per million tokens; or, in its place:
+        price: {input: 0.15, output: 0.60}   # USD per million tokens (and cached: those of the
+                                  # prompt from the upstream's cache); or, in its place:
         gpu_usd_per_hour: 2.50    # each exchange pays its share of the time it is busy
       - url: http://127.0.0.1:8001
         version: candidate
@@ -32,6 +33,7 @@ import yaml
 
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Address
+from tidegauge.schemas.exchange import Usage
 
 __all__ = ["Catalog", "Model", "Price", "Upstream", "load", "parse", "single_upstream"]
 
@@ -52,19 +54,31 @@ CheckName = Literal[
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Price of tokens in USD per million."""
+    """Price of tokens in USD per million.
+
+    Attributes:
+        input: Tokens of the prompt.
+        output: Tokens generated, those of the reasoning included.
+        cached: Tokens of the prompt from the upstream's cache; None if they cost as much as others.
+    """
 
     input: float
     output: float = 0.0
+    cached: float | None = None
 
-    def of(self, input_tokens: int, output_tokens: int) -> float:
+    def of(self, usage: Usage) -> float:
         """Return the cost in USD.
 
         Example:
-            >>> Price(input=1.0, output=2.0).of(1_000_000, 500_000)
+            >>> usage = Usage(input_tokens=1_000_000, output_tokens=500_000, cached_tokens=500_000)
+            >>> Price(input=1.0, output=2.0).of(usage)
             2.0
+            >>> Price(input=1.0, output=2.0, cached=0.1).of(usage)
+            1.55
         """
-        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+        cached = 0 if self.cached is None else usage.cached_tokens or 0
+        cost = (usage.input_tokens - cached) * self.input + usage.output_tokens * self.output
+        return (cost + cached * (self.cached or 0.0)) / 1e6
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

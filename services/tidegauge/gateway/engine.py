@@ -177,9 +177,9 @@ class Engine:
         self._completion.conclude(
             exchange, error.status, ParsedAnswer(), Fault(error.kind, error.detail)
         )
-        if exchange.delivery.begun:
+        if exchange.begun:
             return
-        exchange.delivery.begun = True
+        exchange.begun = True
         await sink.whole(
             error.status,
             [
@@ -192,7 +192,7 @@ class Engine:
 
     def _abandon(self, exchange: Exchange) -> None:
         """Conclude an exchange cancelled by its client or by shutdown, with the answer so far."""
-        collector = exchange.delivery.collector
+        collector = exchange.collector
         answer = ParsedAnswer() if collector is None else collector.answer()
         if exchange.client_left:
             kind, status = ErrorKind.CLIENT_DISCONNECTED, _CLIENT_GONE
@@ -200,11 +200,11 @@ class Engine:
         else:
             kind, status = ErrorKind.GATEWAY_ERROR, _STOPPED
             detail = "the gateway was stopped before the answer was complete"
-        status = 200 if exchange.delivery.begun else status
+        status = 200 if exchange.begun else status
         self._completion.conclude(exchange, status, answer, Fault(kind, detail))
 
     async def _settle(self, exchange: Exchange) -> None:
-        if exchange.reservation is not None and exchange.outcome is not None:
-            usage = exchange.outcome.usage
+        if exchange.reservation is not None and exchange.conclusion is not None:
+            usage = exchange.conclusion.usage
             tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
-            await self._limiter.settle(exchange.reservation, tokens, exchange.outcome.cost_usd)
+            await self._limiter.settle(exchange.reservation, tokens, exchange.conclusion.cost_usd)

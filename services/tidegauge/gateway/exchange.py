@@ -1,31 +1,30 @@
-"""The state of one exchange in the gateway, with a value for each stage of processing."""
+"""The state of one exchange in the gateway, filled in stage by stage."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Mapping
-from math import ceil
 from random import getrandbits
 from typing import Final, NamedTuple
 
 import msgspec
 
+from tidegauge.capture.answer import Ending, ParsedAnswer
 from tidegauge.capture.text import CapturedMessages
-from tidegauge.gateway.apis import AnswerCollector, ParsedAnswer, ParsedRequest
+from tidegauge.gateway.apis import AnswerCollector, ParsedRequest
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.upstreams import Attempt
-from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Usage
+from tidegauge.schemas.exchange import Capture, ErrorKind, Usage
 
-__all__ = ["NOBODY", "AnswerProgress", "Arrival", "Exchange", "Fault", "Outcome", "StreamTiming"]
+__all__ = ["NOBODY", "Arrival", "Conclusion", "Exchange", "Fault"]
 
 NOBODY: Final = Customer(name="unknown", key_id="unknown")
 """Customer of a request without a valid key."""
 
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_MOST_GAPS: Final = 65_536
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -62,12 +61,12 @@ class Fault(NamedTuple):
     detail: str
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an exchange ended.
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How an exchange ended, and what it used.
 
     Attributes:
         status: HTTP status that the client saw.
-        fault: How the exchange failed; None if it did not.
+        ending: Its outcome, with the error if there is one.
         answer: The upstream's answer.
         usage: Tokens of the prompt and the answer.
         cost_usd: Cost of the exchange.
@@ -75,75 +74,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: int
-    fault: Fault | None
+    ending: Ending
     answer: ParsedAnswer
     usage: Usage | None
     cost_usd: float | None
     latency_seconds: float
-
-
-class StreamTiming:
-    """Arrival times of a streamed answer's pieces, in seconds on one monotonic clock.
-
-    Attributes:
-        first: When the first piece arrived; None before that.
-        pieces: The number of pieces so far.
-
-    Example:
-        >>> timing = StreamTiming()
-        >>> for moment in (1.0, 1.25, 1.75): timing.add(moment)
-        >>> timing.summary()
-        InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
-    """
-
-    __slots__ = ("_gaps", "_last", "first", "pieces")
-
-    def __init__(self) -> None:
-        self.first: float | None = None
-        self.pieces = 0
-        self._last = 0.0
-        self._gaps: list[float] = []
-
-    def add(self, moment: float) -> None:
-        """Add a piece that arrived at a moment."""
-        self.pieces += 1
-        if self.first is None:
-            self.first = moment
-        elif len(self._gaps) < _MOST_GAPS:
-            self._gaps.append(moment - self._last)
-        self._last = moment
-
-    def summary(self) -> InterToken | None:
-        """Return the inter-token latency; None for fewer than two pieces."""
-        if not self._gaps:
-            return None
-        gaps = sorted(self._gaps)
-        return InterToken(
-            mean_ms=sum(gaps) / len(gaps) * 1e3,
-            p95_ms=gaps[ceil(0.95 * len(gaps)) - 1] * 1e3,
-            max_ms=gaps[-1] * 1e3,
-        )
-
-
-class AnswerProgress:
-    """The state of an answer while it is relayed from the upstream to the client.
-
-    Attributes:
-        begun: Whether the answer's head has been sent.
-        timing: Arrival times of the answer's pieces.
-        collector: Assembles a streamed answer.
-        discarded: Usage of an earlier answer that was not passed on.
-        findings: Findings of the answer's checks, if the gateway made them.
-    """
-
-    __slots__ = ("begun", "collector", "discarded", "findings", "timing")
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.timing = StreamTiming()
-        self.collector: AnswerCollector | None = None
-        self.discarded: Usage | None = None
-        self.findings: dict[str, str] | None = None
 
 
 class Exchange:
@@ -158,22 +93,35 @@ class Exchange:
         reservation: The reservation of the customer's limits.
         capture: How much text events may carry; ``none`` before the request is admitted.
         captured: The messages as events may carry them; None before they are computed.
-        delivery: The state of the answer while it is relayed.
+        begun: Whether the answer's head has been sent.
+        collector: Assembles a streamed answer.
+        first_piece: When the first piece of a streamed answer arrived, in seconds on the clock of
+            ``Arrival.started``; None before that.
+        last_piece: When the last piece arrived.
+        gaps: Seconds between the pieces so far, at most 65,536 of them.
+        discarded: Usage of an earlier answer that was not passed on.
+        findings: Findings of the answer's checks, if the gateway made them.
         client_left: Whether the client has disconnected.
-        outcome: How the exchange ended; None while it is in flight.
+        conclusion: How the exchange ended; None while it is in flight.
     """
 
     __slots__ = (
         "arrival",
         "asked",
         "attempt",
+        "begun",
         "capture",
         "captured",
         "client_left",
+        "collector",
+        "conclusion",
         "customer",
-        "delivery",
+        "discarded",
+        "findings",
+        "first_piece",
+        "gaps",
         "in_flight",
-        "outcome",
+        "last_piece",
         "reservation",
     )
 
@@ -186,9 +134,15 @@ class Exchange:
         self.reservation: Reservation | None = None
         self.capture: Capture = "none"
         self.captured: CapturedMessages | None = None
-        self.delivery = AnswerProgress()
+        self.begun = False
+        self.collector: AnswerCollector | None = None
+        self.first_piece: float | None = None
+        self.last_piece = 0.0
+        self.gaps: list[float] = []
+        self.discarded: Usage | None = None
+        self.findings: dict[str, str] | None = None
         self.client_left = False
-        self.outcome: Outcome | None = None
+        self.conclusion: Conclusion | None = None
 
     @classmethod
     def begin(cls, route: str, headers: Mapping[bytes, bytes]) -> Exchange:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tidegauge.capture import shipper
+from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.exchange_record import (
     BOTH,
     AnswerRecord,
@@ -18,7 +19,6 @@ from tidegauge.capture.exchange_record import (
     PendingChecks,
     expand_format,
 )
-from tidegauge.gateway.apis import ParsedAnswer
 from tidegauge.gateway.policy.checks import check
 
 __all__ = ["EXPAND", "EXPAND_FORMATS", "main"]
@@ -29,6 +29,7 @@ def _check(record: ExchangeRecord, answer: AnswerRecord, checks: PendingChecks) 
         text=answer.text,
         tool_calls=answer.tool_calls,
         refusal=checks.refusal,
+        media=checks.media,
         finish_reason=answer.finish_reason,
     )
     return check(record.messages, checks.wanted, parsed)

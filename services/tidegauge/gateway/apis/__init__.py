@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.gateway.apis.api import (
     NOTHING_EXPECTED,
     AnswerCollector,
     Api,
     ChunkKind,
     Expectations,
-    ParsedAnswer,
     ParsedRequest,
     malformed,
     prompt_tokens,

@@ -11,16 +11,14 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tidegauge.capture.exchange_record import Expectations
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.expectations import NOTHING_EXPECTED, Expectations
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.schemas.exchange import ErrorKind, Message, Sampling, Usage
+from tidegauge.schemas.exchange import ErrorKind, Message, Sampling
 
 _LARGEST_NUMBER: Final = 1e300
 _BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
-
-NOTHING_EXPECTED: Final = Expectations()
-"""Expectations of a request that asks for no particular form of the answer."""
 
 __all__ = [
     "NOTHING_EXPECTED",
@@ -69,32 +67,6 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
         return sum([len(message.content) for message in self.messages])
 
 
-class ParsedAnswer(msgspec.Struct, kw_only=True):
-    """The parts of an answer that the gateway needs; the first choice's if there are several.
-
-    Attributes:
-        text: The answer's text, None if the route generates none.
-        tool_calls: Tool calls as JSON text in the chat API's form.
-        refusal: The model's refusal, if the upstream reports it in a field of its own.
-        finish_reason: The upstream's finish reason.
-        usage: Tokens, None if the upstream did not report them.
-        model: The model as the upstream names it.
-        fingerprint: The upstream's ``system_fingerprint``.
-        failed: Whether the upstream reported an error inside a stream.
-        queue_ms: Time in the upstream's queue, None if the upstream did not report it.
-    """
-
-    text: str | None = None
-    tool_calls: str | None = None
-    refusal: str | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    model: str | None = None
-    fingerprint: str | None = None
-    failed: bool = False
-    queue_ms: float | None = None
-
-
 class ChunkKind(Enum):
     """The kind of one event of a stream."""
 
@@ -110,7 +82,7 @@ class AnswerCollector(Protocol):
     """Assembles an answer from a stream's events."""
 
     def take(self, data: bytes) -> ChunkKind:
-        """Add the data of one event to the answer; events that cannot be parsed are ignored."""
+        """Add the data of one event to the answer; what cannot be read of it is noted."""
 
     def answer(self) -> ParsedAnswer:
         """Return the answer so far."""
@@ -135,7 +107,7 @@ class Api(Protocol):
         """
 
     def answer(self, body: bytes) -> ParsedAnswer:
-        """Parse a whole answer; fields that cannot be parsed stay unset."""
+        """Parse a whole answer; fields that cannot be read stay unset and are noted."""
 
     def collector(self) -> AnswerCollector:
         """Return a new collector for a stream."""

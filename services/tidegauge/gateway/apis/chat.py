@@ -6,29 +6,21 @@ from typing import Any, Final
 
 import msgspec
 
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE, read_metrics, read_usage
+from tidegauge.capture.answer_reader import read_data
+from tidegauge.capture.expectations import expectations, form_name
 from tidegauge.gateway.apis.api import (
-    NOTHING_EXPECTED,
     ChunkKind,
-    Expectations,
-    ParsedAnswer,
     ParsedRequest,
     describe_part,
     malformed,
-    number,
     present,
     read_sampling,
 )
-from tidegauge.schemas.exchange import Message, Sampling, Usage
+from tidegauge.schemas.exchange import Message, Sampling
 
-__all__ = [
-    "AnswerFields",
-    "Chat",
-    "ChatCollector",
-    "StreamOptions",
-    "UsageFields",
-    "expectations",
-    "sampling",
-]
+__all__ = ["Chat", "ChoicesCollector", "StreamOptions", "sampling"]
 
 
 class _Message(msgspec.Struct):
@@ -61,99 +53,61 @@ class _Request(msgspec.Struct):
     response_format: Any = None
     structured_outputs: Any = None
     tools: msgspec.Raw = msgspec.Raw()
+    functions: msgspec.Raw = msgspec.Raw()
 
 
-class UsageFields(msgspec.Struct):
-    """The answer field ``usage`` of chat and completions."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-
-    def as_usage(self) -> Usage:
-        """Return the usage as events carry it."""
-        return Usage(input_tokens=self.prompt_tokens, output_tokens=self.completion_tokens or 0)
-
-
-class AnswerFields(msgspec.Struct):
-    """The fields of an answer, or of one stream event, that chat and completions share.
-
-    vLLM sends ``metrics`` with ``--enable-per-request-metrics``.
-    """
-
-    usage: UsageFields | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    error: msgspec.Raw = msgspec.Raw()
-    metrics: Any = None
-
-    def answer(self) -> ParsedAnswer:
-        """Return the answer without the fields from its choices."""
-        usage = None if self.usage is None else self.usage.as_usage()
-        return ParsedAnswer(
-            model=self.model,
-            fingerprint=self.system_fingerprint,
-            usage=usage,
-            queue_ms=_queue_ms(self.metrics),
-        )
-
-    def tell(self, answer: ParsedAnswer, *, choices: bool) -> ChunkKind:
-        """Add the shared fields of one stream event to an answer.
-
-        Args:
-            answer: The answer so far.
-            choices: Whether the event has choices.
-
-        Returns:
-            The event's kind, apart from its choices.
-        """
-        if self.usage is not None:
-            answer.usage = self.usage.as_usage()
-        if self.metrics is not None:
-            answer.queue_ms = _queue_ms(self.metrics)
-        if choices:
-            if answer.model is None:
-                answer.model, answer.fingerprint = self.model, self.system_fingerprint
-            return ChunkKind.OTHER
-        if self.error and present(self.error) is not None:
-            answer.failed = True
-        return ChunkKind.OTHER if self.usage is None else ChunkKind.USAGE
-
-
-def _queue_ms(metrics: Any) -> float | None:  # noqa: ANN401 - any JSON
-    return number(metrics.get("queue_time_ms")) if isinstance(metrics, dict) else None
-
-
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
-class _ToolCall(msgspec.Struct):
-    index: int = 0
+class _ToolCall(msgspec.Struct, gc=False):
+    index: int | None = None
     id: str | None = None
     function: _Function | None = None
 
 
-class _Reply(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: Any = None
+    audio: Any = None
+    images: Any = None
+
+    def is_usual(self) -> bool:
+        """Whether it holds nothing but a text, reasoning and calls of functions."""
+        if self.function_call or self.audio or self.images or self.refusal:
+            return False
+        return all(call.function is not None for call in self.tool_calls or ())
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int = 0
-    message: _Reply | None = None
-    delta: _Reply | None = None
+    message: _Delta | None = None
+    delta: _Delta | None = None
+    text: str | None = None
     finish_reason: str | None = None
+    error: Any = None
+    usage: Any = None
 
 
-class _Response(AnswerFields):
+class _Response(msgspec.Struct, gc=False):
+    """An answer, or one event of a stream, of chat and of completions."""
+
     choices: list[_Choice] = []
+    usage: Any = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    error: Any = None
+    metrics: Any = None
+    x_groq: Any = None
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
+_functions: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _response: Final = msgspec.json.Decoder(_Response)
 
 
@@ -167,39 +121,8 @@ def sampling(request: Any) -> Sampling:  # noqa: ANN401 - the request structs of
         limit if limit is not None else request.max_tokens,
         request.seed,
         request.n,
-        None if form is None else _form_name(form),
+        None if form is None else form_name(form),
     )
-
-
-_FORMS: Final = ("text", "json_object", "json_schema", "structural_tag")
-
-
-def _form_name(form: Any) -> str | None:  # noqa: ANN401 - any JSON
-    name = form.get("type") if isinstance(form, dict) else None
-    return name if name in _FORMS else None
-
-
-def expectations(form: Any, structured: Any, tools: bytes | None) -> Expectations:  # noqa: ANN401
-    """Return the form that the answer must have.
-
-    Args:
-        form: ``response_format``, any JSON.
-        structured: vLLM's ``structured_outputs``, any JSON.
-        tools: ``tools`` as JSON text.
-    """
-    if form is None and structured is None and tools is None:
-        return NOTHING_EXPECTED
-    schema: Any = None
-    kind = _form_name(form)
-    if kind == "json_schema" and isinstance(form.get("json_schema"), dict):
-        schema = form["json_schema"].get("schema")
-    if isinstance(structured, dict) and structured.get("json") is not None:
-        schema = structured["json"]
-    if isinstance(schema, str):
-        encoded: bytes | None = schema.encode()
-    else:
-        encoded = None if schema is None else msgspec.json.encode(schema)
-    return Expectations(json_object=kind == "json_object", json_schema=encoded, tools=tools)
 
 
 def as_message(message: _Message) -> Message:
@@ -212,6 +135,15 @@ def as_message(message: _Message) -> Message:
     if calls is None:
         return Message(role=message.role, content=content)
     return Message(role=message.role, content=content, tool_calls=calls.decode("utf-8", "replace"))
+
+
+def _tools_of(functions: bytes | None) -> bytes | None:
+    """Return the legacy field ``functions`` in the form of ``tools``; None if it has no form."""
+    try:
+        listed = _functions.decode(functions or b"null")
+    except UNREADABLE:
+        return None
+    return msgspec.json.encode([{"type": "function", "function": each} for each in listed])
 
 
 class Chat:
@@ -228,6 +160,8 @@ class Chat:
             raise malformed(error) from error
         options = request.stream_options
         tools = present(request.tools) if request.tools else None
+        if tools is None and request.functions:
+            tools = _tools_of(present(request.functions))
         sampled = sampling(request)
         return ParsedRequest(
             model=request.model,
@@ -241,81 +175,89 @@ class Chat:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        try:
-            response = _response.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ParsedAnswer()
-        answer = response.answer()
-        for choice in response.choices:
-            if choice.index == 0:
-                answer.finish_reason = choice.finish_reason
-                if choice.message is not None:
-                    answer.text = choice.message.content or ""
-                    answer.refusal = choice.message.refusal
-                    answer.tool_calls = _calls(choice.message.tool_calls)
-                break
-        return answer
+        collector = ChoicesCollector()
+        collector.take(body)
+        return collector.answer()
 
-    def collector(self) -> ChatCollector:
+    def collector(self) -> ChoicesCollector:
         """Return a new collector."""
-        return ChatCollector()
+        return ChoicesCollector()
 
 
-def _calls(calls: list[_ToolCall] | None) -> str | None:
-    return msgspec.json.encode(calls).decode() if calls else None
+def _is_usual(event: _Response) -> bool:
+    """Whether the structs above hold everything that is to be read of an event."""
+    if event.error is not None or event.x_groq is not None:
+        return False
+    if not event.choices:
+        return False
+    for choice in event.choices:
+        if choice.error is not None or choice.usage is not None:
+            return False
+        part = choice.delta or choice.message
+        if part is not None and not part.is_usual():
+            return False
+    return True
 
 
-class ChatCollector:
-    """Assembles a streamed chat answer."""
+class ChoicesCollector:
+    """Reads answers that have choices, of chat and of completions, whole or streamed.
+
+    Usual answers and events are decoded into the structs above. Anything else is read fact by
+    fact; see ``answer_reader``.
+    """
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._refusals: list[str] = []
-        self._calls: dict[int, _ToolCall] = {}
-        self._answer = ParsedAnswer()
+        self._parts = AnswerParts()
 
     def take(self, data: bytes) -> ChunkKind:
-        """Add one event to the answer."""
+        """Add one event, or a whole answer."""
+        parts = self._parts
+        parts.piece = parts.usage_only = False
         try:
-            chunk = _response.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ChunkKind.OTHER
-        seen = chunk.tell(self._answer, choices=bool(chunk.choices))
-        for choice in chunk.choices:
-            if choice.index == 0 and choice.finish_reason is not None:
-                self._answer.finish_reason = choice.finish_reason
-            if choice.delta is not None and self._add(choice.delta, first=choice.index == 0):
-                seen = ChunkKind.PIECE
-        return seen
+            event = _response.decode(data)
+        except UNREADABLE:
+            event = None
+        if event is None or not self._add(event, parts):
+            read_data(data, parts)
+        if parts.piece:
+            return ChunkKind.PIECE
+        return ChunkKind.USAGE if parts.usage_only else ChunkKind.OTHER
 
-    def _add(self, delta: _Reply, *, first: bool) -> bool:
-        if first:
-            if delta.content:
-                self._texts.append(delta.content)
-            if delta.refusal:
-                self._refusals.append(delta.refusal)
-            for call in delta.tool_calls or ():
-                self._add_call(call)
-        return bool(
-            delta.content
-            or delta.reasoning_content
-            or delta.reasoning
-            or delta.tool_calls
-            or delta.refusal
-        )
+    def _add(self, event: _Response, parts: AnswerParts) -> bool:
+        """Add a usual event; return False for any other, of which nothing has been added."""
+        if not _is_usual(event):
+            return False
+        answer = parts.answer
+        if answer.model is None:
+            answer.model, answer.fingerprint = event.model, event.system_fingerprint
+        if event.usage is not None:
+            read_usage(event.usage, parts)
+        if event.metrics is not None:
+            read_metrics(event.metrics, parts)
+        for choice in event.choices:
+            self._add_choice(choice, parts)
+        return True
 
-    def _add_call(self, piece: _ToolCall) -> None:
-        call = self._calls.setdefault(piece.index, _ToolCall(index=piece.index))
-        call.id = call.id or piece.id
-        if piece.function is not None:
-            whole_call = call.function or _Function()
-            whole_call.name = whole_call.name or piece.function.name
-            whole_call.arguments = (whole_call.arguments or "") + (piece.function.arguments or "")
-            call.function = whole_call
+    def _add_choice(self, choice: _Choice, parts: AnswerParts) -> None:
+        part = choice.delta or choice.message
+        text = choice.text if part is None else part.content
+        calls = None if part is None else part.tool_calls
+        if text or calls or (part is not None and (part.reasoning_content or part.reasoning)):
+            parts.piece = True
+        if choice.index != parts.choice and not parts.takes(choice.index):
+            return
+        parts.listed, parts.answer.absent = True, False
+        whole = choice.delta is None
+        if not whole or not parts.has_content:  # a message after its parts repeats them
+            if text:
+                parts.texts.append(text)
+            for call in calls or ():
+                if call.function is not None:
+                    name, arguments = call.function.name, call.function.arguments or ""
+                    parts.add_call(call.index, call.id, name, arguments, whole=whole)
+        if choice.finish_reason and choice.finish_reason != "null":
+            parts.answer.finish_reason = choice.finish_reason
 
     def answer(self) -> ParsedAnswer:
         """Return the answer so far."""
-        self._answer.text = "".join(self._texts)
-        self._answer.refusal = "".join(self._refusals) or None
-        self._answer.tool_calls = _calls([self._calls[index] for index in sorted(self._calls)])
-        return self._answer
+        return self._parts.collected()

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.gateway.apis.api import ChunkKind, ParsedAnswer, ParsedRequest, malformed
-from tidegauge.gateway.apis.chat import AnswerFields, StreamOptions, expectations, sampling
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.expectations import expectations
+from tidegauge.gateway.apis.api import ParsedRequest, malformed
+from tidegauge.gateway.apis.chat import ChoicesCollector, StreamOptions, sampling
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Completions", "texts"]
@@ -27,18 +29,7 @@ class _Request(msgspec.Struct):
     structured_outputs: Any = None
 
 
-class _Choice(msgspec.Struct):
-    index: int = 0
-    text: str = ""
-    finish_reason: str | None = None
-
-
-class _Response(AnswerFields):
-    choices: list[_Choice] = msgspec.field(default_factory=list)
-
-
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
-_response: Final = msgspec.json.Decoder(_Response)
 
 
 def texts(prompt: Any) -> list[str]:  # noqa: ANN401 - any JSON
@@ -83,45 +74,10 @@ class Completions:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        try:
-            response = _response.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ParsedAnswer()
-        answer = response.answer()
-        for choice in response.choices:
-            if choice.index == 0:
-                answer.text = choice.text
-                answer.finish_reason = choice.finish_reason
-        return answer
+        collector = ChoicesCollector()
+        collector.take(body)
+        return collector.answer()
 
-    def collector(self) -> _Collector:
+    def collector(self) -> ChoicesCollector:
         """Return a new collector."""
-        return _Collector()
-
-
-class _Collector:
-    """Assembles a streamed completion."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._answer = ParsedAnswer()
-
-    def take(self, data: bytes) -> ChunkKind:
-        """Add one event to the answer."""
-        try:
-            chunk = _response.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ChunkKind.OTHER
-        seen = chunk.tell(self._answer, choices=bool(chunk.choices))
-        for choice in chunk.choices:
-            if choice.text:
-                seen = ChunkKind.PIECE
-            if choice.index == 0:
-                self._texts.append(choice.text)
-                self._answer.finish_reason = choice.finish_reason or self._answer.finish_reason
-        return seen
-
-    def answer(self) -> ParsedAnswer:
-        """Return the answer so far."""
-        self._answer.text = "".join(self._texts)
-        return self._answer
+        return ChoicesCollector()

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.gateway.apis.api import ChunkKind, ParsedAnswer, ParsedRequest, malformed
-from tidegauge.gateway.apis.chat import UsageFields
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE, read_error, read_usage
+from tidegauge.capture.answer_reader import read_data
+from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
 from tidegauge.gateway.apis.completions import texts
 from tidegauge.schemas.exchange import Message
 
@@ -20,8 +22,10 @@ class _Request(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
-    usage: UsageFields | None = None
+    data: list[msgspec.Raw]
+    usage: Any = None
     model: str | None = None
+    error: Any = None
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -47,12 +51,19 @@ class Embeddings:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
+        parts = AnswerParts()
         try:
             response = _response.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ParsedAnswer()
-        usage = None if response.usage is None else response.usage.as_usage()
-        return ParsedAnswer(model=response.model, usage=usage)
+        except UNREADABLE:
+            read_data(body, parts)
+        else:
+            read_usage(response.usage, parts)
+            read_error(response.error, parts)
+            parts.answer.model, parts.answer.absent = response.model, False
+        answer = parts.collected()
+        if answer.input_tokens is not None and answer.output_tokens is None:
+            answer.output_tokens = 0
+        return answer
 
     def collector(self) -> _Collector:
         """Return a collector, in case an upstream streams all the same."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE
+from tidegauge.capture.answer_reader import read_data
 from tidegauge.gateway.apis.api import (
     ChunkKind,
     Expectations,
-    ParsedAnswer,
     ParsedRequest,
     describe_part,
     malformed,
     read_sampling,
 )
-from tidegauge.schemas.exchange import Message, Usage
+from tidegauge.schemas.exchange import Message
 
 __all__ = ["Responses"]
 
@@ -32,46 +34,15 @@ class _Request(msgspec.Struct):
     tools: Any = None
 
 
-class _Usage(msgspec.Struct):
-    input_tokens: int = 0
-    output_tokens: int = 0
+class _Delta(msgspec.Struct):
+    """An event with a part of the text, of which a stream has the most."""
 
-
-class _Part(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _Item(msgspec.Struct):
-    type: str = ""
-    content: list[_Part] | None = None
-    name: str | None = None
-    arguments: str | None = None
-    call_id: str | None = None
-
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Response(msgspec.Struct):
-    output: list[_Item] = []
-    usage: _Usage | None = None
-    model: str | None = None
-    status: str | None = None
-    incomplete_details: _Incomplete | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    delta: Any = None
-    response: _Response | None = None
+    type: Literal["response.output_text.delta"]
+    delta: str
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
-_response: Final = msgspec.json.Decoder(_Response)
-_event: Final = msgspec.json.Decoder(_Event)
+_delta: Final = msgspec.json.Decoder(_Delta)
 
 
 def _messages(request: _Request) -> tuple[Message, ...]:
@@ -107,9 +78,9 @@ def _expectations(request: _Request) -> Expectations:
     tools = None
     if isinstance(request.tools, list):
         offered = [
-            {"type": "function", "function": tool}
+            {"type": kind, kind: tool}
             for tool in request.tools
-            if isinstance(tool, dict) and tool.get("type") == "function"
+            if isinstance(tool, dict) and (kind := tool.get("type")) in {"function", "custom"}
         ]
         tools = msgspec.json.encode(offered) if offered else None
     return Expectations(
@@ -141,74 +112,33 @@ class Responses:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        try:
-            return _understand(_response.decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ParsedAnswer()
+        parts = AnswerParts()
+        read_data(body, parts)
+        return parts.collected()
 
     def collector(self) -> _Collector:
         """Return a new collector."""
         return _Collector()
 
 
-def _understand(response: _Response) -> ParsedAnswer:
-    parts = [
-        part for item in response.output if item.type == "message" for part in item.content or ()
-    ]
-    calls = [
-        {"id": item.call_id, "function": {"name": item.name, "arguments": item.arguments}}
-        for item in response.output
-        if item.type == "function_call"
-    ]
-    answer = ParsedAnswer(
-        text="".join(part.text or "" for part in parts),
-        refusal="".join(part.refusal or "" for part in parts) or None,
-        tool_calls=msgspec.json.encode(calls).decode() if calls else None,
-        model=response.model,
-        failed=response.status == "failed",
-    )
-    if response.usage is not None:
-        answer.usage = Usage(
-            input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens
-        )
-    answer.finish_reason = _finish_reason(response, tool_called=bool(calls))
-    return answer
-
-
-def _finish_reason(response: _Response, *, tool_called: bool) -> str | None:
-    """Return the finish reason in the chat API's terms."""
-    if response.status == "incomplete":
-        details = response.incomplete_details
-        reason = details.reason if details else None
-        return "length" if reason == "max_output_tokens" else reason
-    if response.status == "completed":
-        return "tool_calls" if tool_called else "stop"
-    return None
-
-
 class _Collector:
-    """Assembles a streamed response; its last event repeats the whole answer."""
+    """Reads a streamed response; its last event repeats the whole answer."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._whole: ParsedAnswer | None = None
+        self._parts = AnswerParts()
 
     def take(self, data: bytes) -> ChunkKind:
         """Add one event to the answer."""
+        parts = self._parts
         try:
-            event = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ChunkKind.OTHER
-        if event.type.endswith(".delta"):
-            if event.type == "response.output_text.delta" and isinstance(event.delta, str):
-                self._texts.append(event.delta)
-            return ChunkKind.PIECE if event.delta else ChunkKind.OTHER
-        if event.type in ("response.completed", "response.incomplete", "response.failed"):
-            self._whole = _understand(event.response) if event.response else self._whole
-        if event.type == "error":
-            self._whole = ParsedAnswer(text="".join(self._texts), failed=True)
-        return ChunkKind.OTHER
+            text = _delta.decode(data).delta
+        except UNREADABLE:
+            parts.piece = False
+            read_data(data, parts)
+            return ChunkKind.PIECE if parts.piece else ChunkKind.OTHER
+        parts.texts.append(text)
+        return ChunkKind.PIECE if text else ChunkKind.OTHER
 
     def answer(self) -> ParsedAnswer:
         """Return the answer so far."""
-        return self._whole or ParsedAnswer(text="".join(self._texts))
+        return self._parts.collected()

@@ -129,8 +129,8 @@ class Forwarder:
 
     async def _failed_checks(self, exchange: Exchange, whole: WholeAnswer) -> list[str]:
         """Check an answer and return the names of the failed checks."""
-        findings = exchange.delivery.findings = {}
-        if whole.status < _ERRORS:
+        findings = exchange.findings = {}
+        if whole.is_complete():
             findings = await self._completion.check(exchange, whole.answer)
         return [name for name, finding in findings.items() if finding == "failed"]
 
@@ -143,7 +143,7 @@ class Forwarder:
         discarded: WholeAnswer,
     ) -> WholeAnswer:
         """Retry with another target, or the same if there is only one; both usages are counted."""
-        exchange.delivery.discarded = discarded.answer.usage
+        exchange.discarded = discarded.answer.usage
         another = (*targets[1:], *targets[:1])[:1]
         connection, first = await self._ask(exchange, outgoing, another)
         try:

@@ -8,12 +8,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind, ParsedAnswer
+from tidegauge.capture.answer import ParsedAnswer, decide
+from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
-from tidegauge.gateway.exchange import Exchange, Fault, StreamTiming
+from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import Connection
-from tidegauge.schemas.exchange import ErrorKind
+from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
 
 __all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of"]
 
@@ -36,8 +37,9 @@ _NOT_PASSED: Final = frozenset(
     }
 )
 _ERRORS: Final = 400
-_SERVER_ERRORS: Final = 500
-_UNAUTHORIZED: Final = (401, 403)
+_UNAUTHORIZED: Final = 401
+_OPENING: Final = 64
+_MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
 _DONE: Final = b"[DONE]"
 _LONGEST_FRAME: Final = 16 * 1024 * 1024
@@ -81,6 +83,10 @@ class WholeAnswer(msgspec.Struct, frozen=True):
     body: bytes
     answer: ParsedAnswer
 
+    def is_complete(self) -> bool:
+        """Whether it is an answer, and no error or the like."""
+        return decide(self.answer, self.status, None, done=True).outcome == "ok"
+
 
 class Relay:
     """Relays the answer of one exchange.
@@ -102,28 +108,38 @@ class Relay:
         """Parse an answer that is not streamed, including an upstream's error.
 
         Raises:
-            UpstreamAnswerError: The upstream rejects the gateway's own key.
+            UpstreamAnswerError: The upstream rejects the gateway's own key, or the body is not in
+                the encoding that its headers name.
         """
-        status = connection.status
-        if status in _UNAUTHORIZED:
+        status, headers = connection.status, connection.headers
+        if status == _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")
+        decoder = decoder_of(headers)
+        if decoder is not None:
+            body, headers = decoder.decode(body), without_encoding(headers)
         answer = self._api.answer(body) if status < _ERRORS else ParsedAnswer()
-        return WholeAnswer(status, connection.headers, body, answer)
+        if answer.absent and b"data:" in body[:_OPENING]:
+            answer = self._read_events(body)
+        return WholeAnswer(status, headers, body, answer)
+
+    def _read_events(self, body: bytes) -> ParsedAnswer:
+        """Parse a stream that the upstream sends as if it were a whole answer."""
+        collector = self._api.collector()
+        splitter = FrameSplitter()
+        for frame in [*splitter.feed(body), splitter.rest]:
+            data = data_of(frame)
+            if data is not None and data != _DONE:
+                collector.take(data)
+        return collector.answer()
 
     async def whole(self, whole: WholeAnswer) -> None:
         """Relay an answer that is not streamed."""
-        exchange, status, body = self._exchange, whole.status, whole.body
-        if status < _ERRORS:
-            if self._completion.must_check(exchange, whole.answer):
-                await self._completion.check(exchange, whole.answer)
-            self._completion.conclude(exchange, status, whole.answer)
-        else:
-            server = status >= _SERVER_ERRORS
-            kind = ErrorKind.UPSTREAM_ERROR if server else ErrorKind.UPSTREAM_REJECTED
-            fault = Fault(kind, f"the upstream answered {status}")
-            self._completion.conclude(exchange, status, whole.answer, fault)
-        exchange.delivery.begun = True
-        await self._sink.whole(status, _headers(exchange, whole.headers), body)
+        exchange, completion = self._exchange, self._completion
+        if completion.must_check(exchange, whole.answer):
+            await completion.check(exchange, whole.answer)
+        completion.conclude(exchange, whole.status, whole.answer)
+        exchange.begun = True
+        await self._sink.whole(whole.status, _headers(exchange, whole.headers), whole.body)
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
         """Relay a stream piece by piece, beginning with ``piece``.
@@ -131,32 +147,35 @@ class Relay:
         The end is held back until the exchange has been recorded.
         """
         exchange, sink, completion = self._exchange, self._sink, self._completion
-        delivery = exchange.delivery
-        collector = delivery.collector = self._api.collector()
+        collector = exchange.collector = self._api.collector()
         hide = self._api.asks_for_usage and not (exchange.asked and exchange.asked.usage_wanted)
-        reader = _StreamReader(collector, delivery.timing, hide_usage=hide)
-        status = connection.status
-        delivery.begun = True
-        await sink.begin(status, _headers(exchange, connection.headers))
+        status, headers = connection.status, connection.headers
+        decoder = decoder_of(headers)
+        if decoder is not None:
+            headers = without_encoding(headers)
+        reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
+        exchange.begun = True
+        await sink.begin(status, _headers(exchange, headers))
+        fault: Fault | None = None
+        last = b""
         try:
             passed = reader.read(piece)
             while piece and not reader.done:
                 if passed:
                     await sink.send(passed)
                 piece = await connection.piece()
-                passed = reader.read(piece) if piece else reader.rest
+                passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
-            fault = Fault(error.kind, error.detail)
-            completion.conclude(exchange, status, collector.answer(), fault)
-            await sink.end(b"data: " + error_body(error) + b"\n\n")
-            return
+            passed, fault = b"", Fault(error.kind, error.detail)
+            last = b"data: " + error_body(error) + b"\n\n"
         answer = collector.answer()
-        failure = _fault(answer, done=reader.done)
-        if failure is None and completion.must_check(exchange, answer):
+        if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
-        completion.conclude(exchange, status, answer, failure)
-        await sink.end(passed)
-        await connection.drain(_END_SECONDS)
+        completion.conclude(exchange, status, answer, fault, done=reader.done)
+        # A client that has the whole answer is not told that its connection broke afterwards.
+        await sink.end(passed if answer.ended else passed + last)
+        if fault is None:
+            await connection.drain(_END_SECONDS)
 
 
 class FrameSplitter:
@@ -229,21 +248,36 @@ class _StreamReader:
     """
 
     def __init__(
-        self, collector: AnswerCollector, timing: StreamTiming, *, hide_usage: bool
+        self,
+        exchange: Exchange,
+        collector: AnswerCollector,
+        decoder: Decoder | None,
+        *,
+        hide_usage: bool,
     ) -> None:
         self.done = False
+        self._exchange = exchange
         self._splitter = FrameSplitter()
         self._collector = collector
-        self._timing = timing
+        self._decoder = decoder
         self._hide_usage = hide_usage
 
-    @property
-    def rest(self) -> bytes:
-        """Return the bytes after the last complete frame."""
-        return self._splitter.rest
+    def end(self) -> bytes:
+        """Parse what the upstream ended without a blank line, and return it."""
+        rest = self._splitter.rest
+        data = data_of(rest)
+        if data == _DONE:
+            self.done = True
+        elif data is not None:
+            self._collector.take(data)
+        elif rest.lstrip().startswith(b"{"):
+            self._collector.take(rest)  # an error that the upstream did not make an event
+        return rest
 
     def read(self, piece: bytes) -> bytes:
         """Parse a piece and return the bytes to relay to the client."""
+        if self._decoder is not None:
+            piece = self._decoder.decode(piece)
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
@@ -252,7 +286,7 @@ class _StreamReader:
             elif data is not None:
                 seen = self._collector.take(data)
                 if seen is ChunkKind.PIECE:
-                    self._timing.add(time.perf_counter())
+                    self._time_piece()
                 if self._hide_usage:
                     if seen is ChunkKind.USAGE:
                         continue
@@ -261,16 +295,13 @@ class _StreamReader:
             passed.append(frame)
         return passed[0] if len(passed) == 1 else b"".join(passed)
 
-
-def _fault(answer: ParsedAnswer, *, done: bool) -> Fault | None:
-    if answer.failed:
-        return Fault(ErrorKind.UPSTREAM_ERROR, "the upstream reported an error inside the stream")
-    if not done and answer.finish_reason is None:
-        return Fault(
-            ErrorKind.UPSTREAM_INTERRUPTED,
-            "the upstream ended the stream before the answer was complete",
-        )
-    return None
+    def _time_piece(self) -> None:
+        exchange, now = self._exchange, time.perf_counter()
+        if exchange.first_piece is None:
+            exchange.first_piece = now
+        elif len(exchange.gaps) < _MOST_GAPS:
+            exchange.gaps.append(now - exchange.last_piece)
+        exchange.last_piece = now
 
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:

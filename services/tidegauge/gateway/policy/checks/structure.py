@@ -28,8 +28,13 @@ class _Function(msgspec.Struct):
     parameters: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+
+
 class _Call(msgspec.Struct):
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 _calls: Final = msgspec.json.Decoder(list[_Call])
@@ -71,11 +76,13 @@ def check_json_schema(text: str, schema: bytes) -> Finding:
 def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None:
     """Check whether every call names an offered tool and its arguments satisfy the tool's schema.
 
-    None if calls or tools do not have the chat API's form.
+    The input of a custom tool is a text without a form. Where the request offers no tools, they
+    are kept by the server, and arguments only have to be JSON. None if calls or tools do not have
+    the chat API's form.
 
     Args:
         tool_calls: The answer's calls in the chat API's form, JSON text.
-        tools: The tools offered, JSON text.
+        tools: The tools offered, JSON text; None if the request offers none.
     """
     if len(tool_calls) > _LONGEST or len(tools or b"") > _LONGEST_TOOLS:
         return unchecked("size")
@@ -86,15 +93,32 @@ def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None
         return None
     except RecursionError:
         return unchecked("depth")
-    toolbox = _Toolbox([tool.function for tool in offered if tool.function])
+    toolbox = (
+        None if tools is None else _Toolbox([tool.function for tool in offered if tool.function])
+    )
+    custom = {tool.custom.name for tool in offered if tool.custom}
     left_open = None
     for call in calls:
         try:
-            if not toolbox.accepts(call.function):
+            if call.custom is not None:
+                accepted = tools is None or call.custom.name in custom
+            elif toolbox is None:
+                accepted = call.function is not None and _is_json(call.function.arguments)
+            else:
+                accepted = toolbox.accepts(call.function)
+            if not accepted:
                 return "failed"
         except UncheckedError as error:
             left_open = unchecked(error)
     return left_open or "passed"
+
+
+def _is_json(arguments: str | None) -> bool:
+    try:
+        decode_json(arguments or "{}")
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 class _Toolbox:

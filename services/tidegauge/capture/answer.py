@@ -1,0 +1,338 @@
+"""What an answer says: its facts, put together from their parts, and the outcome they decide."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tidegauge.schemas.exchange import ErrorKind, ExchangeOutcome, Usage, outcome_of
+
+__all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide", "well_formed"]
+
+_GAVE_UP: Final = frozenset(
+    {"abort", "aborted", "error", "failed", "insufficient_system_resource", "timeout"}
+)
+"""Finish reasons with which servers say that they did not complete an answer."""
+_ENDED: Final = frozenset({"completed", "incomplete"})
+_NOT_YET: Final = frozenset({"queued", "in_progress"})
+_SERVICE_FAULTS: Final = frozenset({402, 407, 425, 429})
+"""Statuses below 500 that blame the service: its credit, its proxies, its capacity."""
+_TIMEOUTS: Final = frozenset({408, 504})
+_REDIRECTS, _ERRORS, _SERVER_ERRORS = 300, 400, 500
+
+
+class ParsedAnswer(msgspec.Struct, kw_only=True):
+    """The facts of an answer; the first choice's if there are several. None where absent.
+
+    Attributes:
+        text: The answer's text; of a spoken answer its transcript.
+        tool_calls: Tool calls as JSON text in the chat API's form.
+        refusal: The model's refusal, if the upstream reports it in a field of its own.
+        media: Whether the answer has images, sound or files.
+        finish_reason: The upstream's finish reason.
+        state: What the Responses API says of the answer: ``completed``, ``failed``, ``queued`` ….
+        error: The code of an error that the upstream reports in the answer; empty without one.
+        generated: Whether it is an answer that a model generates, so that it can be checked.
+        absent: Whether there is no answer: no choice, no output, or no JSON at all.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens generated.
+        cached_tokens: Tokens of the prompt from the upstream's cache.
+        reasoning_tokens: Generated tokens that are not part of the answer.
+        model: The model as the upstream names it.
+        fingerprint: The upstream's ``system_fingerprint``.
+        queue_ms: Time in the upstream's queue.
+        unread: Names of the fields that were there and could not be read.
+    """
+
+    text: str | None = None
+    tool_calls: str | None = None
+    refusal: str | None = None
+    media: bool = False
+    finish_reason: str | None = None
+    state: str | None = None
+    error: str | None = None
+    generated: bool = False
+    absent: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    queue_ms: float | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that the upstream reports; None unless it is complete."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the upstream itself says that the answer has ended, well or not."""
+        if self.error is not None or self.finish_reason is not None:
+            return True
+        return self.state is not None and self.state not in _NOT_YET
+
+
+class Ending(NamedTuple):
+    """How an exchange ended.
+
+    Attributes:
+        outcome: Its outcome.
+        error: The kind of its error; None without one.
+        detail: One line about the error in our own words; None without one.
+    """
+
+    outcome: ExchangeOutcome
+    error: ErrorKind | None = None
+    detail: str | None = None
+
+
+_OK: Final = Ending("ok")
+
+
+def decide(
+    answer: ParsedAnswer, status: int, fault: tuple[ErrorKind, str] | None, *, done: bool
+) -> Ending:
+    """Decide how an exchange ended, from the facts of its answer and from the transport.
+
+    What the answer itself says outweighs who closed the connection first: a client that leaves
+    after the finish reason got its answer, and an error that the upstream reports is the
+    service's, whoever closed.
+
+    Args:
+        answer: The answer, as far as it came.
+        status: The upstream's status, or that of the gateway's own error.
+        fault: How the transport failed, kind and description; None if it did not.
+        done: Whether the answer came to its end, as the transport tells it.
+
+    Example:
+        >>> decide(ParsedAnswer(finish_reason="stop"), 200, None, done=False).outcome
+        'ok'
+        >>> decide(ParsedAnswer(error="502"), 200, None, done=True).error
+        <ErrorKind.UPSTREAM_ERROR: 'upstream_error'>
+    """
+    if status >= _ERRORS and fault is None:
+        return _by_status(status)
+    told = _as_told(answer)
+    if told is not None:
+        return told
+    if fault is not None:
+        return Ending(outcome_of(fault[0]), fault[0], fault[1])
+    return _untold(answer, status, done=done)
+
+
+def _as_told(answer: ParsedAnswer) -> Ending | None:
+    """Return the ending that the answer itself tells; None if it tells none."""
+    reason, state = answer.finish_reason, answer.state
+    if answer.error is not None or state == "failed":
+        code = f" ({answer.error})" if answer.error else ""
+        return _failed(f"the upstream reported an error in its answer{code}")
+    if reason is not None and reason.lower() in _GAVE_UP:
+        return _failed("the upstream gave the answer up, as its finish reason says")
+    if state == "cancelled":
+        return Ending("cancelled", None, "the answer was cancelled at the upstream")
+    return _OK if reason is not None or state in _ENDED else None
+
+
+def _untold(answer: ParsedAnswer, status: int, *, done: bool) -> Ending:
+    """Return the ending of an answer that tells none and did not break."""
+    if status >= _REDIRECTS:
+        return _failed(f"the upstream answered {status}, a redirect")
+    if not done:
+        detail = "the upstream ended the stream before the answer was complete"
+        return Ending("failed", ErrorKind.UPSTREAM_INTERRUPTED, detail)
+    if answer.state in _NOT_YET and answer.text is None:
+        return Ending("pending", None, "the upstream answers later, in the background")
+    return _failed("no answer can be read in what the upstream sent") if answer.absent else _OK
+
+
+def _failed(detail: str) -> Ending:
+    return Ending("failed", ErrorKind.UPSTREAM_ERROR, detail)
+
+
+def _by_status(status: int) -> Ending:
+    detail = f"the upstream answered {status}"
+    if status in _TIMEOUTS:
+        return Ending("failed", ErrorKind.UPSTREAM_TIMEOUT, detail)
+    if status >= _SERVER_ERRORS or status in _SERVICE_FAULTS:
+        return _failed(detail)
+    return Ending("rejected", ErrorKind.UPSTREAM_REJECTED, detail)
+
+
+class _Call:
+    """A tool call that is being put together."""
+
+    __slots__ = ("arguments", "custom", "id", "name")
+
+    def __init__(self, *, custom: bool) -> None:
+        self.id: str | None = None
+        self.name: str | None = None
+        self.custom = custom
+        self.arguments = ""
+
+    def whole(self) -> bool:
+        """Whether the arguments are complete, so that what follows belongs to another call."""
+        try:
+            json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def in_form(self) -> dict[str, object]:
+        """Return the call in the chat API's form."""
+        kind, content = ("custom", "input") if self.custom else ("function", "arguments")
+        arguments = well_formed(self.arguments)
+        return {"id": self.id, "type": kind, kind: {"name": self.name, content: arguments}}
+
+
+class AnswerParts:
+    """Puts an answer together from its parts, in the order in which they arrive.
+
+    Attributes:
+        answer: The facts that need no putting together.
+        texts: Parts of the text.
+        refusals: Parts of the refusal.
+        choice: Index of the choice that is read; None before the first.
+        listed: Whether the upstream has sent a list for answers, even an empty one.
+        piece: Whether the event that was read last holds something generated.
+        usage_only: Whether it holds a usage and no choice.
+    """
+
+    __slots__ = (
+        "_by_id",
+        "_by_place",
+        "_calls",
+        "_unread",
+        "answer",
+        "choice",
+        "listed",
+        "piece",
+        "refusals",
+        "texts",
+        "usage_only",
+    )
+
+    def __init__(self) -> None:
+        self.answer = ParsedAnswer(absent=True)
+        self.choice: int | None = None
+        self.listed = False
+        self.piece = False
+        self.usage_only = False
+        self._unread: dict[str, None] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the text and the calls, since what follows replaces them."""
+        self.texts: list[str] = []
+        self.refusals: list[str] = []
+        self._calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_place: dict[object, _Call] = {}
+
+    def takes(self, index: int) -> bool:
+        """Whether a choice is the one that is read: the one of least index."""
+        if self.choice is None or index < self.choice:
+            if self.choice is not None:
+                self.forget()
+            self.choice = index
+        return index == self.choice
+
+    def unread(self, name: str) -> None:
+        """Note that a field is there and cannot be read."""
+        self._unread[name] = None
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether there is a tool call so far."""
+        return bool(self._calls)
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is a text, a refusal or a tool call so far."""
+        return bool(self.texts or self.refusals or self._calls)
+
+    def add_call(  # noqa: PLR0913 - the parts of a call
+        self,
+        place: object,
+        call_id: str | None,
+        name: str | None,
+        arguments: str,
+        *,
+        custom: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """Add a tool call or a part of one.
+
+        Calls are told apart by their ids. Where a part has none that is known, by its place,
+        unless it begins another call there: servers are known to give all calls one index, or
+        none, and to make a new id for each part.
+
+        Args:
+            place: Its index, or the id of its item; None if the upstream tells none.
+            call_id: The call's id.
+            name: The tool's name.
+            arguments: The arguments, or a part of them.
+            custom: Whether the tool is a custom one, whose input is a text.
+            whole: Whether it is a whole call.
+        """
+        call = None if whole else self._by_id.get(call_id or "")
+        if call is None and not whole:
+            call = self._continued(place, call_id, name)
+        if call is None:
+            call = _Call(custom=custom)
+            self._calls.append(call)
+        if place is not None:
+            self._by_place[place] = call
+        if call.id is None and call_id:
+            call.id = call_id
+            self._by_id[call_id] = call
+        call.name = call.name or name
+        call.arguments += arguments
+
+    def _continued(self, place: object, call_id: str | None, name: str | None) -> _Call | None:
+        """Return the call that a part without a known id continues; None if it begins one."""
+        call = None if place is None else self._by_place.get(place)
+        if call is None:
+            nameless = not call_id and not name
+            return self._calls[-1] if nameless and self._calls else None
+        another_id = call_id is not None and call.id is not None
+        begins = name and (another_id or (call.arguments and call.whole()))
+        return None if begins else call
+
+    def collected(self) -> ParsedAnswer:
+        """Return the answer so far."""
+        answer, calls = self.answer, self._calls
+        answer.refusal = well_formed("".join(self.refusals)) or None
+        if calls:
+            answer.tool_calls = msgspec.json.encode([call.in_form() for call in calls]).decode()
+        text = well_formed("".join(self.texts))
+        if not text and (calls or answer.refusal or answer.media or not self.listed):
+            answer.text = None
+        else:
+            answer.text = text
+        answer.generated = self.listed
+        answer.unread = tuple(self._unread)
+        return answer
+
+
+def well_formed(text: str) -> str:
+    r"""Return a text that can be encoded: halves of a character are joined, single ones replaced.
+
+    Example:
+        >>> well_formed("\ud83c\udf89 \ud83c") == "\U0001f389 \ufffd"
+        True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,308 @@
+"""Reads single facts from generic JSON: tokens, texts, tool calls, errors, each by itself.
+
+An odd field costs its own fact and no other, and is noted as unread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+
+from tidegauge.capture.answer import AnswerParts, well_formed
+
+__all__ = [
+    "THOUGHTS",
+    "UNREADABLE",
+    "Json",
+    "add_text",
+    "as_json",
+    "listed",
+    "load",
+    "name_of",
+    "read_call",
+    "read_content",
+    "read_error",
+    "read_finish",
+    "read_metrics",
+    "read_part",
+    "read_refusal",
+    "read_served",
+    "read_usage",
+]
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on JSON that it cannot decode as asked."""
+
+THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
+"""Kinds of content that the model does not say to its user."""
+
+Json = Mapping[str, Any]
+
+_MOST_TOKENS: Final = 1_000_000_000
+_LARGEST: Final = 1e12
+_MOST_DIGITS: Final = 18
+_LONGEST_NAME: Final = 200
+_LONGEST_CODE: Final = 60
+_BOM: Final = b"\xef\xbb\xbf"
+_MEDIA: Final = ("image", "audio", "video", "file")
+
+
+def load(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON as generic values, also what JSON forbids and servers send.
+
+    ``NaN`` and infinite numbers become None, integers beyond 64 bits floats. Strings may hold
+    halves of a character.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except UNREADABLE:
+        text = data.removeprefix(_BOM).decode("utf-8", "replace")
+    try:
+        return json.loads(
+            text, parse_constant=_nothing, parse_int=_integer, parse_float=_finite, strict=False
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _nothing(_constant: str) -> None:
+    return None
+
+
+def _integer(text: str) -> int | float | None:
+    return int(text) if len(text) <= _MOST_DIGITS else _finite(text)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if isfinite(number) else None
+
+
+def name_of(value: object) -> str | None:
+    """Return a text that is not empty, cut to a name's length; None for anything else."""
+    return well_formed(value[:_LONGEST_NAME]) if isinstance(value, str) and value else None
+
+
+def _tokens(value: object) -> int | None:
+    """Return a number of tokens; None for what cannot be one."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) <= _MOST_DIGITS else None
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _MOST_TOKENS and value == int(value) else None
+
+
+_INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
+_OUTPUT: Final = (
+    *("completion_tokens", "output_tokens", "generated_tokens"),
+    *("candidatesTokenCount", "outputTokens"),
+)
+_CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens")
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_APART: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def read_usage(usage: object, parts: AnswerParts) -> None:
+    """Read a usage; what it does not tell stays as it was told before."""
+    if usage is None:
+        return
+    if not isinstance(usage, Mapping):
+        parts.unread("usage")
+        return
+    answer = parts.answer
+    prompt = _first_tokens(usage, _INPUT, parts)
+    output = _first_tokens(usage, _OUTPUT, parts)
+    if prompt is not None:
+        if "input_tokens" in usage:
+            # The Messages API leaves the tokens of its cache out of ``input_tokens``.
+            prompt += sum([_tokens(usage.get(name)) or 0 for name in _APART])
+        answer.input_tokens = prompt
+        total = _tokens(usage.get("total_tokens"))
+        if output is None and total is not None and not any(name in usage for name in _OUTPUT):
+            output = max(0, total - prompt)
+    if output is not None:
+        answer.output_tokens = output
+    cached = _detail(usage, _CACHED, _INPUT_DETAILS)
+    if cached is not None and cached <= (answer.input_tokens or 0):
+        answer.cached_tokens = cached
+    reasoning = _detail(usage, ("reasoning_tokens",), _OUTPUT_DETAILS)
+    if reasoning is not None and reasoning <= (answer.output_tokens or 0):
+        answer.reasoning_tokens = reasoning
+
+
+def _first_tokens(usage: Json, names: Sequence[str], parts: AnswerParts) -> int | None:
+    for name in names:
+        value = usage.get(name)
+        if value is not None:
+            tokens = _tokens(value)
+            if tokens is None:
+                parts.unread(f"usage.{name}")
+            return tokens
+    return None
+
+
+def _detail(usage: Json, names: Sequence[str], groups: Sequence[str]) -> int | None:
+    for place in (*(usage.get(group) for group in groups), usage):
+        if isinstance(place, Mapping):
+            for name in names:
+                tokens = _tokens(place.get(name))
+                if tokens is not None:
+                    return tokens
+    return None
+
+
+def read_metrics(metrics: object, parts: AnswerParts) -> None:
+    """Read vLLM's ``metrics`` (``--enable-per-request-metrics``)."""
+    if isinstance(metrics, Mapping):
+        queued = metrics.get("queue_time_ms")
+        if isinstance(queued, int | float) and not isinstance(queued, bool):
+            parts.answer.queue_ms = float(queued) if abs(queued) < _LARGEST else None
+
+
+def read_error(error: object, parts: AnswerParts) -> None:
+    """Read an error that stands in an answer; only its code is kept, never its text."""
+    if not error:
+        return
+    code = ""
+    if isinstance(error, Mapping):
+        for name in ("code", "status", "type"):
+            value = error.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                code = str(value)[:_LONGEST_CODE]
+                break
+            if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
+                code = value[:_LONGEST_CODE]
+                break
+    parts.answer.error = code
+
+
+def read_finish(value: object, parts: AnswerParts) -> None:
+    """Read a finish reason; empty ones, which some servers put into every event, are none."""
+    if isinstance(value, str):
+        if value and value != "null":
+            parts.answer.finish_reason = name_of(value)
+    elif value is not None:
+        parts.unread("finish_reason")
+
+
+def read_served(body: Json, parts: AnswerParts) -> None:
+    """Read which model answered, unless it is known already."""
+    answer = parts.answer
+    if answer.model is None:
+        answer.model = name_of(body.get("model"))
+        answer.fingerprint = name_of(body.get("system_fingerprint"))
+
+
+def add_text(text: str, parts: AnswerParts) -> None:
+    """Add a part of the text."""
+    parts.texts.append(text)
+    parts.piece = parts.piece or bool(text)
+
+
+def read_refusal(refusal: object, parts: AnswerParts) -> None:
+    """Read a refusal, or a part of one."""
+    if isinstance(refusal, str):
+        if refusal:
+            parts.refusals.append(refusal)
+            parts.piece = True
+    elif refusal is not None:
+        parts.unread("refusal")
+
+
+def as_json(value: object) -> str:
+    """Return a call's arguments as text; what is no text becomes JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return ""
+
+
+def listed(value: object, name: str, parts: AnswerParts) -> Sequence[Any]:
+    """Return the objects of a list; a single object stands for a list of one."""
+    if isinstance(value, Mapping):
+        return (value,)
+    if isinstance(value, list | tuple):
+        found = [item for item in value if isinstance(item, Mapping)]
+        if len(found) < len(value):
+            parts.unread(name)
+        return found
+    if value is not None:
+        parts.unread(name)
+    return ()
+
+
+def read_content(content: object, parts: AnswerParts) -> None:
+    """Read a message's content: a text, or parts of which some are texts."""
+    if isinstance(content, str):
+        add_text(content, parts)
+        return
+    if isinstance(content, list) and any(isinstance(part, str) for part in content):
+        content = [{"text": part} if isinstance(part, str) else part for part in content]
+    for part in listed(content, "content", parts):
+        read_part(part, parts)
+
+
+def read_part(part: Json, parts: AnswerParts) -> None:
+    """Read one part of a message's content."""
+    kind, text = part.get("type"), part.get("text")
+    if isinstance(text, Mapping):
+        text = text.get("value")
+    if kind == "refusal":
+        read_refusal(part.get("refusal"), parts)
+    elif kind in {"tool_use", "function_call"}:
+        read_call(part, parts, whole=True)
+    elif kind in THOUGHTS:
+        parts.piece = True
+    elif isinstance(text, str):
+        add_text(text, parts)
+    elif isinstance(part.get("transcript"), str):
+        add_text(part["transcript"], parts)
+        parts.answer.media = True
+    elif isinstance(kind, str) and any(name in kind for name in _MEDIA):
+        parts.answer.media = parts.piece = True
+    elif not isinstance(kind, str) or text is not None:
+        parts.unread("content")
+
+
+def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = None) -> None:
+    """Read a tool call, or a part of one, in the form of any of the APIs."""
+    custom = call.get("custom")
+    inner = custom if isinstance(custom, Mapping) else call.get("function")
+    if not isinstance(inner, Mapping):
+        if inner is not None:
+            parts.unread("tool_calls")
+        inner = call
+    is_custom = inner is custom or call.get("type") in {"custom", "custom_tool_call"}
+    for name in ("arguments", "input", "parameters"):
+        if inner.get(name) is not None:
+            arguments = as_json(inner[name])
+            break
+    else:
+        arguments = ""
+    index = call.get("index")
+    if place is None and isinstance(index, int) and not isinstance(index, bool) and not whole:
+        place = index
+    parts.add_call(
+        place,
+        name_of(call.get("call_id")) or name_of(call.get("id")),
+        name_of(inner.get("name")),
+        arguments,
+        custom=is_custom,
+        whole=whole,
+    )
+    parts.piece = True

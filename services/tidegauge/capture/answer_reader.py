@@ -1,0 +1,275 @@
+"""Reads the facts of an answer from generic JSON, whichever API and server it comes from.
+
+The answers of five APIs are read, whole or as a stream's events: chat completions, completions,
+the Responses API, the Messages API, and what other servers make of them. Which it is shows in
+its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tidegauge.capture.answer import AnswerParts
+from tidegauge.capture.answer_fields import (
+    THOUGHTS,
+    Json,
+    add_text,
+    as_json,
+    listed,
+    load,
+    name_of,
+    read_call,
+    read_content,
+    read_error,
+    read_finish,
+    read_metrics,
+    read_part,
+    read_refusal,
+    read_served,
+    read_usage,
+)
+
+__all__ = ["read_answer", "read_data", "read_message"]
+
+_REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+
+
+def read_data(data: bytes, parts: AnswerParts) -> None:
+    """Read a whole answer or an event's data, of any API; what is no JSON is noted."""
+    try:
+        value = load(data)
+    except ValueError:
+        parts.unread("answer")
+        return
+    read_answer(value, parts)
+
+
+def read_answer(value: object, parts: AnswerParts) -> None:
+    """Read a whole answer or an event, of any API, from generic JSON."""
+    if not isinstance(value, Mapping):
+        parts.unread("answer")
+        return
+    kind = value.get("type")
+    read_error(value.get("error"), parts)
+    if value.get("object") == "error" or kind == "error":
+        read_error(value.get("error") or value, parts)
+    elif isinstance(kind, str) and kind.startswith("response."):
+        _read_response_event(kind, value, parts)
+    elif isinstance(kind, str) and kind in _MESSAGE_EVENTS:
+        _MESSAGE_EVENTS[kind](value, parts)
+    elif kind == "message" or ("choices" not in value and "content" in value):
+        _read_messages_answer(value, parts)
+    elif "output" in value or value.get("object") == "response":
+        _read_response(value, parts)
+    else:
+        _read_completion(value, parts)
+
+
+# Chat completions and completions.
+
+
+def read_message(message: Json, parts: AnswerParts, *, whole: bool) -> None:
+    """Read a chat message or a part of one.
+
+    Args:
+        message: The message.
+        parts: What is put together.
+        whole: Whether it is a whole message.
+    """
+    read_content(message.get("content"), parts)
+    read_refusal(message.get("refusal"), parts)
+    if any(message.get(name) for name in _REASONING):
+        parts.piece = True
+    for call in listed(message.get("tool_calls"), "tool_calls", parts):
+        read_call(call, parts, whole=whole)
+    legacy = message.get("function_call")
+    if isinstance(legacy, Mapping):
+        read_call(legacy, parts, whole=whole, place=None if whole else "function_call")
+    elif legacy is not None:
+        parts.unread("function_call")
+    audio = message.get("audio")
+    if isinstance(audio, Mapping):
+        parts.answer.media = parts.piece = True
+        if isinstance(audio.get("transcript"), str):
+            add_text(audio["transcript"], parts)
+    elif audio is not None:
+        parts.unread("audio")
+    if message.get("images"):
+        parts.answer.media = parts.piece = True
+
+
+def _read_completion(body: Json, parts: AnswerParts) -> None:
+    read_served(body, parts)
+    read_usage(body.get("usage"), parts)
+    groq = body.get("x_groq")
+    if isinstance(groq, Mapping):
+        read_usage(groq.get("usage"), parts)
+    read_metrics(body.get("metrics"), parts)
+    choices = body.get("choices")
+    parts.usage_only = not choices and isinstance(body.get("usage"), Mapping)
+    if isinstance(choices, list):
+        parts.listed = True
+    if "choices" not in body and isinstance(body.get("message"), Mapping):
+        choices = {"message": body["message"], "finish_reason": body.get("done_reason")}
+    for choice in listed(choices, "choices", parts):
+        _read_choice(choice, parts)
+
+
+def _read_choice(choice: Json, parts: AnswerParts) -> None:
+    index = choice.get("index")
+    if not isinstance(index, int) or isinstance(index, bool):
+        index = int(index) if isinstance(index, str) and index.isdecimal() else 0
+    read_usage(choice.get("usage"), parts)
+    read_error(choice.get("error"), parts)
+    if not parts.takes(index):
+        parts.piece = True
+        return
+    parts.listed, parts.answer.absent = True, False
+    delta, message = choice.get("delta"), choice.get("message")
+    if isinstance(delta, Mapping):
+        read_message(delta, parts, whole=False)
+    elif isinstance(message, Mapping):
+        if not parts.has_content:  # a message after its parts repeats them
+            read_message(message, parts, whole=True)
+        read_error(message.get("error"), parts)
+    elif delta is not None or message is not None:
+        parts.unread("message")
+    read_content(choice.get("text"), parts)
+    read_finish(choice.get("finish_reason", choice.get("finishReason")), parts)
+
+
+# The Responses API.
+
+
+def _read_response(response: Json, parts: AnswerParts) -> None:
+    """Read a response; its output replaces what was read of it before, if there is any."""
+    answer = parts.answer
+    read_served(response, parts)
+    read_usage(response.get("usage"), parts)
+    read_error(response.get("error"), parts)
+    state = response.get("status")
+    if isinstance(state, str):
+        answer.state = name_of(state)
+    elif state is not None:
+        parts.unread("status")
+    items = listed(response.get("output"), "output", parts)
+    if items:
+        parts.forget()
+        for item in items:
+            _read_item(item, parts)
+    if items or answer.state is not None:
+        answer.absent = False
+    parts.listed = parts.listed or answer.state in {None, "completed", "incomplete"}
+    answer.finish_reason = _reason_of(response, parts)
+
+
+def _read_item(item: Json, parts: AnswerParts) -> None:
+    kind = item.get("type")
+    if kind in {"message", None}:
+        read_content(item.get("content"), parts)
+    elif kind in {"function_call", "custom_tool_call"}:
+        place = item.get("id") or item.get("call_id")
+        read_call(item, parts, whole=False, place=place if isinstance(place, str) else None)
+    elif kind in {"image_generation_call", "code_interpreter_call"} and item.get("result"):
+        parts.answer.media = True
+
+
+def _reason_of(response: Json, parts: AnswerParts) -> str | None:
+    """Return the finish reason in the chat API's terms."""
+    state = parts.answer.state
+    if state == "incomplete":
+        details = response.get("incomplete_details")
+        reason = name_of(details.get("reason")) if isinstance(details, Mapping) else None
+        return "length" if reason == "max_output_tokens" else reason
+    if state == "completed":
+        return "tool_calls" if parts.has_calls else "stop"
+    return None
+
+
+_LAST_EVENTS: Final = frozenset(
+    f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled")
+)
+
+
+def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
+    response, delta, item = event.get("response"), event.get("delta"), event.get("item")
+    place = event.get("item_id")
+    if isinstance(response, Mapping):
+        _read_response(response, parts)
+    elif kind in _LAST_EVENTS:
+        parts.answer.state = kind.removeprefix("response.")
+    elif kind == "response.output_item.added" and isinstance(item, Mapping):
+        _read_item({**item, "content": None}, parts)
+    elif kind.endswith(".delta"):
+        parts.piece = bool(delta)
+        if kind in {"response.output_text.delta", "response.audio.transcript.delta"}:
+            read_content(delta, parts)
+        elif kind == "response.refusal.delta":
+            read_refusal(delta, parts)
+        elif kind.startswith(("response.function_call", "response.custom_tool")):
+            parts.add_call(place, None, None, as_json(delta))
+
+
+# The Messages API.
+
+
+def _read_messages_answer(message: Json, parts: AnswerParts) -> None:
+    read_served(message, parts)
+    read_usage(message.get("usage"), parts)
+    if isinstance(message.get("content"), list | str):
+        parts.listed, parts.answer.absent = True, False
+    read_content(message.get("content"), parts)
+    read_finish(message.get("stop_reason"), parts)
+
+
+def _message_start(event: Json, parts: AnswerParts) -> None:
+    message = event.get("message")
+    if isinstance(message, Mapping):
+        _read_messages_answer(message, parts)
+
+
+def _content_block_start(event: Json, parts: AnswerParts) -> None:
+    block = event.get("content_block")
+    if not isinstance(block, Mapping):
+        parts.unread("content_block")
+    elif block.get("type") == "tool_use":
+        begun = {**block, "input": block.get("input") or None}
+        read_call(begun, parts, whole=False, place=event.get("index"))
+    elif block.get("type") not in THOUGHTS:
+        read_part(block, parts)
+
+
+def _content_block_delta(event: Json, parts: AnswerParts) -> None:
+    delta = event.get("delta")
+    if not isinstance(delta, Mapping):
+        parts.unread("delta")
+    elif delta.get("partial_json") is not None:
+        parts.add_call(event.get("index"), None, None, as_json(delta["partial_json"]))
+        parts.piece = True
+    elif isinstance(delta.get("text"), str):
+        add_text(delta["text"], parts)
+    elif delta.get("thinking"):
+        parts.piece = True
+
+
+def _message_delta(event: Json, parts: AnswerParts) -> None:
+    read_usage(event.get("usage"), parts)
+    delta = event.get("delta")
+    if isinstance(delta, Mapping):
+        read_finish(delta.get("stop_reason"), parts)
+
+
+def _nothing_to_read(_event: Json, _parts: AnswerParts) -> None:
+    """Pass over an event that tells no fact."""
+
+
+_MESSAGE_EVENTS: Final[Mapping[str, Callable[[Json, AnswerParts], None]]] = {
+    "message_start": _message_start,
+    "content_block_start": _content_block_start,
+    "content_block_delta": _content_block_delta,
+    "content_block_stop": _nothing_to_read,
+    "message_delta": _message_delta,
+    "message_stop": _nothing_to_read,
+    "ping": _nothing_to_read,
+}

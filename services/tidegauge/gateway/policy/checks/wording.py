@@ -1,0 +1,222 @@
+"""Checks of an answer's wording: truncated, empty, refused, repetitive, in another language.
+
+Each reads at most some hundred characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.schemas.exchange import CheckOutcome, Message, last_user_message
+
+__all__ = [
+    "check_empty",
+    "check_language",
+    "check_refusal",
+    "check_repetition",
+    "check_truncation",
+    "guess_language",
+]
+
+_CUT_OFF: Final = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_length"),
+        "model_context_window_exceeded",
+    }
+)
+"""Finish reasons of answers that were cut off at a limit, of several APIs and servers."""
+
+_OPENING: Final = 240
+"""Characters to search: refusals come first; later the same words are usually harmless."""
+
+_REFUSALS: Final = re.compile(
+    r"\b(?:"
+    r"i(?:'|\u2019)?m (?:very |really )?(?:sorry|afraid),? (?:but )?(?:i |as an ai)"
+    r"|(?:sorry|apologies|unfortunately),? (?:but )?i (?:can(?:no|')?t|can\u2019t|am (?:not able"
+    r"|unable))"
+    r"|i (?:can(?:no|')t|can\u2019t|can not|won(?:'|\u2019)t|will not|am (?:not able|unable) to"
+    r"|must (?:decline|refuse)) "
+    r"(?:help|assist|comply|provide|fulfil|answer|do that|discuss|support|continue|create|"
+    r"generate|share|engage|write)"
+    r"|as an ai(?: language)?(?: model| assistant)?,? i (?:can(?:no|')t|can\u2019t|am (?:not able"
+    r"|unable)|do not|don(?:'|\u2019)t)"
+    r"|es tut mir leid,? (?:aber )?(?:ich kann|dabei kann|das kann)"
+    r"|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei|damit|das|hierbei) (?:leider )?nicht"
+    r"|je (?:suis d\u00e9sol\u00e9e?,? (?:mais )?)?(?:je )?ne (?:peux|puis) pas"
+    r"|lo siento,? (?:pero )?no puedo"
+    r"|no puedo (?:ayudar|proporcionar|cumplir)"
+    r"|mi dispiace,? (?:ma )?non posso"
+    r")",
+    re.IGNORECASE,
+)
+
+
+_HINTS: Final = (
+    "can't",
+    "cannot",
+    "can not",
+    "can\u2019t",
+    "not able",
+    "unable",
+    "sorry",
+    "afraid",
+    "won't",
+    "won\u2019t",
+    "will not",
+    "must ",
+    "as an ai",
+    "tut mir leid",
+    "kann ich",
+    "ne peux",
+    "ne puis",
+    "puedo",
+    "posso",
+)
+"""Every match of the expression contains one of these."""
+
+
+def check_truncation(finish_reason: str | None) -> CheckOutcome | None:
+    """Check whether the answer was cut off at its length limit; None without a finish reason."""
+    if finish_reason is None:
+        return None
+    return "failed" if finish_reason.lower() in _CUT_OFF else "passed"
+
+
+def check_empty(answer: ParsedAnswer) -> CheckOutcome:
+    """Check whether the answer has no text, no tool call, no refusal, no image and no sound."""
+    if answer.tool_calls or answer.refusal or answer.media:
+        return "passed"
+    return "passed" if (answer.text or "").strip() else "failed"
+
+
+def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
+    """Check whether the model refused to answer; None for an answer without text.
+
+    The upstream's refusal field decides; without one, the wording of the answer's opening
+    (English, German, French, Spanish, Italian).
+
+    Example:
+        >>> check_refusal("I'm sorry, but I can't help with that.", None)
+        'failed'
+    """
+    if refusal:
+        return "failed"
+    opening = text[:_OPENING].lower()
+    if not opening.strip():
+        return None
+    # A substring search costs a tenth of the expression, and most answers have no hint.
+    for hint in _HINTS:
+        if hint in opening:
+            return "failed" if _REFUSALS.search(opening) else "passed"
+    return "passed"
+
+
+_PROBE: Final = 16
+_REPEATS: Final = 4
+_SPAN: Final = 80
+_LONGEST_PERIOD: Final = 2000
+_CANDIDATES: Final = 64
+
+
+def check_repetition(text: str) -> CheckOutcome | None:
+    """Check whether the text ends with one passage at least 4 times over 80 characters.
+
+    In a loop the last 16 characters also occur one period earlier, so only the distances to
+    their earlier occurrences are tried as periods, the shortest first. None for a text that is
+    too short.
+
+    Example:
+        >>> check_repetition("Well. " + "and then we go on " * 5)
+        'failed'
+    """
+    text = text.rstrip()
+    if len(text) < _SPAN:
+        return None
+    probe, found = text[-_PROBE:], len(text) - _PROBE
+    start = max(0, found - _LONGEST_PERIOD)
+    for _ in range(_CANDIDATES):
+        found = text.rfind(probe, start, found + _PROBE - 1)
+        if found < 0:
+            break
+        period = len(text) - _PROBE - found
+        repeats = max(_REPEATS, -(-_SPAN // period))
+        if text.endswith(text[-period:] * repeats):
+            return "failed"
+    return "passed"
+
+
+_LOOKED_AT: Final = 80
+_LEAST_WORDS: Final = 3
+_CLEAR_WORDS: Final = 5
+_LEAST_LETTERS: Final = 4
+_SCRIPTS: Final = {
+    "greek": re.compile("[\u0370-\u03ff]"),
+    "cyrillic": re.compile("[\u0400-\u052f]"),
+    "hebrew": re.compile("[\u0590-\u05ff]"),
+    "arabic": re.compile("[\u0600-\u06ff]"),
+    "devanagari": re.compile("[\u0900-\u097f]"),
+    "thai": re.compile("[\u0e00-\u0e7f]"),
+    "kana": re.compile("[\u3040-\u30ff]"),
+    "hangul": re.compile("[\uac00-\ud7af]"),
+    "han": re.compile("[\u4e00-\u9fff]"),
+}
+"""Kana comes before han, since Japanese uses both."""
+_LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
+_COMMON: Final = {
+    code: frozenset(words.split())
+    for code, words in {
+        "en": "the is are was you your what how to of and i do can for in it this that with be",
+        "de": "der die das ich ist ein eine und wie nicht zu mit f\u00fcr auf sie es von den",
+        "fr": "le la les des que est une pour dans je vous avec pas sur qui ce du et au",
+        "es": "el los las que en una por para c\u00f3mo qu\u00e9 es est\u00e1 con del se y lo como",
+        "it": "il gli che \u00e8 una per come sono con non di della nel si questo da le un",
+        "pt": "os que uma para como n\u00e3o \u00e9 com em por do da um voc\u00ea se mais na no ao",
+        "nl": "het een ik is van en hoe niet met voor op kan wat dat je zijn de te er",
+    }.items()
+}
+
+_PUNCTUATION: Final = str.maketrans(dict.fromkeys('.,;:!?()[]"\u00bf\u00a1\u201c\u201d', " "))
+
+
+def guess_language(text: str) -> str | None:
+    """Guess a Latin-script language by its most common words, or return another script's name.
+
+    None if the guess is unclear: too few words, or two languages nearly equally likely.
+
+    Example:
+        >>> guess_language("How do I reset the password of my account?")
+        'en'
+        >>> guess_language("42")
+    """
+    piece = text[:_LOOKED_AT]
+    if not piece.isascii():
+        latin = len(_LATIN.findall(piece))
+        for name, script in _SCRIPTS.items():
+            if (found := len(script.findall(piece))) >= _LEAST_LETTERS and found > latin:
+                return name
+    words = set(piece.lower().translate(_PUNCTUATION).split())
+    most = second = 0
+    best = None
+    for code, common in _COMMON.items():
+        found = len(words & common)
+        if found >= _CLEAR_WORDS:
+            return code
+        if found > most:
+            most, second, best = found, most, code
+        elif found > second:
+            second = found
+    return best if most >= _LEAST_WORDS and most >= 2 * second else None
+
+
+def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:
+    """Compare the answer's language with that of the last user message; None if unclear."""
+    question_language = guess_language(last_user_message(messages)[-_LOOKED_AT:])
+    if question_language is None:
+        return None
+    answer_language = guess_language(answer)
+    if answer_language is None:
+        return None
+    return "passed" if answer_language == question_language else "failed"
