@@ -21,13 +21,11 @@ from tidegauge.runtime.settings import load
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest
 from tidegauge.usecases.build_baseline import (
     FitChoices,
-    ReadRequests,
     build_drift,
     build_rates,
-    from_file,
-    from_log,
 )
 from tidegauge.usecases.errors import PastRequestsError
+from tidegauge.usecases.past_requests import ReadRequests, from_file, from_log
 from tidegauge.usecases.time_range import parse_moment
 from tidegauge.workers.drift.settings import DriftSettings
 
@@ -64,7 +62,12 @@ def build(  # noqa: PLR0913 - one option for each choice
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "--from-file", help='JSONL of {"text": …}; drift only.'),
+        typer.Option(
+            "--file",
+            "--from-file",
+            help='JSONL of {"text": …, "conversation_id": …, "turn": …, "time_ms": …}, of which '
+            "only the text is needed; drift only.",
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -95,6 +98,7 @@ def build(  # noqa: PLR0913 - one option for each choice
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
         baseline_id = _build_rates(kafka, start_ms, end_ms, quiet=as_json)
         facts: dict[str, object] = {}
+        notes: list[str] = []
     else:
         settings = load(DriftSettings)
         found = (
@@ -116,13 +120,16 @@ def build(  # noqa: PLR0913 - one option for each choice
         baseline_id = BaselineStore(kafka).publish(
             "drift", baseline.to_bytes(), baseline.fingerprint, baseline.summary()
         )
-        facts = {"summary": baseline.summary(), "left_out": found.left_out}
+        facts = {
+            "summary": baseline.summary(),
+            "left_out": found.left_out,
+            "remarks": found.remarks,
+        }
+        notes = found.notes()
     if activate:
         BaselineStore(kafka).activate(baseline_id)
     state = "built and in force" if activate else "built"
-    words = f"{state}: {baseline_id}"
-    if left_out := facts.get("left_out"):
-        words += f"\nleft out: {left_out}"
+    words = "\n".join([f"{state}: {baseline_id}", *notes])
     _say(as_json, {"baseline_id": baseline_id, "active": activate, **facts}, words)
 
 
