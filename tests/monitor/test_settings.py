@@ -32,11 +32,11 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_MONITOR_ALERTMANAGER_URL", "http://127.0.0.1:9093")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "5")
     monkeypatch.setenv("TIDEGAUGE_MONITOR_NO_DATA_SECONDS", "0.5")
-    monkeypatch.setenv("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 2}')
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 0.02}')
     settings = load(MonitorSettings)
     assert settings.plan().window_ms == 2_000
     assert (settings.plan().settle_ms, settings.plan().no_data_ms) == (5_000, 500)
-    assert settings.plan().minimum_effect == {**MINIMUM_EFFECT, "drift": 2}
+    assert settings.plan().minimum_effect == {**MINIMUM_EFFECT, "drift": 0.02}
     assert settings.plan().expected == ("vitals",)
     assert [receiver.name for receiver in receivers(settings)] == ["webhook", "alertmanager"]
     assert "hush" not in repr(settings)
@@ -54,7 +54,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TIDEGAUGE_MONITOR_GROUP", "a group"),
         ("TIDEGAUGE_MONITOR_WORKERS", '["baker"]'),
         ("TIDEGAUGE_MONITOR_WORKERS", "drift"),
-        ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": 0.5}'),
+        ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"drift": -0.5}'),
         ("TIDEGAUGE_MONITOR_MINIMUM_EFFECT", '{"swap": 2}'),
         ("TIDEGAUGE_MONITOR_SETTLE_SECONDS", "0"),
         ("TIDEGAUGE_WINDOW_SECONDS", "0"),

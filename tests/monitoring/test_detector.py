@@ -17,7 +17,6 @@ from tidegauge.monitoring.detector import (
     DetectorEvidence,
     IndicatorCounts,
     build_detector,
-    effect_ratio,
     effects_of,
     observe_window,
 )
@@ -167,23 +166,6 @@ def test_time_without_events_passes_and_brings_no_evidence(traffic: Traffic) -> 
     assert late.log_statistic == pytest.approx(stepwise.log_statistic, abs=1e-12)
     assert jumped.bets.elapsed_seconds == evidence.bets.elapsed_seconds
     assert jumped.events == evidence.events == 20
-
-
-def test_an_effect_is_measured_from_the_bands_edge(traffic: Traffic) -> None:
-    detector = detector_for(traffic, LATENCY_TOTAL)
-    hits = np.array([10, 9, 8, 7])
-    evidence, decision = observe_window(
-        detector, None, IndicatorCounts(hits, np.full(4, 10)), start_ms=0, end_ms=2_000
-    )
-    effects = effects_of(detector, evidence, decision)
-    largest = max(
-        hits[effect.contribution.indicator]
-        / 10
-        / detector.reference.high[effect.contribution.indicator]
-        for effect in effects
-        if effect.contribution.share >= 0.1
-    )
-    assert effect_ratio(detector, effects) == pytest.approx(largest)
 
 
 @pytest.mark.parametrize("quiet", [20, 400])

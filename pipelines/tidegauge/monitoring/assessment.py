@@ -31,7 +31,7 @@ from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
-from tidegauge.streaming.merging import merge_sketches
+from tidegauge.streaming.merging import merge_all, merge_sketches
 from tidegauge.streaming.processor import Output
 
 __all__ = ["Assessment", "AssessmentState"]
@@ -222,6 +222,16 @@ class Assessment:
         kind = worker_kind(detector.monitor)
         segments = self.display.segments()
         return kind, [s for s in segments if monitored_segment(kind, s) == detector.segment]
+
+    def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
+        """Return the sum of the display range's sketches that begin at or after a moment."""
+        kind, segments = self._monitored(detector)
+        return merge_all(
+            msgspec.structs.replace(sketch, segment=detector.segment)
+            for segment in segments
+            for sketch in self.display.recent(kind, segment)
+            if sketch.window_start_ms >= since_ms
+        )
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened around ``since_ms``."""

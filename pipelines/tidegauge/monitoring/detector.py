@@ -9,7 +9,6 @@ zero is the most likely change point (Page, "Continuous inspection schemes", Bio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -47,7 +46,6 @@ __all__ = [
     "advance_change_point",
     "build_detector",
     "count_window",
-    "effect_ratio",
     "effects_of",
     "no_change_point",
     "observe_window",
@@ -142,9 +140,6 @@ def unpack_change_point(state: ChangePointState) -> ChangePoint:
             f"a change point in the monitor's snapshot is broken: {error}"
         ) from error
     return ChangePoint(log_w, *counts)
-
-
-_NOTABLE_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,20 +336,3 @@ def effects_of(
             trials=int(change_point.trials[j, g]),
         )
     return tuple(found.values())
-
-
-def effect_ratio(detector: Detector, effects: Sequence[IndicatorEffect]) -> float:
-    """Return the largest ratio of a rate to the edge of its band, over the notable effects."""
-    ratios = [
-        _ratio(detector.reference, effect)
-        for effect in effects
-        if effect.contribution.share >= _NOTABLE_SHARE and effect.trials
-    ]
-    return max(ratios, default=1.0)
-
-
-def _ratio(reference: Reference, effect: IndicatorEffect) -> float:
-    rate, j = effect.hits / effect.trials, effect.contribution.indicator
-    if effect.contribution.rises:
-        return rate / reference.high[j]
-    return reference.low[j] / max(rate, 1 / (2 * effect.trials))

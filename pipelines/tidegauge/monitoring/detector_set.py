@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -26,15 +26,14 @@ from tidegauge.monitoring.detector import (
     ChangePointState,
     Detector,
     DetectorEvidence,
-    IndicatorEffect,
     build_detector,
     count_window,
-    effect_ratio,
     effects_of,
     observe_window,
     pack_change_point,
     unpack_change_point,
 )
+from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
@@ -79,6 +78,9 @@ class TrafficSource(Protocol):
 
     def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
         """Return a sample of the display range's requests since a moment."""
+
+    def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
+        """Return the sum of the display range's sketches that begin at or after a moment."""
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened around ``since_ms``."""
@@ -184,7 +186,11 @@ class DetectorSet:
             return untested_verdict(key, State.NO_DATA, sentence, window.end_ms)
         effects = effects_of(detector, record.evidence, decision)
         alarm = alerts.alarm(key)
-        state = self._state(detector, decision, effects, record.evidence.events, alarm)
+        size = no_effect(detector)
+        if decision.alarm and effects:
+            recent = partial(source.recent, detector, effects[0].since_ms)
+            size = effect_size(detector, effects, lambda: recent() or sketch)
+        state = self._state(detector, decision, size, record.evidence.events, alarm)
         if state == State.WARN and alarm is None and effects:
             record.coincidences = source.coincidences(detector, effects[0].since_ms)
         context = VerdictContext(
@@ -194,7 +200,10 @@ class DetectorSet:
             needed=self._plan.low_data_events,
             exemplars=partial(source.exemplars, detector),
             sample=partial(source.sample, detector),
-            coincidences=record.coincidences,
+            coincidences=(
+                *(size_sentence(detector, size) if decision.alarm else ()),
+                *record.coincidences,
+            ),
         )
         return verdict_of(detector, decision, effects, state, context)
 
@@ -219,16 +228,16 @@ class DetectorSet:
         self,
         detector: Detector,
         decision: Decision,
-        effects: Sequence[IndicatorEffect],
+        size: float,
         events: int,
         alarm: Alert | None,
     ) -> State:
         if alarm is not None:
             return State.CRITICAL if alarm.severity == "critical" else State.WARN
         if decision.alarm:
-            least = self._plan.minimum_effect.get(detector.signal, 1.0)
+            least = self._plan.minimum_effect.get(detector.signal, no_effect(detector))
             # A statistic that is not finite may hide a larger effect.
-            large = decision.not_finite or effect_ratio(detector, effects) >= least
+            large = decision.not_finite or size >= least
             return State.WARN if large else State.INFO
         enough = events >= self._plan.low_data_events
         return State.OK if enough else State.LOW_DATA

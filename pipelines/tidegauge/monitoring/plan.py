@@ -13,7 +13,14 @@ from tidegauge.schemas.findings import Monitor, Signal
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
-__all__ = ["MINIMUM_EFFECT", "SHARES", "MonitorPlan", "log_threshold", "monitor_shares"]
+__all__ = [
+    "MINIMUM_EFFECT",
+    "RATIOS",
+    "SHARES",
+    "MonitorPlan",
+    "log_threshold",
+    "monitor_shares",
+]
 
 _DAY_SECONDS = 86_400.0
 
@@ -23,9 +30,16 @@ SHARES: Mapping[Signal, float] = MappingProxyType(
 """Signal -> its share of the false-alarm budget; the shares sum to 1."""
 
 MINIMUM_EFFECT: Mapping[Signal, float] = MappingProxyType(
-    {"drift": 1.1, "quality": 1.25, "latency": 1.2, "errors": 1.2, "cost": 1.2}
+    {"drift": 0.005, "quality": 0.05, "latency": 1.1, "errors": 0.005, "cost": 1.1}
 )
-"""Signal -> rate as a multiple of its band's edge, below which an alarm is only ``info``."""
+"""Signal -> size of a change below which an alarm is only ``info``.
+
+For the signals in ``RATIOS`` the size is how many times as long answers take, or as much requests
+cost; for the others it is a difference of shares of events, such as .005 for half a point.
+"""
+
+RATIOS: frozenset[Signal] = frozenset({"latency", "cost"})
+"""Signals whose changes are sized as ratios."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,7 @@ class MonitorPlan:
         low_data_events: Number of events below which a monitor says ``low_data`` instead of ``ok``.
         no_data_ms: Time without events after which a segment's state is ``no_data``.
         most_segments: Largest number of segments; further ones are counted in ``other``.
-        minimum_effect: Signal -> rate ratio, see ``MINIMUM_EFFECT``.
+        minimum_effect: Signal -> size of a change, see ``MINIMUM_EFFECT``.
         comparison_alpha: Probability that a comparison of two versions ever errs on one metric.
     """
 
@@ -84,6 +98,13 @@ class MonitorPlan:
             raise PlanError(
                 f"comparison_alpha must be between 0 and 1, got {self.comparison_alpha}"
             )
+        for signal, size in self.minimum_effect.items():
+            if signal in RATIOS and not size >= 1:
+                raise PlanError(f"minimum_effect of {signal} is a ratio of at least 1, got {size}")
+            if signal not in RATIOS and not 0 <= size < 1:
+                raise PlanError(
+                    f"minimum_effect of {signal} is a share of events between 0 and 1, got {size}"
+                )
 
 
 def monitor_shares(monitors: Iterable[Monitor]) -> dict[Monitor, float]:

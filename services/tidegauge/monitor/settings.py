@@ -77,10 +77,11 @@ class MonitorSettings(Settings):
         gt=0,
         description="After which a segment without events says no_data.",
     )
-    minimum_effect: dict[Signal, Annotated[float, Field(ge=1)]] = Field(
+    minimum_effect: dict[Signal, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: dict(MINIMUM_EFFECT),
-        description="How many times a rate must lie beyond its band to be an alarm and no mere "
-        "info, by signal, as a JSON object; signals that it does not name keep the default.",
+        description="Size of a change from which it is an alarm and no mere info, by signal, as a "
+        "JSON object: how many times as long (latency) or as dear (cost), else a difference of "
+        "shares of events, .01 for a point; signals that it does not name keep the default.",
     )
     most_segments: int = Field(
         default=32, ge=1, description="Segments beyond it are counted together, as other."
