@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 BENCH_DATA ?= build/bench/texts.jsonl
+TRAFFIC ?= $(or $(TIDEGAUGE_DATA_DIR),../shared/data)
+CONVERSATIONS ?= $(TRAFFIC)/sgd/conversations.jsonl
+ARRIVALS ?= $(TRAFFIC)/arrivals/azure_conv.csv
+QUESTIONS ?= $(wildcard $(TRAFFIC)/clinc150/queries.jsonl)
 QUICK ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo lint test coverage e2e test-stats nightly generate ways \
-	bench-gateway bench-capture bench-drift bench-embed clean
+	bench-gateway bench-capture bench-drift bench-embed bench-promise clean
 
 # The pure packages, and the least share of their lines and branches that the tests must run.
 PURE := schemas streaming detection drift vitals quality monitoring reports
@@ -92,6 +96,11 @@ build/bench-env/installed: infra/bench/drift_requirements.txt
 bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
 	OMP_NUM_THREADS=1 $(BIN)/python infra/bench/drift.py --data $(BENCH_DATA) $(if $(QUICK),--quick) \
 		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
+
+bench-promise: install ## false alarms and delays on CONVERSATIONS=, ARRIVALS= and QUESTIONS= (QUICK=1)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/tidegauge bench promise \
+		--conversations $(CONVERSATIONS) --arrivals $(ARRIVALS) \
+		$(if $(QUESTIONS),--questions $(QUESTIONS)) $(if $(QUICK),--quick)
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)

@@ -139,10 +139,13 @@ def response_events(
         found.output_tokens.tolist(),
         found.latency_ms.tolist(),
         found.first_token_ms.tolist(),
+        found.in_flight.tolist(),
         found.failed.tolist(),
         strict=True,
     )
-    for number, (time_ms, prompt, output, latency, first, failed) in enumerate(rows, start=1):
+    for number, (time_ms, prompt, output, latency, first, in_flight, failed) in enumerate(
+        rows, start=1
+    ):
         yield ResponseEvent(
             request_id=f"{producer_id}-{number}",
             producer_id=producer_id,
@@ -158,5 +161,6 @@ def response_events(
             time_to_first_token_ms=None if failed else first,
             usage=None if failed else Usage(input_tokens=prompt, output_tokens=output),
             cost_usd=None if failed else (prompt + 3 * output) * _USD_PER_TOKEN,
+            in_flight=in_flight,
             stream=True,
         )

@@ -25,6 +25,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Acknowledge an alarm: it ends and its monitor starts again without evidence.",
         ),
         "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
+        "bench": ("tidegauge.cli.bench", "Measure tidegauge itself, on traffic of your own."),
         "dead-letters": (
             "tidegauge.cli.dead_letters",
             "Records that could not be processed, kept whole with the reason.",
@@ -63,6 +64,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.workers.judge.main": "judge",
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
+        "tidegauge.cli.bench": "drift,vitals,monitor",
         "tidegauge.cli.explain": "drift,monitor",
         "tidegauge.cli.labels": "judge",
         "tidegauge.cli.ledger": "monitor",

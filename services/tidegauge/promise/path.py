@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 
 from tidegauge.detection.reference import Reference, nearest
@@ -14,16 +16,21 @@ from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.monitoring.catalog import DRIFT_TOPICS, monitored_segment, monitors_in
+from tidegauge.drift.units import Unit, conversation_of, unit_of
+from tidegauge.monitoring.catalog import (
+    DRIFT_TOPICS,
+    monitored_segment,
+    monitors_in,
+)
 from tidegauge.monitoring.detector import (
     Detector,
     DetectorEvidence,
     build_detector,
     count_window,
-    effect_ratio,
     effects_of,
     observe_window,
 )
+from tidegauge.monitoring.effect_size import effect_size
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.promise.stored_vectors import StoredVectors
@@ -36,26 +43,33 @@ from tidegauge.streaming.extractor import Extractor
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.usecases.build_baseline import FitChoices
 from tidegauge.vitals.extractor import VitalsExtractor
 from tidegauge.workers.drift.extractor import DriftExtractor
 
 __all__ = [
     "Alarm",
+    "References",
+    "allowed_alarms",
     "drift_baseline",
     "drift_references",
     "drift_sketches",
     "first_alarms",
+    "plugged_in",
     "rates_baseline",
+    "refusals",
     "vitals_sketches",
 ]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
+References: TypeAlias = Mapping[str, Mapping[str, Reference]]
+"""Monitor's name -> segment key -> reference, as in a baseline's document."""
 
-SETTINGS = SketchSettings()
 PLAN = MonitorPlan()
 _AT_ONCE = 512
 _BASELINE = "measured"
-_MONITORS = ("drift.topics", "latency.total", "latency.first_token", "errors.rate", "cost.request")
+_DAY_SECONDS = 86_400.0
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +78,21 @@ class Alarm:
 
     Attributes:
         monitor: Its name.
-        time_ms: End of the window that raised it.
+        days: Time from the start of the stream to the end of the window that raised it.
         indicators: Names of the indicators that contributed most.
         events: Events counted until then.
     """
 
     monitor: str
-    time_ms: int
+    days: float
     indicators: tuple[str, ...]
     events: int
 
 
-def _sketches(extractor: Extractor[E], events: Iterable[E]) -> Iterator[Sketch]:
-    processor: SketchingProcessor[E] = SketchingProcessor(extractor, "promise", SETTINGS)
+def _sketches(
+    extractor: Extractor[E], events: Iterable[E], settings: SketchSettings
+) -> Iterator[Sketch]:
+    processor: SketchingProcessor[E] = SketchingProcessor(extractor, "promise", settings)
     partition = Partition(REQUESTS.name, 0)
     processor.assign(partition, None)
     offset, now_ms, source = 0, 0, iter(events)
@@ -90,7 +106,7 @@ def _sketches(extractor: Extractor[E], events: Iterable[E]) -> Iterator[Sketch]:
         for output in processor.process(records, now_ms).outputs:
             if isinstance(output.event, Sketch):
                 yield output.event
-    later_ms = now_ms + SETTINGS.idle_ms + SETTINGS.lateness_ms + SETTINGS.window_ms
+    later_ms = now_ms + settings.idle_ms + settings.lateness_ms + settings.window_ms
     for moment in (now_ms, later_ms):
         processor.caught_up(partition, moment)
     for output in processor.tick(later_ms).outputs:
@@ -98,20 +114,23 @@ def _sketches(extractor: Extractor[E], events: Iterable[E]) -> Iterator[Sketch]:
             yield output.event
 
 
-def vitals_sketches(events: Iterable[ResponseEvent]) -> list[Sketch]:
+def vitals_sketches(events: Iterable[ResponseEvent], settings: SketchSettings) -> list[Sketch]:
     """Return the vitals worker's sketches of responses."""
-    return list(_sketches(VitalsExtractor(), events))
+    return list(_sketches(VitalsExtractor(), events, settings))
 
 
 def drift_sketches(
-    events: Iterable[RequestEvent], baseline: DriftBaseline, vectors: StoredVectors
+    events: Iterable[RequestEvent],
+    baseline: DriftBaseline,
+    vectors: StoredVectors,
+    settings: SketchSettings,
 ) -> Iterator[Sketch]:
     """Yield the drift worker's sketches of requests, counted with a baseline."""
     extractor = DriftExtractor(
-        vectors, baseline.preparation, window_ms=SETTINGS.window_ms, publish_vectors=False
+        vectors, baseline.preparation, window_ms=settings.window_ms, publish_vectors=False
     )
     extractor.use(baseline)
-    return _sketches(extractor, events)
+    return _sketches(extractor, events, settings)
 
 
 def drift_baseline(
@@ -127,12 +146,7 @@ def drift_baseline(
         DriftError: The requests are too few.
     """
     preparation = Preparation()
-    past = [
-        HistoricalRequest(prepare(one.messages, preparation).text, one.segment, one.time_ms)
-        if timed
-        else HistoricalRequest(prepare(one.messages, preparation).text)
-        for one in events
-    ]
+    past = [_historical(one, preparation, timed=timed) for one in events if is_counted(one)]
     past = [one for one in past if one.text]
     made = fit(
         past,
@@ -141,8 +155,24 @@ def drift_baseline(
         preparation=preparation,
         rng=np.random.default_rng(seed),
         keep_exemplars=False,
+        caller_cap=FitChoices().caller_cap,
     )
     return DriftBaseline.from_bytes(made.to_bytes(), _BASELINE)
+
+
+def is_counted(event: RequestEvent) -> bool:
+    """Return whether a request is a unit of evidence."""
+    return isinstance(unit_of(event), Unit)
+
+
+def _historical(event: RequestEvent, preparation: Preparation, *, timed: bool) -> HistoricalRequest:
+    return HistoricalRequest(
+        prepare(event.messages, preparation).text,
+        event.segment if timed else None,
+        event.time_ms if timed else None,
+        conversation_of(event),
+        event.turn or 1,
+    )
 
 
 def rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
@@ -154,8 +184,60 @@ def rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
     return RatesBaseline.from_bytes(build_rates_baseline(sketches).to_bytes(), _BASELINE)
 
 
+def drift_references(baseline: DriftBaseline) -> References:
+    """Return a drift baseline's references by monitor."""
+    return {DRIFT_TOPICS.name: baseline.openings.references}
+
+
+def allowed_alarms(references: References, days: float) -> dict[str, float]:
+    """Return how many false alarms each monitor that promises something may raise in some days."""
+    thresholds = _thresholds(references)
+    return {
+        name: days * _DAY_SECONDS * math.exp(-threshold) for name, threshold in thresholds.items()
+    }
+
+
+def _thresholds(references: References) -> dict[str, float]:
+    shares = monitor_shares(Monitor.parse(name) for name in references)
+    return {monitor.name: log_threshold(PLAN, share, rank=1) for monitor, share in shares.items()}
+
+
+def refusals(references: References) -> dict[str, str]:
+    """Return the reason of each monitor that promises nothing."""
+    found = {}
+    for name, by_segment in references.items():
+        reasons = {reference.refused for reference in by_segment.values()}
+        if all(reasons):
+            found[name] = min(reasons)
+    return found
+
+
+def plugged_in(references: References) -> References:
+    """Take the estimated rates for the truth, as is usual."""
+    return {
+        name: {key: _estimate(reference) for key, reference in by_segment.items()}
+        for name, by_segment in references.items()
+    }
+
+
+def _estimate(reference: Reference) -> Reference:
+    edges = tuple(min(max(rate, _LEAST), 1 - _LEAST) for rate in reference.rate)
+    return msgspec.structs.replace(
+        reference,
+        season="none",
+        low=edges,
+        high=edges,
+        dispersion=(0.0,) * len(edges),
+        slot_low=(),
+        slot_high=(),
+        polya_urns=tuple(
+            msgspec.structs.replace(urn, tolerance=0.0) for urn in reference.polya_urns
+        ),
+    )
+
+
 def first_alarms(
-    references: Mapping[str, Mapping[str, Reference]], sketches: Iterable[Sketch]
+    references: References, sketches: Iterable[Sketch], *, start_ms: int
 ) -> list[Alarm]:
     """Test sketches at the default budget; return each monitor's first alarm above INFO.
 
@@ -164,47 +246,63 @@ def first_alarms(
     Args:
         references: Monitor's name -> segment key -> reference.
         sketches: Of one segment, in order of time.
+        start_ms: Start of the stream, Unix milliseconds.
     """
-    shares = monitor_shares(Monitor.parse(name) for name in _MONITORS)
-    detectors: dict[Monitor, Detector] = {}
-    evidence: dict[Monitor, DetectorEvidence] = {}
+    tests: dict[Monitor, _Test] = {}
+    thresholds = _thresholds(references)
     alarms: dict[Monitor, Alarm] = {}
     for sketch in sketches:
         for monitor in monitors_in(sketch):
             if monitor in alarms or monitor.name not in references:
                 continue
-            detector = detectors.get(monitor)
-            if detector is None:
+            test = tests.get(monitor)
+            if test is None:
                 segment = monitored_segment(sketch.kind, sketch.segment)
                 found = nearest(references[monitor.name], segment)
                 if found is None:
                     continue
-                threshold = log_threshold(PLAN, shares[monitor], rank=1)
-                detector = detectors[monitor] = build_detector(monitor, segment, *found, threshold)
-            counted = count_window(detector, sketch)
-            if not counted.events:
-                continue
-            start_ms, end_ms = sketch.window_start_ms, sketch.window_start_ms + sketch.window_ms
-            evidence[monitor], decision = observe_window(
-                detector, evidence.get(monitor), counted, start_ms=start_ms, end_ms=end_ms
-            )
-            if not decision.alarm:
-                continue
-            effects = effects_of(detector, evidence[monitor], decision)
-            least = PLAN.minimum_effect.get(detector.signal, 1.0)
-            if decision.not_finite or effect_ratio(detector, effects) >= least:
-                names = [
-                    detector.reference.indicators[one.contribution.indicator].name
-                    for one in effects[:3]
-                ]
-                alarms[monitor] = Alarm(
-                    monitor.name, end_ms, tuple(names), evidence[monitor].events
-                )
+                threshold = thresholds[monitor.name]
+                test = tests[monitor] = _Test(build_detector(monitor, segment, *found, threshold))
+            indicators = test.observe(sketch)
+            if indicators:
+                days = (sketch.window_start_ms + sketch.window_ms - start_ms) / 1000 / _DAY_SECONDS
+                alarms[monitor] = Alarm(monitor.name, days, indicators, test.events)
         if len(alarms) == len(references):
             break
     return [alarms[monitor] for monitor in sorted(alarms)]
 
 
-def drift_references(baseline: DriftBaseline) -> dict[str, Mapping[str, Reference]]:
-    """Return a drift baseline's references by monitor."""
-    return {DRIFT_TOPICS.name: baseline.references}
+class _Test:
+    """A detector and its evidence."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._evidence: DetectorEvidence | None = None
+
+    @property
+    def events(self) -> int:
+        """Events counted so far."""
+        return self._evidence.events if self._evidence else 0
+
+    def observe(self, sketch: Sketch) -> tuple[str, ...]:
+        """Add a window; return the indicators that raise an alarm above INFO, or nothing."""
+        detector = self._detector
+        counted = count_window(detector, sketch)
+        if not counted.events:
+            return ()
+        start_ms = sketch.window_start_ms
+        self._evidence, decision = observe_window(
+            detector,
+            self._evidence,
+            counted,
+            start_ms=start_ms,
+            end_ms=start_ms + sketch.window_ms,
+        )
+        if not decision.alarm:
+            return ()
+        effects = effects_of(detector, self._evidence, decision)
+        least = PLAN.minimum_effect.get(detector.signal, 0.0)
+        if not decision.not_finite and effect_size(detector, effects, lambda: sketch) < least:
+            return ()
+        named = detector.reference.indicators
+        return tuple(named[one.contribution.indicator].name for one in effects[:3])

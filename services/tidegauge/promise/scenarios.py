@@ -14,8 +14,15 @@ from tidegauge.simulation.service import SimulatedService
 __all__ = [
     "BASELINES",
     "CONVERSATION_TRAFFIC",
+    "ERROR_WAVES",
+    "MORE_ERRORS",
+    "NEW_TOPICS",
+    "NO_CHANGE",
     "SERVICE_TRAFFIC",
+    "SLOWER",
+    "SPEED_WAVES",
     "BaselineSpan",
+    "Change",
     "ConversationTraffic",
     "ServiceTraffic",
 ]
@@ -39,6 +46,28 @@ class BaselineSpan:
     seconds: float
     timed: bool = True
 
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different in a stream from its first event on.
+
+    Attributes:
+        name: For people; empty for no change.
+        new_topics: Share of the conversations that are on topics that the baseline lacks.
+        slower: What latency is multiplied by.
+        errors: Share of the requests that fail; None for the same as before.
+    """
+
+    name: str = ""
+    new_topics: float = 0.0
+    slower: float = 1.0
+    errors: float | None = None
+
+
+NO_CHANGE = Change()
+NEW_TOPICS = tuple(Change(f"{share:.0%} on new topics", share) for share in (0.05, 0.1, 0.2))
+SLOWER = Change("20% slower", slower=1.2)
+MORE_ERRORS = Change("3% errors for 1%", errors=0.03)
 
 BASELINES = (
     BaselineSpan("1 h", _HOUR),
@@ -64,6 +93,8 @@ class ConversationTraffic:
         template: Requests of a client that repeats a template, as a share of conversations.
         short_replies: Share of a user's later messages that only say yes.
         baselines: What it is measured against.
+        changes: Changes, of which the delay is measured.
+        changed: The baseline that they are measured against.
     """
 
     name: str
@@ -73,6 +104,8 @@ class ConversationTraffic:
     template: float = 0.0
     short_replies: float = 0.0
     baselines: tuple[BaselineSpan, ...] = BASELINES
+    changes: tuple[Change, ...] = ()
+    changed: BaselineSpan = BASELINES[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +116,15 @@ class ServiceTraffic:
         name: For people.
         service: What gives the responses.
         baselines: What it is measured against.
+        changes: Changes, of which the delay is measured.
+        changed: The baseline that they are measured against.
     """
 
     name: str
     service: SimulatedService
     baselines: tuple[BaselineSpan, ...] = BASELINES
+    changes: tuple[Change, ...] = ()
+    changed: BaselineSpan = BASELINES[2]
 
 
 def _conversation_traffic() -> tuple[ConversationTraffic, ...]:
@@ -96,24 +133,33 @@ def _conversation_traffic() -> tuple[ConversationTraffic, ...]:
             name="single questions", scripts="questions", rhythm=Rhythm(per_day=800), fewest=300
         ),
         ConversationTraffic(
+            name="openings",
+            scripts="openings",
+            rhythm=Rhythm(per_day=250),
+            fewest=250,
+            baselines=(BASELINES[3],),
+            changes=NEW_TOPICS,
+        ),
+        ConversationTraffic(
             name="conversations",
             scripts="conversations",
             rhythm=Rhythm(per_day=250),
-            fewest=100,
+            fewest=250,
             baselines=(*BASELINES, _FILE),
+            changes=NEW_TOPICS,
         ),
         ConversationTraffic(
             name="conversations on one topic",
             scripts="topical",
             rhythm=Rhythm(per_day=250),
-            fewest=100,
+            fewest=250,
             baselines=(*BASELINES, _FILE),
         ),
         ConversationTraffic(
             name="conversations, day's cycle, template, short replies",
             scripts="conversations",
             rhythm=Rhythm(per_day=250, day=0.8),
-            fewest=100,
+            fewest=250,
             template=0.3,
             short_replies=0.3,
             baselines=_FROM_A_DAY,
@@ -126,23 +172,27 @@ _SERVER = Server(doubling=3.0)
 _STEADY = SimulatedService(rhythm=Rhythm(per_day=_PER_DAY), server=_SERVER)
 _TEN_MINUTES = Wave(0.15, 10 * _MINUTE)
 _TWO_HOURS = Wave(0.3, 2 * _HOUR)
-_ERROR_WAVES = Wave(0.45, 10 * _MINUTE)
+_ERRORS_WANDER = Wave(0.45, 10 * _MINUTE)
+SPEED_WAVES = "speed in ten-minute waves, sd .15"
+ERROR_WAVES = "errors in ten-minute waves, sd .45"
 
 
 def _service_traffic() -> tuple[ServiceTraffic, ...]:
     load = Rhythm(per_day=_PER_DAY, wave=Wave(0.3, 10 * _MINUTE))
     return (
-        ServiceTraffic(name="steady load", service=_STEADY),
+        ServiceTraffic(name="steady load", service=_STEADY, changes=(SLOWER, MORE_ERRORS)),
         ServiceTraffic(
             name="load in ten-minute waves",
             service=SimulatedService(rhythm=load, server=_SERVER),
             baselines=_FROM_SIX_HOURS,
+            changes=(SLOWER,),
         ),
         ServiceTraffic(
-            name="speed in ten-minute waves, sd .15",
+            name=SPEED_WAVES,
             service=SimulatedService(
                 rhythm=_STEADY.rhythm, server=_SERVER, speed_wave=_TEN_MINUTES
             ),
+            changes=(SLOWER,),
         ),
         ServiceTraffic(
             name="speed in two-hour waves, sd .3",
@@ -150,10 +200,11 @@ def _service_traffic() -> tuple[ServiceTraffic, ...]:
             baselines=_FROM_SIX_HOURS,
         ),
         ServiceTraffic(
-            name="errors in ten-minute waves, sd .45",
+            name=ERROR_WAVES,
             service=SimulatedService(
-                rhythm=_STEADY.rhythm, server=_SERVER, error_wave=_ERROR_WAVES
+                rhythm=_STEADY.rhythm, server=_SERVER, error_wave=_ERRORS_WANDER
             ),
+            changes=(MORE_ERRORS,),
         ),
         ServiceTraffic(
             name="the day's cycle",

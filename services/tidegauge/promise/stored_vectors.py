@@ -95,6 +95,11 @@ class StoredVectors:
             with np.load(path) as read:
                 if str(read["fingerprint"]) == fingerprint:
                     return cls(fingerprint, read["hashes"], read["vectors"])
+        return cls.empty(fingerprint)
+
+    @classmethod
+    def empty(cls, fingerprint: str) -> StoredVectors:
+        """Return no vectors of an embedder."""
         return cls(fingerprint, np.zeros(0, np.uint64), np.zeros((0, 0), np.float32))
 
 

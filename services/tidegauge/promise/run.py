@@ -1,0 +1,226 @@
+"""Runs the measurement: streams over two processes, rows and bars, a file of results."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL, open_embedder
+from tidegauge.drift.preparation import Preparation, prepare
+from tidegauge.promise.bars import all_bars
+from tidegauge.promise.cells import (
+    Outcome,
+    Sources,
+    StreamPlan,
+    conversation_outcome,
+    fixed_texts,
+    service_outcomes,
+)
+from tidegauge.promise.files import read_arrivals, read_conversations, read_questions
+from tidegauge.promise.results import rows
+from tidegauge.promise.scenarios import (
+    CONVERSATION_TRAFFIC,
+    NO_CHANGE,
+    SERVICE_TRAFFIC,
+    BaselineSpan,
+    Change,
+    ConversationTraffic,
+    ServiceTraffic,
+)
+from tidegauge.promise.stored_vectors import StoredVectors, embed_missing
+from tidegauge.schemas.exchange import Message
+
+__all__ = ["FULL", "QUICK", "Files", "Size", "measure"]
+
+_PROCESSES = 2
+
+
+class Files(NamedTuple):
+    """Where traffic is drawn from.
+
+    Attributes:
+        conversations: JSONL file of conversations.
+        arrivals: CSV file of requests with times and tokens.
+        questions: JSONL file of single questions; None to ask the openings of conversations.
+        vectors: File in which vectors are kept.
+    """
+
+    conversations: Path
+    arrivals: Path
+    questions: Path | None
+    vectors: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is run.
+
+    Attributes:
+        streams: Streams without a change in each cell.
+        days: Greatest length of one.
+        changed: Streams with each change.
+        window_ms: Length of a window.
+        conversations: Most conversations and ten times as many questions that are used.
+        longest: Longest baseline of rates that is drawn, seconds.
+    """
+
+    streams: int
+    days: float
+    changed: int
+    window_ms: int = 10_000
+    conversations: int = 1_000_000
+
+
+FULL = Size(streams=20, days=14.0, changed=20)
+QUICK = Size(streams=2, days=5.0, changed=3, window_ms=60_000)
+
+
+class _ConversationJob(NamedTuple):
+    traffic: str
+    span: BaselineSpan
+    change: Change
+    plan: StreamPlan
+
+
+class _ServiceJob(NamedTuple):
+    traffic: str
+    changes: tuple[Change, ...]
+    plan: StreamPlan
+
+
+_Job = _ConversationJob | _ServiceJob
+_sources: list[Sources] = []
+"""The sources of a worker process: one, once it has been loaded."""
+
+
+def _load(files: Files, fingerprint: str) -> None:
+    _sources.append(_read(files, StoredVectors.load(files.vectors, fingerprint)))
+
+
+def _read(files: Files, vectors: StoredVectors) -> Sources:
+    return Sources(
+        conversations=read_conversations(files.conversations),
+        questions=read_questions(files.questions) if files.questions else (),
+        recorded=read_arrivals(files.arrivals),
+        vectors=vectors,
+    )
+
+
+def _run(job: _Job) -> list[Outcome]:
+    (sources,) = _sources
+    if isinstance(job, _ConversationJob):
+        traffic = CONVERSATION_TRAFFIC[job.traffic]
+        return [conversation_outcome(traffic, job.span, job.change, job.plan, sources)]
+    return service_outcomes(SERVICE_TRAFFIC[job.traffic], job.changes, job.plan, sources.recorded)
+
+
+def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Run all streams.
+
+    Args:
+        files: Where traffic is drawn from.
+        size: How much is run.
+        tell: Told how far it is, a line at a time.
+
+    Returns:
+        ``rows``, ``bars`` and ``protocol``, as they are written to the file of results.
+
+    Raises:
+        TrafficFileError: A file cannot be used.
+        ModelError: The embedder cannot be opened.
+    """
+    fingerprint = _embed(files, tell)
+    kept, shortcut = list(_jobs(size)), list(_plugged_in_jobs(size))
+    found = _in_processes([*kept, *shortcut], files, fingerprint, tell)
+    outcomes = [one for number in range(len(kept)) for one in found[number]]
+    plugged_in = [one for number in range(len(kept), len(found)) for one in found[number]]
+    return {
+        "rows": rows(outcomes),
+        "plugged_in": rows(plugged_in),
+        "bars": [asdict(bar) for bar in all_bars(outcomes, plugged_in)],
+        "protocol": asdict(size),
+    }
+
+
+def _embed(files: Files, tell: Callable[[str], None]) -> str:
+    """Embed every text of the files that has no vector yet; return the embedder's fingerprint."""
+    nothing = StoredVectors.empty("")
+    preparation = Preparation()
+    texts = [
+        prepare((Message(role="user", content=text),), preparation).text
+        for text in fixed_texts(_read(files, nothing))
+    ]
+    embedder = open_embedder(DEFAULT_MODEL, backend="torch", most_tokens=256, threads=1)
+    return embed_missing(files.vectors, embedder, texts, tell).fingerprint
+
+
+def _jobs(size: Size) -> Iterator[_Job]:
+    for number in range(max(size.streams, size.changed)):
+        plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms)
+        for traffic in CONVERSATION_TRAFFIC.values():
+            yield from _conversation_jobs(traffic, plan, size)
+        for service in SERVICE_TRAFFIC.values():
+            yield from _service_jobs(service, plan, size)
+
+
+def _conversation_jobs(
+    traffic: ConversationTraffic, plan: StreamPlan, size: Size
+) -> Iterator[_Job]:
+    if plan.number < size.streams:
+        for span in traffic.baselines:
+            yield _ConversationJob(traffic.name, span, NO_CHANGE, plan)
+    if plan.number < size.changed:
+        for change in traffic.changes:
+            yield _ConversationJob(traffic.name, traffic.changed, change, plan)
+
+
+def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iterator[_Job]:
+    changes = (
+        *((NO_CHANGE,) if plan.number < size.streams else ()),
+        *(traffic.changes if plan.number < size.changed else ()),
+    )
+    if changes:
+        yield _ServiceJob(traffic.name, changes, plan)
+
+
+def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
+    """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
+    for number in range(2):
+        plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
+        for name in ("single questions", "conversations", "conversations on one topic"):
+            traffic = CONVERSATION_TRAFFIC[name]
+            yield _ConversationJob(name, traffic.changed, NO_CHANGE, plan)
+
+
+def _in_processes(
+    jobs: Sequence[_Job], files: Files, fingerprint: str, tell: Callable[[str], None]
+) -> list[list[Outcome]]:
+    """Return the outcomes of each job, in the order of the jobs."""
+    found: dict[int, list[Outcome]] = {}
+    with ProcessPoolExecutor(
+        _PROCESSES,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_load,
+        initargs=(files, fingerprint),
+    ) as pool:
+        waiting: dict[Future[list[Outcome]], int] = {
+            pool.submit(_run, job): number for number, job in enumerate(jobs)
+        }
+        for done in as_completed(waiting):
+            number = waiting[done]
+            found[number] = done.result()
+            job = jobs[number]
+            alarms = sum(len(one.alarms) for one in found[number])
+            tell(f"{len(found)} of {len(jobs)}: {job.traffic}, {alarms} alarms")
+    return [found[number] for number in range(len(jobs))]
+
+
+def write(found: dict[str, Any], path: Path) -> None:
+    """Write results as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
