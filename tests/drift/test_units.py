@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tidegauge.drift.counting import HistoricalRequest
+from tidegauge.drift.units import LeftOut, Unit, counted_turn, unit_at, unit_of
+from tidegauge.schemas import Segment
+from tidegauge.schemas.exchange import Message, RequestEvent
+
+
+def event(*roles: str, **fields: object) -> RequestEvent:
+    given: dict[str, object] = {
+        "request_id": "r1",
+        "producer_id": "gateway-1",
+        "sequence": 1,
+        "time_ms": 1,
+        "segment": Segment(model="m"),
+        "customer": "acme",
+        "messages": tuple(Message(role=role, content="…") for role in roles),
+    }
+    return RequestEvent(**(given | fields))  # type: ignore[arg-type]
+
+
+def test_half_of_the_conversations_are_counted_at_turn_2_and_so_on() -> None:
+    turns = Counter(counted_turn(f"acme\0{number}") for number in range(64_000))
+    expected = {turn: 64_000 / 2 ** (turn - 1) for turn in range(2, 8)} | {8: 64_000 / 2**6}
+    assert turns.keys() == expected.keys()
+    for turn, number in expected.items():
+        assert abs(turns[turn] - number) < 4 * number**0.5
+
+
+def test_a_conversation_is_counted_once_as_each_kind() -> None:
+    for number in range(200):
+        units = [unit_at(turn, f"c{number}") for turn in range(1, 21)]
+        assert units[0] is Unit.OPENING
+        assert units.count(Unit.FOLLOWUP) == 1
+        assert units.count(LeftOut.LATER_TURN) == 18
+
+
+def test_a_past_request_counts_as_the_same_in_the_stream() -> None:
+    for number in range(50):
+        for turn in range(1, 9):
+            one = event("user", conversation_id=f"c{number}", turn=turn)
+            past = HistoricalRequest("…", conversation_id=f"acme\0c{number}", turn=turn)
+            assert unit_of(one) == past.unit
+
+
+def test_conversations_of_two_customers_are_two() -> None:
+    turns = {
+        customer: [
+            unit_of(event("user", customer=customer, conversation_id=str(number), turn=2))
+            for number in range(50)
+        ]
+        for customer in ("acme", "globex")
+    }
+    assert turns["acme"] != turns["globex"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "unit"),
+    [
+        ({"turn": 1}, Unit.OPENING),
+        ({"turn": 1, "conversation_id": "c"}, Unit.OPENING),
+        ({"turn": 1, "repeat_of": "r0"}, LeftOut.REPEAT),
+        ({"turn": 1, "step": 2}, LeftOut.SAME_TURN),
+        ({"turn": 3}, LeftOut.NO_CONVERSATION),
+        ({"turn": 40, "conversation_id": "c"}, LeftOut.LATER_TURN),
+    ],
+)
+def test_the_place_that_a_producer_gives_decides(
+    fields: dict[str, object], unit: Unit | LeftOut
+) -> None:
+    assert unit_of(event("user", **fields)) == unit
+
+
+@pytest.mark.parametrize(
+    ("roles", "unit"),
+    [
+        (("user",), Unit.OPENING),
+        (("system", "user"), Unit.OPENING),
+        (("user", "user"), Unit.OPENING),
+        (("system", "user", "system"), Unit.OPENING),
+        (("system",), Unit.OPENING),
+        (("user", "assistant", "user"), LeftOut.NO_CONVERSATION),
+        (("assistant", "user"), LeftOut.NO_CONVERSATION),
+        (("user", "assistant", "tool"), LeftOut.SAME_TURN),
+        (("user", "assistant"), LeftOut.SAME_TURN),
+    ],
+)
+def test_without_a_turn_the_messages_decide(roles: tuple[str, ...], unit: Unit | LeftOut) -> None:
+    assert unit_of(event(*roles)) == unit
+
+
+def test_without_a_turn_the_users_turns_are_counted() -> None:
+    turns = ("system", *("user", "user", "assistant") * 9)
+    units = [unit_of(event(*turns[: 3 * turn], conversation_id="c")) for turn in range(1, 10)]
+    assert units[0] is Unit.OPENING
+    assert units.index(Unit.FOLLOWUP) + 1 == counted_turn("acme\0c")
+    assert units.count(Unit.FOLLOWUP) == 1
