@@ -65,6 +65,22 @@ _REQUESTS: Final[dict[str, tuple[str, list[str], dict[str, Any]]]] = {
         ["model", "input"],
         {"input": {"type": ["string", "array"]}, **_STREAM},
     ),
+    "/v1/messages": (
+        "Anthropic's messages, plain or streamed",
+        ["model", "messages", "max_tokens"],
+        {
+            "messages": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["role", "content"],
+                    "properties": {"role": {"type": "string"}},
+                },
+            },
+            "max_tokens": {"type": "integer"},
+            **_STREAM,
+        },
+    ),
 }
 
 

@@ -51,6 +51,7 @@ class PlainChat:
 
     path = Chat.path
     asks_for_usage = Chat.asks_for_usage
+    error_event = Chat.error_event
 
     def __init__(self, default_model: Callable[[], str | None]) -> None:
         self._default_model = default_model

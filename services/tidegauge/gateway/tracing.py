@@ -22,6 +22,7 @@ _OPERATIONS: Final = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
+    "/v1/messages": "chat",
     "/v1/responses": "chat",
 }
 

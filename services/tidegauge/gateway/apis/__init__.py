@@ -20,6 +20,7 @@ from tidegauge.gateway.apis.api import (
 from tidegauge.gateway.apis.chat import Chat
 from tidegauge.gateway.apis.completions import Completions
 from tidegauge.gateway.apis.embeddings import Embeddings
+from tidegauge.gateway.apis.messages import Messages
 from tidegauge.gateway.apis.responses import Responses
 
 __all__ = [
@@ -37,6 +38,6 @@ __all__ = [
 ]
 
 APIS: Mapping[str, Api] = MappingProxyType(
-    {api.path: api for api in (Chat(), Completions(), Embeddings(), Responses())}
+    {api.path: api for api in (Chat(), Completions(), Embeddings(), Responses(), Messages())}
 )
 """Path -> its adapter."""

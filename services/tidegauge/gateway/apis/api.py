@@ -5,13 +5,15 @@ An adapter reads only the fields that the gateway needs; all others pass through
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE
+from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import NOTHING_EXPECTED, Expectations
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.schemas.exchange import ErrorKind, Message, Sampling
@@ -25,10 +27,11 @@ __all__ = [
     "AnswerCollector",
     "Api",
     "ChunkKind",
+    "EventCollector",
     "Expectations",
     "ParsedAnswer",
     "ParsedRequest",
-    "describe_part",
+    "content_text",
     "malformed",
     "number",
     "present",
@@ -98,6 +101,10 @@ class Api(Protocol):
     @property
     def asks_for_usage(self) -> bool:
         """Whether a stream reports usage only on request (``stream_options``)."""
+
+    @property
+    def error_event(self) -> bytes:
+        """Return the lines that begin an error's event in a stream, before its data."""
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request.
@@ -186,6 +193,42 @@ def describe_part(part: Any) -> str:  # noqa: ANN401 - any JSON
         if isinstance(kind, str) and name in kind:
             return f"[{name}]"
     return "[part]"
+
+
+def content_text(content: object) -> str:
+    """Return a message's content as text: a text, or parts of which some are none."""
+    if isinstance(content, list):
+        return "\n".join([describe_part(part) for part in content])
+    return content if isinstance(content, str) else ""
+
+
+class EventCollector:
+    """Reads a streamed answer whose events have types; see ``AnswerCollector``.
+
+    Args:
+        text_of: Returns the text of an event that holds a part of it, of which a stream has the
+            most; raises one of ``UNREADABLE`` for any other event.
+    """
+
+    def __init__(self, text_of: Callable[[bytes], str]) -> None:
+        self._text_of = text_of
+        self._parts = AnswerParts()
+
+    def take(self, data: bytes) -> ChunkKind:
+        """Add one event to the answer."""
+        parts = self._parts
+        try:
+            text = self._text_of(data)
+        except UNREADABLE:
+            parts.piece = False
+            read_data(data, parts)
+            return ChunkKind.PIECE if parts.piece else ChunkKind.OTHER
+        parts.texts.append(text)
+        return ChunkKind.PIECE if text else ChunkKind.OTHER
+
+    def answer(self) -> ParsedAnswer:
+        """Return the answer so far."""
+        return self._parts.collected()
 
 
 def text_tokens(text: str) -> int:

@@ -13,7 +13,7 @@ from tidegauge.capture.expectations import expectations, form_name
 from tidegauge.gateway.apis.api import (
     ChunkKind,
     ParsedRequest,
-    describe_part,
+    content_text,
     malformed,
     present,
     read_sampling,
@@ -129,8 +129,7 @@ def as_message(message: _Message) -> Message:
     """Return a message as events carry it."""
     content = message.content
     if not isinstance(content, str):
-        parts = content if isinstance(content, list) else ()
-        content = "\n".join(describe_part(part) for part in parts)
+        content = content_text(content)
     calls = present(message.tool_calls) if message.tool_calls else None
     if calls is None:
         return Message(role=message.role, content=content)
@@ -151,6 +150,7 @@ class Chat:
 
     path = "/v1/chat/completions"
     asks_for_usage = True
+    error_event = b""
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""

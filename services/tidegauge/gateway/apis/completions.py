@@ -53,6 +53,7 @@ class Completions:
 
     path = "/v1/completions"
     asks_for_usage = True
+    error_event = b""
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""

@@ -37,6 +37,7 @@ class Embeddings:
 
     path = "/v1/embeddings"
     asks_for_usage = False
+    error_event = b""
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""

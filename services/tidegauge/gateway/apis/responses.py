@@ -7,13 +7,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.answer_fields import UNREADABLE
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.gateway.apis.api import (
-    ChunkKind,
+    EventCollector,
     Expectations,
     ParsedRequest,
-    describe_part,
+    content_text,
     malformed,
     read_sampling,
 )
@@ -53,22 +52,27 @@ def _messages(request: _Request) -> tuple[Message, ...]:
     for item in items:
         if isinstance(item, str):
             messages.append(Message(role="user", content=item))
-        elif isinstance(item, dict):
-            messages.append(_message(item))
+        elif isinstance(item, dict) and (message := _message(item)) is not None:
+            messages.append(message)
     return tuple(messages)
 
 
-def _message(item: dict[str, Any]) -> Message:
-    content = item.get("content", item.get("output", ""))
-    if isinstance(content, list):
-        content = "\n".join(describe_part(part) for part in content)
-    role = item.get("role")
-    if item.get("type") == "function_call":
-        call = {"name": item.get("name"), "arguments": item.get("arguments")}
+def _message(item: dict[str, Any]) -> Message | None:
+    """Return an item of the conversation as a message; None for one that is not said by anyone.
+
+    Such are the model's reasoning, references to earlier items, and calls of tools that the
+    server runs itself. What tools return is a message of the tool.
+    """
+    kind, role = item.get("type"), item.get("role")
+    if kind in {"message", None} and isinstance(role, str):
+        return Message(role=role, content=content_text(item.get("content")))
+    if kind in {"function_call", "custom_tool_call"}:
+        arguments = item.get("arguments", item.get("input"))
+        call = {"name": item.get("name"), "arguments": arguments}
         return Message(role="assistant", tool_calls=msgspec.json.encode([call]).decode())
-    if not isinstance(role, str):
-        role = "tool" if item.get("type") == "function_call_output" else "user"
-    return Message(role=role, content=content if isinstance(content, str) else "")
+    if isinstance(kind, str) and kind.endswith("_output"):
+        return Message(role="tool", content=content_text(item.get("output")))
+    return None
 
 
 def _expectations(request: _Request) -> Expectations:
@@ -78,9 +82,9 @@ def _expectations(request: _Request) -> Expectations:
     tools = None
     if isinstance(request.tools, list):
         offered = [
-            {"type": kind, kind: tool}
+            {"type": tool["type"], tool["type"]: tool}
             for tool in request.tools
-            if isinstance(tool, dict) and (kind := tool.get("type")) in {"function", "custom"}
+            if isinstance(tool, dict) and tool.get("type") in {"function", "custom"}
         ]
         tools = msgspec.json.encode(offered) if offered else None
     return Expectations(
@@ -95,6 +99,7 @@ class Responses:
 
     path = "/v1/responses"
     asks_for_usage = False
+    error_event = b""
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
@@ -116,29 +121,10 @@ class Responses:
         read_data(body, parts)
         return parts.collected()
 
-    def collector(self) -> _Collector:
+    def collector(self) -> EventCollector:
         """Return a new collector."""
-        return _Collector()
+        return EventCollector(_text_of)
 
 
-class _Collector:
-    """Reads a streamed response; its last event repeats the whole answer."""
-
-    def __init__(self) -> None:
-        self._parts = AnswerParts()
-
-    def take(self, data: bytes) -> ChunkKind:
-        """Add one event to the answer."""
-        parts = self._parts
-        try:
-            text = _delta.decode(data).delta
-        except UNREADABLE:
-            parts.piece = False
-            read_data(data, parts)
-            return ChunkKind.PIECE if parts.piece else ChunkKind.OTHER
-        parts.texts.append(text)
-        return ChunkKind.PIECE if text else ChunkKind.OTHER
-
-    def answer(self) -> ParsedAnswer:
-        """Return the answer so far."""
-        return self._parts.collected()
+def _text_of(data: bytes) -> str:
+    return _delta.decode(data).delta

@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         if name in _FRAMING:
             self._framed = True
         elif name == b"content-type":
-            self.is_stream = value.startswith(b"text/event-stream")
+            self.is_stream = value.lower().startswith(b"text/event-stream")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -170,6 +170,18 @@ class Connection(asyncio.Protocol):
                 return b""
             await self._news()
         return self._take()
+
+    async def peek(self) -> bytes:
+        """Return the first part of the body and leave it there; empty without a body.
+
+        Raises:
+            UpstreamError: As for ``send``.
+        """
+        while not self._pieces:
+            if self.complete:
+                return b""
+            await self._news()
+        return self._pieces[0]
 
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -25,6 +25,7 @@ __all__ = ["FailedCheckError", "Forwarder", "Outgoing", "rewrite"]
 _ERRORS: Final = 400
 _ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
 _MOST_ATTEMPTS: Final = 2
+_EVENT_BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _options: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
@@ -183,7 +184,7 @@ class Forwarder:
             body = rewrite(outgoing.body, target.replace, ask_for_usage=ask_for_usage)
             try:
                 connection = await target.ask(api.path, body, extra)
-                if connection.status < _ERRORS and not connection.is_stream:
+                if connection.status < _ERRORS and not await _is_stream(connection, asked):
                     return connection, None
                 return connection, await _first_piece(connection, last=target is tried[-1])
             except UpstreamError as error:
@@ -192,6 +193,18 @@ class Forwarder:
                     raise
                 attempt = None
         raise UpstreamUnreachableError("no upstream is left to ask")
+
+
+async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:
+    """Whether the body is a stream of events, also if the upstream gives another type or none."""
+    if connection.is_stream or not asked.stream:
+        return connection.is_stream
+    try:
+        opening = await connection.peek()
+    except BaseException:
+        connection.close()
+        raise
+    return opening.lstrip(b"\xef\xbb\xbf\r\n").startswith(_EVENT_BEGINNINGS)
 
 
 async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:

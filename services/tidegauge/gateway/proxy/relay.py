@@ -167,7 +167,7 @@ class Relay:
                 passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
-            last = b"data: " + error_body(error) + b"\n\n"
+            last = b"%bdata: %b\n\n" % (self._api.error_event, error_body(error))
         answer = collector.answer()
         if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
