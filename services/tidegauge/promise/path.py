@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
@@ -25,12 +27,13 @@ from tidegauge.monitoring.catalog import (
 from tidegauge.monitoring.detector import (
     Detector,
     DetectorEvidence,
+    IndicatorEffect,
     build_detector,
     count_window,
     effects_of,
     observe_window,
 )
-from tidegauge.monitoring.effect_size import effect_size
+from tidegauge.monitoring.effect_size import effect_size, no_effect
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.promise.stored_vectors import StoredVectors
@@ -40,6 +43,7 @@ from tidegauge.schemas.findings import Monitor
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.extractor import Extractor
+from tidegauge.streaming.merging import merge_sketches
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
@@ -278,6 +282,7 @@ class _Test:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._evidence: DetectorEvidence | None = None
+        self._displayed: deque[Sketch] = deque()
 
     @property
     def events(self) -> int:
@@ -291,6 +296,9 @@ class _Test:
         if not counted.events:
             return ()
         start_ms = sketch.window_start_ms
+        self._displayed.append(sketch)
+        while self._displayed[0].window_start_ms <= start_ms - PLAN.display_range_ms:
+            self._displayed.popleft()
         self._evidence, decision = observe_window(
             detector,
             self._evidence,
@@ -301,8 +309,14 @@ class _Test:
         if not decision.alarm:
             return ()
         effects = effects_of(detector, self._evidence, decision)
-        least = PLAN.minimum_effect.get(detector.signal, 0.0)
-        if not decision.not_finite and effect_size(detector, effects, lambda: sketch) < least:
+        least = PLAN.minimum_effect.get(detector.signal, no_effect(detector))
+        if not decision.not_finite and self._size(effects) < least:
             return ()
         named = detector.reference.indicators
         return tuple(named[one.contribution.indicator].name for one in effects[:3])
+
+    def _size(self, effects: Sequence[IndicatorEffect]) -> float:
+        since_ms = effects[0].since_ms
+        kept = [one for one in self._displayed if one.window_start_ms >= since_ms]
+        recent = reduce(merge_sketches, kept or [self._displayed[-1]])
+        return effect_size(self._detector, effects, lambda: recent)
