@@ -5,7 +5,16 @@ from collections import Counter
 import pytest
 
 from tidegauge.drift.counting import HistoricalRequest
-from tidegauge.drift.units import LeftOut, Unit, counted_turn, unit_at, unit_of
+from tidegauge.drift.units import (
+    LeftOut,
+    Unit,
+    beginning_of,
+    conversation_of,
+    counted_turn,
+    join_openings,
+    unit_at,
+    unit_of,
+)
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import Message, RequestEvent
 
@@ -99,3 +108,31 @@ def test_without_a_turn_the_users_turns_are_counted() -> None:
     assert units[0] is Unit.OPENING
     assert units.index(Unit.FOLLOWUP) + 1 == counted_turn("acme\0c")
     assert units.count(Unit.FOLLOWUP) == 1
+
+
+def asking(*texts: str, **fields: object) -> RequestEvent:
+    """Return a request of a conversation in which the user has said these texts."""
+    messages = [Message(role="user", content=texts[0])]
+    for text in texts[1:]:
+        messages += [Message(role="assistant", content="…"), Message(role="user", content=text)]
+    return event(messages=tuple(messages), turn=len(texts), **fields)
+
+
+def test_an_opening_without_an_id_has_that_of_the_follow_up_that_begins_with_it() -> None:
+    events = [
+        asking("high tide?"),
+        asking("hi"),
+        asking("hi"),
+        asking("hi", customer="globex"),
+        asking("low tide?", conversation_id="named"),
+        asking("hi", "and now?", conversation_id="second"),
+        asking("high tide?", "and low?", conversation_id="first"),
+        asking("low tide?", "and high?", conversation_id="named"),
+        asking("and so on", "and on", conversation_id="before"),
+    ]
+    units = [Unit.OPENING if one.turn == 1 else Unit.FOLLOWUP for one in events]
+    found = join_openings(
+        units, [conversation_of(one) for one in events], [beginning_of(one) for one in events]
+    )
+    names = ["first", "second", None, None, "named", "second", "first", "named", "before"]
+    assert found == [None if name is None else f"acme\0{name}" for name in names]

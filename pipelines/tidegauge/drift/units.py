@@ -11,6 +11,7 @@ that reaches its counted turn is counted then, whether it goes on or not.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import pairwise
@@ -18,7 +19,16 @@ from itertools import pairwise
 from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.hashing import hash_64
 
-__all__ = ["LeftOut", "Unit", "conversation_of", "counted_turn", "unit_at", "unit_of"]
+__all__ = [
+    "LeftOut",
+    "Unit",
+    "beginning_of",
+    "conversation_of",
+    "counted_turn",
+    "join_openings",
+    "unit_at",
+    "unit_of",
+]
 
 _LATEST = 6
 """Most turns that a conversation's counted turn comes after its second."""
@@ -89,6 +99,45 @@ def conversation_of(event: RequestEvent) -> str | None:
     if event.conversation_id is None:
         return None
     return f"{event.customer}\0{event.conversation_id}"
+
+
+def beginning_of(event: RequestEvent) -> int:
+    """Return the hash of the customer and the first message of the user that a request shows."""
+    first = next((message.content for message in event.messages if message.role == "user"), "")
+    return hash_64(f"{event.customer}\0{first}")
+
+
+def join_openings(
+    units: Sequence[Unit], conversations: Sequence[str | None], beginnings: Sequence[int]
+) -> list[str | None]:
+    """Return the conversation of each unit, also of openings whose own event did not have it.
+
+    An id that follows from a conversation's first answer is not known when the conversation opens.
+    Its follow-ups have it, and show the message that it began with. Conversations that began with
+    the same message are told apart by their order, which may confuse them: their openings have the
+    same text.
+
+    Args:
+        units: What each of n requests is counted as, in order of time.
+        conversations: Their conversations.
+        beginnings: What ``beginning_of`` returned for each.
+    """
+    rows = list(zip(units, conversations, beginnings, strict=True))
+    waiting: defaultdict[int, dict[str, None]] = defaultdict(dict)
+    for unit, conversation, beginning in rows:
+        if unit is Unit.FOLLOWUP and conversation is not None:
+            waiting[beginning][conversation] = None
+    for unit, conversation, beginning in rows:
+        if unit is Unit.OPENING and conversation is not None:
+            waiting[beginning].pop(conversation, None)
+    joined = []
+    for unit, conversation, beginning in rows:
+        found = conversation
+        if unit is Unit.OPENING and conversation is None and waiting[beginning]:
+            found = next(iter(waiting[beginning]))
+            del waiting[beginning][found]
+        joined.append(found)
+    return joined
 
 
 def _unit_by_messages(messages: Sequence[Message], conversation: str | None) -> Unit | LeftOut:

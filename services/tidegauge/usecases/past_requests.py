@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +16,16 @@ import msgspec
 
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.preparation import Preparation, prepare
-from tidegauge.drift.units import LeftOut, Unit, conversation_of, counted_turn, unit_at, unit_of
+from tidegauge.drift.units import (
+    LeftOut,
+    Unit,
+    beginning_of,
+    conversation_of,
+    counted_turn,
+    join_openings,
+    unit_at,
+    unit_of,
+)
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -211,6 +220,8 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         LogError: The broker does not answer, or there is no such topic.
     """
     found, callers = ReadRequests(), CallerCap(window_ms)
+    units: list[Unit] = []
+    beginnings: list[int] = []
     last: dict[tuple[int, str], int] = {}
     for record in reader.read(settings, REQUESTS, start_ms=start_ms):
         try:
@@ -239,8 +250,15 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
             kind=unit,
         ):
             found.past.append(_historical(event, unit, text))
+            units.append(unit)
+            beginnings.append(beginning_of(event))
         else:
             found.left_out["over the caller's cap"] += 1
+    joined = join_openings(units, [one.conversation_id for one in found.past], beginnings)
+    found.past = [
+        replace(one, conversation_id=conversation)
+        for one, conversation in zip(found.past, joined, strict=True)
+    ]
     return found
 
 
