@@ -96,18 +96,38 @@ def test_slots_follow_the_cycle() -> None:
     assert morning > 2 * evening
 
 
-def test_rates_that_fluctuate_by_themselves_get_wider_bands() -> None:
+def restless(rng: np.random.Generator, hours: int) -> tuple[Counts, Counts]:
+    """Return hourly counts of a rate that is drawn anew every hour."""
+    rates = np.minimum(0.1 * rng.lognormal(-0.045, 0.3, (hours, 1)), 1)
+    return rng.binomial(500, rates), np.full((hours, 1), 500)
+
+
+def test_a_rate_that_wanders_by_itself_is_a_random_draw_in_every_block() -> None:
     rng = np.random.default_rng(4)
-    cells = 200
-    steady = rng.binomial(500, 0.1, (cells, 1))
-    restless = rng.binomial(500, 0.1 * rng.lognormal(0, 0.3, (cells, 1)))
-    times = np.arange(cells) * HOUR_MS
-    n = np.full((cells, 1), 500)
-    calm = built(steady, n, times, season="none")
-    wild = built(restless, n, times, season="none")
+    times = np.arange(240) * HOUR_MS
+    calm = built(rng.binomial(500, 0.1, (240, 1)), np.full((240, 1), 500), times, season="none")
+    hits, trials = restless(rng, 240)
+    wild = built(hits, trials, times, season="none")
+    assert (calm.waves, wild.waves) == ((False,), (True,))
     assert calm.dispersion[0] < 0.05
-    assert wild.dispersion[0] == pytest.approx(0.3, abs=0.08)
-    assert wild.high[0] > 1.5 * calm.high[0]
+    assert wild.dispersion[0] == pytest.approx(0.33, abs=0.08)
+    assert wild.block_ms == (HOUR_MS,)
+    later = restless(rng, 24 * 60)
+    binomial = msgspec.structs.replace(wild, block_ms=(), dispersion=(0.0,))
+    assert alarms(wild, *later, budget_days=300) == 0
+    assert alarms(binomial, *later, budget_days=300) > 10
+
+
+def test_a_rate_that_wanders_more_slowly_than_the_baseline_shows_is_refused() -> None:
+    rng = np.random.default_rng(7)
+    minutes = np.arange(6 * 60)
+    rate = 0.2 * np.exp(0.5 * np.sin(2 * np.pi * minutes / (6 * 60)))
+    hits = rng.binomial(100, rate)[:, None]
+    made = built(hits, np.full_like(hits, 100), minutes * 60_000)
+    assert "more slowly" in made.refused
+    assert made.wanted_ms > 6 * HOUR_MS
+    steady = rng.binomial(100, 0.2, (6 * 60, 1))
+    assert not built(steady, np.full_like(steady, 100), minutes * 60_000).refused
 
 
 def alarms(made: Reference, hits: Counts, trials: Counts, *, budget_days: float) -> int:
@@ -115,8 +135,9 @@ def alarms(made: Reference, hits: Counts, trials: Counts, *, budget_days: float)
     bets = place_bets(made)
     evidence, count = no_evidence(bets), 0
     for hour, (x, n) in enumerate(zip(hits, trials, strict=True)):
-        slot = made.slot(hour * HOUR_MS)
-        evidence = observe(bets, evidence, x, n, duration_seconds=HOUR, slot=slot)
+        start = hour * HOUR_MS
+        slot = made.slot(start)
+        evidence = observe(bets, evidence, x, n, duration_seconds=HOUR, start_ms=start, slot=slot)
         if judge(bets, evidence, log_threshold=np.log(budget_days * 24 * HOUR)).alarm:
             evidence, count = no_evidence(bets), count + 1
     return count

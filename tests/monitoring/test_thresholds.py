@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.monitoring.rate_references import common_shift, relative_change
 from tidegauge.monitoring.strata_cuts import (
     bound_rank,
     bucket_at_rank,
@@ -45,39 +44,3 @@ def test_a_small_baseline_bounds_a_lower_quantile() -> None:
     found = edges(groups, 0.9)
     assert found is not None
     assert [histogram.upper_edge(bucket) >= 58 for bucket in found.values()] == [True]
-
-
-def shifts(rng: np.random.Generator, size: float, windows: int, n: int = 5) -> float:
-    moved = rng.normal(0, size, (windows, 1))
-    numbers = rng.normal(0, 1, (windows, n)) + moved
-    trials = np.full(windows, n)
-    cuts = np.quantile(numbers, [0.5, 0.75, 0.9])
-    return common_shift([((numbers > cut).sum(axis=1), trials) for cut in cuts])
-
-
-def test_fluctuation_beyond_chance_is_found_and_sized() -> None:
-    rng = np.random.default_rng(4)
-    found = [shifts(rng, 0.5, 200) for _ in range(50)]
-    assert 0.4 < np.median(found) < 0.75
-
-
-def test_chance_alone_is_seldom_charged() -> None:
-    rng = np.random.default_rng(5)
-    assert np.mean([shifts(rng, 0.0, 60) > 0 for _ in range(200)]) < 0.2
-
-
-def test_a_slow_wave_is_seen_over_longer_stretches() -> None:
-    """Between neighbouring windows it hides, over sixteen of them it does not."""
-    wave = np.repeat([0, 0, 3, 0, 1, 3, 0, 2, 3, 0, 0, 3, 1, 3, 0, 3], 16)
-    rng = np.random.default_rng(6)
-    hits = rng.binomial(8, 0.1 + 0.05 * wave)
-    assert common_shift([(hits, np.full(hits.size, 8))]) > 0.15
-
-
-def test_a_shift_moves_the_tails_most() -> None:
-    assert relative_change(0.1, 0.05) > relative_change(0.1, 0.5) > 0
-
-
-def test_a_rate_of_none_or_all_says_nothing() -> None:
-    trials = np.full(20, 5)
-    assert common_shift([(np.zeros(20, np.int64), trials), (trials, trials)]) == 0

@@ -5,6 +5,18 @@ event stays inside its band, given everything before it, the mean time to an ala
 threshold A is at least A seconds, however often the statistic is checked, whatever the
 dependence between events that the band allows; and the chance of an alarm by time t is at most t/A.
 
+Rates that wander by themselves are no evidence either. Where the baseline's rates were found to
+differ between blocks of time, the rate of a block is a random draw: the band's edge times a gamma
+variable of mean 1 and standard deviation tau. With e the events that the edge leads one to expect
+in the block so far, and k = 1 / tau^2, the likelihood ratio of a rate r times as high is
+
+    L = c^x * ((e + k) / (r e + k))^k,   c = r (e + k) / (r e + k)
+
+the ratio of two negative binomials. It bounds the evidence that a block can give, however many
+events it has, and has a mean of at most 1 for every rate in the band whose dispersion is at most
+the gamma's in convex order, since c^x is convex in the rate and the binomial's moments are at most
+the Poisson's. The detector's time then passes a block at a time.
+
 Bets on Polya urns (``detection.polya_urn``) give the same guarantee, each for the history of its
 own cells. They share the budget, and the largest weighted statistic is tested: the chance of an
 alarm by time t is still at most t/A.
@@ -24,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detection.errors import EngineError, EvidenceMismatchError
-from tidegauge.detection.evidence import Evidence, pack, unpack
+from tidegauge.detection.evidence import Block, Evidence, initial_blocks, pack, unpack
 from tidegauge.detection.polya_urn import (
     PolyaUrnBets,
     PolyaUrnState,
@@ -49,6 +61,7 @@ __all__ = [
     "pack",
     "place_bets",
     "unpack",
+    "window_log_lr",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -57,6 +70,7 @@ Counts: TypeAlias = NDArray[np.int64]
 RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
 """Effect sizes that are bet on: the factors by which a rate rises or falls."""
 _OF_EACH_FAMILY = 2
+_LEAST_TAU = 1e-3
 _unwarned = np.errstate(invalid="ignore")
 """Suppresses NumPy's warnings; ``Decision.not_finite`` reports invalid statistics instead."""
 
@@ -74,6 +88,12 @@ class Bets:
         log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
         log_weights: Log of each bet's share of the budget, shape (J, G).
         baseline: Id of the baseline that the bands came from.
+        drawn: Index of each indicator whose rate is a random draw in every block of time, R of
+            them.
+        block_ms: Length of their blocks, milliseconds, shape (R,).
+        edges: Upper and lower edge of their bands, shape (S, R, 2).
+        log_ratio: Log of the factor by which each bet's rate differs from the edge, shape (R, G).
+        shape: The gamma variable's shape, ``1 / tau^2``, shape (R, 1).
         polya_urns: The bets on divisions into cells.
     """
 
@@ -81,6 +101,11 @@ class Bets:
     log_miss: Floats
     log_weights: Floats
     baseline: str
+    drawn: Counts
+    block_ms: Counts
+    edges: Floats
+    log_ratio: Floats
+    shape: Floats
     polya_urns: tuple[PolyaUrnBets, ...] = ()
 
 
@@ -154,11 +179,21 @@ def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
     log_weights[open_below, len(RATIOS) :] = -np.inf
     changed = np.concatenate([rise, fall], axis=-1)
     unchanged = np.repeat(edges, len(RATIOS), axis=-1)
+    log_hit = np.log(changed / unchanged)
+    tau = np.array(reference.dispersion)
+    blocks = np.array(reference.block_ms or np.zeros(len(tau)), np.int64)
+    drawn = np.flatnonzero((blocks > 0) & (tau > 0))
     return Bets(
-        log_hit=np.log(changed / unchanged),
+        log_hit=log_hit,
         log_miss=np.log1p(-changed) - np.log1p(-unchanged),
         log_weights=log_weights,
         baseline=reference.baseline,
+        drawn=drawn,
+        block_ms=blocks[drawn],
+        edges=edges[:, drawn],
+        # Of all slots the smallest change: in every slot it is a change at most as large.
+        log_ratio=np.sign(log_hit[0, drawn]) * np.abs(log_hit[:, drawn]).min(axis=0),
+        shape=1 / np.maximum(tau[drawn], _LEAST_TAU)[:, None] ** 2,
         polya_urns=urn_bets,
     )
 
@@ -173,6 +208,7 @@ def no_evidence(bets: Bets) -> Evidence:
         trials=np.zeros(shape, np.int64),
         elapsed_seconds=0.0,
         baseline=bets.baseline,
+        block=initial_blocks(len(bets.drawn), shape[1]),
         polya_urns=tuple(initial_state(urn) for urn in bets.polya_urns),
     )
 
@@ -185,10 +221,14 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     trials: Counts,
     *,
     duration_seconds: float,
+    start_ms: int = 0,
     slot: int | None = None,
     cells: Sequence[Counts] = (),
 ) -> Evidence:
     """Add one closed window to the evidence: ``M <- (M + duration) * L``.
+
+    For an indicator with blocks of time, M is that of the block's begin, the duration is the
+    block's, and L is of all its windows so far.
 
     Args:
         bets: The bets.
@@ -197,6 +237,7 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
         trials: Events for which each was evaluated, shape (J,); with none, only the window's
             duration is added.
         duration_seconds: The window's length, fixed before its events are seen.
+        start_ms: Start of the window, Unix milliseconds; not needed without blocks of time.
         slot: The window's slot, ``Reference.slot(start)``; not needed without seasons.
         cells: Events of the window by cell, shape (F,) for each urn; empty for no events.
 
@@ -208,18 +249,73 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
         raise EvidenceMismatchError(wanted=bets.baseline, found=evidence.baseline)
     _check(bets, hits, trials, slot)
     x, n = hits[:, None], trials[:, None]
-    log_lr = x * bets.log_hit[slot or 0] + (n - x) * bets.log_miss[slot or 0]
     log_duration = np.log(duration_seconds)
+    begun = np.logaddexp(evidence.log_m, log_duration)
+    log_lr = x * bets.log_hit[slot or 0] + (n - x) * bets.log_miss[slot or 0]
     restarts = evidence.log_m < log_duration
+    block, drawn = evidence.block, bets.drawn
+    if drawn.size:
+        edges = bets.edges[slot or 0]
+        block, fresh = _advance(bets, evidence, hits[drawn], trials[drawn, None] * edges, start_ms)
+        begun[drawn], log_lr[drawn] = block.log_begun, _log_block_lr(bets, block)
+        restarts[drawn] &= fresh[:, None]
     return Evidence(
-        log_m=np.logaddexp(evidence.log_m, log_duration) + log_lr,
+        log_m=begun + log_lr,
         since_seconds=np.where(restarts, evidence.elapsed_seconds, evidence.since_seconds),
         hits=np.where(restarts, 0, evidence.hits) + x,
         trials=np.where(restarts, 0, evidence.trials) + n,
         elapsed_seconds=evidence.elapsed_seconds + duration_seconds,
         baseline=evidence.baseline,
+        block=block,
         polya_urns=_observe_cells(bets, evidence, cells, duration_seconds),
     )
+
+
+def window_log_lr(
+    bets: Bets, before: Evidence, after: Evidence, *, duration_seconds: float
+) -> Floats:
+    """Return what the last window added to the log of each bet's likelihood ratio, shape (J, G).
+
+    Args:
+        bets: The bets.
+        before: The evidence before the window.
+        after: The evidence that ``observe`` returned.
+        duration_seconds: The window's length.
+    """
+    log_lr = after.log_m - np.logaddexp(before.log_m, np.log(duration_seconds))
+    drawn = bets.drawn
+    if drawn.size:
+        within = (after.block.number == before.block.number)[:, None]
+        earlier = np.where(within, before.log_m[drawn] - before.block.log_begun, 0.0)
+        log_lr[drawn] = after.log_m[drawn] - after.block.log_begun - earlier
+    return np.asarray(log_lr)
+
+
+def _advance(
+    bets: Bets, evidence: Evidence, hits: Counts, expected: Floats, start_ms: int
+) -> tuple[Block, NDArray[np.bool_]]:
+    """Return the blocks with a window added, and which of them it begins, shape (R,)."""
+    before = evidence.block
+    number = start_ms // bets.block_ms
+    fresh = number != before.number
+    # Blocks without a window have passed as well; a clock that steps back adds no time.
+    passed = np.where(before.number >= 0, np.maximum(number - before.number, 1), 1)
+    log_duration = np.log(passed * bets.block_ms / 1000)[:, None]
+    log_m = evidence.log_m[bets.drawn]
+    return Block(
+        number=number,
+        hits=np.where(fresh, 0, before.hits) + hits,
+        expected=np.where(fresh[:, None], 0.0, before.expected) + expected,
+        log_begun=np.where(fresh[:, None], np.logaddexp(log_m, log_duration), before.log_begun),
+    ), fresh
+
+
+def _log_block_lr(bets: Bets, block: Block) -> Floats:
+    """Return log L of the current blocks, shape (R, G)."""
+    x, k, log_r = block.hits[:, None], bets.shape, bets.log_ratio
+    e = np.repeat(block.expected, len(RATIOS), axis=1)
+    shrunk = np.log(e + k) - np.log(np.exp(log_r) * e + k)
+    return np.asarray(x * log_r + (x + k) * shrunk)
 
 
 @_unwarned

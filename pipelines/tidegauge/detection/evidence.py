@@ -12,12 +12,44 @@ from numpy.typing import NDArray
 from tidegauge.detection.errors import EngineError
 from tidegauge.detection.polya_urn import PolyaUrnState
 
-__all__ = ["Evidence", "pack", "unpack"]
+__all__ = ["Block", "Evidence", "initial_blocks", "pack", "unpack"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-_VERSION = 4
+_VERSION = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The current block of time of the R indicators whose rate is a random draw in each.
+
+    Attributes:
+        number: Its number since the epoch, shape (R,); -1 before the first window.
+        hits: Its events so far for which the indicator held, shape (R,).
+        expected: What the band's upper and lower edge lead one to expect, shape (R, 2).
+        log_begun: Log of each bet's statistic when it began, its duration included, shape (R, G).
+    """
+
+    number: Counts
+    hits: Counts
+    expected: Floats
+    log_begun: Floats
+
+
+def initial_blocks(indicators: int, bets: int) -> Block:
+    """Return the state before the first window.
+
+    Args:
+        indicators: Number of indicators with blocks of time.
+        bets: Number of bets on each.
+    """
+    return Block(
+        number=np.full(indicators, -1, np.int64),
+        hits=np.zeros(indicators, np.int64),
+        expected=np.zeros((indicators, 2)),
+        log_begun=np.full((indicators, bets), -np.inf),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +63,7 @@ class Evidence:
         trials: Events for which it was evaluated in that run, shape (J, G).
         elapsed_seconds: Time observed.
         baseline: Id of the baseline that it belongs to.
+        block: The current blocks of time.
         polya_urns: State of the bets on each Polya urn.
     """
 
@@ -40,6 +73,7 @@ class Evidence:
     trials: Counts
     elapsed_seconds: float
     baseline: str
+    block: Block
     polya_urns: tuple[PolyaUrnState, ...] = ()
 
 
@@ -62,6 +96,10 @@ class _Packed(msgspec.Struct, frozen=True, kw_only=True):
     since_seconds: bytes
     hits: bytes
     trials: bytes
+    block_number: bytes
+    block_hits: bytes
+    block_expected: bytes
+    block_begun: bytes
     polya_urns: tuple[_PackedPolyaUrn, ...] = ()
 
 
@@ -78,6 +116,10 @@ def pack(evidence: Evidence) -> bytes:
             since_seconds=evidence.since_seconds.astype("<f8").tobytes(),
             hits=evidence.hits.astype("<i8").tobytes(),
             trials=evidence.trials.astype("<i8").tobytes(),
+            block_number=evidence.block.number.astype("<i8").tobytes(),
+            block_hits=evidence.block.hits.astype("<i8").tobytes(),
+            block_expected=evidence.block.expected.astype("<f8").tobytes(),
+            block_begun=evidence.block.log_begun.astype("<f8").tobytes(),
             polya_urns=tuple(_pack_polya_urn(state) for state in evidence.polya_urns),
         )
     )
@@ -103,6 +145,12 @@ def unpack(data: bytes) -> Evidence:
             trials=_array(packed.trials, "<i8", packed.shape).astype(np.int64),
             elapsed_seconds=packed.elapsed_seconds,
             baseline=packed.baseline,
+            block=Block(
+                number=_array(packed.block_number, "<i8").astype(np.int64),
+                hits=_array(packed.block_hits, "<i8").astype(np.int64),
+                expected=_array(packed.block_expected, "<f8", (-1, 2)),
+                log_begun=_array(packed.block_begun, "<f8", (-1, packed.shape[1])),
+            ),
             polya_urns=tuple(_unpack_polya_urn(state) for state in packed.polya_urns),
         )
     except (msgspec.DecodeError, ValueError) as error:

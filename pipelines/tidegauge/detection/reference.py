@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detection.confidence import clopper_pearson
+from tidegauge.detection.dispersion import Dispersion, measure
 from tidegauge.detection.errors import CountsError
-from tidegauge.detection.indicators import Indicator
+from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import PolyaUrn
-from tidegauge.detection.seasons import HOUR_MS, Season, slot_count, slot_of
+from tidegauge.detection.seasons import HOUR_MS, Season, period_ms, slot_count, slot_of
 from tidegauge.schemas import Segment
 
 __all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "nearest", "share_out"]
@@ -25,15 +26,15 @@ ALPHA = 0.05
 """Chance that any of a reference's bands misses its rate."""
 SHRINKAGE = 200.0
 """A slot's rate is shrunk towards the overall rate with the weight of this many events."""
-DISPERSION_WIDTH = 3.0
-"""Bands are widened by this many standard deviations of the rate's own fluctuation."""
 OPEN_BELOW = 1e-9
 """Lower edge of a band that is open below."""
 _DAY_MS = 24 * HOUR_MS
+_REFUSED = (
+    "the rates wander more slowly than this baseline can show, so nothing is known of how far "
+    "they go without a change"
+)
 _WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
 _DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
-_CELLS_MS = (HOUR_MS, 600_000, 60_000)
-_FEWEST_CELLS = 8
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +51,17 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         low: Lower edge of each band over all times, in (0, 1).
         high: Upper edge.
         weights: Each indicator's share of the budget; they sum to 1.
-        dispersion: Relative standard deviation of each rate over time beyond binomial noise; 0
-            where it could not be estimated.
+        dispersion: Upper bound of each rate's relative standard deviation between blocks of
+            ``block_ms``, beyond that of counting; 0 where it is not known.
+        block_ms: Length of the blocks of time whose rates are independent draws, milliseconds; 0
+            where nothing is known of the rate's dispersion, as without times.
+        waves: Whether the rates fluctuate by more than chance.
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
         covered_slots: Number of slots in which the baseline has events.
         polya_urns: Divisions into cells that are bet on as well, if there are any.
+        refused: Why no promise can be made on this baseline, for people; empty where it can.
+        wanted_ms: Length of a baseline on which it might be made; 0 where it is.
     """
 
     baseline: str
@@ -69,10 +75,14 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     high: tuple[float, ...]
     weights: tuple[float, ...]
     dispersion: tuple[float, ...]
+    block_ms: tuple[int, ...] = ()
+    waves: tuple[bool, ...] = ()
     slot_low: tuple[tuple[float, ...], ...] = ()
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
     polya_urns: tuple[PolyaUrn, ...] = ()
+    refused: str = ""
+    wanted_ms: int = 0
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the window that starts at ``time_ms``."""
@@ -125,17 +135,18 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     times_ms: Counts | None = None,
     shares: Mapping[str, float] | None = None,
     alpha: float = ALPHA,
-    tolerance: float = 0.0,
+    tolerance: Floats | float = 0.0,
     season: Season | None = None,
 ) -> Reference:
     """Build a reference from the counts of a baseline.
 
     Bands are Clopper-Pearson bounds. Each misses its rate with at most its share of
     ``alpha``, the same as its share of the budget, half on each side, so that all of them
-    hold together with probability ``1 - alpha``. Where the baseline is long enough to
-    estimate the rates' own fluctuation over time, they are widened by it; where it spans
-    two weeks (or three days) and has enough events, each hour of the week (or of the day)
-    gets a band of its own, its rate shrunk towards the overall one.
+    hold together with probability ``1 - alpha``. Where the events have times, the rates' own
+    dispersion between blocks of time is measured: a block counts as fewer events the more its
+    rate fluctuates, and the detector takes its rate for a random draw. Where the baseline spans
+    two weeks (or three days) and has enough events, each hour of the week (or of the day) gets a
+    band of its own, its rate shrunk towards the overall one.
 
     Args:
         baseline: Id of the baseline; may be empty until it is known.
@@ -146,7 +157,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         times_ms: Start of each window, shape (B,); None when the events have no times.
         shares: Family -> part of the budget, see ``share_out``.
         alpha: Chance that any band misses its rate.
-        tolerance: Relative change that must not raise an alarm: bands are widened by it.
+        tolerance: Relative change that must not raise an alarm, one number or shape (J,): bands
+            are widened by it.
         season: Which slots to use; None chooses by the time that the baseline covers.
 
     Raises:
@@ -160,27 +172,39 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     if season is None:
         season = _choose_season(trials, times_ms)
     slots = _slots(season, times_ms, len(hits))
-    cells = _cells(season, times_ms)
     prior = SHRINKAGE if season != "none" else 0.0
     size = slot_count(season)
     slot_x, slot_n = _sum_by(slots, hits, size), _sum_by(slots, trials, size)
-    tau = np.zeros_like(rate)
-    if cells is not None:
+    found = None
+    if times_ms is not None:
         slot_rate = (slot_x + prior * rate) / np.maximum(slot_n + prior, 1)
-        tau = _dispersion(slot_rate, slots, cells, hits, trials)
-    widen = 1 + DISPERSION_WIDTH * tau + tolerance
+        found = measure(
+            hits,
+            slot_rate[slots] * trials,
+            trials,
+            times_ms,
+            [_group(indicator) for indicator in indicators],
+            period_ms=period_ms(season),
+        )
     weights = share_out(indicators, shares)
     per_band = alpha * np.array(weights)
+    widen = 1 + np.asarray(tolerance)
 
-    def band(counts: Floats, totals: Floats) -> tuple[Floats, Floats]:
-        low, high = clopper_pearson(counts, totals, alpha=per_band)
+    def band(counts: Floats, totals: Floats, effect: Floats | float) -> tuple[Floats, Floats]:
+        low, high = clopper_pearson(counts / effect, totals / effect, alpha=per_band)
         return np.clip(low / widen, OPEN_BELOW, 1 - OPEN_BELOW), np.clip(
             high * widen, OPEN_BELOW, 1 - OPEN_BELOW
         )
 
-    low, high = band(x.astype(float), n.astype(float))
+    low, high = band(
+        x.astype(float), n.astype(float), _design_effect(found, rate, trials, times_ms)
+    )
     seasonal = season != "none"
-    slot_low, slot_high = band(slot_x + prior * rate, slot_n + prior) if seasonal else (None, None)
+    slot_effect = _slot_effect(found, rate, slot_n, slots, times_ms)
+    slot_low, slot_high = (
+        band(slot_x + prior * rate, slot_n + prior, slot_effect) if seasonal else (None, None)
+    )
+    lost = found is not None and bool(found.unresolved.all())
     return Reference(
         baseline=baseline,
         segment=segment,
@@ -192,10 +216,14 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         low=_floats(low),
         high=_floats(high),
         weights=weights,
-        dispersion=_floats(tau),
+        dispersion=_floats(found.tau if found else np.zeros_like(rate)),
+        block_ms=_ints(found.block_ms) if found else (),
+        waves=tuple(bool(one) for one in found.waves) if found else (),
         slot_low=() if slot_low is None else tuple(_floats(row) for row in slot_low),
         slot_high=() if slot_high is None else tuple(_floats(row) for row in slot_high),
         covered_slots=int((slot_n.max(axis=1) > 0).sum()),
+        refused=_REFUSED if lost else "",
+        wanted_ms=found.wanted_ms if found and lost else 0,
     )
 
 
@@ -237,43 +265,51 @@ def _slots(season: Season, times_ms: Counts | None, windows: int) -> Counts:
     return np.array([slot_of(season, int(time)) for time in times_ms], np.int64)
 
 
-def _cells(season: Season, times_ms: Counts | None) -> Counts | None:
-    """Return the stretch of time of each window for the dispersion; None with too few stretches."""
-    if times_ms is None:
-        return None
-    for length in (HOUR_MS,) if season != "none" else _CELLS_MS:
-        _, cells = np.unique(times_ms // length, return_inverse=True)
-        if cells.max() + 1 >= _FEWEST_CELLS:
-            return np.asarray(cells, np.int64)
-    return None
-
-
 def _sum_by(groups: Counts, table: Counts, size: int) -> Floats:
     sums = np.zeros((size, table.shape[1]))
     np.add.at(sums, groups, table)
     return sums
 
 
-def _dispersion(
-    slot_rate: Floats, slots: Counts, cells: Counts, hits: Counts, trials: Counts
-) -> Floats:
-    """Return the rates' relative standard deviation beyond chance, shape (J,).
+def _group(indicator: Indicator) -> str:
+    """Return what an indicator's rate moves with: the cuts of one number, or its family."""
+    counter = indicator.counter
+    return indicator.family if isinstance(counter, Hits) else counter.value
 
-    Method of moments over stretches of time, floored at half the median over indicators.
+
+def _design_effect(
+    found: Dispersion | None, rate: Floats, trials: Counts, times_ms: Counts | None
+) -> Floats | float:
+    """Return by how much each rate's variance exceeds the binomial, shape (J,).
+
+    A block of m events whose rate has the relative standard deviation tau counts as m events over
+    ``1 + m tau^2 p / (1 - p)``: Kish, "Survey sampling" (1965), for unequal cluster means.
     """
-    count = int(cells.max()) + 1
-    slot_of_cell = np.zeros(count, np.int64)
-    slot_of_cell[cells] = slots
-    c, n = _sum_by(cells, hits, count), _sum_by(cells, trials, count)
-    p = slot_rate[slot_of_cell]
-    per_slot = count / max(len(np.unique(slot_of_cell)), 1)
-    fitted = 1 - 1 / max(per_slot, 2.0)
-    expected = n * p
-    excess = ((c - expected) ** 2 - expected * (1 - p) * fitted).sum(axis=0)
-    squares = (expected**2).sum(axis=0)
-    tau2 = np.divide(excess, squares * fitted, out=np.zeros_like(excess), where=squares > 0)
-    tau2 = np.maximum(tau2, 0.0)
-    return np.asarray(np.sqrt(np.maximum(tau2, np.median(tau2) / 2)))
+    if found is None or times_ms is None:
+        return 1.0
+    blocks = np.array(
+        [len(np.unique(times_ms // block)) if block else 1 for block in found.block_ms], float
+    )
+    return _inflation(trials.sum(axis=0) / blocks, found.tau, rate)
+
+
+def _slot_effect(
+    found: Dispersion | None,
+    rate: Floats,
+    slot_trials: Floats,
+    slots: Counts,
+    times_ms: Counts | None,
+) -> Floats | float:
+    """Return the design effect within each slot, shape (S, J): its hours are the blocks."""
+    if found is None or times_ms is None:
+        return 1.0
+    hours = np.unique(np.stack([slots, times_ms // HOUR_MS]), axis=1)[0]
+    repeats = np.maximum(np.bincount(hours, minlength=len(slot_trials)), 1)[:, None]
+    return _inflation(slot_trials / repeats, found.tau_hour, rate)
+
+
+def _inflation(events: Floats, tau: Floats, rate: Floats) -> Floats:
+    return np.asarray(1 + events * tau**2 * rate / np.maximum(1 - rate, 1e-9))
 
 
 def _ints(values: Counts) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["HOUR_MS", "Season", "slot_count", "slot_of"]
+__all__ = ["HOUR_MS", "Season", "period_ms", "slot_count", "slot_of"]
 
 Season: TypeAlias = Literal["hour-of-week", "hour-of-day", "none"]
 """Which slots a reference has bands for."""
@@ -13,6 +13,11 @@ HOUR_MS = 3_600_000
 _SLOTS: dict[Season, int] = {"hour-of-week": 168, "hour-of-day": 24, "none": 1}
 _MONDAY = 4 * 24
 """Hours from the epoch, a Thursday, to its first Monday."""
+
+
+def period_ms(season: Season) -> int:
+    """Return the season's period, milliseconds; 0 without one."""
+    return 0 if season == "none" else _SLOTS[season] * HOUR_MS
 
 
 def slot_count(season: Season) -> int:

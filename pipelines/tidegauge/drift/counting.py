@@ -121,7 +121,10 @@ def references(
             polya_urns, bin_edges[key] = _polya_urns(
                 made, counted, rows, projection, minutes[rows] if timed else None
             )
-            found[key] = msgspec.structs.replace(made, polya_urns=polya_urns)
+            # Urns are exact for exchangeable requests only. Where rates wander by themselves, the
+            # bands, which allow for it, get the whole budget.
+            calm = not any(made.waves)
+            found[key] = msgspec.structs.replace(made, polya_urns=polya_urns if calm else ())
     return found, bin_edges
 
 
@@ -236,7 +239,7 @@ def _novelty_urn(
         mixture_weights=NOVELTY_MIXTURE_WEIGHTS,
         share=NOVELTY_SHARE,
         target=tuple(_strange(spacings).tolist()),
-        tolerance=3.0 * max(made.dispersion[j] for j in set(owners)),
+        tolerance=min(made.dispersion[j] for j in set(owners)),
     )
     return urn, bin_edges
 

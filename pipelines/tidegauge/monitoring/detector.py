@@ -27,6 +27,7 @@ from tidegauge.detection.e_detector import (
     no_evidence,
     observe,
     place_bets,
+    window_log_lr,
 )
 from tidegauge.detection.indicators import count_all, count_asked
 from tidegauge.detection.polya_urn import count_cells
@@ -287,7 +288,13 @@ def observe_window(
     if quiet_ms:
         nothing = np.zeros_like(counted.hits)
         before = observe(
-            bets, before, nothing, nothing, duration_seconds=quiet_ms / 1000, slot=slot
+            bets,
+            before,
+            nothing,
+            nothing,
+            duration_seconds=quiet_ms / 1000,
+            start_ms=start_ms,
+            slot=slot,
         )
     seconds = (end_ms - start_ms) / 1000
     after = observe(
@@ -296,10 +303,11 @@ def observe_window(
         counted.hits,
         counted.trials,
         duration_seconds=seconds,
+        start_ms=start_ms,
         slot=slot,
         cells=counted.cells,
     )
-    log_lr = after.log_m - np.logaddexp(before.log_m, np.log(seconds))
+    log_lr = window_log_lr(bets, before, after, duration_seconds=seconds)
     change_point = advance_change_point(
         evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
     )

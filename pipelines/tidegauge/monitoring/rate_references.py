@@ -10,19 +10,18 @@ Rates are cut at edges of histogram buckets that the baseline chooses:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
-from tidegauge.detection.reference import DISPERSION_WIDTH, Reference, build
+from tidegauge.detection.reference import Reference, build
 from tidegauge.monitoring.strata_cuts import (
     edges,
     group_strata,
@@ -39,80 +38,14 @@ __all__ = [
     "FEWEST",
     "QUALITY_LEVELS",
     "LeftOut",
-    "common_shift",
     "cost_reference",
     "error_reference",
     "latency_reference",
     "quality_reference",
-    "relative_change",
 ]
 
 Counts: TypeAlias = NDArray[np.int64]
-
-_FEWEST_CELLS = 8
-_SIGNIFICANT = 0.01
-
-
-def common_shift(levels: Sequence[tuple[Counts, Counts]]) -> float:
-    """Return the shift of the whole distribution from window to window, beyond chance.
-
-    An overdispersion ``tau`` of a rate ``p`` is interpreted as a random shift of a normal
-    variable by ``tau * p / phi(z_p)`` standard deviations. Spans of 1, 2, 4 … windows are
-    tested as long as there are eight of them. A fluctuation that a dispersion test cannot
-    distinguish from chance counts as 0: in a baseline that small the Clopper-Pearson margin
-    is wider than any fluctuation that the test would miss.
-
-    Args:
-        levels: (hits, trials) by window, each of shape (B,), for one or more cuts.
-
-    Returns:
-        The largest shift found, in standard deviations of a single number.
-    """
-    found = 0.0
-    for hits, trials in levels:
-        p = hits.sum() / max(trials.sum(), 1)
-        if not 0 < p < 1:
-            continue
-        sensitivity = norm.pdf(norm.ppf(p)) / p
-        tau = _overdispersion(hits, trials, _SIGNIFICANT / len(levels))
-        found = max(found, tau / float(sensitivity))
-    return found
-
-
-def relative_change(shift: float, rate: float) -> float:
-    """Return the relative change of a rate when the distribution shifts by ``shift``."""
-    return shift * float(norm.pdf(norm.ppf(rate)) / rate)
-
-
-def _overdispersion(hits: Counts, trials: Counts, significance: float) -> float:
-    scales = []
-    width = 1
-    while len(hits) // width >= _FEWEST_CELLS:
-        scales.append(width)
-        width *= 2
-    return max(
-        (_moment_estimate(hits, trials, w, significance / len(scales)) for w in scales),
-        default=0.0,
-    )
-
-
-def _moment_estimate(hits: Counts, trials: Counts, width: int, significance: float) -> float:
-    cells = np.arange(0, len(hits), width)
-    c = np.add.reduceat(hits, cells).astype(float)
-    n = np.add.reduceat(trials, cells).astype(float)
-    c, n = c[n > 0], n[n > 0]
-    if len(n) < _FEWEST_CELLS:
-        return 0.0
-    p = c.sum() / n.sum()
-    expected = n * p
-    statistic = ((c - expected) ** 2 / (expected * (1 - p))).sum()
-    if statistic <= chi2.ppf(1 - significance, len(n) - 1):
-        return 0.0
-    fitted = 1 - 1 / len(n)
-    excess = ((c - expected) ** 2 - expected * (1 - p) * fitted).sum()
-    return float(np.sqrt(max(0.0, excess / ((expected**2).sum() * fitted))))
-
-
+Floats: TypeAlias = NDArray[np.float64]
 Side: TypeAlias = Literal["above", "below"]
 
 QUALITY_LEVELS = (0.05, 0.1, 0.25, 0.5)
@@ -128,7 +61,8 @@ _MINUTES_SEEN_MS = 8 * 60_000
 _UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
 """Shift over minutes, in standard deviations, that is assumed of a number where the baseline is
 too short to show it: load and topics come in waves."""
-_EDGE = 1e-9
+_UNSEEN_WIDTH = 3.0
+"""Bands are widened by this many such shifts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,56 +209,34 @@ def _banded(
     shares: Mapping[str, float],
     unseen_shift: float,
 ) -> Reference:
-    """Build Clopper-Pearson bands, wider by the rates' own fluctuation.
-
-    In a baseline long enough for seasons, ``build`` measures the fluctuation hour by hour. In
-    a shorter one it is measured over spans of one window and more. The bands of a baseline of
-    less than eight minutes are widened at least by ``unseen_shift``.
-    """
+    """Build bands, wider by ``unseen_shift`` where the baseline has less than eight minutes."""
     columns = [_by_window(indicator, windows) for indicator in indicators]
+    hits = np.stack([hits for hits, _ in columns], axis=1)
+    trials = np.stack([trials for _, trials in columns], axis=1)
     times = np.array([window.window_start_ms for window in windows], np.int64)
-    count = partial(
-        build,
+    short = int(times.max() - times.min()) < _MINUTES_SEEN_MS
+    rates = hits.sum(axis=0) / np.maximum(trials.sum(axis=0), 1)
+    return build(
         baseline="",
         segment=segment,
         indicators=indicators,
-        hits=np.stack([hits for hits, _ in columns], axis=1),
-        trials=np.stack([trials for _, trials in columns], axis=1),
+        hits=hits,
+        trials=trials,
+        times_ms=times,
         shares=shares,
+        tolerance=_UNSEEN_WIDTH * _relative_change(unseen_shift, rates) if short else 0.0,
     )
-    seasonal = count(times_ms=times)
-    if seasonal.season != "none":
-        return seasonal
-    return _widened(count(times_ms=None), columns, _unseen(windows, unseen_shift))
 
 
-def _unseen(windows: Sequence[Sketch], shift: float) -> float:
-    """Return the shift that a baseline may not show, 0 if it is long enough to show it."""
-    span = windows[-1].window_start_ms - windows[0].window_start_ms
-    return shift if span < _MINUTES_SEEN_MS else 0.0
+def _relative_change(shift: float, rates: Floats) -> Floats:
+    """Return the relative change of upper or lower tails when a normal number shifts.
 
-
-def _widened(
-    reference: Reference, columns: Sequence[tuple[Counts, Counts]], unseen_shift: float
-) -> Reference:
-    """Widen bands by the fluctuation from window to window, which cuts of one number share."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for j, indicator in enumerate(reference.indicators):
-        counter = indicator.counter
-        groups[counter.name if isinstance(counter, Hits) else counter.value].append(j)
-    tau = [0.0] * len(columns)
-    for members in groups.values():
-        shift = max(unseen_shift, common_shift([columns[j] for j in members]))
-        for j in members:
-            if 0 < reference.rate[j] < 1:
-                tau[j] = relative_change(shift, reference.rate[j])
-    widen = [1 + DISPERSION_WIDTH * one for one in tau]
-    return msgspec.structs.replace(
-        reference,
-        low=tuple(max(low / w, _EDGE) for low, w in zip(reference.low, widen, strict=True)),
-        high=tuple(min(high * w, 1 - _EDGE) for high, w in zip(reference.high, widen, strict=True)),
-        dispersion=tuple(tau),
-    )
+    Args:
+        shift: The shift, in standard deviations.
+        rates: Shares of the numbers in the tails, shape (J,).
+    """
+    inner = np.clip(rates, 1e-6, 1 - 1e-6)
+    return np.where((rates > 0) & (rates < 1), shift * norm.pdf(norm.ppf(inner)) / inner, 0.0)
 
 
 def _by_window(indicator: Indicator, windows: Sequence[Sketch]) -> tuple[Counts, Counts]:

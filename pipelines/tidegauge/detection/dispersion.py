@@ -1,0 +1,249 @@
+"""Dispersion: how far rates wander over time by themselves, beyond the chance of counting.
+
+Load, mix and callers change from minute to minute and from day to day, so a rate fluctuates by
+more than the binomial while nothing is wrong. The excess is measured between blocks of time of
+each length from ten seconds to a day, with an upper confidence bound: what a short baseline
+cannot show is bounded by what it could have missed, never taken to be zero.
+
+One block length is then chosen, beyond which the rates of successive blocks are nearly
+independent; ``detection.e_detector`` treats a block's rate as a random draw with the dispersion
+found. Where the fluctuation still grows at the longest length that the baseline has enough blocks
+of, its correlation time is unknown, and the group of indicators is ``unresolved``.
+
+Indicators are grouped: the cuts of one number move together, and so do the shares of one family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+__all__ = ["BLOCKS_MS", "FEWEST_BLOCKS", "Dispersion", "measure"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+_MINUTE, _HOUR = 60_000, 3_600_000
+BLOCKS_MS = (
+    10_000,
+    _MINUTE,
+    5 * _MINUTE,
+    10 * _MINUTE,
+    30 * _MINUTE,
+    _HOUR,
+    3 * _HOUR,
+    6 * _HOUR,
+    12 * _HOUR,
+    24 * _HOUR,
+)
+"""Lengths of blocks, milliseconds; each is a multiple of the one before."""
+FEWEST_BLOCKS = 6
+"""A length with fewer blocks in the baseline is unknown."""
+_MISSED = 0.1
+"""Chance that a dispersion is larger than its upper bound."""
+_SIGNIFICANT = 0.01
+_SHOWN = 0.67
+"""Part of the long-run variance that independent blocks must show. Blocks of three correlation
+times of an exponentially correlated rate show 0.68 of it."""
+_FEWEST_HITS, _FEWEST_OWN = 2.0, 5.0
+"""Mean hits a block for a length to count, pooled over the group and of one indicator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """The dispersion of J rates.
+
+    Attributes:
+        block_ms: Length of the blocks whose rates are independent draws, shape (J,); 0 where no
+            length has enough blocks, so that nothing is known.
+        tau: Upper bound of the relative standard deviation of a block's rate, shape (J,).
+        tau_hour: The same for blocks of an hour, or of ``block_ms`` if that is longer, shape (J,).
+        waves: Whether the fluctuation is more than chance, shape (J,).
+        unresolved: Whether its correlation time is longer than the baseline can show, shape (J,).
+        wanted_ms: Length of a baseline that might show it; 0 where everything is resolved.
+    """
+
+    block_ms: Counts
+    tau: Floats
+    tau_hour: Floats
+    waves: NDArray[np.bool_]
+    unresolved: NDArray[np.bool_]
+    wanted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What blocks of one length show of a group of G indicators.
+
+    Attributes:
+        length: Length of a block, milliseconds.
+        pooled: Estimate of the group's squared dispersion.
+        pooled_bound: Its upper bound.
+        bound: Upper bound of each indicator's squared dispersion, shape (G,).
+        hits: Mean hits of a block by indicator, shape (G,).
+        significant: Whether the fluctuation is more than chance.
+    """
+
+    length: int
+    pooled: float
+    pooled_bound: float
+    bound: Floats
+    hits: Floats
+    significant: bool
+
+    def squared(self) -> Floats:
+        """Return each indicator's bound: its own where it has enough hits, else the group's."""
+        return np.where(self.hits >= _FEWEST_OWN, self.bound, self.pooled_bound)
+
+
+def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted to them
+    hits: Counts,
+    expected: Floats,
+    trials: Counts,
+    times_ms: Counts,
+    groups: Sequence[str],
+    *,
+    period_ms: int = 0,
+) -> Dispersion:
+    """Measure the dispersion of J rates over blocks of time.
+
+    Args:
+        hits: Counts by window, shape (B, J).
+        expected: Expected hits by window, from the fitted rates, shape (B, J).
+        trials: Trials by window, shape (B, J).
+        times_ms: Start of each window, Unix milliseconds, shape (B,).
+        groups: Each indicator's group.
+        period_ms: Period of the seasons that were fitted, an hour at a time; 0 for none.
+    """
+    size = len(groups)
+    block, tau, hour = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
+    waves, unresolved = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+    wanted = 0
+    names = np.array(groups)
+    tables = _tables(hits, expected, trials, times_ms, period_ms)
+    for group in dict.fromkeys(groups):
+        columns = np.flatnonzero(names == group)
+        scales = [
+            found
+            for length, fitted, table in tables
+            if (found := _scale(length, fitted, *(part[:, columns] for part in table))) is not None
+        ]
+        if not scales:
+            continue
+        chosen = _independent(scales)
+        # Longer blocks may show more than independent blocks of this length would.
+        longer = [one.pooled * one.length for one in scales if one.length > chosen.length]
+        shown = chosen.pooled * chosen.length
+        squared = chosen.squared() * max(1.0, *(part / shown for part in longer if shown), 1.0)
+        hourly = [s for s in scales if s.length >= min(_HOUR, chosen.length)]
+        block[columns], tau[columns] = chosen.length, np.sqrt(squared)
+        hour[columns] = np.sqrt(np.maximum(hourly[0].squared(), squared))
+        waves[columns] = any(s.significant for s in scales)
+        if waves[columns[0]] and chosen is scales[-1] and len(scales) > 1:
+            unresolved[columns] = True
+            wanted = max(wanted, _next_length(chosen.length) * 2 * FEWEST_BLOCKS)
+    return Dispersion(block, tau, hour, waves, unresolved, wanted)
+
+
+def _independent(scales: Sequence[_Scale]) -> _Scale:
+    """Return the shortest length that shows most of the long-run variance.
+
+    Where the fluctuation is not more than chance at any length, that is the longest one: slower
+    fluctuations than that are what the baseline bounds best.
+    """
+    if not any(scale.significant for scale in scales):
+        return scales[-1]
+    long_run = max(scale.pooled * scale.length for scale in scales)
+    return next(s for s in scales if s.pooled * s.length >= _SHOWN * long_run)
+
+
+def _next_length(length: int) -> int:
+    place = BLOCKS_MS.index(length)
+    return BLOCKS_MS[min(place + 1, len(BLOCKS_MS) - 1)]
+
+
+def _tables(
+    hits: Counts, expected: Floats, trials: Counts, times_ms: Counts, period_ms: int
+) -> list[tuple[int, int, tuple[Floats, Floats, Floats]]]:
+    """Return what the blocks of each length hold, for the lengths with enough blocks.
+
+    Returns:
+        (length, number of rates fitted to its blocks, (hits, expected, trials) by block).
+    """
+    found = []
+    order = np.argsort(times_ms, kind="stable")
+    starts = times_ms[order]
+    parts: list[Floats] = [np.asarray(part[order], float) for part in (hits, expected, trials)]
+    finest = int(np.diff(np.unique(starts)).min()) if len(np.unique(starts)) > 1 else 0
+    for length in BLOCKS_MS:
+        blocks, first = np.unique(starts // length, return_index=True)
+        if len(blocks) < FEWEST_BLOCKS:
+            break
+        parts = [np.add.reduceat(part, first, axis=0) for part in parts]
+        starts = blocks * length
+        if length >= finest:
+            fitted = _fitted(starts, length, period_ms)
+            found.append((length, fitted, (parts[0], parts[1], parts[2])))
+    return found
+
+
+def _fitted(starts: Counts, length: int, period_ms: int) -> int:
+    """Return how many rates were fitted to blocks: one for each part of the period seen."""
+    if length >= period_ms:
+        return 1
+    part = max(length, _HOUR)
+    return len(np.unique(starts // part % (period_ms // part)))
+
+
+def _scale(
+    length: int, fitted: int, hits: Floats, expected: Floats, trials: Floats
+) -> _Scale | None:
+    """Return what blocks of one length show, None with too few blocks or hits.
+
+    Pearson's statistic of G rates over B blocks has the mean ``B + tau^2 * sum e / (1 - p)``, with
+    e the expected hits; its upper bound follows from the chi-square quantile, with as many degrees
+    of freedom as the residuals' correlation leaves (Satterthwaite, Biometrics Bulletin 2, 1946).
+    """
+    asked = (trials > 0) & (expected > 0)
+    blocks = asked.sum(axis=0)
+    if (blocks - fitted < FEWEST_BLOCKS - 1).any() or expected.sum(axis=1).mean() < _FEWEST_HITS:
+        return None
+    rate = np.divide(expected, trials, out=np.zeros_like(expected), where=asked)
+    rate = np.minimum(rate, 1 - 1e-9)
+    spread = np.sqrt(expected * (1 - rate), out=np.ones_like(expected), where=asked)
+    residual = np.where(asked, (hits - expected) / spread, 0.0)
+    pearson = (residual**2).sum(axis=0)
+    free = blocks - float(fitted)
+    weight = (np.where(asked, expected / (1 - rate), 0.0)).sum(axis=0) * free / blocks
+    together = float(free.sum() * _independent_part(residual))
+    pooled_free, pooled_weight = float(free.sum()), float(weight.sum())
+    scaled = float(pearson.sum()) * together / pooled_free
+    return _Scale(
+        length=length,
+        pooled=max(float(pearson.sum()) - pooled_free, 0.0) / pooled_weight,
+        pooled_bound=_bound(scaled, together, pooled_weight * together / pooled_free),
+        bound=np.array([_bound(*one) for one in zip(pearson, free, weight, strict=True)]),
+        hits=expected.sum(axis=0) / blocks,
+        significant=scaled > float(chi2.isf(_SIGNIFICANT / len(BLOCKS_MS), together)),
+    )
+
+
+def _bound(pearson: float, free: float, weight: float) -> float:
+    """Return the upper bound of a squared dispersion."""
+    return max(pearson * free / float(chi2.ppf(_MISSED, free)) - free, 0.0) / weight
+
+
+def _independent_part(residual: Floats) -> float:
+    """Return the number of independent columns as a part of all of them, in (0, 1]."""
+    columns = residual.shape[1]
+    if columns == 1:
+        return 1.0
+    product = residual.T @ residual
+    scale = np.sqrt(np.maximum(np.diag(product), 1e-12))
+    correlation = product / np.outer(scale, scale)
+    return float(columns / max((correlation**2).sum(), 1.0))
