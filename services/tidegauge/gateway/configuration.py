@@ -13,11 +13,15 @@ models:
         price: {input: 0.15, output: 0.60}   # USD per million tokens (and cached: those of the
                                   # prompt from the upstream's cache); or, in its place:
         gpu_usd_per_hour: 2.50    # each exchange pays its share of the time it is busy
+        stream_usage: false       # it refuses stream_options; default: it is asked for usage
+        first_byte_seconds: 600   # these two in place of the gateway's settings
+        idle_seconds: 900
       - url: http://127.0.0.1:8001
         version: candidate
         weight: 0
         shadow: 0.1               # copies of a tenth of the requests, answers discarded
     failed_checks: {json_schema: retry, empty: error}   # of answers in one piece
+    retried_statuses: [429, 503]  # for these another upstream is asked, if there is one
 ```
 """
 
@@ -35,7 +39,19 @@ from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Address
 from tidegauge.schemas.exchange import Usage
 
-__all__ = ["Catalog", "Model", "Price", "Upstream", "load", "parse", "single_upstream"]
+__all__ = [
+    "RETRIED_STATUSES",
+    "Catalog",
+    "Model",
+    "Price",
+    "Upstream",
+    "load",
+    "parse",
+    "single_upstream",
+]
+
+RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504, 529})
+"""Statuses of an upstream for which another one is asked by default."""
 
 _NEVER_OVERRIDDEN: Final = frozenset({"messages", "prompt", "input", "model", "stream"})
 
@@ -94,6 +110,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         price: Price of tokens.
         gpu_usd_per_hour: Price of the server in USD per hour.
         shadow: Share of the model's requests that are mirrored to it, independent of its weight.
+        stream_usage: Whether it is asked for the usage of streams (``stream_options``).
+        first_byte_seconds: Time for its first byte; None for the gateway's setting.
+        idle_seconds: Longest pause between two pieces of its answer; None for the gateway's
+            setting.
     """
 
     url: str
@@ -105,6 +125,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     price: Price | None = None
     gpu_usd_per_hour: float | None = None
     shadow: float = 0.0
+    stream_usage: bool = True
+    first_byte_seconds: float | None = None
+    idle_seconds: float | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,10 +137,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         upstreams: The upstreams that answer for the model.
         failed_checks: Check -> what to do if an answer that is not streamed fails it: retry
             once, or answer with an error.
+        retried_statuses: Statuses for which another upstream is asked, if the model has one.
     """
 
     upstreams: tuple[Upstream, ...]
     failed_checks: dict[CheckName, Literal["retry", "error"]] = {}
+    retried_statuses: tuple[int, ...] = tuple(sorted(RETRIED_STATUSES))
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +208,9 @@ def _check(model: Model, where: str) -> None:
         Address.parse(upstream.url)
         if not 0 <= upstream.weight < float("inf"):
             raise ConfigurationError(f"{where}: weight {upstream.weight} must be 0 or more")
+        for seconds in (upstream.first_byte_seconds, upstream.idle_seconds):
+            if seconds is not None and not 0 < seconds < float("inf"):
+                raise ConfigurationError(f"{where}: {seconds} seconds must be more than 0")
         if not 0 <= upstream.shadow <= 1:
             raise ConfigurationError(f"{where}: shadow {upstream.shadow} must lie in 0 to 1")
         if upstream.price is not None and upstream.gpu_usd_per_hour is not None:

@@ -47,11 +47,13 @@ class Policy:
         anonymous: Whether requests without a key are served.
         assumed_output_tokens: Output tokens to reserve if a request sets no limit.
         max_answer_bytes: Longest answer that is not a stream.
+        quiet_seconds: Pause of a stream after which the client gets a comment; None for never.
     """
 
     anonymous: bool = False
     assumed_output_tokens: int = 512
     max_answer_bytes: int = 64 * 1024 * 1024
+    quiet_seconds: float | None = 15.0
 
 
 class Engine:
@@ -78,7 +80,7 @@ class Engine:
         self.keys = keys
         self._limiter = limiter
         self._completion = completion
-        self._forwarder = Forwarder(completion, policy.max_answer_bytes)
+        self._forwarder = Forwarder(completion, policy.max_answer_bytes, policy.quiet_seconds)
         self._shadows = Mirror(self._forwarder, completion)
 
     async def serve(
@@ -151,7 +153,9 @@ class Engine:
             need = self._need(asked)
             exchange.reservation = await self._limiter.reserve(exchange.customer, need)
         self._completion.admit(exchange)
-        outgoing = Outgoing(api, asked, asked.body or body, route.failed_checks)
+        outgoing = Outgoing(
+            api, asked, asked.body or body, route.failed_checks, route.retried_statuses
+        )
         if route.shadows:
             self._shadows.copy(exchange, outgoing, route)
         await self._forwarder.forward(exchange, outgoing, targets, sink)

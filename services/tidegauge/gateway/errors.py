@@ -136,8 +136,13 @@ def too_large(limit: int, headers: Headers = ()) -> RefusedError:
 
 
 class UpstreamError(ExchangeError):
-    """The upstream gave no valid answer."""
+    """The upstream gave no valid answer.
 
+    Attributes:
+        repeats: How often the request was sent again to the same upstream.
+    """
+
+    repeats: int = 0
     kind = ErrorKind.UPSTREAM_ERROR
     status = 502
     code = "upstream_error"

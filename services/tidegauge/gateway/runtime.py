@@ -82,6 +82,7 @@ class Runtime:
                 anonymous=settings.anonymous,
                 assumed_output_tokens=settings.assumed_output_tokens,
                 max_answer_bytes=settings.max_answer_bytes,
+                quiet_seconds=settings.keep_alive_seconds or None,
             ),
             self.upstreams,
             keys.KeyRing(()),

@@ -76,7 +76,12 @@ class GatewaySettings(Settings):
         description="Time for an upstream's first byte; a whole answer if no stream.",
     )
     idle_seconds: float = Field(
-        default=60.0, gt=0, description="Longest pause between two pieces of an upstream's answer."
+        default=300.0, gt=0, description="Longest pause between two pieces of an upstream's answer."
+    )
+    keep_alive_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        description="Pause of a stream after which the client gets a comment; 0 for never.",
     )
     assumed_output_tokens: int = Field(
         default=512, ge=0, description="Tokens reserved for an answer whose request sets no limit."

@@ -24,7 +24,7 @@ class Timeouts:
 
     connect: float = 5.0
     first_byte: float = 300.0
-    idle: float = 60.0
+    idle: float = 300.0
     keep_alive: float = 30.0
 
 

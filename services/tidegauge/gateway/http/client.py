@@ -3,14 +3,17 @@
 General clients spend most of their time on features that a gateway does not need (cookies,
 redirects, decompression, middleware). Here a request is one write, a response is parsed by
 callbacks, and one timer per pool enforces all deadlines.
+
+A connection carries one response at a time. Whatever follows a complete response ends the
+connection, so that it can never be read as the response to another client's request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections import deque
-from contextlib import suppress
 from typing import Final, cast
 
 import httptools
@@ -24,12 +27,28 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.http.addresses import Address, Timeouts
 
-__all__ = ["Connection", "Pool"]
+__all__ = ["QUIET", "Connection", "Pool"]
+
+QUIET: Final = b": keep-alive\n\n"
+"""A server-sent event without content, which stands for a pause in a stream."""
 
 _HIGH_WATER: Final = 256 * 1024
+_LONGEST_SILENCE: Final = 64 * 1024
+"""Most bytes of heads, trailers or framing that may arrive without any of the body."""
 _SWEEP_SECONDS: Final = 0.2
+_AT_ONCE_SECONDS: Final = 1.0
+"""A kept connection that closes this soon had been closed before the request reached it."""
+_STATUSES: Final = range(100, 600)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _FOREVER: Final = float("inf")
+
+
+class _SurplusError(Exception):
+    """Data follow a complete response."""
+
+
+class _BadStatusError(Exception):
+    """The status is none of HTTP's."""
 
 
 class Connection(asyncio.Protocol):
@@ -37,12 +56,16 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         status: The response's status.
-        headers: The response's headers, names in lower case.
+        headers: The response's headers, names in lower case; trailers are ignored.
         is_stream: Whether the response is a stream of events.
         complete: Whether all of the response has arrived.
         deadline: Time by which the next bytes must arrive, on the event loop's clock.
         in_use: Whether a response is being read.
         closed: Whether the connection is closed.
+        begun: Whether the head of the final response has arrived.
+        touched: Whether any byte has arrived since the request.
+        repeats: How often the request had been sent on another connection before.
+        quiet_seconds: Pause after which ``piece`` returns ``QUIET``; None for never.
 
     Read ``status`` and ``headers`` after ``Pool.request``, then call ``piece`` until it
     returns no bytes, or call ``read``. ``close`` returns the connection to the pool if the
@@ -53,25 +76,26 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._loop = pool.loop
         self._transport: asyncio.Transport | None = None
+        self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._pieces: list[bytes] = []
         self._buffered = 0
         self._paused = False
         self._error: Exception | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self.timeouts = pool.timeouts
         self.deadline = _FOREVER
         self.closed = False
         self.in_use = False
         self._begin()
 
     def _begin(self) -> None:
-        self.status = 0
-        self.is_stream = False
+        self.status = self.repeats = self._silence = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self._head = False
-        self.complete = False
-        self._framed = False
-        self._reusable = False
+        self.is_stream = self.begun = self.touched = self.complete = False
+        self._framed = self._reusable = self._draining = self._is_quiet = False
+        self.quiet_seconds: float | None = None
+        self._told_quiet = 0.0
 
     # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -83,24 +107,46 @@ class Connection(asyncio.Protocol):
         if not self.in_use:
             self.fail(UpstreamAnswerError("the upstream spoke without being asked"))
             return
+        self.touched = True
+        surplus = self.complete
+        if surplus:
+            self._reusable = False
+            return
+        self._silence += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.fail(UpstreamAnswerError("the upstream's answer is not HTTP/1.1"))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.complete:  # and what follows is surplus
+                self._reusable = False
+            else:
+                self.fail(_describe(error))
+        if self._silence > _LONGEST_SILENCE and not self.complete:
+            self.fail(UpstreamAnswerError("the head or trailers of the upstream have no end"))
+        elif self._draining and self.complete:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the response, as complete or as interrupted, and leave the pool."""
         self.closed = True
         self._pool.forget(self)
-        if self._head and not self._framed and exc is None and not self.complete:
+        if self.begun and not self._framed and exc is None and not self.complete:
             self.complete = True  # a body without a length ends with the connection
         if not self.complete and self._error is None:
             self._error = UpstreamInterruptedError("the upstream closed the connection")
         self._wake()
 
     # Called by the parser.
+    def on_message_begin(self) -> None:
+        """Forget the head of an interim response; stop at data after the final one."""
+        if self.complete:
+            raise _SurplusError
+        self.headers.clear()
+        self.is_stream = self._framed = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Store one header, its name in lower case."""
+        """Store one header, its name in lower case; trailers are ignored."""
+        if self.begun:
+            return
         name = name.lower()
         if name in _FRAMING:
             self._framed = True
@@ -109,20 +155,23 @@ class Connection(asyncio.Protocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Mark the head as received; an interim response's head is discarded."""
+        """Mark the head as received, unless it is that of an interim response."""
         status = self._parser.get_status_code()
+        if status not in _STATUSES:
+            raise _BadStatusError(status)
         if status >= 200:  # noqa: PLR2004 - HTTP's classes of status
             self.status = status
-            self._head = True
+            self.begun = True
             self._wake()
-        else:
-            self.headers.clear()
 
     def on_body(self, data: bytes) -> None:
         """Buffer a piece of the body until it is read."""
+        self._silence = 0
+        if self._draining:
+            return
         self._pieces.append(data)
         self._buffered += len(data)
-        self.deadline = self._loop.time() + self._pool.timeouts.idle
+        self.deadline = self._loop.time() + self.timeouts.idle
         if self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
             self._transport.pause_reading()
             self._paused = True
@@ -130,19 +179,27 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Mark the response as complete, unless it is an interim one."""
-        if self._head:
+        if self.begun:
             self.complete = True
             self._reusable = self._parser.should_keep_alive()
             self._wake()
 
     # Called by the gateway.
     @property
-    def begun(self) -> bool:
-        """Whether the head of the final response has arrived."""
-        return self._head
+    def unread(self) -> bool:
+        """Whether the upstream has sent something, or closed the connection, while it was idle."""
+        if self._poll is None and self._transport is not None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return self._poll is None or bool(self._poll.poll(0))
 
-    async def send(self, head: bytes, body: bytes) -> None:
+    async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> None:
         """Write a request and wait for the response's head.
+
+        Args:
+            head: The request's head.
+            body: Its body.
+            timeouts: How long the upstream may take.
 
         Raises:
             UpstreamTimeoutError: No answer within the time to the first byte.
@@ -151,10 +208,11 @@ class Connection(asyncio.Protocol):
         """
         self._begin()
         self.in_use = True
-        self.deadline = self._loop.time() + self._pool.timeouts.first_byte
+        self.timeouts = timeouts
+        self.deadline = self._loop.time() + timeouts.first_byte
         if self._transport is not None:
             self._transport.write(head + body)
-        while not self._head:
+        while not self.begun:
             await self._news()
         if self._error is not None and not self._pieces:
             raise self._error
@@ -162,12 +220,17 @@ class Connection(asyncio.Protocol):
     async def piece(self) -> bytes:
         """Return the part of the body that arrived since the last call, empty at its end.
 
+        After each pause of ``quiet_seconds`` it returns the object ``QUIET``.
+
         Raises:
             UpstreamError: As for ``send``.
         """
         while not self._pieces:
             if self.complete:
                 return b""
+            if self._is_quiet:
+                self._is_quiet = False
+                return QUIET
             await self._news()
         return self._take()
 
@@ -182,6 +245,13 @@ class Connection(asyncio.Protocol):
                 return b""
             await self._news()
         return self._pieces[0]
+
+    def notice_quiet(self, now: float) -> None:
+        """Let ``piece`` return if nothing has arrived for ``quiet_seconds``."""
+        since = max(self.deadline - self.timeouts.idle, self._told_quiet)
+        if self.quiet_seconds is not None and now - since >= self.quiet_seconds:
+            self._told_quiet, self._is_quiet = now, True
+            self._wake()
 
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -211,25 +281,35 @@ class Connection(asyncio.Protocol):
                 raise UpstreamAnswerError(f"the upstream's answer is longer than {limit} bytes")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def drain(self, seconds: float) -> None:
-        """Discard the rest of a body and wait a limited time for its end."""
+    async def read_ahead(self, limit: int) -> bytes:
+        """Return the whole body and keep it, so that it can be read again.
+
+        Raises:
+            UpstreamError: As for ``read``.
+        """
+        body = await self.read(limit)
+        self._pieces[:] = [body] if body else []
+        return body
+
+    def drain(self, seconds: float) -> None:
+        """Discard the rest of the body; if it ends in time, ``close`` keeps the connection."""
+        self._draining = True
         self.deadline = self._loop.time() + seconds
-        with suppress(UpstreamError):
-            while not self.complete:
-                self._pieces.clear()
-                await self._news()
-        self._pieces.clear()
+        if self._pieces:
+            self._take()
 
     def close(self) -> None:
         """Return the connection to the pool, or abort it if the response is incomplete."""
+        if self._draining and not (self.complete or self.closed or self._error):
+            return  # until its end or the deadline
         self.deadline = _FOREVER
         self.in_use = False
         if self.closed:
             return
         if self.complete and self._reusable and not self._pieces:
             self._pool.give_back(self)
-        elif self._transport is not None:
-            self._transport.abort()
+        else:
+            self._abort()
 
     def retire(self) -> None:
         """Close an idle connection."""
@@ -241,9 +321,14 @@ class Connection(asyncio.Protocol):
         """End the response with an error and abort the connection."""
         if self._error is None:
             self._error = error
+        self._abort()
+        self._wake()
+
+    def _abort(self) -> None:
+        self.closed = True
+        self._pool.forget(self)
         if self._transport is not None:
             self._transport.abort()
-        self._wake()
 
     def _news(self) -> asyncio.Future[None]:
         """Return a future that is done when something arrives; raise the error if there is one."""
@@ -274,11 +359,18 @@ class Pool:
         self._tls = ssl.create_default_context() if address.tls else None
         self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
-    async def request(self, head: bytes, body: bytes) -> Connection:
+    async def request(
+        self, head: bytes, body: bytes, timeouts: Timeouts | None = None
+    ) -> Connection:
         """Send a request and return the connection once the response's head has arrived.
 
-        If the upstream closes a kept connection before it answers, the request is sent again on
-        another connection, as keep-alive requires.
+        If the upstream closes a kept connection at once and without a byte, the request is sent
+        once more, on a new connection: the upstream may have closed it before.
+
+        Args:
+            head: The request's head.
+            body: Its body.
+            timeouts: How long the upstream may take; the pool's if None.
 
         Raises:
             UpstreamUnreachableError: No connection could be made.
@@ -286,20 +378,44 @@ class Pool:
                 ``first_byte``.
             UpstreamError: As for ``Connection.send``.
         """
-        while True:
-            kept = bool(self._idle)
-            connection = self._idle.pop() if kept else await self._connect()
-            self._busy.add(connection)
-            try:
-                await connection.send(head, body)
-            except UpstreamInterruptedError:
-                if kept and not connection.begun:
-                    continue
+        timeouts = timeouts or self.timeouts
+        connection = self._kept()
+        if connection is None:
+            return await self._send(await self._connect(), head, body, timeouts)
+        began = self.loop.time()
+        try:
+            return await self._send(connection, head, body, timeouts)
+        except UpstreamInterruptedError:
+            if connection.touched or self.loop.time() - began > _AT_ONCE_SECONDS:
                 raise
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        connection = await self._connect()
+        try:
+            await self._send(connection, head, body, timeouts)
+        except UpstreamError as error:
+            error.repeats = 1
+            raise
+        connection.repeats = 1
+        return connection
+
+    def _kept(self) -> Connection | None:
+        """Return a kept connection on which nothing has arrived; the others are closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.unread:
+                return connection
+            connection.retire()
+        return None
+
+    async def _send(
+        self, connection: Connection, head: bytes, body: bytes, timeouts: Timeouts
+    ) -> Connection:
+        self._busy.add(connection)
+        try:
+            await connection.send(head, body, timeouts)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next request."""
@@ -351,10 +467,20 @@ class Pool:
     def _sweep(self) -> None:
         now = self.loop.time()
         for connection in [c for c in self._busy if c.deadline < now]:
-            begun = connection.begun
-            limit = self.timeouts.idle if begun else self.timeouts.first_byte
+            begun, timeouts = connection.begun, connection.timeouts
+            limit = timeouts.idle if begun else timeouts.first_byte
             what = "the next piece of the answer" if begun else "an answer"
             connection.fail(UpstreamTimeoutError(f"no sign of {what} within {limit:g} s"))
+        for connection in self._busy:
+            if connection.quiet_seconds is not None:
+                connection.notice_quiet(now)
         while self._idle and self._idle[0].deadline < now:
             self._idle.popleft().retire()
         self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+
+def _describe(error: Exception) -> UpstreamAnswerError:
+    cause = error.__context__
+    if isinstance(cause, _BadStatusError):
+        return UpstreamAnswerError(f"the upstream answered with status {cause.args[0]}")
+    return UpstreamAnswerError("the upstream's answer is not HTTP/1.1")

@@ -23,9 +23,10 @@ from tidegauge.gateway.proxy.upstreams import Attempt, Target
 __all__ = ["FailedCheckError", "Forwarder", "Outgoing", "rewrite"]
 
 _ERRORS: Final = 400
-_ANOTHER_MAY_ANSWER: Final = frozenset({502, 503, 504})
 _MOST_ATTEMPTS: Final = 2
 _EVENT_BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+_REFUSED_FIELD: Final = frozenset({400, 422})
+_STREAM_OPTIONS: Final = b"stream_options"
 
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _options: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
@@ -56,12 +57,14 @@ class Outgoing(msgspec.Struct, frozen=True):
         asked: The parsed request.
         body: The body to send.
         failed_checks: Check -> what to do if an answer that is not streamed fails it.
+        retried_statuses: Statuses for which another target is tried.
     """
 
     api: Api
     asked: ParsedRequest
     body: bytes
     failed_checks: Mapping[str, Literal["retry", "error"]]
+    retried_statuses: frozenset[int]
 
 
 class Forwarder:
@@ -70,11 +73,15 @@ class Forwarder:
     Args:
         completion: Checks and concludes exchanges.
         longest_answer: Most bytes of an answer that is not a stream.
+        quiet_seconds: Pause of a stream after which the client gets a comment; None for never.
     """
 
-    def __init__(self, completion: Completion, longest_answer: int) -> None:
+    def __init__(
+        self, completion: Completion, longest_answer: int, quiet_seconds: float | None
+    ) -> None:
         self._completion = completion
         self._longest_answer = longest_answer
+        self._quiet_seconds = quiet_seconds
 
     async def forward(
         self, exchange: Exchange, outgoing: Outgoing, targets: tuple[Target, ...], sink: Sink
@@ -90,7 +97,7 @@ class Forwarder:
         Raises:
             UpstreamError: No target gave an answer that can be relayed.
         """
-        relay = Relay(exchange, outgoing.api, sink, self._completion)
+        relay = Relay(exchange, outgoing.api, sink, self._completion, self._quiet_seconds)
         connection, first = await self._ask(exchange, outgoing, targets, exchange.attempt)
         try:
             if first is not None:
@@ -163,7 +170,8 @@ class Forwarder:
     ) -> tuple[Connection, bytes | None]:
         """Send a request; return the answering connection and, for a stream, the first piece.
 
-        If a target fails before the first byte, one other target is tried.
+        If a target fails before the first byte, one other target is tried, unless the request
+        has been sent twice already.
 
         Args:
             exchange: The exchange.
@@ -171,28 +179,59 @@ class Forwarder:
             targets: The targets to try, in order.
             attempt: The first target's attempt, if it exists already.
         """
-        api, asked = outgoing.api, outgoing.asked
-        ask_for_usage = asked.stream and api.asks_for_usage and not asked.usage_wanted
-        extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
-        if exchange.arrival.traceparent is not None:
-            extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
         tried = targets[:_MOST_ATTEMPTS]
         for target in tried:
             if attempt is None:
-                attempt = exchange.attempt = target.attempt(asked.sampling, exchange.attempt)
+                sampling = outgoing.asked.sampling
+                attempt = exchange.attempt = target.attempt(sampling, exchange.attempt)
             attempt.start()
-            body = rewrite(outgoing.body, target.replace, ask_for_usage=ask_for_usage)
             try:
-                connection = await target.ask(api.path, body, extra)
-                if connection.status < _ERRORS and not await _is_stream(connection, asked):
+                connection = await self._send(exchange, outgoing, attempt)
+                if connection.status < _ERRORS and not await _is_stream(connection, outgoing.asked):
                     return connection, None
-                return connection, await _first_piece(connection, last=target is tried[-1])
+                last = target is tried[-1] or connection.repeats
+                retried = frozenset() if last else outgoing.retried_statuses
+                return connection, await _first_piece(connection, retried)
             except UpstreamError as error:
                 attempt.stop()
-                if target is tried[-1] or isinstance(error, UpstreamAnswerError):
+                attempt.number += error.repeats
+                last = target is tried[-1] or error.repeats
+                if last or isinstance(error, UpstreamAnswerError):
                     raise
                 attempt = None
         raise UpstreamUnreachableError("no upstream is left to ask")
+
+    async def _send(self, exchange: Exchange, outgoing: Outgoing, attempt: Attempt) -> Connection:
+        """Send a request to a target and wait for the head of the answer.
+
+        A target that refuses ``stream_options``, which the client did not send, is asked again
+        without it, now and in the future.
+        """
+        api, asked, target = outgoing.api, outgoing.asked, attempt.target
+        extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
+        if exchange.arrival.traceparent is not None:
+            extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
+        wanted = asked.stream and api.asks_for_usage and not asked.usage_wanted
+        with_usage = wanted and target.asks_for_usage
+        body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
+        connection = await target.ask(api.path, body, extra)
+        attempt.number += connection.repeats
+        if not with_usage or connection.status not in _REFUSED_FIELD:
+            return connection
+        try:
+            refused = _STREAM_OPTIONS in await connection.read_ahead(self._longest_answer)
+        except BaseException:
+            connection.close()
+            raise
+        if not refused:
+            return connection
+        connection.close()
+        target.asks_for_usage = False
+        attempt.number += 1
+        body = rewrite(outgoing.body, target.replace, ask_for_usage=False)
+        connection = await target.ask(api.path, body, extra)
+        attempt.number += connection.repeats
+        return connection
 
 
 async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:
@@ -207,13 +246,13 @@ async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:
     return opening.lstrip(b"\xef\xbb\xbf\r\n").startswith(_EVENT_BEGINNINGS)
 
 
-async def _first_piece(connection: Connection, *, last: bool) -> bytes | None:
+async def _first_piece(connection: Connection, retried: frozenset[int]) -> bytes | None:
     """Return a stream's first piece; None for an error answer to relay to the client.
 
     Raises:
         UpstreamError: Another target should be tried, or there is no first piece.
     """
-    if connection.status in _ANOTHER_MAY_ANSWER and not last:
+    if connection.status in retried:
         connection.close()
         raise UpstreamInterruptedError(f"the upstream answered {connection.status}")
     if connection.status >= _ERRORS:

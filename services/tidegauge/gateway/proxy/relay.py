@@ -13,29 +13,12 @@ from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
 from tidegauge.gateway.exchange import Exchange, Fault
-from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
+from tidegauge.gateway.proxy.headers import Headers, passed_headers
 
 __all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of"]
 
-Headers = list[tuple[bytes, bytes]]
-
-_NOT_PASSED: Final = frozenset(
-    {
-        b"connection",
-        b"content-length",
-        b"date",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"server",
-        b"set-cookie",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-request-id",
-    }
-)
 _ERRORS: Final = 400
 _UNAUTHORIZED: Final = 401
 _OPENING: Final = 64
@@ -43,7 +26,8 @@ _MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
 _DONE: Final = b"[DONE]"
 _LONGEST_FRAME: Final = 16 * 1024 * 1024
-_BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
+_BLANK_LINE_BYTES: Final = 4
 
 
 class Sink(Protocol):
@@ -96,9 +80,18 @@ class Relay:
         api: The API of the request.
         sink: Sends the answer to the client.
         completion: Checks and concludes the exchange.
+        quiet_seconds: Pause of a stream after which the client gets a comment; None for never.
     """
 
-    def __init__(self, exchange: Exchange, api: Api, sink: Sink, completion: Completion) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        api: Api,
+        sink: Sink,
+        completion: Completion,
+        quiet_seconds: float | None = None,
+    ) -> None:
+        self._quiet_seconds = quiet_seconds
         self._exchange = exchange
         self._api = api
         self._sink = sink
@@ -154,6 +147,7 @@ class Relay:
         if decoder is not None:
             headers = without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
+        connection.quiet_seconds = self._quiet_seconds
         exchange.begun = True
         await sink.begin(status, _headers(exchange, headers))
         fault: Fault | None = None
@@ -163,7 +157,8 @@ class Relay:
             while piece and not reader.done:
                 if passed:
                     await sink.send(passed)
-                piece = await connection.piece()
+                while (piece := await connection.piece()) is QUIET:
+                    await sink.send(QUIET)
                 passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
@@ -175,7 +170,7 @@ class Relay:
         # A client that has the whole answer is not told that its connection broke afterwards.
         await sink.end(passed if answer.ended else passed + last)
         if fault is None:
-            await connection.drain(_END_SECONDS)
+            connection.drain(_END_SECONDS)
 
 
 class FrameSplitter:
@@ -188,39 +183,37 @@ class FrameSplitter:
     """
 
     def __init__(self) -> None:
-        self.rest = b""
+        self._buffer = bytearray()
+        self._searched = 0
+
+    @property
+    def rest(self) -> bytes:
+        """Return the beginning of the next frame."""
+        return bytes(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the frames that are now complete; ``rest`` holds the beginning of the next.
+        """Return the frames that are now complete.
 
         Raises:
             UpstreamAnswerError: A frame does not end within 16 MiB.
         """
-        if self.rest:
-            data = self.rest + data
-        if b"\r" in data:
-            return self._feed_any(data)
-        if (
-            data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2
-        ):  # exactly one complete frame, the usual case
-            self.rest = b""
-            return [data]
-        frames = data.split(b"\n\n")
-        self.rest = frames.pop()
-        self._refuse_endless()
-        return [frame + b"\n\n" for frame in frames]
-
-    def _feed_any(self, data: bytes) -> list[bytes]:
+        if not self._buffer and data.endswith(b"\n\n") and b"\r" not in data:  # the usual case
+            if data.find(b"\n\n") == len(data) - 2:
+                return [data]
+            return [frame + b"\n\n" for frame in data[:-2].split(b"\n\n")]
+        buffer = self._buffer
+        buffer += data
         frames, start = [], 0
-        for end in _BLANK_LINE.finditer(data):
-            frames.append(data[start : end.end()])
-            start = end.end()
-        self.rest = data[start:]
+        while found := _BLANK_LINE.search(buffer, max(start, self._searched)):
+            frames.append(bytes(buffer[start : found.end()]))
+            start = found.end()
+        del buffer[:start]
+        self._searched = max(0, len(buffer) - _BLANK_LINE_BYTES + 1)
         self._refuse_endless()
         return frames
 
     def _refuse_endless(self) -> None:
-        if len(self.rest) > _LONGEST_FRAME:
+        if len(self._buffer) > _LONGEST_FRAME:
             raise UpstreamAnswerError("an event of the upstream's stream has no end")
 
 
@@ -305,8 +298,6 @@ class _StreamReader:
 
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:
-    headers = [header for header in upstream if header[0] not in _NOT_PASSED]
-    headers.append((b"x-request-id", exchange.arrival.request_id.encode()))
-    if exchange.reservation is not None:
-        headers.extend(exchange.reservation.headers)
-    return headers
+    reservation = exchange.reservation
+    limits = None if reservation is None else reservation.headers
+    return passed_headers(upstream, exchange.arrival.request_id, limits)

@@ -6,12 +6,13 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
-from tidegauge.gateway.configuration import Catalog, Upstream
+from tidegauge.gateway.configuration import RETRIED_STATUSES, Catalog, Upstream
 from tidegauge.gateway.errors import UpstreamAnswerError
 from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.http.client import Connection, Pool
@@ -77,6 +78,7 @@ class Target:
         replace: Body fields to replace, as JSON text.
         clock: Clock of the server's busy time, for cost by GPU time.
         in_flight: Requests that the target is answering.
+        asks_for_usage: Whether to ask it for the usage of streams.
         label: The target's name in events: its address.
     """
 
@@ -86,7 +88,9 @@ class Target:
         self.clock = clock
         self.in_flight = 0
         self.label = pool.address.authority
+        self.asks_for_usage = upstream.stream_usage
         self._pool = pool
+        self._timeouts = _timeouts(pool.timeouts, upstream)
         self._heads: dict[str, bytes] = {}
         self.replace: dict[str, msgspec.Raw] = dict(upstream.overrides)
         if upstream.model is not None and upstream.model != name:
@@ -126,7 +130,8 @@ class Target:
             UpstreamError: The upstream does not answer.
         """
         head = self._heads.get(path) or self._head(path)
-        return self._pool.request(b"%b%d\r\n%b\r\n" % (head, len(body), extra), body)
+        head = b"%b%d\r\n%b\r\n" % (head, len(body), extra)
+        return self._pool.request(head, body, self._timeouts)
 
     def _head(self, path: str) -> bytes:
         head = _head("POST", self._pool.address, path, self.upstream.api_key_env)
@@ -170,6 +175,13 @@ class Attempt:
             self.server_seconds += target.clock.leave(time.perf_counter()) - self._reading
 
 
+def _timeouts(usual: Timeouts, upstream: Upstream) -> Timeouts:
+    first_byte, idle = upstream.first_byte_seconds, upstream.idle_seconds
+    if first_byte is None and idle is None:
+        return usual
+    return replace(usual, first_byte=first_byte or usual.first_byte, idle=idle or usual.idle)
+
+
 _SAMPLING: Final = frozenset({"temperature", "top_p", "max_tokens", "seed", "n"})
 
 
@@ -190,19 +202,23 @@ class Route:
     Attributes:
         shadows: Targets that get mirrored requests.
         failed_checks: See ``configuration.Model``.
+        retried_statuses: See ``configuration.Model``.
 
     Args:
         targets: All of the model's targets; those of weight 0 are never drawn.
         failed_checks: See ``configuration.Model``.
+        retried_statuses: See ``configuration.Model``.
     """
 
     def __init__(
         self,
         targets: tuple[Target, ...],
         failed_checks: Mapping[str, Literal["retry", "error"]] = MappingProxyType({}),
+        retried_statuses: frozenset[int] = RETRIED_STATUSES,
     ) -> None:
         self.shadows = tuple(target for target in targets if target.upstream.shadow > 0)
         self.failed_checks = failed_checks
+        self.retried_statuses = retried_statuses
         self._drawn = tuple(target for target in targets if target.upstream.weight > 0)
         self._total = sum(target.upstream.weight for target in self._drawn)
 
@@ -252,7 +268,7 @@ class Upstreams:
                 pool, clock = self._pool(Address.parse(upstream.url))
                 ready.append(Target(name, upstream, pool, clock))
             checks = {str(check): todo for check, todo in model.failed_checks.items()}
-            routes[name] = Route(tuple(ready), checks)
+            routes[name] = Route(tuple(ready), checks, frozenset(model.retried_statuses))
             targets.extend(ready)
         for address in self._pools.keys() - wanted:
             pool, _ = self._pools.pop(address)
