@@ -184,7 +184,7 @@ def read_error(error: object, parts: AnswerParts) -> None:
             if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
                 code = value[:_LONGEST_CODE]
                 break
-    parts.answer.error = code
+    parts.answer.error = parts.answer.error or code
 
 
 def read_finish(value: object, parts: AnswerParts) -> None:

@@ -198,7 +198,8 @@ def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
     if isinstance(response, Mapping):
         _read_response(response, parts)
     elif kind in _LAST_EVENTS:
-        parts.answer.state = kind.removeprefix("response.")
+        parts.answer.state = state = kind.removeprefix("response.")
+        parts.listed = parts.listed or state in {"completed", "incomplete"}
     elif kind == "response.output_item.added" and isinstance(item, Mapping):
         _read_item({**item, "content": None}, parts)
     elif kind.endswith(".delta"):

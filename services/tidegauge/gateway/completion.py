@@ -467,9 +467,11 @@ def _usage(
 
 
 def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> bool:
+    if ending.outcome == "ok" or answer.ended:
+        return ending.outcome == "ok"
     if ending.outcome == "cancelled":
         return exchange.attempt is not None and exchange.attempt.server_seconds > 0.0
-    return ending.outcome == "ok" or (exchange.first_piece is not None and not answer.ended)
+    return exchange.first_piece is not None
 
 
 def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> Usage:

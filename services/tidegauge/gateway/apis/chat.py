@@ -76,10 +76,11 @@ class _Delta(msgspec.Struct, gc=False):
     function_call: Any = None
     audio: Any = None
     images: Any = None
+    error: Any = None
 
     def is_usual(self) -> bool:
         """Whether it holds nothing but a text, reasoning and calls of functions."""
-        if self.function_call or self.audio or self.images or self.refusal:
+        if self.function_call or self.audio or self.images or self.refusal or self.error:
             return False
         return all(call.function is not None for call in self.tool_calls or ())
 
@@ -247,7 +248,7 @@ class ChoicesCollector:
         if choice.index != parts.choice and not parts.takes(choice.index):
             return
         parts.listed, parts.answer.absent = True, False
-        whole = choice.delta is None
+        whole = part is not None and choice.delta is None
         if not whole or not parts.has_content:  # a message after its parts repeats them
             if text:
                 parts.texts.append(text)

@@ -25,6 +25,8 @@ _OPENING: Final = 64
 _MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
 _DONE: Final = b"[DONE]"
+_ERROR_EVENTS: Final = (b"event: error", b"event:error")
+_ERROR: Final = b'{"error":"event"}'
 _LONGEST_FRAME: Final = 16 * 1024 * 1024
 _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _BLANK_LINE_BYTES: Final = 4
@@ -278,6 +280,8 @@ class _StreamReader:
                 self.done = True
             elif data is not None:
                 seen = self._collector.take(data)
+                if frame.startswith(_ERROR_EVENTS):
+                    self._collector.take(_ERROR)
                 if seen is ChunkKind.PIECE:
                     self._time_piece()
                 if self._hide_usage:
