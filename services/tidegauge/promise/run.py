@@ -15,12 +15,11 @@ from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.promise.bars import all_bars
 from tidegauge.promise.cells import (
     Outcome,
-    Sources,
     StreamPlan,
-    conversation_outcome,
-    fixed_texts,
+    conversation_outcomes,
     service_outcomes,
 )
+from tidegauge.promise.drawn_conversations import Sources, fixed_texts
 from tidegauge.promise.files import read_arrivals, read_conversations, read_questions
 from tidegauge.promise.results import rows
 from tidegauge.promise.scenarios import (
@@ -83,7 +82,7 @@ QUICK = Size(streams=2, days=5.0, changed=3, window_ms=60_000)
 class _ConversationJob(NamedTuple):
     traffic: str
     span: BaselineSpan
-    change: Change
+    changes: tuple[Change, ...]
     plan: StreamPlan
 
 
@@ -115,7 +114,7 @@ def _run(job: _Job) -> list[Outcome]:
     (sources,) = _sources
     if isinstance(job, _ConversationJob):
         traffic = CONVERSATION_TRAFFIC[job.traffic]
-        return [conversation_outcome(traffic, job.span, job.change, job.plan, sources)]
+        return conversation_outcomes(traffic, job.span, job.changes, job.plan, sources)
     return service_outcomes(SERVICE_TRAFFIC[job.traffic], job.changes, job.plan, sources.recorded)
 
 
@@ -173,10 +172,9 @@ def _conversation_jobs(
 ) -> Iterator[_Job]:
     if plan.number < size.streams:
         for span in traffic.baselines:
-            yield _ConversationJob(traffic.name, span, NO_CHANGE, plan)
-    if plan.number < size.changed:
-        for change in traffic.changes:
-            yield _ConversationJob(traffic.name, traffic.changed, change, plan)
+            yield _ConversationJob(traffic.name, span, (NO_CHANGE,), plan)
+    if plan.number < size.changed and traffic.changes:
+        yield _ConversationJob(traffic.name, traffic.changed, traffic.changes, plan)
 
 
 def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iterator[_Job]:
@@ -194,7 +192,7 @@ def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
         for name in ("single questions", "conversations", "conversations on one topic"):
             traffic = CONVERSATION_TRAFFIC[name]
-            yield _ConversationJob(name, traffic.changed, NO_CHANGE, plan)
+            yield _ConversationJob(name, traffic.changed, (NO_CHANGE,), plan)
 
 
 def _in_processes(

@@ -105,7 +105,7 @@ class ConversationTraffic:
     short_replies: float = 0.0
     baselines: tuple[BaselineSpan, ...] = BASELINES
     changes: tuple[Change, ...] = ()
-    changed: BaselineSpan = BASELINES[3]
+    changed: BaselineSpan = BASELINES[4]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ def _conversation_traffic() -> tuple[ConversationTraffic, ...]:
             scripts="openings",
             rhythm=Rhythm(per_day=250),
             fewest=250,
-            baselines=(BASELINES[3],),
+            baselines=(BASELINES[4],),
             changes=NEW_TOPICS,
         ),
         ConversationTraffic(

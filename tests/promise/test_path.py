@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.rerun import replay_sketches
+from tidegauge.promise.path import (
+    References,
+    allowed_alarms,
+    first_alarms,
+    rates_baseline,
+    vitals_sketches,
+)
+from tidegauge.schemas import Segment, encode
+from tidegauge.schemas.findings import Alert
+from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
+from tidegauge.simulation.rhythm import Recorded, Rhythm
+from tidegauge.simulation.service import SimulatedService, exchanges, response_events
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Output, Partition, Record
+
+START_MS = 1_767_571_200_000
+HOUR = 3_600.0
+SERVICE = SimulatedService(rhythm=Rhythm(per_day=40_000))
+SETTINGS = SketchSettings()
+
+
+def sketches(
+    service: SimulatedService, start_ms: int, hours: float, recorded: Recorded
+) -> list[Sketch]:
+    found = exchanges(service, start_ms, hours * HOUR, recorded, np.random.default_rng(start_ms))
+    events = response_events(
+        found, start_ms=start_ms, segment=Segment(model="m"), producer_id=str(start_ms)
+    )
+    return vitals_sketches(events, SETTINGS)
+
+
+def as_monitored(references: References, coming: list[Sketch], start_ms: int) -> dict[str, float]:
+    """Return when the monitor itself raises its first alerts, in days."""
+    last = coming[-1].window_start_ms + SETTINGS.window_ms
+    progress = Progress(
+        kind="vitals",
+        producer_id=coming[-1].producer_id,
+        sequence=10**9,
+        time_ms=last,
+        topic=RESPONSES.name,
+        partition=0,
+        next_offset=0,
+        watermark_ms=last,
+        tallies={},
+    )
+    said: list[Sketch | Progress] = [*coming, progress]
+    records = [
+        Record(Partition(SKETCHES.name, 0), n, encode(one), timestamp_ms=START_MS)
+        for n, one in enumerate(said)
+    ]
+    starts: dict[str, float] = {}
+
+    def publish(output: Output) -> None:
+        event = output.event
+        if isinstance(event, Alert) and event.status == "firing":
+            starts.setdefault(event.monitor, (event.starts_ms - start_ms) / 86_400_000)
+
+    plan = MonitorPlan(partitions={RESPONSES.name: 1, REQUESTS.name: 1})
+    replay_sketches(plan, {"rates": ("measured", references)}, records, publish)
+    return starts
+
+
+def test_alarms_are_those_of_the_monitor(recorded: Recorded) -> None:
+    baseline = rates_baseline(sketches(SERVICE, START_MS, 2, recorded))
+    start_ms = START_MS + int(2 * HOUR * 1000)
+    worse = replace(SERVICE, changed_from=600.0, slower=1.6, errors_after=0.08)
+    coming = sketches(worse, start_ms, 1, recorded)
+    found = first_alarms(baseline.references, coming, start_ms=start_ms)
+    assert {"errors.rate", "latency.total"} <= {one.monitor for one in found}
+    assert {one.monitor: one.days for one in found} == as_monitored(
+        baseline.references, coming, start_ms
+    )
+
+
+def test_all_monitors_together_may_raise_one_alarm_in_thirty_days(recorded: Recorded) -> None:
+    baseline = rates_baseline(sketches(SERVICE, START_MS, 1, recorded))
+    allowed = allowed_alarms(baseline.references, 30.0)
+    assert sum(allowed.values()) == pytest.approx(0.2 + 0.15 + 0.1)
