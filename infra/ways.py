@@ -175,10 +175,11 @@ def _expand(directory: Path, way: Way) -> None:
     from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
     from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
     from tidegauge.capture.runs import NOWHERE, list_runs  # noqa: PLC0415
-    from tidegauge.gateway.shipper import EXPAND_FORMATS  # noqa: PLC0415
+    from tidegauge.capture.settings import CaptureSettings  # noqa: PLC0415
+    from tidegauge.gateway.shipper import expand_formats  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")
-    builder = BatchBuilder(run.producer_id, EXPAND_FORMATS, 1 << 30)
+    builder = BatchBuilder(run.producer_id, expand_formats(CaptureSettings()), 1 << 30)
     first, _ = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=True)
     builder.build([first])
     reader = OutboxReader(run, first.end, first.frame.last_sequence)

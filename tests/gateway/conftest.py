@@ -24,7 +24,7 @@ from tidegauge.gateway.app import Gateway, create_app
 from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
 from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.gateway.shipper import EXPAND_FORMATS
+from tidegauge.gateway.shipper import expand_formats
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -52,7 +52,7 @@ class Running:
         """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            builder = BatchBuilder(run.producer_id, EXPAND_FORMATS, 1 << 30)
+            builder = BatchBuilder(run.producer_id, expand_formats(CaptureSettings()), 1 << 30)
             entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
             batch = builder.build(entries) if entries else None
             assert batch is None or not batch.lost

@@ -17,15 +17,17 @@ from tests.gateway.scripted import (
     chat_completion,
 )
 
-from tidegauge.capture.exchange_record import ExchangeRecord, PendingChecks
+from tidegauge.capture.exchange_record import BOTH, ExchangeRecord, PendingChecks
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
+from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.text import CapturedText, captured_text
-from tidegauge.gateway.shipper import EXPAND
+from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling
 
+EXPAND = expand_formats(CaptureSettings())[BOTH.type]
 QUESTION = "How do I reach the harbour, and who is ann@example.org?"
 ANSWER = "You can reach it by bus, and it is you that I know as ann@example.org."
 
@@ -138,7 +140,7 @@ async def test_a_record_says_how_many_characters_were_cut_off(
     assert record.answer is not None
     assert record.omitted_characters == len(QUESTION) - 20
     assert record.answer.omitted_characters == len(ANSWER) - 20
-    assert (record.in_flight, record.conversation_id, record.repeat_of) == (0, None, None)
+    assert (record.in_flight, record.turn, record.repeat_of) == (0, 1, None)
 
 
 async def test_a_record_says_how_many_requests_were_in_flight_at_its_arrival(

@@ -16,10 +16,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tidegauge.capture.exchange_record import BOTH
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
-from tidegauge.gateway.shipper import EXPAND
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.gateway.shipper import expand_formats
 
+EXPAND = expand_formats(CaptureSettings())[BOTH.type]
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
 CLIENTS = 16

@@ -43,6 +43,7 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
         model: The model as the upstream names it.
         fingerprint: The upstream's ``system_fingerprint``.
         queue_ms: Time in the upstream's queue.
+        response_id: Id that a later request of the Responses API may follow.
         unread: Names of the fields that were there and could not be read.
     """
 
@@ -62,6 +63,7 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
     model: str | None = None
     fingerprint: str | None = None
     queue_ms: float | None = None
+    response_id: str | None = None
     unread: tuple[str, ...] = ()
 
     @property

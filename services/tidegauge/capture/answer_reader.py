@@ -145,6 +145,7 @@ def _read_choice(choice: Json, parts: AnswerParts) -> None:
 def _read_response(response: Json, parts: AnswerParts) -> None:
     """Read a response; its output replaces what was read of it before, if there is any."""
     answer = parts.answer
+    answer.response_id = name_of(response.get("id"))
     read_served(response, parts)
     read_usage(response.get("usage"), parts)
     read_error(response.get("error"), parts)

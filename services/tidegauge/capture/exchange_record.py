@@ -17,6 +17,7 @@ import msgspec
 
 from tidegauge.capture.expectations import Expectations
 from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat
+from tidegauge.capture.history import opening_id, read_history
 from tidegauge.schemas.exchange import (
     Capture,
     CheckOutcome,
@@ -292,16 +293,19 @@ RESPONSE: Final = CompactFormat(_NAME, (RESPONSES,), _encode)
 
 def expand_format(
     check: Callable[[ExchangeRecord, AnswerRecord, PendingChecks], Mapping[str, str]],
+    conversation_secret: bytes = b"",
 ) -> ExpandFormat[ExchangeRecord]:
     """Return the format that expands exchange records into events.
 
     Args:
         check: Makes the checks that were left to the shipper; returns check -> finding.
+        conversation_secret: Key of the ids of conversations that the client gives none.
     """
 
     def expand(
         record: ExchangeRecord, topics: Sequence[str], producer_id: str, first_sequence: int
     ) -> Expanded:
+        record = _with_conversation(record, conversation_secret)
         events: list[RequestEvent | ResponseEvent] = []
         facts: list[str] = []
         for sequence, topic in enumerate(topics, first_sequence):
@@ -318,6 +322,23 @@ def expand_format(
         return Expanded(events, facts)
 
     return ExpandFormat(_decode, expand)
+
+
+def _with_conversation(record: ExchangeRecord, secret: bytes) -> ExchangeRecord:
+    """Return the record of an answered opening with its conversation's id.
+
+    The gateway leaves the id to the shipper where the record has the whole text.
+    """
+    answer, messages = record.answer, record.messages
+    if record.conversation_id is not None or record.turn != 1 or record.shadow:
+        return record
+    if answer is None or answer.outcome != "ok" or record.capture != "full":
+        return record
+    if record.omitted_characters or answer.omitted_characters:
+        return record
+    question = messages[read_history(messages).question :]
+    found = opening_id(secret, record.customer, question, answer.text, answer.tool_calls)
+    return msgspec.structs.replace(record, conversation_id=found)
 
 
 @lru_cache(maxsize=512)

@@ -213,6 +213,8 @@ def given_id(value: object) -> str | None:
         >>> given_id("thread-7"), given_id(42), given_id("undefined"), given_id(["a"])
         ('thread-7', '42', None, None)
     """
+    if value is None:
+        return None
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value or value.lower() in _NO_IDS:

@@ -98,6 +98,11 @@ class Recorder:
         self._most_together = min(_MOST_TOGETHER_BYTES, settings.max_event_bytes)
 
     @property
+    def settings(self) -> CaptureSettings:
+        """The capture settings."""
+        return self._settings
+
+    @property
     def producer_id(self) -> str:
         """The run's id, in every event and heartbeat; empty before ``start``."""
         return self._producer_id

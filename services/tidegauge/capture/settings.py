@@ -91,6 +91,9 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         drain_seconds: How long the shipper goes on after the run has ended; what is left
             then stays on the disk and the next shipper in the folder takes it over.
         batch_bytes: About how much is sent before the broker has acknowledged all of it.
+        conversation_secret: Key of the hashes that identify the conversations to which the
+            client gives no id; the same for all processes. Without it, whoever reads events
+            and guesses a first message and its answer can confirm the guess.
         kafka: How to reach the broker.
     """
 
@@ -104,7 +107,12 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: float = 5.0
     drain_seconds: float = 10.0
     batch_bytes: int = 512 * 1024
+    conversation_secret: str = ""
     kafka: KafkaAccess = KafkaAccess()
+
+    def __repr__(self) -> str:
+        """Return a description without the secret."""
+        return f"CaptureSettings({str(self.directory)!r}, {self.producer!r})"
 
     def __post_init__(self) -> None:
         """Reject values that cannot work.

@@ -20,7 +20,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, MappingProxyType
 
 from tidegauge.capture.batch import BatchBuilder
@@ -204,14 +204,19 @@ def _configure_logging() -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
+def _no_formats(_settings: CaptureSettings) -> ExpandFormats:
+    return {}
+
+
 def main(
-    arguments: Sequence[str] | None = None, expand_formats: ExpandFormats = MappingProxyType({})
+    arguments: Sequence[str] | None = None,
+    expand_formats: Callable[[CaptureSettings], ExpandFormats] = _no_formats,
 ) -> int:
     """Run the shipper.
 
     Args:
         arguments: Command line arguments; None for the process's own.
-        expand_formats: How compact records are expanded, by their type.
+        expand_formats: Returns how compact records are expanded, by their type.
 
     Returns:
         0 if everything was shipped, 3 if it had to stop before that, 1 after an error.
@@ -230,7 +235,7 @@ def main(
         )
     except SettingsError as error:
         parser.error(str(error))
-    shipper = Shipper(settings, own, expand_formats)
+    shipper = Shipper(settings, own, expand_formats(settings))
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         shipper.stop(settings.drain_seconds if own else 0)

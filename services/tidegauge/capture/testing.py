@@ -177,4 +177,4 @@ class Landed:
 if __name__ == "__main__":
     from tidegauge.capture import shipper  # the rest needs no Kafka client
 
-    sys.exit(shipper.main(None, {COMPACT.type: EXPAND}))
+    sys.exit(shipper.main(None, lambda _settings: {COMPACT.type: EXPAND}))

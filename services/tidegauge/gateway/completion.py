@@ -32,6 +32,7 @@ from tidegauge.capture.exchange_record import (
     PendingChecks,
 )
 from tidegauge.capture.frame import CompactFormat
+from tidegauge.capture.placement import Conversations
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import (
@@ -58,6 +59,7 @@ _FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
 _OK: Final = 200
 _NO_SAMPLING: Final = Sampling()
+_ANSWERED: Final = frozenset({"ok", "pending"})
 _encoder: Final = msgspec.json.Encoder()
 
 _log = structlog.get_logger("tidegauge.gateway")
@@ -72,11 +74,15 @@ class CapturePolicy:
         characters: Most characters of messages, of an answer's text and of its tool calls in an
             event.
         by_customer: Whether segments are split by customer.
+        conversation_headers: Request headers that hold a conversation's id, in lower case.
+        conversation_secret: Key of the ids of conversations that the client gives none.
     """
 
     capture: Capture = "full"
     characters: int = 65_536
     by_customer: bool = False
+    conversation_headers: Sequence[bytes] = (b"x-session-id",)
+    conversation_secret: bytes = b""
 
 
 class RequestLog:
@@ -151,6 +157,7 @@ class Completion:
         self._log = log
         self.metrics = metrics
         self._tracing = tracing
+        self._conversations = Conversations(policy.conversation_secret)
         self._checker = Checker()
         self._waiting: dict[str, Exchange] = {}
         self._ended: list[tuple[Exchange, Conclusion]] = []
@@ -167,12 +174,22 @@ class Completion:
         """Count an exchange as no longer in flight."""
         self.metrics.in_flight -= 1
 
-    def admit(self, exchange: Exchange) -> None:
-        """Register a request that is about to be forwarded.
+    def admit(self, exchange: Exchange, body: bytes = b"") -> None:
+        """Register a request that is about to be forwarded, and find its conversation.
 
         The request is recorded with its answer, or by ``record_waiting`` if the answer takes
-        long.
+        long. A copy for a candidate has the place of its original already.
         """
+        asked, arrival = exchange.asked, exchange.arrival
+        if exchange.placement is None and asked is not None:
+            exchange.placement = self._conversations.place(
+                exchange.customer.name,
+                arrival.request_id,
+                asked.messages,
+                arrival.time_ms,
+                exchange.told(self._policy.conversation_headers),
+                body,
+            )
         exchange.capture = exchange.customer.capture or self._policy.capture
         self._waiting[exchange.arrival.request_id] = exchange
 
@@ -238,6 +255,18 @@ class Completion:
             cost_usd=cost_usd,
             latency_seconds=time.perf_counter() - exchange.arrival.started,
         )
+        if asked is not None and exchange.placement is not None and not exchange.arrival.shadow:
+            self._conversations.answered(
+                exchange.placement,
+                exchange.customer.name,
+                asked.messages,
+                answer.text,
+                answer.tool_calls,
+                response_id=answer.response_id,
+                failed=ending.outcome not in _ANSWERED,
+                now_ms=exchange.arrival.time_ms + int(conclusion.latency_seconds * 1e3),
+                derive=not self._carries_all(exchange, asked, answer),
+            )
         self._ended.append((exchange, conclusion))
         if len(self._ended) == 1:
             asyncio.get_running_loop().call_soon(self.record)
@@ -337,6 +366,7 @@ class Completion:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
+        place = exchange.placement
         return ExchangeRecord(
             request_id=arrival.request_id,
             time_ms=arrival.time_ms,
@@ -356,6 +386,10 @@ class Completion:
             answer=None if conclusion is None else self._answer_record(exchange, conclusion),
             in_flight=exchange.in_flight,
             omitted_characters=None if exchange.capture == "none" else omitted,
+            conversation_id=None if place is None else place.conversation_id,
+            turn=None if place is None else place.turn,
+            step=1 if place is None else place.step,
+            repeat_of=None if place is None else place.repeat_of,
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:

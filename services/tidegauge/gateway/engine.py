@@ -152,7 +152,7 @@ class Engine:
         if exchange.customer.limited:
             need = self._need(asked)
             exchange.reservation = await self._limiter.reserve(exchange.customer, need)
-        self._completion.admit(exchange)
+        self._completion.admit(exchange, body)
         outgoing = Outgoing(
             api, asked, asked.body or body, route.failed_checks, route.retried_statuses
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import getrandbits
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
 
 from tidegauge.capture.answer import Ending, ParsedAnswer
+from tidegauge.capture.history import NOTHING_TOLD, Told, given_id
+from tidegauge.capture.placement import Placement
 from tidegauge.capture.text import CapturedMessages
 from tidegauge.gateway.apis import AnswerCollector, ParsedRequest
 from tidegauge.gateway.policy.keys import Customer
@@ -86,11 +89,13 @@ class Exchange:
 
     Attributes:
         arrival: The data from the request's headers.
+        headers: The request's headers, names in lower case.
         in_flight: Other requests in flight when this one arrived.
         customer: The customer.
         asked: The parsed request; None before it is parsed.
         attempt: The current attempt; None before a target is chosen.
         reservation: The reservation of the customer's limits.
+        placement: The request's place in a conversation; None before the request is admitted.
         capture: How much text events may carry; ``none`` before the request is admitted.
         captured: The messages as events may carry them; None before they are computed.
         begun: Whether the answer's head has been sent.
@@ -120,18 +125,24 @@ class Exchange:
         "findings",
         "first_piece",
         "gaps",
+        "headers",
         "in_flight",
         "last_piece",
+        "placement",
         "reservation",
     )
 
-    def __init__(self, arrival: Arrival) -> None:
+    def __init__(
+        self, arrival: Arrival, headers: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
         self.arrival = arrival
+        self.headers = headers
         self.in_flight: int | None = None
         self.customer = NOBODY
         self.asked: ParsedRequest | None = None
         self.attempt: Attempt | None = None
         self.reservation: Reservation | None = None
+        self.placement: Placement | None = None
         self.capture: Capture = "none"
         self.captured: CapturedMessages | None = None
         self.begun = False
@@ -156,7 +167,30 @@ class Exchange:
                 time.perf_counter(),
                 session.decode() if session and _SESSION.fullmatch(session) else None,
                 trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
-            )
+            ),
+            headers,
+        )
+
+    def told(self, names: Sequence[bytes]) -> Told:
+        """Return what the client says of the request's place in a conversation.
+
+        Args:
+            names: Headers that hold a conversation's id, in order of preference.
+        """
+        headers, asked = self.headers, self.asked
+        conversation = None
+        for name in names:
+            if name in headers:
+                conversation = conversation or given_id(headers[name].decode("latin-1"))
+        if asked is not None:
+            conversation = conversation or asked.conversation
+        key = headers.get(b"idempotency-key")
+        retry = headers.get(b"x-stainless-retry-count", b"0") != b"0"
+        predecessor = None if asked is None else asked.predecessor
+        if conversation is None and predecessor is None and key is None and not retry:
+            return NOTHING_TOLD
+        return Told(
+            conversation, predecessor, None if key is None else key.decode("latin-1"), retry
         )
 
     def shadowed(self) -> Exchange:
@@ -170,5 +204,5 @@ class Exchange:
                 shadow=True,
             )
         )
-        copy.customer, copy.asked = self.customer, self.asked
+        copy.customer, copy.asked, copy.placement = self.customer, self.asked, self.placement
         return copy

@@ -64,7 +64,11 @@ class Runtime:
         self._tracing = open_telemetry() if settings.traces else None
         self.completion = Completion(
             CapturePolicy(
-                settings.capture_text, settings.capture_characters, settings.segment_by_customer
+                settings.capture_text,
+                settings.capture_characters,
+                settings.segment_by_customer,
+                [name.strip().lower().encode() for name in settings.conversation_headers],
+                recorder.settings.conversation_secret.encode(),
             ),
             recorder,
             self.request_log,

@@ -59,6 +59,10 @@ class GatewaySettings(Settings):
         default=False,
         description="Whether the monitor watches each customer as a segment of its own.",
     )
+    conversation_headers: tuple[str, ...] = Field(
+        default=("x-session-id",),
+        description="Request headers that hold the id of a conversation, in order of preference.",
+    )
     max_body_bytes: int = Field(
         default=20 * 1024 * 1024,
         ge=1024,

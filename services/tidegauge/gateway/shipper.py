@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from tidegauge.capture import shipper
 from tidegauge.capture.answer import ParsedAnswer
@@ -19,9 +18,11 @@ from tidegauge.capture.exchange_record import (
     PendingChecks,
     expand_format,
 )
+from tidegauge.capture.frame import ExpandFormats
+from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.policy.checks import check
 
-__all__ = ["EXPAND", "EXPAND_FORMATS", "main"]
+__all__ = ["expand_formats", "main"]
 
 
 def _check(record: ExchangeRecord, answer: AnswerRecord, checks: PendingChecks) -> dict[str, str]:
@@ -35,13 +36,14 @@ def _check(record: ExchangeRecord, answer: AnswerRecord, checks: PendingChecks) 
     return check(record.messages, checks.wanted, parsed)
 
 
-EXPAND: Final = expand_format(_check)
-EXPAND_FORMATS: Final = {BOTH.type: EXPAND}
+def expand_formats(settings: CaptureSettings) -> ExpandFormats:
+    """Return how the gateway's records are expanded."""
+    return {BOTH.type: expand_format(_check, settings.conversation_secret.encode())}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shipper; see ``tidegauge.capture.shipper.main``."""
-    return shipper.main(arguments, EXPAND_FORMATS)
+    return shipper.main(arguments, expand_formats)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
         choices: The number of answers requested.
         expectations: What to check the answer against.
         body: The body to forward, if it is not the client's own.
+        conversation: Id of the conversation in the body.
+        predecessor: Id of the response that the request follows.
     """
 
     model: str
@@ -64,6 +66,8 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     choices: int = 1
     expectations: Expectations = NOTHING_EXPECTED
     body: bytes | None = None
+    conversation: str | None = None
+    predecessor: str | None = None
 
     def prompt_characters(self) -> int:
         """Return the length of all messages in characters."""

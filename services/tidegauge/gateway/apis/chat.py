@@ -10,6 +10,7 @@ from tidegauge.capture.answer import AnswerParts, ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, read_metrics, read_usage
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import expectations, form_name
+from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import (
     ChunkKind,
     ParsedRequest,
@@ -54,6 +55,8 @@ class _Request(msgspec.Struct):
     structured_outputs: Any = None
     tools: msgspec.Raw = msgspec.Raw()
     functions: msgspec.Raw = msgspec.Raw()
+    metadata: Any = None
+    litellm_session_id: Any = None
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -172,6 +175,7 @@ class Chat:
             sampling=sampled,
             choices=max(1, sampled.n or 1),
             expectations=expectations(request.response_format, request.structured_outputs, tools),
+            conversation=given_id(request.litellm_session_id) or id_in_metadata(request.metadata),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

@@ -8,6 +8,7 @@ import msgspec
 
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import expectations
+from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import ParsedRequest, malformed
 from tidegauge.gateway.apis.chat import ChoicesCollector, StreamOptions, sampling
 from tidegauge.schemas.exchange import Message
@@ -27,6 +28,8 @@ class _Request(msgspec.Struct):
     n: Any = None
     response_format: Any = None
     structured_outputs: Any = None
+    metadata: Any = None
+    litellm_session_id: Any = None
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -71,6 +74,7 @@ class Completions:
             sampling=sampled,
             choices=max(1, sampled.n or 1),
             expectations=expectations(request.response_format, request.structured_outputs, None),
+            conversation=given_id(request.litellm_session_id) or id_in_metadata(request.metadata),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

@@ -8,6 +8,7 @@ import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
 from tidegauge.capture.answer_reader import read_data
+from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import (
     EventCollector,
     Expectations,
@@ -31,6 +32,10 @@ class _Request(msgspec.Struct):
     max_output_tokens: Any = None
     text: Any = None
     tools: Any = None
+    metadata: Any = None
+    litellm_session_id: Any = None
+    conversation: Any = None
+    previous_response_id: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -75,6 +80,16 @@ def _message(item: dict[str, Any]) -> Message | None:
     return None
 
 
+def _conversation(request: _Request) -> str | None:
+    """Return the id of the conversation in the request; None if there is none."""
+    known = request.conversation
+    if isinstance(known, dict):
+        known = known.get("id")
+    return (
+        given_id(known) or given_id(request.litellm_session_id) or id_in_metadata(request.metadata)
+    )
+
+
 def _expectations(request: _Request) -> Expectations:
     form = request.text.get("format") if isinstance(request.text, dict) else None
     kind = form.get("type") if isinstance(form, dict) else None
@@ -113,6 +128,8 @@ class Responses:
             stream=bool(request.stream),
             sampling=read_sampling(request.temperature, request.top_p, request.max_output_tokens),
             expectations=_expectations(request),
+            conversation=_conversation(request),
+            predecessor=given_id(request.previous_response_id),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:
