@@ -44,7 +44,7 @@ BLOCKS_MS = (
 """Lengths of blocks, milliseconds; each is a multiple of the one before."""
 FEWEST_BLOCKS = 6
 """A length with fewer blocks in the baseline is unknown."""
-_MISSED = 0.1
+_MISSED = 0.2
 """Chance that a dispersion is larger than its upper bound."""
 _SIGNIFICANT = 0.01
 _SHOWN = 0.67

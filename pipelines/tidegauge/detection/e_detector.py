@@ -285,8 +285,9 @@ def window_log_lr(
     log_lr = after.log_m - np.logaddexp(before.log_m, np.log(duration_seconds))
     drawn = bets.drawn
     if drawn.size:
-        within = (after.block.number == before.block.number)[:, None]
-        earlier = np.where(within, before.log_m[drawn] - before.block.log_begun, 0.0)
+        within = after.block.number == before.block.number
+        earlier = np.zeros((len(drawn), log_lr.shape[1]))
+        earlier[within] = before.log_m[drawn][within] - before.block.log_begun[within]
         log_lr[drawn] = after.log_m[drawn] - after.block.log_begun - earlier
     return np.asarray(log_lr)
 
