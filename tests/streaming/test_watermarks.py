@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from tidegauge.streaming.watermarks import Watermark
 
-WINDOW, LATENESS, IDLE = 10, 20, 30
+WINDOW, LATENESS, IDLE, HOLD = 10, 20, 30, 100
 
 
 def watermark() -> Watermark:
-    return Watermark(window_ms=WINDOW, lateness_ms=LATENESS, idle_ms=IDLE)
+    return Watermark(window_ms=WINDOW, lateness_ms=LATENESS, idle_ms=IDLE, hold_ms=HOLD)
 
 
 def test_an_event_is_counted_in_its_own_window() -> None:
@@ -71,3 +71,35 @@ def test_it_never_goes_back_and_stays_on_window_edges(steps: list[tuple[bool, in
         assert mark.closed_ms >= before
         assert mark.closed_ms % WINDOW == 0
         before = mark.closed_ms
+
+
+def test_a_clock_that_was_set_back_holds_a_window_open_for_a_limited_time() -> None:
+    mark = watermark()
+    mark.place(10_000, 10_000)
+    mark.place(10_050, 10_050)
+    assert mark.closed_ms == 10_030
+    for clock_ms in range(10_060, 10_160, 10):
+        assert mark.place(clock_ms - 5_000, clock_ms) == (10_030, True)
+        assert mark.closed_ms == 10_030
+    for clock_ms in range(10_160, 11_000, 10):
+        mark.place(clock_ms - 5_000, clock_ms)
+        assert mark.closed_ms == max(10_030, clock_ms - HOLD - LATENESS)
+
+
+def test_a_backlog_that_arrives_at_once_keeps_its_times() -> None:
+    """Its events are old by the log's clock, and some of them late among each other."""
+    mark = watermark()
+    clock_ms = 100_000
+    for time_ms in range(10_000, 20_000, 5):
+        mark.place(time_ms, clock_ms)
+        assert mark.place(time_ms - 60, clock_ms + 1)[1] or time_ms < 10_040
+        clock_ms += 3
+        assert mark.closed_ms == max(time_ms - LATENESS, 9_980) // WINDOW * WINDOW
+
+
+def test_without_the_logs_clock_late_events_close_nothing() -> None:
+    mark = watermark()
+    mark.place(10_000)
+    for _ in range(1_000):
+        mark.place(5_000)
+    assert mark.closed_ms == 9_980

@@ -1,7 +1,8 @@
 """Deduplication: records become new events, duplicates or unreadable records.
 
 Each event carries ``(producer_id, sequence)``, and a partition holds a producer's events in
-order: an event whose sequence is not above its producer's last one is a duplicate.
+order: an event whose sequence is not above its producer's last one is usually a duplicate.
+``tallies`` tells when it is not.
 """
 
 from __future__ import annotations
@@ -9,38 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 
 from tidegauge.schemas import DecodeError, DecodeReason, decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
-from tidegauge.schemas.sketches import Tally
 from tidegauge.streaming.processor import Partition, Record
+from tidegauge.streaming.tallies import UNKNOWN_PRODUCER, Sequences
 
-__all__ = [
-    "UNKNOWN_PRODUCER",
-    "Duplicate",
-    "NewEvent",
-    "TallyAccumulator",
-    "Unreadable",
-    "deduplicate",
-]
+__all__ = ["Duplicate", "NewEvent", "Unreadable", "deduplicate"]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
 _LARGEST = 2**62
 _LAST_MS = 253_402_300_799_000  # the end of the year 9999, beyond which dates cannot be formatted
 
-UNKNOWN_PRODUCER = ""
-"""The ledger's producer id for records that do not name their producer."""
-
 
 @dataclass(frozen=True, slots=True)
 class NewEvent(Generic[E]):
-    """A record with a new event."""
+    """A record with a new event.
+
+    Attributes:
+        record: The record.
+        event: The event.
+        time_ms: Its time, no later than the log's clock allows.
+        digest: Hash of the request id.
+    """
 
     record: Record
     event: E
+    time_ms: int
+    digest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,24 @@ _signature = msgspec.json.Decoder(_Signature)
 
 
 def deduplicate(
-    records: Iterable[Record], kind: type[E], last_sequence: Callable[[Partition, str], int]
+    records: Iterable[Record],
+    kind: type[E],
+    sequences: Callable[[Partition, str], Sequences],
+    bounded_time: Callable[[Record, int], int],
 ) -> Iterator[NewEvent[E] | Duplicate | Unreadable]:
     """Classify records as new events, duplicates or unreadable, in the records' order.
 
     Args:
         records: Records, in order within each partition.
         kind: The expected type of event.
-        last_sequence: Returns the highest sequence of a producer before these records.
+        sequences: Returns a copy of what was seen of a producer before these records.
+        bounded_time: Returns an event's time, no later than the log's clock allows.
     """
-    last: dict[tuple[Partition, str], int] = {}
+    seen: dict[tuple[Partition, str], Sequences] = {}
     for record in records:
         found: NewEvent[E] | Unreadable
+        digest: int | None = None
+        time_ms = 0
         try:
             event = _read(record.value, kind)
         except DecodeError as error:
@@ -102,15 +109,17 @@ def deduplicate(
                 continue
         else:
             producer_id, sequence = event.producer_id, event.sequence
-            found = NewEvent(record, event)
+            time_ms = bounded_time(record, event.time_ms)
+            digest = crc32(event.request_id.encode())
+            found = NewEvent(record, event, time_ms, digest)
         source = (record.partition, producer_id)
-        before = last.get(source)
+        before = seen.get(source)
         if before is None:
-            before = last_sequence(*source)
-        if sequence <= before:
+            before = seen[source] = sequences(*source)
+        if before.has(sequence, digest, time_ms):
             yield Duplicate(record, producer_id)
         else:
-            last[source] = sequence
+            before.add(sequence, digest, time_ms)
             yield found
 
 
@@ -137,46 +146,3 @@ def _signed(value: bytes) -> _Signature:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Signature()
     return found if 0 < found.sequence <= _LARGEST else _Signature()
-
-
-class TallyAccumulator:
-    """Counts one producer's events in one partition in place; ``tally()`` is its value.
-
-    Attributes:
-        last_sequence: The highest sequence seen.
-        active_ms: Greatest event time of its events, 0 before the first.
-    """
-
-    __slots__ = ("_dead_lettered", "_processed", "_repeated", "active_ms", "last_sequence")
-
-    def __init__(self, tally: Tally, active_ms: int = 0) -> None:
-        self._processed = tally.processed
-        self._dead_lettered = tally.dead_lettered
-        self._repeated = tally.repeated
-        self.last_sequence = tally.last_sequence
-        self.active_ms = active_ms
-
-    def count_processed(self, sequence: int, time_ms: int) -> None:
-        """Count a processed event."""
-        self._processed += 1
-        self.last_sequence = sequence
-        self.active_ms = max(self.active_ms, time_ms)
-
-    def count_dead_letter(self, sequence: int, time_ms: int) -> None:
-        """Count a dead letter; a sequence of 0 means that it is unknown."""
-        self._dead_lettered += 1
-        self.active_ms = max(self.active_ms, time_ms)
-        self.last_sequence = max(self.last_sequence, sequence)
-
-    def count_repeated(self) -> None:
-        """Count a duplicate."""
-        self._repeated += 1
-
-    def tally(self) -> Tally:
-        """Return the counts."""
-        return Tally(
-            processed=self._processed,
-            dead_lettered=self._dead_lettered,
-            repeated=self._repeated,
-            last_sequence=self.last_sequence,
-        )

@@ -6,21 +6,26 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import OTHER, Segment
-from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, Tally
-from tidegauge.streaming.deduplication import TallyAccumulator
+from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.streaming.deduplication import NewEvent
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.histogram import ACCURACY
 from tidegauge.streaming.processor import Jump, Partition, Record
 from tidegauge.streaming.progress import (
     AHEAD,
     OVERFLOW,
+    PRODUCER_TIMES,
+    PRODUCERS_CAPPED,
     RECORDS_EXPIRED,
     REFUSED_VALUES,
+    RENUMBERED,
     SEGMENTS_CAPPED,
     TOPIC_REMADE,
 )
-from tidegauge.streaming.state import Activity, PartitionState, read_state, write_state
+from tidegauge.streaming.state import PartitionState, read_state, write_state
+from tidegauge.streaming.tallies import Tallies
 from tidegauge.streaming.watermarks import Watermark
 from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 
@@ -35,6 +40,7 @@ class SketchSettings:
         window_ms: Length of a window of event time.
         lateness_ms: How long after its end a window stays open for late events.
         idle_ms: Longest time for which an idle partition holds the watermark back.
+        hold_ms: Longest time, by the log's clock, for which late events alone hold a window open.
         progress_ms: Interval at which progress is published when no window closes.
         segment_limit: Largest number of segments counted under their own name in one partition.
         ahead_ms: Furthest that an event's time may lie ahead of its record's timestamp.
@@ -46,6 +52,7 @@ class SketchSettings:
     window_ms: int = 10_000
     lateness_ms: int = 20_000
     idle_ms: int = 20_000
+    hold_ms: int = 60_000
     progress_ms: int = 10_000
     segment_limit: int = 64
     ahead_ms: int = 60_000
@@ -59,6 +66,8 @@ class PartitionSketcher:
     Attributes:
         producer_id: ``group/topic-partition``.
         next_offset: Offset of the first record that was not counted.
+        tallies: What became of each producer's events.
+        watermark: The partition's progress in event time.
     """
 
     def __init__(
@@ -75,34 +84,23 @@ class PartitionSketcher:
         self._origin = SketchOrigin(kind, self.producer_id, partition, settings.window_ms)
         self._settings = settings
         self._sequence = 0
-        self._tallies: dict[str, TallyAccumulator] = {}
+        self.tallies = Tallies()
         self._totals: Counter[str] = Counter()
         self._looked_at: set[str] = set()
         self._segments: dict[Segment, int] = {}
         self._windows: dict[WindowKey, Window] = {}
         self._published_ms: int | None = None
         self._published_closed_ms = 0
-        latest_ms: int | None = None
-        closed_ms = 0
-        if snapshot is not None:
-            state = self._restore(snapshot)
-            latest_ms, closed_ms = state.latest_ms, state.closed_ms
+        state = self._restore(snapshot) if snapshot is not None else None
         self.watermark = Watermark(
             window_ms=settings.window_ms,
             lateness_ms=settings.lateness_ms,
             idle_ms=settings.idle_ms,
-            latest_ms=latest_ms,
-            closed_ms=closed_ms,
+            hold_ms=settings.hold_ms,
+            latest_ms=state.latest_ms if state else None,
+            closed_ms=state.closed_ms if state else 0,
+            late_since_ms=state.late_since_ms if state else None,
         )
-
-    def last_sequence(self, producer_id: str) -> int:
-        """Return the highest sequence seen of a producer, 0 before its first event."""
-        tally = self._tallies.get(producer_id)
-        return tally.last_sequence if tally else 0
-
-    def tally_of(self, producer_id: str) -> TallyAccumulator:
-        """Return a producer's tally, a new one where there is none."""
-        return self._tallies.setdefault(producer_id, TallyAccumulator(Tally()))
 
     def jump(self, jump: Jump) -> None:
         """Go on at another offset, and count what was missed."""
@@ -117,28 +115,42 @@ class PartitionSketcher:
         self.next_offset = offset + 1
         self.watermark.heard()
 
-    def count(self, record: Record, time_ms: int, segment: Segment, measured: Measurement) -> None:
-        """Count one new event in its window."""
-        time_ms = self._capped_time(time_ms, record.timestamp_ms)
-        start_ms, late = self.watermark.place(time_ms)
+    def bounded_time(self, record: Record, time_ms: int, now_ms: int) -> int:
+        """Return an event's time, at most ``ahead_ms`` beyond the clock of the log.
+
+        A producer whose clock is ahead would close windows that others still fill. The log's
+        clock is the broker's, and this worker's own where records have their producers' times.
+        """
+        clock_ms = _clock_ms(record, now_ms)
+        return min(time_ms, clock_ms + self._settings.ahead_ms) if clock_ms > 0 else time_ms
+
+    def count(
+        self,
+        found: NewEvent[RequestEvent] | NewEvent[ResponseEvent],
+        measured: Measurement,
+        now_ms: int,
+    ) -> None:
+        """Count one new event in its producer's tally and in its window."""
+        record, event, time_ms = found.record, found.event, found.time_ms
+        tally = self.tallies.of(event.producer_id)
+        if tally.count_processed(event.sequence, found.digest, time_ms):
+            self._totals[RENUMBERED] += 1
+        if time_ms != event.time_ms:
+            self._totals[AHEAD] += 1
+        if record.producer_time:
+            self._totals[PRODUCER_TIMES] += 1
+        start_ms, late = self.watermark.place(time_ms, _clock_ms(record, now_ms))
         self._totals.update(measured.progress)
         self._looked_at.update(measured.trials)
         if not measured.counted:
             return
-        key = WindowKey(start_ms, self._admitted(segment, time_ms), measured.baseline)
+        key = WindowKey(start_ms, self._admitted(event.segment, time_ms), measured.baseline)
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window(self._settings.accuracy, record.offset)
         refused = window.add(measured, record.offset, late=late)
         if refused:
             self._totals[REFUSED_VALUES] += refused
-
-    def _capped_time(self, time_ms: int, timestamp_ms: int) -> int:
-        # A producer whose clock is ahead would close windows that others still fill.
-        if timestamp_ms > 0 and time_ms > timestamp_ms + self._settings.ahead_ms:
-            self._totals[AHEAD] += 1
-            return timestamp_ms + self._settings.ahead_ms
-        return time_ms
 
     def _admitted(self, segment: Segment, time_ms: int) -> Segment:
         known = self._segments.get(segment)
@@ -177,6 +189,8 @@ class PartitionSketcher:
         self._published_ms = now_ms
         self._published_closed_ms = self.watermark.closed_ms
         capped = (SEGMENTS_CAPPED,) if self._totals[OVERFLOW] else ()
+        if self.tallies.forgotten:
+            capped = (*capped, PRODUCERS_CAPPED)
         return Progress(
             kind=self._origin.kind,
             producer_id=self.producer_id,
@@ -186,16 +200,14 @@ class PartitionSketcher:
             partition=self._origin.partition.index,
             next_offset=self.next_offset,
             watermark_ms=self.watermark.closed_ms,
-            tallies={name: found.tally() for name, found in sorted(self._tallies.items())},
+            tallies={name: found.tally() for name, found in self.tallies.items()},
             totals={name: total for name, total in sorted(self._totals.items()) if total},
             notices=(*notices, *capped),
         )
 
     def _retire(self) -> None:
         until = self.watermark.closed_ms - self._settings.retire_ms
-        self._tallies = {
-            name: tally for name, tally in self._tallies.items() if not 0 < tally.active_ms < until
-        }
+        self.tallies.retire(until, self.watermark.closed_ms)
         self._segments = {
             segment: active_ms
             for segment, active_ms in self._segments.items()
@@ -215,10 +227,8 @@ class PartitionSketcher:
                 sequence=self._sequence,
                 latest_ms=self.watermark.latest_ms,
                 closed_ms=self.watermark.closed_ms,
-                accounts={
-                    name: Activity(tally=found.tally(), active_ms=found.active_ms)
-                    for name, found in sorted(self._tallies.items())
-                },
+                late_since_ms=self.watermark.late_since_ms,
+                accounts={name: found.activity() for name, found in self.tallies.heard()},
                 totals=dict(sorted(self._totals.items())),
                 looked_at=tuple(sorted(self._looked_at)),
                 segments=tuple(self._segments.items()),
@@ -236,10 +246,7 @@ class PartitionSketcher:
         )
         self.next_offset = state.next_offset
         self._sequence = state.sequence
-        self._tallies = {
-            name: TallyAccumulator(found.tally, found.active_ms)
-            for name, found in state.accounts.items()
-        }
+        self.tallies = Tallies(state.accounts)
         self._totals = Counter(state.totals)
         self._looked_at = set(state.looked_at)
         self._segments = dict(state.segments)
@@ -250,3 +257,8 @@ class PartitionSketcher:
             for sketch in state.open_windows
         }
         return state
+
+
+def _clock_ms(record: Record, now_ms: int) -> int:
+    """Return the log's clock when a record was appended, 0 if unknown."""
+    return now_ms if record.producer_time else record.timestamp_ms

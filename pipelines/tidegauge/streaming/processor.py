@@ -37,7 +37,18 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it was read from the log."""
+    """One record as it was read from the log.
+
+    Attributes:
+        partition: The partition.
+        offset: Its place in it.
+        value: Its bytes.
+        key: Its key, if any.
+        headers: Its headers.
+        timestamp_ms: Its timestamp, Unix milliseconds; 0 if unknown.
+        producer_time: Whether the timestamp is the producer's (``CreateTime``), and not the
+            broker's.
+    """
 
     partition: Partition
     offset: int
@@ -45,6 +56,7 @@ class Record:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp_ms: int = 0
+    producer_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +164,5 @@ class Jumps(Protocol):
 class Rejects(Protocol):
     """A processor that can count a record that it failed on as a dead letter."""
 
-    def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
+    def reject(self, record: Record, reason: str, detail: str, now_ms: int) -> ProcessingResult:
         """Count a record as a dead letter without processing it."""

@@ -7,8 +7,11 @@ from typing import Final
 __all__ = [
     "AHEAD",
     "OVERFLOW",
+    "PRODUCERS_CAPPED",
+    "PRODUCER_TIMES",
     "RECORDS_EXPIRED",
     "REFUSED_VALUES",
+    "RENUMBERED",
     "SEGMENTS_CAPPED",
     "TOPIC_REMADE",
 ]
@@ -25,8 +28,18 @@ RECORDS_EXPIRED: Final = "records_expired"
 TOPIC_REMADE: Final = "topic_remade"
 """Total: times that the topic was found deleted and created again, its offsets beginning anew."""
 
+PRODUCER_TIMES: Final = "events_by_producers_clock"
+"""Total: events of records that have their producer's time, as the topic is not LogAppendTime."""
+
+RENUMBERED: Final = "events_renumbered"
+"""Total: new events with a sequence that their producer had passed: it started again, or two
+producers share a name."""
+
 REFUSED_VALUES: Final = "values_refused"
 """Total: values left out of the histograms because they were infinite or not a number."""
 
 SEGMENTS_CAPPED: Final = "segments:capped"
 """Notice: the cap on segments is reached, and ``events_in_other`` grows."""
+
+PRODUCERS_CAPPED: Final = "producers:capped"
+"""Notice: there are more producers than tallies; those heard least recently are forgotten."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from tidegauge.schemas import Event
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.streaming.deduplication import Duplicate, NewEvent, deduplicate
+from tidegauge.streaming.deduplication import Duplicate, NewEvent, Unreadable, deduplicate
 from tidegauge.streaming.errors import ExtractionError, ExtractorError
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
 from tidegauge.streaming.partitions import PartitionSketcher, SketchSettings
@@ -86,7 +86,7 @@ class SketchingProcessor(Generic[E]):
             for record in records
             if record.offset >= self._partitions[record.partition].next_offset
         ]
-        found = list(deduplicate(fresh, self._extractor.reads, self._last_sequence))
+        found = list(self._deduplicated(fresh, now_ms))
         arrivals = [item for item in found if isinstance(item, NewEvent)]
         measured = iter(self._measure(arrivals))
         outputs: list[Output] = []
@@ -95,40 +95,43 @@ class SketchingProcessor(Generic[E]):
             sketcher = self._partitions[item.record.partition]
             if isinstance(item, NewEvent):
                 result = next(measured)
-                event = item.event
-                sketcher.tally_of(event.producer_id).count_processed(event.sequence, event.time_ms)
-                sketcher.count(item.record, event.time_ms, event.segment, result)
+                sketcher.count(item, result, now_ms)
                 outputs.extend(result.outputs)
             elif isinstance(item, Duplicate):
-                sketcher.tally_of(item.producer_id).count_repeated()
+                sketcher.tallies.of(item.producer_id).count_repeated()
             else:
-                sketcher.tally_of(item.producer_id).count_dead_letter(
-                    item.sequence, sketcher.watermark.latest_ms or 0
-                )
+                sketcher.tallies.of(item.producer_id).count_dead_letter(item.sequence)
                 rejections.append(Rejection(item.record, item.reason, item.detail))
             sketcher.advance(item.record.offset)
         for partition in dict.fromkeys(record.partition for record in fresh):
             outputs.extend(self._closed(self._partitions[partition], now_ms))
         return ProcessingResult(tuple(outputs), tuple(rejections))
 
-    def reject(self, record: Record, reason: str, detail: str) -> ProcessingResult:
+    def reject(self, record: Record, reason: str, detail: str, now_ms: int) -> ProcessingResult:
         """Reject a record that cannot be measured, unless it is a duplicate."""
         rejections: list[Rejection] = []
         sketcher = self._partitions[record.partition]
-        for item in deduplicate([record], self._extractor.reads, self._last_sequence):
+        for item in self._deduplicated([record], now_ms):
             if isinstance(item, Duplicate):
-                sketcher.tally_of(item.producer_id).count_repeated()
+                sketcher.tallies.of(item.producer_id).count_repeated()
                 continue
             signed = item.event if isinstance(item, NewEvent) else item
-            sketcher.tally_of(signed.producer_id).count_dead_letter(
-                signed.sequence, sketcher.watermark.latest_ms or 0
-            )
+            sketcher.tallies.of(signed.producer_id).count_dead_letter(signed.sequence)
             rejections.append(Rejection(record, reason, detail))
         sketcher.advance(record.offset)
         return ProcessingResult(rejections=tuple(rejections))
 
-    def _last_sequence(self, partition: Partition, producer_id: str) -> int:
-        return self._partitions[partition].last_sequence(producer_id)
+    def _deduplicated(
+        self, records: Sequence[Record], now_ms: int
+    ) -> Iterator[NewEvent[E] | Duplicate | Unreadable]:
+        return deduplicate(
+            records,
+            self._extractor.reads,
+            lambda partition, producer: self._partitions[partition].tallies.sequences(producer),
+            lambda record, time_ms: self._partitions[record.partition].bounded_time(
+                record, time_ms, now_ms
+            ),
+        )
 
     def _measure(self, arrivals: Sequence[NewEvent[E]]) -> Sequence[Measurement]:
         if not arrivals:

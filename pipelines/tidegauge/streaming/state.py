@@ -5,19 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.sketches import Sketch, SketchKind, Tally
+from tidegauge.schemas.sketches import Sketch, SketchKind
 from tidegauge.streaming.errors import SnapshotError, SnapshotSettingsError, SnapshotVersionError
+from tidegauge.streaming.tallies import Activity
 
-__all__ = ["VERSION", "Activity", "PartitionState", "read_state", "write_state"]
+__all__ = ["VERSION", "PartitionState", "read_state", "write_state"]
 
 VERSION = 1
-
-
-class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """One producer's tally, and when it was last active in event time."""
-
-    tally: Tally
-    active_ms: int
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +30,12 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
         sequence: The last sequence given to a sketch or progress.
         latest_ms: Greatest event time seen.
         closed_ms: Windows that end at or before it are closed.
-        accounts: Producer -> tally of its events.
+        accounts: Producer -> what is known of it, the one heard last at the end.
         totals: Name -> total since the group began.
         looked_at: Indicators that are not evaluated for every event.
         segments: Segments counted under their own name, and when they were last active.
         open_windows: Windows not closed yet, as sketches with sequence 0.
+        late_since_ms: See ``Watermark``.
     """
 
     owner: str
@@ -56,6 +51,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: tuple[str, ...]
     segments: tuple[tuple[Segment, int], ...]
     open_windows: tuple[Sketch, ...]
+    late_since_ms: int | None = None
     version: int = VERSION
 
 

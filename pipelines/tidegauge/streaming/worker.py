@@ -120,7 +120,7 @@ class Worker:
             DeadLetterRateError: Too many were rejected; stop without a commit.
         """
         if isinstance(self._processor, Rejects):
-            outcome = self._processor.reject(record, reason, detail)
+            outcome = self._processor.reject(record, reason, detail, now_ms)
         else:
             outcome = ProcessingResult(rejections=(Rejection(record, reason, detail),))
         self._account([record], outcome, now_ms)

@@ -74,6 +74,7 @@ _REMEDIES: Final[Mapping[type[KafkaError], str]] = {
 }
 """Errors that no retry cures, with what to do."""
 
+_CREATE_TIME: Final = 0
 _GATHER_BYTES: Final = 64 * 1024
 """Bytes that hold a full batch, so that no fetch waits for more."""
 _BATCH_BYTES: Final = 128 * 1024
@@ -199,4 +200,5 @@ def record_of(found: Any) -> Record:  # noqa: ANN401 - kafka-python's ConsumerRe
         key=found.key,
         headers=tuple((name, value or b"") for name, value in found.headers),
         timestamp_ms=found.timestamp,
+        producer_time=found.timestamp_type == _CREATE_TIME,
     )
