@@ -100,8 +100,9 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
             f"{len(requests)} texts need as many finite vectors, got {vectors.shape}"
         )
     units = np.array([one.unit for one in requests], object)
-    counted = np.flatnonzero((units == Unit.OPENING) | (units == Unit.FOLLOWUP))
-    requests, vectors, units = [requests[i] for i in counted], vectors[counted], units[counted]
+    counted = (units == Unit.OPENING) | (units == Unit.FOLLOWUP)
+    requests = [one for one, used in zip(requests, counted, strict=True) if used]
+    vectors, units = vectors[counted], units[counted]
     texts = [one.text for one in requests]
     openings = np.flatnonzero(units == Unit.OPENING)
     if _too_few(usable := [texts[i] for i in openings]):

@@ -273,8 +273,8 @@ def _placed(
     usable = np.isfinite(vectors.sum(axis=1))
     rows_of: dict[Unit | None, list[int]] = defaultdict(list)
     for row in np.flatnonzero(usable).tolist():
-        unit = admitted[row].unit
-        rows_of[unit if isinstance(unit, Unit) else None].append(row)
+        one = admitted[row]
+        rows_of[one.unit if isinstance(one.unit, Unit) else None].append(row)
     placed: list[_Placed | None] = [None] * len(admitted)
     for unit, rows in rows_of.items():
         found = baseline.units.get(unit) if unit is not None else None
