@@ -14,7 +14,7 @@ from tidegauge.promise.scenarios import (
     MORE_ERRORS,
     NO_CHANGE,
     SERVICE_TRAFFIC,
-    Change,
+    StreamChange,
 )
 
 HOUR, SIX_HOURS = BASELINES[:2]
@@ -23,7 +23,7 @@ PLAN = StreamPlan(number=0, days=0.1, window_ms=60_000)
 
 def test_new_topics_are_noticed(sources: Sources) -> None:
     traffic = replace(CONVERSATION_TRAFFIC["conversations"], fewest=600)
-    new = Change("half on new topics", new_topics=0.5)
+    new = StreamChange("half on new topics", new_topics=0.5)
     (found,) = conversation_outcomes(traffic, SIX_HOURS, (new,), PLAN, sources)
     assert found.alarms
     assert not found.refused

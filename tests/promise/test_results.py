@@ -5,16 +5,16 @@ import math
 import pytest
 
 from tidegauge.promise.bars import all_bars, information_bound
-from tidegauge.promise.cells import Outcome
+from tidegauge.promise.cells import StreamOutcome
 from tidegauge.promise.path import Alarm
-from tidegauge.promise.results import at_least, at_most, delay_of, rows, tally
+from tidegauge.promise.results import at_least, at_most, delay_of, false_alarms, rows
 from tidegauge.simulation.rhythm import Wave
 
 MONITORS = {"latency.total": 0.2, "errors.rate": 0.3}
 
 
-def outcome(*, alarms: tuple[str, ...] = (), change: str = "", number: int = 0) -> Outcome:
-    return Outcome(
+def outcome(*, alarms: tuple[str, ...] = (), change: str = "", number: int = 0) -> StreamOutcome:
+    return StreamOutcome(
         traffic="steady load",
         baseline="1 day",
         change=change,
@@ -28,11 +28,11 @@ def outcome(*, alarms: tuple[str, ...] = (), change: str = "", number: int = 0) 
 
 
 def test_false_alarms_are_held_to_the_streams_share_of_the_time() -> None:
-    found = tally([outcome(alarms=("errors.rate",)), outcome(number=1)])
+    found = false_alarms([outcome(alarms=("errors.rate",)), outcome(number=1)])
     assert found.found == 1
     assert found.allowed == pytest.approx(1.0)
     assert found.limit(2) == pytest.approx(3.0)
-    assert tally([outcome(alarms=("errors.rate",))], "latency.total").found == 0
+    assert false_alarms([outcome(alarms=("errors.rate",))], "latency.total").found == 0
 
 
 def test_what_was_not_measured_is_not_met() -> None:

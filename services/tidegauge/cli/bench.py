@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tidegauge.promise.run import FULL, QUICK, Files, measure, write
+from tidegauge.promise.benchmark import FULL, QUICK, Files, measure, write
 
 __all__ = ["app"]
 

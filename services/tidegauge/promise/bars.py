@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 
 from tidegauge.monitoring.plan import SHARES, MonitorPlan
-from tidegauge.promise.cells import Outcome
-from tidegauge.promise.results import Bar, at_least, at_most, delay_of, tally
+from tidegauge.promise.cells import StreamOutcome
+from tidegauge.promise.results import Bar, at_least, at_most, delay_of, false_alarms
 from tidegauge.promise.scenarios import (
     ERROR_WAVES,
     MORE_ERRORS,
@@ -18,7 +18,7 @@ from tidegauge.promise.scenarios import (
     SERVICE_TRAFFIC,
     SLOWER,
     SPEED_WAVES,
-    Change,
+    StreamChange,
 )
 from tidegauge.schemas.findings import Signal
 from tidegauge.simulation.rhythm import Wave
@@ -42,7 +42,7 @@ _PROMISED = {
 """Traffic -> the baselines on which something has to be promised at least."""
 
 
-def all_bars(outcomes: Sequence[Outcome], plugged_in: Sequence[Outcome]) -> list[Bar]:
+def all_bars(outcomes: Sequence[StreamOutcome], plugged_in: Sequence[StreamOutcome]) -> list[Bar]:
     """Return every bar.
 
     Args:
@@ -58,8 +58,10 @@ def all_bars(outcomes: Sequence[Outcome], plugged_in: Sequence[Outcome]) -> list
     ]
 
 
-def _false_alarm_bars(quiet: Sequence[Outcome], plugged_in: Sequence[Outcome]) -> list[Bar]:
-    whole = tally(quiet)
+def _false_alarm_bars(
+    quiet: Sequence[StreamOutcome], plugged_in: Sequence[StreamOutcome]
+) -> list[Bar]:
+    whole = false_alarms(quiet)
     bars = [
         at_most(
             "false alarms of all monitors in all cells",
@@ -69,7 +71,7 @@ def _false_alarm_bars(quiet: Sequence[Outcome], plugged_in: Sequence[Outcome]) -
         )
     ]
     for name in sorted({name for one in quiet for name in one.allowed}):
-        own = tally(quiet, name)
+        own = false_alarms(quiet, name)
         bars.append(
             at_most(
                 f"false alarms of {name}",
@@ -82,7 +84,9 @@ def _false_alarm_bars(quiet: Sequence[Outcome], plugged_in: Sequence[Outcome]) -
     for traffic in dict.fromkeys(name for name, _ in cells):
         over = []
         for _, baseline in [cell for cell in cells if cell[0] == traffic]:
-            own = tally(one for one in quiet if (one.traffic, one.baseline) == (traffic, baseline))
+            own = false_alarms(
+                one for one in quiet if (one.traffic, one.baseline) == (traffic, baseline)
+            )
             if own.found > own.limit(_CELL_ERRORS):
                 over.append(f"{baseline}: {own.found} where {own.allowed:.2f} are allowed")
         bars.append(
@@ -90,7 +94,7 @@ def _false_alarm_bars(quiet: Sequence[Outcome], plugged_in: Sequence[Outcome]) -
                 f"baselines with too many false alarms: {traffic}", 0, len(over), "; ".join(over)
             )
         )
-    shortcut = tally(plugged_in)
+    shortcut = false_alarms(plugged_in)
     bars.append(
         at_least(
             "false alarms with requests as units and estimates as the truth",
@@ -102,7 +106,7 @@ def _false_alarm_bars(quiet: Sequence[Outcome], plugged_in: Sequence[Outcome]) -
     return bars
 
 
-def _promise_bars(quiet: Sequence[Outcome]) -> list[Bar]:
+def _promise_bars(quiet: Sequence[StreamOutcome]) -> list[Bar]:
     bars = []
     for traffic, baselines in _PROMISED.items():
         own = [one for one in quiet if one.traffic == traffic]
@@ -128,7 +132,7 @@ def _promise_bars(quiet: Sequence[Outcome]) -> list[Bar]:
 
 
 def _median_delay(
-    outcomes: Sequence[Outcome], traffic: str, change: str, signal: Signal, baseline: str = ""
+    outcomes: Sequence[StreamOutcome], traffic: str, change: str, signal: Signal, baseline: str = ""
 ) -> tuple[float | None, int]:
     found = [
         delay_of(one, signal)
@@ -140,7 +144,7 @@ def _median_delay(
     return (median(found) if found else None), len(found)
 
 
-def _topic_bars(outcomes: Sequence[Outcome]) -> list[Bar]:
+def _topic_bars(outcomes: Sequence[StreamOutcome]) -> list[Bar]:
     bars = []
     for change in NEW_TOPICS:
         alone, _ = _median_delay(outcomes, "openings", change.name, "drift")
@@ -163,7 +167,7 @@ def _written(delay: float | None) -> str:
     return "nothing" if delay is None else "no alarm" if math.isinf(delay) else f"{delay:,.0f}"
 
 
-def _service_bars(outcomes: Sequence[Outcome]) -> list[Bar]:
+def _service_bars(outcomes: Sequence[StreamOutcome]) -> list[Bar]:
     bars = []
     for traffic in ("steady load", "load in ten-minute waves"):
         found, runs = _median_delay(outcomes, traffic, SLOWER.name, "latency", _DAY)
@@ -185,7 +189,9 @@ def _service_bars(outcomes: Sequence[Outcome]) -> list[Bar]:
     return bars
 
 
-def _bound_bar(outcomes: Sequence[Outcome], traffic: str, change: Change, signal: Signal) -> Bar:
+def _bound_bar(
+    outcomes: Sequence[StreamOutcome], traffic: str, change: StreamChange, signal: Signal
+) -> Bar:
     """Hold a delay under waves that nothing explains to what any test could reach."""
     service = SERVICE_TRAFFIC[traffic].service
     found, runs = _median_delay(outcomes, traffic, change.name, signal, _DAY)

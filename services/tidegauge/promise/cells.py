@@ -17,8 +17,8 @@ from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.promise.drawn_conversations import (
     SEGMENT,
+    DrawnRange,
     Sources,
-    TimeRange,
     draw_pools,
     draw_requests,
     without_some_topics,
@@ -38,9 +38,9 @@ from tidegauge.promise.path import (
 )
 from tidegauge.promise.scenarios import (
     BaselineSpan,
-    Change,
     ConversationTraffic,
     ServiceTraffic,
+    StreamChange,
 )
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.sketches import Sketch
@@ -49,7 +49,7 @@ from tidegauge.simulation.service import SimulatedService, exchanges, response_e
 from tidegauge.streaming.partitions import SketchSettings
 
 __all__ = [
-    "Outcome",
+    "StreamOutcome",
     "StreamPlan",
     "conversation_outcomes",
     "service_outcomes",
@@ -94,7 +94,7 @@ class StreamPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StreamOutcome:
     """What came of one stream.
 
     Attributes:
@@ -125,10 +125,10 @@ class Outcome:
 def conversation_outcomes(
     traffic: ConversationTraffic,
     span: BaselineSpan,
-    changes: Sequence[Change],
+    changes: Sequence[StreamChange],
     plan: StreamPlan,
     sources: Sources,
-) -> list[Outcome]:
+) -> list[StreamOutcome]:
     """Draw a baseline, and test a stream for each change against it.
 
     Args:
@@ -144,7 +144,7 @@ def conversation_outcomes(
     if changes[0].new_topics:
         pools = without_some_topics(pools, rng)
     per_day = max(traffic.rhythm.per_day, traffic.fewest / span.seconds * _DAY)
-    past = TimeRange(START_MS, span.seconds, per_day)
+    past = DrawnRange(START_MS, span.seconds, per_day)
     known = draw_requests(traffic, (pools.past, [], 0.0), past, sources.recorded, rng)
     baseline: DriftBaseline | str
     try:
@@ -160,10 +160,10 @@ def conversation_outcomes(
     for change in changes:
         most = _CHANGED_DAYS if change.name else plan.days
         days = min(most, _SPARE * len(pools.coming) / per_day)
-        within = TimeRange(START_MS + int(span.seconds * 1000), days * _DAY, per_day)
+        within = DrawnRange(START_MS + int(span.seconds * 1000), days * _DAY, per_day)
         scripts = pools.coming, pools.strange, change.new_topics
         stream = draw_requests(traffic, scripts, within, sources.recorded, rng)
-        outcome = Outcome(
+        outcome = StreamOutcome(
             traffic=traffic.name,
             baseline=span.name,
             change=change.name,
@@ -196,12 +196,12 @@ def _separate(events: list[RequestEvent]) -> list[RequestEvent]:
 
 
 def _tested(
-    outcome: Outcome,
+    outcome: StreamOutcome,
     references: References,
     sketches: Iterable[Sketch],
     units_ms: Counts,
     plan: StreamPlan,
-) -> Outcome:
+) -> StreamOutcome:
     """Test a stream and return what came of it.
 
     Args:
@@ -230,8 +230,8 @@ def _tested(
 
 
 def service_outcomes(
-    traffic: ServiceTraffic, changes: Sequence[Change], plan: StreamPlan, recorded: Recorded
-) -> list[Outcome]:
+    traffic: ServiceTraffic, changes: Sequence[StreamChange], plan: StreamPlan, recorded: Recorded
+) -> list[StreamOutcome]:
     """Draw a past and a stream for each change, and test each against each baseline.
 
     Args:
@@ -269,7 +269,7 @@ def service_outcomes(
         for name, baseline in baselines.items():
             if change.name and name != traffic.changed.name:
                 continue
-            outcome = Outcome(
+            outcome = StreamOutcome(
                 traffic=traffic.name,
                 baseline=name,
                 change=change.name,

@@ -19,10 +19,10 @@ from tidegauge.simulation.rhythm import Recorded, arrivals
 
 __all__ = [
     "SEGMENT",
+    "DrawnRange",
     "DrawnRequests",
     "Pools",
     "Sources",
-    "TimeRange",
     "draw_pools",
     "draw_requests",
     "fixed_texts",
@@ -70,7 +70,7 @@ class Pools(NamedTuple):
     strange: list[Script]
 
 
-class TimeRange(NamedTuple):
+class DrawnRange(NamedTuple):
     """A range of time and how many conversations open in it.
 
     Attributes:
@@ -166,7 +166,7 @@ def without_some_topics(pools: Pools, rng: np.random.Generator) -> Pools:
 def draw_requests(
     traffic: ConversationTraffic,
     pools: tuple[list[Script], list[Script], float],
-    within: TimeRange,
+    within: DrawnRange,
     recorded: Recorded,
     rng: np.random.Generator,
 ) -> DrawnRequests:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tidegauge.promise.cells import Outcome
+from tidegauge.promise.cells import StreamOutcome
 from tidegauge.schemas.findings import Monitor
 
-__all__ = ["Bar", "Tally", "at_least", "at_most", "delay_of", "rows", "tally"]
+__all__ = ["Bar", "FalseAlarms", "at_least", "at_most", "delay_of", "false_alarms", "rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _finite(found: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class FalseAlarms:
     """False alarms found and allowed.
 
     Attributes:
@@ -67,7 +67,7 @@ class Tally:
         return self.allowed + errors * math.sqrt(self.allowed)
 
 
-def tally(outcomes: Iterable[Outcome], monitor: str = "") -> Tally:
+def false_alarms(outcomes: Iterable[StreamOutcome], monitor: str = "") -> FalseAlarms:
     """Count false alarms.
 
     Args:
@@ -80,18 +80,18 @@ def tally(outcomes: Iterable[Outcome], monitor: str = "") -> Tally:
             if not monitor or name == monitor:
                 allowed += share
                 found += any(alarm.monitor == name for alarm in one.alarms)
-    return Tally(found, allowed)
+    return FalseAlarms(found, allowed)
 
 
-def delay_of(outcome: Outcome, signal: str) -> float:
+def delay_of(outcome: StreamOutcome, signal: str) -> float:
     """Return the units until the first alarm of a signal, infinite without one."""
     found = [n for name, n in outcome.delays.items() if Monitor.parse(name).signal == signal]
     return float(min(found, default=math.inf))
 
 
-def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def rows(outcomes: Sequence[StreamOutcome]) -> list[dict[str, Any]]:
     """Return a row for each traffic, baseline and change."""
-    cells: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
+    cells: dict[tuple[str, str, str], list[StreamOutcome]] = defaultdict(list)
     for one in outcomes:
         cells[one.traffic, one.baseline, one.change].append(one)
     return [
@@ -102,13 +102,13 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "streams": len(found),
             "days": round(sum(one.days for one in found), 2),
             **_promised(found),
-            **(_delays(found) if change else _false_alarms(found)),
+            **(_delays(found) if change else _alarms(found)),
         }
         for (traffic, baseline, change), found in cells.items()
     ]
 
 
-def _promised(found: Sequence[Outcome]) -> dict[str, Any]:
+def _promised(found: Sequence[StreamOutcome]) -> dict[str, Any]:
     """Return which monitors promise something, and why the others do not."""
     promised = sorted({name for one in found for name in one.allowed})
     refused = {name: reason for one in found for name, reason in one.refused.items()}
@@ -119,10 +119,10 @@ def _promised(found: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _false_alarms(found: Sequence[Outcome]) -> dict[str, Any]:
-    whole = tally(found)
+def _alarms(found: Sequence[StreamOutcome]) -> dict[str, Any]:
+    whole = false_alarms(found)
     monitors = sorted({name for one in found for name in one.allowed})
-    by_monitor: Mapping[str, Tally] = {name: tally(found, name) for name in monitors}
+    by_monitor: Mapping[str, FalseAlarms] = {name: false_alarms(found, name) for name in monitors}
     return {
         "alarms": whole.found,
         "allowed": round(whole.allowed, 3),
@@ -136,12 +136,12 @@ def _false_alarms(found: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _delays(found: Sequence[Outcome]) -> dict[str, Any]:
+def _delays(found: Sequence[StreamOutcome]) -> dict[str, Any]:
     signals = sorted({Monitor.parse(name).signal for one in found for name in one.allowed})
     return {"delays": {signal: _delay(found, signal) for signal in signals}}
 
 
-def _delay(found: Sequence[Outcome], signal: str) -> dict[str, Any]:
+def _delay(found: Sequence[StreamOutcome], signal: str) -> dict[str, Any]:
     delays = sorted(delay_of(one, signal) for one in found)
     pick: Callable[[float], float | None] = _finite
     return {

@@ -22,9 +22,9 @@ __all__ = [
     "SLOWER",
     "SPEED_WAVES",
     "BaselineSpan",
-    "Change",
     "ConversationTraffic",
     "ServiceTraffic",
+    "StreamChange",
 ]
 
 _DAY = 86_400.0
@@ -48,7 +48,7 @@ class BaselineSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StreamChange:
     """What is different in a stream from its first event on.
 
     Attributes:
@@ -64,10 +64,10 @@ class Change:
     errors: float | None = None
 
 
-NO_CHANGE = Change()
-NEW_TOPICS = tuple(Change(f"{share:.0%} on new topics", share) for share in (0.05, 0.1, 0.2))
-SLOWER = Change("20% slower", slower=1.2)
-MORE_ERRORS = Change("3% errors for 1%", errors=0.03)
+NO_CHANGE = StreamChange()
+NEW_TOPICS = tuple(StreamChange(f"{share:.0%} on new topics", share) for share in (0.05, 0.1, 0.2))
+SLOWER = StreamChange("20% slower", slower=1.2)
+MORE_ERRORS = StreamChange("3% errors for 1%", errors=0.03)
 
 BASELINES = (
     BaselineSpan("1 h", _HOUR),
@@ -104,7 +104,7 @@ class ConversationTraffic:
     template: float = 0.0
     short_replies: float = 0.0
     baselines: tuple[BaselineSpan, ...] = BASELINES
-    changes: tuple[Change, ...] = ()
+    changes: tuple[StreamChange, ...] = ()
     changed: BaselineSpan = BASELINES[4]
 
 
@@ -123,7 +123,7 @@ class ServiceTraffic:
     name: str
     service: SimulatedService
     baselines: tuple[BaselineSpan, ...] = BASELINES
-    changes: tuple[Change, ...] = ()
+    changes: tuple[StreamChange, ...] = ()
     changed: BaselineSpan = BASELINES[2]
 
 

@@ -14,7 +14,7 @@ from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL, open_embedde
 from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.promise.bars import all_bars
 from tidegauge.promise.cells import (
-    Outcome,
+    StreamOutcome,
     StreamPlan,
     conversation_outcomes,
     service_outcomes,
@@ -27,9 +27,9 @@ from tidegauge.promise.scenarios import (
     NO_CHANGE,
     SERVICE_TRAFFIC,
     BaselineSpan,
-    Change,
     ConversationTraffic,
     ServiceTraffic,
+    StreamChange,
 )
 from tidegauge.promise.stored_vectors import StoredVectors, embed_missing
 from tidegauge.schemas.exchange import Message
@@ -82,13 +82,13 @@ QUICK = Size(streams=2, days=5.0, changed=3, window_ms=60_000)
 class _ConversationJob(NamedTuple):
     traffic: str
     span: BaselineSpan
-    changes: tuple[Change, ...]
+    changes: tuple[StreamChange, ...]
     plan: StreamPlan
 
 
 class _ServiceJob(NamedTuple):
     traffic: str
-    changes: tuple[Change, ...]
+    changes: tuple[StreamChange, ...]
     plan: StreamPlan
 
 
@@ -110,7 +110,7 @@ def _read(files: Files, vectors: StoredVectors) -> Sources:
     )
 
 
-def _run(job: _Job) -> list[Outcome]:
+def _run(job: _Job) -> list[StreamOutcome]:
     (sources,) = _sources
     if isinstance(job, _ConversationJob):
         traffic = CONVERSATION_TRAFFIC[job.traffic]
@@ -197,16 +197,16 @@ def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
 
 def _in_processes(
     jobs: Sequence[_Job], files: Files, fingerprint: str, tell: Callable[[str], None]
-) -> list[list[Outcome]]:
+) -> list[list[StreamOutcome]]:
     """Return the outcomes of each job, in the order of the jobs."""
-    found: dict[int, list[Outcome]] = {}
+    found: dict[int, list[StreamOutcome]] = {}
     with ProcessPoolExecutor(
         _PROCESSES,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_load,
         initargs=(files, fingerprint),
     ) as pool:
-        waiting: dict[Future[list[Outcome]], int] = {
+        waiting: dict[Future[list[StreamOutcome]], int] = {
             pool.submit(_run, job): number for number, job in enumerate(jobs)
         }
         for done in as_completed(waiting):
