@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tidegauge.promise.drawn_conversations import Sources, fixed_texts
-from tidegauge.promise.files import Question
+from tidegauge.promise.files import SingleQuestion
 from tidegauge.promise.stored_vectors import StoredVectors
 from tidegauge.simulation.conversations import Script
 from tidegauge.simulation.rhythm import Recorded
@@ -34,7 +34,8 @@ def sources(recorded: Recorded) -> Sources:
         for n in range(3_000)
     ]
     questions = [
-        Question(f"topic {n % TOPICS} question {n}", f"topic {n % TOPICS}") for n in range(3_000)
+        SingleQuestion(f"topic {n % TOPICS} question {n}", f"topic {n % TOPICS}")
+        for n in range(3_000)
     ]
     rng = np.random.default_rng(2)
     centres = rng.normal(size=(TOPICS, _DIMENSIONS))

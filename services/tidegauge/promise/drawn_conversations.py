@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.promise.files import Question
+from tidegauge.promise.files import SingleQuestion
 from tidegauge.promise.scenarios import ConversationTraffic
 from tidegauge.promise.stored_vectors import StoredVectors
 from tidegauge.schemas import Segment
@@ -51,7 +51,7 @@ class Sources:
     """
 
     conversations: Sequence[Script]
-    questions: Sequence[Question]
+    questions: Sequence[SingleQuestion]
     recorded: Recorded
     vectors: StoredVectors
 
@@ -128,7 +128,7 @@ def draw_pools(traffic: ConversationTraffic, sources: Sources, rng: np.random.Ge
     return Pools(chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :], [])
 
 
-def _by_topic(questions: Sequence[Question]) -> list[tuple[str, list[str]]]:
+def _by_topic(questions: Sequence[SingleQuestion]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for one in sorted(questions, key=lambda question: question.topic):
         found.setdefault(one.topic, []).append(one.text)

@@ -15,7 +15,7 @@ from tidegauge.promise.errors import TrafficFileError
 from tidegauge.simulation.conversations import Script
 from tidegauge.simulation.rhythm import Recorded
 
-__all__ = ["Question", "read_arrivals", "read_conversations", "read_questions"]
+__all__ = ["SingleQuestion", "read_arrivals", "read_conversations", "read_questions"]
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _FEWEST = 200
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
-class Question(NamedTuple):
+class SingleQuestion(NamedTuple):
     """A single question and its topic."""
 
     text: str
@@ -60,14 +60,14 @@ def read_conversations(path: Path) -> list[Script]:
     return _enough(path, found, "conversations")
 
 
-def read_questions(path: Path) -> list[Question]:
+def read_questions(path: Path) -> list[SingleQuestion]:
     """Read a JSONL file of single questions, ``{"text": …, "topic": …}`` a line.
 
     Raises:
         TrafficFileError: The file cannot be read, or a line is not as it must be.
     """
     found = [
-        Question(one.text, one.topic or one.intent)
+        SingleQuestion(one.text, one.topic or one.intent)
         for _, one in _lines(path, _Question)
         if one.text.strip()
     ]
