@@ -11,10 +11,15 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.operations import BaselineKind
 
-__all__ = ["LogBaselines"]
+__all__ = ["LogBaselines", "drift_references"]
 
 
 _MONITORS = {Unit.OPENING: DRIFT_TOPICS, Unit.FOLLOWUP: DRIFT_FOLLOWUPS}
+
+
+def drift_references(baseline: DriftBaseline) -> References:
+    """Return what a drift baseline holds to be normal, for each of its monitors."""
+    return {_MONITORS[unit].name: found.references for unit, found in baseline.units.items()}
 
 
 class LogBaselines:
@@ -40,8 +45,7 @@ class LogBaselines:
         document = self._store.load(baseline_id)
         if kind == "rates":
             return RatesBaseline.from_bytes(document, baseline_id).references
-        units = DriftBaseline.from_bytes(document, baseline_id).units
-        return {_MONITORS[unit].name: found.references for unit, found in units.items()}
+        return drift_references(DriftBaseline.from_bytes(document, baseline_id))
 
     def titles(self) -> dict[int, str]:
         """Return the titles of the clusters of the drift baseline in force."""
