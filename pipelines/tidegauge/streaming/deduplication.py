@@ -24,6 +24,9 @@ __all__ = ["Duplicate", "NewEvent", "Unreadable", "deduplicate"]
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
 _LARGEST = 2**62
+_FIRST_MICROSECOND = 10**15
+_SECONDS = range(10**9, 10**10)
+"""Seconds from 2001 to 2286; as milliseconds they would be days in 1970."""
 _LAST_MS = 253_402_300_799_000  # the end of the year 9999, beyond which dates cannot be formatted
 
 
@@ -128,6 +131,12 @@ def _read(value: bytes, kind: type[E]) -> E:
         event = decode(value, kind)
     except (UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
+    if event.time_ms in _SECONDS or event.time_ms >= _FIRST_MICROSECOND:
+        unit = "seconds" if event.time_ms in _SECONDS else "microseconds or nanoseconds"
+        raise DecodeError(
+            DecodeReason.TIME_UNIT,
+            f"time_ms is {event.time_ms}: Unix milliseconds are expected, these are {unit}",
+        )
     # Snapshots, and readers in other languages, hold integers in 64 bits.
     for name, number, most in (
         ("sequence", event.sequence, _LARGEST),

@@ -121,7 +121,8 @@ class Window:
         """Count one event.
 
         Returns:
-            Number of the event's values left out: infinite, not a number, or too large to sum.
+            Number of the event's values left out: infinite, not a number, too large to sum, or
+            counts below 0.
         """
         self._last_offset = offset
         self._events += 1
@@ -140,7 +141,7 @@ class Window:
             total = self._totals.setdefault(name, {})
             for label, amount in labels.items():
                 added = total.get(label, 0) + amount
-                if abs(added) <= _LARGEST_TOTAL:
+                if amount >= 0 and added <= _LARGEST_TOTAL:
                     total[label] = added
                 else:
                     refused += 1

@@ -9,6 +9,7 @@ from typing import TypeVar, overload
 import msgspec
 
 from tidegauge.schemas.errors import DecodeError, DecodeReason, UnknownSchemaVersionError
+from tidegauge.schemas.foreign_formats import foreign_format
 from tidegauge.schemas.topics import Event
 
 __all__ = ["cloud_event_headers", "decode", "encode", "type_name"]
@@ -74,6 +75,13 @@ def decode(data: bytes, *kinds: type[msgspec.Struct]) -> msgspec.Struct:
         DecodeError: The bytes are not a JSON object, the type is unexpected, or a field is wrong.
         UnknownSchemaVersionError: The event's version is newer than this reader's.
     """
+    try:
+        return _decode(data, kinds)
+    except DecodeError as error:
+        raise foreign_format(data) or error from error
+
+
+def _decode(data: bytes, kinds: tuple[type[msgspec.Struct], ...]) -> msgspec.Struct:
     envelope = _read(_envelope, data)
     kind = next((kind for kind in kinds if type_name(kind) == envelope.type), None)
     if kind is None:

@@ -40,6 +40,13 @@ class DecodeReason(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     INVALID_FIELD = "invalid_field"
+    EMPTY = "empty"
+    SCHEMA_REGISTRY = "schema_registry"
+    COMPRESSED = "compressed"
+    STRUCTURED_CLOUD_EVENT = "structured_cloud_event"
+    SEVERAL_EVENTS = "several_events"
+    ENCODED_TWICE = "encoded_twice"
+    TIME_UNIT = "time_unit"
 
 
 class DecodeError(SchemaError):
