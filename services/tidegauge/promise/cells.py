@@ -28,7 +28,6 @@ from tidegauge.promise.path import (
     References,
     allowed_alarms,
     drift_baseline,
-    drift_references,
     drift_sketches,
     first_alarms,
     plugged_in,
@@ -47,6 +46,7 @@ from tidegauge.schemas.sketches import Sketch
 from tidegauge.simulation.rhythm import Recorded
 from tidegauge.simulation.service import SimulatedService, exchanges, response_events
 from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.usecases.references import drift_references
 
 __all__ = [
     "StreamOutcome",

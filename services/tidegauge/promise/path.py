@@ -19,11 +19,7 @@ from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.drift.units import Unit, conversation_of, unit_of
-from tidegauge.monitoring.catalog import (
-    DRIFT_TOPICS,
-    monitored_segment,
-    monitors_in,
-)
+from tidegauge.monitoring.catalog import monitored_segment, monitors_in
 from tidegauge.monitoring.detector import (
     Detector,
     DetectorEvidence,
@@ -56,7 +52,6 @@ __all__ = [
     "References",
     "allowed_alarms",
     "drift_baseline",
-    "drift_references",
     "drift_sketches",
     "first_alarms",
     "plugged_in",
@@ -186,11 +181,6 @@ def rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
         RatesBaselineError: There are no responses.
     """
     return RatesBaseline.from_bytes(build_rates_baseline(sketches).to_bytes(), _BASELINE)
-
-
-def drift_references(baseline: DriftBaseline) -> References:
-    """Return a drift baseline's references by monitor."""
-    return {DRIFT_TOPICS.name: baseline.openings.references}
 
 
 def allowed_alarms(references: References, days: float) -> dict[str, float]:
