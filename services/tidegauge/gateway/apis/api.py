@@ -19,6 +19,7 @@ from tidegauge.gateway.errors import RefusedError
 from tidegauge.schemas.exchange import ErrorKind, Message, Sampling
 
 _LARGEST_NUMBER: Final = 1e300
+_MOST: Final = 2**63 - 1
 _BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 
@@ -145,10 +146,15 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """Return an integer, or None for anything else."""
-    if value is None:
+    """Return an integer of at most 64 bits, or None for anything else.
+
+    Example:
+        >>> whole(7), whole(2**63), whole(True)
+        (7, None, None)
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
         return None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if -_MOST <= value <= _MOST else None
 
 
 def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API
