@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
+from tidegauge.capture.placement import Conversations
 from tidegauge.schemas import decode, encode
 from tidegauge.schemas.exchange import ErrorKind, Message, RequestEvent, ResponseEvent, Usage
 
@@ -53,7 +54,7 @@ def told(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
 
 
 def response(kwargs: dict[str, Any], *, text: bool = True) -> ResponseEvent:
-    exchange = answered(kwargs, text=text)
+    exchange = answered(kwargs, text=text, conversations=Conversations())
     assert exchange is not None
     return exchange.response_event("litellm-1", 2)
 
@@ -138,12 +139,28 @@ def test_an_embedding_has_no_answer_to_check() -> None:
 
 @pytest.mark.parametrize("changes", [{"call_type": "aimage_generation"}, {"call_type": None}])
 def test_what_generates_no_text_is_passed_over(changes: dict[str, Any]) -> None:
-    assert answered(told(**changes), text=True) is None
-    assert failed(told(**changes), StatusError(500), now_seconds=RECEIVED, text=True) is None
+    assert answered(told(**changes), text=True, conversations=Conversations()) is None
+    assert (
+        failed(
+            told(**changes),
+            StatusError(500),
+            now_seconds=RECEIVED,
+            text=True,
+            conversations=Conversations(),
+        )
+        is None
+    )
 
 
 def test_litellm_s_own_probes_are_passed_over() -> None:
-    assert answered(told(request_tags=["litellm-internal-health-check"]), text=True) is None
+    assert (
+        answered(
+            told(request_tags=["litellm-internal-health-check"]),
+            text=True,
+            conversations=Conversations(),
+        )
+        is None
+    )
 
 
 def test_a_price_that_is_not_known_is_none() -> None:
@@ -189,7 +206,13 @@ def test_a_failure_has_its_kind(status: int, routed: bool, kind: ErrorKind) -> N
         "messages": [{"role": "user", "content": "When?"}],
         "start_time": datetime.fromtimestamp(RECEIVED, UTC),
     }
-    exchange = failed(data, StatusError(status), now_seconds=RECEIVED + 2, text=True)
+    exchange = failed(
+        data,
+        StatusError(status),
+        now_seconds=RECEIVED + 2,
+        text=True,
+        conversations=Conversations(),
+    )
     assert exchange is not None
     event = exchange.response_event("litellm-1", 1)
     assert (event.status, event.error) == (status, kind)
@@ -200,7 +223,13 @@ def test_a_failure_has_its_kind(status: int, routed: bool, kind: ErrorKind) -> N
 
 
 def test_an_error_without_a_status_is_the_gateway_s() -> None:
-    exchange = failed({"call_type": "acompletion"}, ValueError("x"), now_seconds=1.0, text=True)
+    exchange = failed(
+        {"call_type": "acompletion"},
+        ValueError("x"),
+        now_seconds=1.0,
+        text=True,
+        conversations=Conversations(),
+    )
     assert exchange is not None
     assert exchange.answer is not None
     assert (exchange.answer.status, exchange.answer.error) == (500, ErrorKind.GATEWAY_ERROR)
@@ -225,7 +254,80 @@ FIELDS = st.sampled_from(
 
 @given(st.dictionaries(FIELDS, JSON, max_size=4))
 def test_whatever_a_version_of_litellm_tells_is_survived(changes: dict[str, Any]) -> None:
-    exchange = answered(told(**changes), text=True)
+    exchange = answered(told(**changes), text=True, conversations=Conversations())
     assert exchange is not None
     event = exchange.request_event("litellm-1", 1)
     assert decode(encode(event), RequestEvent) == event
+
+
+QUESTION = {"role": "user", "content": "When is high tide?"}
+ANSWER = {"role": "assistant", "content": "At noon."}
+
+
+class TestConversations:
+    """The place of exchanges that follow each other in one proxy."""
+
+    def asked(
+        self,
+        conversations: Conversations,
+        *messages: dict[str, Any],
+        request: dict[str, Any] | None = None,
+        text: bool = True,
+        after: float = 0.0,
+        **changes: Any,  # noqa: ANN401 - parts of the payload
+    ) -> RequestEvent:
+        kwargs = told(messages=list(messages), **changes)
+        kwargs["litellm_call_id"] = f"call-{after}"
+        kwargs["litellm_params"]["metadata"]["litellm_received_at"] = RECEIVED + after
+        if request is not None:
+            kwargs["litellm_params"]["proxy_server_request"] = request
+        record = answered(kwargs, text=text, conversations=conversations)
+        assert record is not None
+        return record.request_event("litellm-1", 1)
+
+    @pytest.mark.parametrize("text", [True, False])
+    def test_the_first_exchange_identifies_a_conversation(self, *, text: bool) -> None:
+        conversations = Conversations(b"secret")
+        more = [ANSWER, {"role": "user", "content": "And low?"}]
+        first = self.asked(conversations, QUESTION, text=text)
+        second = self.asked(conversations, QUESTION, *more, text=text, after=60)
+        assert (first.turn, second.turn) == (1, 2)
+        assert first.conversation_id == second.conversation_id is not None
+        assert (first.messages == ()) is not text
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"request": {"headers": {"x-session-id": "thread-7"}}},
+            {"request": {"headers": {"x-litellm-session-id": "thread-7"}}},
+            {"request": {"body": {"litellm_session_id": "thread-7"}}},
+            {"request": {"body": {"metadata": {"conversation_id": "thread-7"}}}},
+            {"request": {"body": {"conversation": {"id": "thread-7"}}}},
+            {"session_id": "thread-7"},
+        ],
+    )
+    def test_an_id_of_the_client_counts(self, given: dict[str, Any]) -> None:
+        conversations = Conversations()
+        for turn in (1, 2):
+            event = self.asked(conversations, QUESTION, after=60 * turn, **given)
+            assert (event.conversation_id, event.turn) == ("thread-7", turn)
+
+    def test_a_retry_of_the_client_repeats(self) -> None:
+        conversations, kwargs = Conversations(), told()
+        kwargs |= {"call_type": "acompletion", "messages": [QUESTION]}
+        error = StatusError(503)
+        first = failed(
+            kwargs, error, now_seconds=RECEIVED + 1, text=True, conversations=conversations
+        )
+        assert first is not None
+        request = {"headers": {"x-stainless-retry-count": "1"}}
+        again = self.asked(conversations, QUESTION, request=request, after=30)
+        assert again.repeat_of == first.request_id == "call-1"
+
+    def test_texts_that_litellm_hides_give_no_place(self) -> None:
+        event = self.asked(Conversations(), {"role": "user", "content": "redacted-by-litellm"})
+        assert (event.conversation_id, event.turn, event.repeat_of) == (None, None, None)
+
+    @given(st.dictionaries(st.sampled_from(["headers", "body"]), JSON))
+    def test_odd_requests_are_survived(self, request: dict[str, Any]) -> None:
+        assert self.asked(Conversations(), QUESTION, request=request).turn in {1, 2}

@@ -94,6 +94,12 @@ ASKED = {
     "max_tokens": 20,
 }
 
+LATER = [
+    {"role": "user", "content": "When is high tide? 🌊"},
+    {"role": "assistant", "content": "High tide at noon."},
+    {"role": "user", "content": "And low?"},
+]
+
 
 @dataclass(frozen=True)
 class Published:
@@ -199,6 +205,20 @@ def running(
             process.kill()
 
 
+def follow_up(proxy: Proxy) -> None:
+    """Ask a second question, once in the first one's conversation, once in another."""
+    later = {**ASKED, "messages": LATER}
+    assert proxy.ask(later)[0] == 200
+    assert proxy.ask(later, **{"x-session-id": "thread-7"})[0] == 200
+
+
+def check_conversations(responses: list[ResponseEvent], opening: ResponseEvent) -> None:
+    followed, named = [event for event in responses if len(event.messages) == len(LATER)]
+    assert (opening.turn, followed.turn, named.turn) == (1, 2, 2)
+    assert opening.conversation_id == followed.conversation_id is not None
+    assert (named.conversation_id, named.repeat_of) == ("thread-7", None)
+
+
 def test_what_the_real_proxy_serves_is_published(
     serving: tuple[Proxy, Callable[[Look], Published]], look: Look
 ) -> None:
@@ -208,6 +228,7 @@ def test_what_the_real_proxy_serves_is_published(
     assert (status, "High tide at noon." in text) == (200, True)
     status, text = proxy.ask({**ASKED, "stream": True})
     assert (status, "[DONE]" in text) == (200, True)
+    follow_up(proxy)
     assert proxy.ask({**ASKED, "model": "broken"})[0] == 500
     assert proxy.ask({**ASKED, "model": "x" * 50})[0] == 400
     assert proxy.ask(ASKED, key="sk-wrong")[0] == 401
@@ -217,10 +238,12 @@ def test_what_the_real_proxy_serves_is_published(
         time.sleep(0.1)
     events = collect(look)
 
-    by_status = {event.status: event for event in events.responses if not event.stream}
+    first = [event for event in events.responses if len(event.messages) != len(LATER)]
+    by_status = {event.status: event for event in first if not event.stream}
     plain, broken = by_status[200], by_status[500]
     (streamed,) = [event for event in events.responses if event.stream]
-    assert len(events.responses) == len(events.requests) == 5
+    assert len(events.responses) == len(events.requests) == 7
+    check_conversations(events.responses, plain)
 
     segment = Segment(model="assistant", version="v7", route="/v1/chat/completions")
     for event in (plain, streamed):
@@ -252,5 +275,5 @@ def test_what_the_real_proxy_serves_is_published(
     pairs = {event.request_id: event.time_ms for event in events.requests}
     assert pairs == {event.request_id: event.time_ms for event in events.responses}
     last = events.heartbeats[-1]
-    assert (last.served, last.final, last.dropped) == (5, True, {})
-    assert last.shipped == last.captured == {"requests.v1": 5, "responses.v1": 5}
+    assert (last.served, last.final, last.dropped) == (7, True, {})
+    assert last.shipped == last.captured == {"requests.v1": 7, "responses.v1": 7}

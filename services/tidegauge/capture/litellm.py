@@ -8,8 +8,10 @@ In the proxy's configuration::
 with ``tidegauge`` installed beside ``litellm[proxy]``. The destination of the events is set by
 ``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves
 prompts and answers out. The customer is the key's metadata ``customer``, else its team,
-else its alias; a model's version is ``model_info: version``. Each answer to a client is one
-exchange; LiteLLM's retries are counted as its attempts.
+else its alias; a model's version is ``model_info: version``. A conversation's id is the client's
+``x-session-id``, its ``litellm_session_id`` or one in its metadata; without it, the first exchange
+identifies the conversation. Each answer to a client is one exchange; LiteLLM's retries are counted
+as its attempts.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
+from tidegauge.capture.placement import Conversations
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 
@@ -49,6 +52,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
         super().__init__()
         self._settings = settings
         self._text = text
+        self._conversations = Conversations(settings.conversation_secret.encode())
         self._recorder: Recorder | None = None
         self._starting = threading.Lock()
 
@@ -61,7 +65,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
     ) -> None:
         """Record a successful exchange."""
         del response_obj, start_time, end_time
-        self._record(answered(kwargs, text=self._text))
+        self._record(answered(kwargs, text=self._text, conversations=self._conversations))
 
     async def async_log_failure_event(
         self,
@@ -74,7 +78,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
         del response_obj, start_time, end_time
         error = kwargs.get("exception")
         if not came_through_proxy(kwargs) and isinstance(error, BaseException):
-            self._record(failed(kwargs, error, now_seconds=time.time(), text=self._text))
+            self._record(self._failed(kwargs, error))
 
     async def async_post_call_failure_hook(
         self,
@@ -85,8 +89,14 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
     ) -> None:
         """Record the failure that a client of the proxy sees."""
         del user_api_key_dict, traceback_str
-        self._record(
-            failed(request_data, original_exception, now_seconds=time.time(), text=self._text)
+        self._record(self._failed(request_data, original_exception))
+
+    def _failed(self, data: Mapping[str, Any], error: BaseException) -> ExchangeRecord | None:
+        return failed(
+            *(data, error),
+            now_seconds=time.time(),
+            text=self._text,
+            conversations=self._conversations,
         )
 
     def _record(self, exchange: ExchangeRecord | None) -> None:

@@ -11,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
+from tidegauge.capture.litellm_conversation import Answered, with_conversation
+from tidegauge.capture.placement import Conversations
 from tidegauge.schemas.exchange import (
     ErrorKind,
     Message,
@@ -31,12 +35,15 @@ _UNKNOWN = "unknown"
 _TRACEPARENT_PARTS = 4
 
 
-def answered(kwargs: Mapping[str, Any], *, text: bool) -> ExchangeRecord | None:
+def answered(
+    kwargs: Mapping[str, Any], *, text: bool, conversations: Conversations
+) -> ExchangeRecord | None:
     """Return the record of a successful exchange; None for calls that generate nothing.
 
     Args:
         kwargs: The callback's first argument, with its ``standard_logging_object``.
         text: Whether prompts and answers may be captured.
+        conversations: Finds the place of each request in its conversation.
     """
     said = mapping(kwargs.get("standard_logging_object"))
     if not said or not _is_generation(said):
@@ -71,16 +78,29 @@ def answered(kwargs: Mapping[str, Any], *, text: bool) -> ExchangeRecord | None:
         served_fingerprint=string(answer.get("system_fingerprint")),
         attempts=_attempts(metadata),
     )
-    return ExchangeRecord(
-        **_asked(said, metadata, kwargs, text=text),
+    record = ExchangeRecord(
+        **_asked(said, metadata, kwargs),
         time_ms=round(begin * 1000),
         stream=stream,
         answer=reply,
     )
+    answered_with = Answered(
+        output,
+        tool_calls,
+        string(answer.get("id")) if answer.get("object") == "response" else None,
+        round(end * 1000),
+    )
+    record = with_conversation(record, conversations, _request(kwargs), said, answered_with)
+    return record if text else _without_text(record)
 
 
 def failed(
-    data: Mapping[str, Any], error: BaseException, *, now_seconds: float, text: bool
+    data: Mapping[str, Any],
+    error: BaseException,
+    *,
+    now_seconds: float,
+    text: bool,
+    conversations: Conversations,
 ) -> ExchangeRecord | None:
     """Return the record of a failed exchange; None for calls that generate nothing.
 
@@ -89,6 +109,7 @@ def failed(
         error: The error that the client gets.
         now_seconds: The present time, Unix seconds.
         text: Whether prompts may be captured.
+        conversations: Finds the place of each request in its conversation.
     """
     said = mapping(data.get("standard_logging_object"))
     if not _is_generation({"call_type": data.get("call_type"), **said}):
@@ -108,12 +129,20 @@ def failed(
         upstream=string(mapping(metadata.get("model_info")).get("id")),
         attempts=_attempts(metadata),
     )
-    return ExchangeRecord(
-        **_asked(asked, metadata, data, text=text),
+    record = ExchangeRecord(
+        **_asked(asked, metadata, data),
         time_ms=round(begin * 1000),
         stream=data.get("stream") is True,
         answer=answer,
     )
+    if routed:
+        ended = Answered(end_ms=round(now_seconds * 1000), failed=True)
+        record = with_conversation(record, conversations, _request(data), asked, ended)
+    return record if text else _without_text(record)
+
+
+def _without_text(record: ExchangeRecord) -> ExchangeRecord:
+    return msgspec.structs.replace(record, messages=(), capture="none")
 
 
 def came_through_proxy(kwargs: Mapping[str, Any]) -> bool:
@@ -128,7 +157,7 @@ def _is_generation(said: Mapping[str, Any]) -> bool:
 
 
 def _asked(
-    said: Mapping[str, Any], metadata: Mapping[str, Any], data: Mapping[str, Any], *, text: bool
+    said: Mapping[str, Any], metadata: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the record's fields that describe the request and its customer."""
     parameters = mapping(said.get("model_parameters")) or data
@@ -141,8 +170,8 @@ def _asked(
         "version": string(mapping(metadata.get("model_info")).get("version")) or "",
         "route": string(metadata.get("user_api_key_request_route")) or "",
         "customer": _customer(metadata),
-        "capture": "full" if text else "none",
-        "messages": messages if text else (),
+        "capture": "full",
+        "messages": messages,
         "prompt_characters": sum(len(message.content) for message in messages),
         "sampling": Sampling(
             temperature=number(parameters.get("temperature")),
@@ -262,10 +291,14 @@ def _error_kind(error: BaseException, status: int, *, routed: bool) -> ErrorKind
     return ErrorKind.UPSTREAM_ERROR if status >= _SERVER_FAULT else ErrorKind.UPSTREAM_REJECTED
 
 
-def _trace_id(data: Mapping[str, Any]) -> str | None:
+def _request(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the proxy received; empty in the library."""
     parameters = mapping(data.get("litellm_params"))
-    request = mapping(parameters.get("proxy_server_request") or data.get("proxy_server_request"))
-    header = string(mapping(request.get("headers")).get("traceparent")) or ""
+    return mapping(parameters.get("proxy_server_request") or data.get("proxy_server_request"))
+
+
+def _trace_id(data: Mapping[str, Any]) -> str | None:
+    header = string(mapping(_request(data).get("headers")).get("traceparent")) or ""
     parts = header.split("-")
     return parts[1] if len(parts) == _TRACEPARENT_PARTS else None
 
