@@ -24,6 +24,8 @@ __all__ = ["Duplicate", "NewEvent", "Unreadable", "deduplicate"]
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
 _LARGEST = 2**62
+_NAME_CHARACTERS = 512
+"""Longest name of a producer or a request: they are identities, which must not be cut."""
 _FIRST_MICROSECOND = 10**15
 _SECONDS = range(10**9, 10**10)
 """Seconds from 2001 to 2286; as milliseconds they would be days in 1970."""
@@ -137,6 +139,12 @@ def _read(value: bytes, kind: type[E]) -> E:
             DecodeReason.TIME_UNIT,
             f"time_ms is {event.time_ms}: Unix milliseconds are expected, these are {unit}",
         )
+    for name, text in (("producer_id", event.producer_id), ("request_id", event.request_id)):
+        if len(text) > _NAME_CHARACTERS:
+            raise DecodeError(
+                DecodeReason.INVALID_FIELD,
+                f"{name} has {len(text)} characters, at most {_NAME_CHARACTERS} are allowed",
+            )
     # Snapshots, and readers in other languages, hold integers in 64 bits.
     for name, number, most in (
         ("sequence", event.sequence, _LARGEST),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import OTHER, Segment
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
 from tidegauge.streaming.deduplication import NewEvent
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.histogram import ACCURACY
@@ -24,6 +27,7 @@ from tidegauge.streaming.progress import (
     SEGMENTS_CAPPED,
     TOPIC_REMADE,
 )
+from tidegauge.streaming.splitting import split
 from tidegauge.streaming.state import PartitionState, read_state, write_state
 from tidegauge.streaming.tallies import Tallies
 from tidegauge.streaming.watermarks import Watermark
@@ -86,7 +90,7 @@ class PartitionSketcher:
         self._sequence = 0
         self.tallies = Tallies()
         self._totals: Counter[str] = Counter()
-        self._looked_at: set[str] = set()
+        self._looked_at: dict[str, None] = {}
         self._segments: dict[Segment, int] = {}
         self._windows: dict[WindowKey, Window] = {}
         self._published_ms: int | None = None
@@ -141,10 +145,14 @@ class PartitionSketcher:
             self._totals[PRODUCER_TIMES] += 1
         start_ms, late = self.watermark.place(time_ms, _clock_ms(record, now_ms))
         self._totals.update(measured.progress)
-        self._looked_at.update(measured.trials)
         if not measured.counted:
             return
-        key = WindowKey(start_ms, self._admitted(event.segment, time_ms), measured.baseline)
+        asked = len(measured.trials) + len(measured.hits)
+        if asked > MOST_INDICATORS:
+            measured = replace(measured, trials=(), hits=())
+            self._totals[REFUSED_VALUES] += asked
+        segment = self._admitted(bounded_segment(event.segment), time_ms)
+        key = WindowKey(start_ms, segment, measured.baseline)
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window(self._settings.accuracy, record.offset)
@@ -161,15 +169,27 @@ class PartitionSketcher:
         return segment
 
     def closed(self) -> Iterator[Sketch]:
-        """Yield the sketches of windows that have closed, and drop these windows."""
+        """Yield the sketches of windows that have closed, in parts where one would be too long."""
         ended = [
             key
             for key in self._windows
             if key.start_ms + self._settings.window_ms <= self.watermark.closed_ms
         ]
+        if ended:
+            self._look_at()
         for key in sorted(ended):
-            self._sequence += 1
-            yield self._sketch(key, self._windows.pop(key), self._sequence)
+            for part in split(self._sketch(key, self._windows.pop(key), 0)):
+                self._sequence += 1
+                yield msgspec.structs.replace(part, sequence=self._sequence)
+
+    def _look_at(self) -> None:
+        """Keep the indicators that are not evaluated for every event, those seen last."""
+        for window in self._windows.values():
+            for name in window.trials:
+                self._looked_at.pop(name, None)
+                self._looked_at[name] = None
+        for name in list(self._looked_at)[:-MOST_NAMES]:
+            del self._looked_at[name]
 
     def _sketch(self, key: WindowKey, window: Window, sequence: int) -> Sketch:
         return window.sketch(key, self._origin, sequence=sequence, looked_at=self._looked_at)
@@ -230,7 +250,7 @@ class PartitionSketcher:
                 late_since_ms=self.watermark.late_since_ms,
                 accounts={name: found.activity() for name, found in self.tallies.heard()},
                 totals=dict(sorted(self._totals.items())),
-                looked_at=tuple(sorted(self._looked_at)),
+                looked_at=tuple(self._looked_at),
                 segments=tuple(self._segments.items()),
                 open_windows=tuple(self._sketch(key, window, 0) for key, window in windows),
             )
@@ -248,7 +268,7 @@ class PartitionSketcher:
         self._sequence = state.sequence
         self.tallies = Tallies(state.accounts)
         self._totals = Counter(state.totals)
-        self._looked_at = set(state.looked_at)
+        self._looked_at = dict.fromkeys(state.looked_at)
         self._segments = dict(state.segments)
         self._windows = {
             WindowKey(sketch.window_start_ms, sketch.segment, sketch.baseline): Window.resumed(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
 from tidegauge.streaming import bottom_k, histogram, moments
+from tidegauge.streaming.bounds import (
+    MOST_LABELS,
+    MOST_NAMES,
+    NAME_CHARACTERS,
+    OTHER_LABEL,
+    bounded_exemplar,
+    cut,
+)
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.merging import EXEMPLARS, least_ranked
 from tidegauge.streaming.processor import Partition
@@ -121,25 +129,29 @@ class Window:
         """Count one event.
 
         Returns:
-            Number of the event's values left out: infinite, not a number, too large to sum, or
-            counts below 0.
+            Number of the event's values left out: infinite, not a number, too large to sum,
+            counts below 0, or with a name beyond the bounds.
         """
         self._last_offset = offset
         self._events += 1
         self._late += late
-        refused = 0
-        for name in measured.hits:
-            self._hits[name] = self._hits.get(name, 0) + 1
-        for name in measured.trials:
-            self._trials[name] = self._trials.get(name, 0) + 1
+        hits: Iterable[str] = measured.hits
+        refused = _count(self._trials, measured.trials)
+        if refused:  # a hit without its trial would count every event as one
+            hits = [n for n in hits if n in self._trials or n not in measured.trials]
+        refused += _count(self._hits, hits)
         for name, value in measured.values.items():
-            if -moments.LARGEST <= value <= moments.LARGEST:
+            if -moments.LARGEST <= value <= moments.LARGEST and _admits(self._numbers, name):
                 self._number(name, value)
             else:
                 refused += 1
         for name, labels in measured.totals.items():
+            if not _admits(self._totals, name):
+                refused += len(labels)
+                continue
             total = self._totals.setdefault(name, {})
-            for label, amount in labels.items():
+            for given, amount in labels.items():
+                label = given if given in total else _label(total, given)
                 added = total.get(label, 0) + amount
                 if amount >= 0 and added <= _LARGEST_TOTAL:
                     total[label] = added
@@ -149,8 +161,17 @@ class Window:
             self._in_stratum(name, stratum, value)
         if measured.exemplar is not None:
             self._show(measured.exemplar, measured.hits)
-            self._sample.add(measured.exemplar.rank, measured.exemplar.customer, measured.hits)
+            self._sample.add(
+                measured.exemplar.rank,
+                measured.exemplar.customer,
+                tuple(name for name in measured.hits if name in self._hits),
+            )
         return refused
+
+    @property
+    def trials(self) -> Iterable[str]:
+        """Indicators that are not evaluated for every event."""
+        return self._trials
 
     def _number(self, name: str, value: float) -> None:
         number = self._numbers.get(name)
@@ -172,9 +193,11 @@ class Window:
 
     def _show(self, exemplar: Exemplar, hits: Iterable[str]) -> None:
         for name in hits:
+            if name not in self._hits:
+                continue  # beyond the bounds
             kept = self._exemplars.get(name, ())
             if len(kept) < EXEMPLARS or exemplar.rank < kept[-1].rank:
-                self._exemplars[name] = least_ranked((*kept, exemplar))
+                self._exemplars[name] = least_ranked((*kept, bounded_exemplar(exemplar)))
 
     def sketch(
         self, key: WindowKey, origin: SketchOrigin, *, sequence: int, looked_at: Iterable[str]
@@ -206,7 +229,9 @@ class Window:
             events=self._events,
             late=self._late,
             hits=dict(sorted(self._hits.items())),
-            trials={name: self._trials.get(name, 0) for name in sorted(looked_at)},
+            trials={
+                name: self._trials.get(name, 0) for name in sorted({*looked_at, *self._trials})
+            },
             moments={name: number.moments.moments() for name, number in numbers.items()},
             histograms={name: number.histogram.histogram() for name, number in numbers.items()},
             totals={
@@ -219,3 +244,24 @@ class Window:
             exemplars=dict(sorted(self._exemplars.items())),
             sample=self._sample.sample(),
         )
+
+
+def _count(counts: dict[str, int], names: Iterable[str]) -> int:
+    """Add one to each name's count; return the number of names beyond the bounds."""
+    refused = 0
+    for name in names:
+        if _admits(counts, name):
+            counts[name] = counts.get(name, 0) + 1
+        else:
+            refused += 1
+    return refused
+
+
+def _admits(found: Mapping[str, object], name: str) -> bool:
+    return name in found or (len(found) < MOST_NAMES and len(name) <= NAME_CHARACTERS)
+
+
+def _label(total: Mapping[str, int], label: str) -> str:
+    """Return the label under which a new one's amounts are added up."""
+    found = cut(label)
+    return found if found in total or len(total) < MOST_LABELS else OTHER_LABEL
