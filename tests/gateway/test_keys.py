@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,32 @@ def test_the_commands(tmp_path: Path) -> None:
     assert created["id"] in runner.invoke(app, ["list", *arguments]).stdout
     assert runner.invoke(app, ["revoke", created["id"], *arguments]).exit_code == 0
     assert len(keys.KeyRing(keys.load(file))) == 0
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    old = [keys.create(keys.Customer(name="old", key_id=""), created="now")[1] for _ in range(12)]
+    new = [keys.create(keys.Customer(name="new", key_id=""), created="now")[1] for _ in range(12)]
+    keys.save(file, old)
+    edits: list[Callable[[tuple[keys.KeyRecord, ...]], tuple[keys.KeyRecord, ...]]] = [
+        *(lambda records, made=record: (*records, made) for record in new),
+        *(
+            lambda records, id_=record.id: keys.revoke(records, id_, revoked="now")
+            for record in old
+        ),
+    ]
+    random.Random(7).shuffle(edits)  # noqa: S311 - an order of events
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda edit: keys.change(file, edit), edits))
+    records = keys.load(file)
+    assert {record.id for record in records if not record.revoked} == {each.id for each in new}
+    assert {record.id for record in records if record.revoked} == {each.id for each in old}
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyFileError, match="cannot lock the key file"):
+        keys.change(tmp_path / "file" / "keys.json", lambda records: records)
 
 
 @pytest.mark.parametrize("arguments", [["create", "\n"], ["create", "a", "--capture", "some"]])

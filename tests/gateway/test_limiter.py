@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from tidegauge.gateway.errors import RefusedError
@@ -157,7 +159,7 @@ async def test_with_the_store_away_the_setting_decides(clock: Clock) -> None:
     with pytest.raises(RefusedError) as refused:
         await closed.reserve(customer(rpm=1), 1)
     assert refused.value.status == 429
-    await closed.settle(Reservation(customer(tpm=5), 0, 3, []), 1, None)
+    await closed.settle(Reservation(customer(tpm=5), 0, 3, 0, 0, []), 1, None)
     assert len(failures) == 3
 
 
@@ -205,3 +207,78 @@ async def test_replicas_share_their_limits(redis_url: str, clock: Clock) -> None
         with pytest.raises(RefusedError):
             await replica.reserve(who, 1)
         await replica.close()
+
+
+async def test_sixty_requests_at_once_pass_no_limit(limiter: Limiter) -> None:
+    for who in (customer(rpm=2), customer(tpm=20)):
+        who = msgspec.structs.replace(who, key_id=str(who))  # noqa: PLW2901 - counted apart
+        tries = [limiter.reserve(who, 10) for _ in range(60)]
+        done = await asyncio.gather(*tries, return_exceptions=True)
+        assert sum(isinstance(each, Reservation) for each in done) == 2
+        assert sum(isinstance(each, RefusedError) for each in done) == 58
+
+
+async def test_sixty_requests_at_once_pass_no_budget(limiter: Limiter, clock: Clock) -> None:
+    who = customer(usd=2)
+    tries = [limiter.reserve(who, 10, 1.0) for _ in range(60)]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+    reserved = [each for each in done if isinstance(each, Reservation)]
+    assert len(reserved) == 2
+    assert [each.code for each in done if isinstance(each, RefusedError)] == [
+        "insufficient_quota"
+    ] * 58
+    for each in reserved:  # they cost less than was reserved
+        await limiter.settle(each, 10, 0.5)
+    clock.now += 61
+    assert await limiter.reserve(who, 10, 1.0) is not None
+
+
+async def test_where_the_cost_is_not_known_the_last_requests_is_reserved(limiter: Limiter) -> None:
+    who = customer(usd=2)
+    await limiter.settle(await reserve(limiter, who), 10, 1.0)
+    done = await asyncio.gather(
+        *(limiter.reserve(who, 10) for _ in range(60)), return_exceptions=True
+    )
+    assert sum(isinstance(each, Reservation) for each in done) == 1
+
+
+async def test_a_request_refused_for_its_tokens_reserves_no_cost(limiter: Limiter) -> None:
+    who = customer(usd=2, tpm=10)
+    await reserve(limiter, who, 10)
+    for _ in range(3):
+        with pytest.raises(RefusedError) as refused:
+            await limiter.reserve(who, 10, 5.0)
+        assert refused.value.code == "rate_limit_exceeded"
+
+
+async def test_a_request_that_may_use_more_than_the_limit_gets_what_is_left(
+    limiter: Limiter,
+) -> None:
+    who = customer(tpm=20_000)
+    await limiter.settle(await reserve(limiter, who, 10), 10, None)
+    large = await reserve(limiter, who, 32_768)
+    assert large.tokens == 19_990
+    assert dict(large.headers)[b"x-ratelimit-remaining-tokens"] == b"0"
+    with pytest.raises(RefusedError):
+        await reserve(limiter, who, 32_768)
+    await limiter.settle(large, 100, None)
+    assert (await reserve(limiter, who, 32_768)).tokens == 19_890
+
+
+@pytest.mark.parametrize("tokens", [-1_000_000, -1])
+async def test_a_usage_below_zero_moves_no_limit(limiter: Limiter, tokens: int) -> None:
+    who = customer(tpm=100, usd=1)
+    await limiter.settle(await reserve(limiter, who, 60), tokens, -1e6)
+    with pytest.raises(RefusedError):
+        await reserve(limiter, who, 60)
+    await limiter.settle(await reserve(limiter, who, 10), 10, 1.5)
+    with pytest.raises(RefusedError) as refused:
+        await reserve(limiter, who, 10)
+    assert refused.value.code == "insufficient_quota"
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf"), 1e300])
+async def test_no_usage_is_too_large_to_be_counted(limiter: Limiter, cost: float) -> None:
+    await limiter.settle(await reserve(limiter, customer(tpm=100, usd=1), 60), 2**70, cost)
+    with pytest.raises(RefusedError):
+        await reserve(limiter, customer(tpm=100), 1)

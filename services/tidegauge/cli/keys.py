@@ -86,7 +86,7 @@ def create(  # noqa: PLR0913, PLR0917 - one option for each field of a key
         ),
         created=_now(),
     )
-    keys.save(file, (*keys.load(file), record))
+    keys.change(file, lambda records: (*records, record))
     if as_json:
         typer.echo(msgspec.json.encode({"key": key, "id": record.id, "file": str(file)}))
     else:
@@ -129,7 +129,7 @@ def revoke(
     file: KeysFile = DEFAULT_FILE,
 ) -> None:
     """Revoke a key; a running gateway refuses it within two seconds."""
-    keys.save(file, keys.revoke(keys.load(file), key_id, revoked=_now()))
+    keys.change(file, lambda records: keys.revoke(records, key_id, revoked=_now()))
     typer.echo(f"{key_id} is revoked")
 
 

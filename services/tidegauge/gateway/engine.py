@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest, malformed, prompt_tokens
+from tidegauge.gateway.apis.names import refuse_ambiguous
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     ExchangeError,
@@ -28,7 +29,7 @@ from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
 from tidegauge.gateway.proxy.mirroring import Mirror
 from tidegauge.gateway.proxy.relay import Sink
 from tidegauge.gateway.proxy.upstreams import Route, Upstreams
-from tidegauge.schemas.exchange import ErrorKind
+from tidegauge.schemas.exchange import ErrorKind, Usage
 
 __all__ = ["Engine", "Policy"]
 
@@ -142,6 +143,7 @@ class Engine:
 
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
         refuse_complex(body)
+        refuse_ambiguous(body)
         try:
             asked = exchange.asked = api.read(body)
         except RecursionError as error:
@@ -150,8 +152,12 @@ class Engine:
         targets = route.order(exchange.arrival.session)
         exchange.attempt = targets[0].attempt(asked.sampling)
         if exchange.customer.limited:
-            need = self._need(asked)
-            exchange.reservation = await self._limiter.reserve(exchange.customer, need)
+            need, price = self._need(asked), exchange.attempt.target.upstream.price
+            exchange.reservation = await self._limiter.reserve(
+                exchange.customer,
+                need.input_tokens + need.output_tokens,
+                None if price is None else price.of(need),
+            )
         self._completion.admit(exchange, body)
         outgoing = Outgoing(
             api, asked, asked.body or body, route.failed_checks, route.retried_statuses
@@ -172,10 +178,13 @@ class Engine:
             )
         return route
 
-    def _need(self, asked: ParsedRequest) -> int:
+    def _need(self, asked: ParsedRequest) -> Usage:
+        """Return the most tokens that a request is expected to use."""
         limit = asked.sampling.max_tokens
         output = self.policy.assumed_output_tokens if limit is None else max(0, limit)
-        return prompt_tokens(asked.messages) + output * asked.choices
+        return Usage(
+            input_tokens=prompt_tokens(asked.messages), output_tokens=output * asked.choices
+        )
 
     async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
         self._completion.conclude(

@@ -8,12 +8,13 @@ time.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ __all__ = [
     "Customer",
     "KeyRecord",
     "KeyRing",
+    "change",
     "create",
     "load",
     "revoke",
@@ -215,6 +217,37 @@ def revoke(records: Iterable[KeyRecord], key_id: str, *, revoked: str) -> tuple[
         else record
         for record in records
     )
+
+
+def change(
+    path: Path, edit: Callable[[tuple[KeyRecord, ...]], Iterable[KeyRecord]]
+) -> tuple[KeyRecord, ...]:
+    """Change the key file while no other process changes it.
+
+    The lock is on a file beside it, since the key file itself is replaced.
+
+    Args:
+        path: The key file; made if absent.
+        edit: Returns the new records for the present ones; whatever it raises, nothing changes.
+
+    Returns:
+        The new records.
+
+    Raises:
+        KeyFileError: The file cannot be read, locked or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"cannot lock the key file: {error}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        records = tuple(edit(load(path)))
+        save(path, records)
+    finally:
+        os.close(handle)
+    return records
 
 
 def load(path: Path) -> tuple[KeyRecord, ...]:

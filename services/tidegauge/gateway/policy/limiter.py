@@ -1,8 +1,9 @@
 """Limits on requests and tokens a minute and USD a day, reserved before and settled after.
 
 A minute's use is the sliding-window estimate: this minute's count and the part of the last
-minute's that still lies within 60 seconds. Tokens are reserved from an estimate; the
-settlement adds the difference to the true usage to the minute of the reservation.
+minute's that still lies within 60 seconds. Tokens and cost are reserved from an estimate; the
+settlement adds the difference to what was used to the minute and the day of the reservation. A
+budget is passed by at most what its last request costs more than it reserved.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ __all__ = ["Limiter", "Reservation"]
 _MINUTE: Final = 60
 _DAY: Final = 86_400
 _MICRO: Final = 1_000_000
+_MOST_USD: Final = 1e6
+_MOST_TOKENS: Final = 1 << 40
+_MOST_KEYS: Final = 4096
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,12 +37,16 @@ class Reservation(msgspec.Struct, frozen=True):
         customer: The customer.
         minute: Number of the minute of the reservation.
         tokens: Tokens reserved.
+        day: Number of the day of the reservation.
+        micro_usd: Cost reserved, in millionths of a USD.
         headers: ``x-ratelimit-…`` headers for the answer.
     """
 
     customer: Customer
     minute: int
     tokens: int
+    day: int
+    micro_usd: int
     headers: Headers
 
 
@@ -100,11 +108,20 @@ class Limiter:
         self._when_down = when_down
         self._on_failure = on_failure
         self._limits: dict[str, tuple[Customer, tuple[_Limit, ...]]] = {}
+        self._last_costs: dict[str, int] = {}
 
-    async def reserve(self, customer: Customer, tokens: int) -> Reservation | None:
-        """Reserve one request and its tokens from the customer's limits.
+    async def reserve(
+        self, customer: Customer, tokens: int, cost_usd: float | None = None
+    ) -> Reservation | None:
+        """Reserve one request, its tokens and its cost from the customer's limits.
 
-        A request that needs more tokens than the whole limit reserves all of the limit.
+        A request that needs more tokens than the whole limit reserves what is left of it.
+
+        Args:
+            customer: The customer.
+            tokens: The most tokens that the request is expected to use.
+            cost_usd: What they cost; None if it is not known, as for servers that are paid by
+                the hour. Then as much is reserved as the key's last request cost.
 
         Returns:
             The reservation to settle; None for a customer without limits.
@@ -115,7 +132,7 @@ class Limiter:
         if not customer.limited:
             return None
         try:
-            return await self._reserve(customer, tokens)
+            return await self._reserve(customer, tokens, cost_usd)
         except RefusedError:
             raise
         except Exception as error:
@@ -130,14 +147,30 @@ class Limiter:
                 headers=[(b"retry-after", b"5")],
             ) from error
 
-    async def _reserve(self, customer: Customer, tokens: int) -> Reservation:
+    async def _reserve(
+        self, customer: Customer, tokens: int, cost_usd: float | None
+    ) -> Reservation:
         now = self._clock()
-        minute = int(now // _MINUTE)
+        minute, day, micro_usd = int(now // _MINUTE), int(now // _DAY), 0
         if customer.budget_usd_per_day is not None:
-            await self._refuse_spent(customer, customer.budget_usd_per_day, now)
+            last = self._last_costs.get(customer.key_id, 0)
+            micro_usd = last if cost_usd is None else _micro(cost_usd)
+            await self._reserve_cost(customer, customer.budget_usd_per_day, micro_usd, now)
+        try:
+            tokens, headers = await self._slide(customer, tokens, now)
+        except BaseException:
+            if micro_usd:
+                await self._counters.add(_budget(customer, day), -micro_usd, 2 * _DAY)
+            raise
+        return Reservation(customer, minute, tokens, day, micro_usd, headers)
+
+    async def _slide(self, customer: Customer, tokens: int, now: float) -> tuple[int, Headers]:
+        """Reserve a request and its tokens; return the tokens reserved and the headers."""
+        minute = int(now // _MINUTE)
         limits = self._limits_of(customer)
         most = customer.tokens_per_minute
-        if most is not None and tokens > most:
+        oversized = most is not None and tokens > most
+        if most is not None and oversized:
             tokens = most
         amounts = [(limit.counter, limit.each or tokens) for limit in limits]
         counted = await self._counters.slide(minute, amounts)
@@ -145,12 +178,17 @@ class Limiter:
         headers: Headers = []
         for limit, (current, before) in zip(limits, counted, strict=True):
             used = current + int(before * (1 - passed)) if before else current
+            taken = limit.each or tokens
+            if used > limit.most and oversized and limit.each is None and used - taken < limit.most:
+                excess = used - limit.most
+                await self._counters.slide(minute, [(limit.counter, -excess)])
+                tokens, used = tokens - excess, limit.most
             if used > limit.most:
-                await self._counters.slide(minute, [(name, -taken) for name, taken in amounts])
-                amount = limit.each or tokens
-                raise _refusal(limit, _wait(limit.most, amount, current - amount, before, passed))
+                await self._counters.slide(minute, [(name, -amount) for name, amount in amounts])
+                needed = 1 if oversized and limit.each is None else taken
+                raise _refusal(limit, _wait(limit.most, needed, current - taken, before, passed))
             headers += limit.headers(limit.most - used, (used / limit.most) * _MINUTE)
-        return Reservation(customer, minute, tokens, headers)
+        return tokens, headers
 
     def _limits_of(self, customer: Customer) -> tuple[_Limit, ...]:
         known, limits = self._limits.get(customer.key_id, (None, ()))
@@ -159,35 +197,66 @@ class Limiter:
             self._limits[customer.key_id] = customer, limits
         return limits
 
-    async def _refuse_spent(self, customer: Customer, budget: float, now: float) -> None:
-        day = int(now // _DAY)
-        spent = await self._counters.get(f"{customer.key_id}/usd/{day}") / _MICRO
-        if spent >= budget:
+    async def _reserve_cost(
+        self, customer: Customer, budget: float, micro_usd: int, now: float
+    ) -> None:
+        """Add a cost to the day's; refuse if the budget was spent or reserved before that."""
+        day, most = int(now // _DAY), budget * _MICRO
+        name = _budget(customer, day)
+        spent = await self._counters.get(name)
+        if spent < most and micro_usd:
+            spent = await self._counters.add(name, micro_usd, 2 * _DAY) - micro_usd
+            if spent >= most:
+                await self._counters.add(name, -micro_usd, 2 * _DAY)
+        if spent >= most:
             raise RefusedError(
                 ErrorKind.RATE_LIMITED,
-                f"the key's budget of {budget:g} USD for this UTC day is spent",
+                f"the key's budget of {budget:g} USD for this UTC day is spent or reserved by "
+                "requests in flight",
                 code="insufficient_quota",
                 error_type="insufficient_quota",
                 headers=[(b"retry-after", b"%d" % (_DAY * (day + 1) - now + 1))],
             )
 
     async def settle(self, reservation: Reservation, tokens: int, cost_usd: float | None) -> None:
-        """Replace the reserved tokens by the tokens used, and count the cost."""
-        customer, difference = reservation.customer, tokens - reservation.tokens
+        """Replace the reserved tokens and cost by those used.
+
+        A usage below zero is not believed: what was reserved stays counted.
+        """
+        customer = reservation.customer
+        used = min(tokens, _MOST_TOKENS) if tokens >= 0 else reservation.tokens
         try:
-            if customer.tokens_per_minute is not None and difference:
-                amounts = [(f"{customer.key_id}/tokens", difference)]
+            if customer.tokens_per_minute is not None and used != reservation.tokens:
+                amounts = [(f"{customer.key_id}/tokens", used - reservation.tokens)]
                 await self._counters.slide(reservation.minute, amounts)
-            if customer.budget_usd_per_day is not None and cost_usd:
-                day = int(self._clock() // _DAY)
-                name = f"{customer.key_id}/usd/{day}"
-                await self._counters.add(name, round(cost_usd * _MICRO), 2 * _DAY)
+            if customer.budget_usd_per_day is not None:
+                await self._settle_cost(reservation, _micro(cost_usd))
         except Exception as error:  # noqa: BLE001 - whatever the store's client raises
             self._on_failure(error)
+
+    async def _settle_cost(self, reservation: Reservation, micro_usd: int) -> None:
+        customer, difference = reservation.customer, micro_usd - reservation.micro_usd
+        if len(self._last_costs) >= _MOST_KEYS:
+            self._last_costs.clear()
+        self._last_costs[customer.key_id] = micro_usd
+        if difference:
+            await self._counters.add(_budget(customer, reservation.day), difference, 2 * _DAY)
 
     async def close(self) -> None:
         """Close the counters."""
         await self._counters.close()
+
+
+def _budget(customer: Customer, day: int) -> str:
+    """Return the name of the counter of a day's cost."""
+    return f"{customer.key_id}/usd/{day}"
+
+
+def _micro(cost_usd: float | None) -> int:
+    """Return a cost in millionths of a USD, between 0 and a million USD; 0 if it is not known."""
+    if cost_usd is None or not cost_usd > 0.0:  # false for NaN, too
+        return 0
+    return round(min(cost_usd, _MOST_USD) * _MICRO)
 
 
 def _refusal(limit: _Limit, wait: float) -> RefusedError:
