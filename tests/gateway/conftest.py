@@ -40,13 +40,14 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 @dataclass
 class Running:
-    """A gateway that serves."""
+    """A gateway that serves; ``admin`` asks its administration listener."""
 
     url: str
     app: Gateway
     recorder: Recorder
     directory: Path
     client: httpx.AsyncClient
+    admin: httpx.AsyncClient
 
     def events(self) -> list[RequestEvent | ResponseEvent]:
         """Return everything in the outbox, as the shipper makes it."""
@@ -160,15 +161,18 @@ class _serving:  # noqa: N801 - used like a function
         config.load()
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
-        await self._server.startup()
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
+        sockets = [config.bind_socket(), config.bind_socket()]
+        await self._server.startup(sockets)
+        port, self._app.admin_port = (each.getsockname()[1] for each in sockets)
+        url, admin_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{self._app.admin_port}"
         self._client = httpx.AsyncClient(base_url=url, timeout=WAIT_SECONDS)
-        return Running(url, self._app, self._recorder, self._directory, self._client)
+        self._admin = httpx.AsyncClient(base_url=admin_url, timeout=WAIT_SECONDS)
+        return Running(url, self._app, self._recorder, self._directory, self._client, self._admin)
 
     async def __aexit__(self, *_: object) -> None:
         # As the server itself stops, without its pauses.
         await self._client.aclose()
+        await self._admin.aclose()
         for server in self._server.servers:
             server.close()
         for connection in list(self._server.server_state.connections):

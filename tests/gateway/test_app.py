@@ -62,7 +62,7 @@ async def test_metrics(gateway: Running) -> None:
     await gateway.chat()
     await gateway.chat(stream=True)
     await gateway.client.post("/v1/chat/completions", content=b"{")
-    text = (await gateway.client.get("/metrics")).text
+    text = (await gateway.admin.get("/metrics")).text
     assert (
         'tidegauge_gateway_requests_total{model="served",route="/v1/chat/completions",'
         'status="200",version="v1"} 2.0' in text
@@ -74,7 +74,7 @@ async def test_metrics(gateway: Running) -> None:
 
 
 async def test_the_openapi_document_names_every_route(gateway: Running) -> None:
-    document = (await gateway.client.get("/openapi.json")).json()
+    document = (await gateway.admin.get("/openapi.json")).json()
     assert {
         "/chat",
         "/healthz",

@@ -269,7 +269,7 @@ async def test_the_shipper_makes_the_events_and_counts_what_the_checks_found(
     await running.chat(QUESTION)
     line = 'tidegauge_gateway_output_checks_total{check="language",outcome="passed"} 1.0'
     async with asyncio.timeout(30):
-        while line not in (await running.client.get("/metrics")).text:  # noqa: ASYNC110 - another process's
+        while line not in (await running.admin.get("/metrics")).text:  # noqa: ASYNC110 - another process's
             await asyncio.sleep(0.1)
     producer_id = running.recorder.producer_id
     (record,) = await asyncio.to_thread(records_of, broker, "responses.v1", producer_id)

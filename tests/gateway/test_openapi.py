@@ -12,7 +12,13 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance"
 
 async def test_nothing_that_the_document_describes_makes_it_fail(gateway: Running) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.url}/openapi.json"),
+        *(
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"{gateway.admin.base_url}/openapi.json",
+        ),
         *("--checks", CHECKS, "--max-examples", "15", "--seed", "7", "--no-color"),
         *("--phases", "examples,coverage,fuzzing"),
         stdout=asyncio.subprocess.PIPE,

@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.conftest import Running
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
-from tidegauge.gateway.http.protocol import FlowControl
+from tidegauge.gateway.http.answers import FlowControl
 
 BODY = b'{"model": "served", "messages": []}'
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n" % len(BODY)

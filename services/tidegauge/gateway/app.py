@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,8 +24,9 @@ from starlette.routing import Route
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.apis import APIS
-from tidegauge.gateway.asgi import ApiRoutes, BodyReader, Receive, Scope, Send
-from tidegauge.gateway.documentation import ERROR_SCHEMA, error_responses, hot_paths
+from tidegauge.gateway.application import Gateway
+from tidegauge.gateway.asgi import ApiRoutes, BodyReader
+from tidegauge.gateway.documentation import error_responses
 from tidegauge.gateway.errors import (
     ConfigurationError,
     ExchangeError,
@@ -34,9 +35,11 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.connections import ConnectionLimits, ConnectionTable
+from tidegauge.gateway.http.cors import CorsPolicy
 from tidegauge.gateway.http.credentials import authorization, read_headers
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
 from tidegauge.gateway.policy.keys import Caller
+from tidegauge.gateway.refusals import Reason
 from tidegauge.gateway.runtime import Runtime, check_files
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.schemas.exchange import ErrorKind
@@ -44,36 +47,9 @@ from tidegauge.schemas.exchange import ErrorKind
 __all__ = ["Gateway", "create_app"]
 
 _STARTED: Final = int(time.time())
-
-
-class Gateway(FastAPI):
-    """A FastAPI application whose hot routes bypass FastAPI.
-
-    FastAPI's middleware and routing cost more than everything else that the gateway does. The
-    hot routes need neither, so they are dispatched before FastAPI.
-    """
-
-    runtime: Runtime
-    hot: ApiRoutes | None = None
-    connections: ConnectionTable | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a hot route directly and everything else through FastAPI."""
-        hot = self.hot
-        if hot is not None and hot.serves(scope):
-            await hot(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document with the hot routes in it."""
-        if self.openapi_schema is None:
-            document = super().openapi()
-            document["paths"] = {**hot_paths(), **document["paths"]}
-            components = document.setdefault("components", {})
-            components.setdefault("schemas", {})["Error"] = ERROR_SCHEMA
-            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        return super().openapi()
+_REFUSED_ROUTES: Final[dict[int, Reason]] = {404: "route", 405: "method"}
+_OTHER_DESCRIPTORS: Final = 128
+"""Descriptors for anything but connections: files, Redis, the event loop."""
 
 
 def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
@@ -100,8 +76,9 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
             APIS,
             app.runtime.completion,
             max_body_bytes=settings.max_body_bytes,
+            cors=app.cors,
         )
-        app.connections = ConnectionTable(ConnectionLimits())
+        app.connections = ConnectionTable(_limits(settings), app.runtime.refusals)
         app.runtime.start()
         try:
             yield
@@ -113,7 +90,13 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
         title="tidegauge gateway",
         summary="OpenAI-compatible; every field that the upstream knows passes untouched.",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
+    app.admin_port = settings.admin_port
+    if settings.admin_key is not None:
+        app.admin_key = settings.admin_key.get_secret_value()
+    if settings.cors_origins:
+        app.cors = CorsPolicy(list(settings.cors_origins))
     app.add_exception_handler(ExchangeError, _say_exchange_error)
     app.add_exception_handler(HTTPException, _say_http_error)
     for path in APIS:
@@ -122,8 +105,20 @@ def create_app(settings: GatewaySettings, recorder: Recorder) -> Gateway:
     _add_models(app)
     _add_chat(app)
     if settings.admin_key is not None:
-        _add_admin(app, settings.admin_key.get_secret_value())
+        _add_admin(app)
     return app
+
+
+def _limits(settings: GatewaySettings) -> ConnectionLimits:
+    """Return the limits on connections; each may need a descriptor for its upstream as well."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = ConnectionLimits().total
+    bounded = descriptors != resource.RLIM_INFINITY
+    return ConnectionLimits(
+        total=min(usual, max(1, descriptors - _OTHER_DESCRIPTORS) // 2) if bounded else usual,
+        per_address=settings.connections_per_address,
+        request_seconds=settings.request_seconds,
+    )
 
 
 async def _unreachable(_request: Request) -> Response:
@@ -254,9 +249,7 @@ async def _pass_on(_request: Request, error: Exception) -> Response:
     return response
 
 
-def _add_admin(app: Gateway, admin_key: str) -> None:
-    expected = f"Bearer {admin_key}".encode()
-
+def _add_admin(app: Gateway) -> None:
     @app.post(
         "/admin/reload",
         tags=["admin"],
@@ -265,8 +258,7 @@ def _add_admin(app: Gateway, admin_key: str) -> None:
         openapi_extra=_SECURED,
     )
     async def reload(request: Request) -> Response:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(given, expected):
+        if not app.may_administer(request.scope):
             raise RefusedError(
                 ErrorKind.UNAUTHORIZED, "the admin key is wrong", code="invalid_api_key"
             )
@@ -280,13 +272,19 @@ def _add_admin(app: Gateway, admin_key: str) -> None:
         return JSONResponse({"models": models})
 
 
-async def _say_exchange_error(_request: Request, error: Exception) -> Response:
+async def _say_exchange_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ExchangeError)  # noqa: S101 - told to the type checker
+    if error.kind is ErrorKind.UNAUTHORIZED:
+        request.app.runtime.refusals.add("unauthorized")
     return _error_response(error, error.status)
 
 
-async def _say_http_error(_request: Request, error: Exception) -> Response:
+async def _say_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - told to the type checker
+    if error.status_code in _REFUSED_ROUTES:
+        request.app.runtime.refusals.add(
+            _REFUSED_ROUTES[error.status_code], method=request.method, path=request.url.path
+        )
     content = {
         "error": {
             "message": error.detail,

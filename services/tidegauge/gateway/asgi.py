@@ -12,6 +12,7 @@ from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import too_large
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.bodies import content_length, decoded
+from tidegauge.gateway.http.cors import CorsPolicy
 from tidegauge.gateway.http.credentials import authorization, read_headers
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers, Sink
@@ -19,6 +20,7 @@ from tidegauge.gateway.proxy.relay import Headers, Sink
 __all__ = [
     "ApiRoutes",
     "BodyReader",
+    "Message",
     "Receive",
     "Scope",
     "Send",
@@ -101,6 +103,7 @@ class ApiRoutes:
         apis: Path -> the API of that path.
         completion: Completes the exchanges.
         max_body_bytes: Longest request body.
+        cors: Which sites' scripts may call; None for none.
     """
 
     def __init__(
@@ -110,7 +113,9 @@ class ApiRoutes:
         completion: Completion,
         *,
         max_body_bytes: int,
+        cors: CorsPolicy | None = None,
     ) -> None:
+        self.cors = cors
         self.engine = engine
         self.completion = completion
         self.apis = apis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,12 @@ class _Server(uvicorn.Server):
         self._gateway.runtime.reload_or_complain()
 
 
+def _raise_descriptors() -> None:
+    """Allow as many open files as the system does; each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run() -> None:
     """Serve until SIGTERM or SIGINT, then finish requests in flight and ship their events.
 
@@ -59,6 +66,7 @@ def run() -> None:
     """
     configure_logging("gateway")
     settings = GatewaySettings.from_environment()
+    _raise_descriptors()
     capture = CaptureSettings.from_environment()
     with Recorder(capture, shipper="tidegauge.gateway.shipper") as recorder:
         app = create_app(settings, recorder)
@@ -85,4 +93,10 @@ def run() -> None:
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS_A_COLLECTION)
         _log.info("gateway starts", host=settings.host, port=settings.port)
-        _Server(config, app).run()
+        sockets = [config.bind_socket()]
+        if settings.admin_port is not None:
+            admin = uvicorn.Config(
+                app, host=settings.admin_host, port=settings.admin_port, log_config=None
+            )
+            sockets.append(admin.bind_socket())
+        _Server(config, app).run(sockets)

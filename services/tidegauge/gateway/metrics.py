@@ -8,6 +8,7 @@ each scrape.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
@@ -22,6 +23,7 @@ from prometheus_client.core import (
 
 from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
 from tidegauge.gateway.proxy.upstreams import Upstreams
+from tidegauge.gateway.refusals import Refusals
 
 __all__ = ["CheckCollector", "Durations", "Metrics", "UpstreamCollector"]
 
@@ -75,6 +77,7 @@ class Metrics:
 
     Attributes:
         in_flight: Requests being answered.
+        refusals: What is refused before it becomes an exchange.
         limits_unavailable: Times that the store of the rate limits could not be reached.
 
     Args:
@@ -84,6 +87,7 @@ class Metrics:
     def __init__(self, *, cap: int = 200) -> None:
         self._cap = cap
         self.in_flight = 0
+        self.refusals = Refusals(time.monotonic)
         self.limits_unavailable = 0
         self._requests: dict[tuple[str, str, str, int], int] = {}
         self._durations: dict[tuple[str, str, str], tuple[Durations, Durations]] = {}
@@ -132,6 +136,7 @@ class Metrics:
         yield from self._collect_requests()
         yield from self._collect_durations()
         yield from self._collect_spent()
+        yield from self.refusals.collect()
         yield GaugeMetricFamily(
             "tidegauge_gateway_in_flight_requests",
             "Requests being answered.",

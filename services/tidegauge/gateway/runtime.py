@@ -52,6 +52,7 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics = Metrics()
         registry.register(self.metrics)
+        self.refusals = self.metrics.refusals
         timeouts = Timeouts(
             connect=settings.connect_seconds,
             first_byte=settings.first_byte_seconds,

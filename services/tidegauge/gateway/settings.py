@@ -22,6 +22,25 @@ class GatewaySettings(Settings):
 
     host: str = Field(default="127.0.0.1", description="Interface to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="TCP port to listen on.")
+    admin_host: str = Field(
+        default="127.0.0.1", description="Interface of the administration listener."
+    )
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the administration listener: /metrics and /docs without a key.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Origins whose scripts may call from a browser; * for every one.",
+    )
+    connections_per_address: int = Field(
+        default=4096, ge=1, description="Most connections of one client address."
+    )
+    request_seconds: float = Field(
+        default=300.0, gt=0, description="Time for a request's body to arrive."
+    )
     config: Path | None = Field(
         default=None,
         description="YAML file of models and upstreams; re-read on SIGHUP or admin reload.",
@@ -41,7 +60,8 @@ class GatewaySettings(Settings):
         description="Serve requests without a key as customer `anonymous`; on loopback only.",
     )
     admin_key: SecretStr | None = Field(
-        default=None, description="Key of the admin routes; without it they do not exist."
+        default=None,
+        description="Key of /admin/reload, and of /metrics and /docs on the clients' listener.",
     )
     chat_model: str | None = Field(
         default=None, description="Model of /chat when the request names none; default: the first."

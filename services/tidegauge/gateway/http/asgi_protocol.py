@@ -124,6 +124,8 @@ class AsgiProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is invalid, after the answers to the valid requests before it."""
         cycle = self.cycle
+        if self._connection is not None:
+            self._connection.refuse_data()
         if cycle is None or cycle.response_complete:
             super().send_400_response(msg)
         elif not cycle.more_body:

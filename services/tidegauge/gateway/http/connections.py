@@ -1,9 +1,9 @@
 """Limits on client connections: how many an address may have, and how long a request may take.
 
 A connection waits until a request has arrived in full. Connections that wait for a head cost a
-client nothing, so an address may have only few of them; beyond that the oldest one is closed,
-since an honest client sends its head at once. Connections whose request has been admitted are
-limited by their total number alone.
+client nothing, so an address may have only few of them for longer than a second; beyond that the
+oldest ones are closed, since an honest client sends its head at once. Connections whose request
+has been admitted are limited by their number alone.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from tidegauge.gateway.refusals import Reason, Refusals
+
 __all__ = ["ConnectionLimits", "ConnectionTable", "OpenConnection"]
 
 _SWEEP_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 1.0
 _FOREVER: Final = float("inf")
 
 
@@ -27,7 +30,8 @@ class ConnectionLimits:
     Attributes:
         total: Most connections in all.
         per_address: Most connections of one address.
-        waiting_per_address: Most connections of one address that wait for a request's head.
+        waiting_per_address: Most connections of one address that wait for a request's head for
+            longer than a second.
         head_seconds: Time for a request's head to arrive.
         request_seconds: Time for the rest of the request to arrive.
     """
@@ -84,6 +88,10 @@ class OpenConnection:
         if self.waiting:
             self._enter(_Stage.NOTHING)
 
+    def refuse_data(self) -> None:
+        """Count what the client sends as no HTTP."""
+        self._table.refusals.add("invalid_http", address=self.address)
+
     def close(self) -> None:
         """Remove the connection from the table."""
         self.settle()
@@ -107,15 +115,16 @@ class ConnectionTable:
 
     Attributes:
         limits: The limits.
-        refused: Connections refused or closed early, by reason.
+        refusals: Counts what is refused.
 
     Args:
         limits: The limits.
+        refusals: Counts what is refused.
     """
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, refusals: Refusals) -> None:
         self.limits = limits
-        self.refused = {"connections": 0, "waiting": 0, "deadline": 0}
+        self.refusals = refusals
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._total = 0
@@ -132,7 +141,7 @@ class ConnectionTable:
         address = peer[0] if isinstance(peer, tuple) else ""
         own = self._by_address.get(address, 0)
         if self._total >= self.limits.total or own >= self.limits.per_address:
-            self.refused["connections"] += 1
+            self.refusals.add("connections", address=address)
             return None
         self._total += 1
         self._by_address[address] = own + 1
@@ -151,7 +160,7 @@ class ConnectionTable:
             del self._by_address[address]
 
     def moved(self, connection: OpenConnection, *, in_head: bool) -> None:
-        """Update the lists of waiting connections; close an address's oldest beyond its limit."""
+        """Update the lists of waiting connections."""
         self._waiting.pop(connection, None)
         heads = self._in_head.setdefault(connection.address, {})
         heads.pop(connection, None)
@@ -161,13 +170,11 @@ class ConnectionTable:
                 self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
         if in_head:
             heads[connection] = None
-            if len(heads) > self.limits.waiting_per_address:
-                self._end(next(iter(heads)), "waiting")
         elif not heads:
             del self._in_head[connection.address]
 
-    def _end(self, connection: OpenConnection, reason: str) -> None:
-        self.refused[reason] += 1
+    def _end(self, connection: OpenConnection, reason: Reason) -> None:
+        self.refusals.add(reason, address=connection.address)
         connection.settle()
         connection.abort()
 
@@ -175,6 +182,12 @@ class ConnectionTable:
         now = self.now()
         for connection in [late for late in self._waiting if late.deadline < now]:
             self._end(connection, "deadline")
+        patient_since = now + self.limits.head_seconds - _PATIENCE_SECONDS
+        for heads in list(self._in_head.values()):
+            surplus = max(0, len(heads) - self.limits.waiting_per_address)
+            for connection in list(heads)[:surplus]:
+                if connection.deadline < patient_since:
+                    self._end(connection, "waiting")
         self._timer = None
         if self._waiting:
             self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)

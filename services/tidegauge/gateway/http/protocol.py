@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.http.answers import FlowControl, SocketSink
 from tidegauge.gateway.http.asgi_protocol import (
     COMMENT,
     HALF_CLOSE_SECONDS,
@@ -39,17 +40,15 @@ from tidegauge.gateway.proxy.relay import Headers
 if TYPE_CHECKING:
     from tidegauge.gateway.asgi import ApiRoutes
 
-__all__ = ["FlowControl", "HttpProtocol"]
+__all__ = ["HttpProtocol"]
 
 _HOT: Final = re.compile(
     rb"POST (%b)/?(?:\?[^ ]*)? " % b"|".join([re.escape(path.encode()) for path in APIS])
 )
 _SHORTEST_HOT: Final = 64
 """Fewer bytes do not decide whether a request is for a hot route; queries may need more."""
-_HIGH_WATER: Final = 64 * 1024
 _LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CLOSE: Final = b"connection: close\r\n"
 
 
 def _final(status: bytes, message: bytes) -> bytes:
@@ -69,67 +68,6 @@ _BAD_REQUEST: Final = _final(
 _TOO_MANY: Final = _final(
     b"503 Service Unavailable", b"there are too many connections from this address"
 )
-
-
-class FlowControl:
-    """Limits what a connection buffers in both directions.
-
-    Data that arrive while a request is being answered are held back, and reading pauses when
-    they exceed 64 KiB. Writing an answer waits while the client reads too slowly.
-
-    Args:
-        transport: The connection's transport.
-        loop: The event loop.
-    """
-
-    __slots__ = ("_held", "_loop", "_transport", "_writable")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
-        self._writable: asyncio.Future[None] | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether data are held back."""
-        return bool(self._held)
-
-    def hold(self, data: bytes) -> None:
-        """Hold back received data."""
-        self._held += data
-        if len(self._held) > _HIGH_WATER:
-            self._transport.pause_reading()
-
-    def release(self) -> bytes:
-        """Return the data that were held back and resume reading."""
-        data, self._held = self._held, b""
-        if data:
-            self._transport.resume_reading()
-        return data
-
-    def pause_writing(self) -> None:
-        """Make writers wait for the client."""
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """Let writers continue."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
-
-    async def write(self, data: bytes) -> None:
-        """Write to the client, and wait while its buffer is full."""
-        self._transport.write(data)
-        if self._writable is not None:
-            await self._writable
-
-    def once_writable(self, go_on: Callable[[], None]) -> None:
-        """Call a function once the connection can be written to."""
-        if self._writable is None:
-            go_on()
-        else:
-            self._writable.add_done_callback(lambda _: go_on())
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -159,7 +97,8 @@ class HttpProtocol(asyncio.Protocol):
         self._caller = Caller()
         self._hot: ApiRoutes | None = None
         self._connection: OpenConnection | None = None
-        self._sink: _SocketSink | None = None
+        self._sink: SocketSink | None = None
+        self._cors_headers: Headers = []
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
         self._pending = self._stopping = self._lingering = self._half_closed = False
@@ -224,7 +163,7 @@ class HttpProtocol(asyncio.Protocol):
             return True
         return self._loop.time() - self._last_used < HALF_CLOSE_SECONDS
 
-    def _probe(self, sink: _SocketSink) -> None:
+    def _probe(self, sink: SocketSink) -> None:
         if sink.streaming and not self._transport.is_closing():
             self._transport.write(sink.framed(COMMENT))
             self._loop.call_later(PROBE_SECONDS, self._probe, sink)
@@ -300,6 +239,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse_connection(self) -> None:
         if not self._transport.is_closing():
+            if self._connection is not None:
+                self._connection.refuse_data()
             self._transport.write(_BAD_REQUEST)
             self._transport.close()
 
@@ -348,8 +289,10 @@ class HttpProtocol(asyncio.Protocol):
             return
         # What follows a refused or unreadable request cannot be told from it.
         close = self._stopping or reader.reading or (reader.ended and reader.rest is None)
-        keep_alive = reader.keep_alive and not close and not self._half_closed
-        sink = self._sink = _SocketSink(self, keep_alive=keep_alive, can_chunk=reader.can_chunk)
+        keep_alive = reader.keep_alive and not close
+        sink = self._sink = SocketSink(self, keep_alive=keep_alive, can_chunk=reader.can_chunk)
+        if hot.cors is not None:
+            self._cors_headers = hot.cors.headers(reader.headers)
         api = hot.apis[reader.path]
         try:
             await hot.engine.serve(exchange, api, reader.read_body, sink)
@@ -371,7 +314,8 @@ class HttpProtocol(asyncio.Protocol):
         cast("ApiRoutes", self._hot).completion.on_recorded(leave)
 
     def _go_on(self, *, keep_alive: bool) -> None:
-        if not keep_alive or self._stopping or self._transport.is_closing():
+        over = not keep_alive or self._stopping or self._half_closed
+        if over or self._transport.is_closing():
             self._close()
             return
         self._last_used = self._loop.time()
@@ -414,56 +358,5 @@ class HttpProtocol(asyncio.Protocol):
 
     def head(self, status: int, headers: Headers) -> bytes:
         """Return the head of an answer without its last headers and the blank line."""
-        lines = map(b": ".join, (*self._state.default_headers, *headers))
+        lines = map(b": ".join, (*self._state.default_headers, *headers, *self._cors_headers))
         return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
-
-
-class _SocketSink:
-    """Writes an answer to the socket, its head together with the first part of the body.
-
-    Attributes:
-        ended: Whether the answer is complete.
-        streaming: Whether a part of a stream has been written and its end has not.
-    """
-
-    __slots__ = ("_chunked", "_head", "_keep_alive", "_protocol", "ended", "streaming")
-
-    def __init__(self, protocol: HttpProtocol, *, keep_alive: bool, can_chunk: bool) -> None:
-        self._protocol = protocol
-        self._head = b""
-        self._keep_alive = keep_alive
-        self._chunked = can_chunk
-        self.ended = self.streaming = False
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Write an answer in one piece."""
-        head = self._protocol.head(status, headers)
-        close = b"" if self._keep_alive else _CLOSE
-        self._end(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
-
-    async def begin(self, status: int, headers: Headers) -> None:
-        """Store the head until the first part of the body."""
-        head = self._protocol.head(status, headers)
-        close = b"" if self._keep_alive else _CLOSE
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._head = b"%b%b%b\r\n" % (head, close, framing)
-
-    async def send(self, data: bytes) -> None:
-        """Write a part of the body."""
-        head, self._head = self._head, b""
-        self.streaming = True
-        await self._protocol.flow.write(head + self.framed(data))
-
-    def framed(self, data: bytes) -> bytes:
-        """Return a part of the body as it is written."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-
-    async def end(self, data: bytes = b"") -> None:
-        """Write the last part of the body; without chunks, the connection's end is its end."""
-        head, self._head = self._head, b""
-        last = self.framed(data) if data else b""
-        self._end(b"%b%b%b" % (head, last, b"0\r\n\r\n" if self._chunked else b""))
-
-    def _end(self, data: bytes) -> None:
-        self.ended, self.streaming = True, False
-        self._protocol.end(data, keep_alive=self._keep_alive)
