@@ -39,6 +39,8 @@ class SimulatedService:
         changed_from: Time from which the service is changed, seconds; None for never.
         slower: What latency is multiplied by after the change.
         errors_after: Share of the requests that fail after the change; None for the same.
+        changed_share: Share of the requests that the change concerns, drawn at random: below 1
+            where a new version is given a part of the traffic.
         deployments: Times at which the same version is deployed again, seconds.
     """
 
@@ -50,6 +52,7 @@ class SimulatedService:
     changed_from: float | None = None
     slower: float = 1.0
     errors_after: float | None = None
+    changed_share: float = 1.0
     deployments: tuple[float, ...] = ()
 
 
@@ -65,6 +68,7 @@ class Exchanges:
         first_token_ms: Until the first token.
         in_flight: Other requests in flight at the arrival.
         failed: Whether the service failed.
+        changed: Whether the changed service served it.
     """
 
     seconds: Floats
@@ -74,6 +78,7 @@ class Exchanges:
     first_token_ms: Floats
     in_flight: Counts
     failed: Flags
+    changed: Flags
 
 
 def exchanges(
@@ -103,11 +108,13 @@ def exchanges(
         cold = (since >= 0) & (since < _COLD_SECONDS)
         slowness[cold] *= _COLD_FACTOR ** (1 - since[cold] / _COLD_SECONDS)
     share = np.full(len(times), service.errors)
+    changed = np.zeros(len(times), np.bool_)
     if service.changed_from is not None:
-        after = times >= service.changed_from
-        slowness[after] *= service.slower
+        chosen = rng.random(len(times)) < service.changed_share
+        changed = (times >= service.changed_from) & chosen
+        slowness[changed] *= service.slower
         if service.errors_after is not None:
-            share[after] = service.errors_after
+            share[changed] = service.errors_after
     if service.error_wave is not None:
         share *= wave_values(service.error_wave, seconds, rng)[step]
     served = serve(service.server, times, prompt, output, slowness, rng)
@@ -119,11 +126,17 @@ def exchanges(
         first_token_ms=served.first_token_ms,
         in_flight=served.in_flight,
         failed=rng.random(len(times)) < np.minimum(share, 1.0),
+        changed=changed,
     )
 
 
 def response_events(
-    found: Exchanges, *, start_ms: int, segment: Segment, producer_id: str
+    found: Exchanges,
+    *,
+    start_ms: int,
+    segment: Segment,
+    producer_id: str,
+    changed: Segment | None = None,
 ) -> Iterator[ResponseEvent]:
     """Yield the events of exchanges, in order of arrival.
 
@@ -132,7 +145,9 @@ def response_events(
         start_ms: Start of the traffic, Unix milliseconds.
         segment: Slice of the traffic.
         producer_id: The gateway's run.
+        changed: The segment of what the changed service served; None for the same.
     """
+    segments = segment, changed or segment
     rows = zip(
         (start_ms + found.seconds * 1000).astype(np.int64).tolist(),
         found.prompt_tokens.tolist(),
@@ -141,9 +156,10 @@ def response_events(
         found.first_token_ms.tolist(),
         found.in_flight.tolist(),
         found.failed.tolist(),
+        found.changed.tolist(),
         strict=True,
     )
-    for number, (time_ms, prompt, output, latency, first, in_flight, failed) in enumerate(
+    for number, (time_ms, prompt, output, latency, first, in_flight, failed, new) in enumerate(
         rows, start=1
     ):
         yield ResponseEvent(
@@ -151,7 +167,7 @@ def response_events(
             producer_id=producer_id,
             sequence=number,
             time_ms=time_ms,
-            segment=segment,
+            segment=segments[new],
             customer="people",
             status=502 if failed else 200,
             latency_ms=latency,

@@ -32,7 +32,9 @@ from tidegauge.promise.scenarios import (
     StreamChange,
 )
 from tidegauge.promise.stored_vectors import StoredVectors, embed_missing
+from tidegauge.promise.swaps import SWAPS, SwapOutcome, swap_bars, swap_outcome, swap_rows
 from tidegauge.schemas.exchange import Message
+from tidegauge.streaming.partitions import SketchSettings
 
 __all__ = ["FULL", "QUICK", "Files", "Size", "measure"]
 
@@ -63,20 +65,19 @@ class Size:
         streams: Streams without a change in each cell.
         days: Greatest length of one.
         changed: Streams with each change.
+        swaps: Streams with each swap of versions.
         window_ms: Length of a window.
-        conversations: Most conversations and ten times as many questions that are used.
-        longest: Longest baseline of rates that is drawn, seconds.
     """
 
     streams: int
     days: float
     changed: int
+    swaps: int
     window_ms: int = 10_000
-    conversations: int = 1_000_000
 
 
-FULL = Size(streams=20, days=14.0, changed=20)
-QUICK = Size(streams=2, days=5.0, changed=3, window_ms=60_000)
+FULL = Size(streams=20, days=14.0, changed=20, swaps=20)
+QUICK = Size(streams=2, days=5.0, changed=3, swaps=5, window_ms=60_000)
 
 
 class _ConversationJob(NamedTuple):
@@ -92,7 +93,14 @@ class _ServiceJob(NamedTuple):
     plan: StreamPlan
 
 
-_Job = _ConversationJob | _ServiceJob
+class _SwapJob(NamedTuple):
+    swap: str
+    number: int
+    settings: SketchSettings
+
+
+_Job = _ConversationJob | _ServiceJob | _SwapJob
+_Outcomes = list[StreamOutcome | SwapOutcome]
 _sources: list[Sources] = []
 """The sources of a worker process: one, once it has been loaded."""
 
@@ -110,12 +118,15 @@ def _read(files: Files, vectors: StoredVectors) -> Sources:
     )
 
 
-def _run(job: _Job) -> list[StreamOutcome]:
+def _run(job: _Job) -> _Outcomes:
     (sources,) = _sources
+    if isinstance(job, _SwapJob):
+        return [swap_outcome(SWAPS[job.swap], job.number, sources.recorded, job.settings)]
     if isinstance(job, _ConversationJob):
         traffic = CONVERSATION_TRAFFIC[job.traffic]
-        return conversation_outcomes(traffic, job.span, job.changes, job.plan, sources)
-    return service_outcomes(SERVICE_TRAFFIC[job.traffic], job.changes, job.plan, sources.recorded)
+        return [*conversation_outcomes(traffic, job.span, job.changes, job.plan, sources)]
+    traffic_of_service = SERVICE_TRAFFIC[job.traffic]
+    return [*service_outcomes(traffic_of_service, job.changes, job.plan, sources.recorded)]
 
 
 def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -134,14 +145,19 @@ def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, 
         ModelError: The embedder cannot be opened.
     """
     fingerprint = _embed(files, tell)
-    kept, shortcut = list(_jobs(size)), list(_plugged_in_jobs(size))
+    kept, shortcut = [*_jobs(size), *_swap_jobs(size)], [*_plugged_in_jobs(size)]
     found = _in_processes([*kept, *shortcut], files, fingerprint, tell)
-    outcomes = [one for number in range(len(kept)) for one in found[number]]
-    plugged_in = [one for number in range(len(kept), len(found)) for one in found[number]]
+    outcomes = [one for own in found[: len(kept)] for one in own]
+    streams = [one for one in outcomes if isinstance(one, StreamOutcome)]
+    swaps = [one for one in outcomes if isinstance(one, SwapOutcome)]
+    plugged_in = [
+        one for own in found[len(kept) :] for one in own if isinstance(one, StreamOutcome)
+    ]
+    bars = [*all_bars(streams, plugged_in), *swap_bars(swaps)]
     return {
-        "rows": rows(outcomes),
+        "rows": [*rows(streams), *swap_rows(swaps)],
         "plugged_in": rows(plugged_in),
-        "bars": [asdict(bar) for bar in all_bars(outcomes, plugged_in)],
+        "bars": [asdict(bar) for bar in bars],
         "protocol": asdict(size),
     }
 
@@ -186,6 +202,13 @@ def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iter
         yield _ServiceJob(traffic.name, changes, plan)
 
 
+def _swap_jobs(size: Size) -> Iterator[_Job]:
+    settings = SketchSettings(window_ms=size.window_ms)
+    for number in range(size.swaps):
+        for name in SWAPS:
+            yield _SwapJob(name, number, settings)
+
+
 def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
     """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
     for number in range(2):
@@ -197,24 +220,23 @@ def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
 
 def _in_processes(
     jobs: Sequence[_Job], files: Files, fingerprint: str, tell: Callable[[str], None]
-) -> list[list[StreamOutcome]]:
+) -> list[_Outcomes]:
     """Return the outcomes of each job, in the order of the jobs."""
-    found: dict[int, list[StreamOutcome]] = {}
+    found: dict[int, _Outcomes] = {}
     with ProcessPoolExecutor(
         _PROCESSES,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_load,
         initargs=(files, fingerprint),
     ) as pool:
-        waiting: dict[Future[list[StreamOutcome]], int] = {
+        waiting: dict[Future[_Outcomes], int] = {
             pool.submit(_run, job): number for number, job in enumerate(jobs)
         }
         for done in as_completed(waiting):
             number = waiting[done]
             found[number] = done.result()
             job = jobs[number]
-            alarms = sum(len(one.alarms) for one in found[number])
-            tell(f"{len(found)} of {len(jobs)}: {job.traffic}, {alarms} alarms")
+            tell(f"{len(found)} of {len(jobs)}: {job[0]}")
     return [found[number] for number in range(len(jobs))]
 
 

@@ -193,7 +193,12 @@ def allowed_alarms(references: References, days: float) -> dict[str, float]:
 
 def _thresholds(references: References) -> dict[str, float]:
     shares = monitor_shares(Monitor.parse(name) for name in references)
-    return {monitor.name: log_threshold(PLAN, share, rank=1) for monitor, share in shares.items()}
+    refused = refusals(references)
+    return {
+        monitor.name: log_threshold(PLAN, share, rank=1)
+        for monitor, share in shares.items()
+        if monitor.name not in refused
+    }
 
 
 def refusals(references: References) -> dict[str, str]:
@@ -235,7 +240,7 @@ def first_alarms(
 ) -> list[Alarm]:
     """Test sketches at the default budget; return each monitor's first alarm above INFO.
 
-    It ends when all monitors have alarmed.
+    Monitors that promise nothing are left out. It ends when all others have alarmed.
 
     Args:
         references: Monitor's name -> segment key -> reference.
@@ -247,7 +252,7 @@ def first_alarms(
     alarms: dict[Monitor, Alarm] = {}
     for sketch in sketches:
         for monitor in monitors_in(sketch):
-            if monitor in alarms or monitor.name not in references:
+            if monitor in alarms or monitor.name not in thresholds:
                 continue
             test = tests.get(monitor)
             if test is None:
@@ -261,7 +266,7 @@ def first_alarms(
             if indicators:
                 days = (sketch.window_start_ms + sketch.window_ms - start_ms) / 1000 / _DAY_SECONDS
                 alarms[monitor] = Alarm(monitor.name, days, indicators, test.events)
-        if len(alarms) == len(references):
+        if len(alarms) == len(thresholds):
             break
     return [alarms[monitor] for monitor in sorted(alarms)]
 
