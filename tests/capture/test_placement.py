@@ -108,15 +108,6 @@ def test_callers_are_kept_apart(served: Served) -> None:
     assert other.repeat_of is None
 
 
-def test_an_opening_whose_id_is_left_to_the_reader(served: Served) -> None:
-    question = user("High tide?")
-    place = served.ask(question)
-    served.conversations.answered(
-        place, "acme", [question], "At noon.", now_ms=served.now_ms, derive=False
-    )
-    assert place.conversation_id is None
-
-
 def test_the_steps_of_a_tool_loop_belong_to_their_turn(served: Served) -> None:
     question, call = user("High tide?"), Message(role="assistant", tool_calls=CALLS)
     result = Message(role="tool", content="12:00")
@@ -318,13 +309,24 @@ class TestRepeats:
         assert (again.conversation_id, again.turn) == (first.conversation_id, 2)
         assert served.ask(*messages, user("now?")).turn == 3
 
-    def test_bodies_that_differ_are_two_requests(self, served: Served) -> None:
+    @pytest.mark.parametrize("more", [0, 5000])
+    def test_bodies_that_differ_are_two_requests(self, served: Served, more: int) -> None:
         messages = [user("High tide?")]
+        bodies = [b'{"seed": %d, "more": "%b"}' % (seed, b"x" * more) for seed in (1, 2, 2)]
         places = [
             served.conversations.place("acme", f"req-{n}", messages, n, NOTHING_TOLD, body)
-            for n, body in enumerate((b'{"seed": 1}', b'{"seed": 2}'))
+            for n, body in enumerate(bodies)
         ]
-        assert [place.repeat_of for place in places] == [None, None]
+        assert [place.repeat_of for place in places] == [None, None, "req-1"]
+
+    @pytest.mark.parametrize("size", [10, 5000])
+    def test_texts_that_differ_are_two_requests_without_a_body(
+        self, served: Served, size: int
+    ) -> None:
+        for start, end in (("a", "c"), ("b", "c"), ("a", "d"), ("a", "cc")):
+            message = user(start + "x" * size + end)
+            place = served.conversations.place("acme", "req", [message], 1)
+            assert place.repeat_of is None
 
 
 def test_the_memory_is_bounded(served: Served) -> None:

@@ -5,6 +5,9 @@ memory of other requests: which response a request follows, how many turns a con
 whose history the client does not send, what was sent a moment ago, and which examples begin the
 requests of many conversations. The memory is bounded and belongs to one process; nothing else
 depends on it.
+
+An opening's id follows from its answer (``history.opening_id``), which may be derived later from
+the exchange's record.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ _COMMON_MS: Final = 600_000
 _DISTINCT: Final = 64
 """Characters of an answer that is hardly given twice."""
 _END: Final = 256
+_SHORT: Final = 2048
 _UNKNOWN_TURN: Final = 2
 """The least turn of a request whose predecessor is not known."""
 
@@ -166,21 +170,18 @@ class Conversations:
             told: What the client says of its place.
             body: What the client sent; two requests that differ are never the same.
         """
-        end = messages[-1].content if messages else ""
-        before = messages[-2].content if len(messages) > 1 else ""
-        sent = hash(
-            (
-                *(caller, told.conversation, len(messages), len(end), end[-_END:], before[-_END:]),
-                *(len(body), body[-_END:]),
-            )
-        )
+        if 0 < len(body) <= _SHORT:
+            sent = hash((caller, told.conversation, body))
+        else:
+            sent = _sent(caller, messages, told, body)
         known = self._sent.get(sent)
         if known is not None or told.idempotency_key is not None:
             earlier = self._earlier(caller, known, messages, now_ms, told)
             if earlier is not None:
                 return earlier.again(request_id, now_ms)
         place = self._new_place(request_id, sent, now_ms, caller, messages, told)
-        place.common = known is not None and now_ms - known.last_ms <= _COMMON_MS
+        if known is not None:
+            place.common = now_ms - known.last_ms <= _COMMON_MS
         self._sent.remember(sent, place)
         if told.idempotency_key is not None:
             self._keys.remember(hash((caller, told.idempotency_key)), place)
@@ -197,7 +198,6 @@ class Conversations:
         response_id: str | None = None,
         failed: bool = False,
         now_ms: int,
-        derive: bool = True,
     ) -> None:
         """Remember how a request was answered; an answered opening gets its conversation's id.
 
@@ -210,16 +210,13 @@ class Conversations:
             response_id: Id of the answer that a later request may name as its predecessor.
             failed: Whether the client got no complete answer.
             now_ms: When it ended, Unix milliseconds.
-            derive: Whether the opening's id is derived here; False leaves it to a later reader
-                of the exchange, who calls ``opening_id``.
         """
         sent = self._sent.get(place.sent)
         if sent is not None:
             sent.failed_ms = now_ms if failed else None
-        opening = place.conversation_id is None
-        if failed or (opening and not derive and response_id is None):
+        if failed:
             return
-        if opening:
+        if place.conversation_id is None:
             if place.turn != 1:
                 return
             place.conversation_id = opening_id(
@@ -270,6 +267,9 @@ class Conversations:
         told: Told,
     ) -> Placement:
         history = read_history(messages)
+        if history.answer < 0 and told is NOTHING_TOLD:  # most requests
+            turn = history.turn or 1
+            return Placement(request_id, sent, now_ms, None, turn, history.step, history.question)
         if history.question > history.answer >= 0:
             history = self._templates.without(caller, messages, history, told.conversation)
         conversation, step = told.conversation, history.step
@@ -331,6 +331,13 @@ class Conversations:
             turn = max(turn, last + 1)
         self._turns.remember(conversation, turn)
         return turn
+
+
+def _sent(caller: str, messages: Sequence[Message], told: Told, body: bytes) -> int:
+    """Return the hash of a request whose body is long or not known: of its ends and lengths."""
+    last = [(m.role, len(m.content), m.content[:_END], m.content[-_END:]) for m in messages[-2:]]
+    ends = (len(body), body[:_END], body[-_END:])
+    return hash((caller, told.conversation, len(messages), *last, ends))
 
 
 def _pair(caller: str, question: Message, mark: str) -> int:

@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 import structlog
 
-from tidegauge.capture.answer import Ending, ParsedAnswer, decide
+from tidegauge.capture.answer import ParsedAnswer, decide
 from tidegauge.capture.exchange_record import (
     BOTH,
     REQUEST,
@@ -32,23 +31,21 @@ from tidegauge.capture.exchange_record import (
     PendingChecks,
 )
 from tidegauge.capture.frame import CompactFormat
-from tidegauge.capture.placement import Conversations
+from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import (
     NOTHING_EXPECTED,
     ParsedRequest,
-    prompt_tokens,
-    text_tokens,
 )
 from tidegauge.gateway.checking import Checker
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.exchange import Conclusion, Exchange, Fault
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
-from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.gateway.tracing import Tracing
-from tidegauge.schemas.exchange import Capture, InterToken, Sampling, Usage
+from tidegauge.gateway.usage import cost_of, inter_token, usage_of
+from tidegauge.schemas.exchange import Capture, Sampling
 
 __all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
@@ -245,8 +242,8 @@ class Completion:
         usage = cost_usd = None
         if asked is not None and attempt is not None:
             attempt.stop()
-            usage = _usage(exchange, asked, answer, ending)
-            cost_usd = _cost(attempt, usage)
+            usage = usage_of(exchange, asked, answer, ending)
+            cost_usd = cost_of(attempt, usage)
         conclusion = exchange.conclusion = Conclusion(
             status=status,
             ending=ending,
@@ -255,23 +252,31 @@ class Completion:
             cost_usd=cost_usd,
             latency_seconds=time.perf_counter() - exchange.arrival.started,
         )
-        if asked is not None and exchange.placement is not None and not exchange.arrival.shadow:
-            self._conversations.answered(
-                exchange.placement,
-                exchange.customer.name,
-                asked.messages,
-                answer.text,
-                answer.tool_calls,
-                response_id=answer.response_id,
-                failed=ending.outcome not in _ANSWERED,
-                now_ms=exchange.arrival.time_ms + int(conclusion.latency_seconds * 1e3),
-                derive=not self._carries_all(exchange, asked, answer),
-            )
+        place = exchange.placement
+        if place is not None and (
+            place.turn != 1
+            or place.repeat_of is not None
+            or answer.response_id is not None
+            or ending.outcome not in _ANSWERED
+        ):
+            self._remember(exchange, place, conclusion)
         self._ended.append((exchange, conclusion))
         if len(self._ended) == 1:
             asyncio.get_running_loop().call_soon(self.record)
         elif len(self._ended) == _MOST_TOGETHER:
             self.record()
+
+    def _remember(self, exchange: Exchange, place: Placement, conclusion: Conclusion) -> None:
+        """Remember how a request was answered, for the requests that follow it."""
+        asked, answer = exchange.asked, conclusion.answer
+        if asked is None or exchange.arrival.shadow:
+            return
+        self._conversations.answered(
+            *(place, exchange.customer.name, asked.messages, answer.text, answer.tool_calls),
+            response_id=answer.response_id,
+            failed=conclusion.ending.outcome not in _ANSWERED,
+            now_ms=exchange.arrival.time_ms + int(conclusion.latency_seconds * 1e3),
+        )
 
     def on_recorded(self, leave: Callable[[], None]) -> None:
         """Call a function once every ended exchange has been recorded."""
@@ -366,7 +371,12 @@ class Completion:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
-        place = exchange.placement
+        place, answer = exchange.placement, None
+        if conclusion is not None:
+            answer = self._answer_record(exchange, conclusion)
+            cut = exchange.capture != "full" or omitted or answer.omitted_characters
+            if cut and place is not None and place.conversation_id is None:
+                self._remember(exchange, place, conclusion)  # the shipper could not derive its id
         return ExchangeRecord(
             request_id=arrival.request_id,
             time_ms=arrival.time_ms,
@@ -383,7 +393,7 @@ class Completion:
             shadow=arrival.shadow,
             session=arrival.session,
             trace_id=None if trace is None else trace.split("-")[1],
-            answer=None if conclusion is None else self._answer_record(exchange, conclusion),
+            answer=answer,
             in_flight=exchange.in_flight,
             omitted_characters=None if exchange.capture == "none" else omitted,
             conversation_id=None if place is None else place.conversation_id,
@@ -455,78 +465,3 @@ class Completion:
         return check_wording(asked.messages, answer) | forms_unchecked(
             asked.expectations, answer, "busy"
         )
-
-
-def inter_token(gaps: Sequence[float]) -> InterToken:
-    """Return the inter-token latency.
-
-    Args:
-        gaps: Seconds between the pieces of an answer, at least one.
-
-    Example:
-        >>> inter_token([0.25, 0.5])
-        InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
-    """
-    ordered = sorted(gaps)
-    return InterToken(
-        mean_ms=sum(ordered) / len(ordered) * 1e3,
-        p95_ms=ordered[ceil(0.95 * len(ordered)) - 1] * 1e3,
-        max_ms=ordered[-1] * 1e3,
-    )
-
-
-def _usage(
-    exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer, ending: Ending
-) -> Usage | None:
-    """Return the usage: as reported, or estimated where the upstream reported none.
-
-    Estimated are complete answers and what was sent of others. An answer of which the upstream
-    itself says that it failed costs what the upstream reports, and nothing if it reports nothing.
-    """
-    usage = answer.usage
-    if usage is None:
-        known = answer.input_tokens is not None or answer.output_tokens is not None
-        if known or _is_charged(exchange, answer, ending):
-            usage = _estimated(exchange, asked, answer)
-    discarded = exchange.discarded
-    if usage is None or discarded is None:
-        return usage or discarded
-    return Usage(
-        input_tokens=usage.input_tokens + discarded.input_tokens,
-        output_tokens=usage.output_tokens + discarded.output_tokens,
-        estimated=usage.estimated or discarded.estimated,
-        cached_tokens=usage.cached_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-    )
-
-
-def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> bool:
-    if ending.outcome == "ok" or answer.ended:
-        return ending.outcome == "ok"
-    if ending.outcome == "cancelled":
-        return exchange.attempt is not None and exchange.attempt.server_seconds > 0.0
-    return exchange.first_piece is not None
-
-
-def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> Usage:
-    """Return the usage with an estimate of what the upstream did not report."""
-    prompt, output = answer.input_tokens, answer.output_tokens
-    if output is None:
-        pieces = 0 if exchange.first_piece is None else len(exchange.gaps) + 1
-        output = max(text_tokens(answer.text or "") + text_tokens(answer.tool_calls or ""), pieces)
-    return Usage(
-        input_tokens=prompt_tokens(asked.messages) if prompt is None else prompt,
-        output_tokens=output,
-        estimated=True,
-        cached_tokens=answer.cached_tokens,
-        reasoning_tokens=answer.reasoning_tokens,
-    )
-
-
-def _cost(attempt: Attempt, usage: Usage | None) -> float | None:
-    upstream = attempt.target.upstream
-    if upstream.price is not None and usage is not None:
-        return upstream.price.of(usage)
-    if upstream.gpu_usd_per_hour is not None:
-        return attempt.server_seconds * upstream.gpu_usd_per_hour / 3600
-    return None
