@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tidegauge.monitoring.attribution import AttributionContext, coincidences, load_ratio
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.verdicts import untested_verdict
@@ -62,6 +64,29 @@ def test_shifted_topics_leave_the_cause_open() -> None:
         Monitor.parse("quality.likelihood"), SEGMENT, 90_000, context(alarms=(elsewhere,))
     )
     assert found.startswith("No swap")
+
+
+def test_the_first_shift_of_topics_is_named() -> None:
+    traffic = Segment(model="m", route="/chat")
+    first, then = (
+        alarm("drift.followups", "drift", traffic),
+        alarm("drift.topics", "drift", traffic),
+    )
+    then = msgspec.structs.replace(then, starts_ms=120_000)
+    for alarms in ((first, then), (then, first)):
+        (found,) = coincidences(Monitor.parse("errors.rate"), SEGMENT, 0, context(alarms=alarms))
+        assert "Topics have shifted as well, since 1970-01-01 00:01:00 UTC" in found
+
+
+def test_drift_says_whether_the_other_turns_have_changed_as_well() -> None:
+    traffic = Segment(model="m", route="/chat")
+    both = alarm("drift.topics", "drift", traffic), alarm("drift.followups", "drift", traffic)
+    found, _ = coincidences(Monitor.parse("drift.topics"), traffic, 0, context(alarms=both))
+    assert found == (
+        "Follow-ups of conversations have changed as well, since 1970-01-01 00:01:00 UTC."
+    )
+    found, _ = coincidences(Monitor.parse("drift.followups"), traffic, 0, context(alarms=both))
+    assert found.startswith("Openings of conversations have changed as well")
 
 
 def test_load_is_named_where_it_grew() -> None:

@@ -7,9 +7,10 @@ so with shifted topics a drop in quality may be due to worse answers or to harde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
 from tidegauge.monitoring.version_comparison import VersionComparison
 from tidegauge.reports.formatting import moment, times
 from tidegauge.schemas import Segment
@@ -53,7 +54,8 @@ def coincidences(
         context: What else happened around it.
     """
     if monitor.signal == "drift":
-        return (_harm_sentence(segment, context.alarms),)
+        harm = _harm_sentence(segment, context.alarms)
+        return (*_other_turns(monitor, segment, context.alarms), harm)
     found: list[str] = []
     swap = next(
         (
@@ -68,13 +70,14 @@ def coincidences(
             f"It coincides with the swap from version {swap.old.version or 'unnamed'} to "
             f"{swap.new.version or 'unnamed'} at {moment(swap.since_ms)}."
         )
-    drift = next(
-        (a for a in context.alarms if a.signal == "drift" and _same_traffic(a, segment)), None
-    )
-    if drift is not None:
-        shifted_ms = drift.verdict.since_ms or drift.starts_ms
+    shifted = [
+        alarm.verdict.since_ms or alarm.starts_ms
+        for alarm in context.alarms
+        if alarm.signal == "drift" and _same_traffic(alarm, segment)
+    ]
+    if shifted:
         found.append(
-            f"Topics have shifted as well, since {moment(shifted_ms)}: these counts do not show "
+            f"Topics have shifted as well, since {moment(min(shifted))}: these counts do not show "
             "whether the same questions are served worse, "
             f"`tidegauge explain {monitor.name}` does."
         )
@@ -83,6 +86,15 @@ def coincidences(
     if not found:
         found.append("No swap, no shift of topics and no change of load coincide.")
     return tuple(found)
+
+
+def _other_turns(monitor: Monitor, segment: Segment, alarms: Iterable[Alert]) -> Iterator[str]:
+    """Yield a sentence if the other monitor of drift alarms too."""
+    for alarm in alarms:
+        if alarm.signal == "drift" and alarm.monitor != monitor.name and alarm.segment == segment:
+            what = "Follow-ups" if alarm.monitor == DRIFT_FOLLOWUPS.name else "Openings"
+            since_ms = alarm.verdict.since_ms or alarm.starts_ms
+            yield f"{what} of conversations have changed as well, since {moment(since_ms)}."
 
 
 def _harm_sentence(segment: Segment, alarms: Iterable[Alert]) -> str:

@@ -27,6 +27,16 @@ _SWAP_DOUBT = (
     "promise about false alarms. Versions that are asked different things differ for that "
     "reason, too."
 )
+_FOLLOWUPS = "drift.followups"
+_OPENINGS_COUNTED = (
+    "A conversation counts once here, by its first message: the messages of one conversation "
+    "resemble each other, and are no independent evidence."
+)
+_FOLLOWUPS_COUNTED = (
+    "A conversation counts once here, by one of its later messages, the second for half of the "
+    "conversations: the messages of one conversation resemble each other, and are no independent "
+    "evidence."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +209,9 @@ def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tupl
         "a holiday, one customer's batch job or a new client is a real change of traffic, and "
         "no failure of the model."
     )
+    if verdict.signal == "drift":
+        followups = verdict.monitor == _FOLLOWUPS
+        lines.append(_FOLLOWUPS_COUNTED if followups else _OPENINGS_COUNTED)
     if verdict.season == "none":
         lines.append(
             "This baseline knows no times of day: hours that differ from its own may alarm."

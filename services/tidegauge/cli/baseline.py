@@ -175,7 +175,10 @@ def show(
         return
     drift = DriftBaseline.from_bytes(document, wanted)
     if as_json:
-        delays = {f"{share:g}": events for share, events in power(drift)}
+        delays = {
+            str(unit): {f"{share:g}": events for share, events in found.items()}
+            for unit, found in power(drift).items()
+        }
         facts = {"baseline_id": wanted, "clusters": drift.clusters, "delay_events": delays}
         _say(as_json, {**drift.summary(), **facts}, "")
     else:

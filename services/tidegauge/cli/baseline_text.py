@@ -12,13 +12,17 @@ from rich.text import Text
 from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.power import detection_delay
+from tidegauge.drift.units import Unit
+from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.reports.formatting import count, moment, percent
 from tidegauge.schemas.operations import BaselineManifest
+from tidegauge.usecases.references import monitor_of
 
 __all__ = ["power", "print_list", "show_drift"]
 
 _SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
+_DAY_SECONDS = 86_400.0
 
 
 def print_list(
@@ -38,10 +42,26 @@ def print_list(
     console.print(table)
 
 
-def power(baseline: DriftBaseline) -> list[tuple[float, float]]:
-    """Return (share of a new topic, expected events to the alarm); infinite for never."""
-    widest = baseline.openings.references[""]
-    return [(s, detection_delay(widest, baseline.openings.unseen_topic_rates, s)) for s in _SHARES]
+def power(baseline: DriftBaseline) -> dict[Unit, dict[float, float]]:
+    """Return the expected events from a new topic to the alarm, infinite for never.
+
+    Returns:
+        Kind of unit -> share of the new topic -> events, at the default budget of a single segment.
+    """
+    shares = monitor_shares(monitor_of(unit) for unit in baseline.units)
+    found = {}
+    for unit, known in baseline.units.items():
+        promised = math.exp(log_threshold(MonitorPlan(), shares[monitor_of(unit)], rank=1))
+        found[unit] = {
+            share: detection_delay(
+                known.references[""],
+                known.unseen_topic_rates,
+                share,
+                false_alarm_days=promised / _DAY_SECONDS,
+            )
+            for share in _SHARES
+        }
+    return found
 
 
 def show_drift(console: Console, baseline: DriftBaseline) -> None:
@@ -50,8 +70,11 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     console.print(f"baseline {baseline.baseline_id}", markup=False)
     span = f", {moment(facts['from_ms'])} to {moment(facts['to_ms'])}" if "from_ms" in facts else ""
     console.print(
-        f"requests   {count(facts['events'])} ({count(facts['texts'])} different texts){span}"
+        f"requests   {count(facts['openings'])} openings of conversations, "
+        f"{count(facts['followups'])} follow-ups ({count(facts['texts'])} different texts){span}"
     )
+    if baseline.no_followups:
+        console.print(f"follow-ups are not tested: {plain(baseline.no_followups)}")
     console.print(f"embedder   {plain(baseline.embedder)}, text: {baseline.preparation.selection}")
     slots = slot_count(widest.season)
     console.print(
@@ -62,8 +85,9 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     shown = ", ".join(plain(key) for key in keys[:_SEGMENTS_SHOWN])
     more = f" and {len(keys) - _SEGMENTS_SHOWN} more" if len(keys) > _SEGMENTS_SHOWN else ""
     console.print(f"segments   all{', ' + shown if shown else ''}{more}", markup=False)
-    for share, events in power(baseline):
-        console.print(_in_words(share, events), markup=False)
+    for unit, delays in power(baseline).items():
+        for share, events in delays.items():
+            console.print(_in_words(unit, share, events), markup=False)
     table = Table("cluster", "share", "terms", "examples")
     for k, cluster in enumerate(baseline.clusters):
         table.add_row(
@@ -75,13 +99,14 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     console.print(table)
 
 
-def _in_words(share: float, events: float) -> str:
-    topic = f"a new topic of {percent(share)} of the requests"
+def _in_words(unit: Unit, share: float, events: float) -> str:
+    counted = "openings" if unit is Unit.OPENING else "follow-ups"
+    topic = f"a new topic of {percent(share)} of the {counted}"
     if math.isinf(events):
         return f"power      {topic} would not be noticed: this baseline is too small for it"
     return (
-        f"power      {topic} would be noticed after about {count(_rounded(events))} requests, at "
-        "one false alarm in 30 days"
+        f"power      {topic} would be noticed after about {count(_rounded(events))} "
+        "conversations, at one false alarm of anything in 30 days"
     )
 
 

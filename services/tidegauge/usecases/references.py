@@ -9,17 +9,20 @@ from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.findings import Monitor
 from tidegauge.schemas.operations import BaselineKind
 
-__all__ = ["LogBaselines", "drift_references"]
+__all__ = ["LogBaselines", "drift_references", "monitor_of"]
 
 
-_MONITORS = {Unit.OPENING: DRIFT_TOPICS, Unit.FOLLOWUP: DRIFT_FOLLOWUPS}
+def monitor_of(unit: Unit) -> Monitor:
+    """Return the monitor of a kind of unit."""
+    return DRIFT_FOLLOWUPS if unit is Unit.FOLLOWUP else DRIFT_TOPICS
 
 
 def drift_references(baseline: DriftBaseline) -> References:
     """Return what a drift baseline holds to be normal, for each of its monitors."""
-    return {_MONITORS[unit].name: found.references for unit, found in baseline.units.items()}
+    return {monitor_of(unit).name: found.references for unit, found in baseline.units.items()}
 
 
 class LogBaselines:

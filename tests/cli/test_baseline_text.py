@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tests.workers.drift.conftest import WordVectors
+
+from tidegauge.cli.baseline_text import power, show_drift
+from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.counting import HistoricalRequest
+from tidegauge.drift.fitting import fit
+from tidegauge.drift.preparation import Preparation
+from tidegauge.drift.units import Unit, counted_turn
+
+
+def baseline_of(past: Sequence[HistoricalRequest]) -> DriftBaseline:
+    return fit(
+        past,
+        WordVectors().embed([one.text for one in past]),
+        embedder="words",
+        preparation=Preparation(),
+        rng=np.random.default_rng(1),
+    )
+
+
+def openings(count: int) -> list[HistoricalRequest]:
+    things = ("card", "account", "bank", "limit", "payment")
+    return [
+        HistoricalRequest(f"my {things[i % 5]} number {i}", conversation_id=f"c{i}")
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def conversations() -> DriftBaseline:
+    followups = [
+        HistoricalRequest(f"and {one.text}?", conversation_id=name, turn=counted_turn(name))
+        for one in openings(600)
+        if (name := one.conversation_id) is not None
+    ]
+    return baseline_of([*openings(600), *followups])
+
+
+def shown(baseline: DriftBaseline) -> str:
+    console = Console(width=120, record=True, file=None, quiet=False)
+    with console.capture() as found:
+        show_drift(console, baseline)
+    return found.get()
+
+
+def test_what_both_monitors_can_notice_is_told(conversations: DriftBaseline) -> None:
+    text = shown(conversations)
+    assert "600 openings of conversations, 600 follow-ups" in text
+    assert "not tested" not in text
+    for counted in ("openings", "follow-ups"):
+        assert re.search(rf"a new topic of 20% of the {counted} would be noticed after", text)
+    delays = power(conversations)
+    assert set(delays) == {Unit.OPENING, Unit.FOLLOWUP}
+    assert all(
+        sorted(found.values(), reverse=True) == [*found.values()] for found in delays.values()
+    )
+
+
+def test_openings_alone_have_the_whole_budget_of_drift(conversations: DriftBaseline) -> None:
+    alone = DriftBaseline(
+        embedder=conversations.embedder,
+        preparation=conversations.preparation,
+        clusters=conversations.clusters,
+        openings=conversations.openings,
+        no_followups="there are none",
+        facts=conversations.facts,
+    )
+    assert set(power(alone)) == {Unit.OPENING}
+    assert power(alone)[Unit.OPENING][0.2] < power(conversations)[Unit.OPENING][0.2]
+    assert "follow-ups are not tested: there are none" in shown(alone)
