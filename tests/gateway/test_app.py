@@ -64,8 +64,8 @@ async def test_metrics(gateway: Running) -> None:
     await gateway.client.post("/v1/chat/completions", content=b"{")
     text = (await gateway.admin.get("/metrics")).text
     assert (
-        'tidegauge_gateway_requests_total{model="served",route="/v1/chat/completions",'
-        'status="200",version="v1"} 2.0' in text
+        'tidegauge_gateway_requests_total{model="served",outcome="ok",'
+        'route="/v1/chat/completions",status="200",version="v1"} 2.0' in text
     )
     assert 'tidegauge_gateway_errors_total{kind="invalid_request"} 1.0' in text
     assert 'tidegauge_gateway_tokens_total{customer="anonymous",direction="input"' in text

@@ -38,6 +38,7 @@ __all__ = [
     "REQUEST",
     "RESPONSE",
     "AnswerRecord",
+    "CheckLine",
     "ExchangeRecord",
     "LogLine",
     "PendingChecks",
@@ -95,6 +96,26 @@ class LogLine(msgspec.Struct, kw_only=True):
     output_tokens: int | None
     checks: dict[str, str] | None
     unread: tuple[str, ...] | None
+
+
+class CheckLine(msgspec.Struct, kw_only=True):
+    """A line of the request log about an answer that failed a check, or could not be checked.
+
+    The shipper makes such checks and writes the line, a moment after the request's own. After a
+    restart it may write lines again.
+
+    Attributes:
+        checks: The findings of all checks that apply.
+    """
+
+    event: str = "checks"
+    time: str
+    request_id: str
+    route: str
+    model: str
+    version: str
+    customer: str
+    checks: Mapping[str, str]
 
 
 class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -276,6 +297,18 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             output_tokens=None if usage is None else usage.output_tokens,
             checks=answer.checks if isinstance(answer.checks, dict) else None,
             unread=answer.unread or None,
+        )
+
+    def check_line(self, findings: Mapping[str, str]) -> CheckLine:
+        """Return the line of the request log about findings that the shipper made."""
+        return CheckLine(
+            time=rfc3339(self.time_ms),
+            request_id=self.request_id,
+            route=self.route,
+            model=self.model,
+            version=self.version,
+            customer=self.customer,
+            checks=findings,
         )
 
 

@@ -1,9 +1,9 @@
 """The gateway's metrics: every name in one place, every label from a bounded set.
 
-Routes, statuses, checks and error kinds are closed sets. Models, versions, upstreams and
-customers come from files; beyond a cap they are counted as ``other``. Counting is plain addition,
-since every request pays for it; the Prometheus client's objects are built from the numbers at
-each scrape.
+Routes, statuses, outcomes, checks, error kinds and fields of answers are closed sets. Models,
+versions, upstreams and customers come from files; beyond a cap they are counted as ``other``.
+Counting is plain addition, since every request pays for it; the Prometheus client's objects are
+built from the numbers at each scrape.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
 from tidegauge.gateway.proxy.upstreams import Upstreams
 from tidegauge.gateway.refusals import Refusals
+from tidegauge.schemas.exchange import outcome_of
 
 __all__ = ["CheckCollector", "Durations", "Metrics", "UpstreamCollector"]
 
@@ -89,10 +90,11 @@ class Metrics:
         self.in_flight = 0
         self.refusals = Refusals(time.monotonic)
         self.limits_unavailable = 0
-        self._requests: dict[tuple[str, str, str, int], int] = {}
+        self._requests: dict[tuple[str, str, str, int, str], int] = {}
         self._durations: dict[tuple[str, str, str], tuple[Durations, Durations]] = {}
         self._spent: dict[tuple[str, str], _Spent] = {}
         self._errors: dict[str, int] = {}
+        self._unread: dict[str, int] = {}
         self._reloads = {"done": 0, "refused": 0}
 
     def reloaded(self, *, done: bool) -> None:
@@ -102,9 +104,10 @@ class Metrics:
     def count(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
         """Count one exchange."""
         route, model, version = record.route, record.model, record.version
-        request = route, model, version, answer.status
+        status, outcome = answer.status, answer.outcome or outcome_of(answer.error)
+        request = route, model, version, status, outcome
         if request not in self._requests and len(self._requests) >= self._cap:
-            request = route, _OTHER, _OTHER, answer.status
+            request = route, _OTHER, _OTHER, status, outcome
         self._requests[request] = self._requests.get(request, 0) + 1
         durations = self._durations.get((route, model, version))
         if durations is None:
@@ -120,6 +123,8 @@ class Metrics:
             spent.cost_usd += answer.cost_usd or 0.0
         if answer.error is not None:
             self._errors[answer.error] = self._errors.get(answer.error, 0) + 1
+        for name in answer.unread:
+            self._unread[name] = self._unread.get(name, 0) + 1
 
     def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
         if len(self._durations) >= self._cap:
@@ -157,11 +162,11 @@ class Metrics:
     def _collect_requests(self) -> Iterable[Metric]:
         yield _counter(
             "tidegauge_gateway_requests",
-            "Requests answered.",
-            ("route", "model", "version", "status"),
+            "Requests answered, by the status that the client saw and by how they ended.",
+            ("route", "model", "version", "status", "outcome"),
             {
-                (route, model, version, str(status)): number
-                for (route, model, version, status), number in self._requests.items()
+                (route, model, version, str(status), outcome): number
+                for (route, model, version, status, outcome), number in self._requests.items()
             },
         )
         yield _counter(
@@ -169,6 +174,12 @@ class Metrics:
             "Requests that failed, by kind.",
             ("kind",),
             {(kind,): number for kind, number in self._errors.items()},
+        )
+        yield _counter(
+            "tidegauge_gateway_unread_fields",
+            "Fields of upstreams' answers that were there and could not be read.",
+            ("field",),
+            {(name,): number for name, number in self._unread.items()},
         )
 
     def _collect_durations(self) -> Iterable[Metric]:

@@ -1,13 +1,21 @@
 """The process that ships the gateway's outbox to Kafka: ``python -m tidegauge.gateway.shipper``.
 
 It is ``tidegauge.capture.shipper`` with the format that expands the gateway's records; it makes
-the checks that the gateway left to the shipper.
+the checks that the gateway left to the shipper. Answers that fail one get a line in the request
+log. LiteLLM's records, of which there is no request log, are expanded and checked alike.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
 
 from tidegauge.capture import shipper
 from tidegauge.capture.answer import ParsedAnswer
@@ -22,28 +30,73 @@ from tidegauge.capture.frame import ExpandFormats
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.policy.checks import check
 
-__all__ = ["expand_formats", "main"]
+__all__ = ["Checks", "expand_formats", "main"]
+
+_log: Final = logging.getLogger(__name__)
+_REQUEST_LOG: Final = "TIDEGAUGE_GATEWAY_REQUEST_LOG"
+_WITHOUT_LOG: Final = "litellm"
+"""The producer whose process writes no request log."""
 
 
-def _check(record: ExchangeRecord, answer: AnswerRecord, checks: PendingChecks) -> dict[str, str]:
-    parsed = ParsedAnswer(
-        text=answer.text,
-        tool_calls=answer.tool_calls,
-        refusal=checks.refusal,
-        media=checks.media,
-        finish_reason=answer.finish_reason,
-    )
-    return check(record.messages, checks.wanted, parsed)
+class Checks:
+    """Makes the checks that were left to the shipper.
+
+    Args:
+        log: Where answers are logged that fail a check; None for nowhere.
+    """
+
+    def __init__(self, log: BinaryIO | None = None) -> None:
+        self._log = log
+
+    def __call__(
+        self, record: ExchangeRecord, answer: AnswerRecord, pending: PendingChecks
+    ) -> dict[str, str]:
+        """Return the findings of an answer's checks."""
+        parsed = ParsedAnswer(
+            text=answer.text,
+            tool_calls=answer.tool_calls,
+            refusal=pending.refusal,
+            media=pending.media,
+            finish_reason=answer.finish_reason,
+        )
+        findings = check(record.messages, pending.wanted, parsed)
+        if self._log is not None and any(finding != "passed" for finding in findings.values()):
+            line = msgspec.json.encode(record.check_line(findings)) + b"\n"
+            with suppress(OSError, ValueError):  # the log may be full; the events are not lost
+                self._log.write(line)
+                self._log.flush()
+        return findings
 
 
-def expand_formats(settings: CaptureSettings) -> ExpandFormats:
-    """Return how the gateway's records are expanded."""
-    return {BOTH.type: expand_format(_check, settings.conversation_secret.encode())}
+def expand_formats(settings: CaptureSettings, log: BinaryIO | None = None) -> ExpandFormats:
+    """Return how the gateway's records are expanded.
+
+    Args:
+        settings: Capture settings.
+        log: The request log; None for none.
+    """
+    return {BOTH.type: expand_format(Checks(log), settings.conversation_secret.encode())}
+
+
+def _with_log(settings: CaptureSettings) -> ExpandFormats:
+    return expand_formats(settings, _request_log(settings))
+
+
+def _request_log(settings: CaptureSettings) -> BinaryIO | None:
+    """Return the request log of the gateway that started the shipper, to append to."""
+    path = os.environ.get(_REQUEST_LOG)
+    if path is None:
+        return None if settings.producer == _WITHOUT_LOG else sys.stdout.buffer
+    try:
+        return Path(path).open("ab", buffering=0)
+    except OSError as error:
+        _log.warning("failed checks are not logged: %s", error)
+        return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shipper; see ``tidegauge.capture.shipper.main``."""
-    return shipper.main(arguments, expand_formats)
+    return shipper.main(arguments, _with_log)
 
 
 if __name__ == "__main__":
