@@ -23,6 +23,7 @@ __all__ = [
     "id_in_metadata",
     "opening_id",
     "read_history",
+    "single_question",
 ]
 
 DERIVED: Final = "derived-"
@@ -48,7 +49,7 @@ _LONGEST_PREFILL: Final = 100
 _HALF: Final = 256
 _SHORT: Final = 2
 _TOOLS: Final = frozenset({"tool", "function"})
-_BEGINNINGS: Final = frozenset({"system", "developer", "user"})
+_INSTRUCTIONS: Final = frozenset({"system", "developer"})
 _KEY_BYTES: Final = 64
 
 
@@ -104,15 +105,6 @@ def read_history(messages: Sequence[Message], start: int = 0) -> History:
         >>> read_history([Message(role=role, content="…") for role in roles])
         History(turn=2, step=2, question=3, first=1, answer=2)
     """
-    if 0 < len(messages) <= _SHORT and messages[-1].role == "user" and start == 0:
-        first = messages[0].role
-        if first in _BEGINNINGS:  # so are most requests
-            index = 0 if first == "user" else len(messages) - 1
-            return History(1, 1, index, index, -1)
-    return _read(messages, start)
-
-
-def _read(messages: Sequence[Message], start: int) -> History:
     turn = answers = 0
     question = first = answer = -1
     last = ""
@@ -136,6 +128,24 @@ def _read(messages: Sequence[Message], start: int) -> History:
         answers -= 1
         answer = -1 if answer == len(messages) - 1 else answer
     return History(turn, answers + 1, max(question, 0), max(first, 0), answer)
+
+
+def single_question(messages: Sequence[Message]) -> int:
+    """Return the index of the question of a request that has nothing else, as most have.
+
+    Example:
+        >>> single_question([Message(role="system"), Message(role="user")])
+        1
+        >>> single_question([Message(role="user"), Message(role="assistant")])
+        -1
+    """
+    if 0 < len(messages) <= _SHORT and messages[-1].role == "user":
+        first = messages[0].role
+        if first == "user":
+            return 0
+        if first in _INSTRUCTIONS:
+            return len(messages) - 1
+    return -1
 
 
 def _is_prefill(message: Message) -> bool:

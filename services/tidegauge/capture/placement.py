@@ -24,6 +24,7 @@ from tidegauge.capture.history import (
     derived_id,
     opening_id,
     read_history,
+    single_question,
 )
 from tidegauge.capture.recent import Recent
 from tidegauge.capture.templates import Templates
@@ -266,10 +267,10 @@ class Conversations:
         messages: Sequence[Message],
         told: Told,
     ) -> Placement:
+        question = single_question(messages) if told is NOTHING_TOLD else -1
+        if question >= 0:
+            return Placement(request_id, sent, now_ms, None, 1, 1, question)
         history = read_history(messages)
-        if history.answer < 0 and told is NOTHING_TOLD:  # most requests
-            turn = history.turn or 1
-            return Placement(request_id, sent, now_ms, None, turn, history.step, history.question)
         if history.question > history.answer >= 0:
             history = self._templates.without(caller, messages, history, told.conversation)
         conversation, step = told.conversation, history.step
