@@ -16,7 +16,7 @@ Indicators are grouped: the cuts of one number move together, and so do the shar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -74,6 +74,10 @@ class Dispersion:
     waves: NDArray[np.bool_]
     unresolved: NDArray[np.bool_]
     wanted_ms: int
+
+    def wider(self, factor: float) -> Dispersion:
+        """Return it with dispersions larger by a factor."""
+        return replace(self, tau=self.tau * factor, tau_hour=self.tau_hour * factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,12 +155,13 @@ class Decision:
         return self.log_statistic >= self.log_threshold
 
 
-def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
+def place_bets(reference: Reference, *, polya_urns: bool = False, falls: bool = True) -> Bets:
     """Bet on each indicator's rise above, and fall below, its band.
 
     Args:
         reference: The bands.
         polya_urns: Whether to bet on the reference's Polya urns as well.
+        falls: Whether to bet on falls; without, the rises get the whole share.
     """
     urn_bets = tuple(ready(urn) for urn in reference.polya_urns) if polya_urns else ()
     low = np.array(reference.slot_low or (reference.low,))
@@ -174,7 +175,7 @@ def place_bets(reference: Reference, *, polya_urns: bool = False) -> Bets:
     weights = weights * (1 - sum(urn.share for urn in urn_bets))
     log_weights = np.log(np.repeat(weights, sides, axis=1))
     # No rate falls below a band that is open below: the rises get the whole share.
-    open_below = low.max(axis=0) <= OPEN_BELOW
+    open_below = (low.max(axis=0) <= OPEN_BELOW) | (not falls)
     log_weights[open_below, : len(RATIOS)] += np.log(2)
     log_weights[open_below, len(RATIOS) :] = -np.inf
     changed = np.concatenate([rise, fall], axis=-1)

@@ -17,7 +17,7 @@ from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.detection.seasons import HOUR_MS, Season, period_ms, slot_count, slot_of
 from tidegauge.schemas import Segment
 
-__all__ = ["ALPHA", "OPEN_BELOW", "Reference", "build", "nearest", "share_out"]
+__all__ = ["ALPHA", "OPEN_BELOW", "BackTest", "Reference", "build", "nearest", "share_out"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
@@ -35,6 +35,22 @@ _REFUSED = (
 )
 _WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
 _DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
+
+
+class BackTest(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a reference alarmed on its own baseline; see ``detection.back_test``.
+
+    Attributes:
+        seconds: Time replayed, T.
+        alarms: Alarms at thresholds of T/20 and T/5.
+        allowed: How many are allowed there on average: 20 and 5.
+        widening: Factor of the dispersion that it took.
+    """
+
+    seconds: float
+    alarms: tuple[int, ...]
+    allowed: tuple[int, ...]
+    widening: float
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +76,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         slot_high: Upper edges by slot.
         covered_slots: Number of slots in which the baseline has events.
         polya_urns: Divisions into cells that are bet on as well, if there are any.
+        back_test: How the reference did on its own baseline; None where that is too short, or its
+            events have no times.
         refused: Why no promise can be made on this baseline, for people; empty where it can.
         wanted_ms: Length of a baseline on which it might be made; 0 where it is.
     """
@@ -81,6 +99,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
     polya_urns: tuple[PolyaUrn, ...] = ()
+    back_test: BackTest | None = None
     refused: str = ""
     wanted_ms: int = 0
 
@@ -137,6 +156,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     alpha: float = ALPHA,
     tolerance: Floats | float = 0.0,
     season: Season | None = None,
+    widening: float = 1.0,
 ) -> Reference:
     """Build a reference from the counts of a baseline.
 
@@ -159,6 +179,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         alpha: Chance that any band misses its rate.
         tolerance: Relative change that must not raise an alarm, one number or shape (J,): bands
             are widened by it.
+        widening: Factor of the dispersion.
         season: Which slots to use; None chooses by the time that the baseline covers.
 
     Raises:
@@ -185,7 +206,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
             times_ms,
             [_group(indicator) for indicator in indicators],
             period_ms=period_ms(season),
-        )
+        ).wider(widening)
     weights = share_out(indicators, shares)
     per_band = alpha * np.array(weights)
     widen = 1 + np.asarray(tolerance)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detection.e_detector import (
-    RATIOS,
     Bets,
     Contribution,
     Decision,
@@ -243,12 +242,7 @@ def build_detector(
     # Segments beyond the cap are counted together, though their cells are those of different
     # references.
     polya_urns = monitor.signal == "drift" and segment != OTHER
-    bets = place_bets(reference, polya_urns=polya_urns)
-    if monitor.signal != "drift":
-        weights = np.full_like(bets.log_weights, -np.inf)
-        whole = np.logaddexp.reduce(bets.log_weights, axis=1, keepdims=True)
-        weights[:, : len(RATIOS)] = whole - np.log(len(RATIOS))
-        bets = replace(bets, log_weights=weights)
+    bets = place_bets(reference, polya_urns=polya_urns, falls=monitor.signal == "drift")
     return Detector(monitor, segment, reference, reference_key, bets, log_threshold)
 
 

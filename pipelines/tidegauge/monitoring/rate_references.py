@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
 from tidegauge.detection.reference import Reference, build
 from tidegauge.monitoring.strata_cuts import (
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 Counts: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 Side: TypeAlias = Literal["above", "below"]
 
@@ -110,8 +112,8 @@ def latency_reference(
         )
         indicators.append(indicator)
         rates.append(1 - level)
-    reference = _banded(segment, windows, indicators, _LATENCY_SHARES, _UNSEEN_SHIFTS["latency"])
-    return _with_rates(reference, rates)
+    unseen = _UNSEEN_SHIFTS["latency"]
+    return _banded(segment, windows, indicators, _LATENCY_SHARES, unseen, normal=rates)
 
 
 def _with_rates(reference: Reference, rates: Sequence[float]) -> Reference:
@@ -202,30 +204,51 @@ def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> 
     )
 
 
-def _banded(
+def _banded(  # noqa: PLR0913, PLR0917 - the windows, what is tested, and what is known of it
     segment: Segment,
     windows: Sequence[Sketch],
     indicators: Sequence[Indicator],
     shares: Mapping[str, float],
     unseen_shift: float,
+    normal: Sequence[float] = (),
 ) -> Reference:
-    """Build bands, wider by ``unseen_shift`` where the baseline has less than eight minutes."""
+    """Build bands, back-tested on the windows' own time.
+
+    Args:
+        segment: Slice of the traffic.
+        windows: Its merged windows in order of time.
+        indicators: The tested indicators.
+        shares: Family -> part of the budget.
+        unseen_shift: Shift by which bands are widened in a baseline of less than eight minutes.
+        normal: Rates of the indicators that are known to be normal, if they are.
+    """
     columns = [_by_window(indicator, windows) for indicator in indicators]
     hits = np.stack([hits for hits, _ in columns], axis=1)
     trials = np.stack([trials for _, trials in columns], axis=1)
     times = np.array([window.window_start_ms for window in windows], np.int64)
-    short = int(times.max() - times.min()) < _MINUTES_SEEN_MS
+    history = History(times, hits, trials, windows[0].window_ms, falls=False)
     rates = hits.sum(axis=0) / np.maximum(trials.sum(axis=0), 1)
-    return build(
-        baseline="",
-        segment=segment,
-        indicators=indicators,
-        hits=hits,
-        trials=trials,
-        times_ms=times,
-        shares=shares,
-        tolerance=_UNSEEN_WIDTH * _relative_change(unseen_shift, rates) if short else 0.0,
-    )
+    short = history.span_ms < _MINUTES_SEEN_MS
+
+    def fit(kept: Flags, widening: float) -> Reference:
+        made = build(
+            baseline="",
+            segment=segment,
+            indicators=indicators,
+            hits=hits[kept],
+            trials=trials[kept],
+            times_ms=times[kept],
+            shares=shares,
+            tolerance=_UNSEEN_WIDTH * _relative_change(unseen_shift, rates) if short else 0.0,
+            widening=widening,
+        )
+        return _with_rates(made, normal) if normal else made
+
+    def fit_part(kept: Flags, widening: float) -> Fitted | None:
+        return Fitted(fit(kept, widening)) if trials[kept].sum(axis=0).all() else None
+
+    outcome = back_test(fit_part, history)
+    return outcome.apply(fit(np.ones(len(times), np.bool_), outcome.widening))
 
 
 def _relative_change(shift: float, rates: Floats) -> Floats:
