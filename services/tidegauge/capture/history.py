@@ -15,7 +15,7 @@ from tidegauge.schemas.exchange import Message
 __all__ = [
     "DERIVED",
     "NOTHING_TOLD",
-    "History",
+    "RequestHistory",
     "Told",
     "answer_mark",
     "derived_id",
@@ -72,7 +72,7 @@ class Told(NamedTuple):
 NOTHING_TOLD: Final = Told()
 
 
-class History(NamedTuple):
+class RequestHistory(NamedTuple):
     """What the messages of a request show.
 
     Attributes:
@@ -90,7 +90,7 @@ class History(NamedTuple):
     answer: int
 
 
-def read_history(messages: Sequence[Message], start: int = 0) -> History:
+def read_history(messages: Sequence[Message], start: int = 0) -> RequestHistory:
     """Read the messages of a request.
 
     Messages of the user in a row are one turn. A short last message of the assistant is the
@@ -103,7 +103,7 @@ def read_history(messages: Sequence[Message], start: int = 0) -> History:
     Example:
         >>> roles = ["system", "user", "assistant", "user", "assistant", "tool"]
         >>> read_history([Message(role=role, content="…") for role in roles])
-        History(turn=2, step=2, question=3, first=1, answer=2)
+        RequestHistory(turn=2, step=2, question=3, first=1, answer=2)
     """
     turn = answers = 0
     question = first = answer = -1
@@ -127,7 +127,7 @@ def read_history(messages: Sequence[Message], start: int = 0) -> History:
     if answers and turn and _is_prefill(messages[-1]):
         answers -= 1
         answer = -1 if answer == len(messages) - 1 else answer
-    return History(turn, answers + 1, max(question, 0), max(first, 0), answer)
+    return RequestHistory(turn, answers + 1, max(question, 0), max(first, 0), answer)
 
 
 def single_question(messages: Sequence[Message]) -> int:

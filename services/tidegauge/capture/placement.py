@@ -18,7 +18,7 @@ from typing import Final
 
 from tidegauge.capture.history import (
     NOTHING_TOLD,
-    History,
+    RequestHistory,
     Told,
     answer_mark,
     derived_id,
@@ -288,7 +288,9 @@ class Conversations:
             turn = self._next_turn(hash((caller, conversation)), turn, step)
         return Placement(request_id, sent, now_ms, conversation, turn, step, history.question)
 
-    def _from_history(self, caller: str, messages: Sequence[Message], history: History) -> str:
+    def _from_history(
+        self, caller: str, messages: Sequence[Message], history: RequestHistory
+    ) -> str:
         """Return the id of a conversation by its first exchange.
 
         Clients that send only the last messages leave the first exchange out after some turns.
@@ -308,7 +310,7 @@ class Conversations:
         return known
 
     def _of_last_answer(
-        self, caller: str, messages: Sequence[Message], history: History
+        self, caller: str, messages: Sequence[Message], history: RequestHistory
     ) -> str | None:
         """Return the conversation in which the last answer of a history was given."""
         last = history.question - 1

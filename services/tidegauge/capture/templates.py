@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tidegauge.capture.history import History, read_history
+from tidegauge.capture.history import RequestHistory, read_history
 from tidegauge.capture.recent import Recent
 from tidegauge.schemas.exchange import Message
 
@@ -35,8 +35,12 @@ class Templates:
         self._lengths: Recent[tuple[int, ...]] = Recent()
 
     def without(
-        self, caller: str, messages: Sequence[Message], history: History, conversation: str | None
-    ) -> History:
+        self,
+        caller: str,
+        messages: Sequence[Message],
+        history: RequestHistory,
+        conversation: str | None,
+    ) -> RequestHistory:
         """Return the history of a request without the examples that it begins with.
 
         Args:
