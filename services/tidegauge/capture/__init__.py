@@ -2,6 +2,8 @@
 
 from tidegauge.capture.counters import Counts
 from tidegauge.capture.errors import CaptureError, CaptureSettingsError, OutboxUnavailableError
+from tidegauge.capture.history import Told
+from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, Fsync, KafkaAccess
 
@@ -9,9 +11,12 @@ __all__ = [
     "CaptureError",
     "CaptureSettings",
     "CaptureSettingsError",
+    "Conversations",
     "Counts",
     "Fsync",
     "KafkaAccess",
     "OutboxUnavailableError",
+    "Placement",
     "Recorder",
+    "Told",
 ]
