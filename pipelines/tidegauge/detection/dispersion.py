@@ -47,9 +47,8 @@ FEWEST_BLOCKS = 6
 _MISSED = 0.2
 """Chance that a dispersion is larger than its upper bound."""
 _SIGNIFICANT = 0.01
-_SHOWN = 0.67
-"""Part of the long-run variance that independent blocks must show. Blocks of three correlation
-times of an exponentially correlated rate show 0.68 of it."""
+_LONGER = 0.1
+"""Chance that longer blocks seem to show more than independent blocks do, at one length."""
 _FEWEST_HITS, _FEWEST_OWN = 2.0, 5.0
 """Mean hits a block for a length to count, pooled over the group and of one indicator."""
 
@@ -90,7 +89,9 @@ class _Scale:
         pooled_bound: Its upper bound.
         bound: Upper bound of each indicator's squared dispersion, shape (G,).
         hits: Mean hits of a block by indicator, shape (G,).
-        significant: Whether the fluctuation is more than chance.
+        pearson: Pearson's statistic of the group, scaled to its degrees of freedom.
+        free: Its degrees of freedom.
+        weight: What a squared dispersion of 1 adds to it.
     """
 
     length: int
@@ -98,7 +99,19 @@ class _Scale:
     pooled_bound: float
     bound: Floats
     hits: Floats
-    significant: bool
+    pearson: float
+    free: float
+    weight: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the fluctuation is more than chance."""
+        return self.pearson > float(chi2.isf(_SIGNIFICANT / len(BLOCKS_MS), self.free))
+
+    def exceeds(self, squared: float) -> bool:
+        """Return whether blocks fluctuate more than with a squared dispersion."""
+        most = float(chi2.isf(_LONGER, self.free))
+        return self.pearson > most * (1 + squared * self.weight / self.free)
 
     def squared(self) -> Floats:
         """Return each indicator's bound: its own where it has enough hits, else the group's."""
@@ -155,15 +168,19 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
 
 
 def _independent(scales: Sequence[_Scale]) -> _Scale:
-    """Return the shortest length that shows most of the long-run variance.
+    """Return the shortest length whose blocks look independent of each other.
 
-    Where the fluctuation is not more than chance at any length, that is the longest one: slower
+    Longer blocks then show no more than the mean of independent ones would, but for chance. Where
+    the fluctuation is not more than chance at any length, that is the longest one: slower
     fluctuations than that are what the baseline bounds best.
     """
     if not any(scale.significant for scale in scales):
         return scales[-1]
-    long_run = max(scale.pooled * scale.length for scale in scales)
-    return next(s for s in scales if s.pooled * s.length >= _SHOWN * long_run)
+    for number, scale in enumerate(scales):
+        long_run = scale.pooled * scale.length
+        if not any(one.exceeds(long_run / one.length) for one in scales[number + 1 :]):
+            return scale
+    return scales[-1]
 
 
 def _next_length(length: int) -> int:
@@ -233,7 +250,9 @@ def _scale(
         pooled_bound=_bound(scaled, together, pooled_weight * together / pooled_free),
         bound=np.array([_bound(*one) for one in zip(pearson, free, weight, strict=True)]),
         hits=expected.sum(axis=0) / blocks,
-        significant=scaled > float(chi2.isf(_SIGNIFICANT / len(BLOCKS_MS), together)),
+        pearson=scaled,
+        free=together,
+        weight=pooled_weight * together / pooled_free,
     )
 
 
