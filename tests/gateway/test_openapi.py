@@ -19,7 +19,7 @@ async def test_nothing_that_the_document_describes_makes_it_fail(gateway: Runnin
             "run",
             f"{gateway.admin.base_url}/openapi.json",
         ),
-        *("--checks", CHECKS, "--max-examples", "15", "--seed", "7", "--no-color"),
+        *("--checks", CHECKS, "--max-examples", "8", "--seed", "7", "--no-color"),
         *("--phases", "examples,coverage,fuzzing"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -27,6 +27,6 @@ async def test_nothing_that_the_document_describes_makes_it_fail(gateway: Runnin
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()[-6000:]
     counts = gateway.recorder.counts()
-    assert counts.served > 100
+    assert counts.served > 50
     assert counts.served == counts.captured["responses.v1"]
     assert not any(event.error == "gateway_error" for event in gateway.answered)

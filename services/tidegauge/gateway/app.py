@@ -48,6 +48,10 @@ __all__ = ["Gateway", "create_app"]
 
 _STARTED: Final = int(time.time())
 _REFUSED_ROUTES: Final[dict[int, Reason]] = {404: "route", 405: "method"}
+_MESSAGES: Final = {
+    404: "the gateway does not serve this route",
+    405: "the gateway serves this route with another method",
+}
 _OTHER_DESCRIPTORS: Final = 128
 """Descriptors for anything but connections: files, Redis, the event loop."""
 
@@ -287,7 +291,7 @@ async def _say_http_error(request: Request, error: Exception) -> Response:
         )
     content = {
         "error": {
-            "message": error.detail,
+            "message": _MESSAGES.get(error.status_code, error.detail),
             "type": "invalid_request_error",
             "param": None,
             "code": HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"),

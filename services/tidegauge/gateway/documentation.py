@@ -81,6 +81,13 @@ _REQUESTS: Final[dict[str, tuple[str, list[str], dict[str, Any]]]] = {
             **_STREAM,
         },
     ),
+    "/v1/rerank": (
+        "Documents by relevance to a query",
+        ["model", "query", "documents"],
+        {"query": {"type": "string"}, "documents": {"type": "array"}},
+    ),
+    "/v1/score": ("Similarity of texts", ["model"], {}),
+    "/tokenize": ("Tokens of a prompt", ["model"], {"prompt": {"type": "string"}}),
 }
 
 

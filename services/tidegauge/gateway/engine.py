@@ -22,7 +22,7 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange, Fault
-from tidegauge.gateway.http.bodies import refuse_complex
+from tidegauge.gateway.http.bodies import refuse_complex, without_lone_surrogates
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
@@ -144,10 +144,7 @@ class Engine:
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
         refuse_complex(body)
         refuse_ambiguous(body)
-        try:
-            asked = exchange.asked = api.read(body)
-        except RecursionError as error:
-            raise malformed(error) from error
+        asked = exchange.asked = _read(api, body)
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.arrival.session)
         exchange.attempt = targets[0].attempt(asked.sampling)
@@ -229,3 +226,16 @@ class Engine:
             usage = exchange.conclusion.usage
             tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
             await self._limiter.settle(exchange.reservation, tokens, exchange.conclusion.cost_usd)
+
+
+def _read(api: Api, body: bytes) -> ParsedRequest:
+    """Parse a request; halves of characters are replaced to read it, and forwarded as they are."""
+    try:
+        return api.read(body)
+    except RecursionError as error:
+        raise malformed(error) from error
+    except RefusedError:
+        readable = without_lone_surrogates(body)
+        if readable == body:
+            raise
+        return api.read(readable)

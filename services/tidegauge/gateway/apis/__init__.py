@@ -20,6 +20,7 @@ from tidegauge.gateway.apis.api import (
 from tidegauge.gateway.apis.chat import Chat
 from tidegauge.gateway.apis.completions import Completions
 from tidegauge.gateway.apis.embeddings import Embeddings
+from tidegauge.gateway.apis.forwarded import FORWARDED
 from tidegauge.gateway.apis.messages import Messages
 from tidegauge.gateway.apis.responses import Responses
 
@@ -37,7 +38,13 @@ __all__ = [
     "text_tokens",
 ]
 
-APIS: Mapping[str, Api] = MappingProxyType(
-    {api.path: api for api in (Chat(), Completions(), Embeddings(), Responses(), Messages())}
+_ALL: tuple[Api, ...] = (
+    Chat(),
+    Completions(),
+    Embeddings(),
+    Responses(),
+    Messages(),
+    *FORWARDED,
 )
+APIS: Mapping[str, Api] = MappingProxyType({api.path: api for api in _ALL})
 """Path -> its adapter."""

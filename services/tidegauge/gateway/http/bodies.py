@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Final
 
 from tidegauge.gateway.errors import RefusedError, too_large
+from tidegauge.gateway.multipart import is_multipart
 from tidegauge.schemas.exchange import ErrorKind
 
-__all__ = ["content_length", "decoded", "refuse_complex"]
+__all__ = ["content_length", "decoded", "refuse_complex", "without_lone_surrogates"]
 
 _LONGEST_LENGTH: Final = 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -19,6 +21,9 @@ _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _RAW_DEFLATE: Final = -15
 _ZLIB_METHOD: Final = 8
 
+_HIGH: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_SURROGATES: Final = re.compile(rb"(\\\\|%b%b)|%b|%b" % (_HIGH, _LOW, _HIGH, _LOW))
 _SMALL: Final = 16 * 1024
 _MOST_DEPTH: Final = 128
 _MOST_GROUPS: Final = 50_000
@@ -92,6 +97,19 @@ def _undecodable(encoding: bytes) -> RefusedError:
     )
 
 
+def without_lone_surrogates(body: bytes) -> bytes:
+    r"""Return JSON with U+FFFD in place of escaped surrogates that are no pair.
+
+    Clients that cut texts between UTF-16 units send them; Python's decoder takes them, ours does
+    not.
+
+    Example:
+        >>> without_lone_surrogates(rb'["\ud83d", "\ud83d\ude00", "\\ud83d"]')
+        b'["\\ufffd", "\\ud83d\\ude00", "\\\\ud83d"]'
+    """
+    return _SURROGATES.sub(lambda found: found[1] or rb"\ufffd", body)
+
+
 def refuse_complex(body: bytes) -> None:
     """Refuse a JSON body that takes long to parse for its length.
 
@@ -108,7 +126,7 @@ def refuse_complex(body: bytes) -> None:
         ...
         tidegauge.gateway.errors.RefusedError: the request's JSON has more than 128 levels
     """
-    if len(body) <= _SMALL:
+    if len(body) <= _SMALL or is_multipart(body):
         return
     # Backslashes stand in strings only and pair up from the left, as ``replace`` does.
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")

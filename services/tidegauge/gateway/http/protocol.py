@@ -204,11 +204,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._hot = hot
                 self._reader.begin(found[1].decode(), hot.max_body_bytes)
                 return True
-            if (
-                len(data) < _SHORTEST_HOT
-                and b"POST /v1/".startswith(data[:9])
-                and b"\n" not in data
-            ):
+            if len(data) < _SHORTEST_HOT and b"POST /".startswith(data[:6]) and b"\n" not in data:
                 self.flow.hold(data)
                 if self._connection is not None:
                     self._connection.wait_for_head()

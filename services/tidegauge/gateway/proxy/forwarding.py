@@ -17,6 +17,7 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.multipart import content_type, is_multipart, replace_fields
 from tidegauge.gateway.proxy.relay import Relay, Sink, WholeAnswer
 from tidegauge.gateway.proxy.upstreams import Attempt, Target
 
@@ -214,7 +215,7 @@ class Forwarder:
         wanted = asked.stream and api.asks_for_usage and not asked.usage_wanted
         with_usage = wanted and target.asks_for_usage
         body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
-        connection = await target.ask(api.path, body, extra)
+        connection = await target.ask(api.path, content_type(body), body, extra)
         attempt.number += connection.repeats
         if not with_usage or connection.status not in _REFUSED_FIELD:
             return connection
@@ -229,7 +230,7 @@ class Forwarder:
         target.asks_for_usage = False
         attempt.number += 1
         body = rewrite(outgoing.body, target.replace, ask_for_usage=False)
-        connection = await target.ask(api.path, body, extra)
+        connection = await target.ask(api.path, content_type(body), body, extra)
         attempt.number += connection.repeats
         return connection
 
@@ -265,12 +266,12 @@ async def _first_piece(connection: Connection, retried: frozenset[int]) -> bytes
 
 
 def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: bool) -> bytes:
-    """Replace fields of a JSON object and leave every other value's bytes unchanged.
+    """Replace fields of a JSON object or a form and leave every other value's bytes unchanged.
 
     If a replaced field has an older or newer name, the client's value under that name is removed.
 
     Args:
-        body: A JSON object.
+        body: A JSON object, or a multipart body.
         replace: Field -> its new value as JSON text.
         ask_for_usage: Whether to set ``stream_options.include_usage``.
 
@@ -284,6 +285,9 @@ def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: b
     """
     if not replace and not ask_for_usage:
         return body
+    if is_multipart(body):
+        fields = {name: msgspec.json.decode(value) for name, value in replace.items()}
+        return replace_fields(body, {name: str(value) for name, value in fields.items()})
     try:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

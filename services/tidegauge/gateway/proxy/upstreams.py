@@ -118,25 +118,30 @@ class Target:
         }
         return msgspec.structs.replace(asked, **known)
 
-    def ask(self, path: str, body: bytes, extra: bytes) -> Awaitable[Connection]:
+    def ask(
+        self, path: str, content_type: bytes, body: bytes, extra: bytes
+    ) -> Awaitable[Connection]:
         """Return an awaitable that sends a request and waits for the head of the answer.
 
         Args:
             path: Path below the base URL.
-            body: The body, JSON.
+            content_type: The body's type.
+            body: The body.
             extra: Further header lines, each with its line end.
 
         Raises:
             UpstreamError: The upstream does not answer.
         """
         head = self._heads.get(path) or self._head(path)
-        head = b"%b%d\r\n%b\r\n" % (head, len(body), extra)
+        framing = b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))
+        head = b"%b%b%b\r\n" % (head, framing, extra)
         return self._pool.request(head, body, self._timeouts)
 
     def _head(self, path: str) -> bytes:
-        head = _head("POST", self._pool.address, path, self.upstream.api_key_env)
-        self._heads[path] = head + b"content-type: application/json\r\ncontent-length: "
-        return self._heads[path]
+        head = self._heads[path] = _head(
+            "POST", self._pool.address, path, self.upstream.api_key_env
+        )
+        return head
 
 
 class Attempt:
