@@ -76,8 +76,8 @@ class Size:
     window_ms: int = 10_000
 
 
-FULL = Size(streams=20, days=14.0, changed=20, swaps=20)
-QUICK = Size(streams=2, days=5.0, changed=3, swaps=5, window_ms=60_000)
+FULL = Size(streams=20, days=14.0, changed=20, swaps=20, window_ms=30_000)
+QUICK = Size(streams=2, days=4.0, changed=3, swaps=5, window_ms=60_000)
 
 
 class _ConversationJob(NamedTuple):

@@ -18,6 +18,8 @@ __all__ = [
     "MORE_ERRORS",
     "NEW_TOPICS",
     "NO_CHANGE",
+    "PER_DAY",
+    "SERVER",
     "SERVICE_TRAFFIC",
     "SLOWER",
     "SPEED_WAVES",
@@ -167,9 +169,10 @@ def _conversation_traffic() -> tuple[ConversationTraffic, ...]:
     )
 
 
-_PER_DAY = 0.15 * _DAY
-_SERVER = Server(doubling=3.0)
-_STEADY = SimulatedService(rhythm=Rhythm(per_day=_PER_DAY), server=_SERVER)
+PER_DAY = 0.1 * _DAY
+"""Requests of a service's mean day."""
+SERVER = Server(token_ms=40.0, doubling=3.0)
+_STEADY = SimulatedService(rhythm=Rhythm(per_day=PER_DAY), server=SERVER)
 _TEN_MINUTES = Wave(0.15, 10 * _MINUTE)
 _TWO_HOURS = Wave(0.3, 2 * _HOUR)
 _ERRORS_WANDER = Wave(0.45, 10 * _MINUTE)
@@ -178,44 +181,42 @@ ERROR_WAVES = "errors in ten-minute waves, sd .45"
 
 
 def _service_traffic() -> tuple[ServiceTraffic, ...]:
-    load = Rhythm(per_day=_PER_DAY, wave=Wave(0.3, 10 * _MINUTE))
+    load = Rhythm(per_day=PER_DAY, wave=Wave(0.3, 10 * _MINUTE))
     return (
         ServiceTraffic(name="steady load", service=_STEADY, changes=(SLOWER, MORE_ERRORS)),
         ServiceTraffic(
             name="load in ten-minute waves",
-            service=SimulatedService(rhythm=load, server=_SERVER),
+            service=SimulatedService(rhythm=load, server=SERVER),
             baselines=_FROM_SIX_HOURS,
             changes=(SLOWER,),
         ),
         ServiceTraffic(
             name=SPEED_WAVES,
-            service=SimulatedService(
-                rhythm=_STEADY.rhythm, server=_SERVER, speed_wave=_TEN_MINUTES
-            ),
+            service=SimulatedService(rhythm=_STEADY.rhythm, server=SERVER, speed_wave=_TEN_MINUTES),
             changes=(SLOWER,),
         ),
         ServiceTraffic(
             name="speed in two-hour waves, sd .3",
-            service=SimulatedService(rhythm=_STEADY.rhythm, server=_SERVER, speed_wave=_TWO_HOURS),
+            service=SimulatedService(rhythm=_STEADY.rhythm, server=SERVER, speed_wave=_TWO_HOURS),
             baselines=_FROM_SIX_HOURS,
         ),
         ServiceTraffic(
             name=ERROR_WAVES,
             service=SimulatedService(
-                rhythm=_STEADY.rhythm, server=_SERVER, error_wave=_ERRORS_WANDER
+                rhythm=_STEADY.rhythm, server=SERVER, error_wave=_ERRORS_WANDER
             ),
             changes=(MORE_ERRORS,),
         ),
         ServiceTraffic(
             name="the day's cycle",
-            service=SimulatedService(rhythm=Rhythm(per_day=_PER_DAY, day=0.6), server=_SERVER),
+            service=SimulatedService(rhythm=Rhythm(per_day=PER_DAY, day=0.6), server=SERVER),
             baselines=_FROM_A_DAY,
         ),
         ServiceTraffic(
             name="the week's cycle, campaigns, deployments",
             service=SimulatedService(
                 rhythm=Rhythm(
-                    per_day=_PER_DAY,
+                    per_day=PER_DAY,
                     day=0.6,
                     weekend=0.5,
                     wave=Wave(0.15, 10 * _MINUTE),
@@ -223,7 +224,7 @@ def _service_traffic() -> tuple[ServiceTraffic, ...]:
                         Campaign(day * _DAY + 15 * _HOUR, 2 * _HOUR, 1.5) for day in range(2, 28, 4)
                     ),
                 ),
-                server=_SERVER,
+                server=SERVER,
                 deployments=tuple(day * _DAY + 10 * _HOUR for day in range(1, 28, 3)),
             ),
             baselines=_FROM_THREE_DAYS,

@@ -7,20 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rerun import replay_sketches
-from tidegauge.promise.drawn_conversations import SEGMENT
 from tidegauge.promise.path import vitals_sketches
 from tidegauge.promise.results import Bar, at_least, at_most
-from tidegauge.schemas import encode
+from tidegauge.promise.scenarios import PER_DAY, SERVER
+from tidegauge.schemas import Segment, encode
 from tidegauge.schemas.findings import State, Verdict
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
 from tidegauge.simulation.rhythm import Recorded, Rhythm, Wave
-from tidegauge.simulation.server import Server
 from tidegauge.simulation.service import SimulatedService, exchanges, response_events
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Output, Partition, Record
@@ -32,7 +30,7 @@ _DAY = 86_400.0
 _HOUR = 3_600.0
 _WRONG, _FOUND, _CANARY_REQUESTS = 0.05, 0.8, 5_000
 _BEFORE = 2 * _DAY
-_NEW_VERSION = msgspec.structs.replace(SEGMENT, version="v2")
+_OLD_VERSION, _NEW_VERSION = (Segment(model="m", version=name) for name in ("v1", "v2"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +70,7 @@ class SwapOutcome:
 
 
 def _steady(wave: Wave | None = None, day: float = 0.0) -> SimulatedService:
-    return SimulatedService(
-        rhythm=Rhythm(per_day=0.15 * _DAY, day=day), server=Server(doubling=3.0), speed_wave=wave
-    )
+    return SimulatedService(rhythm=Rhythm(per_day=PER_DAY, day=day), server=SERVER, speed_wave=wave)
 
 
 _SAME = (
@@ -104,7 +100,7 @@ def swap_outcome(
     events = response_events(
         found,
         start_ms=_MONDAY_MS,
-        segment=SEGMENT,
+        segment=_OLD_VERSION,
         producer_id=f"swap-{number}",
         changed=_NEW_VERSION,
     )
