@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
 from tidegauge.gateway.policy.checks import check
-from tidegauge.gateway.policy.checks.wording import check_language, guess_language
-from tidegauge.gateway.policy.checks.wording import check_empty, check_refusal, check_truncation
-from tidegauge.gateway.policy.checks.wording import check_repetition
 from tidegauge.gateway.policy.checks.structure import (
     check_json,
     check_json_schema,
     check_tool_arguments,
+)
+from tidegauge.gateway.policy.checks.wording import (
+    check_empty,
+    check_language,
+    check_refusal,
+    check_repetition,
+    check_truncation,
+    guess_language,
 )
 from tidegauge.schemas.exchange import Message
 

@@ -16,7 +16,7 @@ from tidegauge.gateway.errors import (
     UpstreamUnreachableError,
 )
 from tidegauge.gateway.http.addresses import Address, Timeouts
-from tidegauge.gateway.http.client import Pool
+from tidegauge.gateway.http.pool import Pool
 
 REQUEST = b"POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -22,7 +22,7 @@ from tests.gateway.scripted import (
 )
 
 from tidegauge.gateway.http.addresses import Address, Timeouts
-from tidegauge.gateway.http.client import Pool
+from tidegauge.gateway.http.pool import Pool
 from tidegauge.gateway.proxy.relay import FrameSplitter
 from tidegauge.schemas.exchange import ErrorKind
 

@@ -24,8 +24,8 @@ from starlette.routing import Route
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway.apis import APIS
-from tidegauge.gateway.application import Gateway
 from tidegauge.gateway.asgi import ApiRoutes, BodyReader
+from tidegauge.gateway.dispatch import Gateway
 from tidegauge.gateway.documentation import error_responses
 from tidegauge.gateway.errors import (
     ConfigurationError,
@@ -34,9 +34,9 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.http.authorization import authorization, read_headers
 from tidegauge.gateway.http.connections import ConnectionLimits, ConnectionTable
 from tidegauge.gateway.http.cors import CorsPolicy
-from tidegauge.gateway.http.credentials import authorization, read_headers
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.refusals import Reason

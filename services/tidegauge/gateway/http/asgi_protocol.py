@@ -9,6 +9,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
 from tidegauge.gateway.http.parser import (
     LONGEST_SILENCE,
@@ -17,7 +18,7 @@ from tidegauge.gateway.http.parser import (
     longest_request,
 )
 
-__all__ = ["COMMENT", "HALF_CLOSE_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
+__all__ = ["HALF_CLOSE_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
 
 HALF_CLOSE_SECONDS: Final = 0.02
 """A client that ends its side this soon after its request waits for the answer.
@@ -26,8 +27,6 @@ One that ends it later has given up, unless a stream has begun. A client that ha
 connection looks like one that has ended its side until something is written; in a stream, that
 is a comment.
 """
-COMMENT: Final = b": keep-alive\n\n"
-"""A server-sent event that clients ignore."""
 PROBE_SECONDS: Final = 0.2
 """Pause between two comments; the second one fails if the client has closed its connection."""
 _DEFAULT_LONGEST_BODY: Final = 20 * 1024 * 1024
@@ -97,7 +96,7 @@ class AsgiProtocol(HttpToolsProtocol):
 
     def _probe(self, cycle: RequestResponseCycle) -> None:
         if not cycle.response_complete and not self.transport.is_closing():
-            self.transport.write(b"%x\r\n%b\r\n" % (len(COMMENT), COMMENT))
+            self.transport.write(b"%x\r\n%b\r\n" % (len(QUIET), QUIET))
             self.loop.call_later(PROBE_SECONDS, self._probe, cycle)
 
     def data_received(self, data: bytes) -> None:

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import select
-import ssl
-from collections import deque
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
 from tidegauge.gateway.errors import (
     UpstreamAnswerError,
-    UpstreamError,
     UpstreamInterruptedError,
-    UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
-from tidegauge.gateway.http.addresses import Address, Timeouts
+from tidegauge.gateway.http.addresses import Timeouts
 
-__all__ = ["QUIET", "Connection", "Pool"]
+if TYPE_CHECKING:
+    from tidegauge.gateway.http.pool import Pool
+
+__all__ = ["QUIET", "Connection"]
 
 QUIET: Final = b": keep-alive\n\n"
 """A server-sent event without content, which stands for a pause in a stream."""
@@ -35,9 +33,6 @@ QUIET: Final = b": keep-alive\n\n"
 _HIGH_WATER: Final = 256 * 1024
 _LONGEST_SILENCE: Final = 64 * 1024
 """Most bytes of heads, trailers or framing that may arrive without any of the body."""
-_SWEEP_SECONDS: Final = 0.2
-_AT_ONCE_SECONDS: Final = 1.0
-"""A kept connection that closes this soon had been closed before the request reached it."""
 _STATUSES: Final = range(100, 600)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _FOREVER: Final = float("inf")
@@ -341,142 +336,6 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-
-class Pool:
-    """A pool of connections to one upstream.
-
-    Create it in a running event loop; ``close`` aborts every connection.
-    """
-
-    def __init__(self, address: Address, timeouts: Timeouts) -> None:
-        self.address = address
-        self.timeouts = timeouts
-        self.loop = asyncio.get_running_loop()
-        self._idle: deque[Connection] = deque()
-        self._busy: set[Connection] = set()
-        self._retired = False
-        self._tls = ssl.create_default_context() if address.tls else None
-        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
-
-    async def request(
-        self, head: bytes, body: bytes, timeouts: Timeouts | None = None
-    ) -> Connection:
-        """Send a request and return the connection once the response's head has arrived.
-
-        If the upstream closes a kept connection at once and without a byte, the request is sent
-        once more, on a new connection: the upstream may have closed it before.
-
-        Args:
-            head: The request's head.
-            body: Its body.
-            timeouts: How long the upstream may take; the pool's if None.
-
-        Raises:
-            UpstreamUnreachableError: No connection could be made.
-            UpstreamTimeoutError: No connection within ``connect``, or no answer within
-                ``first_byte``.
-            UpstreamError: As for ``Connection.send``.
-        """
-        timeouts = timeouts or self.timeouts
-        connection = self._kept()
-        if connection is None:
-            return await self._send(await self._connect(), head, body, timeouts)
-        began = self.loop.time()
-        try:
-            return await self._send(connection, head, body, timeouts)
-        except UpstreamInterruptedError:
-            if connection.touched or self.loop.time() - began > _AT_ONCE_SECONDS:
-                raise
-        connection = await self._connect()
-        try:
-            await self._send(connection, head, body, timeouts)
-        except UpstreamError as error:
-            error.repeats = 1
-            raise
-        connection.repeats = 1
-        return connection
-
-    def _kept(self) -> Connection | None:
-        """Return a kept connection on which nothing has arrived; the others are closed."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.unread:
-                return connection
-            connection.retire()
-        return None
-
-    async def _send(
-        self, connection: Connection, head: bytes, body: bytes, timeouts: Timeouts
-    ) -> Connection:
-        self._busy.add(connection)
-        try:
-            await connection.send(head, body, timeouts)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next request."""
-        self._busy.discard(connection)
-        if self._retired:
-            connection.retire()
-            return
-        connection.deadline = self.loop.time() + self.timeouts.keep_alive
-        self._idle.append(connection)
-
-    def forget(self, connection: Connection) -> None:
-        """Remove a lost connection from the pool."""
-        self._busy.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    @property
-    def open_connections(self) -> int:
-        """The number of open connections, in use or idle."""
-        return len(self._busy) + len(self._idle)
-
-    def retire(self) -> None:
-        """Close idle connections now, and the others when their answers are complete."""
-        self._retired = True
-        while self._idle:
-            self._idle.popleft().retire()
-
-    def close(self) -> None:
-        """Abort every connection."""
-        self._timer.cancel()
-        for connection in [*self._busy, *self._idle]:
-            connection.fail(UpstreamInterruptedError("the gateway is stopping"))
-
-    async def _connect(self) -> Connection:
-        where = f"{self.address.host}:{self.address.port}"
-        try:
-            async with asyncio.timeout(self.timeouts.connect):
-                _, connection = await self.loop.create_connection(
-                    lambda: Connection(self), self.address.host, self.address.port, ssl=self._tls
-                )
-        except TimeoutError as error:
-            raise UpstreamTimeoutError(
-                f"no connection to {where} within {self.timeouts.connect:g} s"
-            ) from error
-        except OSError as error:
-            raise UpstreamUnreachableError(f"cannot connect to {where}: {error}") from error
-        return connection
-
-    def _sweep(self) -> None:
-        now = self.loop.time()
-        for connection in [c for c in self._busy if c.deadline < now]:
-            begun, timeouts = connection.begun, connection.timeouts
-            limit = timeouts.idle if begun else timeouts.first_byte
-            what = "the next piece of the answer" if begun else "an answer"
-            connection.fail(UpstreamTimeoutError(f"no sign of {what} within {limit:g} s"))
-        for connection in self._busy:
-            if connection.quiet_seconds is not None:
-                connection.notice_quiet(now)
-        while self._idle and self._idle[0].deadline < now:
-            self._idle.popleft().retire()
-        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
 
 def _describe(error: Exception) -> UpstreamAnswerError:

@@ -26,13 +26,13 @@ from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.http.answers import FlowControl, SocketSink
 from tidegauge.gateway.http.asgi_protocol import (
-    COMMENT,
     HALF_CLOSE_SECONDS,
     PROBE_SECONDS,
     AsgiProtocol,
 )
+from tidegauge.gateway.http.authorization import authorization
+from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
-from tidegauge.gateway.http.credentials import authorization
 from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.keys import Caller
 from tidegauge.gateway.proxy.relay import Headers
@@ -165,7 +165,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _probe(self, sink: SocketSink) -> None:
         if sink.streaming and not self._transport.is_closing():
-            self._transport.write(sink.framed(COMMENT))
+            self._transport.write(sink.framed(QUIET))
             self._loop.call_later(PROBE_SECONDS, self._probe, sink)
 
     def connection_lost(self, _error: Exception | None) -> None:

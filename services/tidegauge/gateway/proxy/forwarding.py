@@ -215,7 +215,7 @@ class Forwarder:
         wanted = asked.stream and api.asks_for_usage and not asked.usage_wanted
         with_usage = wanted and target.asks_for_usage
         body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
-        connection = await target.ask(api.path, content_type(body), body, extra)
+        connection = await target.ask(api.path, _content_type(body), body, extra)
         attempt.number += connection.repeats
         if not with_usage or connection.status not in _REFUSED_FIELD:
             return connection
@@ -230,9 +230,13 @@ class Forwarder:
         target.asks_for_usage = False
         attempt.number += 1
         body = rewrite(outgoing.body, target.replace, ask_for_usage=False)
-        connection = await target.ask(api.path, content_type(body), body, extra)
+        connection = await target.ask(api.path, _content_type(body), body, extra)
         attempt.number += connection.repeats
         return connection
+
+
+def _content_type(body: bytes) -> bytes:
+    return content_type(body) if body.startswith(b"--") else b"application/json"
 
 
 async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:

@@ -15,7 +15,8 @@ import msgspec
 from tidegauge.gateway.configuration import RETRIED_STATUSES, Catalog, Upstream
 from tidegauge.gateway.errors import UpstreamAnswerError
 from tidegauge.gateway.http.addresses import Address, Timeouts
-from tidegauge.gateway.http.client import Connection, Pool
+from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.http.pool import Pool
 from tidegauge.schemas.exchange import Sampling
 from tidegauge.schemas.hashing import unit_hash
 
