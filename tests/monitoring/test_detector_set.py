@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
@@ -69,3 +70,22 @@ def test_segments_share_their_monitors_budget_in_order_of_appearance(traffic: Tr
     first = owed[0]
     assert first is not None
     assert [round(seconds / first, 6) for seconds in owed if seconds] == [1, 3, 6]
+
+
+def test_a_baseline_that_promises_nothing_tests_nothing_and_says_why(traffic: Traffic) -> None:
+    harness = traffic.harness()
+    known = build_rates_baseline(traffic.baseline_windows(300, 20)).references
+    why = {"refused": "its rates wander", "wanted_ms": 2 * 86_400_000}
+    refused = {
+        name: {key: msgspec.structs.replace(one, **why) for key, one in by_segment.items()}
+        for name, by_segment in known.items()
+    }
+    document = RatesBaseline(from_ms=0, to_ms=1, events=1, references=refused).to_bytes()
+    baseline = RatesBaseline.from_bytes(document, "rates-1")
+    harness.monitor.use("rates", "rates-1", baseline.references, harness.now_ms)
+    assert set(states(harness, traffic, shift=5.0)) == {State.REFUSED}
+    assert not harness.alerts()
+    assert harness.verdicts("quality.likelihood")[-1].sentence == (
+        "No promise can be made on this baseline, so nothing alarms: its rates wander. "
+        "A baseline of 2 days might do."
+    )

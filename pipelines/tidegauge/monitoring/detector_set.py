@@ -37,6 +37,7 @@ from tidegauge.monitoring.effect_size import effect_size, no_effect, size_senten
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
+from tidegauge.reports.promises import refusal_sentence
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, Monitor, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
@@ -298,16 +299,10 @@ def _obstacle(
             f"The judge {judge_name(mine[0])} does not pass its golden set: its scores are "
             "shown and raise no alarm."
         )
-    if detector is None and monitor == DRIFT_FOLLOWUPS:
-        return State.NO_BASELINE, (
-            "The drift baseline does not know the follow-ups of conversations: they are not "
-            "tested. `tidegauge baseline show drift` says why."
-        )
     if detector is None:
-        return State.NO_BASELINE, (
-            f"There is no baseline of {baseline_kind(monitor)} for this: nothing is tested. "
-            "Build one with `tidegauge baseline build`."
-        )
+        return State.NO_BASELINE, _without_baseline(monitor)
+    if detector.reference.refused:
+        return State.REFUSED, refusal_sentence(detector.reference)
     wanted = detector.reference.baseline
     if sketch.kind == "drift" and sketch.baseline != wanted:
         return State.NO_BASELINE, (
@@ -326,3 +321,15 @@ def _obstacle(
             "build a new baseline."
         )
     return None
+
+
+def _without_baseline(monitor: Monitor) -> str:
+    if monitor == DRIFT_FOLLOWUPS:
+        return (
+            "The drift baseline does not know the follow-ups of conversations: they are not "
+            "tested. `tidegauge baseline show drift` says why."
+        )
+    return (
+        f"There is no baseline of {baseline_kind(monitor)} for this: nothing is tested. "
+        "Build one with `tidegauge baseline build`."
+    )

@@ -15,6 +15,7 @@ from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
+from tidegauge.reports.promises import back_test_sentence
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import (
     Callers,
@@ -119,6 +120,7 @@ def verdict_of(
         baseline_segment=detector.reference_key if detector.borrowed else "",
         season=detector.reference.season,
         effects=effects,
+        back_test=back_test_sentence(detector.reference),
     )
 
 

@@ -204,6 +204,8 @@ def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tupl
             "Chance alone raises this one no more often than once in "
             f"{duration(verdict.mean_seconds_to_false_alarm)} on average. {promise(days)}"
         )
+    if verdict.back_test:
+        lines.append(verdict.back_test)
     lines.append(
         "The promise holds while traffic without a change is like the baseline's: a campaign, "
         "a holiday, one customer's batch job or a new client is a real change of traffic, and "

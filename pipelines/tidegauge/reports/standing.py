@@ -57,6 +57,13 @@ _STANDINGS = {
             "The judge cannot tell good answers from bad ones, so its scores raise no alarm.",
         ),
         Standing(
+            State.REFUSED,
+            "no promise",
+            "quiet",
+            "The baseline does not foresee how the rates wander: nothing is tested, and nothing "
+            "can alarm.",
+        ),
+        Standing(
             State.NO_BASELINE,
             "no baseline",
             "quiet",
@@ -99,6 +106,7 @@ def overall(states: Iterable[State]) -> State | None:
         State.INFO,
         State.OK,
         State.LOW_DATA,
+        State.REFUSED,
         State.NO_BASELINE,
         State.NO_DATA,
         State.UNQUALIFIED,

@@ -95,6 +95,7 @@ class State(StrEnum):
     NO_DATA = "no_data"
     NO_BASELINE = "no_baseline"
     UNQUALIFIED = "unqualified"
+    REFUSED = "refused"
 
 
 class CallerShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +198,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
         season: ``hour-of-week``, ``hour-of-day`` or ``none``: which slots the bands know.
         effects: The indicators that contributed most, first the largest.
         sentence: The whole verdict in one sentence for people.
+        back_test: How its reference did on its own baseline, for people.
     """
 
     monitor: str
@@ -214,6 +216,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     baseline_segment: str = ""
     season: str = "none"
     effects: tuple[Effect, ...] = ()
+    back_test: str = ""
     schema_version: int = 1
 
     def __post_init__(self) -> None:

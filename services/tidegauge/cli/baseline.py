@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegauge.cli.baseline_text import power, print_list, show_drift
+from tidegauge.cli.baseline_text import power, print_list, promise_lines, show_drift
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.clock import now_ms
@@ -171,6 +171,7 @@ def show(
         rates = RatesBaseline.from_bytes(document, wanted)
         lines = [f"{name:<12} {value}" for name, value in rates.summary().items()]
         lines += [f"left out     {name}: {why}" for name, why in rates.left_out.items()]
+        lines += promise_lines(rates.references)
         _say(as_json, {"baseline_id": wanted, **rates.summary()}, "\n".join(lines))
         return
     drift = DriftBaseline.from_bytes(document, wanted)
@@ -179,7 +180,7 @@ def show(
             str(unit): {f"{share:g}": events for share, events in found.items()}
             for unit, found in power(drift).items()
         }
-        facts = {"baseline_id": wanted, "clusters": drift.clusters, "delay_events": delays}
+        facts = {"baseline_id": wanted, "clusters": drift.openings.clusters, "delay_events": delays}
         _say(as_json, {**drift.summary(), **facts}, "")
     else:
         show_drift(Console(), drift)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegauge.detection.reference import Reference
 from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.power import detection_delay
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.reports.formatting import count, moment, percent
+from tidegauge.reports.promises import back_test_sentence, refusal_sentence
 from tidegauge.schemas.operations import BaselineManifest
 from tidegauge.usecases.references import monitor_of
 
-__all__ = ["power", "print_list", "show_drift"]
+__all__ = ["power", "print_list", "promise_lines", "show_drift"]
 
 _SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
@@ -64,6 +66,20 @@ def power(baseline: DriftBaseline) -> dict[Unit, dict[float, float]]:
     return found
 
 
+def promise_lines(by_monitor: Mapping[str, Mapping[str, Reference]]) -> list[str]:
+    """Return what each monitor promises on each segment, in words.
+
+    Args:
+        by_monitor: Name of the monitor -> segment key -> reference.
+    """
+    return [
+        f"promise    {plain(monitor)}{', ' + plain(key) if key else ''}: "
+        f"{refusal_sentence(reference) or back_test_sentence(reference)}"
+        for monitor, references in sorted(by_monitor.items())
+        for key, reference in sorted(references.items())[:_SEGMENTS_SHOWN]
+    ]
+
+
 def show_drift(console: Console, baseline: DriftBaseline) -> None:
     """Print what a drift baseline holds and what it can notice."""
     facts, widest = baseline.facts, baseline.openings.references[""]
@@ -85,11 +101,14 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     shown = ", ".join(plain(key) for key in keys[:_SEGMENTS_SHOWN])
     more = f" and {len(keys) - _SEGMENTS_SHOWN} more" if len(keys) > _SEGMENTS_SHOWN else ""
     console.print(f"segments   all{', ' + shown if shown else ''}{more}", markup=False)
+    promised = {monitor_of(unit).name: known.references for unit, known in baseline.units.items()}
+    for line in promise_lines(promised):
+        console.print(line, markup=False)
     for unit, delays in power(baseline).items():
         for share, events in delays.items():
             console.print(_in_words(unit, share, events), markup=False)
     table = Table("cluster", "share", "terms", "examples")
-    for k, cluster in enumerate(baseline.clusters):
+    for k, cluster in enumerate(baseline.openings.clusters):
         table.add_row(
             str(k),
             percent(widest.rate[k]),

@@ -173,7 +173,7 @@ def alarm_page(
             for item in reversed(view.history)
             if (item.monitor, item.segment.key) == wanted
         ),
-        promise=promise(false_alarm_days),
+        promise=f"{promise(false_alarm_days)} {shown.back_test}".strip(),
         query=alarm_query(monitor, shown.segment),
         by_topic=shown.signal in _BY_TOPIC and bool(shown.baseline and shown.effects),
     )

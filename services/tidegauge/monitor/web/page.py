@@ -239,6 +239,7 @@ def _blind(states: Sequence[State]) -> tuple[str, ...]:
     """Return how many monitors cannot test, and why."""
     reasons = (
         (State.NO_BASELINE, "have no baseline"),
+        (State.REFUSED, "can promise nothing on their baseline"),
         (State.NO_DATA, "have no recent data"),
         (State.LOW_DATA, "have too few events yet"),
         (State.UNQUALIFIED, "use a judge that is not qualified"),
