@@ -46,6 +46,19 @@ def run(harness: Harness, traffic: Traffic, windows: range, **change: float) -> 
         )
 
 
+def run_side_by_side(harness: Harness, traffic: Traffic, windows: range, shift: float) -> None:
+    """Process windows in which two versions answer: ``shift`` of the second one's scores."""
+    for window in windows:
+        harness.give(
+            traffic.vitals(window, 4),
+            traffic.vitals(window, 4, version=2),
+            traffic.writers["vitals"].progress(window + 1),
+            traffic.quality(window, 4),
+            traffic.quality(window, 4, shift=shift, segment=traffic.version(2)),
+            traffic.writers["quality"].progress(window + 1),
+        )
+
+
 def test_nothing_alarms_while_nothing_changes(held: Harness, traffic: Traffic) -> None:
     run(held, traffic, range(100))
     assert held.alerts() == []
@@ -141,6 +154,15 @@ def test_a_new_version_is_held_to_its_models_baseline_and_compared(
     assert "swap from version v1 to v2" in quality.summary
     (swap,) = held.monitor.view().version_comparisons
     assert (swap.old, swap.new) == (traffic.version(1), traffic.version(2))
+    # One after the other, within minutes: nothing tells the versions from the time of day.
+    assert {c.outcome for c in swap.metrics} == {"undecided"}
+    assert {c.way for c in swap.metrics} == {"one after the other"}
+
+
+def test_versions_side_by_side_are_compared(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(40))
+    run_side_by_side(held, traffic, range(40, 100), shift=0.9)
+    (swap,) = held.monitor.view().version_comparisons
     outcomes = {c.metric: c.outcome for c in swap.metrics}
     assert outcomes["quality.likelihood.fluency"] == "worse"
     assert outcomes["latency"] != "worse"
@@ -150,10 +172,10 @@ def test_a_new_version_is_held_to_its_models_baseline_and_compared(
 def test_an_acknowledged_comparison_stays_quiet(held: Harness, traffic: Traffic) -> None:
     monitor = "swap.quality.likelihood.fluency"
     run(held, traffic, range(30))
-    run(held, traffic, range(30, 60), version=2, shift=0.9)
+    run_side_by_side(held, traffic, range(30, 90), shift=0.9)
     control = Control(action="acknowledge", monitor=monitor, segment="*", time_ms=held.now_ms)
     held.give(control, topic=CONTROLS)
-    run(held, traffic, range(60, 70), version=2, shift=0.9)
+    run_side_by_side(held, traffic, range(90, 100), shift=0.9)
     assert [a.status for a in held.alerts(monitor)] == ["firing", "acknowledged"]
     assert held.verdicts(monitor)[-1].state == State.INFO
 

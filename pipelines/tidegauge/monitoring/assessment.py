@@ -24,7 +24,7 @@ from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.verdicts import untested_verdict
-from tidegauge.monitoring.version_comparison import VersionComparisons, VersionComparisonsState
+from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment
@@ -72,9 +72,7 @@ class Assessment:
             plan.window_ms, plan.display_range_ms, state.display if state else None
         )
         self.alerts = AlertStore(state.alerts if state else None)
-        self.comparisons = VersionComparisons(
-            plan.comparison_alpha, state.comparisons if state else None
-        )
+        self.comparisons = VersionComparisons(plan, state.comparisons if state else None)
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -143,7 +141,7 @@ class Assessment:
             self.comparisons.notice(sketch.segment, window, self.display)
         for sketch in sketches:
             self.display.add(sketch)
-            self.comparisons.advance(sketch, window.end_ms)
+        self.comparisons.advance(sketches, self.display, window.end_ms)
         outputs: list[Output] = []
         for sketch in _by_monitored_segment(sketches):
             for monitor in monitors_in(sketch):
@@ -163,6 +161,10 @@ class Assessment:
         return list(chosen.values())
 
     def _test(self, monitor: Monitor, sketch: Sketch, window: MergedWindow) -> list[Output]:
+        if monitor.signal == "latency" and self.comparisons.is_cold(
+            sketch.segment, window.start_ms
+        ):
+            return []
         key = MonitorKey(monitor, sketch.segment)
         verdict = self._detectors.test(monitor, sketch, window, self.alerts, self)
         if verdict is None:

@@ -13,6 +13,7 @@ from tidegauge.schemas.sketches import Sketch, SketchKind
 __all__ = [
     "ALL_TRAFFIC",
     "CAPTURE",
+    "COLD_START",
     "COST_REQUEST",
     "DEAD_LETTERS",
     "DRIFT_FOLLOWUPS",
@@ -42,6 +43,8 @@ LATENCY_TOTAL: Final = Monitor("latency", "total")
 LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
 ERRORS_RATE: Final = Monitor("errors", "rate")
 COST_REQUEST: Final = Monitor("cost", "request")
+
+COLD_START: Final = Monitor("swap", "cold_start")
 
 CAPTURE: Final = Monitor("pipeline", "capture")
 LEDGER: Final = Monitor("pipeline", "ledger")

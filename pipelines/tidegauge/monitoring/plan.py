@@ -25,7 +25,7 @@ __all__ = [
 _DAY_SECONDS = 86_400.0
 
 SHARES: Mapping[Signal, float] = MappingProxyType(
-    {"drift": 0.3, "quality": 0.25, "latency": 0.2, "errors": 0.15, "cost": 0.1}
+    {"drift": 0.3, "quality": 0.25, "latency": 0.2, "errors": 0.15, "cost": 0.05, "swap": 0.05}
 )
 """Signal -> its share of the false-alarm budget; the shares sum to 1."""
 
@@ -60,7 +60,8 @@ class MonitorPlan:
         no_data_ms: Time without events after which a segment's state is ``no_data``.
         most_segments: Largest number of segments; further ones are counted in ``other``.
         minimum_effect: Signal -> size of a change, see ``MINIMUM_EFFECT``.
-        comparison_alpha: Probability that a comparison of two versions ever errs on one metric.
+        comparison_alpha: Largest chance that a comparison of two versions ever errs, over all its
+            metrics; what it gets of it is drawn from the budget's share of swaps.
     """
 
     window_ms: int = 10_000

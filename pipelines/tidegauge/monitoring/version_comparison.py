@@ -1,68 +1,74 @@
 """Comparison of a model's new version with the one before, metric by metric.
 
-Every metric is a rate of something unwanted: slower than the old version's P95, failed,
-more expensive than its P90, scored below its first quartile. Both rates have confidence
-sequences, so the comparison may be evaluated after every window and stop when it decides:
+Every metric is a rate of something unwanted (``version_history``). There are two ways to compare:
 
-    better      the new rate is lower            the interval of new - old lies below 0
-    not worse   it is higher by less than the margin     the interval lies below the margin
-    worse       the new rate is higher           the interval lies above 0
-    undecided   until then
+- *Side by side*: in windows in which both versions answer (canary weights, shadows), the router
+  decides which request goes where. The interval is that of their odds ratio and holds at all times
+  at once, whatever load and topics do (``detection.odds_ratio``).
+- *One after the other*: hours of the new version with hours of the old one at the same time of
+  day (``detection.before_after``). It needs a day or more of the old version, and is undecided for
+  as long as hours differ among themselves by as much as the versions do.
 
-The thresholds are chosen on the old version before the new one's first answer is counted.
-The old version's data comes from the time before the swap and from the time in which both
-answer. If the two never ran side by side, a simultaneous change of load or topics is not
-excluded.
+Each way has half of the comparison's chance to err. The outcome is that of the first way that has
+one; it follows the interval, so that an early outcome may be taken back:
+
+    better      the interval of new - old lies below 0
+    worse       it lies above 0, and the estimate is as large as the metric's minimum effect
+    not worse   it lies below the margin
+    undecided   otherwise
+
+A new version's first minute is a cold start: its durations are not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import msgspec
+import numpy as np
 
-from tidegauge.detection.confidence import clopper_pearson, rate_sequence
-from tidegauge.detection.indicators import Hits, Indicator, Tail, count_asked
-from tidegauge.monitoring.catalog import (
-    MonitorKey,
-    comparison_monitor,
-    judge_name,
-    judged_scores,
+from tidegauge.detection.before_after import BeforeAfter, HourCounts, compare_hours
+from tidegauge.detection.indicators import Hits, StratifiedTail, Tail, count_asked
+from tidegauge.detection.odds_ratio import (
+    add_window,
+    difference_interval,
+    no_windows,
+    odds_interval,
 )
-from tidegauge.monitoring.display import Display
-from tidegauge.monitoring.ledger import READS
-from tidegauge.monitoring.rate_references import FEWEST
-from tidegauge.monitoring.strata_cuts import quantile_bucket
-from tidegauge.monitoring.verdicts import segment_title
-from tidegauge.monitoring.view import MetricComparisonView, Outcome, VersionComparisonView
-from tidegauge.monitoring.windows import MergedWindow
-from tidegauge.reports.formatting import count, dollars, milliseconds, number, percent, points
-from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
-from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
+from tidegauge.monitoring.effect_size import quantile_ratio
+from tidegauge.monitoring.plan import MINIMUM_EFFECT
+from tidegauge.monitoring.version_history import HOUR_MS, ComparedMetric, add_hour
+from tidegauge.monitoring.view import Outcome
+from tidegauge.schemas import Segment
+from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 
 __all__ = [
+    "COLD_START_MS",
+    "DURATIONS",
     "MetricComparison",
     "Side",
     "VersionComparison",
-    "VersionComparisons",
-    "VersionComparisonsState",
     "advance_comparison",
     "begin_comparison",
-    "comparison_verdicts",
-    "comparison_view",
 ]
 
-_MARGINS = {"latency": 0.05, "first_token": 0.05, "errors": 0.02, "cost": 0.1, "quality": 0.1}
-"""Metric -> margin by which the new rate may exceed the old one and be ``not worse``."""
-_STATES: dict[Outcome, State] = {
-    "better": State.OK,
-    "not worse": State.OK,
-    "worse": State.WARN,
-    "undecided": State.LOW_DATA,
+COLD_START_MS = 60_000
+"""Length of a new version's cold start."""
+DURATIONS = frozenset({"latency", "first_token"})
+"""Metrics that a cold start slows."""
+_RATIOS = {
+    "latency": MINIMUM_EFFECT["latency"],
+    "first_token": MINIMUM_EFFECT["latency"],
+    "cost": MINIMUM_EFFECT["cost"],
 }
-_CONFIDENCE = 0.95
+"""Metric -> smallest ratio of durations or of costs that is ``worse``."""
+_SHARES = {"errors": MINIMUM_EFFECT["errors"], "quality": MINIMUM_EFFECT["quality"]}
+"""Metric -> smallest difference of shares that is ``worse``."""
+_MARGINS = {"errors": 0.02, "quality": 0.1}
+"""Metric -> margin by which the new rate may exceed the old one and be ``not worse``."""
+_LEAST_RATE = 0.05
+"""Share of durations whose quantile is compared where none lies beyond the old threshold."""
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,40 +91,36 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     """The comparison of two versions by one metric so far.
 
     Attributes:
-        monitor: The monitor of the comparison; its kind is the metric.
-        kind: Kind of worker whose sketches hold the counts.
-        indicator: The unwanted property that is counted.
+        metric: The metric, with the old version's hours before the swap.
         margin: Margin by which the new rate may exceed the old one and be ``not worse``.
-        old: Counts of the version before.
-        new: Counts of the new version.
+        alpha: Chance that the interval of either way ever misses the difference, each half.
+        old: Counts of the version before, in windows in which both answered.
+        new: Counts of the new version in these windows.
+        log_likelihood: Of each odds ratio in these windows, as little-endian numbers.
+        hours: Counts of the new version by hour.
+        after: The hours compared, up to the last whole one.
         low: Lower end of the interval of new minus old.
         high: Upper end.
-        old_low: Lower end of the interval of the old rate.
-        old_high: Upper end.
-        outcome: The outcome so far; kept once decided.
-        decided_ms: Time of the decision.
+        side_by_side: Whether the interval is that of windows in which both answered.
+        outcome: The outcome so far.
+        decided_ms: Since when it is this outcome; None while undecided.
         acknowledged: Whether a person has acknowledged the outcome.
     """
 
-    monitor: Monitor
-    kind: SketchKind
-    indicator: Indicator
+    metric: ComparedMetric
     margin: float
-    old: Side
+    alpha: float
+    old: Side = Side()
     new: Side = Side()
+    log_likelihood: bytes = b""
+    hours: tuple[HourCounts, ...] = ()
+    after: BeforeAfter = BeforeAfter()
     low: float = -1.0
     high: float = 1.0
-    old_low: float = 0.0
-    old_high: float = 1.0
+    side_by_side: bool = False
     outcome: Outcome = "undecided"
     decided_ms: int | None = None
     acknowledged: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name of the metric, such as ``latency`` or ``quality.<judge>.<score>``."""
-        monitor = self.monitor
-        return f"{monitor.kind}.{monitor.subject}" if monitor.subject else monitor.kind
 
 
 class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,335 +131,186 @@ class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):
         new: Segment of the new version.
         since_ms: Start of the new version's first window.
         metrics: The comparison by each metric that the old version has.
+        cold: Durations of the new version's cold start, in milliseconds.
+        cold_reported: Whether the cold start has been reported.
     """
 
     old: Segment
     new: Segment
     since_ms: int
     metrics: tuple[MetricComparison, ...]
+    cold: tuple[float, ...] = ()
+    cold_reported: bool = False
+
+    def is_cold(self, start_ms: int) -> bool:
+        """Return whether a window of the new version belongs to its cold start."""
+        return start_ms < self.since_ms + COLD_START_MS
 
 
-def begin_comparison(
-    old: Segment, new: Segment, since_ms: int, totals: Iterable[Sketch]
+def begin_comparison(  # noqa: PLR0913 - two versions, when, by what, and the chance to err
+    old: Segment,
+    new: Segment,
+    since_ms: int,
+    metrics: Iterable[ComparedMetric],
+    totals: Iterable[Sketch],
+    *,
+    alpha: float,
 ) -> VersionComparison:
-    """Begin a comparison: choose its metrics and their thresholds on the old version.
+    """Begin a comparison.
 
     Args:
         old: Segment of the version before.
         new: Segment of the new version.
         since_ms: Start of the new version's first window.
+        metrics: The old version's metrics, with thresholds chosen on it.
         totals: The old version's sketches so far, one for each kind.
+        alpha: Chance that the comparison ever errs on any of its metrics.
     """
-    metrics = tuple(
-        MetricComparison(
-            monitor=monitor,
-            kind=total.kind,
-            indicator=indicator,
-            margin=_MARGINS[monitor.kind],
-            old=Side().plus(count_asked(indicator, total)),
-        )
-        for total in totals
-        for monitor, indicator in _metrics(total)
+    by_kind = {total.kind: total for total in totals}
+    known = [metric for metric in metrics if metric.kind in by_kind]
+    swap = since_ms // HOUR_MS
+    return VersionComparison(
+        old=old,
+        new=new,
+        since_ms=since_ms,
+        metrics=tuple(
+            MetricComparison(
+                metric=msgspec.structs.replace(
+                    metric, hours=tuple(hour for hour in metric.hours if hour.hour < swap)
+                ),
+                margin=_margin(metric, by_kind[metric.kind]),
+                alpha=alpha / len(known) / 2,
+            )
+            for metric in known
+        ),
     )
-    return VersionComparison(old=old, new=new, since_ms=since_ms, metrics=metrics)
 
 
-def _metrics(total: Sketch) -> Iterator[tuple[Monitor, Indicator]]:
-    if total.kind == "vitals":
-        yield (
-            comparison_monitor("errors"),
-            _indicator("errors", "failed by the service", Hits(measures.ERROR)),
-        )
-        for metric, value in (
-            ("latency", measures.LATENCY_MS),
-            ("first_token", measures.TIME_TO_FIRST_TOKEN_MS),
-        ):
-            if (edge := _edge(total, value, 0.95)) is not None:
-                bucket, threshold = edge
-                title = f"{metric.replace('_', ' ')} above {milliseconds(threshold)}"
-                yield (
-                    comparison_monitor(metric),
-                    _indicator(metric, title, Tail(value, bucket, "above")),
-                )
-        if (edge := _edge(total, measures.COST_USD, 0.9)) is not None:
-            bucket, threshold = edge
-            title = f"cost above {dollars(threshold)}"
-            counter = Tail(measures.COST_USD, bucket, "above")
-            yield comparison_monitor("cost"), _indicator("cost", title, counter)
-    if total.kind == "quality":
-        for label, name in judged_scores(total):
-            value = measures.score(label, name)
-            if total.hits.get(measures.unqualified(label), 0):
-                continue
-            if (edge := _edge(total, value, 0.25)) is not None:
-                bucket, threshold = edge
-                subject = f"{judge_name(label)}.{name}"
-                title = f"{name} by {judge_name(label)} at most {number(threshold)}"
-                monitor = comparison_monitor("quality", subject)
-                counter = Tail(value, bucket, "below")
-                yield monitor, _indicator(f"quality.{subject}", title, counter)
+def _margin(metric: ComparedMetric, total: Sketch) -> float:
+    """Return the margin as a difference of rates.
 
-
-def _edge(total: Sketch, value: str, level: float) -> tuple[int, float] | None:
-    values: Histogram | None = total.histograms.get(value)
-    if values is None or histogram.count(values) < FEWEST:
-        return None
-    bucket = quantile_bucket(values, level)
-    return bucket, histogram.upper_edge(bucket, values.accuracy)
-
-
-def _indicator(name: str, title: str, counter: Hits | Tail) -> Indicator:
-    return Indicator(name=name, title=title, family=name, counter=counter)
+    A ratio of durations is translated by the old version's histograms: were all its durations
+    longer by the ratio, so much larger a share would lie beyond the threshold.
+    """
+    kind, counter = metric.monitor.kind, metric.indicator.counter
+    if kind not in _RATIOS or isinstance(counter, Hits):
+        return _MARGINS[kind]
+    steps = round(np.log(_RATIOS[kind]) / histogram.log_gamma(histogram.ACCURACY))
+    lowered: Tail | StratifiedTail
+    if isinstance(counter, Tail):
+        lowered = msgspec.structs.replace(counter, bucket=counter.bucket - steps)
+    else:
+        buckets = {stratum: bucket - steps for stratum, bucket in counter.buckets.items()}
+        lowered = msgspec.structs.replace(counter, buckets=buckets)
+    hits, trials = count_asked(metric.indicator, total)
+    more, _ = count_asked(msgspec.structs.replace(metric.indicator, counter=lowered), total)
+    return (more - hits) / max(trials, 1)
 
 
 def advance_comparison(
-    comparison: VersionComparison, sketch: Sketch, *, alpha: float, end_ms: int
+    comparison: VersionComparison,
+    old: Sketch | None,
+    new: Sketch | None,
+    new_total: Sketch | None,
+    *,
+    end_ms: int,
 ) -> VersionComparison:
-    """Count one closed window of either version, and decide each metric that can be decided.
+    """Count one closed window, and decide each metric that can be decided.
 
     Args:
         comparison: The comparison so far.
-        sketch: A window of the old or of the new version.
-        alpha: Probability that the comparison ever errs on one metric.
+        old: The old version's sketch of the window, None where it did not answer.
+        new: The new version's sketch of the window, of the same kind.
+        new_total: All sketches of the new version of this kind, added up.
         end_ms: End of the window.
     """
+    if new is None:
+        return comparison
+    cold = comparison.is_cold(new.window_start_ms)
     metrics = tuple(
-        _advance(
-            metric, sketch, is_new=sketch.segment == comparison.new, alpha=alpha, end_ms=end_ms
-        )
-        if metric.kind == sketch.kind
-        else metric
-        for metric in comparison.metrics
+        _advance(one, old, new, new_total or new, end_ms=end_ms)
+        if one.metric.kind == new.kind and not (cold and one.metric.monitor.kind in DURATIONS)
+        else one
+        for one in comparison.metrics
     )
     return msgspec.structs.replace(comparison, metrics=metrics)
 
 
 def _advance(
-    metric: MetricComparison, sketch: Sketch, *, is_new: bool, alpha: float, end_ms: int
+    one: MetricComparison, old: Sketch | None, new: Sketch, new_total: Sketch, *, end_ms: int
 ) -> MetricComparison:
-    counts = count_asked(metric.indicator, sketch)
-    if is_new:
-        metric = msgspec.structs.replace(metric, new=metric.new.plus(counts))
-    else:
-        metric = msgspec.structs.replace(metric, old=metric.old.plus(counts))
-    metric = _bounded(metric, alpha)
-    outcome = _outcome(metric)
-    if outcome == metric.outcome:
-        return metric
-    return msgspec.structs.replace(metric, outcome=outcome, decided_ms=end_ms)
-
-
-def _bounded(metric: MetricComparison, alpha: float) -> MetricComparison:
-    """Return the comparison with its intervals, which are valid at all times at once."""
-    sides = (metric.old, metric.new)
-    low, high = rate_sequence(
-        [side.hits for side in sides], [side.trials for side in sides], alpha=alpha / 2
-    )
-    return msgspec.structs.replace(
-        metric,
-        low=float(low[1] - high[0]),
-        high=float(high[1] - low[0]),
-        old_low=float(low[0]),
-        old_high=float(high[0]),
-    )
-
-
-def _outcome(metric: MetricComparison) -> Outcome:
-    """Return the outcome so far: ``better`` and ``worse`` are final, ``not worse`` may improve."""
-    if metric.outcome in ("better", "worse"):
-        return metric.outcome
-    if metric.high < 0:
-        return "better"
-    if metric.outcome == "undecided" and metric.low > 0:
-        return "worse"
-    return "not worse" if metric.high <= metric.margin else metric.outcome
-
-
-def comparison_view(comparison: VersionComparison) -> VersionComparisonView:
-    """Return a comparison as the pages show it."""
-    return VersionComparisonView(
-        old=comparison.old,
-        new=comparison.new,
-        since_ms=comparison.since_ms,
-        metrics=tuple(_metric_view(metric) for metric in comparison.metrics),
-    )
-
-
-def _metric_view(metric: MetricComparison) -> MetricComparisonView:
-    return MetricComparisonView(
-        metric=metric.name,
-        outcome=metric.outcome,
-        property=metric.indicator.title,
-        margin=metric.margin,
-        old_rate=metric.old.rate,
-        new_rate=metric.new.rate,
-        low=metric.low,
-        high=metric.high,
-        old_events=metric.old.trials,
-        new_events=metric.new.trials,
-        decided_ms=metric.decided_ms,
-    )
-
-
-def comparison_verdicts(
-    comparison: VersionComparison, *, kind: SketchKind, time_ms: int
-) -> tuple[Verdict, ...]:
-    """Return a verdict for each metric whose numbers come from a kind of worker."""
-    return tuple(
-        _verdict(comparison, metric, time_ms)
-        for metric in comparison.metrics
-        if metric.kind == kind and metric.new.trials
-    )
-
-
-def _verdict(comparison: VersionComparison, metric: MetricComparison, time_ms: int) -> Verdict:
-    old, new = metric.old, metric.new
-    worse = metric.outcome == "worse"
-    low, high = clopper_pearson(new.hits, new.trials, alpha=1 - _CONFIDENCE)
-    effect = Effect(
-        indicator=metric.indicator.name,
-        title=metric.indicator.title,
-        baseline_rate=old.rate or 0.0,
-        low=metric.old_low,
-        high=metric.old_high,
-        hits=new.hits,
-        trials=new.trials,
-        rate_low=float(low),
-        rate_high=float(high),
-        share=1.0,
-    )
-    return Verdict(
-        monitor=metric.monitor.name,
-        signal="swap",
-        segment=comparison.new,
-        time_ms=time_ms,
-        state=State.INFO if worse and metric.acknowledged else _STATES[metric.outcome],
-        sentence=_sentence(comparison, metric),
-        since_ms=comparison.since_ms,
-        events=new.trials,
-        baseline_segment=comparison.old.key,
-        effects=(effect,),
-    )
-
-
-def _sentence(comparison: VersionComparison, metric: MetricComparison) -> str:
-    relation = {
-        "better": "is better than",
-        "not worse": "is not worse than",
-        "worse": "is worse than",
-        "undecided": "cannot yet be told from",
-    }[metric.outcome]
-    old, new = metric.old, metric.new
-    numbers = (
-        f"{metric.indicator.title}: {percent(new.rate or 0)} of {count(new.trials)} against "
-        f"{percent(old.rate or 0)} of {count(old.trials)}, a difference between "
-        f"{points(metric.low)} and {points(metric.high)} points at any time of looking"
-    )
-    margin = points(metric.margin).removeprefix("+")
-    return (
-        f"By {metric.name.replace('_', ' ')}, {segment_title(comparison.new)} {relation} "
-        f"{segment_title(comparison.old)} ({numbers}; margin {margin} points)."
-    )
-
-
-_MOST_COMPARISONS = 8
-_FEWEST_RESPONSES = 30
-
-
-class VersionComparisonsState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of ``VersionComparisons`` as plain data."""
-
-    comparisons: tuple[VersionComparison, ...] = ()
-
-
-class VersionComparisons:
-    """The newest version comparisons.
-
-    Args:
-        alpha: Probability that a comparison ever errs on one metric.
-        state: The state to resume from.
-    """
-
-    def __init__(self, alpha: float, state: VersionComparisonsState | None = None) -> None:
-        self._alpha = alpha
-        self._comparisons = list(state.comparisons) if state else []
-
-    @property
-    def known(self) -> Sequence[VersionComparison]:
-        """The comparisons, newest last."""
-        return tuple(self._comparisons)
-
-    def notice(self, segment: Segment, window: MergedWindow, display: Display) -> None:
-        """Begin a comparison if a version answers for the first time.
-
-        Args:
-            segment: Segment of a sketch in the window.
-            window: The window, not yet added to the display.
-            display: Sums of the earlier windows of all versions.
-        """
-        if not segment.version or display.total("vitals", segment) is not None:
-            return
-        if any(comparison.new == segment for comparison in self._comparisons):
-            return  # the workers' windows close one kind at a time
-        old = _version_before(segment, display)
-        if old is None:
-            return
-        totals = [t for kind in READS if (t := display.total(kind, old)) is not None]
-        self._comparisons.append(begin_comparison(old, segment, window.start_ms, totals))
-        del self._comparisons[:-_MOST_COMPARISONS]
-
-    def advance(self, sketch: Sketch, end_ms: int) -> None:
-        """Count one segment's closed window."""
-        self._comparisons = [
-            advance_comparison(comparison, sketch, alpha=self._alpha, end_ms=end_ms)
-            if sketch.segment in (comparison.old, comparison.new)
-            else comparison
-            for comparison in self._comparisons
-        ]
-
-    def verdicts(self, kind: SketchKind, segment: Segment, time_ms: int) -> tuple[Verdict, ...]:
-        """Return the verdicts of the comparisons to which a new version's window was added."""
-        return tuple(
-            verdict
-            for comparison in self._comparisons
-            if comparison.new == segment
-            for verdict in comparison_verdicts(comparison, kind=kind, time_ms=time_ms)
+    counts = count_asked(one.metric.indicator, new)
+    others = (0, 0) if old is None else count_asked(one.metric.indicator, old)
+    one = _in_its_hour(one, new.window_start_ms, counts)
+    if counts[1] and others[1]:
+        before = _numbers(one.log_likelihood)
+        one = msgspec.structs.replace(
+            one,
+            old=one.old.plus(others),
+            new=one.new.plus(counts),
+            log_likelihood=add_window(before, counts, others).astype("<f8").tobytes(),
         )
-
-    def acknowledge(self, key: MonitorKey) -> None:
-        """Mark an outcome as acknowledged: it raises no alarm again."""
-        self._comparisons = [
-            msgspec.structs.replace(
-                comparison,
-                metrics=tuple(
-                    msgspec.structs.replace(metric, acknowledged=True)
-                    if metric.monitor == key.monitor
-                    else metric
-                    for metric in comparison.metrics
-                ),
-            )
-            if comparison.new == key.segment
-            else comparison
-            for comparison in self._comparisons
-        ]
-
-    def views(self) -> tuple[VersionComparisonView, ...]:
-        """Return all comparisons to show, newest last."""
-        return tuple(comparison_view(comparison) for comparison in self._comparisons)
-
-    def state(self) -> VersionComparisonsState:
-        """Return the state as plain data."""
-        return VersionComparisonsState(comparisons=tuple(self._comparisons))
+    return _decided(one, new_total, end_ms)
 
 
-def _version_before(segment: Segment, display: Display) -> Segment | None:
-    """Return the version of the same model and route that has answered last."""
-    found = [
-        (total.window_start_ms + total.window_ms, other)
-        for other in display.segments()
-        if other.version != segment.version
-        and msgspec.structs.replace(other, version=segment.version) == segment
-        and (total := display.total("vitals", other)) is not None
-        and total.events >= _FEWEST_RESPONSES
-    ]
-    return max(found)[1] if found else None
+def _numbers(log_likelihood: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.frombuffer(log_likelihood, "<f8") if log_likelihood else no_windows()
+
+
+def _in_its_hour(one: MetricComparison, start_ms: int, counts: tuple[int, int]) -> MetricComparison:
+    """Count a window in its hour, and compare the hours before it when a new one begins."""
+    hour = start_ms // HOUR_MS
+    whole = one.hours and one.hours[-1].hour < hour
+    after = compare_hours(one.metric.hours, one.hours[1:], alpha=one.alpha) if whole else one.after
+    hours = add_hour(one.hours, start_ms, counts)
+    return msgspec.structs.replace(one, hours=hours, after=after)
+
+
+def _decided(one: MetricComparison, new_total: Sketch, end_ms: int) -> MetricComparison:
+    """Return the comparison with the interval and the outcome of the way that has one."""
+    after = one.after
+    ends, found = (after.low, after.high), _outcome(one, after, new_total)
+    beside = _side_by_side(one)
+    first = _outcome(one, beside, new_total)
+    side_by_side = bool(beside.blocks) and (first != "undecided" or not after.blocks)
+    if side_by_side:
+        ends, found = (beside.low, beside.high), first
+    decided = one.decided_ms if found == one.outcome else end_ms
+    return msgspec.structs.replace(
+        one,
+        low=ends[0],
+        high=ends[1],
+        side_by_side=side_by_side,
+        outcome=found,
+        decided_ms=None if found == "undecided" else decided,
+    )
+
+
+def _side_by_side(one: MetricComparison) -> BeforeAfter:
+    """Return the comparison within the windows in which both versions answered."""
+    if not one.old.trials:
+        return BeforeAfter()
+    odds = odds_interval(_numbers(one.log_likelihood), alpha=one.alpha)
+    old = one.old.hits, one.old.trials
+    low, high = difference_interval(odds, old, alpha=one.alpha)
+    return BeforeAfter(
+        blocks=one.new.trials, old_rate=one.old.rate, new_rate=one.new.rate, low=low, high=high
+    )
+
+
+def _outcome(one: MetricComparison, found: BeforeAfter, new_total: Sketch) -> Outcome:
+    if found.old_rate is None or found.new_rate is None:
+        return "undecided"
+    if found.high < 0:
+        return "better"
+    if found.low <= 0:
+        return "not worse" if found.high <= one.margin else "undecided"
+    kind, counter = one.metric.monitor.kind, one.metric.indicator.counter
+    if kind in _RATIOS and not isinstance(counter, Hits):
+        rate = max(found.old_rate, _LEAST_RATE)
+        large = quantile_ratio(counter, rate, new_total) >= _RATIOS[kind]
+    else:
+        large = found.new_rate - found.old_rate >= _SHARES[kind]
+    if large:
+        return "worse"
+    return "not worse" if found.high <= one.margin else "undecided"

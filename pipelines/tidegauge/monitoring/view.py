@@ -115,7 +115,9 @@ class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
         high: Upper end.
         old_events: Events of the old version.
         new_events: Events of the new version.
-        decided_ms: Time at which the outcome was reached; later data does not change it.
+        decided_ms: Since when it is this outcome; later data may take it back.
+        way: ``side by side`` or ``one after the other``: where the numbers come from.
+        note: Why the outcome is undecided, and from when it may not be.
     """
 
     metric: str
@@ -129,6 +131,8 @@ class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
     old_events: int
     new_events: int
     decided_ms: int | None = None
+    way: str = "side by side"
+    note: str = ""
 
 
 class VersionComparisonView(msgspec.Struct, frozen=True, kw_only=True):
