@@ -17,7 +17,9 @@ def untried(_environment: Mapping[str, str]) -> tuple[Check, ...]:
 
 
 def _found(environment: dict[str, str], wrong: str | None = None) -> dict[str, Check]:
-    return {check.what: check for check in checks(environment, lambda _h, _p: wrong, untried)}
+    return {
+        check.what: check for check in checks(environment, lambda _h, _p: wrong, untried, untried)
+    }
 
 
 def test_a_broker_that_does_not_answer_is_named_with_its_variable() -> None:
@@ -34,7 +36,10 @@ def test_one_of_several_brokers_is_enough() -> None:
         tried.append((host, port))
         return None if host == "b" else "no route"
 
-    found = {c.what: c for c in checks({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2,c:3"}, reach, untried)}
+    found = {
+        c.what: c
+        for c in checks({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2,c:3"}, reach, untried, untried)
+    }
     assert found["broker"].fine
     assert tried == [("a", 1), ("b", 2)]
 
@@ -46,7 +51,7 @@ def test_a_url_has_a_default_port() -> None:
         tried.append((host, port))
         return None
 
-    list(checks({"TIDEGAUGE_JUDGE_URL": "https://judge.example/v1"}, reach, untried))
+    list(checks({"TIDEGAUGE_JUDGE_URL": "https://judge.example/v1"}, reach, untried, untried))
     assert tried == [("judge.example", 443)]
 
 
@@ -69,9 +74,13 @@ def test_without_an_embedded_part_its_variable_is_named(monkeypatch: pytest.Monk
 def test_the_whole_is_fine_when_what_is_needed_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, embedders=untried)
+        assert doctor(
+            {"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, embedders=untried, kafka=untried
+        )
     assert address in capsys.readouterr().out
-    assert not doctor({"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, embedders=untried)
+    assert not doctor(
+        {"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, embedders=untried, kafka=untried
+    )
     assert "BAD" in capsys.readouterr().out
 
 

@@ -49,7 +49,10 @@ def test_topics_are_listed_for_people_and_machines() -> None:
 
 def test_ensuring_topics_twice_changes_nothing() -> None:
     assert CliRunner().invoke(topics.app, ["ensure"]).stdout == "every topic is there\n"
-    assert CliRunner().invoke(topics.app, ["ensure", "--json"]).stdout == '{"created":[]}\n'
+    assert (
+        CliRunner().invoke(topics.app, ["ensure", "--json"]).stdout
+        == '{"created":[],"differences":[]}\n'
+    )
 
 
 def test_dead_letters_are_shown_without_their_control_characters(kafka: KafkaSettings) -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 from tidegauge.cli.check import Check
 from tidegauge.runtime.environment import shown_address
 
-__all__ = ["Embedders", "Reach", "checks", "doctor"]
+__all__ = ["Looks", "Reach", "checks", "doctor"]
 
 _SECONDS = 2.0
 _LIBRARIES: Mapping[str, tuple[str, str]] = {
@@ -33,12 +33,16 @@ _LIBRARIES: Mapping[str, tuple[str, str]] = {
 Reach = Callable[[str, int], str | None]
 """From host and port to what is wrong, None if something listens there."""
 
-Embedders = Callable[[Mapping[str, str]], Iterable[Check]]
-"""From variables to what there is to say of the embedder's backends."""
+Looks = Callable[[Mapping[str, str]], Iterable[Check]]
+"""From variables to what there is to say of the embedder's backends, or of Kafka."""
 
 
 def doctor(
-    environment: Mapping[str, str], *, as_json: bool, embedders: Embedders | None = None
+    environment: Mapping[str, str],
+    *,
+    as_json: bool,
+    embedders: Looks | None = None,
+    kafka: Looks | None = None,
 ) -> bool:
     """Print every check; return whether nothing that is needed is wrong.
 
@@ -47,8 +51,9 @@ def doctor(
         as_json: Print facts for machines.
         embedders: Looks at the embedder's backends; None tries them, which takes some ten
             seconds.
+        kafka: Looks at Kafka; None asks the broker that is given.
     """
-    found = tuple(checks(environment, _reach, embedders or _embedders))
+    found = tuple(checks(environment, _reach, embedders or _embedders, kafka or _kafka))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -56,13 +61,16 @@ def doctor(
     return all(check.fine is not False for check in found)
 
 
-def checks(environment: Mapping[str, str], reach: Reach, embedders: Embedders) -> Iterator[Check]:
+def checks(
+    environment: Mapping[str, str], reach: Reach, embedders: Looks, kafka: Looks
+) -> Iterator[Check]:
     """Check the interpreter, the libraries, the embedded parts and the user's services.
 
     Args:
         environment: Variables.
         reach: Tries an address.
         embedders: Looks at the embedder's backends.
+        kafka: Looks at Kafka, if a broker is given and answers.
     """
     yield Check(
         what="Python",
@@ -72,7 +80,12 @@ def checks(environment: Mapping[str, str], reach: Reach, embedders: Embedders) -
     )
     for extra, (module, distribution) in _LIBRARIES.items():
         yield _library(extra, module, distribution)
-    yield from _parts(environment, reach)
+    unreachable = False
+    for check in _parts(environment, reach):
+        unreachable = unreachable or (check.what == "broker" and check.fine is False)
+        yield check
+    if not unreachable:
+        yield from kafka(environment)
     yield from embedders(environment)
 
 
@@ -156,6 +169,14 @@ def _embedders(environment: Mapping[str, str]) -> Iterable[Check]:
     )
 
     return embedder_checks(environment, try_backends)
+
+
+def _kafka(environment: Mapping[str, str]) -> Iterable[Check]:
+    if find_spec("pydantic") is None:
+        return ()  # no service is installed
+    from tidegauge.cli.doctor_kafka import kafka_checks  # noqa: PLC0415 - as above
+
+    return kafka_checks(environment)
 
 
 def _print(found: tuple[Check, ...]) -> None:

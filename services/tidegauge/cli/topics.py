@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tidegauge.runtime.kafka import admin
+from tidegauge.runtime.kafka.admin import TopicState
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.topic_settings import Difference
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import type_name
 from tidegauge.schemas.topics import Topic
@@ -25,20 +28,32 @@ _DAY_MS = 86_400_000
 
 @app.command()
 def ensure(*, as_json: Json = False) -> None:
-    """Create missing topics; existing topics stay as they are."""
-    created = admin.ensure_topics(load(KafkaSettings))
+    """Create missing topics; existing ones stay as they are, and what differs is told."""
+    settings = load(KafkaSettings)
+    created = admin.ensure_topics(settings)
+    states = admin.list_topics(settings)
+    found = [difference for state in states for difference in state.differences]
     if as_json:
-        typer.echo(msgspec.json.encode({"created": [topic.name for topic in created]}))
-    elif created:
-        for topic in created:
-            typer.echo(f"created {topic.name} ({topic.partitions} partitions, {_kept(topic)})")
-    else:
+        names = [topic.name for topic in created]
+        typer.echo(msgspec.json.encode({"created": names, "differences": found}))
+        return
+    for topic in created:
+        typer.echo(f"created {topic.name} ({topic.partitions} partitions, {_kept(topic)})")
+    if not created:
         typer.echo("every topic is there")
+    _tell(states, found)
+
+
+def _tell(states: Sequence[TopicState], found: Sequence[Difference]) -> None:
+    for difference in found:
+        typer.echo(f"{difference}\n  {difference.remedy}", err=True)
+    if not all(state.compared for state in states):
+        typer.echo("the broker does not tell the topics' settings to this client", err=True)
 
 
 @app.command("list")
 def list_topics(*, as_json: Json = False) -> None:
-    """List every topic: its content, its key, and its partitions on the broker."""
+    """List every topic: content, key, partitions on the broker, and settings that do harm."""
     states = admin.list_topics(load(KafkaSettings))
     if as_json:
         shown = [
@@ -48,6 +63,7 @@ def list_topics(*, as_json: Json = False) -> None:
                 "key": state.topic.key,
                 "partitions": state.partitions,
                 "retention_ms": state.topic.retention_ms,
+                "differences": state.differences,
             }
             for state in states
         ]
@@ -63,6 +79,7 @@ def list_topics(*, as_json: Json = False) -> None:
             ", ".join(type_name(kind) for kind in state.topic.carries),
         )
     Console().print(table)
+    _tell(states, [difference for state in states for difference in state.differences])
 
 
 def _kept(topic: Topic) -> str:

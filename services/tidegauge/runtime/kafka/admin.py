@@ -6,20 +6,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kafka.admin import NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import AuthorizationError, TopicAlreadyExistsError, UnsupportedVersionError
 
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicLayoutError
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, RESPONSES, SKETCHES, Topic
+from tidegauge.runtime.kafka.topic_settings import Difference, differences, settings_of
+from tidegauge.schemas.topics import ALL_TOPICS, SKETCHES, Topic
 
 __all__ = ["TopicState", "ensure_topics", "list_topics"]
 
 _READY_SECONDS = 30.0
-
-_BY_THE_BROKERS_CLOCK = (REQUESTS.name, RESPONSES.name)
-"""Topics whose producers have clocks of their own: the broker sets their records' timestamps."""
 
 _IN_ORDER = (SKETCHES.name,)
 """Topics of one partition, since their readers rely on the order of all records."""
@@ -27,10 +26,19 @@ _IN_ORDER = (SKETCHES.name,)
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A declared topic's state on the broker; without partitions if the topic is missing."""
+    """A declared topic's state on the broker.
+
+    Attributes:
+        topic: The declaration.
+        partitions: Number of partitions; 0 if the topic is missing.
+        differences: Its settings that do harm.
+        compared: Whether the broker told its settings.
+    """
 
     topic: Topic
     partitions: int
+    differences: tuple[Difference, ...] = ()
+    compared: bool = True
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
@@ -47,9 +55,33 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
                 for topic in admin.describe_topics(list(ALL_TOPICS))
                 if not topic["error_code"]
             }
+            configured = _settings(admin, found)
         finally:
             admin.close()
-    return tuple(TopicState(topic, found.get(topic.name, 0)) for topic in ALL_TOPICS.values())
+    return tuple(
+        TopicState(
+            topic,
+            found.get(topic.name, 0),
+            tuple(differences(topic, (configured or {}).get(topic.name, {}))),
+            compared=configured is not None,
+        )
+        for topic in ALL_TOPICS.values()
+    )
+
+
+def _settings(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]] | None:
+    """Return the settings of topics by name; None if the broker does not tell them."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    try:
+        described = admin.describe_configs(resources, config_filter="all")
+    except (AuthorizationError, UnsupportedVersionError):
+        return None
+    return {
+        name: {setting: str(found["value"]) for setting, found in settings.items()}
+        for name, settings in described.get("topic", {}).items()
+    }
 
 
 def ensure_topics(
@@ -88,7 +120,7 @@ def _create(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
                     topic.name,
                     topic.partitions,
                     settings.replication_factor,
-                    topic_configs=_configuration(topic),
+                    topic_configs=settings_of(topic),
                 )
                 try:
                     admin.create_topics([new])
@@ -112,18 +144,3 @@ def _wait_until_ready(settings: KafkaSettings, wanted: set[str]) -> None:
     raise LogUnavailableError(
         settings.bootstrap_servers, f"topics created but not ready: {', '.join(missing)}"
     )
-
-
-def _configuration(topic: Topic) -> dict[str, str]:
-    if topic.compacted:
-        # Small segments, cleaned early: readers read such a topic from its beginning.
-        return {
-            "cleanup.policy": "compact",
-            "segment.bytes": str(32 * 1024 * 1024),
-            "segment.ms": str(10 * 60 * 1000),
-            "min.cleanable.dirty.ratio": "0.2",
-        }
-    configuration = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
-    if topic.name in _BY_THE_BROKERS_CLOCK:
-        configuration["message.timestamp.type"] = "LogAppendTime"
-    return configuration

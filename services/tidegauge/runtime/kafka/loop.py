@@ -21,13 +21,13 @@ from kafka.errors import KafkaError
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime import clock
 from tidegauge.runtime.kafka import clients
-from tidegauge.runtime.kafka.admin import ensure_topics
+from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
 from tidegauge.runtime.kafka.committers import (
     Committer,
     TransactionalCommitter,
     WriteAheadCommitter,
 )
-from tidegauge.runtime.kafka.errors import LogError, WorkerHungError
+from tidegauge.runtime.kafka.errors import LogError, RefusedError, WorkerHungError
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.session import Session
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -89,6 +89,7 @@ class ConsumerLoop:
         self._now_ms = now_ms
         self._transactional: bool | None = {"on": True, "off": False}.get(settings.transactions)
         self._session: Session | None = None
+        self._compared = False
         self._log = _log.bind(group=group)
 
     @property
@@ -136,6 +137,8 @@ class ConsumerLoop:
             created = ensure_topics(self._settings)
             if created:
                 self._log.info("topics created", topics=[topic.name for topic in created])
+        if not self._compared:
+            self._compare_topics()
         consumer, committer = self._connect()
         executor = SerialExecutor(f"{self._group}-work")
         # The broker aborts an open transaction after its timeout; twice that leaves a margin.
@@ -164,6 +167,19 @@ class ConsumerLoop:
             self._session = None
             if not session.close(self._stop_seconds):
                 raise WorkerHungError(self._group, self._stop_seconds)
+
+    def _compare_topics(self) -> None:
+        """Log the settings of topics that do harm.
+
+        Raises:
+            RefusedError: A topic is in a compression that cannot be read here.
+        """
+        for state in list_topics(self._settings):
+            for difference in state.differences:
+                if difference.setting == "compression.type" and state.topic in self._topics:
+                    raise RefusedError(str(difference))
+                self._log.warning("topic differs", what=str(difference), remedy=difference.remedy)
+        self._compared = True
 
     def _connect(self) -> tuple[KafkaConsumer, Committer]:
         if self._transactional is None:

@@ -1,0 +1,137 @@
+"""The settings that topics need, compared with those that they have on the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kafka import codec
+
+from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic
+
+__all__ = [
+    "TIMESTAMP_TYPE",
+    "Difference",
+    "differences",
+    "missing_codecs",
+    "readable_codecs",
+    "settings_of",
+]
+
+TIMESTAMP_TYPE = "message.timestamp.type"
+
+_BY_THE_BROKERS_CLOCK = (REQUESTS.name, RESPONSES.name)
+"""Topics whose producers have clocks of their own: the broker sets their records' timestamps."""
+
+_RECORD_BYTES = 1_048_588
+"""Kafka's own default, within which every record of tidegauge stays."""
+
+_FOREVER = "-1"
+
+_CODECS: Mapping[str, tuple[str, Callable[[], bool]]] = {
+    "gzip": ("", codec.has_gzip),
+    "snappy": ("python-snappy", codec.has_snappy),
+    "lz4": ("lz4", codec.has_lz4),
+    "zstd": ("zstandard", codec.has_zstd),
+}
+"""Compression -> package that reads it, and whether it is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting of a topic that differs from what its readers rely on.
+
+    Attributes:
+        topic: The topic.
+        setting: The setting.
+        ours: The value that tidegauge gives it.
+        theirs: The value that it has.
+        harm: What follows from it.
+    """
+
+    topic: str
+    setting: str
+    ours: str
+    theirs: str
+    harm: str
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        return (
+            f"{self.topic}: {self.setting} is {self.theirs}, tidegauge's is {self.ours}: "
+            f"{self.harm}"
+        )
+
+    @property
+    def remedy(self) -> str:
+        """The command that mends it."""
+        return (
+            "kafka-configs.sh --bootstrap-server … --alter --entity-type topics "
+            f"--entity-name {self.topic} --add-config {self.setting}={self.ours}"
+        )
+
+
+def settings_of(topic: Topic) -> dict[str, str]:
+    """Return the settings with which a topic is created."""
+    if topic.compacted:
+        # Small segments, cleaned early: readers read such a topic from its beginning.
+        return {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(32 * 1024 * 1024),
+            "segment.ms": str(10 * 60 * 1000),
+            "min.cleanable.dirty.ratio": "0.2",
+        }
+    settings = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    if topic.name in _BY_THE_BROKERS_CLOCK:
+        settings[TIMESTAMP_TYPE] = "LogAppendTime"
+    return settings
+
+
+def differences(topic: Topic, found: Mapping[str, str]) -> Iterator[Difference]:
+    """Yield the settings of a topic on the broker that do harm.
+
+    Args:
+        topic: The topic.
+        found: Its settings on the broker; those that are not there are not compared.
+    """
+
+    def differs(setting: str, ours: str, harm: str) -> Difference:
+        return Difference(topic.name, setting, ours, found[setting], harm)
+
+    ours = settings_of(topic)
+    policies = {policy.strip() for policy in found.get("cleanup.policy", "").split(",")} - {""}
+    if policies and policies != {ours["cleanup.policy"]}:
+        harm = (
+            "what is needed for good is deleted after a while"
+            if topic.compacted and "delete" in policies
+            else "records are deleted that nobody has read yet"
+        )
+        yield differs("cleanup.policy", ours["cleanup.policy"], harm)
+    if not topic.compacted:
+        kept = found.get("retention.ms", "")
+        if kept and kept != _FOREVER and int(kept) < int(ours["retention.ms"]):
+            harm = "records are gone before reports, baselines and late workers have read them"
+            yield differs("retention.ms", ours["retention.ms"], harm)
+        if found.get("retention.bytes", _FOREVER) != _FOREVER:
+            harm = "much traffic shortens the time for which records are kept"
+            yield differs("retention.bytes", _FOREVER, harm)
+    wanted = ours.get(TIMESTAMP_TYPE)
+    if wanted and found.get(TIMESTAMP_TYPE, wanted) != wanted:
+        harm = "times are the producers', and ranges of time miss what arrived late"
+        yield differs(TIMESTAMP_TYPE, wanted, harm)
+    if int(found.get("max.message.bytes", _RECORD_BYTES)) < _RECORD_BYTES:
+        harm = "a state, a baseline or a long record is refused, and its worker stops"
+        yield differs("max.message.bytes", str(_RECORD_BYTES), harm)
+    package, readable = _CODECS.get(found.get("compression.type", ""), ("", lambda: True))
+    if not readable():
+        yield differs("compression.type", "producer", f"not read here: pip install {package}")
+
+
+def readable_codecs() -> list[str]:
+    """Return the compressions that can be read here."""
+    return [name for name, (_, readable) in _CODECS.items() if readable()]
+
+
+def missing_codecs() -> dict[str, str]:
+    """Return the compressions that cannot be read here, with the packages that read them."""
+    return {name: package for name, (package, readable) in _CODECS.items() if not readable()}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+from kafka import codec
+from kafka.admin import NewTopic
+
+from tidegauge.cli.check import Check
+from tidegauge.cli.doctor_kafka import kafka_checks
+from tidegauge.runtime.brokers import ApacheBroker
+from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.topics import REQUESTS, STATE
+
+
+def test_without_a_broker_only_the_compressions_are_told() -> None:
+    (check,) = kafka_checks({})
+    assert check == Check(what="compressions", fine=True, found="gzip, snappy, lz4, zstd")
+
+
+def test_a_compression_that_cannot_be_read_names_its_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codec, "snappy", None)
+    (check,) = kafka_checks({})
+    assert check.fine is False
+    assert check.found == "gzip, lz4, zstd"
+    assert check.remedy == "pip install python-snappy, to read snappy"
+
+
+def test_an_address_where_no_broker_answers_is_told() -> None:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "TIDEGAUGE_KAFKA_BOOTSTRAP_TIMEOUT_MS": "300",
+    }
+    found = list(kafka_checks(environment))
+    assert found[1].fine is False
+    assert "no Kafka broker answers at 127.0.0.1:1" in found[1].found
+
+
+@pytest.mark.integration
+def test_topics_that_were_made_with_other_settings_are_told_and_left() -> None:
+    if lack := ApacheBroker.missing():
+        pytest.skip(lack)
+    with ApacheBroker() as broker:
+        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
+        theirs = {
+            STATE.name: {"cleanup.policy": "delete", "max.message.bytes": "100000"},
+            REQUESTS.name: {"message.timestamp.type": "CreateTime", "retention.ms": "3600000"},
+        }
+        client = clients.admin(settings)
+        try:
+            client.create_topics(
+                [NewTopic(name, 1, 1, topic_configs=found) for name, found in theirs.items()]
+            )
+        finally:
+            client.close()
+        missing = {check.what: check for check in kafka_checks(environment)}["topics"]
+        assert missing.fine is None
+        ensure_topics(settings)
+        found = {
+            (difference.topic, difference.setting): (difference.theirs, difference.ours)
+            for state in list_topics(settings)
+            for difference in state.differences
+        }
+        assert found == {
+            (STATE.name, "cleanup.policy"): ("delete", "compact"),
+            (STATE.name, "max.message.bytes"): ("100000", "1048588"),
+            (REQUESTS.name, "message.timestamp.type"): ("CreateTime", "LogAppendTime"),
+            (REQUESTS.name, "retention.ms"): ("3600000", "604800000"),
+        }
+        wrong = [check for check in kafka_checks(environment) if check.fine is False]
+        assert len(wrong) == len(found)
+        assert all("kafka-configs.sh" in check.remedy for check in wrong)
