@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegauge.capture.exchange_record import BOTH
 from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
 from tidegauge.capture.placement import Conversations
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.gateway.shipper import expand_formats
 from tidegauge.schemas import decode, encode
 from tidegauge.schemas.exchange import ErrorKind, Message, RequestEvent, ResponseEvent, Usage
 
 RECEIVED = 1_767_225_600.0
+EXPAND = expand_formats(CaptureSettings())[BOTH.type]
 
 
 def told(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -117,19 +122,104 @@ def test_every_form_of_prompt(said: object, messages: tuple[Message, ...]) -> No
     assert response(told(messages=said)).messages == messages
 
 
+def shipped(kwargs: dict[str, Any], *, text: bool = True) -> ResponseEvent:
+    """Return the response's event with the checks that the shipper makes."""
+    record = answered(kwargs, text=text, conversations=Conversations())
+    assert record is not None
+    (event,) = EXPAND.events(record, ["responses.v1"], "litellm-1", 2).events
+    assert isinstance(event, ResponseEvent)
+    return event
+
+
+def chosen(finish: object = "stop", **message: object) -> dict[str, Any]:
+    return {"choices": [{"finish_reason": finish, "message": message}]}
+
+
+def test_the_shipper_checks_the_answers() -> None:
+    found = shipped(told()).checks
+    assert found == {"empty": "passed", "refusal": "passed", "truncation": "passed"}
+    form = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    event = shipped(told(model_parameters={"response_format": form}))
+    assert event.checks["json_schema"] == "failed"
+
+
 def test_tool_calls_are_no_empty_answer() -> None:
-    call = {"id": "1", "function": {"name": "berth", "arguments": '{"metres": 9}'}}
-    choice = {"finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}
-    event = response(told(response={"choices": [choice]}))
-    assert event.tool_calls is not None
-    assert "berth" in event.tool_calls
-    assert event.checks == {"empty": "passed", "truncation": "passed"}
+    call = {"id": "1", "function": {"name": "berth", "arguments": {"metres": 9}}}
+    answer = chosen("tool_calls", content=None, tool_calls=[call])
+    tools = [{"type": "function", "function": {"name": "berth"}}]
+    event = shipped(told(response=answer, model_parameters={"tools": tools}))
+    assert json.loads(event.tool_calls or "")[0]["function"]["name"] == "berth"
+    assert event.checks == dict.fromkeys(("empty", "truncation", "tool_arguments"), "passed")
+    other = [{"type": "function", "function": {"name": "mooring"}}]
+    event = shipped(told(response=answer, model_parameters={"tools": other}))
+    assert event.checks["tool_arguments"] == "failed"
+    legacy = chosen("function_call", content=None, function_call=call["function"])
+    assert "berth" in (shipped(told(response=legacy)).tool_calls or "")
 
 
-def test_an_empty_and_a_cut_answer_fail_their_checks() -> None:
-    choice = {"finish_reason": "length", "message": {"content": "  "}}
-    event = response(told(response={"choices": [choice]}))
+@pytest.mark.parametrize("text", [True, False])
+def test_an_empty_and_a_cut_answer_fail_their_checks(*, text: bool) -> None:
+    event = shipped(told(response=chosen("length", content="  ")), text=text)
     assert event.checks == {"empty": "failed", "truncation": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "finish"),
+    [
+        (chosen(content="At noon."), "ok", "stop"),
+        (chosen("abort", content="At"), "failed", "abort"),
+        (chosen("error", content=""), "failed", "error"),
+        ({"choices": []}, "failed", None),
+        ({"error": {"code": 429}}, "failed", None),
+        ({"object": "response", "status": "failed"}, "failed", None),
+        ({"object": "response", "status": "queued"}, "pending", None),
+        ({"text": "redacted-by-litellm"}, "ok", None),
+    ],
+)
+def test_the_answer_decides_the_outcome(
+    answer: dict[str, Any], outcome: str, finish: str | None
+) -> None:
+    event = response(told(response=answer))
+    assert (event.outcome, event.finish_reason) == (outcome, finish)
+    assert (event.error is not None) == (outcome == "failed")
+
+
+def test_answers_of_other_apis_are_read() -> None:
+    said = {"type": "message", "content": [{"type": "output_text", "text": "At noon."}]}
+    whole = {"object": "response", "status": "completed", "output": [said]}
+    event = shipped(told(call_type="aresponses", response=whole))
+    assert (event.output, event.finish_reason, event.checks["empty"]) == (
+        "At noon.",
+        "stop",
+        "passed",
+    )
+    message = {"type": "message", "content": [{"type": "text", "text": "At noon."}]}
+    event = shipped(told(call_type="anthropic_messages", response=message))
+    assert event.output == "At noon."
+
+
+def test_tokens_of_the_cache_and_the_reasoning_are_told() -> None:
+    usage = {
+        "prompt_tokens_details": {"cached_tokens": 8},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+        "prompt_tokens": 9,
+        "completion_tokens": 4,
+    }
+    event = response(told(response={**chosen(content="At noon."), "usage": usage}))
+    assert event.usage == Usage(
+        input_tokens=9, output_tokens=4, cached_tokens=8, reasoning_tokens=3
+    )
+
+
+def test_only_messages_of_a_conversation_are_messages() -> None:
+    items = [
+        {"role": "user", "content": "When is high tide?"},
+        {"type": "reasoning", "summary": []},
+        {"type": "item_reference", "id": "m0"},
+        {"type": "function_call_output", "output": "At noon."},
+    ]
+    found = [(message.role, message.content) for message in response(told(messages=items)).messages]
+    assert found == [("user", "When is high tide?"), ("tool", "At noon.")]
 
 
 def test_an_embedding_has_no_answer_to_check() -> None:
@@ -192,7 +282,8 @@ def test_the_customer_comes_from_the_key(known: dict[str, Any], customer: str) -
         (429, False, ErrorKind.RATE_LIMITED),
         (500, False, ErrorKind.GATEWAY_ERROR),
         (400, True, ErrorKind.UPSTREAM_REJECTED),
-        (429, True, ErrorKind.UPSTREAM_REJECTED),
+        (403, True, ErrorKind.UPSTREAM_REJECTED),
+        (429, True, ErrorKind.UPSTREAM_ERROR),
         (500, True, ErrorKind.UPSTREAM_ERROR),
         (504, True, ErrorKind.UPSTREAM_TIMEOUT),
     ],
@@ -242,8 +333,15 @@ def test_the_proxy_s_calls_are_told_from_the_library_s() -> None:
     assert not came_through_proxy({})
 
 
+SURROGATES = st.characters(categories=["Cs", "Ll"])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.just(10**400)
+    | st.text(max_size=5)
+    | st.text(SURROGATES, max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
@@ -258,6 +356,9 @@ def test_whatever_a_version_of_litellm_tells_is_survived(changes: dict[str, Any]
     assert exchange is not None
     event = exchange.request_event("litellm-1", 1)
     assert decode(encode(event), RequestEvent) == event
+    (record,) = EXPAND.decode(BOTH.encode([exchange]))
+    (answer,) = EXPAND.events(record, ["responses.v1"], "litellm-1", 2).events
+    assert decode(encode(answer), ResponseEvent) == answer
 
 
 QUESTION = {"role": "user", "content": "When is high tide?"}

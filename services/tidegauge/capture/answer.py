@@ -15,6 +15,13 @@ _GAVE_UP: Final = frozenset(
     {"abort", "aborted", "error", "failed", "insufficient_system_resource", "timeout"}
 )
 """Finish reasons with which servers say that they did not complete an answer."""
+_CUT_OFF: Final = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_length"),
+        "model_context_window_exceeded",
+    }
+)
+"""Finish reasons of answers that were cut off at a limit, of several APIs and servers."""
 _ENDED: Final = frozenset({"completed", "incomplete"})
 _NOT_YET: Final = frozenset({"queued", "in_progress"})
 _SERVICE_FAULTS: Final = frozenset({402, 407, 425, 429})
@@ -77,6 +84,17 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
             cached_tokens=self.cached_tokens,
             reasoning_tokens=self.reasoning_tokens,
         )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no text, no tool call, no refusal, no image and no sound."""
+        said = self.tool_calls or self.refusal or self.media or (self.text or "").strip()
+        return not said
+
+    @property
+    def is_cut_off(self) -> bool | None:
+        """Whether the answer was cut off at a limit; None without a finish reason."""
+        return None if self.finish_reason is None else self.finish_reason.lower() in _CUT_OFF
 
     @property
     def ended(self) -> bool:

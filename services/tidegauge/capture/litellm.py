@@ -27,7 +27,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from tidegauge.capture.errors import CaptureError
-from tidegauge.capture.exchange_record import ExchangeRecord
+from tidegauge.capture.exchange_record import BOTH, ExchangeRecord
 from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
 from tidegauge.capture.placement import Conversations
 from tidegauge.capture.recorder import Recorder
@@ -36,6 +36,9 @@ from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
 __all__ = ["TidegaugeCallback", "callback"]
 
 _log = logging.getLogger(__name__)
+
+_SHIPPER = "tidegauge.gateway.shipper"
+"""The process that checks the answers and makes the events; it needs no package of a gateway."""
 
 
 class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no types
@@ -102,14 +105,13 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
     def _record(self, exchange: ExchangeRecord | None) -> None:
         if exchange is None or (recorder := self._started()) is None:
             return
-        recorder.record_request(exchange.request_event)
-        recorder.record_response(exchange.response_event)
+        recorder.record_compact(BOTH, [exchange])
         recorder.served()
 
     def _started(self) -> Recorder | None:
         with self._starting:
             if self._recorder is None:
-                recorder = Recorder(self._settings)
+                recorder = Recorder(self._settings, shipper=_SHIPPER)
                 try:
                     recorder.start()
                 except CaptureError as error:

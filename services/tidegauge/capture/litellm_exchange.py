@@ -13,14 +13,17 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
+from tidegauge.capture.answer import AnswerParts, Ending, ParsedAnswer, decide, well_formed
+from tidegauge.capture.answer_reader import read_answer
+from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord, PendingChecks
+from tidegauge.capture.expectations import expectations
 from tidegauge.capture.litellm_conversation import Answered, with_conversation
 from tidegauge.capture.placement import Conversations
 from tidegauge.schemas.exchange import (
     ErrorKind,
     Message,
     Sampling,
-    Usage,
+    outcome_of,
 )
 
 __all__ = ["answered", "came_through_proxy", "failed"]
@@ -53,30 +56,28 @@ def answered(
     end = number(said.get("endTime")) or begin
     stream = said.get("stream") is True
     first = number(said.get("completionStartTime"))
-    answer = mapping(said.get("response"))
-    choice = mapping(next(iter(sequence(answer.get("choices"))), None))
-    message = mapping(choice.get("message"))
-    output = string(message.get("content")) or string(choice.get("text"))
-    tool_calls = as_json(message.get("tool_calls"))
-    finish_reason = string(choice.get("finish_reason"))
-    tokens = (said.get("prompt_tokens"), said.get("completion_tokens"))
+    response = mapping(said.get("response"))
+    answer = _answer(said, response)
+    ending = decide(answer, _OK, None, done=True)
     reply = AnswerRecord(
-        status=200,
+        status=_OK,
         latency_ms=max(0.0, (end - begin) * 1000),
-        text=output if text else None,
-        output_characters=len(output or ""),
-        tool_calls=tool_calls if text else None,
-        finish_reason=finish_reason,
-        checks=_checks(choice, output, tool_calls, finish_reason),
+        error=ending.error,
+        error_detail=ending.detail,
+        text=answer.text if text else None,
+        output_characters=len(answer.text or ""),
+        tool_calls=answer.tool_calls if text else None,
+        finish_reason=answer.finish_reason,
+        checks=_checks(said, answer, ending, text=text),
         time_to_first_token_ms=(first - begin) * 1000 if stream and first else None,
-        usage=Usage(input_tokens=whole(tokens[0]), output_tokens=whole(tokens[1]))
-        if any(tokens)
-        else None,
+        usage=answer.usage,
         cost_usd=number(said.get("response_cost")) or None,
         upstream=string(said.get("model_id")),
         served_model=string(said.get("model")),
-        served_fingerprint=string(answer.get("system_fingerprint")),
+        served_fingerprint=answer.fingerprint,
         attempts=_attempts(metadata),
+        outcome=ending.outcome,
+        unread=answer.unread,
     )
     record = ExchangeRecord(
         **_asked(said, metadata, kwargs),
@@ -85,10 +86,11 @@ def answered(
         answer=reply,
     )
     answered_with = Answered(
-        output,
-        tool_calls,
-        string(answer.get("id")) if answer.get("object") == "response" else None,
+        answer.text,
+        answer.tool_calls,
+        answer.response_id if response.get("object") == "response" else None,
         round(end * 1000),
+        failed=ending.outcome not in {"ok", "pending"},
     )
     record = with_conversation(record, conversations, _request(kwargs), said, answered_with)
     return record if text else _without_text(record)
@@ -126,6 +128,7 @@ def failed(
         latency_ms=max(0.0, (now_seconds - begin) * 1000),
         error=kind,
         error_detail=f"{type(error).__name__} {'after' if routed else 'before'} it was routed",
+        outcome=outcome_of(kind),
         upstream=string(mapping(metadata.get("model_info")).get("id")),
         attempts=_attempts(metadata),
     )
@@ -213,26 +216,36 @@ def _customer(metadata: Mapping[str, Any]) -> str:
 def _messages(said: object) -> tuple[Message, ...]:
     """Return the messages of a request; plain texts become messages of the user."""
     if isinstance(said, str):
-        return (Message(role="user", content=said),)
+        return (Message(role="user", content=well_formed(said)),)
     messages = []
     for entry in sequence(said):
         if isinstance(entry, str):
-            messages.append(Message(role="user", content=entry))
-        elif part := mapping(entry):
-            messages.append(
-                Message(
-                    role=string(part.get("role")) or "user",
-                    content=_content(part.get("content")),
-                    tool_calls=as_json(part.get("tool_calls")),
-                )
-            )
+            messages.append(Message(role="user", content=well_formed(entry)))
+        elif message := _message(mapping(entry)):
+            messages.append(message)
     return tuple(messages)
+
+
+def _message(part: Mapping[str, Any]) -> Message | None:
+    """Return an entry of a conversation as a message; None for one that nobody says."""
+    kind, role = string(part.get("type")), string(part.get("role"))
+    if kind not in {"message", None}:
+        # An item of the Responses API: results of tools are messages, reasoning and such are not.
+        returned = kind is not None and kind.endswith("_output")
+        return Message(role="tool", content=_content(part.get("output"))) if returned else None
+    if not part:
+        return None
+    return Message(
+        role=role or "user",
+        content=_content(part.get("content")),
+        tool_calls=as_json(part.get("tool_calls")),
+    )
 
 
 def _content(content: object) -> str:
     """Return a message's text; a part without text is replaced by its kind in brackets."""
     if isinstance(content, str):
-        return content
+        return well_formed(content)
     parts = []
     for part in map(mapping, sequence(content)):
         kind = (string(part.get("type")) or "part").removeprefix("input_")
@@ -241,16 +254,38 @@ def _content(content: object) -> str:
     return "\n".join(parts)
 
 
+def _answer(said: Mapping[str, Any], response: Mapping[str, Any]) -> ParsedAnswer:
+    """Return the facts of an answer; LiteLLM's own count of the tokens decides."""
+    parts = AnswerParts()
+    read_answer(response, parts)
+    answer = parts.collected()
+    # LiteLLM reports a success, so an answer in a form of its own is one.
+    answer.absent = answer.absent and answer.generated
+    prompt, output = whole(said.get("prompt_tokens")), whole(said.get("completion_tokens"))
+    if prompt or output:
+        answer.input_tokens, answer.output_tokens = max(0, prompt), max(0, output)
+    return answer
+
+
 def _checks(
-    choice: Mapping[str, Any], output: str | None, tool_calls: str | None, finish_reason: str | None
-) -> dict[str, str]:
-    """Return the outcomes of the checks that need only the answer; none without a choice."""
-    if not choice:
+    said: Mapping[str, Any], answer: ParsedAnswer, ending: Ending, *, text: bool
+) -> dict[str, str] | PendingChecks:
+    """Return the inputs of the checks that the shipper makes.
+
+    Without text, it can make none; then these are the findings that need none.
+    """
+    if ending.outcome != "ok" or not answer.generated:
         return {}
-    empty = not (output or "").strip() and not tool_calls
-    checks = {"empty": "failed" if empty else "passed"}
-    if finish_reason is not None:
-        checks["truncation"] = "failed" if finish_reason == "length" else "passed"
+    if text:
+        asked = mapping(said.get("model_parameters"))
+        tools = as_json(asked.get("tools"))
+        wanted = expectations(
+            asked.get("response_format"), None, None if tools is None else tools.encode()
+        )
+        return PendingChecks(wanted, answer.refusal, answer.media)
+    checks = {"empty": "failed" if answer.is_empty else "passed"}
+    if answer.is_cut_off is not None:
+        checks["truncation"] = "failed" if answer.is_cut_off else "passed"
     return checks
 
 
@@ -275,7 +310,7 @@ _BY_STATUS = {
     413: ErrorKind.REQUEST_TOO_LARGE,
     429: ErrorKind.RATE_LIMITED,
 }
-_GATEWAY_TIMEOUT = 504
+_OK = 200
 _SERVER_FAULT = 500
 
 
@@ -286,9 +321,7 @@ def _error_kind(error: BaseException, status: int, *, routed: bool) -> ErrorKind
     if not routed:
         refused = ErrorKind.INVALID_REQUEST if status < _SERVER_FAULT else ErrorKind.GATEWAY_ERROR
         return _BY_STATUS.get(status, refused)
-    if status == _GATEWAY_TIMEOUT:
-        return ErrorKind.UPSTREAM_TIMEOUT
-    return ErrorKind.UPSTREAM_ERROR if status >= _SERVER_FAULT else ErrorKind.UPSTREAM_REJECTED
+    return decide(ParsedAnswer(), status, None, done=True).error or ErrorKind.UPSTREAM_ERROR
 
 
 def _request(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -304,6 +337,7 @@ def _trace_id(data: Mapping[str, Any]) -> str | None:
 
 
 _MOST = 2**63 - 1
+_LARGEST = 1e300
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -321,17 +355,14 @@ def sequence(value: object) -> Sequence[Any]:
 
 def string(value: object) -> str | None:
     """Return a text that is not empty; None for anything else."""
-    return value if isinstance(value, str) and value else None
+    return well_formed(value) if isinstance(value, str) and value else None
 
 
 def number(value: object) -> float | None:
-    """Return a number as a float; None for anything else or if it does not fit."""
+    """Return a number of usable size as a float; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+    return float(value) if abs(value) < _LARGEST else None
 
 
 def whole_or_none(value: object) -> int | None:
@@ -356,6 +387,7 @@ def as_json(value: object) -> str | None:
     if not value:
         return None
     try:
-        return json.dumps(value, ensure_ascii=False, default=lambda part: dict(mapping(part)))
-    except (TypeError, ValueError):
+        text = json.dumps(value, ensure_ascii=False, default=lambda part: dict(mapping(part)))
+    except (TypeError, ValueError, RecursionError):
         return None
+    return well_formed(text)
