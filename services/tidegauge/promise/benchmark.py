@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tidegauge.adapters.sentence_transformers import DEFAULT_MODEL, open_embedder
 from tidegauge.drift.preparation import Preparation, prepare
@@ -36,7 +36,7 @@ from tidegauge.promise.swaps import SWAPS, SwapOutcome, swap_bars, swap_outcome,
 from tidegauge.schemas.exchange import Message
 from tidegauge.streaming.partitions import SketchSettings
 
-__all__ = ["FULL", "QUICK", "Files", "Size", "measure"]
+__all__ = ["FULL", "QUICK", "Files", "Size", "jobs", "measure", "write"]
 
 _PROCESSES = 2
 
@@ -81,26 +81,26 @@ QUICK = Size(streams=2, days=4.0, changed=3, swaps=5, window_ms=60_000)
 
 
 class _ConversationJob(NamedTuple):
-    traffic: str
+    name: str
     span: BaselineSpan
     changes: tuple[StreamChange, ...]
     plan: StreamPlan
 
 
 class _ServiceJob(NamedTuple):
-    traffic: str
+    name: str
     changes: tuple[StreamChange, ...]
     plan: StreamPlan
 
 
 class _SwapJob(NamedTuple):
-    swap: str
+    name: str
     number: int
     settings: SketchSettings
 
 
-_Job = _ConversationJob | _ServiceJob | _SwapJob
-_Outcomes = list[StreamOutcome | SwapOutcome]
+Job: TypeAlias = _ConversationJob | _ServiceJob | _SwapJob
+_Outcomes: TypeAlias = list[StreamOutcome | SwapOutcome]
 _sources: list[Sources] = []
 """The sources of a worker process: one, once it has been loaded."""
 
@@ -118,14 +118,14 @@ def _read(files: Files, vectors: StoredVectors) -> Sources:
     )
 
 
-def _run(job: _Job) -> _Outcomes:
+def _run(job: Job) -> _Outcomes:
     (sources,) = _sources
     if isinstance(job, _SwapJob):
-        return [swap_outcome(SWAPS[job.swap], job.number, sources.recorded, job.settings)]
+        return [swap_outcome(SWAPS[job.name], job.number, sources.recorded, job.settings)]
     if isinstance(job, _ConversationJob):
-        traffic = CONVERSATION_TRAFFIC[job.traffic]
+        traffic = CONVERSATION_TRAFFIC[job.name]
         return [*conversation_outcomes(traffic, job.span, job.changes, job.plan, sources)]
-    traffic_of_service = SERVICE_TRAFFIC[job.traffic]
+    traffic_of_service = SERVICE_TRAFFIC[job.name]
     return [*service_outcomes(traffic_of_service, job.changes, job.plan, sources.recorded)]
 
 
@@ -145,7 +145,7 @@ def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, 
         ModelError: The embedder cannot be opened.
     """
     fingerprint = _embed(files, tell)
-    kept, shortcut = [*_jobs(size), *_swap_jobs(size)], [*_plugged_in_jobs(size)]
+    kept, shortcut = [*jobs(size)], [*_plugged_in_jobs(size)]
     found = _in_processes([*kept, *shortcut], files, fingerprint, tell)
     outcomes = [one for own in found[: len(kept)] for one in own]
     streams = [one for one in outcomes if isinstance(one, StreamOutcome)]
@@ -174,18 +174,18 @@ def _embed(files: Files, tell: Callable[[str], None]) -> str:
     return embed_missing(files.vectors, embedder, texts, tell).fingerprint
 
 
-def _jobs(size: Size) -> Iterator[_Job]:
+def jobs(size: Size) -> Iterator[Job]:
+    """Yield everything that is run, but for the streams with the usual shortcut."""
     for number in range(max(size.streams, size.changed)):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms)
         for traffic in CONVERSATION_TRAFFIC.values():
             yield from _conversation_jobs(traffic, plan, size)
         for service in SERVICE_TRAFFIC.values():
             yield from _service_jobs(service, plan, size)
+    yield from _swap_jobs(size)
 
 
-def _conversation_jobs(
-    traffic: ConversationTraffic, plan: StreamPlan, size: Size
-) -> Iterator[_Job]:
+def _conversation_jobs(traffic: ConversationTraffic, plan: StreamPlan, size: Size) -> Iterator[Job]:
     if plan.number < size.streams:
         for span in traffic.baselines:
             yield _ConversationJob(traffic.name, span, (NO_CHANGE,), plan)
@@ -193,7 +193,7 @@ def _conversation_jobs(
         yield _ConversationJob(traffic.name, traffic.changed, traffic.changes, plan)
 
 
-def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iterator[_Job]:
+def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iterator[Job]:
     changes = (
         *((NO_CHANGE,) if plan.number < size.streams else ()),
         *(traffic.changes if plan.number < size.changed else ()),
@@ -202,14 +202,14 @@ def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iter
         yield _ServiceJob(traffic.name, changes, plan)
 
 
-def _swap_jobs(size: Size) -> Iterator[_Job]:
+def _swap_jobs(size: Size) -> Iterator[Job]:
     settings = SketchSettings(window_ms=size.window_ms)
     for number in range(size.swaps):
         for name in SWAPS:
             yield _SwapJob(name, number, settings)
 
 
-def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
+def _plugged_in_jobs(size: Size) -> Iterator[Job]:
     """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
     for number in range(2):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
@@ -219,7 +219,7 @@ def _plugged_in_jobs(size: Size) -> Iterator[_Job]:
 
 
 def _in_processes(
-    jobs: Sequence[_Job], files: Files, fingerprint: str, tell: Callable[[str], None]
+    todo: Sequence[Job], files: Files, fingerprint: str, tell: Callable[[str], None]
 ) -> list[_Outcomes]:
     """Return the outcomes of each job, in the order of the jobs."""
     found: dict[int, _Outcomes] = {}
@@ -230,14 +230,14 @@ def _in_processes(
         initargs=(files, fingerprint),
     ) as pool:
         waiting: dict[Future[_Outcomes], int] = {
-            pool.submit(_run, job): number for number, job in enumerate(jobs)
+            pool.submit(_run, job): number for number, job in enumerate(todo)
         }
         for done in as_completed(waiting):
             number = waiting[done]
             found[number] = done.result()
-            job = jobs[number]
-            tell(f"{len(found)} of {len(jobs)}: {job[0]}")
-    return [found[number] for number in range(len(jobs))]
+            job = todo[number]
+            tell(f"{len(found)} of {len(todo)}: {job.name}")
+    return [found[number] for number in range(len(todo))]
 
 
 def write(found: dict[str, Any], path: Path) -> None:
