@@ -204,14 +204,14 @@ def doubling(within: str) -> dict[str, Any]:
         ({"$ref": "#"}, 1, "depth"),
         ({"properties": {"a": {"$ref": "#/properties/a"}}}, {"a": 1}, "depth"),
         (nested(150), 1, "depth"),
-        (doubling("allOf"), None, "work"),
-        (doubling("anyOf"), 1, "work"),
-        (doubling("oneOf"), 1, "work"),
-        ({"items": {"not": {"anyOf": [{"type": "string"}] * 2000}}}, [0] * 10_000, "work"),
-        ({"items": {"not": {"const": [[0]] * 2000}}}, [[0]] * 2000, "work"),
-        ({"anyOf": [{"items": False}] * 2000}, [0] * 10_000, "work"),
+        (doubling("allOf"), None, "budget"),
+        (doubling("anyOf"), 1, "budget"),
+        (doubling("oneOf"), 1, "budget"),
+        ({"items": {"not": {"anyOf": [{"type": "string"}] * 2000}}}, [0] * 10_000, "budget"),
+        ({"items": {"not": {"const": [[0]] * 2000}}}, [[0]] * 2000, "budget"),
+        ({"anyOf": [{"items": False}] * 2000}, [0] * 10_000, "budget"),
         ({"anyOf": [{"additionalProperties": False}] * 2000}, dict.fromkeys("abc" * 9), "failed"),
-        ({"items": {"multipleOf": 5e-324}}, [1e308] * 10_000, "work"),
+        ({"items": {"multipleOf": 5e-324}}, [1e308] * 10_000, "budget"),
         ({"anyOf": [{}] * 6000}, 1, "size"),
         ({}, "a" * (256 * 1024), "size"),
         ({"title": "a" * (256 * 1024)}, 1, "size"),
@@ -236,7 +236,7 @@ def test_work_is_counted_in_steps_and_ends() -> None:
     work = Work(1000)
     assert schema.accepts(list(range(100)), work)
     assert 1000 - work.left < 500
-    with pytest.raises(UncheckedError, match="work"):
+    with pytest.raises(UncheckedError, match="budget"):
         schema.accepts(list(range(1000)), work)
 
 
@@ -246,6 +246,6 @@ def test_all_calls_of_an_answer_share_one_measure_of_work() -> None:
     calls = [{"function": {"name": f"t{n}", "arguments": '"a"'}} for n in range(12)]
     few, many = json.dumps(calls[:2]), json.dumps(calls)
     assert check_tool_arguments(few, json.dumps(tools).encode()) == "passed"
-    assert check_tool_arguments(many, json.dumps(tools).encode()) == "unchecked: work"
+    assert check_tool_arguments(many, json.dumps(tools).encode()) == "unchecked: budget"
     assert check_tool_arguments("[" * 5000, b"[]") is None
     assert check_tool_arguments(" " * (1 << 20), b"[]") == "unchecked: size"

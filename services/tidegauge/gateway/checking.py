@@ -16,6 +16,7 @@ from tidegauge.gateway.policy.checks import (
     forms_unchecked,
     has_form,
 )
+from tidegauge.gateway.policy.checks.process import FormProcess
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Checker"]
@@ -24,14 +25,15 @@ _MOST_WAITING: Final = 16
 
 
 class Checker:
-    """Checks an answer's wording directly and its form in a thread, one answer at a time.
+    """Checks an answer's wording directly and its form in another process, one answer at a time.
 
-    At most 16 answers wait for the thread; the form of further ones stays unchecked. So clients
-    with expensive checks cannot delay others for long.
+    A thread waits for the process. At most 16 answers wait for the thread; the form of further
+    ones stays unchecked. So clients with expensive checks cannot delay others for long.
     """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checks")
+        self._forms = FormProcess()
         self._waiting = 0
 
     async def check(
@@ -44,11 +46,13 @@ class Checker:
             return check_wording(messages, answer) | forms_unchecked(wanted, answer, "busy")
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, check, messages, wanted, answer)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, check, messages, wanted, answer, self._forms.check
+            )
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Shut the thread down without waiting; a check in progress ends within its limits."""
+        """End the process without waiting for a check in progress."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._forms.close()

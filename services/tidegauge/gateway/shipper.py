@@ -29,6 +29,7 @@ from tidegauge.capture.exchange_record import (
 from tidegauge.capture.frame import ExpandFormats
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.policy.checks import check
+from tidegauge.gateway.policy.checks.process import FormProcess
 
 __all__ = ["Checks", "expand_formats", "main"]
 
@@ -47,6 +48,7 @@ class Checks:
 
     def __init__(self, log: BinaryIO | None = None) -> None:
         self._log = log
+        self._forms = FormProcess()
 
     def __call__(
         self, record: ExchangeRecord, answer: AnswerRecord, pending: PendingChecks
@@ -59,7 +61,7 @@ class Checks:
             media=pending.media,
             finish_reason=answer.finish_reason,
         )
-        findings = check(record.messages, pending.wanted, parsed)
+        findings = check(record.messages, pending.wanted, parsed, self._forms.check)
         if self._log is not None and any(finding != "passed" for finding in findings.values()):
             line = msgspec.json.encode(record.check_line(findings)) + b"\n"
             with suppress(OSError, ValueError):  # the log may be full; the events are not lost

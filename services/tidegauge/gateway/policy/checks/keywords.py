@@ -46,7 +46,7 @@ class Work:
         """
         self.left -= steps
         if self.left < 0:
-            raise UncheckedError("work")
+            raise UncheckedError("budget")
 
 
 Test = Callable[[Json, Work], bool]

@@ -45,7 +45,7 @@ def unchecked(reason: object) -> Finding:
     return f"unchecked: {reason}"
 
 
-def check_json(text: str) -> Finding:
+def check_json(text: str | bytes) -> Finding:
     """Check whether the text is one JSON object, as ``json_object`` requires."""
     try:
         return _finding(isinstance(decode_json(text), dict))
@@ -55,7 +55,7 @@ def check_json(text: str) -> Finding:
         return unchecked(error)
 
 
-def check_json_schema(text: str, schema: bytes) -> Finding:
+def check_json_schema(text: str | bytes, schema: bytes) -> Finding:
     """Check whether the text is JSON that satisfies the schema; for limits see ``schema``.
 
     Example:
@@ -73,7 +73,7 @@ def check_json_schema(text: str, schema: bytes) -> Finding:
         return unchecked(error)
 
 
-def check_tool_arguments(tool_calls: str, tools: bytes | None) -> Finding | None:
+def check_tool_arguments(tool_calls: str | bytes, tools: bytes | None) -> Finding | None:
     """Check whether every call names an offered tool and its arguments satisfy the tool's schema.
 
     The input of a custom tool is a text without a form. Where the request offers no tools, they
