@@ -68,7 +68,6 @@ def test_openings_alone_have_the_whole_budget_of_drift(conversations: DriftBasel
     alone = DriftBaseline(
         embedder=conversations.embedder,
         preparation=conversations.preparation,
-        clusters=conversations.clusters,
         openings=conversations.openings,
         no_followups="there are none",
         facts=conversations.facts,

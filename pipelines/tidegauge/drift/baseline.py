@@ -56,8 +56,6 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 class Projection:
     """Everything that turns a vector into indicators, for one kind of unit.
 
-    Openings and follow-ups have the reduction and the points in common.
-
     Attributes:
         unit: What the counted requests are units of.
         reduction: Map from the d dimensions of an embedding to the D of everything below.
@@ -114,6 +112,7 @@ class UnitBaseline:
 
     Attributes:
         projection: How vectors become indicators.
+        clusters: The topics, K of them.
         references: Segment key -> bands; the key ``""`` is for all traffic.
         bin_edges: Segment key -> bin edges of that reference.
         unseen_topic_rates: Indicator -> its rate among requests on an unseen topic, estimated
@@ -121,6 +120,7 @@ class UnitBaseline:
     """
 
     projection: Projection
+    clusters: tuple[Cluster, ...]
     references: dict[str, Reference]
     bin_edges: dict[str, BinEdges]
     unseen_topic_rates: dict[str, float] = field(default_factory=dict)
@@ -134,8 +134,7 @@ class DriftBaseline:
         baseline_id: Id of the baseline; empty until it is published.
         embedder: Fingerprint of the embedder that made the vectors.
         preparation: How requests became texts.
-        clusters: The topics, K of them.
-        openings: What is normal for openings.
+        openings: What is normal for openings; every request's topic is told by theirs.
         followups: What is normal for follow-ups; None if they are not tested.
         no_followups: Why they are not tested, for people; empty if they are.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
@@ -144,7 +143,6 @@ class DriftBaseline:
 
     embedder: str
     preparation: Preparation
-    clusters: tuple[Cluster, ...]
     openings: UnitBaseline
     followups: UnitBaseline | None = None
     no_followups: str = ""
@@ -165,20 +163,12 @@ class DriftBaseline:
 
     def to_bytes(self) -> bytes:
         """Encode the baseline as a document, which does not contain the id."""
-        shared = self.openings.projection
         return msgspec.msgpack.encode(
             _Document(
                 form=_FORM,
                 method=METHOD,
                 embedder=self.embedder,
                 preparation=self.preparation,
-                mean=_written(shared.reduction.mean),
-                axes=_written(shared.reduction.axes),
-                centroids=_written(shared.centroids),
-                points=_written(shared.points.vectors, "<f2"),
-                point_starts=_written(shared.points.starts, "<i8"),
-                point_spread=_written(shared.points.spread),
-                clusters=self.clusters,
                 units={unit: _unit_document(found) for unit, found in self.units.items()},
                 no_followups=self.no_followups,
                 facts=self.facts,
@@ -205,16 +195,8 @@ class DriftBaseline:
                     f"{header.form}, this version reads {METHOD} in form {_FORM}: build it again"
                 )
             read = msgspec.msgpack.decode(document, type=_Document)
-            reduction = Reduction(mean=_read(read.mean), axes=_read(read.axes))
-            points = ReferencePoints(
-                vectors=_read(read.points),
-                centroids=_read(read.centroids),
-                starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
-                spread=_read(read.point_spread),
-            )
             units = {
-                unit: _unit_baseline(unit, found, reduction, points, baseline_id)
-                for unit, found in read.units.items()
+                unit: _unit_baseline(unit, found, baseline_id) for unit, found in read.units.items()
             }
             openings = units[Unit.OPENING]
         except (msgspec.DecodeError, PolyaUrnError, ValueError, TypeError, KeyError) as error:
@@ -224,7 +206,6 @@ class DriftBaseline:
         return cls(
             embedder=read.embedder,
             preparation=read.preparation,
-            clusters=read.clusters,
             openings=openings,
             followups=units.get(Unit.FOLLOWUP),
             no_followups=read.no_followups,
@@ -237,7 +218,7 @@ class DriftBaseline:
         """Return facts for people, for the baseline's manifest."""
         facts = {name: str(number) for name, number in sorted(self.facts.items())}
         return facts | {
-            "clusters": str(len(self.clusters)),
+            "clusters": str(len(self.openings.clusters)),
             "segments": str(len(self.openings.references)),
             "season": self.openings.references[""].season,
             "embedder": self.embedder,
@@ -263,6 +244,13 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _UnitDocument(msgspec.Struct, frozen=True, kw_only=True):
+    mean: _Array
+    axes: _Array
+    centroids: _Array
+    points: _Array
+    point_starts: _Array
+    point_spread: _Array
+    clusters: tuple[Cluster, ...]
     levels: _Array
     level_names: tuple[str, ...]
     lows: _Array
@@ -278,13 +266,6 @@ class _UnitDocument(msgspec.Struct, frozen=True, kw_only=True):
 class _Document(_Header, frozen=True, kw_only=True):
     embedder: str
     preparation: Preparation
-    mean: _Array
-    axes: _Array
-    centroids: _Array
-    points: _Array
-    point_starts: _Array
-    point_spread: _Array
-    clusters: tuple[Cluster, ...]
     units: dict[Unit, _UnitDocument]
     no_followups: str
     facts: dict[str, int]
@@ -294,6 +275,13 @@ class _Document(_Header, frozen=True, kw_only=True):
 def _unit_document(found: UnitBaseline) -> _UnitDocument:
     projection = found.projection
     return _UnitDocument(
+        mean=_written(projection.reduction.mean),
+        axes=_written(projection.reduction.axes),
+        centroids=_written(projection.centroids),
+        points=_written(projection.points.vectors, "<f2"),
+        point_starts=_written(projection.points.starts, "<i8"),
+        point_spread=_written(projection.points.spread),
+        clusters=found.clusters,
         levels=_written(projection.levels),
         level_names=projection.level_names,
         lows=_written(projection.lows),
@@ -310,17 +298,17 @@ def _unit_document(found: UnitBaseline) -> _UnitDocument:
     )
 
 
-def _unit_baseline(
-    unit: Unit,
-    read: _UnitDocument,
-    reduction: Reduction,
-    points: ReferencePoints,
-    baseline_id: str,
-) -> UnitBaseline:
+def _unit_baseline(unit: Unit, read: _UnitDocument, baseline_id: str) -> UnitBaseline:
+    points = ReferencePoints(
+        vectors=_read(read.points),
+        centroids=_read(read.centroids),
+        starts=np.frombuffer(read.point_starts.data, "<i8").astype(np.int64),
+        spread=_read(read.point_spread),
+    )
     return UnitBaseline(
         projection=Projection(
             unit=unit,
-            reduction=reduction,
+            reduction=Reduction(mean=_read(read.mean), axes=_read(read.axes)),
             points=points,
             levels=_read(read.levels),
             level_names=read.level_names,
@@ -330,6 +318,7 @@ def _unit_baseline(
             languages=read.languages,
             frequent=np.frombuffer(read.frequent, "<u8").astype(np.uint64),
         ),
+        clusters=read.clusters,
         references=_identified(read.references, baseline_id),
         bin_edges={
             key: BinEdges(_read(topics), _read(levels))

@@ -1,7 +1,8 @@
 """Fits a drift baseline to past requests.
 
-Only units are used (``drift.units``). Openings and follow-ups share the reduction, the topics and
-the reference points, which are fitted to both; levels, cells and rates are those of each alone.
+Only units are used (``drift.units``). What openings are projected with is fitted to openings alone:
+among the short replies of follow-ups, new topics would be noticed later. What follow-ups are
+projected with is fitted to both: they are on the topics that conversations begin with.
 
 Requests are split by a hash of the conversation, or of the text and of the number of its copy where
 no conversation is known, so that a text is as frequent on either side as in the traffic. Side A, a
@@ -15,7 +16,6 @@ baseline's own: the error is on the safe side.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,6 +40,7 @@ from tidegauge.drift.novelty import (
 from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
+from tidegauge.drift.sides import owners_of, sides
 from tidegauge.drift.terms import top_terms
 from tidegauge.drift.units import Unit
 from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vectors
@@ -58,10 +59,6 @@ FEWEST_TEXTS = 200
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
 _DIVISIONS = 3
-_SIDES = 3
-"""One request in this many is on side A; bounding the rates on side B takes more requests."""
-_TELLING = 10
-"""One request in this many determines which texts are frequent."""
 _DIRECTIONS, _TEXTS_A_DIRECTION = 8, 100
 _LANGUAGE_SHARE = 0.01
 _EXEMPLARS = 3
@@ -108,51 +105,23 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     if _too_few(usable := [texts[i] for i in openings]):
         found = min(len(usable), 2 * len(set(usable)))
         raise TooFewTextsError(found=found, needed=FEWEST_TEXTS)
-    _, first, text_of = np.unique(texts, return_index=True, return_inverse=True)
-    ranks = np.array([hash_64(texts[i]) for i in first], np.uint64)
-    on_a, telling = _sides(requests)
-    progress("finding topics")
-    reduction = fit_reduction(vectors[on_a])
-    along = reduction.along(vectors)
-    reduced = unit_vectors(along)
-    centroids = fit_codebook(reduced[on_a], cluster_count(int(on_a.sum())), rng)
-    progress("measuring novelty")
-    chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
-    # The points are stored in half precision: novelty is measured with the stored values.
-    rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
-    points, order = index_points(rounded, centroids)
-    own, owners = _owners(requests, text_of)
-    scores = novelty(reduced, points, own=own, owners=owners[chosen[order]])
-    progress("naming topics")
-    sample = _Sample(
-        requests=requests,
-        texts=texts,
-        vectors=vectors,
-        on_a=on_a,
-        telling=telling,
-        reduction=reduction,
-        points=points,
-        along=along,
-        reduced=reduced,
-        scores=scores,
-        clusters=_clusters(requests, reduced, centroids, first, keep_exemplars=keep_exemplars),
-    )
-    progress("counting rates")
     followups = np.flatnonzero(units == Unit.FOLLOWUP)
     no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
+    on_a, telling = sides(requests)
+    sample = _Sample(requests, texts, vectors, units, on_a, telling)
+    choices = _Choices(rng, keep_exemplars, progress)
     times = [one.time_ms for one in requests if one.time_ms is not None]
     return DriftBaseline(
         embedder=embedder,
         preparation=preparation,
-        clusters=sample.clusters,
-        openings=_fit_unit(sample, Unit.OPENING, openings, rng),
-        followups=None if no_followups else _fit_unit(sample, Unit.FOLLOWUP, followups, rng),
+        openings=_fit_unit(Unit.OPENING, sample.of(openings), choices),
+        followups=None if no_followups else _fit_unit(Unit.FOLLOWUP, sample, choices),
         no_followups=no_followups,
         facts={
             "events": len(requests),
             "openings": len(openings),
             "followups": len(followups),
-            "texts": len(first),
+            "texts": len(set(texts)),
             **({"from_ms": min(times), "to_ms": max(times)} if times else {}),
         },
         caller_cap=caller_cap,
@@ -161,41 +130,98 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """The units of both kinds, n of them, and what is fitted to them together."""
+    """Requests that are units, n of them, with their texts, vectors and sides."""
 
     requests: Sequence[HistoricalRequest]
     texts: Sequence[str]
     vectors: Vectors
+    units: NDArray[np.object_]
     on_a: Flags
     telling: Flags
-    reduction: Reduction
-    points: ReferencePoints
+
+    def of(self, rows: Counts) -> _Sample:
+        """Return some of them."""
+        return _Sample(
+            [self.requests[row] for row in rows],
+            [self.texts[row] for row in rows],
+            self.vectors[rows],
+            self.units[rows],
+            self.on_a[rows],
+            self.telling[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    rng: np.random.Generator
+    keep_exemplars: bool
+    progress: Callable[[str], None]
+
+
+def _fit_unit(unit: Unit, sample: _Sample, choices: _Choices) -> UnitBaseline:
+    """Return what is normal for the units of one kind, projected with what all of these show."""
+    _, first, text_of = np.unique(sample.texts, return_index=True, return_inverse=True)
+    ranks = np.array([hash_64(sample.texts[i]) for i in first], np.uint64)
+    choices.progress("finding topics")
+    reduction = fit_reduction(sample.vectors[sample.on_a])
+    along = reduction.along(sample.vectors)
+    reduced = unit_vectors(along)
+    centroids = fit_codebook(
+        reduced[sample.on_a], cluster_count(int(sample.on_a.sum())), choices.rng
+    )
+    choices.progress("measuring novelty")
+    chosen = np.argsort(ranks, kind="stable")[:REFERENCE_POINTS]
+    # The points are stored in half precision: novelty is measured with the stored values.
+    rounded = reduced[first[chosen]].astype(np.float16).astype(np.float32)
+    points, order = index_points(rounded, centroids)
+    own, owners = owners_of(sample.requests, text_of)
+    scores = novelty(reduced, points, own=own, owners=owners[chosen[order]])
+    choices.progress("naming topics")
+    clusters = _clusters(
+        sample.requests, reduced, centroids, first, keep_exemplars=choices.keep_exemplars
+    )
+    choices.progress("counting rates")
+    rows = np.flatnonzero(sample.units == unit)
+    counted = _UnitSample(sample.of(rows), along[rows], reduced[rows], scores[rows])
+    return _count_unit(unit, counted, reduction, points, clusters, choices.rng)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitSample:
+    """The units of one kind, and where they lie."""
+
+    sample: _Sample
     along: Vectors
     reduced: Vectors
     scores: Vectors
-    clusters: tuple[Cluster, ...]
 
 
-def _fit_unit(sample: _Sample, unit: Unit, rows: Counts, rng: np.random.Generator) -> UnitBaseline:
-    """Return what is normal for the units of one kind; the rows are theirs."""
-    requests, texts = [sample.requests[i] for i in rows], [sample.texts[i] for i in rows]
-    on_a, telling = sample.on_a[rows], sample.telling[rows]
-    along, reduced, scores = sample.along[rows], sample.reduced[rows], sample.scores[rows]
+def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected with
+    unit: Unit,
+    units: _UnitSample,
+    reduction: Reduction,
+    points: ReferencePoints,
+    clusters: tuple[Cluster, ...],
+    rng: np.random.Generator,
+) -> UnitBaseline:
+    texts, on_a, telling = units.sample.texts, units.sample.on_a, units.sample.telling
     frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
     parts = part_count(int(on_a.sum()))
+    divisions = [fit_codebook(units.reduced[on_a], parts, rng) for _ in range(_DIVISIONS)]
     others = ~is_frequent(frequent, texts)
     projection = _projection(
         unit,
-        sample,
-        along[on_a],
-        scores[others],
+        reduction,
+        units.along[on_a],
+        points,
+        units.scores[others],
         texts,
-        np.stack([fit_codebook(reduced[on_a], parts, rng) for _ in range(_DIVISIONS)]),
+        np.stack(divisions),
         frequent,
     )
-    unseen_rates = unseen_topic_rates(reduced, sample.points, projection.levels)
-    tested = indicators(projection, sample.clusters)
-    projected = project(projection, texts, sample.vectors[rows], scores=scores)
+    unseen_rates = unseen_topic_rates(units.reduced, points, projection.levels)
+    tested = indicators(projection, clusters)
+    projected = project(projection, texts, units.sample.vectors, scores=units.scores)
     # The requests that determine the frequent texts give a biased count of the other texts.
     counted_on = ~telling if len(frequent) else np.ones_like(on_a)
     asked = others & counted_on
@@ -205,12 +231,13 @@ def _fit_unit(sample: _Sample, unit: Unit, rows: Counts, rng: np.random.Generato
         trials=_trials(tested, ~on_a, counted_on, asked),
         on_a=on_a,
         novelty_asked=asked,
-        reduced=reduced,
-        novelty=scores,
+        reduced=units.reduced,
+        novelty=units.scores,
     )
-    bands, bin_edges = references(requests, counted, projection)
+    bands, bin_edges = references(units.sample.requests, counted, projection)
     return UnitBaseline(
         projection=projection,
+        clusters=clusters,
         references=bands,
         bin_edges=bin_edges,
         unseen_topic_rates={
@@ -234,49 +261,6 @@ def _untested(followups: int) -> str:
     )
 
 
-def _sides(requests: Sequence[HistoricalRequest]) -> tuple[Flags, Flags]:
-    """Return which requests are on side A, and which determine the frequent texts.
-
-    Both depend on a hash, independently of each other. A conversation is on one side; copies of a
-    text without a conversation are distinguished by their number.
-    """
-    copies: Counter[str] = Counter()
-    hashes = []
-    for one in requests:
-        if one.conversation_id is not None:
-            hashes.append(hash_64(one.conversation_id))
-            continue
-        copies[one.text] += 1
-        hashes.append(hash_64(f"{one.text}\0{copies[one.text]}"))
-    drawn = np.array(hashes, np.uint64)
-    return drawn % _SIDES == 0, drawn // _SIDES % _TELLING == 0
-
-
-def _owners(requests: Sequence[HistoricalRequest], text_of: Counts) -> tuple[Counts, Counts]:
-    """Return the owners of each request, shape (n, 2), and of each different text, shape (T, 2).
-
-    The owners are the text and the conversation. A text that was sent in several conversations
-    belongs to none of them.
-
-    Args:
-        requests: The requests, n of them.
-        text_of: Number of each request's text, shape (n,).
-    """
-    numbers: dict[str | None, int] = {None: -1}
-    conversation = np.array(
-        [numbers.setdefault(one.conversation_id, len(numbers)) for one in requests], np.int64
-    )
-    size = int(text_of.max()) + 1
-    least, most = np.full(size, len(numbers)), np.full(size, -1)
-    np.minimum.at(least, text_of, conversation)
-    np.maximum.at(most, text_of, conversation)
-    of_texts = np.where(least == most, most, -1)
-    return (
-        np.stack([text_of, np.where(conversation < 0, -2, conversation)], axis=1),
-        np.stack([np.arange(size), of_texts], axis=1),
-    )
-
-
 def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: Flags) -> Flags:
     """Return whether each of n requests is a trial of each of J indicators, shape (n, J).
 
@@ -297,8 +281,9 @@ def _trials(tested: Sequence[Indicator], on_b: Flags, counted_on: Flags, asked: 
 
 def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
     unit: Unit,
-    sample: _Sample,
+    reduction: Reduction,
     along: Vectors,
+    points: ReferencePoints,
     scores: Vectors,
     texts: Sequence[str],
     divisions: Vectors,
@@ -311,8 +296,8 @@ def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
     common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
     return Projection(
         unit=unit,
-        reduction=sample.reduction,
-        points=sample.points,
+        reduction=reduction,
+        points=points,
         levels=levels.astype(np.float32),
         level_names=tuple(names),
         lows=np.quantile(leading, _TAIL, axis=0).astype(np.float32),

@@ -131,7 +131,7 @@ def explain(settings: KafkaSettings, verdict: Verdict, now_ms: int) -> Explanati
         indicator=indicator.name,
         title=indicator.title,
         drift_baseline=baseline_id,
-        titles={k: cluster.title for k, cluster in enumerate(drift.clusters)},
+        titles={k: cluster.title for k, cluster in enumerate(drift.openings.clusters)},
         mix=decompose(*parts),
     )
 

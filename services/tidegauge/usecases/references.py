@@ -56,4 +56,4 @@ class LogBaselines:
         if baseline_id is None:
             return {}
         baseline = DriftBaseline.from_bytes(self._store.load(baseline_id), baseline_id)
-        return {number: cluster.title for number, cluster in enumerate(baseline.clusters)}
+        return {number: cluster.title for number, cluster in enumerate(baseline.openings.clusters)}
