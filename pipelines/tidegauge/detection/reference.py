@@ -76,6 +76,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         slot_high: Upper edges by slot.
         covered_slots: Number of slots in which the baseline has events.
         polya_urns: Divisions into cells that are bet on as well, if there are any.
+        load: Name -> median and P95 of the baseline's load over its ten minutes, for a duration's
+            reference on a baseline of an hour or more.
         back_test: How the reference did on its own baseline; None where that is too short, or its
             events have no times.
         refused: Why no promise can be made on this baseline, for people; empty where it can.
@@ -99,6 +101,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     slot_high: tuple[tuple[float, ...], ...] = ()
     covered_slots: int = 1
     polya_urns: tuple[PolyaUrn, ...] = ()
+    load: dict[str, tuple[float, float]] = {}
     back_test: BackTest | None = None
     refused: str = ""
     wanted_ms: int = 0

@@ -227,13 +227,16 @@ class Assessment:
 
     def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
         """Return the sum of the display range's sketches that begin at or after a moment."""
-        kind, segments = self._monitored(detector)
         return merge_all(
             msgspec.structs.replace(sketch, segment=detector.segment)
-            for segment in segments
-            for sketch in self.display.recent(kind, segment)
+            for sketch in self.display_range(detector)
             if sketch.window_start_ms >= since_ms
         )
+
+    def display_range(self, detector: Detector) -> list[Sketch]:
+        """Return the sketches of the display range, by slot of time."""
+        kind, segments = self._monitored(detector)
+        return [sketch for segment in segments for sketch in self.display.recent(kind, segment)]
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened around ``since_ms``."""

@@ -34,6 +34,7 @@ from tidegauge.monitoring.detector import (
     unpack_change_point,
 )
 from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
+from tidegauge.monitoring.load_findings import load_findings, unseen_load, unseen_sentence
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
@@ -82,6 +83,9 @@ class TrafficSource(Protocol):
 
     def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
         """Return the sum of the display range's sketches that begin at or after a moment."""
+
+    def display_range(self, detector: Detector) -> list[Sketch]:
+        """Return the sketches of the display range, by slot of time."""
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened around ``since_ms``."""
@@ -172,8 +176,10 @@ class DetectorSet:
         if detector is None:
             return None
         counted = count_window(detector, sketch)
+        unseen = unseen_load(detector.reference, sketch)
         if not counted.events:
-            return None
+            said = " ".join(unseen_sentence(unseen))
+            return untested_verdict(key, State.NO_DATA, said, window.end_ms) if said else None
         record = self._records.setdefault(key, _Record())
         record.evidence, decision = observe_window(
             detector, record.evidence, counted, start_ms=window.start_ms, end_ms=window.end_ms
@@ -205,6 +211,7 @@ class DetectorSet:
                 *(size_sentence(detector, size) if decision.alarm else ()),
                 *record.coincidences,
             ),
+            findings=(*unseen_sentence(unseen), *_load_findings(detector, source)),
         )
         return verdict_of(detector, decision, effects, state, context)
 
@@ -266,6 +273,13 @@ class DetectorSet:
             drift_ranks=dict(self._ranks["drift"]),
             rates_ranks=dict(self._ranks["rates"]),
         )
+
+
+def _load_findings(detector: Detector, source: TrafficSource) -> tuple[str, ...]:
+    if not detector.reference.load:
+        return ()
+    recent = source.display_range(detector)
+    return load_findings(detector.reference, recent, borrowed=detector.borrowed)
 
 
 def _read(stored: DetectorEvidenceState) -> _Record:

@@ -23,6 +23,7 @@ from scipy.stats import norm
 from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
 from tidegauge.detection.reference import Reference, build
+from tidegauge.monitoring.load_findings import normal_load
 from tidegauge.monitoring.strata_cuts import (
     edges,
     group_strata,
@@ -113,7 +114,8 @@ def latency_reference(
         indicators.append(indicator)
         rates.append(1 - level)
     unseen = _UNSEEN_SHIFTS["latency"]
-    return _banded(segment, windows, indicators, _LATENCY_SHARES, unseen, normal=rates)
+    reference = _banded(segment, windows, indicators, _LATENCY_SHARES, unseen, normal=rates)
+    return msgspec.structs.replace(reference, load=normal_load(windows))
 
 
 def _with_rates(reference: Reference, rates: Sequence[float]) -> Reference:

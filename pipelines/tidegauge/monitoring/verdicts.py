@@ -58,6 +58,7 @@ class VerdictContext:
         exemplars: Function from a counted indicator's name to requests that show it.
         sample: Function from a moment to a sample of the requests since then.
         coincidences: Sentences on what else happened at the change point.
+        findings: Sentences on what else is unusual now, also where nothing alarms.
     """
 
     end_ms: int
@@ -67,6 +68,7 @@ class VerdictContext:
     exemplars: Exemplars
     sample: Sample
     coincidences: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 def verdict_of(
@@ -95,13 +97,14 @@ def verdict_of(
             effects,
             since_ms=since,
             mean_seconds_to_false_alarm=mean_seconds,
-            details=[*_borrowed(detector), *context.coincidences],
+            details=[*_borrowed(detector), *context.coincidences, *context.findings],
         )
     else:
         sentence = " ".join(
             [
                 quiet_sentence(detector.monitor, context.events, context.needed),
                 *_borrowed(detector),
+                *context.findings,
             ]
         )
     return Verdict(

@@ -1,0 +1,138 @@
+"""More load and longer answers: findings of their own beside a slower service.
+
+Latency is tested at equal load and lengths. Clients notice more load and longer answers all the
+same, so every latency verdict says whether these are as in the baseline. Offered load is what
+arrives (requests and tokens a second): a slower service has more requests in flight without more
+arriving.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tidegauge.detection.indicators import StratifiedTail, count_unseen
+from tidegauge.detection.reference import Reference
+from tidegauge.reports.formatting import number, percent
+from tidegauge.schemas import measures
+from tidegauge.schemas.sketches import Sketch
+from tidegauge.streaming import moments
+
+__all__ = ["load_findings", "normal_load", "unseen_load", "unseen_sentence"]
+
+_BLOCK_MS = 600_000
+_FEWEST_BLOCKS = 6
+_HIGH = 95
+_NOTABLE = 1.2
+"""How many times the baseline's P95 it takes for a finding."""
+_REQUESTS, _TOKENS = "requests_per_second", "tokens_per_second"
+_IN_FLIGHT, _ANSWER = measures.IN_FLIGHT, measures.OUTPUT_TOKENS
+
+
+def _load(sketches: Sequence[Sketch]) -> dict[str, float]:
+    """Return the load of a stretch of time: what arrived a second, and means over requests."""
+    start = min(sketch.window_start_ms for sketch in sketches)
+    end = max(sketch.window_start_ms + sketch.window_ms for sketch in sketches)
+    seconds = (end - start) / 1000
+    sums = {
+        name: [sketch.moments.get(name, moments.EMPTY) for sketch in sketches]
+        for name in (_IN_FLIGHT, measures.INPUT_TOKENS, _ANSWER)
+    }
+    found = {_REQUESTS: sum(sketch.events for sketch in sketches) / seconds}
+    tokens = [one.total for name in (measures.INPUT_TOKENS, _ANSWER) for one in sums[name]]
+    found[_TOKENS] = sum(tokens) / seconds
+    for name in (_IN_FLIGHT, _ANSWER):
+        n = sum(one.n for one in sums[name])
+        if n:
+            found[name] = sum(one.total for one in sums[name]) / n
+    return found
+
+
+def normal_load(windows: Iterable[Sketch]) -> dict[str, tuple[float, float]]:
+    """Return the median and the P95 of a baseline's load over its ten minutes.
+
+    Args:
+        windows: Its merged windows.
+
+    Returns:
+        Name -> (median, P95); empty where the baseline is shorter than an hour.
+    """
+    blocks: dict[int, list[Sketch]] = defaultdict(list)
+    for window in windows:
+        blocks[window.window_start_ms // _BLOCK_MS].append(window)
+    loads = [_load(block) for block in blocks.values()]
+    if len(loads) < _FEWEST_BLOCKS:
+        return {}
+    found: dict[str, tuple[float, float]] = {}
+    for name in (_REQUESTS, _TOKENS, _IN_FLIGHT, _ANSWER):
+        values = [load[name] for load in loads if name in load]
+        if len(values) >= _FEWEST_BLOCKS:
+            median, high = np.percentile(values, [50, _HIGH])
+            found[name] = float(median), float(high)
+    return found
+
+
+def load_findings(
+    reference: Reference, recent: Sequence[Sketch], *, borrowed: bool
+) -> tuple[str, ...]:
+    """Return sentences on whether load and lengths are above those of the baseline now.
+
+    Args:
+        reference: The baseline's reference of a duration.
+        recent: Sketches of the display range.
+        borrowed: Whether the baseline is a wider segment's: then arrivals cannot be compared.
+    """
+    normal = reference.load
+    if not normal or not recent:
+        return ()
+    now = _load(recent)
+    above = {
+        name
+        for name, (_, high) in normal.items()
+        if name in now and now[name] > _NOTABLE * max(high, 1e-9)
+    }
+    if borrowed:
+        above -= {_REQUESTS, _TOKENS}
+
+    def told(name: str, unit: str) -> str:
+        median, high = normal[name]
+        return (
+            f"{number(now[name])} {unit}, where the baseline has {number(median)} in the median "
+            f"and up to {number(high)} in 95% of its ten minutes"
+        )
+
+    found = []
+    if above & {_REQUESTS, _TOKENS}:
+        name = _REQUESTS if _REQUESTS in above else _TOKENS
+        unit = "requests a second" if name == _REQUESTS else "tokens a second"
+        found.append(f"More load is offered: {told(name, unit)}.")
+    elif _IN_FLIGHT in above and not borrowed:
+        found.append(
+            f"More requests are in flight, though no more arrive: {told(_IN_FLIGHT, 'in flight')}."
+        )
+    if _ANSWER in above:
+        found.append(f"Answers are longer: {told(_ANSWER, 'tokens')}.")
+    return tuple(found)
+
+
+def unseen_load(reference: Reference, sketch: Sketch) -> float:
+    """Return the share of a window's durations at a load or lengths that the baseline lacks."""
+    shares = [0.0]
+    for indicator in reference.indicators:
+        if isinstance(indicator.counter, StratifiedTail):
+            unseen, n = count_unseen(indicator.counter, sketch)
+            shares.append(unseen / n if n else 0.0)
+    return max(shares)
+
+
+def unseen_sentence(share: float) -> tuple[str, ...]:
+    """Return a sentence on load that the baseline has not seen, where there is any."""
+    if not share:
+        return ()
+    said = (
+        f"Load that the baseline has not seen: {percent(share)} of this window's answers had more "
+        "requests in flight or longer texts, and are not tested."
+    )
+    return (said,)
