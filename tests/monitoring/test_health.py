@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidegauge.monitoring.health import silent_workers
+from tidegauge.monitoring.health import log_state, silent_workers
+from tidegauge.monitoring.ledger import account
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.sketches import Tally
 from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES
+from tidegauge.streaming.progress import RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import Harness, Traffic
@@ -95,3 +97,43 @@ def test_a_sample_that_does_not_add_up_alarms(harness: Harness, traffic: Traffic
     harness.tick(traffic.start_of(1))
     (alert,) = harness.alerts("pipeline.ledger")
     assert "+2 in the judges' sample" in alert.summary
+
+
+def test_records_that_expired_unread_alarm_until_acknowledged(
+    harness: Harness, traffic: Traffic
+) -> None:
+    totals = {RECORDS_EXPIRED: 15}
+    harness.give(traffic.writers["vitals"].progress(1, totals=totals))
+    harness.tick(traffic.start_of(1))
+    (alert,) = harness.alerts("pipeline.ledger")
+    assert "15 of responses.v1 expired before the vitals worker read them" in alert.summary
+    harness.give(
+        Control(
+            action="acknowledge", monitor="pipeline.ledger", segment="*", time_ms=harness.now_ms
+        ),
+        topic=CONTROLS,
+    )
+    harness.give(traffic.writers["vitals"].progress(2, totals=totals))
+    harness.tick(traffic.start_of(2))
+    assert harness.verdicts("pipeline.ledger")[-1].state == State.OK
+
+
+def test_a_topic_made_again_and_a_producer_that_started_again_alarm(
+    harness: Harness, traffic: Traffic
+) -> None:
+    harness.tick(traffic.start_of(1))
+    assert harness.verdicts("pipeline.log")[-1].state == State.OK
+    totals = {TOPIC_REMADE: 1, RENUMBERED: 50}
+    harness.give(traffic.writers["drift"].progress(1, totals=totals))
+    harness.tick(traffic.start_of(1))
+    (alert,) = harness.alerts("pipeline.log")
+    assert "requests.v1 was deleted and created again" in alert.summary
+    assert "50 events of requests.v1 came under sequences" in alert.summary
+
+
+def test_wrong_settings_of_topics_alarm_as_long_as_they_are_there() -> None:
+    ledger = account([], [], {}, settle_ms=0)
+    verdict = log_state(ledger, {}, ["requests.v1: message.timestamp.type is …"], now_ms=5)
+    assert verdict.state == State.WARN
+    assert "message.timestamp.type" in verdict.sentence
+    assert log_state(ledger, {}, [], now_ms=5).state == State.OK

@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Progress, Tally
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
+from tidegauge.streaming.progress import RECORDS_EXPIRED
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import WriterOf
@@ -159,3 +162,24 @@ def test_the_judges_sample_adds_up(writer_of: WriterOf) -> None:
     ledger = draw_up([], [writer_of("quality").progress(1, totals=short)])
     assert not ledger.balanced
     assert ledger.judging.unaccounted == 1
+
+
+def test_events_that_expired_are_not_missing(writer_of: WriterOf) -> None:
+    at = writer_of("vitals").start_of(5)
+    progress = [
+        msgspec.structs.replace(report, totals={RECORDS_EXPIRED: 4} if index == 0 else {})
+        for index, report in enumerate(reports(writer_of, 100, {"drift": (6,), "vitals": (4, 6)}))
+    ]
+    drift, vitals, _ = draw_up([heartbeat(at, 10)], progress).deliveries
+    assert (drift.expired, drift.missing, drift.in_flight) == (4, 0, 0)
+    assert (vitals.expired, vitals.missing) == (0, 0)
+
+
+def test_of_producers_that_were_forgotten_nothing_is_missing(writer_of: WriterOf) -> None:
+    at = writer_of("vitals").start_of(5)
+    forgotten = {"": Tally(processed=3)}
+    ledger = draw_up(
+        [heartbeat(at, 10)],
+        reports(writer_of, 100, {"drift": (7,), "vitals": (4, 3)}, **forgotten),
+    )
+    assert ledger.balanced

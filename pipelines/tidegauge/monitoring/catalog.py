@@ -22,6 +22,7 @@ __all__ = [
     "LATENCY_FIRST_TOKEN",
     "LATENCY_TOTAL",
     "LEDGER",
+    "LOG",
     "MonitorKey",
     "baseline_kind",
     "comparison_monitor",
@@ -49,6 +50,7 @@ COLD_START: Final = Monitor("swap", "cold_start")
 CAPTURE: Final = Monitor("pipeline", "capture")
 LEDGER: Final = Monitor("pipeline", "ledger")
 DEAD_LETTERS: Final = Monitor("pipeline", "dead_letters")
+LOG: Final = Monitor("pipeline", "log")
 
 ALL_TRAFFIC: Final = Segment(model="")
 """The widest segment, and the one of the pipeline's own health."""

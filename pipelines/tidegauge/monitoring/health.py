@@ -14,6 +14,7 @@ from tidegauge.monitoring.catalog import (
     CAPTURE,
     DEAD_LETTERS,
     LEDGER,
+    LOG,
     MonitorKey,
     judge_monitor,
     statistics_monitor,
@@ -28,6 +29,7 @@ from tidegauge.schemas.sketches import SketchKind
 __all__ = [
     "finite_statistics",
     "judge_qualification",
+    "log_state",
     "loss_counts",
     "lost_events",
     "silent_workers",
@@ -70,7 +72,8 @@ def silent_workers(
                 (
                     f"The {kind} worker has been silent for "
                     f"{duration(max(ages.values()) / 1000)} on partition {which} of "
-                    f"{READS[kind]}: nothing is tested until it reports."
+                    f"{READS[kind]}: nothing is tested until it reports. Its own log "
+                    "says whether it waits for a service and tries again."
                 ),
             )
         elif never:
@@ -96,9 +99,10 @@ def loss_counts(ledger: Ledger) -> dict[Monitor, int]:
     return {
         CAPTURE: sum(sum(line.dropped.values()) for line in ledger.captures),
         LEDGER: sum(line.unaccounted for line in ledger.captures)
-        + sum(line.missing for line in ledger.deliveries)
+        + sum(line.missing + line.expired for line in ledger.deliveries)
         + abs(ledger.judging.unaccounted),
         DEAD_LETTERS: sum(line.dead_lettered for line in ledger.deliveries),
+        LOG: sum(line.remade + line.renumbered for line in ledger.deliveries),
     }
 
 
@@ -129,6 +133,37 @@ def lost_events(ledger: Ledger, accepted: Mapping[Monitor, int], *, now_ms: int)
     ]
 
 
+def log_state(
+    ledger: Ledger, accepted: Mapping[Monitor, int], faults: Iterable[str], *, now_ms: int
+) -> Verdict:
+    """Return the verdict on the log: its topics' settings, and what happened to them.
+
+    Args:
+        ledger: The ledger.
+        accepted: Monitor -> count that a person has acknowledged.
+        faults: What is wrong with the topics' settings, a sentence each.
+        now_ms: The time.
+    """
+    said = [*faults]
+    if loss_counts(ledger)[LOG] > accepted.get(LOG, 0):
+        said += [
+            f"{line.topic} was deleted and created again, or its cluster replaced, as the "
+            f"{line.kind} worker found: what was unread of the old topic is lost"
+            for line in ledger.deliveries
+            if line.remade
+        ]
+        said += [
+            f"{count(line.renumbered)} events of {line.topic} came under sequences that their "
+            "producer had passed: it started again under its name, or two producers share it; "
+            "give each run a producer id of its own"
+            for line in ledger.deliveries
+            if line.renumbered
+        ]
+    state = State.WARN if said else State.OK
+    sentence = ". ".join(said) + "." if said else "The log is as it should be."
+    return untested_verdict(MonitorKey(LOG, ALL_TRAFFIC), state, sentence, now_ms)
+
+
 def _reasons(ledger: Ledger) -> str:
     reasons: dict[str, int] = {}
     for line in ledger.captures:
@@ -142,6 +177,11 @@ def _gaps(ledger: Ledger) -> str:
         f"{count(line.missing)} of {line.topic} never reached the {line.kind} worker"
         for line in ledger.deliveries
         if line.missing
+    ]
+    gaps += [
+        f"{count(line.expired)} of {line.topic} expired before the {line.kind} worker read them"
+        for line in ledger.deliveries
+        if line.expired
     ]
     gaps += [
         f"{count(line.unaccounted)} served by {line.producer_id} were neither captured nor dropped"

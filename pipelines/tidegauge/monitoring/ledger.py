@@ -1,7 +1,7 @@
 """The ledger: every request served ends in exactly one accounted state.
 
     served   = captured + dropped
-    captured = waiting to be shipped + in flight + processed + dead-lettered
+    captured = waiting to be shipped + in flight + processed + dead-lettered + expired
     sampled  = judged + skipped
 
 The left-hand sides come from the producers' heartbeats, the right-hand sides from the
@@ -19,6 +19,8 @@ from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.measures import JUDGED, SAMPLED
 from tidegauge.schemas.sketches import Progress, SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
+from tidegauge.streaming.progress import RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
+from tidegauge.streaming.tallies import UNKNOWN_PRODUCER
 
 __all__ = [
     "READS",
@@ -95,6 +97,10 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
         repeated: Duplicates, dropped.
         unannounced: Processed events of producers without a known heartbeat.
         missing: Events that should have arrived, and were neither processed nor dead-lettered.
+        expired: Records that the log deleted before the workers read them.
+        remade: Times that the topic was found deleted and created again, over its partitions.
+        renumbered: Events under sequences that their producer had passed: it started again
+            under its name, or two producers share one.
     """
 
     topic: str
@@ -106,6 +112,9 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int
     unannounced: int
     missing: int
+    expired: int = 0
+    remade: int = 0
+    renumbered: int = 0
 
     @property
     def waiting(self) -> int:
@@ -114,8 +123,8 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_flight(self) -> int:
-        """Events captured and not yet processed or dead-lettered, without the missing ones."""
-        arrived = self.processed - self.unannounced + self.dead_lettered
+        """Events captured and not yet processed, dead-lettered or expired, nor missing."""
+        arrived = self.processed - self.unannounced + self.dead_lettered + self.expired
         return max(0, self.captured - arrived - self.missing)
 
     @property
@@ -255,8 +264,11 @@ def _delivery(
         if due is not None:
             shipped = due.shipped.get(topic, 0)
             missing += max(0, shipped - arrived[due.producer_id])
-    # Records that cannot be read do not name their producer.
+    expired = _total(reports, RECORDS_EXPIRED)
+    # Records that cannot be read do not name their producer, nor do those that expired; and of
+    # too many producers the counts are added up.
     unattributed = sum(tally.dead_lettered for name, tally in tallies if name not in names)
+    unattributed += sum(tally.processed for name, tally in tallies if name == UNKNOWN_PRODUCER)
     return DeliveryAccount(
         topic=topic,
         kind=kind,
@@ -266,8 +278,15 @@ def _delivery(
         dead_lettered=sum(tally.dead_lettered for _, tally in tallies),
         repeated=sum(tally.repeated for _, tally in tallies),
         unannounced=sum(tally.processed for name, tally in tallies if name not in names),
-        missing=max(0, missing - unattributed),
+        missing=max(0, missing - unattributed - expired),
+        expired=expired,
+        remade=_total(reports, TOPIC_REMADE),
+        renumbered=_total(reports, RENUMBERED),
     )
+
+
+def _total(reports: Iterable[Progress], name: str) -> int:
+    return sum(report.totals.get(name, 0) for report in reports)
 
 
 def _due(counts: ProducerCounts, *, reached_ms: int, reported_ms: int) -> Heartbeat | None:

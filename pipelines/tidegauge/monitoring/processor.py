@@ -17,6 +17,7 @@ from tidegauge.monitoring import health
 from tidegauge.monitoring.alert_store import Controls, ControlsState, key_of, matches
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
 from tidegauge.monitoring.errors import MonitorStateError
+from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
 from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
@@ -76,10 +77,12 @@ class MonitorProcessor:
 
     Args:
         plan: The settings.
+        log_faults: What is wrong with the topics' settings on the broker, a sentence each.
     """
 
-    def __init__(self, plan: MonitorPlan) -> None:
+    def __init__(self, plan: MonitorPlan, log_faults: Sequence[str] = ()) -> None:
         self._plan = plan
+        self._log_faults = tuple(log_faults)
         self._in_use: dict[BaselineKind, tuple[str, _References]] = {}
         self._wanted: dict[BaselineKind, str] = {}
         self._producers = Producers(plan.settle_ms)
@@ -218,7 +221,11 @@ class MonitorProcessor:
             began_ms=self._began_ms,
             silent_ms=self._plan.silent_ms,
         )
-        verdicts += health.lost_events(self._ledger(), self._acknowledged, now_ms=now_ms)
+        ledger = self._ledger()
+        verdicts += health.lost_events(ledger, self._acknowledged, now_ms=now_ms)
+        verdicts.append(
+            health.log_state(ledger, self._acknowledged, self._log_faults, now_ms=now_ms)
+        )
         outputs: list[Output] = []
         for verdict in verdicts:
             silent = verdict.state == State.NO_DATA
@@ -240,12 +247,14 @@ class MonitorProcessor:
         if topic == SKETCHES.name:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
             if isinstance(event, Progress):
+                check_progress(event, now_ms)
                 if self._windows.report(event):
                     self._reported_ms[event.kind, event.partition] = now_ms
             else:
+                check_sketch(event, now_ms)
                 self._windows.accept(self._bounded(event))
         elif topic == HEARTBEATS.name:
-            self._producers.add(decode(record.value, Heartbeat))
+            self._producers.add(bounded_heartbeat(decode(record.value, Heartbeat), now_ms))
         elif topic == CONTROLS.name:
             control = decode(record.value, Control)
             if self._controls.add(control) and control.action == "acknowledge":

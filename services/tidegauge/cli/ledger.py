@@ -113,6 +113,7 @@ def _print(console: Console, found: Ledger) -> None:
         "dead letters",
         "in flight",
         "missing",
+        "expired",
         title="delivered",
     )
     for delivery in found.deliveries:
@@ -124,6 +125,7 @@ def _print(console: Console, found: Ledger) -> None:
             count(delivery.dead_lettered),
             count(delivery.in_flight),
             count(delivery.missing),
+            count(delivery.expired),
         )
     judging = found.judging
     skipped = ", ".join(f"{reason}: {count(n)}" for reason, n in judging.skipped.items()) or "0"
@@ -132,6 +134,16 @@ def _print(console: Console, found: Ledger) -> None:
     console.print(
         f"judged {count(judging.judged)} of {count(judging.sampled)} sampled; skipped {skipped}"
     )
+    for delivery in found.deliveries:
+        if delivery.remade:
+            console.print(
+                f"{delivery.topic} was deleted and created again, as {delivery.kind} found"
+            )
+        if delivery.renumbered:
+            console.print(
+                f"{count(delivery.renumbered)} events of {delivery.topic} came under sequences "
+                f"that their producer had passed, as {delivery.kind} found"
+            )
     if not found.balanced:
         console.print("the ledger does NOT balance")
     elif found.in_flight:

@@ -14,7 +14,7 @@ from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.runtime.clock import now_ms
-from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
+from tidegauge.runtime.kafka.admin import TopicState, ensure_topics, list_topics
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -183,11 +183,17 @@ class MonitorLoop:
 
     def _run(self, stop: Event) -> None:
         try:
-            plan = self._plan_for_broker(stop)
-            if plan is None:
+            states = self._topics(stop)
+            if states is None:
                 return
+            found = {state.topic.name: state.partitions for state in states}
+            partitions = {
+                name: found[name] or known for name, known in self._plan.partitions.items()
+            }
+            faults = [str(difference) for state in states for difference in state.differences]
             self._processor = BaselineLoadingProcessor(
-                MonitorProcessor(plan), LogBaselines(self._kafka)
+                MonitorProcessor(replace(self._plan, partitions=partitions), faults),
+                LogBaselines(self._kafka),
             )
             self._loop = ConsumerLoop(
                 self._kafka, self._group, TOPICS, self._processor, stop_seconds=self._stop_seconds
@@ -199,19 +205,16 @@ class MonitorLoop:
         finally:
             self._ended()
 
-    def _plan_for_broker(self, stop: Event) -> MonitorPlan | None:
-        """Return the plan with the broker's own numbers of partitions; None if stopped."""
+    def _topics(self, stop: Event) -> tuple[TopicState, ...] | None:
+        """Return the topics as they are on the broker; None if stopped."""
         while not stop.is_set():
             try:
                 if self._kafka.create_topics:
                     ensure_topics(self._kafka)
-                found = {state.topic.name: state.partitions for state in list_topics(self._kafka)}
+                return list_topics(self._kafka)
             except LogError as error:
+                if not error.passing:
+                    raise
                 _log.warning("waiting for Kafka", error=str(error)[:500])
                 stop.wait(_RETRY_SECONDS)
-                continue
-            partitions = {
-                name: found[name] or known for name, known in self._plan.partitions.items()
-            }
-            return replace(self._plan, partitions=partitions)
         return None
