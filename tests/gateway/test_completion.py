@@ -140,6 +140,9 @@ async def test_a_record_says_how_many_characters_were_cut_off(
     assert record.answer is not None
     assert record.omitted_characters == len(QUESTION) - 20
     assert record.answer.omitted_characters == len(ANSWER) - 20
+    (asked,), (answered,) = running.asked, running.answered
+    assert asked.omitted_characters == answered.omitted_characters == len(QUESTION) - 20
+    assert answered.omitted_output_characters == len(ANSWER) - 20
     assert (record.in_flight, record.turn, record.repeat_of) == (0, 1, None)
 
 

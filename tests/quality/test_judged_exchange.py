@@ -43,6 +43,7 @@ def test_a_shadow_answer_is_judged_too() -> None:
         ({"error": ErrorKind.CLIENT_DISCONNECTED}, SkipReason.FAILED),
         ({"capture": "none", "output": None, "messages": ()}, SkipReason.NOT_CAPTURED),
         ({"output": None}, SkipReason.NOT_CAPTURED),
+        ({"omitted_output_characters": 1}, SkipReason.CUT),
         ({"output": None, "output_characters": 0, "tool_calls": "[]"}, SkipReason.EMPTY),
         ({"output": " \n\t"}, SkipReason.EMPTY),
         ({"messages": ()}, SkipReason.NO_PROMPT),

@@ -20,6 +20,8 @@ class SkipReason(StrEnum):
     """The client got an error, which the vitals worker counts."""
     NOT_CAPTURED = "not_captured"
     """The event does not carry the text."""
+    CUT = "cut"
+    """The event carries the answer without its middle."""
     EMPTY = "empty"
     """There is no text to judge: the answer is empty or has only tool calls."""
     NO_PROMPT = "no_prompt"
@@ -85,6 +87,8 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         return SkipReason.FAILED
     if event.capture == "none" or (event.output is None and event.output_characters):
         return SkipReason.NOT_CAPTURED
+    if event.omitted_output_characters:
+        return SkipReason.CUT
     if not (event.output or "").strip():
         return SkipReason.EMPTY
     if not any(message.role == "user" and message.content.strip() for message in event.messages):

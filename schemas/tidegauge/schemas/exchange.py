@@ -179,6 +179,8 @@ class RequestEvent(
         step: Number of the request within its turn: 1 brings the user's message, higher ones
             the results of tools.
         repeat_of: The request that this one sends again.
+        omitted_characters: Characters of the messages and their tool calls that were cut off;
+            marks stand in their places.
     """
 
     request_id: str
@@ -200,6 +202,7 @@ class RequestEvent(
     turn: int | None = None
     step: int = 1
     repeat_of: str | None = None
+    omitted_characters: int = 0
 
     @property
     def is_opening(self) -> bool:
@@ -264,6 +267,9 @@ class ResponseEvent(
         outcome: How the exchange ended; None of a producer that does not decide it, so that it
             follows from ``error``.
         unread: Names of the answer's fields that were there and could not be read.
+        omitted_characters: See ``RequestEvent``.
+        omitted_output_characters: Characters of the output and the tool calls that were cut off;
+            the checks were made before that.
     """
 
     request_id: str
@@ -306,6 +312,8 @@ class ResponseEvent(
     in_flight: int | None = None
     outcome: ExchangeOutcome | None = None
     unread: tuple[str, ...] = ()
+    omitted_characters: int = 0
+    omitted_output_characters: int = 0
 
     @property
     def key(self) -> str:

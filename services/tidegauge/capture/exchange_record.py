@@ -208,6 +208,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             turn=self.turn,
             step=self.step,
             repeat_of=self.repeat_of,
+            omitted_characters=self.omitted_characters or 0,
         )
 
     def response_event(
@@ -268,6 +269,8 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True)
             in_flight=self.in_flight,
             outcome=answer.outcome,
             unread=answer.unread,
+            omitted_characters=self.omitted_characters or 0,
+            omitted_output_characters=answer.omitted_characters or 0,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:
