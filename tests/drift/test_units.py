@@ -6,7 +6,7 @@ import pytest
 
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.units import (
-    LeftOut,
+    NotCounted,
     Unit,
     beginning_of,
     conversation_of,
@@ -45,7 +45,7 @@ def test_a_conversation_is_counted_once_as_each_kind() -> None:
         units = [unit_at(turn, f"c{number}") for turn in range(1, 21)]
         assert units[0] is Unit.OPENING
         assert units.count(Unit.FOLLOWUP) == 1
-        assert units.count(LeftOut.LATER_TURN) == 18
+        assert units.count(NotCounted.LATER_TURN) == 18
 
 
 def test_a_past_request_counts_as_the_same_in_the_stream() -> None:
@@ -72,14 +72,14 @@ def test_conversations_of_two_customers_are_two() -> None:
     [
         ({"turn": 1}, Unit.OPENING),
         ({"turn": 1, "conversation_id": "c"}, Unit.OPENING),
-        ({"turn": 1, "repeat_of": "r0"}, LeftOut.REPEAT),
-        ({"turn": 1, "step": 2}, LeftOut.SAME_TURN),
-        ({"turn": 3}, LeftOut.NO_CONVERSATION),
-        ({"turn": 40, "conversation_id": "c"}, LeftOut.LATER_TURN),
+        ({"turn": 1, "repeat_of": "r0"}, NotCounted.REPEAT),
+        ({"turn": 1, "step": 2}, NotCounted.SAME_TURN),
+        ({"turn": 3}, NotCounted.NO_CONVERSATION),
+        ({"turn": 40, "conversation_id": "c"}, NotCounted.LATER_TURN),
     ],
 )
 def test_the_place_that_a_producer_gives_decides(
-    fields: dict[str, object], unit: Unit | LeftOut
+    fields: dict[str, object], unit: Unit | NotCounted
 ) -> None:
     assert unit_of(event("user", **fields)) == unit
 
@@ -92,13 +92,15 @@ def test_the_place_that_a_producer_gives_decides(
         (("user", "user"), Unit.OPENING),
         (("system", "user", "system"), Unit.OPENING),
         (("system",), Unit.OPENING),
-        (("user", "assistant", "user"), LeftOut.NO_CONVERSATION),
-        (("assistant", "user"), LeftOut.NO_CONVERSATION),
-        (("user", "assistant", "tool"), LeftOut.SAME_TURN),
-        (("user", "assistant"), LeftOut.SAME_TURN),
+        (("user", "assistant", "user"), NotCounted.NO_CONVERSATION),
+        (("assistant", "user"), NotCounted.NO_CONVERSATION),
+        (("user", "assistant", "tool"), NotCounted.SAME_TURN),
+        (("user", "assistant"), NotCounted.SAME_TURN),
     ],
 )
-def test_without_a_turn_the_messages_decide(roles: tuple[str, ...], unit: Unit | LeftOut) -> None:
+def test_without_a_turn_the_messages_decide(
+    roles: tuple[str, ...], unit: Unit | NotCounted
+) -> None:
     assert unit_of(event(*roles)) == unit
 
 

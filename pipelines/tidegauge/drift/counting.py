@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.segment_reference import MINUTE_MS, CountedRequests, segment_reference
-from tidegauge.drift.units import LeftOut, Unit, unit_at
+from tidegauge.drift.units import NotCounted, Unit, unit_at
 from tidegauge.schemas import Segment
 
 __all__ = ["CountedRequests", "HistoricalRequest", "references"]
@@ -43,7 +43,7 @@ class HistoricalRequest:
     turn: int = 1
 
     @property
-    def unit(self) -> Unit | LeftOut:
+    def unit(self) -> Unit | NotCounted:
         """What the request is counted as."""
         return unit_at(self.turn, self.conversation_id)
 

@@ -20,7 +20,7 @@ from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.hashing import hash_64
 
 __all__ = [
-    "LeftOut",
+    "NotCounted",
     "Unit",
     "beginning_of",
     "conversation_of",
@@ -41,7 +41,7 @@ class Unit(StrEnum):
     FOLLOWUP = "followup"
 
 
-class LeftOut(StrEnum):
+class NotCounted(StrEnum):
     """Why a request is counted as neither."""
 
     REPEAT = "repeat"
@@ -69,7 +69,7 @@ def counted_turn(conversation: str) -> int:
     return 2 + (drawn & -drawn).bit_length() - 1
 
 
-def unit_at(turn: int, conversation: str | None) -> Unit | LeftOut:
+def unit_at(turn: int, conversation: str | None) -> Unit | NotCounted:
     """Return what the first request of a turn is counted as.
 
     Args:
@@ -79,16 +79,16 @@ def unit_at(turn: int, conversation: str | None) -> Unit | LeftOut:
     if turn == 1:
         return Unit.OPENING
     if conversation is None:
-        return LeftOut.NO_CONVERSATION
-    return Unit.FOLLOWUP if turn == counted_turn(conversation) else LeftOut.LATER_TURN
+        return NotCounted.NO_CONVERSATION
+    return Unit.FOLLOWUP if turn == counted_turn(conversation) else NotCounted.LATER_TURN
 
 
-def unit_of(event: RequestEvent) -> Unit | LeftOut:
+def unit_of(event: RequestEvent) -> Unit | NotCounted:
     """Return what a request is counted as."""
     if event.repeat_of is not None:
-        return LeftOut.REPEAT
+        return NotCounted.REPEAT
     if event.step > 1:
-        return LeftOut.SAME_TURN
+        return NotCounted.SAME_TURN
     if event.turn is not None:
         return unit_at(event.turn, conversation_of(event))
     return _unit_by_messages(event.messages, conversation_of(event))
@@ -140,19 +140,19 @@ def join_openings(
     return joined
 
 
-def _unit_by_messages(messages: Sequence[Message], conversation: str | None) -> Unit | LeftOut:
+def _unit_by_messages(messages: Sequence[Message], conversation: str | None) -> Unit | NotCounted:
     """Return what a request is counted as whose producer gives no turn.
 
     Only a request without any answer in its messages is an opening for sure.
     """
     roles = [message.role for message in messages if message.role not in _INSTRUCTIONS]
     if roles and roles[-1] in _ANSWERS:
-        return LeftOut.SAME_TURN
+        return NotCounted.SAME_TURN
     if not any(role in _ANSWERS for role in roles):
         return Unit.OPENING
     # Messages of the user without an answer between them are one turn.
     turn = sum(role == "user" and before != "user" for before, role in pairwise(["", *roles]))
-    return unit_at(turn, conversation) if turn > 1 else LeftOut.NO_CONVERSATION
+    return unit_at(turn, conversation) if turn > 1 else NotCounted.NO_CONVERSATION
 
 
 _INSTRUCTIONS = frozenset({"system", "developer"})

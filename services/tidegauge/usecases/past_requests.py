@@ -17,7 +17,7 @@ import msgspec
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.drift.units import (
-    LeftOut,
+    NotCounted,
     Unit,
     beginning_of,
     conversation_of,
@@ -38,10 +38,10 @@ from tidegauge.workers.drift.extractor import CallerCap
 __all__ = ["ReadRequests", "from_file", "from_log"]
 
 _REASONS: Final = {
-    LeftOut.REPEAT: "sent again",
-    LeftOut.SAME_TURN: "further steps of a turn",
-    LeftOut.LATER_TURN: "further turns of a conversation",
-    LeftOut.NO_CONVERSATION: "of a conversation that is not known",
+    NotCounted.REPEAT: "sent again",
+    NotCounted.SAME_TURN: "further steps of a turn",
+    NotCounted.LATER_TURN: "further turns of a conversation",
+    NotCounted.NO_CONVERSATION: "of a conversation that is not known",
 }
 _FORM: Final = (
     'a line is {"text": "…", "conversation_id": "…", "turn": 1, "time_ms": 1767225600000}, '
@@ -116,9 +116,9 @@ def from_file(path: Path, preparation: Preparation) -> ReadRequests:
     if lines and all(line.conversation is None for line in lines):
         found.remarks.append(OPENINGS_ONLY)
     for line, turn in zip(lines, _turns(path, lines), strict=True):
-        unit = LeftOut.REPEAT if turn is None else unit_at(turn, line.conversation)
-        if turn is None or isinstance(unit, LeftOut):
-            found.left_out[_REASONS[LeftOut(unit)]] += 1
+        unit = NotCounted.REPEAT if turn is None else unit_at(turn, line.conversation)
+        if turn is None or isinstance(unit, NotCounted):
+            found.left_out[_REASONS[NotCounted(unit)]] += 1
             continue
         asked = (Message(role=_role(preparation), content=line.text),)
         text = prepare(asked, preparation).text
@@ -238,7 +238,7 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         if segment is not None and event.segment.key != segment:
             continue
         unit = unit_of(event)
-        if isinstance(unit, LeftOut):
+        if isinstance(unit, NotCounted):
             found.left_out[_REASONS[unit]] += 1
             continue
         text = prepare(event.messages, preparation).text if event.capture != "none" else None

@@ -15,7 +15,7 @@ from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.units import LeftOut, Unit, counted_turn
+from tidegauge.drift.units import NotCounted, Unit, counted_turn
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.schemas import Event, encode, measures
@@ -110,7 +110,7 @@ def test_each_conversation_counts_once_as_each_kind(baseline: DriftBaseline, ask
     assert sketch.hits[measures.EMBEDDED] == 30
     assert sketch.hits[measures.FOLLOWUPS + measures.EMBEDDED] == 30
     left_out = sum((Counter(one.progress) for one in found), Counter())
-    assert left_out == {measures.skipped(LeftOut.LATER_TURN): 8 * 30}
+    assert left_out == {measures.skipped(NotCounted.LATER_TURN): 8 * 30}
     assert len(sketch.sample) == 60
     assert all(len(one.outputs) == 1 for one in found)
 
@@ -125,10 +125,10 @@ def test_what_is_no_unit_is_left_out_with_a_reason_and_embedded_all_the_same(
         Message(role="tool", content="{}"),
     )
     reasons = {
-        LeftOut.REPEAT: ask("my card", turn=1, repeat_of="r0"),
-        LeftOut.SAME_TURN: ask("", messages=tool_loop, turn=1, step=2),
-        LeftOut.NO_CONVERSATION: ask("my card", turn=2),
-        LeftOut.LATER_TURN: ask("my card", turn=99, conversation_id="c"),
+        NotCounted.REPEAT: ask("my card", turn=1, repeat_of="r0"),
+        NotCounted.SAME_TURN: ask("", messages=tool_loop, turn=1, step=2),
+        NotCounted.NO_CONVERSATION: ask("my card", turn=2),
+        NotCounted.LATER_TURN: ask("my card", turn=99, conversation_id="c"),
     }
     found = measured(extractor_of(baseline), *reasons.values(), ask("my card"))
     for reason, one in zip(reasons, found[:-1], strict=True):

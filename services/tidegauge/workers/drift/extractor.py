@@ -22,7 +22,7 @@ from tidegauge.drift.projection import (
     hits_of,
     project,
 )
-from tidegauge.drift.units import LeftOut, Unit, unit_of
+from tidegauge.drift.units import NotCounted, Unit, unit_of
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
@@ -243,7 +243,7 @@ class _Admitted:
     """A request with a text to embed."""
 
     event: RequestEvent
-    unit: Unit | LeftOut
+    unit: Unit | NotCounted
     text: str
     truncated: bool
 
@@ -259,9 +259,9 @@ class _Placed:
     cells: tuple[str, ...] = ()
 
 
-def _untested(baseline: DriftBaseline, unit: Unit | LeftOut) -> str | None:
+def _untested(baseline: DriftBaseline, unit: Unit | NotCounted) -> str | None:
     """Return why a request is not tested; None if it is."""
-    if isinstance(unit, LeftOut):
+    if isinstance(unit, NotCounted):
         return unit
     return None if unit in baseline.units else NO_REFERENCE
 
