@@ -53,7 +53,7 @@ class Running:
         """Return everything in the outbox, as the shipper makes it."""
         events: list[RequestEvent | ResponseEvent] = []
         for run in list_runs(self.directory / "outbox"):
-            builder = BatchBuilder(run.producer_id, expand_formats(CaptureSettings()), 1 << 30)
+            builder = BatchBuilder(run.producer_id, expand_formats(self.recorder.settings), 1 << 30)
             entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
             batch = builder.build(entries) if entries else None
             assert batch is None or not batch.lost
@@ -109,6 +109,7 @@ async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGat
         async def start(
             models: dict[str, Any] | None = None,
             bootstrap_servers: str | None = None,
+            conversation_secret: str = "",
             **values: Any,  # noqa: ANN401 - fields of the settings
         ) -> Running:
             if models is not None:
@@ -123,6 +124,7 @@ async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGat
                 CaptureSettings(
                     directory=tmp_path / "outbox",
                     kafka=KafkaAccess(bootstrap_servers=bootstrap_servers or ""),
+                    conversation_secret=conversation_secret,
                 ),
                 ship=bootstrap_servers is not None,
                 shipper="tidegauge.gateway.shipper",

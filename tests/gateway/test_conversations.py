@@ -16,7 +16,8 @@ from openai.types.chat import ChatCompletionMessageParam
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
-from tidegauge.schemas.exchange import RequestEvent
+from tidegauge.capture.history import derived_id
+from tidegauge.schemas.exchange import Message, RequestEvent, ResponseEvent
 
 Messages = list[ChatCompletionMessageParam]
 TOOL_CALLS = [{"id": "call_7", "type": "function", "function": {"name": "tide", "arguments": "{}"}}]
@@ -97,6 +98,11 @@ async def converse(client: openai.AsyncOpenAI, *questions: str, **options: Any) 
         messages.append(assistant(reply.choices[0].message.content or ""))
 
 
+def ids(running: Running) -> list[str | None]:
+    """Return the conversations of the answers: an opening may be recorded before it has one."""
+    return [event.conversation_id for event in running.answered]
+
+
 def places(events: list[RequestEvent]) -> list[tuple[int | None, int]]:
     return [(event.turn, event.step) for event in events]
 
@@ -106,16 +112,31 @@ async def test_a_conversation_is_recognised_by_its_first_exchange(
 ) -> None:
     await converse(client, "High tide?", "And low?", "Thanks")
     await converse(client, "Low tide?", "And tomorrow?")
-    asked, answered = running.asked, running.answered
+    asked = running.asked
     assert places(asked) == [(1, 1), (2, 1), (3, 1), (1, 1), (2, 1)]
     assert [event.is_opening for event in asked] == [True, False, False, True, False]
-    first, second = {e.conversation_id for e in asked[:3]}, {e.conversation_id for e in asked[3:]}
+    first, second = set(ids(running)[:3]), set(ids(running)[3:])
     assert len(first) == len(second) == 1
+    assert None not in first | second
     assert first != second
-    assert [event.conversation_id for event in answered] == [e.conversation_id for e in asked]
     assert [event.key for event in asked] == [
         event.conversation_id if event.turn in {2, 3} else event.request_id for event in asked
     ]
+
+
+async def test_gateway_and_shipper_derive_ids_with_one_secret(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """The opening's id is derived by the shipper, the follow-up's by the gateway."""
+    models = {"served": {"upstreams": [{"url": upstream.url}]}}
+    running = await start_gateway(models, conversation_secret="secret")  # noqa: S106 - of this test
+    messages = [user("High tide?"), assistant("Hello."), user("And low?")]
+    for end in (1, 3):
+        body = {"model": "served", "messages": messages[:end]}
+        await running.client.post("/v1/chat/completions", json=body)
+    question = [Message(role="user", content="High tide?")]
+    expected = derived_id(b"secret", "anonymous", question, "Hello.")
+    assert ids(running) == [expected, expected]
 
 
 async def test_text_that_events_do_not_carry_identifies_conversations(
@@ -130,9 +151,9 @@ async def test_text_that_events_do_not_carry_identifies_conversations(
     asked = running.asked
     assert [event.messages for event in asked] == [()] * 4
     assert places(asked) == [(1, 1), (2, 1), (1, 1), (2, 1)]
-    ids = [event.conversation_id for event in asked]
-    assert ids[0] == ids[1] != ids[2] == ids[3]
-    assert None not in ids
+    first, second, third, fourth = ids(running)
+    assert first == second != third == fourth
+    assert None not in ids(running)
 
 
 async def test_an_opening_whose_answer_takes_long_has_its_id_with_the_answer(
@@ -169,8 +190,8 @@ async def test_a_stream_and_its_follow_up(
     text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
     later = [user("High tide?"), assistant(text), user("And low?")]
     await client.chat.completions.create(model="served", messages=later)
-    first, second = running.asked
-    assert first.conversation_id == second.conversation_id is not None
+    first, second = ids(running)
+    assert first == second is not None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +254,7 @@ async def test_responses_that_name_their_predecessor(
     await client.responses.create(model="served", input="Hm?", previous_response_id="resp-gone")
     *chain, unknown = running.asked
     assert places(chain) == [(1, 1), (2, 1), (3, 1)]
-    assert len({event.conversation_id for event in chain} - {None}) == 1
+    assert len({*ids(running)[:3]} - {None}) == 1
     assert chain[1].conversation_id == chain[2].conversation_id
     assert (unknown.conversation_id, unknown.turn) == (None, 2)
 
@@ -272,7 +293,57 @@ async def test_a_tool_loop_belongs_to_its_turn(
     asked = running.asked
     assert places(asked) == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert [event.is_opening for event in asked] == [True, False, False, False]
-    assert len({event.conversation_id for event in asked}) == 1
+    assert len({*ids(running)} - {None}) == 1
+
+
+async def test_tool_loops_of_other_apis(running: Running, upstream: ScriptedUpstream) -> None:
+    calls = {
+        "/v1/responses": {
+            "id": "resp-1",
+            "object": "response",
+            "status": "completed",
+            "output": [
+                {"type": "function_call", "call_id": "call_7", "name": "tide", "arguments": "{}"}
+            ],
+        },
+        "/v1/messages": {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "call_7", "name": "tide", "input": {}}],
+            "stop_reason": "tool_use",
+        },
+    }
+
+    async def script(request: Received, connection: Connection) -> None:
+        await connection.answer(calls[request.path])
+
+    upstream.script = script
+    called = {"type": "function_call", "call_id": "call_7", "name": "tide", "arguments": "{}"}
+    items: list[Any] = [
+        user("High tide?"),
+        called,
+        {"type": "function_call_output", "call_id": "call_7", "output": "12:00"},
+    ]
+    tool_use = {"type": "tool_use", "id": "call_7", "name": "tide", "input": {}}
+    turns: list[Any] = [
+        user("Low tide?"),
+        {"role": "assistant", "content": [tool_use]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "call_7", "content": "12:00"}],
+        },
+    ]
+    for end in (1, 3):
+        body: dict[str, Any] = {"model": "served", "input": items[:end]}
+        await running.client.post("/v1/responses", json=body)
+    for end in (1, 3):
+        body = {"model": "served", "messages": turns[:end], "max_tokens": 9}
+        await running.client.post("/v1/messages", json=body)
+    asked = running.asked
+    assert places(asked) == [(1, 1), (1, 2), (1, 1), (1, 2)]
+    first, second, third, fourth = ids(running)
+    assert first == second != third == fourth
+    assert None not in ids(running)
 
 
 async def test_a_retry_of_the_package(
@@ -323,8 +394,7 @@ async def test_examples_of_a_prompt_are_no_history(running: Running) -> None:
     asked = running.asked
     assert len({event.conversation_id for event in asked[:7]}) == 1
     assert places(asked[8:]) == [(1, 1), (1, 1)]
-    ids = [event.conversation_id for event in asked[8:]]
-    assert len({*ids, None}) == 3
+    assert len({*ids(running)[8:], None}) == 3
 
 
 async def test_a_copy_for_a_candidate_has_the_place_of_its_original(
@@ -380,8 +450,8 @@ async def test_real_conversations(
                 histories[number].append(user(question))
                 await client.chat.completions.create(model="served", messages=histories[number])
                 histories[number].append(assistant(answer))
-    found: list[list[RequestEvent]] = [[] for _ in dialogues]
-    for (number, _), event in zip(asked, running.asked, strict=True):
+    found: list[list[ResponseEvent]] = [[] for _ in dialogues]
+    for (number, _), event in zip(asked, running.answered, strict=True):
         found[number].append(event)
     for dialogue, events in zip(dialogues, found, strict=True):
         assert len({event.conversation_id for event in events}) == 1

@@ -10,6 +10,7 @@ from tidegauge.capture.answer import AnswerParts, ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import Expectations
+from tidegauge.capture.history import id_in_metadata
 from tidegauge.gateway.apis.api import (
     EventCollector,
     ParsedRequest,
@@ -36,6 +37,7 @@ class _Request(msgspec.Struct):
     top_p: Any = None
     max_tokens: Any = None
     tools: Any = None
+    metadata: Any = None
 
 
 class _TextDelta(msgspec.Struct):
@@ -73,7 +75,8 @@ def _said(turn: _Turn) -> list[Message]:
         if kind == "tool_result":
             results.append(Message(role="tool", content=content_text(part.get("content"))))
         elif kind == "tool_use":
-            calls.append({"name": part.get("name"), "arguments": part.get("input")})
+            call = {"id": part.get("id"), "name": part.get("name"), "arguments": part.get("input")}
+            calls.append(call)
         elif kind not in {"thinking", "redacted_thinking"}:
             rest.append(part)
     if not rest and not calls and results:
@@ -114,6 +117,7 @@ class Messages:
             stream=bool(request.stream),
             sampling=read_sampling(request.temperature, request.top_p, request.max_tokens),
             expectations=_expectations(request),
+            conversation=id_in_metadata(request.metadata),
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

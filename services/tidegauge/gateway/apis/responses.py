@@ -73,7 +73,7 @@ def _message(item: dict[str, Any]) -> Message | None:
         return Message(role=role, content=content_text(item.get("content")))
     if kind in {"function_call", "custom_tool_call"}:
         arguments = item.get("arguments", item.get("input"))
-        call = {"name": item.get("name"), "arguments": arguments}
+        call = {"id": item.get("call_id"), "name": item.get("name"), "arguments": arguments}
         return Message(role="assistant", tool_calls=msgspec.json.encode([call]).decode())
     if isinstance(kind, str) and kind.endswith("_output"):
         return Message(role="tool", content=content_text(item.get("output")))
