@@ -48,6 +48,23 @@ def test_a_drift_card_says_who_sends_the_strange_requests(
     assert "sampled requests" not in unknown
 
 
+def test_requests_that_are_not_tested_for_drift_are_counted_by_reason(
+    make_view: Callable[[], MonitorView], present: Pages
+) -> None:
+    view = make_view()
+    assert "do not count" not in Renderer(15).page(present(view))
+    drift = [one for one in view.progress if one.kind == "drift"]
+    others = [one for one in view.progress if one.kind != "drift"]
+    totals = [{"skipped/later_turn": 4_000}, {"skipped/later_turn": 300, "skipped/repeat": 7}]
+    told = [
+        msgspec.structs.replace(drift[0], partition=number, totals={**given, "truncated": 3})
+        for number, given in enumerate(totals)
+    ]
+    shown = present(msgspec.structs.replace(view, progress=(*others, *told)))
+    assert shown.not_tested == {"later_turn": 4_300, "repeat": 7}
+    assert "that do not count: 4,300 (later turn), 7 (repeat)." in Renderer(15).page(shown)
+
+
 def test_what_cannot_alarm_is_said_not_hidden(
     make_view: Callable[[], MonitorView], present: Pages
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from tidegauge.reports.formatting import duration, moment
 from tidegauge.reports.quality import Estimator
 from tidegauge.reports.standing import ALARMS, promise
 from tidegauge.reports.text import plain
+from tidegauge.schemas import measures
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Progress
 
@@ -111,6 +113,7 @@ class Page:
         segments: Every segment, alarming ones first, the busiest of the rest next.
         details: Those of them that are shown in full.
         cards: What is known of drift, alarming or not.
+        not_tested: Reason -> requests that are not tested for drift, the most frequent first.
         swaps: Version comparisons, newest first.
         changes: State changes, newest first; a first state counts only if it is an alarm.
         pipeline: Verdicts of the monitors of the pipeline itself.
@@ -127,6 +130,7 @@ class Page:
     segments: tuple[SegmentPage, ...]
     details: tuple[SegmentPage, ...]
     cards: tuple[CardLine, ...]
+    not_tested: dict[str, int]
     swaps: tuple[SwapLine, ...]
     changes: tuple[ChangeLine, ...]
     pipeline: tuple[MonitorLine, ...]
@@ -170,6 +174,7 @@ def page(
         segments=tuple(segments),
         details=tuple(segments[: most.details]),
         cards=_cards(view, now_ms, false_alarm_days, most),
+        not_tested=_not_tested(view),
         swaps=tuple(_swap(swap, now_ms) for swap in reversed(view.version_comparisons)),
         changes=_changes(view, now_ms, most.history),
         pipeline=tuple(
@@ -264,6 +269,21 @@ def _cards(view: MonitorView, now_ms: int, days: float, most: PageLimits) -> tup
         )
         for verdict in verdicts[: most.cards]
     )
+
+
+def _not_tested(view: MonitorView) -> dict[str, int]:
+    prefix = measures.skipped("")
+    found: Counter[str] = Counter()
+    for item in view.progress:
+        if item.kind == "drift":
+            found.update(
+                {
+                    name.removeprefix(prefix): number
+                    for name, number in item.totals.items()
+                    if name.startswith(prefix)
+                }
+            )
+    return dict(found.most_common())
 
 
 def _swap(swap: VersionComparisonView, now_ms: int) -> SwapLine:
