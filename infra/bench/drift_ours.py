@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 import tidegauge.detection.reference
 import tidegauge.drift.fitting
 from drift_texts import Texts, Vectors
-from tidegauge.detection.e_detector import judge, no_evidence, observe, pack, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe, pack
 from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.errors import BaselineDocumentError

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from tidegauge.detection import e_detector
-from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.detection.errors import EngineError, EvidenceMismatchError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, build

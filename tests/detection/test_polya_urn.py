@@ -10,16 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tidegauge.detection import polya_urn
-from tidegauge.detection.e_detector import (
-    Bets,
-    Evidence,
-    judge,
-    no_evidence,
-    observe,
-    pack,
-    place_bets,
-    unpack,
-)
+from tidegauge.detection.bets import Bets, place_bets
+from tidegauge.detection.e_detector import Evidence, judge, no_evidence, observe, pack, unpack
 from tidegauge.detection.errors import PolyaUrnError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import (

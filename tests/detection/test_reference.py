@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.detection.errors import CountsError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, build, share_out

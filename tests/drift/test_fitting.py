@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from drift_ours import Ours, watch
-from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
 from tidegauge.drift.fitting import HistoricalRequest

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from tests.drift.conftest import Build, World
 
 from drift_ours import watch
-from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.fitting import HistoricalRequest
 

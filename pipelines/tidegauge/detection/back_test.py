@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from tidegauge.detection.e_detector import judge, no_evidence, observe, place_bets
+from tidegauge.detection.bets import place_bets
+from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.detection.reference import BackTest, Reference
 
 __all__ = ["WIDENINGS", "Fit", "Fitted", "History", "Outcome", "back_test", "most_alarms"]

@@ -5,17 +5,9 @@ event stays inside its band, given everything before it, the mean time to an ala
 threshold A is at least A seconds, however often the statistic is checked, whatever the
 dependence between events that the band allows; and the chance of an alarm by time t is at most t/A.
 
-Rates that wander by themselves are no evidence either. Where the baseline's rates were found to
-differ between blocks of time, the rate of a block is a random draw: the band's edge times a gamma
-variable of mean 1 and standard deviation tau. With e the events that the edge leads one to expect
-in the block so far, and k = 1 / tau^2, the likelihood ratio of a rate r times as high is
-
-    L = c^x * ((e + k) / (r e + k))^k,   c = r (e + k) / (r e + k)
-
-the ratio of two negative binomials. It bounds the evidence that a block can give, however many
-events it has, and has a mean of at most 1 for every rate in the band whose dispersion is at most
-the gamma's in convex order, since c^x is convex in the rate and the binomial's moments are at most
-the Poisson's. The detector's time then passes a block at a time.
+Rates that wander by themselves are no evidence either: where the baseline's rates were found to
+differ between blocks of time, the rate of a block is a random draw (``detection.bets``). The
+detector's time then passes a block at a time.
 
 Bets on Polya urns (``detection.polya_urn``) give the same guarantee, each for the history of its
 own cells. They share the budget, and the largest weighted statistic is tested: the chance of an
@@ -35,22 +27,18 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.bets import RATIOS, Bets, block_log_lr
 from tidegauge.detection.errors import EngineError, EvidenceMismatchError
 from tidegauge.detection.evidence import Block, Evidence, initial_blocks, pack, unpack
 from tidegauge.detection.polya_urn import (
-    PolyaUrnBets,
     PolyaUrnState,
     initial_state,
     log_statistic,
     observe_cells,
-    ready,
     strongest,
 )
-from tidegauge.detection.reference import OPEN_BELOW, Reference
 
 __all__ = [
-    "RATIOS",
-    "Bets",
     "Contribution",
     "Decision",
     "Evidence",
@@ -59,7 +47,6 @@ __all__ = [
     "no_evidence",
     "observe",
     "pack",
-    "place_bets",
     "unpack",
     "window_log_lr",
 ]
@@ -67,46 +54,9 @@ __all__ = [
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
-RATIOS = (1.3, 1.7, 2.5, 4.0, 8.0)
-"""Effect sizes that are bet on: the factors by which a rate rises or falls."""
 _OF_EACH_FAMILY = 2
-_LEAST_TAU = 1e-3
 _unwarned = np.errstate(invalid="ignore")
 """Suppresses NumPy's warnings; ``Decision.not_finite`` reports invalid statistics instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bets:
-    """The bets on each indicator, fixed by the reference.
-
-    Each indicator has G = 2 x len(RATIOS) bets: first the rises, then the falls.
-
-    Attributes:
-        log_hit: What an event for which the indicator holds adds to the log of a bet's
-            statistic, shape (S, J, G); S slots. It is ``log(changed / unchanged)``: the rate under
-            the alternative over the band's edge nearest to it.
-        log_miss: What any other event adds, ``log((1 - changed) / (1 - unchanged))``.
-        log_weights: Log of each bet's share of the budget, shape (J, G).
-        baseline: Id of the baseline that the bands came from.
-        drawn: Index of each indicator whose rate is a random draw in every block of time, R of
-            them.
-        block_ms: Length of their blocks, milliseconds, shape (R,).
-        edges: Upper and lower edge of their bands, shape (S, R, 2).
-        log_ratio: Log of the factor by which each bet's rate differs from the edge, shape (R, G).
-        shape: The gamma variable's shape, ``1 / tau^2``, shape (R, 1).
-        polya_urns: The bets on divisions into cells.
-    """
-
-    log_hit: Floats
-    log_miss: Floats
-    log_weights: Floats
-    baseline: str
-    drawn: Counts
-    block_ms: Counts
-    edges: Floats
-    log_ratio: Floats
-    shape: Floats
-    polya_urns: tuple[PolyaUrnBets, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,50 +103,6 @@ class Decision:
     def alarm(self) -> bool:
         """Whether the evidence has reached the threshold."""
         return self.log_statistic >= self.log_threshold
-
-
-def place_bets(reference: Reference, *, polya_urns: bool = False, falls: bool = True) -> Bets:
-    """Bet on each indicator's rise above, and fall below, its band.
-
-    Args:
-        reference: The bands.
-        polya_urns: Whether to bet on the reference's Polya urns as well.
-        falls: Whether to bet on falls; without, the rises get the whole share.
-    """
-    urn_bets = tuple(ready(urn) for urn in reference.polya_urns) if polya_urns else ()
-    low = np.array(reference.slot_low or (reference.low,))
-    high = np.array(reference.slot_high or (reference.high,))
-    ratios = np.array(RATIOS)
-    rise = np.minimum(high[..., None] * ratios, (1 + high[..., None]) / 2)
-    fall = low[..., None] / ratios
-    sides = 2 * len(RATIOS)
-    edges = np.stack([high, low], axis=-1)
-    weights = np.array(reference.weights)[:, None] / sides
-    weights = weights * (1 - sum(urn.share for urn in urn_bets))
-    log_weights = np.log(np.repeat(weights, sides, axis=1))
-    # No rate falls below a band that is open below: the rises get the whole share.
-    open_below = (low.max(axis=0) <= OPEN_BELOW) | (not falls)
-    log_weights[open_below, : len(RATIOS)] += np.log(2)
-    log_weights[open_below, len(RATIOS) :] = -np.inf
-    changed = np.concatenate([rise, fall], axis=-1)
-    unchanged = np.repeat(edges, len(RATIOS), axis=-1)
-    log_hit = np.log(changed / unchanged)
-    tau = np.array(reference.dispersion)
-    blocks = np.array(reference.block_ms or np.zeros(len(tau)), np.int64)
-    drawn = np.flatnonzero((blocks > 0) & (tau > 0))
-    return Bets(
-        log_hit=log_hit,
-        log_miss=np.log1p(-changed) - np.log1p(-unchanged),
-        log_weights=log_weights,
-        baseline=reference.baseline,
-        drawn=drawn,
-        block_ms=blocks[drawn],
-        edges=edges[:, drawn],
-        # Of all slots the smallest change: in every slot it is a change at most as large.
-        log_ratio=np.sign(log_hit[0, drawn]) * np.abs(log_hit[:, drawn]).min(axis=0),
-        shape=1 / np.maximum(tau[drawn], _LEAST_TAU)[:, None] ** 2,
-        polya_urns=urn_bets,
-    )
 
 
 def no_evidence(bets: Bets) -> Evidence:
@@ -258,7 +164,10 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     if drawn.size:
         edges = bets.edges[slot or 0]
         block, fresh = _advance(bets, evidence, hits[drawn], trials[drawn, None] * edges, start_ms)
-        begun[drawn], log_lr[drawn] = block.log_begun, _log_block_lr(bets, block)
+        begun[drawn], log_lr[drawn] = (
+            block.log_begun,
+            block_log_lr(bets, slice(None), block.hits, block.expected),
+        )
         restarts[drawn] &= fresh[:, None]
     return Evidence(
         log_m=begun + log_lr,
@@ -310,14 +219,6 @@ def _advance(
         expected=np.where(fresh[:, None], 0.0, before.expected) + expected,
         log_begun=np.where(fresh[:, None], np.logaddexp(log_m, log_duration), before.log_begun),
     ), fresh
-
-
-def _log_block_lr(bets: Bets, block: Block) -> Floats:
-    """Return log L of the current blocks, shape (R, G)."""
-    x, k, log_r = block.hits[:, None], bets.shape, bets.log_ratio
-    e = np.repeat(block.expected, len(RATIOS), axis=1)
-    shrunk = np.log(e + k) - np.log(np.exp(log_r) * e + k)
-    return np.asarray(x * log_r + (x + k) * shrunk)
 
 
 @_unwarned

@@ -71,6 +71,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
             ``block_ms``, beyond that of counting; 0 where it is not known.
         block_ms: Length of the blocks of time whose rates are independent draws, milliseconds; 0
             where nothing is known of the rate's dispersion, as without times.
+        block_trials: Mean trials of a block; 0 where ``block_ms`` is 0.
         waves: Whether the rates fluctuate by more than chance.
         slot_low: Lower edges by slot, S rows of J; empty without a season.
         slot_high: Upper edges by slot.
@@ -96,6 +97,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[float, ...]
     dispersion: tuple[float, ...]
     block_ms: tuple[int, ...] = ()
+    block_trials: tuple[float, ...] = ()
     waves: tuple[bool, ...] = ()
     slot_low: tuple[tuple[float, ...], ...] = ()
     slot_high: tuple[tuple[float, ...], ...] = ()
@@ -199,7 +201,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     prior = SHRINKAGE if season != "none" else 0.0
     size = slot_count(season)
     slot_x, slot_n = _sum_by(slots, hits, size), _sum_by(slots, trials, size)
-    found = None
+    found, block_trials = None, np.zeros_like(rate)
     if times_ms is not None:
         slot_rate = (slot_x + prior * rate) / np.maximum(slot_n + prior, 1)
         found = measure(
@@ -210,6 +212,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
             [_group(indicator) for indicator in indicators],
             period_ms=period_ms(season),
         ).wider(widening)
+        block_trials = _block_trials(found, trials, times_ms)
+    tau = found.tau if found else np.zeros_like(rate)
     weights = share_out(indicators, shares)
     per_band = alpha * np.array(weights)
     widen = 1 + np.asarray(tolerance)
@@ -220,9 +224,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
             high * widen, OPEN_BELOW, 1 - OPEN_BELOW
         )
 
-    low, high = band(
-        x.astype(float), n.astype(float), _design_effect(found, rate, trials, times_ms)
-    )
+    low, high = band(x.astype(float), n.astype(float), _inflation(block_trials, tau, rate))
     seasonal = season != "none"
     slot_effect = _slot_effect(found, rate, slot_n, slots, times_ms)
     slot_low, slot_high = (
@@ -240,8 +242,9 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         low=_floats(low),
         high=_floats(high),
         weights=weights,
-        dispersion=_floats(found.tau if found else np.zeros_like(rate)),
+        dispersion=_floats(tau),
         block_ms=_ints(found.block_ms) if found else (),
+        block_trials=_floats(block_trials) if found else (),
         waves=tuple(bool(one) for one in found.waves) if found else (),
         slot_low=() if slot_low is None else tuple(_floats(row) for row in slot_low),
         slot_high=() if slot_high is None else tuple(_floats(row) for row in slot_high),
@@ -301,20 +304,17 @@ def _group(indicator: Indicator) -> str:
     return indicator.family if isinstance(counter, Hits) else counter.value
 
 
-def _design_effect(
-    found: Dispersion | None, rate: Floats, trials: Counts, times_ms: Counts | None
-) -> Floats | float:
-    """Return by how much each rate's variance exceeds the binomial, shape (J,).
-
-    A block of m events whose rate has the relative standard deviation tau counts as m events over
-    ``1 + m tau^2 p / (1 - p)``: Kish, "Survey sampling" (1965), for unequal cluster means.
-    """
-    if found is None or times_ms is None:
-        return 1.0
-    blocks = np.array(
-        [len(np.unique(times_ms // block)) if block else 1 for block in found.block_ms], float
+def _block_trials(found: Dispersion, trials: Counts, times_ms: Counts) -> Floats:
+    """Return the mean trials of a block of each rate, shape (J,); 0 where there are no blocks."""
+    lengths = {int(length) for length in found.block_ms if length}
+    blocks = {length: len(np.unique(times_ms // length)) for length in lengths}
+    events = trials.sum(axis=0)
+    return np.array(
+        [
+            n / blocks[int(length)] if length else 0.0
+            for n, length in zip(events.tolist(), found.block_ms, strict=True)
+        ]
     )
-    return _inflation(trials.sum(axis=0) / blocks, found.tau, rate)
 
 
 def _slot_effect(
@@ -333,6 +333,11 @@ def _slot_effect(
 
 
 def _inflation(events: Floats, tau: Floats, rate: Floats) -> Floats:
+    """Return by how much the variance of rates exceeds the binomial: the design effect.
+
+    A block of m events whose rate has the relative standard deviation tau counts as m events over
+    ``1 + m tau^2 p / (1 - p)``: Kish, "Survey sampling" (1965), for unequal cluster means.
+    """
     return np.asarray(1 + events * tau**2 * rate / np.maximum(1 - rate, 1e-9))
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.detection.e_detector import place_bets
+from tidegauge.detection.bets import mean_delay, place_bets
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.novelty import ReferencePoints, index_points, novelty
 from tidegauge.drift.projection import NOVELTY_ASKED
@@ -82,8 +82,7 @@ def detection_delay(
         if indicator.name not in topic_rates:
             continue
         rate = (1 - share) * reference.rate[j] + share * topic_rates[indicator.name]
-        gain = rate * bets.log_hit[0, j] + (1 - rate) * bets.log_miss[0, j]
-        best = min(best, _soonest(owed - bets.log_weights[j], gain))
+        best = min(best, mean_delay(bets, reference, j, rate, owed))
     for urn in bets.polya_urns:
         if urn.target is not None and topic_rates:
             usual = urn.spacings / urn.spacings.sum()

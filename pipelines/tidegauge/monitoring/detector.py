@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.bets import Bets, place_bets
 from tidegauge.detection.e_detector import (
-    Bets,
     Contribution,
     Decision,
     Evidence,
@@ -25,7 +25,6 @@ from tidegauge.detection.e_detector import (
     judge,
     no_evidence,
     observe,
-    place_bets,
     window_log_lr,
 )
 from tidegauge.detection.indicators import count_all, count_asked
