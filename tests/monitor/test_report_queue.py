@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,10 @@ from tidegauge.monitor.report_queue import Report, ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.reports.rows import Tables
-from tidegauge.schemas import Segment, encode
+from tidegauge.schemas import Segment, cloud_event_headers, encode
 from tidegauge.schemas.evaluations import EmbeddingEvent
-from tidegauge.schemas.exchange import Message, ResponseEvent
-from tidegauge.schemas.topics import EMBEDDINGS, RESPONSES, Topic
+from tidegauge.schemas.exchange import Heartbeat, Message, ResponseEvent
+from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, RESPONSES, Topic
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.usecases.errors import TimeRangeError
 from tidegauge.usecases.report import ReportMaker, sampled, spoken_language
@@ -79,6 +79,65 @@ def test_a_range_is_one_of_event_time_whenever_the_events_arrived() -> None:
     clusters = {row["cluster"] for row in found.rows if "cluster" in row}
     assert clusters == {"3 parcels"}
     assert {row["language"] for row in found.rows} == {"de"}
+
+
+def shipped_late(hours: int) -> Callable[[Topic, int, int], Iterable[Record]]:
+    """Return a log to which the exchanges of the first half hour came hours later."""
+
+    def read_late(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        if topic is not RESPONSES:
+            return
+        for number, time_ms in enumerate(range(0, 8 * HOUR, 60_000)):
+            arrived_ms = time_ms + (hours * HOUR if time_ms < HOUR // 2 else 1_000)
+            if start_ms <= arrived_ms < end_ms:
+                headers = cloud_event_headers(
+                    event_id="1", kind=ResponseEvent, source="g", time_ms=time_ms
+                )
+                yield Record(
+                    Partition(topic.name, 0),
+                    number,
+                    encode(response(number + 1, time_ms + 1)),
+                    headers=tuple(headers),
+                    timestamp_ms=arrived_ms,
+                )
+
+    return read_late
+
+
+def test_exchanges_that_are_shipped_hours_late_are_in_the_report_of_their_hour() -> None:
+    found = sampled(shipped_late(2), BEFORE, rows=1_000)
+    assert (found.seen, found.late) == (60, 30)
+    assert sampled(shipped_late(2), AFTER, rows=1_000).seen == 60
+
+
+@pytest.mark.parametrize("waiting", [0, 7])
+def test_a_report_says_what_has_not_reached_the_log(tmp_path: Path, waiting: int) -> None:
+    beats = [
+        Heartbeat(
+            producer_id="g",
+            time_ms=time_ms,
+            served=100,
+            captured={RESPONSES.name: 100},
+            dropped={},
+            shipped={RESPONSES.name: shipped},
+        )
+        for time_ms, shipped in ((HOUR, 50), (2 * HOUR, 100 - waiting))
+    ]
+
+    def read_with_heartbeats(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        if topic is HEARTBEATS:
+            for offset, beat in enumerate(beats):
+                yield Record(Partition(topic.name, 0), offset, encode(beat))
+        else:
+            yield from read(topic, start_ms, end_ms)
+
+    def render(_compared: Tables, path: Path, title: str, _facts: tuple[str, ...]) -> None:
+        path.write_text(title)
+
+    maker = ReportMaker(read_with_heartbeats, rows=60, render=render)
+    facts = maker.make(BEFORE, AFTER, tmp_path / "r.html")
+    incomplete = [fact for fact in facts if fact.startswith("Incomplete: 7 exchanges")]
+    assert len(incomplete) == bool(waiting)
 
 
 def test_the_language_is_the_users_and_only_where_text_was_captured() -> None:

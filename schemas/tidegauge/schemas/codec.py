@@ -12,7 +12,10 @@ from tidegauge.schemas.errors import DecodeError, DecodeReason, UnknownSchemaVer
 from tidegauge.schemas.foreign_formats import foreign_format
 from tidegauge.schemas.topics import Event
 
-__all__ = ["cloud_event_headers", "decode", "encode", "type_name"]
+__all__ = ["TIME_HEADER", "cloud_event_headers", "decode", "encode", "type_name"]
+
+TIME_HEADER = "ce_time"
+"""The header with an event's time, RFC 3339."""
 
 E = TypeVar("E", bound=msgspec.Struct)
 F = TypeVar("F", bound=msgspec.Struct)
@@ -122,6 +125,6 @@ def cloud_event_headers(
         ("ce_id", event_id.encode()),
         ("ce_type", (kind if isinstance(kind, str) else type_name(kind)).encode()),
         ("ce_source", source.encode()),
-        ("ce_time", moment.replace("+00:00", "Z").encode()),
+        (TIME_HEADER, moment.replace("+00:00", "Z").encode()),
         ("content-type", b"application/json"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,17 +15,28 @@ from tidegauge.reports.rows import Row, Sample, Tables, tables
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.codec import TIME_HEADER
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
-from tidegauge.schemas.exchange import Capture, Message, ResponseEvent, last_user_message
-from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, RESPONSES, Topic
+from tidegauge.schemas.exchange import (
+    Capture,
+    Heartbeat,
+    Message,
+    ResponseEvent,
+    last_user_message,
+)
+from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, JUDGMENTS, RESPONSES, Topic
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.references import LogBaselines
 from tidegauge.usecases.time_range import TimeRange
 
 __all__ = ["Reader", "ReportMaker", "SampledRecords", "report_maker", "sampled", "spoken_language"]
 
-LATE_MS = 15 * 60_000
-"""Events reach the log after they happened; what is judged reaches it later still."""
+LATE_MS = 6 * 3_600_000
+"""How long after a range its events are looked for in the log: gateways keep them while the
+broker is away, and what is judged comes later still."""
+
+_OUTBOXES_MS = 86_400_000
+"""How far back gateways that still hold events are looked for."""
 
 E = TypeVar("E", ResponseEvent, EmbeddingEvent, JudgmentEvent)
 
@@ -43,11 +55,13 @@ class SampledRecords:
         rows: At most as many as were asked for.
         seen: Exchanges in the range.
         unreadable: Records that are no events.
+        late: Exchanges that reached the log after the range had ended.
     """
 
     rows: tuple[Row, ...]
     seen: int
     unreadable: int
+    late: int = 0
 
 
 def spoken_language(messages: Sequence[Message], capture: Capture) -> str | None:
@@ -77,17 +91,21 @@ def sampled(
         TidegaugeError: The log cannot be read.
     """
     sample = Sample(rows, spoken_language)
-    unreadable = 0
+    unreadable = late = 0
 
     def events(topic: Topic, kind: type[E]) -> Iterable[E]:
-        nonlocal unreadable
+        nonlocal unreadable, late
         for record in read(topic, found.start_ms, found.end_ms + LATE_MS):
+            after = record.timestamp_ms >= found.end_ms
+            if after and _is_of_another_time(record, found):
+                continue
             try:
                 event = decode(record.value, kind)
             except DecodeError:
-                unreadable += 1
+                unreadable += not after
                 continue
             if event.time_ms in found:
+                late += after and kind is ResponseEvent
                 yield event
 
     for response in events(RESPONSES, ResponseEvent):
@@ -97,7 +115,32 @@ def sampled(
             sample.place(embedding, titles)
         for judgment in events(JUDGMENTS, JudgmentEvent):
             sample.judge(judgment)
-    return SampledRecords(sample.rows, sample.seen, unreadable)
+    return SampledRecords(sample.rows, sample.seen, unreadable, late)
+
+
+def _is_of_another_time(record: Record, found: TimeRange) -> bool:
+    """Whether a record's header says, without a look at its value, that it is of another time."""
+    written = dict(record.headers).get(TIME_HEADER, b"")
+    try:
+        time_ms = datetime.fromisoformat(written.decode()).timestamp() * 1000
+    except (ValueError, OverflowError):
+        return False
+    return round(time_ms) not in found
+
+
+def _in_outboxes(read: Reader, found: TimeRange) -> int:
+    """Return how many exchanges gateways have captured that had not reached the log at last."""
+    latest: dict[str, Heartbeat] = {}
+    for record in read(HEARTBEATS, found.start_ms, found.end_ms + LATE_MS + _OUTBOXES_MS):
+        try:
+            heartbeat = decode(record.value, Heartbeat)
+        except DecodeError:
+            continue  # the monitor reports such a record as a dead letter
+        latest[heartbeat.producer_id] = heartbeat
+    return sum(
+        max(0, beat.captured.get(RESPONSES.name, 0) - beat.shipped.get(RESPONSES.name, 0))
+        for beat in latest.values()
+    )
 
 
 def _evidently(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
@@ -140,6 +183,12 @@ class ReportMaker:
             f"Current: {current}, {_sampled(after)}.",
             f"{len(compared.columns)} columns; no text of a prompt or an answer is in this file.",
         ]
+        later = max(reference, current, key=lambda found: found.end_ms)
+        if waiting := _in_outboxes(self.read, later):
+            facts.append(
+                f"Incomplete: {count(waiting)} exchanges that gateways have captured had not "
+                "reached the log; make the report again once they have."
+            )
         if compared.left_out:
             facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
         if compared.constant:
@@ -150,6 +199,8 @@ class ReportMaker:
 
 def _sampled(found: SampledRecords) -> str:
     said = f"{count(len(found.rows))} of {count(found.seen)} exchanges"
+    if found.late:
+        said += f", {count(found.late)} of them reached the log after the range"
     return f"{said}, {count(found.unreadable)} records unreadable" if found.unreadable else said
 
 
