@@ -205,7 +205,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
     rng: np.random.Generator,
 ) -> UnitBaseline:
     texts, on_a, telling = units.sample.texts, units.sample.on_a, units.sample.telling
-    frequent = find_frequent([texts[i] for i in np.flatnonzero(telling)])
+    frequent = find_frequent([texts[i] for i in np.flatnonzero(telling).tolist()])
     parts = part_count(int(on_a.sum()))
     divisions = [fit_codebook(units.reduced[on_a], parts, rng) for _ in range(_DIVISIONS)]
     others = ~is_frequent(frequent, texts)
