@@ -38,7 +38,7 @@ from tidegauge.monitoring.load_findings import load_findings, unseen_load, unsee
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
-from tidegauge.reports.promises import refusal_sentence
+from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, Monitor, State, Verdict
 from tidegauge.schemas.operations import BaselineKind

@@ -15,7 +15,7 @@ from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
-from tidegauge.reports.promises import back_test_sentence
+from tidegauge.reports.reference_text import back_test_sentence
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import (
     Callers,

@@ -16,7 +16,7 @@ from tidegauge.drift.power import detection_delay
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.reports.formatting import count, moment, percent
-from tidegauge.reports.promises import back_test_sentence, refusal_sentence
+from tidegauge.reports.reference_text import back_test_sentence, refusal_sentence
 from tidegauge.schemas.operations import BaselineManifest
 from tidegauge.usecases.references import monitor_of
 
