@@ -37,7 +37,9 @@ def test_a_baseline_that_is_too_small_is_refused(sources: Sources) -> None:
     assert not found.allowed
 
 
-@pytest.mark.parametrize("name", sorted(CONVERSATION_TRAFFIC))
+@pytest.mark.parametrize(
+    "name", ["conversations, day's cycle, template, short replies", "conversations on one topic"]
+)
 def test_traffic_without_a_change_is_quiet(sources: Sources, name: str) -> None:
     traffic = replace(CONVERSATION_TRAFFIC[name], fewest=400)
     (found,) = conversation_outcomes(traffic, SIX_HOURS, (NO_CHANGE,), PLAN, sources)

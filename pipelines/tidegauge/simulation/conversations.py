@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import Message, RequestEvent
 
-__all__ = ["PlayedTurns", "Script", "play", "request_events", "topical_scripts"]
+__all__ = ["CUSTOMERS", "PlayedTurns", "Script", "play", "request_events", "topical_scripts"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
+CUSTOMERS = 50
+"""Customers who hold conversations in turn."""
 _THINK_SECONDS, _THINK_SPREAD = 25.0, 0.8
 """Median time between two messages of a user, and the standard deviation of its logarithm."""
 
@@ -28,12 +30,12 @@ class Script:
     Attributes:
         turns: The user's message and the answer to it, for each turn.
         topic: What it is about.
-        customer: Whose client holds it.
+        customer: Whose client holds it; empty for any of ``CUSTOMERS`` customers.
     """
 
     turns: tuple[tuple[str, str], ...]
     topic: str
-    customer: str = "people"
+    customer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def request_events(
             sequence=number,
             time_ms=time_ms,
             segment=segment,
-            customer=chosen.customer,
+            customer=chosen.customer or f"customer {conversation % CUSTOMERS}",
             messages=messages,
             prompt_characters=sum(len(message.content) for message in messages),
             conversation_id=f"{producer_id}/{conversation}",

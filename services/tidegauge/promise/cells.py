@@ -21,6 +21,7 @@ from tidegauge.promise.drawn_conversations import (
     Sources,
     draw_pools,
     draw_requests,
+    other_script,
     without_some_topics,
 )
 from tidegauge.promise.path import (
@@ -161,7 +162,11 @@ def conversation_outcomes(
         most = _CHANGED_DAYS if change.name else plan.days
         days = min(most, _SPARE * len(pools.coming) / per_day)
         within = DrawnRange(START_MS + int(span.seconds * 1000), days * _DAY, per_day)
-        scripts = pools.coming, pools.strange, change.new_topics
+        scripts = (
+            (pools.coming, other_script(sources), change.other_script)
+            if change.other_script
+            else (pools.coming, pools.strange, change.new_topics)
+        )
         stream = draw_requests(traffic, scripts, within, sources.recorded, rng)
         outcome = StreamOutcome(
             traffic=traffic.name,

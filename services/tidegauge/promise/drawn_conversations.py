@@ -26,6 +26,7 @@ __all__ = [
     "draw_pools",
     "draw_requests",
     "fixed_texts",
+    "other_script",
     "without_some_topics",
 ]
 
@@ -37,6 +38,8 @@ _TICKETS = 60
 _LEAST_HELD_OUT = 0.1
 _SIMULATED = 3_500
 _OUT_OF_SCOPE = "oos"
+_OF_OTHER_SCRIPT = 10
+_CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувжхыз")
 _SHORT = ("yes", "Yes.", "ok", "no thanks", "thank you", "sure")
 
 
@@ -101,6 +104,7 @@ def fixed_texts(sources: Sources) -> Iterator[str]:
     """Yield every text that a user can send, copies included."""
     yield from (asked for one in sources.conversations for asked, _ in one.turns)
     yield from (one.text for one in sources.questions)
+    yield from (asked for one in other_script(sources) for asked, _ in one.turns)
     yield from _SHORT
     yield from (_ticket(number) for number in range(_TICKETS))
 
@@ -162,6 +166,14 @@ def without_some_topics(pools: Pools, rng: np.random.Generator) -> Pools:
         [one for one in pools.coming if one.topic not in held],
         [one for one in pools.coming if one.topic in held],
     )
+
+
+def other_script(sources: Sources) -> list[Script]:
+    """Return openings of recorded conversations, spelled in Cyrillic letters."""
+    return [
+        replace(one, turns=((one.turns[0][0].lower().translate(_CYRILLIC), "Done."),))
+        for one in sources.conversations[::_OF_OTHER_SCRIPT]
+    ]
 
 
 def draw_requests(

@@ -18,6 +18,7 @@ __all__ = [
     "MORE_ERRORS",
     "NEW_TOPICS",
     "NO_CHANGE",
+    "OTHER_SCRIPT",
     "PER_DAY",
     "SERVER",
     "SERVICE_TRAFFIC",
@@ -56,18 +57,21 @@ class StreamChange:
     Attributes:
         name: For people; empty for no change.
         new_topics: Share of the conversations that are on topics that the baseline lacks.
+        other_script: Share of the conversations that are in another script.
         slower: What latency is multiplied by.
         errors: Share of the requests that fail; None for the same as before.
     """
 
     name: str = ""
     new_topics: float = 0.0
+    other_script: float = 0.0
     slower: float = 1.0
     errors: float | None = None
 
 
 NO_CHANGE = StreamChange()
 NEW_TOPICS = tuple(StreamChange(f"{share:.0%} on new topics", share) for share in (0.05, 0.1, 0.2))
+OTHER_SCRIPT = StreamChange("10% in another script", other_script=0.1)
 SLOWER = StreamChange("20% slower", slower=1.2)
 MORE_ERRORS = StreamChange("3% errors for 1%", errors=0.03)
 
@@ -148,7 +152,7 @@ def _conversation_traffic() -> tuple[ConversationTraffic, ...]:
             rhythm=Rhythm(per_day=250),
             fewest=250,
             baselines=(*BASELINES, _FILE),
-            changes=NEW_TOPICS,
+            changes=(*NEW_TOPICS, OTHER_SCRIPT),
         ),
         ConversationTraffic(
             name="conversations on one topic",
