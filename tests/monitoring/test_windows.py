@@ -104,6 +104,36 @@ def test_a_repeated_sequence_is_dropped(traffic: Traffic) -> None:
     assert [s.events for window in windows.close() for s in window.sketches] == [3]
 
 
+def numbered(sketch: Sketch, sequence: int, window: int) -> Sketch:
+    return msgspec.structs.replace(
+        sketch,
+        sequence=sequence,
+        window_start_ms=sketch.window_start_ms + window * WINDOW_MS,
+    )
+
+
+def test_a_forged_sequence_hides_no_later_sketch(traffic: Traffic) -> None:
+    windows = Windows(WINDOW_MS, {RESPONSES.name: 1})
+    sketch = traffic.vitals(3, 2)
+    for number in range(1, 300):
+        assert windows.accept(numbered(sketch, number, number))
+    assert windows.accept(numbered(sketch, 2**62, 1))
+    for number in range(300, 400):
+        assert windows.accept(numbered(sketch, number, number))
+        assert not windows.accept(numbered(sketch, number - 50, number - 50))
+
+
+def test_a_worker_that_lost_its_state_is_heard_again(traffic: Traffic) -> None:
+    windows = Windows(WINDOW_MS, {RESPONSES.name: 1})
+    sketch = traffic.vitals(3, 2)
+    for number in range(1, 300):
+        assert windows.accept(numbered(sketch, number, number))
+    windows = Windows(WINDOW_MS, {RESPONSES.name: 1}, windows.state())
+    assert not windows.accept(numbered(sketch, 1, 1)), "counted before"
+    for number in range(1, 50):
+        assert windows.accept(numbered(sketch, number, 300 + number))
+
+
 def test_indicators_of_two_baselines_are_not_added_up(traffic: Traffic) -> None:
     writer = traffic.writers["drift"]
     windows = Windows(WINDOW_MS, {})

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
 
 from tidegauge.monitoring.ledger import READS
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.streaming.merging import merge_sketches
+from tidegauge.streaming.tallies import Activity, Tallies
 
 __all__ = ["MergedWindow", "Windows", "WindowsState"]
+
+_MOST_WORKERS = 4_096
+"""Partitions of workers whose sequences are kept."""
 
 SegmentBaseline: TypeAlias = tuple[str, str]
 """Segment's key and baseline id: indicators of two baselines are never summed."""
@@ -33,7 +38,7 @@ class MergedWindow(msgspec.Struct, frozen=True, kw_only=True):
 class WindowsState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of ``Windows`` as plain data."""
 
-    sequences: dict[str, int]
+    seen: dict[str, Activity] = {}
     progress: tuple[Progress, ...]
     open: tuple[Sketch, ...]
     closed_ms: dict[SketchKind, int]
@@ -53,7 +58,7 @@ class Windows:
     ) -> None:
         self._window_ms = window_ms
         self._partitions = partitions
-        self._sequences: dict[str, int] = dict(state.sequences) if state else {}
+        self._seen = Tallies(state.seen if state else None, most=_MOST_WORKERS)
         self._progress: dict[tuple[SketchKind, int], Progress] = {}
         self._open: dict[SketchKind, dict[int, dict[SegmentBaseline, Sketch]]] = {
             kind: {} for kind in READS
@@ -89,9 +94,17 @@ class Windows:
         return True
 
     def _duplicate(self, event: Sketch | Progress) -> bool:
-        if event.sequence <= self._sequences.get(event.producer_id, 0):
+        if isinstance(event, Sketch):
+            time_ms = event.window_start_ms + event.window_ms
+            identity = f"{event.segment.key}/{event.baseline}/{time_ms}/{event.events}"
+        else:
+            time_ms = event.watermark_ms
+            identity = f"{event.time_ms}/{event.next_offset}"
+        digest = crc32(identity.encode(errors="replace"))
+        sequences = self._seen.of(event.producer_id).sequences
+        if sequences.has(event.sequence, digest, time_ms):
             return True
-        self._sequences[event.producer_id] = event.sequence
+        sequences.add(event.sequence, digest, time_ms)
         return False
 
     def _put(self, sketch: Sketch, start: int) -> None:
@@ -132,7 +145,7 @@ class Windows:
     def state(self) -> WindowsState:
         """Return the state as plain data."""
         return WindowsState(
-            sequences=dict(self._sequences),
+            seen={name: found.activity() for name, found in self._seen.heard()},
             progress=self.progress,
             open=tuple(
                 sketch

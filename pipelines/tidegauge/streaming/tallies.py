@@ -185,14 +185,18 @@ class TallyAccumulator:
 class Tallies:
     """The tallies of one partition's producers.
 
-    Beyond ``MOST_PRODUCERS`` the one that was heard least recently is forgotten: its counts go
+    Beyond ``most`` the one that was heard least recently is forgotten: its counts go
     to ``UNKNOWN_PRODUCER``, and events that it sends again are no longer recognised.
 
     Args:
         start: Producer id -> state to go on from.
+        most: Producers with a tally of their own; ``MOST_PRODUCERS`` if None.
     """
 
-    def __init__(self, start: Mapping[str, Activity] | None = None) -> None:
+    def __init__(
+        self, start: Mapping[str, Activity] | None = None, most: int | None = None
+    ) -> None:
+        self._most = most or MOST_PRODUCERS
         self._found = {name: TallyAccumulator(found) for name, found in (start or {}).items()}
         self.forgotten = 0
         """Producers forgotten since the start."""
@@ -206,7 +210,7 @@ class Tallies:
         """Return a producer's tally, a new one where there is none."""
         found = self._found.pop(producer_id, None) or TallyAccumulator()
         self._found[producer_id] = found  # the last one is the one heard last
-        if len(self._found) > MOST_PRODUCERS:
+        if len(self._found) > self._most:
             self._forget()
         return found
 
