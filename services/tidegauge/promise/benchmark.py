@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from tidegauge.promise.drawn_conversations import Sources, fixed_texts
 from tidegauge.promise.files import read_arrivals, read_conversations, read_questions
 from tidegauge.promise.results import rows
 from tidegauge.promise.scenarios import (
+    BASELINES,
     CONVERSATION_TRAFFIC,
     NO_CHANGE,
     SERVICE_TRAFFIC,
@@ -77,7 +79,7 @@ class Size:
 
 
 FULL = Size(streams=20, days=14.0, changed=20, swaps=20, window_ms=30_000)
-QUICK = Size(streams=2, days=4.0, changed=3, swaps=5, window_ms=60_000)
+QUICK = Size(streams=2, days=3.0, changed=3, swaps=5, window_ms=60_000)
 
 
 class _ConversationJob(NamedTuple):
@@ -118,7 +120,13 @@ def _read(files: Files, vectors: StoredVectors) -> Sources:
     )
 
 
-def _run(job: Job) -> _Outcomes:
+def _run(job: Job) -> tuple[_Outcomes, float]:
+    """Return a job's outcomes and its CPU seconds."""
+    began = time.process_time()
+    return _outcomes(job), time.process_time() - began
+
+
+def _outcomes(job: Job) -> _Outcomes:
     (sources,) = _sources
     if isinstance(job, _SwapJob):
         return [swap_outcome(SWAPS[job.name], job.number, sources.recorded, job.settings)]
@@ -214,8 +222,7 @@ def _plugged_in_jobs(size: Size) -> Iterator[Job]:
     for number in range(2):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
         for name in ("single questions", "conversations", "conversations on one topic"):
-            traffic = CONVERSATION_TRAFFIC[name]
-            yield _ConversationJob(name, traffic.changed, (NO_CHANGE,), plan)
+            yield _ConversationJob(name, BASELINES[3], (NO_CHANGE,), plan)
 
 
 def _in_processes(
@@ -223,20 +230,23 @@ def _in_processes(
 ) -> list[_Outcomes]:
     """Return the outcomes of each job, in the order of the jobs."""
     found: dict[int, _Outcomes] = {}
+    seconds = 0.0
     with ProcessPoolExecutor(
         _PROCESSES,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_load,
         initargs=(files, fingerprint),
     ) as pool:
-        waiting: dict[Future[_Outcomes], int] = {
+        waiting: dict[Future[tuple[_Outcomes, float]], int] = {
             pool.submit(_run, job): number for number, job in enumerate(todo)
         }
         for done in as_completed(waiting):
             number = waiting[done]
-            found[number] = done.result()
+            found[number], cpu = done.result()
+            seconds += cpu
             job = todo[number]
-            tell(f"{len(found)} of {len(todo)}: {job.name}")
+            tell(f"{len(found)} of {len(todo)}: {job.name}, {cpu:.0f} s of CPU")
+    tell(f"{seconds:,.0f} s of CPU in all")
     return [found[number] for number in range(len(todo))]
 
 

@@ -29,7 +29,7 @@ _MONDAY_MS = 1_767_571_200_000
 _DAY = 86_400.0
 _HOUR = 3_600.0
 _WRONG, _FOUND, _CANARY_REQUESTS = 0.05, 0.8, 5_000
-_BEFORE = 2 * _DAY
+_BEFORE = _DAY
 _OLD_VERSION, _NEW_VERSION = (Segment(model="m", version=name) for name in ("v1", "v2"))
 
 
@@ -86,7 +86,7 @@ SWAPS = {one.name: one for one in (*_SAME, _SLOWER, _CANARY)}
 def swap_outcome(
     swap: Swap, number: int, recorded: Recorded, settings: SketchSettings
 ) -> SwapOutcome:
-    """Serve two days with one version and a day with the next, and read the monitor's verdicts."""
+    """Serve a day with one version and a day with the next; read the monitor's verdicts."""
     rng = np.random.default_rng([number, *swap.name.encode()])
     moment = _BEFORE + swap.hour * _HOUR
     service = replace(
