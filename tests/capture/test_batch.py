@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -99,6 +100,26 @@ def test_what_cannot_be_made_is_dropped_and_leaves_its_sequences(
     assert said.served == 3
     assert said.captured == said.shipped == {REQUESTS: 1, RESPONSES: 1}
     assert said.dropped == {REQUESTS: {"invalid_event": 2}, RESPONSES: {"invalid_event": 2}}
+    cursor.finish()
+
+
+def at(
+    time_ms: int, build: Callable[[str, int], RequestEvent]
+) -> Callable[[str, int], RequestEvent]:
+    """Return a function that builds the same event with another time."""
+    return lambda producer_id, sequence: msgspec.structs.replace(
+        build(producer_id, sequence), time_ms=time_ms
+    )
+
+
+@pytest.mark.parametrize("time_ms", [2**62, 10**18])
+def test_an_event_whose_time_is_no_date_stops_nothing(tmp_path: Path, time_ms: int) -> None:
+    with Recorder(CaptureSettings(directory=tmp_path), ship=False) as recorder:
+        for name, when in (("req-1", 5), ("req-2", time_ms), ("req-3", 5)):
+            recorder.record_request(at(when, request(name)))
+    batch, cursor = ship(tmp_path)
+    assert [decode(found.value, RequestEvent).sequence for found in batch.records] == [1, 3]
+    assert heartbeat(cursor).dropped == {REQUESTS: {"invalid_event": 1}}
     cursor.finish()
 
 

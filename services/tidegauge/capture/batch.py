@@ -75,19 +75,9 @@ class BatchBuilder:
         facts: Counter[str] = Counter()
         for entry in entries:
             frame = entry.frame
-            if not frame.is_compact:
-                records.append(
-                    self._record(
-                        frame.topic,
-                        frame.key,
-                        frame.value,
-                        kind=frame.type,
-                        sequence=frame.sequence,
-                        time_ms=frame.time_ms,
-                    )
-                )
-                continue
-            for topic, made in self._expanded(frame, facts):
+            for topic, made in (
+                self._expanded(frame, facts) if frame.is_compact else self._of(frame)
+            ):
                 if isinstance(made, Drop):
                     lost.append((topic, made))
                 else:
@@ -95,6 +85,20 @@ class BatchBuilder:
         last = entries[-1]
         size = sum(len(entry.frame.value) for entry in entries)
         return Batch(records, lost, facts, last.end, last.frame.last_sequence, size)
+
+    def _of(self, frame: Frame) -> Iterator[tuple[str, ProducerRecord | Drop]]:
+        """Yield the topic of a frame's event, and its record; a time may be no date."""
+        made: ProducerRecord | Drop = Drop.INVALID_EVENT
+        with self._skipping_errors():
+            made = self._record(
+                frame.topic,
+                frame.key,
+                frame.value,
+                kind=frame.type,
+                sequence=frame.sequence,
+                time_ms=frame.time_ms,
+            )
+        yield frame.topic, made
 
     def _expanded(
         self, frame: Frame, facts: Counter[str]

@@ -66,6 +66,7 @@ class Shipper:
         self._unreadable: set[str] = set()
         self._deadline = float("inf")
         self._draining = False
+        self._refusal_told = False
         self._delivery = Delivery(
             settings.kafka, client_id=f"tidegauge-shipper-{own or 'left'}", interrupted=self._late
         )
@@ -159,7 +160,12 @@ class Shipper:
         if self._is_due("heartbeat", settings.heartbeat_seconds):
             time_ms = now_ms()
             beats = [cursor.heartbeat(time_ms) for cursor in self._cursors.values()]
-            self._delivery.deliver(beats)
+            if not all(self._delivery.deliver(beats)) and not self._refusal_told:
+                self._refusal_told = True
+                _log.warning(
+                    "the broker refuses heartbeats, so that the ledger lacks this machine's "
+                    "producers: is its clock right?"
+                )
         if self._is_due("save", _SAVE_SECONDS):
             for cursor in self._cursors.values():
                 cursor.save()
