@@ -12,7 +12,7 @@ QUESTIONS ?= $(wildcard $(TRAFFIC)/clinc150/queries.jsonl)
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo lint test coverage e2e test-stats nightly generate ways \
+.PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
 	bench-gateway bench-capture bench-drift bench-embed bench-promise clean
 
 # The pure packages, and the least share of their lines and branches that the tests must run.
@@ -65,6 +65,7 @@ test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
 nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
 	$(BIN)/python -m pytest -m "not e2e and not stats" --cov=tidegauge --cov-branch \
 		--cov-report=term:skip-covered --cov-report=html:build/coverage
@@ -77,6 +78,9 @@ generate: install ## rewrite what is made from the code: schemas, README's setti
 
 ways: install ## print the files that one exchange, one prompt and one window pass
 	$(BIN)/python infra/ways.py $(ARGS)
+
+fuzz: install ## change inputs at random for FUZZ_SECONDS (20), and keep those that fail
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds $(or $(FUZZ_SECONDS),20) $(ARGS)
 
 bench-gateway: install ## CPU per request of gateways, peers interleaved (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/gateway.py

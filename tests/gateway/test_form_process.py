@@ -41,6 +41,7 @@ def test_findings_are_those_of_the_checks() -> None:
         Form(json_object="\ud800".encode("utf-8", "surrogatepass")),
         form_of(Expectations(tools=tools), ParsedAnswer(text="", tool_calls=calls)),
         Form(json_text=b"[" * 100_000, json_schema=b"{}"),
+        Form(json_text=b'"\xff"', json_schema=b'{"title": "\xff"}'),
     ]
     for form in forms:
         assert form is not None

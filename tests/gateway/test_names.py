@@ -42,6 +42,7 @@ def test_a_name_that_stands_twice_or_in_another_case_is_refused(body: str, named
         " { } ",
         "[]",
         '{"model"',
+        '{"x":' + "[" * 8_000,
         '{"model":"a","user":1,"user":2}',
         '{"model": {"a": 1, "a": 2}, "tools": [{"model": 1}, {"model": "\\"model\\":"}]}\n',
         '{"model" :\t"a" , "M\u00e4rz":1}',

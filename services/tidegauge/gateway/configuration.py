@@ -172,10 +172,12 @@ def parse(text: str, *, where: str = "configuration") -> Catalog:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where} is no YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{where} is nested too deep") from error
     try:
         # Converted through JSON, so that overrides are kept as the bytes that will be sent.
         file = msgspec.json.decode(msgspec.json.encode(content), type=_File, strict=False)
-    except (msgspec.ValidationError, TypeError) as error:
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     if not file.models:
         raise ConfigurationError(f"{where} names no model: add one under `models:`")

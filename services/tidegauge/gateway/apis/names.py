@@ -38,7 +38,7 @@ _LONGEST: Final = 1024 * 1024
 def refuse_ambiguous(body: bytes) -> None:
     """Refuse a body with a name that the gateway reads twice, or in another case.
 
-    A body that is no JSON object is left to its API.
+    A body that is no JSON object, or nested too deep, is left to its API.
 
     Raises:
         RefusedError: The body is ambiguous.
@@ -51,7 +51,7 @@ def refuse_ambiguous(body: bytes) -> None:
     """
     try:
         members = _members(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for name in members.keys() - READ:
         known = name.casefold()

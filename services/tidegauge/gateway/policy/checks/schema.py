@@ -69,6 +69,8 @@ def decode_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
         return _decoder.decode(text)
     except msgspec.ValidationError:  # a number that is too large is still valid JSON
         raise UncheckedError("number") from None
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error
     except RecursionError:
         raise UncheckedError("depth") from None
 
