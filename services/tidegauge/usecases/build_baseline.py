@@ -20,6 +20,7 @@ from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.past_requests import ReadRequests
+from tidegauge.usecases.time_range import check_held
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = [
@@ -108,6 +109,7 @@ def build_rates(
 
     Raises:
         RatesBaselineError: The stretch is empty or has no responses.
+        TimeRangeError: The log does not hold the stretch from its start.
         LogError: The broker does not answer, or there is no such topic.
     """
     if not start_ms < end_ms:
@@ -117,6 +119,7 @@ def build_rates(
     records = reader.read(settings, SKETCHES, start_ms=start_ms)
     found = sketches_between(_counted(records, progress), start_ms, end_ms)
     baseline = build_rates_baseline(found)
+    check_held(start_ms, end_ms, baseline.from_ms)
     return _publish(settings, baseline)
 
 

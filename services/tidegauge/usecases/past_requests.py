@@ -33,6 +33,7 @@ from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.hashing import hash_64
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.usecases.errors import PastRequestsError
+from tidegauge.usecases.time_range import check_held
 from tidegauge.workers.drift.extractor import CallerCap
 
 __all__ = ["ReadRequests", "from_file", "from_log"]
@@ -218,6 +219,7 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
 
     Raises:
         LogError: The broker does not answer, or there is no such topic.
+        TimeRangeError: The log does not hold the stretch from its start.
     """
     found, callers = ReadRequests(), CallerCap(window_ms)
     units: list[Unit] = []
@@ -254,6 +256,8 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
             beginnings.append(beginning_of(event))
         else:
             found.left_out["over the caller's cap"] += 1
+    if times := [one.time_ms for one in found.past if one.time_ms is not None]:
+        check_held(start_ms, end_ms, min(times))
     joined = join_openings(units, [one.conversation_id for one in found.past], beginnings)
     found.past = [
         replace(one, conversation_id=conversation)

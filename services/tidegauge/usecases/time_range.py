@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tidegauge.reports.formatting import moment
+from tidegauge.reports.formatting import duration, moment
 from tidegauge.usecases.errors import TimeRangeError
 
-__all__ = ["TimeRange", "parse_moment", "parse_range"]
+__all__ = ["TimeRange", "check_held", "parse_moment", "parse_range"]
 
 _AGO = re.compile(r"-(\d{1,6})\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST = 40
+_MISSING_PART, _MISSING_MS = 0.1, 60_000
+"""A range may lack this part at its start, or this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,32 @@ def parse_range(start: str, end: str, now_ms: int) -> TimeRange:
             "its start must lie before its end"
         )
     return found
+
+
+def check_held(start_ms: int, end_ms: int, first_ms: int) -> None:
+    """Check that the log holds a range from about its start.
+
+    Args:
+        start_ms: Start of the range that was asked for, Unix milliseconds.
+        end_ms: Its end.
+        first_ms: Time of the first event that the log holds of it.
+
+    Raises:
+        TimeRangeError: More than a tenth of the range, and more than a minute, is missing.
+
+    Example:
+        >>> check_held(0, 600_000, 30_000)
+        >>> try:
+        ...     check_held(0, 600_000, 300_000)
+        ... except TimeRangeError as error:
+        ...     print(str(error).partition(":")[0])
+        the log holds 5 min of the 10 min asked for
+    """
+    if first_ms - start_ms <= max(_MISSING_PART * (end_ms - start_ms), _MISSING_MS):
+        return
+    held, asked = ((end_ms - one) / 1000 for one in (first_ms, start_ms))
+    begins = datetime.fromtimestamp(first_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    raise TimeRangeError(
+        f"the log holds {duration(held)} of the {duration(asked)} asked for: give --from {begins} "
+        "to use them, or build when it holds more"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,35 @@ def test_an_enormous_text_is_cut_at_the_limit(open_backend: Open) -> None:
 def test_the_length_limit_is_part_of_the_fingerprint(open_backend: Open) -> None:
     again, other = open_embedder(most_tokens=64), open_embedder(most_tokens=32)
     assert again.fingerprint == open_backend("torch").fingerprint != other.fingerprint
+
+
+@packaged
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True},
+        ),
+        ("config.json", {"num_hidden_layers": 3}),
+        (
+            "config_sentence_transformers.json",
+            {"prompts": {"query": "query: "}, "default_prompt_name": "query"},
+        ),
+    ],
+    ids=["pooling", "layers", "prompt"],
+)
+def test_what_turns_the_same_weights_into_other_vectors_is_part_of_the_fingerprint(
+    tmp_path: Path, open_backend: Open, file: str, changes: dict[str, object]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(locate(DEFAULT_MODEL), folder, copy_function=os.symlink)
+    changed = json.loads((folder / file).read_text()) | changes
+    (folder / file).unlink()
+    (folder / file).write_text(json.dumps(changed))
+    assert (
+        open_embedder(str(folder), most_tokens=64).fingerprint != open_backend("torch").fingerprint
+    )
 
 
 def test_a_backend_and_its_precision_are_part_of_the_fingerprint(open_backend: Open) -> None:

@@ -28,6 +28,8 @@ _BATCH_TOKENS = 512
 _PADDING_TOKENS = 24
 """To begin another computation costs what 3 (ONNX Runtime) to 20 tokens (PyTorch) cost."""
 _BATCH_TEXTS = 32
+_PLACES = {"_name_or_path", "transformers_version"}
+"""Parts of a model's configuration that do not change its vectors."""
 
 
 def locate(model: str) -> str:
@@ -75,6 +77,7 @@ def open_embedder(
     dimension = int(loaded.get_embedding_dimension() or _first(encode).shape[1])
     specification = {
         "weights": _digest(Path(locate(model)), loaded),
+        "configuration": _configuration(loaded),
         "backend": backend,
         "arithmetic": BACKENDS[backend].arithmetic,
         "most_tokens": loaded.max_seq_length,
@@ -177,6 +180,20 @@ def _by_the_library(loaded: Any) -> Encode:  # noqa: ANN401 - the same
 def _first(encode: Encode) -> Vectors:
     _, vectors = next(iter(encode(["."])))
     return vectors
+
+
+def _configuration(loaded: Any) -> list[object]:  # noqa: ANN401 - the same
+    """Return what turns the same weights into other vectors: modules, layers, casing, prompts."""
+    modules: list[object] = []
+    for module in loaded.children():
+        known = getattr(module, "get_config_dict", dict)()
+        inner = getattr(getattr(module, "auto_model", None), "config", None)
+        layers = {} if inner is None else inner.to_dict()
+        kept = sorted((name, repr(value)) for name, value in layers.items() if name not in _PLACES)
+        modules.append([type(module).__name__, repr(sorted(known.items())), kept])
+    prompt = loaded.prompts.get(loaded.default_prompt_name) or ""
+    casing = repr(getattr(getattr(loaded.tokenizer, "backend_tokenizer", None), "normalizer", ""))
+    return [*modules, prompt, casing]
 
 
 def _digest(folder: Path, loaded: Any) -> str:  # noqa: ANN401 - the same
