@@ -16,11 +16,9 @@ from tidegauge.gateway.policy.checks.structure import (
     check_tool_arguments,
 )
 from tidegauge.gateway.policy.checks.wording import (
-    check_empty,
     check_language,
     check_refusal,
     check_repetition,
-    check_truncation,
     guess_language,
 )
 from tidegauge.schemas.exchange import Message
@@ -49,18 +47,34 @@ def test_expectations_decide_which_checks_are_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "outcome"), [("stop", "passed"), ("length", "failed"), (None, None)]
+    ("reason", "outcome"),
+    [
+        ("stop", "passed"),
+        ("tool_use", "passed"),
+        ("length", "failed"),
+        ("LENGTH", "failed"),
+        ("max_tokens", "failed"),
+        (None, None),
+    ],
 )
 def test_truncation(reason: str | None, outcome: str | None) -> None:
-    assert check_truncation(reason) == outcome
+    answer = ParsedAnswer(text="Left.", finish_reason=reason)
+    assert check(ASKED, NOTHING, answer).get("truncation") == outcome
 
 
-def test_empty() -> None:
-    assert check_empty(ParsedAnswer(text=" \n")) == "failed"
-    assert check_empty(ParsedAnswer()) == "failed"
-    assert check_empty(ParsedAnswer(tool_calls="[]")) == "passed"
-    assert check_empty(ParsedAnswer(refusal="no")) == "passed"
-    assert check_empty(ParsedAnswer(media=True)) == "passed"
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (ParsedAnswer(), "failed"),
+        (ParsedAnswer(text=" \n"), "failed"),
+        (ParsedAnswer(text="Left."), "passed"),
+        (ParsedAnswer(tool_calls="[]"), "passed"),
+        (ParsedAnswer(refusal="no"), "passed"),
+        (ParsedAnswer(media=True), "passed"),
+    ],
+)
+def test_empty(answer: ParsedAnswer, outcome: str) -> None:
+    assert check(ASKED, NOTHING, answer)["empty"] == outcome
 
 
 @pytest.mark.parametrize(

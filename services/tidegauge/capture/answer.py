@@ -73,6 +73,11 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
     response_id: str | None = None
     unread: tuple[str, ...] = ()
 
+    def leave_unread(self, name: str) -> None:
+        """Note that a field is there and cannot be read."""
+        if name not in self.unread:
+            self.unread += (name,)
+
     @property
     def usage(self) -> Usage | None:
         """The usage that the upstream reports; None unless it is complete."""
@@ -216,13 +221,58 @@ class _Call:
         return {"id": self.id, "type": kind, kind: {"name": self.name, content: arguments}}
 
 
+class _Calls:
+    """The tool calls of an answer, put together from their parts.
+
+    Calls are told apart by their ids. Where a part has none that is known, by its place, unless
+    it begins another call there: servers are known to give all calls one index, or none, and to
+    make a new id for each part.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_place: dict[object, _Call] = {}
+
+    def add(
+        self, place: object, call_id: str | None, name: str | None, *, custom: bool, whole: bool
+    ) -> _Call:
+        """Return the call that a part belongs to, a new one if it begins one."""
+        call = None if whole else self._by_id.get(call_id or "")
+        if call is None and not whole:
+            call = self._continued(place, call_id, name)
+        if call is None:
+            call = _Call(custom=custom)
+            self._calls.append(call)
+        if place is not None:
+            self._by_place[place] = call
+        if call.id is None and call_id:
+            call.id = call_id
+            self._by_id[call_id] = call
+        return call
+
+    def _continued(self, place: object, call_id: str | None, name: str | None) -> _Call | None:
+        """Return the call that a part without a known id continues; None if it begins one."""
+        call = None if place is None else self._by_place.get(place)
+        if call is None:
+            nameless = not call_id and not name
+            return self._calls[-1] if nameless and self._calls else None
+        another_id = call_id is not None and call.id is not None
+        begins = name and (another_id or (call.arguments and call.whole()))
+        return None if begins else call
+
+    def in_form(self) -> str:
+        """Return the calls in the chat API's form, as JSON text."""
+        return msgspec.json.encode([call.in_form() for call in self._calls]).decode()
+
+
 class AnswerParts:
     """Puts an answer together from its parts, in the order in which they arrive.
 
     Attributes:
         answer: The facts that need no putting together.
         texts: Parts of the text.
-        refusals: Parts of the refusal.
+        refusal: The refusal so far.
         choice: Index of the choice that is read; None before the first.
         listed: Whether the upstream has sent a list for answers, even an empty one.
         piece: Whether the event that was read last holds something generated.
@@ -230,15 +280,12 @@ class AnswerParts:
     """
 
     __slots__ = (
-        "_by_id",
-        "_by_place",
         "_calls",
-        "_unread",
         "answer",
         "choice",
         "listed",
         "piece",
-        "refusals",
+        "refusal",
         "texts",
         "usage_only",
     )
@@ -249,16 +296,13 @@ class AnswerParts:
         self.listed = False
         self.piece = False
         self.usage_only = False
-        self._unread: dict[str, None] = {}
-        self.forget()
+        self.texts: list[str] = []
+        self.refusal = ""
+        self._calls: _Calls | None = None
 
     def forget(self) -> None:
         """Forget the text and the calls, since what follows replaces them."""
-        self.texts: list[str] = []
-        self.refusals: list[str] = []
-        self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_place: dict[object, _Call] = {}
+        self.texts, self.refusal, self._calls = [], "", None
 
     def takes(self, index: int) -> bool:
         """Whether a choice is the one that is read: the one of least index."""
@@ -268,19 +312,15 @@ class AnswerParts:
             self.choice = index
         return index == self.choice
 
-    def unread(self, name: str) -> None:
-        """Note that a field is there and cannot be read."""
-        self._unread[name] = None
-
     @property
     def has_calls(self) -> bool:
         """Whether there is a tool call so far."""
-        return bool(self._calls)
+        return self._calls is not None
 
     @property
     def has_content(self) -> bool:
         """Whether there is a text, a refusal or a tool call so far."""
-        return bool(self.texts or self.refusals or self._calls)
+        return bool(self.texts or self.refusal) or self._calls is not None
 
     def add_call(  # noqa: PLR0913 - the parts of a call
         self,
@@ -294,10 +334,6 @@ class AnswerParts:
     ) -> None:
         """Add a tool call or a part of one.
 
-        Calls are told apart by their ids. Where a part has none that is known, by its place,
-        unless it begins another call there: servers are known to give all calls one index, or
-        none, and to make a new id for each part.
-
         Args:
             place: Its index, or the id of its item; None if the upstream tells none.
             call_id: The call's id.
@@ -306,43 +342,23 @@ class AnswerParts:
             custom: Whether the tool is a custom one, whose input is a text.
             whole: Whether it is a whole call.
         """
-        call = None if whole else self._by_id.get(call_id or "")
-        if call is None and not whole:
-            call = self._continued(place, call_id, name)
-        if call is None:
-            call = _Call(custom=custom)
-            self._calls.append(call)
-        if place is not None:
-            self._by_place[place] = call
-        if call.id is None and call_id:
-            call.id = call_id
-            self._by_id[call_id] = call
+        if self._calls is None:
+            self._calls = _Calls()
+        call = self._calls.add(place, call_id, name, custom=custom, whole=whole)
         call.name = call.name or name
         call.arguments += arguments
 
-    def _continued(self, place: object, call_id: str | None, name: str | None) -> _Call | None:
-        """Return the call that a part without a known id continues; None if it begins one."""
-        call = None if place is None else self._by_place.get(place)
-        if call is None:
-            nameless = not call_id and not name
-            return self._calls[-1] if nameless and self._calls else None
-        another_id = call_id is not None and call.id is not None
-        begins = name and (another_id or (call.arguments and call.whole()))
-        return None if begins else call
-
     def collected(self) -> ParsedAnswer:
         """Return the answer so far."""
-        answer, calls = self.answer, self._calls
-        answer.refusal = well_formed("".join(self.refusals)) or None
-        if calls:
-            answer.tool_calls = msgspec.json.encode([call.in_form() for call in calls]).decode()
-        text = well_formed("".join(self.texts))
-        if not text and (calls or answer.refusal or answer.media or not self.listed):
-            answer.text = None
-        else:
-            answer.text = text
+        answer, texts, calls = self.answer, self.texts, self._calls
+        text = well_formed(texts[0] if len(texts) == 1 else "".join(texts))
+        if self.refusal:
+            answer.refusal = well_formed(self.refusal)
+        if calls is not None:
+            answer.tool_calls = calls.in_form()
+        says_nothing = calls is not None or self.refusal or answer.media or not self.listed
+        answer.text = None if not text and says_nothing else text
         answer.generated = self.listed
-        answer.unread = tuple(self._unread)
         return answer
 
 

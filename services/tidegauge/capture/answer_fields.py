@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.capture.answer import AnswerParts, well_formed
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer, well_formed
 
 __all__ = [
     "THOUGHTS",
@@ -102,6 +102,7 @@ def _tokens(value: object) -> int | None:
     return int(value) if 0 <= value <= _MOST_TOKENS and value == int(value) else None
 
 
+_PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
 _OUTPUT: Final = (
     *("completion_tokens", "output_tokens", "generated_tokens"),
@@ -113,16 +114,25 @@ _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
 _APART: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def read_usage(usage: object, parts: AnswerParts) -> None:
+def read_usage(usage: object, answer: ParsedAnswer) -> None:
     """Read a usage; what it does not tell stays as it was told before."""
     if usage is None:
         return
-    if not isinstance(usage, Mapping):
-        parts.unread("usage")
+    if not isinstance(usage, dict):
+        answer.leave_unread("usage")
         return
-    answer = parts.answer
-    prompt = _first_tokens(usage, _INPUT, parts)
-    output = _first_tokens(usage, _OUTPUT, parts)
+    if usage.keys() <= _PLAIN:
+        prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if type(prompt) is type(output) is int and 0 <= prompt <= _MOST_TOKENS >= output >= 0:
+            answer.input_tokens, answer.output_tokens = prompt, output
+            return
+    _read_tokens(usage, answer)
+    _read_details(usage, answer)
+
+
+def _read_tokens(usage: Json, answer: ParsedAnswer) -> None:
+    prompt = _first_tokens(usage, _INPUT, answer)
+    output = _first_tokens(usage, _OUTPUT, answer)
     if prompt is not None:
         if "input_tokens" in usage:
             # The Messages API leaves the tokens of its cache out of ``input_tokens``.
@@ -133,6 +143,9 @@ def read_usage(usage: object, parts: AnswerParts) -> None:
             output = max(0, total - prompt)
     if output is not None:
         answer.output_tokens = output
+
+
+def _read_details(usage: Json, answer: ParsedAnswer) -> None:
     cached = _detail(usage, _CACHED, _INPUT_DETAILS)
     if cached is not None and cached <= (answer.input_tokens or 0):
         answer.cached_tokens = cached
@@ -141,41 +154,40 @@ def read_usage(usage: object, parts: AnswerParts) -> None:
         answer.reasoning_tokens = reasoning
 
 
-def _first_tokens(usage: Json, names: Sequence[str], parts: AnswerParts) -> int | None:
+def _first_tokens(usage: Json, names: Sequence[str], answer: ParsedAnswer) -> int | None:
     for name in names:
         value = usage.get(name)
         if value is not None:
             tokens = _tokens(value)
             if tokens is None:
-                parts.unread(f"usage.{name}")
+                answer.leave_unread(f"usage.{name}")
             return tokens
     return None
 
 
 def _detail(usage: Json, names: Sequence[str], groups: Sequence[str]) -> int | None:
-    for place in (*(usage.get(group) for group in groups), usage):
-        if isinstance(place, Mapping):
+    for place in (*[usage.get(group) for group in groups], usage):
+        if isinstance(place, dict):
             for name in names:
-                tokens = _tokens(place.get(name))
-                if tokens is not None:
+                if name in place and (tokens := _tokens(place[name])) is not None:
                     return tokens
     return None
 
 
-def read_metrics(metrics: object, parts: AnswerParts) -> None:
+def read_metrics(metrics: object, answer: ParsedAnswer) -> None:
     """Read vLLM's ``metrics`` (``--enable-per-request-metrics``)."""
-    if isinstance(metrics, Mapping):
+    if isinstance(metrics, dict):
         queued = metrics.get("queue_time_ms")
         if isinstance(queued, int | float) and not isinstance(queued, bool):
-            parts.answer.queue_ms = float(queued) if abs(queued) < _LARGEST else None
+            answer.queue_ms = float(queued) if abs(queued) < _LARGEST else None
 
 
-def read_error(error: object, parts: AnswerParts) -> None:
+def read_error(error: object, answer: ParsedAnswer) -> None:
     """Read an error that stands in an answer; only its code is kept, never its text."""
     if not error:
         return
     code = ""
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         for name in ("code", "status", "type"):
             value = error.get(name)
             if isinstance(value, int) and not isinstance(value, bool):
@@ -184,21 +196,20 @@ def read_error(error: object, parts: AnswerParts) -> None:
             if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
                 code = value[:_LONGEST_CODE]
                 break
-    parts.answer.error = parts.answer.error or code
+    answer.error = answer.error or code
 
 
-def read_finish(value: object, parts: AnswerParts) -> None:
+def read_finish(value: object, answer: ParsedAnswer) -> None:
     """Read a finish reason; empty ones, which some servers put into every event, are none."""
     if isinstance(value, str):
         if value and value != "null":
-            parts.answer.finish_reason = name_of(value)
+            answer.finish_reason = name_of(value)
     elif value is not None:
-        parts.unread("finish_reason")
+        answer.leave_unread("finish_reason")
 
 
-def read_served(body: Json, parts: AnswerParts) -> None:
+def read_served(body: Json, answer: ParsedAnswer) -> None:
     """Read which model answered, unless it is known already."""
-    answer = parts.answer
     if answer.model is None:
         answer.model = name_of(body.get("model"))
         answer.fingerprint = name_of(body.get("system_fingerprint"))
@@ -214,10 +225,10 @@ def read_refusal(refusal: object, parts: AnswerParts) -> None:
     """Read a refusal, or a part of one."""
     if isinstance(refusal, str):
         if refusal:
-            parts.refusals.append(refusal)
+            parts.refusal += refusal
             parts.piece = True
     elif refusal is not None:
-        parts.unread("refusal")
+        parts.answer.leave_unread("refusal")
 
 
 def as_json(value: object) -> str:
@@ -234,15 +245,15 @@ def as_json(value: object) -> str:
 
 def listed(value: object, name: str, parts: AnswerParts) -> Sequence[Any]:
     """Return the objects of a list; a single object stands for a list of one."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return (value,)
     if isinstance(value, list | tuple):
-        found = [item for item in value if isinstance(item, Mapping)]
+        found = [item for item in value if isinstance(item, dict)]
         if len(found) < len(value):
-            parts.unread(name)
+            parts.answer.leave_unread(name)
         return found
     if value is not None:
-        parts.unread(name)
+        parts.answer.leave_unread(name)
     return ()
 
 
@@ -260,7 +271,7 @@ def read_content(content: object, parts: AnswerParts) -> None:
 def read_part(part: Json, parts: AnswerParts) -> None:
     """Read one part of a message's content."""
     kind, text = part.get("type"), part.get("text")
-    if isinstance(text, Mapping):
+    if isinstance(text, dict):
         text = text.get("value")
     if kind == "refusal":
         read_refusal(part.get("refusal"), parts)
@@ -276,16 +287,16 @@ def read_part(part: Json, parts: AnswerParts) -> None:
     elif isinstance(kind, str) and any(name in kind for name in _MEDIA):
         parts.answer.media = parts.piece = True
     elif not isinstance(kind, str) or text is not None:
-        parts.unread("content")
+        parts.answer.leave_unread("content")
 
 
 def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = None) -> None:
     """Read a tool call, or a part of one, in the form of any of the APIs."""
     custom = call.get("custom")
-    inner = custom if isinstance(custom, Mapping) else call.get("function")
-    if not isinstance(inner, Mapping):
+    inner = custom if isinstance(custom, dict) else call.get("function")
+    if not isinstance(inner, dict):
         if inner is not None:
-            parts.unread("tool_calls")
+            parts.answer.leave_unread("tool_calls")
         inner = call
     is_custom = inner is custom or call.get("type") in {"custom", "custom_tool_call"}
     for name in ("arguments", "input", "parameters"):

@@ -40,20 +40,20 @@ def read_data(data: bytes, parts: AnswerParts) -> None:
     try:
         value = load(data)
     except ValueError:
-        parts.unread("answer")
+        parts.answer.leave_unread("answer")
         return
     read_answer(value, parts)
 
 
 def read_answer(value: object, parts: AnswerParts) -> None:
     """Read a whole answer or an event, of any API, from generic JSON."""
-    if not isinstance(value, Mapping):
-        parts.unread("answer")
+    if not isinstance(value, dict):
+        parts.answer.leave_unread("answer")
         return
     kind = value.get("type")
-    read_error(value.get("error"), parts)
+    read_error(value.get("error"), parts.answer)
     if value.get("object") == "error" or kind == "error":
-        read_error(value.get("error") or value, parts)
+        read_error(value.get("error") or value, parts.answer)
     elif isinstance(kind, str) and kind.startswith("response."):
         _read_response_event(kind, value, parts)
     elif isinstance(kind, str) and kind in _MESSAGE_EVENTS:
@@ -84,33 +84,33 @@ def read_message(message: Json, parts: AnswerParts, *, whole: bool) -> None:
     for call in listed(message.get("tool_calls"), "tool_calls", parts):
         read_call(call, parts, whole=whole)
     legacy = message.get("function_call")
-    if isinstance(legacy, Mapping):
+    if isinstance(legacy, dict):
         read_call(legacy, parts, whole=whole, place=None if whole else "function_call")
     elif legacy is not None:
-        parts.unread("function_call")
+        parts.answer.leave_unread("function_call")
     audio = message.get("audio")
-    if isinstance(audio, Mapping):
+    if isinstance(audio, dict):
         parts.answer.media = parts.piece = True
         if isinstance(audio.get("transcript"), str):
             add_text(audio["transcript"], parts)
     elif audio is not None:
-        parts.unread("audio")
+        parts.answer.leave_unread("audio")
     if message.get("images"):
         parts.answer.media = parts.piece = True
 
 
 def _read_completion(body: Json, parts: AnswerParts) -> None:
-    read_served(body, parts)
-    read_usage(body.get("usage"), parts)
+    read_served(body, parts.answer)
+    read_usage(body.get("usage"), parts.answer)
     groq = body.get("x_groq")
-    if isinstance(groq, Mapping):
-        read_usage(groq.get("usage"), parts)
-    read_metrics(body.get("metrics"), parts)
+    if isinstance(groq, dict):
+        read_usage(groq.get("usage"), parts.answer)
+    read_metrics(body.get("metrics"), parts.answer)
     choices = body.get("choices")
-    parts.usage_only = not choices and isinstance(body.get("usage"), Mapping)
+    parts.usage_only = not choices and isinstance(body.get("usage"), dict)
     if isinstance(choices, list):
         parts.listed = True
-    if "choices" not in body and isinstance(body.get("message"), Mapping):
+    if "choices" not in body and isinstance(body.get("message"), dict):
         choices = {"message": body["message"], "finish_reason": body.get("done_reason")}
     for choice in listed(choices, "choices", parts):
         _read_choice(choice, parts)
@@ -120,23 +120,23 @@ def _read_choice(choice: Json, parts: AnswerParts) -> None:
     index = choice.get("index")
     if not isinstance(index, int) or isinstance(index, bool):
         index = int(index) if isinstance(index, str) and index.isdecimal() else 0
-    read_usage(choice.get("usage"), parts)
-    read_error(choice.get("error"), parts)
+    read_usage(choice.get("usage"), parts.answer)
+    read_error(choice.get("error"), parts.answer)
     if not parts.takes(index):
         parts.piece = True
         return
     parts.listed, parts.answer.absent = True, False
     delta, message = choice.get("delta"), choice.get("message")
-    if isinstance(delta, Mapping):
+    if isinstance(delta, dict):
         read_message(delta, parts, whole=False)
-    elif isinstance(message, Mapping):
+    elif isinstance(message, dict):
         if not parts.has_content:  # a message after its parts repeats them
             read_message(message, parts, whole=True)
-        read_error(message.get("error"), parts)
+        read_error(message.get("error"), parts.answer)
     elif delta is not None or message is not None:
-        parts.unread("message")
+        parts.answer.leave_unread("message")
     read_content(choice.get("text"), parts)
-    read_finish(choice.get("finish_reason", choice.get("finishReason")), parts)
+    read_finish(choice.get("finish_reason", choice.get("finishReason")), parts.answer)
 
 
 # The Responses API.
@@ -146,14 +146,14 @@ def _read_response(response: Json, parts: AnswerParts) -> None:
     """Read a response; its output replaces what was read of it before, if there is any."""
     answer = parts.answer
     answer.response_id = name_of(response.get("id"))
-    read_served(response, parts)
-    read_usage(response.get("usage"), parts)
-    read_error(response.get("error"), parts)
+    read_served(response, parts.answer)
+    read_usage(response.get("usage"), parts.answer)
+    read_error(response.get("error"), parts.answer)
     state = response.get("status")
     if isinstance(state, str):
         answer.state = name_of(state)
     elif state is not None:
-        parts.unread("status")
+        parts.answer.leave_unread("status")
     items = listed(response.get("output"), "output", parts)
     if items:
         parts.forget()
@@ -181,7 +181,7 @@ def _reason_of(response: Json, parts: AnswerParts) -> str | None:
     state = parts.answer.state
     if state == "incomplete":
         details = response.get("incomplete_details")
-        reason = name_of(details.get("reason")) if isinstance(details, Mapping) else None
+        reason = name_of(details.get("reason")) if isinstance(details, dict) else None
         return "length" if reason == "max_output_tokens" else reason
     if state == "completed":
         return "tool_calls" if parts.has_calls else "stop"
@@ -196,12 +196,12 @@ _LAST_EVENTS: Final = frozenset(
 def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
     response, delta, item = event.get("response"), event.get("delta"), event.get("item")
     place = event.get("item_id")
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         _read_response(response, parts)
     elif kind in _LAST_EVENTS:
         parts.answer.state = state = kind.removeprefix("response.")
         parts.listed = parts.listed or state in {"completed", "incomplete"}
-    elif kind == "response.output_item.added" and isinstance(item, Mapping):
+    elif kind == "response.output_item.added" and isinstance(item, dict):
         _read_item({**item, "content": None}, parts)
     elif kind.endswith(".delta"):
         parts.piece = bool(delta)
@@ -217,24 +217,24 @@ def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
 
 
 def _read_messages_answer(message: Json, parts: AnswerParts) -> None:
-    read_served(message, parts)
-    read_usage(message.get("usage"), parts)
+    read_served(message, parts.answer)
+    read_usage(message.get("usage"), parts.answer)
     if isinstance(message.get("content"), list | str):
         parts.listed, parts.answer.absent = True, False
     read_content(message.get("content"), parts)
-    read_finish(message.get("stop_reason"), parts)
+    read_finish(message.get("stop_reason"), parts.answer)
 
 
 def _message_start(event: Json, parts: AnswerParts) -> None:
     message = event.get("message")
-    if isinstance(message, Mapping):
+    if isinstance(message, dict):
         _read_messages_answer(message, parts)
 
 
 def _content_block_start(event: Json, parts: AnswerParts) -> None:
     block = event.get("content_block")
-    if not isinstance(block, Mapping):
-        parts.unread("content_block")
+    if not isinstance(block, dict):
+        parts.answer.leave_unread("content_block")
     elif block.get("type") == "tool_use":
         begun = {**block, "input": block.get("input") or None}
         read_call(begun, parts, whole=False, place=event.get("index"))
@@ -244,8 +244,8 @@ def _content_block_start(event: Json, parts: AnswerParts) -> None:
 
 def _content_block_delta(event: Json, parts: AnswerParts) -> None:
     delta = event.get("delta")
-    if not isinstance(delta, Mapping):
-        parts.unread("delta")
+    if not isinstance(delta, dict):
+        parts.answer.leave_unread("delta")
     elif delta.get("partial_json") is not None:
         parts.add_call(event.get("index"), None, None, as_json(delta["partial_json"]))
         parts.piece = True
@@ -256,10 +256,10 @@ def _content_block_delta(event: Json, parts: AnswerParts) -> None:
 
 
 def _message_delta(event: Json, parts: AnswerParts) -> None:
-    read_usage(event.get("usage"), parts)
+    read_usage(event.get("usage"), parts.answer)
     delta = event.get("delta")
-    if isinstance(delta, Mapping):
-        read_finish(delta.get("stop_reason"), parts)
+    if isinstance(delta, dict):
+        read_finish(delta.get("stop_reason"), parts.answer)
 
 
 def _nothing_to_read(_event: Json, _parts: AnswerParts) -> None:

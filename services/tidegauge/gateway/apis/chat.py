@@ -21,7 +21,10 @@ from tidegauge.gateway.apis.api import (
 )
 from tidegauge.schemas.exchange import Message, Sampling
 
-__all__ = ["Chat", "ChoicesCollector", "StreamOptions", "sampling"]
+__all__ = ["Chat", "ChoicesCollector", "StreamOptions", "read_choices", "sampling"]
+
+
+_LONGEST_REASON: Final = 200
 
 
 class _Message(msgspec.Struct):
@@ -180,20 +183,61 @@ class Chat:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        collector = ChoicesCollector()
-        collector.take(body)
-        return collector.answer()
+        return read_choices(body)
 
     def collector(self) -> ChoicesCollector:
         """Return a new collector."""
         return ChoicesCollector()
 
 
+def read_choices(body: bytes) -> ParsedAnswer:
+    """Parse a whole answer of chat or of completions."""
+    try:
+        event = _response.decode(body)
+    except UNREADABLE:
+        event = None
+    answer = None if event is None else _plain(event)
+    if answer is None:
+        collector = ChoicesCollector()
+        collector.take(body)
+        answer = collector.answer()
+    return answer
+
+
+def _plain(event: _Response) -> ParsedAnswer | None:
+    """Return the answer of a usual body with one text and nothing else; None for any other."""
+    if len(event.choices) != 1 or not _is_usual(event):
+        return None
+    choice = event.choices[0]
+    message = choice.message
+    text = choice.text if message is None else message.content
+    if text is None or (message is not None and message.tool_calls):
+        return None
+    answer = ParsedAnswer(
+        text=text,
+        finish_reason=_reason(choice),
+        generated=True,
+        model=event.model,
+        fingerprint=event.system_fingerprint,
+    )
+    if event.usage is not None:
+        read_usage(event.usage, answer)
+    if event.metrics is not None:
+        read_metrics(event.metrics, answer)
+    return answer
+
+
+def _reason(choice: _Choice) -> str | None:
+    """Return the finish reason; empty ones, which some servers put into every event, are none."""
+    reason = choice.finish_reason
+    return None if not reason or reason == "null" else reason[:_LONGEST_REASON]
+
+
 def _is_usual(event: _Response) -> bool:
     """Whether the structs above hold everything that is to be read of an event."""
     if event.error is not None or event.x_groq is not None:
         return False
-    if not event.choices:
+    if not event.choices and event.usage is None:
         return False
     for choice in event.choices:
         if choice.error is not None or choice.usage is not None:
@@ -216,12 +260,47 @@ class ChoicesCollector:
 
     def take(self, data: bytes) -> ChunkKind:
         """Add one event, or a whole answer."""
-        parts = self._parts
-        parts.piece = parts.usage_only = False
         try:
             event = _response.decode(data)
         except UNREADABLE:
-            event = None
+            return self._take_other(None, data)
+        choices, parts = event.choices, self._parts
+        if len(choices) != 1 or event.error is not None or event.x_groq is not None:
+            return self._take_other(event, data)
+        choice = choices[0]
+        delta = choice.delta
+        if (
+            delta is None
+            or choice.index != parts.choice
+            or delta.tool_calls is not None
+            or delta.refusal is not None
+            or delta.function_call is not None
+            or delta.audio is not None
+            or delta.images is not None
+            or delta.error is not None
+            or choice.error is not None
+            or choice.usage is not None
+        ):
+            return self._take_other(event, data)
+        answer = parts.answer
+        if answer.model is None:
+            answer.model, answer.fingerprint = event.model, event.system_fingerprint
+        if event.usage is not None:
+            read_usage(event.usage, answer)
+        if event.metrics is not None:
+            read_metrics(event.metrics, answer)
+        if choice.finish_reason:
+            answer.finish_reason = _reason(choice)
+        text = delta.content
+        if text:
+            parts.texts.append(text)
+            return ChunkKind.PIECE
+        return ChunkKind.PIECE if delta.reasoning_content or delta.reasoning else ChunkKind.OTHER
+
+    def _take_other(self, event: _Response | None, data: bytes) -> ChunkKind:
+        """Add the first event, a whole answer, or any other that is no plain part of a text."""
+        parts = self._parts
+        parts.piece = parts.usage_only = False
         if event is None or not self._add(event, parts):
             read_data(data, parts)
         if parts.piece:
@@ -236,9 +315,11 @@ class ChoicesCollector:
         if answer.model is None:
             answer.model, answer.fingerprint = event.model, event.system_fingerprint
         if event.usage is not None:
-            read_usage(event.usage, parts)
+            read_usage(event.usage, answer)
+            if not event.choices:
+                parts.listed = parts.usage_only = True
         if event.metrics is not None:
-            read_metrics(event.metrics, parts)
+            read_metrics(event.metrics, answer)
         for choice in event.choices:
             self._add_choice(choice, parts)
         return True
@@ -249,7 +330,9 @@ class ChoicesCollector:
         calls = None if part is None else part.tool_calls
         if text or calls or (part is not None and (part.reasoning_content or part.reasoning)):
             parts.piece = True
-        if choice.index != parts.choice and not parts.takes(choice.index):
+        if parts.choice is None:
+            parts.choice = choice.index
+        elif choice.index != parts.choice and not parts.takes(choice.index):
             return
         parts.listed, parts.answer.absent = True, False
         whole = part is not None and choice.delta is None
@@ -260,8 +343,8 @@ class ChoicesCollector:
                 if call.function is not None:
                     name, arguments = call.function.name, call.function.arguments or ""
                     parts.add_call(call.index, call.id, name, arguments, whole=whole)
-        if choice.finish_reason and choice.finish_reason != "null":
-            parts.answer.finish_reason = choice.finish_reason
+        if choice.finish_reason:
+            parts.answer.finish_reason = _reason(choice)
 
     def answer(self) -> ParsedAnswer:
         """Return the answer so far."""

@@ -10,7 +10,12 @@ from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import ParsedRequest, malformed
-from tidegauge.gateway.apis.chat import ChoicesCollector, StreamOptions, sampling
+from tidegauge.gateway.apis.chat import (
+    ChoicesCollector,
+    StreamOptions,
+    read_choices,
+    sampling,
+)
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Completions", "texts"]
@@ -79,9 +84,7 @@ class Completions:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        collector = ChoicesCollector()
-        collector.take(body)
-        return collector.answer()
+        return read_choices(body)
 
     def collector(self) -> ChoicesCollector:
         """Return a new collector."""

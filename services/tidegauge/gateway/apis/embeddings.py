@@ -58,8 +58,8 @@ class Embeddings:
         except UNREADABLE:
             read_data(body, parts)
         else:
-            read_usage(response.usage, parts)
-            read_error(response.error, parts)
+            read_usage(response.usage, parts.answer)
+            read_error(response.error, parts.answer)
             parts.answer.model, parts.answer.absent = response.model, False
         answer = parts.collected()
         if answer.input_tokens is not None and answer.output_tokens is None:

@@ -95,8 +95,8 @@ class Forwarded:
             parts.answer.absent = not body or body.lstrip().startswith(b"<")  # as errors are
             return parts.collected()
         usage = response.usage
-        read_usage(usage, parts)
-        read_error(response.error, parts)
+        read_usage(usage, parts.answer)
+        read_error(response.error, parts.answer)
         answer = parts.collected()
         answer.absent = False
         answer.model = response.model if isinstance(response.model, str) else None
@@ -124,8 +124,8 @@ class _Events:
             event = _response.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ChunkKind.OTHER
-        read_usage(event.usage, self._parts)
-        read_error(event.error, self._parts)
+        read_usage(event.usage, self._parts.answer)
+        read_error(event.error, self._parts.answer)
         return ChunkKind.PIECE
 
     def answer(self) -> ParsedAnswer:

@@ -1,4 +1,4 @@
-"""Checks of an answer's wording: truncated, empty, refused, repetitive, in another language.
+"""Checks of an answer's wording: refused, repetitive, in another language.
 
 Each reads at most some hundred characters.
 """
@@ -9,25 +9,14 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.schemas.exchange import CheckOutcome, Message, last_user_message
 
 __all__ = [
-    "check_empty",
     "check_language",
     "check_refusal",
     "check_repetition",
-    "check_truncation",
     "guess_language",
 ]
-
-_CUT_OFF: Final = frozenset(
-    {
-        *("length", "max_tokens", "max_output_tokens", "model_length"),
-        "model_context_window_exceeded",
-    }
-)
-"""Finish reasons of answers that were cut off at a limit, of several APIs and servers."""
 
 _OPENING: Final = 240
 """Characters to search: refusals come first; later the same words are usually harmless."""
@@ -76,20 +65,6 @@ _HINTS: Final = (
     "posso",
 )
 """Every match of the expression contains one of these."""
-
-
-def check_truncation(finish_reason: str | None) -> CheckOutcome | None:
-    """Check whether the answer was cut off at its length limit; None without a finish reason."""
-    if finish_reason is None:
-        return None
-    return "failed" if finish_reason.lower() in _CUT_OFF else "passed"
-
-
-def check_empty(answer: ParsedAnswer) -> CheckOutcome:
-    """Check whether the answer has no text, no tool call, no refusal, no image and no sound."""
-    if answer.tool_calls or answer.refusal or answer.media:
-        return "passed"
-    return "passed" if (answer.text or "").strip() else "failed"
 
 
 def check_refusal(text: str, refusal: str | None) -> CheckOutcome | None:
