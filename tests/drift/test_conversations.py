@@ -79,12 +79,12 @@ def baseline_of(build: Build, requests: Requests) -> DriftBaseline:
     return build([one.text for one in requests.past], requests.vectors, requests=requests.past)
 
 
-def peak(baseline: DriftBaseline, requests: Requests, unit: Unit) -> float:
-    """Return by how much the log statistic exceeds that of one false alarm in a hundred streams."""
+def peak(baseline: DriftBaseline, requests: Requests, unit: Unit, budget: float = 0.01) -> float:
+    """Return by how much the log statistic exceeds that of a false alarm in 1/budget streams."""
     found = requests.of(unit)
     watched = watch(baseline, [one.text for one in found.past], found.vectors, unit)
     events = len(found.past) // WINDOW * WINDOW
-    return float(Ours(watched, WINDOW).path(np.arange(events)).max() - np.log(events / 0.01))
+    return float(Ours(watched, WINDOW).path(np.arange(events)).max() - np.log(events / budget))
 
 
 def test_conversations_that_stay_on_a_topic_raise_no_alarm(world: World, build: Build) -> None:
@@ -192,3 +192,22 @@ def test_the_document_keeps_both_kinds(world: World, build: Build) -> None:
         for unit, known in read.units.items()
     }
     assert names[Unit.OPENING].isdisjoint(names[Unit.FOLLOWUP])
+
+
+@pytest.mark.stats
+@pytest.mark.timeout(900)
+def test_hundreds_of_streams_of_conversations_keep_the_promise(world: World, build: Build) -> None:
+    """The baseline is drawn anew each time."""
+    baselines, streams = 60, 4
+    peaks: dict[Unit, list[float]] = {unit: [] for unit in Unit}
+    for _ in range(baselines):
+        baseline = baseline_of(build, talk(world, 300, range(6)))
+        for _ in range(streams):
+            stream = talk(world, 500, range(6))
+            for unit in Unit:
+                peaks[unit].append(peak(baseline, stream, unit, budget=1))
+    for found in peaks.values():
+        for budget in (0.03, 0.1, 0.3):
+            share = np.mean(np.array(found) >= -np.log(budget))
+            allowed = budget + 0.05  # the bands may miss a rate
+            assert share <= allowed + 3 * np.sqrt(allowed * (1 - allowed) / baselines)
