@@ -38,8 +38,6 @@ an answer by default, then up to one before it asks again."""
 _FAILED_MS: Final = 60_000
 _TWICE_MS: Final = 10_000
 _COMMON_MS: Final = 600_000
-_DISTINCT: Final = 64
-"""Characters of an answer that is hardly given twice."""
 _END: Final = 256
 _SHORT: Final = 2048
 _UNKNOWN_TURN: Final = 2
@@ -223,11 +221,9 @@ class Conversations:
             place.conversation_id = opening_id(
                 self._secret, caller, messages[place.question :], text, tool_calls, response_id
             )
-        elif place.turn != 1:
-            mark = answer_mark(text, tool_calls)
-            if len(mark) >= _DISTINCT and place.conversation_id is not None and messages:
-                pair = _pair(caller, messages[place.question], mark)
-                self._answers.remember(pair, place.conversation_id)
+        elif place.turn != 1 and messages:
+            pair = _pair(caller, messages[place.question], answer_mark(text, tool_calls))
+            self._answers.remember(pair, place.conversation_id)
         if response_id is not None:
             self._responses.remember(hash((caller, response_id)), place)
 
@@ -312,7 +308,7 @@ class Conversations:
     def _of_last_answer(
         self, caller: str, messages: Sequence[Message], history: RequestHistory
     ) -> str | None:
-        """Return the conversation in which the last answer of a history was given."""
+        """Return the last conversation in which the last answer of a history was given."""
         last = history.question - 1
         while last > history.first and messages[last].role != "assistant":
             last -= 1
