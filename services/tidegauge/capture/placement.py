@@ -267,8 +267,10 @@ class Conversations:
         if question >= 0:
             return Placement(request_id, sent, now_ms, None, 1, 1, question)
         history = read_history(messages)
-        if history.question > history.answer >= 0:
-            history = self._templates.without(caller, messages, history, told.conversation)
+        if history.question > history.answer >= 0 and (
+            examples := self._templates.length(caller, messages, history.question)
+        ):
+            history = read_history(messages, examples)
         conversation, step = told.conversation, history.step
         turn = max(1, history.turn)
         if told.predecessor is not None:
@@ -281,7 +283,17 @@ class Conversations:
         elif conversation is None and history.answer >= 0:
             conversation = self._from_history(caller, messages, history)
         if conversation is not None:
-            turn = self._next_turn(hash((caller, conversation)), turn, step)
+            key = hash((caller, conversation))
+            last = self._turns.get(key)
+            if step > 1:
+                turn = turn if last is None else last
+            else:
+                if (last is None or turn <= last) and history.question > history.answer >= 0:
+                    self._templates.learn(caller, messages, history.question, told.conversation)
+                # Each turn has its own number, also of a client that sends no history, and
+                # shows turn 1 each time, and of a message that was edited.
+                turn = turn if last is None else max(turn, last + 1)
+                self._turns.remember(key, turn)
         return Placement(request_id, sent, now_ms, conversation, turn, step, history.question)
 
     def _from_history(
@@ -317,19 +329,6 @@ class Conversations:
             asked -= 1
         mark = answer_mark(messages[last].content, messages[last].tool_calls)
         return self._answers.get(_pair(caller, messages[max(asked, 0)], mark))
-
-    def _next_turn(self, conversation: int, turn: int, step: int) -> int:
-        """Return the number of a turn, at least the number that the request shows.
-
-        A client that sends no history shows turn 1 each time; an edited message is a new turn.
-        """
-        last = self._turns.get(conversation)
-        if step > 1:
-            return turn if last is None else last
-        if last is not None:
-            turn = max(turn, last + 1)
-        self._turns.remember(conversation, turn)
-        return turn
 
 
 def _sent(caller: str, messages: Sequence[Message], told: Told, body: bytes) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tidegauge.capture.history import RequestHistory, read_history
 from tidegauge.capture.recent import Recent
 from tidegauge.schemas.exchange import Message
 
@@ -34,40 +33,41 @@ class Templates:
         self._known: Recent[bool] = Recent()
         self._lengths: Recent[tuple[int, ...]] = Recent()
 
-    def without(
-        self,
-        caller: str,
-        messages: Sequence[Message],
-        history: RequestHistory,
-        conversation: str | None,
-    ) -> RequestHistory:
-        """Return the history of a request without the examples that it begins with.
+    def length(self, caller: str, messages: Sequence[Message], question: int) -> int:
+        """Return how many messages of a request are examples; 0 where none are known.
 
         Args:
             caller: Name of the customer.
             messages: The request's messages.
-            history: The request's history, which has an answer before the present turn.
-            conversation: Id of the conversation, if the client gave one.
+            question: Index of the present turn's first message.
         """
         who = hash(caller)
         for length in self._lengths.get(who) or ():
-            if length <= history.question and self._known.get(_beginning(who, messages, length)):
-                return read_history(messages, length)
-        if history.step == 1:
-            other = conversation or messages[history.question].content
-            self._learn(who, _beginning(who, messages, history.question), history.question, other)
-        return history
+            if length <= question and self._known.get(_beginning(who, messages, length)):
+                return length
+        return 0
 
-    def _learn(self, who: int, beginning: int, length: int, other: str) -> None:
-        """Count a conversation that goes on from a beginning of so many messages."""
+    def learn(
+        self, caller: str, messages: Sequence[Message], question: int, conversation: str | None
+    ) -> None:
+        """Count a conversation that goes on from the messages before its question.
+
+        Args:
+            caller: Name of the customer.
+            messages: The request's messages.
+            question: Index of the present turn's first message.
+            conversation: Id of the conversation, if the client gave one.
+        """
+        who = hash(caller)
+        beginning = _beginning(who, messages, question)
         others = self._continued.get(beginning)
         if others is None:
             others = set()
             self._continued.remember(beginning, others)
-        others.add(hash(other))
+        others.add(hash(conversation or messages[question].content))
         if len(others) == _CONVERSATIONS:
             self._known.remember(beginning, True)  # noqa: FBT003 - a set that forgets
-            lengths = {length, *(self._lengths.get(who) or ())}
+            lengths = {question, *(self._lengths.get(who) or ())}
             self._lengths.remember(who, tuple(sorted(lengths, reverse=True)[:_LENGTHS]))
 
 
