@@ -12,7 +12,7 @@ from tests.fuzz.seeds import ANSWERS, CONFIG, EVENTS, FORMS, FRAMES, REQUESTS, S
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.frame import Damage, Incomplete, decode_frame, read_header
-from tidegauge.capture.text import captured_messages, captured_text
+from tidegauge.capture.text_limits import captured_messages, captured_text
 from tidegauge.gateway import configuration
 from tidegauge.gateway.apis import APIS, Api
 from tidegauge.gateway.apis.api import malformed
@@ -21,7 +21,7 @@ from tidegauge.gateway.errors import ConfigurationError, RefusedError, UpstreamA
 from tidegauge.gateway.http.bodies import decoded, refuse_complex
 from tidegauge.gateway.http.decoding import Decoder
 from tidegauge.gateway.http.parser import RequestReader
-from tidegauge.gateway.policy.checks.forms import Form, check_form
+from tidegauge.gateway.policy.checks.answer_forms import Form, check_form
 from tidegauge.gateway.proxy.relay import FrameSplitter, data_of
 from tidegauge.schemas import decode
 from tidegauge.schemas.errors import TidegaugeError

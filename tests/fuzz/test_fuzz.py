@@ -31,7 +31,7 @@ def test_what_is_found_is_kept_and_reported(
         if b"\xff" in data:
             raise ValueError("found")
 
-    monkeypatch.setitem(TARGETS, "http", Target(read, (b"abc",), (b"\xff",)))  # type: ignore[arg-type]
+    monkeypatch.setitem(TARGETS, "http", Target(read, (b"abc",), (b"\xff",)))
     monkeypatch.setattr("tests.fuzz.fuzzer.KEPT", tmp_path)
     assert main(["--seconds", "0.5", "--target", "http", "--seed", "1"]) == 1
     (file,) = (tmp_path / "http").iterdir()

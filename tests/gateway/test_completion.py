@@ -21,7 +21,7 @@ from tidegauge.capture.exchange_record import BOTH, ExchangeRecord, PendingCheck
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.capture.text import CapturedText, captured_text
+from tidegauge.capture.text_limits import CapturedText, captured_text
 from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode

@@ -13,8 +13,8 @@ import pytest
 
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import Expectations
-from tidegauge.gateway.policy.checks.forms import Form, check_form, form_of
-from tidegauge.gateway.policy.checks.process import FormProcess
+from tidegauge.gateway.policy.checks.answer_forms import Form, check_form, form_of
+from tidegauge.gateway.policy.checks.form_process import FormProcess
 
 FORM = Form(json_text=b'{"b": 1}', json_schema=b'{"required": ["a"]}')
 
@@ -23,8 +23,8 @@ def serving(check: str) -> tuple[str, ...]:
     """Return a command that serves with another function in place of the checks."""
     code = (
         "import time\n"
-        "from tidegauge.gateway.policy.checks import process\n"
-        "from tidegauge.gateway.policy.checks.forms import form_unchecked\n"
+        "from tidegauge.gateway.policy.checks import form_process as process\n"
+        "from tidegauge.gateway.policy.checks.answer_forms import form_unchecked\n"
         f"process.check_form = lambda form: {check}\n"
         "process.serve()\n"
     )
@@ -103,8 +103,8 @@ def test_a_form_that_is_too_large_is_not_sent() -> None:
 def test_the_process_has_none_of_the_environment_and_ends_with_its_parent() -> None:
     code = (
         "import os\n"
-        "from tidegauge.gateway.policy.checks import process\n"
-        "from tidegauge.gateway.policy.checks.forms import Form\n"
+        "from tidegauge.gateway.policy.checks import form_process as process\n"
+        "from tidegauge.gateway.policy.checks.answer_forms import Form\n"
         "kept = process.FormProcess()\n"
         "kept.check(Form(json_object=b'{}'))\n"
         "pid = kept._end.peek()[2][0].pid\n"

@@ -53,7 +53,7 @@ def test_no_error_shows_an_addresss_secrets(read: Callable[[str], object], addre
 @pytest.mark.parametrize("wrong", [None, "Connection refused"])
 def test_the_doctor_shows_no_secrets(address: str, wrong: str | None) -> None:
     environment = {"TIDEGAUGE_UPSTREAM_URL": address, "TIDEGAUGE_JUDGE_URL": address}
-    for check in checks(environment, lambda _host, _port: wrong, lambda _: ()):
+    for check in checks(environment, lambda _host, _port: wrong, lambda _: (), lambda _: ()):
         assert "hunter2" not in check.found + check.remedy
 
 

@@ -6,7 +6,7 @@ letters and unusual spaces as their ASCII counterparts. Every pattern takes time
 length of the text, and starts only where a text holds one of its hints.
 
 A pattern also matches the beginning of a long secret whose end is out of sight. So a secret that
-a cut goes through is recognised from its beginning; see ``text``.
+a cut goes through is recognised from its beginning; see ``text_limits``.
 """
 
 from __future__ import annotations

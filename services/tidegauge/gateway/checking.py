@@ -16,7 +16,7 @@ from tidegauge.gateway.policy.checks import (
     forms_unchecked,
     has_form,
 )
-from tidegauge.gateway.policy.checks.process import FormProcess
+from tidegauge.gateway.policy.checks.form_process import FormProcess
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Checker"]

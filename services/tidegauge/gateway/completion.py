@@ -33,7 +33,7 @@ from tidegauge.capture.exchange_record import (
 from tidegauge.capture.frame import CompactFormat
 from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.text import CapturedMessages, captured_messages, captured_text
+from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import (
     NOTHING_EXPECTED,
     ParsedRequest,

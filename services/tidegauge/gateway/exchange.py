@@ -14,7 +14,7 @@ import msgspec
 from tidegauge.capture.answer import Ending, ParsedAnswer
 from tidegauge.capture.history import NOTHING_TOLD, Told, given_id
 from tidegauge.capture.placement import Placement
-from tidegauge.capture.text import CapturedMessages
+from tidegauge.capture.text_limits import CapturedMessages
 from tidegauge.gateway.apis import AnswerCollector, ParsedRequest
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation

@@ -29,7 +29,7 @@ from tidegauge.capture.exchange_record import (
 from tidegauge.capture.frame import ExpandFormats
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.policy.checks import check
-from tidegauge.gateway.policy.checks.process import FormProcess
+from tidegauge.gateway.policy.checks.form_process import FormProcess
 
 __all__ = ["Checks", "expand_formats", "main"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import Expectations
-from tidegauge.gateway.policy.checks.forms import (
+from tidegauge.gateway.policy.checks.answer_forms import (
     Form,
     check_form,
     form_of,

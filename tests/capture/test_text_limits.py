@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.capture.text import captured_messages, captured_text
+from tidegauge.capture.text_limits import captured_messages, captured_text
 from tidegauge.schemas.exchange import Message
 
 SYSTEM = Message(role="system", content="s" * 50)

@@ -1,7 +1,7 @@
 """The form of an answer and its checks: JSON, a JSON schema, tool arguments.
 
 Clients write the schemas and models the answers, so these checks are made in a process that can
-be killed; see ``process``.
+be killed; see ``form_process``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from tidegauge.gateway.policy.checks.forms import Form, check_form, form_unchecked
+from tidegauge.gateway.policy.checks.answer_forms import Form, check_form, form_unchecked
 from tidegauge.gateway.policy.checks.structure import Finding
 
 __all__ = ["FormProcess", "serve"]
@@ -43,7 +43,7 @@ _PASSED_ON: Final = ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH")
 _COMMAND: Final = (
     sys.executable,
     "-c",
-    "from tidegauge.gateway.policy.checks.process import serve; serve()",
+    "from tidegauge.gateway.policy.checks.form_process import serve; serve()",
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode
