@@ -17,6 +17,12 @@ def test_every_traffic_and_swap_is_run() -> None:
     assert names == {*CONVERSATION_TRAFFIC, *SERVICE_TRAFFIC, *SWAPS}
 
 
+def test_no_conversations_are_made_of_questions_that_are_not_there() -> None:
+    names = {job.name for job in jobs(QUICK, questions=False)}
+    assert "conversations on one topic" not in names
+    assert "single questions" in names
+
+
 def test_a_full_run_has_twenty_streams_of_two_weeks_in_each_cell() -> None:
     assert (FULL.streams, FULL.days) == (20, 14.0)
     one = [*jobs(replace(QUICK, streams=1, changed=0, swaps=0))]

@@ -153,7 +153,8 @@ def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, 
         ModelError: The embedder cannot be opened.
     """
     fingerprint = _embed(files, tell)
-    kept, shortcut = [*jobs(size)], [*_plugged_in_jobs(size)]
+    kept = [*jobs(size, questions=files.questions is not None)]
+    shortcut = [*_plugged_in_jobs(size)]
     found = _in_processes([*kept, *shortcut], files, fingerprint, tell)
     outcomes = [one for own in found[: len(kept)] for one in own]
     streams = [one for one in outcomes if isinstance(one, StreamOutcome)]
@@ -182,12 +183,18 @@ def _embed(files: Files, tell: Callable[[str], None]) -> str:
     return embed_missing(files.vectors, embedder, texts, tell).fingerprint
 
 
-def jobs(size: Size) -> Iterator[Job]:
-    """Yield everything that is run, but for the streams with the usual shortcut."""
+def jobs(size: Size, *, questions: bool = True) -> Iterator[Job]:
+    """Yield everything that is run, but for the streams with the usual shortcut.
+
+    Args:
+        size: How much is run.
+        questions: Whether there are single questions: simulated conversations consist of them.
+    """
     for number in range(max(size.streams, size.changed)):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms)
         for traffic in CONVERSATION_TRAFFIC.values():
-            yield from _conversation_jobs(traffic, plan, size)
+            if questions or traffic.scripts != "topical":
+                yield from _conversation_jobs(traffic, plan, size)
         for service in SERVICE_TRAFFIC.values():
             yield from _service_jobs(service, plan, size)
     yield from _swap_jobs(size)
@@ -221,7 +228,7 @@ def _plugged_in_jobs(size: Size) -> Iterator[Job]:
     """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
     for number in range(2):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
-        for name in ("single questions", "conversations", "conversations on one topic"):
+        for name in ("single questions", "conversations"):
             yield _ConversationJob(name, BASELINES[3], (NO_CHANGE,), plan)
 
 
