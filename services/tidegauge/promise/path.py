@@ -202,13 +202,18 @@ def _thresholds(references: References) -> dict[str, float]:
 
 
 def refusals(references: References) -> dict[str, str]:
-    """Return the reason of each monitor that promises nothing."""
-    found = {}
-    for name, by_segment in references.items():
-        reasons = {reference.refused for reference in by_segment.values()}
-        if all(reasons):
-            found[name] = min(reasons)
-    return found
+    """Return why each monitor that promises nothing does not, and from when it may."""
+    return {
+        name: min(_refusal(reference) for reference in by_segment.values())
+        for name, by_segment in references.items()
+        if all(reference.refused for reference in by_segment.values())
+    }
+
+
+def _refusal(reference: Reference) -> str:
+    """Return why a reference promises nothing, and from which length of a baseline it may."""
+    days = reference.wanted_ms / 1000 / _DAY_SECONDS
+    return f"{reference.refused} (from {days:.2g} days on)" if days else reference.refused
 
 
 def plugged_in(references: References) -> References:
@@ -229,6 +234,7 @@ def _estimate(reference: Reference) -> Reference:
         dispersion=(0.0,) * len(edges),
         slot_low=(),
         slot_high=(),
+        refused="",
         polya_urns=tuple(
             msgspec.structs.replace(urn, tolerance=0.0) for urn in reference.polya_urns
         ),
