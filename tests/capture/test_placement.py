@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, islice
+from pathlib import Path
 
 import pytest
 
@@ -327,6 +329,29 @@ class TestRepeats:
             message = user(start + "x" * size + end)
             place = served.conversations.place("acme", "req", [message], 1)
             assert place.repeat_of is None
+
+
+@pytest.mark.skipif("TIDEGAUGE_DATA_DIR" not in os.environ, reason="TIDEGAUGE_DATA_DIR is not set")
+@pytest.mark.parametrize("window", [None, 3])
+def test_real_conversations_at_the_same_time(window: int | None) -> None:
+    """Each keeps one id, also where the client sends the last three exchanges only."""
+    source = Path(os.environ["TIDEGAUGE_DATA_DIR"], "sgd/conversations.jsonl")
+    with source.open() as file:
+        dialogues = [json.loads(line)["turns"] for line in islice(file, 500)]
+    served = Served()
+    found: list[list[Placement]] = [[] for _ in dialogues]
+    for turn in range(max(map(len, dialogues))):
+        for dialogue, own in zip(dialogues, found, strict=True):
+            if turn < len(dialogue):
+                said = [text for asked in dialogue[:turn] for text in asked[:2]]
+                messages = turns(*said, dialogue[turn][0])[-2 * (window or 99) - 1 :]
+                own.append(served.ask(*messages, after_ms=100))
+                served.answer(own[-1], messages, dialogue[turn][1])
+    ids = [{place.conversation_id for place in own} for own in found]
+    assert sum(len(one) == 1 for one in ids) >= 0.95 * len(ids)
+    assert len(set.union(*ids)) >= 0.95 * len(ids)
+    in_order = [[place.turn for place in own] == [*range(1, len(own) + 1)] for own in found]
+    assert sum(in_order) >= 0.95 * len(in_order)
 
 
 def test_the_memory_is_bounded(served: Served) -> None:
