@@ -244,6 +244,8 @@ class MonitorProcessor:
 
     def _take(self, record: Record, now_ms: int) -> list[Output]:
         topic = record.partition.topic
+        if record.unreadable:
+            raise DecodeError(DecodeReason.NOT_UNPACKED, record.unreadable)
         if topic == SKETCHES.name:
             event: Sketch | Progress = decode(record.value, Sketch, Progress)
             if isinstance(event, Progress):

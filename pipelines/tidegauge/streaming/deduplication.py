@@ -104,7 +104,7 @@ def deduplicate(
         digest: int | None = None
         time_ms = 0
         try:
-            event = _read(record.value, kind)
+            event = _read(record, kind)
         except DecodeError as error:
             signature = _signed(record.value)
             producer_id, sequence = signature.producer_id, signature.sequence
@@ -128,9 +128,11 @@ def deduplicate(
             yield found
 
 
-def _read(value: bytes, kind: type[E]) -> E:
+def _read(record: Record, kind: type[E]) -> E:
+    if record.unreadable:
+        raise DecodeError(DecodeReason.NOT_UNPACKED, record.unreadable)
     try:
-        event = decode(value, kind)
+        event = decode(record.value, kind)
     except (UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(DecodeReason.MALFORMED_JSON, str(error)) from error
     if event.time_ms in _SECONDS or event.time_ms >= _FIRST_MICROSECOND:

@@ -48,6 +48,8 @@ class Record:
         timestamp_ms: Its timestamp, Unix milliseconds; 0 if unknown.
         producer_time: Whether the timestamp is the producer's (``CreateTime``), and not the
             broker's.
+        unreadable: Why the client could not unpack it, with those before it in its batch;
+            empty for a record that it could.
     """
 
     partition: Partition
@@ -57,6 +59,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp_ms: int = 0
     producer_time: bool = False
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

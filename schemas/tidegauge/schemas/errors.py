@@ -41,6 +41,7 @@ class DecodeReason(StrEnum):
     UNKNOWN_SCHEMA_VERSION = "unknown_schema_version"
     INVALID_FIELD = "invalid_field"
     EMPTY = "empty"
+    NOT_UNPACKED = "not_unpacked"
     SCHEMA_REGISTRY = "schema_registry"
     COMPRESSED = "compressed"
     STRUCTURED_CLOUD_EVENT = "structured_cloud_event"

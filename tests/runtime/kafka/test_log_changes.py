@@ -141,7 +141,7 @@ def test_a_compression_that_cannot_be_read_stops_the_worker_and_says_why(
     settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = create(settings, "zstd.v1", **{"compression.type": "zstd"})
-    publish(settings, topic, range(1, 2))
+    publish(settings, topic, range(1, 5))
     monkeypatch.setattr(codec, "zstd", None)
     with worker(settings, "no-zstd", topic) as found:
         found.thread.join(DEADLINE_SECONDS)
@@ -167,6 +167,34 @@ def test_a_long_record_that_cannot_be_read_is_put_aside_and_the_rest_is_read(
     (found,) = [letter for letter in letters if letter.group == "poison"]
     assert poison.startswith(found.value)
     assert len(found.value) + found.left_out_bytes == len(poison)
+
+
+class OddName(str):
+    """A header's name that is no UTF-8 on the wire."""
+
+    __slots__ = ()
+
+    def encode(self, *_arguments: str) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_record_that_the_client_cannot_unpack_is_put_aside_and_the_rest_is_read(
+    settings: KafkaSettings,
+) -> None:
+    topic = create(settings, "odd-header.v1")
+    publish(settings, topic, range(1, 4))
+    client = clients.producer(settings)
+    try:
+        client.send(topic.name, b"{}", key=b"k", headers=[(OddName("x"), b"")]).get(10)
+    finally:
+        client.close(timeout=5)
+    publish(settings, topic, range(4, 6))
+    with worker(settings, "odd-header", topic):
+        until(lambda: totals(settings, "odd-header")["processed"] == 5, "processed")
+    letters = [decode(record.value, DeadLetter) for record in reader.read(settings, DEAD_LETTERS)]
+    (found,) = [letter for letter in letters if letter.group == "odd-header"]
+    assert (found.offset, found.reason) == (3, "not_unpacked")
+    assert "from 3 to 3 cannot be unpacked" in found.detail
 
 
 def test_records_that_expired_are_counted_and_the_rest_is_read(settings: KafkaSettings) -> None:

@@ -31,6 +31,7 @@ from kafka.errors import (
 
 from tidegauge.runtime.kafka.errors import LogError, LogUnavailableError, RefusedError
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.unpacking import NotUnpacked, tolerate
 from tidegauge.streaming.processor import Partition, Record
 
 __all__ = [
@@ -141,7 +142,7 @@ def consumer(
         "session_timeout_ms": settings.session_timeout_ms,
         "heartbeat_interval_ms": max(settings.session_timeout_ms // 4, 250),
     }
-    return KafkaConsumer(
+    found = KafkaConsumer(
         **settings.client(),
         **(grouped if group else {"group_id": None}),
         enable_auto_commit=False,
@@ -153,6 +154,7 @@ def consumer(
         **fetching,
         **options,
     )
+    return tolerate(found)
 
 
 def producer(
@@ -192,13 +194,27 @@ def partition_of(found: TopicPartition) -> Partition:
 
 
 def record_of(found: Any) -> Record:  # noqa: ANN401 - kafka-python's ConsumerRecord
-    """Return a record of kafka-python as a ``Record``; a tombstone has no bytes."""
+    """Return a record of kafka-python as a ``Record``; a tombstone has no bytes.
+
+    Raises:
+        UnsupportedCodecError: The record is in a compression that cannot be read here.
+    """
+    value, unreadable = found.value, ""
+    if isinstance(value, NotUnpacked):
+        if isinstance(value.error, UnsupportedCodecError):
+            raise value.error
+        unreadable = (
+            f"the records from {value.first_offset} to {found.offset} cannot be unpacked "
+            f"({type(value.error).__name__}: {value.error})"
+        )
+        value = b""
     return Record(
         partition=Partition(found.topic, found.partition),
         offset=found.offset,
-        value=found.value if found.value is not None else b"",
+        value=value if value is not None else b"",
         key=found.key,
-        headers=tuple((name, value or b"") for name, value in found.headers),
+        headers=tuple((name, header or b"") for name, header in found.headers),
         timestamp_ms=found.timestamp,
         producer_time=found.timestamp_type == _CREATE_TIME,
+        unreadable=unreadable,
     )
