@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detection.bets import place_bets
 from tidegauge.detection.e_detector import judge, no_evidence, observe
-from tidegauge.detection.errors import CountsError
+from tidegauge.detection.errors import CountsError, TimeZoneError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, build, share_out
 from tidegauge.detection.seasons import HOUR_MS, Season, slot_count, slot_of
@@ -131,12 +133,14 @@ def test_a_rate_that_wanders_more_slowly_than_the_baseline_shows_is_refused() ->
     assert not built(steady, np.full_like(steady, 100), minutes * 60_000).refused
 
 
-def alarms(made: Reference, hits: Counts, trials: Counts, *, budget_days: float) -> int:
+def alarms(
+    made: Reference, hits: Counts, trials: Counts, *, budget_days: float, start_ms: int = 0
+) -> int:
     """Count alarms over hourly windows, starting afresh after each as a person would."""
     bets = place_bets(made)
     evidence, count = no_evidence(bets), 0
     for hour, (x, n) in enumerate(zip(hits, trials, strict=True)):
-        start = hour * HOUR_MS
+        start = start_ms + hour * HOUR_MS
         slot = made.slot(start)
         evidence = observe(bets, evidence, x, n, duration_seconds=HOUR, start_ms=start, slot=slot)
         if judge(bets, evidence, log_threshold=np.log(budget_days * 24 * HOUR)).alarm:
@@ -184,6 +188,45 @@ def test_impossible_counts_are_refused(hits: Counts, trials: Counts, says: str) 
 def test_windows_need_their_times() -> None:
     with pytest.raises(CountsError, match="as many times"):
         built(np.array([[1]]), np.array([[2]]), np.array([1, 2]))
+
+
+SUNDAY_MS = int(datetime(2026, 3, 29, tzinfo=UTC).timestamp()) * 1000
+"""The day on which Central European clocks are set forward."""
+
+
+def local_days(rng: np.random.Generator, start_ms: int, count: int) -> tuple[Counts, Counts]:
+    """Return hourly counts of a rate that follows the hours of Berlin, and when they begin."""
+    times = start_ms + np.arange(count * 24) * HOUR_MS
+    local = np.array([slot_of("hour-of-day", int(time), "Europe/Berlin") for time in times])
+    rate = np.where((local >= 8) & (local < 18), 0.3, 0.05)
+    return rng.binomial(300, rate)[:, None], times
+
+
+def test_hours_follow_the_clocks_of_their_time_zone() -> None:
+    rng = np.random.default_rng(8)
+    past, past_ms = local_days(rng, SUNDAY_MS - 14 * 24 * HOUR_MS, 14)
+    later, later_ms = local_days(rng, SUNDAY_MS + 24 * HOUR_MS, 14)
+    found = {}
+    for zone in ("Europe/Berlin", "UTC"):
+        made = build(
+            baseline="b1",
+            segment=Segment(model="m"),
+            indicators=indicators(1),
+            hits=past,
+            trials=np.full_like(past, 300),
+            times_ms=past_ms,
+            season="hour-of-day",
+            zone=zone,
+        )
+        asked = np.full_like(later, 300)
+        found[zone] = alarms(made, later, asked, budget_days=30, start_ms=int(later_ms[0]))
+    assert found["Europe/Berlin"] == 0
+    assert found["UTC"] > 0
+
+
+def test_an_unknown_time_zone_is_refused() -> None:
+    with pytest.raises(TimeZoneError, match="no time zone 'Mars/Base'"):
+        slot_of("hour-of-day", 0, "Mars/Base")
 
 
 def test_weeks_begin_on_monday() -> None:

@@ -39,8 +39,9 @@ _ALLOWED = (20, 5)
 _MOST_WINDOWS = 4_000
 _MISSED = 0.05
 _REFUSED = (
-    "replayed against its own other parts, this baseline raises {found} alarms where {most} would "
-    "pass: its rates change in ways that it does not foresee"
+    "replayed against its own other parts, this baseline raises {found[0]} alarms where {most[0]} "
+    "would pass, and {found[1]} at a higher threshold where {most[1]} would: its rates change in "
+    "ways that it does not foresee"
 )
 
 
@@ -150,7 +151,8 @@ def back_test(fit: Fit, history: History) -> Outcome:
         )
         if _passes(alarms):
             return Outcome(widening, counted)
-        reason = _REFUSED.format(found=total[0], most=most_alarms(_ALLOWED[0]))
+        most = [most_alarms(allowed) for allowed in _ALLOWED]
+        reason = _REFUSED.format(found=total, most=most)
         found = Outcome(1.0, counted, reason, 2 * history.span_ms)
     return found
 

@@ -31,6 +31,8 @@ _DAY, _WEEK, _THURSDAY, _WEEKEND = 24, 7, 3, 5
 _BLOCK_HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 _FEWEST_FREE = 9
 """Degrees of freedom that the variance at a block's length must have."""
+_SHORTEST_WAVE_HOURS = 2
+"""Hours alone never tell the variance: at least blocks of this length must."""
 _ALPHA_VARIANCE = 0.05
 _FEWEST_EVENTS = 5
 _PRIOR_SD = 0.15
@@ -145,7 +147,8 @@ def _variance_of_an_hour(
         after: The same of the new version's, without the difference as well.
 
     Returns:
-        The largest bound over the lengths that have enough blocks; (0, 0) where none has.
+        The largest bound over the lengths that have enough blocks; no blocks where none has that
+        is longer than an hour.
     """
     largest, known = 0.0, 0
     for length in _BLOCK_HOURS:
@@ -156,7 +159,8 @@ def _variance_of_an_hour(
             continue
         squares = sum(mean**2 * length for mean in (*old.values(), *new.values()))
         largest = max(largest, squares / float(chi2.ppf(_ALPHA_VARIANCE, free)))
-        known = free
+        if length >= _SHORTEST_WAVE_HOURS:
+            known = free
     return largest, known
 
 

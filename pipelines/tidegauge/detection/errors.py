@@ -4,14 +4,15 @@ TidegaugeError
 └── EngineError
     ├── CountsError
     ├── EvidenceMismatchError
-    └── PolyaUrnError
+    ├── PolyaUrnError
+    └── TimeZoneError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "PolyaUrnError"]
+__all__ = ["CountsError", "EngineError", "EvidenceMismatchError", "PolyaUrnError", "TimeZoneError"]
 
 
 class EngineError(TidegaugeError):
@@ -35,3 +36,7 @@ class CountsError(EngineError):
 
 class PolyaUrnError(EngineError):
     """A Polya urn has numbers that cannot be bet on."""
+
+
+class TimeZoneError(EngineError):
+    """There is no such time zone."""

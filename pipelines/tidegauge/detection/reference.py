@@ -14,7 +14,7 @@ from tidegauge.detection.dispersion import Dispersion, measure
 from tidegauge.detection.errors import CountsError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import PolyaUrn
-from tidegauge.detection.seasons import HOUR_MS, Season, period_ms, slot_count, slot_of
+from tidegauge.detection.seasons import HOUR_MS, UTC, Season, period_ms, slot_count, slot_of
 from tidegauge.schemas import Segment
 
 __all__ = ["ALPHA", "OPEN_BELOW", "BackTest", "Reference", "build", "nearest", "share_out"]
@@ -60,6 +60,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         baseline: Id of the baseline that it is part of.
         segment: Slice of the traffic that it was counted on.
         season: Which slots the bands know; ``none`` has one band for all times.
+        zone: Time zone of the slots.
         indicators: The tested indicators, J of them.
         hits: Baseline events for which each held, J numbers.
         trials: Baseline events for which each was evaluated.
@@ -88,6 +89,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str
     segment: Segment
     season: Season
+    zone: str = UTC
     indicators: tuple[Indicator, ...]
     hits: tuple[int, ...]
     trials: tuple[int, ...]
@@ -110,7 +112,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the window that starts at ``time_ms``."""
-        return slot_of(self.season, time_ms)
+        return slot_of(self.season, time_ms, self.zone)
 
 
 def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str, Reference] | None:
@@ -162,6 +164,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     tolerance: Floats | float = 0.0,
     season: Season | None = None,
     widening: float = 1.0,
+    zone: str = UTC,
 ) -> Reference:
     """Build a reference from the counts of a baseline.
 
@@ -185,6 +188,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         tolerance: Relative change that must not raise an alarm, one number or shape (J,): bands
             are widened by it.
         widening: Factor of the dispersion.
+        zone: Time zone of the slots.
         season: Which slots to use; None chooses by the time that the baseline covers.
 
     Raises:
@@ -197,7 +201,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     rate = x / n
     if season is None:
         season = _choose_season(trials, times_ms)
-    slots = _slots(season, times_ms, len(hits))
+    slots = _slots(season, times_ms, len(hits), zone)
     prior = SHRINKAGE if season != "none" else 0.0
     size = slot_count(season)
     slot_x, slot_n = _sum_by(slots, hits, size), _sum_by(slots, trials, size)
@@ -235,6 +239,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         baseline=baseline,
         segment=segment,
         season=season,
+        zone=zone,
         indicators=tuple(indicators),
         hits=_ints(x),
         trials=_ints(n),
@@ -286,10 +291,10 @@ def _choose_season(trials: Counts, times_ms: Counts | None) -> Season:
     return "none"
 
 
-def _slots(season: Season, times_ms: Counts | None, windows: int) -> Counts:
+def _slots(season: Season, times_ms: Counts | None, windows: int, zone: str) -> Counts:
     if season == "none" or times_ms is None:
         return np.zeros(windows, np.int64)
-    return np.array([slot_of(season, int(time)) for time in times_ms], np.int64)
+    return np.array([slot_of(season, int(time), zone) for time in times_ms], np.int64)
 
 
 def _sum_by(groups: Counts, table: Counts, size: int) -> Floats:

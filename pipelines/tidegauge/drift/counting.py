@@ -49,7 +49,11 @@ class HistoricalRequest:
 
 
 def references(
-    requests: Sequence[HistoricalRequest], counted: CountedRequests, projection: Projection
+    requests: Sequence[HistoricalRequest],
+    counted: CountedRequests,
+    projection: Projection,
+    *,
+    zone: str,
 ) -> tuple[dict[str, Reference], dict[str, BinEdges]]:
     """Return references and bin edges by segment key, ``""`` for all traffic.
 
@@ -57,6 +61,7 @@ def references(
         requests: The requests, n of them; seasons need a time for each.
         counted: Their hits, trials, vectors and novelty.
         projection: The projection that they were counted with.
+        zone: Time zone of the seasons' slots.
     """
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(requests):
@@ -75,7 +80,7 @@ def references(
         if key and counted.novelty_asked[rows].sum() < _FEWEST_ASKED:
             continue  # nearly all of its texts are frequent ones: a wider segment is used
         made = segment_reference(
-            key, counted.of(rows), projection, minutes[rows] if timed else None
+            key, counted.of(rows), projection, minutes[rows] if timed else None, zone=zone
         )
         if made is not None:
             found[key], bin_edges[key] = made

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detection.indicators import Indicator
+from tidegauge.detection.seasons import UTC
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection, UnitBaseline
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
@@ -73,6 +74,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     rng: np.random.Generator,
     keep_exemplars: bool = True,
     caller_cap: int = 0,
+    zone: str = UTC,
     progress: Callable[[str], None] = lambda _: None,
 ) -> DriftBaseline:
     """Fit a drift baseline to past requests.
@@ -85,6 +87,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         rng: Draws the codebook's seeds.
         keep_exemplars: Whether clusters may keep texts, to be shown to people.
         caller_cap: Most events of one caller that a window counted; 0 for all.
+        zone: Time zone of the seasons' slots.
         progress: Called with a few words on each step before it begins.
 
     Raises:
@@ -109,7 +112,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
     on_a, telling = sides(requests)
     sample = _Sample(requests, texts, vectors, units, on_a, telling)
-    choices = _Choices(rng, keep_exemplars, progress)
+    choices = _Choices(rng, keep_exemplars, zone, progress)
     times = [one.time_ms for one in requests if one.time_ms is not None]
     return DriftBaseline(
         embedder=embedder,
@@ -155,6 +158,7 @@ class _Sample:
 class _Choices:
     rng: np.random.Generator
     keep_exemplars: bool
+    zone: str
     progress: Callable[[str], None]
 
 
@@ -183,7 +187,7 @@ def _fit_unit(unit: Unit, sample: _Sample, choices: _Choices) -> UnitBaseline:
     choices.progress("counting rates")
     rows = np.flatnonzero(sample.units == unit)
     counted = _UnitSample(sample.of(rows), along[rows], reduced[rows], scores[rows])
-    return _count_unit(unit, counted, reduction, points, clusters, choices.rng)
+    return _count_unit(unit, counted, reduction, points, clusters, choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +206,12 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
     reduction: Reduction,
     points: ReferencePoints,
     clusters: tuple[Cluster, ...],
-    rng: np.random.Generator,
+    choices: _Choices,
 ) -> UnitBaseline:
     texts, on_a, telling = units.sample.texts, units.sample.on_a, units.sample.telling
     frequent = find_frequent([texts[i] for i in np.flatnonzero(telling).tolist()])
     parts = part_count(int(on_a.sum()))
-    divisions = [fit_codebook(units.reduced[on_a], parts, rng) for _ in range(_DIVISIONS)]
+    divisions = [fit_codebook(units.reduced[on_a], parts, choices.rng) for _ in range(_DIVISIONS)]
     others = ~is_frequent(frequent, texts)
     projection = _projection(
         unit,
@@ -234,7 +238,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
         reduced=units.reduced,
         novelty=units.scores,
     )
-    bands, bin_edges = references(units.sample.requests, counted, projection)
+    bands, bin_edges = references(units.sample.requests, counted, projection, zone=choices.zone)
     return UnitBaseline(
         projection=projection,
         clusters=clusters,

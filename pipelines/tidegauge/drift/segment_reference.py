@@ -77,7 +77,12 @@ class CountedRequests:
 
 
 def segment_reference(
-    key: str, counted: CountedRequests, projection: Projection, times_ms: Counts | None
+    key: str,
+    counted: CountedRequests,
+    projection: Projection,
+    times_ms: Counts | None,
+    *,
+    zone: str,
 ) -> tuple[Reference, BinEdges] | None:
     """Return a segment's reference and bin edges; None where an indicator has no trials.
 
@@ -86,8 +91,9 @@ def segment_reference(
         counted: Hits, trials, vectors and novelty of its requests.
         projection: The projection that they were counted with.
         times_ms: The minute of each request, Unix milliseconds, shape (n,); None without times.
+        zone: Time zone of the seasons' slots.
     """
-    fit = _SegmentFit(key, counted, projection, times_ms)
+    fit = _SegmentFit(key, counted, projection, times_ms, zone)
     outcome = Outcome() if times_ms is None else back_test(fit, fit.history)
     found = fit.reference(np.ones(len(counted.hits), np.bool_), outcome.widening)
     return None if found is None else (outcome.apply(found[0]), found[1])
@@ -101,6 +107,7 @@ class _SegmentFit:
         counted: Its n requests.
         projection: The projection that they were counted with.
         times_ms: The minute of each request; None without times.
+        zone: Time zone of the seasons' slots.
     """
 
     def __init__(
@@ -109,7 +116,9 @@ class _SegmentFit:
         counted: CountedRequests,
         projection: Projection,
         times_ms: Counts | None,
+        zone: str,
     ) -> None:
+        self._zone = zone
         self._segment = Segment.from_key(key) if key else _ALL
         self._counted = counted
         self._projection = projection
@@ -167,6 +176,7 @@ class _SegmentFit:
             times_ms=None if self._times_ms is None else self._starts[minutes],
             shares=SHARES,
             widening=widening,
+            zone=self._zone,
         )
         made = msgspec.structs.replace(
             made,

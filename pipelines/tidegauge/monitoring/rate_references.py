@@ -76,7 +76,11 @@ class LeftOut:
 
 
 def latency_reference(
-    value: str, title: str, segment: Segment, windows: Sequence[Sketch]
+    value: str,
+    title: str,
+    segment: Segment,
+    windows: Sequence[Sketch],
+    zone: str,
 ) -> Reference | LeftOut:
     """Return the reference of a duration: the rates above its median, P75, P90 and P95.
 
@@ -89,6 +93,7 @@ def latency_reference(
         title: Title of the number, for people.
         segment: Slice of the traffic.
         windows: Its merged windows in order of time.
+        zone: Time zone of the seasons' slots.
     """
     by_stratum = merge_strata(windows, value)
     n = sum(histogram.count(values) for values in by_stratum.values())
@@ -114,7 +119,9 @@ def latency_reference(
         indicators.append(indicator)
         rates.append(1 - level)
     unseen = _UNSEEN_SHIFTS["latency"]
-    reference = _banded(segment, windows, indicators, _LATENCY_SHARES, unseen, normal=rates)
+    reference = _banded(
+        segment, windows, indicators, _LATENCY_SHARES, unseen, normal=rates, zone=zone
+    )
     return msgspec.structs.replace(reference, load=normal_load(windows))
 
 
@@ -127,7 +134,7 @@ def _with_rates(reference: Reference, rates: Sequence[float]) -> Reference:
     return msgspec.structs.replace(reference, high=raised[0], slot_high=tuple(raised[1:]))
 
 
-def cost_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | LeftOut:
+def cost_reference(segment: Segment, windows: Sequence[Sketch], zone: str) -> Reference | LeftOut:
     """Return the reference of a request's cost: the rate above the baseline's P90."""
     value = measures.COST_USD
     whole = _whole(windows, value)
@@ -136,10 +143,10 @@ def cost_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | L
     edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
     title = f"a request's cost above {dollars(edge)}"
     indicator = _cut(value, title, whole, _COST_LEVEL, "above")
-    return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["cost"])
+    return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["cost"], zone=zone)
 
 
-def error_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | LeftOut:
+def error_reference(segment: Segment, windows: Sequence[Sketch], zone: str) -> Reference | LeftOut:
     """Return the reference of failures: the service's own, and each check of the output."""
     checks = sorted({name for window in windows for name in window.trials} - {measures.ERROR})
     indicators = [
@@ -162,11 +169,15 @@ def error_reference(segment: Segment, windows: Sequence[Sketch]) -> Reference | 
     asked = [i for i in indicators if _by_window(i, windows)[1].sum() >= FEWEST]
     if not asked or asked[0].name != measures.ERROR:
         return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
-    return _banded(segment, windows, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"])
+    return _banded(segment, windows, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"], zone=zone)
 
 
 def quality_reference(
-    label: str, scores: Sequence[str], segment: Segment, windows: Sequence[Sketch]
+    label: str,
+    scores: Sequence[str],
+    segment: Segment,
+    windows: Sequence[Sketch],
+    zone: str,
 ) -> Reference | LeftOut:
     """Return the reference of a judge: the rates below low quantiles of its scores.
 
@@ -175,6 +186,7 @@ def quality_reference(
         scores: Names of its scores.
         segment: Slice of the traffic.
         windows: Its merged windows in order of time.
+        zone: Time zone of the seasons' slots.
     """
     indicators: list[Indicator] = []
     for name in scores:
@@ -193,7 +205,9 @@ def quality_reference(
             indicators.append(_cut(value, f"{name} at most {number(edge)}", whole, level, "below"))
     if not indicators:
         return LeftOut("all scores are the same")
-    return _banded(segment, windows, indicators, _QUALITY_SHARES, _UNSEEN_SHIFTS["quality"])
+    return _banded(
+        segment, windows, indicators, _QUALITY_SHARES, _UNSEEN_SHIFTS["quality"], zone=zone
+    )
 
 
 def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> Indicator:
@@ -206,12 +220,14 @@ def _cut(value: str, title: str, whole: Histogram, level: float, side: Side) -> 
     )
 
 
-def _banded(  # noqa: PLR0913, PLR0917 - the windows, what is tested, and what is known of it
+def _banded(  # noqa: PLR0913 - the windows, what is tested, and what is known of it
     segment: Segment,
     windows: Sequence[Sketch],
     indicators: Sequence[Indicator],
     shares: Mapping[str, float],
     unseen_shift: float,
+    *,
+    zone: str,
     normal: Sequence[float] = (),
 ) -> Reference:
     """Build bands, back-tested on the windows' own time.
@@ -222,6 +238,7 @@ def _banded(  # noqa: PLR0913, PLR0917 - the windows, what is tested, and what i
         indicators: The tested indicators.
         shares: Family -> part of the budget.
         unseen_shift: Shift by which bands are widened in a baseline of less than eight minutes.
+        zone: Time zone of the seasons' slots.
         normal: Rates of the indicators that are known to be normal, if they are.
     """
     columns = [_by_window(indicator, windows) for indicator in indicators]
@@ -243,6 +260,7 @@ def _banded(  # noqa: PLR0913, PLR0917 - the windows, what is tested, and what i
             shares=shares,
             tolerance=_UNSEEN_WIDTH * _relative_change(unseen_shift, rates) if short else 0.0,
             widening=widening,
+            zone=zone,
         )
         return _with_rates(made, normal) if normal else made
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from tidegauge.detection.reference import Reference
+from tidegauge.detection.seasons import UTC
 from tidegauge.monitoring.catalog import (
     COST_REQUEST,
     ERRORS_RATE,
@@ -120,11 +121,12 @@ def _identified(references: References, baseline_id: str) -> References:
     }
 
 
-def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
+def build_rates_baseline(sketches: Iterable[Sketch], *, zone: str = UTC) -> RatesBaseline:
     """Build the references of every monitor of rates from a range of time.
 
     Args:
         sketches: Sketches of kinds ``vitals`` and ``quality``, each once; others are ignored.
+        zone: Time zone of the seasons' slots.
 
     Raises:
         RatesBaselineError: The sketches hold no responses.
@@ -147,7 +149,7 @@ def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
             "no responses in this range of time: check --from and --to, and that the "
             "vitals worker has been running"
         )
-    drafts = _Drafts()
+    drafts = _Drafts(zone)
     for (kind, key), by_start in sorted(groups.items()):
         series = [by_start[start] for start in sorted(by_start)]
         add = drafts.add_vitals if kind == "vitals" else drafts.add_quality
@@ -165,19 +167,22 @@ def build_rates_baseline(sketches: Iterable[Sketch]) -> RatesBaseline:
 class _Drafts:
     """The references built so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
         self.references: References = defaultdict(dict)
         self.left_out: dict[str, str] = {}
         self.unqualified: set[str] = set()
 
     def add_vitals(self, segment: Segment, windows: Sequence[Sketch]) -> None:
         present = {name for window in windows for name in window.histograms}
-        self._add(ERRORS_RATE, segment, error_reference(segment, windows))
+        self._add(ERRORS_RATE, segment, error_reference(segment, windows, self._zone))
         if measures.COST_USD in present:
-            self._add(COST_REQUEST, segment, cost_reference(segment, windows))
+            self._add(COST_REQUEST, segment, cost_reference(segment, windows, self._zone))
         for monitor, (value, title) in _DURATIONS.items():
             if value in present:
-                self._add(monitor, segment, latency_reference(value, title, segment, windows))
+                self._add(
+                    monitor, segment, latency_reference(value, title, segment, windows, self._zone)
+                )
 
     def add_quality(self, segment: Segment, windows: Sequence[Sketch]) -> None:
         whole = reduce(merge_sketches, windows)
@@ -193,7 +198,9 @@ class _Drafts:
             if unqualified > _MOSTLY * _asked(whole, label):
                 self.unqualified.add(judge)
                 continue
-            reference = quality_reference(label, sorted(scores[label]), segment, windows)
+            reference = quality_reference(
+                label, sorted(scores[label]), segment, windows, self._zone
+            )
             self._add(quality_monitor(judge), segment, reference)
 
     def _add(self, monitor: Monitor, segment: Segment, found: Reference | LeftOut) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tidegauge.cli.baseline_text import power, print_list, promise_lines, show_drift
+from tidegauge.detection.seasons import UTC, utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.clock import now_ms
@@ -84,11 +85,19 @@ def build(  # noqa: PLR0913 - one option for each choice
     keep_text: Annotated[
         bool, typer.Option(help="Keep terms and examples of each cluster, for people.")
     ] = True,
+    zone: Annotated[
+        str,
+        typer.Option(
+            "--time-zone",
+            help="Of the hours of a day and of a week, such as Europe/Berlin: where users live.",
+        ),
+    ] = UTC,
     seed: Annotated[int, typer.Option(help="Of the codebook's draws.")] = 0,
     activate: Annotated[bool, typer.Option("--activate", help="Put it in force.")] = False,
     as_json: Json = False,
 ) -> None:
     """Build a baseline from past requests, or from what the workers have counted."""
+    utc_offset_ms(zone, 0)
     start_ms, end_ms = _time(start), _time(end) or now_ms()
     if (file is None) == (start_ms is None):
         raise PastRequestsError("give either --file or --from (and --to)")
@@ -96,7 +105,7 @@ def build(  # noqa: PLR0913 - one option for each choice
     if kind is _Kind.RATES:
         if start_ms is None:
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
-        baseline_id = _build_rates(kafka, start_ms, end_ms, quiet=as_json)
+        baseline_id = _build_rates(kafka, start_ms, end_ms, zone, quiet=as_json)
         facts: dict[str, object] = {}
         notes: list[str] = []
     else:
@@ -115,7 +124,7 @@ def build(  # noqa: PLR0913 - one option for each choice
             )
         )
         found.limit(limit)
-        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap)
+        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=zone)
         baseline = _build_drift(found, settings, choices, quiet=as_json)
         baseline_id = BaselineStore(kafka).publish(
             "drift", baseline.to_bytes(), baseline.fingerprint, baseline.summary()
@@ -214,13 +223,16 @@ def _bar(*, quiet: bool) -> Progress:
     )
 
 
-def _build_rates(kafka: KafkaSettings, start_ms: int, end_ms: int, *, quiet: bool) -> str:
+def _build_rates(
+    kafka: KafkaSettings, start_ms: int, end_ms: int, zone: str, *, quiet: bool
+) -> str:
     with _bar(quiet=quiet) as bar:
         task = bar.add_task("reading sketches", total=None)
         return build_rates(
             kafka,
             start_ms,
             end_ms,
+            zone=zone,
             progress=lambda number: bar.update(task, completed=number),
         )
 

@@ -94,7 +94,7 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     console.print(f"embedder   {plain(baseline.embedder)}, text: {baseline.preparation.selection}")
     slots = slot_count(widest.season)
     console.print(
-        f"season     {widest.season}"
+        f"season     {widest.season}{f' in {widest.zone}' if slots > 1 else ''}"
         + (f", {widest.covered_slots} of {slots} slots covered" if slots > 1 else "")
     )
     keys = [key for key in baseline.openings.references if key]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidegauge.adapters.sentence_transformers import open_embedder
+from tidegauge.detection.seasons import UTC
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.fitting import fit
 from tidegauge.monitoring.errors import RatesBaselineError
@@ -42,11 +43,13 @@ class FitChoices:
         seed: Of the codebook's draws.
         keep_text: Whether terms and examples of each cluster are kept, for people.
         caller_cap: Most requests of a caller in a window; 0 for no cap.
+        zone: Time zone of the hours of a day and of a week.
     """
 
     seed: int = 0
     keep_text: bool = True
     caller_cap: int = 50
+    zone: str = UTC
 
 
 def build_drift(
@@ -85,6 +88,7 @@ def build_drift(
         rng=np.random.default_rng(choices.seed),
         keep_exemplars=choices.keep_text,
         caller_cap=choices.caller_cap,
+        zone=choices.zone,
         progress=lambda what: report(what, 0),
     )
 
@@ -94,6 +98,7 @@ def build_rates(
     start_ms: int,
     end_ms: int,
     *,
+    zone: str = UTC,
     progress: Callable[[int], None] | None = None,
 ) -> str:
     """Build a baseline of rates from a stretch of time and store it; it is not activated.
@@ -102,6 +107,7 @@ def build_rates(
         settings: How to reach Kafka.
         start_ms: Start of the stretch in event time, Unix milliseconds.
         end_ms: Its end; windows that reach beyond it are left out.
+        zone: Time zone of the hours of a day and of a week.
         progress: Told how many records have been read, now and then.
 
     Returns:
@@ -118,7 +124,7 @@ def build_rates(
         )
     records = reader.read(settings, SKETCHES, start_ms=start_ms)
     found = sketches_between(_counted(records, progress), start_ms, end_ms)
-    baseline = build_rates_baseline(found)
+    baseline = build_rates_baseline(found, zone=zone)
     check_held(start_ms, end_ms, baseline.from_ms)
     return _publish(settings, baseline)
 
