@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tidegauge.schemas import decode, encode
+from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.operations import DeadLetter
 from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS
@@ -89,6 +90,22 @@ def test_the_record_to_blame_alone_becomes_a_dead_letter() -> None:
     assert (letter.offset, letter.reason) == (36, FAILED)
     assert "ValueError: cannot embed this" in letter.detail
     assert found.position(PARTITION) == 100
+
+
+def test_a_refusal_that_no_retry_mends_is_not_retried() -> None:
+    class RefusedForGoodError(TidegaugeError):
+        passing = False
+
+    def refuse(events: Sequence[RequestEvent]) -> None:
+        if any(event.sequence == 37 for event in events):
+            raise RefusedForGoodError("not this one")
+
+    found, extractor = worker(refuse)
+    waiting = Waiting()
+    assert run(found, waiting)
+    assert waiting.seconds == []
+    assert sum(extractor.measured.values()) == 99
+    assert [letter.offset for letter in letters(found)] == [36]
 
 
 def test_an_extractor_that_fails_on_everything_stops_the_worker() -> None:

@@ -82,8 +82,10 @@ class ExtractionError(StreamError):
             f"the {kind} extractor could not measure {events} events: "
             f"{type(cause).__name__}: {cause}"
         )
-        self.passing = isinstance(cause, (OSError, TidegaugeError))
+        self.passing = getattr(cause, "passing", isinstance(cause, (OSError, TidegaugeError)))
         """Whether waiting may help: true of a network or service failure, false of a bug."""
+        self.final = getattr(cause, "passing", True) is False
+        """Whether the error itself says that trying again does not help."""
 
 
 class DeadLetterRateError(StreamError):

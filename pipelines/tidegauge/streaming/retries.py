@@ -48,7 +48,8 @@ def process_with_retries(
 
     While a service that the extractor needs is unavailable, no record becomes a dead letter,
     however long that takes. A batch that fails for another reason is halved until the record
-    that causes the failure is alone in its batch.
+    that causes the failure is alone in its batch; at once, if the error says that trying again
+    does not help.
 
     Args:
         worker: Processes the records.
@@ -72,7 +73,7 @@ def process_with_retries(
         except ExtractionError as error:
             failures += 1
             lasting = 0 if error.passing else lasting + 1
-            if lasting >= retry_policy.attempts:
+            if error.final or lasting >= retry_policy.attempts:
                 failures = lasting = 0
                 batches.popleft()
                 if len(batch) == 1:

@@ -5,7 +5,7 @@ The loop over Kafka and the one over the in-memory log are shells around a ``Wor
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tidegauge.streaming.checkpoints import Checkpoint, EncodedRecord, without_pending
@@ -54,6 +54,8 @@ class Worker:
         self._outputs: dict[Partition, list[EncodedRecord]] = defaultdict(list)
         self._records = 0
         self._changed_ms: int | None = None
+        self.rejected: Counter[str] = Counter()
+        """Dead letters since the worker began, by reason."""
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -149,6 +151,7 @@ class Worker:
 
     def _keep(self, outcome: ProcessingResult, now_ms: int) -> None:
         owners = {self.owner(partition): partition for partition in self._committed}
+        self.rejected.update(rejected.reason for rejected in outcome.rejections)
         letters = [dead_letter(rejected, self.group, now_ms) for rejected in outcome.rejections]
         for output in (*outcome.outputs, *letters):
             # An output of no partition is committed with the first partition's checkpoint.

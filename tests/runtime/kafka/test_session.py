@@ -10,6 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from prometheus_client import REGISTRY
 
 from tidegauge.runtime.kafka import positions, session
 from tidegauge.runtime.kafka.committers import WriteAheadCommitter
@@ -125,6 +126,17 @@ def test_silence_is_only_where_nothing_waits_not_even_behind_an_open_transaction
     try:
         found.tick().result(10)
         assert bool(silent) == closes
+    finally:
+        assert found.close(5)
+
+
+def test_dead_letters_are_counted_by_their_reason() -> None:
+    found = membership(create_autospec(KafkaConsumer, instance=True))
+    try:
+        found.process([Record(PARTITION, 0, b""), Record(PARTITION, 1, b"{}")]).result(10)
+        for reason in ("empty", "unknown_type"):
+            labels = {"group": "drift", "reason": reason}
+            assert REGISTRY.get_sample_value("tidegauge_loop_dead_letters_total", labels) == 1
     finally:
         assert found.close(5)
 

@@ -198,6 +198,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             raise
 
     def _process(self, records: Sequence[Record]) -> None:
+        rejected = self._worker.rejected.copy()
         with metrics.PROCESS_SECONDS.labels(self._group).time():
             done = process_with_retries(
                 self._worker,
@@ -206,6 +207,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
                 wait=self._wait_for_the_extractor,
                 retry_policy=_RETRY_POLICY,
             )
+        for reason, number in (self._worker.rejected - rejected).items():
+            metrics.DEAD_LETTERS.labels(self._group, reason).inc(number)
         if done:
             metrics.RECORDS.labels(self._group).inc(len(records))
             self.working = True
