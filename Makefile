@@ -10,6 +10,8 @@ CONVERSATIONS ?= $(TRAFFIC)/sgd/conversations.jsonl
 ARRIVALS ?= $(TRAFFIC)/arrivals/azure_conv.csv
 QUESTIONS ?= $(wildcard $(TRAFFIC)/clinc150/queries.jsonl)
 QUICK ?=
+# Processes that run the tests; each starts brokers and browsers of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
@@ -52,7 +54,8 @@ lint: install ## format, lint, types, import contracts, spelling
 	$(BIN)/codespell
 
 test: install $(VENV)/backends ## unit, contract and integration tests
-	$(BIN)/python -m pytest -m "not e2e and not stats" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		-m "not e2e and not stats" $(ARGS)
 
 coverage: install ## coverage of the pure packages by their own tests; fails below its floor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not e2e and not stats" \
