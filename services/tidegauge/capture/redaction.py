@@ -38,7 +38,7 @@ class Span(NamedTuple):
 _COUNTRIES_BY_IBAN_LENGTH: Final = {
     15: "NO",
     16: "BE",
-    18: "DK FI FO GL NL SD FK",
+    18: "DK FI FO GL NL SD FK",  # codespell:ignore fo
     19: "MK SI",
     20: "AT BA EE KZ LT LU XK MN",
     21: "CH HR LI LV",

@@ -25,6 +25,7 @@ from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.topic_pages import TopicPages
+from tidegauge.monitor.web.viewers import StateByRole
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -104,6 +105,7 @@ def serve(
         with Publisher(kafka) as publisher:
             publisher.publish([control])
 
+    shown = StateByRole(loop)
     app = create_app(
         Interface(
             watch=loop,
@@ -114,10 +116,11 @@ def serve(
             refresh_seconds=settings.refresh_seconds,
             host=settings.host,
             password=settings.password.get_secret_value(),
+            viewer_password=settings.viewer_password.get_secret_value(),
             page_url=settings.page_url,
             pages=(
-                ControlPages(loop.view, publish, now_ms, settings.false_alarm_days),
-                TopicPages(loop.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
+                ControlPages(shown.view, publish, now_ms, settings.false_alarm_days),
+                TopicPages(shown.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
                 ReportPages(queue, now_ms),
             ),
         )

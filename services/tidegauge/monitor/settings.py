@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from tidegauge.monitoring.plan import MINIMUM_EFFECT, MonitorPlan
 from tidegauge.runtime.settings import Settings, Variable
@@ -40,6 +40,11 @@ class MonitorSettings(Settings):
         default=SecretStr(""),
         description="Asked for by everything but health checks (HTTP Basic, any user name); "
         "empty for none.",
+    )
+    viewer_password: SecretStr = Field(
+        default=SecretStr(""),
+        description="Opens numbers and verdicts, but no text of requests, no reports and no "
+        "changes; needs a password, too. Empty for none.",
     )
     group: str = Field(
         default="monitor",
@@ -154,6 +159,16 @@ class MonitorSettings(Settings):
             raise ValueError(
                 f"must name signals whose rates are tested ({known}), not {', '.join(unknown)}"
             )
+        return value
+
+    @field_validator("viewer_password")
+    @classmethod
+    def _needs_a_password(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        password: SecretStr = info.data.get("password", SecretStr(""))
+        if value.get_secret_value() and not password.get_secret_value():
+            raise ValueError("must go with TIDEGAUGE_MONITOR_PASSWORD, which opens everything")
+        if value.get_secret_value() and value == password:
+            raise ValueError("must differ from TIDEGAUGE_MONITOR_PASSWORD")
         return value
 
     def plan(self) -> MonitorPlan:

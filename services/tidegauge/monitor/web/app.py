@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
 from fastapi import FastAPI, Query, Response
@@ -16,25 +16,13 @@ from tidegauge.monitor.web.openapi import LedgerAnswer, answer, documented, json
 from tidegauge.monitor.web.page import Page, page
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.segments import name
+from tidegauge.monitor.web.viewers import MonitorState, StateByRole
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
 
 __all__ = ["Interface", "MonitorState", "Pages", "create_app"]
-
-
-class MonitorState(Protocol):
-    """The state of the monitor's loop, as the interface needs it."""
-
-    def view(self) -> MonitorView | None:
-        """Return the present view, None before there is one."""
-
-    def ready(self) -> bool:
-        """Whether partitions are assigned and a view is there."""
-
-    def alive(self) -> bool:
-        """Whether the loop runs, or can still recover by itself."""
 
 
 class Pages(Protocol):
@@ -57,6 +45,7 @@ class Interface:
         refresh_seconds: How often a page refreshes itself.
         host: The interface that it listens on: with ``page_url``, the names it answers to.
         password: What everything but health checks asks for; empty for nothing.
+        viewer_password: What opens the pages without requests' texts; empty for nothing.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
         pages: Further pages: those of alarms and of reports.
     """
@@ -69,12 +58,14 @@ class Interface:
     refresh_seconds: int
     host: str
     password: str = ""
+    viewer_password: str = ""
     page_url: str = ""
     pages: tuple[Pages, ...] = ()
 
 
 def create_app(interface: Interface) -> FastAPI:
     """Return the application."""
+    interface = replace(interface, watch=StateByRole(interface.watch))
     renderer = Renderer(interface.refresh_seconds)
     app = FastAPI(
         title="tidegauge monitor",
@@ -88,6 +79,7 @@ def create_app(interface: Interface) -> FastAPI:
         policy=renderer.policy,
         host=interface.host,
         password=interface.password,
+        viewer_password=interface.viewer_password,
         page_url=interface.page_url,
     )
     _pages(app, interface, renderer)

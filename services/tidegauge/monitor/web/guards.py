@@ -13,6 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegauge.monitor.web.viewers import OPEN_TO_VIEWERS, viewing
+
 __all__ = ["RequestGuard", "is_loopback"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
@@ -27,6 +29,9 @@ _FOREIGN = (
 _UNKNOWN = (
     "refused: the monitor is not known by this name: set TIDEGAUGE_MONITOR_PAGE_URL to the address "
     "that people open\n"
+)
+_NO_TEXT = (
+    "refused: with the viewers' password, requests' texts are not shown and nothing is changed\n"
 )
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OWN = frozenset({"same-origin", "none"})
@@ -86,29 +91,33 @@ class RequestGuard:
     another site's page. A proxy may keep the name that the browser used, or replace it.
 
     Where a password is set, everything but health checks asks for it (HTTP Basic, any user
-    name): whoever reaches the port does not read prompts yet.
+    name): whoever reaches the port does not read prompts yet. With the viewers' password only
+    the pages and numbers without requests' texts are shown, and nothing can be changed.
 
     Args:
         app: The application.
         policy: Content-Security-Policy, unless the answer has its own.
         host: The interface that the monitor listens on.
         password: Empty for none.
+        viewer_password: Empty for none.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         app: ASGIApp,
         *,
         policy: str,
         host: str,
         password: str = "",
+        viewer_password: str = "",
         page_url: str = "",
     ) -> None:
         self._app = app
         self._policy = policy
         self._numbered = not is_loopback(host)
         self._password = password.encode()
+        self._viewer_password = viewer_password.encode()
         self._origin = _origin(page_url)
         self._names = {_host(host), urlsplit(page_url).hostname or ""} - {""}
 
@@ -122,11 +131,18 @@ class RequestGuard:
             refusal = PlainTextResponse(_UNKNOWN, 421)
             await refusal(scope, receive, send)
             return
-        if self._password and scope["path"] not in _OPEN and not self._known(headers):
+        given = self._given(headers)
+        is_viewer = self._is(given, self._viewer_password)
+        closed = bool(self._password) and scope["path"] not in _OPEN
+        if closed and not is_viewer and not self._is(given, self._password):
             if "authorization" in headers:
                 await asyncio.sleep(_WRONG_SECONDS)
             challenge = {"WWW-Authenticate": 'Basic realm="tidegauge", charset="UTF-8"'}
             refusal = PlainTextResponse("say the password\n", 401, headers=challenge)
+            await refusal(scope, receive, send)
+            return
+        if is_viewer and (scope["method"] in _CHANGES or scope["path"] not in OPEN_TO_VIEWERS):
+            refusal = PlainTextResponse(_NO_TEXT, 403)
             await refusal(scope, receive, send)
             return
         if scope["method"] in _CHANGES and self._foreign(headers):
@@ -145,17 +161,27 @@ class RequestGuard:
                 out["X-Frame-Options"] = "DENY"
             await send(message)
 
+        if is_viewer:
+            with viewing():
+                await self._app(scope, receive, guarded)
+            return
         await self._app(scope, receive, guarded)
 
-    def _known(self, headers: Headers) -> bool:
+    @staticmethod
+    def _given(headers: Headers) -> bytes | None:
+        """Return the password that a request gives; None without one."""
         scheme, _, coded = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return False
+            return None
         try:
-            _, _, given = base64.b64decode(coded, validate=True).partition(b":")
+            return base64.b64decode(coded, validate=True).partition(b":")[2]
         except binascii.Error:
-            return False
-        return hmac.compare_digest(given, self._password)
+            return None
+
+    @staticmethod
+    def _is(given: bytes | None, password: bytes) -> bool:
+        """Whether a password is set and was given."""
+        return bool(password) and given is not None and hmac.compare_digest(given, password)
 
     def _named(self, authority: str) -> bool:
         host = _host(authority)

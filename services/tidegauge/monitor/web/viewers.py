@@ -1,0 +1,101 @@
+"""Viewers: people who see numbers and verdicts, but no text of a request.
+
+They see the names of topics, which are terms that many requests share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+import msgspec
+
+from tidegauge.monitoring.view import MonitorView
+from tidegauge.schemas.findings import Verdict
+
+__all__ = ["OPEN_TO_VIEWERS", "MonitorState", "StateByRole", "viewing", "without_text"]
+
+OPEN_TO_VIEWERS: Final = frozenset(
+    {
+        *("/", "/segment", "/alarm", "/metrics", "/openapi.json", "/healthz", "/readyz"),
+        *("/api/view", "/api/verdicts", "/api/alerts", "/api/ledger"),
+        *("/api/trend.csv", "/api/account.csv"),
+    }
+)
+"""The paths of a viewer. Reports and the topics of an alarm are made of requests' texts."""
+
+
+class MonitorState(Protocol):
+    """The state of the monitor's loop, as the interface needs it."""
+
+    def view(self) -> MonitorView | None:
+        """Return the present view, None before there is one."""
+
+    def ready(self) -> bool:
+        """Whether partitions are assigned and a view is there."""
+
+    def alive(self) -> bool:
+        """Whether the loop runs, or can still recover by itself."""
+
+
+_is_viewer: ContextVar[bool] = ContextVar("_is_viewer", default=False)
+
+
+@contextmanager
+def viewing() -> Iterator[None]:
+    """Answer a request as a viewer's."""
+    token = _is_viewer.set(True)
+    try:
+        yield
+    finally:
+        _is_viewer.reset(token)
+
+
+class StateByRole:
+    """The monitor's state, with a view that has no text when a viewer asks.
+
+    Args:
+        state: The state of the monitor's loop.
+    """
+
+    def __init__(self, state: MonitorState) -> None:
+        self._state = state
+
+    def view(self) -> MonitorView | None:
+        """Return the view that the present request may see."""
+        view = self._state.view()
+        return without_text(view) if view is not None and _is_viewer.get() else view
+
+    def ready(self) -> bool:
+        """Whether partitions are assigned and a view is there."""
+        return self._state.ready()
+
+    def alive(self) -> bool:
+        """Whether the loop runs, or can still recover by itself."""
+        return self._state.alive()
+
+
+def without_text(view: MonitorView) -> MonitorView:
+    """Return a view without the texts of its exemplars."""
+    return msgspec.structs.replace(
+        view,
+        verdicts=tuple(_bare(verdict) for verdict in view.verdicts),
+        alerts=tuple(
+            msgspec.structs.replace(alert, verdict=_bare(alert.verdict)) for alert in view.alerts
+        ),
+    )
+
+
+def _bare(verdict: Verdict) -> Verdict:
+    effects = tuple(
+        msgspec.structs.replace(
+            effect,
+            exemplars=tuple(
+                msgspec.structs.replace(exemplar, text="") for exemplar in effect.exemplars
+            ),
+        )
+        for effect in verdict.effects
+    )
+    return msgspec.structs.replace(verdict, effects=effects)
