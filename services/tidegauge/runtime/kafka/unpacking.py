@@ -50,7 +50,13 @@ class _Batches:
 
 
 class _Records(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python has no types
-    """The records of one partition in one fetch."""
+    """The records of one partition in one fetch.
+
+    Attributes:
+        next_fetch_offset: Offset after the last record that was returned.
+    """
+
+    next_fetch_offset: int
 
     def _unpack_records(
         self,
