@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import shutil
 import zlib
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.conftest import Running, StartGateway
-from tests.gateway.scripted import Connection, Received, ScriptedUpstream
+from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
 from tidegauge.gateway.multipart import read_field, replace_fields
+from tidegauge.gateway.policy import keys
 from tidegauge.schemas.exchange import ErrorKind
 
 BODY: Final = b'{"model":"served","messages":[{"role":"user","content":"Hi"}]}'
@@ -240,6 +244,56 @@ def test_fields_are_replaced_and_files_kept(fields: dict[str, str], content: byt
         assert {name: read_field(body, name) for name in fields if name != "f"} == {
             name: text for name, text in fields.items() if name != "f"
         }
+
+
+async def test_a_limited_client_reads_its_own_limits_only(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    async def script(_request: Received, connection: Connection) -> None:
+        limits = {"x-ratelimit-limit-requests": "999", "x-ratelimit-limit-tokens": "998"}
+        await connection.answer(chat_completion(), headers=limits)
+
+    upstream.script = script
+    file = tmp_path / "keys.json"
+    limited = keys.Customer(name="acme", key_id="", requests_per_minute=5)
+    key, record = keys.create(limited, created="now")
+    keys.save(file, [record])
+    models = {"served": {"upstreams": [{"url": upstream.url}]}}
+    running = await start_gateway(models, keys_file=file)
+    headers = {"api-key": key}
+    response = await running.client.post("/v1/chat/completions", content=BODY, headers=headers)
+    assert response.headers.get_list("x-ratelimit-limit-requests") == ["5"]
+    assert "x-ratelimit-limit-tokens" not in response.headers
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--http1.0", "-d", BODY[:-1] + b',"stream":true}'), b"data: [DONE]\n\n200"),
+        (("--http1.0", "-d", BODY), b"200"),
+        (("-H", "content-encoding: gzip", "--data-binary", "@body.gz"), b"200"),
+        (("-H", "transfer-encoding: chunked", "-d", BODY), b"200"),
+        (("-H", "expect: 100-continue", "-d", BODY), b"200"),
+        (("-I",), b"405"),
+        (("-X", "OPTIONS"), b"200"),
+    ],
+)
+async def test_curl(
+    gateway: Running, tmp_path: Path, arguments: tuple[str | bytes, ...], expected: bytes
+) -> None:
+    (tmp_path / "body.gz").write_bytes(gzip.compress(BODY))
+    process = await asyncio.create_subprocess_exec(
+        *("curl", "-sS", "-N", "--max-time", "20", "-w", "%{http_code}"),
+        *arguments,
+        f"{gateway.url}/v1/chat/completions",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors
+    assert output.endswith(expected)
 
 
 async def test_half_an_emoji_in_a_prompt(gateway: Running, upstream: ScriptedUpstream) -> None:

@@ -148,7 +148,9 @@ async def test_refused_requests_are_counted_and_not_each_recorded(
             await reader.readexactly(int(length))
     assert running.app.runtime.refusals["unauthorized"] == 200
     assert 1 <= running.recorder.counts().served < 100
-    assert len(running.answered) == running.recorder.counts().served
+    counts = running.recorder.counts()
+    assert counts.served + counts.refused == 200
+    assert len(running.answered) == counts.served
     assert upstream.requests == []
     running.client.headers["x-api-key"] = key
     assert (await running.chat()).status_code == 200

@@ -21,6 +21,7 @@ from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.shipper import expand_formats
+from tidegauge.runtime.brokers.process import free_port
 
 EXPAND = expand_formats(CaptureSettings())[BOTH.type]
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
@@ -53,6 +54,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if "TIDEGAUGE" not in name},
         "TIDEGAUGE_GATEWAY_PORT": str(port),
+        "TIDEGAUGE_GATEWAY_ADMIN_PORT": str(free_port()),
         "TIDEGAUGE_GATEWAY_CONFIG": str(config),
         "TIDEGAUGE_GATEWAY_ANONYMOUS": "true",
         "TIDEGAUGE_CAPTURE_DIRECTORY": str(tmp_path / "outbox"),
@@ -82,6 +84,8 @@ def test_a_life(
     wait_for(lambda: _get(f"{url}/readyz") is not None)
     failed = httpx.post(f"{url}/v1/chat/completions", json={"model": "one", "messages": []})
     assert failed.status_code == 502
+    admin = f"http://127.0.0.1:{environment['TIDEGAUGE_GATEWAY_ADMIN_PORT']}"
+    assert [httpx.get(f"{each}/metrics").status_code for each in (url, admin)] == [401, 200]
     Path(environment["TIDEGAUGE_GATEWAY_CONFIG"]).write_text(
         "models: {two: {upstreams: [{url: 'http://127.0.0.1:9'}]}}"
     )

@@ -69,6 +69,17 @@ def test_everything_arrived(writer_of: WriterOf) -> None:
     assert not ledger.settled, "no judge worker has reported: its events are on their way"
 
 
+def test_requests_refused_without_an_exchange_are_a_state_of_their_own(
+    writer_of: WriterOf,
+) -> None:
+    at = writer_of("vitals").start_of(5)
+    processed = {"drift": (10,), "vitals": (4, 6)}
+    ledger = draw_up([heartbeat(at, 10, refused=7)], reports(writer_of, 100, processed))
+    (line,) = ledger.captures
+    assert (line.served, line.captured, line.refused, line.unaccounted) == (10, 10, 7, 0)
+    assert ledger.balanced
+
+
 def test_events_on_their_way_are_not_missing(writer_of: WriterOf) -> None:
     at = writer_of("vitals").start_of(50)
     ledger = draw_up(

@@ -68,6 +68,7 @@ class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
         dropped: Response events that could not be captured, by reason.
         unaccounted: Requests served, and neither captured nor dropped in the time allowed.
         final: Whether the run has ended.
+        refused: Requests refused before they became exchanges, which have no events.
     """
 
     producer_id: str
@@ -77,6 +78,7 @@ class CaptureAccount(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
     unaccounted: int
     final: bool
+    refused: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -237,6 +239,7 @@ def _capture(counts: ProducerCounts) -> CaptureAccount:
         dropped=dict(dropped),
         unaccounted=max(0, owed - accounted),
         final=latest.final,
+        refused=latest.refused,
     )
 
 

@@ -334,6 +334,8 @@ class Heartbeat(
         dropped: Events that could not be captured, by topic and reason.
         shipped: Events acknowledged by the broker, by topic.
         final: Whether the run has ended and the counts will not change.
+        refused: Requests refused before they became exchanges, such as those without a key; they
+            are neither served nor captured.
     """
 
     producer_id: str
@@ -343,4 +345,5 @@ class Heartbeat(
     dropped: dict[str, dict[str, int]]
     shipped: dict[str, int]
     final: bool = False
+    refused: int = 0
     schema_version: int = 1

@@ -22,6 +22,7 @@ from typing import Final, Self
 from tidegauge.capture.errors import OutboxFormatError
 
 __all__ = [
+    "REFUSED",
     "SERVED",
     "CountersReader",
     "CountersWriter",
@@ -38,6 +39,7 @@ _ENTRY = 64
 _NAME = 56
 _WORD = 8
 SERVED: Final = "served"
+REFUSED: Final = "refused"
 _CAPTURED = "captured"
 _DROPPED = "dropped"
 
@@ -74,11 +76,13 @@ class Counts:
         served: Requests answered.
         captured: Events appended, by topic.
         dropped: Events that could not be appended, by topic and reason.
+        refused: Requests refused before they became exchanges.
     """
 
     served: int = 0
     captured: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    refused: int = 0
 
 
 def captured_counter(topic: str) -> str:
@@ -96,7 +100,7 @@ def counts_of(counters: Mapping[str, int]) -> Counts:
 
     Example:
         >>> counts_of({"served": 2, "captured/a.v1": 1, "dropped/a.v1/quota": 1})
-        Counts(served=2, captured={'a.v1': 1}, dropped={'a.v1': {'quota': 1}})
+        Counts(served=2, captured={'a.v1': 1}, dropped={'a.v1': {'quota': 1}}, refused=0)
     """
     captured: dict[str, int] = {}
     dropped: dict[str, dict[str, int]] = {}
@@ -106,7 +110,7 @@ def counts_of(counters: Mapping[str, int]) -> Counts:
                 captured[topic] = value
             case [kind, topic, reason] if kind == _DROPPED:
                 dropped.setdefault(topic, {})[reason] = value
-    return Counts(served=counters.get(SERVED, 0), captured=captured, dropped=dropped)
+    return Counts(counters.get(SERVED, 0), captured, dropped, counters.get(REFUSED, 0))
 
 
 class CountersWriter:

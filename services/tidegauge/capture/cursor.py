@@ -210,6 +210,7 @@ def heartbeat_of(
         producer_id=producer_id,
         time_ms=time_ms,
         served=counts.served,
+        refused=counts.refused,
         captured=dict(sorted(captured.items())),
         dropped={topic: dict(reasons) for topic, reasons in dropped.items()},
         shipped=dict(position.shipped),

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tidegauge.capture.counters import (
+    REFUSED,
     SERVED,
     CountersWriter,
     Counts,
@@ -268,6 +269,12 @@ class Recorder:
         with self._mutex:
             if self._counters is not None:
                 self._counters.add(SERVED, number)
+
+    def refused(self) -> None:
+        """Count a request as refused: it is neither served nor captured."""
+        with self._mutex:
+            if self._counters is not None:
+                self._counters.add(REFUSED)
 
     def counts(self) -> Counts:
         """Return the run's counts so far."""

@@ -96,7 +96,9 @@ def _facts(found: Ledger) -> dict[str, object]:
 
 
 def _print(console: Console, found: Ledger) -> None:
-    captures = Table("producer", "served", "captured", "dropped", "unaccounted", title="captured")
+    captures = Table(
+        "producer", "served", "captured", "dropped", "unaccounted", "refused", title="captured"
+    )
     for line in found.captures:
         captures.add_row(
             ascii(line.producer_id)[1:-1],
@@ -104,6 +106,7 @@ def _print(console: Console, found: Ledger) -> None:
             count(line.captured),
             ", ".join(f"{reason}: {count(n)}" for reason, n in sorted(line.dropped.items())) or "0",
             count(line.unaccounted),
+            count(line.refused),
         )
     deliveries = Table(
         "topic",

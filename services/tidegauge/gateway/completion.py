@@ -167,6 +167,14 @@ class Completion:
         if self._tracing is not None:
             exchange.arrival = self._tracing.begin(exchange.arrival)
 
+    def refused(self) -> bool:
+        """Count a request without a valid key; return whether it is not to be recorded."""
+        self.metrics.refusals.add("unauthorized")
+        if self.metrics.refusals.sampled():
+            return False
+        self._recorder.refused()
+        return True
+
     def end(self) -> None:
         """Count an exchange as no longer in flight."""
         self.metrics.in_flight -= 1

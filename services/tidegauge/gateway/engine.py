@@ -184,7 +184,8 @@ class Engine:
         )
 
     async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
-        if not self._is_only_counted(error):
+        unauthorized = error.kind is ErrorKind.UNAUTHORIZED
+        if not (unauthorized and self._completion.refused()):
             fault = Fault(error.kind, error.detail)
             self._completion.conclude(exchange, error.status, ParsedAnswer(), fault)
         if exchange.begun:
@@ -199,14 +200,6 @@ class Engine:
             ],
             error_body(error),
         )
-
-    def _is_only_counted(self, error: ExchangeError) -> bool:
-        """Count a request without a valid key; return whether it is not recorded."""
-        if error.kind is not ErrorKind.UNAUTHORIZED:
-            return False
-        refusals = self._completion.metrics.refusals
-        refusals.add("unauthorized")
-        return not refusals.sampled()
 
     def _abandon(self, exchange: Exchange) -> None:
         """Conclude an exchange cancelled by its client or by shutdown, with the answer so far."""
