@@ -292,6 +292,15 @@ class TestRepeats:
         served.answer(again, [user("High tide?")], "At noon.")
         assert served.ask(user("High tide?"), after_ms=30_000).repeat_of is None
 
+    def test_an_outage_does_not_make_one_request_of_a_common_wording(self, served: Served) -> None:
+        """Otherwise the share of greetings would fall whenever requests fail."""
+        places = []
+        for _ in range(50):
+            place = served.ask(user("hi"), after_ms=20_000)
+            served.answer(place, [user("hi")], None, failed=True)
+            places.append(place)
+        assert sum(place.repeat_of is not None for place in places) <= 5
+
     def test_one_that_follows_at_once(self, served: Served) -> None:
         served.ask(user("High tide?"))
         assert served.ask(user("High tide?"), after_ms=500).repeat_of == "req-1"

@@ -36,6 +36,8 @@ _RETRIED_MS: Final = 660_000
 """How long after its predecessor a request may call itself a retry: a client waits ten minutes for
 an answer by default, then up to one before it asks again."""
 _FAILED_MS: Final = 60_000
+_RETRIES: Final = 5
+"""Most retries that a client makes without saying so."""
 _TWICE_MS: Final = 10_000
 _COMMON_MS: Final = 600_000
 _END: Final = 256
@@ -51,20 +53,20 @@ class Placement:
         request_id: The request's id.
         question: Index of the present turn's first message.
         sent: Hash by which the request is recognised when it is sent again.
-        first_ms: When it was sent first, Unix milliseconds.
-        last_ms: When it was sent last.
+        last_ms: When it was sent last, Unix milliseconds.
         failed_ms: When it last ended in an error; None while it has not.
-        common: Whether there have been several requests of this wording lately.
+        common: Whether there were other requests of this wording in the ten minutes before.
+        repeats: How often it was sent again.
     """
 
     __slots__ = (
         "common",
         "conversation_id",
         "failed_ms",
-        "first_ms",
         "last_ms",
         "question",
         "repeat_of",
+        "repeats",
         "request_id",
         "sent",
         "step",
@@ -83,7 +85,7 @@ class Placement:
     ) -> None:
         self.request_id = request_id
         self.sent = sent
-        self.first_ms = self.last_ms = now_ms
+        self.last_ms = now_ms
         self.conversation_id = conversation_id
         self.turn = turn
         self.step = step
@@ -91,21 +93,23 @@ class Placement:
         self.repeat_of: str | None = None
         self.failed_ms: int | None = None
         self.common = False
+        self.repeats = 0
 
     def again(self, request_id: str, now_ms: int) -> Placement:
         """Return the place of a request that is this one, sent again."""
-        self.last_ms, self.common = now_ms, True
+        self.last_ms = now_ms
+        self.repeats += 1
         other = copy(self)
-        other.request_id, other.first_ms = request_id, now_ms
+        other.request_id = request_id
         other.repeat_of = self.request_id
         return other
 
     def is_sent_again(self, now_ms: int, *, retry: bool, answers: bool) -> bool:
         """Whether an equal request is this one, sent again.
 
-        It is if the client says so, if this one has just failed, or if both go on from the same
-        answers. Otherwise it is if it is the first to follow, and at once: of many who say "hi",
-        each asks for themselves, however many they are in a second.
+        It is if the client says so, or if both go on from the same answers. Otherwise the wording
+        must be rare: of many who say "hi", each asks for themselves, during an outage as well.
+        Then it is if this one has just failed, or if it is the first to follow, and at once.
 
         Args:
             now_ms: When the other request arrived, Unix milliseconds.
@@ -115,11 +119,13 @@ class Placement:
         since = now_ms - self.last_ms
         if retry:
             return since <= _RETRIED_MS
-        if self.failed_ms is not None and now_ms - self.failed_ms <= _FAILED_MS:
-            return True
         if answers and (self.turn != 1 or self.step > 1):
             return since <= _COMMON_MS
-        return not self.common and now_ms - self.first_ms <= _TWICE_MS
+        if self.common:
+            return False
+        if self.failed_ms is not None and self.repeats < _RETRIES:
+            return now_ms - self.failed_ms <= _FAILED_MS
+        return self.repeats == 0 and since <= _TWICE_MS
 
 
 class Conversations:
