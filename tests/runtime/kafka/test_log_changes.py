@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients, loop, reader
-from tidegauge.runtime.kafka.errors import RefusedError
+from tidegauge.runtime.kafka.errors import KafkaRefusedError
 from tidegauge.runtime.kafka.publisher import send_all
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import decode
@@ -145,7 +145,7 @@ def test_a_compression_that_cannot_be_read_stops_the_worker_and_says_why(
     monkeypatch.setattr(codec, "zstd", None)
     with worker(settings, "no-zstd", topic) as found:
         found.thread.join(DEADLINE_SECONDS)
-        assert isinstance(found.failure, RefusedError)
+        assert isinstance(found.failure, KafkaRefusedError)
         assert "pip install zstandard" in str(found.failure)
         assert not found.loop.ready
 

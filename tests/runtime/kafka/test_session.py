@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from tidegauge.runtime.kafka import positions, session
 from tidegauge.runtime.kafka.committers import WriteAheadCommitter
-from tidegauge.runtime.kafka.errors import ClientHungError, RefusedError
+from tidegauge.runtime.kafka.errors import ClientHungError, KafkaRefusedError
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.state_recovery import StateRecovery
 from tidegauge.schemas import encode
@@ -77,7 +77,7 @@ def test_a_commit_that_is_refused_for_good_is_not_retried() -> None:
     committer.commit.side_effect = TopicAuthorizationFailedError("dead-letters.v1")
     found = membership(create_autospec(KafkaConsumer, instance=True), committer=committer)
     try:
-        with pytest.raises(RefusedError, match="grant this client access"):
+        with pytest.raises(KafkaRefusedError, match="grant this client access"):
             found.process(records(1)).result(10)
         assert committer.commit.call_count == 1
     finally:

@@ -29,7 +29,7 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
-from tidegauge.runtime.kafka.errors import LogError, LogUnavailableError, RefusedError
+from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogError, LogUnavailableError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.kafka.unpacking import NotUnpacked, tolerate
 from tidegauge.streaming.processor import Partition, Record
@@ -82,12 +82,14 @@ _BATCH_BYTES: Final = 128 * 1024
 _REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 
-def refused(error: KafkaError, doing: str) -> RefusedError | None:
+def refused(error: KafkaError, doing: str) -> KafkaRefusedError | None:
     """Return an error of kafka-python that no retry cures, with its remedy; None for others."""
     for kind, remedy in _REMEDIES.items():
         if isinstance(error, kind):
             said = str(error).strip() or type(error).__name__
-            return RefusedError(f"Kafka refuses {doing} ({type(error).__name__}: {said}): {remedy}")
+            return KafkaRefusedError(
+                f"Kafka refuses {doing} ({type(error).__name__}: {said}): {remedy}"
+            )
     return None
 
 
@@ -97,7 +99,7 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
 
     Raises:
         LogUnavailableError: No broker answers.
-        RefusedError: No retry cures the error.
+        KafkaRefusedError: No retry cures the error.
         LogError: Any other error of kafka-python.
     """
     try:

@@ -3,7 +3,7 @@
 TidegaugeError
 └── LogError
     ├── LogUnavailableError
-    ├── RefusedError
+    ├── KafkaRefusedError
     ├── TopicError
     │   └── TopicLayoutError
     ├── PublishError
@@ -25,10 +25,10 @@ __all__ = [
     "BaselineStoreError",
     "ClientHungError",
     "HiddenStateError",
+    "KafkaRefusedError",
     "LogError",
     "LogUnavailableError",
     "PublishError",
-    "RefusedError",
     "TopicError",
     "TopicLayoutError",
     "UnknownBaselineError",
@@ -57,7 +57,7 @@ class LogUnavailableError(LogError):
         )
 
 
-class RefusedError(LogError):
+class KafkaRefusedError(LogError):
     """Kafka or its client library refuses, and will refuse again however often it is asked."""
 
     passing = False

@@ -27,7 +27,7 @@ from tidegauge.runtime.kafka.committers import (
     TransactionalCommitter,
     WriteAheadCommitter,
 )
-from tidegauge.runtime.kafka.errors import LogError, RefusedError, WorkerHungError
+from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogError, WorkerHungError
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.session import Session
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -172,12 +172,12 @@ class ConsumerLoop:
         """Log the settings of topics that do harm.
 
         Raises:
-            RefusedError: A topic is in a compression that cannot be read here.
+            KafkaRefusedError: A topic is in a compression that cannot be read here.
         """
         for state in list_topics(self._settings):
             for difference in state.differences:
                 if difference.setting == "compression.type" and state.topic in self._topics:
-                    raise RefusedError(str(difference))
+                    raise KafkaRefusedError(str(difference))
                 self._log.warning("topic differs", what=str(difference), remedy=difference.remedy)
         self._compared = True
 
