@@ -44,7 +44,7 @@ def test_looking_often_makes_no_difference_in_brief() -> None:
 
 @pytest.mark.stats
 def test_looking_often_makes_no_difference() -> None:
-    check_miscoverage(400)
+    check_miscoverage(120)
 
 
 def test_pooling_windows_of_a_growing_canary_would_err() -> None:

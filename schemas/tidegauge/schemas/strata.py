@@ -7,6 +7,7 @@ constant factor, so that their number is small whatever the load.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final, NamedTuple
 
 __all__ = ["LOADS", "OUTPUTS", "PROMPTS", "UNKNOWN", "LoadStratum", "class_of"]
@@ -63,13 +64,10 @@ class LoadStratum(NamedTuple):
 
 
 def class_of(number: float, largest: tuple[int, ...]) -> int:
-    """Return the index of the first class whose largest number is not exceeded.
+    """Return the index of the first class whose largest number is not exceeded, by bisection.
 
     Example:
         >>> class_of(4, LOADS), class_of(1_000, LOADS)
         (4, 14)
     """
-    for index, most in enumerate(largest):
-        if number <= most:
-            return index
-    return len(largest)
+    return bisect_left(largest, number)
