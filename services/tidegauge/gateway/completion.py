@@ -457,7 +457,7 @@ class Completion:
             and self._messages(exchange, asked).messages is asked.messages
             and len(answer.text or "") <= limit
             and len(answer.tool_calls or "") <= limit
-            and asked.expectations.size() <= limit
+            and (asked.expectations is NOTHING_EXPECTED or asked.expectations.size() <= limit)
         )
 
     def _checks(self, exchange: Exchange, conclusion: Conclusion) -> dict[str, str] | PendingChecks:

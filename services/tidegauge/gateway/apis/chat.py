@@ -9,7 +9,7 @@ import msgspec
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, read_metrics, read_usage
 from tidegauge.capture.answer_reader import read_data
-from tidegauge.capture.expectations import expectations, form_name
+from tidegauge.capture.expectations import NOTHING_EXPECTED, expectations, form_name
 from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import (
     ChunkKind,
@@ -170,6 +170,12 @@ class Chat:
         if tools is None and request.functions:
             tools = _tools_of(present(request.functions))
         sampled = sampling(request)
+        form, structured = request.response_format, request.structured_outputs
+        is_plain = form is None and structured is None and tools is None
+        session, metadata = request.litellm_session_id, request.metadata
+        conversation = None
+        if session is not None or metadata is not None:
+            conversation = given_id(session) or id_in_metadata(metadata)
         return ParsedRequest(
             model=request.model,
             messages=tuple([as_message(message) for message in request.messages]),
@@ -177,8 +183,8 @@ class Chat:
             usage_wanted=bool(options and options.include_usage),
             sampling=sampled,
             choices=max(1, sampled.n or 1),
-            expectations=expectations(request.response_format, request.structured_outputs, tools),
-            conversation=given_id(request.litellm_session_id) or id_in_metadata(request.metadata),
+            expectations=NOTHING_EXPECTED if is_plain else expectations(form, structured, tools),
+            conversation=conversation,
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

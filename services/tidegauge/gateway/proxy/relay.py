@@ -170,7 +170,7 @@ class Relay:
             await completion.check(exchange, answer)
         completion.conclude(exchange, status, answer, fault, done=reader.done)
         # A client that has the whole answer is not told that its connection broke afterwards.
-        await sink.end(passed if answer.ended else passed + last)
+        await sink.end(passed if fault is None or answer.ended else passed + last)
         if fault is None:
             connection.drain(_END_SECONDS)
 
