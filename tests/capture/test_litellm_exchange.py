@@ -6,12 +6,18 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegauge.capture.exchange_record import BOTH
-from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
+from tidegauge.capture.litellm_exchange import (
+    answered,
+    came_through_proxy,
+    failed,
+    with_limited_text,
+)
 from tidegauge.capture.placement import Conversations
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.shipper import expand_formats
@@ -141,6 +147,40 @@ def test_the_shipper_checks_the_answers() -> None:
     form = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
     event = shipped(told(model_parameters={"response_format": form}))
     assert event.checks["json_schema"] == "failed"
+
+
+def test_long_and_redacted_texts_are_limited_and_their_forms_unchecked() -> None:
+    form = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    kwargs = told(
+        messages=[{"role": "user", "content": "Ask ann@example.org. " + "x" * 500}],
+        response=chosen(content="At noon, says ann@example.org. " + "y" * 500),
+        model_parameters={"response_format": form},
+    )
+    record = answered(kwargs, text=True, conversations=Conversations())
+    assert record is not None
+    assert record.answer is not None
+    assert with_limited_text(record, "full", 10_000) == msgspec.structs.replace(
+        record,
+        omitted_characters=0,
+        answer=msgspec.structs.replace(record.answer, omitted_characters=0),
+    )
+    limited = with_limited_text(record, "redacted", 100)
+    made = EXPAND.events(limited, ["requests.v1", "responses.v1"], "litellm-1", 2)
+    asked, event = made.events
+    assert isinstance(event, ResponseEvent)
+    assert event.messages == asked.messages
+    assert event.messages[0].content.startswith("Ask [email]. xxx")
+    assert (event.output or "").startswith("At noon, says [email]. yyy")
+    assert (event.capture, event.omitted_characters, event.omitted_output_characters) == (
+        "redacted",
+        len(record.messages[0].content) - 100,
+        event.output_characters - 100,
+    )
+    assert event.checks == {"empty": "passed", "truncation": "passed"}
+    assert "json_schema/unchecked: cut" in made.facts
+    bare = answered(kwargs, text=False, conversations=Conversations())
+    assert bare is not None
+    assert with_limited_text(bare, "none", 100) is bare
 
 
 def test_tool_calls_are_no_empty_answer() -> None:

@@ -35,7 +35,8 @@ def test_litellms_callback_has_its_own() -> None:
     assert LiteLLMSettings.from_environment({}).text == "full"
     assert LiteLLMSettings.from_environment({"TIDEGAUGE_LITELLM_TEXT": "none"}).text == "none"
     with pytest.raises(
-        SettingsError, match=r"TIDEGAUGE_LITELLM_TEXT is .some.: it must be one of full, none"
+        SettingsError,
+        match=r"TIDEGAUGE_LITELLM_TEXT is .some.: it must be one of full, redacted, none",
     ):
         LiteLLMSettings.from_environment({"TIDEGAUGE_LITELLM_TEXT": "some"})
 

@@ -7,11 +7,12 @@ In the proxy's configuration::
 
 with ``tidegauge`` installed beside ``litellm[proxy]``. The destination of the events is set by
 ``TIDEGAUGE_CAPTURE_…`` and ``TIDEGAUGE_KAFKA_…``; ``TIDEGAUGE_LITELLM_TEXT=none`` leaves
-prompts and answers out. The customer is the key's metadata ``customer``, else its team,
-else its alias; a model's version is ``model_info: version``. A conversation's id is the client's
-``x-session-id``, its ``litellm_session_id`` or one in its metadata; without it, the first exchange
-identifies the conversation. Each answer to a client is one exchange; LiteLLM's retries are counted
-as its attempts.
+prompts and answers out, and ``redacted`` what looks like personal data and secrets. The customer
+is the key's metadata ``customer``, else its team, else its alias; a model's version is
+``model_info: version``. A conversation's id is the client's ``x-session-id``, its
+``litellm_session_id`` or one in its metadata; without it, the first exchange identifies the
+conversation. Each answer to a client is one exchange; LiteLLM's retries are counted as its
+attempts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.exchange_record import BOTH, ExchangeRecord
-from tidegauge.capture.litellm_exchange import answered, came_through_proxy, failed
+from tidegauge.capture.litellm_exchange import (
+    answered,
+    came_through_proxy,
+    failed,
+    with_limited_text,
+)
 from tidegauge.capture.placement import Conversations
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings, LiteLLMSettings
@@ -48,13 +54,14 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
 
     Args:
         settings: Capture settings.
-        text: Whether prompts and answers are captured.
+        limits: How much of prompts and answers is captured.
     """
 
-    def __init__(self, settings: CaptureSettings, *, text: bool = True) -> None:
+    def __init__(self, settings: CaptureSettings, limits: LiteLLMSettings) -> None:
         super().__init__()
         self._settings = settings
-        self._text = text
+        self._limits = limits
+        self._text = limits.text != "none"
         self._conversations = Conversations(settings.conversation_secret.encode())
         self._recorder: Recorder | None = None
         self._starting = threading.Lock()
@@ -105,6 +112,7 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
     def _record(self, exchange: ExchangeRecord | None) -> None:
         if exchange is None or (recorder := self._started()) is None:
             return
+        exchange = with_limited_text(exchange, self._limits.text, self._limits.characters)
         recorder.record_compact(BOTH, [exchange])
         recorder.served()
 
@@ -123,9 +131,9 @@ class TidegaugeCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM has no t
 
 
 def _from_environment() -> TidegaugeCallback:
-    text = LiteLLMSettings.from_environment().text
+    limits = LiteLLMSettings.from_environment()
     environment = {"TIDEGAUGE_CAPTURE_PRODUCER": "litellm", **os.environ}
-    return TidegaugeCallback(CaptureSettings.from_environment(environment), text=text == "full")
+    return TidegaugeCallback(CaptureSettings.from_environment(environment), limits)
 
 
 callback: TidegaugeCallback

@@ -19,14 +19,16 @@ from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord, Pend
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.litellm_conversation import Answered, with_conversation
 from tidegauge.capture.placement import Conversations
+from tidegauge.capture.text_limits import captured_messages, captured_text
 from tidegauge.schemas.exchange import (
+    Capture,
     ErrorKind,
     Message,
     Sampling,
     outcome_of,
 )
 
-__all__ = ["answered", "came_through_proxy", "failed"]
+__all__ = ["answered", "came_through_proxy", "failed", "with_limited_text"]
 
 _GENERATING = frozenset(
     prefix + name
@@ -142,6 +144,56 @@ def failed(
         ended = Answered(end_ms=round(now_seconds * 1000), failed=True)
         record = with_conversation(record, conversations, _request(data), asked, ended)
     return record if text else _without_text(record)
+
+
+def with_limited_text(record: ExchangeRecord, capture: Capture, characters: int) -> ExchangeRecord:
+    """Return a record with no more text than allowed.
+
+    What cannot be checked any more without the whole text is said to be unchecked.
+
+    Args:
+        record: A record with its whole text, or without text.
+        capture: How much text to capture.
+        characters: Most characters of messages, of an answer's text and of its tool calls.
+    """
+    if record.capture == "none":
+        return record
+    messages, omitted = captured_messages(record.messages, capture, characters)
+    changes: dict[str, Any] = {"messages": messages, "omitted_characters": omitted}
+    answer = record.answer
+    if answer is not None:
+        text, cut = captured_text(answer.text, capture, characters)
+        calls, cut_calls = captured_text(answer.tool_calls, capture, characters)
+        whole = capture == "full" and not (omitted or cut or cut_calls)
+        changes["answer"] = msgspec.structs.replace(
+            answer,
+            text=text,
+            tool_calls=calls,
+            omitted_characters=cut + cut_calls,
+            checks=answer.checks if whole else _checks_before_cut(answer),
+        )
+    return msgspec.structs.replace(record, capture=capture, **changes)
+
+
+def _checks_before_cut(answer: AnswerRecord) -> dict[str, str]:
+    """Return the findings for an answer whose text the shipper will not have as a whole."""
+    checks = answer.checks
+    if isinstance(checks, dict):
+        return checks
+    parsed = ParsedAnswer(
+        text=answer.text,
+        tool_calls=answer.tool_calls,
+        refusal=checks.refusal,
+        media=checks.media,
+        finish_reason=answer.finish_reason,
+    )
+    forms = {
+        "json": checks.wanted.json_object,
+        "json_schema": checks.wanted.json_schema is not None,
+        "tool_arguments": answer.tool_calls is not None,
+    }
+    unchecked = {name: "unchecked: cut" for name, asked_for in forms.items() if asked_for}
+    return _checks_without_text(parsed) | unchecked
 
 
 def _without_text(record: ExchangeRecord) -> ExchangeRecord:
@@ -283,6 +335,10 @@ def _checks(
             asked.get("response_format"), None, None if tools is None else tools.encode()
         )
         return PendingChecks(wanted, answer.refusal, answer.media)
+    return _checks_without_text(answer)
+
+
+def _checks_without_text(answer: ParsedAnswer) -> dict[str, str]:
     checks = {"empty": "failed" if answer.is_empty else "passed"}
     if answer.is_cut_off is not None:
         checks["truncation"] = "failed" if answer.is_cut_off else "passed"

@@ -156,10 +156,21 @@ class LiteLLMSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of LiteLLM's callback.
 
     Attributes:
-        text: ``full``, or ``none`` to leave prompts and answers out.
+        text: ``full``, ``redacted``, or ``none`` to leave prompts and answers out.
+        characters: Most characters of text in an event; longer texts are cut in the middle.
     """
 
-    text: Literal["full", "none"] = "full"
+    text: Literal["full", "redacted", "none"] = "full"
+    characters: int = 65_536
+
+    def __post_init__(self) -> None:
+        """Reject values that cannot work.
+
+        Raises:
+            CaptureSettingsError: A value is out of its range.
+        """
+        if self.characters < 0:
+            raise CaptureSettingsError("characters", self.characters, "must not be below 0")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LiteLLMSettings:
