@@ -119,6 +119,11 @@ def test_a_copy_is_dropped_and_counted() -> None:
             "structured_cloud_event",
         ),
         (b'{"specversion": "1.0", "type": "com.example.other"}', "structured_cloud_event"),
+        (encode(request(1, time_ms=1)).replace(b'"time_ms":1', b'"time_ms":NaN'), "not_a_number"),
+        (
+            encode(request(1, time_ms=1)).replace(b'"time_ms":1', b'"time_ms":-Infinity'),
+            "not_a_number",
+        ),
         (encode(request(1, time_ms=1_764_495_775)), "time_unit"),
         (encode(request(1, time_ms=1_764_495_775_000_000)), "time_unit"),
         (b"{}", "unknown_type"),

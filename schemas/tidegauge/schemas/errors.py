@@ -48,6 +48,7 @@ class DecodeReason(StrEnum):
     SEVERAL_EVENTS = "several_events"
     ENCODED_TWICE = "encoded_twice"
     TIME_UNIT = "time_unit"
+    NOT_A_NUMBER = "not_a_number"
 
 
 class DecodeError(SchemaError):

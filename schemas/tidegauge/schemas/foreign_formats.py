@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from tidegauge.schemas.errors import DecodeError, DecodeReason
@@ -70,7 +72,23 @@ def _foreign_json(data: bytes) -> DecodeError | None:
                 "the value is a CloudEvent in structured mode: write it in binary mode, its "
                 "attributes as headers ce_… and its data as the value",
             )
+        case b"{" if constants := _constants(data):
+            return DecodeError(
+                DecodeReason.NOT_A_NUMBER,
+                f"the value holds {', '.join(constants)}, which JSON does not have: leave out "
+                "numbers that are none",
+            )
     return None
+
+
+def _constants(data: bytes) -> list[str]:
+    """Return the names that stand in place of numbers, if the rest is JSON."""
+    found: dict[str, None] = {}
+    try:
+        json.loads(data, parse_constant=found.setdefault)
+    except (ValueError, RecursionError):
+        return []
+    return sorted(found)
 
 
 def _is_cloud_event(data: bytes) -> bool:
