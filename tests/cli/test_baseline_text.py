@@ -57,6 +57,8 @@ def test_what_both_monitors_can_notice_is_told(conversations: DriftBaseline) -> 
     assert "not tested" not in text
     for counted in ("openings", "follow-ups"):
         assert re.search(rf"a new topic of 20% of the {counted} would be noticed after", text)
+    assert "openings by topic" in text
+    assert "follow-ups by topic" in text
     delays = power(conversations)
     assert set(delays) == {Unit.OPENING, Unit.FOLLOWUP}
     assert all(

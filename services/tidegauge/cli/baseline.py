@@ -189,7 +189,8 @@ def show(
             str(unit): {f"{share:g}": events for share, events in found.items()}
             for unit, found in power(drift).items()
         }
-        facts = {"baseline_id": wanted, "clusters": drift.openings.clusters, "delay_events": delays}
+        clusters = {str(unit): known.clusters for unit, known in drift.units.items()}
+        facts = {"baseline_id": wanted, "clusters": clusters, "delay_events": delays}
         _say(as_json, {**drift.summary(), **facts}, "")
     else:
         show_drift(Console(), drift)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tidegauge.detection.reference import Reference
 from tidegauge.detection.seasons import slot_count
-from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
 from tidegauge.drift.power import detection_delay
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
@@ -24,6 +24,7 @@ __all__ = ["power", "print_list", "promise_lines", "show_drift"]
 
 _SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
+_NAMES = {Unit.OPENING: "openings", Unit.FOLLOWUP: "follow-ups"}
 _DAY_SECONDS = 86_400.0
 
 
@@ -107,20 +108,24 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     for unit, delays in power(baseline).items():
         for share, events in delays.items():
             console.print(_in_words(unit, share, events), markup=False)
-    table = Table("cluster", "share", "terms", "examples")
-    for k, cluster in enumerate(baseline.openings.clusters):
+    for unit, known in baseline.units.items():
+        console.print(_clusters(unit, known))
+
+
+def _clusters(unit: Unit, known: UnitBaseline) -> Table:
+    table = Table("cluster", "share", "terms", "examples", title=f"{_NAMES[unit]} by topic")
+    for k, cluster in enumerate(known.clusters):
         table.add_row(
             str(k),
-            percent(widest.rate[k]),
+            percent(known.references[""].rate[k]),
             Text(plain(cluster.title)),
             Text("\n".join(plain(text) for text in cluster.exemplars)),
         )
-    console.print(table)
+    return table
 
 
 def _in_words(unit: Unit, share: float, events: float) -> str:
-    counted = "openings" if unit is Unit.OPENING else "follow-ups"
-    topic = f"a new topic of {percent(share)} of the {counted}"
+    topic = f"a new topic of {percent(share)} of the {_NAMES[unit]}"
     if math.isinf(events):
         return f"power      {topic} would not be noticed: this baseline is too small for it"
     return (
