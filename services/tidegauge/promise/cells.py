@@ -139,7 +139,8 @@ def conversation_outcomes(
         plan: The streams.
         sources: What they are drawn from.
     """
-    names = f"{traffic.name}/{span.name}/{changes[0].name}"
+    # Openings and whole conversations lack the same topics, so that their delays can be compared.
+    names = changes[0].name or f"{traffic.name}/{span.name}"
     rng = np.random.default_rng([plan.seed, plan.number, *names.encode()])
     pools = draw_pools(traffic, sources, rng)
     if changes[0].new_topics:
