@@ -12,6 +12,7 @@ from tidegauge.schemas import DecodeError, Segment
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.sketches import Histogram, Moments, Progress, Sketch, SourceRange, Tally
 from tidegauge.schemas.topics import HEARTBEATS
+from tidegauge.streaming.bounds import NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import Harness
@@ -86,6 +87,9 @@ def test_a_sketch_that_cannot_be_is_refused(changes: dict[str, object]) -> None:
         {"sequence": -1},
         {"totals": {"looked_at": -1}},
         {"tallies": {"g": Tally(processed=-5)}},
+        {"tallies": {f"g{n}": Tally() for n in range(5_000)}},
+        {"tallies": {"g" * 10_000: Tally()}},
+        {"notices": tuple(map(str, range(1_000)))},
         {"watermark_ms": YEAR_2099},
         {"time_ms": YEAR_2099},
     ],
@@ -99,6 +103,9 @@ def test_a_progress_that_cannot_be_is_refused(changes: dict[str, object]) -> Non
     "changes",
     [
         {"served": -1},
+        {"producer_id": "g" * 10_000},
+        {"captured": {f"topic-{n}": 1 for n in range(1_000)}},
+        {"dropped": {"x": {f"reason-{n}": 1 for n in range(1_000)}}},
         {"captured": {"x": -1}},
         {"dropped": {"x": {"quota": -1}}},
         {"shipped": {"x": 2**63}},
@@ -112,6 +119,15 @@ def test_a_heartbeat_that_cannot_be_is_refused(changes: dict[str, object]) -> No
 def test_a_heartbeat_of_a_clock_that_is_ahead_counts_as_of_now() -> None:
     ahead = msgspec.structs.replace(HEARTBEAT, time_ms=YEAR_2099)
     assert bounded_heartbeat(ahead, NOW) == msgspec.structs.replace(HEARTBEAT, time_ms=NOW)
+
+
+def test_a_segment_of_a_long_name_is_cut(harness: Harness) -> None:
+    sketch = msgspec.structs.replace(
+        SKETCH,
+        segment=Segment(model="m" * 100_000),
+        window_start_ms=harness.now_ms // 10_000 * 10_000,
+    )
+    assert len(harness.monitor._bounded(sketch).segment.model) == NAME_CHARACTERS
 
 
 def test_a_forged_heartbeat_hides_no_later_one(harness: Harness) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -17,6 +17,9 @@ AHEAD_MS = 600_000
 """How far a time may lie ahead of the monitor's clock."""
 
 _LARGEST = 2**62
+_MOST_NAMES = 4_096
+_MOST_REASONS = 64
+_NAME_CHARACTERS = 512
 
 
 def check_sketch(sketch: Sketch, now_ms: int) -> None:
@@ -41,8 +44,12 @@ def check_progress(progress: Progress, now_ms: int) -> None:
     """Check a progress's counts and times.
 
     Raises:
-        DecodeError: A count is negative or too large, or a time lies ahead of the monitor's clock.
+        DecodeError: A count is negative or too large, names are too long or too many, or a time
+            lies ahead of the monitor's clock.
     """
+    _check_names(progress.tallies, _MOST_NAMES)
+    _check_names(progress.totals, _MOST_NAMES)
+    _check_names(progress.notices, _MOST_REASONS)
     counts = [progress.sequence, progress.next_offset, *progress.totals.values()]
     for tally in progress.tallies.values():
         counts += [tally.processed, tally.dead_lettered, tally.repeated, tally.last_sequence]
@@ -57,13 +64,27 @@ def bounded_heartbeat(heartbeat: Heartbeat, now_ms: int) -> Heartbeat:
     A time that lies further ahead would hide the producer's later heartbeats.
 
     Raises:
-        DecodeError: A count is negative or too large.
+        DecodeError: A count is negative or too large, or names are too long or too many.
     """
+    for names in (heartbeat.captured, heartbeat.shipped, heartbeat.dropped):
+        _check_names(names, _MOST_REASONS)
+    for reasons in heartbeat.dropped.values():
+        _check_names(reasons, _MOST_REASONS)
+    _check_names([heartbeat.producer_id], 1)
     counts = [heartbeat.served, *heartbeat.captured.values(), *heartbeat.shipped.values()]
     _check_counts([*counts, *_nested(heartbeat.dropped.values())])
     if heartbeat.time_ms <= now_ms + AHEAD_MS:
         return heartbeat
     return msgspec.structs.replace(heartbeat, time_ms=now_ms)
+
+
+def _check_names(names: Collection[str], most: int) -> None:
+    if len(names) > most or any(len(name) > _NAME_CHARACTERS for name in names):
+        raise DecodeError(
+            DecodeReason.INVALID_FIELD,
+            f"there are {len(names)} names, at most {most} of {_NAME_CHARACTERS} characters are "
+            "allowed",
+        )
 
 
 def _check_counts(counts: Iterable[int]) -> None:
