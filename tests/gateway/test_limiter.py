@@ -159,7 +159,7 @@ async def test_with_the_store_away_the_setting_decides(clock: Clock) -> None:
     with pytest.raises(RefusedError) as refused:
         await closed.reserve(customer(rpm=1), 1)
     assert refused.value.status == 429
-    await closed.settle(Reservation(customer(tpm=5), 0, 3, 0, 0, []), 1, None)
+    await closed.settle(Reservation(customer(tpm=5), 0, 3, [], 0, 0), 1, None)
     assert len(failures) == 3
 
 
@@ -233,6 +233,23 @@ async def test_sixty_requests_at_once_pass_no_budget(limiter: Limiter, clock: Cl
     assert await limiter.reserve(who, 10, 1.0) is not None
 
 
+async def test_requests_at_once_must_fit_and_a_single_one_is_served(limiter: Limiter) -> None:
+    who = customer(usd=26)
+    tries = [limiter.reserve(who, 10, 11.0) for _ in range(60)]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+    reserved = [each for each in done if isinstance(each, Reservation)]
+    assert len(reserved) == 2  # three would reserve 33 USD
+    for each in reserved:
+        await limiter.settle(each, 10, 12.5)
+    last = await limiter.reserve(who, 10, 11.0)  # a single one, with a USD left
+    assert last is not None
+    with pytest.raises(RefusedError):
+        await limiter.reserve(who, 10, 0.1)
+    await limiter.settle(last, 10, 1.0)
+    with pytest.raises(RefusedError):
+        await limiter.reserve(who, 10, 0.1)
+
+
 async def test_where_the_cost_is_not_known_the_last_requests_is_reserved(limiter: Limiter) -> None:
     who = customer(usd=2)
     await limiter.settle(await reserve(limiter, who), 10, 1.0)
@@ -245,9 +262,9 @@ async def test_where_the_cost_is_not_known_the_last_requests_is_reserved(limiter
 async def test_a_request_refused_for_its_tokens_reserves_no_cost(limiter: Limiter) -> None:
     who = customer(usd=2, tpm=10)
     await reserve(limiter, who, 10)
-    for _ in range(3):
+    for _ in range(10):
         with pytest.raises(RefusedError) as refused:
-            await limiter.reserve(who, 10, 5.0)
+            await limiter.reserve(who, 10, 0.5)
         assert refused.value.code == "rate_limit_exceeded"
 
 

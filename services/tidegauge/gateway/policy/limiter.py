@@ -2,8 +2,10 @@
 
 A minute's use is the sliding-window estimate: this minute's count and the part of the last
 minute's that still lies within 60 seconds. Tokens and cost are reserved from an estimate; the
-settlement adds the difference to what was used to the minute and the day of the reservation. A
-budget is passed by at most what its last request costs more than it reserved.
+settlement adds the difference to what was used to the minute and the day of the reservation.
+
+A request beside others of its key must fit into what is left of the budget; a single one is served
+until the budget is spent. So a budget is passed by at most what requests cost more than estimated.
 """
 
 from __future__ import annotations
@@ -37,17 +39,17 @@ class Reservation(msgspec.Struct, frozen=True):
         customer: The customer.
         minute: Number of the minute of the reservation.
         tokens: Tokens reserved.
+        headers: ``x-ratelimit-…`` headers for the answer.
         day: Number of the day of the reservation.
         micro_usd: Cost reserved, in millionths of a USD.
-        headers: ``x-ratelimit-…`` headers for the answer.
     """
 
     customer: Customer
     minute: int
     tokens: int
+    headers: Headers
     day: int
     micro_usd: int
-    headers: Headers
 
 
 class _Limit:
@@ -109,6 +111,7 @@ class Limiter:
         self._on_failure = on_failure
         self._limits: dict[str, tuple[Customer, tuple[_Limit, ...]]] = {}
         self._last_costs: dict[str, int] = {}
+        self._in_flight: dict[str, int] = {}
 
     async def reserve(
         self, customer: Customer, tokens: int, cost_usd: float | None = None
@@ -151,18 +154,24 @@ class Limiter:
         self, customer: Customer, tokens: int, cost_usd: float | None
     ) -> Reservation:
         now = self._clock()
-        minute, day, micro_usd = int(now // _MINUTE), int(now // _DAY), 0
-        if customer.budget_usd_per_day is not None:
-            last = self._last_costs.get(customer.key_id, 0)
-            micro_usd = last if cost_usd is None else _micro(cost_usd)
-            await self._reserve_cost(customer, customer.budget_usd_per_day, micro_usd, now)
-        try:
+        minute, day = int(now // _MINUTE), int(now // _DAY)
+        if customer.budget_usd_per_day is None:
             tokens, headers = await self._slide(customer, tokens, now)
-        except BaseException:
-            if micro_usd:
+            return Reservation(customer, minute, tokens, headers, day, 0)
+        last = self._last_costs.get(customer.key_id, 0)
+        micro_usd = last if cost_usd is None else _micro(cost_usd)
+        self._in_flight[customer.key_id] = self._in_flight.get(customer.key_id, 0) + 1
+        try:
+            await self._reserve_cost(customer, customer.budget_usd_per_day, micro_usd, now)
+            try:
+                tokens, headers = await self._slide(customer, tokens, now)
+            except BaseException:
                 await self._counters.add(_budget(customer, day), -micro_usd, 2 * _DAY)
+                raise
+        except BaseException:
+            self._leave(customer)
             raise
-        return Reservation(customer, minute, tokens, day, micro_usd, headers)
+        return Reservation(customer, minute, tokens, headers, day, micro_usd)
 
     async def _slide(self, customer: Customer, tokens: int, now: float) -> tuple[int, Headers]:
         """Reserve a request and its tokens; return the tokens reserved and the headers."""
@@ -200,15 +209,17 @@ class Limiter:
     async def _reserve_cost(
         self, customer: Customer, budget: float, micro_usd: int, now: float
     ) -> None:
-        """Add a cost to the day's; refuse if the budget was spent or reserved before that."""
-        day, most = int(now // _DAY), budget * _MICRO
+        """Add a cost to the day's; refuse if it does not fit, or if the budget is spent."""
+        day = int(now // _DAY)
         name = _budget(customer, day)
+        alone = self._in_flight[customer.key_id] == 1
+        most = budget * _MICRO - (1 if alone else micro_usd)
         spent = await self._counters.get(name)
-        if spent < most and micro_usd:
+        if spent <= most and micro_usd:
             spent = await self._counters.add(name, micro_usd, 2 * _DAY) - micro_usd
-            if spent >= most:
+            if spent > most:
                 await self._counters.add(name, -micro_usd, 2 * _DAY)
-        if spent >= most:
+        if spent > most:
             raise RefusedError(
                 ErrorKind.RATE_LIMITED,
                 f"the key's budget of {budget:g} USD for this UTC day is spent or reserved by "
@@ -224,6 +235,7 @@ class Limiter:
         A usage below zero is not believed: what was reserved stays counted.
         """
         customer = reservation.customer
+        self._leave(customer)
         used = min(tokens, _MOST_TOKENS) if tokens >= 0 else reservation.tokens
         try:
             if customer.tokens_per_minute is not None and used != reservation.tokens:
@@ -233,6 +245,12 @@ class Limiter:
                 await self._settle_cost(reservation, _micro(cost_usd))
         except Exception as error:  # noqa: BLE001 - whatever the store's client raises
             self._on_failure(error)
+
+    def _leave(self, customer: Customer) -> None:
+        """Count a request with a budget as no longer in flight."""
+        others = self._in_flight.pop(customer.key_id, 0) - 1
+        if others > 0:
+            self._in_flight[customer.key_id] = others
 
     async def _settle_cost(self, reservation: Reservation, micro_usd: int) -> None:
         customer, difference = reservation.customer, micro_usd - reservation.micro_usd
