@@ -55,7 +55,7 @@ def test_no_json_answer_is_too_odd(value: object, path: str) -> None:
 
 
 def test_several_choices_and_reasoning_are_one_answer() -> None:
-    collector = CHAT.collector()
+    collector = CHAT.collector(2)
     chunks = [
         {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]},
         {"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]},
@@ -76,6 +76,14 @@ def test_several_choices_and_reasoning_are_one_answer() -> None:
     answer = collector.answer()
     assert (answer.text, answer.finish_reason) == ("one", "stop")
     assert answer.usage == Usage(input_tokens=1, output_tokens=2)
+
+
+def test_of_several_choices_the_first_is_read_whichever_comes_first() -> None:
+    collector = CHAT.collector(2)
+    for index, text in ((1, "other"), (0, "one"), (1, " text"), (0, " two")):
+        chunk = {"choices": [{"index": index, "delta": {"content": text}}]}
+        assert collector.take(json.dumps(chunk).encode()) is ChunkKind.PIECE
+    assert collector.answer().text == "one two"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

@@ -12,7 +12,10 @@ from tidegauge.schemas.exchange import ErrorKind, ExchangeOutcome, Usage, outcom
 __all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide", "well_formed"]
 
 _GAVE_UP: Final = frozenset(
-    {"abort", "aborted", "error", "failed", "insufficient_system_resource", "timeout"}
+    {
+        *("abort", "aborted", "canceled", "cancelled", "error", "failed"),
+        *("insufficient_system_resource", "timeout"),
+    }
 )
 """Finish reasons with which servers say that they did not complete an answer."""
 _CUT_OFF: Final = frozenset(
@@ -269,6 +272,9 @@ class _Calls:
 class AnswerParts:
     """Puts an answer together from its parts, in the order in which they arrive.
 
+    Args:
+        single: Whether there is one choice only, whose index does not matter.
+
     Attributes:
         answer: The facts that need no putting together.
         texts: Parts of the text.
@@ -281,6 +287,7 @@ class AnswerParts:
 
     __slots__ = (
         "_calls",
+        "_single",
         "answer",
         "choice",
         "listed",
@@ -290,7 +297,8 @@ class AnswerParts:
         "usage_only",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, single: bool = False) -> None:
+        self._single = single
         self.answer = ParsedAnswer(absent=True)
         self.choice: int | None = None
         self.listed = False
@@ -306,7 +314,9 @@ class AnswerParts:
 
     def takes(self, index: int) -> bool:
         """Whether a choice is the one that is read: the one of least index."""
-        if self.choice is None or index < self.choice:
+        if self._single:
+            self.choice = index
+        elif self.choice is None or index < self.choice:
             if self.choice is not None:
                 self.forget()
             self.choice = index

@@ -65,11 +65,10 @@ def load(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     except UNREADABLE:
         text = data.removeprefix(_BOM).decode("utf-8", "replace")
     try:
-        return json.loads(
-            text, parse_constant=_nothing, parse_int=_integer, parse_float=_finite, strict=False
-        )
+        value, _ = _decoder.raw_decode(text.lstrip())  # some servers send more behind it
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return value
 
 
 def _nothing(_constant: str) -> None:
@@ -102,6 +101,9 @@ def _tokens(value: object) -> int | None:
     return int(value) if 0 <= value <= _MOST_TOKENS and value == int(value) else None
 
 
+_decoder: Final = json.JSONDecoder(
+    parse_constant=_nothing, parse_int=_integer, parse_float=_finite, strict=False
+)
 _PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
 _OUTPUT: Final = (

@@ -161,6 +161,8 @@ def _read_response(response: Json, parts: AnswerParts) -> None:
             _read_item(item, parts)
     if items or answer.state is not None:
         answer.absent = False
+    if not parts.has_content:
+        read_content(response.get("output_text"), parts)
     parts.listed = parts.listed or answer.state in {None, "completed", "incomplete"}
     answer.finish_reason = _reason_of(response, parts)
 
@@ -203,6 +205,9 @@ def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
         parts.listed = parts.listed or state in {"completed", "incomplete"}
     elif kind == "response.output_item.added" and isinstance(item, dict):
         _read_item({**item, "content": None}, parts)
+    elif kind == "response.output_item.done" and isinstance(item, dict):
+        if not parts.has_content:  # it repeats the parts before it
+            _read_item(item, parts)
     elif kind.endswith(".delta"):
         parts.piece = bool(delta)
         if kind in {"response.output_text.delta", "response.audio.transcript.delta"}:

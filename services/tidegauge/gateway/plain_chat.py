@@ -78,9 +78,9 @@ class PlainChat:
         """Parse a whole answer; see ``Api``."""
         return self._chat.answer(body)
 
-    def collector(self) -> AnswerCollector:
+    def collector(self, choices: int = 1, /) -> AnswerCollector:
         """Return a new collector."""
-        return self._chat.collector()
+        return self._chat.collector(choices)
 
 
 class Collected(Sink):

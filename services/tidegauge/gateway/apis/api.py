@@ -121,8 +121,8 @@ class Api(Protocol):
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; fields that cannot be read stay unset and are noted."""
 
-    def collector(self) -> AnswerCollector:
-        """Return a new collector for a stream."""
+    def collector(self, choices: int = 1, /) -> AnswerCollector:
+        """Return a new collector for a stream with a number of choices."""
 
 
 def malformed(error: Exception) -> RefusedError:

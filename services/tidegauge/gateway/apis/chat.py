@@ -25,6 +25,7 @@ __all__ = ["Chat", "ChoicesCollector", "StreamOptions", "read_choices", "samplin
 
 
 _LONGEST_REASON: Final = 200
+_SEVERAL: Final = 2
 
 
 class _Message(msgspec.Struct):
@@ -191,9 +192,9 @@ class Chat:
         """Parse a whole answer; see ``Api``."""
         return read_choices(body)
 
-    def collector(self) -> ChoicesCollector:
+    def collector(self, choices: int = 1, /) -> ChoicesCollector:
         """Return a new collector."""
-        return ChoicesCollector()
+        return ChoicesCollector(choices)
 
 
 def read_choices(body: bytes) -> ParsedAnswer:
@@ -204,7 +205,7 @@ def read_choices(body: bytes) -> ParsedAnswer:
         event = None
     answer = None if event is None else _plain(event)
     if answer is None:
-        collector = ChoicesCollector()
+        collector = ChoicesCollector(_SEVERAL)
         collector.take(body)
         answer = collector.answer()
     return answer
@@ -259,10 +260,14 @@ class ChoicesCollector:
 
     Usual answers and events are decoded into the structs above. Anything else is read fact by
     fact; see ``answer_reader``.
+
+    Args:
+        choices: The number of choices. Of several, the first one is read; where there is one,
+            its parts belong together whatever index a server gives them.
     """
 
-    def __init__(self) -> None:
-        self._parts = AnswerParts()
+    def __init__(self, choices: int) -> None:
+        self._parts = AnswerParts(single=choices == 1)
 
     def take(self, data: bytes) -> ChunkKind:
         """Add one event, or a whole answer."""

@@ -86,6 +86,6 @@ class Completions:
         """Parse a whole answer; see ``Api``."""
         return read_choices(body)
 
-    def collector(self) -> ChoicesCollector:
+    def collector(self, choices: int = 1, /) -> ChoicesCollector:
         """Return a new collector."""
-        return ChoicesCollector()
+        return ChoicesCollector(choices)

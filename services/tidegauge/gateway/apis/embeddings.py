@@ -66,7 +66,7 @@ class Embeddings:
             answer.output_tokens = 0
         return answer
 
-    def collector(self) -> _Collector:
+    def collector(self, _choices: int = 1, /) -> _Collector:
         """Return a collector, in case an upstream streams all the same."""
         return _Collector()
 

@@ -107,7 +107,7 @@ class Forwarded:
             answer.output_tokens = 0
         return answer
 
-    def collector(self) -> _Events:
+    def collector(self, _choices: int = 1, /) -> _Events:
         """Return a collector for an answer that is streamed, such as a transcription."""
         return _Events()
 

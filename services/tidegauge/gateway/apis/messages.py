@@ -126,7 +126,7 @@ class Messages:
         read_data(body, parts)
         return parts.collected()
 
-    def collector(self) -> EventCollector:
+    def collector(self, _choices: int = 1, /) -> EventCollector:
         """Return a new collector."""
         return EventCollector(_text_of)
 

@@ -138,7 +138,7 @@ class Responses:
         read_data(body, parts)
         return parts.collected()
 
-    def collector(self) -> EventCollector:
+    def collector(self, _choices: int = 1, /) -> EventCollector:
         """Return a new collector."""
         return EventCollector(_text_of)
 

@@ -142,8 +142,10 @@ class Relay:
         The end is held back until the exchange has been recorded.
         """
         exchange, sink, completion = self._exchange, self._sink, self._completion
-        collector = exchange.collector = self._api.collector()
-        hide = self._api.asks_for_usage and not (exchange.asked and exchange.asked.usage_wanted)
+        asked = exchange.asked
+        collector = self._api.collector(1 if asked is None else asked.choices)
+        exchange.collector = collector
+        hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
         status, headers = connection.status, connection.headers
         decoder = decoder_of(headers)
         if decoder is not None:
