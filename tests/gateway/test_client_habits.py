@@ -186,6 +186,12 @@ async def test_other_apis_are_forwarded_with_their_usage(
         assert (answered.usage.input_tokens, answered.usage.output_tokens) == (9, 0)
         assert (answered.status, answered.error, answered.checks) == (200, None, {})
     assert gateway.answered[0].messages[0].content == "Which?"
+    text = (await gateway.admin.get("/metrics")).text
+    sent = len(upstream.requests[0].body)
+    got = len(response.content)
+    for direction, number in (("request", sent), ("answer", got)):
+        labels = f'direction="{direction}",route="/v1/rerank"'
+        assert f"tidegauge_gateway_bytes_total{{{labels}}} {number}.0" in text
 
 
 async def test_an_error_of_another_api_is_one(gateway: Running, upstream: ScriptedUpstream) -> None:

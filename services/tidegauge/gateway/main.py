@@ -7,7 +7,7 @@ import gc
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -55,7 +55,8 @@ class _Server(uvicorn.Server):
 def _raise_descriptors() -> None:
     """Allow as many open files as the system does; each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(OSError, ValueError):  # where the hard limit is none that a process may have
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run() -> None:

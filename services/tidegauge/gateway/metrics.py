@@ -95,6 +95,7 @@ class Metrics:
         self._spent: dict[tuple[str, str], _Spent] = {}
         self._errors: dict[str, int] = {}
         self._unread: dict[str, int] = {}
+        self._bytes: dict[str, list[int]] = {}
         self._reloads = {"done": 0, "refused": 0}
 
     def reloaded(self, *, done: bool) -> None:
@@ -125,6 +126,12 @@ class Metrics:
             self._errors[answer.error] = self._errors.get(answer.error, 0) + 1
         for name in answer.unread:
             self._unread[name] = self._unread.get(name, 0) + 1
+
+    def count_bytes(self, route: str, request: int, answer: int) -> None:
+        """Count the bytes of a request's body and of the upstream's answer to it."""
+        counts = self._bytes.setdefault(route, [0, 0])
+        counts[0] += request
+        counts[1] += answer
 
     def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
         if len(self._durations) >= self._cap:
@@ -180,6 +187,18 @@ class Metrics:
             "Fields of upstreams' answers that were there and could not be read.",
             ("field",),
             {(name,): number for name, number in self._unread.items()},
+        )
+
+        directions = ("request", "answer")
+        yield _counter(
+            "tidegauge_gateway_bytes",
+            "Bytes of the bodies of requests that were forwarded, and of their answers.",
+            ("route", "direction"),
+            {
+                (route, direction): number
+                for route, counts in self._bytes.items()
+                for direction, number in zip(directions, counts, strict=True)
+            },
         )
 
     def _collect_durations(self) -> Iterable[Metric]:

@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         closed: Whether the connection is closed.
         begun: Whether the head of the final response has arrived.
         touched: Whether any byte has arrived since the request.
+        received: Bytes of the body that have arrived.
         repeats: How often the request had been sent on another connection before.
         quiet_seconds: Pause after which ``piece`` returns ``QUIET``; None for never.
 
@@ -85,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     def _begin(self) -> None:
-        self.status = self.repeats = self._silence = 0
+        self.status = self.received = self.repeats = self._silence = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.is_stream = self.begun = self.touched = self.complete = False
         self._framed = self._reusable = self._draining = self._is_quiet = False
@@ -162,6 +163,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Buffer a piece of the body until it is read."""
         self._silence = 0
+        self.received += len(data)
         if self._draining:
             return
         self._pieces.append(data)

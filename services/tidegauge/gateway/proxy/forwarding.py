@@ -106,6 +106,9 @@ class Forwarder:
                 return
             whole = relay.read(connection, await connection.read(self._longest_answer))
         finally:
+            if not exchange.arrival.shadow:
+                metrics, route = self._completion.metrics, exchange.arrival.route
+                metrics.count_bytes(route, len(outgoing.body), connection.received)
             connection.close()
         if outgoing.failed_checks:
             whole = await self._checked(exchange, outgoing, targets, relay, whole)
