@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -81,6 +82,19 @@ def test_a_window_is_published_when_it_closes_followed_by_progress() -> None:
     assert (last.next_offset, last.watermark_ms) == (3, 110_000)
     assert last.tallies["gateway/1"].processed == 3
     assert last.totals == {"looked_at": 3}
+
+
+def test_without_their_text_exemplars_name_requests() -> None:
+    quoting, naming = processor(), processor(settings=replace(SETTINGS, exemplar_text=False))
+    (quoted,), (named,) = (
+        sketches(worker.process(stream(101_000, 130_000), NOW)) for worker in (quoting, naming)
+    )
+    (quote,), (name,) = quoted.exemplars["odd"], named.exemplars["odd"]
+    assert quote.text
+    assert name == msgspec.structs.replace(quote, text="")
+    assert msgspec.structs.replace(named, exemplars={}) == msgspec.structs.replace(
+        quoted, exemplars={}
+    )
 
 
 def test_a_late_event_is_counted_in_the_next_open_window_and_marked() -> None:

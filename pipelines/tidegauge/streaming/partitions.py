@@ -51,6 +51,8 @@ class SketchSettings:
         retire_ms: Event time after which an inactive producer or segment is dropped; longer
             than the retention of records.
         accuracy: Relative accuracy of the histograms.
+        exemplar_text: Whether exemplars quote their requests. Sketches are kept for longer than
+            requests; without text, exemplars name requests that can be looked up while they last.
     """
 
     window_ms: int = 10_000
@@ -62,6 +64,7 @@ class SketchSettings:
     ahead_ms: int = 60_000
     retire_ms: int = 8 * 86_400_000
     accuracy: float = ACCURACY
+    exemplar_text: bool = True
 
 
 class PartitionSketcher:
@@ -151,6 +154,10 @@ class PartitionSketcher:
         if asked > MOST_INDICATORS:
             measured = replace(measured, trials=(), hits=())
             self._totals[REFUSED_VALUES] += asked
+        if measured.exemplar is not None and not self._settings.exemplar_text:
+            measured = replace(
+                measured, exemplar=msgspec.structs.replace(measured.exemplar, text="")
+            )
         segment = self._admitted(bounded_segment(event.segment), time_ms)
         key = WindowKey(start_ms, segment, measured.baseline)
         window = self._windows.get(key)
