@@ -343,6 +343,30 @@ async def test_a_silent_stream_lives_and_its_client_gets_comments(
     assert running.answered[0].output == "thinking"
 
 
+async def test_a_stream_lives_that_is_silent_before_its_first_event(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    heard = asyncio.Event()
+
+    async def think(_request: Received, connection: Connection) -> None:
+        await connection.begin_stream()
+        await heard.wait()
+        await connection.event(chat_chunk("Hi", finish="stop"))
+        await connection.end_stream()
+
+    upstream.script = think
+    running = await start_gateway(models(upstream.url), keep_alive_seconds=0.05)
+    body = {"model": "served", "messages": [], "stream": True}
+    text = ""
+    async with running.client.stream("POST", "/v1/chat/completions", json=body) as response:
+        async for part in response.aiter_text():
+            text += part
+            if text.count(": keep-alive\n\n") > 1:
+                heard.set()
+    assert text.endswith("data: [DONE]\n\n")
+    assert running.answered[0].output == "Hi"
+
+
 async def test_an_upstream_has_its_own_timeouts(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:

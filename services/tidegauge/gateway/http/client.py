@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         self.is_stream = self.begun = self.touched = self.complete = False
         self._framed = self._reusable = self._draining = self._is_quiet = False
         self.quiet_seconds: float | None = None
-        self._told_quiet = 0.0
+        self._heard = 0.0
 
     # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,7 +168,8 @@ class Connection(asyncio.Protocol):
             return
         self._pieces.append(data)
         self._buffered += len(data)
-        self.deadline = self._loop.time() + self.timeouts.idle
+        self._heard = self._loop.time()
+        self.deadline = self._heard + self.timeouts.idle
         if self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
             self._transport.pause_reading()
             self._paused = True
@@ -206,7 +207,8 @@ class Connection(asyncio.Protocol):
         self._begin()
         self.in_use = True
         self.timeouts = timeouts
-        self.deadline = self._loop.time() + timeouts.first_byte
+        self._heard = self._loop.time()
+        self.deadline = self._heard + timeouts.first_byte
         if self._transport is not None:
             self._transport.write(head + body)
         while not self.begun:
@@ -245,9 +247,8 @@ class Connection(asyncio.Protocol):
 
     def notice_quiet(self, now: float) -> None:
         """Let ``piece`` return if nothing has arrived for ``quiet_seconds``."""
-        since = max(self.deadline - self.timeouts.idle, self._told_quiet)
-        if self.quiet_seconds is not None and now - since >= self.quiet_seconds:
-            self._told_quiet, self._is_quiet = now, True
+        if self.quiet_seconds is not None and now - self._heard >= self.quiet_seconds:
+            self._heard, self._is_quiet = now, True
             self._wake()
 
     def _take(self) -> bytes:

@@ -98,7 +98,7 @@ class Forwarder:
         Raises:
             UpstreamError: No target gave an answer that can be relayed.
         """
-        relay = Relay(exchange, outgoing.api, sink, self._completion, self._quiet_seconds)
+        relay = Relay(exchange, outgoing.api, sink, self._completion)
         connection, first = await self._ask(exchange, outgoing, targets, exchange.attempt)
         try:
             if first is not None:
@@ -195,6 +195,7 @@ class Forwarder:
                     return connection, None
                 last = target is tried[-1] or connection.repeats
                 retried = frozenset() if last else outgoing.retried_statuses
+                connection.quiet_seconds = self._quiet_seconds
                 return connection, await _first_piece(connection, retried)
             except UpstreamError as error:
                 attempt.stop()
@@ -255,7 +256,7 @@ async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:
 
 
 async def _first_piece(connection: Connection, retried: frozenset[int]) -> bytes | None:
-    """Return a stream's first piece; None for an error answer to relay to the client.
+    """Return a stream's first piece, ``QUIET`` if it takes long; None for an error to relay.
 
     Raises:
         UpstreamError: Another target should be tried, or there is no first piece.

@@ -82,7 +82,6 @@ class Relay:
         api: The API of the request.
         sink: Sends the answer to the client.
         completion: Checks and concludes the exchange.
-        quiet_seconds: Pause of a stream after which the client gets a comment; None for never.
     """
 
     def __init__(
@@ -91,9 +90,7 @@ class Relay:
         api: Api,
         sink: Sink,
         completion: Completion,
-        quiet_seconds: float | None = None,
     ) -> None:
-        self._quiet_seconds = quiet_seconds
         self._exchange = exchange
         self._api = api
         self._sink = sink
@@ -151,13 +148,12 @@ class Relay:
         if decoder is not None:
             headers = without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
-        connection.quiet_seconds = self._quiet_seconds
         exchange.begun = True
         await sink.begin(status, _headers(exchange, headers))
         fault: Fault | None = None
         last = b""
         try:
-            passed = reader.read(piece)
+            passed = piece if piece is QUIET else reader.read(piece)
             while piece and not reader.done:
                 if passed:
                     await sink.send(passed)
