@@ -144,9 +144,10 @@ class Relay:
         exchange.collector = collector
         hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
         status, headers = connection.status, connection.headers
-        decoder = decoder_of(headers)
-        if decoder is not None:
-            headers = without_encoding(headers)
+        decoder = None
+        if any(name == b"content-encoding" for name, _ in headers):
+            decoder = decoder_of(headers)
+            headers = headers if decoder is None else without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
         exchange.begun = True
         await sink.begin(status, _headers(exchange, headers))

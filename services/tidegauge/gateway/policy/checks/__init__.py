@@ -42,8 +42,11 @@ def check(
         answer: The answer, one that a model generated.
         check_form: Checks the form; services pass ``FormProcess.check``.
     """
-    form = form_of(wanted, answer)
-    return check_wording(messages, answer) | ({} if form is None else check_form(form))
+    found = check_wording(messages, answer)
+    if wanted.json_object or wanted.json_schema or answer.tool_calls:
+        form = form_of(wanted, answer)
+        found |= {} if form is None else check_form(form)
+    return found
 
 
 def check_wording(messages: Sequence[Message], answer: ParsedAnswer) -> dict[str, Finding]:
