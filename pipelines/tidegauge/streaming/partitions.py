@@ -158,7 +158,7 @@ class PartitionSketcher:
             measured = replace(
                 measured, exemplar=msgspec.structs.replace(measured.exemplar, text="")
             )
-        segment = self._admitted(bounded_segment(event.segment), time_ms)
+        segment = self._admitted(event.segment, time_ms)
         key = WindowKey(start_ms, segment, measured.baseline)
         window = self._windows.get(key)
         if window is None:
@@ -169,6 +169,9 @@ class PartitionSketcher:
 
     def _admitted(self, segment: Segment, time_ms: int) -> Segment:
         known = self._segments.get(segment)
+        if known is None:
+            segment = bounded_segment(segment)
+            known = self._segments.get(segment)
         if known is None and len(self._segments) >= self._settings.segment_limit:
             self._totals[OVERFLOW] += 1
             return OTHER

@@ -98,15 +98,18 @@ class Sequences:
 
     def add(self, sequence: int, digest: int | None, time_ms: int = 0) -> None:
         """Add an event; one without a digest was put aside."""
-        self.last = max(self.last, sequence)
         self.active_ms = max(self.active_ms, time_ms)
+        new = sequence > self.last
+        if new:
+            self.last = sequence
         if digest is None:
             self._dead[sequence] = None
             if len(self._dead) > _DEAD:
                 del self._dead[next(iter(self._dead))]
             return
-        self._dead.pop(sequence, None)
-        self._recent.pop(sequence, None)
+        if not new:
+            self._dead.pop(sequence, None)
+            self._recent.pop(sequence, None)
         self._recent[sequence] = digest
         if len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
@@ -198,6 +201,7 @@ class Tallies:
     ) -> None:
         self._most = most or MOST_PRODUCERS
         self._found = {name: TallyAccumulator(found) for name, found in (start or {}).items()}
+        self._heard: tuple[str, TallyAccumulator] | None = None
         self.forgotten = 0
         """Producers forgotten since the start."""
 
@@ -208,13 +212,17 @@ class Tallies:
 
     def of(self, producer_id: str) -> TallyAccumulator:
         """Return a producer's tally, a new one where there is none."""
+        if self._heard is not None and self._heard[0] == producer_id:
+            return self._heard[1]
         found = self._found.pop(producer_id, None) or TallyAccumulator()
         self._found[producer_id] = found  # the last one is the one heard last
+        self._heard = producer_id, found
         if len(self._found) > self._most:
             self._forget()
         return found
 
     def _forget(self) -> None:
+        self._heard = None
         oldest = next(name for name in self._found if name != UNKNOWN_PRODUCER)
         unknown = self._found.get(UNKNOWN_PRODUCER)
         if unknown is None:
@@ -232,6 +240,7 @@ class Tallies:
         for found in self._found.values():
             if found.sequences.active_ms < closed_ms - _REST_MS:
                 found.sequences.rest()
+        self._heard = None
         self._found = {
             name: found
             for name, found in self._found.items()

@@ -141,22 +141,10 @@ class Window:
             hits = [n for n in hits if n in self._trials or n not in measured.trials]
         refused += _count(self._hits, hits)
         for name, value in measured.values.items():
-            if -moments.LARGEST <= value <= moments.LARGEST and _admits(self._numbers, name):
-                self._number(name, value)
-            else:
+            if not -moments.LARGEST <= value <= moments.LARGEST or not self._number(name, value):
                 refused += 1
         for name, labels in measured.totals.items():
-            if not _admits(self._totals, name):
-                refused += len(labels)
-                continue
-            total = self._totals.setdefault(name, {})
-            for given, amount in labels.items():
-                label = given if given in total else _label(total, given)
-                added = total.get(label, 0) + amount
-                if amount >= 0 and added <= _LARGEST_TOTAL:
-                    total[label] = added
-                else:
-                    refused += 1
+            refused += self._total(name, labels)
         for name, stratum, value in measured.strata:
             self._in_stratum(name, stratum, value)
         if measured.exemplar is not None:
@@ -173,15 +161,36 @@ class Window:
         """Indicators that are not evaluated for every event."""
         return self._trials
 
-    def _number(self, name: str, value: float) -> None:
+    def _number(self, name: str, value: float) -> bool:
+        """Add a number; return whether its name is within the bounds."""
         number = self._numbers.get(name)
         if number is None:
+            if not _admits(self._numbers, name):
+                return False
             number = self._numbers[name] = _Number(
                 histogram.HistogramAccumulator(histogram.empty(self._accuracy)),
                 moments.MomentsAccumulator(),
             )
         number.moments.add(value)
         number.histogram.add(value)
+        return True
+
+    def _total(self, name: str, labels: Mapping[str, int]) -> int:
+        """Add amounts to a total; return the number of amounts that are left out."""
+        total = self._totals.get(name)
+        if total is None:
+            if not _admits(self._totals, name):
+                return len(labels)
+            total = self._totals[name] = {}
+        refused = 0
+        for given, amount in labels.items():
+            label = given if given in total else _label(total, given)
+            added = total.get(label, 0) + amount
+            if amount >= 0 and added <= _LARGEST_TOTAL:
+                total[label] = added
+            else:
+                refused += 1
+        return refused
 
     def _in_stratum(self, name: str, stratum: str, value: float) -> None:
         by_stratum = self._strata.setdefault(name, {})
@@ -250,8 +259,9 @@ def _count(counts: dict[str, int], names: Iterable[str]) -> int:
     """Add one to each name's count; return the number of names beyond the bounds."""
     refused = 0
     for name in names:
-        if _admits(counts, name):
-            counts[name] = counts.get(name, 0) + 1
+        found = counts.get(name, 0)
+        if found or _admits(counts, name):
+            counts[name] = found + 1
         else:
             refused += 1
     return refused
