@@ -236,6 +236,33 @@ async def test_an_error_in_a_200_is_not_checked_and_not_retried(
     assert (event.outcome, event.checks, len(upstream.requests)) == ("failed", {}, 1)
 
 
+async def test_an_embedding_is_not_held_to_checks(start: Start, upstream: ScriptedUpstream) -> None:
+    running = await start(failed_checks={"empty": "error"})
+    body = {"data": [{"embedding": [0.5]}], "model": "served", "usage": {"prompt_tokens": 3}}
+    upstream.script = answering(body)
+    response = await running.client.post("/v1/embeddings", json={"model": "served", "input": "a"})
+    assert (response.status_code, response.json()) == (200, body)
+    (event,) = running.answered
+    assert (event.outcome, event.checks, event.output) == ("ok", {}, None)
+    assert event.usage == Usage(input_tokens=3, output_tokens=0)
+
+
+async def test_answers_that_are_held_back_are_paid_all_the_same(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    running = await start(failed_checks={"empty": "retry", "refusal": "error"})
+    answers = [chat_completion(""), chat_completion("I'm sorry, but I can't help with that.")]
+
+    async def script(_request: Received, connection: Connection) -> None:
+        await connection.answer(answers.pop(0))
+
+    upstream.script = script
+    assert (await running.chat()).status_code == 502
+    (event,) = running.answered
+    assert (event.outcome, event.attempts) == ("failed", 2)
+    assert event.usage == Usage(input_tokens=14, output_tokens=6)
+
+
 async def test_an_upstream_without_capacity_fails_the_service(
     gateway: Running, upstream: ScriptedUpstream
 ) -> None:

@@ -199,9 +199,9 @@ class Completion:
         self._waiting[exchange.arrival.request_id] = exchange
 
     async def check(self, exchange: Exchange, answer: ParsedAnswer) -> dict[str, str]:
-        """Check an answer now and return the findings."""
+        """Check an answer now and return the findings; none of what no model generated."""
         asked, findings = exchange.asked, {}
-        if asked is not None:
+        if asked is not None and answer.generated:
             findings = await self._checker.check(asked.messages, asked.expectations, answer)
         exchange.findings = findings
         return findings

@@ -11,7 +11,7 @@ from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.schemas.exchange import InterToken, Usage
 
-__all__ = ["cost_of", "inter_token", "usage_of"]
+__all__ = ["added", "cost_of", "inter_token", "usage_of"]
 
 
 def inter_token(gaps: Sequence[float]) -> InterToken:
@@ -45,16 +45,24 @@ def usage_of(
         known = answer.input_tokens is not None or answer.output_tokens is not None
         if known or _is_charged(exchange, answer, ending):
             usage = _estimated(exchange, asked, answer)
-    discarded = exchange.discarded
+    return added(usage, exchange.discarded)
+
+
+def added(usage: Usage | None, discarded: Usage | None) -> Usage | None:
+    """Return the sum of an answer's usage and that of an answer that was not passed on."""
     if usage is None or discarded is None:
         return usage or discarded
     return Usage(
         input_tokens=usage.input_tokens + discarded.input_tokens,
         output_tokens=usage.output_tokens + discarded.output_tokens,
         estimated=usage.estimated or discarded.estimated,
-        cached_tokens=usage.cached_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
+        cached_tokens=_sum(usage.cached_tokens, discarded.cached_tokens),
+        reasoning_tokens=_sum(usage.reasoning_tokens, discarded.reasoning_tokens),
     )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one + (other or 0)
 
 
 def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> bool:

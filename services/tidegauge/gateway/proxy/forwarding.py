@@ -20,6 +20,7 @@ from tidegauge.gateway.http.client import Connection
 from tidegauge.gateway.multipart import content_type, is_multipart, replace_fields
 from tidegauge.gateway.proxy.relay import Relay, Sink, WholeAnswer
 from tidegauge.gateway.proxy.upstreams import Attempt, Target
+from tidegauge.gateway.usage import added
 
 __all__ = ["FailedCheckError", "Forwarder", "Outgoing", "rewrite"]
 
@@ -136,6 +137,7 @@ class Forwarder:
             failed = await self._failed_checks(exchange, whole)
         for name in failed:
             if outgoing.failed_checks.get(name) == "error":
+                exchange.discarded = added(whole.answer.usage, exchange.discarded)
                 raise FailedCheckError(name)
         return whole
 
