@@ -8,13 +8,16 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.cli import dead_letters, topics
+from tidegauge.cli import dead_letters, lookup, topics
+from tidegauge.cli.errors import NotFoundError
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS
+from tidegauge.schemas import Segment, decode
+from tidegauge.schemas.exchange import Message, RequestEvent, ResponseEvent
+from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, RESPONSES
 from tidegauge.streaming.commits import dead_letter
-from tidegauge.streaming.processor import Partition, Record, Rejection
+from tidegauge.streaming.processor import Output, Partition, Record, Rejection
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +95,62 @@ def test_dead_letters_that_are_not_whole_are_not_sent(kafka: KafkaSettings) -> N
 def test_a_filter_that_fits_nothing_says_so() -> None:
     shown = CliRunner().invoke(dead_letters.app, ["list", "--reason", "no-such-reason"])
     assert shown.stdout == "no dead letters\n"
+
+
+QUESTION = Message(role="user", content="When is \x1b[31mhigh tide?")
+REQUEST = RequestEvent(
+    request_id="req-1",
+    producer_id="p",
+    sequence=1,
+    time_ms=1_000,
+    segment=Segment(model="m", version="v1", route="/v1/chat/completions"),
+    customer="acme",
+    messages=(QUESTION,),
+)
+RESPONSE = ResponseEvent(
+    **{name: getattr(REQUEST, name) for name in ("producer_id", "time_ms", "segment", "customer")},
+    request_id="req-2",
+    sequence=2,
+    status=200,
+    latency_ms=5.0,
+    messages=(QUESTION,),
+    output="At noon.",
+)
+
+
+@pytest.fixture
+def _published(kafka: KafkaSettings) -> None:
+    with Publisher(kafka) as publisher:
+        publisher.publish(
+            [
+                Output(REQUESTS, REQUEST.key, REQUEST, source="p", event_id="1", time_ms=1_000),
+                Output(RESPONSES, RESPONSE.key, RESPONSE, source="p", event_id="2", time_ms=1_000),
+            ]
+        )
+
+
+@pytest.mark.usefixtures("_published")
+def test_a_request_is_shown_with_its_answer() -> None:
+    shown = CliRunner().invoke(lookup.app, ["req-2"]).stdout.splitlines()
+    assert shown == [
+        "req-2 of acme, text: full",
+        "user: When is \ufffd[31mhigh tide?",
+        "answer: At noon.",
+    ]
+    assert (
+        decode(CliRunner().invoke(lookup.app, ["req-2", "--json"]).stdout_bytes, ResponseEvent)
+        == RESPONSE
+    )
+
+
+@pytest.mark.usefixtures("_published")
+def test_a_request_without_an_answer_is_shown_too() -> None:
+    found = CliRunner().invoke(lookup.app, ["req-1", "--json", "--since", "1h"]).stdout
+    assert msgspec.json.decode(found)["messages"][0]["role"] == "user"
+
+
+@pytest.mark.parametrize("request_id", ["req-", "req-3", "acme", ""])
+def test_what_the_log_does_not_hold_has_expired(request_id: str) -> None:
+    result = CliRunner().invoke(lookup.app, [request_id])
+    assert isinstance(result.exception, NotFoundError)
+    assert "its text has expired, since it is kept for 7 days" in str(result.exception)

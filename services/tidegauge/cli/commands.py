@@ -41,6 +41,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Import people's labels, and compare the judges with them.",
         ),
         "logs": ("tidegauge.cli.logs", "Summarise the gateway's request log."),
+        "lookup": (
+            "tidegauge.cli.lookup",
+            "Show a request and its answer while the log holds them.",
+        ),
         "outbox": ("tidegauge.cli.outbox", "What producers have left to ship, and ship it."),
         "replay": (
             "tidegauge.cli.replay",

@@ -3,14 +3,15 @@
 TidegaugeError
 └── CommandError
     ├── MissingExtraError
-    └── LogFileError
+    ├── LogFileError
+    └── NotFoundError
 """
 
 from __future__ import annotations
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["CommandError", "LogFileError", "MissingExtraError"]
+__all__ = ["CommandError", "LogFileError", "MissingExtraError", "NotFoundError"]
 
 
 class CommandError(TidegaugeError):
@@ -29,3 +30,7 @@ class MissingExtraError(CommandError):
 
 class LogFileError(CommandError):
     """A log file cannot be read, or holds no request."""
+
+
+class NotFoundError(CommandError):
+    """What was asked for is not in the log, or not any more."""
