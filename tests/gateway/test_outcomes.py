@@ -236,6 +236,16 @@ async def test_an_error_in_a_200_is_not_checked_and_not_retried(
     assert (event.outcome, event.checks, len(upstream.requests)) == ("failed", {}, 1)
 
 
+async def test_an_error_in_a_200_is_no_response_of_the_plain_chat(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = answering(ERROR)
+    response = await gateway.client.post("/chat", json={"message": "Hi"})
+    assert response.json() == ERROR
+    (event,) = gateway.answered
+    assert (event.status, event.outcome) == (response.status_code, "failed")
+
+
 async def test_an_embedding_is_not_held_to_checks(start: Start, upstream: ScriptedUpstream) -> None:
     running = await start(failed_checks={"empty": "error"})
     body = {"data": [{"embedding": [0.5]}], "model": "served", "usage": {"prompt_tokens": 3}}

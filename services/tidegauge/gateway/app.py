@@ -227,7 +227,7 @@ def _add_chat(app: Gateway) -> None:
         await runtime.engine.serve(exchange, api, read, sink)
         runtime.completion.record()
         attempt, ended = exchange.attempt, exchange.conclusion
-        if attempt is None or ended is None or sink.status != HTTPStatus.OK:
+        if attempt is None or ended is None or ended.ending.outcome != "ok":
             raise _PassedOnError(sink)
         return PlainResponse(
             response=ended.answer.text or "",
