@@ -141,22 +141,23 @@ def _read(record: Record, kind: type[E]) -> E:
             DecodeReason.TIME_UNIT,
             f"time_ms is {event.time_ms}: Unix milliseconds are expected, these are {unit}",
         )
-    for name, text in (("producer_id", event.producer_id), ("request_id", event.request_id)):
-        if len(text) > _NAME_CHARACTERS:
-            raise DecodeError(
-                DecodeReason.INVALID_FIELD,
-                f"{name} has {len(text)} characters, at most {_NAME_CHARACTERS} are allowed",
-            )
+    longest = max(len(event.producer_id), len(event.request_id))
+    if longest > _NAME_CHARACTERS:
+        raise DecodeError(
+            DecodeReason.INVALID_FIELD,
+            f"producer_id or request_id has {longest} characters, at most {_NAME_CHARACTERS} "
+            "are allowed",
+        )
     # Snapshots, and readers in other languages, hold integers in 64 bits.
-    for name, number, most in (
-        ("sequence", event.sequence, _LARGEST),
-        ("time_ms", event.time_ms, _LAST_MS),
-    ):
-        if not 0 < number <= most:
-            raise DecodeError(
-                DecodeReason.INVALID_FIELD, f"{name} is {number}, not within 1 and {most}"
-            )
+    if not 0 < event.sequence <= _LARGEST:
+        raise _beyond("sequence", event.sequence, _LARGEST)
+    if not 0 < event.time_ms <= _LAST_MS:
+        raise _beyond("time_ms", event.time_ms, _LAST_MS)
     return event
+
+
+def _beyond(name: str, number: int, most: int) -> DecodeError:
+    return DecodeError(DecodeReason.INVALID_FIELD, f"{name} is {number}, not within 1 and {most}")
 
 
 def _signed(value: bytes) -> _Signature:

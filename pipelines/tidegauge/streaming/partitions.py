@@ -128,8 +128,9 @@ class PartitionSketcher:
         A producer whose clock is ahead would close windows that others still fill. The log's
         clock is the broker's, and this worker's own where records have their producers' times.
         """
-        clock_ms = _clock_ms(record, now_ms)
-        return min(time_ms, clock_ms + self._settings.ahead_ms) if clock_ms > 0 else time_ms
+        clock_ms = now_ms if record.producer_time else record.timestamp_ms
+        latest_ms = clock_ms + self._settings.ahead_ms
+        return latest_ms if time_ms > latest_ms and clock_ms > 0 else time_ms
 
     def count(
         self,
@@ -146,7 +147,9 @@ class PartitionSketcher:
             self._totals[AHEAD] += 1
         if record.producer_time:
             self._totals[PRODUCER_TIMES] += 1
-        start_ms, late = self.watermark.place(time_ms, _clock_ms(record, now_ms))
+        start_ms, late = self.watermark.place(
+            time_ms, now_ms if record.producer_time else record.timestamp_ms
+        )
         self._totals.update(measured.progress)
         if not measured.counted:
             return
@@ -287,8 +290,3 @@ class PartitionSketcher:
             for sketch in state.open_windows
         }
         return state
-
-
-def _clock_ms(record: Record, now_ms: int) -> int:
-    """Return the log's clock when a record was appended, 0 if unknown."""
-    return now_ms if record.producer_time else record.timestamp_ms
