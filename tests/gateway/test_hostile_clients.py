@@ -212,11 +212,12 @@ async def test_connections_that_wait_for_a_request_are_few_and_short(
         for _ in range(60):
             reader, writer = await stack.enter_async_context(connected(gateway))
             writer.write(opening)
-            readers.append(reader)
+            readers.append(reader)  # so that none is closed by this side
         refusals = gateway.app.runtime.refusals
-        await eventually(lambda: refusals["waiting"] == 40)
+        await eventually(lambda: refusals["waiting"] > 0)
         assert (await gateway.chat()).status_code == 200
-        await eventually(lambda: refusals["deadline"] == 20)
+        await eventually(lambda: refusals["waiting"] + refusals["deadline"] == 60)
+        assert refusals["deadline"] >= 20
 
 
 async def test_a_body_has_a_deadline_that_its_bytes_do_not_move(

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from tidegauge.gateway.refusals import Reason, Refusals
@@ -110,6 +111,21 @@ class OpenConnection:
         self._table.moved(self, in_head=stage is _Stage.HEAD)
 
 
+def _origin(address: str) -> str:
+    """Return what counts as one address: of IPv6 the network, in which a client chooses freely.
+
+    Example:
+        >>> _origin("192.0.2.7"), _origin("2001:db8::1:2"), _origin("::ffff:192.0.2.7")
+        ('192.0.2.7', '2001:db8::/64', '192.0.2.7')
+    """
+    if ":" not in address:
+        return address
+    parsed = IPv6Address(address)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), 64), strict=False))
+
+
 class ConnectionTable:
     """All connections of clients; create it in a running event loop.
 
@@ -138,7 +154,7 @@ class ConnectionTable:
     ) -> OpenConnection | None:
         """Add a new connection, which waits for a head; return None if it is one too many."""
         peer = transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else ""
+        address = _origin(peer[0]) if isinstance(peer, tuple) else ""
         own = self._by_address.get(address, 0)
         if self._total >= self.limits.total or own >= self.limits.per_address:
             self.refusals.add("connections", address=address)
