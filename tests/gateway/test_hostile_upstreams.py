@@ -343,6 +343,28 @@ async def test_a_silent_stream_lives_and_its_client_gets_comments(
     assert running.answered[0].output == "thinking"
 
 
+async def test_a_stream_without_end_is_ended(
+    gateway: Running, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegauge.gateway.proxy.relay._LONGEST_STREAM", 50_000)
+    ended = asyncio.Event()
+
+    async def script(_request: Received, connection: Connection) -> None:
+        await connection.begin_stream()
+        try:
+            while not connection.closed.is_set():
+                await connection.event(chat_chunk("and so on "))
+        finally:
+            ended.set()
+
+    upstream.script = script
+    response = await gateway.chat(stream=True)
+    assert "has no end" in response.text.split("\n\n")[-2]
+    async with asyncio.timeout(10):
+        await ended.wait()
+    assert gateway.answered[0].error == ErrorKind.UPSTREAM_ERROR
+
+
 async def test_a_stream_lives_that_is_silent_before_its_first_event(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:

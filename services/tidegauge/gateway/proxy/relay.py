@@ -28,6 +28,8 @@ _DONE: Final = b"[DONE]"
 _ERROR_EVENTS: Final = (b"event: error", b"event:error")
 _ERROR: Final = b'{"error":"event"}'
 _LONGEST_FRAME: Final = 16 * 1024 * 1024
+_LONGEST_STREAM: Final = 256 * 1024 * 1024
+"""Most bytes of a stream: a million tokens and more, since an event takes 200 bytes or so."""
 _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _BLANK_LINE_BYTES: Final = 4
 
@@ -160,6 +162,8 @@ class Relay:
                     await sink.send(passed)
                 while (piece := await connection.piece()) is QUIET:
                     await sink.send(QUIET)
+                if connection.received > _LONGEST_STREAM:
+                    raise UpstreamAnswerError("the upstream's stream has no end")
                 passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
