@@ -202,7 +202,7 @@ def _bound_bar(
         each = _bernoulli_divergence(ratio * service.errors, service.errors)
     else:
         wave, ratio = service.speed_wave, change.slower
-        each = np.log(ratio) ** 2 / (2 * service.server.noise**2)
+        each = math.log(ratio) ** 2 / (2 * service.server.noise**2)
     if wave is None:
         raise ValueError(traffic)
     per_second = service.rhythm.per_day / 86_400
