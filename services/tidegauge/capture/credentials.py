@@ -62,18 +62,23 @@ _PREFIXES: Final = (
     *("sq0csp", "rpa", "sntrys", "dckr"),
 )
 _BEFORE: Final = r"(?<![A-Za-z0-9])"
-_WORDS: Final = (
+_PASSWORDS: Final = (
     r"pass(?:words?|wd|phrase|code)|passwort|kennwort|contrase[nñ]a|senha|mot de passe|pwd"
-    r"|secrets?|token|credentials?|(?:api|access|private|account|auth|signing|encryption)[-_ ]?key"
+    r"|пароль|密码|密碼|パスワード|비밀번호"
+)
+_WORDS: Final = (
+    rf"{_PASSWORDS}|secrets?|token|credentials?"
+    r"|(?:api|access|private|account|auth|signing|encryption)[-_ ]?key"
 )
 _VALUE: Final = (
     r"(?!(?i:null|none|true|false|undefined)\b)"
-    r"((?<=[\"'])[^\"'\r\n]{3,}|(?<![\"'])[^\s\"'<>]{3,}[^\s\"'<>.,;])"
+    r"((?<=\")[^\"\r\n]{2,}|(?<=')[^'\r\n]{2,}|(?<![\"'])[^\s\"'<>]{3,}[^\s\"'<>.,;])"
 )
-_WORD_HINTS: Final = (
-    *("pass", "kennwort", "contrase", "senha", "mot de", "pwd", "secret", "token", "credential"),
-    "key",
+_PASSWORD_HINTS: Final = (
+    *("pass", "kennwort", "contrase", "senha", "mot de", "pwd"),
+    *("пароль", "密码", "密碼", "パスワード", "비밀번호"),
 )
+_WORD_HINTS: Final = (*_PASSWORD_HINTS, "secret", "token", "credential", "key")
 
 CREDENTIALS: Final = (
     Kind(
@@ -109,7 +114,7 @@ CREDENTIALS: Final = (
     Kind(
         "[secret]",
         ("bearer",),
-        r"\b(?i:bearer)[ \t]{1,4}[\"']?((?:[A-Za-z0-9._~+/-]{16,}"
+        r"\b(?i:bearer):?[ \t]{1,4}[\"']?((?:[A-Za-z0-9._~+/-]{16,}"
         r"|(?=[A-Za-z._~+/-]{0,15}\d)[A-Za-z0-9._~+/-]{8,})=*)",
     ),
     Kind("[secret]", ("basic",), r"\b(?i:basic)[ \t]{1,4}([A-Za-z0-9+/]{6,}={0,2})", _basic_length),
@@ -127,7 +132,26 @@ CREDENTIALS: Final = (
         r"|[ \t]{1,4}(?:is|ist|lautet|est|es)[: \t]{1,4}[\"'`]?"
         r"((?=[^\s\"'`]{0,64}[\d!@#$%^&*_])[^\s\"'`<>]{3,}[^\s\"'`<>.,;]))",
     ),
-    # An option of a command: `--password …`.
+    # A password without anything between: `password hunter2`, if it has a digit.
+    Kind(
+        "[secret]",
+        _PASSWORD_HINTS,
+        rf"(?i:{_PASSWORDS})[ \t]{{1,4}}[\"'`]?"
+        r"((?=[^\s\"'`]{0,64}\d)[^\s\"'`<>]{3,}[^\s\"'`<>.,;])",
+    ),
+    Kind(
+        "[secret]",
+        ("pin", "cvv", "cvc"),
+        r"\b(?i:pin|cvv2?|cvc2?)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(\d{3,8})\b",
+    ),
+    # Options of commands: `curl -u ann:…`, `sshpass -p …`, `mysql -p…`, `--password …`.
+    Kind("[secret]", (" -u",), r"\s-u[ \t]{0,4}[\"']?[^\s:\"'/]{1,64}:([^\s\"'/]{2,})(?![^\s\"'])"),
+    Kind(
+        "[secret]",
+        ("sshpass", "mysql", "mariadb"),
+        r"\b(?:sshpass|mysql|mysqldump|mariadb)\b[^\r\n]{0,120}?\s-p(?:(?<=sshpass -p)[ \t]{0,4})?"
+        r"[\"']?([^\s\"'-][^\s\"']+)",
+    ),
     Kind(
         "[secret]",
         ("--",),
