@@ -44,7 +44,7 @@ def reference_of(traffic: Traffic, numbers: NDArray[np.float64]) -> Reference:
         )
         for window, part in enumerate(np.split(numbers, numbers.size // WINDOW))
     ]
-    found = latency_reference(measures.LATENCY_MS, "latency", SEGMENT, windows)
+    found = latency_reference(measures.LATENCY_MS, "latency", SEGMENT, windows, "UTC")
     assert isinstance(found, Reference)
     return found
 

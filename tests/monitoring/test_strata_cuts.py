@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -45,8 +46,11 @@ def window(traffic: Traffic, index: int, loads: dict[int, int], slower: float = 
     whole = histogram.empty()
     for values in strata.values():
         whole = histogram.merge(whole, values)
-    changed = {"strata": {measures.LATENCY_MS: strata}, "histograms": {measures.LATENCY_MS: whole}}
-    return Sketch(**{f: changed.get(f, getattr(empty, f)) for f in Sketch.__struct_fields__})
+    return msgspec.structs.replace(
+        empty,
+        strata={measures.LATENCY_MS: strata},
+        histograms={measures.LATENCY_MS: whole},
+    )
 
 
 def reference_of(traffic: Traffic, loads: dict[int, int], windows: int = 60) -> Reference:
@@ -55,6 +59,7 @@ def reference_of(traffic: Traffic, loads: dict[int, int], windows: int = 60) -> 
         "latency",
         SEGMENT,
         [window(traffic, index, loads) for index in range(windows)],
+        "UTC",
     )
     assert isinstance(found, Reference)
     return found

@@ -295,8 +295,8 @@ def test_the_state_is_kept(traffic: Traffic) -> None:
 def test_a_cold_start_is_one_annotation(traffic: Traffic) -> None:
     display = Display(WINDOW_MS, 900_000)
     comparisons = VersionComparisons(MonitorPlan())
-    for window in range(20):
-        display.add(traffic.vitals(window, 5))
+    for before in range(20):
+        display.add(traffic.vitals(before, 5))
     said = []
     for number in range(60):
         sketch = traffic.vitals(20 + number, 2, version=2)
