@@ -18,7 +18,7 @@ from tidegauge.gateway.http.parser import (
     longest_request,
 )
 
-__all__ = ["HALF_CLOSE_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
+__all__ = ["HALF_CLOSE_SECONDS", "LINGER_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
 
 HALF_CLOSE_SECONDS: Final = 0.02
 """A client that ends its side this soon after its request waits for the answer.
@@ -27,6 +27,8 @@ One that ends it later has given up, unless a stream has begun. A client that ha
 connection looks like one that has ended its side until something is written; in a stream, that
 is a comment.
 """
+LINGER_SECONDS: Final = 2.0
+"""How long what a refused client still sends is discarded, so that it can read its answer."""
 PROBE_SECONDS: Final = 0.2
 """Pause between two comments; the second one fails if the client has closed its connection."""
 _DEFAULT_LONGEST_BODY: Final = 20 * 1024 * 1024
@@ -64,7 +66,7 @@ class AsgiProtocol(HttpToolsProtocol):
         hot = getattr(config.app, "hot", None)
         longest = _DEFAULT_LONGEST_BODY if hot is None else hot.max_body_bytes
         self._longest_request = longest_request(longest)
-        self._receiving = self._in_head = False
+        self._receiving = self._in_head = self._lingering = False
         self._silence = self._size = 0
         self._last_data = 0.0
 
@@ -101,6 +103,8 @@ class AsgiProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data within the bounds, and start or stop the deadline of a request."""
+        if self._lingering:
+            return
         self._silence += len(data)
         self._size += len(data)
         self._last_data = self.loop.time()
@@ -125,7 +129,14 @@ class AsgiProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if self._connection is not None:
             self._connection.refuse_data()
-        if cycle is None or cycle.response_complete:
+        answered = cycle is not None and cycle.response_complete
+        if answered and self._receiving and not self._in_head:
+            # It is the body of a request that was refused: let the client read its answer.
+            self._lingering = True
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        elif cycle is None or answered:
             super().send_400_response(msg)
         elif not cycle.more_body:
             cycle.keep_alive = False

@@ -27,6 +27,7 @@ from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.http.answers import FlowControl, SocketSink
 from tidegauge.gateway.http.asgi_protocol import (
     HALF_CLOSE_SECONDS,
+    LINGER_SECONDS,
     PROBE_SECONDS,
     AsgiProtocol,
 )
@@ -47,7 +48,6 @@ _HOT: Final = re.compile(
 )
 _SHORTEST_HOT: Final = 64
 """Fewer bytes do not decide whether a request is for a hot route; queries may need more."""
-_LINGER_SECONDS: Final = 2.0
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -340,7 +340,7 @@ class HttpProtocol(asyncio.Protocol):
         self.flow.release()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._loop.call_later(_LINGER_SECONDS, self._transport.close)
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
