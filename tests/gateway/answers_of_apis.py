@@ -213,6 +213,8 @@ OF_MESSAGES = [
            calls=BOTH),
     stream("message with an error between", STARTED, *TEXT[:2], event("error", error={"type": "overloaded_error"}),
            text="hello", finish=None, usage=(7, 1), outcome="failed"),
+    stream("message without its start", *TEXT, event("message_delta", delta={"stop_reason": "end_turn"}, usage=TOKENS),
+           finish="end_turn"),
     stream("message that breaks off", STARTED, *TEXT, finish=None, usage=(7, 1), outcome="failed"),
 ]  # fmt: skip
 

@@ -369,6 +369,8 @@ class AnswerParts:
         says_nothing = calls is not None or self.refusal or answer.media or not self.listed
         answer.text = None if not text and says_nothing else text
         answer.generated = self.listed
+        if text or self.refusal or calls is not None:
+            answer.generated, answer.absent = True, False
         return answer
 
 
