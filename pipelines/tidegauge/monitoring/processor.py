@@ -43,7 +43,7 @@ __all__ = ["TOPICS", "MonitorProcessor"]
 TOPICS = (SKETCHES, HEARTBEATS, CONTROLS, BASELINES)
 """The topics that the monitor reads."""
 
-_VERSION = 2
+_VERSION = 3
 
 References: TypeAlias = Mapping[str, Mapping[str, Reference]]
 """Monitor's name -> segment key -> reference, as in a baseline's document."""
