@@ -207,12 +207,14 @@ class _Call:
         self.id: str | None = None
         self.name: str | None = None
         self.custom = custom
-        self.arguments = ""
+        self.arguments: list[str] = []
 
     def whole(self) -> bool:
         """Whether the arguments are complete, so that what follows belongs to another call."""
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+            return False
         try:
-            json.loads(self.arguments)
+            json.loads("".join(self.arguments))
         except (ValueError, RecursionError):
             return False
         return True
@@ -220,7 +222,7 @@ class _Call:
     def in_form(self) -> dict[str, object]:
         """Return the call in the chat API's form."""
         kind, content = ("custom", "input") if self.custom else ("function", "arguments")
-        arguments = well_formed(self.arguments)
+        arguments = well_formed("".join(self.arguments))
         return {"id": self.id, "type": kind, kind: {"name": self.name, content: arguments}}
 
 
@@ -261,7 +263,7 @@ class _Calls:
             nameless = not call_id and not name
             return self._calls[-1] if nameless and self._calls else None
         another_id = call_id is not None and call.id is not None
-        begins = name and (another_id or (call.arguments and call.whole()))
+        begins = name and (another_id or call.whole())
         return None if begins else call
 
     def in_form(self) -> str:
@@ -356,7 +358,7 @@ class AnswerParts:
             self._calls = _Calls()
         call = self._calls.add(place, call_id, name, custom=custom, whole=whole)
         call.name = call.name or name
-        call.arguments += arguments
+        call.arguments.append(arguments)
 
     def collected(self) -> ParsedAnswer:
         """Return the answer so far."""
