@@ -71,3 +71,12 @@ def test_bad_arrivals_are_named(tmp_path: Path, text: str, message: str) -> None
     file.write_text(text)
     with pytest.raises(TrafficFileError, match=message):
         read_arrivals(file)
+
+
+def test_slow_changes_of_the_rate_are_taken_out(tmp_path: Path) -> None:
+    file = tmp_path / "arrivals.csv"
+    seconds = [*range(1_000), *range(1_000, 11_000, 10)]
+    lines = [f"2026-01-05 {n // 3600:02}:{n // 60 % 60:02}:{n % 60:02},1,1\n" for n in seconds]
+    file.write_text(ARRIVALS + "".join(lines))
+    found = read_arrivals(file)
+    assert found.gaps[:500].mean() == pytest.approx(found.gaps[-500:].mean(), rel=0.05)

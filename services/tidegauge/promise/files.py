@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from tidegauge.promise.errors import TrafficFileError
 from tidegauge.simulation.conversations import Script
@@ -20,6 +21,7 @@ __all__ = ["SingleQuestion", "read_arrivals", "read_conversations", "read_questi
 T = TypeVar("T")
 
 _FEWEST = 200
+_AROUND = 301
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
@@ -125,4 +127,15 @@ def read_arrivals(path: Path) -> Recorded:
     gaps = np.diff(np.array(times)[order])
     if not gaps.mean() > 0:
         raise TrafficFileError(f"{path}: all requests have the same time")
-    return Recorded(gaps / gaps.mean(), np.array(prompt)[order][1:], np.array(output)[order][1:])
+    return Recorded(_levelled(gaps), np.array(prompt)[order][1:], np.array(output)[order][1:])
+
+
+def _levelled(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide gaps by their mean over some hundred around each.
+
+    Bursts stay, and the recording's slow changes of rate go: the rhythm has its own.
+    """
+    around = np.ones(min(_AROUND, len(gaps)))
+    counted = np.convolve(np.ones_like(gaps), around, "same")
+    levelled = gaps / np.maximum(np.convolve(gaps, around, "same") / counted, np.finfo(float).tiny)
+    return np.asarray(levelled / levelled.mean(), np.float64)
