@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tidegauge.detection.bets import place_bets
 from tidegauge.detection.e_detector import judge, no_evidence, observe
 from tidegauge.detection.errors import CountsError, TimeZoneError
-from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.detection.indicators import Hits, Indicator, Tail
 from tidegauge.detection.reference import Reference, build, share_out
 from tidegauge.detection.seasons import HOUR_MS, Season, slot_count, slot_of
 from tidegauge.schemas import Segment
@@ -234,3 +234,25 @@ def test_weeks_begin_on_monday() -> None:
     assert slot_of("hour-of-week", monday) == 0
     assert slot_of("hour-of-week", thursday) == 72
     assert slot_of("none", 123_456_789) == 0
+
+
+def test_a_tail_is_not_taken_to_be_as_steady_as_the_median() -> None:
+    rng = np.random.default_rng(9)
+    wave = rng.normal(0, 0.3, (288, 1)).repeat(10, axis=0)
+    numbers = rng.normal(0, 1, (2_880, 6)) + wave
+    cuts = np.quantile(numbers, [0.5, 0.97])
+    hits = np.stack([(numbers > cut).sum(axis=1) for cut in cuts], axis=1)
+    made = build(
+        baseline="b1",
+        segment=Segment(model="m"),
+        indicators=[
+            Indicator(name=f"v/{k}", title="", family=str(k), counter=Tail("v", k, "above"))
+            for k in range(2)
+        ],
+        hits=hits,
+        trials=np.full_like(hits, 6),
+        times_ms=np.arange(2_880) * 60_000,
+        season="none",
+    )
+    median, tail = made.dispersion
+    assert tail > 1.7 * median

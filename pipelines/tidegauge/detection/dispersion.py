@@ -87,6 +87,7 @@ class _Scale:
         length: Length of a block, milliseconds.
         pooled: Estimate of the group's squared dispersion.
         pooled_bound: Its upper bound.
+        own: Estimate of each indicator's squared dispersion, shape (G,).
         bound: Upper bound of each indicator's squared dispersion, shape (G,).
         hits: Mean hits of a block by indicator, shape (G,).
         pearson: Pearson's statistic of the group, scaled to its degrees of freedom.
@@ -97,6 +98,7 @@ class _Scale:
     length: int
     pooled: float
     pooled_bound: float
+    own: Floats
     bound: Floats
     hits: Floats
     pearson: float
@@ -114,8 +116,13 @@ class _Scale:
         return self.pearson > most * (1 + squared * self.weight / self.free)
 
     def squared(self) -> Floats:
-        """Return each indicator's bound: its own where it has enough hits, else the group's."""
-        return np.where(self.hits >= _FEWEST_OWN, self.bound, self.pooled_bound)
+        """Return each indicator's bound: its own where it has enough hits, else the group's.
+
+        The cuts of one number fluctuate unequally, its tails most: what an indicator shows itself
+        is the least.
+        """
+        shown = np.maximum(self.pooled_bound, self.own)
+        return np.where(self.hits >= _FEWEST_OWN, self.bound, shown)
 
 
 def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted to them
@@ -248,6 +255,7 @@ def _scale(
         length=length,
         pooled=max(float(pearson.sum()) - pooled_free, 0.0) / pooled_weight,
         pooled_bound=_bound(scaled, together, pooled_weight * together / pooled_free),
+        own=np.maximum(pearson - free, 0.0) / weight,
         bound=np.array([_bound(*one) for one in zip(pearson, free, weight, strict=True)]),
         hits=expected.sum(axis=0) / blocks,
         pearson=scaled,
