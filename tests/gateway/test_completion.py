@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from tests.capture.conftest import make_topics, records_of
@@ -36,7 +36,8 @@ def record_of(running: Running) -> ExchangeRecord:
     """Return the only record in the outbox."""
     (run,) = list_runs(running.directory / "outbox")
     (entry,) = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
-    (record,) = EXPAND.decode(entry.frame.value)
+    records: Sequence[ExchangeRecord] = EXPAND.decode(entry.frame.value)
+    (record,) = records
     return record
 
 
