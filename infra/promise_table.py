@@ -68,9 +68,9 @@ def table(found: dict[str, Any]) -> str:
             *lines,
             "",
             (
-                f"False alarms above INFO at the default budget (allowed: the streams' share of it), "
-                f"{plan['streams']} streams of up to {plan['days']:g} days a cell, baseline and stream "
-                f"drawn anew for each; delays are medians of {plan['changed']} streams. "
+                "False alarms above INFO at the default budget (allowed: the streams' share of "
+                f"it), {plan['streams']} streams of up to {plan['days']:g} days a cell, baseline "
+                f"and stream drawn anew for each; delays are medians of {plan['changed']} streams. "
                 f"{met} of {len(found['bars'])} bars are met."
             ),
         ]

@@ -31,6 +31,7 @@ from tidegauge.detection.indicators import count_all, count_asked
 from tidegauge.detection.polya_urn import count_cells
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring.errors import MonitorStateError
+from tidegauge.reports.reference_text import back_test_sentence
 from tidegauge.schemas import OTHER, Segment
 from tidegauge.schemas.findings import Monitor, Signal
 from tidegauge.schemas.sketches import Sketch
@@ -152,6 +153,7 @@ class Detector:
         reference_key: Key of the segment that the reference was counted on.
         bets: Bets on each indicator's rise and fall.
         log_threshold: Log of its guaranteed mean time to a false alarm, in seconds.
+        back_test: How the reference did on its own baseline, in words.
     """
 
     monitor: Monitor
@@ -160,6 +162,7 @@ class Detector:
     reference_key: str
     bets: Bets
     log_threshold: float
+    back_test: str
 
     @property
     def signal(self) -> Signal:
@@ -242,7 +245,8 @@ def build_detector(
     # references.
     polya_urns = monitor.signal == "drift" and segment != OTHER
     bets = place_bets(reference, polya_urns=polya_urns, falls=monitor.signal == "drift")
-    return Detector(monitor, segment, reference, reference_key, bets, log_threshold)
+    said = back_test_sentence(reference)
+    return Detector(monitor, segment, reference, reference_key, bets, log_threshold, said)
 
 
 def count_window(detector: Detector, sketch: Sketch) -> IndicatorCounts:

@@ -15,7 +15,6 @@ from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
-from tidegauge.reports.reference_text import back_test_sentence
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import (
     Callers,
@@ -123,7 +122,7 @@ def verdict_of(
         baseline_segment=detector.reference_key if detector.borrowed else "",
         season=detector.reference.season,
         effects=effects,
-        back_test=back_test_sentence(detector.reference),
+        back_test=detector.back_test,
     )
 
 

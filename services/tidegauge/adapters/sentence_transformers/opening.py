@@ -186,7 +186,7 @@ def _configuration(loaded: Any) -> list[object]:  # noqa: ANN401 - the same
     """Return what turns the same weights into other vectors: modules, layers, casing, prompts."""
     modules: list[object] = []
     for module in loaded.children():
-        known = getattr(module, "get_config_dict", dict)()
+        known: dict[str, Any] = getattr(module, "get_config_dict", dict)()
         inner = getattr(getattr(module, "auto_model", None), "config", None)
         layers = {} if inner is None else inner.to_dict()
         kept = sorted((name, repr(value)) for name, value in layers.items() if name not in _PLACES)
