@@ -10,18 +10,20 @@ from tidegauge.monitoring.rerun import replay_sketches
 from tidegauge.promise.path import (
     References,
     allowed_alarms,
+    as_records,
     first_alarms,
     rates_baseline,
-    vitals_sketches,
+    reports,
 )
-from tidegauge.schemas import Segment, encode
+from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.sketches import Progress, Sketch
-from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
 from tidegauge.simulation.rhythm import Recorded, Rhythm
 from tidegauge.simulation.service import SimulatedService, exchanges, response_events
 from tidegauge.streaming.partitions import SketchSettings
-from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.streaming.processor import Output
+from tidegauge.vitals.extractor import VitalsExtractor
 
 START_MS = 1_767_571_200_000
 HOUR = 3_600.0
@@ -29,35 +31,24 @@ SERVICE = SimulatedService(rhythm=Rhythm(per_day=20_000))
 SETTINGS = SketchSettings()
 
 
-def sketches(
+def published(
     service: SimulatedService, start_ms: int, hours: float, recorded: Recorded
-) -> list[Sketch]:
+) -> list[Sketch | Progress]:
     found = exchanges(service, start_ms, hours * HOUR, recorded, np.random.default_rng(start_ms))
     events = response_events(
         found, start_ms=start_ms, segment=Segment(model="m"), producer_id=str(start_ms)
     )
-    return vitals_sketches(events, SETTINGS)
+    return [*reports(VitalsExtractor(), events, SETTINGS)]
 
 
-def as_monitored(references: References, coming: list[Sketch], start_ms: int) -> dict[str, float]:
+def sketches(coming: list[Sketch | Progress]) -> list[Sketch]:
+    return [one for one in coming if isinstance(one, Sketch)]
+
+
+def as_monitored(
+    references: References, coming: list[Sketch | Progress], start_ms: int
+) -> dict[str, float]:
     """Return when the monitor itself raises its first alerts, in days."""
-    last = coming[-1].window_start_ms + SETTINGS.window_ms
-    progress = Progress(
-        kind="vitals",
-        producer_id=coming[-1].producer_id,
-        sequence=10**9,
-        time_ms=last,
-        topic=RESPONSES.name,
-        partition=0,
-        next_offset=0,
-        watermark_ms=last,
-        tallies={},
-    )
-    said: list[Sketch | Progress] = [*coming, progress]
-    records = [
-        Record(Partition(SKETCHES.name, 0), n, encode(one), timestamp_ms=START_MS)
-        for n, one in enumerate(said)
-    ]
     starts: dict[str, float] = {}
 
     def publish(output: Output) -> None:
@@ -66,16 +57,16 @@ def as_monitored(references: References, coming: list[Sketch], start_ms: int) ->
             starts.setdefault(event.monitor, (event.starts_ms - start_ms) / 86_400_000)
 
     plan = MonitorPlan(partitions={RESPONSES.name: 1, REQUESTS.name: 1})
-    replay_sketches(plan, {"rates": ("measured", references)}, records, publish)
+    replay_sketches(plan, {"rates": ("measured", references)}, as_records(coming), publish)
     return starts
 
 
 def test_alarms_are_those_of_the_monitor(recorded: Recorded) -> None:
-    baseline = rates_baseline(sketches(SERVICE, START_MS, 1, recorded))
+    baseline = rates_baseline(sketches(published(SERVICE, START_MS, 1, recorded)))
     start_ms = START_MS + int(HOUR * 1000)
     worse = replace(SERVICE, changed_from=300.0, slower=2.0, errors_after=0.15)
-    coming = sketches(worse, start_ms, 0.5, recorded)
-    found = first_alarms(baseline.references, coming, start_ms=start_ms)
+    coming = published(worse, start_ms, 0.5, recorded)
+    found = first_alarms(baseline.references, sketches(coming), start_ms=start_ms)
     promised = allowed_alarms(baseline.references, 1.0)
     monitored = as_monitored(baseline.references, coming, start_ms)
     assert "errors.rate" in {one.monitor for one in found}
@@ -85,6 +76,6 @@ def test_alarms_are_those_of_the_monitor(recorded: Recorded) -> None:
 
 
 def test_the_first_segment_has_half_of_each_signals_share(recorded: Recorded) -> None:
-    baseline = rates_baseline(sketches(SERVICE, START_MS, 1, recorded))
+    baseline = rates_baseline(sketches(published(SERVICE, START_MS, 1, recorded)))
     allowed = allowed_alarms(baseline.references, 30.0)
     assert allowed["errors.rate"] == pytest.approx(0.15 / 2)

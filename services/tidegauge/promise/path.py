@@ -36,12 +36,12 @@ from tidegauge.promise.stored_vectors import StoredVectors
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.findings import Monitor
-from tidegauge.schemas.sketches import Sketch
-from tidegauge.schemas.topics import REQUESTS
+from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
 from tidegauge.streaming.extractor import Extractor
 from tidegauge.streaming.merging import merge_sketches
 from tidegauge.streaming.partitions import SketchSettings
-from tidegauge.streaming.processor import Partition, Record
+from tidegauge.streaming.processor import Partition, ProcessingResult, Record
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.usecases.build_baseline import FitChoices
 from tidegauge.vitals.extractor import VitalsExtractor
@@ -51,12 +51,14 @@ __all__ = [
     "Alarm",
     "References",
     "allowed_alarms",
+    "as_records",
     "drift_baseline",
     "drift_sketches",
     "first_alarms",
     "plugged_in",
     "rates_baseline",
     "refusals",
+    "reports",
     "vitals_sketches",
 ]
 
@@ -88,11 +90,13 @@ class Alarm:
     events: int
 
 
-def _sketches(
+def reports(
     extractor: Extractor[E], events: Iterable[E], settings: SketchSettings
-) -> Iterator[Sketch]:
+) -> Iterator[Sketch | Progress]:
+    """Yield what a worker publishes on events: sketches of closed windows, and its progress."""
     processor: SketchingProcessor[E] = SketchingProcessor(extractor, "promise", settings)
-    partition = Partition(REQUESTS.name, 0)
+    topic = REQUESTS if extractor.reads is RequestEvent else RESPONSES
+    partition = Partition(topic.name, 0)
     processor.assign(partition, None)
     offset, now_ms, source = 0, 0, iter(events)
     while batch := list(islice(source, _AT_ONCE)):
@@ -102,20 +106,35 @@ def _sketches(
         ]
         offset += len(batch)
         now_ms = batch[-1].time_ms
-        for output in processor.process(records, now_ms).outputs:
-            if isinstance(output.event, Sketch):
-                yield output.event
+        yield from _published(processor.process(records, now_ms))
     later_ms = now_ms + settings.idle_ms + settings.lateness_ms + settings.window_ms
     for moment in (now_ms, later_ms):
         processor.caught_up(partition, moment)
-    for output in processor.tick(later_ms).outputs:
-        if isinstance(output.event, Sketch):
+    yield from _published(processor.tick(later_ms))
+
+
+def _published(result: ProcessingResult) -> Iterator[Sketch | Progress]:
+    for output in result.outputs:
+        if isinstance(output.event, Sketch | Progress):
             yield output.event
+
+
+def as_records(published: Iterable[Sketch | Progress]) -> Iterator[Record]:
+    """Yield the records of ``sketches.v1`` for what a worker publishes."""
+    partition, now_ms = Partition(SKETCHES.name, 0), 0
+    for offset, one in enumerate(published):
+        said_ms = one.time_ms if isinstance(one, Progress) else one.window_start_ms + one.window_ms
+        now_ms = max(now_ms, said_ms)
+        yield Record(partition, offset, encode(one), timestamp_ms=now_ms)
+
+
+def _sketches(published: Iterable[Sketch | Progress]) -> Iterator[Sketch]:
+    return (one for one in published if isinstance(one, Sketch))
 
 
 def vitals_sketches(events: Iterable[ResponseEvent], settings: SketchSettings) -> list[Sketch]:
     """Return the vitals worker's sketches of responses."""
-    return list(_sketches(VitalsExtractor(), events, settings))
+    return list(_sketches(reports(VitalsExtractor(), events, settings)))
 
 
 def drift_sketches(
@@ -129,7 +148,7 @@ def drift_sketches(
         vectors, baseline.preparation, window_ms=settings.window_ms, publish_vectors=False
     )
     extractor.use(baseline)
-    return _sketches(extractor, events, settings)
+    return _sketches(reports(extractor, events, settings))
 
 
 def drift_baseline(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rerun import replay_sketches
-from tidegauge.promise.path import vitals_sketches
+from tidegauge.promise.path import as_records, reports
 from tidegauge.promise.results import Bar, at_least, at_most
 from tidegauge.promise.scenarios import PER_DAY, SERVER
-from tidegauge.schemas import Segment, encode
+from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
-from tidegauge.schemas.sketches import Progress, Sketch
-from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
 from tidegauge.simulation.rhythm import Recorded, Rhythm, Wave
 from tidegauge.simulation.service import SimulatedService, exchanges, response_events
 from tidegauge.streaming.partitions import SketchSettings
-from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.streaming.processor import Output
+from tidegauge.vitals.extractor import VitalsExtractor
 
 __all__ = ["SWAPS", "Swap", "SwapOutcome", "swap_bars", "swap_outcome", "swap_rows"]
 
@@ -104,7 +104,7 @@ def swap_outcome(
         producer_id=f"swap-{number}",
         changed=_NEW_VERSION,
     )
-    sketches = vitals_sketches(events, settings)
+    published = reports(VitalsExtractor(), events, settings)
     called: dict[str, int] = {}
 
     def read(output: Output) -> None:
@@ -117,7 +117,7 @@ def swap_outcome(
     plan = MonitorPlan(
         window_ms=settings.window_ms, partitions={RESPONSES.name: 1, REQUESTS.name: 1}
     )
-    replay_sketches(plan, {}, _records(sketches, settings), read)
+    replay_sketches(plan, {}, as_records(published), read)
     arrived = _MONDAY_MS + found.seconds[found.changed] * 1000
     times = [time_ms for name, time_ms in called.items() if "latency" in name]
     return SwapOutcome(
@@ -126,33 +126,6 @@ def swap_outcome(
         worse=tuple(sorted(called)),
         requests=int(np.searchsorted(arrived, min(times))) if times else None,
     )
-
-
-def _records(sketches: Sequence[Sketch], settings: SketchSettings) -> Iterator[Record]:
-    """Yield the records of sketches, with a report of progress after each window."""
-    offset, partition = 0, Partition(SKETCHES.name, 0)
-    for number, sketch in enumerate(sketches):
-        end_ms = sketch.window_start_ms + settings.window_ms
-        last = (
-            number + 1 == len(sketches)
-            or sketches[number + 1].window_start_ms != sketch.window_start_ms
-        )
-        yield Record(partition, offset, encode(sketch), timestamp_ms=end_ms)
-        offset += 1
-        if last:
-            progress = Progress(
-                kind="vitals",
-                producer_id=f"{sketch.producer_id}/progress",
-                sequence=number + 1,
-                time_ms=end_ms,
-                topic=RESPONSES.name,
-                partition=0,
-                next_offset=0,
-                watermark_ms=end_ms,
-                tallies={},
-            )
-            yield Record(partition, offset, encode(progress), timestamp_ms=end_ms)
-            offset += 1
 
 
 def swap_rows(outcomes: Sequence[SwapOutcome]) -> list[dict[str, Any]]:
