@@ -65,7 +65,7 @@ _CHANGED_DAYS = 14.0
 """Greatest length of a stream with a change: it ends with its alarms."""
 _SPARE = 0.97
 """Part of the scripts that a stream is expected to use: more may be drawn than expected."""
-RATES_MONITORS = ("cost.request", "errors.rate", "latency.first_token", "latency.total")
+_RATES_MONITORS = ("cost.request", "errors.rate", "latency.first_token", "latency.total")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,6 @@ class StreamPlan:
         number: Its number: everything is drawn anew for each.
         days: Its greatest length.
         window_ms: Length of a window.
-        longest: Length of the longest baseline of rates, seconds.
         plugged_in: Whether the usual shortcut is taken: requests are the units, and the
             estimated rates are taken for the truth.
         seed: Of every draw.
@@ -85,7 +84,6 @@ class StreamPlan:
     number: int
     days: float
     window_ms: int = 10_000
-    longest: float = 14 * 86_400.0
     plugged_in: bool = False
     seed: int = 0
 
@@ -248,13 +246,11 @@ def service_outcomes(
         recorded: Recorded arrivals.
     """
     rng = np.random.default_rng([plan.seed, plan.number, *traffic.name.encode()])
-    longest = max(span.seconds for span in traffic.baselines if span.seconds <= plan.longest)
+    longest = max(span.seconds for span in traffic.baselines)
     start_ms = START_MS + int(longest * 1000)
     known, _ = _served(traffic.service, START_MS, longest, plan, recorded, rng)
     baselines: dict[str, RatesBaseline | str] = {}
     for span in traffic.baselines:
-        if span.seconds > longest:
-            continue
         since = start_ms - int(span.seconds * 1000)
         try:
             baselines[span.name] = rates_baseline(
@@ -284,7 +280,7 @@ def service_outcomes(
                 units=len(arrived),
             )
             if isinstance(baseline, str):
-                refused = dict.fromkeys(RATES_MONITORS, baseline)
+                refused = dict.fromkeys(_RATES_MONITORS, baseline)
                 outcomes.append(replace(outcome, refused=refused))
             else:
                 outcomes.append(_tested(outcome, baseline.references, coming, arrived, plan))
