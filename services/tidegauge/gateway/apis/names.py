@@ -7,7 +7,6 @@ request with two models could pass the gateway's check with one and be answered 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -29,8 +28,7 @@ READ: Final = frozenset(
 """The names that the gateway reads at the top level of a request, over all APIs."""
 
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NAME: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
-_END: Final = re.compile(rb"[ \t\r\n]*[,}]")
+_encode: Final = msgspec.json.Encoder().encode
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 _LONGEST: Final = 1024 * 1024
 
@@ -50,48 +48,23 @@ def refuse_ambiguous(body: bytes) -> None:
         tidegauge.gateway.errors.RefusedError: the request has 'Model' beside or in place of 'model'
     """
     try:
-        members = _members(body)
+        compact = msgspec.json.format(body, indent=-1)  # without blanks
+        members = _members(compact)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for name in members.keys() - READ:
         known = name.casefold()
         if known in READ:
             raise _ambiguous(f"{name[:64]!r} beside or in place of {known!r}")
-    if _has_each_once(body, members):
+    # A value that a later one of its name has overwritten is missing in ``members``. Names cannot
+    # make up for its bytes, since none can be written shorter than the encoder writes it.
+    if len(_encode(members)) == len(compact):
         return
     if len(body) > _LONGEST:
-        raise _ambiguous("a name twice")
+        raise _ambiguous("a name twice, or one with escapes")
     for name in _names_twice(body):
         if name in READ:
             raise _ambiguous(f"{name!r} twice")
-
-
-def _has_each_once(body: bytes, members: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether each name stands once in the body, from which ``members`` was decoded.
-
-    A value that was overwritten by a later one leaves bytes that the members do not explain.
-    Clients that write no blanks, and those that write one after each comma and colon, need no
-    search for them.
-    """
-    count = len(members)
-    length = sum([len(name) + len(value) for name, value in members.items()]) + 4 * count + 1
-    if len(body) == length:
-        return True
-    if len(body) == length + 2 * count - 1:
-        written = b", ".join([b'"%b": %b' % (name.encode(), members[name]) for name in members])
-        if body[1:-1] == written:
-            return True
-    place = body.index(b"{") + 1
-    for name, value in members.items():
-        found = _NAME.match(body, place)
-        if found is None or msgspec.json.decode(found[1]) != name:
-            return False
-        place = found.end() + len(value)
-        end = _END.match(body, place)
-        if end is None or not body.startswith(value, found.end()):
-            return False
-        place = end.end()
-    return body[place - 1 : place] == b"}" or not members
 
 
 def _names_twice(body: bytes) -> list[str]:
