@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Final
 
+import msgspec
+
 from tidegauge.capture.history import (
     NOTHING_TOLD,
     RequestHistory,
@@ -46,7 +48,7 @@ _UNKNOWN_TURN: Final = 2
 """The least turn of a request whose predecessor is not known."""
 
 
-class Placement:
+class Placement(msgspec.Struct, eq=False, gc=False):
     """The place of a request; for fields not listed here see ``RequestEvent``.
 
     Attributes:
@@ -59,41 +61,17 @@ class Placement:
         repeats: How often it was sent again.
     """
 
-    __slots__ = (
-        "common",
-        "conversation_id",
-        "failed_ms",
-        "last_ms",
-        "question",
-        "repeat_of",
-        "repeats",
-        "request_id",
-        "sent",
-        "step",
-        "turn",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - the fields
-        self,
-        request_id: str,
-        sent: int,
-        now_ms: int,
-        conversation_id: str | None,
-        turn: int,
-        step: int,
-        question: int,
-    ) -> None:
-        self.request_id = request_id
-        self.sent = sent
-        self.last_ms = now_ms
-        self.conversation_id = conversation_id
-        self.turn = turn
-        self.step = step
-        self.question = question
-        self.repeat_of: str | None = None
-        self.failed_ms: int | None = None
-        self.common = False
-        self.repeats = 0
+    request_id: str
+    sent: int
+    last_ms: int
+    conversation_id: str | None
+    turn: int
+    step: int
+    question: int
+    repeat_of: str | None = None
+    failed_ms: int | None = None
+    common: bool = False
+    repeats: int = 0
 
     def again(self, request_id: str, now_ms: int) -> Placement:
         """Return the place of a request that is this one, sent again."""
@@ -103,6 +81,11 @@ class Placement:
         other.request_id = request_id
         other.repeat_of = self.request_id
         return other
+
+    @property
+    def follows(self) -> bool:
+        """Whether the request goes on from an answer, the model's or a tool's."""
+        return self.turn != 1 or self.step > 1
 
     def is_sent_again(self, now_ms: int, *, retry: bool, answers: bool) -> bool:
         """Whether an equal request is this one, sent again.
@@ -114,12 +97,12 @@ class Placement:
         Args:
             now_ms: When the other request arrived, Unix milliseconds.
             retry: Whether the client says that it sends the request again.
-            answers: Whether the requests contain or name earlier answers.
+            answers: Whether both requests go on from the same answers.
         """
         since = now_ms - self.last_ms
         if retry:
             return since <= _RETRIED_MS
-        if answers and (self.turn != 1 or self.step > 1):
+        if answers:
             return since <= _COMMON_MS
         if self.common:
             return False
@@ -256,7 +239,9 @@ class Conversations:
                 return earlier
         if known is None:
             return None
-        answers = told.predecessor is not None or any(m.role == "assistant" for m in messages)
+        answers = known.follows and (
+            told.predecessor is not None or any(m.role == "assistant" for m in messages)
+        )
         again = known.is_sent_again(now_ms, retry=told.retry, answers=answers)
         return known if again else None
 

@@ -51,6 +51,9 @@ class CapturedMessages(NamedTuple):
     omitted: int
 
 
+_NOTHING: Final = CapturedText(None, 0)
+
+
 def captured_text(text: str | None, capture: Capture, limit: int) -> CapturedText:
     """Return a text as an event may carry it.
 
@@ -61,7 +64,9 @@ def captured_text(text: str | None, capture: Capture, limit: int) -> CapturedTex
             and half from its end, with a mark between.
     """
     if text is None or capture == "none":
-        return CapturedText(None, 0)
+        return _NOTHING
+    if capture == "full" and len(text) <= limit:
+        return CapturedText(text, 0)
     return _cut(text, capture, limit // 2, len(text) - (limit - limit // 2))
 
 
@@ -75,7 +80,7 @@ def captured_messages(
     """
     if capture == "none":
         return CapturedMessages((), 0)
-    sizes = [_size(message) for message in messages]
+    sizes = [len(message.content) + len(message.tool_calls or "") for message in messages]
     total = sum(sizes)
     if total <= limit and len(messages) <= _MOST_MESSAGES:
         if capture == "full":
@@ -101,11 +106,6 @@ def captured_messages(
         *(_kept(message, capture)[0] for message in messages[last + 1 :]),
     ]
     return CapturedMessages(tuple(kept), dropped)
-
-
-def _size(message: Message) -> int:
-    calls = message.tool_calls
-    return len(message.content) + (0 if calls is None else len(calls))
 
 
 def _position(sizes: list[int], characters: int) -> tuple[int, int]:

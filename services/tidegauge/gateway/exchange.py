@@ -84,7 +84,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latency_seconds: float
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One request and its answer, filled in stage by stage.
 
     Attributes:
@@ -110,50 +110,25 @@ class Exchange:
         conclusion: How the exchange ended; None while it is in flight.
     """
 
-    __slots__ = (
-        "arrival",
-        "asked",
-        "attempt",
-        "begun",
-        "capture",
-        "captured",
-        "client_left",
-        "collector",
-        "conclusion",
-        "customer",
-        "discarded",
-        "findings",
-        "first_piece",
-        "gaps",
-        "headers",
-        "in_flight",
-        "last_piece",
-        "placement",
-        "reservation",
-    )
-
-    def __init__(
-        self, arrival: Arrival, headers: Mapping[bytes, bytes] = MappingProxyType({})
-    ) -> None:
-        self.arrival = arrival
-        self.headers = headers
-        self.in_flight: int | None = None
-        self.customer = NOBODY
-        self.asked: ParsedRequest | None = None
-        self.attempt: Attempt | None = None
-        self.reservation: Reservation | None = None
-        self.placement: Placement | None = None
-        self.capture: Capture = "none"
-        self.captured: CapturedMessages | None = None
-        self.begun = False
-        self.collector: AnswerCollector | None = None
-        self.first_piece: float | None = None
-        self.last_piece = 0.0
-        self.gaps: list[float] = []
-        self.discarded: Usage | None = None
-        self.findings: dict[str, str] | None = None
-        self.client_left = False
-        self.conclusion: Conclusion | None = None
+    arrival: Arrival
+    headers: Mapping[bytes, bytes] = MappingProxyType({})
+    in_flight: int | None = None
+    customer: Customer = NOBODY
+    asked: ParsedRequest | None = None
+    attempt: Attempt | None = None
+    reservation: Reservation | None = None
+    placement: Placement | None = None
+    capture: Capture = "none"
+    captured: CapturedMessages | None = None
+    begun: bool = False
+    collector: AnswerCollector | None = None
+    first_piece: float | None = None
+    last_piece: float = 0.0
+    gaps: list[float] = []
+    discarded: Usage | None = None
+    findings: dict[str, str] | None = None
+    client_left: bool = False
+    conclusion: Conclusion | None = None
 
     @classmethod
     def begin(cls, route: str, headers: Mapping[bytes, bytes]) -> Exchange:
@@ -179,9 +154,9 @@ class Exchange:
         """
         headers, asked = self.headers, self.asked
         conversation = None
-        for name in names:
-            if name in headers:
-                conversation = conversation or given_id(headers[name].decode("latin-1"))
+        if not headers.keys().isdisjoint(names):
+            given = (given_id(headers[name].decode("latin-1")) for name in names if name in headers)
+            conversation = next((found for found in given if found is not None), None)
         if asked is not None:
             conversation = conversation or asked.conversation
         key = headers.get(b"idempotency-key")
