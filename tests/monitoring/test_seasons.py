@@ -80,6 +80,17 @@ def test_hours_have_bands_of_their_own(traffic: Traffic) -> None:
     assert alarms(global_band, traffic, coming), "one band for all hours must fail this"
 
 
+def test_a_days_cycle_is_promised_from_three_days_on(traffic: Traffic) -> None:
+    """A part of three days is fitted with the hours of the day, too, though it is shorter."""
+    past = hours(traffic, 0, 3 * 24)
+    reference = build_rates_baseline(past).references["errors.rate"][traffic.version(1).key]
+    assert reference.season == "hour-of-day"
+    assert not reference.refused
+    assert reference.back_test is not None
+    assert reference.back_test.alarms[0] <= 1
+    assert reference.back_test.widening == 1.0
+
+
 def test_latency_has_seasons_too(traffic: Traffic) -> None:
     reference = build_rates_baseline(hours(traffic, 0, 15 * 24)).references["latency.total"]
     assert reference[traffic.version(1).key].season == "hour-of-week"

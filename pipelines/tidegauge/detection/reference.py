@@ -17,7 +17,16 @@ from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.detection.seasons import HOUR_MS, UTC, Season, period_ms, slot_count, slot_of
 from tidegauge.schemas import Segment
 
-__all__ = ["ALPHA", "OPEN_BELOW", "BackTest", "Reference", "build", "nearest", "share_out"]
+__all__ = [
+    "ALPHA",
+    "OPEN_BELOW",
+    "BackTest",
+    "Reference",
+    "build",
+    "choose_season",
+    "nearest",
+    "share_out",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
@@ -200,7 +209,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     x, n = hits.sum(axis=0), trials.sum(axis=0)
     rate = x / n
     if season is None:
-        season = _choose_season(trials, times_ms)
+        season = choose_season(trials, times_ms)
     slots = _slots(season, times_ms, len(hits), zone)
     prior = SHRINKAGE if season != "none" else 0.0
     size = slot_count(season)
@@ -278,7 +287,13 @@ def _check(
         raise CountsError(f"indicator {name!r} has no events in the baseline: leave it out")
 
 
-def _choose_season(trials: Counts, times_ms: Counts | None) -> Season:
+def choose_season(trials: Counts, times_ms: Counts | None) -> Season:
+    """Return the seasons that a baseline is long enough for.
+
+    Args:
+        trials: Trials by window, shape (B, J).
+        times_ms: Start of each window, shape (B,); None when the events have no times.
+    """
     if times_ms is None:
         return "none"
     span = int(times_ms.max() - times_ms.min())

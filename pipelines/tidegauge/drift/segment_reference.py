@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tidegauge.detection.back_test import Fitted, History, Outcome, back_test
 from tidegauge.detection.indicators import Indicator
 from tidegauge.detection.polya_urn import PolyaUrn, fluctuation
-from tidegauge.detection.reference import OPEN_BELOW, Reference, build
+from tidegauge.detection.reference import OPEN_BELOW, Reference, build, choose_season
 from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
@@ -128,6 +128,7 @@ class _SegmentFit:
         self._starts, self._minute = np.unique(minutes, return_inverse=True)
         held = counted.hits & counted.trials
         self._hits, self._trials = self._by_minute(held), self._by_minute(counted.trials)
+        self._season = choose_season(self._trials, None if times_ms is None else self._starts)
         self._margins = [margins(counted.reduced, one) for one in projection.divisions]
 
     @property
@@ -175,6 +176,7 @@ class _SegmentFit:
             trials=trials,
             times_ms=None if self._times_ms is None else self._starts[minutes],
             shares=SHARES,
+            season=self._season,
             widening=widening,
             zone=self._zone,
         )

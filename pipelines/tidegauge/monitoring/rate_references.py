@@ -22,7 +22,7 @@ from scipy.stats import norm
 
 from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
-from tidegauge.detection.reference import Reference, build
+from tidegauge.detection.reference import Reference, build, choose_season
 from tidegauge.monitoring.load_findings import normal_load
 from tidegauge.monitoring.strata_cuts import (
     edges,
@@ -248,6 +248,8 @@ def _banded(  # noqa: PLR0913 - the windows, what is tested, and what is known o
     history = History(times, hits, trials, windows[0].window_ms, falls=False)
     rates = hits.sum(axis=0) / np.maximum(trials.sum(axis=0), 1)
     short = history.span_ms < _MINUTES_SEEN_MS
+    # A part of the windows is fitted with the seasons of all of them.
+    season = choose_season(trials, times)
 
     def fit(kept: Flags, widening: float) -> Reference:
         made = build(
@@ -259,6 +261,7 @@ def _banded(  # noqa: PLR0913 - the windows, what is tested, and what is known o
             times_ms=times[kept],
             shares=shares,
             tolerance=_UNSEEN_WIDTH * _relative_change(unseen_shift, rates) if short else 0.0,
+            season=season,
             widening=widening,
             zone=zone,
         )
