@@ -15,6 +15,7 @@ import msgspec
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer, well_formed
 
 __all__ = [
+    "MOST_TOKENS",
     "THOUGHTS",
     "UNREADABLE",
     "Json",
@@ -40,9 +41,11 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
 """Kinds of content that the model does not say to its user."""
 
+MOST_TOKENS: Final = 1_000_000_000
+"""The most tokens that a usage can be believed to have."""
+
 Json = Mapping[str, Any]
 
-_MOST_TOKENS: Final = 1_000_000_000
 _LARGEST: Final = 1e12
 _MOST_DIGITS: Final = 18
 _LONGEST_NAME: Final = 200
@@ -98,13 +101,12 @@ def _tokens(value: object) -> int | None:
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 <= value <= _MOST_TOKENS and value == int(value) else None
+    return int(value) if 0 <= value <= MOST_TOKENS and value == int(value) else None
 
 
 _decoder: Final = json.JSONDecoder(
     parse_constant=_nothing, parse_int=_integer, parse_float=_finite, strict=False
 )
-_PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INPUT: Final = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
 _OUTPUT: Final = (
     *("completion_tokens", "output_tokens", "generated_tokens"),
@@ -123,11 +125,6 @@ def read_usage(usage: object, answer: ParsedAnswer) -> None:
     if not isinstance(usage, dict):
         answer.leave_unread("usage")
         return
-    if usage.keys() <= _PLAIN:
-        prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if type(prompt) is type(output) is int and 0 <= prompt <= _MOST_TOKENS >= output >= 0:
-            answer.input_tokens, answer.output_tokens = prompt, output
-            return
     _read_tokens(usage, answer)
     _read_details(usage, answer)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.answer_fields import UNREADABLE, read_metrics, read_usage
+from tidegauge.capture.answer_fields import MOST_TOKENS, UNREADABLE, read_metrics
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import NOTHING_EXPECTED, expectations, form_name
 from tidegauge.capture.history import given_id, id_in_metadata
@@ -63,33 +63,62 @@ class _Request(msgspec.Struct):
     litellm_session_id: Any = None
 
 
+# The structs of answers hold only what is usual. A field of type None must be absent or null: an
+# answer with anything in it is read fact by fact instead.
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: _Tokens | None = None
+    cache_read_input_tokens: None = None
+    prompt_cache_hit_tokens: None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: _Tokens | None = None
+
+
+class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    prompt_tokens: _Tokens
+    completion_tokens: _Tokens
+    total_tokens: Any = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+    def tell(self, answer: ParsedAnswer) -> None:
+        """Set an answer's tokens; those of details that cannot be are left out."""
+        answer.input_tokens, answer.output_tokens = self.prompt_tokens, self.completion_tokens
+        if self.prompt_tokens_details is not None:
+            cached = self.prompt_tokens_details.cached_tokens
+            if cached is not None and cached <= self.prompt_tokens:
+                answer.cached_tokens = cached
+        if self.completion_tokens_details is not None:
+            reasoning = self.completion_tokens_details.reasoning_tokens
+            if reasoning is not None and reasoning <= self.completion_tokens:
+                answer.reasoning_tokens = reasoning
+
+
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
 class _ToolCall(msgspec.Struct, gc=False):
+    function: _Function
     index: int | None = None
     id: str | None = None
-    function: _Function | None = None
 
 
 class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
-    function_call: Any = None
-    audio: Any = None
-    images: Any = None
-    error: Any = None
-
-    def is_usual(self) -> bool:
-        """Whether it holds nothing but a text, reasoning and calls of functions."""
-        if self.function_call or self.audio or self.images or self.refusal or self.error:
-            return False
-        return all(call.function is not None for call in self.tool_calls or ())
+    refusal: None = None
+    function_call: None = None
+    audio: None = None
+    images: None = None
+    error: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -98,20 +127,20 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
-    error: Any = None
-    usage: Any = None
+    error: None = None
+    usage: None = None
 
 
 class _Response(msgspec.Struct, gc=False):
     """An answer, or one event of a stream, of chat and of completions."""
 
     choices: list[_Choice] = []
-    usage: Any = None
+    usage: _Usage | None = None
     model: str | None = None
     system_fingerprint: str | None = None
-    error: Any = None
+    error: None = None
     metrics: Any = None
-    x_groq: Any = None
+    x_groq: None = None
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -199,11 +228,7 @@ class Chat:
 
 def read_choices(body: bytes) -> ParsedAnswer:
     """Parse a whole answer of chat or of completions."""
-    try:
-        event = _response.decode(body)
-    except UNREADABLE:
-        event = None
-    answer = None if event is None else _plain(event)
+    answer = _one_text(body)
     if answer is None:
         collector = ChoicesCollector(_SEVERAL)
         collector.take(body)
@@ -211,9 +236,13 @@ def read_choices(body: bytes) -> ParsedAnswer:
     return answer
 
 
-def _plain(event: _Response) -> ParsedAnswer | None:
-    """Return the answer of a usual body with one text and nothing else; None for any other."""
-    if len(event.choices) != 1 or not _is_usual(event):
+def _one_text(body: bytes) -> ParsedAnswer | None:
+    """Return a usual answer with one text and nothing else; None for any other."""
+    try:
+        event = _response.decode(body)
+    except UNREADABLE:
+        return None
+    if len(event.choices) != 1:
         return None
     choice = event.choices[0]
     message = choice.message
@@ -228,7 +257,7 @@ def _plain(event: _Response) -> ParsedAnswer | None:
         fingerprint=event.system_fingerprint,
     )
     if event.usage is not None:
-        read_usage(event.usage, answer)
+        event.usage.tell(answer)
     if event.metrics is not None:
         read_metrics(event.metrics, answer)
     return answer
@@ -238,21 +267,6 @@ def _reason(choice: _Choice) -> str | None:
     """Return the finish reason; empty ones, which some servers put into every event, are none."""
     reason = choice.finish_reason
     return None if not reason or reason == "null" else reason[:_LONGEST_REASON]
-
-
-def _is_usual(event: _Response) -> bool:
-    """Whether the structs above hold everything that is to be read of an event."""
-    if event.error is not None or event.x_groq is not None:
-        return False
-    if not event.choices and event.usage is None:
-        return False
-    for choice in event.choices:
-        if choice.error is not None or choice.usage is not None:
-            return False
-        part = choice.delta or choice.message
-        if part is not None and not part.is_usual():
-            return False
-    return True
 
 
 class ChoicesCollector:
@@ -276,28 +290,17 @@ class ChoicesCollector:
         except UNREADABLE:
             return self._take_other(None, data)
         choices, parts = event.choices, self._parts
-        if len(choices) != 1 or event.error is not None or event.x_groq is not None:
+        if len(choices) != 1:
             return self._take_other(event, data)
         choice = choices[0]
         delta = choice.delta
-        if (
-            delta is None
-            or choice.index != parts.choice
-            or delta.tool_calls is not None
-            or delta.refusal is not None
-            or delta.function_call is not None
-            or delta.audio is not None
-            or delta.images is not None
-            or delta.error is not None
-            or choice.error is not None
-            or choice.usage is not None
-        ):
+        if delta is None or choice.index != parts.choice or delta.tool_calls is not None:
             return self._take_other(event, data)
         answer = parts.answer
         if answer.model is None:
             answer.model, answer.fingerprint = event.model, event.system_fingerprint
         if event.usage is not None:
-            read_usage(event.usage, answer)
+            event.usage.tell(answer)
         if event.metrics is not None:
             read_metrics(event.metrics, answer)
         if choice.finish_reason:
@@ -320,13 +323,13 @@ class ChoicesCollector:
 
     def _add(self, event: _Response, parts: AnswerParts) -> bool:
         """Add a usual event; return False for any other, of which nothing has been added."""
-        if not _is_usual(event):
+        if not event.choices and event.usage is None:
             return False
         answer = parts.answer
         if answer.model is None:
             answer.model, answer.fingerprint = event.model, event.system_fingerprint
         if event.usage is not None:
-            read_usage(event.usage, answer)
+            event.usage.tell(answer)
             if not event.choices:
                 parts.listed = parts.usage_only = True
         if event.metrics is not None:
@@ -351,9 +354,8 @@ class ChoicesCollector:
             if text:
                 parts.texts.append(text)
             for call in calls or ():
-                if call.function is not None:
-                    name, arguments = call.function.name, call.function.arguments or ""
-                    parts.add_call(call.index, call.id, name, arguments, whole=whole)
+                name, arguments = call.function.name, call.function.arguments or ""
+                parts.add_call(call.index, call.id, name, arguments, whole=whole)
         if choice.finish_reason:
             parts.answer.finish_reason = _reason(choice)
 
