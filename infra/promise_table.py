@@ -69,12 +69,16 @@ def table(found: dict[str, Any]) -> str:
             "",
             (
                 "False alarms above INFO at the default budget (allowed: the streams' share of "
-                f"it), {plan['streams']} streams of up to {plan['days']:g} days a cell, baseline "
-                f"and stream drawn anew for each; delays are medians of {plan['changed']} streams. "
+                f"it), {_streams(plan['streams'])} of up to {plan['days']:g} days a cell, baseline "
+                f"and stream drawn anew for each; delays are medians of {_streams(plan['changed'])}. "
                 f"{met} of {len(found['bars'])} bars are met."
             ),
         ]
     )
+
+
+def _streams(count: int) -> str:
+    return "one stream" if count == 1 else f"{count} streams"
 
 
 def _concerned(change: str, signal: str) -> bool:
