@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         return self._poll is None or bool(self._poll.poll(0))
 
     async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> None:
-        """Write a request and wait for the response's head.
+        """Write a request and wait for the response's head; an error aborts the connection.
 
         Args:
             head: The request's head.
@@ -211,9 +211,14 @@ class Connection(asyncio.Protocol):
         self.deadline = self._heard + timeouts.first_byte
         if self._transport is not None:
             self._transport.write(head + body)
-        while not self.begun:
-            await self._news()
+        try:
+            while not self.begun:
+                await self._news()
+        except BaseException:
+            self.close()
+            raise
         if self._error is not None and not self._pieces:
+            self.close()
             raise self._error
 
     async def piece(self) -> bytes:

@@ -61,16 +61,20 @@ class Pool:
         timeouts = timeouts or self.timeouts
         connection = self._kept()
         if connection is None:
-            return await self._send(await self._connect(), head, body, timeouts)
+            connection = await self._connect()
+            await connection.send(head, body, timeouts)
+            return connection
         began = self.loop.time()
         try:
-            return await self._send(connection, head, body, timeouts)
+            await connection.send(head, body, timeouts)
         except UpstreamInterruptedError:
             if connection.touched or self.loop.time() - began > _AT_ONCE_SECONDS:
                 raise
+        else:
+            return connection
         connection = await self._connect()
         try:
-            await self._send(connection, head, body, timeouts)
+            await connection.send(head, body, timeouts)
         except UpstreamError as error:
             error.repeats = 1
             raise
@@ -82,20 +86,10 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             if not connection.unread:
+                self._busy.add(connection)
                 return connection
             connection.retire()
         return None
-
-    async def _send(
-        self, connection: Connection, head: bytes, body: bytes, timeouts: Timeouts
-    ) -> Connection:
-        self._busy.add(connection)
-        try:
-            await connection.send(head, body, timeouts)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next request."""
@@ -142,6 +136,7 @@ class Pool:
             ) from error
         except OSError as error:
             raise UpstreamUnreachableError(f"cannot connect to {where}: {error}") from error
+        self._busy.add(connection)
         return connection
 
     def _sweep(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -185,15 +185,23 @@ class Forwarder:
             targets: The targets to try, in order.
             attempt: The first target's attempt, if it exists already.
         """
-        tried = targets[:_MOST_ATTEMPTS]
+        asked, tried = outgoing.asked, targets[:_MOST_ATTEMPTS]
+        hidden_usage = asked.stream and outgoing.api.asks_for_usage and not asked.usage_wanted
         for target in tried:
             if attempt is None:
-                sampling = outgoing.asked.sampling
-                attempt = exchange.attempt = target.attempt(sampling, exchange.attempt)
+                attempt = exchange.attempt = target.attempt(asked.sampling, exchange.attempt)
             attempt.start()
             try:
-                connection = await self._send(exchange, outgoing, attempt)
-                if connection.status < _ERRORS and not await _is_stream(connection, outgoing.asked):
+                with_usage = hidden_usage and target.asks_for_usage
+                connection = await _send(exchange, outgoing, target, with_usage=with_usage)
+                attempt.number += connection.repeats
+                if with_usage and connection.status in _REFUSED_FIELD:
+                    connection = await self._without_usage(exchange, outgoing, attempt, connection)
+                if (
+                    connection.status < _ERRORS
+                    and not connection.is_stream
+                    and not (asked.stream and await _holds_events(connection))
+                ):
                     return connection, None
                 last = target is tried[-1] or connection.repeats
                 retried = frozenset() if last else outgoing.retried_statuses
@@ -208,23 +216,14 @@ class Forwarder:
                 attempt = None
         raise UpstreamUnreachableError("no upstream is left to ask")
 
-    async def _send(self, exchange: Exchange, outgoing: Outgoing, attempt: Attempt) -> Connection:
-        """Send a request to a target and wait for the head of the answer.
+    async def _without_usage(
+        self, exchange: Exchange, outgoing: Outgoing, attempt: Attempt, connection: Connection
+    ) -> Connection:
+        """Ask a target again if it refuses ``stream_options``, which the client did not send.
 
-        A target that refuses ``stream_options``, which the client did not send, is asked again
-        without it, now and in the future.
+        It is asked without it from now on. Any other refusal is returned as it came.
         """
-        api, asked, target = outgoing.api, outgoing.asked, attempt.target
-        extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
-        if exchange.arrival.traceparent is not None:
-            extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
-        wanted = asked.stream and api.asks_for_usage and not asked.usage_wanted
-        with_usage = wanted and target.asks_for_usage
-        body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
-        connection = await target.ask(api.path, _content_type(body), body, extra)
-        attempt.number += connection.repeats
-        if not with_usage or connection.status not in _REFUSED_FIELD:
-            return connection
+        target = attempt.target
         try:
             refused = _STREAM_OPTIONS in await connection.read_ahead(self._longest_answer)
         except BaseException:
@@ -235,20 +234,25 @@ class Forwarder:
         connection.close()
         target.asks_for_usage = False
         attempt.number += 1
-        body = rewrite(outgoing.body, target.replace, ask_for_usage=False)
-        connection = await target.ask(api.path, _content_type(body), body, extra)
+        connection = await _send(exchange, outgoing, target, with_usage=False)
         attempt.number += connection.repeats
         return connection
 
 
-def _content_type(body: bytes) -> bytes:
-    return content_type(body) if body.startswith(b"--") else b"application/json"
+def _send(
+    exchange: Exchange, outgoing: Outgoing, target: Target, *, with_usage: bool
+) -> Awaitable[Connection]:
+    """Return an awaitable that sends a request to a target and waits for the answer's head."""
+    extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
+    if exchange.arrival.traceparent is not None:
+        extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
+    body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
+    form = content_type(body) if body.startswith(b"--") else b"application/json"
+    return target.ask(outgoing.api.path, form, body, extra)
 
 
-async def _is_stream(connection: Connection, asked: ParsedRequest) -> bool:
-    """Whether the body is a stream of events, also if the upstream gives another type or none."""
-    if connection.is_stream or not asked.stream:
-        return connection.is_stream
+async def _holds_events(connection: Connection) -> bool:
+    """Whether the body begins like a stream of events, of whatever type it is called."""
     try:
         opening = await connection.peek()
     except BaseException:
