@@ -70,7 +70,8 @@ def table(found: dict[str, Any]) -> str:
             (
                 "False alarms above INFO at the default budget (allowed: the streams' share of "
                 f"it), {_streams(plan['streams'])} of up to {plan['days']:g} days a cell, baseline "
-                f"and stream drawn anew for each; delays are medians of {_streams(plan['changed'])}. "
+                "and stream drawn anew for each; delays are medians of "
+                f"{_streams(plan['changed'])}. "
                 f"{met} of {len(found['bars'])} bars are met."
             ),
         ]
