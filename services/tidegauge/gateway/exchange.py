@@ -154,9 +154,9 @@ class Exchange(msgspec.Struct, eq=False):
         """
         headers, asked = self.headers, self.asked
         conversation = None
-        if not headers.keys().isdisjoint(names):
-            given = (given_id(headers[name].decode("latin-1")) for name in names if name in headers)
-            conversation = next((found for found in given if found is not None), None)
+        for name in names:
+            if name in headers:
+                conversation = conversation or given_id(headers[name].decode("latin-1"))
         if asked is not None:
             conversation = conversation or asked.conversation
         key = headers.get(b"idempotency-key")

@@ -45,7 +45,7 @@ def usage_of(
         known = answer.input_tokens is not None or answer.output_tokens is not None
         if known or _is_charged(exchange, answer, ending):
             usage = _estimated(exchange, asked, answer)
-    return added(usage, exchange.discarded)
+    return usage if exchange.discarded is None else added(usage, exchange.discarded)
 
 
 def added(usage: Usage | None, discarded: Usage | None) -> Usage | None:

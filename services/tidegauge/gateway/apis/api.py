@@ -167,11 +167,11 @@ def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API
 ) -> Sampling:
     """Return sampling parameters; values that are not numbers are left to the upstream."""
     return Sampling(
-        temperature=number(temperature),
-        top_p=number(top_p),
-        max_tokens=whole(max_tokens),
-        seed=whole(seed),
-        n=whole(n),
+        temperature=None if temperature is None else number(temperature),
+        top_p=None if top_p is None else number(top_p),
+        max_tokens=None if max_tokens is None else whole(max_tokens),
+        seed=None if seed is None else whole(seed),
+        n=None if n is None else whole(n),
         response_format=response_format,
     )
 

@@ -45,13 +45,14 @@ def authorization(headers: Mapping[bytes, bytes]) -> bytes | None:
         b'Bearer tg-1-2'
     """
     found = headers.get(b"authorization")
-    for name in _BARE:
-        value = headers.get(name)
-        if value is not None:
-            key = b"Bearer " + value
-            if found is not None and found != key:
-                raise _several()
-            found = key
+    if not headers.keys().isdisjoint(_BARE):
+        for name in _BARE:
+            value = headers.get(name)
+            if value is not None:
+                key = b"Bearer " + value
+                if found is not None and found != key:
+                    raise _several()
+                found = key
     if found is not None and REPEATED in found:
         raise _several()
     return found

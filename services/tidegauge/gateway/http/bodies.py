@@ -12,10 +12,16 @@ from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.multipart import is_multipart
 from tidegauge.schemas.exchange import ErrorKind
 
-__all__ = ["content_length", "decoded", "refuse_complex", "without_lone_surrogates"]
+__all__ = [
+    "BYTE_ORDER_MARK",
+    "content_length",
+    "decoded",
+    "refuse_complex",
+    "without_lone_surrogates",
+]
 
 _LONGEST_LENGTH: Final = 20
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _STEP: Final = 1 << 20
 _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _RAW_DEFLATE: Final = -15
@@ -52,7 +58,7 @@ async def decoded(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> by
     encoding = headers.get(b"content-encoding")
     if encoding is not None:
         body = await _decompressed(body, encoding.strip().lower(), limit)
-    return body.removeprefix(_BYTE_ORDER_MARK)
+    return body.removeprefix(BYTE_ORDER_MARK)
 
 
 async def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:

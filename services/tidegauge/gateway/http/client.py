@@ -133,11 +133,9 @@ class Connection(asyncio.Protocol):
 
     # Called by the parser.
     def on_message_begin(self) -> None:
-        """Forget the head of an interim response; stop at data after the final one."""
+        """Stop at data after the final response."""
         if self.complete:
             raise _SurplusError
-        self.headers.clear()
-        self.is_stream = self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Store one header, its name in lower case; trailers are ignored."""
@@ -151,7 +149,7 @@ class Connection(asyncio.Protocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Mark the head as received, unless it is that of an interim response."""
+        """Mark the head as received, or forget it if it is that of an interim response."""
         status = self._parser.get_status_code()
         if status not in _STATUSES:
             raise _BadStatusError(status)
@@ -159,6 +157,9 @@ class Connection(asyncio.Protocol):
             self.status = status
             self.begun = True
             self._wake()
+        else:
+            self.headers.clear()
+            self.is_stream = self._framed = False
 
     def on_body(self, data: bytes) -> None:
         """Buffer a piece of the body until it is read."""

@@ -19,7 +19,7 @@ import httptools
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.authorization import CREDENTIALS, REPEATED
-from tidegauge.gateway.http.bodies import content_length, decoded
+from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, content_length, decoded
 
 __all__ = [
     "LONGEST_SILENCE",
@@ -200,7 +200,10 @@ class RequestReader(RequestParser):
         """
         if self.refusal is not None:
             raise self.refusal
-        return await decoded(bytes(self._body), self.headers, self._limit)
+        body = bytes(self._body)
+        if b"content-encoding" in self.headers or body.startswith(BYTE_ORDER_MARK):
+            return await decoded(body, self.headers, self._limit)
+        return body
 
     def head_again(self) -> bytes:
         """Return the head just parsed, without its offer of an upgrade, and forget it."""

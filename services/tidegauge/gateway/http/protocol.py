@@ -139,7 +139,7 @@ class HttpProtocol(asyncio.Protocol):
         self._last_used = self._loop.time()
         if not reader.read(data):
             self._refuse_connection()
-        elif self._connection is not None:
+        elif self._connection is not None and (self._connection.waiting or not reader.busy):
             self._set_deadline(self._connection, reader)
         if reader.ended and reader.rest:
             self.flow.hold(reader.rest)

@@ -145,7 +145,7 @@ class Target:
         return head
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One attempt at a request by one target.
 
     Attributes:
@@ -155,17 +155,12 @@ class Attempt:
         server_seconds: The exchange's share of the servers' time, including earlier attempts.
     """
 
-    __slots__ = ("_reading", "_working", "number", "sampling", "server_seconds", "target")
-
-    def __init__(
-        self, target: Target, sampling: Sampling, number: int = 1, server_seconds: float = 0.0
-    ) -> None:
-        self.target = target
-        self.sampling = sampling
-        self.number = number
-        self.server_seconds = server_seconds
-        self._working = False
-        self._reading = 0.0
+    target: Target
+    sampling: Sampling
+    number: int = 1
+    server_seconds: float = 0.0
+    _working: bool = False
+    _reading: float = 0.0
 
     def start(self) -> None:
         """Count the request as in flight on the target."""
