@@ -156,7 +156,8 @@ class Connection(asyncio.Protocol):
         if status >= 200:  # noqa: PLR2004 - HTTP's classes of status
             self.status = status
             self.begun = True
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
         else:
             self.headers.clear()
             self.is_stream = self._framed = False
@@ -174,14 +175,16 @@ class Connection(asyncio.Protocol):
         if self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
             self._transport.pause_reading()
             self._paused = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def on_message_complete(self) -> None:
         """Mark the response as complete, unless it is an interim one."""
         if self.begun:
             self.complete = True
             self._reusable = self._parser.should_keep_alive()
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
 
     # Called by the gateway.
     @property
