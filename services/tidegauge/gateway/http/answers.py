@@ -23,33 +23,31 @@ class FlowControl:
     Data that arrive while a request is being answered are held back, and reading pauses when
     they exceed 64 KiB. Writing an answer waits while the client reads too slowly.
 
+    Attributes:
+        held: Data that are held back.
+
     Args:
         transport: The connection's transport.
         loop: The event loop.
     """
 
-    __slots__ = ("_held", "_loop", "_transport", "_writable")
+    __slots__ = ("_loop", "_transport", "_writable", "held")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._held = b""
+        self.held = b""
         self._writable: asyncio.Future[None] | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether data are held back."""
-        return bool(self._held)
 
     def hold(self, data: bytes) -> None:
         """Hold back received data."""
-        self._held += data
-        if len(self._held) > _HIGH_WATER:
+        self.held += data
+        if len(self.held) > _HIGH_WATER:
             self._transport.pause_reading()
 
     def release(self) -> bytes:
         """Return the data that were held back and resume reading."""
-        data, self._held = self._held, b""
+        data, self.held = self.held, b""
         if data:
             self._transport.resume_reading()
         return data

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         status: The response's status.
         headers: The response's headers, names in lower case; trailers are ignored.
         is_stream: Whether the response is a stream of events.
+        is_encoded: Whether the response has a content encoding.
         complete: Whether all of the response has arrived.
         deadline: Time by which the next bytes must arrive, on the event loop's clock.
         in_use: Whether a response is being read.
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self.status = self.received = self.repeats = self._silence = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self.is_stream = self.begun = self.touched = self.complete = False
+        self.is_stream = self.is_encoded = self.begun = self.touched = self.complete = False
         self._framed = self._reusable = self._draining = self._is_quiet = False
         self.quiet_seconds: float | None = None
         self._heard = 0.0
@@ -146,6 +147,8 @@ class Connection(asyncio.Protocol):
             self._framed = True
         elif name == b"content-type":
             self.is_stream = value.lower().startswith(b"text/event-stream")
+        elif name == b"content-encoding":
+            self.is_encoded = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -160,7 +163,7 @@ class Connection(asyncio.Protocol):
                 self._wake()
         else:
             self.headers.clear()
-            self.is_stream = self._framed = False
+            self.is_stream = self.is_encoded = self._framed = False
 
     def on_body(self, data: bytes) -> None:
         """Buffer a piece of the body until it is read."""

@@ -141,6 +141,7 @@ class RequestReader(RequestParser):
         self._body: bytes | bytearray = b""
         self._silence = self._size = self._limit = 0
         self._head_tail = b""
+        self._is_offer = False
 
     def begin(self, path: str, limit: int) -> None:
         """Begin a request.
@@ -225,7 +226,8 @@ class RequestReader(RequestParser):
 
     def on_headers_complete(self) -> None:
         """Begin the exchange; refuse the request if it is not admitted or too large."""
-        if self.offers_upgrade():
+        self._is_offer = self.offers_upgrade()
+        if self._is_offer:
             return
         self.in_head = False
         self.can_chunk = self.get_http_version() != "1.0"
@@ -256,7 +258,7 @@ class RequestReader(RequestParser):
 
     def on_message_complete(self) -> None:
         """Hand the request over to be answered."""
-        if self.offers_upgrade():
+        if self._is_offer:
             return
         self.reading = False
         if not self.busy:

@@ -132,7 +132,7 @@ class HttpProtocol(asyncio.Protocol):
                 self.flow.hold(data)
             return
         if not reader.reading:
-            if self.flow.holds:
+            if self.flow.held:
                 data = self.flow.release() + data
             if not self._begin(data):
                 return
@@ -315,7 +315,7 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
             return
         self._last_used = self._loop.time()
-        if self.flow.holds:
+        if self.flow.held:
             # The reader stays busy until then, so that data that arrive in between stay behind.
             self._loop.call_soon(self._read_held)
         else:

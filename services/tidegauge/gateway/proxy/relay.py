@@ -108,7 +108,7 @@ class Relay:
         status, headers = connection.status, connection.headers
         if status == _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")
-        decoder = decoder_of(headers)
+        decoder = decoder_of(headers) if connection.is_encoded else None
         if decoder is not None:
             body, headers = decoder.decode(body), without_encoding(headers)
         answer = self._api.answer(body) if status < _ERRORS else ParsedAnswer()
@@ -146,10 +146,9 @@ class Relay:
         exchange.collector = collector
         hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
         status, headers = connection.status, connection.headers
-        decoder = None
-        if any(name == b"content-encoding" for name, _ in headers):
-            decoder = decoder_of(headers)
-            headers = headers if decoder is None else without_encoding(headers)
+        decoder = decoder_of(headers) if connection.is_encoded else None
+        if decoder is not None:
+            headers = without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
         exchange.begun = True
         await sink.begin(status, _headers(exchange, headers))
