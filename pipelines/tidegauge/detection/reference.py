@@ -91,6 +91,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
             reference on a baseline of an hour or more.
         back_test: How the reference did on its own baseline; None where that is too short, or its
             events have no times.
+        remark: What the reference does not measure, for people; empty where it measures all.
         refused: Why no promise can be made on this baseline, for people; empty where it can.
         wanted_ms: Length of a baseline on which it might be made; 0 where it is.
     """
@@ -116,6 +117,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     polya_urns: tuple[PolyaUrn, ...] = ()
     load: dict[str, tuple[float, float]] = {}
     back_test: BackTest | None = None
+    remark: str = ""
     refused: str = ""
     wanted_ms: int = 0
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ from tidegauge.detection.indicators import Indicator
 from tidegauge.detection.seasons import UTC
 from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import Cluster, DriftBaseline, Projection, UnitBaseline
+from tidegauge.drift.blindness import blind_languages, remark
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
@@ -112,7 +114,8 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
     on_a, telling = sides(requests)
     sample = _Sample(requests, texts, vectors, units, on_a, telling)
-    choices = _Choices(rng, keep_exemplars, zone, progress)
+    blind = blind_languages(texts, vectors)
+    choices = _Choices(rng, keep_exemplars, zone, remark(blind), progress)
     times = [one.time_ms for one in requests if one.time_ms is not None]
     return DriftBaseline(
         embedder=embedder,
@@ -159,6 +162,7 @@ class _Choices:
     rng: np.random.Generator
     keep_exemplars: bool
     zone: str
+    remark: str
     progress: Callable[[str], None]
 
 
@@ -242,7 +246,9 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
     return UnitBaseline(
         projection=projection,
         clusters=clusters,
-        references=bands,
+        references={
+            key: msgspec.structs.replace(one, remark=choices.remark) for key, one in bands.items()
+        },
         bin_edges=bin_edges,
         unseen_topic_rates={
             novelty_above(name): rate

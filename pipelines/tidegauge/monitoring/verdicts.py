@@ -96,13 +96,13 @@ def verdict_of(
             effects,
             since_ms=since,
             mean_seconds_to_false_alarm=mean_seconds,
-            details=[*_borrowed(detector), *context.coincidences, *context.findings],
+            details=[*_caveats(detector), *context.coincidences, *context.findings],
         )
     else:
         sentence = " ".join(
             [
                 quiet_sentence(detector.monitor, context.events, context.needed),
-                *_borrowed(detector),
+                *_caveats(detector),
                 *context.findings,
             ]
         )
@@ -138,13 +138,16 @@ def untested_verdict(key: MonitorKey, state: State, sentence: str, time_ms: int)
     )
 
 
-def _borrowed(detector: Detector) -> tuple[str, ...]:
-    """Return a sentence on whose baseline is used, where it is not the segment's own."""
+def _caveats(detector: Detector) -> tuple[str, ...]:
+    """Return sentences on what the reference does not measure, and on whose baseline it is of."""
+    remark = detector.reference.remark
+    found = (remark,) if remark else ()
     if not detector.borrowed:
-        return ()
-    lender = detector.reference.segment
+        return found
+    lender = segment_title(detector.reference.segment)
     return (
-        f"It is held to the baseline of {segment_title(lender)}, since it has none of its own.",
+        *found,
+        f"It is held to the baseline of {lender}, since it has none of its own.",
     )
 
 

@@ -74,11 +74,15 @@ def promise_lines(by_monitor: Mapping[str, Mapping[str, Reference]]) -> list[str
         by_monitor: Name of the monitor -> segment key -> reference.
     """
     return [
-        f"promise    {plain(monitor)}{', ' + plain(key) if key else ''}: "
-        f"{refusal_sentence(reference) or back_test_sentence(reference)}"
+        f"promise    {plain(monitor)}{', ' + plain(key) if key else ''}: {_in_sentences(reference)}"
         for monitor, references in sorted(by_monitor.items())
         for key, reference in sorted(references.items())[:_SEGMENTS_SHOWN]
     ]
+
+
+def _in_sentences(reference: Reference) -> str:
+    said = refusal_sentence(reference) or back_test_sentence(reference)
+    return f"{said} {reference.remark}".rstrip()
 
 
 def show_drift(console: Console, baseline: DriftBaseline) -> None:
