@@ -29,6 +29,8 @@ NOBODY: Final = Customer(name="unknown", key_id="unknown")
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
+_OF_RETRIES: Final = (b"idempotency-key", b"x-stainless-retry-count")
+
 
 class Arrival(msgspec.Struct, frozen=True):
     """The data of a request that are known once its headers have arrived.
@@ -157,16 +159,17 @@ class Exchange(msgspec.Struct, eq=False):
         for name in names:
             if name in headers:
                 conversation = conversation or given_id(headers[name].decode("latin-1"))
+        predecessor = None
         if asked is not None:
-            conversation = conversation or asked.conversation
+            conversation, predecessor = conversation or asked.conversation, asked.predecessor
+        if headers.keys().isdisjoint(_OF_RETRIES) and conversation is predecessor is None:
+            return NOTHING_TOLD
         key = headers.get(b"idempotency-key")
         retry = headers.get(b"x-stainless-retry-count", b"0") != b"0"
-        predecessor = None if asked is None else asked.predecessor
-        if conversation is None and predecessor is None and key is None and not retry:
-            return NOTHING_TOLD
-        return Told(
+        told = Told(
             conversation, predecessor, None if key is None else key.decode("latin-1"), retry
         )
+        return NOTHING_TOLD if told == NOTHING_TOLD else told
 
     def shadowed(self) -> Exchange:
         """Return the exchange of a mirrored copy of this request."""

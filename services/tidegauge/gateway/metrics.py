@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Final
@@ -95,7 +96,7 @@ class Metrics:
         self._spent: dict[tuple[str, str], _Spent] = {}
         self._errors: dict[str, int] = {}
         self._unread: dict[str, int] = {}
-        self._bytes: dict[str, list[int]] = {}
+        self._bytes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._reloads = {"done": 0, "refused": 0}
 
     def reloaded(self, *, done: bool) -> None:
@@ -129,7 +130,7 @@ class Metrics:
 
     def count_bytes(self, route: str, request: int, answer: int) -> None:
         """Count the bytes of a request's body and of the upstream's answer to it."""
-        counts = self._bytes.setdefault(route, [0, 0])
+        counts = self._bytes[route]
         counts[0] += request
         counts[1] += answer
 

@@ -167,8 +167,7 @@ def as_message(message: _Message) -> Message:
     content = message.content
     if not isinstance(content, str):
         content = content_text(content)
-    calls = present(message.tool_calls) if message.tool_calls else None
-    if calls is None:
+    if not message.tool_calls or (calls := present(message.tool_calls)) is None:
         return Message(role=message.role, content=content)
     return Message(role=message.role, content=content, tool_calls=calls.decode("utf-8", "replace"))
 

@@ -52,9 +52,10 @@ def refuse_ambiguous(body: bytes) -> None:
         members = _members(compact)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
-    for name in members:
-        if name not in READ and name.casefold() in READ:
-            raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
+    if not members.keys() <= READ:
+        for name in members:
+            if name not in READ and name.casefold() in READ:
+                raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
     # A value that a later one of its name has overwritten is missing in ``members``. Names cannot
     # make up for its bytes, since none can be written shorter than the encoder writes it.
     if len(_encode(members)) == len(compact):
