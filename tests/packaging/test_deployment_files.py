@@ -82,10 +82,13 @@ def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
         for target in group["targets"]
     }
     listening = {
-        f"{name}:{service['healthcheck']['test'][-1].split('127.0.0.1:')[1].split('/')[0]}"
+        name: service["healthcheck"]["test"][-1].split("127.0.0.1:")[1].split("/")[0]
         for name, service in _our_services()
     }
-    assert targets == listening
+    gateway = dict(_our_services())["gateway"]["environment"]
+    # The gateway's metrics are on its administration listener alone.
+    listening["gateway"] = gateway["TIDEGAUGE_GATEWAY_ADMIN_PORT"]
+    assert targets == {f"{name}:{port}" for name, port in listening.items()}
 
 
 def test_every_container_of_the_manifests_can_be_run() -> None:

@@ -89,7 +89,7 @@ def test_requests_become_sketches_and_embeddings(
     shown = tidegauge(kafka, "baseline", "show")
     assert shown["baseline_id"] == built["baseline_id"]
     assert shown["events"] == "240"
-    assert any("card" in cluster["terms"] for cluster in shown["clusters"])
+    assert any("card" in cluster["terms"] for cluster in shown["clusters"]["opening"])
 
     now_ms = time.time_ns() // 1_000_000
     events = [

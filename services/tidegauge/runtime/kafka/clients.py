@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
@@ -45,6 +45,8 @@ __all__ = [
     "refused",
     "topic_partition",
 ]
+
+Reset: TypeAlias = Literal["earliest", "none"]
 
 REQUEST_MS: Final = 10_000
 """Longest time that one request to the broker may take."""
@@ -122,14 +124,17 @@ def consumer(
     settings: KafkaSettings,
     *,
     group: str | None = None,
+    reset: Reset = "earliest",
     gather_ms: int = 0,
     **options: Any,  # noqa: ANN401 - kafka-python's own
 ) -> KafkaConsumer:
-    """Return a consumer of committed records; without a group it starts at the beginning.
+    """Return a consumer of committed records.
 
     Args:
         settings: Connection to Kafka.
         group: The consumer group; without one, partitions are assigned by hand.
+        reset: Where to begin where no position is known, or the log does not hold it any more;
+            ``none`` raises.
         gather_ms: Longest time that the broker waits for further records before it answers a
             fetch; with 0 it answers at once.
         options: Further options of ``KafkaConsumer``.
@@ -148,8 +153,7 @@ def consumer(
         **settings.client(),
         **(grouped if group else {"group_id": None}),
         enable_auto_commit=False,
-        # A group's worker decides itself how to go on where the log lacks its next record.
-        auto_offset_reset="none" if group else "earliest",
+        auto_offset_reset=reset,
         isolation_level="read_committed",
         request_timeout_ms=REQUEST_MS,
         metrics_enabled=False,

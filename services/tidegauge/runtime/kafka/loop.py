@@ -196,6 +196,8 @@ class ConsumerLoop:
                 group=self._group,
                 gather_ms=self._gather_ms,
                 max_poll_records=self._settings.batch_records,
+                # The worker decides itself how to go on where the log lacks its next record.
+                reset="none",
             )
         return consumer, committer
 
