@@ -128,7 +128,7 @@ def test_a_p95_that_is_a_fifth_worse_is_found_in_brief(traffic: Traffic) -> None
 
 @pytest.mark.stats
 def test_a_p95_that_is_a_fifth_worse_is_found(traffic: Traffic) -> None:
-    check_delay(traffic, streams=200, promised=400)
+    check_delay(traffic, streams=200, promised=480)
 
 
 def detector_for(traffic: Traffic, monitor: Monitor) -> Detector:
