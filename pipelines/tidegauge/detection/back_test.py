@@ -36,6 +36,7 @@ SHORTEST_MS = 30 * 60_000
 """A shorter baseline is not back-tested."""
 _QUARTERS = 4
 _ALLOWED = (20, 5)
+"""Alarms that are allowed, at ever higher thresholds."""
 _MOST_WINDOWS = 4_000
 _MISSED = 0.05
 _REFUSED = (
@@ -195,10 +196,12 @@ def _alarms(
     windows = _coarser(replace(history, cells=fitted.cells), replayed)
     seconds = history.span_ms / 1000
     longest = max(reference.block_ms, default=0) / 1000
-    return tuple(
-        _replay(reference, windows, float(np.log(seconds / allowed + longest)))
-        for allowed in _ALLOWED
-    )
+    counts = [0] * len(_ALLOWED)
+    for place, allowed in enumerate(_ALLOWED):
+        counts[place] = _replay(reference, windows, float(np.log(seconds / allowed + longest)))
+        if not counts[place]:
+            break  # what never reaches a threshold reaches no higher one
+    return tuple(counts)
 
 
 def _coarser(history: History, replayed: Flags) -> History:

@@ -163,7 +163,7 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
         # Longer blocks may show more than independent blocks of this length would.
         longer = [one.pooled * one.length for one in scales if one.length > chosen.length]
         shown = chosen.pooled * chosen.length
-        squared = chosen.squared() * max(1.0, *(part / shown for part in longer if shown), 1.0)
+        squared = chosen.squared() * max([1.0, *(part / shown for part in longer if shown)])
         hourly = [s for s in scales if s.length >= min(_HOUR, chosen.length)]
         block[columns], tau[columns] = chosen.length, np.sqrt(squared)
         hour[columns] = np.sqrt(np.maximum(hourly[0].squared(), squared))

@@ -130,6 +130,11 @@ class _SegmentFit:
         self._hits, self._trials = self._by_minute(held), self._by_minute(counted.trials)
         self._season = choose_season(self._trials, None if times_ms is None else self._starts)
         self._margins = [margins(counted.reduced, one) for one in projection.divisions]
+        self._nearest = [assign(counted.reduced, one) for one in projection.divisions]
+        # The clusters come first among the indicators: a cluster's number is its index.
+        self._owners = [
+            tuple(assign(one, projection.centroids).tolist()) for one in projection.divisions
+        ]
 
     @property
     def history(self) -> History:
@@ -185,10 +190,10 @@ class _SegmentFit:
             low=_open_below(made.low, tested),
             slot_low=tuple(_open_below(low, tested) for low in made.slot_low),
         )
-        polya_urns, bin_edges = self._polya_urns(made, rows)
         # Urns are exact for exchangeable requests only. Where rates wander by themselves, the
         # bands, which allow for it, get the whole budget.
         calm = not any(made.waves) and widening == 1.0
+        polya_urns, bin_edges = self._polya_urns(made, rows, measured=calm)
         return msgspec.structs.replace(made, polya_urns=polya_urns if calm else ()), bin_edges
 
     def _by_minute(self, flags: Flags) -> Counts:
@@ -196,8 +201,16 @@ class _SegmentFit:
         np.add.at(table, self._minute, flags)
         return table
 
-    def _polya_urns(self, made: Reference, rows: Flags) -> tuple[tuple[PolyaUrn, ...], BinEdges]:
-        """Return the urns and bin edges of some requests: each division's, and that of novelty."""
+    def _polya_urns(
+        self, made: Reference, rows: Flags, *, measured: bool
+    ) -> tuple[tuple[PolyaUrn, ...], BinEdges]:
+        """Return the urns and bin edges of some requests: each division's, and that of novelty.
+
+        Args:
+            made: The requests' bands.
+            rows: Which requests, shape (n,).
+            measured: Whether to measure the urns' tolerance, which takes longest.
+        """
         counted, projection = self._counted, self._projection
         on_a, on_b = counted.on_a & rows, ~counted.on_a & rows
         polya_urns, bin_edges = [], []
@@ -205,20 +218,18 @@ class _SegmentFit:
             values = self._margins[division]
             # Each cell gets the share of side A nearest to its centroid; side B determines the
             # edges.
-            nearest = assign(counted.reduced[on_a], centroids)
-            wanted = np.bincount(nearest, minlength=len(centroids)) + 1
+            wanted = np.bincount(self._nearest[division][on_a], minlength=len(centroids)) + 1
             found, spacings = fit_bin_edges(values[on_b], shares_of_rest(wanted))
             urn = PolyaUrn(
                 labels=tuple(
                     cell_label(projection.prefix, division, cell) for cell in range(len(centroids))
                 ),
-                # The clusters come first among the indicators: a cluster's number is its index.
-                owners=tuple(assign(centroids, projection.centroids).tolist()),
+                owners=self._owners[division],
                 spacings=tuple(spacings.tolist()),
                 mixture_weights=TOPIC_MIXTURE_WEIGHTS,
                 share=TOPIC_SHARE / len(projection.divisions),
             )
-            if self._times_ms is not None:
+            if self._times_ms is not None and measured:
                 cells = cells_of(values[rows], found)
                 history = _history(cells, len(centroids), self._times_ms[rows])
                 urn = msgspec.structs.replace(urn, tolerance=fluctuation(urn.spacings, history))

@@ -8,7 +8,7 @@ exchange.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -25,16 +25,7 @@ Reason = Literal[
     "unauthorized",
     "waiting",
 ]
-REASONS: Final[tuple[Reason, ...]] = (
-    "admin_route",
-    "connections",
-    "deadline",
-    "invalid_http",
-    "method",
-    "route",
-    "unauthorized",
-    "waiting",
-)
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """Why a request or connection is refused.
 
 An administration route on the clients' listener, too many connections of an address, a request
