@@ -22,9 +22,11 @@ PROMISED = 0.2
 
 
 def plugged_in(reference: Reference) -> Reference:
-    """Take the baseline's rates for the truth: what everybody does."""
+    """Take the baseline's rates for the truth, and steady: what everybody does."""
     edges = tuple(min(max(rate, 1e-3), 0.999) for rate in reference.rate)
-    return msgspec.structs.replace(reference, low=edges, high=edges)
+    return msgspec.structs.replace(
+        reference, low=edges, high=edges, block_ms=(), dispersion=(0.0,) * len(edges)
+    )
 
 
 def alarms(traffic: Traffic, *, plug_in: bool) -> bool:
