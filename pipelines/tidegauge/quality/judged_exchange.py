@@ -44,11 +44,17 @@ class JudgedExchange:
 
     Attributes:
         messages: The conversation, its last message the user's or a tool's.
-        answer: The answer's text, not blank.
+        answer: The answer's text; blank only if it calls tools.
+        tool_calls: The answer's tool calls as JSON text, if there are any.
+        cut: Whether a part of the conversation was not captured.
+        redacted: Whether personal data and secrets were replaced before it was captured.
     """
 
     messages: tuple[Message, ...]
     answer: str
+    tool_calls: str | None = None
+    cut: bool = False
+    redacted: bool = False
 
     @property
     def prompt(self) -> str:
@@ -93,4 +99,10 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         return SkipReason.EMPTY
     if not any(message.role == "user" and message.content.strip() for message in event.messages):
         return SkipReason.NO_PROMPT
-    return JudgedExchange(event.messages, event.output or "")
+    return JudgedExchange(
+        event.messages,
+        event.output or "",
+        event.tool_calls or None,
+        cut=event.omitted_characters > 0,
+        redacted=event.capture == "redacted",
+    )
