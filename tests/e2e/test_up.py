@@ -1,4 +1,4 @@
-"""``tidegauge up``: all services start, and all of them end."""
+"""``tidegauge up``: all services start, those that are killed come back, and all of them end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ import pytest
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.processes.deployment import Ports
 from tidegauge.runtime.processes.process_tree import descendants, is_alive
+from tidegauge.runtime.processes.supervisor import answers
+
+BACK_SECONDS = 10.0
+"""Within which a killed worker is ready again."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -52,6 +56,21 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
             max_tokens=4,
         )
         assert answer.choices
+        for words, port in (
+            (("worker", "drift"), ports.drift),
+            (("worker", "vitals"), ports.vitals),
+            (("worker", "judge"), ports.judge),
+            (("monitor",), ports.monitor),
+        ):
+            killed = _pid(up.pid, words)
+            os.kill(killed, signal.SIGKILL)
+            began = time.monotonic()
+            while _pid(up.pid, words) in {0, killed} or not answers(
+                f"http://127.0.0.1:{port}/readyz"
+            ):
+                assert time.monotonic() - began < BACK_SECONDS, f"{words} did not come back"
+                assert answers(f"http://127.0.0.1:{ports.gateway}/readyz")
+                time.sleep(0.1)
         family = descendants(up.pid)
         assert len(family) >= 5
         up.send_signal(signal.SIGINT)
@@ -60,3 +79,12 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
     while any(is_alive(member) for member in family):
         assert time.monotonic() < deadline, "a process was left behind"
         time.sleep(0.1)
+
+
+def _pid(parent: int, words: tuple[str, ...]) -> int:
+    """Return the id of the process that runs a command of tidegauge, 0 if there is none."""
+    for member in descendants(parent):
+        command = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[1:-1]
+        if command == ["-m", "tidegauge.cli.main", *words]:
+            return member.pid
+    return 0

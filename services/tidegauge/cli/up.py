@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 from tidegauge.runtime.processes.deployment import Ports, services
+from tidegauge.runtime.processes.keeper import ServiceKeeper
 from tidegauge.runtime.processes.supervisor import Supervisor
 
 __all__ = ["up"]
 
-_READY_SECONDS = 300.0
+_LOOK_SECONDS = 0.1
 
 
 def up(logs: Path, environment: Mapping[str, str]) -> None:
-    """Run all services until one ends or this process is told to.
+    """Run all services until this process is told to end, and start again those that end.
 
     Each service takes its settings from the environment, as it does when it is run alone.
 
@@ -26,23 +28,27 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
         environment: Variables for all of them.
 
     Raises:
-        ServiceDiedError: A service ended, with the end of its log.
-        NotReadyError: One was not ready in time.
+        ServiceDiedError: The gateway refuses to start, with the end of its log.
+        SettingsError: A port is none.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a script had SIGINT ignored
         signal.signal(number, _interrupt)
     ports = Ports.from_environment(environment)
     with Supervisor(_say) as supervisor:
+        keeper = ServiceKeeper(supervisor, services(environment, ports, logs), essential="gateway")
         try:
-            planned = services(environment, ports, logs)
-            for service in planned:
-                supervisor.start(service)
-            supervisor.wait_ready(*(service.name for service in planned), seconds=_READY_SECONDS)
+            keeper.start()
+            _say(f"waiting for the services to be ready; their logs are in {logs}")
+            while not keeper.ready:
+                keeper.look()
+                time.sleep(_LOOK_SECONDS)
             _say(
                 f"all is up: gateway http://127.0.0.1:{ports.gateway}, "
                 f"page http://127.0.0.1:{ports.monitor}, logs {logs}. Ctrl-C ends it."
             )
-            supervisor.wait_for(lambda: False, what="", seconds=float("inf"))
+            while True:
+                keeper.look()
+                time.sleep(_LOOK_SECONDS)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)

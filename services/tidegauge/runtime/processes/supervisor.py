@@ -18,7 +18,7 @@ from tidegauge.runtime.processes.errors import NotReadyError, ServiceDiedError
 from tidegauge.runtime.processes.parent_death import ends_with_parent
 from tidegauge.runtime.processes.process_tree import Member, descendants, is_alive
 
-__all__ = ["Say", "Service", "Supervisor"]
+__all__ = ["Ended", "Say", "Service", "Supervisor", "answers", "tail"]
 
 Say = Callable[[str], None]
 """Prints one line for a person."""
@@ -44,6 +44,19 @@ class Service:
     log: Path
     environment: Mapping[str, str]
     ready_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A service whose process has ended.
+
+    Attributes:
+        service: The service.
+        status: The exit status; minus the signal's number if a signal ended it.
+    """
+
+    service: Service
+    status: int
 
 
 @dataclass(slots=True)
@@ -149,6 +162,14 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise NotReadyError(f"gave up after {duration(seconds)} of waiting for {what}")
             time.sleep(_POLL_SECONDS)
+
+    def take_ended(self) -> tuple[Ended, ...]:
+        """Return the services that have ended, and forget them: each may be started again."""
+        statuses = [(service, process.poll()) for service, process in self._running.values()]
+        ended = tuple(Ended(service, status) for service, status in statuses if status is not None)
+        for found in ended:
+            del self._running[found.service.name]
+        return ended
 
     def check(self) -> None:
         """Raise ``ServiceDiedError`` if a service has ended."""
