@@ -4,6 +4,7 @@ TidegaugeError
 └── JudgingError
     ├── SamplingError
     ├── SpecificationError
+    ├── ExchangeTooLongError
     ├── EstimateError
     └── LabelFileError
 """
@@ -12,7 +13,14 @@ from __future__ import annotations
 
 from tidegauge.schemas import TidegaugeError
 
-__all__ = ["EstimateError", "JudgingError", "LabelFileError", "SamplingError", "SpecificationError"]
+__all__ = [
+    "EstimateError",
+    "ExchangeTooLongError",
+    "JudgingError",
+    "LabelFileError",
+    "SamplingError",
+    "SpecificationError",
+]
 
 
 class JudgingError(TidegaugeError):
@@ -25,6 +33,10 @@ class SamplingError(JudgingError):
 
 class SpecificationError(JudgingError):
     """A judge's specification cannot be used."""
+
+
+class ExchangeTooLongError(JudgingError):
+    """A question is longer than what its judge can read, and questions are never cut."""
 
 
 class EstimateError(JudgingError):
