@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.acknowledge import app as acknowledge
+from tidegauge.cli.close import app as close
 from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
 from tidegauge.cli.errors import CommandError
 from tidegauge.cli.silence import app as silence
@@ -45,6 +46,13 @@ def test_an_acknowledgement_is_published_in_a_persons_name(cli_kafka: KafkaSetti
     assert last(cli_kafka) == said
     assert (said.action, said.monitor, said.segment) == ("acknowledge", "latency.total", "m/v1//")
     assert (said.who, said.note, said.until_ms) == ("Ada", "known", None)
+
+
+def test_a_closed_alarm_is_published_as_such(cli_kafka: KafkaSettings) -> None:
+    result = RUNNER.invoke(close, ["latency.total", "--who", "Ada"])
+    assert result.exit_code == 0
+    assert "closed: latency.total on *, by Ada" in result.stdout
+    assert last(cli_kafka).action == "close"
 
 
 def test_a_silence_ends_when_it_was_told_to(cli_kafka: KafkaSettings) -> None:

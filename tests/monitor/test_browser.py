@@ -186,11 +186,14 @@ def test_an_alarm_is_acknowledged(browser: Browser, monitor: Monitor, host: str)
         browser.follow("Acknowledge or silence")
         browser.fill("Acknowledge", who="Ada", note="a slow upstream")
         browser.press("Acknowledge")
+        assert "goes on firing, in your name" in browser.text
+        browser.fill("Close and restart", who="Ada")
+        browser.press("Close and restart")
         assert "starts over within seconds" in browser.text
-        assert "Acknowledged by Ada" in browser.text
+        assert "Closed by Ada" in browser.text
         browser.follow("Overview")
         assert "1 alarm" not in browser.text
-    assert monitor.alerts == ["firing", "acknowledged"]
+    assert monitor.alerts == ["firing", "acknowledged", "resolved"]
     assert monitor.view().alerts == ()
 
 
@@ -243,7 +246,7 @@ def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> Non
     with serve(monitor.app(WORD)) as port, undisturbed(browser, "127.0.0.1"):
         browser.open(f"http://ada:{quote(WORD)}@127.0.0.1:{port}/alarm?{alarm(monitor)}")
         browser.press("Acknowledge")
-        assert "starts over within seconds" in browser.text
+        assert "goes on firing, in your name" in browser.text
         browser.press("Silence")
         assert "Silenced until" in browser.text
         browser.follow("Reports")
@@ -262,7 +265,7 @@ def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: M
         for page in pages:
             browser.open(f"http://127.0.0.1:{port}{page}")
             buttons += browser.buttons
-    assert buttons == ["Acknowledge", "Silence", "Build the report"]
+    assert buttons == ["Acknowledge", "Close and restart", "Silence", "Build the report"]
     (complaint,) = browser.complaints()
     assert "status of 422" in complaint, "latency cannot be taken apart by topic"
     assert browser.hosts() == {"127.0.0.1"}

@@ -95,7 +95,21 @@ def test_acknowledging_goes_to_the_log(client: TestClient, log: Log, now_ms: int
         who="ada",
         note="new campaign",
     )
+    assert "goes on firing, in your name" in client.get(answer.headers["location"]).text
+
+
+def test_closing_goes_to_the_log(client: TestClient, log: Log) -> None:
+    answer = client.post("/controls", data={**DRIFT, "action": "close"})
+    assert log.said.action == "close"
     assert "starts over within seconds" in client.get(answer.headers["location"]).text
+
+
+def test_a_silence_is_ended_by_one_that_ends_at_once(
+    client: TestClient, log: Log, now_ms: int
+) -> None:
+    answer = client.post("/controls", data={**DRIFT, "action": "unsilence"})
+    assert (log.said.action, log.said.until_ms) == ("silence", now_ms)
+    assert "raises alerts again" in client.get(answer.headers["location"]).text
 
 
 def test_a_silence_has_an_end(client: TestClient, log: Log, now_ms: int) -> None:
@@ -106,8 +120,8 @@ def test_a_silence_has_an_end(client: TestClient, log: Log, now_ms: int) -> None
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"action": "delete"}, "acknowledge or silence"),
-        ({"action": ""}, "acknowledge or silence"),
+        ({"action": "delete"}, "one of acknowledge, close"),
+        ({"action": ""}, "one of acknowledge, close"),
         ({"action": "silence", "hours": ""}, "up to 168 hours"),
         ({"action": "silence", "hours": "nan"}, "up to 168 hours"),
         ({"action": "silence", "hours": "inf"}, "up to 168 hours"),

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
 
 from tidegauge.monitor.notify.receivers import (
@@ -163,7 +164,7 @@ def test_a_secret_that_is_no_base64_says_so_without_telling_it(receiver: Receive
     [
         ("firing", "2023-11-14T22:17:20.000Z"),
         ("resolved", "2023-11-14T22:13:20.000Z"),
-        ("acknowledged", "2023-11-14T22:13:20.000Z"),
+        ("acknowledged", "2023-11-14T22:17:20.000Z"),
     ],
 )
 def test_alertmanager_holds_what_fires_and_ends_the_rest(
@@ -187,6 +188,26 @@ def test_alertmanager_holds_what_fires_and_ends_the_rest(
     assert sent["generatorURL"] == (
         "http://page/alarm?monitor=drift.topics&segment=chat%2Fv1%2F%252Fchat%2F"
     )
+
+
+def test_an_alert_that_escalates_is_one_alert(receiver: Receiver) -> None:
+    louder = msgspec.structs.replace(
+        alert("firing"), severity="critical", severity_before="warn", incident="c0ffee"
+    )
+    manager = Alertmanager(receiver.url, page_url="http://page")
+    manager.send([alert("firing")], NOW)
+    manager.send([louder], NOW)
+    manager.send([msgspec.structs.replace(louder, status="resolved")], NOW)
+    ends = {}
+    for _, _, body in receiver.got:
+        for sent in json.loads(body):
+            ends[sent["labels"]["severity"]] = sent["endsAt"]
+            last = sent
+        firing = [severity for severity, end in ends.items() if end > "2023-11-14T22:13:20.000Z"]
+        assert len(firing) <= 1
+    assert sorted(ends) == ["critical", "warn"]
+    assert not firing
+    assert last["generatorURL"] == "http://page/i/c0ffee"
 
 
 def test_waiting_grows_to_a_minute_and_no_further() -> None:

@@ -102,7 +102,7 @@ def test_drift_says_whether_anyone_is_harmed() -> None:
     assert found.startswith("Quality, latency and errors raise no alarm")
     harms = (alarm("quality.x", "quality", SEGMENT), alarm("errors.rate", "errors", SEGMENT))
     (found,) = coincidences(Monitor.parse("drift.topics"), segment, 0, context(alarms=harms))
-    assert found == "In the same traffic errors and quality alarm too."
+    assert found == "In the same traffic errors and quality alarm as well."
 
 
 def test_load_is_events_by_time_over_all_versions(traffic: Traffic) -> None:

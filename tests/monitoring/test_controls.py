@@ -32,7 +32,7 @@ def test_the_latest_control_counts() -> None:
 
 
 def test_the_same_control_twice_is_stored_once() -> None:
-    control = Control(action="acknowledge", monitor="*", segment="*", time_ms=1)
+    control = Control(action="close", monitor="*", segment="*", time_ms=1)
     controls = Controls()
     assert controls.add(control)
     assert not controls.add(control)

@@ -12,6 +12,7 @@ from tidegauge.detection import polya_urn
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import PolyaUrn
 from tidegauge.detection.reference import build
+from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Sampled, Sketch
@@ -55,6 +56,42 @@ def test_topics_are_tested_over_all_versions_together(harness: Harness, traffic:
     assert alert.verdict.effects[0].title in {"refunds", "weather"}
     assert "all traffic" in alert.summary
     assert harness.verdicts("drift.topics")[15].state == State.OK
+
+
+def test_an_alarm_that_escalates_is_told_anew(harness: Harness, traffic: Traffic) -> None:
+    baseline = build_rates_baseline(traffic.baseline_windows()).to_bytes()
+    reference = build(
+        baseline="drift-1",
+        segment=Segment(model=""),
+        indicators=[
+            Indicator(
+                name=f"cluster/{k}", title=f"{k}", family="clusters", counter=Hits(f"cluster/{k}")
+            )
+            for k in range(2)
+        ],
+        hits=np.array([100, 900]),
+        trials=np.array([1000, 1000]),
+    )
+    harness.monitor.use("drift", "drift-1", {"drift.topics": {"": reference}}, harness.now_ms)
+    rates = RatesBaseline.from_bytes(baseline, "rates-1").references
+    harness.monitor.use("rates", "rates-1", rates, harness.now_ms)
+    for window in range(60):
+        harness.give(
+            drift_sketch(traffic, window, 0 if window < 10 else 4, 1, "drift-1"),
+            traffic.vitals(window, 4, slower=1.0 if window < 30 else 4.0),
+            traffic.writers["drift"].progress(window + 1),
+            traffic.writers["vitals"].progress(window + 1),
+        )
+    first, slow, louder = harness.alerts()[:3]
+    assert "Quality, latency and errors raise no alarm" in first.summary
+    assert (slow.monitor, louder.severity, louder.alert_id) == (
+        "latency.total",
+        "critical",
+        first.alert_id,
+    )
+    assert "In the same traffic latency alarms as well" in louder.summary
+    assert "raise no alarm" not in louder.summary
+    assert first.incident != slow.incident, "they did not begin together"
 
 
 @pytest.mark.parametrize("strange_callers", [("acme",), ("acme", "globex", "initech")])

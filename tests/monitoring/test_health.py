@@ -44,7 +44,7 @@ def test_a_worker_that_is_not_expected_may_be_absent() -> None:
     assert silent_workers([], {}, now_ms=100_000, began_ms=0, silent_ms=60_000) == []
 
 
-def test_dropped_events_alarm_until_acknowledged(harness: Harness, traffic: Traffic) -> None:
+def test_dropped_events_alarm_until_closed(harness: Harness, traffic: Traffic) -> None:
     harness.give(heartbeat(traffic.start_of(1), 10), topic=HEARTBEATS)
     harness.tick(traffic.start_of(1))
     assert harness.alerts() == []
@@ -53,11 +53,11 @@ def test_dropped_events_alarm_until_acknowledged(harness: Harness, traffic: Traf
     (alert,) = harness.alerts("pipeline.capture")
     assert "3 events were dropped before they could be captured (quota: 3)" in alert.summary
     control = Control(
-        action="acknowledge", monitor="pipeline.*", segment="*", time_ms=harness.now_ms, who="Ada"
+        action="close", monitor="pipeline.*", segment="*", time_ms=harness.now_ms, who="Ada"
     )
     harness.give(control, topic=CONTROLS)
     harness.tick(traffic.start_of(3))
-    assert [a.status for a in harness.alerts("pipeline.capture")] == ["firing", "acknowledged"]
+    assert [a.status for a in harness.alerts("pipeline.capture")] == ["firing", "resolved"]
     assert harness.verdicts("pipeline.capture")[-1].state == State.OK
     harness.give(heartbeat(traffic.start_of(4), 21, dropped=4), topic=HEARTBEATS)
     harness.tick(traffic.start_of(4))
@@ -99,18 +99,14 @@ def test_a_sample_that_does_not_add_up_alarms(harness: Harness, traffic: Traffic
     assert "+2 in the judges' sample" in alert.summary
 
 
-def test_records_that_expired_unread_alarm_until_acknowledged(
-    harness: Harness, traffic: Traffic
-) -> None:
+def test_records_that_expired_unread_alarm_until_closed(harness: Harness, traffic: Traffic) -> None:
     totals = {RECORDS_EXPIRED: 15}
     harness.give(traffic.writers["vitals"].progress(1, totals=totals))
     harness.tick(traffic.start_of(1))
     (alert,) = harness.alerts("pipeline.ledger")
     assert "15 of responses.v1 expired before the vitals worker read them" in alert.summary
     harness.give(
-        Control(
-            action="acknowledge", monitor="pipeline.ledger", segment="*", time_ms=harness.now_ms
-        ),
+        Control(action="close", monitor="pipeline.ledger", segment="*", time_ms=harness.now_ms),
         topic=CONTROLS,
     )
     harness.give(traffic.writers["vitals"].progress(2, totals=totals))

@@ -85,18 +85,16 @@ def test_worse_answers_alarm_within_sixty_judged_ones(held: Harness, traffic: Tr
     assert "No swap, no shift of topics" in alert.summary
 
 
-def test_an_alarm_is_latched_until_it_is_acknowledged(held: Harness, traffic: Traffic) -> None:
+def test_an_alarm_is_latched_until_it_is_closed(held: Harness, traffic: Traffic) -> None:
     run(held, traffic, range(30), slower=3.0)
     run(held, traffic, range(30, 60))
     view = held.monitor.view()
     verdict = view.verdict(LATENCY, traffic.version(1))
     assert verdict is not None
     assert verdict.state == State.WARN
-    control = Control(
-        action="acknowledge", monitor=LATENCY, segment="*", time_ms=held.now_ms, who="Ada"
-    )
+    control = Control(action="close", monitor=LATENCY, segment="*", time_ms=held.now_ms, who="Ada")
     held.give(control, topic=CONTROLS)
-    assert [a.status for a in held.alerts(LATENCY)] == ["firing", "acknowledged"]
+    assert [a.status for a in held.alerts(LATENCY)] == ["firing", "resolved"]
     assert held.alerts(LATENCY)[0].alert_id == held.alerts(LATENCY)[1].alert_id
     held.give(control, topic=CONTROLS)
     run(held, traffic, range(60, 90))
@@ -169,14 +167,14 @@ def test_versions_side_by_side_are_compared(held: Harness, traffic: Traffic) -> 
     assert "swap.quality.likelihood.fluency" in {a.monitor for a in held.alerts()}
 
 
-def test_an_acknowledged_comparison_stays_quiet(held: Harness, traffic: Traffic) -> None:
+def test_a_closed_comparison_stays_quiet(held: Harness, traffic: Traffic) -> None:
     monitor = "swap.quality.likelihood.fluency"
     run(held, traffic, range(30))
     run_side_by_side(held, traffic, range(30, 90), shift=0.9)
-    control = Control(action="acknowledge", monitor=monitor, segment="*", time_ms=held.now_ms)
+    control = Control(action="close", monitor=monitor, segment="*", time_ms=held.now_ms)
     held.give(control, topic=CONTROLS)
     run_side_by_side(held, traffic, range(90, 100), shift=0.9)
-    assert [a.status for a in held.alerts(monitor)] == ["firing", "acknowledged"]
+    assert [a.status for a in held.alerts(monitor)] == ["firing", "resolved"]
     assert held.verdicts(monitor)[-1].state == State.INFO
 
 
@@ -351,3 +349,27 @@ def test_a_segment_without_events_says_so(held: Harness, traffic: Traffic) -> No
     later = 20 + held.plan.no_data_ms // traffic.window_ms + 2
     held.give(traffic.writers["vitals"].progress(later))
     assert held.verdicts(LATENCY)[-1].state == State.NO_DATA
+
+
+def test_an_acknowledged_alarm_has_an_owner_and_goes_on_firing(
+    held: Harness, traffic: Traffic, baseline: RatesBaseline
+) -> None:
+    run(held, traffic, range(30), slower=3.0)
+    control = Control(
+        action="acknowledge",
+        monitor=LATENCY,
+        segment="*",
+        time_ms=held.now_ms,
+        who="Ada",
+        note="looking",
+    )
+    held.give(control, topic=CONTROLS)
+    assert [a.status for a in held.alerts(LATENCY)] == ["firing", "acknowledged"]
+    (alarm,) = held.monitor.view().alerts
+    assert (alarm.owner, alarm.note, alarm.fires) == ("Ada", "looking", True)
+    restored = MonitorProcessor(held.plan)
+    restored.use("rates", "rates-1", baseline.references, held.now_ms)
+    for topic in (SKETCHES, CONTROLS):
+        partition = Partition(topic.name, 0)
+        restored.assign(partition, held.monitor.snapshot(partition))
+    assert restored.view().alerts == (alarm,)

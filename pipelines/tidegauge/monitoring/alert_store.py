@@ -1,22 +1,25 @@
 """The latest verdict of each monitor, its latched alarm, and the controls that people set.
 
-An alarm is latched: it fires until a person acknowledges it or a new baseline is activated.
+An alarm is latched: it fires until a person closes it or a new baseline is activated. A person
+who acknowledges it has it, and it goes on firing.
 Only alarms of the pipeline's own health, which no statistical test raises, resolve by themselves.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
 import msgspec
 
 from tidegauge.monitoring.catalog import MonitorKey
+from tidegauge.monitoring.incidents import incident_of
 from tidegauge.monitoring.verdicts import alert_summary
 from tidegauge.monitoring.view import SilenceInForce, StateChange
-from tidegauge.schemas.findings import Alert, AlertStatus, Monitor, Severity, State, Verdict
+from tidegauge.schemas import Segment
+from tidegauge.schemas.findings import Alert, Monitor, Severity, State, Verdict
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import ALERTS, VERDICTS
 from tidegauge.streaming.processor import Output
@@ -58,10 +61,20 @@ class AlertStore:
 
     Args:
         state: The state to resume from.
+        swaps: Returns when new versions appeared, which tells incidents apart.
+        window_ms: Length of a window, milliseconds.
     """
 
-    def __init__(self, state: AlertStoreState | None = None) -> None:
+    def __init__(
+        self,
+        state: AlertStoreState | None = None,
+        *,
+        swaps: Callable[[], Mapping[Segment, int]],
+        window_ms: int,
+    ) -> None:
         kept = state or AlertStoreState()
+        self._swaps = swaps
+        self._window_ms = window_ms
         self._verdicts: dict[MonitorKey, Verdict] = {key_of(v): v for v in kept.verdicts}
         self._alarms: dict[MonitorKey, Alert] = {key_of(a): a for a in kept.alarms}
         self._unpublished: set[str] = set(kept.unpublished)
@@ -107,13 +120,66 @@ class AlertStore:
         alarm = self._alarms.get(key)
         if raised is not None:
             if alarm is None or alarm.severity != raised:
-                self._alarms[key] = _raised(verdict, raised, alarm)
+                self._alarms[key] = self._raised(verdict, raised, alarm)
                 outputs.append(_alert_output(self._alarms[key]))
             else:
                 self._alarms[key] = msgspec.structs.replace(alarm, verdict=verdict)
         elif alarm is not None:
-            outputs += self.end(key, "resolved", verdict.time_ms, alert_summary(verdict))
+            outputs += self.end(key, verdict.time_ms, alert_summary(verdict))
         return outputs
+
+    def _raised(self, verdict: Verdict, severity: Severity, before: Alert | None) -> Alert:
+        """Return an alarm that begins, or that changes its severity and is told anew."""
+        if before is not None:
+            return msgspec.structs.replace(
+                before,
+                severity=severity,
+                severity_before=before.severity,
+                status="firing",
+                time_ms=verdict.time_ms,
+                summary=alert_summary(verdict),
+                verdict=verdict,
+            )
+        alarm = Alert(
+            alert_id=_alert_id(verdict),
+            monitor=verdict.monitor,
+            signal=verdict.signal,
+            segment=verdict.segment,
+            severity=severity,
+            status="firing",
+            starts_ms=verdict.time_ms,
+            time_ms=verdict.time_ms,
+            summary=alert_summary(verdict),
+            verdict=verdict,
+        )
+        incident = incident_of(
+            alarm, self._alarms.values(), self._swaps(), window_ms=self._window_ms
+        )
+        return msgspec.structs.replace(alarm, incident=incident)
+
+    def retell(self, verdict: Verdict) -> None:
+        """Replace the sentence of an alarm that fires, and tell nobody."""
+        key = key_of(verdict)
+        alarm = self._alarms.get(key)
+        if alarm is not None:
+            self._verdicts[key] = verdict
+            self._alarms[key] = msgspec.structs.replace(
+                alarm, verdict=verdict, summary=alert_summary(verdict)
+            )
+
+    def acknowledge(self, key: MonitorKey, control: Control) -> list[Output]:
+        """Name the owner of an alarm, which goes on firing; nothing if none fires."""
+        alarm = self._alarms.get(key)
+        if alarm is None:
+            return []
+        self._alarms[key] = msgspec.structs.replace(
+            alarm,
+            status="acknowledged",
+            time_ms=control.time_ms,
+            owner=control.who or "somebody",
+            note=control.note,
+        )
+        return [] if alarm.alert_id in self._unpublished else [_alert_output(self._alarms[key])]
 
     def post_if_changed(
         self, verdict: Verdict, *, severity: Severity | None = None
@@ -133,12 +199,12 @@ class AlertStore:
             return []
         return self.post_if_changed(verdict)
 
-    def end(self, key: MonitorKey, status: AlertStatus, time_ms: int, summary: str) -> list[Output]:
+    def end(self, key: MonitorKey, time_ms: int, summary: str) -> list[Output]:
         """End an alarm; return its last alert, or nothing if none fires."""
         alarm = self._alarms.pop(key, None)
         if alarm is None:
             return []
-        ended = msgspec.structs.replace(alarm, status=status, time_ms=time_ms, summary=summary)
+        ended = msgspec.structs.replace(alarm, status="resolved", time_ms=time_ms, summary=summary)
         if alarm.alert_id in self._unpublished:
             self._unpublished.discard(alarm.alert_id)
             return []
@@ -154,7 +220,7 @@ class AlertStore:
         published: list[Output] = []
         for output in outputs:
             alert = output.event
-            if isinstance(alert, Alert) and alert.status == "firing" and key_of(alert) in silent:
+            if isinstance(alert, Alert) and alert.fires and key_of(alert) in silent:
                 self._unpublished.add(alert.alert_id)
             else:
                 published.append(output)
@@ -186,21 +252,6 @@ def _change(before: Verdict | None, after: Verdict) -> StateChange:
     )
 
 
-def _raised(verdict: Verdict, severity: Severity, before: Alert | None) -> Alert:
-    return Alert(
-        alert_id=before.alert_id if before else _alert_id(verdict),
-        monitor=verdict.monitor,
-        signal=verdict.signal,
-        segment=verdict.segment,
-        severity=severity,
-        status="firing",
-        starts_ms=before.starts_ms if before else verdict.time_ms,
-        time_ms=verdict.time_ms,
-        summary=alert_summary(verdict),
-        verdict=verdict,
-    )
-
-
 def _alert_id(verdict: Verdict) -> str:
     parts = (verdict.monitor, verdict.segment.key, verdict.baseline, str(verdict.time_ms))
     return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
@@ -224,7 +275,7 @@ def _alert_output(alert: Alert) -> Output:
         key=alert.alert_id,
         event=alert,
         source=SOURCE,
-        event_id=f"{alert.alert_id} {alert.severity} {alert.status}",
+        event_id=f"{alert.alert_id} {alert.severity} {alert.status} {alert.time_ms}",
         time_ms=alert.time_ms,
     )
 
@@ -232,7 +283,7 @@ def _alert_output(alert: Alert) -> Output:
 class ControlsState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of ``Controls`` as plain data."""
 
-    acknowledgements: tuple[Control, ...] = ()
+    applied: tuple[Control, ...] = ()
     silences: tuple[Control, ...] = ()
 
 
@@ -256,7 +307,7 @@ def matches(control: Control, key: MonitorKey) -> bool:
 
 
 class Controls:
-    """The acknowledgements and silences that people have set.
+    """The controls that people have set: those that were applied, and the silences.
 
     Args:
         state: The state to resume from.
@@ -264,15 +315,15 @@ class Controls:
 
     def __init__(self, state: ControlsState | None = None) -> None:
         kept = state or ControlsState()
-        self._acknowledgements = list(kept.acknowledgements)
+        self._applied = list(kept.applied)
         self._silences = list(kept.silences)
 
     def add(self, control: Control) -> bool:
         """Store a control; return whether it was new."""
-        if control in self._acknowledgements or control in self._silences:
+        if control in self._applied or control in self._silences:
             return False
-        if control.action == "acknowledge":
-            self._acknowledgements = [*self._acknowledgements, control][-_MOST_CONTROLS:]
+        if control.action != "silence":
+            self._applied = [*self._applied, control][-_MOST_CONTROLS:]
         else:
             # The latest control of the same monitor and segment counts: it may end a silence.
             others = [c for c in self._silences if _target(c) != _target(control)]
@@ -299,9 +350,7 @@ class Controls:
 
     def state(self) -> ControlsState:
         """Return the state as plain data."""
-        return ControlsState(
-            acknowledgements=tuple(self._acknowledgements), silences=tuple(self._silences)
-        )
+        return ControlsState(applied=tuple(self._applied), silences=tuple(self._silences))
 
 
 def _target(control: Control) -> tuple[str, str]:

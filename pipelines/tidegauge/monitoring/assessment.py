@@ -23,12 +23,12 @@ from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.verdicts import untested_verdict
+from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Monitor, Signal, State
+from tidegauge.schemas.findings import Alert, Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 from tidegauge.streaming.merging import merge_all, merge_sketches
@@ -71,8 +71,12 @@ class Assessment:
         self.display = Display(
             plan.window_ms, plan.display_range_ms, state.display if state else None
         )
-        self.alerts = AlertStore(state.alerts if state else None)
         self.comparisons = VersionComparisons(plan, state.comparisons if state else None)
+        self.alerts = AlertStore(
+            state.alerts if state else None,
+            swaps=lambda: {one.new: one.since_ms for one in self.comparisons.known},
+            window_ms=plan.window_ms,
+        )
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -106,7 +110,7 @@ class Assessment:
                 f"Baseline {baseline_id} is active: evidence against {verdict.baseline} is "
                 "dropped, and the monitor starts afresh."
             )
-            outputs += self.alerts.end(key, "resolved", now_ms, reason)
+            outputs += self.alerts.end(key, now_ms, reason)
             outputs += self._low_data(key, reason, now_ms)
         return outputs
 
@@ -149,6 +153,8 @@ class Assessment:
         for sketch in sketches:
             found = self.comparisons.verdicts(window.kind, sketch.segment, window.end_ms)
             outputs += [output for verdict in found for output in self.alerts.post(verdict)]
+        if any(isinstance(output.event, Alert) for output in outputs):
+            self._retell()
         return outputs + self._escalate()
 
     def _of_one_baseline(self, window: MergedWindow) -> list[Sketch]:
@@ -194,6 +200,15 @@ class Assessment:
                 verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
                 outputs += self.alerts.post_if_changed(verdict)
         return outputs
+
+    def _retell(self) -> None:
+        """Say anew what coincides with the alarms that fire: another one has begun or ended."""
+        for alarm in self.alerts.alarms:
+            since_ms = alarm.verdict.since_ms
+            if since_ms is not None:
+                found = self._detectors.look_again(key_of(alarm), since_ms, self)
+                if found is not None and found != alarm.verdict.coincidences:
+                    self.alerts.retell(with_coincidences(alarm.verdict, found))
 
     def _escalate(self) -> list[Output]:
         """Make alarms critical where two signals of a model alarm, at least one of them a harm."""

@@ -100,7 +100,8 @@ def _other_turns(monitor: Monitor, segment: Segment, alarms: Iterable[Alert]) ->
 def _harm_sentence(segment: Segment, alarms: Iterable[Alert]) -> str:
     harmed = sorted({a.signal for a in alarms if a.signal in HARMS and _same_model(a, segment)})
     if harmed:
-        return f"In the same traffic {' and '.join(harmed)} alarm too."
+        verb = "alarms" if len(harmed) == 1 else "alarm"
+        return f"In the same traffic {' and '.join(harmed)} {verb} as well."
     return "Quality, latency and errors raise no alarm in this traffic."
 
 

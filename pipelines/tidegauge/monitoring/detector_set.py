@@ -207,13 +207,27 @@ class DetectorSet:
             needed=self._plan.low_data_events,
             exemplars=partial(source.exemplars, detector),
             sample=partial(source.sample, detector),
-            coincidences=(
-                *(size_sentence(detector, size) if decision.alarm else ()),
-                *record.coincidences,
-            ),
+            size=size_sentence(detector, size) if decision.alarm else (),
+            coincidences=record.coincidences,
             findings=(*unseen_sentence(unseen), *_load_findings(detector, source)),
         )
         return verdict_of(detector, decision, effects, state, context)
+
+    def look_again(
+        self, key: MonitorKey, since_ms: int, source: TrafficSource
+    ) -> tuple[str, ...] | None:
+        """Return what coincides with a change by now; None where no baseline is used.
+
+        Args:
+            key: The monitor that alarms, and its segment.
+            since_ms: Start of the change, Unix milliseconds.
+            source: Source of the verdict's explanations.
+        """
+        record, detector = self._records.get(key), self._detector(key)
+        if record is None or detector is None:
+            return None
+        record.coincidences = source.coincidences(detector, since_ms)
+        return record.coincidences
 
     def not_finite(self, key: MonitorKey) -> int:
         """Return how many of a detector's statistics were not finite at the last test."""

@@ -260,8 +260,8 @@ class MonitorProcessor:
             self._producers.add(bounded_heartbeat(decode(record.value, Heartbeat), now_ms))
         elif topic == CONTROLS.name:
             control = decode(record.value, Control)
-            if self._controls.add(control) and control.action == "acknowledge":
-                return self._acknowledge(control)
+            if self._controls.add(control):
+                return self._apply(control)
         elif topic == BASELINES.name:
             activation = _activation(record)
             if activation is not None:
@@ -277,12 +277,27 @@ class MonitorProcessor:
             return sketch
         return msgspec.structs.replace(sketch, segment=OTHER)
 
-    def _acknowledge(self, control: Control) -> list[Output]:
+    def _apply(self, control: Control) -> list[Output]:
+        """Acknowledge or close the alarms that a control names; silences apply by themselves."""
+        if control.action == "close":
+            return self._close_alarms(control)
+        if control.action == "silence":
+            return []
+        alerts = self._assessment.alerts
+        keys = [key_of(alarm) for alarm in alerts.alarms]
+        return [
+            output
+            for key in keys
+            if matches(control, key)
+            for output in alerts.acknowledge(key, control)
+        ]
+
+    def _close_alarms(self, control: Control) -> list[Output]:
         alerts = self._assessment.alerts
         counts = health.loss_counts(self._ledger())
         by = f" by {control.who}" if control.who else ""
         reason = (
-            f"Acknowledged{by}: the monitor starts afresh. If the change is the new normal, build "
+            f"Closed{by}: the monitor starts afresh. If the change is the new normal, build "
             "a baseline from the time since (`tidegauge baseline build --help`)."
         )
         outputs: list[Output] = []
@@ -291,7 +306,7 @@ class MonitorProcessor:
             alarmed = alerts.alarm(key) is not None or verdict.state == State.INFO
             if not alarmed or not matches(control, key):
                 continue
-            outputs += alerts.end(key, "acknowledged", control.time_ms, reason)
+            outputs += alerts.end(key, control.time_ms, reason)
             if key.monitor in counts:
                 self._acknowledged[key.monitor] = counts[key.monitor]
             elif key.monitor.signal != "pipeline":

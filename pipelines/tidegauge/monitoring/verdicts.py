@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
+import msgspec
+
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
@@ -36,6 +38,7 @@ __all__ = [
     "segment_title",
     "untested_verdict",
     "verdict_of",
+    "with_coincidences",
 ]
 
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
@@ -56,6 +59,7 @@ class VerdictContext:
         needed: Number of events below which the state is ``low_data``.
         exemplars: Function from a counted indicator's name to requests that show it.
         sample: Function from a moment to a sample of the requests since then.
+        size: A sentence on how large the change is, if it alarms.
         coincidences: Sentences on what else happened at the change point.
         findings: Sentences on what else is unusual now, also where nothing alarms.
     """
@@ -66,6 +70,7 @@ class VerdictContext:
     needed: int
     exemplars: Exemplars
     sample: Sample
+    size: tuple[str, ...] = ()
     coincidences: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
 
@@ -96,7 +101,12 @@ def verdict_of(
             effects,
             since_ms=since,
             mean_seconds_to_false_alarm=mean_seconds,
-            details=[*_caveats(detector), *context.coincidences, *context.findings],
+            details=[
+                *_caveats(detector),
+                *context.size,
+                *context.coincidences,
+                *context.findings,
+            ],
         )
     else:
         sentence = " ".join(
@@ -122,7 +132,25 @@ def verdict_of(
         baseline_segment=detector.reference_key if detector.borrowed else "",
         season=detector.reference.season,
         effects=effects,
+        coincidences=context.coincidences if alarmed and effects else (),
         back_test=detector.back_test,
+    )
+
+
+def with_coincidences(verdict: Verdict, found: tuple[str, ...]) -> Verdict:
+    """Return an alarm's verdict that tells of other coincidences than before.
+
+    Args:
+        verdict: The verdict.
+        found: What coincides with the change by now, a sentence each.
+    """
+    before = " ".join(verdict.coincidences)
+    if not before:
+        return verdict
+    return msgspec.structs.replace(
+        verdict,
+        coincidences=found,
+        sentence=verdict.sentence.replace(before, " ".join(found)),
     )
 
 

@@ -197,6 +197,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
         baseline_segment: Key of the segment whose baseline was used, if a wider one.
         season: ``hour-of-week``, ``hour-of-day`` or ``none``: which slots the bands know.
         effects: The indicators that contributed most, first the largest.
+        coincidences: What else happened at the start of the change, a sentence each; parts
+            of ``sentence``.
         sentence: The whole verdict in one sentence for people.
         back_test: How its reference did on its own baseline, for people.
     """
@@ -216,6 +218,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     baseline_segment: str = ""
     season: str = "none"
     effects: tuple[Effect, ...] = ()
+    coincidences: tuple[str, ...] = ()
     back_test: str = ""
     schema_version: int = 1
 
@@ -238,15 +241,21 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ti
 
     Attributes:
         alert_id: Identity of the alarm, the same from firing to resolved.
+        incident: Identity of the incident that it belongs to: the ``alert_id`` of the
+            incident's first alarm.
         monitor: Which monitor.
         signal: Which signal.
         segment: Slice of the traffic.
         severity: How loud.
-        status: What happened.
+        status: ``firing``; ``acknowledged`` once somebody has it, and it still fires; or
+            ``resolved``.
         starts_ms: When it began to fire.
         time_ms: When this was said.
         summary: One sentence.
         verdict: The verdict that raised it.
+        owner: Who has acknowledged it, empty for nobody.
+        note: What its owner says.
+        severity_before: Its severity before it escalated, None while it never did.
     """
 
     alert_id: str
@@ -259,7 +268,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ti
     time_ms: int
     summary: str
     verdict: Verdict
+    incident: str = ""
+    owner: str = ""
+    note: str = ""
+    severity_before: Severity | None = None
     schema_version: int = 1
+
+    @property
+    def fires(self) -> bool:
+        """Whether the alarm goes on, acknowledged or not."""
+        return self.status != "resolved"
 
 
 def _check_finite(what: str, **numbers: float | None) -> None:

@@ -92,16 +92,17 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """A person's word to the monitor.
 
     Attributes:
-        action: ``acknowledge`` starts the named monitor afresh; ``silence`` mutes it.
+        action: ``acknowledge`` says that somebody has the alarm, which goes on firing;
+            ``close`` ends it and starts the named monitor afresh; ``silence`` mutes the monitor.
         monitor: Name of the monitor.
         segment: Key of the segment.
         time_ms: When it was said.
-        until_ms: End of a silence.
+        until_ms: End of a silence; one that has passed ends the silence in force.
         who: Name of the person, as given.
         note: Why.
     """
 
-    action: Literal["acknowledge", "silence"]
+    action: Literal["acknowledge", "close", "silence"]
     monitor: str
     segment: str
     time_ms: int

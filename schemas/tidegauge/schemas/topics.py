@@ -18,6 +18,7 @@ from tidegauge.schemas.operations import (
     Snapshot,
 )
 from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.upstreams import UpstreamWork
 
 __all__ = [
     "ALERTS",
@@ -33,6 +34,7 @@ __all__ = [
     "RESPONSES",
     "SKETCHES",
     "STATE",
+    "UPSTREAMS",
     "VERDICTS",
     "Event",
     "Topic",
@@ -55,6 +57,7 @@ Event = (
     | Snapshot
     | Control
     | DeadLetter
+    | UpstreamWork
 )
 
 _DAY_MS = 86_400_000
@@ -106,6 +109,9 @@ BASELINES = Topic(
 )
 STATE = Topic("state.v1", (Snapshot,), "owner", retention_ms=None)
 CONTROLS = Topic("controls.v1", (Control,), "monitor and segment key", retention_ms=365 * _DAY_MS)
+UPSTREAMS = Topic(
+    "upstreams.v1", (UpstreamWork,), "producer_id", retention_ms=400 * _DAY_MS
+)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", (DeadLetter,), "topic-partition-offset", retention_ms=30 * _DAY_MS
 )
@@ -126,6 +132,7 @@ ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
             BASELINES,
             STATE,
             CONTROLS,
+            UPSTREAMS,
             DEAD_LETTERS,
         )
     }

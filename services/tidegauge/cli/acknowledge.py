@@ -1,4 +1,4 @@
-"""``tidegauge acknowledge``: end an alarm and reset the evidence of its monitor."""
+"""``tidegauge acknowledge``: say that you have an alarm, which goes on firing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tidegauge.schemas.operations import Control
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Take note of an alarm: it ends, and its monitor starts afresh.")
+app = typer.Typer(help="Say that you have an alarm: it goes on firing, in your name.")
 
 
 @app.command()
@@ -32,10 +32,9 @@ def acknowledge(
     *,
     as_json: Json = False,
 ) -> None:
-    """Acknowledge an alarm: the alarm ends and its monitor starts again without evidence.
+    """Say that you have an alarm: it goes on firing, in your name.
 
-    While the cause lasts, the monitor will alarm again: then build a new baseline, or
-    silence it. Monitors that do not alarm are left as they are.
+    To end an alarm use `tidegauge close`, to mute one `tidegauge silence`.
     """
     control = Control(
         action="acknowledge",

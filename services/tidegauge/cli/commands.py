@@ -22,10 +22,14 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "acknowledge": (
             "tidegauge.cli.acknowledge",
-            "Acknowledge an alarm: it ends and its monitor starts again without evidence.",
+            "Say that you have an alarm: it goes on firing, in your name.",
         ),
         "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
         "bench": ("tidegauge.cli.bench", "Measure tidegauge itself, on traffic of your own."),
+        "close": (
+            "tidegauge.cli.close",
+            "Close an alarm: it ends, and its monitor starts again without evidence.",
+        ),
         "dead-letters": (
             "tidegauge.cli.dead_letters",
             "Records that could not be processed, kept whole with the reason.",

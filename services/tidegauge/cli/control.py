@@ -1,4 +1,4 @@
-"""Controls for the monitor: what ``tidegauge acknowledge`` and ``silence`` have in common."""
+"""Controls for the monitor: what ``acknowledge``, ``close`` and ``silence`` have in common."""
 
 from __future__ import annotations
 

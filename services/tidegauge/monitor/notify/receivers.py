@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -201,13 +202,14 @@ def alertmanager_alert(
         "route": segment.route,
         "tenant": segment.tenant,
     }
-    where = urlencode({"monitor": alert.monitor, "segment": segment.key})
+    query = urlencode({"monitor": alert.monitor, "segment": segment.key})
+    where = f"i/{alert.incident}" if alert.incident else f"alarm?{query}"
     return {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": {"summary": alert.summary, "alert_id": alert.alert_id},
         "startsAt": _rfc3339(alert.starts_ms),
         "endsAt": _rfc3339(ends_ms),
-        "generatorURL": f"{page_url.rstrip('/')}/alarm?{where}" if page_url else "",
+        "generatorURL": f"{page_url.rstrip('/')}/{where}" if page_url else "",
     }
 
 
@@ -238,14 +240,21 @@ class Alertmanager:
             DeliveryRefusedError: Do not.
             NotifyError: The address is wrong.
         """
-        held_ms = now_ms + int(1000 * self.hold_seconds)
-        body = [
-            alertmanager_alert(
-                alert,
-                ends_ms=held_ms if alert.status == "firing" else max(alert.starts_ms, now_ms),
-                page_url=self.page_url,
-            )
-            for alert in alerts
-        ]
+        body = [told for alert in alerts for told in self._told(alert, now_ms)]
         address = _checked(self.url).rstrip("/") + "/api/v2/alerts"
         _post(address, msgspec.json.encode(body), {}, self.timeout_seconds)
+
+    def _told(self, alert: Alert, now_ms: int) -> list[dict[str, str | dict[str, str]]]:
+        """Return an alert, and the end of what it was before it escalated.
+
+        The severity is a label, by which people route, and labels are an alert's identity.
+        """
+        over_ms = max(alert.starts_ms, now_ms)
+        held_ms = now_ms + int(1000 * self.hold_seconds)
+        tell = partial(alertmanager_alert, page_url=self.page_url)
+        told = [tell(alert, ends_ms=held_ms if alert.fires else over_ms)]
+        before = alert.severity_before
+        if before is not None and before != alert.severity:
+            quieter = msgspec.structs.replace(alert, severity=before)
+            told.append(tell(quieter, ends_ms=over_ms))
+        return told

@@ -1,9 +1,9 @@
-"""The page of one alarm, and the forms that acknowledge or silence it."""
+"""The page of one alarm, and the forms that acknowledge, close or silence it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -30,12 +30,20 @@ _WHO, _NOTE = 60, 300
 _LONGEST_HOURS = 24 * 7
 _HOUR_MS = 3_600_000
 _FIELDS = {
-    "action": "acknowledge or silence",
+    "action": "acknowledge, close, silence or unsilence",
     "monitor": "the monitor, such as drift.topics",
     "segment": "the segment's key, as in the API",
     "hours": f"for a silence: how long, at most {_LONGEST_HOURS}",
     "who": "your name",
     "note": "why",
+}
+
+_ACTIONS: Final[dict[str, Literal["acknowledge", "close", "silence"]]] = {
+    "acknowledge": "acknowledge",
+    "close": "close",
+    "silence": "silence",
+    # A silence that ends at once ends the one in force.
+    "unsilence": "silence",
 }
 
 Publish = Callable[[Output], None]
@@ -56,9 +64,13 @@ def control_of(given: dict[str, str], view: MonitorView, now_ms: int) -> Control
     known |= {(alert.monitor, alert.segment.key) for alert in view.alerts}
     if (given["monitor"], given["segment"]) not in known:
         raise ControlError("no monitor of this name watches this segment")
-    action = _action(given["action"])
+    action = _ACTIONS.get(given["action"])
+    if action is None:
+        raise ControlError(f"an action is one of {', '.join(_ACTIONS)}")
     until_ms = None
-    if action == "silence":
+    if given["action"] == "unsilence":
+        until_ms = now_ms
+    elif action == "silence":
         try:
             hours = float(given["hours"])
         except ValueError:
@@ -75,14 +87,6 @@ def control_of(given: dict[str, str], view: MonitorView, now_ms: int) -> Control
         who=plain(given["who"][:_WHO]),
         note=plain(given["note"][:_NOTE]),
     )
-
-
-def _action(text: str) -> Literal["acknowledge", "silence"]:
-    if text == "acknowledge":
-        return "acknowledge"
-    if text == "silence":
-        return "silence"
-    raise ControlError("an action is acknowledge or silence")
 
 
 class ControlPages:
@@ -127,7 +131,7 @@ class ControlPages:
             openapi_extra=documented_form(_FIELDS, required=("action", "monitor", "segment")),
         )
         async def control(request: Request) -> Response:
-            """Acknowledge an alarm, so that its monitor starts afresh, or silence a monitor."""
+            """Acknowledge or close an alarm, or silence its monitor."""
             given = await fields(request, tuple(_FIELDS))
             view = self._view()
             if given is None or view is None:
@@ -144,7 +148,7 @@ class ControlPages:
                 return self._shown(
                     renderer, given["monitor"], given["segment"], error=str(error), status=503
                 )
-            where = {"monitor": found.monitor, "segment": found.segment, "said": found.action}
+            where = {"monitor": found.monitor, "segment": found.segment, "said": given["action"]}
             return RedirectResponse(f"/alarm?{urlencode(where)}", status_code=303)
 
     def _shown(  # noqa: PLR0913 - most by name
