@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from tidegauge.drift.descriptors import language
-from tidegauge.quality.support.vocabulary import JOINING, TITLES
+from tidegauge.quality.support.vocabulary import GERMAN, JOINING, TITLES
 from tidegauge.quality.support.words import Word, is_content
 
 __all__ = ["ProperName", "acronyms_of", "is_capitalised", "names_in"]
@@ -25,6 +24,8 @@ _ENDS: Final = re.compile(
 _SENTENCE_ENDS: Final = frozenset(".!?;,\u2026\u3002\uff01\uff1f")
 _HEADING_SHARE: Final = 0.6
 _HEADING_WORDS: Final = 2
+_GERMAN_SHARE: Final = 0.15
+"""Share of German's common words from which a text is taken for German."""
 _LONGEST_ACRONYM: Final = 6
 
 
@@ -59,7 +60,8 @@ def names_in(text: str, words: Sequence[Word]) -> Iterator[ProperName]:
         text: The text.
         words: Its words, in order.
     """
-    fewest = 2 if language(text) == "de" else 1
+    german = sum(word.text in GERMAN for word in words)
+    fewest = 2 if german > _GERMAN_SHARE * len(words) else 1
     for line in _lines(text, words):
         if _is_heading(text, line):
             continue

@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tidegauge.drift.descriptors import STOP_WORDS
-
-__all__ = ["COMMON", "JOINING", "MONTHS", "NUMBER_WORDS", "SCALES", "TITLES", "UNITS"]
+__all__ = ["COMMON", "GERMAN", "JOINING", "MONTHS", "NUMBER_WORDS", "SCALES", "TITLES", "UNITS"]
 
 
 def _rows(table: str) -> Iterator[tuple[str, list[str]]]:
@@ -144,18 +142,59 @@ MONTHS: Final = _values(
 )
 """ProperName of a month, also shortened -> its number."""
 
-COMMON: Final = STOP_WORDS | _set(
-    """
-    a an and are as at be been being but by for from had has have he her here him his how i if in
-        into is it its just more most no nor not of off on once only or other our out over own same
-        she should so some such than that the their them then there these they this those through to
-        too under until up very was we were what when where which while who whom why will with would
-        you your about after again all also am any because before below between both can could did
-        do does doing down during each few further however may might must shall since still though
-        upon via whether within without yet says said according
+_COMMON_BY_LANGUAGE: Final = {
+    language: frozenset(words)
+    for language, words in _rows(
+        """
+    en a an and are as at be been being but by for from had has have he her here him his how
+        i if in into is it its just more most no nor not of off on once only or other our out
+        over own same she should so some such than that the their them then there these they
+        this those through to too under until up very was we were what when where which while
+        who whom why will with would you your about after again all also am any because before
+        below between both can could did do does doing down during each few further however may
+        might must shall since still though upon via whether within without yet says said
+        according;
+    de der die das den dem des ein eine einen einem einer eines und oder aber nicht kein
+        keine ich du er sie es wir ihr ihn ihm ihnen sich mein meine dein sein seine ihre unser
+        ist sind war waren wird werden wurde wurden hat haben hatte kann können muss soll auf
+        aus bei bis für im ins mit nach seit um unter von vom vor zu zum zur über durch ohne
+        gegen als wie wenn dass weil wo wer auch noch nur schon sehr dann hier dort diese dieser
+        dieses diesem diesen;
+    fr le la les un une de et ou mais ne pas je tu il elle nous vous ils elles se mon ma mes
+        ton son sa ses leur leurs notre votre est sont était être ont avait avoir au aux avec
+        dans en par pour sans sous sur vers chez qui que quoi dont où quand comme si plus très
+        aussi ce cet cette ces cela ça lui y;
+    es el los las una unos unas del o pero yo tú él ella nosotros ellos ellas usted mi su
+        sus nuestro era fue ser está están ha han había haber al con por para sin sobre entre
+        hasta desde quien cual donde cuando como más muy también este esta estos estas eso lo;
+    it gli uno di della dei delle dello degli e non io lei noi voi loro mio suo sua suoi è
+        sono fu essere hanno aveva alla ai alle nel nella per da dal dalla sul tra fra senza che
+        chi cui dove quando come più molto anche questo questa questi queste ci;
+    pt os uma dos mas não eu ele ela nós eles elas você meu minha seu é são foi estão tem
+        têm ao à com em na nos nas sem até quem qual onde muito também isso lhe;
+    nl het een maar niet geen ik jij hij zij ze wij jullie mijn zijn haar hun wordt worden
+        heeft hebben kan moet aan bij door met naar om op te tot uit van voor zonder dan dat dit
+        deze wat waar wanneer hoe ook nog;
+    ru и в во не что он она оно они мы вы я ты на с со как а то все это этот эта эти его её
+        ее их по к ко у же за бы из от о об для до но или если при быть был была было были есть
+        нет так также который которая которые где когда чем;
+    pl w nie co ona ono oni my wy ja ty z jak się jest są był była było były od dla po przez
+        przy ale lub czy że który która które ten ta gdzie kiedy tak także być;
+    tr ve bir bu şu ile için gibi ama veya değil kim nerede çok daha olarak olan var yok ben
+        sen biz siz onlar ise kadar sonra;
+    ar في من إلى على عن مع أن إن لا ما هذا هذه هو هي هم التي الذي كان كانت قد أو ثم بعد قبل
+        كل;
+    hi और का की के को से में है हैं था थे थी यह वह ये वे एक पर ने नहीं भी तो या कि जो हो कर;
+    ko 그 이 저 및 또는 그리고 하지만
 """
-)
+    )
+}
+
+COMMON: Final[frozenset[str]] = frozenset().union(*_COMMON_BY_LANGUAGE.values())
 """Words that carry no content."""
+
+GERMAN: Final = _COMMON_BY_LANGUAGE["de"] - _COMMON_BY_LANGUAGE["en"]
+"""The common words of German, which writes nouns with a capital, that English does not have."""
 
 TITLES: Final = _set(
     """
