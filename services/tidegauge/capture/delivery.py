@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import (
@@ -25,6 +26,8 @@ from kafka.errors import (
 from kafka.producer.future import FutureRecordMetadata
 
 from tidegauge.capture.settings import KafkaAccess
+from tidegauge.runtime.kafka.diagnosis import diagnose
+from tidegauge.runtime.kafka.oauth import token_provider
 
 __all__ = ["Delivery", "Interrupted", "ProducerRecord"]
 
@@ -149,7 +152,7 @@ class Delivery:
         if self._producer is None:
             access = self._access
             self._producer = KafkaProducer(
-                bootstrap_servers=access.bootstrap_servers.split(","),
+                **_connection(access),
                 client_id=self._client_id,
                 acks="all",
                 enable_idempotence=True,
@@ -166,11 +169,6 @@ class Delivery:
                 reconnect_backoff_max_ms=2_000,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
-                security_protocol=access.security_protocol,
-                sasl_mechanism=access.sasl_mechanism,
-                sasl_plain_username=access.sasl_username,
-                sasl_plain_password=access.sasl_password,
-                ssl_cafile=access.ssl_cafile,
             )
         return self._producer
 
@@ -207,12 +205,14 @@ class Delivery:
             self._failing_since = now
         if now - self._failing_since >= _QUIET_SECONDS and now - self._told >= _TELL_SECONDS:
             self._told = now
+            diagnosis = diagnose(_connection(self._access))
             _log.warning(
-                "events stay in the outbox: no acknowledgement from %s for %.0f s (%s: %s)",
+                "events stay in the outbox: no acknowledgement from %s for %.0f s (%s)",
                 self._access.bootstrap_servers,
                 now - self._failing_since,
-                type(error).__name__,
-                error,
+                f"{diagnosis.cause}: {diagnosis.remedy}"
+                if diagnosis
+                else f"{type(error).__name__}: {error}",
             )
 
     def _recovered(self) -> None:
@@ -229,6 +229,28 @@ class Delivery:
                 producer.close(timeout=1)
             except KafkaError as error:
                 _log.debug("the producer did not close: %s", error)
+
+
+def _connection(access: KafkaAccess) -> dict[str, Any]:
+    """Return the options that tell kafka-python's clients how to reach the broker."""
+    return {
+        "bootstrap_servers": access.bootstrap_servers.split(","),
+        "security_protocol": access.security_protocol,
+        "sasl_mechanism": access.sasl_mechanism,
+        "sasl_plain_username": access.sasl_username,
+        "sasl_plain_password": access.sasl_password,
+        "sasl_oauth_token_provider": token_provider(
+            file=access.sasl_token_file,
+            url=access.sasl_token_url,
+            client_id=access.sasl_username,
+            client_secret=access.sasl_password,
+            scope=access.sasl_token_scope,
+        ),
+        "ssl_cafile": access.ssl_cafile,
+        "ssl_certfile": access.ssl_certfile,
+        "ssl_keyfile": access.ssl_keyfile,
+        "ssl_password": access.ssl_password,
+    }
 
 
 def _answer(future: FutureRecordMetadata) -> KafkaError | None:

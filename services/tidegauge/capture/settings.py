@@ -39,10 +39,16 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bootstrap_servers: ``host:port``, several between commas.
         security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
-        sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512`` …, with SASL.
-        sasl_username: With SASL.
-        sasl_password: With SASL.
+        sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512``, ``OAUTHBEARER``, with SASL.
+        sasl_username: With SASL; the client's id for OAUTHBEARER.
+        sasl_password: With SASL; the client's secret for OAUTHBEARER.
+        sasl_token_url: Token endpoint of the identity provider, for OAUTHBEARER.
+        sasl_token_scope: Scopes to ask it for, separated by spaces.
+        sasl_token_file: File of the access token, in place of both.
         ssl_cafile: File of certificate authorities, in place of the system's.
+        ssl_certfile: File of the client's certificate, where the broker wants one.
+        ssl_keyfile: File of its private key, if that is a file of its own.
+        ssl_password: Password of the private key, if it has one.
         compression: ``lz4``, ``gzip``, ``zstd`` or None.
     """
 
@@ -51,7 +57,13 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
     sasl_password: str | None = None
+    sasl_token_url: str | None = None
+    sasl_token_scope: str | None = None
+    sasl_token_file: Path | None = None
     ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: str | None = None
     compression: Literal["lz4", "gzip", "zstd"] | None = "lz4"
 
     def __repr__(self) -> str:

@@ -61,10 +61,14 @@ class ApacheBroker(Broker):
     Args:
         kafka_home: The unpacked distribution; ``KAFKA_HOME`` if None.
         port: Port to listen on; any free port if None.
+        properties: Further lines for its configuration; they go before ours.
     """
 
-    def __init__(self, kafka_home: Path | None = None, port: int | None = None) -> None:
+    def __init__(
+        self, kafka_home: Path | None = None, port: int | None = None, *, properties: str = ""
+    ) -> None:
         super().__init__(port)
+        self._properties = properties
         home = kafka_home or Path(os.environ.get("KAFKA_HOME", ""))
         self._libraries = home / "libs"
         self._controller = free_port()
@@ -102,6 +106,7 @@ class ApacheBroker(Broker):
                 _PROPERTIES.format(
                     host=LOOPBACK, port=self.port, controller=self._controller, folder=folder
                 )
+                + self._properties
             )
             self._format(java, classes, properties)
         return [

@@ -29,6 +29,7 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
+from tidegauge.runtime.kafka.diagnosis import diagnose
 from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogError, LogUnavailableError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.kafka.unpacking import NotUnpacked, tolerate
@@ -101,18 +102,31 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
 
     Raises:
         LogUnavailableError: No broker answers.
-        KafkaRefusedError: No retry cures the error.
+        KafkaRefusedError: No retry cures the error, as with a wrong password.
         LogError: Any other error of kafka-python.
     """
     try:
         yield
     except (KafkaConnectionError, KafkaTimeoutError) as error:
-        detail = f"while {doing}: {str(error) or type(error).__name__}"
-        raise LogUnavailableError(settings.bootstrap_servers, detail) from error
+        raise _unreached(settings, doing, error) from error
     except KafkaError as error:
         if (refusal := refused(error, doing)) is not None:
             raise refusal from error
         raise LogError(f"Kafka failed while {doing}: {error}") from error
+
+
+def _unreached(settings: KafkaSettings, doing: str, error: KafkaError) -> LogError:
+    """Return the error for a failed connection, with the cause as far as it can be found."""
+    diagnosis = diagnose(settings.client())
+    if diagnosis is None:
+        detail = f"while {doing}: {str(error) or type(error).__name__}"
+        return LogUnavailableError(settings.bootstrap_servers, detail)
+    if diagnosis.passing:
+        detail = f"while {doing}: {diagnosis.cause}"
+        return LogUnavailableError(settings.bootstrap_servers, detail, diagnosis.remedy)
+    return KafkaRefusedError(
+        f"no Kafka broker lets this client in ({diagnosis.cause}): {diagnosis.remedy}"
+    )
 
 
 def admin(settings: KafkaSettings) -> KafkaAdminClient:

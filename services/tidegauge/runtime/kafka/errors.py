@@ -49,12 +49,14 @@ class LogError(TidegaugeError):
 class LogUnavailableError(LogError):
     """No broker answers."""
 
-    def __init__(self, servers: str, detail: str) -> None:
+    def __init__(
+        self,
+        servers: str,
+        detail: str,
+        remedy: str = "start it, or set KAFKA_BOOTSTRAP_SERVERS",
+    ) -> None:
         """Name the address and the remedy."""
-        super().__init__(
-            f"no Kafka broker answers at {servers} ({detail}): "
-            "start it, or set KAFKA_BOOTSTRAP_SERVERS"
-        )
+        super().__init__(f"no Kafka broker answers at {servers} ({detail}): {remedy}")
 
 
 class KafkaRefusedError(LogError):

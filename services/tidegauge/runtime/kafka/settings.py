@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
+from tidegauge.runtime.kafka.oauth import token_provider
 from tidegauge.runtime.settings import Settings, Variable
 from tidegauge.streaming.commits import CommitPolicy
 
@@ -60,12 +62,34 @@ class KafkaSettings(Settings):
         default="PLAINTEXT", description="How to connect."
     )
     sasl_mechanism: str | None = Field(
-        default=None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+        default=None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."
     )
-    sasl_username: str | None = Field(default=None, description="User name for SASL.")
-    sasl_password: SecretStr | None = Field(default=None, description="Password for SASL.")
+    sasl_username: str | None = Field(
+        default=None, description="User name for SASL; the client's id for OAUTHBEARER."
+    )
+    sasl_password: SecretStr | None = Field(
+        default=None, description="Password for SASL; the client's secret for OAUTHBEARER."
+    )
+    sasl_token_url: str | None = Field(
+        default=None, description="Token endpoint of the identity provider, for OAUTHBEARER."
+    )
+    sasl_token_scope: str | None = Field(
+        default=None, description="Scopes to ask it for, separated by spaces."
+    )
+    sasl_token_file: Path | None = Field(
+        default=None, description="File of the access token for OAUTHBEARER, in place of both."
+    )
     ssl_cafile: str | None = Field(
         default=None, description="File of the certificate authorities to trust."
+    )
+    ssl_certfile: str | None = Field(
+        default=None, description="File of the client's certificate, where the broker wants one."
+    )
+    ssl_keyfile: str | None = Field(
+        default=None, description="File of its private key, if that is a file of its own."
+    )
+    ssl_password: SecretStr | None = Field(
+        default=None, description="Password of the private key, if it has one."
     )
 
     def client(self) -> dict[str, Any]:
@@ -75,10 +99,18 @@ class KafkaSettings(Settings):
             "security_protocol": self.security_protocol,
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.sasl_username,
-            "sasl_plain_password": (
-                self.sasl_password.get_secret_value() if self.sasl_password else None
+            "sasl_plain_password": _shown(self.sasl_password),
+            "sasl_oauth_token_provider": token_provider(
+                file=self.sasl_token_file,
+                url=self.sasl_token_url,
+                client_id=self.sasl_username,
+                client_secret=_shown(self.sasl_password),
+                scope=self.sasl_token_scope,
             ),
             "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+            "ssl_password": _shown(self.ssl_password),
             "reconnect_backoff_max_ms": 2_000,
             "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
         }
@@ -88,3 +120,7 @@ class KafkaSettings(Settings):
         return CommitPolicy(
             interval_ms=self.commit_interval_ms, rejected_ratio=self.dead_letter_ratio
         )
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
