@@ -170,14 +170,21 @@ class Given:
         return self._calendar.support(dates, self._years)
 
     def missing(self, name: ProperName) -> tuple[Word, ...]:
-        """Return the words of a name that the texts do not hold, in full or as an acronym."""
-        if name.initials in self._capitals and len(name.words) > 1:
+        """Return the words of a name that the texts do not hold, in full or as an acronym.
+
+        A word that begins a sentence is missing only along with another one: it may be no part
+        of the name.
+        """
+        initials = {name.initials, name.initials[name.begins :]}
+        if any(len(short) > 1 and short in self._capitals for short in initials):
             return ()
-        return tuple(
+        missing = tuple(
             word
             for word in name.words
             if word not in self.words and not (word.text.isupper() and word.form in self._acronyms)
         )
+        alone = name.begins and missing == name.words[:1]
+        return () if alone else missing
 
     def _hold(self, kind: FactKind, value: str) -> bool:
         if kind is FactKind.ADDRESS:

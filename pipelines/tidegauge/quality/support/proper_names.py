@@ -35,9 +35,11 @@ class ProperName:
 
     Attributes:
         words: Its words that carry content, at least one.
+        begins: Whether its first word begins a sentence, where any word has a capital.
     """
 
     words: tuple[Word, ...]
+    begins: bool = False
 
     @property
     def initials(self) -> str:
@@ -53,8 +55,8 @@ def is_capitalised(word: Word) -> bool:
 def names_in(text: str, words: Sequence[Word]) -> Iterator[ProperName]:
     """Yield the names of a text.
 
-    The first word of a sentence has a capital anyway, and so have the words of a heading: neither
-    is taken for a name.
+    The first word of a sentence has a capital anyway: alone it is not taken for a name. Nor are the
+    words of a heading.
 
     Args:
         text: The text.
@@ -66,19 +68,21 @@ def names_in(text: str, words: Sequence[Word]) -> Iterator[ProperName]:
         if _is_heading(text, line):
             continue
         run: list[Word] = []
+        begins = False
         before: Word | None = None
         for word in line:
             starts = _begins_sentence(text, before, word)
             if starts or (run and not _in_row(text, before, word)):
-                yield from _name(run, fewest)
+                yield from _name(run, fewest, begins=begins)
                 run = []
-            if is_capitalised(word) and not starts:
+            if is_capitalised(word):
+                begins = starts if not run else begins
                 run.append(word)
             elif not (run and word.form in JOINING):
-                yield from _name(run, fewest)
+                yield from _name(run, fewest, begins=begins)
                 run = []
             before = word
-        yield from _name(run, fewest)
+        yield from _name(run, fewest, begins=begins)
 
 
 def acronyms_of(names: Iterator[ProperName]) -> Iterator[str]:
@@ -101,19 +105,22 @@ def _is_heading(text: str, line: Sequence[Word]) -> bool:
     """Whether most words of a line have capitals, and it does not end like a sentence."""
     content = [word for word in line if is_content(word) and word.text[0].isalpha()]
     capitals = sum(map(is_capitalised, content))
-    ends = text[line[-1].end : line[-1].end + 1] in _SENTENCE_ENDS
+    end = text.find("\n", line[-1].end)
+    rest = text[line[-1].end : len(text) if end < 0 else end].strip()
+    ends = rest[-1:] in _SENTENCE_ENDS
     return not ends and len(content) > _HEADING_WORDS and capitals > _HEADING_SHARE * len(content)
 
 
-def _name(run: Sequence[Word], fewest: int) -> Iterator[ProperName]:
+def _name(run: Sequence[Word], fewest: int, *, begins: bool) -> Iterator[ProperName]:
     words = tuple(
         word
         for word in run
         if word.form not in TITLES
         and (is_content(word) or (len(word.text) > 1 and word.text.isupper()))
     )
-    if len(words) >= fewest:
-        yield ProperName(words)
+    begins = begins and words[:1] == tuple(run[:1])
+    if len(words) >= fewest + begins:
+        yield ProperName(words, begins)
 
 
 def _lines(text: str, words: Sequence[Word]) -> Iterator[list[Word]]:
