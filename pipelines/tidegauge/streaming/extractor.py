@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.sketches import Exemplar, SketchKind
 from tidegauge.streaming.processor import Output, Partition
+from tidegauge.streaming.upstream_work import WorkPiece
 
 __all__ = ["Extractor", "Measurement", "Origin"]
 
@@ -48,6 +49,7 @@ class Measurement:
         progress: Name -> whole number to add to the partition's totals since the group began.
         baseline: Id of the baseline that the indicators refer to, empty for none.
         outputs: Events to publish besides the sketch.
+        work: What the event's exchange asked of its upstream, by minute.
     """
 
     counted: bool = True
@@ -60,6 +62,7 @@ class Measurement:
     progress: Mapping[str, int] = field(default_factory=dict)
     baseline: str = ""
     outputs: tuple[Output, ...] = ()
+    work: tuple[WorkPiece, ...] = ()
 
 
 class Extractor(Protocol[E]):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from tidegauge.schemas import Event
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
-from tidegauge.schemas.topics import SKETCHES
+from tidegauge.schemas.topics import SKETCHES, UPSTREAMS, Topic
 from tidegauge.streaming.deduplication import Duplicate, NewEvent, Unreadable, deduplicate
 from tidegauge.streaming.errors import ExtractionError, ExtractorError
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
@@ -184,6 +184,11 @@ class SketchingProcessor(Generic[E]):
             for sketch in sketcher.closed()
         ]
         if outputs:
+            producer = sketcher.producer_id
+            outputs += [
+                _output(producer, work, producer, work.sequence, work.time_ms, UPSTREAMS)
+                for work in sketcher.work()
+            ]
             outputs.append(self._progress(sketcher, now_ms))
         return outputs
 
@@ -198,9 +203,16 @@ class SketchingProcessor(Generic[E]):
         return self._partitions[partition].snapshot()
 
 
-def _output(producer_id: str, event: Event, key: str, sequence: int, time_ms: int) -> Output:
+def _output(  # noqa: PLR0913, PLR0917 - an event and where it goes
+    producer_id: str,
+    event: Event,
+    key: str,
+    sequence: int,
+    time_ms: int,
+    topic: Topic = SKETCHES,
+) -> Output:
     return Output(
-        topic=SKETCHES,
+        topic=topic,
         key=key,
         event=event,
         source=producer_id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from tidegauge.cost.work import work_of
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import (
     ExchangeOutcome,
@@ -68,6 +69,7 @@ def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
     Latency is measured on complete answers only; the duration of a failure says nothing about it.
     """
     outcome = event.outcome or outcome_of(event.error)
+    customer = customers.label(event.customer, shadow=event.shadow)
     hits = [
         measures.failed(check) for check, finding in event.checks.items() if finding == "failed"
     ]
@@ -80,13 +82,14 @@ def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
         hits=tuple(sorted(hits)),
         trials=tuple(sorted(trials)),
         values={name: value for name, value in _values(event, outcome) if _usable(value)},
-        totals=_totals(event, customers.label(event.customer, shadow=event.shadow)),
+        totals=_totals(event, customer),
         strata=tuple(
             (name, stratum, value)
             for name, stratum, value in stratified(event, complete=outcome == "ok")
             if _usable(value)
         ),
         exemplar=_exemplar(event) if hits else None,
+        work=tuple(work_of(event, customer)),
     )
 
 
