@@ -11,6 +11,7 @@ import msgspec
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import OTHER, Segment
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.schemas.upstream_events import UpstreamWork
 from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
 from tidegauge.streaming.deduplication import NewEvent
 from tidegauge.streaming.extractor import Measurement
@@ -30,6 +31,7 @@ from tidegauge.streaming.progress import (
 from tidegauge.streaming.splitting import split
 from tidegauge.streaming.state import PartitionState, read_state, write_state
 from tidegauge.streaming.tallies import Tallies
+from tidegauge.streaming.upstream_work import WorkAccumulator
 from tidegauge.streaming.watermarks import Watermark
 from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 
@@ -96,6 +98,7 @@ class PartitionSketcher:
         self._looked_at: dict[str, None] = {}
         self._segments: dict[Segment, int] = {}
         self._windows: dict[WindowKey, Window] = {}
+        self._work = WorkAccumulator()
         self._published_ms: int | None = None
         self._published_closed_ms = 0
         state = self._restore(snapshot) if snapshot is not None else None
@@ -167,6 +170,10 @@ class PartitionSketcher:
         if window is None:
             window = self._windows[key] = Window(self._settings.accuracy, record.offset)
         refused = window.add(measured, record.offset, late=late)
+        if measured.work:  # by the producer's clock, whose time was not changed
+            trusted = measured.work if time_ms == event.time_ms else ()
+            refused += len(measured.work) - len(trusted)
+            refused += self._work.add(segment.key, trusted)
         if refused:
             self._totals[REFUSED_VALUES] += refused
 
@@ -194,6 +201,17 @@ class PartitionSketcher:
             for part in split(self._sketch(key, self._windows.pop(key), 0)):
                 self._sequence += 1
                 yield msgspec.structs.replace(part, sequence=self._sequence)
+
+    def work(self) -> Iterator[UpstreamWork]:
+        """Yield the work of upstreams that was counted since the last call."""
+        for minutes in self._work.take():
+            self._sequence += 1
+            yield UpstreamWork(
+                producer_id=self.producer_id,
+                sequence=self._sequence,
+                time_ms=self.watermark.closed_ms,
+                minutes=minutes,
+            )
 
     def _look_at(self) -> None:
         """Keep the indicators that are not evaluated for every event, those seen last."""
@@ -266,6 +284,7 @@ class PartitionSketcher:
                 looked_at=tuple(self._looked_at),
                 segments=tuple(self._segments.items()),
                 open_windows=tuple(self._sketch(key, window, 0) for key, window in windows),
+                work=self._work.value(),
             )
         )
 
@@ -289,4 +308,5 @@ class PartitionSketcher:
             )
             for sketch in state.open_windows
         }
+        self._work = WorkAccumulator(state.work)
         return state

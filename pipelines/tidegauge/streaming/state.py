@@ -6,6 +6,7 @@ import msgspec
 
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch, SketchKind
+from tidegauge.schemas.upstream_events import UpstreamMinute
 from tidegauge.streaming.errors import SnapshotError, SnapshotSettingsError, SnapshotVersionError
 from tidegauge.streaming.tallies import Activity
 
@@ -36,6 +37,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
         segments: Segments counted under their own name, and when they were last active.
         open_windows: Windows not closed yet, as sketches with sequence 0.
         late_since_ms: See ``Watermark``.
+        work: Work of upstreams that is not published yet.
     """
 
     owner: str
@@ -52,6 +54,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[tuple[Segment, int], ...]
     open_windows: tuple[Sketch, ...]
     late_since_ms: int | None = None
+    work: tuple[UpstreamMinute, ...] = ()
     version: int = VERSION
 
 

@@ -18,7 +18,7 @@ from tidegauge.schemas.operations import (
     Snapshot,
 )
 from tidegauge.schemas.sketches import Progress, Sketch
-from tidegauge.schemas.upstreams import UpstreamWork
+from tidegauge.schemas.upstream_events import UpstreamWork
 
 __all__ = [
     "ALERTS",
@@ -109,9 +109,7 @@ BASELINES = Topic(
 )
 STATE = Topic("state.v1", (Snapshot,), "owner", retention_ms=None)
 CONTROLS = Topic("controls.v1", (Control,), "monitor and segment key", retention_ms=365 * _DAY_MS)
-UPSTREAMS = Topic(
-    "upstreams.v1", (UpstreamWork,), "producer_id", retention_ms=400 * _DAY_MS
-)
+UPSTREAMS = Topic("upstreams.v1", (UpstreamWork,), "producer_id", retention_ms=400 * _DAY_MS)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", (DeadLetter,), "topic-partition-offset", retention_ms=30 * _DAY_MS
 )

@@ -30,6 +30,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.close",
             "Close an alarm: it ends, and its monitor starts again without evidence.",
         ),
+        "bill": (
+            "tidegauge.cli.bill",
+            "What the servers' time and the tokens cost, and whose it was.",
+        ),
         "dead-letters": (
             "tidegauge.cli.dead_letters",
             "Records that could not be processed, kept whole with the reason.",
@@ -73,6 +77,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.monitor.main": "monitor",
         "tidegauge.cli.baseline": "drift,vitals",
         "tidegauge.cli.bench": "drift,vitals,monitor",
+        "tidegauge.cli.bill": "gateway,monitor",
         "tidegauge.cli.explain": "drift,monitor",
         "tidegauge.cli.labels": "judge",
         "tidegauge.cli.ledger": "monitor",
@@ -149,6 +154,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option(
@@ -157,7 +163,8 @@ def options(
     ] = False,
 ) -> None:
     """Check what every command relies on before it runs."""
-    refuse_unknown(os.environ)
+    if context.invoked_subcommand != "doctor":  # it names unknown variables beside all else
+        refuse_unknown(os.environ)
 
 
 @app.command()
@@ -204,9 +211,12 @@ def up(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print facts for machines.")] = False,
 ) -> None:
-    """Say what is installed, what is reachable, and which variable replaces what is not."""
-    healthy: bool = _load("tidegauge.cli.doctor").doctor(os.environ, as_json=as_json)
-    raise typer.Exit(0 if healthy else 1)
+    """Ask every part whether it does what will be asked of it, and say what to do if not.
+
+    Ends with status 1 if something does harm, and 2 if something that is needed does not work.
+    """
+    status: int = _load("tidegauge.cli.doctor").doctor(os.environ, as_json=as_json)
+    raise typer.Exit(status)
 
 
 @app.command()

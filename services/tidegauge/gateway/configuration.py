@@ -10,9 +10,11 @@ models:
         weight: 9                 # share of the traffic; 0 takes it out
         overrides: {temperature: 0.2}   # sampling parameters that clients cannot change
         api_key_env: VLLM_API_KEY # variable that holds the upstream's key
-        price: {input: 0.15, output: 0.60}   # USD per million tokens (and cached: those of the
-                                  # prompt from the upstream's cache); or, in its place:
-        gpu_usd_per_hour: 2.50    # each exchange pays its share of the time it is busy
+        price: {input: 0.15, output: 0.60}   # USD per million tokens; also cached: those of the
+                                  # prompt from the upstream's cache, reasoning, and factor: .5
+        gpu_usd_per_hour: 2.50    # in place of it: the price of the server, shared by `tidegauge
+                                  # bill`; or a list by time: {usd: 1.1, kind: spot, hours: [22, 6],
+                                  # from: 2026-11-01T00:00Z, until: …}, the last that holds counts
         stream_usage: false       # it refuses stream_options; default: it is asked for usage
         first_byte_seconds: 600   # these two in place of the gateway's settings
         idle_seconds: 900
@@ -35,16 +37,16 @@ from typing import Final, Literal
 import msgspec
 import yaml
 
+from tidegauge.cost.prices import GpuPrice, Price, PriceError, check_gpu_prices
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Address
-from tidegauge.schemas.exchange import Usage
 
 __all__ = [
     "RETRIED_STATUSES",
     "Catalog",
     "Model",
-    "Price",
     "Upstream",
+    "gpu_prices",
     "load",
     "parse",
     "single_upstream",
@@ -69,34 +71,6 @@ CheckName = Literal[
 """The checks that a configuration may name."""
 
 
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Price of tokens in USD per million.
-
-    Attributes:
-        input: Tokens of the prompt.
-        output: Tokens generated, those of the reasoning included.
-        cached: Tokens of the prompt from the upstream's cache; None if they cost as much as others.
-    """
-
-    input: float
-    output: float = 0.0
-    cached: float | None = None
-
-    def of(self, usage: Usage) -> float:
-        """Return the cost in USD.
-
-        Example:
-            >>> usage = Usage(input_tokens=1_000_000, output_tokens=500_000, cached_tokens=500_000)
-            >>> Price(input=1.0, output=2.0).of(usage)
-            2.0
-            >>> Price(input=1.0, output=2.0, cached=0.1).of(usage)
-            1.55
-        """
-        cached = 0 if self.cached is None else usage.cached_tokens or 0
-        cost = (usage.input_tokens - cached) * self.input + usage.output_tokens * self.output
-        return (cost + cached * (self.cached or 0.0)) / 1e6
-
-
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server that answers for a model.
 
@@ -108,7 +82,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         overrides: Body fields that replace the client's.
         api_key_env: Environment variable with the upstream's key.
         price: Price of tokens.
-        gpu_usd_per_hour: Price of the server in USD per hour.
+        gpu_usd_per_hour: Price of the server in USD per hour, or prices by time.
         shadow: Share of the model's requests that are mirrored to it, independent of its weight.
         stream_usage: Whether it is asked for the usage of streams (``stream_options``).
         first_byte_seconds: Time for its first byte; None for the gateway's setting.
@@ -123,7 +97,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     overrides: dict[str, msgspec.Raw] = {}
     api_key_env: str | None = None
     price: Price | None = None
-    gpu_usd_per_hour: float | None = None
+    gpu_usd_per_hour: float | tuple[GpuPrice, ...] | None = None
     shadow: float = 0.0
     stream_usage: bool = True
     first_byte_seconds: float | None = None
@@ -161,8 +135,13 @@ class Catalog(msgspec.Struct, frozen=True):
     discovered: bool = False
 
 
-def parse(text: str, *, where: str = "configuration") -> Catalog:
+def parse(text: str, *, where: str = "configuration", with_keys: bool = True) -> Catalog:
     """Parse and validate a configuration.
+
+    Args:
+        text: The configuration.
+        where: Its name in errors.
+        with_keys: Whether the variables with the upstreams' keys must be set.
 
     Raises:
         ConfigurationError: The text is not YAML, a field is unknown or wrong, a model has no
@@ -182,12 +161,35 @@ def parse(text: str, *, where: str = "configuration") -> Catalog:
     if not file.models:
         raise ConfigurationError(f"{where} names no model: add one under `models:`")
     for name, model in file.models.items():
-        _check(model, f"{where}, model {name!r}")
-    return Catalog(file.models)
+        _check(model, f"{where}, model {name!r}", with_keys=with_keys)
+    catalog = Catalog(file.models)
+    gpu_prices(catalog, where=where)
+    return catalog
 
 
-def load(path: Path) -> Catalog:
-    """Read a configuration file.
+def gpu_prices(
+    catalog: Catalog, *, where: str = "configuration"
+) -> dict[str, float | tuple[GpuPrice, ...]]:
+    """Return the prices of the servers' time: label of the upstream -> price in USD per hour.
+
+    Raises:
+        ConfigurationError: A server has two prices.
+    """
+    found: dict[str, float | tuple[GpuPrice, ...]] = {}
+    for model in catalog.models.values():
+        for upstream in model.upstreams:
+            price = upstream.gpu_usd_per_hour
+            label = Address.parse(upstream.url).authority
+            if price is not None and found.setdefault(label, price) != price:
+                raise ConfigurationError(
+                    f"{where}: {label} has two different gpu_usd_per_hour; a server that serves "
+                    "several models is paid for once, so give the same price for all of them"
+                )
+    return found
+
+
+def load(path: Path, *, with_keys: bool = True) -> Catalog:
+    """Read a configuration file; see ``parse``.
 
     Raises:
         ConfigurationError: The file cannot be read, or see ``parse``.
@@ -196,7 +198,7 @@ def load(path: Path) -> Catalog:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the gateway's configuration: {error}") from error
-    return parse(text, where=str(path))
+    return parse(text, where=str(path), with_keys=with_keys)
 
 
 def single_upstream(url: str, names: list[str], *, api_key_env: str | None = None) -> Catalog:
@@ -205,7 +207,7 @@ def single_upstream(url: str, names: list[str], *, api_key_env: str | None = Non
     return Catalog({name: Model(upstreams=(upstream,)) for name in names}, discovered=True)
 
 
-def _check(model: Model, where: str) -> None:
+def _check(model: Model, where: str, *, with_keys: bool) -> None:
     for upstream in model.upstreams:
         Address.parse(upstream.url)
         if not 0 <= upstream.weight < float("inf"):
@@ -215,13 +217,23 @@ def _check(model: Model, where: str) -> None:
                 raise ConfigurationError(f"{where}: {seconds} seconds must be more than 0")
         if not 0 <= upstream.shadow <= 1:
             raise ConfigurationError(f"{where}: shadow {upstream.shadow} must lie in 0 to 1")
-        if upstream.price is not None and upstream.gpu_usd_per_hour is not None:
-            raise ConfigurationError(f"{where}: give a price or gpu_usd_per_hour, not both")
+        _check_price(upstream, where)
         if forbidden := sorted(_NEVER_OVERRIDDEN & upstream.overrides.keys()):
             raise ConfigurationError(f"{where}: overrides cannot set {', '.join(forbidden)}")
-        if upstream.api_key_env and upstream.api_key_env not in os.environ:
+        if with_keys and upstream.api_key_env and upstream.api_key_env not in os.environ:
             raise ConfigurationError(
                 f"{where}: the variable {upstream.api_key_env} of api_key_env is not set"
             )
     if not any(upstream.weight > 0 for upstream in model.upstreams):
         raise ConfigurationError(f"{where}: no upstream has a weight above 0")
+
+
+def _check_price(upstream: Upstream, where: str) -> None:
+    if upstream.gpu_usd_per_hour is None:
+        return
+    if upstream.price is not None:
+        raise ConfigurationError(f"{where}: give a price or gpu_usd_per_hour, not both")
+    try:
+        check_gpu_prices(upstream.gpu_usd_per_hour)
+    except PriceError as error:
+        raise ConfigurationError(f"{where}: {error}") from error

@@ -93,6 +93,6 @@ def cost_of(attempt: Attempt, usage: Usage | None) -> float | None:
     upstream = attempt.target.upstream
     if upstream.price is not None and usage is not None:
         return upstream.price.of(usage)
-    if upstream.gpu_usd_per_hour is not None:
+    if isinstance(upstream.gpu_usd_per_hour, float | int):
         return attempt.server_seconds * upstream.gpu_usd_per_hour / 3600
     return None

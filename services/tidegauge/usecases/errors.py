@@ -2,6 +2,7 @@
 
 TidegaugeError
 └── UseCaseError
+    ├── BillError
     ├── PastRequestsError
     ├── ReplayError
     ├── TimeRangeError
@@ -13,6 +14,7 @@ from __future__ import annotations
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
+    "BillError",
     "PastRequestsError",
     "ReplayError",
     "TimeRangeError",
@@ -23,6 +25,10 @@ __all__ = [
 
 class UseCaseError(TidegaugeError):
     """A use case cannot do what was asked."""
+
+
+class BillError(UseCaseError):
+    """A bill cannot be made of what is there."""
 
 
 class PastRequestsError(UseCaseError):

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from tidegauge.monitoring.view import MonitorView, SegmentView
+from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.reports.vitals import cost
 
 __all__ = ["account_csv", "trend_csv"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ALL = 10**9
-
-
-def _safe(value: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
-
-
-def _written(header: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([_safe(name) for name in header])
-    for row in rows:
-        writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
-    return out.getvalue()
 
 
 def trend_csv(found: SegmentView) -> str:
@@ -44,7 +27,7 @@ def trend_csv(found: SegmentView) -> str:
         "cost_usd",
         *scores,
     )
-    return _written(
+    return csv_text(
         header,
         (
             (
@@ -94,4 +77,4 @@ def account_csv(view: MonitorView) -> str:
             )
             for line in cost(total, customers=_ALL).customers
         )
-    return _written(header, rows)
+    return csv_text(header, rows)

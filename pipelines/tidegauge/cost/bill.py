@@ -1,0 +1,316 @@
+"""The bill: the price of each upstream's time, shared by the work that it did.
+
+For each upstream with a price of its time, and each minute,
+
+    price * time = shares of the customers + idle + residual
+
+A minute's busy time is the time with an exchange in flight, whichever gateway it came from. The
+prompts pay what the weights say of it, and the answers pay the rest, in proportion to their tokens:
+a step's time is shared by the tokens that are generated in it. Idle time has no exchange in flight;
+where the server's own metrics were read, it is what they say. The residual is neither: busy time
+without work that is known, and the difference between both sources.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from tidegauge.cost.prices import GpuPrice, gpu_usd_per_hour
+from tidegauge.cost.weights import BusyMinute, CostWeights, measure_weights
+from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
+from tidegauge.streaming.upstream_work import MinuteOfWork, RowKey, WorkAccumulator
+
+__all__ = ["Bill", "Charge", "ChargeKey", "GpuPrices", "UpstreamBill", "added_work", "make_bill"]
+
+_SLOT_SECONDS: Final = SLOT_MS / 1000
+_MINUTE_SECONDS: Final = MINUTE_MS / 1000
+_MINUTES_OF_AN_HOUR: Final = 60
+
+GpuPrices: TypeAlias = Mapping[str, float | Sequence[GpuPrice]]
+"""Upstream's label -> price of its time in USD per hour."""
+
+
+class ChargeKey(NamedTuple):
+    """What a charge is for.
+
+    Attributes:
+        upstream: Label of the upstream.
+        segment: Key of the segment.
+        customer: Whose exchanges they are.
+        line: Why they are paid for.
+    """
+
+    upstream: str
+    segment: str
+    customer: str
+    line: CostLine
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One line of the bill.
+
+    Attributes:
+        work: The work that was done.
+        busy_seconds: Its share of the upstream's busy time.
+        usd: What it costs; None if the upstream has no price.
+    """
+
+    work: WorkAmounts
+    busy_seconds: float
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamBill:
+    """One upstream's time and what became of it.
+
+    Attributes:
+        upstream: Its label.
+        seconds: Time that was paid for.
+        usd: Price of that time.
+        shares_usd: What exchanges pay of it.
+        busy_seconds: Time with an exchange in flight.
+        idle_seconds: Time in which the server was idle.
+        idle_usd: Price of the idle time.
+        residual_usd: What is neither.
+        idle_by: What the idle time was measured by: ``exchanges`` or ``metrics``.
+        weights: What its time was spent on; None without work.
+    """
+
+    upstream: str
+    seconds: float
+    usd: float
+    shares_usd: float
+    busy_seconds: float
+    idle_seconds: float
+    idle_usd: float
+    residual_usd: float
+    idle_by: str
+    weights: CostWeights | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a range of time cost.
+
+    Attributes:
+        start_ms: Its start, a whole minute, Unix milliseconds.
+        end_ms: Its end.
+        upstreams: The upstreams with a price of their time.
+        charges: The lines of all upstreams.
+    """
+
+    start_ms: int
+    end_ms: int
+    upstreams: tuple[UpstreamBill, ...]
+    charges: Mapping[ChargeKey, Charge]
+
+    @property
+    def usd(self) -> float:
+        """The whole price: of the upstreams' time, and of tokens where these are priced."""
+        timed = {one.upstream for one in self.upstreams}
+        tokens = (
+            charge.usd or 0.0 for key, charge in self.charges.items() if key.upstream not in timed
+        )
+        return sum(one.usd for one in self.upstreams) + sum(tokens)
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """Labels of upstreams that did work and have no price."""
+        found = {key.upstream for key, charge in self.charges.items() if charge.usd is None}
+        return tuple(sorted(found))
+
+    def by(self, group: Callable[[ChargeKey], str]) -> dict[str, Charge]:
+        """Return the charges summed over groups, the dearest first."""
+        sums: dict[str, _Sum] = defaultdict(_Sum)
+        for key, charge in self.charges.items():
+            sums[group(key)].add(charge.work, charge.busy_seconds, charge.usd)
+        found = {name: one.charge() for name, one in sums.items()}
+        order = sorted(found, key=lambda name: (-(found[name].usd or 0.0), name))
+        return {name: found[name] for name in order}
+
+
+def added_work(one: WorkAmounts, other: WorkAmounts) -> WorkAmounts:
+    """Return the sum of two amounts of work."""
+    amounts = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+    return WorkAmounts(*(a + b for a, b in amounts))
+
+
+@dataclass(slots=True)
+class _Sum:
+    work: WorkAmounts = field(default_factory=WorkAmounts)
+    busy_seconds: float = 0.0
+    usd: float | None = None
+
+    def add(self, work: WorkAmounts, busy_seconds: float, usd: float | None) -> None:
+        self.work = added_work(self.work, work)
+        self.busy_seconds += busy_seconds
+        if usd is not None:
+            self.usd = (self.usd or 0.0) + usd
+
+    def charge(self) -> Charge:
+        return Charge(self.work, self.busy_seconds, self.usd)
+
+
+@dataclass(slots=True)
+class _Time:
+    """Sums of an upstream's minutes."""
+
+    seconds: float = 0.0
+    usd: float = 0.0
+    shares_usd: float = 0.0
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    idle_usd: float = 0.0
+    idle_by: set[str] = field(default_factory=set)
+
+
+def make_bill(
+    work: WorkAccumulator,
+    prices: GpuPrices,
+    start_ms: int,
+    end_ms: int,
+    *,
+    idle_shares: Mapping[tuple[str, int], float] | None = None,
+) -> Bill:
+    """Return the bill of a range of time.
+
+    Args:
+        work: All gateways' work.
+        prices: The upstreams whose time has a price; the others' tokens may have one.
+        start_ms: Start of the range, Unix milliseconds; it is rounded down to a minute.
+        end_ms: Its end, rounded down, too.
+        idle_shares: (upstream, start of a minute) -> share of the minute in which the server was
+            idle by its own metrics, as far as they were read.
+    """
+    first, last = start_ms // MINUTE_MS, end_ms // MINUTE_MS
+    found: dict[str, dict[int, MinuteOfWork]] = {name: {} for name in prices}
+    for (upstream, minute_ms), minute in work.minutes.items():
+        if first <= minute_ms // MINUTE_MS < last:
+            found.setdefault(upstream, {})[minute_ms] = minute
+    charges: dict[ChargeKey, _Sum] = defaultdict(_Sum)
+    upstreams = []
+    for upstream, minutes in sorted(found.items()):
+        if upstream not in prices:
+            _charge_tokens(upstream, minutes.values(), charges)
+            continue
+        weights = _weights(minutes.values())
+        time = _Time()
+        for minute_ms in range(first * MINUTE_MS, last * MINUTE_MS, MINUTE_MS):
+            rate = gpu_usd_per_hour(prices[upstream], minute_ms)
+            usd = (rate or 0.0) / _MINUTES_OF_AN_HOUR
+            idle = (idle_shares or {}).get((upstream, minute_ms))
+            shares = _charge_time(upstream, minutes.get(minute_ms), weights, usd, charges, time)
+            _count_time(time, usd, shares, idle, paid=rate is not None)
+        upstreams.append(
+            UpstreamBill(
+                upstream,
+                time.seconds,
+                time.usd,
+                time.shares_usd,
+                time.busy_seconds,
+                time.idle_seconds,
+                time.idle_usd,
+                time.usd - time.shares_usd - time.idle_usd,
+                " and ".join(sorted(time.idle_by)) or "exchanges",
+                weights,
+            )
+        )
+    return Bill(
+        first * MINUTE_MS,
+        last * MINUTE_MS,
+        tuple(upstreams),
+        {key: one.charge() for key, one in charges.items()},
+    )
+
+
+def _charge_tokens(
+    upstream: str, minutes: Iterable[MinuteOfWork], charges: dict[ChargeKey, _Sum]
+) -> None:
+    for minute in minutes:
+        for key, amounts in minute.rows.items():
+            work = WorkAmounts(*amounts)
+            usd = work.nanousd / 1e9 if work.nanousd else None
+            charges[ChargeKey(upstream, *key)].add(work, 0.0, usd)
+
+
+def _charge_time(  # noqa: PLR0913, PLR0917 - a minute, its price, and where both are added up
+    upstream: str,
+    minute: MinuteOfWork | None,
+    weights: CostWeights | None,
+    usd: float,
+    charges: dict[ChargeKey, _Sum],
+    time: _Time,
+) -> float:
+    """Add a minute's charges and busy time; return the busy time in seconds."""
+    if minute is None or weights is None:
+        return 0.0
+    busy = minute.busy.bit_count() * _SLOT_SECONDS
+    for key, seconds in _shares(minute, weights, busy).items():
+        share_usd = usd * seconds / _MINUTE_SECONDS
+        charges[ChargeKey(upstream, *key)].add(WorkAmounts(*minute.rows[key]), seconds, share_usd)
+        time.shares_usd += share_usd
+    return busy
+
+
+def _count_time(time: _Time, usd: float, busy: float, idle: float | None, *, paid: bool) -> None:
+    idle_seconds = _MINUTE_SECONDS - busy if idle is None else idle * _MINUTE_SECONDS
+    if not paid:
+        return
+    time.seconds += _MINUTE_SECONDS
+    time.usd += usd
+    time.busy_seconds += busy
+    time.idle_seconds += idle_seconds
+    time.idle_usd += usd * idle_seconds / _MINUTE_SECONDS
+    time.idle_by.add("exchanges" if idle is None else "metrics")
+
+
+def _shares(minute: MinuteOfWork, weights: CostWeights, busy: float) -> dict[RowKey, float]:
+    """Return each row's share of a minute's busy time, in seconds."""
+    prompts = {
+        key: weights.prompt_seconds(work.prompt_tokens, work.prompt_pairs)
+        for key, work in _rows(minute)
+    }
+    outputs = {key: work.output_tokens for key, work in _rows(minute)}
+    output = sum(outputs.values())
+    if not output and not any(prompts.values()):
+        prompts = {key: float(work.prompt_tokens) for key, work in _rows(minute)}
+    prompt = sum(prompts.values())
+    of_prompts = min(busy, prompt) if output else busy
+    of_outputs = busy - of_prompts if output else 0.0
+    return {
+        key: (of_prompts * prompts[key] / prompt if prompt else 0.0)
+        + (of_outputs * outputs[key] / output if output else 0.0)
+        for key in prompts
+    }
+
+
+def _rows(minute: MinuteOfWork) -> Iterator[tuple[RowKey, WorkAmounts]]:
+    for key, amounts in minute.rows.items():
+        yield key, WorkAmounts(*amounts)
+
+
+def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
+    found = [_busy_minute(minute) for minute in minutes if minute.busy]
+    return measure_weights(found) if found else None
+
+
+def _busy_minute(minute: MinuteOfWork) -> BusyMinute:
+    work = WorkAmounts()
+    for _, row in _rows(minute):
+        work = added_work(work, row)
+    decoding = minute.decoding.bit_count() * _SLOT_SECONDS
+    summed = work.decoding_ms / 1000
+    return BusyMinute(
+        busy_seconds=minute.busy.bit_count() * _SLOT_SECONDS,
+        prompt_tokens=work.prompt_tokens,
+        prompt_pairs=work.prompt_pairs,
+        steps=decoding * work.output_tokens / summed if summed else 0.0,
+        output_pairs=work.output_pairs,
+    )

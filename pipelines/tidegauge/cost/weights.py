@@ -1,0 +1,94 @@
+"""What an upstream's time is spent on: seconds for a token of a prompt, seconds for a step.
+
+A server with continuous batching spends its time on prompts, in proportion to their tokens and to
+the pairs of tokens in their attention, and on steps that generate one token for each answer under
+way, in proportion to the number of steps and to the context that they read. A regression of busy
+time on tokens alone is wrong by a third and more, since a step takes about as long for thirty
+answers as for one. Steps are not counted anywhere, but they follow from sums that are: while
+answers are generated for ``d`` seconds of a minute, and ``n`` tokens in ``r`` seconds summed over
+the answers, there are ``d * n / r`` steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.optimize import nnls
+
+__all__ = ["MINUTES_TO_MEASURE", "BusyMinute", "CostWeights", "measure_weights"]
+
+MINUTES_TO_MEASURE: Final = 30
+"""Busy minutes from which on weights are measured."""
+
+_NOMINAL_STEP_TOKENS: Final = 100.0
+"""Tokens of a prompt that take as long as a step, as long as that is not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusyMinute:
+    """One upstream's minute, all exchanges together.
+
+    Attributes:
+        busy_seconds: Time with an exchange in flight.
+        prompt_tokens: Tokens of prompts that were computed.
+        prompt_pairs: Pairs of tokens in their attention.
+        steps: Steps that generated tokens.
+        output_pairs: Pairs of tokens in the attention of generated ones.
+    """
+
+    busy_seconds: float
+    prompt_tokens: float
+    prompt_pairs: float
+    steps: float
+    output_pairs: float
+
+
+@dataclass(frozen=True, slots=True)
+class CostWeights:
+    """The time that an upstream takes for each kind of work.
+
+    Attributes:
+        prompt_token_seconds: For a token of a prompt.
+        prompt_pair_seconds: For a pair of tokens in a prompt's attention.
+        step_seconds: For a step that generates tokens.
+        output_pair_seconds: For a pair of tokens in the attention of generated ones.
+        minutes: Busy minutes that they were measured in.
+        measured: Whether they were measured; else a step counts as much as a nominal number of
+            tokens of a prompt.
+    """
+
+    prompt_token_seconds: float
+    prompt_pair_seconds: float
+    step_seconds: float
+    output_pair_seconds: float
+    minutes: int
+    measured: bool
+
+    def prompt_seconds(self, tokens: float, pairs: float) -> float:
+        """Return the time for prompts with so many computed tokens and pairs."""
+        return tokens * self.prompt_token_seconds + pairs * self.prompt_pair_seconds
+
+
+def measure_weights(minutes: Sequence[BusyMinute]) -> CostWeights:
+    """Measure an upstream's weights by least squares without negative weights.
+
+    Args:
+        minutes: The upstream's minutes with work, at least one.
+    """
+    table = np.array(
+        [[m.prompt_tokens, m.prompt_pairs, m.steps, m.output_pairs] for m in minutes], np.float64
+    )
+    busy = np.array([m.busy_seconds for m in minutes], np.float64)
+    if len(minutes) >= MINUTES_TO_MEASURE:
+        scales = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
+        found, _ = nnls(table / scales, busy)
+        token, pair, step, output_pair = (found / scales).tolist()
+        if token > 0 or step > 0:
+            return CostWeights(token, pair, step, output_pair, len(minutes), measured=True)
+    tokens, _, steps, _ = table.sum(axis=0).tolist()
+    whole = tokens / _NOMINAL_STEP_TOKENS + steps
+    step = float(busy.sum()) / whole if whole > 0 else 0.0
+    return CostWeights(step / _NOMINAL_STEP_TOKENS, 0.0, step, 0.0, len(minutes), measured=False)

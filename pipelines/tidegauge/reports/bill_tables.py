@@ -1,0 +1,134 @@
+"""The bill as rows and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from tidegauge.cost.bill import Bill, Charge, ChargeKey
+from tidegauge.schemas.segments import Segment
+
+__all__ = ["BILL_COLUMNS", "DIMENSIONS", "GroupCost", "bill_rows", "costs_by"]
+
+_MILLION: Final = 1_000_000
+
+
+def _part(name: str) -> Callable[[ChargeKey], str]:
+    def part(key: ChargeKey) -> str:
+        return str(getattr(Segment.from_key(key.segment), name))
+
+    return part
+
+
+DIMENSIONS: Final[Mapping[str, Callable[[ChargeKey], str]]] = MappingProxyType(
+    {
+        "customer": lambda key: key.customer,
+        "model": _part("model"),
+        "version": _part("version"),
+        "route": _part("route"),
+        "upstream": lambda key: key.upstream,
+        "line": lambda key: key.line,
+    }
+)
+"""What the charges can be summed by."""
+
+BILL_COLUMNS: Final = (
+    "upstream",
+    "line",
+    "customer",
+    "model",
+    "version",
+    "route",
+    "requests",
+    "conversations",
+    "prompt_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "seconds",
+    "usd",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCost:
+    """What one group of charges costs.
+
+    Attributes:
+        name: The group.
+        usd: Its cost; None without a price.
+        share: Its part of all charges with a price; None without any.
+        requests: Exchanges.
+        tokens: Tokens of prompts and answers.
+        usd_per_million: Cost of a million tokens; None without tokens or price.
+        usd_per_conversation: Cost of a conversation; None without conversations or price.
+        requests_per_usd: Exchanges for a dollar; None without a price.
+        busy_seconds: Share of the servers' busy time.
+    """
+
+    name: str
+    usd: float | None
+    share: float | None
+    requests: int
+    tokens: int
+    usd_per_million: float | None
+    usd_per_conversation: float | None
+    requests_per_usd: float | None
+    busy_seconds: float
+
+
+def costs_by(bill: Bill, dimension: str) -> list[GroupCost]:
+    """Return the costs of a dimension's groups, the dearest first.
+
+    Args:
+        bill: The bill.
+        dimension: One of ``DIMENSIONS``.
+    """
+    groups = bill.by(DIMENSIONS[dimension])
+    whole = sum(charge.usd or 0.0 for charge in groups.values())
+    return [_group(name, charge, whole) for name, charge in groups.items()]
+
+
+def _group(name: str, charge: Charge, whole: float) -> GroupCost:
+    work, usd = charge.work, charge.usd
+    tokens = work.prompt_tokens + work.cached_tokens + work.output_tokens
+    return GroupCost(
+        name=name,
+        usd=usd,
+        share=usd / whole if usd is not None and whole else None,
+        requests=work.requests,
+        tokens=tokens,
+        usd_per_million=usd / tokens * _MILLION if usd is not None and tokens else None,
+        usd_per_conversation=usd / work.openings if usd is not None and work.openings else None,
+        requests_per_usd=work.requests / usd if usd else None,
+        busy_seconds=charge.busy_seconds,
+    )
+
+
+def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
+    """Yield the bill's rows, whose last column adds up to the bill.
+
+    Idle time and the residual are lines of their own, for each upstream with a price of its time.
+    """
+    for key, charge in sorted(bill.charges.items()):
+        segment, work = Segment.from_key(key.segment), charge.work
+        yield (
+            *(key.upstream, key.line, key.customer),
+            *(segment.model, segment.version, segment.route),
+            *(work.requests, work.openings, work.prompt_tokens, work.cached_tokens),
+            *(work.output_tokens, work.reasoning_tokens),
+            *(round(charge.busy_seconds, 3), _usd(charge.usd)),
+        )
+    for one in bill.upstreams:
+        residual = one.seconds - one.idle_seconds - one.busy_seconds
+        for line, seconds, usd in (
+            ("idle", one.idle_seconds, one.idle_usd),
+            ("residual", residual, one.residual_usd),
+        ):
+            yield (one.upstream, line, *[None] * 10, round(seconds, 3), _usd(usd))
+
+
+def _usd(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 9) + 0.0

@@ -1,0 +1,118 @@
+"""Events about upstreams: what the exchanges of each minute asked of them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = [
+    "MINUTE_MS",
+    "SLOT_MS",
+    "CostLine",
+    "UpstreamMinute",
+    "UpstreamWork",
+    "WorkAmounts",
+    "WorkRow",
+]
+
+MINUTE_MS: Final = 60_000
+
+SLOT_MS: Final = 50
+"""How often it is looked whether an upstream was busy, from the start of each minute."""
+
+CostLine = Literal["served", "failed", "retry", "shadow"]
+"""Why an exchange was paid for.
+
+- ``served``: the client got its answer.
+- ``failed``: it did not, or left before the answer was complete.
+- ``retry``: the request had been sent before, by the client or by the gateway.
+- ``shadow``: a copy for a candidate.
+"""
+
+
+class WorkAmounts(msgspec.Struct, frozen=True, array_like=True):
+    """What exchanges asked of an upstream; sums of whole numbers, merged by adding.
+
+    Attributes:
+        requests: Exchanges that began.
+        openings: Those that opened a conversation.
+        prompt_tokens: Tokens of prompts that the upstream computed.
+        cached_tokens: Tokens of prompts that it had in its cache.
+        output_tokens: Tokens that it generated, those of the reasoning included.
+        reasoning_tokens: Generated tokens that are not part of an answer.
+        prompt_pairs: Pairs of a computed token of a prompt and a token that it attends to.
+        output_pairs: The same of generated tokens.
+        decoding_ms: Time from the first token to the last, summed over the exchanges.
+        nanousd: Price of the tokens, in billionths of a dollar.
+        without_usage: Exchanges whose tokens are not known.
+    """
+
+    requests: int = 0
+    openings: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    prompt_pairs: int = 0
+    output_pairs: int = 0
+    decoding_ms: int = 0
+    nanousd: int = 0
+    without_usage: int = 0
+
+
+class WorkRow(msgspec.Struct, frozen=True, array_like=True):
+    """The work of one customer's exchanges in one segment.
+
+    Attributes:
+        segment: Key of the segment.
+        customer: Whose exchanges they are.
+        line: Why they are paid for.
+        work: Their sum.
+    """
+
+    segment: str
+    customer: str
+    line: CostLine
+    work: WorkAmounts
+
+
+class UpstreamMinute(msgspec.Struct, frozen=True, array_like=True):
+    """What was asked of one upstream in a minute, as one worker saw one partition.
+
+    Each bit of ``busy`` and ``decoding`` stands for the middle of a slot of ``SLOT_MS``, the least
+    significant bit of the first byte for the minute's first one. Those of several workers are
+    merged by OR, so an upstream that many gateways use is busy once.
+
+    Attributes:
+        upstream: Label of the upstream.
+        start_ms: Start of the minute, Unix milliseconds.
+        busy: Whether an exchange was in flight.
+        decoding: Whether one had its first token and not yet its last.
+        rows: The work.
+    """
+
+    upstream: str
+    start_ms: int
+    busy: bytes
+    decoding: bytes
+    rows: tuple[WorkRow, ...]
+
+
+class UpstreamWork(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.upstream_work"
+):
+    """What the exchanges that a worker measured asked of their upstreams.
+
+    Attributes:
+        producer_id: ``group/topic-partition``, as in its sketches.
+        sequence: Counts that producer's events from 1, its sketches and progress included.
+        time_ms: Up to when the worker had closed windows.
+        minutes: The work by upstream and minute; a minute may be in many events.
+    """
+
+    producer_id: str
+    sequence: int
+    time_ms: int
+    minutes: tuple[UpstreamMinute, ...]
+    schema_version: int = 1

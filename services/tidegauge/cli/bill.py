@@ -1,0 +1,113 @@
+"""``tidegauge bill``: what a range of time cost, and whose it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidegauge.cost.bill import Bill
+from tidegauge.gateway.settings import GatewaySettings
+from tidegauge.reports.bill_tables import BILL_COLUMNS, DIMENSIONS, bill_rows, costs_by
+from tidegauge.reports.formatting import count, dollars, duration, moment, percent
+from tidegauge.reports.spreadsheet import csv_text
+from tidegauge.runtime.clock import now_ms
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
+from tidegauge.usecases.make_bill import bill_of_log
+from tidegauge.usecases.time_range import parse_range
+
+__all__ = ["app"]
+
+_TIME = "now, -30d (s, m, h, d) or ISO 8601, UTC unless it says otherwise"
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def bill(  # noqa: PLR0913 - one argument for each option
+    *,
+    start: Annotated[str, typer.Option("--from", help=f"Start of the range: {_TIME}.")] = "-1d",
+    end: Annotated[str, typer.Option("--to", help="Its end.")] = "now",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The gateway's YAML file, with the prices; default: TIDEGAUGE_GATEWAY_CONFIG."
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help=f"Sum the costs by one of {', '.join(DIMENSIONS)}.")
+    ] = "customer",
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print every line; the column usd adds up to the bill.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts for machines.")] = False,
+) -> None:
+    """Share the price of the servers' time by the work that they did; docs/COST.md says how."""
+    if by not in DIMENSIONS:
+        raise typer.BadParameter(f"{by!r} is none of {', '.join(DIMENSIONS)}", param_hint="'--by'")
+    period = parse_range(start, end, now_ms())
+    path = config or load(GatewaySettings).config
+    found, notes = bill_of_log(load(KafkaSettings), path, period)
+    if as_csv:
+        typer.echo(csv_text(BILL_COLUMNS, bill_rows(found)), nl=False)
+        for note in notes:
+            typer.echo(note, err=True)
+    elif as_json:
+        facts = {
+            "from": moment(found.start_ms),
+            "to": moment(found.end_ms),
+            "usd": found.usd,
+            "upstreams": found.upstreams,
+            "costs": {name: costs_by(found, name) for name in DIMENSIONS},
+            "notes": notes,
+        }
+        typer.echo(msgspec.json.encode(facts))
+    else:
+        _print(Console(markup=False), found, by, notes)
+
+
+def _print(console: Console, found: Bill, by: str, notes: Iterable[str]) -> None:
+    console.print(f"{moment(found.start_ms)} to {moment(found.end_ms)}: {dollars(found.usd)}")
+    if found.upstreams:
+        table = Table("upstream", "time", "price", "customers", "idle", "residual", "in use")
+        for one in found.upstreams:
+            table.add_row(
+                one.upstream,
+                duration(one.seconds),
+                dollars(one.usd),
+                dollars(one.shares_usd),
+                dollars(one.idle_usd),
+                dollars(one.residual_usd),
+                percent(1 - one.idle_seconds / one.seconds if one.seconds else None),
+            )
+        console.print(table)
+    table = Table(
+        by,
+        "cost",
+        "share",
+        "requests",
+        "tokens",
+        "per 1M tokens",
+        "per conversation",
+        "requests per $",
+    )
+    for group in costs_by(found, by):
+        table.add_row(
+            group.name,
+            dollars(group.usd),
+            percent(group.share),
+            count(group.requests),
+            count(group.tokens),
+            dollars(group.usd_per_million),
+            dollars(group.usd_per_conversation),
+            count(group.requests_per_usd),
+        )
+    console.print(table)
+    for note in notes:
+        console.print(f"Note: {note}")

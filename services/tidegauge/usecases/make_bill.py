@@ -1,0 +1,90 @@
+"""The bill of a range of time: from the log's work and the configuration's prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tidegauge.cost.bill import Bill, make_bill
+from tidegauge.gateway.configuration import gpu_prices, load
+from tidegauge.reports.formatting import moment
+from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.topics import UPSTREAMS
+from tidegauge.schemas.upstream_events import MINUTE_MS, UpstreamWork
+from tidegauge.streaming.upstream_work import WorkAccumulator
+from tidegauge.usecases.errors import BillError
+from tidegauge.usecases.time_range import TimeRange
+
+__all__ = ["bill_of_log"]
+
+_LATE_MS: Final = 2 * 3_600_000
+"""How much later than a minute its work may be published: exchanges take time, workers lag."""
+
+
+def bill_of_log(
+    kafka: KafkaSettings, config: Path | None, period: TimeRange
+) -> tuple[Bill, tuple[str, ...]]:
+    """Return the bill of a range of time, and what a person should know of it.
+
+    Args:
+        kafka: How to reach Kafka.
+        config: The gateway's configuration, for the prices of servers; without it only the
+            tokens' prices count.
+        period: The range, which is cut to whole minutes.
+
+    Raises:
+        BillError: The range has no whole minute.
+        LogError: The broker does not answer, or the topic is missing.
+        ConfigurationError: The configuration cannot be read.
+    """
+    if period.end_ms // MINUTE_MS <= period.start_ms // MINUTE_MS:
+        raise BillError(f"{period} has no whole minute: a bill is made of minutes")
+    prices = {} if config is None else gpu_prices(load(config, with_keys=False))
+    work, undecodable = _work_of_log(kafka, period)
+    bill = make_bill(work, prices, period.start_ms, period.end_ms)
+    return bill, tuple(_notes(bill, work, undecodable))
+
+
+def _work_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[WorkAccumulator, int]:
+    """Return the work of a range, and the number of records that could not be read."""
+    work, undecodable = WorkAccumulator(), 0
+    last: dict[str, int] = {}
+    for record in reader.read(kafka, UPSTREAMS, start_ms=period.start_ms):
+        if record.timestamp_ms > period.end_ms + _LATE_MS:
+            break
+        try:
+            event = decode(record.value, UpstreamWork)
+        except DecodeError:
+            undecodable += 1
+            continue
+        if event.sequence <= last.get(event.producer_id, 0):
+            continue  # published twice
+        last[event.producer_id] = event.sequence
+        for minute in event.minutes:
+            if minute.start_ms + MINUTE_MS > period.start_ms and minute.start_ms < period.end_ms:
+                work.merge(minute)
+    return work, undecodable
+
+
+def _notes(bill: Bill, work: WorkAccumulator, undecodable: int) -> Iterator[str]:
+    if undecodable:
+        yield f"{undecodable} records of {UPSTREAMS.name} could not be read"
+    first = min((start_ms for _, start_ms in work.minutes), default=None)
+    if first is None:
+        yield "the log holds no work of this time: it was idle, or no worker measured it"
+    elif first >= bill.start_ms + MINUTE_MS:
+        yield f"the first exchange that the log holds of this time is of {moment(first)}"
+    if bill.unpriced:
+        yield (
+            f"no price: {', '.join(bill.unpriced)}; give a price or gpu_usd_per_hour in the "
+            "gateway's configuration, and name that file"
+        )
+    for one in bill.upstreams:
+        if one.weights is not None and not one.weights.measured:
+            yield (
+                f"{one.upstream}: too few busy minutes to measure what its time is spent on, so "
+                "a step counts as much as 100 tokens of a prompt"
+            )
