@@ -132,10 +132,10 @@ def count_asked(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
     """Return an indicator's hits and trials in a sketch of responses.
 
     Errors and checks are evaluated only for the responses that the sketch lists as trials: an
-    indicator that it does not list has none.
+    indicator that it does not list, and that names no count of its trials, has none.
     """
     counter = indicator.counter
-    if isinstance(counter, Hits) and counter.name not in sketch.trials:
+    if isinstance(counter, Hits) and not counter.of and counter.name not in sketch.trials:
         return 0, 0
     return count(indicator, sketch)
 

@@ -19,6 +19,7 @@ __all__ = [
     "DRIFT_FOLLOWUPS",
     "DRIFT_TOPICS",
     "ERRORS_RATE",
+    "HALLUCINATION",
     "LATENCY_FIRST_TOKEN",
     "LATENCY_TOTAL",
     "LEDGER",
@@ -26,6 +27,8 @@ __all__ = [
     "MonitorKey",
     "baseline_kind",
     "comparison_monitor",
+    "hallucination_labels",
+    "hallucination_monitor",
     "judge_monitor",
     "judge_name",
     "judged_scores",
@@ -44,6 +47,8 @@ LATENCY_TOTAL: Final = Monitor("latency", "total")
 LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
 ERRORS_RATE: Final = Monitor("errors", "rate")
 COST_REQUEST: Final = Monitor("cost", "request")
+HALLUCINATION: Final = "hallucination"
+"""Kind of the monitors of the share of answers with content that their context does not hold."""
 
 COLD_START: Final = Monitor("swap", "cold_start")
 
@@ -55,6 +60,8 @@ LOG: Final = Monitor("pipeline", "log")
 ALL_TRAFFIC: Final = Segment(model="")
 """The widest segment, and the one of the pipeline's own health."""
 
+_CHECKED = measures.grounding_checked("")
+_BUILT_IN_CHECK: Final = "support"
 _SCORE = measures.score("", "").partition("/")[0] + "/"
 _HISTOGRAMS = {
     LATENCY_TOTAL: measures.LATENCY_MS,
@@ -73,6 +80,17 @@ class MonitorKey(NamedTuple):
 def quality_monitor(judge: str) -> Monitor:
     """Return the monitor of a judge's scores; ``judge`` is its name without specification."""
     return Monitor("quality", judge)
+
+
+def hallucination_monitor(judge: str) -> Monitor:
+    """Return the monitor of the answers that a judge finds unsupported.
+
+    Example:
+        >>> hallucination_monitor("support").name, hallucination_monitor("groundedness").name
+        ('quality.hallucination', 'quality.hallucination.groundedness')
+    """
+    kind = HALLUCINATION if judge == _BUILT_IN_CHECK else f"{HALLUCINATION}.{judge}"
+    return Monitor("quality", kind)
 
 
 def comparison_monitor(metric: str, subject: str = "") -> Monitor:
@@ -113,6 +131,11 @@ def judged_scores(sketch: Sketch) -> Iterator[tuple[str, str]]:
             yield label, name
 
 
+def hallucination_labels(sketch: Sketch) -> tuple[str, ...]:
+    """Return the labels of the judges that held answers of a sketch against their context."""
+    return tuple(name.removeprefix(_CHECKED) for name in sketch.hits if name.startswith(_CHECKED))
+
+
 def worker_kind(monitor: Monitor) -> SketchKind:
     """Return the kind of worker whose sketches a monitor of rates reads."""
     if monitor.signal == "drift":
@@ -137,6 +160,10 @@ def monitors_in(sketch: Sketch) -> tuple[Monitor, ...]:
         return (DRIFT_TOPICS, DRIFT_FOLLOWUPS) if followups else (DRIFT_TOPICS,)
     if sketch.kind == "quality":
         judges = {judge_name(label) for label, _ in judged_scores(sketch)}
-        return tuple(quality_monitor(judge) for judge in sorted(judges))
+        checks = {judge_name(label) for label in hallucination_labels(sketch)}
+        return (
+            *(quality_monitor(judge) for judge in sorted(judges)),
+            *(hallucination_monitor(judge) for judge in sorted(checks)),
+        )
     present = [monitor for monitor, name in _HISTOGRAMS.items() if name in sketch.histograms]
     return (ERRORS_RATE, *present)

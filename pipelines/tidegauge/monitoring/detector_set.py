@@ -10,13 +10,15 @@ from typing import Protocol
 import msgspec
 
 from tidegauge.detection.e_detector import Decision, pack, unpack
-from tidegauge.detection.indicators import Tail
+from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
     DRIFT_FOLLOWUPS,
     MonitorKey,
     baseline_kind,
+    hallucination_labels,
+    hallucination_monitor,
     judge_name,
     judged_scores,
     quality_monitor,
@@ -320,13 +322,9 @@ def _obstacle(
     monitor: Monitor, sketch: Sketch, detector: Detector | None
 ) -> tuple[State, str] | None:
     """Return why a window cannot be tested, as a state and a sentence; None where it can."""
-    labels = {label for label, _ in judged_scores(sketch)}
-    mine = sorted(label for label in labels if quality_monitor(judge_name(label)) == monitor)
-    if any(sketch.hits.get(measures.unqualified(label), 0) for label in mine):
-        return State.UNQUALIFIED, (
-            f"The judge {judge_name(mine[0])} does not pass its golden set: its scores are "
-            "shown and raise no alarm."
-        )
+    labels = _labels(monitor, sketch)
+    if any(sketch.hits.get(measures.unqualified(label), 0) for label in labels):
+        return State.UNQUALIFIED, _unqualified(monitor, judge_name(labels[0]))
     if detector is None:
         return State.NO_BASELINE, _without_baseline(monitor)
     if detector.reference.refused:
@@ -337,18 +335,44 @@ def _obstacle(
             f"The drift worker counts against baseline {sketch.baseline or 'none'} while {wanted} "
             "is active: nothing is tested until the worker uses it."
         )
-    known = {
-        indicator.counter.value
-        for indicator in detector.reference.indicators
-        if isinstance(indicator.counter, Tail)
-    }
-    if mine and not known & sketch.histograms.keys():
+    if labels and not any(map(partial(_counts, sketch), detector.reference.indicators)):
         return State.NO_BASELINE, (
-            f"The judge is {mine[0]} now, and the baseline was scored by another "
-            "specification of it: "
-            "build a new baseline."
+            f"The judge is {labels[0]} now, and the baseline was scored by another "
+            "specification of it: build a new baseline."
         )
     return None
+
+
+def _labels(monitor: Monitor, sketch: Sketch) -> list[str]:
+    """Return the labels under which a sketch has the numbers of a monitor of quality."""
+    scored = {label for label, _ in judged_scores(sketch)}
+    return sorted(
+        {label for label in scored if quality_monitor(judge_name(label)) == monitor}
+        | {
+            label
+            for label in hallucination_labels(sketch)
+            if hallucination_monitor(judge_name(label)) == monitor
+        }
+    )
+
+
+def _unqualified(monitor: Monitor, judge: str) -> str:
+    if monitor == hallucination_monitor(judge):
+        return (
+            f"What holds answers against their context, {judge}, does not pass its golden set: "
+            "its rate is shown and raises no alarm."
+        )
+    return (
+        f"The judge {judge} does not pass its golden set: its scores are shown and raise no alarm."
+    )
+
+
+def _counts(sketch: Sketch, indicator: Indicator) -> bool:
+    """Whether a sketch has the numbers that an indicator counts."""
+    counter = indicator.counter
+    if isinstance(counter, Hits):
+        return counter.of in sketch.hits
+    return counter.value in sketch.histograms
 
 
 def _without_baseline(monitor: Monitor) -> str:

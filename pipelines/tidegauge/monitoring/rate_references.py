@@ -42,6 +42,7 @@ __all__ = [
     "LeftOut",
     "cost_reference",
     "error_reference",
+    "hallucination_reference",
     "latency_reference",
     "quality_reference",
 ]
@@ -170,6 +171,29 @@ def error_reference(segment: Segment, windows: Sequence[Sketch], zone: str) -> R
     if not asked or asked[0].name != measures.ERROR:
         return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
     return _banded(segment, windows, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"], zone=zone)
+
+
+def hallucination_reference(
+    label: str, segment: Segment, windows: Sequence[Sketch], zone: str
+) -> Reference | LeftOut:
+    """Return the reference of the share of answers with content that their context lacks.
+
+    Args:
+        label: The judge that held them against their context, with its specification.
+        segment: Slice of the traffic.
+        windows: Its merged windows in order of time.
+        zone: Time zone of the seasons' slots.
+    """
+    indicator = Indicator(
+        name=measures.hallucinated(label),
+        title="answers with facts that their context does not hold",
+        family=measures.hallucinated(label),
+        counter=Hits(measures.hallucinated(label), of=measures.grounding_checked(label)),
+    )
+    _, trials = _by_window(indicator, windows)
+    if (n := int(trials.sum())) < FEWEST:
+        return LeftOut(f"{n} answers with a context, {FEWEST} are needed")
+    return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["errors"], zone=zone)
 
 
 def quality_reference(

@@ -20,6 +20,8 @@ from tidegauge.monitoring.catalog import (
     ERRORS_RATE,
     LATENCY_FIRST_TOKEN,
     LATENCY_TOTAL,
+    hallucination_labels,
+    hallucination_monitor,
     judge_name,
     judged_scores,
     quality_monitor,
@@ -29,6 +31,7 @@ from tidegauge.monitoring.rate_references import (
     LeftOut,
     cost_reference,
     error_reference,
+    hallucination_reference,
     latency_reference,
     quality_reference,
 )
@@ -202,6 +205,22 @@ class _Drafts:
                 label, sorted(scores[label]), segment, windows, self._zone
             )
             self._add(quality_monitor(judge), segment, reference)
+        self._add_hallucination(segment, windows, whole)
+
+    def _add_hallucination(
+        self, segment: Segment, windows: Sequence[Sketch], whole: Sketch
+    ) -> None:
+        found = sorted(
+            hallucination_labels(whole),
+            key=lambda one: whole.hits[measures.grounding_checked(one)],
+        )
+        for judge, label in sorted({judge_name(label): label for label in found}.items()):
+            checked = whole.hits[measures.grounding_checked(label)]
+            if whole.hits.get(measures.unqualified(label), 0) > _MOSTLY * checked:
+                self.unqualified.add(judge)
+                continue
+            reference = hallucination_reference(label, segment, windows, self._zone)
+            self._add(hallucination_monitor(judge), segment, reference)
 
     def _add(self, monitor: Monitor, segment: Segment, found: Reference | LeftOut) -> None:
         if isinstance(found, LeftOut):

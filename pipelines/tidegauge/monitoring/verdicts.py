@@ -14,7 +14,7 @@ import msgspec
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator
-from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, MonitorKey
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, HALLUCINATION, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
 from tidegauge.schemas import Segment
@@ -270,6 +270,8 @@ _NORMAL: MappingProxyType[Signal, str] = MappingProxyType(
 )
 _FOLLOWUPS_LEAD = "Conversations go on with something else"
 _FOLLOWUPS_NORMAL = "Follow-ups are as in the baseline"
+_HALLUCINATION_LEAD = "More answers say what their context does not hold"
+_HALLUCINATION_NORMAL = "As many answers are supported by their context as in the baseline"
 _MAIN_SHARE = 0.1
 
 
@@ -311,6 +313,8 @@ def alarm_sentence(
     others = [effect.title for effect in effects[1:] if effect.share >= _MAIN_SHARE]
     also = f"; also {', '.join(others)}" if others else ""
     said = _FOLLOWUPS_LEAD if monitor == DRIFT_FOLLOWUPS else _LEADS[monitor.signal]
+    if monitor.kind.startswith(HALLUCINATION):
+        said = _HALLUCINATION_LEAD
     lead = f"{said}{since}: {_measured(effects[0])}{also}."
     promise = (
         "With nothing changed, an alarm like this comes once in "
@@ -327,6 +331,8 @@ def quiet_sentence(monitor: Monitor, events: int, needed: int) -> str:
             "has changed."
         )
     said = _FOLLOWUPS_NORMAL if monitor == DRIFT_FOLLOWUPS else _NORMAL[monitor.signal]
+    if monitor.kind.startswith(HALLUCINATION):
+        said = _HALLUCINATION_NORMAL
     return f"{said}, as far as {count(events)} events show."
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "CONTEXT",
     "COST_NANOUSD_BY_CUSTOMER",
     "COST_USD",
     "EMBEDDED",
@@ -34,6 +35,8 @@ __all__ = [
     "answer_tokens",
     "cross",
     "failed",
+    "grounding_checked",
+    "hallucinated",
     "invalid",
     "judge_label",
     "score",
@@ -76,6 +79,10 @@ EMBEDDED: Final = "embedded"
 """Indicator: counts the requests for which the other indicators were evaluated."""
 FOLLOWUPS: Final = "followups/"
 """Prefix of the names that count follow-ups."""
+
+# A ``quality`` sketch, beside what each judge counts.
+CONTEXT: Final = "context"
+"""Totals: state of an answer's context, such as ``given`` or ``cut`` -> answers."""
 
 # Totals in a judge worker's progress, beside those of ``skipped(reason)``.
 SAMPLED: Final = "sampled"
@@ -130,6 +137,19 @@ def invalid(judge: str) -> str:
 def unqualified(judge: str) -> str:
     """Indicator: judged while the judge was not qualified; trials as for ``invalid``."""
     return f"unqualified/{judge}"
+
+
+def grounding_checked(judge: str) -> str:
+    """Indicator: whether its context supports the answer was looked at; ``judge`` as above."""
+    return f"grounding_checked/{judge}"
+
+
+def hallucinated(judge: str) -> str:
+    """Indicator: the answer has content that its context does not support.
+
+    Its trials are the hits of ``grounding_checked``: an answer without context has none.
+    """
+    return f"hallucinated/{judge}"
 
 
 def skipped(reason: str) -> str:
