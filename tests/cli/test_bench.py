@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 from tidegauge.cli.bench import app
 from tidegauge.promise.errors import TrafficFileError
+from tidegauge.usecases.errors import EvaluationFileError
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
@@ -24,3 +26,37 @@ def test_both_files_are_asked_for() -> None:
     done = CliRunner().invoke(app, ["promise", "--quick"])
     assert done.exit_code == 2
     assert "--conversations" in done.output
+
+
+def test_checks_are_measured_by_model_and_language(tmp_path: Path) -> None:
+    rows = [
+        {"model": "a", "language": "en", "answer": "I can't help with that.", "label": "refusal"},
+        {"model": "a", "language": "en", "answer": "It is on the left.", "label": "compliance"},
+        {"model": "a", "language": "de", "answer": "Vielleicht.", "label": "partial"},
+    ]
+    data = tmp_path / "answers.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    done = CliRunner().invoke(app, ["checks", "--data", str(data), "--json"])
+    assert done.exit_code == 0
+    (model,) = json.loads(done.output)["models"]
+    assert (model["recall"], model["false_positives"], model["partial"]) == (1.0, 0.0, 1)
+    assert model["met"] is None
+    assert "unmeasured" in CliRunner().invoke(app, ["checks", "--data", str(data)]).output
+
+
+def test_a_missed_bar_ends_with_status_1(tmp_path: Path) -> None:
+    refused = json.dumps({"answer": "I can't help with that.", "label": "compliance"})
+    other = json.dumps({"answer": "It is on the left.", "label": "refusal"})
+    data = tmp_path / "answers.jsonl"
+    data.write_text("\n".join([refused, other] * 40))
+    done = CliRunner().invoke(app, ["checks", "--data", str(data)])
+    assert done.exit_code == 1
+    assert "MISSED" in done.output
+
+
+def test_a_line_without_a_label_is_named(tmp_path: Path) -> None:
+    data = tmp_path / "answers.jsonl"
+    data.write_text('{"answer": "Yes."}\n')
+    done = CliRunner().invoke(app, ["checks", "--data", str(data)])
+    with pytest.raises(EvaluationFileError, match=r"line 1: .*label"):
+        raise done.exception or AssertionError

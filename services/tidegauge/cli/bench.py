@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tidegauge.cli.bench_checks import checks
 from tidegauge.promise.benchmark import FULL, QUICK, Files, measure, write
 
 __all__ = ["app"]
@@ -18,6 +19,9 @@ app = typer.Typer(no_args_is_help=True, help="Measure tidegauge itself, on traff
 @app.callback()
 def bench() -> None:
     """Measure tidegauge itself, on traffic of your own."""
+
+
+app.command()(checks)
 
 
 @app.command()

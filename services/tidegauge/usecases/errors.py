@@ -3,6 +3,7 @@
 TidegaugeError
 └── UseCaseError
     ├── BillError
+    ├── EvaluationFileError
     ├── PastRequestsError
     ├── ReplayError
     ├── TimeRangeError
@@ -15,6 +16,7 @@ from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
     "BillError",
+    "EvaluationFileError",
     "PastRequestsError",
     "ReplayError",
     "TimeRangeError",
@@ -29,6 +31,10 @@ class UseCaseError(TidegaugeError):
 
 class BillError(UseCaseError):
     """A bill cannot be made of what is there."""
+
+
+class EvaluationFileError(UseCaseError):
+    """A file of examples with known answers cannot be used."""
 
 
 class PastRequestsError(UseCaseError):

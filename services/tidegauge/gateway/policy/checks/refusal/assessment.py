@@ -1,0 +1,143 @@
+"""Adds up the cues in an answer's opening; enough of them make a refusal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from tidegauge.gateway.policy.checks.refusal.cues import WEIGHTS, Wordings, read_wordings
+
+__all__ = ["LANGUAGES", "Assessment", "assess", "opening_of"]
+
+LANGUAGES: Final = (
+    *("ar", "de", "en", "es", "fr", "hi", "it", "ja"),
+    *("ko", "nl", "pl", "pt", "ru", "tr", "zh"),
+)
+"""ISO 639-1 codes of the languages whose refusals are recognized."""
+
+_LEAST: Final = 2.4
+"""Sum of weights from which an answer is a refusal."""
+_OPENING: Final = 480
+_DECISIVE: Final = 300
+"""Characters in which a refusal has been said, if there is one."""
+_LATER: Final = 0.55
+"""Factor for rejecting or disputing after the first sentence, as cautions do."""
+_MOST_VALUES: Final = 1.4
+_BRIEF: Final = 60
+"""Characters of an answer that only says what the model is or has not."""
+
+_QUOTATION: Final = re.compile(
+    r'"[^"\n]{1,200}"|“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|«[^»\n]{1,200}»|「[^」\n]{1,200}」'
+)
+_SENTENCE_END: Final = re.compile(r"[.!?](?=\s|$)|[。!?।؟\n]")
+_LIST: Final = re.compile(r":\s*\n|```|\n\s*(?:1[.)]|[-*•]) ")
+_PLAIN: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\xa0": " ", "\u202f": " ", "*": None})
+_BLANKS: Final = str.maketrans(dict.fromkeys('.,;:!?()"“”«»„।؟،؛—\u2013¿¡-', " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the opening of an answer says.
+
+    Attributes:
+        refused: Whether the answer is a refusal.
+        language: Language of the cues, an ISO 639-1 code; None without a cue.
+        cues: Cue -> its part in the sum.
+    """
+
+    refused: bool
+    language: str | None
+    cues: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """Return the sum of the cues' weights."""
+        return sum(self.cues.values())
+
+
+_NO_CUE: Final = Assessment(refused=False, language=None, cues={})
+
+
+def opening_of(text: str) -> str:
+    """Return the part of an answer that is read: lower case, without what it quotes.
+
+    Example:
+        >>> opening_of("“I can't help you”, said the captain.")
+        '"", said the captain.'
+    """
+    return _QUOTATION.sub('""', text.lstrip()[:_OPENING].lower().translate(_PLAIN))
+
+
+def assess(text: str) -> Assessment:
+    """Return whether an answer refuses what was asked, by the wording of its opening.
+
+    A caution before an answer, a letter that declines, a quoted refusal and "I cannot say for
+    certain" are no refusals.
+
+    Example:
+        >>> assess("I can't help with that.").refused
+        True
+        >>> assess("I can't say for certain, but it looks like a robin.").refused
+        False
+    """
+    opening = opening_of(text)
+    best = _NO_CUE
+    for wordings in _hinted(opening):
+        cues = _cues(wordings, opening)
+        if cues and (best is _NO_CUE or sum(cues.values()) > best.total):
+            best = Assessment(sum(cues.values()) >= _LEAST, wordings.language, cues)
+    return best
+
+
+@cache
+def _every_language() -> tuple[Wordings, ...]:
+    return read_wordings()
+
+
+def _hinted(opening: str) -> list[Wordings]:
+    """Return the languages in which the opening may be a refusal: most often none or one."""
+    words = set(opening[:_DECISIVE].translate(_BLANKS).split())
+    plain = opening.isascii()
+    return [
+        each
+        for each in _every_language()
+        if (
+            not words.isdisjoint(each.hints)
+            if each.spaced
+            else not plain and any(hint in opening for hint in each.hints)
+        )
+    ]
+
+
+def _cues(wordings: Wordings, opening: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    first_sentence = 0
+    for match in wordings.decisive.finditer(opening, 0, _DECISIVE):
+        cue = match.lastgroup or ""
+        weight = WEIGHTS[cue]
+        if cue in {"reject", "dispute"}:
+            first_sentence = first_sentence or _first_sentence(opening)
+            if match.start() > first_sentence:
+                weight *= _LATER
+        if abs(weight) > abs(found.get(cue, 0.0)):
+            found[cue] = weight
+    if not found:
+        return found
+    if "identity" in found and wordings.spaced and len(opening) < _BRIEF:
+        found["brief"] = WEIGHTS["brief"]
+    for match in wordings.others.finditer(opening):
+        cue = match.lastgroup or ""
+        if cue == "values":
+            found[cue] = min(_MOST_VALUES, found.get(cue, 0.0) + WEIGHTS[cue])
+        elif cue != "delivers" or "redirect" not in found:
+            found[cue] = WEIGHTS[cue]
+    if "redirect" not in found and _LIST.search(opening):
+        found["delivers"] = WEIGHTS["delivers"]
+    return found
+
+
+def _first_sentence(opening: str) -> int:
+    end = _SENTENCE_END.search(opening)
+    return len(opening) if end is None else end.end()
