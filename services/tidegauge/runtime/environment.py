@@ -14,7 +14,14 @@ from typing import Final
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["SettingsError", "bad_value", "known_variables", "refuse_unknown", "shown_address"]
+__all__ = [
+    "SettingsError",
+    "bad_value",
+    "known_variables",
+    "refuse_unknown",
+    "shown_address",
+    "without_unknown",
+]
 
 PREFIX: Final = "TIDEGAUGE_"
 
@@ -44,13 +51,18 @@ def refuse_unknown(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsError: There are such variables; it names each with the nearest known name.
     """
-    unknown = sorted(
-        name
-        for name in environment
-        if name.upper().startswith(PREFIX) and name not in known_variables()
-    )
+    unknown = sorted(filter(_is_unknown, environment))
     if unknown:
         raise SettingsError("\n".join(_unknown(name) for name in unknown))
+
+
+def without_unknown(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that ``refuse_unknown`` would not refuse."""
+    return {name: value for name, value in environment.items() if not _is_unknown(name)}
+
+
+def _is_unknown(name: str) -> bool:
+    return name.upper().startswith(PREFIX) and name not in known_variables()
 
 
 def bad_value(
