@@ -6,11 +6,11 @@ works, by model and by language, is measured by ``tidegauge bench checks``.
 
 from __future__ import annotations
 
-from tidegauge.gateway.policy.checks.refusal.assessment import (
+from tidegauge.gateway.policy.checks.refusal.opening import (
     LANGUAGES,
-    Assessment,
+    Opening,
     assess,
     opening_of,
 )
 
-__all__ = ["LANGUAGES", "Assessment", "assess", "opening_of"]
+__all__ = ["LANGUAGES", "Opening", "assess", "opening_of"]

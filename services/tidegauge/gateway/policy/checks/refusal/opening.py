@@ -9,7 +9,7 @@ from typing import Final
 
 from tidegauge.gateway.policy.checks.refusal.cues import WEIGHTS, Wordings, read_wordings
 
-__all__ = ["LANGUAGES", "Assessment", "assess", "opening_of"]
+__all__ = ["LANGUAGES", "Opening", "assess", "opening_of"]
 
 LANGUAGES: Final = (
     *("ar", "de", "en", "es", "fr", "hi", "it", "ja"),
@@ -38,7 +38,7 @@ _BLANKS: Final = str.maketrans(dict.fromkeys('.,;:!?()"“”«»„।؟،؛—
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class Opening:
     """What the opening of an answer says.
 
     Attributes:
@@ -57,7 +57,7 @@ class Assessment:
         return sum(self.cues.values())
 
 
-_NO_CUE: Final = Assessment(refused=False, language=None, cues={})
+_NO_CUE: Final = Opening(refused=False, language=None, cues={})
 
 
 def opening_of(text: str) -> str:
@@ -70,7 +70,7 @@ def opening_of(text: str) -> str:
     return _QUOTATION.sub('""', text.lstrip()[:_OPENING].lower().translate(_PLAIN))
 
 
-def assess(text: str) -> Assessment:
+def assess(text: str) -> Opening:
     """Return whether an answer refuses what was asked, by the wording of its opening.
 
     A caution before an answer, a letter that declines, a quoted refusal and "I cannot say for
@@ -87,7 +87,7 @@ def assess(text: str) -> Assessment:
     for wordings in _hinted(opening):
         cues = _cues(wordings, opening)
         if cues and (best is _NO_CUE or sum(cues.values()) > best.total):
-            best = Assessment(sum(cues.values()) >= _LEAST, wordings.language, cues)
+            best = Opening(sum(cues.values()) >= _LEAST, wordings.language, cues)
     return best
 
 
