@@ -6,7 +6,7 @@ works, by model and by language, is measured by ``tidegauge bench checks``.
 
 from __future__ import annotations
 
-from tidegauge.gateway.policy.checks.refusal.opening import (
+from tidegauge.gateway.policy.checks.refusal.scoring import (
     LANGUAGES,
     Opening,
     assess,

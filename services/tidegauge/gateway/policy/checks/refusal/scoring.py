@@ -112,17 +112,7 @@ def _hinted(opening: str) -> list[Wordings]:
 
 
 def _cues(wordings: Wordings, opening: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    first_sentence = 0
-    for match in wordings.decisive.finditer(opening, 0, _DECISIVE):
-        cue = match.lastgroup or ""
-        weight = WEIGHTS[cue]
-        if cue in {"reject", "dispute"}:
-            first_sentence = first_sentence or _first_sentence(opening)
-            if match.start() > first_sentence:
-                weight *= _LATER
-        if abs(weight) > abs(found.get(cue, 0.0)):
-            found[cue] = weight
+    found = _decisive_cues(wordings, opening)
     if not found:
         return found
     if "identity" in found and wordings.spaced and len(opening) < _BRIEF:
@@ -135,6 +125,21 @@ def _cues(wordings: Wordings, opening: str) -> dict[str, float]:
             found[cue] = WEIGHTS[cue]
     if "redirect" not in found and _LIST.search(opening):
         found["delivers"] = WEIGHTS["delivers"]
+    return found
+
+
+def _decisive_cues(wordings: Wordings, opening: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    first_sentence = 0
+    for match in wordings.decisive.finditer(opening, 0, _DECISIVE):
+        cue = match.lastgroup or ""
+        weight = WEIGHTS[cue]
+        if cue in {"reject", "dispute"}:
+            first_sentence = first_sentence or _first_sentence(opening)
+            if match.start() > first_sentence:
+                weight *= _LATER
+        if abs(weight) > abs(found.get(cue, 0.0)):
+            found[cue] = weight
     return found
 
 
