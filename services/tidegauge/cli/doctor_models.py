@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tidegauge.cli.check import Check
 from tidegauge.reports.formatting import duration
@@ -69,6 +70,11 @@ class _Server:
             headers["authorization"] = f"Bearer {self.key}"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         shown = shown_address(base)
+        if not _is_address(base):
+            raise _Failed(
+                f"{shown} is no address of a server",
+                f"mend {self.named_by}: http://host:port, without a user",
+            )
         try:
             request = urllib.request.Request(base + path, data, headers)  # noqa: S310 - operator's
             with opener.open(request, timeout=_SECONDS) as answer:
@@ -239,6 +245,20 @@ def _judges(server: _Server, model: str) -> str:
             f"set {_JUDGE_URL} to a vLLM server, or leave likelihood out of TIDEGAUGE_JUDGE_JUDGES",
         )
     return f"judges with {model!r}"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0  # raises for what is no number
+            and not parts.username
+            and not parts.password
+        )
+    except ValueError:
+        return False
 
 
 def _listed(names: Sequence[str]) -> str:
