@@ -135,6 +135,7 @@ def test_the_asyncapi_document_keeps_the_rules_of_version_3(
         "baselines.v1",
         "state.v1",
         "controls.v1",
+        "upstreams.v1",
         "dead-letters.v1",
     }
     for operation in document["operations"].values():

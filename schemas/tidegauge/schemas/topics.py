@@ -18,7 +18,7 @@ from tidegauge.schemas.operations import (
     Snapshot,
 )
 from tidegauge.schemas.sketches import Progress, Sketch
-from tidegauge.schemas.upstream_events import UpstreamWork
+from tidegauge.schemas.upstream_events import UpstreamSample, UpstreamWork
 
 __all__ = [
     "ALERTS",
@@ -58,6 +58,7 @@ Event = (
     | Control
     | DeadLetter
     | UpstreamWork
+    | UpstreamSample
 )
 
 _DAY_MS = 86_400_000
@@ -109,7 +110,12 @@ BASELINES = Topic(
 )
 STATE = Topic("state.v1", (Snapshot,), "owner", retention_ms=None)
 CONTROLS = Topic("controls.v1", (Control,), "monitor and segment key", retention_ms=365 * _DAY_MS)
-UPSTREAMS = Topic("upstreams.v1", (UpstreamWork,), "producer_id", retention_ms=400 * _DAY_MS)
+UPSTREAMS = Topic(
+    "upstreams.v1",
+    (UpstreamWork, UpstreamSample),
+    "producer_id or upstream",
+    retention_ms=400 * _DAY_MS,
+)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", (DeadLetter,), "topic-partition-offset", retention_ms=30 * _DAY_MS
 )

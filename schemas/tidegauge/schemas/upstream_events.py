@@ -10,7 +10,9 @@ __all__ = [
     "MINUTE_MS",
     "SLOT_MS",
     "CostLine",
+    "GpuReading",
     "UpstreamMinute",
+    "UpstreamSample",
     "UpstreamWork",
     "WorkAmounts",
     "WorkRow",
@@ -115,4 +117,71 @@ class UpstreamWork(
     sequence: int
     time_ms: int
     minutes: tuple[UpstreamMinute, ...]
+    schema_version: int = 1
+
+
+class GpuReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a GPU says of itself; None where it was not asked or did not say.
+
+    Attributes:
+        gpu: Its index or UUID.
+        engine_active: Share of time in which its engines worked, 0 to 1.
+        tensor_active: Share of time in which its tensor cores worked.
+        memory_active: Share of time in which its memory moved data.
+        utilisation: Share of time in which a kernel ran.
+        memory_used_bytes: Memory in use.
+        power_watts: Power.
+        energy_joules: Energy since the sample before.
+    """
+
+    gpu: str
+    engine_active: float | None = None
+    tensor_active: float | None = None
+    memory_active: float | None = None
+    utilisation: float | None = None
+    memory_used_bytes: float | None = None
+    power_watts: float | None = None
+    energy_joules: float | None = None
+
+
+class UpstreamSample(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.upstream_sample"
+):
+    """What an upstream says of itself; None where it was not asked or did not say.
+
+    Counts are those since the sample before; they are None in the first sample.
+
+    Attributes:
+        upstream: Label of the upstream.
+        time_ms: When it was asked, Unix milliseconds.
+        seconds: Time since the sample before; 0 in the first.
+        running: Requests that it works on.
+        waiting: Requests in its queue.
+        kv_use: Share of its key-value cache in use, 0 to 1.
+        preemptions: Requests whose work was thrown away.
+        prompt_tokens: Tokens of prompts, cached ones included.
+        cached_tokens: Those from its cache.
+        generated_tokens: Tokens generated.
+        prefix_queries: Tokens looked up in the cache of prefixes.
+        prefix_hits: Those found.
+        finished: Reason -> requests that ended for it.
+        gpus: Its GPUs.
+        faults: What could not be read, a sentence each.
+    """
+
+    upstream: str
+    time_ms: int
+    seconds: float = 0.0
+    running: float | None = None
+    waiting: float | None = None
+    kv_use: float | None = None
+    preemptions: float | None = None
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    generated_tokens: float | None = None
+    prefix_queries: float | None = None
+    prefix_hits: float | None = None
+    finished: dict[str, float] = {}
+    gpus: tuple[GpuReading, ...] = ()
+    faults: tuple[str, ...] = ()
     schema_version: int = 1

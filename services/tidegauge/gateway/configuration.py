@@ -15,6 +15,11 @@ models:
         gpu_usd_per_hour: 2.50    # in place of it: the price of the server, shared by `tidegauge
                                   # bill`; or a list by time: {usd: 1.1, kind: spot, hours: [22, 6],
                                   # from: 2026-11-01T00:00Z, until: …}, the last that holds counts
+        metrics_url: http://127.0.0.1:8000/metrics   # vLLM's, which the monitor reads; default:
+                                  # this one, if it has gpu_usd_per_hour
+        gpu_metrics_url: http://127.0.0.1:9400/metrics   # dcgm-exporter's; or nvml, for GPUs of
+                                  # the monitor's machine
+        gpus: ["0", "1"]          # which of those are the server's; default: all
         stream_usage: false       # it refuses stream_options; default: it is asked for usage
         first_byte_seconds: 600   # these two in place of the gateway's settings
         idle_seconds: 900
@@ -32,7 +37,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -42,13 +47,16 @@ from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Address
 
 __all__ = [
+    "NVML",
     "RETRIED_STATUSES",
     "Catalog",
     "Model",
+    "Scraped",
     "Upstream",
     "gpu_prices",
     "load",
     "parse",
+    "scraped_upstreams",
     "single_upstream",
 ]
 
@@ -57,6 +65,9 @@ RETRIED_STATUSES: Final = frozenset({429, 500, 502, 503, 504, 529})
 
 _NEVER_OVERRIDDEN: Final = frozenset({"messages", "prompt", "input", "model", "stream"})
 
+
+NVML: Final = "nvml"
+"""In place of an address: GPUs of the machine that asks."""
 
 CheckName = Literal[
     "empty",
@@ -88,6 +99,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         first_byte_seconds: Time for its first byte; None for the gateway's setting.
         idle_seconds: Longest pause between two pieces of its answer; None for the gateway's
             setting.
+        metrics_url: Where vLLM tells its metrics; None for the usual place if the server has a
+            price, empty for nowhere.
+        gpu_metrics_url: Where dcgm-exporter tells those of its GPUs, or ``NVML``.
+        gpus: Indices or UUIDs of its GPUs; all if empty.
     """
 
     url: str
@@ -102,6 +117,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stream_usage: bool = True
     first_byte_seconds: float | None = None
     idle_seconds: float | None = None
+    metrics_url: str | None = None
+    gpu_metrics_url: str | None = None
+    gpus: tuple[str, ...] = ()
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,6 +206,40 @@ def gpu_prices(
     return found
 
 
+class Scraped(NamedTuple):
+    """An upstream whose metrics are read.
+
+    Attributes:
+        label: Its label in events.
+        metrics_url: Where vLLM tells its metrics; None for nowhere.
+        gpu_metrics_url: Where dcgm-exporter tells those of its GPUs, ``NVML``, or None.
+        gpus: Indices or UUIDs of its GPUs; all if empty.
+    """
+
+    label: str
+    metrics_url: str | None
+    gpu_metrics_url: str | None
+    gpus: tuple[str, ...]
+
+
+def scraped_upstreams(catalog: Catalog) -> tuple[Scraped, ...]:
+    """Return the upstreams whose metrics are read, each address once."""
+    found: dict[str, Scraped] = {}
+    for model in catalog.models.values():
+        for upstream in model.upstreams:
+            address = Address.parse(upstream.url)
+            url = upstream.metrics_url
+            if url is None and upstream.gpu_usd_per_hour is not None:
+                scheme = "https" if address.tls else "http"
+                url = f"{scheme}://{address.authority}{address.prefix}/metrics"
+            scraped = Scraped(
+                address.authority, url or None, upstream.gpu_metrics_url or None, upstream.gpus
+            )
+            if scraped.metrics_url or scraped.gpu_metrics_url:
+                found.setdefault(scraped.label, scraped)
+    return tuple(found.values())
+
+
 def load(path: Path, *, with_keys: bool = True) -> Catalog:
     """Read a configuration file; see ``parse``.
 
@@ -217,7 +269,7 @@ def _check(model: Model, where: str, *, with_keys: bool) -> None:
                 raise ConfigurationError(f"{where}: {seconds} seconds must be more than 0")
         if not 0 <= upstream.shadow <= 1:
             raise ConfigurationError(f"{where}: shadow {upstream.shadow} must lie in 0 to 1")
-        _check_price(upstream, where)
+        _check_cost(upstream, where)
         if forbidden := sorted(_NEVER_OVERRIDDEN & upstream.overrides.keys()):
             raise ConfigurationError(f"{where}: overrides cannot set {', '.join(forbidden)}")
         if with_keys and upstream.api_key_env and upstream.api_key_env not in os.environ:
@@ -228,7 +280,10 @@ def _check(model: Model, where: str, *, with_keys: bool) -> None:
         raise ConfigurationError(f"{where}: no upstream has a weight above 0")
 
 
-def _check_price(upstream: Upstream, where: str) -> None:
+def _check_cost(upstream: Upstream, where: str) -> None:
+    for url in (upstream.metrics_url, upstream.gpu_metrics_url):
+        if url and url != NVML:
+            Address.parse(url)
     if upstream.gpu_usd_per_hour is None:
         return
     if upstream.price is not None:

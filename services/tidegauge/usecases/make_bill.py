@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tidegauge.cost.bill import Bill, make_bill
+from tidegauge.cost.account import CostAccount
+from tidegauge.cost.bill import Bill
 from tidegauge.gateway.configuration import gpu_prices, load
 from tidegauge.reports.formatting import moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.topics import UPSTREAMS
-from tidegauge.schemas.upstream_events import MINUTE_MS, UpstreamWork
-from tidegauge.streaming.upstream_work import WorkAccumulator
+from tidegauge.schemas.upstream_events import MINUTE_MS, UpstreamSample, UpstreamWork
 from tidegauge.usecases.errors import BillError
 from tidegauge.usecases.time_range import TimeRange
 
@@ -43,36 +43,33 @@ def bill_of_log(
     if period.end_ms // MINUTE_MS <= period.start_ms // MINUTE_MS:
         raise BillError(f"{period} has no whole minute: a bill is made of minutes")
     prices = {} if config is None else gpu_prices(load(config, with_keys=False))
-    work, undecodable = _work_of_log(kafka, period)
-    bill = make_bill(work, prices, period.start_ms, period.end_ms)
-    return bill, tuple(_notes(bill, work, undecodable))
+    account, undecodable = _account_of_log(kafka, period)
+    bill = account.bill(prices, period.start_ms, period.end_ms)
+    return bill, tuple(_notes(bill, account, undecodable))
 
 
-def _work_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[WorkAccumulator, int]:
-    """Return the work of a range, and the number of records that could not be read."""
-    work, undecodable = WorkAccumulator(), 0
-    last: dict[str, int] = {}
+def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccount, int]:
+    """Return the account of a range, and the number of records that could not be read."""
+    account, undecodable = CostAccount(), 0
     for record in reader.read(kafka, UPSTREAMS, start_ms=period.start_ms):
         if record.timestamp_ms > period.end_ms + _LATE_MS:
             break
         try:
-            event = decode(record.value, UpstreamWork)
+            event: UpstreamWork | UpstreamSample = decode(
+                record.value, UpstreamWork, UpstreamSample
+            )
         except DecodeError:
             undecodable += 1
             continue
-        if event.sequence <= last.get(event.producer_id, 0):
-            continue  # published twice
-        last[event.producer_id] = event.sequence
-        for minute in event.minutes:
-            if minute.start_ms + MINUTE_MS > period.start_ms and minute.start_ms < period.end_ms:
-                work.merge(minute)
-    return work, undecodable
+        account.add(event)
+    account.forget(period.start_ms // MINUTE_MS * MINUTE_MS)
+    return account, undecodable
 
 
-def _notes(bill: Bill, work: WorkAccumulator, undecodable: int) -> Iterator[str]:
+def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
     if undecodable:
         yield f"{undecodable} records of {UPSTREAMS.name} could not be read"
-    first = min((start_ms for _, start_ms in work.minutes), default=None)
+    first = min((start_ms for _, start_ms in account.work.minutes), default=None)
     if first is None:
         yield "the log holds no work of this time: it was idle, or no worker measured it"
     elif first >= bill.start_ms + MINUTE_MS:

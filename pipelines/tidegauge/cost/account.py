@@ -1,0 +1,90 @@
+"""The account: work and samples of upstreams as they come from the log, and bills made of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from tidegauge.cost.bill import Bill, GpuPrices, make_bill
+from tidegauge.schemas.upstream_events import (
+    MINUTE_MS,
+    SLOT_MS,
+    UpstreamSample,
+    UpstreamWork,
+)
+from tidegauge.streaming.upstream_work import WorkAccumulator
+
+__all__ = ["CostAccount"]
+
+_MOST_PRODUCERS: Final = 10_000
+_MOST_UPSTREAMS: Final = 1_024
+
+
+class CostAccount:
+    """Adds up what the log says of upstreams; each event counts once.
+
+    Attributes:
+        work: The work of all minutes that are kept.
+        newest: Label of the upstream -> its newest sample.
+        answered_ms: Label of the upstream -> when it last answered without a fault.
+    """
+
+    def __init__(self) -> None:
+        self.work = WorkAccumulator()
+        self.newest: dict[str, UpstreamSample] = {}
+        self.answered_ms: dict[str, int] = {}
+        self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
+        self._sequences: dict[str, int] = {}
+
+    def add(self, event: UpstreamWork | UpstreamSample) -> None:
+        """Add an event of the log."""
+        if isinstance(event, UpstreamSample):
+            self._add_sample(event)
+            return
+        if event.sequence <= self._sequences.get(event.producer_id, 0):
+            return  # published twice
+        if event.producer_id in self._sequences or len(self._sequences) < _MOST_PRODUCERS:
+            self._sequences[event.producer_id] = event.sequence
+        for minute in event.minutes:
+            self.work.merge(minute)
+
+    def _add_sample(self, sample: UpstreamSample) -> None:
+        before = self.newest.get(sample.upstream)
+        if before is None and len(self.newest) >= _MOST_UPSTREAMS:
+            return
+        if before is not None and sample.time_ms <= before.time_ms:
+            return
+        self.newest[sample.upstream] = sample
+        if not sample.faults:
+            self.answered_ms[sample.upstream] = sample.time_ms
+        if sample.running is not None:
+            minute, offset = divmod(sample.time_ms, MINUTE_MS)
+            idle = sample.running + (sample.waiting or 0.0) == 0
+            self._idle[sample.upstream, minute * MINUTE_MS].append((offset // SLOT_MS, idle))
+
+    def forget(self, before_ms: int) -> None:
+        """Forget the minutes before a time in Unix milliseconds."""
+        for minutes in (self.work.minutes, self._idle):
+            for key in [key for key in minutes if key[1] < before_ms]:
+                del minutes[key]
+
+    def bill(self, prices: GpuPrices, start_ms: int, end_ms: int) -> Bill:
+        """Return the bill of a range of time; see ``make_bill``."""
+        return make_bill(self.work, prices, start_ms, end_ms, idle_shares=self._idle_shares())
+
+    def _idle_shares(self) -> dict[tuple[str, int], float]:
+        """Return the share of each minute in which its server was idle, where it was asked.
+
+        The exchanges tell every moment whether a server had one, and samples tell a few moments
+        whether it worked. The mean difference at the samples' moments corrects the exchanges'
+        share (a control variate): it is 0 while all traffic comes through gateways, whenever the
+        samples are taken.
+        """
+        shares = {}
+        for (upstream, minute_ms), samples in self._idle.items():
+            minute = self.work.minutes.get((upstream, minute_ms))
+            busy = minute.busy if minute is not None else 0
+            differences = [idle - (not busy >> slot & 1) for slot, idle in samples]
+            mine = 1.0 - busy.bit_count() * SLOT_MS / MINUTE_MS
+            shares[upstream, minute_ms] = mine + sum(differences) / len(differences)
+        return shares

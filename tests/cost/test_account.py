@@ -1,0 +1,75 @@
+"""The account counts each event once, and hears of work that no gateway forwarded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidegauge.cost.account import CostAccount
+from tidegauge.schemas.upstream_events import (
+    MINUTE_MS,
+    UpstreamMinute,
+    UpstreamSample,
+    UpstreamWork,
+    WorkAmounts,
+    WorkRow,
+)
+
+UPSTREAM = "10.0.0.7:8000"
+HALF_A_MINUTE = (2**600 - 1).to_bytes(150, "little")
+ROW = WorkRow("m/v1//", "acme", "served", WorkAmounts(requests=1, prompt_tokens=100))
+
+
+def work(sequence: int = 1, start_ms: int = 0) -> UpstreamWork:
+    minute = UpstreamMinute(UPSTREAM, start_ms, HALF_A_MINUTE, b"", (ROW,))
+    return UpstreamWork(producer_id="vitals/0", sequence=sequence, time_ms=0, minutes=(minute,))
+
+
+def sample(time_ms: int, running: float | None, *faults: str) -> UpstreamSample:
+    return UpstreamSample(upstream=UPSTREAM, time_ms=time_ms, running=running, faults=faults)
+
+
+def test_an_event_that_was_published_twice_counts_once() -> None:
+    account = CostAccount()
+    for event in (work(1), work(1), work(2), work(1)):
+        account.add(event)
+    (charge,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).charges.values()
+    assert charge.work.requests == 2
+    assert charge.usd == pytest.approx(0.5)
+
+
+def test_samples_that_agree_change_nothing_whenever_they_are_taken() -> None:
+    account = CostAccount()
+    account.add(work())
+    for time_ms, running in ((1_000, 1.0), (2_000, 3.0), (45_000, 0.0)):
+        account.add(sample(time_ms, running))
+    (one,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).upstreams
+    assert one.idle_seconds == pytest.approx(30.0)
+    assert one.residual_usd == pytest.approx(0.0)
+    assert one.idle_by == "metrics"
+
+
+def test_work_that_no_gateway_forwarded_is_residual_and_not_idle() -> None:
+    account = CostAccount()
+    account.add(work())
+    for time_ms in range(0, MINUTE_MS, 5_000):
+        account.add(sample(time_ms, 1.0))
+    (one,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).upstreams
+    assert one.idle_seconds == pytest.approx(0.0)
+    assert one.residual_usd == pytest.approx(0.5)
+
+
+def test_silence_is_remembered() -> None:
+    account = CostAccount()
+    account.add(sample(1_000, 0.0))
+    account.add(sample(2_000, None, "does not answer"))
+    account.add(sample(1_500, 7.0))  # late: the newest stays
+    assert account.newest[UPSTREAM].faults == ("does not answer",)
+    assert account.answered_ms == {UPSTREAM: 1_000}
+
+
+def test_what_is_forgotten_is_gone() -> None:
+    account = CostAccount()
+    account.add(work(1, 0))
+    account.add(work(2, MINUTE_MS))
+    account.forget(MINUTE_MS)
+    assert list(account.work.minutes) == [(UPSTREAM, MINUTE_MS)]
