@@ -76,6 +76,24 @@ class Browser:
         """The buttons of the page's forms, in order."""
         return [button.text for button in self._driver.find_elements(By.TAG_NAME, "button")]
 
+    @property
+    def links(self) -> list[str]:
+        """The addresses that the page links to, in order, without repeats."""
+        found = self._driver.execute_script("return [...document.links].map(a => a.href)")
+        return list(dict.fromkeys(found))
+
+    def click(self, url: str) -> None:
+        """Click the first link to an address, and wait for its page."""
+        before = self._begun()
+        script = "[...document.links].find(a => a.href === arguments[0]).click()"
+        self._driver.execute_script(script, url)
+        self._wait().until(lambda _: self._begun() != before)
+
+    def status(self, url: str) -> int:
+        """Return the status with which the page's own site answers."""
+        script = "fetch(arguments[0]).then(a => arguments[1](a.status))"
+        return int(self._driver.execute_async_script(script, url))
+
     def fill(self, button: str, **fields: str) -> None:
         """Write into fields of the form that a button belongs to."""
         form = self._driver.find_element(By.XPATH, f"//form[.//button[.='{button}']]")
@@ -91,6 +109,15 @@ class Browser:
     def follow(self, link: str) -> None:
         """Click the first link whose text has these words, and wait for its page."""
         self._leave(f"//a[contains(., '{link}')]")
+
+    def follow_within(self, words: str) -> None:
+        """Click what opens more of the same page."""
+        self._driver.find_element(By.XPATH, f"//summary[contains(., '{words}')]").click()
+
+    def value(self, button: str, field: str) -> str:
+        """Return what stands in a field of the form that a button belongs to."""
+        form = self._driver.find_element(By.XPATH, f"//form[.//button[.='{button}']]")
+        return str(form.find_element(By.NAME, field).get_property("value"))
 
     def wait_for(self, words: str) -> None:
         """Wait until the page shows these words, on whichever page they come."""

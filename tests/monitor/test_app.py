@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -57,35 +58,68 @@ def client(watch: Watch, estimator: Estimator, now_ms: int) -> TestClient:
     return TestClient(create_app(interface), base_url=LOCAL)
 
 
-def test_the_page_has_the_alarms_the_signals_the_account_and_the_promise(
-    client: TestClient,
-) -> None:
-    answer = client.get("/")
-    assert answer.status_code == 200
-    for text in (
-        "2 alarms",
-        "Answers are worse: 61% score below",
-        "How do I report a lost card while travelling abroad?",
-        "At most one false alarm in 30 days on average",
-        "1,230 sampled = 1,200 judged + 25 skipped (overload)",
-        "balanced",
-        "Silenced by",
-        "How this could be a false alarm",
+QUESTIONS = {
+    "/": ("2 incidents, 1 critical", "How do I report a lost card while travelling abroad?"),
+    "/topics": ("What people ask for", "How this could be a false alarm"),
+    "/releases": (
         "v2 against v1: worse in quality.likelihood; not worse in latency; undecided in errors.",
-        '<meta http-equiv="refresh" content="15">',
-    ):
+    ),
+    "/setup": ("At most one false alarm in 30 days on average", "price change", "Judge: rubric"),
+    "/pipeline": ("1,230 sampled = 1,200 judged + 25 skipped (overload)", "balanced"),
+    "/runbook/quality": ("Answers are judged worse", "close the incident"),
+}
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_a_page_answers_its_question(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    for text in QUESTIONS[path]:
         assert text in answer.text, text
+    assert '<noscript><meta http-equiv="refresh" content="15"></noscript>' in answer.text
+    current = [part for part in answer.text.split("<a ") if 'aria-current="page"' in part]
+    assert len(current) == (0 if path.startswith("/runbook") else 1)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/topics", "/setup", "/pipeline", "/i/x", "/segment?model=m"]
+)
+def test_no_page_shows_a_name_that_is_ours_alone(client: TestClient, path: str) -> None:
+    text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", client.get(path).text, flags=re.DOTALL)
+    assert not re.findall(r"\w+@[0-9a-f]{8}|hot_sampler|\b(?:latency|drift|errors|cost)\.\w+", text)
 
 
 def test_the_page_can_be_held_still(client: TestClient) -> None:
     assert "http-equiv" not in client.get("/?refresh=off").text
 
 
-def test_the_page_may_load_and_run_nothing(client: TestClient) -> None:
-    policy = client.get("/").headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert "script" not in policy
-    assert "unsafe" not in policy
+def test_the_page_may_run_our_own_files_and_nothing_else(client: TestClient) -> None:
+    answer = client.get("/")
+    policy = dict(
+        part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in str(policy)
+    scripts = re.findall(r"<script[^>]*>", answer.text)
+    assert scripts == ['<script src="/static/page.js" defer>']
+    script = client.get("/static/page.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert script.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/static/..%2Fapp.py").status_code == 404
+
+
+def test_a_page_is_compressed(client: TestClient) -> None:
+    assert client.get("/").headers["content-encoding"] == "gzip"
+
+
+def test_incidents_come_as_json(client: TestClient) -> None:
+    worse, asked = client.get("/api/incidents").json()
+    assert (worse["severity"], worse["fires"]) == ("critical", True)
+    assert asked["title"] == (
+        "support-chat since 2023-11-14 21:54:20 UTC: people ask for something else"
+    )
+    assert [alert["monitor"] for alert in asked["alerts"]] == ["drift.topics"]
 
 
 def test_a_segment_has_a_page_of_its_own(client: TestClient) -> None:
@@ -138,7 +172,7 @@ def test_before_there_is_a_view_everything_says_so(client: TestClient, watch: Wa
     watch.shown = None
     assert client.get("/").status_code == 503
     assert "Nothing is tested until it has" in client.get("/").text
-    for path in ("/api/view", "/api/verdicts", "/api/alerts", "/api/ledger"):
+    for path in ("/api/view", "/api/verdicts", "/api/alerts", "/api/incidents", "/api/ledger"):
         answer = client.get(path)
         assert (answer.status_code, list(answer.json())) == (503, ["error"])
     assert client.get("/readyz").status_code == 503

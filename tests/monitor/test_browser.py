@@ -22,19 +22,26 @@ from tidegauge.monitor.report_queue import ReportStore
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.report_pages import ReportPages
+from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.segments import alarm_query, query
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.reports.formatting import moment
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas import encode
+from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Verdict
+from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
 from tidegauge.streaming.processor import Output, Partition, Record
 from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.explain import Explanation
+from tidegauge.usecases.recent_exchanges import (
+    ExchangeFilter,
+    FoundExchanges,
+    recent_exchanges,
+)
 from tidegauge.usecases.report import ReportMaker
 
 WINDOWS = 30
@@ -56,6 +63,7 @@ class Monitor:
 
     folder: Path
     estimator: Estimator
+    refresh_seconds: int = 15
     traffic: Traffic = field(default_factory=Traffic)
     harness: Harness = field(init=False)
     reports: ReportDesk = field(init=False)
@@ -99,6 +107,19 @@ class Monitor:
         """Controls that the processor has been given."""
         return self.harness.offsets.get(CONTROLS.name, 0)
 
+    def recent(self, wanted: ExchangeFilter, now_ms: int) -> FoundExchanges:
+        def read(topic: Topic, start_ms: int) -> Iterator[Record]:
+            yield from exchanges(self.now_ms(), topic, start_ms, now_ms)
+
+        return recent_exchanges(read, wanted, now_ms=now_ms, most=5)
+
+    def find(self, request_id: str) -> ResponseEvent | None:
+        found = self.recent(ExchangeFilter(), self.now_ms()).exchanges
+        return next((event for event in found if event.request_id == request_id), None)
+
+    def judgments(self, _event: ResponseEvent) -> tuple[JudgmentEvent, ...]:
+        return ()
+
     def app(self, password: str = "") -> FastAPI:
         return create_app(
             Interface(
@@ -107,13 +128,15 @@ class Monitor:
                 estimator=self.estimator,
                 registry=CollectorRegistry(),
                 false_alarm_days=30,
-                refresh_seconds=15,
+                refresh_seconds=self.refresh_seconds,
                 host="127.0.0.1",
                 password=password,
+                past=lambda _: self.harness.alerts()[-1:],
                 pages=(
                     ControlPages(self.view, self.publish, self.now_ms, 30),
                     TopicPages(self.view, unexplained, self.now_ms, 30),
                     ReportPages(self.reports, self.now_ms),
+                    RequestPages(self, self.now_ms),
                 ),
             )
         )
@@ -179,38 +202,100 @@ def undisturbed(browser: Browser, host: str) -> Iterator[None]:
     assert browser.hosts() == {host}
 
 
-def test_an_alarm_is_acknowledged(browser: Browser, monitor: Monitor, host: str) -> None:
+def incident(monitor: Monitor) -> str:
+    return f"/i/{monitor.harness.alerts(LATENCY)[0].alert_id}"
+
+
+def test_an_incident_is_acknowledged_and_closed(
+    browser: Browser, monitor: Monitor, host: str
+) -> None:
     with serve(monitor.app()) as port, undisturbed(browser, host):
         browser.open(f"http://{host}:{port}/")
-        assert "1 alarm" in browser.text
-        browser.follow("Acknowledge or silence")
+        assert "1 incident" in browser.text
+        browser.follow("answers are slower")
         browser.fill("Acknowledge", who="Ada", note="a slow upstream")
         browser.press("Acknowledge")
         assert "goes on firing, in your name" in browser.text
+        assert "Ada has it" in browser.text
         browser.fill("Close and restart", who="Ada")
         browser.press("Close and restart")
-        assert "starts over within seconds" in browser.text
-        assert "Closed by Ada" in browser.text
-        browser.follow("Overview")
-        assert "1 alarm" not in browser.text
+        assert "None of its alarms fires any more" in browser.text
+        browser.follow("Now")
+        assert "1 incident" not in browser.text
     assert monitor.alerts == ["firing", "acknowledged", "resolved"]
     assert monitor.view().alerts == ()
 
 
-def test_a_monitor_is_silenced(browser: Browser, monitor: Monitor, host: str) -> None:
+def test_an_alarm_has_the_same_buttons(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app()) as port:
+        browser.open(f"http://127.0.0.1:{port}/alarm?{alarm(monitor)}")
+        browser.press("Acknowledge")
+        assert "goes on firing, in your name" in browser.text
+        browser.press("Close and restart")
+        assert "starts over within seconds" in browser.text
+    assert monitor.alerts == ["firing", "acknowledged", "resolved"]
+
+
+def test_an_incident_is_silenced_and_unsilenced(
+    browser: Browser, monitor: Monitor, host: str
+) -> None:
     with serve(monitor.app()) as port, undisturbed(browser, host):
-        browser.open(f"http://{host}:{port}/")
-        browser.follow("Acknowledge or silence")
+        browser.open(f"http://{host}:{port}{incident(monitor)}")
         browser.fill("Silence", hours="1.5", who="Ada", note="load test")
         browser.press("Silence")
         assert "raises no alerts from now on" in browser.text
-        assert "Silenced by Ada until" in browser.text
-        assert "load test" in browser.text
-    (silence,) = monitor.view().silences
-    assert (silence.monitor, silence.segment) == (LATENCY, monitor.traffic.version(1).key)
-    assert (silence.who, silence.note) == ("Ada", "load test")
-    assert silence.until_ms == monitor.now_ms() + 1.5 * HOUR
+        (silence,) = monitor.view().silences
+        assert (silence.monitor, silence.segment) == (LATENCY, monitor.traffic.version(1).key)
+        assert (silence.who, silence.note) == ("Ada", "load test")
+        assert silence.until_ms == monitor.now_ms() + 1.5 * HOUR
+        browser.press("Unsilence")
+        assert "raises alerts again" in browser.text
+        assert monitor.view().silences == ()
+        browser.press("Silence")
+        browser.follow("Setup")
+        browser.press("Unsilence")
+        assert monitor.view().silences == ()
     assert monitor.alerts == ["firing"]
+
+
+def test_every_link_leads_somewhere(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app()) as port:
+        home = f"http://127.0.0.1:{port}/"
+        browser.open(home)
+        seen, queue = {home}, [(home, link) for link in browser.links]
+        while queue:
+            page, link = queue.pop()
+            address = link.partition("#")[0]
+            if address in seen or not address.startswith(home):
+                continue
+            seen.add(address)
+            if address.removeprefix(home).startswith(("api/", "metrics", "openapi")):
+                assert browser.status(address) == 200, (page, link)
+                continue
+            browser.open(page)
+            browser.click(link)
+            assert "Not found" not in browser.text, (page, link)
+            queue += [(address, found) for found in browser.links]
+        # Without a drift baseline nothing can be broken down by topic.
+        complaints = [text for text in browser.complaints() if "/alarm/topics" not in text]
+        assert not complaints
+    paths = {address.removeprefix(home.rstrip("/")).partition("?")[0] for address in seen}
+    assert {"/topics", "/releases", "/requests", "/setup", "/pipeline", "/reports"} <= paths
+    assert {incident(monitor), "/segment", "/alarm", "/runbook/latency"} <= paths
+
+
+def test_a_page_renews_itself_and_keeps_what_is_open(browser: Browser, monitor: Monitor) -> None:
+    monitor.refresh_seconds = 1
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://127.0.0.1:{port}/topics")
+        browser.open(f"http://127.0.0.1:{port}{incident(monitor)}")
+        browser.follow_within("How this could be a false alarm")
+        browser.fill("Acknowledge", who="Ad")
+        control = Control(action="acknowledge", monitor=LATENCY, segment="*", time_ms=1, who="Bo")
+        monitor.harness.give(control, topic=CONTROLS)
+        browser.wait_for("Bo has it")
+        assert "came by chance" in browser.text, "the details are still open"
+        assert browser.value("Acknowledge", "who") == "Ad"
 
 
 def test_a_mistake_is_told_and_corrected(browser: Browser, monitor: Monitor) -> None:
@@ -234,7 +319,7 @@ def test_a_report_is_made_and_read(browser: Browser, monitor: Monitor, host: str
         browser.wait_for("columns; no text of a prompt")
         assert "A report is being built" not in browser.text
         (report,) = monitor.reports.store.list()
-        browser.follow(moment(report.created_ms))
+        browser.click(f"http://{host}:{port}/reports/{report.report_id}")
         browser.wait_for("Share of Drifted Columns")
         assert "number of rows\t30\t100" in browser.text
     now_ms = monitor.now_ms()
@@ -257,18 +342,29 @@ def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> Non
     assert len(monitor.reports.store.list()) == 1
 
 
+def test_requests_are_filtered(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://127.0.0.1:{port}/requests")
+        browser.fill("Show", customer="globex")
+        browser.press("Show")
+        assert "None in the last hour" in browser.text
+        browser.fill("Show", customer="acme")
+        browser.press("Show")
+        browser.follow("r719")
+        assert "Measured" in browser.text
+
+
 def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: Monitor) -> None:
     segment, wanted = query(monitor.traffic.version(1)), alarm(monitor)
-    pages = ("/", f"/segment?{segment}", f"/alarm?{wanted}", f"/alarm/topics?{wanted}", "/reports")
-    with serve(monitor.app()) as port:
+    pages = ["/", f"/segment?{segment}", f"/alarm?{wanted}", incident(monitor), "/reports"]
+    pages += ["/topics", "/releases", "/requests", "/setup", "/pipeline"]
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
         buttons = []
         for page in pages:
             browser.open(f"http://127.0.0.1:{port}{page}")
             buttons += browser.buttons
-    assert buttons == ["Acknowledge", "Close and restart", "Silence", "Build the report"]
-    (complaint,) = browser.complaints()
-    assert "status of 422" in complaint, "latency cannot be taken apart by topic"
-    assert browser.hosts() == {"127.0.0.1"}
+    actions = ["Acknowledge", "Silence", "Close and restart"]
+    assert buttons == [*actions, *actions, "Build the report", "Show"]
 
 
 @pytest.mark.parametrize("page", ["open", "silent", "sandboxed"])

@@ -117,6 +117,19 @@ def test_a_silence_has_an_end(client: TestClient, log: Log, now_ms: int) -> None
     assert log.said.until_ms == now_ms + 1.5 * HOUR
 
 
+def test_an_incident_is_acknowledged_with_all_its_alarms(
+    client: TestClient, log: Log, make_view: Callable[[], MonitorView]
+) -> None:
+    alert = make_view().alerts[0]
+    form = {"incident": alert.alert_id, "action": "acknowledge", "who": "Ada"}
+    answer = client.post("/controls", data=form)
+    assert answer.headers["location"] == f"/i/{alert.alert_id}?said=acknowledge"
+    assert (log.said.monitor, log.said.segment) == (alert.monitor, alert.segment.key)
+    gone = client.post("/controls", data={**form, "incident": "gone"})
+    assert gone.status_code == 422
+    assert len(log.outputs) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -169,15 +169,19 @@ def test_nothing_that_a_stranger_wrote_is_executed_or_loaded(
     worst = hostile.alerts[0]
     alarm = visit(f"{address}/alarm?{alarm_query(worst.monitor, worst.segment)}", tmp_path / "e")
     assert "(10,000 characters)" in alarm
-    assert set(record.paths) == {"/", "/segment", "/alarm"}, "the browser was led to ask for more"
+    incident = visit(f"{address}/i/{worst.alert_id}", tmp_path / "f")
+    others = [visit(f"{address}{path}", tmp_path / path[1:]) for path in ("/topics", "/setup")]
+    ours = {"/", "/segment", "/alarm", "/topics", "/setup", f"/i/{worst.alert_id}"}
+    assert set(record.paths) == {*ours, "/static/page.js"}, "the browser was led to ask for more"
     assert "&lt;script&gt;fetch" in overview
-    assert "(10,000 characters)" in overview
+    assert "(10,000 characters)" in others[0]
     assert "\u202e" not in overview
-    assert "<script" not in overview + detail + alarm
+    everything = "".join((overview, detail, alarm, incident, *others))
+    assert everything.count("<script") == everything.count('<script src="/static/page.js"') == 6
     assert "Most of them come from &lt;script&gt;fetch" in alarm
     assert re.search(r"<th scope=\"row\"><bdi>&lt;script&gt;fetch.*</bdi></th>", alarm)
     assert "&lt;script&gt;fetch" in detail
-    assert "مرحبا" in overview
+    assert "مرحبا" in others[0]
 
 
 def test_the_same_text_unescaped_would_have_been_executed(

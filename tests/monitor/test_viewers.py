@@ -56,9 +56,7 @@ def alarm_paths(client: TestClient) -> list[str]:
     """Return the paths of the pages that the overview links to."""
     page = client.get("/", headers=said("all")).text
     links = [part.partition('"')[0] for part in page.split('href="')[1:]]
-    return [
-        link.replace("&amp;", "&") for link in links if link.startswith(("/alarm?", "/segment?"))
-    ]
+    return [link.replace("&amp;", "&") for link in links if link.startswith(("/i/", "/segment?"))]
 
 
 def test_no_page_shows_a_viewer_a_text(client: TestClient) -> None:
@@ -69,8 +67,8 @@ def test_no_page_shows_a_viewer_a_text(client: TestClient) -> None:
         for path in paths
     }
     shows = [path for path, answer in texts.items() if TEXT in answer.text]
-    assert {"/", "/api/view", "/api/verdicts", "/api/alerts"} <= set(shows)
-    assert any(path.startswith("/alarm?") for path in shows)
+    assert {"/", "/topics", "/api/view", "/api/verdicts", "/api/incidents"} <= set(shows)
+    assert any(path.startswith("/i/") for path in shows)
     for path in paths:
         answer = client.get(
             path, headers=said("numbers"), params=parameters if "?" not in path else None

@@ -111,15 +111,19 @@ class Incident:
         """The routes that its alarms watch, in order."""
         return tuple(sorted({alarm.segment.route for alarm in self.alarms} - {""}))
 
+    @property
+    def subject(self) -> str:
+        """What it is about: a new version, a model, or the pipeline."""
+        return self.onset.version or self.model or "the pipeline"
+
     def title(self, now_ms: int | None = None) -> str:
         """Return what happened, since when and to whom, on one line.
 
         Args:
             now_ms: The reader's moment: today's times come without their date.
         """
-        subject = self.onset.version or self.model or "the pipeline"
         since = moment(self.onset.time_ms, now_ms)
-        return f"{subject} since {since}: {'; '.join(self.changes())}"
+        return f"{self.subject} since {since}: {'; '.join(self.changes())}"
 
     def changes(self) -> tuple[str, ...]:
         """Return what each signal says, with the number of routes where there are several."""

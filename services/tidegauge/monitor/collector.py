@@ -19,7 +19,7 @@ import structlog
 
 from tidegauge.adapters.nvml import read_gpus
 from tidegauge.cost.exposition import MOST_BYTES, read_metrics
-from tidegauge.cost.telemetry import (
+from tidegauge.cost.upstream_metrics import (
     GPU_METRICS,
     SERVER_METRICS,
     Reading,

@@ -24,6 +24,7 @@ from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.report_pages import ReportPages
+from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitor.web.viewers import StateByRole
 from tidegauge.runtime.clock import now_ms
@@ -35,6 +36,8 @@ from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.streaming.processor import Output
 from tidegauge.usecases.explain import explain
+from tidegauge.usecases.past_alerts import past_alerts
+from tidegauge.usecases.recent_exchanges import LogExchanges
 from tidegauge.usecases.report import report_maker
 
 __all__ = ["receivers", "run"]
@@ -122,7 +125,9 @@ def serve(
                 ControlPages(shown.view, publish, now_ms, settings.false_alarm_days),
                 TopicPages(shown.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
                 ReportPages(queue, now_ms),
+                RequestPages(LogExchanges(kafka), now_ms),
             ),
+            past=partial(past_alerts, kafka),
         )
     )
     server = uvicorn.Server(

@@ -128,6 +128,16 @@ class MonitorSettings(Settings):
         default_factory=_reports_folder, description="Where finished HTML reports are kept."
     )
     reports_kept: int = Field(default=20, ge=1, description="Reports kept; older ones are deleted.")
+    models: Annotated[Path | None, Variable("TIDEGAUGE_GATEWAY_CONFIG")] = Field(
+        default=None,
+        description="The gateway's YAML file, for prices and the upstreams whose metrics are read.",
+    )
+    scrape_seconds: float = Field(
+        default=15.0, ge=1, description="How often the metrics of upstreams and GPUs are read."
+    )
+    cost_hours: int = Field(
+        default=24, ge=1, le=168, description="Length of the range of costs, in hours."
+    )
     report_rows: int = Field(
         default=5_000,
         ge=100,

@@ -1,4 +1,4 @@
-"""Alarms as the overview lists them, and as the page of one alarm shows them. Pure."""
+"""One alarm with its monitor's earlier states, as its own page shows it. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from tidegauge.monitoring.view import MonitorView, SilenceInForce, StateChange
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.formatting import duration, moment
 from tidegauge.reports.standing import Standing, promise, standing
-from tidegauge.reports.text import clip, lead
+from tidegauge.reports.text import clip
 from tidegauge.schemas.findings import Alert, State, Verdict
 
-__all__ = ["AlarmLine", "AlarmPage", "ChangeLine", "alarm_lines", "alarm_page", "change_line"]
+__all__ = ["AlarmPage", "ChangeLine", "alarm_page", "change_line"]
 
 SENTENCE: Final = 900
 """Characters shown of a monitor's own sentence."""
 
 _BY_TOPIC: Final = frozenset({"quality", "latency", "errors", "cost"})
-_SEVERITY_ORDER: Final = ("critical", "warn", "info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +31,6 @@ class ChangeLine:
     after: Standing
     sentence: str
     when: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmLine:
-    """An alarm that fires.
-
-    Attributes:
-        alert: The alert.
-        name: The segment.
-        standing: Its state, for people.
-        lead: What it says, in one sentence.
-        sentence: All that it says.
-        since: Since when it alarms, in words.
-        card: What drives it.
-        query: Query string of its own page.
-    """
-
-    alert: Alert
-    name: Name
-    standing: Standing
-    lead: str
-    sentence: str
-    since: str
-    card: Card
     query: str
 
 
@@ -76,6 +50,8 @@ class AlarmPage:
         changes: Its earlier states, newest first.
         promise: The deployment's promise.
         query: Query string of this page.
+        incident: Identity of its incident, empty without one.
+        owner: Who has it, empty for nobody.
         by_topic: Whether it can be broken down by topic.
     """
 
@@ -90,48 +66,9 @@ class AlarmPage:
     changes: tuple[ChangeLine, ...]
     promise: str
     query: str
+    incident: str
+    owner: str
     by_topic: bool
-
-
-def alarm_lines(
-    view: MonitorView, *, now_ms: int, false_alarm_days: float, quote_limit: int
-) -> tuple[AlarmLine, ...]:
-    """Return the firing alerts, the most severe first, then the oldest.
-
-    Args:
-        view: What the monitor knows.
-        now_ms: The reader's moment.
-        false_alarm_days: The deployment's promise.
-        quote_limit: Characters of an exemplar.
-    """
-    lines = []
-    for alert in view.alerts:
-        current = view.verdict(alert.monitor, alert.segment) or alert.verdict
-        # The verdict that raised it knows the effects; a later one may know more of them.
-        shown = current if current.effects else alert.verdict
-        lines.append(
-            AlarmLine(
-                alert=alert,
-                name=name(alert.segment),
-                standing=standing(State(alert.severity)),
-                lead=lead(shown.sentence),
-                sentence=clip(shown.sentence, SENTENCE),
-                since=_alarming(alert, now_ms),
-                card=card(
-                    shown,
-                    now_ms=now_ms,
-                    false_alarm_days=false_alarm_days,
-                    quote_limit=quote_limit,
-                ),
-                query=alarm_query(alert.monitor, alert.segment),
-            )
-        )
-    return tuple(
-        sorted(
-            lines,
-            key=lambda line: (_SEVERITY_ORDER.index(line.alert.severity), line.alert.starts_ms),
-        )
-    )
 
 
 def _alarming(alert: Alert, now_ms: int) -> str:
@@ -175,6 +112,8 @@ def alarm_page(
         ),
         promise=f"{promise(false_alarm_days)} {shown.back_test}".strip(),
         query=alarm_query(monitor, shown.segment),
+        incident=(alert.incident or alert.alert_id) if alert else "",
+        owner=clip(alert.owner, 60) if alert else "",
         by_topic=shown.signal in _BY_TOPIC and bool(shown.baseline and shown.effects),
     )
 

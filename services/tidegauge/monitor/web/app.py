@@ -7,15 +7,23 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
 from fastapi import FastAPI, Query, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from tidegauge.monitor.web import guards
 from tidegauge.monitor.web.downloads import account_csv, trend_csv
-from tidegauge.monitor.web.openapi import LedgerAnswer, answer, documented, json_of, publish_schemas
-from tidegauge.monitor.web.page import Page, page
-from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.segments import name
+from tidegauge.monitor.web.incident_lines import firing_incidents
+from tidegauge.monitor.web.openapi import (
+    IncidentAnswer,
+    LedgerAnswer,
+    answer,
+    documented,
+    json_of,
+    publish_schemas,
+)
+from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, no_past
+from tidegauge.monitor.web.rendering import Renderer, mount_static
 from tidegauge.monitor.web.viewers import MonitorState, StateByRole
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
@@ -48,6 +56,7 @@ class Interface:
         viewer_password: What opens the pages without requests' texts; empty for nothing.
         page_url: The address that people open, such as a proxy's; empty where it is our own.
         pages: Further pages: those of alarms and of reports.
+        past: Returns past alerts of an incident.
     """
 
     watch: MonitorState
@@ -61,6 +70,7 @@ class Interface:
     viewer_password: str = ""
     page_url: str = ""
     pages: tuple[Pages, ...] = ()
+    past: PastAlerts = no_past
 
 
 def create_app(interface: Interface) -> FastAPI:
@@ -74,6 +84,7 @@ def create_app(interface: Interface) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
     app.add_middleware(
         guards.RequestGuard,
         policy=renderer.policy,
@@ -82,50 +93,22 @@ def create_app(interface: Interface) -> FastAPI:
         viewer_password=interface.viewer_password,
         page_url=interface.page_url,
     )
-    _pages(app, interface, renderer)
+    pages = QuestionPages(
+        view=interface.watch.view,
+        now_ms=interface.now_ms,
+        estimator=interface.estimator,
+        false_alarm_days=interface.false_alarm_days,
+        past=interface.past,
+    )
+    pages.mount(app, renderer)
+    mount_static(app)
     _api(app, interface.watch)
     _downloads(app, interface.watch)
     _operations(app, interface)
-    for pages in interface.pages:
-        pages.mount(app, renderer)
+    for further in interface.pages:
+        further.mount(app, renderer)
     publish_schemas(app)
     return app
-
-
-def _pages(app: FastAPI, interface: Interface, renderer: Renderer) -> None:
-    def present(view: MonitorView) -> Page:
-        return page(
-            view,
-            now_ms=interface.now_ms(),
-            false_alarm_days=interface.false_alarm_days,
-            estimator=interface.estimator,
-        )
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def overview(refresh: str = "on") -> HTMLResponse:
-        view = interface.watch.view()
-        if view is None:
-            return HTMLResponse(renderer.waiting(), status_code=503)
-        return HTMLResponse(renderer.page(present(view), refresh=refresh != "off"))
-
-    @app.get("/segment", response_class=HTMLResponse, include_in_schema=False)
-    def segment(model: str, version: str = "", route: str = "", tenant: str = "") -> HTMLResponse:
-        wanted = Segment(model=model, version=version, route=route, tenant=tenant)
-        view = interface.watch.view()
-        if view is not None:
-            whole = present(view)
-            # A monitor may watch all versions of a model as one: its page shows each.
-            items = [
-                item
-                for item in whole.segments
-                if item.segment == wanted or wanted in item.segment.parents()
-            ]
-            if items:
-                return HTMLResponse(renderer.segment(name(wanted), items, whole))
-        return HTMLResponse(
-            renderer.render("missing.html", {"what": "There is no such segment."}),
-            status_code=404,
-        )
 
 
 def _api(app: FastAPI, watch: MonitorState) -> None:
@@ -170,6 +153,19 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
         if view is None:
             return nothing_yet()
         return json_of([a for a in view.alerts if severity is None or a.severity == severity])
+
+    @app.get(
+        "/api/incidents",
+        responses=answer(IncidentAnswer, many=True),
+        tags=["api"],
+        response_class=Response,
+    )
+    def api_incidents() -> Response:
+        """Return the incidents that fire now, the loudest first."""
+        view = watch.view()
+        if view is None:
+            return nothing_yet()
+        return json_of([IncidentAnswer.of(found) for found in firing_incidents(view)])
 
     @app.get("/api/ledger", responses=answer(LedgerAnswer), tags=["api"], response_class=Response)
     def api_ledger() -> Response:

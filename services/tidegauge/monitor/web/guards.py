@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidegauge.monitor.web.viewers import OPEN_TO_VIEWERS, viewing
+from tidegauge.monitor.web.viewers import is_open_to_viewers, viewing
 
 __all__ = ["RequestGuard", "is_loopback"]
 
@@ -141,7 +141,7 @@ class RequestGuard:
             refusal = PlainTextResponse("say the password\n", 401, headers=challenge)
             await refusal(scope, receive, send)
             return
-        if is_viewer and (scope["method"] in _CHANGES or scope["path"] not in OPEN_TO_VIEWERS):
+        if is_viewer and (scope["method"] in _CHANGES or not is_open_to_viewers(scope["path"])):
             refusal = PlainTextResponse(_NO_TEXT, 403)
             await refusal(scope, receive, send)
             return

@@ -93,7 +93,7 @@ class TopicPages:
                 "lines": topic_lines(explained) if explained else (),
             }
             status = 200 if explained else 422
-            return HTMLResponse(renderer.render("topics.html", values), status_code=status)
+            return HTMLResponse(renderer.render("mix.html", values), status_code=status)
 
         @app.get(
             "/api/topics",

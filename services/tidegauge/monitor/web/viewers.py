@@ -5,7 +5,7 @@ They see the names of topics, which are terms that many requests share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Protocol
@@ -13,18 +13,29 @@ from typing import Final, Protocol
 import msgspec
 
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.schemas.findings import Verdict
+from tidegauge.schemas.findings import Alert, Verdict
 
-__all__ = ["OPEN_TO_VIEWERS", "MonitorState", "StateByRole", "viewing", "without_text"]
+__all__ = [
+    "OPEN_TO_VIEWERS",
+    "MonitorState",
+    "StateByRole",
+    "as_seen",
+    "is_open_to_viewers",
+    "viewing",
+    "without_text",
+]
 
 OPEN_TO_VIEWERS: Final = frozenset(
     {
-        *("/", "/segment", "/alarm", "/metrics", "/openapi.json", "/healthz", "/readyz"),
-        *("/api/view", "/api/verdicts", "/api/alerts", "/api/ledger"),
+        *("/", "/segment", "/alarm", "/topics", "/releases", "/setup", "/pipeline"),
+        *("/metrics", "/openapi.json", "/healthz", "/readyz"),
+        *("/api/view", "/api/verdicts", "/api/alerts", "/api/incidents", "/api/ledger"),
         *("/api/trend.csv", "/api/account.csv"),
     }
 )
 """The paths of a viewer. Reports and the topics of an alarm are made of requests' texts."""
+
+_OPEN_FOLDERS: Final = ("/i/", "/runbook/", "/static/")
 
 
 class MonitorState(Protocol):
@@ -40,6 +51,11 @@ class MonitorState(Protocol):
         """Whether the loop runs, or can still recover by itself."""
 
 
+def is_open_to_viewers(path: str) -> bool:
+    """Return whether a viewer may ask for a path."""
+    return path in OPEN_TO_VIEWERS or path.startswith(_OPEN_FOLDERS)
+
+
 _is_viewer: ContextVar[bool] = ContextVar("_is_viewer", default=False)
 
 
@@ -51,6 +67,11 @@ def viewing() -> Iterator[None]:
         yield
     finally:
         _is_viewer.reset(token)
+
+
+def as_seen(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """Return alerts as whoever asks may see them: a viewer sees no text."""
+    return tuple(_bare_alert(alert) for alert in alerts) if _is_viewer.get() else tuple(alerts)
 
 
 class StateByRole:
@@ -82,10 +103,12 @@ def without_text(view: MonitorView) -> MonitorView:
     return msgspec.structs.replace(
         view,
         verdicts=tuple(_bare(verdict) for verdict in view.verdicts),
-        alerts=tuple(
-            msgspec.structs.replace(alert, verdict=_bare(alert.verdict)) for alert in view.alerts
-        ),
+        alerts=tuple(_bare_alert(alert) for alert in view.alerts),
     )
+
+
+def _bare_alert(alert: Alert) -> Alert:
+    return msgspec.structs.replace(alert, verdict=_bare(alert.verdict))
 
 
 def _bare(verdict: Verdict) -> Verdict:

@@ -1,0 +1,68 @@
+"""Titles of monitors for people; the name stays what commands, metrics and addresses use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tidegauge.reports.text import clip
+
+__all__ = ["monitor_title", "score_title"]
+
+_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "drift.topics": "Openings of conversations",
+        "drift.followups": "Follow-ups of conversations",
+        "latency.total": "Latency of answers",
+        "latency.first_token": "Time to first token",
+        "errors.rate": "Failed requests and checks",
+        "cost.request": "Cost of a request",
+        "swap.cold_start": "Cold start of a version",
+        "pipeline.capture": "Capture of events",
+        "pipeline.ledger": "Ledger of events",
+        "pipeline.dead_letters": "Dead letters",
+        "pipeline.log": "Topics of the log",
+        "pipeline.drift": "Drift worker",
+        "pipeline.vitals": "Vitals worker",
+        "pipeline.quality": "Judge worker",
+    }
+)
+_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "quality.": "Judge: ",
+        "swap.": "New version, ",
+        "pipeline.judge.": "Judge's qualification: ",
+        "pipeline.statistics.": "Statistics: ",
+    }
+)
+
+
+def monitor_title(monitor: str) -> str:
+    """Return a monitor's title.
+
+    Example:
+        >>> monitor_title("latency.total"), monitor_title("quality.likelihood")
+        ('Latency of answers', 'Judge: likelihood')
+        >>> monitor_title("swap.first_token"), monitor_title("pipeline.statistics.latency.total")
+        ('New version, first token', 'Statistics: Latency of answers')
+    """
+    known = _TITLES.get(monitor)
+    if known is not None:
+        return known
+    for prefix, title in _KINDS.items():
+        if monitor.startswith(prefix):
+            rest = monitor.removeprefix(prefix)
+            return title + _TITLES.get(rest, clip(rest.replace("_", " ").replace(".", " "), 60))
+    return clip(monitor, 60)
+
+
+def score_title(key: str) -> str:
+    """Return the title of a judge's score, without the hash of its specification.
+
+    Example:
+        >>> score_title("likelihood@4b870b2e/fluency")
+        'likelihood fluency'
+    """
+    judge, _, score = key.rpartition("/")
+    return clip(f"{judge.rpartition('@')[0] or judge} {score}".strip(), 60)

@@ -1,0 +1,227 @@
+"""The pages of topics, releases and setup as values, made from a ``MonitorView``. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
+from tidegauge.monitor.web.segments import MonitorLine, Name, monitor_line, name
+from tidegauge.monitoring.view import (
+    BaselineInUse,
+    MetricComparisonView,
+    MonitorView,
+    SilenceInForce,
+    VersionComparisonView,
+)
+from tidegauge.reports.drift_card import Card, card
+from tidegauge.reports.formatting import moment
+from tidegauge.reports.standing import ALARMS, Standing, Tone, promise, standing
+from tidegauge.reports.text import clip, plain
+from tidegauge.schemas.findings import State
+from tidegauge.schemas.segments import Segment
+
+__all__ = [
+    "Interval",
+    "SetupPage",
+    "SwapLine",
+    "TestedLine",
+    "TopicCard",
+    "setup_page",
+    "swap_lines",
+    "topic_cards",
+]
+
+_CARDS: Final = 8
+_OUTCOME_TONES: Final[dict[str, Tone]] = {"worse": "critical", "better": "ok", "not worse": "ok"}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCard:
+    """A verdict of drift in full, whether it alarms or not."""
+
+    line: MonitorLine
+    name: Name
+    card: Card
+
+
+def topic_cards(
+    view: MonitorView, *, now_ms: int, false_alarm_days: float
+) -> tuple[TopicCard, ...]:
+    """Return what is known of drift, alarms first, then by evidence.
+
+    Args:
+        view: What the monitor knows.
+        now_ms: The reader's moment.
+        false_alarm_days: The deployment's promise.
+    """
+    verdicts = sorted(
+        (verdict for verdict in view.verdicts if verdict.signal == "drift"),
+        key=lambda v: (v.state not in ALARMS, -(v.log_statistic or 0.0), v.monitor, v.segment),
+    )
+    return tuple(
+        TopicCard(
+            line=monitor_line(verdict, verdict.segment, view.silences),
+            name=name(verdict.segment),
+            card=card(verdict, now_ms=now_ms, false_alarm_days=false_alarm_days),
+        )
+        for verdict in verdicts[:_CARDS]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One metric of a comparison with the places of its interval in percent of a plot's width.
+
+    Attributes:
+        metric: The comparison by the metric.
+        tone: Colour of the outcome.
+        start: Place of the interval's lower end.
+        width: Its width.
+        zero: Place of no difference.
+        margin: Place of the margin.
+    """
+
+    metric: MetricComparisonView
+    tone: Tone
+    start: float
+    width: float
+    zero: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwapLine:
+    """A new version compared with the one before, in one plot of intervals."""
+
+    swap: VersionComparisonView
+    old: Name
+    new: Name
+    since: str
+    sentence: str
+    intervals: tuple[Interval, ...]
+
+
+def swap_lines(view: MonitorView, now_ms: int) -> tuple[SwapLine, ...]:
+    """Return the comparisons of versions, the newest first."""
+    return tuple(_swap(swap, now_ms) for swap in reversed(view.version_comparisons))
+
+
+def _swap(swap: VersionComparisonView, now_ms: int) -> SwapLine:
+    old, new = name(swap.old), name(swap.new)
+    by_outcome = {
+        outcome: [item.metric for item in swap.metrics if item.outcome == outcome]
+        for outcome in ("worse", "better", "not worse", "undecided")
+    }
+    parts = [
+        f"{outcome} in {', '.join(plain(measure) for measure in found)}"
+        for outcome, found in by_outcome.items()
+        if found
+    ]
+    versions = (
+        f"{plain(swap.new.version) or new.text} against {plain(swap.old.version) or old.text}"
+    )
+    return SwapLine(
+        swap=swap,
+        old=old,
+        new=new,
+        since=moment(swap.since_ms, now_ms),
+        sentence=f"{versions}: {'; '.join(parts)}." if parts else f"{versions}: no metric yet.",
+        intervals=_intervals(swap.metrics),
+    )
+
+
+def _intervals(metrics: Sequence[MetricComparisonView]) -> tuple[Interval, ...]:
+    """Return the intervals on one scale, which those that are known decide."""
+    known = [m for m in metrics if m.high - m.low < 1]
+    ends = [abs(end) for m in known for end in (m.low, m.high)] + [m.margin for m in metrics]
+    most = max(ends, default=0.0) * 1.1 or 1.0
+
+    def place(value: float) -> float:
+        return 50 + 50 * min(1.0, max(-1.0, value / most))
+
+    return tuple(
+        Interval(
+            metric=m,
+            tone=_OUTCOME_TONES.get(m.outcome, "quiet"),
+            start=place(m.low),
+            width=max(0.5, place(m.high) - place(m.low)),
+            zero=place(0.0),
+            margin=place(m.margin),
+        )
+        for m in metrics
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TestedLine:
+    """A monitor, and on how many segments it is in which state.
+
+    Attributes:
+        monitor: Its name.
+        signal: Its signal's name.
+        states: State for people and number of segments, the most frequent first.
+        back_test: How its reference did on its own baseline; empty where unknown.
+    """
+
+    monitor: str
+    signal: str
+    states: tuple[tuple[Standing, int], ...]
+    back_test: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPage:
+    """What is tested, against what, and what is muted.
+
+    Attributes:
+        baselines: The active baselines.
+        tested: The monitors with their states.
+        silences: Silences in force, with the segment's name.
+        promise: The deployment's promise.
+    """
+
+    baselines: tuple[BaselineInUse, ...]
+    tested: tuple[TestedLine, ...]
+    silences: tuple[tuple[SilenceInForce, str], ...]
+    promise: str
+
+
+def setup_page(view: MonitorView, *, false_alarm_days: float) -> SetupPage:
+    """Return what is tested, against what, and what is muted.
+
+    Args:
+        view: What the monitor knows.
+        false_alarm_days: The deployment's promise.
+    """
+    by_monitor: dict[str, Counter[State]] = {}
+    back_tests: dict[str, str] = {}
+    for verdict in view.verdicts:
+        if verdict.signal in {"pipeline", "swap"}:
+            continue
+        by_monitor.setdefault(verdict.monitor, Counter())[verdict.state] += 1
+        if verdict.back_test:
+            back_tests.setdefault(verdict.monitor, verdict.back_test)
+    return SetupPage(
+        baselines=view.baselines,
+        tested=tuple(
+            TestedLine(
+                monitor=monitor,
+                signal=SIGNAL_NAMES[monitor.partition(".")[0]],
+                states=tuple((standing(state), n) for state, n in states.most_common()),
+                back_test=clip(back_tests.get(monitor, ""), 400),
+            )
+            for monitor, states in sorted(by_monitor.items())
+        ),
+        silences=tuple((silence, _segment_words(silence.segment)) for silence in view.silences),
+        promise=promise(false_alarm_days),
+    )
+
+
+def _segment_words(key: str) -> str:
+    try:
+        return name(Segment.from_key(key)).text
+    except ValueError:  # a pattern
+        return clip(key, 120)

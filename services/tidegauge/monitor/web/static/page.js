@@ -1,0 +1,68 @@
+// Local times, and renewal without losing what the reader has open, focused or typed.
+"use strict";
+(() => {
+  const forms = {
+    time: { hour: "2-digit", minute: "2-digit" },
+    date: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  };
+
+  function localTimes(root) {
+    for (const item of root.querySelectorAll("time[data-form]")) {
+      const then = new Date(item.dateTime);
+      if (!Number.isNaN(then.valueOf())) {
+        item.textContent = then.toLocaleString(undefined, forms[item.dataset.form] ?? forms.time);
+      }
+    }
+  }
+
+  // Replaces what differs; an element that stays keeps its state, focus and scroll.
+  function swap(before, after) {
+    const old = [...before.childNodes];
+    const fresh = [...after.childNodes];
+    if (old.length !== fresh.length || old.some((node, n) => node.nodeName !== fresh[n].nodeName)) {
+      if (before.contains(document.activeElement) && before.matches("form")) return;
+      const open = [...before.querySelectorAll("details[open][id]")].map((item) => item.id);
+      before.replaceChildren(...fresh);
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      return;
+    }
+    old.forEach((node, n) => renewNode(node, fresh[n]));
+  }
+
+  function renewNode(node, next) {
+    if (node.isEqualNode(next)) return;
+    if (node.nodeType !== Node.ELEMENT_NODE) {
+      node.nodeValue = next.nodeValue;
+      return;
+    }
+    if (node.matches("form")) return; // somebody may be writing into it
+    if (node.matches("details")) next.open = node.open;
+    if (node.cloneNode(false).isEqualNode(next.cloneNode(false))) swap(node, next);
+    else node.replaceWith(next);
+  }
+
+  async function renew() {
+    if (document.hidden) return;
+    const status = document.getElementById("status");
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!answer.ok) throw new Error(`the monitor answers ${answer.status}`);
+      const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+      localTimes(found);
+      for (const id of ["main", "status"]) {
+        const [before, after] = [document.getElementById(id), found.getElementById(id)];
+        if (before && after) swap(before, after);
+      }
+      document.title = found.title;
+      document.body.classList.remove("stale");
+      document.dispatchEvent(new Event("renewed"));
+    } catch (error) {
+      document.body.classList.add("stale");
+      if (status) status.textContent = `not renewed: ${error.message}. What you see is old.`;
+    }
+  }
+
+  localTimes(document);
+  const seconds = Number(document.body.dataset.renew ?? 0);
+  if (seconds > 0) setInterval(renew, 1000 * seconds);
+})();
