@@ -11,6 +11,7 @@ from tidegauge.adapters.vllm import (
     JudgeRefusedError,
     JudgeReplyError,
     JudgeUnreachableError,
+    JudgeUnusableError,
     VllmClient,
 )
 from tidegauge.quality.likelihood import ScoredToken
@@ -34,9 +35,8 @@ async def test_the_next_token_is_told_with_its_likely_rivals(server: ScriptedSer
 async def test_a_text_is_read_token_by_token(server: ScriptedServer) -> None:
     async with VllmClient(f"{server.url}/v1/") as client:
         found = await client.read("m", ASKED)
-        count = await client.count_tokens("m", ASKED[:1])
     assert found[0] == ScoredToken(None, None)
-    assert len(found) == count + 1 == 6
+    assert len(found) == 6
     assert all(token.log_probability is not None for token in found[1:])
 
 
@@ -65,8 +65,6 @@ async def test_nan_is_no_number_and_no_crash(server: ScriptedServer) -> None:
     [
         "<html>",
         "[]",
-        "{}",
-        '{"prompt_logprobs": null}',
         '{"prompt_logprobs": [5]}',
         '{"prompt_logprobs": [{"x": {"logprob": 1}}]}',
         '{"prompt_logprobs": [{"1": 5}]}',
@@ -87,8 +85,6 @@ async def test_a_grade_of_another_form_is_said_to_be_one(server: ScriptedServer)
         server.broken = lambda _: web.json_response({"choices": [{"logprobs": {"content": [5]}}]})
         with pytest.raises(JudgeReplyError):
             await client.next_token("m", ASKED)
-        server.broken = lambda _: web.json_response({"choices": [{"logprobs": None}]})
-        assert (await client.next_token("m", ASKED)).log_probabilities == {}
 
 
 async def test_a_request_that_is_refused_is_not_repeated(server: ScriptedServer) -> None:
@@ -97,6 +93,64 @@ async def test_a_request_that_is_refused_is_not_repeated(server: ScriptedServer)
         with pytest.raises(JudgeRefusedError, match=r"400.*too long"):
             await client.read("m", ASKED)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 501])
+async def test_what_the_server_lacks_is_said_in_its_words(
+    server: ScriptedServer, status: int
+) -> None:
+    server.broken = lambda _: web.json_response({"message": "no model m"}, status=status)
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeUnusableError, match=rf"{status}.*no model m"):
+            await client.read("m", ASKED)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ({"prompt_logprobs": None}, "prompt_logprobs is null"),
+        ({}, "prompt_logprobs is null"),
+        ({"model": "n", "prompt_logprobs": []}, "asked for the model 'm', and 'n' answered"),
+    ],
+)
+async def test_a_server_that_cannot_read_texts_is_unusable(
+    server: ScriptedServer, reply: dict[str, object], said: str
+) -> None:
+    server.broken = lambda _: web.json_response(reply)
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeUnusableError, match=said):
+            await client.read("m", ASKED)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "said"),
+    [
+        (None, "no log-probabilities"),
+        ({"content": [{"top_logprobs": [{"token": "token_id:20", "logprob": -1}]}]}, "numbers"),
+    ],
+)
+async def test_a_server_that_tells_no_tokens_is_unusable(
+    server: ScriptedServer, logprobs: object, said: str
+) -> None:
+    server.broken = lambda _: web.json_response({"choices": [{"logprobs": logprobs}]})
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeUnusableError, match=said):
+            await client.next_token("m", ASKED)
+
+
+async def test_an_error_in_a_reply_is_no_reply(server: ScriptedServer) -> None:
+    server.broken = lambda _: web.json_response({"error": {"message": "out of cheese"}})
+    async with VllmClient(server.url) as client:
+        with pytest.raises(JudgeRefusedError, match="out of cheese"):
+            await client.next_token("m", ASKED)
+
+
+async def test_a_reply_that_was_cut_off_is_known(server: ScriptedServer) -> None:
+    choice = {"message": {"content": "Grade: 2 would"}, "finish_reason": "length"}
+    server.broken = lambda _: web.json_response({"choices": [choice]})
+    async with VllmClient(server.url) as client:
+        assert not (await client.complete("m", ASKED[:1], max_tokens=5)).finished
 
 
 async def test_a_busy_server_is_asked_again(server: ScriptedServer) -> None:

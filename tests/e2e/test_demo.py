@@ -108,7 +108,7 @@ def _check_explanations(summary: Summary) -> None:
     assert outcomes <= {"undecided", "worse"}
     assert outcomes
     judges = {(facts.judge, facts.qualified) for facts in summary.judges}
-    assert ("rubric", False) in judges
+    assert ("helpfulness", False) in judges
     assert any(judge == "likelihood" and qualified for judge, qualified in judges)
     assert summary.report_file is not None
     assert "Plotly" in Path(summary.report_file).read_text(errors="replace")

@@ -7,13 +7,14 @@ from statistics import median
 
 import aiohttp
 import pytest
+from tests.quality.rubrics import helpfulness
 
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality import golden_set, likelihood
 from tidegauge.quality.golden_texts import TEXTS
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.qualification import area_under_curve
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
+from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.main import make_judge_pool
@@ -73,7 +74,7 @@ def test_the_small_model_is_qualified_by_likelihood_and_not_by_rubric(vllm: str)
         assert pool.wait_for_qualification(900)
         said = pool.notices()
         assert pool.qualified("likelihood")
-        assert not pool.qualified("rubric")
+        assert not pool.qualified("helpfulness")
         assert {"qualified:likelihood:hot_sampler", "qualified:likelihood:shuffled"} <= set(said)
         assert "unqualified:rubric" in said
     finally:
@@ -101,15 +102,16 @@ async def test_the_answer_begins_where_the_tokenizer_says(
     exchange = JudgedExchange((Message(role="user", content=prompt),), answer)
     async with VllmClient(vllm) as client:
         score = await LikelihoodJudge(client, spec).score(exchange)
-        before = await client.count_tokens(JUDGE, likelihood.request(spec, exchange)[:-1])
+        empty = JudgedExchange(exchange.messages, "x")
+        header = len(await client.read(JUDGE, likelihood.request(spec, empty))) - 1
         whole = len(await client.read(JUDGE, likelihood.request(spec, exchange)))
     assert score.invalid is None
-    assert score.answer_tokens == whole - before
+    assert score.answer_tokens == whole - header
 
 
 async def test_the_grade_is_one_token_and_injections_stay_data(vllm: str) -> None:
     async with VllmClient(vllm) as client:
-        judge = RubricJudge(client, RubricSpec(model=JUDGE, retries=False))
+        judge = RubricJudge(client, helpfulness(model=JUDGE, retries=False))
         bad = [
             each
             for each in golden_set.built_in([golden_set.INJECTION], questions=6)

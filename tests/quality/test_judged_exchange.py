@@ -29,7 +29,22 @@ def response(**changes: Any) -> ResponseEvent:  # noqa: ANN401 - any field of th
 
 
 def test_an_answer_is_shown_with_its_conversation() -> None:
-    assert judgeable(response()) == JudgedExchange(ASKED, "Hello!")
+    assert judgeable(response()) == JudgedExchange(
+        ASKED, "Hello!", segment=Segment(model="m"), customer="acme"
+    )
+
+
+def test_an_answer_that_only_calls_tools_can_be_judged() -> None:
+    calls = '[{"name":"look"}]'
+    found = judgeable(response(output=None, output_characters=0, tool_calls=calls))
+    assert isinstance(found, JudgedExchange)
+    assert (found.answer, found.tool_calls) == ("", calls)
+
+
+def test_what_was_not_captured_in_full_is_known() -> None:
+    found = judgeable(response(capture="redacted", omitted_characters=9))
+    assert isinstance(found, JudgedExchange)
+    assert (found.cut, found.redacted) == (True, True)
 
 
 def test_a_shadow_answer_is_judged_too() -> None:

@@ -5,7 +5,14 @@ import math
 import pytest
 
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.likelihood import ScoredToken, read_likelihood, request, without_prompt
+from tidegauge.quality.likelihood import (
+    ScoredToken,
+    answer_start,
+    probe,
+    read_likelihood,
+    request,
+    without_prompt,
+)
 from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 
@@ -22,13 +29,13 @@ ALONE = text((1, None), (9, -4.0), (8, -3.0))
 
 
 def test_both_scores_are_means_per_token() -> None:
-    score = read_likelihood(GIVEN, ALONE, preamble=1)
+    score = read_likelihood(GIVEN, ALONE, start=1)
     assert score.values == {"fluency": pytest.approx(-1.5), "relevance": pytest.approx(2.0)}
     assert score.answer_tokens == 2
 
 
 @pytest.mark.parametrize(
-    ("given", "alone", "preamble", "invalid"),
+    ("given", "alone", "start", "invalid"),
     [
         (GIVEN, ALONE, 3, "no_answer_tokens"),
         (GIVEN[-2:], ALONE, 1, "no_answer_tokens"),
@@ -37,12 +44,13 @@ def test_both_scores_are_means_per_token() -> None:
         ([*GIVEN[:-1], ScoredToken(8, math.nan)], ALONE, 1, "not_finite"),
         (GIVEN, [*ALONE[:-1], ScoredToken(8, None)], 1, "not_finite"),
         ([*GIVEN[:-1], ScoredToken(8, -math.inf)], ALONE, 1, "not_finite"),
+        ([*GIVEN[:-1], ScoredToken(8, -9999.0)], ALONE, 1, "impossible_token"),
     ],
 )
 def test_what_cannot_be_read_is_invalid(
-    given: list[ScoredToken], alone: list[ScoredToken], preamble: int, invalid: str
+    given: list[ScoredToken], alone: list[ScoredToken], start: int, invalid: str
 ) -> None:
-    score = read_likelihood(given, alone, preamble=preamble)
+    score = read_likelihood(given, alone, start=start)
     assert (score.invalid, dict(score.values)) == (invalid, {})
 
 
@@ -78,3 +86,20 @@ def test_no_character_is_cut_in_two() -> None:
     spec = LikelihoodSpec(model="m", prompt_bytes=4, answer_bytes=4)
     exchange = JudgedExchange((Message(role="user", content="潮汐"),), "涨落")
     assert [message.content for message in request(spec, exchange)] == ["", "汐", "涨"]
+
+
+def test_the_answer_begins_where_two_answers_differ() -> None:
+    header = [(1, None), (2, -1.0), (3, -1.0)]
+    thought = [(50, -1.0), (51, -1.0), (52, -1.0), (53, -1.0)]
+    one, other = text(*header, *thought, (9, -4.0), (8, -3.0)), text(*header, *thought, (7, -2.0))
+    assert answer_start(one, other) == 7, "also behind what a template writes before an answer"
+    assert answer_start(one, one) == len(one)
+    assert answer_start([], other) == 0
+
+
+@pytest.mark.parametrize("answer", ["Like this.", "0 of them", "Q", "q", ""])
+def test_a_probe_begins_with_another_character(answer: str) -> None:
+    messages = without_prompt(SPEC, JudgedExchange((USER,), answer))
+    probed = probe(messages)
+    assert probed[:-1] == messages[:-1]
+    assert not answer.casefold().startswith(probed[-1].content.casefold())

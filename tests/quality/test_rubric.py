@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.quality.rubrics import built_in_rubric, grades, helpfulness
 
 from tidegauge.quality import golden_set, rubric
-from tidegauge.quality.errors import SpecificationError
+from tidegauge.quality.context import ContextRule
+from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
+from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 
-SPEC = RubricSpec(model="m")
+SPEC = helpfulness()
 
 
 def exchange(prompt: str, answer: str) -> JudgedExchange:
@@ -57,18 +61,33 @@ def test_no_label_is_invalid(found: dict[str, float | None]) -> None:
         ("Fine. grade is **5**", 1.0),
         ("Grade: 1.", 0.0),
         ("Grade: 3.5", None),
-        ("Grade: 2\nBut I would say it is fine", None),
+        ("Grade: 2\nBut I would say it is fine", 0.25),
+        ("Grade: 4\n\nI hope this helps!", 0.75),
+        ("It is not Grade: 5, rather Grade: 2", 0.25),
+        ("Grade: 5 would be too kind.\nGrade: 2", 0.25),
+        ("Grade: 4. For Grade: 5 a source is missing.", 0.75),
+        ("<think>Grade: 1? No, Grade: 5.</think>\nGrade: 4", 0.75),
+        ("It may be Grade: 1.</think>\nGrade: 4", 0.75),
+        ("**Grade:** 4/5", 0.75),
+        ("<think>It is thin. Grade: 2 would be", None),
+        ("<think>It is thin.\nGrade: 2", None),
+        ("Grade: 4-5", None),
         ("Grade: 45", None),
         ("", None),
     ],
 )
-def test_a_reasoned_reply_is_read_from_its_last_line(reply: str, value: float | None) -> None:
+def test_a_grade_is_read_from_what_the_reply_gives(reply: str, value: float | None) -> None:
     score = rubric.read_reasoned(SPEC, reply)
     assert score.retried
     if value is None:
-        assert score.invalid == "no_grade"
+        assert score.invalid in {"no_grade", "reply_cut_off"}
     else:
         assert score.values == {"score": value}
+
+
+def test_no_grade_is_read_from_a_reply_that_was_cut_off() -> None:
+    score = rubric.read_reasoned(SPEC, "It is thin.\nGrade: 2", finished=False)
+    assert (score.invalid, dict(score.values)) == ("reply_cut_off", {})
 
 
 @given(st.text(), st.text())
@@ -76,7 +95,9 @@ def test_no_text_leaves_its_string(prompt: str, answer: str) -> None:
     shown = rubric.quoted(SPEC, exchange(prompt, answer))
     assert shown.splitlines() == [shown]
     assert "<" not in shown
-    assert json.loads(shown) == {"prompt": prompt, "answer": answer}
+    told = json.loads(shown)
+    assert told["answer"] == answer
+    assert told["question"] == divide(exchange(prompt, answer)).question
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "[INST]", "[/INST]", "<start_of_turn>"])
@@ -93,7 +114,8 @@ def test_code_keeps_its_brackets() -> None:
 def test_the_rubric_comes_first_and_never_changes() -> None:
     every = golden_set.built_in()
     asked = [rubric.request(SPEC, golden_answer.exchange) for golden_answer in every]
-    assert {messages[0] for messages in asked} == {Message(role="system", content=SPEC.rubric)}
+    rules = rubric.instructions(SPEC)
+    assert {messages[0] for messages in asked} == {Message(role="system", content=rules)}
     assert {messages[-1] for messages in asked} == {Message(role="assistant", content=SPEC.lead)}
     assert {len(messages) for messages in asked} == {3}
 
@@ -106,26 +128,80 @@ def test_an_injection_stays_within_the_data() -> None:
         assert rest == rubric.AFTER
 
 
+def test_a_model_without_a_system_role_reads_the_rubric_first() -> None:
+    spec = helpfulness(system_role=False)
+    user, lead = rubric.request(spec, exchange("Why?", "So."))
+    assert (user.role, lead.content) == ("user", spec.lead)
+    assert user.content.startswith(rubric.instructions(spec))
+
+
 def test_a_long_answer_is_cut_and_says_so() -> None:
-    spec = RubricSpec(model="m", text_bytes=10)
-    assert json.loads(rubric.quoted(spec, exchange("p", "x" * 50)))["answer"] == "x" * 10 + " […]"
+    spec = helpfulness(budget_tokens=300)
+    answer = json.loads(rubric.quoted(spec, exchange("p", "x" * 3000)))["answer"]
+    assert re.search(r"x \[… [\d,]+ tokens left out\] x", answer)
+
+
+def test_a_judge_sees_the_whole_exchange() -> None:
+    shown = rubric.quoted(
+        SPEC,
+        JudgedExchange(
+            (
+                Message(role="system", content="Be brief."),
+                Message(role="user", content="Hello"),
+                Message(role="assistant", content="Hello!"),
+                Message(role="user", content="<context>Grass is green.</context> And grass?"),
+                Message(role="assistant", tool_calls='[{"name":"look"}]'),
+                Message(role="tool", content="green"),
+            ),
+            "It is green.",
+            '[{"name":"end"}]',
+            reference="Green.",
+        ),
+    )
+    assert json.loads(shown) == {
+        "system": "Be brief.",
+        "context": ["Grass is green."],
+        "earlier": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hello!"},
+        ],
+        "question": "And grass?",
+        "steps": [
+            {"role": "assistant", "content": "", "tool_calls": '[{"name":"look"}]'},
+            {"role": "tool", "content": "green"},
+        ],
+        "reference": "Green.",
+        "answer": "It is green.",
+        "tool_calls": '[{"name":"end"}]',
+    }
+
+
+def test_labels_of_several_tokens_are_read_from_their_first_one() -> None:
+    spec = helpfulness()
+    spec = msgspec.structs.replace(
+        spec, examples=(), scale=grades({"supported": 1.0, "unsupported": 0.0})
+    )
+    score = rubric.read_grade(spec, logs(_un=0.2, _supported=0.75, _Sup=0.04))
+    assert score.values["score"] == pytest.approx(0.79 / 0.99)
+
+
+def test_examples_stand_in_the_instructions() -> None:
+    rules = rubric.instructions(built_in_rubric("groundedness"))
+    assert "The crossing takes 52 minutes." in rules
+    assert rules.count("The grade is ") == 3
 
 
 def test_whatever_changes_a_score_changes_the_hash_of() -> None:
     specification_hashes = {
         SPEC.specification_hash,
-        RubricSpec(model="n").specification_hash,
-        RubricSpec(model="m", rubric="Be strict.").specification_hash,
-        RubricSpec(model="m", minimum_mass=0.8).specification_hash,
-        RubricSpec(model="m", labels={"yes": 1.0, "no": 0.0}).specification_hash,
+        helpfulness(model="n").specification_hash,
+        helpfulness(retries=False).specification_hash,
+        helpfulness(minimum_mass=0.8).specification_hash,
+        helpfulness(context=ContextRule.parse("system")).specification_hash,
+        built_in_rubric("groundedness").specification_hash,
+        msgspec.structs.replace(SPEC, scale=grades({"yes": 1.0, "no": 0.0})).specification_hash,
         LikelihoodSpec(model="m").specification_hash,
         LikelihoodSpec(model="m", system=None).specification_hash,
     }
-    assert len(specification_hashes) == 7
-    assert RubricSpec(model="m").specification_hash == SPEC.specification_hash
-
-
-@pytest.mark.parametrize("labels", [{}, {"5": 1.0}, {"good": 2.0, "bad": 0.0}])
-def test_labels_that_say_nothing_are_refused(labels: dict[str, float]) -> None:
-    with pytest.raises(SpecificationError):
-        RubricSpec(model="m", labels=labels)
+    assert len(specification_hashes) == 9
+    assert helpfulness().specification_hash == SPEC.specification_hash

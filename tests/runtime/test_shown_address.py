@@ -61,5 +61,5 @@ def test_the_doctor_shows_no_secrets(address: str) -> None:
 async def test_a_judge_that_does_not_answer_is_named_without_its_secrets() -> None:
     async with VllmClient("http://ann:hunter2@127.0.0.1:9", attempts=1) as client:
         with pytest.raises(JudgeUnreachableError, match=r"http://127\.0\.0\.1:9") as raised:
-            await client.count_tokens("m", ())
+            await client.read("m", ())
     assert "hunter2" not in str(raised.value)

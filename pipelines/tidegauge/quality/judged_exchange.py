@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
+from tidegauge.schemas.segments import Segment
 
 __all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable"]
 
@@ -23,7 +24,7 @@ class SkipReason(StrEnum):
     CUT = "cut"
     """The event carries the answer without its middle."""
     EMPTY = "empty"
-    """There is no text to judge: the answer is empty or has only tool calls."""
+    """There is nothing to judge: the answer has neither text nor tool calls."""
     NO_PROMPT = "no_prompt"
     """The conversation holds no message of a user."""
     SHED = "shed"
@@ -35,7 +36,13 @@ class SkipReason(StrEnum):
     UNREACHABLE = "judge_unreachable"
     """The judge's server was unavailable until the time limit ended."""
     REFUSED = "judge_refused"
-    """The judge's server refused this exchange, for example because of its length."""
+    """The judge's server refused this exchange."""
+    FAILED_ON = "judge_failed"
+    """The judge's server answers others, and failed on this exchange each time."""
+    TOO_LONG = "too_long"
+    """The question alone is longer than the judge can read."""
+    CANNOT_BE_ASKED = "judge_cannot_be_asked"
+    """The judge's server lacks what the judge needs, or has another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class JudgedExchange:
         tool_calls: The answer's tool calls as JSON text, if there are any.
         cut: Whether a part of the conversation was not captured.
         redacted: Whether personal data and secrets were replaced before it was captured.
+        reference: An answer that is known to be right, if there is one.
+        segment: Slice of the traffic.
+        customer: Name of the customer.
     """
 
     messages: tuple[Message, ...]
@@ -55,6 +65,9 @@ class JudgedExchange:
     tool_calls: str | None = None
     cut: bool = False
     redacted: bool = False
+    reference: str | None = None
+    segment: Segment = Segment(model="")
+    customer: str = ""
 
     @property
     def prompt(self) -> str:
@@ -95,7 +108,7 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         return SkipReason.NOT_CAPTURED
     if event.omitted_output_characters:
         return SkipReason.CUT
-    if not (event.output or "").strip():
+    if not (event.output or "").strip() and not _calls_tools(event.tool_calls):
         return SkipReason.EMPTY
     if not any(message.role == "user" and message.content.strip() for message in event.messages):
         return SkipReason.NO_PROMPT
@@ -105,4 +118,10 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         event.tool_calls or None,
         cut=event.omitted_characters > 0,
         redacted=event.capture == "redacted",
+        segment=event.segment,
+        customer=event.customer,
     )
+
+
+def _calls_tools(tool_calls: str | None) -> bool:
+    return tool_calls not in {None, "", "[]", "null"}

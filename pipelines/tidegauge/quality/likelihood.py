@@ -21,10 +21,24 @@ from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.specifications import LikelihoodSpec, shortened
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["FLUENCY", "RELEVANCE", "ScoredToken", "read_likelihood", "request", "without_prompt"]
+__all__ = [
+    "FLUENCY",
+    "RELEVANCE",
+    "ScoredToken",
+    "answer_likelihoods",
+    "answer_start",
+    "probe",
+    "read_likelihood",
+    "request",
+    "without_prompt",
+]
 
 FLUENCY: Final = "fluency"
 RELEVANCE: Final = "relevance"
+
+_IMPOSSIBLE: Final = -1000.0
+"""A server tells such a log-probability of a token that it has not scored, or has forbidden."""
+_PROBES: Final = ("0", "Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +77,64 @@ def without_prompt(specification: LikelihoodSpec, exchange: JudgedExchange) -> t
     return (*_system(specification, exchange), nothing, _answer(specification, exchange))
 
 
+def probe(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the same messages with another answer, which begins with another character."""
+    answer = messages[-1].content
+    other = next(text for text in _PROBES if not answer.casefold().startswith(text.casefold()))
+    return (*messages[:-1], Message(role="assistant", content=other))
+
+
+def answer_start(tokens: Sequence[ScoredToken], probed: Sequence[ScoredToken]) -> int:
+    """Return the place of an answer's first token: the first in which two answers differ.
+
+    The chat template's tokens before the answer are compared, not counted: what a template
+    writes before an answer that is given differs from what it writes before one to come.
+
+    Args:
+        tokens: Tokens of the empty question and the answer.
+        probed: Tokens of the empty question and the answer of ``probe``.
+    """
+    pairs = enumerate(zip(tokens, probed, strict=False))
+    return next((place for place, (a, b) in pairs if a.token_id != b.token_id), len(tokens))
+
+
 def read_likelihood(
-    conditional: Sequence[ScoredToken], unconditional: Sequence[ScoredToken], *, preamble: int
+    conditional: Sequence[ScoredToken], unconditional: Sequence[ScoredToken], *, start: int
 ) -> Score:
     """Read both scores from the two texts' tokens.
 
     Both texts end with the same answer, so the answer's length is that of the second text
-    without its ``preamble`` tokens.
+    without the tokens before ``start``.
 
     Args:
         conditional: Tokens of the conversation and the answer.
         unconditional: Tokens of the empty question and the answer.
-        preamble: Tokens of the empty question's text before the answer.
+        start: Place of the answer's first token in the second text.
     """
-    length = len(unconditional) - preamble
+    found = answer_likelihoods(conditional, unconditional, start=start)
+    if isinstance(found, Score):
+        return found
+    given, alone = found
+    length = len(given)
+    fluency = math.fsum(given) / length
+    relevance = fluency - math.fsum(alone) / length
+    return Score(values={FLUENCY: fluency, RELEVANCE: relevance}, answer_tokens=length)
+
+
+def answer_likelihoods(
+    conditional: Sequence[ScoredToken], unconditional: Sequence[ScoredToken], *, start: int
+) -> tuple[list[float], list[float]] | Score:
+    """Return the log-probabilities of an answer's tokens in two texts that end with it.
+
+    Args:
+        conditional: Tokens of the one text.
+        unconditional: Tokens of the other text.
+        start: Place of the answer's first token in the other text.
+
+    Returns:
+        Both, of shape (tokens,); a score that says why there are none.
+    """
+    length = len(unconditional) - start
     if length <= 0 or length >= len(conditional):
         return Score(invalid="no_answer_tokens")
     c, u = conditional[-length:], unconditional[-length:]
@@ -86,9 +144,9 @@ def read_likelihood(
     alone = [_number(token) for token in u]
     if not all(map(math.isfinite, (*given, *alone))):
         return Score(invalid="not_finite", answer_tokens=length)
-    fluency = math.fsum(given) / length
-    relevance = fluency - math.fsum(alone) / length
-    return Score(values={FLUENCY: fluency, RELEVANCE: relevance}, answer_tokens=length)
+    if min(*given, *alone) <= _IMPOSSIBLE:
+        return Score(invalid="impossible_token", answer_tokens=length)
+    return given, alone
 
 
 def _number(token: ScoredToken) -> float:

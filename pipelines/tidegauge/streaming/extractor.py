@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
-from tidegauge.schemas.sketches import Exemplar, SketchKind
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.processor import Output, Partition
 from tidegauge.streaming.upstream_work import WorkPiece
 
@@ -85,4 +85,7 @@ class Extractor(Protocol[E]):
         """Return one ``Measurement`` for each event, in the same order."""
 
     def notices(self) -> tuple[str, ...]:
-        """Return short codes of states worth showing, such as ``unqualified:rubric``."""
+        """Return short codes of states worth showing, such as ``unqualified:helpfulness``."""
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return the judges that do not work, if it asks judges."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+import msgspec
+
 from tidegauge.schemas import Event
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import SKETCHES, UPSTREAMS, Topic
@@ -193,7 +195,10 @@ class SketchingProcessor(Generic[E]):
         return outputs
 
     def _progress(self, sketcher: PartitionSketcher, now_ms: int) -> Output:
-        progress = sketcher.progress(now_ms, self._extractor.notices())
+        progress = msgspec.structs.replace(
+            sketcher.progress(now_ms, self._extractor.notices()),
+            judges=self._extractor.conditions(),
+        )
         return _output(
             sketcher.producer_id, progress, sketcher.producer_id, progress.sequence, now_ms
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from tidegauge.schemas import Topic, cloud_event_headers, decode, encode
 from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.sketches import Exemplar, Progress, Sketch, SketchKind
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.checkpoints import EncodedRecord
 from tidegauge.streaming.extractor import Measurement, Origin
@@ -98,6 +98,10 @@ class LengthExtractor:
             ),
             progress={"looked_at": 1},
         )
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return no conditions: it asks no judges."""
+        return ()
 
     def notices(self) -> tuple[str, ...]:
         """Return no notices."""

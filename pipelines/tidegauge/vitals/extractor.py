@@ -18,7 +18,7 @@ from tidegauge.schemas.exchange import (
     outcome_of,
 )
 from tidegauge.schemas.hashing import unit_hash
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
 from tidegauge.vitals.stratification import stratified
@@ -55,6 +55,10 @@ class VitalsExtractor:
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> list[Measurement]:
         """Measure responses one by one, without waiting for anything."""
         return [measure_response(event, self._customers) for _, event in events]
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return no conditions: it asks no judges."""
+        return ()
 
     def notices(self) -> tuple[str, ...]:
         """Return no notices."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,8 @@ __all__ = [
     "EXEMPLAR_CHARACTERS",
     "Exemplar",
     "Histogram",
+    "JudgeCondition",
+    "JudgeState",
     "Moments",
     "Progress",
     "Sampled",
@@ -158,6 +161,45 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int = 0
 
 
+class JudgeState(StrEnum):
+    """Why a judge gives no scores, or none that count."""
+
+    UNREACHABLE = "unreachable"
+    """Its server is away or busy."""
+    LATE = "late"
+    """It does not answer before the time limit."""
+    REFUSED = "refused"
+    """Its server refuses the questions."""
+    FAILING = "failing"
+    """Its server answers, and fails on the questions."""
+    CANNOT_BE_ASKED = "cannot_be_asked"
+    """Its server lacks what the judge needs, or has another model."""
+    INVALID = "invalid"
+    """Its replies cannot be read as a score."""
+    CUT_OFF = "cut_off"
+    """Its replies end before their grade."""
+    TOO_OLD = "too_old"
+    """The answers are too old when they arrive."""
+    UNQUALIFIED = "unqualified"
+    """It does not tell good from bad golden answers."""
+    PENDING = "pending"
+    """Its qualification has not ended."""
+
+
+class JudgeCondition(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a judge that does not work.
+
+    Attributes:
+        judge: The judge's name.
+        state: The state.
+        detail: The server's or the worker's own sentence.
+    """
+
+    judge: str
+    state: JudgeState
+    detail: str = ""
+
+
 class Progress(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.progress"
 ):
@@ -174,7 +216,8 @@ class Progress(
         watermark_ms: No window that ends at or before this is still open here.
         tallies: Gateway run -> what became of its events; ``""`` for records of no known one.
         totals: Name -> whole number since the group began, such as sampled, judged, skipped.
-        notices: Short codes of states worth showing, such as ``unqualified:rubric``.
+        notices: Short codes of states worth showing, such as ``unqualified:helpfulness``.
+        judges: The judges that do not work, if this is a judge worker.
     """
 
     kind: SketchKind
@@ -188,4 +231,5 @@ class Progress(
     tallies: dict[str, Tally]
     totals: dict[str, int] = {}
     notices: tuple[str, ...] = ()
+    judges: tuple[JudgeCondition, ...] = ()
     schema_version: int = 1

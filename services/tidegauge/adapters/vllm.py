@@ -3,8 +3,10 @@
 Errors: TidegaugeError
 └── JudgeServerError
     ├── JudgeUnreachableError
+    │   └── JudgeFailedError
     ├── JudgeRefusedError
-    └── JudgeReplyError
+    ├── JudgeReplyError
+    └── JudgeUnusableError
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -26,23 +28,25 @@ from tidegauge.schemas import TidegaugeError
 from tidegauge.schemas.exchange import Message
 
 __all__ = [
+    "JudgeFailedError",
     "JudgeRefusedError",
     "JudgeReply",
     "JudgeReplyError",
     "JudgeServerError",
     "JudgeUnreachableError",
+    "JudgeUnusableError",
     "NextToken",
     "VllmClient",
 ]
 
-TOP_TOKENS: Final = 20
-"""Most next tokens that vLLM tells of by default."""
-
 _OK = 200
 _BUSY = frozenset({408, 425, 429})
+_UNUSABLE = frozenset({401, 403, 404, 405, 410, 501})
 _FIRST_SERVER_ERROR = 500
+_INTERNAL_ERROR = 500
 _FIRST_WAIT_SECONDS = 0.25
 _SHOWN_CHARACTERS = 200
+_TOKEN_ID = re.compile(r"token_id:\d+")
 _WAITING = re.compile(r"^vllm:num_requests_waiting(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 
 
@@ -54,12 +58,20 @@ class JudgeUnreachableError(JudgeServerError):
     """The server is away, too slow or failing: worth another try later."""
 
 
+class JudgeFailedError(JudgeUnreachableError):
+    """The server is there and failed on this request, each time."""
+
+
 class JudgeRefusedError(JudgeServerError):
     """The server will not take this request, now or later."""
 
 
 class JudgeReplyError(JudgeServerError):
     """The server's reply is not of the form that vLLM gives."""
+
+
+class JudgeUnusableError(JudgeServerError):
+    """The server lacks what the judge needs: the model, a permission, an API, a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +89,17 @@ class NextToken:
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:
-    """A text that the model wrote, and the tokens that the call took."""
+    """A text that the model wrote.
+
+    Attributes:
+        text: The text.
+        tokens: Tokens that the call took.
+        finished: Whether the model has ended it.
+    """
 
     text: str
     tokens: int
+    finished: bool = True
 
 
 class VllmClient:
@@ -141,22 +160,39 @@ class VllmClient:
             await self._session.close()
             self._session = None
 
-    async def next_token(self, model: str, messages: Sequence[Message]) -> NextToken:
+    async def next_token(
+        self, model: str, messages: Sequence[Message], *, top: int = 20
+    ) -> NextToken:
         """Return the most likely tokens after the last message, which is left unfinished.
+
+        Args:
+            model: The model's name on the server.
+            messages: The messages.
+            top: Number of tokens to ask for.
 
         Raises:
             JudgeServerError: See the module's tree.
         """
         reply = await self._chat(
-            model, messages, unfinished=True, max_tokens=1, logprobs=True, top_logprobs=TOP_TOKENS
+            model, messages, unfinished=True, max_tokens=1, logprobs=True, top_logprobs=top
         )
         try:
-            choice = reply["choices"][0]
-            content = (choice.get("logprobs") or {}).get("content") or []
-            top = content[0]["top_logprobs"] if content else []
-            found = {str(each["token"]): _number(each.get("logprob")) for each in top}
+            told = reply["choices"][0].get("logprobs")
+            content = (told or {}).get("content") or []
+            likely = content[0]["top_logprobs"] if content else []
+            found = {str(each["token"]): _number(each.get("logprob")) for each in likely}
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise _malformed("the log-probabilities of the next token", error) from error
+        if told is None:
+            raise JudgeUnusableError(
+                f"the judge at {self.address} tells no log-probabilities of the next token: use a "
+                "server and a model that do"
+            )
+        if found and all(_TOKEN_ID.fullmatch(token) for token in found):
+            raise JudgeUnusableError(
+                f"the judge at {self.address} names tokens by their numbers: start it without "
+                "--return-tokens-as-token-ids"
+            )
         return NextToken(found, _tokens(reply))
 
     async def read(self, model: str, messages: Sequence[Message]) -> tuple[ScoredToken, ...]:
@@ -166,6 +202,11 @@ class VllmClient:
             JudgeServerError: See the module's tree.
         """
         reply = await self._chat(model, messages, unfinished=True, max_tokens=1, prompt_logprobs=0)
+        if reply.get("prompt_logprobs") is None:
+            raise JudgeUnusableError(
+                f"the judge at {self.address} tells no likelihoods of the prompt's tokens "
+                "(prompt_logprobs is null): use a vLLM server that does"
+            )
         try:
             found = tuple(_scored(place) for place in reply["prompt_logprobs"])
         except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
@@ -182,23 +223,12 @@ class VllmClient:
         """
         reply = await self._chat(model, messages, unfinished=False, max_tokens=max_tokens)
         try:
-            text = reply["choices"][0]["message"]["content"] or ""
-        except (KeyError, IndexError, TypeError) as error:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"] or ""
+            finished = choice.get("finish_reason") != "length"
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise _malformed("a message", error) from error
-        return JudgeReply(str(text), _tokens(reply))
-
-    async def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
-        """Return how many tokens come before the answer to these messages.
-
-        Raises:
-            JudgeServerError: See the module's tree.
-        """
-        body = {"model": model, "messages": _plain(messages), "add_generation_prompt": True}
-        reply = await self._post("/tokenize", body)
-        count = reply.get("count")
-        if not isinstance(count, int):
-            raise _malformed("the count of tokens", TypeError(f"count is {count!r}"))
-        return count
+        return JudgeReply(str(text), _tokens(reply), finished)
 
     async def waiting(self) -> int:
         """Return how many requests wait in the server's queue.
@@ -221,7 +251,14 @@ class VllmClient:
             "continue_final_message": unfinished,
             **asked,
         }
-        return await self._post("/v1/chat/completions", body)
+        reply = await self._post("/v1/chat/completions", body)
+        if (answered := reply.get("model", model)) != model:
+            raise JudgeUnusableError(
+                f"the judge at {self.address} was asked for the model {model!r}, and "
+                f"{str(answered)[:_SHOWN_CHARACTERS]!r} answered: its scores would be another "
+                "judge's; set the judge's model to the name under which the server has it"
+            )
+        return reply
 
     async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
         text = await self._request("POST", path, body)
@@ -231,6 +268,9 @@ class VllmClient:
             raise _malformed("JSON", error) from error
         if not isinstance(reply, dict):
             raise _malformed("a JSON object", TypeError(type(reply).__name__))
+        if reply.get("error"):
+            said = str(reply["error"])[:_SHOWN_CHARACTERS]
+            raise JudgeRefusedError(f"the judge at {self.address}{path} answered: {said!r}")
         return reply
 
     async def _request(self, method: str, path: str, body: Mapping[str, object] | None) -> str:
@@ -262,6 +302,10 @@ class VllmClient:
         if response.status == _OK:
             return text
         said = f"the judge at {where} answered {response.status}: {text[:_SHOWN_CHARACTERS]!r}"
+        if response.status in _UNUSABLE:
+            raise JudgeUnusableError(said)
+        if response.status == _INTERNAL_ERROR:
+            raise JudgeFailedError(said)
         if response.status >= _FIRST_SERVER_ERROR or response.status in _BUSY:
             raise JudgeUnreachableError(said)
         raise JudgeRefusedError(said)

@@ -55,6 +55,7 @@ class ScriptedServer:
         waiting: Requests in its queue, as its metrics say.
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
+        model: The model that it says has answered, if it says so.
         broken: Called with each chat body; a response it returns is sent instead.
         asked: Bodies of the chat calls, in order.
         open: Chat calls that are open now.
@@ -65,6 +66,7 @@ class ScriptedServer:
     waiting: int = 0
     grade: dict[str, float] = field(default_factory=lambda: {"4": -0.05, "5": -3.1})
     reply: str = "It is fine.\nGrade: 4"
+    model: str | None = None
     broken: Callable[[dict[str, Any]], web.Response | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
@@ -83,7 +85,8 @@ class ScriptedServer:
             await asyncio.to_thread(self.hold.wait, 30)
             if (broken := self.broken(body)) is not None:
                 return broken
-            return web.json_response(self._reply(body))
+            named = {} if self.model is None else {"model": self.model}
+            return web.json_response({**self._reply(body), **named})
         finally:
             self.open -= 1
 
@@ -96,10 +99,6 @@ class ScriptedServer:
             choice = {"logprobs": {"content": [{"top_logprobs": top}]}}
             return {"choices": [choice], "usage": usage}
         return {"choices": [{"message": {"content": self.reply}}], "usage": usage}
-
-    async def tokenize(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        return web.json_response({"count": len(tokens(body["messages"])) + 1})
 
     async def metrics(self, _: web.Request) -> web.Response:
         gauge = 'vllm:num_requests_waiting{engine="0",model_name="m"}'
@@ -141,7 +140,6 @@ def server() -> Iterator[ScriptedServer]:
     async def serve() -> None:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", scripted.chat)
-        application.router.add_post("/tokenize", scripted.tokenize)
         application.router.add_get("/metrics", scripted.metrics)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()

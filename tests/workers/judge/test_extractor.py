@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from tests.workers.judge.conftest import SEGMENT, origin, response
 
-from tidegauge.quality.judged_exchange import Score, SkipReason
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
 from tidegauge.quality.sampling import draw
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ErrorKind, ResponseEvent
+from tidegauge.schemas.sketches import JudgeCondition
 from tidegauge.streaming.extractor import Extractor, Measurement
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.judge_pool import Question
@@ -41,6 +42,7 @@ class ScriptedPool:
         self.asked: list[Question] = []
         self.answer: Score | SkipReason | None = None
         self.good = {"likelihood"}
+        self.asked_about = {"likelihood", "rubric"}
         self.waits: list[float] = []
 
     def ask(
@@ -58,6 +60,13 @@ class ScriptedPool:
 
     def qualified(self, judge: str) -> bool:
         return judge in self.good
+
+    def applies(self, judge: str, exchange: JudgedExchange) -> bool:
+        assert exchange.messages
+        return judge in self.asked_about
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        return ()
 
     def notices(self) -> tuple[str, ...]:
         return ("unqualified:rubric",)

@@ -6,12 +6,13 @@ from threading import Timer
 
 import pytest
 from aiohttp import web
+from tests.quality.rubrics import helpfulness
 from tests.workers.judge.conftest import ScriptedServer, nan, not_json
 
 from tidegauge.adapters.vllm import JudgeUnreachableError, VllmClient
 from tidegauge.quality.golden_set import GoldenAnswer, built_in
 from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
+from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judge_pool import JudgePool, Question
 from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
@@ -26,7 +27,7 @@ LIKELIHOOD = Question("likelihood", EXCHANGE)
 def judges(client: VllmClient) -> Mapping[str, Judge]:
     return {
         "likelihood": LikelihoodJudge(client, LikelihoodSpec(model="m")),
-        "rubric": RubricJudge(client, RubricSpec(model="m", retries=False)),
+        "rubric": RubricJudge(client, helpfulness(retries=False)),
     }
 
 
@@ -79,7 +80,8 @@ def test_judges_are_qualified_at_the_start(start: StartPool) -> None:
 def test_more_golden_answers_are_asked_only_where_they_can_decide(
     start: StartPool, server: ScriptedServer
 ) -> None:
-    few, more = built_in(questions=6), built_in(questions=24)
+    kinds = helpfulness().qualified_on
+    few, more = built_in(kinds, questions=6), built_in(kinds, questions=24)
     pool = start(stages=[few, more])
     assert pool.wait_for_qualification(20)
     eventually(lambda: pool.qualified("likelihood"))

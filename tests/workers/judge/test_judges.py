@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.quality.rubrics import helpfulness
 from tests.workers.judge.conftest import ScriptedServer
 
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec
+from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
 
@@ -16,7 +17,7 @@ EXCHANGE = JudgedExchange(
 
 async def test_the_rubric_judge_asks_once_when_the_grade_is_clear(server: ScriptedServer) -> None:
     async with VllmClient(server.url) as client:
-        score = await RubricJudge(client, RubricSpec(model="m")).score(EXCHANGE)
+        score = await RubricJudge(client, helpfulness()).score(EXCHANGE)
     assert score.values["score"] == pytest.approx(0.76, abs=0.01)
     assert (score.tokens, score.retried, len(server.asked)) == (100, False, 1)
 
@@ -24,7 +25,7 @@ async def test_the_rubric_judge_asks_once_when_the_grade_is_clear(server: Script
 async def test_an_unclear_grade_is_asked_for_again_with_reasoning(server: ScriptedServer) -> None:
     server.grade = {"4": -2.0, "Well": -0.2}
     async with VllmClient(server.url) as client:
-        score = await RubricJudge(client, RubricSpec(model="m")).score(EXCHANGE)
+        score = await RubricJudge(client, helpfulness()).score(EXCHANGE)
     assert score.values == {"score": 0.75}
     assert score.label_mass == pytest.approx(0.135, abs=0.001)
     assert (score.tokens, score.retried, len(server.asked)) == (200, True, 2)
@@ -33,14 +34,14 @@ async def test_an_unclear_grade_is_asked_for_again_with_reasoning(server: Script
 async def test_a_grade_that_stays_unclear_is_invalid(server: ScriptedServer) -> None:
     server.grade, server.reply = {"Well": -0.2}, "I cannot say."
     async with VllmClient(server.url) as client:
-        score = await RubricJudge(client, RubricSpec(model="m")).score(EXCHANGE)
+        score = await RubricJudge(client, helpfulness()).score(EXCHANGE)
     assert (score.invalid, dict(score.values)) == ("no_grade", {})
 
 
 async def test_without_retries_the_first_reply_counts(server: ScriptedServer) -> None:
     server.grade = {"Well": -0.2}
     async with VllmClient(server.url) as client:
-        score = await RubricJudge(client, RubricSpec(model="m", retries=False)).score(EXCHANGE)
+        score = await RubricJudge(client, helpfulness(retries=False)).score(EXCHANGE)
     assert (score.invalid, len(server.asked)) == ("no_label", 1)
 
 
@@ -51,10 +52,10 @@ async def test_the_likelihood_judge_reads_the_answer_twice(server: ScriptedServe
         assert score.answer_tokens == 4
         assert -2 < score.values["fluency"] < 0
         assert score.values["relevance"] > 0
-        assert len(server.asked) == 2
+        assert len(server.asked) == 3  # with a probe of what stands before an answer
         again = await judge.score(EXCHANGE)
     assert again.values == score.values
-    assert len(server.asked) == 3  # the answer by itself is known by now
+    assert len(server.asked) == 4  # the answer by itself is known by now
 
 
 async def test_another_questions_answer_is_less_relevant(server: ScriptedServer) -> None:

@@ -154,7 +154,7 @@ def test_responses_become_judgments_and_sketches(
     assert len(likelihood) == len(expected), "each once, though the worker was replaced"
     assert {each.inclusion_probability for each in likelihood} == {RATE}
     assert {each.qualified for each in likelihood} == {True}
-    assert {each.qualified for each in found if each.judge == "rubric"} == {False}
+    assert {each.qualified for each in found if each.judge == "helpfulness"} == {False}
     whole = merge_all(sketches(kafka, segment))
     assert whole is not None
     assert whole.events == EVENTS
@@ -167,4 +167,4 @@ def test_responses_become_judgments_and_sketches(
     skipped = sum(count for name, count in account.items() if name.startswith("skipped/"))
     assert account["judged"] == account["sampled"] - skipped
     assert account["skipped/empty"] >= len(drawn) - len(expected)
-    assert {"unqualified:rubric", "qualified:likelihood:hot_sampler"} <= notices
+    assert {"unqualified:helpfulness", "qualified:likelihood:hot_sampler"} <= notices

@@ -3,16 +3,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from tests.quality.rubrics import helpfulness
 
-from tidegauge.adapters.vllm import JudgeRefusedError, JudgeUnreachableError, VllmClient
+from tidegauge.adapters.vllm import (
+    JudgeFailedError,
+    JudgeRefusedError,
+    JudgeUnreachableError,
+    JudgeUnusableError,
+    VllmClient,
+)
 from tidegauge.quality.golden_set import GoldenAnswer, built_in
 from tidegauge.quality.judged_exchange import Score
-from tidegauge.quality.qualification import Qualification
-from tidegauge.quality.specifications import RubricSpec
+from tidegauge.quality.qualification import Qualification, Separation
 from tidegauge.workers.judge.judges import Judge, RubricJudge
-from tidegauge.workers.judge.qualification_run import QualificationRun, notices, run_qualification
+from tidegauge.workers.judge.qualification_run import (
+    QualificationRun,
+    explain,
+    notices,
+    run_qualification,
+)
 
-JUDGE: Judge = RubricJudge(VllmClient("http://127.0.0.1:1"), RubricSpec(model="m"))
+JUDGE: Judge = RubricJudge(VllmClient("http://127.0.0.1:1"), helpfulness())
+KINDS = JUDGE.kinds
 
 
 def qualification_run(values: Sequence[float | None], *, first: int = 0) -> QualificationRun:
@@ -57,7 +69,7 @@ async def test_a_qualification_run_asks_each_golden_answer_once() -> None:
         asked.append(golden_answer)
         return Score(values={"score": 1.0 if golden_answer.kind == "good" else 0.0})
 
-    few, more = built_in(questions=4), built_in(questions=30)
+    few, more = built_in(KINDS, questions=4), built_in(KINDS, questions=30)
     first = await run_qualification(JUDGE, ask, few, {})
     assert not first.qualification.qualified
     whole = await run_qualification(JUDGE, ask, more, first.scores)
@@ -73,8 +85,9 @@ async def test_an_golden_answer_that_is_refused_has_no_score() -> None:
             raise JudgeRefusedError("too long")
         return Score(values={"score": 0.5})
 
-    found = await run_qualification(JUDGE, ask, built_in(questions=5), {})
+    found = await run_qualification(JUDGE, ask, built_in(KINDS, questions=5), {})
     assert (found.qualification.asked, found.qualification.scored) == (30, 25)
+    assert not found.refused
 
 
 async def test_half_a_qualification_run_is_none() -> None:
@@ -83,6 +96,59 @@ async def test_half_a_qualification_run_is_none() -> None:
             raise JudgeUnreachableError("gone")
         return Score(values={"score": 0.5})
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(JudgeUnreachableError, match="gone"):
         await run_qualification(JUDGE, ask, built_in(questions=2), {})
-    assert caught.group_contains(JudgeUnreachableError)
+
+
+async def test_one_golden_answer_without_a_reply_is_left_out() -> None:
+    asked: list[str] = []
+    golden = built_in(KINDS, questions=12)
+
+    async def ask(_: Judge, answer: GoldenAnswer) -> Score:
+        asked.append(answer.key)
+        if answer.key == golden[7].key:
+            raise JudgeFailedError("answered 500")
+        return Score(values={"score": 1.0 if answer.kind == "good" else 0.0})
+
+    found = await run_qualification(JUDGE, ask, golden, {})
+    assert found.qualification.qualified
+    assert (len(found.scores), found.qualification.asked) == (len(golden) - 1, len(golden) - 1)
+    assert asked.count(golden[7].key) == 2, "it is given a second chance"
+    assert len(asked) == len(golden) + 1
+
+
+async def test_a_server_that_is_away_is_not_asked_of_every_golden_answer() -> None:
+    asked: list[str] = []
+
+    async def ask(_: Judge, answer: GoldenAnswer) -> Score:
+        asked.append(answer.key)
+        raise JudgeUnreachableError("nobody there")
+
+    with pytest.raises(JudgeUnreachableError, match="nobody"):
+        await run_qualification(JUDGE, ask, built_in(KINDS, questions=12), {})
+    assert len(asked) == 3
+
+
+async def test_a_server_without_the_model_is_asked_once() -> None:
+    asked: list[str] = []
+
+    async def ask(_: Judge, answer: GoldenAnswer) -> Score:
+        asked.append(answer.key)
+        raise JudgeUnusableError("answered 404: no such model")
+
+    with pytest.raises(JudgeUnusableError, match="no such model"):
+        await run_qualification(JUDGE, ask, built_in(KINDS, questions=12), {})
+    assert len(asked) == 1
+
+
+async def test_a_server_that_refuses_every_golden_answer_is_quoted() -> None:
+    async def ask(_: Judge, __: GoldenAnswer) -> Score:
+        raise JudgeRefusedError("top_logprobs must be at most 5")
+
+    found = await run_qualification(JUDGE, ask, built_in(KINDS, questions=4), {})
+    assert found.refused == "top_logprobs must be at most 5"
+
+
+def test_why_a_judge_is_not_qualified_is_said() -> None:
+    low = Qualification((Separation("shuffled", "score", 0.5, 0.2, 9, 9),), scored=18, asked=18)
+    assert explain(low).endswith("(area under the curve: shuffled 0.50)")

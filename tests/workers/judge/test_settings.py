@@ -8,7 +8,8 @@ from tidegauge.adapters.vllm import JudgeRefusedError
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.settings import load
-from tidegauge.workers.judge.main import make_extractor, make_judge_pool, read_golden_answers
+from tidegauge.workers.judge.judge_files import read_golden_answers
+from tidegauge.workers.judge.main import make_extractor, make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 
 
@@ -19,15 +20,15 @@ def test_every_variable_is_explained() -> None:
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_JUDGE_URL", "http://judge:8000/v1")
-    monkeypatch.setenv("TIDEGAUGE_JUDGE_JUDGES", "rubric, rubric,")
+    monkeypatch.setenv("TIDEGAUGE_JUDGE_JUDGES", "helpfulness, helpfulness,")
     monkeypatch.setenv("TIDEGAUGE_WINDOW_SECONDS", "2")
     settings = load(JudgeSettings)
     assert settings.url == "http://judge:8000/v1"
-    assert settings.names == ("rubric",)
+    assert settings.names == ("helpfulness",)
     assert settings.sketching().window_ms == 2_000
     pool = make_judge_pool(settings)
-    assert list(pool.judges) == ["rubric"]
-    assert make_extractor(settings, pool).notices() == ("qualification_pending:rubric",)
+    assert list(pool.judges) == ["helpfulness"]
+    assert make_extractor(settings, pool).notices() == ("qualification_pending:helpfulness",)
 
 
 def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +44,7 @@ def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: s
 
 
 def test_an_unknown_judge_is_named() -> None:
-    with pytest.raises(SpecificationError, match=r"oracle.*likelihood, rubric"):
+    with pytest.raises(SpecificationError, match=r"oracle.*likelihood, appropriate_refusal"):
         make_judge_pool(JudgeSettings(judges="oracle"))
 
 
@@ -57,19 +58,29 @@ def test_an_address_that_is_none_is_refused() -> None:
         make_judge_pool(JudgeSettings(url="judge:8000"))
 
 
-def test_a_rubric_of_ones_own_is_another_hash_of(tmp_path: Path) -> None:
-    file = tmp_path / "rubric.txt"
-    file.write_text("Grade from 1 to 5 how brief the answer is.\n")
-    ours, built_in = (
-        make_judge_pool(JudgeSettings(judges="rubric", rubric_file=each)).judges["rubric"]
-        for each in (file, None)
-    )
-    assert ours.specification.specification_hash != built_in.specification.specification_hash
+def test_a_rubric_of_ones_own_stands_beside_the_built_in_ones(tmp_path: Path) -> None:
+    file = tmp_path / "brevity.yaml"
+    file.write_text("{name: brevity, task: 'Is it brief?', scale: [{label: 'yes'}, {label: 'no'}]}")
+    pool = make_judge_pool(JudgeSettings(judges=f"tool_use,{file}", model="big"))
+    assert list(pool.judges) == ["tool_use", "brevity"]
+    assert {judge.specification.model for judge in pool.judges.values()} == {"big"}
+
+
+def test_two_judges_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("{name: tool_use, task: x, scale: [{label: 'yes'}, {label: 'no'}]}")
+    with pytest.raises(SpecificationError, match="two judges 'tool_use'"):
+        make_judge_pool(JudgeSettings(judges=f"tool_use,{file}"))
+
+
+def test_a_context_that_can_stand_nowhere_is_refused() -> None:
+    with pytest.raises(SpecificationError, match="where context stands"):
+        make_judge_pool(JudgeSettings(judges="helpfulness", context="everywhere"))
 
 
 def test_golden_answers_of_ones_own_are_read(tmp_path: Path) -> None:
     file = tmp_path / "golden_set.jsonl"
-    file.write_text('{"kind": "good", "prompt": "Hi", "answer": "Hello"}\n\n')
+    file.write_text('{"kind": "good", "question": "Hi", "answer": "Hello"}\n\n')
     (golden_answer,) = read_golden_answers(file)
     assert (golden_answer.kind, golden_answer.exchange.prompt, golden_answer.exchange.answer) == (
         "good",
@@ -79,12 +90,19 @@ def test_golden_answers_of_ones_own_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", '{"kind": "good"}', '{"kind": 1, "prompt": "", "answer": ""}']
+    "line",
+    [
+        "{",
+        '{"question": "Hi"}',
+        '{"question": "Hi", "answer": "Ho"}',
+        '{"kind": "good"}',
+        '{"kind": 1, "question": "", "answer": ""}',
+    ],
 )
 def test_a_line_that_is_no_golden_answer_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "golden_set.jsonl"
-    file.write_text(f'{{"kind": "good", "prompt": "Hi", "answer": "Hello"}}\n{line}\n')
-    with pytest.raises(SpecificationError, match="line 2"):
+    file.write_text(f'{{"kind": "good", "question": "Hi", "answer": "Hello"}}\n{line}\n')
+    with pytest.raises(SpecificationError, match="2"):
         read_golden_answers(file)
 
 

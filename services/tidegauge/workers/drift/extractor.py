@@ -27,7 +27,7 @@ from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.hashing import unit_hash
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, SketchKind
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
 from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output, Partition
@@ -142,6 +142,10 @@ class DriftExtractor:
             notice: Short code to publish, such as the reason why there is none.
         """
         self._view = _View(baseline, notice)
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return no conditions: it asks no judges."""
+        return ()
 
     def notices(self) -> tuple[str, ...]:
         """Return the reason why requests are only counted, if they are."""

@@ -11,11 +11,13 @@ from prometheus_client import Counter
 
 from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason, judgeable
 from tidegauge.quality.sampling import SamplingPlan, draw
+from tidegauge.reports.formatting import duration
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
-from tidegauge.schemas.sketches import SketchKind
+from tidegauge.schemas.sketches import JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.workers.judge.judge_pool import Question
+from tidegauge.workers.judge.judge_standing import JudgeStanding
 from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 from tidegauge.workers.judge.sampler import Sampler
 
@@ -36,11 +38,17 @@ class Judges(Protocol):
     ) -> list[Score | SkipReason]:
         """Return a score for each question, or the reason for none, before the deadline."""
 
+    def applies(self, judge: str, exchange: JudgedExchange) -> bool:
+        """Whether a judge is asked about an exchange."""
+
     def qualified(self, judge: str) -> bool:
         """Whether a judge may raise alarms."""
 
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return the judges that give no scores, or none that count, and why."""
 
     def wait_for_qualification(self, timeout_seconds: float) -> bool:
         """Wait for the first qualification runs; return whether they ended in time."""
@@ -85,9 +93,10 @@ class _Answer:
 class QualityExtractor:
     """Measures the quality of a sample of the answers.
 
-    All judges draw by the same number, so the answers of the judge with the smaller rate are
-    among those of the other. An answer is ``sampled`` when a judge has drawn it, and then it is
-    either ``judged`` by at least one judge or skipped for a reason, so that the counts add up.
+    All judges draw by the same number, so the answers of a judge with a smaller rate are among
+    those of the others, if it is asked about them. An answer is ``sampled`` when a judge that is
+    asked about it has drawn it, and then it is either ``judged`` by at least one judge or skipped
+    for a reason, so that the counts add up.
 
     Args:
         pool: The judges.
@@ -116,6 +125,7 @@ class QualityExtractor:
         self._clock = clock
         self._calls_per_second: float | None = None
         self._waited = False
+        self._aged: dict[str, JudgeStanding] = {}
 
     @property
     def kind(self) -> SketchKind:
@@ -130,6 +140,14 @@ class QualityExtractor:
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
         return self._pool.notices()
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return the judges that give no scores, or none that count, and why."""
+        found = {condition.judge: condition for condition in self._pool.conditions()}
+        for judge, standing in self._aged.items():
+            if (aged := standing.condition) is not None:
+                found[judge] = aged
+        return tuple(found.values())
 
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> Sequence[Measurement]:
         """Return what each answer adds to its segment's window, judged or not."""
@@ -152,13 +170,27 @@ class QualityExtractor:
         answer = _Answer(origin, event, place, _drawn(place, event, plans))
         age_seconds = (self._now_ms() - event.time_ms) / 1000
         if 0 < self._limits.max_age_seconds < age_seconds:
+            self._note_age(answer, age_seconds)
             return replace(answer, skipped=SkipReason.TOO_OLD)
         subject = judgeable(event)
         if isinstance(subject, SkipReason):
             return replace(answer, skipped=subject)
-        for judge in plans:
+        asked = {judge for judge in plans if self._pool.applies(judge, subject)}
+        for judge in asked:
+            self._aged.pop(judge, None)
             self._sampler.answer(judge, event.segment.key)
-        return replace(answer, exchange=subject)
+        drawn = tuple(judge for judge in answer.drawn if judge in asked)
+        return replace(answer, exchange=subject, drawn=drawn)
+
+    def _note_age(self, answer: _Answer, age_seconds: float) -> None:
+        detail = (
+            f"the answers are {duration(age_seconds)} old when they arrive, and those older than "
+            f"{duration(self._limits.max_age_seconds)} are not judged: set the clock of "
+            f"{answer.event.producer_id} right, or wait until the worker has caught up"
+        )
+        for judge in answer.drawn:
+            standing = self._aged.setdefault(judge, JudgeStanding(judge))
+            standing.learn(SkipReason.TOO_OLD, detail)
 
     def _room(self, answers: Sequence[_Answer]) -> float:
         """Return the share of the drawn calls that there is time for, 1 or more if for all.
@@ -243,7 +275,8 @@ def _drawn(
 
 def _redrawn(answer: _Answer, plans: Mapping[str, SamplingPlan]) -> _Answer:
     """Draw an answer again at smaller rates: fewer judges, or shed when none is left."""
-    kept = _drawn(answer.place, answer.event, plans)
     if answer.exchange is None or not answer.drawn:
         return answer
+    smaller = _drawn(answer.place, answer.event, plans)
+    kept = tuple(judge for judge in smaller if judge in answer.drawn)
     return replace(answer, drawn=kept) if kept else replace(answer, skipped=SkipReason.SHED)

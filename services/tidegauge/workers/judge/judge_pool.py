@@ -8,23 +8,35 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import structlog
 
 from tidegauge.adapters.vllm import (
+    JudgeFailedError,
     JudgeRefusedError,
     JudgeReplyError,
     JudgeServerError,
     JudgeUnreachableError,
+    JudgeUnusableError,
     VllmClient,
 )
+from tidegauge.quality.errors import ExchangeTooLongError
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
+from tidegauge.runtime.clock import now_ms as wall_clock_ms
+from tidegauge.schemas.sketches import JudgeCondition, JudgeState
+from tidegauge.workers.judge.judge_standing import JudgeStanding, state_of
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.pacing import RequestPacer
-from tidegauge.workers.judge.qualification_run import QualificationRun, notices, run_qualification
+from tidegauge.workers.judge.qualification_run import (
+    QualificationRun,
+    StoredRun,
+    explain,
+    notices,
+    run_qualification,
+)
 
 __all__ = ["Earlier", "JudgePool", "Question"]
 
@@ -32,12 +44,15 @@ _log = structlog.stdlib.get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
 _LONGEST_RETRY_SECONDS: Final = 5.0
+_UNUSABLE_RETRY_SECONDS: Final = 60.0
 _DAY_SECONDS: Final = 86_400.0
 _CLOSE_SECONDS: Final = 5.0
 _PATIENCE_IN_TROUBLE_SECONDS: Final = 2.0
+_TRANSIENT: Final = frozenset({JudgeState.UNREACHABLE, JudgeState.LATE})
 
 
-Earlier: TypeAlias = Mapping[tuple[str, str], Mapping[str, Score]]
+Earlier: TypeAlias = Mapping[tuple[str, str, str], StoredRun]
+"""Judge, specification hash and server -> the judge's last qualification run."""
 
 _TROUBLES: Final = (SkipReason.LATE, SkipReason.UNREACHABLE)
 
@@ -60,11 +75,14 @@ class JudgePool:
             these qualify, or show to be far from it, skips the rest. Each stage begins with
             the answers of the one before.
         limit: Most calls at a time.
+        patience_seconds: How long a judge may be away or late before that is a condition of it:
+            a server that is started again is no reason for an alarm.
         qualification_interval_seconds: Time between qualification runs.
-        earlier: Returns the stored scores, judge and specification hash -> the golden answers'
-            scores at its last qualification run, to detect whether it has changed since.
-        remember: Stores the last qualification run of each judge.
+        earlier: Returns the stored qualification runs. A recent one is taken as it is; an older
+            one shows whether the judge has changed since.
+        remember: Stores a qualification run of a judge on a server.
         clock: Monotonic clock, seconds.
+        now_ms: Wall clock, Unix milliseconds.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default and a name of its own
@@ -74,25 +92,31 @@ class JudgePool:
         *,
         stages: Sequence[Sequence[GoldenAnswer]],
         limit: int = 4,
+        patience_seconds: float = 20.0,
         qualification_interval_seconds: float = _DAY_SECONDS,
         earlier: Callable[[], Earlier] = dict,
-        remember: Callable[[Mapping[str, QualificationRun]], None] = lambda _: None,
+        remember: Callable[[str, str, QualificationRun], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self.judges = make_judges(client)
         self._client = client
         self._limit = limit
         self._stages = stages
-        self._qualification_interval_seconds = qualification_interval_seconds
+        self._interval = qualification_interval_seconds
         self._recall = earlier
-        self._earlier: dict[tuple[str, str], Mapping[str, Score]] = {}
         self._remember = remember
         self._clock = clock
+        self._now_ms = now_ms
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="judges", daemon=True)
         self._opened = threading.Event()
         self._settled = threading.Event()
-        self._qualification_done = False
+        self._tried: set[str] = set()
+        self._standings = {name: JudgeStanding(name) for name in self.judges}
+        self._obstacles: dict[str, JudgeCondition] = {}
+        self._patience_seconds = patience_seconds
+        self._since: dict[str, float] = {}
         self._qualification_runs: dict[str, QualificationRun] = {}
         self._changed: set[str] = set()
         self._trouble: SkipReason | None = None
@@ -117,13 +141,13 @@ class JudgePool:
 
     @property
     def qualification_done(self) -> bool:
-        """Whether every judge has had its first qualification run."""
-        return self._qualification_done
+        """Whether every judge has had its first qualification run, or cannot be asked."""
+        return self._tried.issuperset(self.judges)
 
     def wait_for_qualification(self, timeout_seconds: float) -> bool:
         """Wait for every judge's first qualification run, or until the pool gives up."""
         self._settled.wait(timeout_seconds)
-        return self._qualification_done
+        return self.qualification_done
 
     def qualified(self, judge: str) -> bool:
         """Whether a judge may raise alarms."""
@@ -140,6 +164,32 @@ class JudgePool:
             )
         ]
         return (*states, self._trouble.value) if self._trouble else tuple(states)
+
+    def applies(self, judge: str, exchange: JudgedExchange) -> bool:
+        """Whether a judge is asked about an exchange."""
+        return self.judges[judge].specification.applies(exchange)
+
+    def conditions(self) -> tuple[JudgeCondition, ...]:
+        """Return the judges that give no scores, or none that count, and why."""
+        found = (self._condition(name) for name in self.judges)
+        return tuple(condition for condition in found if condition is not None)
+
+    def _condition(self, name: str) -> JudgeCondition | None:
+        run = self._qualification_runs.get(name)
+        trouble = self._obstacles.get(name) or self._standings[name].condition
+        now = self._clock()
+        if trouble is None or trouble.state not in _TRANSIENT:
+            self._since.pop(name, None)
+        elif now - self._since.setdefault(name, now) < self._patience_seconds:
+            trouble = None
+        if trouble is not None:
+            return trouble
+        if run is None:
+            return JudgeCondition(judge=name, state=JudgeState.PENDING)
+        if run.qualification.qualified:
+            return None
+        detail = explain(run.qualification)
+        return JudgeCondition(judge=name, state=JudgeState.UNQUALIFIED, detail=detail)
 
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
@@ -192,14 +242,25 @@ class JudgePool:
         if not questions:
             return []
         deadline = self._clock() + patience
-        tasks = [asyncio.create_task(self._ask_one(each, deadline)) for each in questions]
+        away: list[list[str]] = [[] for _ in questions]
+        tasks = [
+            asyncio.create_task(self._ask_one(question, deadline, said))
+            for question, said in zip(questions, away, strict=True)
+        ]
         _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline - self._clock()))
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        found: list[Score | SkipReason] = [
-            SkipReason.LATE if task.cancelled() else task.result() for task in tasks
-        ]
+        found: list[Score | SkipReason] = []
+        details: list[str] = []
+        for task, said in zip(tasks, away, strict=True):
+            reason = SkipReason.UNREACHABLE if said else SkipReason.LATE
+            result, detail = (reason, "".join(said)) if task.cancelled() else task.result()
+            found.append(result)
+            details.append(detail)
+        # What was only late comes first: the others say why.
+        for place in sorted(range(len(found)), key=lambda place: found[place] != SkipReason.LATE):
+            self._standings[questions[place].judge].learn(found[place], details[place])
         self._note_trouble(found)
         return found
 
@@ -214,70 +275,115 @@ class JudgePool:
             _log.warning("judge_trouble", reason=trouble or "over", judge=self._client.address)
         self._trouble = trouble
 
-    async def _ask_one(self, question: Question, deadline: float) -> Score | SkipReason:
+    async def _ask_one(
+        self, question: Question, deadline: float, away: list[str]
+    ) -> tuple[Score | SkipReason, str]:
+        """Return a question's result, with a sentence where there is no score.
+
+        Args:
+            question: The question.
+            deadline: When the batch ends.
+            away: Receives the server's last sentence while it is away.
+        """
         judge = self.judges[question.judge]
         wait = _RETRY_SECONDS
         while True:
             try:
                 async with self._pace.turn():
-                    return await judge.score(question.exchange)
-            except JudgeRefusedError as error:
-                _log.info("judge_refused", judge=question.judge, detail=str(error))
-                return SkipReason.REFUSED
+                    return await judge.score(question.exchange), ""
             except JudgeReplyError as error:
                 _log.warning("judge_reply", judge=question.judge, detail=str(error))
-                return Score(invalid="malformed_reply")
-            except JudgeUnreachableError:
-                if self._clock() + wait >= deadline:
-                    return SkipReason.UNREACHABLE
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+                return Score(invalid="malformed_reply"), str(error)
+            except (JudgeServerError, ExchangeTooLongError) as error:
+                reason = _reason(error)
+                if reason is not SkipReason.UNREACHABLE or self._clock() + wait >= deadline:
+                    _log.info(reason.value, judge=question.judge, detail=str(error))
+                    return reason, str(error)
+                away[:] = [str(error)]
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
 
     async def _keep_qualifying(self) -> None:
-        self._earlier = dict(await asyncio.to_thread(self._recall))
+        earlier = await asyncio.to_thread(self._recall)
+        async with asyncio.TaskGroup() as group:
+            for name in self.judges:
+                group.create_task(self._keep_judge_qualified(name, earlier))
+
+    async def _keep_judge_qualified(self, name: str, earlier: Earlier) -> None:
+        specification_hash = self.judges[name].specification.specification_hash
+        server = self._client.address
+        last = earlier.get((name, specification_hash, server))
         while True:
-            undecided: dict[str, Mapping[str, Score]] = {name: {} for name in self.judges}
+            age = self._interval if last is None else (self._now_ms() - last.time_ms) / 1000
+            recent = last is not None and 0 <= age < self._interval
+            known = dict(last.scores) if last is not None and recent else {}
+            before = len(known)
             for stage in self._stages:
-                for name, known in list(undecided.items()):
-                    found = await self._qualify(name, stage, known)
-                    undecided[name] = found.scores
-                    if found.qualification.qualified or not found.qualification.promising:
-                        del undecided[name]
-                self._qualification_done = True
-                self._settled.set()
-            await asyncio.to_thread(self._remember, self._qualification_runs)
-            await asyncio.sleep(self._qualification_interval_seconds)
+                found = await self._qualify(name, stage, known)
+                known |= found.scores
+                if found.qualification.qualified or not found.qualification.promising:
+                    break
+            if last is not None and not recent and found.differs(last.scores):
+                self._changed.add(name)
+            if len(known) > before:
+                last = StoredRun(self._now_ms(), known)
+                await asyncio.to_thread(self._remember, name, server, replace(found, scores=known))
+            await asyncio.sleep(self._interval - age if recent else self._interval)
 
     async def _qualify(
         self, name: str, golden_answers: Sequence[GoldenAnswer], known: Mapping[str, Score]
     ) -> QualificationRun:
         wait, began = _RETRY_SECONDS, self._clock()
         while True:
+            longest = _LONGEST_RETRY_SECONDS
             try:
                 found = await run_qualification(
                     self.judges[name], self._ask_golden, golden_answers, known
                 )
-            except* JudgeServerError as errors:
-                say = _log.warning if wait == _RETRY_SECONDS else _log.debug
-                say("judge_qualification_waits", judge=name, detail=str(errors.exceptions[0]))
+            except JudgeServerError as error:
+                state, detail = state_of(error), str(error)
             else:
-                break
+                if not found.refused:
+                    break
+                state, detail = JudgeState.CANNOT_BE_ASKED, found.refused
+            if state is JudgeState.CANNOT_BE_ASKED:
+                longest = _UNUSABLE_RETRY_SECONDS
+                self._settle(name)
+            say = _log.warning if name not in self._obstacles else _log.debug
+            say("judge_qualification_waits", judge=name, state=state.value, detail=detail)
+            self._obstacles[name] = JudgeCondition(judge=name, state=state, detail=detail[:400])
             await asyncio.sleep(wait)
-            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
-        if found.differs(self._earlier.get((name, found.specification_hash), {})):
-            self._changed.add(name)
-        self._earlier[name, found.specification_hash] = found.scores
+            wait = min(2 * wait, longest)
+        self._obstacles.pop(name, None)
         self._qualification_runs[name] = found
+        self._settle(name)
         _log.info(
             "judge_qualification_finished",
             **_facts(name, found),
+            kept=sum(answer.key in known for answer in golden_answers),
             seconds=round(self._clock() - began, 1),
         )
         return found
 
+    def _settle(self, name: str) -> None:
+        self._tried.add(name)
+        if self.qualification_done:
+            self._settled.set()
+
     async def _ask_golden(self, judge: Judge, golden_answer: GoldenAnswer) -> Score:
         async with self._pace.turn():
             return await judge.score(golden_answer.exchange)
+
+
+def _reason(error: JudgeServerError | ExchangeTooLongError) -> SkipReason:
+    reasons = {
+        ExchangeTooLongError: SkipReason.TOO_LONG,
+        JudgeUnusableError: SkipReason.CANNOT_BE_ASKED,
+        JudgeRefusedError: SkipReason.REFUSED,
+        JudgeFailedError: SkipReason.FAILED_ON,
+    }
+    found = (reason for kind, reason in reasons.items() if isinstance(error, kind))
+    return next(found, SkipReason.UNREACHABLE)
 
 
 def _facts(name: str, found: QualificationRun) -> dict[str, object]:

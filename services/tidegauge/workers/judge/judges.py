@@ -1,4 +1,4 @@
-"""The two kinds of judge behind one protocol, each with a vLLM server."""
+"""The kinds of judge behind one protocol, each with a vLLM server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from tidegauge.adapters.vllm import VllmClient
+import msgspec
+
+from tidegauge.adapters.vllm import JudgeRefusedError, VllmClient
 from tidegauge.quality import golden_set, likelihood, rubric
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.likelihood import ScoredToken
@@ -20,8 +22,16 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _REMEMBERED: Final = 512
-_LIKELIHOOD_KINDS: Final = tuple(kind for kind in golden_set.KINDS if kind != golden_set.INJECTION)
-"""An answer that addresses its judge is fluent text, which likelihood cannot recognise as bad."""
+_LEAST_BUDGET: Final = 300
+_TOO_LONG: Final = ("context length", "too long", "maximum length", "max_model_len", "reduce the")
+"""What servers say of a request that is longer than their model can read."""
+_LIKELIHOOD_KINDS: Final = (
+    golden_set.HOT_SAMPLER,
+    golden_set.SHUFFLED,
+    golden_set.OTHER_ANSWER,
+    golden_set.FLATTERING,
+)
+"""An answer that addresses its judge, and a refusal, are fluent: likelihood cannot tell them."""
 
 
 class Judge(Protocol):
@@ -40,31 +50,49 @@ class Judge(Protocol):
 
         Raises:
             JudgeServerError: The server gave no usable reply.
+            ExchangeTooLongError: The question is longer than the judge can read.
         """
 
 
 class RubricJudge:
-    """Asks for a label, and again with reasoning if the label was not clear."""
+    """Asks for a label, and again with reasoning if the label was not clear.
+
+    If an exchange is too long for the server, the judge shows less of it, and of later ones.
+    """
 
     def __init__(self, client: VllmClient, specification: RubricSpec) -> None:
         self.specification = specification
-        self.kinds: Sequence[str] = tuple(golden_set.KINDS)
+        self.kinds: Sequence[str] = specification.qualified_on
         self._client = client
+        self._shown = specification
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer by the rubric."""
-        asked = self.specification
-        first = await self._client.next_token(asked.model, rubric.request(asked, exchange))
-        score = replace(rubric.read_grade(asked, first.log_probabilities), tokens=first.tokens)
-        if score.invalid is None or not asked.retries:
+        while True:
+            shown = self._shown
+            try:
+                return await self._score(shown, exchange)
+            except JudgeRefusedError as error:
+                smaller = shown.budget_tokens // 2
+                said = str(error).casefold()
+                if smaller < _LEAST_BUDGET or not any(words in said for words in _TOO_LONG):
+                    raise
+                if self._shown is shown:  # no other call has found it out meanwhile
+                    self._shown = msgspec.structs.replace(shown, budget_tokens=smaller)
+
+    async def _score(self, shown: RubricSpec, exchange: JudgedExchange) -> Score:
+        asked = rubric.request(shown, exchange)
+        first = await self._client.next_token(shown.model, asked, top=shown.top_tokens)
+        score = replace(rubric.read_grade(shown, first.log_probabilities), tokens=first.tokens)
+        if score.invalid is None or not shown.retries:
             return score
         reply = await self._client.complete(
-            asked.model,
-            rubric.reasoning_request(asked, exchange),
-            max_tokens=asked.reasoning_tokens,
+            shown.model,
+            rubric.reasoning_request(shown, exchange),
+            max_tokens=shown.reasoning_tokens,
         )
         return replace(
-            rubric.read_reasoned(asked, reply.text),
+            rubric.read_reasoned(shown, reply.text, finished=reply.finished),
             label_mass=score.label_mass,
             tokens=first.tokens + reply.tokens,
         )
@@ -77,26 +105,27 @@ class LikelihoodJudge:
         self.specification = specification
         self.kinds: Sequence[str] = _LIKELIHOOD_KINDS
         self._client = client
-        self._preambles: OrderedDict[tuple[Message, ...], int] = OrderedDict()
-        self._alone: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
+        self._read_before: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer by how well the model predicts it."""
         model = self.specification.model
         bare = likelihood.without_prompt(self.specification, exchange)
-        preamble = await self._preamble(bare[:-1])
+        probed, _ = await self._read(likelihood.probe(bare))
         given = await self._client.read(model, likelihood.request(self.specification, exchange))
-        known = bare in self._alone
-        alone = self._alone[bare] if known else await self._client.read(model, bare)
-        _remember(self._alone, bare, alone)
-        score = likelihood.read_likelihood(given, alone, preamble=preamble)
-        return replace(score, tokens=len(given) + (0 if known else len(alone)))
+        alone, taken = await self._read(bare)
+        start = likelihood.answer_start(alone, probed)
+        score = likelihood.read_likelihood(given, alone, start=start)
+        return replace(score, tokens=len(given) + taken)
 
-    async def _preamble(self, messages: tuple[Message, ...]) -> int:
-        if messages not in self._preambles:
-            count = await self._client.count_tokens(self.specification.model, messages)
-            _remember(self._preambles, messages, count)
-        return self._preambles[messages]
+    async def _read(self, messages: tuple[Message, ...]) -> tuple[tuple[ScoredToken, ...], int]:
+        """Return a text's tokens, and how many of them were read for it now."""
+        if (known := self._read_before.get(messages)) is not None:
+            self._read_before.move_to_end(messages)
+            return known, 0
+        found = await self._client.read(self.specification.model, messages)
+        _remember(self._read_before, messages, found)
+        return found, len(found)
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V) -> None:

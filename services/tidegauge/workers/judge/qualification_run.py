@@ -5,24 +5,54 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError
-from tidegauge.quality.golden_set import GOOD, GoldenAnswer
+from tidegauge.adapters.vllm import (
+    JudgeRefusedError,
+    JudgeReplyError,
+    JudgeServerError,
+    JudgeUnreachableError,
+    JudgeUnusableError,
+)
+from tidegauge.quality.errors import ExchangeTooLongError
+from tidegauge.quality.golden_set import GOOD, GoldenAnswer, asked_of
 from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.qualification import ALPHA, Qualification, qualify
 from tidegauge.workers.judge.judges import Judge
 
-__all__ = ["QualificationRun", "notices", "run_qualification"]
+__all__ = [
+    "QualificationRun",
+    "StoredRun",
+    "explain",
+    "notices",
+    "qualification_of",
+    "run_qualification",
+]
 
 _CHANGE: Final = 0.05
 """Largest mean shift of the golden answers' scores, in standard deviations, that rounding
 explains; also the largest share of them that may gain or lose a score by rounding."""
-
+_LEFT_OUT: Final = 0.1
+"""Largest share of the golden answers that may stay without a reply."""
+_AWAY: Final = 3
+"""Calls in a row without a reply after which a server is away, and no more are tried."""
 
 LOOKS: Final = 2
 """Tests within one qualification run, which share the chance of error evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A qualification run that was stored.
+
+    Attributes:
+        time_ms: When it ended.
+        scores: Key of the golden answer -> its score.
+    """
+
+    time_ms: int
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +63,13 @@ class QualificationRun:
         specification_hash: Hash of the judge's specification.
         qualification: Which kinds of bad answers the judge can tell from good ones.
         scores: Key of the golden answer -> its score.
+        refused: The server's sentence, if it refused every golden answer.
     """
 
     specification_hash: str
     qualification: Qualification
     scores: Mapping[str, Score]
+    refused: str = ""
 
     def differs(self, earlier: Mapping[str, Score]) -> bool:
         """Whether the same golden answers are scored differently now: the judge has changed.
@@ -63,42 +95,54 @@ async def run_qualification(
 ) -> QualificationRun:
     """Have a judge score the golden answers, and test whether it tells good from bad ones.
 
+    A golden answer to which the server gives no reply is asked for a second time and then left
+    out, if they are few.
+
     Args:
         judge: The judge.
         ask: Gets the score of one golden answer; may wait for its turn.
         golden_answers: The golden answers; kinds that it is not qualified on are left out.
-        known: Scores of some of these answers, from the same qualification run.
+        known: Scores of some of these answers, by the same specification on the same server.
 
     Raises:
-        JudgeUnreachableError: The server is unreachable, within an exception group; there are no
-            partial qualification runs.
+        JudgeUnreachableError: Too many golden answers got no reply.
+        JudgeUnusableError: The server lacks what the judge needs.
     """
-    asked = tuple(
-        golden_answer
-        for golden_answer in golden_answers
-        if golden_answer.kind in (GOOD, *judge.kinds)
-    )
+    asked = asked_of(golden_answers, judge.kinds)
+    scores = {answer.key: known[answer.key] for answer in asked if answer.key in known}
+    refusals: list[str] = []
+    missing: list[JudgeUnreachableError] = []
+    for _ in range(2):
+        rest = {answer.key: answer for answer in asked if answer.key not in scores}
+        found, missing = await _ask_all(judge, ask, list(rest.values()), refusals)
+        scores |= found
+        if not missing or (rest and not found):
+            break
+    if missing and (not scores or len(missing) > max(1, _LEFT_OUT * len(asked))):
+        raise missing[-1]
+    refused = refusals[-1] if refusals and len(refusals) == len(asked) else ""
+    judged = [answer for answer in asked if answer.key in scores]
+    qualification = qualification_of(judge, judged, scores)
+    return QualificationRun(judge.specification.specification_hash, qualification, scores, refused)
 
-    async def one(golden_answer: GoldenAnswer) -> Score:
-        try:
-            return await ask(judge, golden_answer)
-        except (JudgeRefusedError, JudgeReplyError) as error:
-            return Score(invalid=type(error).__name__)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = {
-            golden_answer.key: group.create_task(one(golden_answer))
-            for golden_answer in asked
-            if golden_answer.key not in known
-        }
-    scores = {**known, **{key: task.result() for key, task in tasks.items()}}
-    by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in (GOOD, *judge.kinds)}
-    for golden_answer in asked:
-        for name, value in scores[golden_answer.key].values.items():
-            by_kind[golden_answer.kind].setdefault(name, []).append(value)
+def qualification_of(
+    judge: Judge, golden_answers: Sequence[GoldenAnswer], scores: Mapping[str, Score]
+) -> Qualification:
+    """Return the qualification that scores of golden answers show.
+
+    Args:
+        judge: The judge.
+        golden_answers: The golden answers that it was asked about.
+        scores: Key of the golden answer -> its score, for each of them.
+    """
+    kinds = dict.fromkeys((GOOD, *judge.kinds, *(answer.kind for answer in golden_answers)))
+    by_kind: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
+    for answer in golden_answers:
+        for name, value in scores[answer.key].values.items():
+            by_kind[answer.kind].setdefault(name, []).append(value)
     good = by_kind.pop(GOOD)
-    found = qualify(good, by_kind, asked=len(asked), alpha=ALPHA / LOOKS)
-    return QualificationRun(judge.specification.specification_hash, found, scores)
+    return qualify(good, by_kind, asked=len(golden_answers), alpha=ALPHA / LOOKS)
 
 
 def notices(
@@ -114,6 +158,54 @@ def notices(
     if changed:
         states.append(f"judge_changed:{name}")
     return tuple(states)
+
+
+def explain(found: Qualification) -> str:
+    """Return why a judge is not qualified, in a sentence.
+
+    Example:
+        >>> explain(Qualification((), scored=3, asked=10))
+        'it scored 3 of 10 golden answers'
+    """
+    if not found.separations or 5 * found.scored < 4 * found.asked:
+        return f"it scored {found.scored} of {found.asked} golden answers"
+    areas = ", ".join(
+        f"{each.kind} {each.area:.2f}" for each in found.separations if not each.qualified
+    )
+    return f"it does not tell good from bad golden answers (area under the curve: {areas})"
+
+
+async def _ask_all(
+    judge: Judge,
+    ask: Callable[[Judge, GoldenAnswer], Awaitable[Score]],
+    golden_answers: Sequence[GoldenAnswer],
+    refusals: list[str],
+) -> tuple[dict[str, Score], list[JudgeUnreachableError]]:
+    scores: dict[str, Score] = {}
+    missing: list[JudgeUnreachableError] = []
+    unusable: list[JudgeServerError] = []
+
+    async def one(answer: GoldenAnswer) -> None:
+        if unusable or (not scores and len(missing) >= _AWAY):
+            return
+        try:
+            scores[answer.key] = await ask(judge, answer)
+        except JudgeUnusableError as error:
+            unusable.append(error)
+        except JudgeUnreachableError as error:
+            missing.append(error)
+        except (JudgeRefusedError, JudgeReplyError) as error:
+            refusals.append(str(error))
+            scores[answer.key] = Score(invalid=type(error).__name__)
+        except ExchangeTooLongError as error:
+            scores[answer.key] = Score(invalid=type(error).__name__)
+
+    async with asyncio.TaskGroup() as group:
+        for answer in golden_answers:
+            group.create_task(one(answer))
+    if unusable:
+        raise unusable[0]
+    return scores, missing
 
 
 def _shift(pairs: Sequence[tuple[float | None, float | None]]) -> float:

@@ -1,13 +1,15 @@
 """The judges' last qualification runs, kept in the state topic across restarts.
 
-A new specification has another hash and no earlier run. A judge that scores the same golden answers
+A judge that is started again is not asked the golden answers again, as long as its specification
+and its server are the same and the run is recent. A judge that scores the same golden answers
 differently with the same specification has changed: its server has other weights.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -22,7 +24,7 @@ from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.processor import Output
 from tidegauge.workers.judge.judge_pool import Earlier
-from tidegauge.workers.judge.qualification_run import QualificationRun
+from tidegauge.workers.judge.qualification_run import QualificationRun, StoredRun
 
 __all__ = ["QualificationStore"]
 
@@ -34,12 +36,14 @@ _log = structlog.stdlib.get_logger(__name__)
 class _Remembered(msgspec.Struct, frozen=True):
     judge: str
     specification_hash: str
+    server: str
+    time_ms: int
     scores: dict[str, dict[str, float]]
-    version: int = 1
+    version: Literal[2] = 2
 
 
 class QualificationStore:
-    """Stores the last qualification run of each judge and specification.
+    """Stores the last qualification run of each judge, specification and server.
 
     If the broker is unreachable, runs are not compared, but answers are judged; this is logged.
 
@@ -51,24 +55,25 @@ class QualificationStore:
         self._settings = settings
 
     def recall(self) -> Earlier:
-        """Return judge and specification hash -> the golden answers' scores at its last run."""
-        found: dict[tuple[str, str], Mapping[str, Score]] = {}
+        """Return judge, specification hash and server -> the judge's last run."""
+        found: dict[tuple[str, str, str], StoredRun] = {}
         try:
             for record in reader.read(self._settings, STATE):
                 if not (record.key or b"").startswith(_OWNER.encode()):
                     continue
                 if (seen := _read(record.value)) is not None:
-                    scores = {key: Score(values=values) for key, values in seen.scores.items()}
-                    found[seen.judge, seen.specification_hash] = scores
+                    scores = {key: _score(values) for key, values in seen.scores.items()}
+                    key = (seen.judge, seen.specification_hash, seen.server)
+                    found[key] = StoredRun(seen.time_ms, scores)
         except LogError as error:
             _log.warning("judge_memory_unread", detail=str(error))
         return found
 
-    def remember(self, runs: Mapping[str, QualificationRun], *, now_ms: int) -> None:
-        """Store these qualification runs."""
+    def remember(self, judge: str, server: str, found: QualificationRun, *, now_ms: int) -> None:
+        """Store a judge's qualification run."""
         try:
             with Publisher(self._settings) as publisher:
-                publisher.publish(_output(judge, found, now_ms) for judge, found in runs.items())
+                publisher.publish([_output(judge, server, found, now_ms)])
         except LogError as error:
             _log.warning("judge_memory_unwritten", detail=str(error))
 
@@ -80,10 +85,17 @@ def _read(value: bytes) -> _Remembered | None:
         return None  # a tombstone, or written by another version
 
 
-def _output(judge: str, found: QualificationRun, now_ms: int) -> Output:
-    owner = f"{_OWNER}{judge}/{found.specification_hash[:16]}"
+def _score(values: Mapping[str, float]) -> Score:
+    return Score(values=values) if values else Score(invalid="stored_without_score")
+
+
+def _output(judge: str, server: str, found: QualificationRun, now_ms: int) -> Output:
+    place = hashlib.blake2b(server.encode(), digest_size=6).hexdigest()
+    owner = f"{_OWNER}{judge}/{found.specification_hash[:16]}/{place}"
     scores = {key: dict(score.values) for key, score in found.scores.items()}
-    state = msgspec.json.encode(_Remembered(judge, found.specification_hash, scores))
+    state = msgspec.json.encode(
+        _Remembered(judge, found.specification_hash, server, now_ms, scores)
+    )
     return Output(
         topic=STATE,
         key=owner,

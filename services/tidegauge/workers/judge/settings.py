@@ -30,7 +30,9 @@ class JudgeSettings(WindowSettings):
         default="tidegauge-judge", description="The judges' model, as its server names it."
     )
     judges: str = Field(
-        default="likelihood,rubric", description="Which judges to ask, between commas."
+        default="likelihood,helpfulness",
+        description="Which judges to ask, between commas: likelihood, a built-in rubric (see "
+        "`tidegauge judge list`), or a YAML file with a rubric of your own.",
     )
     likelihood_rate: float = Field(
         default=0.2,
@@ -39,7 +41,7 @@ class JudgeSettings(WindowSettings):
         description="Largest share of the answers for the likelihood judge.",
     )
     rubric_rate: float = Field(
-        default=0.05, gt=0, le=1, description="Largest share of the answers for the rubric judge."
+        default=0.05, gt=0, le=1, description="Largest share of the answers for each rubric."
     )
     minimum_rate: float = Field(
         default=0.02,
@@ -59,9 +61,6 @@ class JudgeSettings(WindowSettings):
     salt: str = Field(
         default="tidegauge", description="Salt of the sampling hash; changing it draws anew."
     )
-    rubric_file: Path | None = Field(
-        default=None, description="File with a rubric of one's own, in place of the built-in one."
-    )
     rubric_retry: bool = Field(
         default=True,
         description="Whether an unclear grade is asked for again, with reasoning.",
@@ -70,10 +69,21 @@ class JudgeSettings(WindowSettings):
         default="",
         description="System message shown to the likelihood judge where a conversation has none.",
     )
+    context: str = Field(
+        default="guess",
+        description="Where the context of an answer stands, between commas: system, tools, "
+        "documents, tagged, headed; guess is all but the first, none is no context.",
+    )
+    context_tags: str = Field(
+        default="",
+        description="Names of the tags around context, between commas, in place of the usual "
+        "ones such as context and documents.",
+    )
     golden_set_file: Path | None = Field(
         default=None,
         description='Golden answers of your own, beside the built-in: JSON lines of "kind", '
-        '"prompt", "answer"; kind is good, or what is bad about the answer.',
+        '"question", "answer", and where there are "system", "context", "reference", '
+        '"tool_calls"; kind is good, or what is bad about the answer.',
     )
     golden_set_questions: int = Field(
         default=QUESTIONS,

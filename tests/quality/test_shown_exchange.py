@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tidegauge.quality.context import ContextState, Passage
 from tidegauge.quality.errors import ExchangeTooLongError
 from tidegauge.quality.exchange_parts import ExchangeParts
-from tidegauge.quality.fitting import estimated_tokens, fit
+from tidegauge.quality.shown_exchange import estimated_tokens, fit
 from tidegauge.schemas.exchange import Message
 
 

@@ -1,0 +1,187 @@
+"""The judges that the settings name, and the files of rubrics and golden answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tidegauge.adapters.vllm import VllmClient
+from tidegauge.quality.context import ContextRule
+from tidegauge.quality.errors import SpecificationError
+from tidegauge.quality.golden_set import GoldenAnswer
+from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.rubric_text import parse_rubric
+from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec, Specification
+from tidegauge.schemas.exchange import Message
+from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.settings import JudgeSettings
+
+__all__ = [
+    "GoldenLine",
+    "built_in_rubrics",
+    "make_judge",
+    "read_golden_answers",
+    "read_lines",
+    "specification",
+    "specifications",
+]
+
+_LIKELIHOOD: Final = "likelihood"
+
+
+class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a file with exchanges: a question with an answer, and what is known of it.
+
+    Attributes:
+        question: What the user asked.
+        answer: What the assistant said.
+        kind: ``good``, or what is bad about it; None where nobody has said it.
+        system: The system message.
+        context: The context that the answer has to be supported by.
+        reference: An answer that is known to be right.
+        tool_calls: The answer's tool calls as JSON text.
+        messages: The conversation before the question.
+    """
+
+    question: str
+    answer: str = ""
+    kind: str | None = None
+    system: str = ""
+    context: str = ""
+    reference: str | None = None
+    tool_calls: str | None = None
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def exchange(self) -> JudgedExchange:
+        """Return the exchange."""
+        told = (Message(role="system", content=self.system),) if self.system else ()
+        given = (Message(role="document", content=self.context),) if self.context else ()
+        asked = Message(role="user", content=self.question)
+        return JudgedExchange(
+            (*told, *self.messages, *given, asked),
+            self.answer,
+            self.tool_calls,
+            reference=self.reference,
+        )
+
+
+def built_in_rubrics() -> Mapping[str, str]:
+    """Return name -> YAML text of the rubrics that come with the product."""
+    folder = resources.files("tidegauge.quality").joinpath("rubrics")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {
+        file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")
+        for file in files
+        if file.name.endswith(".yaml")
+    }
+
+
+def specifications(settings: JudgeSettings) -> Mapping[str, Specification]:
+    """Return the specifications of the judges that the settings name, by name and in order.
+
+    Raises:
+        SpecificationError: No judge is named, one is unknown, two have one name, or a file cannot
+            be read or is no rubric.
+    """
+    found: dict[str, Specification] = {}
+    for named in settings.names:
+        each = specification(named, settings)
+        if each.name in found:
+            raise SpecificationError(
+                f"TIDEGAUGE_JUDGE_JUDGES names two judges {each.name!r}: give one of them another "
+                "name in its file"
+            )
+        found[each.name] = each
+    if not found:
+        raise SpecificationError("TIDEGAUGE_JUDGE_JUDGES names no judge")
+    return found
+
+
+def specification(named: str, settings: JudgeSettings) -> Specification:
+    """Return the specification of one judge.
+
+    Args:
+        named: ``likelihood``, a built-in rubric's name, or the path of a YAML file.
+        settings: The model and what else the rubric leaves open.
+
+    Raises:
+        SpecificationError: There is no such judge, or its file cannot be read or is no rubric.
+    """
+    if named == _LIKELIHOOD:
+        return LikelihoodSpec(model=settings.model, system=settings.likelihood_system)
+    rubrics = built_in_rubrics()
+    if named in rubrics:
+        source, text = f"the rubric {named}", rubrics[named]
+    elif named.endswith((".yaml", ".yml")):
+        source, text = named, _read(Path(named))
+    else:
+        raise SpecificationError(
+            f"there is no judge {named!r}: there are {_LIKELIHOOD}, {', '.join(rubrics)}, and "
+            "those of YAML files, whose names end in .yaml"
+        )
+    return parse_rubric(
+        text,
+        source=source,
+        model=settings.model,
+        retries=settings.rubric_retry,
+        context=ContextRule.parse(settings.context, settings.context_tags),
+    )
+
+
+def make_judge(client: VllmClient, specification: Specification) -> Judge:
+    """Return the judge of a specification."""
+    if isinstance(specification, RubricSpec):
+        return RubricJudge(client, specification)
+    return LikelihoodJudge(client, specification)
+
+
+def read_golden_answers(path: Path) -> tuple[GoldenAnswer, ...]:
+    """Read golden answers from a file of JSON lines.
+
+    Raises:
+        SpecificationError: The file cannot be read, or a line is not a golden answer.
+    """
+    lines = read_lines(path)
+    for number, line in enumerate(lines, start=1):
+        if line.kind is None:
+            raise SpecificationError(
+                f"{path}: the golden answer {number} has no kind: give good, or what is bad about "
+                "the answer"
+            )
+    return tuple(GoldenAnswer(line.kind or "", line.exchange) for line in lines)
+
+
+def read_lines(path: Path) -> tuple[GoldenLine, ...]:
+    """Read exchanges from a file of JSON lines; blank lines count for nothing.
+
+    Raises:
+        SpecificationError: The file cannot be read, or a line is no exchange.
+    """
+    found: list[GoldenLine] = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            read = msgspec.json.decode(line, type=GoldenLine)
+        except msgspec.DecodeError as error:
+            raise SpecificationError(
+                f"{path} line {number} is no exchange ({error}): it needs question and answer"
+            ) from error
+        if not read.answer.strip() and not read.tool_calls:
+            raise SpecificationError(
+                f"{path} line {number} is no exchange: it needs an answer or tool_calls"
+            )
+        found.append(read)
+    return tuple(found)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecificationError(f"cannot read {path}: {error}") from error
