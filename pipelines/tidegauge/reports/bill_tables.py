@@ -26,7 +26,7 @@ DIMENSIONS: Final[Mapping[str, Callable[[ChargeKey], str]]] = MappingProxyType(
     {
         "customer": lambda key: key.customer,
         "model": _part("model"),
-        "version": _part("version"),
+        "version": lambda key: f"{_part('model')(key)} {_part('version')(key)}",
         "route": _part("route"),
         "upstream": lambda key: key.upstream,
         "line": lambda key: key.line,

@@ -12,6 +12,9 @@ import structlog
 import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from tidegauge.monitor.collector import Collector
+from tidegauge.monitor.cost_metrics import CostCollector
+from tidegauge.monitor.costs import CatalogFile, CostBoard
 from tidegauge.monitor.estimates import estimate
 from tidegauge.monitor.loop import MonitorLoop
 from tidegauge.monitor.metrics import ViewCollector
@@ -22,6 +25,7 @@ from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
@@ -98,6 +102,7 @@ def serve(
             segments=settings.metric_segments,
         )
     )
+    costs = _costs(settings, kafka, registry, stop)
     queue = ReportQueue(
         ReportStore(settings.reports_dir, settings.reports_kept),
         report_maker(kafka, settings.report_rows).make,
@@ -125,6 +130,7 @@ def serve(
                 ControlPages(shown.view, publish, now_ms, settings.false_alarm_days),
                 TopicPages(shown.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
                 ReportPages(queue, now_ms),
+                CostPages(costs.view),
                 RequestPages(LogExchanges(kafka), now_ms),
             ),
             past=partial(past_alerts, kafka),
@@ -149,6 +155,7 @@ def serve(
     notifiers = _notifiers(settings, kafka, loop, registry)
     watcher = Thread(target=_relay, args=(stop, server), name="stop", daemon=True)
     loop.start(stop)
+    costs.start(stop)
     threads = [Thread(target=c.run, args=(stop,), name="notifier", daemon=True) for c in notifiers]
     for thread in (watcher, *threads):
         thread.start()
@@ -169,6 +176,19 @@ def serve(
             thread.join(max(0.0, deadline - time.monotonic()))
     _log.info("monitor_stopped", failed=loop.failure is not None)
     return 1 if loop.failure is not None or not server.started else 0
+
+
+def _costs(
+    settings: MonitorSettings, kafka: KafkaSettings, registry: CollectorRegistry, stop: Event
+) -> CostBoard:
+    """Return the costs, and start to read the metrics of upstreams if they are configured."""
+    catalog = CatalogFile(settings.models)
+    costs = CostBoard(kafka, catalog, now_ms, settings.cost_hours)
+    registry.register(CostCollector(costs.view))
+    if settings.models is not None:
+        publish = Publisher(kafka).publish
+        Collector(catalog, publish, now_ms, settings.scrape_seconds).start(stop)
+    return costs
 
 
 def _notifiers(

@@ -31,6 +31,7 @@ OPEN_TO_VIEWERS: Final = frozenset(
         *("/metrics", "/openapi.json", "/healthz", "/readyz"),
         *("/api/view", "/api/verdicts", "/api/alerts", "/api/incidents", "/api/ledger"),
         *("/api/trend.csv", "/api/account.csv"),
+        *("/costs", "/api/costs", "/api/bill.csv"),
     }
 )
 """The paths of a viewer. Reports and the topics of an alarm are made of requests' texts."""

@@ -103,6 +103,7 @@ def follow(
     *,
     until: Callable[[], bool],
     from_beginning: bool = True,
+    start_ms: int | None = None,
 ) -> Iterator[Record | None]:
     """Yield a topic's records as they arrive, and None while none arrive.
 
@@ -111,6 +112,7 @@ def follow(
         topic: The topic.
         until: Returns whether to stop; called several times a second.
         from_beginning: Start at the first record, instead of at the end as of now.
+        start_ms: Start at the first record of this time or later.
 
     Raises:
         TopicError: There is no such topic.
@@ -123,6 +125,8 @@ def follow(
         assigned = assign(consumer, topic)
         if from_beginning:
             consumer.seek_to_beginning(*assigned)
+            if start_ms is not None:
+                _seek(consumer, assigned, start_ms)
         else:
             ends = consumer.end_offsets(assigned)
             for found in assigned:

@@ -1,0 +1,172 @@
+"""What the upstreams do and cost now: the last hours' bill, its hours, and the newest samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from tidegauge.cost.account import CostAccount
+from tidegauge.cost.bill import Bill, GpuPrices
+from tidegauge.cost.prices import gpu_usd_per_hour
+from tidegauge.reports.bill_tables import DIMENSIONS, GroupCost, costs_by
+from tidegauge.schemas.upstream_events import UpstreamSample
+
+__all__ = ["CostView", "HourCost", "UpstreamNow", "cost_view", "forecast_usd", "month_end_ms"]
+
+_HOUR_MS: Final = 3_600_000
+_DECEMBER: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class HourCost:
+    """What one hour cost.
+
+    Attributes:
+        start_ms: Its start, Unix milliseconds.
+        usd: Its price, idle time included.
+        requests: Exchanges that began in it.
+        requests_per_usd: Exchanges for a dollar; None if it cost nothing.
+        idle_share: Share of the upstreams' time that was idle; None without any with a price.
+    """
+
+    start_ms: int
+    usd: float
+    requests: int
+    requests_per_usd: float | None
+    idle_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamNow:
+    """What is known of an upstream now.
+
+    Attributes:
+        upstream: Its label.
+        usd_per_hour: The present price of its time; None if it has none.
+        sample: Its newest sample; None if its metrics are not read.
+        silent_seconds: How long it has not answered without a fault; None if its metrics are not
+            read, or it has never answered.
+        idle_share: Share of the range in which it was idle; None without a price of its time.
+    """
+
+    upstream: str
+    usd_per_hour: float | None
+    sample: UpstreamSample | None
+    silent_seconds: float | None
+    idle_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CostView:
+    """What the upstreams do and cost, as one value.
+
+    Attributes:
+        time_ms: When it was made, Unix milliseconds.
+        bill: The bill of the last hours.
+        hours: Its whole hours, oldest first.
+        costs: Dimension -> the groups' costs, the dearest first.
+        upstreams: The upstreams now.
+        month_end_ms: End of the present month, UTC.
+        forecast_usd: What the time from now to then will cost.
+    """
+
+    time_ms: int
+    bill: Bill
+    hours: tuple[HourCost, ...]
+    costs: Mapping[str, tuple[GroupCost, ...]]
+    upstreams: tuple[UpstreamNow, ...]
+    month_end_ms: int
+    forecast_usd: float
+
+
+def cost_view(account: CostAccount, prices: GpuPrices, now_ms: int, hours: int) -> CostView:
+    """Return what the upstreams do and cost.
+
+    Args:
+        account: What the log says of the last hours.
+        prices: The prices of the upstreams' time.
+        now_ms: The time.
+        hours: How many hours the bill is of.
+    """
+    bill = account.bill(prices, now_ms - hours * _HOUR_MS, now_ms)
+    first = -(-bill.start_ms // _HOUR_MS)
+    whole_hours = range(first, bill.end_ms // _HOUR_MS)
+    idle = {
+        one.upstream: one.idle_seconds / one.seconds if one.seconds else None
+        for one in bill.upstreams
+    }
+    labels = sorted({*prices, *account.newest, *(key.upstream for key in bill.charges)})
+    return CostView(
+        time_ms=now_ms,
+        bill=bill,
+        hours=tuple(
+            _hour(account.bill(prices, hour * _HOUR_MS, (hour + 1) * _HOUR_MS))
+            for hour in whole_hours
+        ),
+        costs={name: tuple(costs_by(bill, name)) for name in DIMENSIONS},
+        upstreams=tuple(
+            UpstreamNow(
+                label,
+                gpu_usd_per_hour(prices[label], now_ms) if label in prices else None,
+                account.newest.get(label),
+                _silence(account, label, now_ms),
+                idle.get(label),
+            )
+            for label in labels
+        ),
+        month_end_ms=month_end_ms(now_ms),
+        forecast_usd=forecast_usd(bill, prices, now_ms, month_end_ms(now_ms)),
+    )
+
+
+def forecast_usd(bill: Bill, prices: GpuPrices, start_ms: int, end_ms: int) -> float:
+    """Return what a time to come will cost.
+
+    The time of servers costs what their prices say. Tokens are assumed to be asked for as often as
+    in the bill.
+
+    Args:
+        bill: A bill of the past.
+        prices: The prices of the upstreams' time.
+        start_ms: From when, Unix milliseconds.
+        end_ms: Until when.
+    """
+    usd = 0.0
+    for price in prices.values():
+        for hour_ms in range(start_ms, end_ms, _HOUR_MS):
+            part = min(_HOUR_MS, end_ms - hour_ms) / _HOUR_MS
+            usd += (gpu_usd_per_hour(price, hour_ms) or 0.0) * part
+    tokens = bill.usd - sum(one.usd for one in bill.upstreams)
+    return usd + tokens * max(0, end_ms - start_ms) / max(1, bill.end_ms - bill.start_ms)
+
+
+def month_end_ms(time_ms: int) -> int:
+    """Return the end of a time's month in UTC, Unix milliseconds.
+
+    Example:
+        >>> month_end_ms(0) == 31 * 86_400_000
+        True
+    """
+    now = datetime.fromtimestamp(time_ms / 1000, UTC)
+    year, month = (now.year + 1, 1) if now.month == _DECEMBER else (now.year, now.month + 1)
+    return round(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def _hour(bill: Bill) -> HourCost:
+    requests = sum(charge.work.requests for charge in bill.charges.values())
+    seconds = sum(one.seconds for one in bill.upstreams)
+    idle = sum(one.idle_seconds for one in bill.upstreams)
+    return HourCost(
+        start_ms=bill.start_ms,
+        usd=bill.usd,
+        requests=requests,
+        requests_per_usd=requests / bill.usd if bill.usd else None,
+        idle_share=idle / seconds if seconds else None,
+    )
+
+
+def _silence(account: CostAccount, label: str, now_ms: int) -> float | None:
+    answered = account.answered_ms.get(label)
+    return None if answered is None else max(0, now_ms - answered) / 1000

@@ -1,0 +1,190 @@
+"""The monitor's costs: followed from the log, shown on a page, as JSON, CSV and metrics."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidegauge.cost.account import CostAccount
+from tidegauge.gateway.configuration import Catalog
+from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.monitor.cost_metrics import COST_NAMES, CostCollector
+from tidegauge.monitor.costs import CatalogFile, CostBoard
+from tidegauge.monitor.metrics import MAX_CUSTOMERS
+from tidegauge.monitor.web.cost_pages import CostPages
+from tidegauge.monitor.web.rendering import Renderer
+from tidegauge.reports.cost_view import CostView, cost_view, forecast_usd
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas import encode
+from tidegauge.schemas.upstream_events import (
+    MINUTE_MS,
+    GpuReading,
+    UpstreamMinute,
+    UpstreamSample,
+    UpstreamWork,
+    WorkAmounts,
+    WorkRow,
+)
+
+UPSTREAM, PRICES = "10.0.0.7:8000", {"10.0.0.7:8000": 60.0}
+NOW_MS = 1_767_232_800_000
+HOUR_MS = 3_600_000
+HALF_A_MINUTE = (2**600 - 1).to_bytes(150, "little")
+
+
+def work(*customers: str, start_ms: int = NOW_MS - HOUR_MS) -> UpstreamWork:
+    amounts = WorkAmounts(requests=1, openings=1, prompt_tokens=100)
+    rows = tuple(WorkRow("m/v1//", name, "served", amounts) for name in customers)
+    minute = UpstreamMinute(UPSTREAM, start_ms, HALF_A_MINUTE, b"", rows)
+    return UpstreamWork(producer_id="vitals/0", sequence=1, time_ms=start_ms, minutes=(minute,))
+
+
+def sample(*faults: str, time_ms: int = NOW_MS - 5_000) -> UpstreamSample:
+    gpu = GpuReading(gpu="0", engine_active=0.9, power_watts=600.0)
+    return UpstreamSample(
+        upstream=UPSTREAM,
+        time_ms=time_ms,
+        running=4.0,
+        waiting=1.0,
+        kv_use=0.4,
+        gpus=(gpu,),
+        faults=faults,
+    )
+
+
+@pytest.fixture
+def view() -> CostView:
+    account = CostAccount()
+    account.add(work("<b>acme</b>", "zeta"))
+    account.add(sample(time_ms=NOW_MS - 90_000))
+    account.add(sample("no answer"))
+    return cost_view(account, PRICES, NOW_MS, 2)
+
+
+@pytest.fixture
+def client(view: CostView) -> TestClient:
+    app = FastAPI()
+    CostPages(lambda: view).mount(app, Renderer(15))
+    return TestClient(app)
+
+
+def test_the_hours_of_the_view_add_up(view: CostView) -> None:
+    assert view.bill.usd == pytest.approx(120.0)
+    assert [hour.usd for hour in view.hours] == pytest.approx([60.0, 60.0])
+    assert [hour.requests for hour in view.hours] == [0, 2]
+    (now,) = view.upstreams
+    assert (now.usd_per_hour, now.silent_seconds) == (60.0, 90.0)
+    # 90 s before, its metrics said that it works, and no gateway had sent anything.
+    assert view.bill.upstreams[0].residual_usd > 0
+
+
+def test_the_forecast_follows_prices_and_the_rate_of_tokens(view: CostView) -> None:
+    assert forecast_usd(view.bill, PRICES, 0, 90 * MINUTE_MS) == pytest.approx(90.0)
+    account = CostAccount()
+    amounts = WorkAmounts(requests=1, nanousd=2_000_000_000)
+    row = WorkRow("m/v1//", "acme", "served", amounts)
+    minute = UpstreamMinute("api.example", NOW_MS - HOUR_MS, b"", b"", (row,))
+    account.add(UpstreamWork(producer_id="v", sequence=1, time_ms=0, minutes=(minute,)))
+    bill = account.bill({}, NOW_MS - 2 * HOUR_MS, NOW_MS)
+    assert forecast_usd(bill, {}, NOW_MS, NOW_MS + 24 * HOUR_MS) == pytest.approx(24.0)
+
+
+def test_the_page_escapes_and_says_silence(client: TestClient) -> None:
+    page = client.get("/costs").text
+    assert "&lt;b&gt;acme" in page
+    assert "<b>acme" not in page
+    assert "no answer" in page
+    assert "$120" in page
+
+
+def test_json_and_csv_add_up(client: TestClient) -> None:
+    facts = json.loads(client.get("/api/costs").text)
+    assert facts["usd"] == pytest.approx(120.0)
+    assert facts["upstreams"][0]["sample"]["kv_use"] == 0.4
+    rows = list(csv.DictReader(io.StringIO(client.get("/api/bill.csv").text)))
+    assert sum(float(row["usd"] or 0) for row in rows) == pytest.approx(120.0)
+
+
+def test_before_the_first_view() -> None:
+    app = FastAPI()
+    CostPages(lambda: None).mount(app, Renderer(15))
+    client = TestClient(app)
+    assert "Nothing is known yet" in client.get("/costs").text
+    assert [client.get(path).status_code for path in ("/api/costs", "/api/bill.csv")] == [503, 503]
+
+
+@pytest.fixture
+def scrape() -> Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]]:
+    def scraped(view: CostView | None) -> dict[str, dict[tuple[str, ...], float]]:
+        registry = CollectorRegistry()
+        registry.register(CostCollector(lambda: view))
+        return {
+            family.name: {tuple(one.labels.values()): one.value for one in family.samples}
+            for family in text_string_to_metric_families(generate_latest(registry).decode())
+        }
+
+    return scraped
+
+
+def test_metrics(
+    view: CostView, scrape: Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]]
+) -> None:
+    found = scrape(view)
+    parts = [found["tidegauge_upstream_cost_usd"][part, UPSTREAM] for part in ("shares", "idle")]
+    assert parts[0] == pytest.approx(0.5)
+    assert found["node_total_hourly_cost"] == {(UPSTREAM, UPSTREAM): 60.0}
+    assert found["tidegauge_gpu_engine_active_ratio"] == {("0", UPSTREAM): 0.9}
+    assert found["tidegauge_upstream_silence_seconds"] == {(UPSTREAM,): 90.0}
+    assert set(scrape(None)) == set(COST_NAMES)
+    assert not any(scrape(None).values())
+
+
+def test_customers_are_capped(
+    scrape: Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]],
+) -> None:
+    account = CostAccount()
+    account.add(work(*(f"customer {n}" for n in range(200))))
+    found = scrape(cost_view(account, PRICES, NOW_MS, 2))["tidegauge_bill_customer_usd"]
+    assert len(found) == MAX_CUSTOMERS + 1
+    assert sum(found.values()) == pytest.approx(0.5)
+
+
+def test_the_board_reads_events_and_prices(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    board = CostBoard(KafkaSettings(), CatalogFile(file), lambda: NOW_MS, 2)
+    board.add(encode(work("acme")))
+    board.add(encode(sample()))
+    board.add(b"no event")
+    board.refresh()  # without the file: costs are shown without prices
+    view = board.view()
+    assert view is not None
+    assert view.bill.unpriced == (UPSTREAM,)
+    file.write_text(
+        f"models: {{m: {{upstreams: [{{url: 'http://{UPSTREAM}', gpu_usd_per_hour: 60}}]}}}}"
+    )
+    board.refresh()
+    view = board.view()
+    assert view is not None
+    assert view.bill.usd == pytest.approx(120.0)
+
+
+def test_a_configuration_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models: {one: {upstreams: [{url: 'http://a:1'}]}}")
+    catalog = CatalogFile(file)
+    assert catalog() is catalog()
+    file.write_text("models: {other: {upstreams: [{url: 'http://a:1'}]}}")
+    assert list(catalog().models) == ["other"]
+    file.unlink()
+    with pytest.raises(ConfigurationError, match=r"models\.yaml"):
+        catalog()
+    assert CatalogFile(None)() == Catalog({})
