@@ -74,9 +74,10 @@ nightly: install $(VENV)/backends test-stats ## what is too long for every chang
 		--cov-report=term:skip-covered --cov-report=html:build/coverage
 	$(BIN)/coverage report --skip-covered --include='schemas/*,pipelines/*' --fail-under=$(FLOOR)
 
-generate: install ## rewrite what is made from the code: schemas, README's settings, the ways
+generate: install ## rewrite what is made from the code: schemas, settings, commands, the ways
 	$(BIN)/python -m tidegauge.schemas.publish
-	$(BIN)/python infra/settings_table.py README.md
+	$(BIN)/python infra/settings_table.py docs/SETTINGS.md
+	$(BIN)/python infra/cli_reference.py docs/CLI.md
 	$(BIN)/python infra/ways.py --write docs/ARCHITECTURE.md
 
 ways: install ## print the files that one exchange, one prompt and one window pass

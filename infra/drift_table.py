@@ -1,6 +1,6 @@
-"""Write README's table of detection delays from what ``make bench-drift`` measured.
+"""Write the table of detection delays from what ``make bench-drift`` measured.
 
-python infra/drift_table.py build/bench/drift.json README.md
+python infra/drift_table.py build/bench/drift.json docs/MEASUREMENTS.md
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from readme_part import with_part
+from document_part import with_part
 
 OURS, COMMON = "tidegauge", "MMD online"
 

@@ -1,6 +1,6 @@
-"""Write README's table of gateways from what ``make bench-gateway`` measured.
+"""Write the table of gateways from what ``make bench-gateway`` measured.
 
-python infra/gateway_table.py build/bench/gateway.json README.md
+python infra/gateway_table.py build/bench/gateway.json docs/MEASUREMENTS.md
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from readme_part import with_part
+from document_part import with_part
 
 DIRECT = "direct"
 

@@ -1,6 +1,6 @@
-"""Write README's table of false alarms and delays from what ``make bench-promise`` measured.
+"""Write the table of false alarms and delays from what ``make bench-promise`` measured.
 
-python infra/promise_table.py build/bench/promise.json README.md
+python infra/promise_table.py build/bench/promise.json docs/MEASUREMENTS.md
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from readme_part import with_part
+from document_part import with_part
 
 SPANS = ("1 h", "6 h", "1 day", "3 days", "14 days", "file")
 

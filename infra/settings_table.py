@@ -1,7 +1,7 @@
-"""Write README's table of settings, and the list of known variables, from the settings.
+"""Write the table of settings, and the list of known variables, from the settings.
 
-python infra/settings_table.py README.md            rewrites both in place
-python infra/settings_table.py --check README.md    fails if one is not up to date
+python infra/settings_table.py docs/SETTINGS.md            rewrites both in place
+python infra/settings_table.py --check docs/SETTINGS.md    fails if one is not up to date
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
-from readme_part import with_part
+from document_part import with_part
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess, LiteLLMSettings
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.monitor.settings import MonitorSettings

@@ -89,7 +89,7 @@ def bad_value(
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name.upper(), known_variables(), n=1, cutoff=_NEAREST)
     way_out = f"did you mean {near[0]}?" if near else "unset it"
-    return f"{name} is no variable of tidegauge's: {way_out} (README lists all)"
+    return f"{name} is no variable of tidegauge's: {way_out} (docs/SETTINGS.md lists all)"
 
 
 def shown_address(value: str) -> str:
