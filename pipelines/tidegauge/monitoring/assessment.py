@@ -22,6 +22,7 @@ from tidegauge.monitoring.catalog import (
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
+from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
@@ -30,7 +31,7 @@ from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
-from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, Sampled, Sketch, SketchKind
 from tidegauge.streaming.merging import merge_all, merge_sketches
 from tidegauge.streaming.processor import Output
 
@@ -178,7 +179,7 @@ class Assessment:
         outputs: list[Output] = []
         if monitor.signal == "quality":
             # A judge that has references passed its golden set at the baseline's time.
-            qualification = health.judge_qualification(
+            qualification = judge_qualification(
                 monitor, verdict, expected=self._detectors.has_references(monitor)
             )
             outputs += self.alerts.post_unless_ok(qualification) if qualification else []
@@ -191,12 +192,22 @@ class Assessment:
         latched = self.alerts.alarm(key) is not None
         return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
 
-    def idle(self, kind: SketchKind, reached_ms: int) -> list[Output]:
-        """Return ``no_data`` verdicts of segments without events up to ``reached_ms``."""
+    def idle(
+        self, kind: SketchKind, reached_ms: int, conditions: Mapping[str, JudgeCondition]
+    ) -> list[Output]:
+        """Return ``no_data`` verdicts of segments without events.
+
+        Args:
+            kind: Kind of worker.
+            reached_ms: The time up to which its windows are closed.
+            conditions: Judge -> why it gives no scores.
+        """
         outputs: list[Output] = []
         for key in self._detectors.idle(kind, reached_ms):
             if self.alerts.alarm(key) is None:
                 sentence = "No events for some time: nothing is tested."
+                if (condition := conditions.get(key.monitor.kind)) is not None:
+                    sentence = f"{condition_sentence(condition)} Nothing is tested."
                 verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
                 outputs += self.alerts.post_if_changed(verdict)
         return outputs

@@ -31,6 +31,7 @@ __all__ = [
     "hallucination_monitor",
     "judge_monitor",
     "judge_name",
+    "judge_replies_monitor",
     "judged_scores",
     "monitored_segment",
     "monitors_in",
@@ -101,6 +102,11 @@ def comparison_monitor(metric: str, subject: str = "") -> Monitor:
 def worker_monitor(kind: SketchKind) -> Monitor:
     """Return the monitor of a kind of worker's reports."""
     return Monitor("pipeline", kind)
+
+
+def judge_replies_monitor(judge: str) -> Monitor:
+    """Return the monitor of whether a judge gives scores that count, and why not."""
+    return Monitor("pipeline", "judge_replies", judge)
 
 
 def judge_monitor(judge: str) -> Monitor:

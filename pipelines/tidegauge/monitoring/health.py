@@ -1,4 +1,4 @@
-"""The pipeline's own health: silent workers, lost events, unqualified judges, statistics.
+"""The pipeline's own health: silent workers, lost events, statistics.
 
 These are facts, not statistical tests: they use none of the false-alarm budget, and their
 alarms end by themselves. Only alarms on counts that never fall (events dropped or missing)
@@ -16,7 +16,6 @@ from tidegauge.monitoring.catalog import (
     LEDGER,
     LOG,
     MonitorKey,
-    judge_monitor,
     statistics_monitor,
     worker_monitor,
 )
@@ -28,7 +27,6 @@ from tidegauge.schemas.sketches import SketchKind
 
 __all__ = [
     "finite_statistics",
-    "judge_qualification",
     "log_state",
     "loss_counts",
     "lost_events",
@@ -191,32 +189,6 @@ def _gaps(ledger: Ledger) -> str:
     if ledger.judging.unaccounted:
         gaps.append(f"{ledger.judging.unaccounted:+,} in the judges' sample")
     return "; ".join(gaps)
-
-
-def judge_qualification(monitor: Monitor, verdict: Verdict, *, expected: bool) -> Verdict | None:
-    """Return a verdict on whether a judge passes its golden set.
-
-    Args:
-        monitor: The monitor of the judge's scores.
-        verdict: Its verdict.
-        expected: Whether the judge passed its golden set at the baseline's time.
-
-    Returns:
-        None if the judge never passed, or the verdict does not show whether it passes.
-    """
-    judge = monitor.kind
-    if verdict.state == State.UNQUALIFIED and expected:
-        sentence = (
-            f"The judge {judge} no longer passes its golden set: the judge or its server has "
-            "changed, the answers need not have. It raises no alarm until it passes again."
-        )
-        state = State.WARN
-    elif verdict.log_threshold is not None:
-        state, sentence = State.OK, f"The judge {judge} passes its golden set."
-    else:
-        return None
-    key = MonitorKey(judge_monitor(judge), ALL_TRAFFIC)
-    return untested_verdict(key, state, sentence, verdict.time_ms)
 
 
 def finite_statistics(key: MonitorKey, not_finite: int, *, time_ms: int) -> Verdict:

@@ -50,6 +50,8 @@ def check_progress(progress: Progress, now_ms: int) -> None:
     _check_names(progress.tallies, _MOST_NAMES)
     _check_names(progress.totals, _MOST_NAMES)
     _check_names(progress.notices, _MOST_REASONS)
+    _check_names([condition.judge for condition in progress.judges], _MOST_REASONS)
+    _check_names([condition.detail for condition in progress.judges], _MOST_REASONS)
     counts = [progress.sequence, progress.next_offset, *progress.totals.values()]
     for tally in progress.tallies.values():
         counts += [tally.processed, tally.dead_lettered, tally.repeated, tally.last_sequence]

@@ -18,6 +18,7 @@ from tidegauge.monitoring.alert_store import Controls, ControlsState, key_of, ma
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
 from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
+from tidegauge.monitoring.judge_health import judge_conditions, judge_replies
 from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
@@ -227,12 +228,15 @@ class MonitorProcessor:
         verdicts.append(
             health.log_state(ledger, self._acknowledged, self._log_faults, now_ms=now_ms)
         )
+        alerts = self._assessment.alerts
         outputs: list[Output] = []
+        for verdict in judge_replies(
+            self._windows.progress, map(key_of, alerts.verdicts), now_ms=now_ms
+        ):
+            outputs += alerts.post_unless_ok(verdict)
         for verdict in verdicts:
             silent = verdict.state == State.NO_DATA
-            outputs += self._assessment.alerts.post_if_changed(
-                verdict, severity="warn" if silent else None
-            )
+            outputs += alerts.post_if_changed(verdict, severity="warn" if silent else None)
         published = self._published(outputs)
         return ProcessingResult(published) if published else NOTHING
 
@@ -321,7 +325,9 @@ class MonitorProcessor:
         for kind in READS:
             reached = self._windows.watermark_ms(kind)
             if reached is not None:
-                outputs += self._assessment.idle(kind, reached)
+                judging = kind == "quality"
+                conditions = judge_conditions(self._windows.progress) if judging else {}
+                outputs += self._assessment.idle(kind, reached, conditions)
         return outputs
 
     def _ledger(self) -> Ledger:

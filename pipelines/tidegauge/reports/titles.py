@@ -33,6 +33,7 @@ _KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "quality.": "Judge: ",
         "swap.": "New version, ",
         "pipeline.judge.": "Judge's qualification: ",
+        "pipeline.judge_replies.": "Judge's replies: ",
         "pipeline.statistics.": "Statistics: ",
     }
 )

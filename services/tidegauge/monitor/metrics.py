@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidegauge.monitoring.judge_health import judge_conditions
 from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.quality import Estimator, quality
 from tidegauge.reports.text import clip
@@ -80,6 +81,10 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tidegauge_judging_events": (
         "Answers drawn for judging, by what became of them.",
         ("fate", "reason"),
+    ),
+    "tidegauge_judge_stopped": (
+        "Judges that give no scores, or none that count: 1 for the state that they are in.",
+        ("judge", "state"),
     ),
     # The pipeline itself.
     "tidegauge_worker_watermark_age_seconds": (
@@ -325,3 +330,5 @@ def _workers(families: _Families, view: MonitorView, now_ms: int) -> None:
         silence = max(0, now_ms - item.time_ms) / 1000
         families.put("tidegauge_worker_silence_seconds", silence, *labels)
         families.put("tidegauge_worker_next_offset", item.next_offset, *labels)
+    for judge, condition in sorted(judge_conditions(view.progress).items()):
+        families.put("tidegauge_judge_stopped", 1, clip(judge, _LABEL_LIMIT), condition.state)
