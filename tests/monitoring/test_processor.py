@@ -373,3 +373,21 @@ def test_an_acknowledged_alarm_has_an_owner_and_goes_on_firing(
         partition = Partition(topic.name, 0)
         restored.assign(partition, held.monitor.snapshot(partition))
     assert restored.view().alerts == (alarm,)
+
+
+def test_an_alarms_rate_is_followed_from_before_its_onset(held: Harness, traffic: Traffic) -> None:
+    run(held, traffic, range(150))
+    run(held, traffic, range(150, 200), slower=3.0)
+    (alarm,) = (a for a in held.monitor.view().alerts if a.monitor == LATENCY)
+    trend = held.monitor.view().alarm_trends[alarm.alert_id]
+    since = alarm.verdict.since_ms
+    assert since is not None
+    assert trend.indicator in {effect.indicator for effect in alarm.verdict.effects}
+    rates = {point.time_ms: point.hits / point.trials for point in trend.points}
+    before = [rate for time_ms, rate in rates.items() if time_ms < since - trend.slot_ms]
+    after = [rate for time_ms, rate in rates.items() if time_ms >= since]
+    assert max(before, default=1.0) < 0.3 < min(after)
+    control = Control(action="close", monitor="*", segment="*", time_ms=held.now_ms)
+    held.give(control, topic=CONTROLS)
+    run(held, traffic, range(200, 203))
+    assert held.monitor.view().alarm_trends == {}

@@ -10,6 +10,7 @@ import msgspec
 
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring import health
+from tidegauge.monitoring.alarm_trends import AlarmTrend, AlarmTrends
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
 from tidegauge.monitoring.attribution import HARMS, AttributionContext, coincidences, load_ratio
 from tidegauge.monitoring.catalog import (
@@ -22,6 +23,7 @@ from tidegauge.monitoring.catalog import (
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
+from tidegauge.monitoring.history import History, HistoryState
 from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
@@ -48,6 +50,8 @@ class AssessmentState(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: VersionComparisonsState
     display: DisplayState
     baselines_since: dict[BaselineKind, tuple[str, int]]
+    history: HistoryState = HistoryState()
+    alarm_trends: dict[str, AlarmTrend] = {}
 
 
 class _ActiveBaseline(NamedTuple):
@@ -61,6 +65,8 @@ class Assessment:
     Attributes:
         alerts: The latest verdicts and the alarms that fire.
         display: Sums of sketches for the page and the API.
+        history: Numbers of each segment over the last 30 days.
+        alarm_trends: The rates by which the alarms that fire are known, over time.
         comparisons: New versions, each compared with the one before.
 
     Args:
@@ -78,6 +84,8 @@ class Assessment:
             swaps=lambda: {one.new: one.since_ms for one in self.comparisons.known},
             window_ms=plan.window_ms,
         )
+        self.history = History(state.history if state else None)
+        self.alarm_trends = AlarmTrends(state.alarm_trends if state else None)
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -146,6 +154,7 @@ class Assessment:
             self.comparisons.notice(sketch.segment, window, self.display)
         for sketch in sketches:
             self.display.add(sketch)
+            self.history.add(sketch)
         self.comparisons.advance(sketches, self.display, window.end_ms)
         outputs: list[Output] = []
         for sketch in _by_monitored_segment(sketches):
@@ -156,7 +165,32 @@ class Assessment:
             outputs += [output for verdict in found for output in self.alerts.post(verdict)]
         if any(isinstance(output.event, Alert) for output in outputs):
             self._retell()
+        self._follow_alarms(window.kind)
         return outputs + self._escalate()
+
+    def _follow_alarms(self, kind: SketchKind) -> None:
+        """Add the newest slots to the trends of the alarms that a kind's windows raise."""
+        alarms = self.alerts.alarms
+        self.alarm_trends.keep_only(alarm.alert_id for alarm in alarms)
+        for alarm in alarms:
+            key = key_of(alarm)
+            if alarm.signal not in _TESTED or worker_kind(key.monitor) != kind:
+                continue
+            known = self.alarm_trends.get(alarm.alert_id)
+            effects = alarm.verdict.effects
+            if known is None and not effects:
+                continue
+            indicator = known.indicator if known else effects[0].indicator
+            newest = known.points[-1].time_ms if known and known.points else 0
+            slots = [
+                msgspec.structs.replace(sketch, window_start_ms=self.display.slot_start_ms(sketch))
+                for sketch in self.slots(key)
+            ]
+            recent = [sketch for sketch in slots if sketch.window_start_ms >= newest]
+            points = self._detectors.rate_points(key, indicator, recent)
+            if points:
+                slot_ms = self.display.slot_ms
+                self.alarm_trends.update(alarm.alert_id, indicator, slot_ms, points)
 
     def _of_one_baseline(self, window: MergedWindow) -> list[Sketch]:
         """Return one sketch for each segment, by preference the active baseline's."""
@@ -247,9 +281,12 @@ class Assessment:
         return self.display.sample(*self._monitored(detector), since_ms)
 
     def _monitored(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
-        kind = worker_kind(detector.monitor)
+        return self._watched(MonitorKey(detector.monitor, detector.segment))
+
+    def _watched(self, key: MonitorKey) -> tuple[SketchKind, list[Segment]]:
+        kind = worker_kind(key.monitor)
         segments = self.display.segments()
-        return kind, [s for s in segments if monitored_segment(kind, s) == detector.segment]
+        return kind, [s for s in segments if monitored_segment(kind, s) == key.segment]
 
     def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
         """Return the sum of the display range's sketches that begin at or after a moment."""
@@ -261,7 +298,11 @@ class Assessment:
 
     def display_range(self, detector: Detector) -> list[Sketch]:
         """Return the sketches of the display range, by slot of time."""
-        kind, segments = self._monitored(detector)
+        return self.slots(MonitorKey(detector.monitor, detector.segment))
+
+    def slots(self, key: MonitorKey) -> list[Sketch]:
+        """Return the display range's sketches of what a monitor watches, by slot of time."""
+        kind, segments = self._watched(key)
         return [sketch for segment in segments for sketch in self.display.recent(kind, segment)]
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
@@ -286,6 +327,8 @@ class Assessment:
             comparisons=self.comparisons.state(),
             display=self.display.state(),
             baselines_since=dict(self._since),
+            history=self.history.state(),
+            alarm_trends=self.alarm_trends.state(),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -12,6 +12,7 @@ import msgspec
 from tidegauge.detection.e_detector import Decision, pack, unpack
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, nearest
+from tidegauge.monitoring.alarm_trends import RatePoint
 from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
     DRIFT_FOLLOWUPS,
@@ -230,6 +231,24 @@ class DetectorSet:
             return None
         record.coincidences = source.coincidences(detector, since_ms)
         return record.coincidences
+
+    def rate_points(
+        self, key: MonitorKey, indicator: str, sketches: Sequence[Sketch]
+    ) -> tuple[RatePoint, ...] | None:
+        """Return an indicator's counts in each sketch; None where the reference lacks it."""
+        detector = self._detector(key)
+        if detector is None:
+            return None
+        names = [known.name for known in detector.reference.indicators]
+        if indicator not in names:
+            return None
+        place, points = names.index(indicator), []
+        for sketch in sketches:
+            counted = count_window(detector, sketch)
+            hits, trials = int(counted.hits[place]), int(counted.trials[place])
+            if trials:
+                points.append(RatePoint(sketch.window_start_ms, hits, trials))
+        return tuple(points)
 
     def not_finite(self, key: MonitorKey) -> int:
         """Return how many of a detector's statistics were not finite at the last test."""

@@ -15,7 +15,7 @@ from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 from tidegauge.streaming import bottom_k, histogram
 from tidegauge.streaming.merging import least_ranked, merge_sketches
 
-__all__ = ["Display", "DisplayState"]
+__all__ = ["Display", "DisplayState", "trend_point"]
 
 _SLOTS = 12
 
@@ -78,6 +78,15 @@ class Display:
         self._record_end(sketch)
         for old in [s for s in slots if s < self._latest_ms - _SLOTS * self._slot_ms]:
             del slots[old]
+
+    @property
+    def slot_ms(self) -> int:
+        """Length of a slot of the display range, milliseconds."""
+        return self._slot_ms
+
+    def slot_start_ms(self, sketch: Sketch) -> int:
+        """Return the start of the slot that a sketch belongs to, Unix milliseconds."""
+        return sketch.window_start_ms // self._slot_ms * self._slot_ms
 
     def total(self, kind: SketchKind, segment: Segment) -> Sketch | None:
         """Return the sum since the state began, None without events."""
@@ -142,8 +151,7 @@ class Display:
             slot = sketch.window_start_ms // self._slot_ms
             found[slot] = (found.get(slot, (None, None))[0], sketch)
         return tuple(
-            _trend_point(slot * self._slot_ms, self._slot_ms, *found[slot])
-            for slot in sorted(found)
+            trend_point(slot * self._slot_ms, self._slot_ms, *found[slot]) for slot in sorted(found)
         )
 
     def state(self) -> DisplayState:
@@ -156,9 +164,18 @@ class Display:
         )
 
 
-def _trend_point(
+def trend_point(
     time_ms: int, duration_ms: int, vitals: Sketch | None, quality: Sketch | None
 ) -> TrendPoint:
+    """Return a slot as numbers for a chart.
+
+    Args:
+        time_ms: Its start, Unix milliseconds.
+        duration_ms: Its length.
+        vitals: Sum of its sketches of responses, None without any.
+        quality: Sum of its sketches of judged answers, None without any.
+    """
+
     def quantile(value: str, q: float) -> float | None:
         values = vitals.histograms.get(value) if vitals is not None else None
         return histogram.quantile(values, q) if values is not None else None

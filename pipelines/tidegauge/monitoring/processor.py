@@ -345,7 +345,12 @@ class MonitorProcessor:
             started_ms=self._started_ms,
             window_ms=self._plan.window_ms,
             display_range_ms=self._plan.display_range_ms,
-            segments=self._assessment.display.views(),
+            segments=tuple(
+                msgspec.structs.replace(
+                    found, history=self._assessment.history.points(found.segment)
+                )
+                for found in self._assessment.display.views()
+            ),
             verdicts=self._assessment.alerts.verdicts,
             history=self._assessment.alerts.history,
             alerts=self._assessment.alerts.alarms,
@@ -354,6 +359,7 @@ class MonitorProcessor:
             version_comparisons=self._assessment.comparisons.views(),
             baselines=self._assessment.baselines(),
             silences=self._controls.in_force(self._now_ms),
+            alarm_trends=self._assessment.alarm_trends.state(),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from tidegauge.monitoring.alarm_trends import AlarmTrend
 from tidegauge.monitoring.ledger import Ledger
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
@@ -90,6 +91,8 @@ class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
         display_range: Kind of worker -> sketch of the display range.
         total: Kind of worker -> sketch of everything since the monitor's state began.
         trend: The slots of the display range that have events, oldest first.
+        history: The slots of the last six hours, three days and 30 days: see
+            ``history.RESOLUTIONS``.
     """
 
     segment: Segment
@@ -98,6 +101,7 @@ class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
     display_range: dict[SketchKind, Sketch]
     total: dict[SketchKind, Sketch]
     trend: tuple[TrendPoint, ...] = ()
+    history: tuple[tuple[TrendPoint, ...], ...] = ()
 
 
 class MetricComparisonView(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +201,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
         version_comparisons: Comparisons of new versions with old ones, newest last.
         baselines: The active baselines.
         silences: Silences in force.
+        alarm_trends: Alarm's identity -> the rate by which it is known, over time.
     """
 
     time_ms: int
@@ -212,6 +217,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
     version_comparisons: tuple[VersionComparisonView, ...]
     baselines: tuple[BaselineInUse, ...] = ()
     silences: tuple[SilenceInForce, ...] = ()
+    alarm_trends: dict[str, AlarmTrend] = {}
 
     def verdict(self, monitor: str, segment: Segment) -> Verdict | None:
         """Return the latest verdict of a monitor on exactly this segment."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
+import msgspec
 from fastapi import FastAPI, Query, Response
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
@@ -117,9 +118,12 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
 
     @app.get("/api/view", responses=answer(MonitorView), tags=["api"], response_class=Response)
     def api_view() -> Response:
-        """Return everything that the page is made of."""
+        """Return everything that the pages are made of, but the history of segments."""
         view = watch.view()
-        return nothing_yet() if view is None else json_of(view)
+        if view is None:
+            return nothing_yet()
+        segments = tuple(msgspec.structs.replace(item, history=()) for item in view.segments)
+        return json_of(msgspec.structs.replace(view, segments=segments))
 
     @app.get(
         "/api/verdicts", responses=answer(Verdict, many=True), tags=["api"], response_class=Response
