@@ -70,7 +70,6 @@ async def test_metrics(gateway: Running) -> None:
     assert 'tidegauge_gateway_errors_total{kind="invalid_request"} 1.0' in text
     assert 'tidegauge_gateway_tokens_total{customer="anonymous",direction="input"' in text
     assert "tidegauge_gateway_in_flight_requests 0.0" in text
-    assert "tidegauge_gateway_upstream_busy_seconds_total" in text
 
 
 async def test_the_openapi_document_names_every_route(gateway: Running) -> None:
@@ -192,7 +191,7 @@ async def test_the_upstreams_name_and_key(
     assert request.headers["authorization"] == "Bearer s3cret"
 
 
-async def test_cost_by_price_and_by_gpu_share(
+async def test_the_cost_of_a_request_is_that_of_its_tokens(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     models = {
@@ -204,8 +203,7 @@ async def test_cost_by_price_and_by_gpu_share(
     await running.chat(model="gpu")
     tokens, gpu = running.answered
     assert tokens.cost_usd == pytest.approx((7 * 10 + 3 * 100) / 1e6)
-    assert gpu.cost_usd is not None
-    assert 0 < gpu.cost_usd <= gpu.latency_ms / 1e3 * 3.6 / 3600
+    assert gpu.cost_usd is None
 
 
 async def test_limits_of_a_key(

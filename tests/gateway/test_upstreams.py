@@ -6,13 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tidegauge.gateway.configuration import Catalog, Model, Upstream, load, parse
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.http.addresses import Timeouts
-from tidegauge.gateway.proxy.upstreams import GpuClock, Route, Upstreams
+from tidegauge.gateway.proxy.upstreams import Route, Upstreams
 
 
 def _route(*weights: float) -> Route:
@@ -49,24 +47,6 @@ async def test_every_other_target_follows_the_drawn_one() -> None:
     assert len(order) == 3
 
 
-@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=8))
-def test_shares_of_the_gpu_add_up_to_its_busy_time(spans: list[tuple[float, float]]) -> None:
-    moments = sorted(
-        [(start, True, n) for n, (start, _) in enumerate(spans)]
-        + [(start + length, False, n) for n, (start, length) in enumerate(spans)],
-        key=lambda moment: (moment[0], not moment[1]),
-    )
-    clock, entered, shares = GpuClock(), {}, []
-    for now, begins, number in moments:
-        if begins:
-            entered[number] = clock.enter(now)
-        else:
-            shares.append(clock.leave(now) - entered[number])
-    busy = clock.busy_seconds(1e3)
-    assert sum(shares) == pytest.approx(busy, abs=1e-9)
-    assert busy <= sum(length for _, length in spans) + 1e-9
-
-
 def test_the_documented_file_is_read() -> None:
     catalog = parse(
         """
@@ -100,10 +80,8 @@ def test_the_documented_file_is_read() -> None:
         ("models: {a: {upstreams: [{url: 'http://h', wight: 1}]}}", "wight"),
         ("models: {a: {upstreams: [{url: 'http://h', overrides: {messages: []}}]}}", "messages"),
         ("models: {a: {upstreams: [{url: 'http://h', api_key_env: NOT_SET_HERE}]}}", "NOT_SET"),
-        (
-            "models: {a: {upstreams: [{url: 'http://h', price: {input: 1}, gpu_usd_per_hour: 1}]}}",
-            "not both",
-        ),
+        ("models: {a: {upstreams: [{url: 'http://h', gpu_usd_per_hour: -1}]}}", "0 or more"),
+        ("models: {a: {upstreams: [{url: 'http://h', metrics_url: h}]}}", "http://host:port"),
         ("models: {a: {upstreams: [{url: 'http://h', x: !!python/object:os.system {}}]}}", "YAML"),
     ],
 )

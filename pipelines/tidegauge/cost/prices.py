@@ -16,7 +16,7 @@ __all__ = ["GpuPrice", "Price", "PriceError", "check_gpu_prices", "gpu_usd_per_h
 _HOUR_MS: Final = 3_600_000
 _DAY_HOURS: Final = 24
 
-_Usd = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+_Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 class PriceError(TidegaugeError):

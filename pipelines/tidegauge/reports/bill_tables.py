@@ -47,6 +47,7 @@ BILL_COLUMNS: Final = (
     "cached_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "tokens_usd",
     "seconds",
     "usd",
 )
@@ -111,6 +112,7 @@ def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
     """Yield the bill's rows, whose last column adds up to the bill.
 
     Idle time and the residual are lines of their own, for each upstream with a price of its time.
+    There ``tokens_usd`` is what the tokens would cost by their own price, if they have one.
     """
     for key, charge in sorted(bill.charges.items()):
         segment, work = Segment.from_key(key.segment), charge.work
@@ -118,7 +120,7 @@ def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
             *(key.upstream, key.line, key.customer),
             *(segment.model, segment.version, segment.route),
             *(work.requests, work.openings, work.prompt_tokens, work.cached_tokens),
-            *(work.output_tokens, work.reasoning_tokens),
+            *(work.output_tokens, work.reasoning_tokens, _usd(work.nanousd / 1e9)),
             *(round(charge.busy_seconds, 3), _usd(charge.usd)),
         )
     for one in bill.upstreams:
@@ -127,7 +129,7 @@ def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
             ("idle", one.idle_seconds, one.idle_usd),
             ("residual", residual, one.residual_usd),
         ):
-            yield (one.upstream, line, *[None] * 10, round(seconds, 3), _usd(usd))
+            yield (one.upstream, line, *[None] * 11, round(seconds, 3), _usd(usd))
 
 
 def _usd(usd: float | None) -> float | None:

@@ -12,9 +12,10 @@ models:
         api_key_env: VLLM_API_KEY # variable that holds the upstream's key
         price: {input: 0.15, output: 0.60}   # USD per million tokens; also cached: those of the
                                   # prompt from the upstream's cache, reasoning, and factor: .5
-        gpu_usd_per_hour: 2.50    # in place of it: the price of the server, shared by `tidegauge
-                                  # bill`; or a list by time: {usd: 1.1, kind: spot, hours: [22, 6],
-                                  # from: 2026-11-01T00:00Z, until: …}, the last that holds counts
+        gpu_usd_per_hour: 2.50    # the price of the server, which `tidegauge bill` shares by work,
+                                  # whatever its tokens cost; or a list by time, of which the
+                                  # last that holds counts: {usd: 1.1, kind: spot, hours: [22, 6],
+                                  # from: 2026-11-01T00:00Z, until: 2026-12-01T00:00Z}
         metrics_url: http://127.0.0.1:8000/metrics   # vLLM's, which the monitor reads; default:
                                   # this one, if it has gpu_usd_per_hour
         gpu_metrics_url: http://127.0.0.1:9400/metrics   # dcgm-exporter's; or nvml, for GPUs of
@@ -92,7 +93,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         weight: Share of the traffic, relative to the model's other upstreams.
         overrides: Body fields that replace the client's.
         api_key_env: Environment variable with the upstream's key.
-        price: Price of tokens.
+        price: Price of tokens, the cost of a request in its event.
         gpu_usd_per_hour: Price of the server in USD per hour, or prices by time.
         shadow: Share of the model's requests that are mirrored to it, independent of its weight.
         stream_usage: Whether it is asked for the usage of streams (``stream_options``).
@@ -286,8 +287,6 @@ def _check_cost(upstream: Upstream, where: str) -> None:
             Address.parse(url)
     if upstream.gpu_usd_per_hour is None:
         return
-    if upstream.price is not None:
-        raise ConfigurationError(f"{where}: give a price or gpu_usd_per_hour, not both")
     try:
         check_gpu_prices(upstream.gpu_usd_per_hour)
     except PriceError as error:

@@ -275,33 +275,22 @@ class UpstreamCollector:
 
     Args:
         upstreams: The upstreams.
-        now: The clock that times exchanges, in seconds.
     """
 
-    def __init__(self, upstreams: Upstreams, now: Callable[[], float]) -> None:
+    def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
-        self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        """Return requests in flight and busy seconds by upstream."""
+        """Return requests in flight by upstream."""
         in_flight = GaugeMetricFamily(
             "tidegauge_gateway_upstream_in_flight_requests",
             "Requests that an upstream is answering.",
             labels=("model", "version", "upstream"),
         )
-        busy = CounterMetricFamily(
-            "tidegauge_gateway_upstream_busy_seconds",
-            "Time in which an upstream was answering at least one request.",
-            labels=("upstream",),
-        )
         flights: dict[tuple[str, str, str], int] = {}
-        clocks = {}
         for target in self._upstreams.targets:
             label = (target.name, target.upstream.version, target.label)
             flights[label] = flights.get(label, 0) + target.in_flight
-            clocks[target.label] = target.clock
         for label, number in flights.items():
             in_flight.add_metric(label, number)
-        for name, clock in clocks.items():
-            busy.add_metric((name,), clock.busy_seconds(self._now()))
-        return (in_flight, busy)
+        return (in_flight,)

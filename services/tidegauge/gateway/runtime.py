@@ -59,7 +59,7 @@ class Runtime:
             idle=settings.idle_seconds,
         )
         self.upstreams = Upstreams(timeouts)
-        registry.register(UpstreamCollector(self.upstreams, time.perf_counter))
+        registry.register(UpstreamCollector(self.upstreams))
         registry.register(CheckCollector(recorder.facts))
         self.request_log = RequestLog(settings.request_log)
         self._tracing = open_telemetry() if settings.traces else None

@@ -69,7 +69,7 @@ def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> boo
     if ending.outcome == "ok" or answer.ended:
         return ending.outcome == "ok"
     if ending.outcome == "cancelled":
-        return exchange.attempt is not None and exchange.attempt.server_seconds > 0.0
+        return exchange.attempt is not None and exchange.attempt.started
     return exchange.first_piece is not None
 
 
@@ -89,10 +89,9 @@ def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -
 
 
 def cost_of(attempt: Attempt, usage: Usage | None) -> float | None:
-    """Return the cost by the model's price, or its share of the GPU's; None without a price."""
-    upstream = attempt.target.upstream
-    if upstream.price is not None and usage is not None:
-        return upstream.price.of(usage)
-    if isinstance(upstream.gpu_usd_per_hour, float | int):
-        return attempt.server_seconds * upstream.gpu_usd_per_hour / 3600
-    return None
+    """Return the cost of the tokens; None if they have no price, or their number is not known.
+
+    What a server's time costs, no gateway can say alone: others may use the server, too.
+    """
+    price = attempt.target.upstream.price
+    return None if price is None or usage is None else price.of(usage)

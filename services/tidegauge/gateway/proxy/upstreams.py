@@ -1,10 +1,9 @@
-"""The upstreams in force: connections, choice of a target, and cost of the GPU's time."""
+"""The upstreams in force: connections, and choice of a target."""
 
 from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,54 +19,9 @@ from tidegauge.gateway.http.pool import Pool
 from tidegauge.schemas.exchange import Sampling
 from tidegauge.schemas.hashing import unit_hash
 
-__all__ = ["Attempt", "GpuClock", "Route", "Target", "Upstreams"]
+__all__ = ["Attempt", "Route", "Target", "Upstreams"]
 
 _MODEL_LIST_LIMIT: Final = 4 * 1024 * 1024
-
-
-class GpuClock:
-    """Shares a server's busy time among the exchanges in flight: processor sharing.
-
-    The reading rises by ``1 / active`` seconds a second while ``active`` exchanges are in
-    flight, so the difference of two readings is one exchange's share, and all shares add up to
-    the time in which the server was busy (the virtual time of processor sharing).
-
-    Example:
-        >>> clock = GpuClock()
-        >>> first = clock.enter(0.0)
-        >>> second = clock.enter(1.0)
-        >>> clock.leave(3.0) - first, clock.leave(4.0) - second, clock.busy_seconds(9.0)
-        (2.0, 2.0, 4.0)
-    """
-
-    def __init__(self) -> None:
-        self._active = 0
-        self._reading = 0.0
-        self._busy = 0.0
-        self._moment = 0.0
-
-    def enter(self, now: float) -> float:
-        """Begin an exchange at a time in seconds; return the reading."""
-        self._advance(now)
-        self._active += 1
-        return self._reading
-
-    def leave(self, now: float) -> float:
-        """End an exchange at a time in seconds; return the reading."""
-        self._advance(now)
-        self._active -= 1
-        return self._reading
-
-    def busy_seconds(self, now: float) -> float:
-        """Return the time in seconds in which at least one exchange was in flight."""
-        self._advance(now)
-        return self._busy
-
-    def _advance(self, now: float) -> None:
-        passed, self._moment = now - self._moment, now
-        if self._active and passed > 0.0:
-            self._busy += passed
-            self._reading += passed / self._active
 
 
 class Target:
@@ -77,16 +31,14 @@ class Target:
         name: The model's name for clients.
         upstream: The upstream's configuration.
         replace: Body fields to replace, as JSON text.
-        clock: Clock of the server's busy time, for cost by GPU time.
         in_flight: Requests that the target is answering.
         asks_for_usage: Whether to ask it for the usage of streams.
         label: The target's name in events: its address.
     """
 
-    def __init__(self, name: str, upstream: Upstream, pool: Pool, clock: GpuClock) -> None:
+    def __init__(self, name: str, upstream: Upstream, pool: Pool) -> None:
         self.name = name
         self.upstream = upstream
-        self.clock = clock
         self.in_flight = 0
         self.label = pool.address.authority
         self.asks_for_usage = upstream.stream_usage
@@ -107,7 +59,7 @@ class Target:
         sampling = self._sampling(asked)
         if before is None:
             return Attempt(self, sampling)
-        return Attempt(self, sampling, before.number + 1, before.server_seconds)
+        return Attempt(self, sampling, before.number + 1, before.started)
 
     def _sampling(self, asked: Sampling) -> Sampling:
         if not self.upstream.overrides:
@@ -152,28 +104,25 @@ class Attempt(msgspec.Struct, eq=False):
         target: The target.
         sampling: Sampling parameters sent to the target.
         number: Number of the attempt, from 1.
-        server_seconds: The exchange's share of the servers' time, including earlier attempts.
+        started: Whether a request was sent, by this attempt or an earlier one.
     """
 
     target: Target
     sampling: Sampling
     number: int = 1
-    server_seconds: float = 0.0
+    started: bool = False
     _working: bool = False
-    _reading: float = 0.0
 
     def start(self) -> None:
         """Count the request as in flight on the target."""
-        target, self._working = self.target, True
-        self._reading = target.clock.enter(time.perf_counter())
-        target.in_flight += 1
+        self.started = self._working = True
+        self.target.in_flight += 1
 
     def stop(self) -> None:
         """Count the request as no longer in flight; a second call does nothing."""
         if self._working:
-            target, self._working = self.target, False
-            target.in_flight -= 1
-            self.server_seconds += target.clock.leave(time.perf_counter()) - self._reading
+            self._working = False
+            self.target.in_flight -= 1
 
 
 def _timeouts(usual: Timeouts, upstream: Upstream) -> Timeouts:
@@ -243,13 +192,13 @@ class Route:
 class Upstreams:
     """All targets by model; ``reload`` replaces them in one step.
 
-    An address that stays in the catalog keeps its connections and its clock. Requests in flight
+    An address that stays in the catalog keeps its connections. Requests in flight
     to a removed address are completed.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._pools: dict[Address, tuple[Pool, GpuClock]] = {}
+        self._pools: dict[Address, Pool] = {}
         self._retired: list[Pool] = []
         self.catalog = Catalog({})
         self.routes: Mapping[str, Route] = {}
@@ -264,15 +213,15 @@ class Upstreams:
         }
         routes, targets = {}, []
         for name, model in catalog.models.items():
-            ready = []
-            for upstream in model.upstreams:
-                pool, clock = self._pool(Address.parse(upstream.url))
-                ready.append(Target(name, upstream, pool, clock))
+            ready = [
+                Target(name, upstream, self._pool(Address.parse(upstream.url)))
+                for upstream in model.upstreams
+            ]
             checks = {str(check): todo for check, todo in model.failed_checks.items()}
             routes[name] = Route(tuple(ready), checks, frozenset(model.retried_statuses))
             targets.extend(ready)
         for address in self._pools.keys() - wanted:
-            pool, _ = self._pools.pop(address)
+            pool = self._pools.pop(address)
             pool.retire()
             self._retired.append(pool)
         for pool in [pool for pool in self._retired if not pool.open_connections]:
@@ -286,7 +235,7 @@ class Upstreams:
         Raises:
             UpstreamError: The upstream does not list its models.
         """
-        pool, _ = self._pool(Address.parse(url))
+        pool = self._pool(Address.parse(url))
         head = _head("GET", pool.address, "/v1/models", api_key_env) + b"\r\n"
         connection = await pool.request(head, b"")
         try:
@@ -303,12 +252,12 @@ class Upstreams:
 
     def close(self) -> None:
         """Abort every connection."""
-        for pool in [*self._retired, *(pool for pool, _ in self._pools.values())]:
+        for pool in [*self._retired, *self._pools.values()]:
             pool.close()
 
-    def _pool(self, address: Address) -> tuple[Pool, GpuClock]:
+    def _pool(self, address: Address) -> Pool:
         if address not in self._pools:
-            self._pools[address] = (Pool(address, self._timeouts), GpuClock())
+            self._pools[address] = Pool(address, self._timeouts)
         return self._pools[address]
 
 
