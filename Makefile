@@ -9,13 +9,15 @@ TRAFFIC ?= $(or $(TIDEGAUGE_DATA_DIR),../shared/data)
 CONVERSATIONS ?= $(TRAFFIC)/sgd/conversations.jsonl
 ARRIVALS ?= $(TRAFFIC)/arrivals/azure_conv.csv
 QUESTIONS ?= $(wildcard $(TRAFFIC)/clinc150/queries.jsonl)
+PAIRS ?= $(TRAFFIC)/grounding/pairs.jsonl
 QUICK ?=
 # Processes that run the tests; each starts brokers and browsers of its own.
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
-	bench-gateway bench-capture bench-drift bench-embed bench-promise clean
+	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding \
+	clean
 
 # The pure packages, and the least share of their lines and branches that the tests must run.
 PURE := schemas streaming detection drift vitals quality monitoring reports
@@ -109,6 +111,9 @@ bench-promise: install ## false alarms and delays on CONVERSATIONS=, ARRIVALS= a
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/tidegauge bench promise \
 		--conversations $(CONVERSATIONS) --arrivals $(ARRIVALS) \
 		$(if $(QUESTIONS),--questions $(QUESTIONS)) $(if $(QUICK),--quick)
+
+bench-grounding: install ## how well unsupported claims are told on PAIRS=FILE.jsonl (QUICK=1: no model)
+	OMP_NUM_THREADS=1 $(BIN)/tidegauge bench grounding --data $(PAIRS) $(if $(QUICK),--no-model) $(ARGS)
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)

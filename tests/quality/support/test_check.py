@@ -37,6 +37,7 @@ def unsupported(answer: str, *given_texts: str) -> list[tuple[str, str]]:
         "1. Thirty days [2]\n2. Free returns [1, 3]\n",
         "## Key Facts About Your Order\nReturns are free.",
         "The text does not say.",
+        "You see, I'm sorry and It's late.",
         "Yesterday Acme Robotics said so. Visitors agreed.",
         "Call it like this:\n```python\nwait(seconds=99, host='Zed')\n```\nand wait.",
         "\u0663\u0660 days",
@@ -73,6 +74,12 @@ def test_what_the_texts_hold_is_supported(answer: str) -> None:
 )
 def test_what_they_do_not_hold_is_shown(answer: str, expected: list[tuple[str, str]]) -> None:
     assert unsupported(answer) == expected
+
+
+def test_times_are_compared_as_times() -> None:
+    assert unsupported("Until 20:00 hours.", "It is open until 20 o'clock.") == []
+    assert unsupported("Until 8 p.m. there.", "Bis 20 Uhr.") == []
+    assert unsupported("Until 21:00 hours.", "Bis 20 Uhr.") == [("time", "21:00")]
 
 
 def test_all_given_texts_count() -> None:

@@ -29,7 +29,7 @@ DATE_PATTERN: Final = re.compile(
 )
 TIME_PATTERN: Final = re.compile(
     r"(?<![\d.,:])(?P<hour>[01]?\d|2[0-4])(?:[:h\uff1a](?P<minute>[0-5]\d)(?::[0-5]\d)?(?!\d)"
-    r"(?:\s?(?P<half>[ap]\.?m\b\.?))?|\s?(?P<only>[ap]\.?m\b\.?)"
+    r"(?:\s?(?P<half>[ap]\.?m\b\.?))?|\s?(?P<only>[ap]\.?m\b\.?)|\s(?:o['\u2019]clock|Uhr)\b"
     r"|[.](?P<dotted>[0-5]\d)\s?(?:(?P<half2>[ap]\.?m\b\.?)|Uhr\b))",
     re.IGNORECASE,
 )

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from tidegauge.quality.support.vocabulary import COMMON, GERMAN, JOINING, TITLES
-from tidegauge.quality.support.words import Word, is_content
+from tidegauge.quality.support.vocabulary import GERMAN, JOINING, TITLES
+from tidegauge.quality.support.words import Word, is_common, is_content
 
 __all__ = ["ProperName", "acronyms_of", "is_capitalised", "names_in"]
 
@@ -116,7 +116,7 @@ def _name(run: Sequence[Word], fewest: int, *, begins: bool) -> Iterator[ProperN
         word
         for word in run
         if word.form not in TITLES
-        and (is_content(word) or (len(word.text) > 1 and word.text.lower() not in COMMON))
+        and (is_content(word) or (len(word.text) > 1 and not is_common(word)))
     )
     begins = begins and words[:1] == tuple(run[:1])
     if len(words) >= fewest + begins:

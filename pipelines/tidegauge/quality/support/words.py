@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from tidegauge.quality.support.vocabulary import COMMON
 
-__all__ = ["Word", "Words", "folded", "is_content", "words_in"]
+__all__ = ["Word", "Words", "folded", "is_common", "is_content", "words_in"]
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019\u02bc][^\W\d_]+)*")
 # Han, kana, Thai, Lao, Khmer and Burmese write no spaces: their words are compared by pairs of
@@ -17,6 +17,7 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019\u02bc][^\W\d_]+)*")
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
 )
+_APOSTROPHE: Final = re.compile("['\u2019\u02bc]")
 _LONGEST: Final = 48
 """Characters of a word that are compared."""
 _SHORTEST_STEM: Final = 4
@@ -101,7 +102,18 @@ def is_content(word: Word) -> bool:
     """Whether a word carries content: it is not one of the common words of a language."""
     if _UNSPACED.match(word.text):
         return True
-    return len(word.form) >= _SHORTEST_CONTENT and word.text.lower() not in COMMON
+    return len(word.form) >= _SHORTEST_CONTENT and not is_common(word)
+
+
+def is_common(word: Word) -> bool:
+    """Whether a word, or what stands before its apostrophe, is common in a language.
+
+    Example:
+        >>> [is_common(word) for word in words_in("I'm Ana's")]
+        [True, False]
+    """
+    text = word.text.lower()
+    return text in COMMON or _APOSTROPHE.split(text, maxsplit=1)[0] in COMMON
 
 
 def _parts(text: str, start: int) -> Iterator[Word]:
