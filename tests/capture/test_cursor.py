@@ -10,11 +10,12 @@ import pytest
 
 from tidegauge.capture.batch import Batch, BatchBuilder
 from tidegauge.capture.counters import Counts
-from tidegauge.capture.cursor import OutboxCursor, heartbeat_of
+from tidegauge.capture.cursor import OutboxCursor
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import Position, list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper import Shipper
+from tidegauge.capture.status import heartbeat_of
 from tidegauge.capture.testing import record_exchange
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent

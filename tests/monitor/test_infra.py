@@ -14,6 +14,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.settings import CaptureSettings
+from tidegauge.gateway.capture_metrics import CaptureCollector
 from tidegauge.monitor.metrics import NAMES
 from tidegauge.monitor.notify.delivery import DeliveryMetrics
 
@@ -31,6 +34,17 @@ def served() -> dict[str, set[str]]:
     found["tidegauge_notifications_total"] = set(delivery.outcomes._labelnames)
     found["tidegauge_notification_failures"] = set(delivery.waiting._labelnames)
     return found
+
+
+def captured(folder: Path) -> dict[str, set[str]]:
+    """Return metric -> labels of everything that a gateway serves about capture."""
+    with Recorder(CaptureSettings(directory=folder), ship=False) as recorder:
+        collector = CaptureCollector(recorder, lambda: 0.0)
+        return {
+            sample.name: set(sample.labels)
+            for family in collector.collect()
+            for sample in family.samples
+        }
 
 
 def dashboard() -> dict[str, Any]:
@@ -65,8 +79,8 @@ def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
 @pytest.mark.parametrize(
     "expression", [*queries(), *expressions("pipeline"), *expressions("verdicts")]
 )
-def test_whatever_is_queried_is_served_with_those_labels(expression: str) -> None:
-    known = served()
+def test_whatever_is_queried_is_served_with_those_labels(expression: str, tmp_path: Path) -> None:
+    known = served() | captured(tmp_path)
     for metric, labels in selectors(expression):
         assert metric in known, expression
         assert labels <= known[metric], expression
@@ -139,3 +153,11 @@ def test_alertmanager_takes_its_configuration_and_routes_by_severity(
         folder=folder,
     )
     assert routed.strip() == receiver
+
+
+def test_no_alert_is_muted_by_what_it_has_not() -> None:
+    configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    for rule in configuration["inhibit_rules"]:
+        for label in rule["equal"]:
+            for side in ("source_matchers", "target_matchers"):
+                assert f'{label}=~".+"' in rule[side], "labels that are absent are equal"

@@ -14,11 +14,12 @@ from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import Lock, Position, Run, load_position, save_position
+from tidegauge.capture.status import heartbeat_of
 from tidegauge.schemas.codec import cloud_event_headers, encode
 from tidegauge.schemas.exchange import Heartbeat
-from tidegauge.schemas.topics import HEARTBEATS, RESPONSES
+from tidegauge.schemas.topics import HEARTBEATS
 
-__all__ = ["OutboxCursor", "heartbeat_of"]
+__all__ = ["OutboxCursor"]
 
 _log = logging.getLogger(__name__)
 
@@ -174,45 +175,3 @@ def _added(
         reasons = total.setdefault(topic, {})
         reasons[reason] = reasons.get(reason, 0) + 1
     return total
-
-
-def heartbeat_of(
-    producer_id: str, time_ms: int, counts: Counts | None, position: Position, *, final: bool
-) -> Heartbeat:
-    """Return the heartbeat that combines the counts of the recorder and of the shipper.
-
-    A captured event counts as dropped if it is unreadable, cannot be expanded or is rejected by
-    the broker. The number of unreadable events is known at the end of the run: they are those
-    that were captured and neither shipped nor dropped since. If a run's counters are lost, its
-    captured events are those that were read, and its served requests are its responses.
-
-    Args:
-        producer_id: The run's producer id.
-        time_ms: The time of the heartbeat, Unix milliseconds.
-        counts: The run's counts; None if they are lost.
-        position: How far the run has been shipped.
-        final: Whether the run is over and everything has been shipped.
-    """
-    handled = position.handled()
-    if counts is None:
-        counts = Counts(served=handled[RESPONSES.name], captured=dict(handled))
-    dropped = {topic: Counter(reasons) for topic, reasons in counts.dropped.items()}
-    captured: dict[str, int] = {}
-    for topic in {*counts.captured, *handled}:
-        appended = max(counts.captured.get(topic, 0), handled[topic])
-        lost = Counter(position.dropped.get(topic, {}))
-        if final and appended > handled[topic]:
-            lost[Drop.DAMAGED.value] += appended - handled[topic]
-        captured[topic] = appended - lost.total()
-        if lost:
-            dropped[topic] = dropped.get(topic, Counter()) + lost
-    return Heartbeat(
-        producer_id=producer_id,
-        time_ms=time_ms,
-        served=counts.served,
-        refused=counts.refused,
-        captured=dict(sorted(captured.items())),
-        dropped={topic: dict(reasons) for topic, reasons in dropped.items()},
-        shipped=dict(position.shipped),
-        final=final,
-    )

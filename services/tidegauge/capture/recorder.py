@@ -34,11 +34,12 @@ from tidegauge.capture.counters import (
 from tidegauge.capture.errors import OutboxUnavailableError
 from tidegauge.capture.frame import CompactFormat, FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
-from tidegauge.capture.runs import Lock, Run, load_position, new_run
+from tidegauge.capture.runs import Lock, Position, Run, load_position, new_run
 from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.status import heartbeat_of
 from tidegauge.capture.supervisor import ShipperSupervisor
 from tidegauge.schemas.codec import encode, type_name
-from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic
 
 __all__ = ["Recorder"]
@@ -280,6 +281,15 @@ class Recorder:
         """Return the run's counts so far."""
         with self._mutex:
             return counts_of(self._counters.read() if self._counters else {})
+
+    def account(self, time_ms: int) -> Heartbeat:
+        """Return what became of the run's events; what the shipper knows is at most a second old.
+
+        Args:
+            time_ms: The time of the account, Unix milliseconds.
+        """
+        position = load_position(self._run.position) if self._run else Position()
+        return heartbeat_of(self._producer_id, time_ms, self.counts(), position, final=False)
 
     def facts(self) -> Mapping[str, int]:
         """Return the facts that the shipper counted while expanding, at most a second old."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration
+from tidegauge.gateway.capture_metrics import CaptureCollector
 from tidegauge.gateway.completion import CapturePolicy, Completion, RequestLog
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
@@ -61,6 +62,7 @@ class Runtime:
         self.upstreams = Upstreams(timeouts)
         registry.register(UpstreamCollector(self.upstreams))
         registry.register(CheckCollector(recorder.facts))
+        registry.register(CaptureCollector(recorder, time.monotonic))
         self.request_log = RequestLog(settings.request_log)
         self._tracing = open_telemetry() if settings.traces else None
         self.completion = Completion(
