@@ -8,7 +8,7 @@ import pytest
 from tests.quality.test_agreement import judgment
 from typer.testing import CliRunner
 
-from tidegauge.cli.labels import app, compare
+from tidegauge.cli.labels import app
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -17,6 +17,7 @@ from tidegauge.schemas import Segment, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.compare_labels import compare_labels
 
 RUNNER = CliRunner()
 
@@ -70,10 +71,10 @@ def test_labels_meet_judgments_over_the_broker(
         assert said.output == "12 labels of 12 answers imported\n", said.output
     sent = [decode(record.value, LabelEvent) for record in reader.read(kafka, LABELS)]
     assert sum(label.request_id.startswith(model) for label in sent) == 24
-    (found,) = compare(kafka, start_ms=0, model=model).judges
+    (found,) = compare_labels(kafka, start_ms=0, model=model).judges
     assert (found.judged, found.labelled, found.area) == (30, 12, 1.0)
     shown = RUNNER.invoke(app, ["report", "--since", "1h", "--model", model])
     assert shown.exit_code == 0
-    assert "by 12 labels alone: 200 are needed" in shown.output
+    assert "by 12 labels, whose inclusion probabilities are estimated, alone: 200" in shown.output
     none = RUNNER.invoke(app, ["report", "--model", "nobody's"])
     assert "is the judge worker running?" in none.output

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tidegauge.quality.errors import LabelFileError
-from tidegauge.quality.labels import mean_labels, read_labels
+from tidegauge.quality.labels import MeanLabel, mean_labels, read_labels
 from tidegauge.schemas.evaluations import LabelEvent
 
 NOW = 1_700_000_000_000
@@ -32,7 +33,7 @@ def test_json_lines_are_read() -> None:
         },
     )
     first, second = read_labels(text + "\n", "jsonl", annotator="ann", now_ms=NOW)
-    assert (first.annotator, first.time_ms, first.inclusion_probability) == ("ann", NOW, 1.0)
+    assert (first.annotator, first.time_ms, first.inclusion_probability) == ("ann", NOW, None)
     assert (second.annotator, second.time_ms, second.note) == ("bob", 5, "half right")
 
 
@@ -112,7 +113,13 @@ def test_a_later_word_replaces_the_earlier_and_people_are_averaged() -> None:
             label("r2", 0.0),
         ]
     )
-    assert found == {"r1": (0.75, 1.0), "r2": (0.0, 1.0)}
+    assert found == {"r1": MeanLabel(0.75, None), "r2": MeanLabel(0.0, None)}
+
+
+def test_the_chance_is_the_largest_that_is_given() -> None:
+    first = msgspec.structs.replace(label("r1", 1.0), inclusion_probability=0.2)
+    found = mean_labels([first, label("r1", 0.0, who="bob")])
+    assert found == {"r1": MeanLabel(0.5, 0.2)}
 
 
 def test_importing_twice_changes_nothing() -> None:

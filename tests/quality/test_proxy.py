@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.quality.test_agreement import HASH, judgment
 
+from tidegauge.quality.labels import MeanLabel
 from tidegauge.quality.proxy import PairedScores, assisted, paired_scores, sequential_mean
 from tidegauge.schemas.evaluations import JudgmentEvent
 
@@ -66,7 +67,7 @@ def test_people_correct_a_judge_that_is_too_kind() -> None:
     judgments = traffic(rng, 6_000)
     chance = RATE * 0.5
     labels = {
-        each.request_id: (max(0.0, each.scores["score"] - 0.2), chance)
+        each.request_id: MeanLabel(max(0.0, each.scores["score"] - 0.2), chance)
         for each in judgments
         if each.judge == "rubric" and rng.random() < 0.5
     }
@@ -84,8 +85,22 @@ def test_without_all_traffic_there_is_no_sequence() -> None:
     assert assisted(()) is None
 
 
+def test_a_label_without_its_chance_has_no_sequence() -> None:
+    judgments = traffic(np.random.default_rng(5), 50)
+    labels = {each.request_id: MeanLabel(1.0, None) for each in judgments}
+    assert sequential_mean(paired(judgments), labels) is None
+
+
+def test_a_conversation_enters_a_sequence_once() -> None:
+    pairs = [PairedScores(number, f"r{number}", "long", 0.0, 1.0, 1.0, 1.0) for number in range(9)]
+    pairs.append(PairedScores(9, "r9", "short", 0.0, 1.0, 0.0, 1.0))
+    found = sequential_mean(pairs)
+    assert found is not None
+    assert (found.answers, found.conversations, found.mean) == (10, 2, 0.5)
+
+
 def test_scores_beyond_0_and_1_have_no_sequence() -> None:
-    pair = PairedScores(1, "r1", -1.0, 1.0, 1.7, 0.5)
+    pair = PairedScores(1, "r1", "c1", -1.0, 1.0, 1.7, 0.5)
     assert sequential_mean([pair]) is None
 
 

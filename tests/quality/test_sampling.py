@@ -23,6 +23,11 @@ DRAWN = 0.21351901378948868
 """Changing this draws other answers than those that were judged so far."""
 
 
+def test_an_empty_salt_is_refused() -> None:
+    with pytest.raises(SamplingError, match="salt of the sampling hash is empty"):
+        SamplingPlan(period=1, salt="", kappa=0.1)
+
+
 def test_another_salt_draws_afresh() -> None:
     ids = [f"request-{number}" for number in range(5_000)]
     a, b = (np.array([draw(salt, each) for each in ids]) for salt in ("one", "two"))

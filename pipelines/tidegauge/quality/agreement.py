@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.quality.calibration import Calibrated, Scores, prediction_powered, rogan_gladen
+import numpy as np
+
+from tidegauge.quality.calibration import (
+    Calibrated,
+    Floats,
+    Labels,
+    Scores,
+    prediction_powered,
+    rogan_gladen,
+)
 from tidegauge.quality.errors import EstimateError
+from tidegauge.quality.labels import MeanLabel
 from tidegauge.quality.qualification import area_under_curve
 from tidegauge.schemas.evaluations import JudgmentEvent
 
-__all__ = ["Agreement", "agreements"]
+__all__ = ["Agreement", "agreements", "estimated_chances"]
 
 _CUT: Final = 0.5
-_FEWEST: Final = 2
+_MOST_STRATA: Final = 5
+_LABELS_A_STRATUM: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +38,13 @@ class Agreement:
         specification_hash: Hash of its specification.
         score: Name of the score.
         judged: Answers scored.
-        labelled: Of these, labelled.
+        conversations: Conversations that they are from.
+        labelled: Of the answers, labelled.
         judge_mean: The judge's mean score over all answers.
-        corrected: Mean label over all answers; None with fewer than two labels.
+        corrected: Mean label over all answers; None if there is no such estimate.
+        corrected_refused: Why there is none; None if there is.
+        chances_estimated: Whether labels did not say how likely they were, so that it was
+            estimated from how many answers of a similar score are labelled.
         area: Probability that an answer people like scores above one they do not like; None
             if all labels are alike.
         cross_check: Share of good answers by Rogan and Gladen, for scores in [0, 1]; None
@@ -41,9 +56,12 @@ class Agreement:
     specification_hash: str
     score: str
     judged: int
+    conversations: int
     labelled: int
     judge_mean: float
     corrected: Calibrated | None
+    corrected_refused: str | None
+    chances_estimated: bool
     area: float | None
     cross_check: float | None
     cross_check_refused: str | None
@@ -51,76 +69,126 @@ class Agreement:
 
 def agreements(
     judgments: Iterable[JudgmentEvent],
-    labels: Mapping[str, tuple[float, float]],
+    labels: Mapping[str, MeanLabel],
     *,
     alpha: float = 0.05,
 ) -> tuple[Agreement, ...]:
     """Return every score of every judge, compared with people's labels.
 
     Scores of two specifications of a judge are never added up; a repeated judgment counts
-    once; invalid judgments have no score and are left out.
+    once.
 
     Args:
         judgments: Judgments on one slice of the traffic.
-        labels: Request id -> mean label and the probability that a person was asked.
+        labels: Request id -> mean label.
         alpha: Probability that an interval misses.
     """
-    found: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
+    found: dict[tuple[str, str, str], dict[str, JudgmentEvent]] = {}
     for each in judgments:
-        for score, value in each.scores.items():
+        for score in each.scores:
             key = (each.judge, each.specification_hash, score)
-            found.setdefault(key, {})[each.request_id] = (value, each.inclusion_probability)
+            found.setdefault(key, {})[each.request_id] = each
     return tuple(_agreement(key, found[key], labels, alpha) for key in sorted(found))
 
 
 def _agreement(
     key: tuple[str, str, str],
-    scores: Mapping[str, tuple[float, float]],
-    labels: Mapping[str, tuple[float, float]],
+    judgments: Mapping[str, JudgmentEvent],
+    labels: Mapping[str, MeanLabel],
     alpha: float,
 ) -> Agreement:
-    known = [request for request in scores if request in labels]
-    rest = [scores[request] for request in scores if request not in labels]
-    judged = Scores.of(
-        [scores[request][0] for request in known], [labels[request][1] for request in known]
-    )
-    y = [labels[request][0] for request in known]
-    every = Scores.of(*zip(*scores.values(), strict=True))
-    enough = len(known) >= _FEWEST
-    elsewhere = Scores.of([value for value, _ in rest], [chance for _, chance in rest])
-    liked = [scores[r][0] for r in known if labels[r][0] >= _CUT]
-    disliked = [scores[r][0] for r in known if labels[r][0] < _CUT]
-    share, refused = _cross_check(scores, liked, disliked)
     judge, specification_hash, score = key
+    judged = Scores.of(
+        [each.scores[score] for each in judgments.values()],
+        [each.inclusion_probability for each in judgments.values()],
+        [each.conversation_id or each.request_id for each in judgments.values()],
+    )
+    known = [(row, labels[request]) for row, request in enumerate(judgments) if request in labels]
+    rows = [row for row, _ in known]
+    estimated = any(label.chance is None for _, label in known)
+    corrected, refused = _corrected(judged, known, alpha)
+    scores = judged.values[rows] if rows else judged.values[:0]
+    liked = [float(s) for s, (_, y) in zip(scores, known, strict=True) if y.score >= _CUT]
+    disliked = [float(s) for s, (_, y) in zip(scores, known, strict=True) if y.score < _CUT]
+    share, share_refused = _cross_check(judged, liked, disliked)
     area = area_under_curve(liked, disliked)
     return Agreement(
         judge=judge,
         specification_hash=specification_hash,
         score=score,
-        judged=len(scores),
+        judged=judged.values.size,
+        conversations=int(judged.clusters.max()) + 1,
         labelled=len(known),
-        judge_mean=float(every.weights @ every.values / every.weights.sum()),
-        corrected=prediction_powered(elsewhere, judged, y, alpha=alpha) if enough else None,
+        judge_mean=judged.mean,
+        corrected=corrected,
+        corrected_refused=refused,
+        chances_estimated=estimated,
         area=None if math.isnan(area) else area,
         cross_check=share,
-        cross_check_refused=refused,
+        cross_check_refused=share_refused,
     )
 
 
+def _corrected(
+    judged: Scores, known: Sequence[tuple[int, MeanLabel]], alpha: float
+) -> tuple[Calibrated | None, str | None]:
+    rows = np.asarray([row for row, _ in known], np.intp)
+    chances = [label.chance for _, label in known]
+    given = [chance for chance in chances if chance is not None]
+    try:
+        labels = Labels.of(
+            rows,
+            [label.score for _, label in known],
+            given if len(given) == len(chances) else estimated_chances(judged, rows),
+        )
+        return prediction_powered(judged, labels, alpha=alpha), None
+    except EstimateError as error:
+        return None, str(error)
+
+
+def estimated_chances(judged: Scores, rows: Sequence[int] | np.ndarray) -> Floats:
+    """Return the probability of each label, where no label says its own.
+
+    It is the judge's own times the share of labelled answers among those of a similar score:
+    answers are cut into at most five strata by score, of at least ten labels on average. That is
+    right as far as people were asked by score, and otherwise at random.
+
+    Args:
+        judged: The judge's scores.
+        rows: Which of them are labelled, shape (n,).
+
+    Raises:
+        EstimateError: A stratum has answers and no label.
+    """
+    labelled = np.zeros(judged.values.size, bool)
+    labelled[rows] = True
+    count = min(_MOST_STRATA, max(1, len(rows) // _LABELS_A_STRATUM))
+    edges = np.quantile(judged.values, np.linspace(0, 1, count + 1)[1:-1])
+    strata = np.searchsorted(edges, judged.values, side="right")
+    total = np.bincount(strata, minlength=count)
+    shares = np.bincount(strata[labelled], minlength=count) / np.maximum(1, total)
+    if (shares[total > 0] == 0).any():
+        raise EstimateError(
+            "labels do not say their inclusion_probability, and it cannot be estimated: answers "
+            "of some scores have no label at all"
+        )
+    found: Floats = shares[strata[rows]] / judged.weights[rows]
+    return found
+
+
 def _cross_check(
-    scores: Mapping[str, tuple[float, float]], liked: list[float], disliked: list[float]
+    judged: Scores, liked: list[float], disliked: list[float]
 ) -> tuple[float | None, str | None]:
-    if not all(0 <= value <= 1 for value, _ in scores.values()):
+    if not ((judged.values >= 0) & (judged.values <= 1)).all():
         return None, "its scores are not within 0 and 1"
     if not liked or not disliked:
         return None, "people liked all of the labelled answers, or none"
     sensitivity = sum(value >= _CUT for value in liked) / len(liked)
     specificity = sum(value < _CUT for value in disliked) / len(disliked)
-    weights = [1 / chance for _, chance in scores.values()]
-    positive = [w for w, (value, _) in zip(weights, scores.values(), strict=True) if value >= _CUT]
+    positive = float(judged.weights[judged.values >= _CUT].sum())
     try:
         share = rogan_gladen(
-            math.fsum(positive) / math.fsum(weights),
+            positive / float(judged.weights.sum()),
             sensitivity=sensitivity,
             specificity=specificity,
         )

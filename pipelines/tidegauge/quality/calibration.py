@@ -1,58 +1,77 @@
 """Correct a judge by people's labels, and say when there are too few of them.
 
 Prediction-powered inference uses the judge's scores on many answers and people's labels on
-a few: ``theta = lambda * mean(f, unlabelled) + mean(Y - lambda * f, labelled)``. It is valid
-however wrong the judge is; a good judge makes it narrower than the labels alone.
+some of these: ``theta = mean(Y, labelled) + lambda * (mean(f, judged) - mean(f, labelled))``,
+each a Hajek mean with its own inclusion probabilities. It is valid however wrong the judge is,
+and however unequal the probabilities are; a good judge makes it narrower than the labels alone.
 
-Source: Angelopoulos, Duchi and Zrnic, "PPI++: Efficient Prediction-Powered Inference"
-(2023), for the mean; Rogan and Gladen, American Journal of Epidemiology 107 (1978).
+The answers of one conversation are one cluster: variances are those of the clusters' sums of
+linearised residuals, so an answer that was both judged and labelled is counted with itself.
+
+Sources: Angelopoulos, Duchi and Zrnic, "PPI++: Efficient Prediction-Powered Inference" (2023),
+for the mean; Sarndal, Swensson and Wretman, "Model Assisted Survey Sampling" (1992), section
+5.7 for the linearised variance and 8.6 for its clusters; Korn and Graubard, Survey Methodology
+24 (1998), for few labels; Rogan and Gladen, American Journal of Epidemiology 107 (1978).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
 
+from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.quality.errors import EstimateError
 from tidegauge.reports.formatting import number
 
 __all__ = [
+    "LEAST_EACH",
     "LEAST_LABELS",
     "LEAST_YOUDEN",
     "Calibrated",
+    "Labels",
     "Scores",
+    "labels_alone",
     "prediction_powered",
     "rogan_gladen",
 ]
 
 LEAST_LABELS: Final = 200
-"""Number of labels from which the judge's scores are used."""
+"""Number of conversations with labels from which the judge's scores are used."""
+
+LEAST_EACH: Final = 10
+"""Good and bad labels, each, from which the judge's scores are used: a normal approximation
+of a rarer kind misses too often."""
 
 LEAST_YOUDEN: Final = 0.3
 """Sensitivity + specificity - 1 below which a binary judge cannot be corrected."""
 
+_ROUNDING: Final = 1e-12
 _FEWEST: Final = 2
-"""Least number of labels for a variance."""
+"""Least number of conversations for a variance."""
 
 Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Scores with their sampling weights.
+    """A judge's scores with their sampling weights.
 
     Attributes:
         values: The scores, shape (N,).
         weights: Inverse inclusion probabilities, shape (N,).
+        clusters: Number of each answer's conversation from 0, shape (N,).
     """
 
     values: Floats
     weights: Floats
+    clusters: Integers
 
     def __post_init__(self) -> None:
         """Check shapes and numbers.
@@ -60,9 +79,10 @@ class Scores:
         Raises:
             EstimateError: The shapes differ, a score is not finite or a weight not positive.
         """
-        if self.values.shape != self.weights.shape:
+        if not self.values.shape == self.weights.shape == self.clusters.shape:
             raise EstimateError(
-                f"{self.values.size} scores have {self.weights.size} weights: one of each"
+                f"{self.values.size} scores have {self.weights.size} weights and "
+                f"{self.clusters.size} conversations: one of each"
             )
         if not np.isfinite(self.values).all() or not (self.weights > 0).all():
             raise EstimateError(
@@ -70,16 +90,54 @@ class Scores:
             )
 
     @classmethod
-    def of(cls, values: ArrayLike, chances: ArrayLike = 1.0) -> Scores:
-        """Return scores with their inclusion probabilities, by default 1 for all."""
+    def of(
+        cls,
+        values: ArrayLike,
+        chances: ArrayLike = 1.0,
+        conversations: Sequence[Hashable] | None = None,
+    ) -> Scores:
+        """Return scores with their inclusion probabilities, by default 1 for all.
+
+        Args:
+            values: The scores.
+            chances: Inclusion probabilities, one or one for each score.
+            conversations: Name of each answer's conversation; by default each its own.
+        """
         found = np.asarray(values, np.float64).ravel()
         weights = 1 / np.broadcast_to(np.asarray(chances, np.float64), found.shape)
-        return cls(found, weights)
+        if conversations is None:
+            return cls(found, weights, np.arange(found.size))
+        numbers: dict[Hashable, int] = {}
+        codes = [numbers.setdefault(each, len(numbers)) for each in conversations]
+        return cls(found, weights, np.asarray(codes, np.intp))
 
     @property
-    def effective_n(self) -> float:
-        """Return ``(sum w)^2 / sum w^2``."""
-        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+    def mean(self) -> float:
+        """Return Hajek's mean, ``sum(y w) / sum(w)``."""
+        return float(self.weights @ self.values) / float(self.weights.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """People's labels of some of the judged answers.
+
+    Attributes:
+        rows: Which of the judged answers, shape (n,).
+        values: The labels, shape (n,).
+        weights: Inverse of the probability that an answer was judged and given to a person,
+            shape (n,).
+    """
+
+    rows: Integers
+    values: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, rows: ArrayLike, values: ArrayLike, chances: ArrayLike = 1.0) -> Labels:
+        """Return labels with their inclusion probabilities, by default 1 for all."""
+        found = np.asarray(values, np.float64).ravel()
+        weights = 1 / np.broadcast_to(np.asarray(chances, np.float64), found.shape)
+        return cls(np.asarray(rows, np.intp).ravel(), found, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +150,8 @@ class Calibrated:
         high: Upper end.
         weight: Weight of the judge's scores (``lambda``); 0 for the labels alone.
         labels: Labels used.
-        labels_alone: Whether there were too few labels to use the judge.
+        conversations: Conversations that these labels are from.
+        alone: Why the labels stand alone; None if the judge is used.
     """
 
     mean: float
@@ -100,64 +159,136 @@ class Calibrated:
     high: float
     weight: float
     labels: int
-    labels_alone: bool
+    conversations: int
+    alone: str | None
 
 
-def prediction_powered(
-    unlabelled: Scores, judged: Scores, labels: ArrayLike, *, alpha: float = 0.05
-) -> Calibrated:
+def prediction_powered(judged: Scores, labels: Labels, *, alpha: float = 0.05) -> Calibrated:
     """Return the mean label of all answers, with its interval for one look.
 
     Args:
-        unlabelled: The judge's scores of answers without a label.
-        judged: The judge's scores of the labelled answers; the weights are those of the
-            labels, the inverse of the probability that a person was asked.
-        labels: The labels, in the order of ``judged``.
+        judged: The judge's scores of all answers that it has judged, labelled or not.
+        labels: The labels of some of them.
         alpha: Probability that the interval misses the mean.
 
     Raises:
-        EstimateError: Fewer than two labels, shapes that differ, or numbers that are not
-            finite.
+        EstimateError: Labels of fewer than two conversations, a label that is not finite, or
+            one with a higher inclusion probability than the judgment of the same answer.
     """
-    y = np.asarray(labels, np.float64).ravel()
-    if judged.values.shape != y.shape or y.size < _FEWEST:
+    _check(judged, labels)
+    why = _why_alone(judged, labels)
+    if why is not None:
+        return labels_alone(judged, labels, alpha=alpha, why=why)
+    ours = labels.weights / labels.weights.sum()
+    theirs = judged.weights / judged.weights.sum()
+    scores = judged.values[labels.rows]
+    mean, scores_mean = float(ours @ labels.values), float(ours @ scores)
+    own = _sums(judged, ours * (labels.values - mean), labels.rows)
+    judges = _sums(judged, theirs * (judged.values - judged.mean))
+    judges -= _sums(judged, ours * (scores - scores_mean), labels.rows)
+    spread = float(judges @ judges)
+    weight = min(1.0, max(0.0, -float(own @ judges) / spread)) if spread > 0 else 0.0
+    residuals = own + weight * judges
+    count = _conversations(judged, labels)
+    variance = float(residuals @ residuals) * count / (count - 1)
+    reach = _quantile(count, alpha) * math.sqrt(variance)
+    estimate = mean + weight * (judged.mean - scores_mean)
+    low, high = estimate - reach, estimate + reach
+    if _are_shares(labels.values):
+        low, high, estimate = max(0.0, low), min(1.0, high), min(1.0, max(0.0, estimate))
+    return Calibrated(estimate, low, high, weight, labels.values.size, count, None)
+
+
+def labels_alone(
+    judged: Scores, labels: Labels, *, alpha: float = 0.05, why: str = "asked for"
+) -> Calibrated:
+    """Return the mean label of all answers without the judge's scores.
+
+    For labels in [0, 1] the interval is Clopper and Pearson's at the effective number of labels
+    ``p (1 - p) / variance``, at most Kish's ``(sum w)^2 / sum w^2`` over conversations: labels
+    that are all alike still have an interval. For others it is Student's.
+
+    Args:
+        judged: The judge's scores, for the answers' conversations.
+        labels: The labels of some of them.
+        alpha: Probability that the interval misses the mean.
+        why: Why the judge is not used.
+
+    Raises:
+        EstimateError: See ``prediction_powered``.
+    """
+    _check(judged, labels)
+    ours = labels.weights / labels.weights.sum()
+    mean = float(ours @ labels.values)
+    count = _conversations(judged, labels)
+    residuals = _sums(judged, ours * (labels.values - mean), labels.rows)
+    variance = float(residuals @ residuals) * count / (count - 1)
+    quantile = _quantile(count, alpha)
+    if _are_shares(labels.values):
+        shares = _sums(judged, ours, labels.rows)
+        effective = 1 / float(shares @ shares)
+        mean = min(1.0, max(0.0, mean))
+        if (widest := mean * (1 - mean)) > _ROUNDING:
+            effective = min(effective, widest / variance)
+        effective *= (float(-ndtri(alpha / 2)) / quantile) ** 2 if count < labels.values.size else 1
+        low, high = clopper_pearson(mean * effective, effective, alpha=alpha)
+        ends = float(low), float(high)
+    else:
+        reach = quantile * math.sqrt(variance)
+        ends = mean - reach, mean + reach
+    return Calibrated(mean, *ends, 0.0, labels.values.size, count, why)
+
+
+def _check(judged: Scores, labels: Labels) -> None:
+    if not labels.rows.shape == labels.values.shape == labels.weights.shape:
         raise EstimateError(
-            f"{y.size} labels and {judged.values.size} scores of the same answers: two of each "
-            "are needed"
+            f"{labels.values.size} labels are of {labels.rows.size} answers: one of each"
         )
-    if not np.isfinite(y).all():
-        raise EstimateError("labels must be finite")
-    few = y.size < LEAST_LABELS
-    alone = few or unlabelled.values.size < _FEWEST
-    weight = 0.0 if alone else _weight(unlabelled, judged, y)
-    mean, variance = _mean(y - weight * judged.values, judged.weights)
-    if weight:
-        elsewhere, spread = _mean(unlabelled.values, unlabelled.weights)
-        mean += weight * elsewhere
-        variance += weight**2 * spread
-    reach = NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(variance)
-    return Calibrated(mean, mean - reach, mean + reach, weight, y.size, few)
+    if labels.values.size < _FEWEST or _conversations(judged, labels) < _FEWEST:
+        raise EstimateError(
+            f"{labels.values.size} labels are of fewer than {_FEWEST} conversations: at least "
+            "two are needed for an interval"
+        )
+    if not np.isfinite(labels.values).all() or not (labels.weights > 0).all():
+        raise EstimateError("labels must be finite and their weights positive")
+    above = labels.weights < judged.weights[labels.rows] * (1 - 1e-9)
+    if above.any():
+        row = int(np.flatnonzero(above)[0])
+        asked, judge = 1 / labels.weights[row], 1 / judged.weights[labels.rows[row]]
+        raise EstimateError(
+            f"{int(above.sum())} labels have an inclusion probability above the judge's own, one "
+            f"of them {number(asked)} above {number(judge)}: it has to be the probability that "
+            "the answer was judged and given to a person"
+        )
 
 
-def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
-    """Return Hajek's mean and its linearised variance."""
-    total = float(weights.sum())
-    mean = float(weights @ values) / total
-    n = values.size
-    variance = float((weights * (values - mean)) @ (weights * (values - mean))) / total**2
-    return mean, variance * n / (n - 1)
+def _why_alone(judged: Scores, labels: Labels) -> str | None:
+    if _conversations(judged, labels) < LEAST_LABELS:
+        return f"{LEAST_LABELS} conversations with labels are needed to use the judge"
+    if _are_shares(labels.values):
+        rarer = min(float(labels.values.sum()), float((1 - labels.values).sum()))
+        if rarer < LEAST_EACH:
+            return f"{LEAST_EACH} good and {LEAST_EACH} bad labels are needed to use the judge"
+    return None
 
 
-def _weight(unlabelled: Scores, judged: Scores, y: Floats) -> float:
-    f, w = judged.values, judged.weights
-    every = np.concatenate([unlabelled.values, f])
-    weights = np.concatenate([unlabelled.weights, w])
-    spread = float(np.cov(every, aweights=weights))
-    if not spread > 0:
-        return 0.0
-    shared = float(np.cov(y, f, aweights=w)[0, 1])
-    ratio = judged.effective_n / unlabelled.effective_n
-    return min(1.0, max(0.0, shared / ((1 + ratio) * spread)))
+def _sums(judged: Scores, parts: Floats, rows: Integers | None = None) -> Floats:
+    """Return the sum of the parts for each conversation; all judged answers have one, or rows."""
+    found = np.zeros(int(judged.clusters.max()) + 1)
+    np.add.at(found, judged.clusters if rows is None else judged.clusters[rows], parts)
+    return found
+
+
+def _conversations(judged: Scores, labels: Labels) -> int:
+    return np.unique(judged.clusters[labels.rows]).size
+
+
+def _quantile(count: int, alpha: float) -> float:
+    return float(stdtrit(count - 1, 1 - alpha / 2))
+
+
+def _are_shares(values: Floats) -> bool:
+    return bool((values >= 0).all() and (values <= 1).all())
 
 
 def rogan_gladen(share_positive: float, *, sensitivity: float, specificity: float) -> float:

@@ -1,4 +1,4 @@
-"""People's labels: a file of them read with care, and what they say of a judge."""
+"""People's labels: a file of them read with care, and each answer's mean label."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.schemas.evaluations import LabelEvent
 
-__all__ = ["Format", "mean_labels", "read_labels"]
+__all__ = ["Format", "MeanLabel", "mean_labels", "read_labels"]
 
 Format = Literal["jsonl", "csv"]
 
@@ -28,7 +29,8 @@ def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tupl
     """Return all labels of a file; if a line is wrong, none is read.
 
     A line has ``request_id`` and ``score`` in [0, 1], and may have ``annotator``,
-    ``inclusion_probability``, ``note`` and ``time_ms``.
+    ``inclusion_probability`` (that the answer was judged and given to a person), ``note`` and
+    ``time_ms``.
 
     Args:
         text: The file.
@@ -62,13 +64,27 @@ def read_labels(text: str, form: Format, *, annotator: str, now_ms: int) -> tupl
     return tuple(labels)
 
 
-def mean_labels(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float]]:
+@dataclass(frozen=True, slots=True)
+class MeanLabel:
+    """What people say of one answer.
+
+    Attributes:
+        score: Mean of their labels.
+        chance: Probability that the answer was judged and given to a person; None if no label
+            says it.
+    """
+
+    score: float
+    chance: float | None
+
+
+def mean_labels(labels: Iterable[LabelEvent]) -> Mapping[str, MeanLabel]:
     """Return each answer's mean label, and the probability that a person was asked.
 
     A person's later label replaces the earlier one; several people's labels are averaged.
 
     Returns:
-        Request id -> mean score and inclusion probability.
+        Request id -> mean label.
     """
     last: dict[tuple[str, str], LabelEvent] = {}
     for label in labels:
@@ -79,9 +95,9 @@ def mean_labels(labels: Iterable[LabelEvent]) -> Mapping[str, tuple[float, float
     for label in last.values():
         by_request.setdefault(label.request_id, []).append(label)
     return {
-        request: (
+        request: MeanLabel(
             math.fsum(each.score for each in found) / len(found),
-            max(each.inclusion_probability for each in found),
+            max(each.inclusion_probability or 0 for each in found) or None,
         )
         for request, found in by_request.items()
     }
@@ -132,7 +148,10 @@ def _fault(label: LabelEvent) -> str | None:
         (0 < len(label.request_id) <= _LONGEST, f"request_id is not of 1 to {_LONGEST} characters"),
         (0 < len(label.annotator) <= _LONGEST, "no annotator: name one here or for the whole file"),
         (0 <= label.score <= 1, f"score is {label.score}, not within 0 and 1"),
-        (0 < asked <= 1, f"inclusion_probability is {asked}, not above 0 and up to 1"),
+        (
+            asked is None or 0 < asked <= 1,
+            f"inclusion_probability is {asked}, not above 0 and up to 1",
+        ),
         (len(label.note) <= _LONGEST_NOTE, f"the note is longer than {_LONGEST_NOTE} characters"),
         (label.time_ms > 0, f"time_ms is {label.time_ms}: Unix milliseconds are wanted"),
     )

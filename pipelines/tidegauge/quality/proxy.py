@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.detection.confidence import bet, mean_sequence
-from tidegauge.quality.calibration import Calibrated, Scores, prediction_powered
+from tidegauge.quality.calibration import Calibrated, Labels, Scores, prediction_powered
+from tidegauge.quality.errors import EstimateError
+from tidegauge.quality.labels import MeanLabel
 from tidegauge.quality.streaming import Observation, quality_bets, unbiased_score
 from tidegauge.schemas.evaluations import JudgmentEvent
 
 __all__ = ["PairedScores", "SequentialMean", "assisted", "paired_scores", "sequential_mean"]
 
-_FEWEST: Final = 2
 _UNKNOWN: Final = 0.5
 _LEARNT: Final = 20
 
@@ -32,6 +33,7 @@ class PairedScores:
     Attributes:
         time_ms: The answer's event time.
         request_id: Id of the answer's request.
+        conversation: Name of its conversation.
         guess: The cheap judge's score.
         guess_chance: Inclusion probability for the cheap judge.
         score: The expensive judge's score; None if the answer was not drawn for it.
@@ -41,6 +43,7 @@ class PairedScores:
 
     time_ms: int
     request_id: str
+    conversation: str
     guess: float
     guess_chance: float
     score: float | None
@@ -49,13 +52,14 @@ class PairedScores:
 
 @dataclass(frozen=True, slots=True)
 class SequentialMean:
-    """A mean with a confidence sequence, which is valid after every answer.
+    """A mean with a confidence sequence, which is valid after every conversation.
 
     Attributes:
-        mean: Mean of Z.
+        mean: Mean over conversations of the mean Z of their answers.
         low: Lower end of the sequence.
         high: Upper end.
         answers: Number of answers, judged by the expensive judge or not.
+        conversations: Conversations that they are from.
         judged: Of these, judged by the expensive judge.
         labelled: Of these, labelled by people.
     """
@@ -64,6 +68,7 @@ class SequentialMean:
     low: float
     high: float
     answers: int
+    conversations: int
     judged: int
     labelled: int
 
@@ -105,6 +110,7 @@ def paired_scores(
             PairedScores(
                 time_ms=guess.time_ms,
                 request_id=guess.request_id,
+                conversation=guess.conversation_id or guess.request_id,
                 guess=guess.scores[cheap[1]],
                 guess_chance=guess.inclusion_probability,
                 score=None if score is None else score.scores[expensive[1]],
@@ -117,76 +123,92 @@ def paired_scores(
 def assisted(answers: Iterable[PairedScores], *, alpha: float = 0.05) -> Calibrated | None:
     """Return the expensive judge's mean over all answers, helped by the cheap judge.
 
-    Both samples are drawn by the same number, so the probability of being in the cheap sample
-    alone is the difference of the two inclusion probabilities.
+    Both samples are drawn by the same number, so that every answer of the expensive sample is in
+    the cheap one.
 
     Returns:
-        The estimate for one look; None with fewer than two expensive scores.
+        The estimate for one look; None if there is none, such as with fewer than two expensive
+        scores.
     """
-    seen = list(answers)
-    both = [each for each in seen if each.score is not None]
-    alone = [each for each in seen if each.score is None and each.guess_chance > each.score_chance]
-    if len(both) < _FEWEST:
+    seen = [
+        each for each in answers if each.score is None or each.score_chance <= each.guess_chance
+    ]
+    both = [(row, each) for row, each in enumerate(seen) if each.score is not None]
+    try:
+        return prediction_powered(
+            Scores.of(
+                [each.guess for each in seen],
+                [each.guess_chance for each in seen],
+                [each.conversation for each in seen],
+            ),
+            Labels.of(
+                [row for row, _ in both],
+                [each.score for _, each in both if each.score is not None],
+                [each.score_chance for _, each in both],
+            ),
+            alpha=alpha,
+        )
+    except EstimateError:
         return None
-    return prediction_powered(
-        Scores.of(
-            [each.guess for each in alone],
-            [each.guess_chance - each.score_chance for each in alone],
-        ),
-        Scores.of([each.guess for each in both], [each.score_chance for each in both]),
-        [each.score for each in both if each.score is not None],
-        alpha=alpha,
-    )
 
 
 def sequential_mean(
     answers: Iterable[PairedScores],
-    labels: Mapping[str, tuple[float, float]] | None = None,
+    labels: Mapping[str, MeanLabel] | None = None,
     *,
     alpha: float = 0.05,
 ) -> SequentialMean | None:
-    """Return the mean quality with an interval that holds at every look.
+    """Return the mean quality of conversations with an interval that holds at every look.
 
     The guess g is a straight-line fit of the expensive scores before, so it is fixed before
-    each answer is judged.
+    each answer is judged. A conversation enters once, with the mean of its answers.
 
     Args:
         answers: Answers in order of time; the cheap judge must have judged all traffic.
-        labels: Request id -> label in [0, 1] and the probability that a person was asked.
+        labels: Request id -> label in [0, 1] with its chance.
         alpha: Probability that the interval ever misses the mean.
 
     Returns:
         The estimate; None if the cheap judge has not judged all answers, the expensive one has
-        judged none, or its scores are not within 0 and 1.
+        judged none, its scores are not within 0 and 1, or a label does not say its chance.
     """
     seen, known = list(answers), labels or {}
     scored = [each for each in seen if each.score is not None]
-    whole = all(each.guess_chance == 1 for each in seen)
+    asked = [known[each.request_id] for each in scored if each.request_id in known]
+    chances = [label.chance for label in asked if label.chance is not None]
+    whole = all(each.guess_chance == 1 for each in seen) and len(chances) == len(asked)
     if not scored or not whole or any(not 0 <= (each.score or 0) <= 1 for each in scored):
         return None
-    asked = [known[each.request_id] for each in scored if each.request_id in known]
     state = quality_bets(
         floor=min(each.score_chance for each in scored),
-        person_floor=min((chance for _, chance in asked), default=None),
+        person_floor=min(chances, default=None),
     )
-    line, numbers = _Line(), []
+    by_conversation: dict[str, list[float]] = {}
+    line = _Line()
     for each in seen:
-        label, chance = known.get(each.request_id, (None, 1.0))
-        judged = each.score is not None
-        person = Observation(label, chance) if judged and label is not None else None
-        guess = line.guess(each.guess)
-        numbers.append(unbiased_score(guess, Observation(each.score, each.score_chance), person))
+        score = Observation(each.score, each.score_chance)
+        person = None if each.score is None else _person(known.get(each.request_id))
+        number = unbiased_score(line.guess(each.guess), score, person)
+        by_conversation.setdefault(each.conversation, []).append(number)
         if each.score is not None:
             line.learn(each.guess, each.score)
+    numbers = [math.fsum(found) / len(found) for found in by_conversation.values()]
     low, high = mean_sequence(bet(state, numbers), alpha=alpha)
     return SequentialMean(
         mean=math.fsum(numbers) / len(numbers),
         low=low,
         high=high,
         answers=len(seen),
+        conversations=len(numbers),
         judged=len(scored),
         labelled=len(asked),
     )
+
+
+def _person(label: MeanLabel | None) -> Observation | None:
+    if label is None or label.chance is None:
+        return None
+    return Observation(label.score, label.chance)
 
 
 class _Line:

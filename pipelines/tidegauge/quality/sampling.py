@@ -82,8 +82,13 @@ class SamplingPlan:
         """Check the rates.
 
         Raises:
-            SamplingError: The floor is not in (0, 1] or kappa is negative.
+            SamplingError: The floor is not in (0, 1], kappa is negative, or the salt is empty.
         """
+        if not self.salt:
+            raise SamplingError(
+                "the salt of the sampling hash is empty: the draw would choose the answers that "
+                "sketches keep as examples; give it any text"
+            )
         if not 0 < self.floor <= 1:
             raise SamplingError(f"the least inclusion probability is {self.floor}, not in (0, 1]")
         if not self.kappa >= 0:

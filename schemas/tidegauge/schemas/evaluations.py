@@ -62,6 +62,8 @@ class JudgmentEvent(
         qualified: Whether the judge may alarm, by its golden set.
         label_mass: Probability on the rubric's labels, None for other judges.
         answer_tokens: Tokens of the answer that were scored.
+        conversation_id: Conversation of the exchange; None if it is not known, and then the
+            exchange stands for itself. Estimates count conversations.
     """
 
     request_id: str
@@ -79,6 +81,7 @@ class JudgmentEvent(
     invalid: str | None = None
     label_mass: float | None = None
     answer_tokens: int | None = None
+    conversation_id: str | None = None
     schema_version: int = 1
 
 
@@ -92,7 +95,8 @@ class LabelEvent(
         time_ms: When the person said it.
         annotator: Who, by a name of your choosing.
         score: In [0, 1], 1 for a good answer.
-        inclusion_probability: Chance that this exchange was given to a person.
+        inclusion_probability: Chance that this exchange was judged and given to a person, in
+            (0, 1]; None if it is not known.
         note: The person's own words.
     """
 
@@ -100,6 +104,6 @@ class LabelEvent(
     time_ms: int
     annotator: str
     score: float
-    inclusion_probability: float = 1.0
+    inclusion_probability: float | None = None
     note: str = ""
     schema_version: int = 1

@@ -12,23 +12,20 @@ import msgspec
 import typer
 
 from tidegauge.cli.control import parse_duration
-from tidegauge.quality.agreement import Agreement, agreements
-from tidegauge.quality.calibration import LEAST_LABELS, Calibrated
+from tidegauge.quality.agreement import Agreement
 from tidegauge.quality.errors import LabelFileError
-from tidegauge.quality.labels import mean_labels, read_labels
-from tidegauge.quality.proxy import SequentialMean, assisted, paired_scores, sequential_mean
+from tidegauge.quality.labels import read_labels
 from tidegauge.reports.formatting import count, number
 from tidegauge.runtime.clock import now_ms
-from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
-from tidegauge.schemas import DecodeError, decode
-from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
-from tidegauge.schemas.topics import JUDGMENTS, LABELS
+from tidegauge.schemas.evaluations import LabelEvent
+from tidegauge.schemas.topics import LABELS
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.compare_labels import LabelComparison, compare_labels
 
-__all__ = ["LabelComparison", "app", "compare", "publish"]
+__all__ = ["app", "publish"]
 
 app = typer.Typer(
     no_args_is_help=True, help="Take people's labels in, and set the judges beside them."
@@ -37,22 +34,6 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 
 _BATCH = 1000
-_EXPENSIVE = ("rubric", "score")
-_CHEAP = ("likelihood", "fluency")
-
-
-class LabelComparison(msgspec.Struct, frozen=True):
-    """The agreement of judges with people, and with each other.
-
-    Attributes:
-        judges: Each score of each judge, with what people say of the same answers.
-        assisted: The rubric judge's mean, helped by the likelihood judge, for one look.
-        followed: The same over all traffic, corrected by people, for every look.
-    """
-
-    judges: tuple[Agreement, ...]
-    assisted: Calibrated | None
-    followed: SequentialMean | None
 
 
 @app.command("import")
@@ -68,9 +49,10 @@ def import_labels(
     """Import people's labels of answers: the whole file, or nothing if a line is wrong.
 
     Each line has request_id and score (0 to 1, 1 for a good answer), and may have annotator,
-    inclusion_probability (the chance that this answer was given to a person), note and
-    time_ms. A person's later label of an answer replaces the earlier one, so importing a file
-    twice changes nothing.
+    inclusion_probability (the chance that this answer was judged and given to a person), note
+    and time_ms. Without that chance the report estimates it from the scores of the answers that
+    are labelled. A person's later label of an answer replaces the earlier one, so importing a
+    file twice changes nothing.
     """
     labels = read_labels(
         _text(file),
@@ -100,7 +82,7 @@ def report(
 ) -> None:
     """Compare the judges with people: agreement, and the estimated human score of all answers."""
     start_ms = now_ms() - parse_duration(since)
-    found = compare(load(KafkaSettings), start_ms=start_ms, model=model)
+    found = compare_labels(load(KafkaSettings), start_ms=start_ms, model=model)
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
@@ -118,40 +100,6 @@ def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
     with Publisher(settings) as publisher:
         for start in range(0, len(labels), _BATCH):
             publisher.publish(map(_output, labels[start : start + _BATCH]))
-
-
-def compare(settings: KafkaSettings, *, start_ms: int, model: str = "") -> LabelComparison:
-    """Return each judge's scores beside people's labels.
-
-    Args:
-        settings: How to reach Kafka.
-        start_ms: Judgments from before are left out, Unix milliseconds.
-        model: Only answers of this model; all if empty.
-
-    Raises:
-        LogError: The broker does not answer.
-    """
-    labels: list[LabelEvent] = []
-    for record in reader.read(settings, LABELS):
-        try:
-            labels.append(decode(record.value, LabelEvent))
-        except DecodeError:
-            continue  # not a label of tidegauge's
-    judgments: list[JudgmentEvent] = []
-    for record in reader.read(settings, JUDGMENTS, start_ms=start_ms):
-        try:
-            judgment = decode(record.value, JudgmentEvent)
-        except DecodeError:
-            continue
-        if judgment.segment.model == (model or judgment.segment.model):
-            judgments.append(judgment)
-    people = mean_labels(labels)
-    answers = paired_scores(judgments, expensive=_EXPENSIVE, cheap=_CHEAP)
-    return LabelComparison(
-        judges=agreements(judgments, people),
-        assisted=assisted(answers),
-        followed=sequential_mean(answers, people),
-    )
 
 
 def _text(file: Path) -> str:
@@ -185,7 +133,7 @@ def _lines(each: Agreement) -> Iterator[str]:
 
 def _together(found: LabelComparison) -> Iterator[str]:
     if (helped := found.assisted) is not None and helped.weight:
-        yield "rubric, helped by likelihood"
+        yield "helpfulness, helped by likelihood"
         yield f"  the judge's mean:  {_estimate(helped.mean, helped.low, helped.high)}"
     if (all_of_it := found.followed) is not None:
         answers, labelled = count(all_of_it.answers), count(all_of_it.labelled)
@@ -196,10 +144,14 @@ def _together(found: LabelComparison) -> Iterator[str]:
 
 def _corrected(each: Agreement) -> str:
     if (found := each.corrected) is None:
-        return f"{count(each.labelled)} labels are too few"
+        return each.corrected_refused or "unknown"
     by = f"{_estimate(found.mean, found.low, found.high)} by {count(found.labels)} labels"
-    if found.labels_alone:
-        return f"{by} alone: {LEAST_LABELS} are needed to use the judge"
+    if found.conversations < found.labels:
+        by += f" of {count(found.conversations)} conversations"
+    if each.chances_estimated:
+        by += ", whose inclusion probabilities are estimated,"
+    if found.alone is not None:
+        return f"{by} alone: {found.alone}"
     return f"{by} and the judge, whose weight is {number(found.weight)}"
 
 

@@ -109,6 +109,7 @@ def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Outp
         invalid=verdict.score.invalid,
         label_mass=verdict.score.label_mass,
         answer_tokens=verdict.score.answer_tokens,
+        conversation_id=event.conversation_id,
     )
     return Output(
         topic=JUDGMENTS,
