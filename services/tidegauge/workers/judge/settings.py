@@ -59,7 +59,9 @@ class JudgeSettings(WindowSettings):
         default=60, ge=1, description="Event time after which the budget is allotted anew."
     )
     salt: str = Field(
-        default="tidegauge", description="Salt of the sampling hash; changing it draws anew."
+        default="tidegauge",
+        min_length=1,
+        description="Salt of the sampling hash; changing it draws anew.",
     )
     rubric_retry: bool = Field(
         default=True,
