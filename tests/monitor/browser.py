@@ -119,6 +119,11 @@ class Browser:
         form = self._driver.find_element(By.XPATH, f"//form[.//button[.='{button}']]")
         return str(form.find_element(By.NAME, field).get_property("value"))
 
+    def wait_until_drawn(self, charts: int) -> None:
+        """Wait until so many charts are drawn on canvases."""
+        script = "return document.querySelectorAll('figure .uplot canvas').length"
+        self._wait().until(lambda _: self._driver.execute_script(script) == charts)
+
     def wait_for(self, words: str) -> None:
         """Wait until the page shows these words, on whichever page they come."""
         self._wait().until(lambda _: words in self.text)

@@ -235,6 +235,26 @@ def segment_view(where: Segment, *, events: int = 400, centre: float = 0.7) -> S
         display_range={"vitals": vitals(where, events), "quality": quality(where, centre=centre)},
         total={"vitals": total, "quality": quality(where, centre=centre)},
         trend=trend,
+        history=(hour(events, rng, centre), (), ()),
+    )
+
+
+def hour(events: int, rng: random.Random, centre: float) -> tuple[TrendPoint, ...]:
+    """Return an hour in slots of five minutes, whose last quarter is slower."""
+    return tuple(
+        TrendPoint(
+            time_ms=NOW - (12 - number) * 5 * MINUTE,
+            duration_ms=5 * MINUTE,
+            requests=events // 3,
+            errors=rng.choice([0, 1, 2]),
+            latency_p50_ms=640 + 60 * rng.random(),
+            latency_p95_ms=(1_500 if number < 9 else 2_400) + 200 * rng.random(),
+            first_token_p95_ms=140 + 30 * rng.random(),
+            cost_usd=0.01 + 0.002 * rng.random(),
+            scores={f"{LIKELIHOOD}/relevance": centre + 0.05 * rng.random()},
+        )
+        for number in range(12)
+        if number != 4
     )
 
 

@@ -17,6 +17,7 @@ from tests.monitor.made_up import (
     vitals,
 )
 
+from tidegauge.monitoring.alarm_trends import AlarmTrend, RatePoint
 from tidegauge.monitoring.view import (
     BaselineInUse,
     MetricComparisonView,
@@ -191,6 +192,17 @@ def night_view(
                 segments=(both.key,),
             ),
         ),
+        alarm_trends={
+            "drift.topics-": AlarmTrend(
+                indicator="cluster/17",
+                slot_ms=MINUTE,
+                points=tuple(
+                    RatePoint(NOW - ago * MINUTE, 1 if ago > 19 else 5 + ago % 3, 25)
+                    for ago in range(40, 0, -1)
+                    if ago != 30
+                ),
+            )
+        },
         silences=(
             SilenceInForce(
                 monitor="cost.request",

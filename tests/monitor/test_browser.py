@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from tidegauge.monitor.report_queue import ReportQueue as ReportDesk
 from tidegauge.monitor.report_queue import ReportStore
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.segments import alarm_query, query
@@ -137,6 +139,7 @@ class Monitor:
                     TopicPages(self.view, unexplained, self.now_ms, 30),
                     ReportPages(self.reports, self.now_ms),
                     RequestPages(self, self.now_ms),
+                    CostPages(lambda: None),
                 ),
             )
         )
@@ -340,6 +343,20 @@ def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> Non
     assert monitor.alerts == ["firing", "acknowledged"]
     assert len(monitor.view().silences) == 1
     assert len(monitor.reports.store.list()) == 1
+
+
+def test_charts_are_drawn_and_read_without_scripts(browser: Browser, monitor: Monitor) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        address = f"http://127.0.0.1:{port}/segment?{query(monitor.traffic.version(1))}&range=15m"
+        browser.open(address)
+        browser.wait_until_drawn(4)
+        browser.follow("6h")
+        browser.wait_until_drawn(4)
+        browser.open(f"http://127.0.0.1:{port}{incident(monitor)}")
+        browser.wait_until_drawn(1)
+        plain = urlopen(address).read().decode()
+    assert plain.count("<polyline points=") >= 4
+    assert "As a table" in plain
 
 
 def test_requests_are_filtered(browser: Browser, monitor: Monitor) -> None:

@@ -120,10 +120,7 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
     def api_view() -> Response:
         """Return everything that the pages are made of, but the history of segments."""
         view = watch.view()
-        if view is None:
-            return nothing_yet()
-        segments = tuple(msgspec.structs.replace(item, history=()) for item in view.segments)
-        return json_of(msgspec.structs.replace(view, segments=segments))
+        return nothing_yet() if view is None else json_of(_without_history(view))
 
     @app.get(
         "/api/verdicts", responses=answer(Verdict, many=True), tags=["api"], response_class=Response
@@ -176,6 +173,11 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
         """Return the account of events."""
         view = watch.view()
         return nothing_yet() if view is None else json_of(LedgerAnswer.of(view.ledger))
+
+
+def _without_history(view: MonitorView) -> MonitorView:
+    segments = tuple(msgspec.structs.replace(item, history=()) for item in view.segments)
+    return msgspec.structs.replace(view, segments=segments)
 
 
 def _downloads(app: FastAPI, watch: MonitorState) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.monitor.web.alarms import ChangeLine, change_line
+from tidegauge.monitor.web.charts import alarm_chart
 from tidegauge.monitor.web.incident_lines import (
     SIGNAL_NAMES,
     IncidentLine,
@@ -19,6 +20,7 @@ from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
 from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.monitoring.view import MonitorView, SilenceInForce
 from tidegauge.reports.callers import CallerLine, CallerTable
+from tidegauge.reports.chart import Chart
 from tidegauge.reports.drift_card import Card, EffectLine, Quote, card
 from tidegauge.reports.formatting import percent
 from tidegauge.reports.runbooks import Runbook, runbook
@@ -29,6 +31,7 @@ from tidegauge.schemas.findings import Alert, State, Verdict
 __all__ = ["AlarmRow", "Contrast", "IncidentPage", "find_incident", "incident_page"]
 
 _QUOTES: Final = 6
+_CHARTS: Final = 3
 _DIFFERENCES: Final = 8
 
 
@@ -64,6 +67,7 @@ class AlarmRow:
         now: Its leading rate now.
         normal: What is normal.
         effect: Its leading effect, None without one.
+        chart: The rate by which it is known over time, None where it was not followed.
         card: Its effects, evidence and doubts.
         silence: The silence that it is under, if any.
         query: Query string of its own page.
@@ -77,6 +81,7 @@ class AlarmRow:
     now: str
     normal: str
     effect: EffectLine | None
+    chart: Chart | None
     card: Card
     silence: SilenceInForce | None
     query: str
@@ -120,6 +125,11 @@ class IncidentPage:
         return next((row for row in self.alarms if row.effect), self.alarms[0])
 
     @property
+    def charts(self) -> tuple[Chart, ...]:
+        """The charts of its loudest alarms that were followed."""
+        return tuple(row.chart for row in self.alarms if row.chart is not None)[:_CHARTS]
+
+    @property
     def is_silenced(self) -> bool:
         """Whether one of its alarms is silenced."""
         return any(row.silence for row in self.alarms)
@@ -154,7 +164,7 @@ def incident_page(
         now_ms: The reader's moment.
         false_alarm_days: The deployment's promise.
     """
-    rows = tuple(_row(alarm, view, now_ms, false_alarm_days) for alarm in found.alarms)
+    rows = tuple(_row(alarm, found, view, now_ms, false_alarm_days) for alarm in found.alarms)
     verdicts = [alarm_verdict(alarm, view) for alarm in found.alarms]
     leading = next((row for row in rows if row.effect), rows[0])
     quotes = {q.request_id: q for row in rows for e in row.card.effects for q in e.quotes if q.text}
@@ -176,7 +186,7 @@ def incident_page(
     )
 
 
-def _row(alarm: Alert, view: MonitorView, now_ms: int, days: float) -> AlarmRow:
+def _row(alarm: Alert, incident: Incident, view: MonitorView, now_ms: int, days: float) -> AlarmRow:
     verdict = alarm_verdict(alarm, view)
     effects = ordered_effects(verdict)
     current, normal = now_and_normal(effects[0]) if effects else ("", "")
@@ -189,6 +199,7 @@ def _row(alarm: Alert, view: MonitorView, now_ms: int, days: float) -> AlarmRow:
         now=current,
         normal=normal,
         effect=effects[0] if effects else None,
+        chart=alarm_chart(alarm, view, incident.onset.time_ms),
         card=card(verdict, now_ms=now_ms, false_alarm_days=days),
         silence=silence_of(verdict, view.silences),
         query=alarm_query(alarm.monitor, alarm.segment),

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import FastAPI, Path
+from fastapi import FastAPI, Path, Query
 from fastapi.responses import HTMLResponse
 
 from tidegauge.monitor.web.alarms import change_line
+from tidegauge.monitor.web.charts import RANGES, segment_charts
 from tidegauge.monitor.web.incident_page import find_incident, incident_page
 from tidegauge.monitor.web.now import now
 from tidegauge.monitor.web.pipeline_page import pipeline_page
@@ -105,25 +106,34 @@ class QuestionPages:
     def _mount_segment(self, app: FastAPI, renderer: Renderer) -> None:
         @app.get("/segment", response_class=HTMLResponse, include_in_schema=False)
         def segment(
-            model: str, version: str = "", route: str = "", tenant: str = ""
+            model: str,
+            version: str = "",
+            route: str = "",
+            tenant: str = "",
+            span: Annotated[str, Query(alias="range")] = "1h",
         ) -> HTMLResponse:
             view = self.view()
             if view is None:
                 return _waiting(renderer)
             wanted = Segment(model=model, version=version, route=route, tenant=tenant)
             # A monitor may watch all versions of a model as one: its page shows each.
-            items = [
-                describe(found, view, self.estimator)
+            parts = [
+                found
                 for found in view.segments
                 if found.segment == wanted or wanted in found.segment.parents()
             ]
+            items = [describe(found, view, self.estimator) for found in parts]
             if not items:
                 return missing(renderer, "There is no such segment.")
             shown = {item.segment for item in items} | {wanted}
             moment_ms = self.now_ms()
+            chosen = span if span in RANGES else "1h"
+            charts = [segment_charts(found, view, chosen, moment_ms) for found in parts]
             values = {
                 "title": name(wanted),
-                "items": items,
+                "items": list(zip(items, charts, strict=True)),
+                "ranges": RANGES,
+                "range": chosen,
                 "time_ms": view.time_ms,
                 "display_range": duration(view.display_range_ms / 1000),
                 "changes": [
