@@ -123,6 +123,16 @@ async def test_a_server_that_cannot_read_texts_is_unusable(
             await client.read("m", ASKED)
 
 
+async def test_a_server_may_have_two_names_for_one_model(server: ScriptedServer) -> None:
+    server.model = "first-name"
+    server.roots = {"first-name": "/weights/a", "m": "/weights/a", "other": "/weights/b"}
+    async with VllmClient(server.url) as client:
+        assert (await client.next_token("m", ASKED)).log_probabilities
+        server.model = "other"
+        with pytest.raises(JudgeUnusableError, match="'other' answered"):
+            await client.next_token("m", ASKED)
+
+
 @pytest.mark.parametrize(
     ("logprobs", "said"),
     [

@@ -16,6 +16,7 @@ import msgspec
 from tidegauge.quality.context import GUESS, ContextRule, ContextState
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.exchange_parts import divide
+from tidegauge.quality.golden_set import FLATTERING, HOT_SAMPLER, OTHER_ANSWER, SHUFFLED
 from tidegauge.quality.judged_exchange import JudgedExchange
 
 __all__ = [
@@ -230,6 +231,19 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
     system: str | None = ""
     answer_bytes: int = 1200
     prompt_bytes: int = 2400
+
+    @property
+    def qualified_on(self) -> tuple[str, ...]:
+        """Return the kinds of bad answers that it has to tell from good ones.
+
+        A refusal, and an answer that addresses its judge, are fluent: likelihood cannot tell them.
+        """
+        return (HOT_SAMPLER, SHUFFLED, OTHER_ANSWER, FLATTERING)
+
+    @property
+    def applies_to(self) -> AppliesTo:
+        """Return which exchanges it is asked about."""
+        return AppliesTo()
 
     def applies(self, exchange: JudgedExchange) -> bool:
         """Whether the judge is asked about an exchange: about all with a text as answer."""

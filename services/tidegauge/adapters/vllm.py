@@ -138,6 +138,7 @@ class VllmClient:
         self._attempts = attempts
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._names: dict[tuple[str, str], bool] = {}
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
@@ -252,7 +253,8 @@ class VllmClient:
             **asked,
         }
         reply = await self._post("/v1/chat/completions", body)
-        if (answered := reply.get("model", model)) != model:
+        answered = reply.get("model", model)
+        if answered != model and not await self._are_one(model, answered):
             raise JudgeUnusableError(
                 f"the judge at {self.address} was asked for the model {model!r}, and "
                 f"{str(answered)[:_SHOWN_CHARACTERS]!r} answered: its scores would be another "
@@ -260,14 +262,22 @@ class VllmClient:
             )
         return reply
 
+    async def _are_one(self, asked: str, answered: object) -> bool:
+        """Whether the server lists two names for one model: it answers with the first of them."""
+        known = self._names.get((asked, str(answered)))
+        if known is None:
+            try:
+                listed = _json(await self._request("GET", "/v1/models", None)).get("data")
+                roots = {each["id"]: each.get("root") for each in listed or ()}
+            except (JudgeServerError, TypeError, KeyError, AttributeError):
+                return False
+            root = roots.get(asked)
+            known = root is not None and root == roots.get(answered)
+            self._names[asked, str(answered)] = known
+        return known
+
     async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
-        text = await self._request("POST", path, body)
-        try:
-            reply = json.loads(text)  # takes NaN, which servers write although JSON has none
-        except ValueError as error:
-            raise _malformed("JSON", error) from error
-        if not isinstance(reply, dict):
-            raise _malformed("a JSON object", TypeError(type(reply).__name__))
+        reply = _json(await self._request("POST", path, body))
         if reply.get("error"):
             said = str(reply["error"])[:_SHOWN_CHARACTERS]
             raise JudgeRefusedError(f"the judge at {self.address}{path} answered: {said!r}")
@@ -309,6 +319,16 @@ class VllmClient:
         if response.status >= _FIRST_SERVER_ERROR or response.status in _BUSY:
             raise JudgeUnreachableError(said)
         raise JudgeRefusedError(said)
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    try:
+        reply = json.loads(text)  # takes NaN, which servers write although JSON has none
+    except (ValueError, RecursionError) as error:
+        raise _malformed("JSON", error) from error
+    if not isinstance(reply, dict):
+        raise _malformed("a JSON object", TypeError(type(reply).__name__))
+    return reply
 
 
 def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -42,6 +42,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.explain",
             "Take a verdict apart: other topics, or the same topics served worse?",
         ),
+        "judge": (
+            "tidegauge.cli.judge",
+            "List the judges of answers, try one on a file, and qualify one.",
+        ),
         "keys": ("tidegauge.cli.keys", "Make, list and revoke the gateway's client keys."),
         "ledger": ("tidegauge.cli.ledger", "Whether every served request is accounted for."),
         "labels": (
@@ -79,6 +83,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.cli.bench": "drift,vitals,monitor",
         "tidegauge.cli.bill": "gateway,monitor",
         "tidegauge.cli.explain": "drift,monitor",
+        "tidegauge.cli.judge": "judge",
         "tidegauge.cli.labels": "judge",
         "tidegauge.cli.ledger": "monitor",
         "tidegauge.cli.replay": "drift,vitals,judge,monitor",

@@ -56,6 +56,7 @@ class ScriptedServer:
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
         model: The model that it says has answered, if it says so.
+        roots: Name of a model -> what it stands for, as its list of models says.
         broken: Called with each chat body; a response it returns is sent instead.
         asked: Bodies of the chat calls, in order.
         open: Chat calls that are open now.
@@ -67,6 +68,7 @@ class ScriptedServer:
     grade: dict[str, float] = field(default_factory=lambda: {"4": -0.05, "5": -3.1})
     reply: str = "It is fine.\nGrade: 4"
     model: str | None = None
+    roots: dict[str, str] = field(default_factory=dict)
     broken: Callable[[dict[str, Any]], web.Response | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
@@ -99,6 +101,10 @@ class ScriptedServer:
             choice = {"logprobs": {"content": [{"top_logprobs": top}]}}
             return {"choices": [choice], "usage": usage}
         return {"choices": [{"message": {"content": self.reply}}], "usage": usage}
+
+    async def models(self, _: web.Request) -> web.Response:
+        listed = [{"id": name, "root": root} for name, root in self.roots.items()]
+        return web.json_response({"data": listed})
 
     async def metrics(self, _: web.Request) -> web.Response:
         gauge = 'vllm:num_requests_waiting{engine="0",model_name="m"}'
@@ -140,6 +146,7 @@ def server() -> Iterator[ScriptedServer]:
     async def serve() -> None:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", scripted.chat)
+        application.router.add_get("/v1/models", scripted.models)
         application.router.add_get("/metrics", scripted.metrics)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()

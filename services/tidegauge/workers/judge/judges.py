@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from tidegauge.adapters.vllm import JudgeRefusedError, VllmClient
-from tidegauge.quality import golden_set, likelihood, rubric
+from tidegauge.quality import likelihood, rubric
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec, Specification
@@ -25,13 +25,6 @@ _REMEMBERED: Final = 512
 _LEAST_BUDGET: Final = 300
 _TOO_LONG: Final = ("context length", "too long", "maximum length", "max_model_len", "reduce the")
 """What servers say of a request that is longer than their model can read."""
-_LIKELIHOOD_KINDS: Final = (
-    golden_set.HOT_SAMPLER,
-    golden_set.SHUFFLED,
-    golden_set.OTHER_ANSWER,
-    golden_set.FLATTERING,
-)
-"""An answer that addresses its judge, and a refusal, are fluent: likelihood cannot tell them."""
 
 
 class Judge(Protocol):
@@ -103,7 +96,7 @@ class LikelihoodJudge:
 
     def __init__(self, client: VllmClient, specification: LikelihoodSpec) -> None:
         self.specification = specification
-        self.kinds: Sequence[str] = _LIKELIHOOD_KINDS
+        self.kinds: Sequence[str] = specification.qualified_on
         self._client = client
         self._read_before: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
 
