@@ -91,6 +91,20 @@ def test_what_can_be_explained_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_path_that_cannot_be_used_is_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "logs"
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegauge.cli.main", "up", "--logs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"tidegauge: cannot use '{folder}': Not a directory")
+
+
 def test_a_log_without_requests_is_an_error(tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tidegauge.capture import CaptureSettings, Recorder
 from tidegauge.capture.status import RunStatus
 from tidegauge.capture.testing import record_exchange
+from tidegauge.cli.errors import NoOutboxError
 from tidegauge.cli.outbox import app
 
 
@@ -47,8 +48,15 @@ def test_runs_are_listed_for_people(outbox: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_empty_outbox_says_so(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["list", "--directory", str(tmp_path / "none")])
-    assert (done.exit_code, done.stdout) == (0, "the outbox is empty\n")
+    done = CliRunner().invoke(app, ["list", "--directory", str(tmp_path)])
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path} is empty: no run\n")
+
+
+def test_a_folder_that_is_not_there_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(NoOutboxError, match=f"no outbox at {tmp_path}/none: name the folder"):
+        CliRunner().invoke(
+            app, ["list", "--directory", str(tmp_path / "none")], catch_exceptions=False
+        )
 
 
 def test_with_nothing_left_shipping_ends_at_once(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_the_past_is_judged_again(own_kafka: KafkaSettings, tmp_path: Path) -> N
     assert len(first.read_bytes().splitlines()) > 20
     assert run(other, slow)["alerts"] == []
     assert not list(tmp_path.glob("*.part"))
-    shown = RUNNER.invoke(app, [*arguments, "--out", str(first), "--rates", normal])
+    made = first.parent / "made" / "verdicts.jsonl"
+    shown = RUNNER.invoke(app, [*arguments, "--out", str(made), "--rates", normal])
+    assert made.exists()
     assert "latency.total warn firing" in shown.stdout
 
 

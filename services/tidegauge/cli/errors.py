@@ -4,14 +4,17 @@ TidegaugeError
 └── CommandError
     ├── MissingExtraError
     ├── LogFileError
+    ├── NoOutboxError
     └── NotFoundError
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["CommandError", "LogFileError", "MissingExtraError", "NotFoundError"]
+__all__ = ["CommandError", "LogFileError", "MissingExtraError", "NoOutboxError", "NotFoundError"]
 
 
 class CommandError(TidegaugeError):
@@ -30,6 +33,17 @@ class MissingExtraError(CommandError):
 
 class LogFileError(CommandError):
     """A log file cannot be read, or holds no request."""
+
+
+class NoOutboxError(CommandError):
+    """There is no outbox's folder where one was looked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder."""
+        super().__init__(
+            f"there is no outbox at {folder.absolute()}: name the folder of the process that "
+            "captures by --directory or TIDEGAUGE_CAPTURE_DIRECTORY"
+        )
 
 
 class NotFoundError(CommandError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from tidegauge.schemas.errors import TidegaugeError
@@ -10,14 +11,22 @@ __all__ = ["main"]
 
 _FAILED = 2
 _INTERRUPTED = 130
+_BROKEN_PIPE = 141
 
 
 def main() -> None:
-    """Run the command line; what tidegauge can explain is one line, not a traceback."""
+    """Run the command line; what can be explained is one line, not a traceback."""
     try:
         _load_and_run()
     except TidegaugeError as error:
         _fail(str(error))
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"cannot use {os.fsdecode(error.filename)!r}: {error.strerror}; name another path")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

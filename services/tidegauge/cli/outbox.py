@@ -13,6 +13,8 @@ from rich.table import Table
 
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.status import RunStatus, status
+from tidegauge.cli.errors import NoOutboxError
+from tidegauge.reports.formatting import count
 
 __all__ = ["app"]
 
@@ -30,7 +32,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 @app.command("list")
 def list_runs(directory: Directory = None, *, as_json: Json = False) -> None:
     """Show each run: what it served, captured, dropped and shipped."""
-    runs = status(directory or CaptureSettings.from_environment().directory)
+    folder = directory or CaptureSettings.from_environment().directory
+    if not folder.is_dir():
+        raise NoOutboxError(folder)
+    runs = status(folder)
     if as_json:
         for run in runs:
             typer.echo(msgspec.json.encode(run))
@@ -46,7 +51,9 @@ def list_runs(directory: Directory = None, *, as_json: Json = False) -> None:
             str(run.waiting),
             str(run.bytes),
         )
-    Console(markup=False).print(table) if runs else typer.echo("the outbox is empty")
+    if runs:
+        Console(markup=False).print(table)
+    typer.echo(f"{count(len(runs))} runs in {folder}" if runs else f"{folder} is empty: no run")
 
 
 def _dropped(run: RunStatus) -> int:

@@ -30,10 +30,12 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
     Raises:
         ServiceDiedError: The gateway refuses to start, with the end of its log.
         SettingsError: A port is none.
+        OSError: The folder cannot be made.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a script had SIGINT ignored
         signal.signal(number, _interrupt)
     ports = Ports.from_environment(environment)
+    logs.mkdir(parents=True, exist_ok=True)
     with Supervisor(_say) as supervisor:
         keeper = ServiceKeeper(supervisor, services(environment, ports, logs), essential="gateway")
         try:

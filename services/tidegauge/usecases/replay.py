@@ -18,10 +18,12 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, Topic, decode, encode
+from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
+from tidegauge.streaming.extractor import Extractor
 from tidegauge.streaming.processor import Output, Record
 from tidegauge.usecases.errors import ReplayError
 from tidegauge.usecases.references import LogBaselines
@@ -30,7 +32,6 @@ from tidegauge.vitals.extractor import VitalsExtractor
 from tidegauge.workers.drift.extractor import DriftExtractor
 from tidegauge.workers.drift.follower import refusal
 from tidegauge.workers.drift.settings import DriftSettings
-from tidegauge.workers.judge.extractor import QualityExtractor
 from tidegauge.workers.judge.main import make_extractor, make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 from tidegauge.workers.vitals.settings import VitalsSettings
@@ -91,6 +92,7 @@ def replay(  # noqa: PLR0913 - what, with what, and where to
     in_use = _baselines(kafka, baselines)
     known = {state.topic.name: state.partitions for state in list_topics(kafka)}
     partitions = {name: known.get(name) or number for name, number in plan.partitions.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.part")
     result = ReplayResult()
     with ExitStack() as stack, part.open("wb") as file:
@@ -174,7 +176,7 @@ def _drift_extractor(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
 
 
 @contextmanager
-def _quality_extractor() -> Iterator[QualityExtractor]:
+def _quality_extractor() -> Iterator[Extractor[ResponseEvent]]:
     """Yield an extractor that asks the judges however old answers are, and waits for them."""
     settings = load(JudgeSettings).model_copy(
         update={"max_age_seconds": 0.0, "deadline_seconds": _JUDGING_SECONDS}
