@@ -31,6 +31,7 @@ from tidegauge.capture.exchange_record import (
     PendingChecks,
 )
 from tidegauge.capture.frame import CompactFormat
+from tidegauge.capture.history import NOTHING_TOLD
 from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
@@ -40,7 +41,7 @@ from tidegauge.gateway.apis import (
 )
 from tidegauge.gateway.checking import Checker
 from tidegauge.gateway.errors import ConfigurationError
-from tidegauge.gateway.exchange import Conclusion, Exchange, Fault
+from tidegauge.gateway.exchange import RETRY_HEADERS, Conclusion, Exchange, Fault
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
 from tidegauge.gateway.tracing import Tracing
@@ -155,6 +156,7 @@ class Completion:
         self.metrics = metrics
         self._tracing = tracing
         self._conversations = Conversations(policy.conversation_secret)
+        self._telling = frozenset((*policy.conversation_headers, *RETRY_HEADERS))
         self._checker = Checker()
         self._waiting: dict[str, Exchange] = {}
         self._ended: list[tuple[Exchange, Conclusion]] = []
@@ -186,16 +188,23 @@ class Completion:
         long. A copy for a candidate has the place of its original already.
         """
         asked, arrival = exchange.asked, exchange.arrival
-        if exchange.placement is None and asked is not None:
+        exchange.capture = exchange.customer.capture or self._policy.capture
+        if asked is not None and exchange.placement is None:
+            told = NOTHING_TOLD
+            if (
+                not exchange.headers.keys().isdisjoint(self._telling)
+                or asked.conversation is not None
+                or asked.predecessor is not None
+            ):
+                told = exchange.told(self._policy.conversation_headers)
             exchange.placement = self._conversations.place(
                 exchange.customer.name,
                 arrival.request_id,
                 asked.messages,
                 arrival.time_ms,
-                exchange.told(self._policy.conversation_headers),
+                told,
                 body,
             )
-        exchange.capture = exchange.customer.capture or self._policy.capture
         self._waiting[exchange.arrival.request_id] = exchange
 
     async def check(self, exchange: Exchange, answer: ParsedAnswer) -> dict[str, str]:
@@ -386,28 +395,28 @@ class Completion:
             if cut and place is not None and place.conversation_id is None:
                 self._remember(exchange, place, conclusion)  # the shipper could not derive its id
         return ExchangeRecord(
-            request_id=arrival.request_id,
-            time_ms=arrival.time_ms,
-            route=arrival.route,
-            model=_UNKNOWN if attempt is None else attempt.target.name,
-            version="" if attempt is None else attempt.target.upstream.version,
+            arrival.request_id,
+            arrival.time_ms,
+            arrival.route,
+            _UNKNOWN if attempt is None else attempt.target.name,
+            "" if attempt is None else attempt.target.upstream.version,
+            customer,
+            exchange.capture,
+            messages,
+            0 if asked is None else asked.prompt_characters(),
+            _NO_SAMPLING if attempt is None else attempt.sampling,
+            asked is not None and asked.stream,
+            arrival.session,
+            None if trace is None else trace.split("-")[1],
+            answer,
             tenant=customer if self._policy.by_customer else "",
-            customer=customer,
-            capture=exchange.capture,
-            messages=messages,
-            prompt_characters=0 if asked is None else asked.prompt_characters(),
-            sampling=_NO_SAMPLING if attempt is None else attempt.sampling,
-            stream=asked is not None and asked.stream,
             shadow=arrival.shadow,
-            session=arrival.session,
-            trace_id=None if trace is None else trace.split("-")[1],
-            answer=answer,
-            in_flight=exchange.in_flight,
-            omitted_characters=None if exchange.capture == "none" else omitted,
             conversation_id=None if place is None else place.conversation_id,
             turn=None if place is None else place.turn,
-            step=1 if place is None else place.step,
             repeat_of=None if place is None else place.repeat_of,
+            in_flight=exchange.in_flight,
+            omitted_characters=None if exchange.capture == "none" else omitted,
+            step=1 if place is None else place.step,
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
@@ -426,27 +435,27 @@ class Completion:
         text, omitted = captured_text(answer.text, capture, limit)
         calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
         return AnswerRecord(
-            status=conclusion.status,
-            latency_ms=conclusion.latency_seconds * 1e3,
-            error=ending.error,
-            error_detail=ending.detail,
-            text=text,
-            output_characters=len(answer.text or ""),
-            tool_calls=calls,
-            finish_reason=answer.finish_reason,
-            served_model=answer.model,
-            served_fingerprint=answer.fingerprint,
-            time_to_first_token_ms=None if first is None else (first - started) * 1e3,
-            inter_token=inter_token(exchange.gaps) if exchange.gaps else None,
+            conclusion.status,
+            conclusion.latency_seconds * 1e3,
+            ending.error,
+            ending.detail,
+            text,
+            len(answer.text or ""),
+            calls,
+            answer.finish_reason,
+            answer.model,
+            answer.fingerprint,
+            None if first is None else (first - started) * 1e3,
+            inter_token(exchange.gaps) if exchange.gaps else None,
             queue_ms=answer.queue_ms,
             usage=conclusion.usage,
             cost_usd=conclusion.cost_usd,
             upstream=None if attempt is None else attempt.target.label,
             attempts=1 if attempt is None else attempt.number,
             checks=self._checks(exchange, conclusion),
+            omitted_characters=None if capture == "none" else omitted + omitted_calls,
             outcome=ending.outcome,
             unread=answer.unread,
-            omitted_characters=None if capture == "none" else omitted + omitted_calls,
         )
 
     def _carries_all(self, exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> bool:

@@ -21,7 +21,7 @@ from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.upstreams import Attempt
 from tidegauge.schemas.exchange import Capture, ErrorKind, Usage
 
-__all__ = ["NOBODY", "Arrival", "Conclusion", "Exchange", "Fault"]
+__all__ = ["NOBODY", "RETRY_HEADERS", "Arrival", "Conclusion", "Exchange", "Fault"]
 
 NOBODY: Final = Customer(name="unknown", key_id="unknown")
 """Customer of a request without a valid key."""
@@ -29,7 +29,7 @@ NOBODY: Final = Customer(name="unknown", key_id="unknown")
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
-_OF_RETRIES: Final = (b"idempotency-key", b"x-stainless-retry-count")
+RETRY_HEADERS: Final = (b"idempotency-key", b"x-stainless-retry-count")
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -162,8 +162,6 @@ class Exchange(msgspec.Struct, eq=False):
         predecessor = None
         if asked is not None:
             conversation, predecessor = conversation or asked.conversation, asked.predecessor
-        if headers.keys().isdisjoint(_OF_RETRIES) and conversation is predecessor is None:
-            return NOTHING_TOLD
         key = headers.get(b"idempotency-key")
         retry = headers.get(b"x-stainless-retry-count", b"0") != b"0"
         told = Told(

@@ -64,6 +64,17 @@ class Durations:
         return seen
 
 
+class _Series:
+    """The requests of one label set, and the durations of all with its route, model and version."""
+
+    __slots__ = ("first_token", "latency", "requests")
+
+    def __init__(self, latency: Durations, first_token: Durations) -> None:
+        self.requests = 0
+        self.latency = latency
+        self.first_token = first_token
+
+
 class _Spent:
     """A customer's tokens and cost for one model."""
 
@@ -91,7 +102,7 @@ class Metrics:
         self.in_flight = 0
         self.refusals = Refusals(time.monotonic)
         self.limits_unavailable = 0
-        self._requests: dict[tuple[str, str, str, int, str], int] = {}
+        self._requests: dict[tuple[str, str, str, int, str], _Series] = {}
         self._durations: dict[tuple[str, str, str], tuple[Durations, Durations]] = {}
         self._spent: dict[tuple[str, str], _Spent] = {}
         self._errors: dict[str, int] = {}
@@ -106,17 +117,12 @@ class Metrics:
     def count(self, record: ExchangeRecord, answer: AnswerRecord) -> None:
         """Count one exchange."""
         route, model, version = record.route, record.model, record.version
-        status, outcome = answer.status, answer.outcome or outcome_of(answer.error)
-        request = route, model, version, status, outcome
-        if request not in self._requests and len(self._requests) >= self._cap:
-            request = route, _OTHER, _OTHER, status, outcome
-        self._requests[request] = self._requests.get(request, 0) + 1
-        durations = self._durations.get((route, model, version))
-        if durations is None:
-            durations = self._new_durations(route, model, version)
-        durations[0].add(answer.latency_ms / 1e3)
+        request = route, model, version, answer.status, answer.outcome or outcome_of(answer.error)
+        series = self._requests.get(request) or self._new_series(*request)
+        series.requests += 1
+        series.latency.add(answer.latency_ms / 1e3)
         if answer.time_to_first_token_ms is not None:
-            durations[1].add(answer.time_to_first_token_ms / 1e3)
+            series.first_token.add(answer.time_to_first_token_ms / 1e3)
         usage, customer = answer.usage, record.customer
         if usage is not None:
             spent = self._spent.get((model, customer)) or self._new_spent(model, customer)
@@ -134,10 +140,17 @@ class Metrics:
         counts[0] += request
         counts[1] += answer
 
-    def _new_durations(self, route: str, model: str, version: str) -> tuple[Durations, Durations]:
-        if len(self._durations) >= self._cap:
+    def _new_series(
+        self, route: str, model: str, version: str, status: int, outcome: str
+    ) -> _Series:
+        labels = route, model, version
+        if len(self._durations) >= self._cap and labels not in self._durations:
+            labels = route, _OTHER, _OTHER
+        durations = self._durations.setdefault(labels, (Durations(), Durations()))
+        if len(self._requests) >= self._cap:
             model = version = _OTHER
-        return self._durations.setdefault((route, model, version), (Durations(), Durations()))
+        request = route, model, version, status, outcome
+        return self._requests.setdefault(request, _Series(*durations))
 
     def _new_spent(self, model: str, customer: str) -> _Spent:
         if len(self._spent) >= self._cap:
@@ -173,8 +186,8 @@ class Metrics:
             "Requests answered, by the status that the client saw and by how they ended.",
             ("route", "model", "version", "status", "outcome"),
             {
-                (route, model, version, str(status), outcome): number
-                for (route, model, version, status, outcome), number in self._requests.items()
+                (route, model, version, str(status), outcome): series.requests
+                for (route, model, version, status, outcome), series in self._requests.items()
             },
         )
         yield _counter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -34,6 +34,9 @@ class _Message(msgspec.Struct):
     tool_calls: msgspec.Raw = msgspec.Raw()
 
 
+M = TypeVar("M", tuple[Message, ...], list[_Message])
+
+
 class StreamOptions(msgspec.Struct):
     """The request field ``stream_options``."""
 
@@ -44,9 +47,9 @@ class _StructuredOutputs(msgspec.Struct):
     json: Any = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, Generic[M]):
     model: str
-    messages: list[_Message]
+    messages: M
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Any = None
@@ -143,7 +146,8 @@ class _Response(msgspec.Struct, gc=False):
     x_groq: None = None
 
 
-_request: Final = msgspec.json.Decoder(_Request, strict=False)
+_plain: Final = msgspec.json.Decoder(_Request[tuple[Message, ...]], strict=False)
+_request: Final = msgspec.json.Decoder(_Request[list[_Message]], strict=False)
 _functions: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _response: Final = msgspec.json.Decoder(_Response)
 
@@ -181,6 +185,25 @@ def _tools_of(functions: bytes | None) -> bytes | None:
     return msgspec.json.encode([{"type": "function", "function": each} for each in listed])
 
 
+def _read(body: bytes) -> tuple[_Request[Any], tuple[Message, ...]]:
+    """Decode a request, directly into the messages of events where all of them are plain text.
+
+    Raises:
+        RefusedError: The body is not JSON, or a field is wrong.
+    """
+    try:
+        plain = _plain.decode(body)
+    except UNREADABLE:
+        pass  # other messages have parts, tool calls or no content, mostly from the first ones on
+    else:
+        return plain, plain.messages
+    try:
+        request = _request.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise malformed(error) from error
+    return request, tuple([as_message(message) for message in request.messages])
+
+
 class Chat:
     """Reads chat requests and answers."""
 
@@ -190,10 +213,7 @@ class Chat:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        try:
-            request = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(error) from error
+        request, messages = _read(body)
         options = request.stream_options
         tools = present(request.tools) if request.tools else None
         if tools is None and request.functions:
@@ -207,7 +227,7 @@ class Chat:
             conversation = given_id(session) or id_in_metadata(metadata)
         return ParsedRequest(
             model=request.model,
-            messages=tuple([as_message(message) for message in request.messages]),
+            messages=messages,
             stream=bool(request.stream),
             usage_wanted=bool(options and options.include_usage),
             sampling=sampled,

@@ -27,6 +27,7 @@ READ: Final = frozenset(
 )
 """The names that the gateway reads at the top level of a request, over all APIs."""
 
+_QUOTED: Final = {name: b'"%b"' % name.encode() for name in READ}
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
@@ -48,17 +49,26 @@ def refuse_ambiguous(body: bytes) -> None:
         tidegauge.gateway.errors.RefusedError: the request has 'Model' beside or in place of 'model'
     """
     try:
-        compact = msgspec.json.format(body, indent=-1)  # without blanks
-        members = _members(compact)
+        members = _members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
-    if not members.keys() <= READ:
-        for name in members:
-            if name not in READ and name.casefold() in READ:
+    maybe_twice = b"\\u" in body  # the only escape that can write a letter of a name
+    for name in members:
+        quoted = _QUOTED.get(name)
+        if quoted is None:
+            if name.casefold() in READ:
                 raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
-    # A value that a later one of its name has overwritten is missing in ``members``. Names cannot
-    # make up for its bytes, since none can be written shorter than the encoder writes it.
-    if len(_encode(members)) == len(compact):
+        elif body.count(quoted) > 1:
+            maybe_twice = True
+    if maybe_twice:
+        _refuse_twice(body)
+
+
+def _refuse_twice(body: bytes) -> None:
+    compact = msgspec.json.format(body, indent=-1)  # without blanks
+    # A value that a later one of its name has overwritten is missing among the members. Names
+    # cannot make up for its bytes, since none can be written shorter than the encoder writes it.
+    if len(_encode(_members(compact))) == len(compact):
         return
     if len(body) > _LONGEST:
         raise _ambiguous("a name twice, or one with escapes")
