@@ -82,6 +82,7 @@ def test_the_documented_file_is_read() -> None:
         ("models: {a: {upstreams: [{url: 'http://h', api_key_env: NOT_SET_HERE}]}}", "NOT_SET"),
         ("models: {a: {upstreams: [{url: 'http://h', gpu_usd_per_hour: -1}]}}", "0 or more"),
         ("models: {a: {upstreams: [{url: 'http://h', metrics_url: h}]}}", "http://host:port"),
+        ("{models: {a: {upstreams: [{url: 'http://h'}]}}, budgets: {acme: 0}}", "budgets"),
         ("models: {a: {upstreams: [{url: 'http://h', x: !!python/object:os.system {}}]}}", "YAML"),
     ],
 )

@@ -67,7 +67,7 @@ def view() -> CostView:
     account.add(work("<b>acme</b>", "zeta"))
     account.add(sample(time_ms=NOW_MS - 90_000))
     account.add(sample("no answer"))
-    return cost_view(account, PRICES, NOW_MS, 2)
+    return cost_view(account, PRICES, NOW_MS, 2, {"all": 100.0})
 
 
 @pytest.fixture
@@ -96,6 +96,22 @@ def test_the_forecast_follows_prices_and_the_rate_of_tokens(view: CostView) -> N
     account.add(UpstreamWork(producer_id="v", sequence=1, time_ms=0, minutes=(minute,)))
     bill = account.bill({}, NOW_MS - 2 * HOUR_MS, NOW_MS)
     assert forecast_usd(bill, {}, NOW_MS, NOW_MS + 24 * HOUR_MS) == pytest.approx(24.0)
+
+
+def test_a_budget_is_over_where_both_burn_rates_are() -> None:
+    account = CostAccount()
+    account.add(work("acme", start_ms=NOW_MS - 10 * MINUTE_MS))
+    budgets = {"acme": 100.0, "all": 1_000_000.0, "quiet": 1.0}
+    found = {one.name: one for one in cost_view(account, PRICES, NOW_MS, 2, budgets).budgets}
+    month_hours = 31 * 24
+    assert found["acme"].spent_usd == pytest.approx(0.5)
+    assert found["acme"].hour_burn == pytest.approx(0.5 * month_hours / 100)
+    assert found["acme"].burn == pytest.approx(0.25 * month_hours / 100)
+    assert found["all"].burn == pytest.approx(60 * month_hours / 1e6)
+    assert {name for name, one in found.items() if one.over} == {"acme"}
+    later = cost_view(account, PRICES, NOW_MS + HOUR_MS, 2, {"acme": 100.0}).budgets[0]
+    assert later.burn > 1
+    assert not later.over  # it has ended
 
 
 def test_the_page_escapes_and_says_silence(client: TestClient) -> None:
@@ -142,6 +158,7 @@ def test_metrics(
     parts = [found["tidegauge_upstream_cost_usd"][part, UPSTREAM] for part in ("shares", "idle")]
     assert parts[0] == pytest.approx(0.5)
     assert found["node_total_hourly_cost"] == {(UPSTREAM, UPSTREAM): 60.0}
+    assert found["tidegauge_budget_usd"] == {("all",): 100.0}
     assert found["tidegauge_gpu_engine_active_ratio"] == {("0", UPSTREAM): 0.9}
     assert found["tidegauge_upstream_silence_seconds"] == {(UPSTREAM,): 90.0}
     assert set(scrape(None)) == set(COST_NAMES)

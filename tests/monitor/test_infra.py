@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.capture_metrics import CaptureCollector
+from tidegauge.monitor.cost_metrics import COST_NAMES
 from tidegauge.monitor.metrics import NAMES
 from tidegauge.monitor.notify.delivery import DeliveryMetrics
 
 INFRA = Path(__file__).parents[2] / "infra"
-RULES = ("pipeline", "verdicts")
+RULES = ("cost", "pipeline", "verdicts")
 METRIC = re.compile(r"\btidegauge_[a-z_]+")
 LABEL = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"')
 
@@ -30,7 +31,7 @@ def served() -> dict[str, set[str]]:
     """Return metric -> labels of everything that the monitor serves about its view."""
     registry = CollectorRegistry()
     delivery = DeliveryMetrics(registry)
-    found = {name: set(labels) for name, (_, labels) in NAMES.items()}
+    found = {name: set(labels) for name, (_, labels) in {**NAMES, **COST_NAMES}.items()}
     found["tidegauge_notifications_total"] = set(delivery.outcomes._labelnames)
     found["tidegauge_notification_failures"] = set(delivery.waiting._labelnames)
     return found
@@ -77,7 +78,7 @@ def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
 
 
 @pytest.mark.parametrize(
-    "expression", [*queries(), *expressions("pipeline"), *expressions("verdicts")]
+    "expression", [*queries(), *(found for name in RULES for found in expressions(name))]
 )
 def test_whatever_is_queried_is_served_with_those_labels(expression: str, tmp_path: Path) -> None:
     known = served() | captured(tmp_path)
@@ -96,6 +97,16 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
         "tidegauge_worker_next_offset",
         "tidegauge_baseline_info",
         "tidegauge_swap_outcome",  # alerted on by the rules
+        "tidegauge_upstream_silence_seconds",  # alerted on by the rules
+        "tidegauge_budget_usd",
+        "tidegauge_bill_forecast_usd",
+        "tidegauge_bill_line_usd",
+        "tidegauge_bill_model_usd",
+        "tidegauge_bill_requests_per_usd",  # that of the display range is shown
+        "tidegauge_gpu_memory_used_bytes",
+        "tidegauge_gpu_power_watts",
+        "tidegauge_gpu_utilisation_ratio",  # engines' activity says more
+        "node_total_hourly_cost",  # for OpenCost's dashboards
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from tidegauge.cost.account import CostAccount
@@ -13,10 +14,22 @@ from tidegauge.cost.prices import gpu_usd_per_hour
 from tidegauge.reports.bill_tables import DIMENSIONS, GroupCost, costs_by
 from tidegauge.schemas.upstream_events import UpstreamSample
 
-__all__ = ["CostView", "HourCost", "UpstreamNow", "cost_view", "forecast_usd", "month_end_ms"]
+__all__ = [
+    "ALL_CUSTOMERS",
+    "BudgetBurn",
+    "CostView",
+    "HourCost",
+    "UpstreamNow",
+    "cost_view",
+    "forecast_usd",
+    "month_end_ms",
+]
 
 _HOUR_MS: Final = 3_600_000
 _DECEMBER: Final = 12
+
+ALL_CUSTOMERS: Final = "all"
+"""The name of the budget of everything, idle time included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,34 @@ class UpstreamNow:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetBurn:
+    """How fast a budget is spent.
+
+    A burn rate of 1 spends exactly the budget in the present month. It is over the budget where
+    both rates are above 1: the long one shows that it matters, the short one that it goes on
+    (Google, "The Site Reliability Workbook", 2018, chapter 5).
+
+    Attributes:
+        name: The customer, or ``ALL_CUSTOMERS``.
+        usd: The budget of a month.
+        spent_usd: What the range cost.
+        burn: The burn rate over the range.
+        hour_burn: The burn rate over the last hour.
+    """
+
+    name: str
+    usd: float
+    spent_usd: float
+    burn: float
+    hour_burn: float
+
+    @property
+    def over(self) -> bool:
+        """Whether more is spent than the budget allows."""
+        return self.burn > 1.0 and self.hour_burn > 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class CostView:
     """What the upstreams do and cost, as one value.
 
@@ -70,6 +111,7 @@ class CostView:
         upstreams: The upstreams now.
         month_end_ms: End of the present month, UTC.
         forecast_usd: What the time from now to then will cost.
+        budgets: How fast the budgets are spent.
     """
 
     time_ms: int
@@ -79,9 +121,16 @@ class CostView:
     upstreams: tuple[UpstreamNow, ...]
     month_end_ms: int
     forecast_usd: float
+    budgets: tuple[BudgetBurn, ...] = ()
 
 
-def cost_view(account: CostAccount, prices: GpuPrices, now_ms: int, hours: int) -> CostView:
+def cost_view(
+    account: CostAccount,
+    prices: GpuPrices,
+    now_ms: int,
+    hours: int,
+    budgets: Mapping[str, float] = MappingProxyType({}),
+) -> CostView:
     """Return what the upstreams do and cost.
 
     Args:
@@ -89,6 +138,7 @@ def cost_view(account: CostAccount, prices: GpuPrices, now_ms: int, hours: int) 
         prices: The prices of the upstreams' time.
         now_ms: The time.
         hours: How many hours the bill is of.
+        budgets: Customer, or ``ALL_CUSTOMERS`` -> USD that a month may cost.
     """
     bill = account.bill(prices, now_ms - hours * _HOUR_MS, now_ms)
     first = -(-bill.start_ms // _HOUR_MS)
@@ -118,7 +168,27 @@ def cost_view(account: CostAccount, prices: GpuPrices, now_ms: int, hours: int) 
         ),
         month_end_ms=month_end_ms(now_ms),
         forecast_usd=forecast_usd(bill, prices, now_ms, month_end_ms(now_ms)),
+        budgets=_burns(bill, account.bill(prices, now_ms - _HOUR_MS, now_ms), budgets),
     )
+
+
+def _burns(bill: Bill, hour: Bill, budgets: Mapping[str, float]) -> tuple[BudgetBurn, ...]:
+    spent, lately = _by_customer(bill), _by_customer(hour)
+    month_ms = month_end_ms(bill.end_ms) - _month_start_ms(bill.end_ms)
+    found = []
+    for name, usd in sorted(budgets.items()):
+        rates = [
+            costs.get(name, 0.0) / max(1, one.end_ms - one.start_ms) * month_ms / usd
+            for costs, one in ((spent, bill), (lately, hour))
+        ]
+        found.append(BudgetBurn(name, usd, spent.get(name, 0.0), *rates))
+    return tuple(found)
+
+
+def _by_customer(bill: Bill) -> dict[str, float]:
+    charges = bill.by(DIMENSIONS["customer"])
+    costs = {name: charge.usd or 0.0 for name, charge in charges.items()}
+    return {**costs, ALL_CUSTOMERS: bill.usd}
 
 
 def forecast_usd(bill: Bill, prices: GpuPrices, start_ms: int, end_ms: int) -> float:
@@ -152,6 +222,11 @@ def month_end_ms(time_ms: int) -> int:
     now = datetime.fromtimestamp(time_ms / 1000, UTC)
     year, month = (now.year + 1, 1) if now.month == _DECEMBER else (now.year, now.month + 1)
     return round(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def _month_start_ms(time_ms: int) -> int:
+    now = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return round(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def _hour(bill: Bill) -> HourCost:

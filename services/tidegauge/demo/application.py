@@ -24,6 +24,8 @@ MODEL: Final = "assistant"
 _SHARES: Final = {"acme": 0.5, "globex": 0.3, "initech": 0.15, "umbrella": 0.05}
 _ANSWER_TOKENS: Final = 24
 _PRICE: Final = {"input": 0.15, "output": 0.60}
+_USD_PER_HOUR: Final = 0.40
+"""Made up, as the price of the tokens is: the server runs on this machine."""
 _TEMPERATURES: Final = {"v1": 0.2, "v2": 1.6}
 
 
@@ -100,6 +102,7 @@ class Application:
             "version": version,
             "overrides": {"temperature": _TEMPERATURES[version], "max_tokens": _ANSWER_TOKENS},
             "price": _PRICE,
+            "gpu_usd_per_hour": _USD_PER_HOUR,
         }
         # JSON is YAML too, and quotes whatever a model's name may hold.
         document = msgspec.json.encode({"models": {MODEL: {"upstreams": [upstream]}}})

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from tidegauge.demo.costs import DemoCosts
 from tidegauge.demo.errors import DemoError
 from tidegauge.monitoring.view import MonitorView
 
@@ -56,6 +57,18 @@ class MonitorClient:
             return msgspec.json.decode(body, type=MonitorView)
         except msgspec.DecodeError as error:
             raise MonitorClientError(f"{self.address}/api/view is no view: {error}") from error
+
+    def costs(self) -> DemoCosts:
+        """Return what the server did and cost.
+
+        Raises:
+            MonitorClientError: It does not answer, or with something else.
+        """
+        body = self._ask("GET", "/api/costs", seconds=10)
+        try:
+            return msgspec.json.decode(body, type=DemoCosts)
+        except msgspec.DecodeError as error:
+            raise MonitorClientError(f"{self.address}/api/costs: {error}") from error
 
     def build_report(self, reference_ms: tuple[int, int], current_ms: tuple[int, int]) -> str:
         """Have a report built that compares two ranges of time; return its address.

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from tidegauge.demo.costs import show_costs
 from tidegauge.demo.facts import Summary
 from tidegauge.demo.monitor_client import MonitorClientError
 from tidegauge.demo.parts import check_machine
@@ -85,6 +86,7 @@ def run(
                 msgspec.json.format(msgspec.json.encode(summary)) + b"\n"
             )
             show(summary, console)
+            _show_costs(scenario, console)
             console.print(Text(f"facts   {output / 'summary.json'}\n"), soft_wrap=True)
             if not leave:
                 say("everything keeps running: open the page; Ctrl-C ends it")
@@ -120,6 +122,13 @@ def _conclude(scenario: Scenario, milestones: Milestones) -> Summary:
         seconds_to_first_verdict=scenario.watch.seconds_to_first_verdict,
         seconds=time.monotonic() - scenario.watch.began,
     )
+
+
+def _show_costs(scenario: Scenario, console: Console) -> None:
+    try:
+        show_costs(scenario.watch.monitor.costs(), console)
+    except MonitorClientError as error:
+        scenario.say(str(error))
 
 
 def _file_of(report: str | None, folder: Path) -> str | None:

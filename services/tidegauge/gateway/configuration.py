@@ -30,6 +30,7 @@ models:
         shadow: 0.1               # copies of a tenth of the requests, answers discarded
     failed_checks: {json_schema: retry, empty: error}   # of answers in one piece
     retried_statuses: [429, 503]  # for these another upstream is asked, if there is one
+budgets: {acme: 500, all: 20000}  # USD a month, by customer or for all, which the monitor watches
 ```
 """
 
@@ -38,7 +39,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -140,6 +142,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, Model]
+    budgets: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1e12)]] = {}
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -148,10 +151,12 @@ class Catalog(msgspec.Struct, frozen=True):
     Attributes:
         models: Name -> model.
         discovered: Whether the names came from an upstream and not from a file.
+        budgets: Customer, or ``all`` -> USD that a month may cost.
     """
 
     models: Mapping[str, Model]
     discovered: bool = False
+    budgets: Mapping[str, float] = MappingProxyType({})
 
 
 def parse(text: str, *, where: str = "configuration", with_keys: bool = True) -> Catalog:
@@ -181,7 +186,7 @@ def parse(text: str, *, where: str = "configuration", with_keys: bool = True) ->
         raise ConfigurationError(f"{where} names no model: add one under `models:`")
     for name, model in file.models.items():
         _check(model, f"{where}, model {name!r}", with_keys=with_keys)
-    catalog = Catalog(file.models)
+    catalog = Catalog(file.models, budgets=file.budgets)
     gpu_prices(catalog, where=where)
     return catalog
 

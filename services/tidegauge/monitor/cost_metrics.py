@@ -40,6 +40,11 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "tidegauge_bill_line_usd": ("Cost of the last hours by why it was paid for.", ("line",)),
     "tidegauge_bill_requests_per_usd": ("Requests for a dollar, idle time included.", ()),
+    "tidegauge_budget_usd": ("USD that a month may cost.", ("budget",)),
+    "tidegauge_budget_burn_ratio": (
+        "Burn rate of a budget over the last hours or the last one: 1 spends it in a month.",
+        ("budget", "window"),
+    ),
     "tidegauge_bill_forecast_usd": ("Cost from now to the end of the month.", ()),
     "tidegauge_upstream_running": ("Requests that an upstream works on.", _UPSTREAM),
     "tidegauge_upstream_waiting": ("Requests in an upstream's queue.", _UPSTREAM),
@@ -116,6 +121,10 @@ def _bill(put: _Put, view: CostView) -> None:
     requests = sum(group.requests for group in view.costs["line"])
     put("tidegauge_bill_requests_per_usd", requests / view.bill.usd if view.bill.usd else None)
     put("tidegauge_bill_forecast_usd", view.forecast_usd)
+    for budget in view.budgets:
+        put("tidegauge_budget_usd", budget.usd, budget.name)
+        put("tidegauge_budget_burn_ratio", budget.burn, budget.name, "range")
+        put("tidegauge_budget_burn_ratio", budget.hour_burn, budget.name, "hour")
 
 
 def _upstream(put: _Put, one: UpstreamNow) -> None:

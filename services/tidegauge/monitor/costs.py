@@ -86,6 +86,7 @@ class CostBoard:
         self._now_ms = now_ms
         self._hours = hours
         self._account = CostAccount()
+        self._known = Catalog({})
         self._view: CostView | None = None
         self._next = 0.0
 
@@ -127,11 +128,11 @@ class CostBoard:
         now_ms = self._now_ms()
         self._account.forget(now_ms - (self._hours + 1) * _HOUR_MS)
         try:
-            prices = gpu_prices(self._catalog())
+            self._known = self._catalog()
         except TidegaugeError as error:
-            _log.warning("no prices", error=str(error)[:500])
-            prices = {}
-        self._view = cost_view(self._account, prices, now_ms, self._hours)
+            _log.warning("prices are those of before", error=str(error)[:500])
+        prices, budgets = gpu_prices(self._known), self._known.budgets
+        self._view = cost_view(self._account, prices, now_ms, self._hours, budgets)
 
     def _refresh(self) -> None:
         began = time.monotonic()

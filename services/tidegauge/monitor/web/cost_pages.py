@@ -58,6 +58,7 @@ class CostPages:
                 "hours": view.hours,
                 "costs": view.costs,
                 "upstreams": view.upstreams,
+                "budgets": view.budgets,
             }
             return json_of(msgspec.to_builtins(facts))
 
