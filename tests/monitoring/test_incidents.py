@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tidegauge.monitoring.catalog import MonitorKey
-from tidegauge.monitoring.incidents import Incident, incident_of, incidents, onset_of
+from tidegauge.monitoring.incidents import Incident, incidents, joined, onset_of
 from tidegauge.monitoring.verdicts import untested_verdict
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Monitor, Severity, State
@@ -60,13 +60,12 @@ class Night:
             summary="It changed.",
             verdict=verdict,
         )
-        joined = incident_of(alarm, self.alarms, self.swaps, window_ms=WINDOW_MS)
-        self.alarms.append(msgspec.structs.replace(alarm, incident=joined))
+        self.alarms.append(joined(alarm, self.alarms, self.swaps, window_ms=WINDOW_MS))
         return self.alarms[-1]
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
-        return incidents(self.alarms, self.swaps, window_ms=WINDOW_MS)
+        return incidents(self.alarms)
 
 
 def test_one_swap_is_one_incident_whatever_it_harms_on_whichever_route() -> None:

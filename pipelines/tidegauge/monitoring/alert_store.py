@@ -15,7 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from tidegauge.monitoring.catalog import MonitorKey
-from tidegauge.monitoring.incidents import incident_of
+from tidegauge.monitoring.incidents import joined
 from tidegauge.monitoring.verdicts import alert_summary
 from tidegauge.monitoring.view import SilenceInForce, StateChange
 from tidegauge.schemas import Segment
@@ -152,10 +152,8 @@ class AlertStore:
             summary=alert_summary(verdict),
             verdict=verdict,
         )
-        incident = incident_of(
-            alarm, self._alarms.values(), self._swaps(), window_ms=self._window_ms
-        )
-        return msgspec.structs.replace(alarm, incident=incident)
+        others = self._alarms.values()
+        return joined(alarm, others, self._swaps(), window_ms=self._window_ms)
 
     def retell(self, verdict: Verdict) -> None:
         """Replace the sentence of an alarm that fires, and tell nobody."""

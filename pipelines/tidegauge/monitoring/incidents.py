@@ -8,16 +8,18 @@ that is known less well. A version's own trouble began with the version, on ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from tidegauge.reports.formatting import moment
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Severity, Signal, Verdict
 
-__all__ = ["Incident", "Onset", "incident_of", "incidents", "onset_of"]
+__all__ = ["Incident", "IncidentSummary", "Onset", "incidents", "joined", "onset_of"]
 
 Swaps = Mapping[Segment, int]
 """Segment of a new version -> start of its first window, Unix milliseconds."""
@@ -47,26 +49,16 @@ _PHRASES: Final[Mapping[Signal, str]] = MappingProxyType(
 _ORDER: Final = tuple(_PHRASES)
 
 
-@dataclass(frozen=True, slots=True)
-class Onset:
+class Onset(NamedTuple):
     """When a change began.
 
     Attributes:
         time_ms: The most likely moment, Unix milliseconds.
-        tolerance_ms: By how much another onset of the same change may differ.
         version: The new version that the change began with, empty for none.
     """
 
     time_ms: int
-    tolerance_ms: int
     version: str = ""
-
-    def meets(self, other: Onset) -> bool:
-        """Return whether both may be the onset of one change."""
-        if self.version and self.version == other.version:
-            return True
-        apart = abs(self.time_ms - other.time_ms)
-        return apart <= max(self.tolerance_ms, other.tolerance_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +68,27 @@ class Incident:
     Attributes:
         incident_id: Its identity, for good.
         alarms: Its alarms: the loudest first, then by signal and by their start.
-        onset: When the change began, as its first alarm tells.
-        starts_ms: When its first alarm was raised.
     """
 
     incident_id: str
     alarms: tuple[Alert, ...]
-    onset: Onset
-    starts_ms: int
+
+    @property
+    def first(self) -> Alert:
+        """The alarm that it began with, as far as it is among them."""
+        return min(
+            self.alarms, key=lambda a: (a.alert_id != self.incident_id, a.starts_ms, a.alert_id)
+        )
+
+    @property
+    def onset(self) -> Onset:
+        """When the change began, as its first alarm tells."""
+        return _onset(self.first)
+
+    @property
+    def starts_ms(self) -> int:
+        """When its first alarm was raised, Unix milliseconds."""
+        return min(alarm.starts_ms for alarm in self.alarms)
 
     @property
     def model(self) -> str:
@@ -150,22 +155,25 @@ def onset_of(verdict: Verdict, raised_ms: int, swaps: Swaps, *, window_ms: int) 
         window_ms: Length of a window, milliseconds.
     """
     since_ms = raised_ms if verdict.since_ms is None else verdict.since_ms
-    least = _WINDOWS * window_ms
-    tolerance = max(least, round(_PART_OF_DELAY * (raised_ms - since_ms)))
     segment = verdict.segment
     own = swaps.get(segment)
-    if own is None or abs(since_ms - own) > tolerance:
-        return Onset(since_ms, tolerance)
+    if own is None or abs(since_ms - own) > _tolerance_ms(since_ms, raised_ms, window_ms):
+        return Onset(since_ms)
     first = min(
         start
         for new, start in swaps.items()
         if (new.model, new.version) == (segment.model, segment.version)
     )
-    return Onset(first, least, segment.version)
+    return Onset(first, segment.version)
 
 
-def incident_of(alarm: Alert, others: Iterable[Alert], swaps: Swaps, *, window_ms: int) -> str:
-    """Return the incident that a new alarm joins; its own identity where it begins one.
+def _tolerance_ms(since_ms: int, raised_ms: int, window_ms: int) -> int:
+    """Return by how much the onset of a change may be off."""
+    return max(_WINDOWS * window_ms, round(_PART_OF_DELAY * (raised_ms - since_ms)))
+
+
+def joined(alarm: Alert, others: Iterable[Alert], swaps: Swaps, *, window_ms: int) -> Alert:
+    """Return a new alarm with its onset, and with the incident that it joins or begins.
 
     Args:
         alarm: The alarm that is raised.
@@ -174,27 +182,43 @@ def incident_of(alarm: Alert, others: Iterable[Alert], swaps: Swaps, *, window_m
         window_ms: Length of a window, milliseconds.
     """
     onset = onset_of(alarm.verdict, alarm.starts_ms, swaps, window_ms=window_ms)
-    scope = _scope(alarm)
+    new = msgspec.structs.replace(alarm, onset_ms=onset.time_ms, new_version=onset.version)
     found = [
         (abs(known.onset.time_ms - onset.time_ms), known.starts_ms, known.incident_id)
-        for known in incidents(others, swaps, window_ms=window_ms)
-        if _scope(known.alarms[0]) == scope and known.onset.meets(onset)
+        for known in incidents(others)
+        if _began_together(new, known.first, window_ms)
     ]
-    return min(found)[2] if found else alarm.alert_id
+    return msgspec.structs.replace(new, incident=min(found)[2] if found else alarm.alert_id)
 
 
-def incidents(alarms: Iterable[Alert], swaps: Swaps, *, window_ms: int) -> tuple[Incident, ...]:
-    """Return the incidents of alarms, the loudest first, then the newest.
+def _began_together(one: Alert, other: Alert, window_ms: int) -> bool:
+    """Return whether two alarms may have one cause: scope and onset are the same."""
+    if _scope(one) != _scope(other):
+        return False
+    if one.new_version and one.new_version == other.new_version:
+        return True
+    onsets = [_onset(alarm) for alarm in (one, other)]
+    tolerances = [
+        # The start of a version is known exactly.
+        _tolerance_ms(onset.time_ms, onset.time_ms if onset.version else alarm.starts_ms, window_ms)
+        for alarm, onset in zip((one, other), onsets, strict=True)
+    ]
+    return abs(onsets[0].time_ms - onsets[1].time_ms) <= max(tolerances)
+
+
+def incidents(alarms: Iterable[Alert]) -> tuple[Incident, ...]:
+    """Return the incidents of alarms: those that fire, the loudest and then the newest first.
 
     Args:
         alarms: Alarms, firing or ended; the latest state of each.
-        swaps: When new versions appeared.
-        window_ms: Length of a window, milliseconds.
     """
     groups: dict[str, list[Alert]] = {}
     for alarm in alarms:
         groups.setdefault(alarm.incident or alarm.alert_id, []).append(alarm)
-    found = [_incident(identity, members, swaps, window_ms) for identity, members in groups.items()]
+    found = [
+        Incident(identity, tuple(sorted(members, key=_loudest)))
+        for identity, members in groups.items()
+    ]
     return tuple(
         sorted(
             found,
@@ -203,14 +227,11 @@ def incidents(alarms: Iterable[Alert], swaps: Swaps, *, window_ms: int) -> tuple
     )
 
 
-def _incident(identity: str, members: Sequence[Alert], swaps: Swaps, window_ms: int) -> Incident:
-    first = min(members, key=lambda a: (a.alert_id != identity, a.starts_ms, a.alert_id))
-    return Incident(
-        incident_id=identity,
-        alarms=tuple(sorted(members, key=_loudest)),
-        onset=onset_of(first.verdict, first.starts_ms, swaps, window_ms=window_ms),
-        starts_ms=min(alarm.starts_ms for alarm in members),
-    )
+def _onset(alarm: Alert) -> Onset:
+    if alarm.onset_ms is not None:
+        return Onset(alarm.onset_ms, alarm.new_version)
+    since_ms = alarm.verdict.since_ms
+    return Onset(alarm.starts_ms if since_ms is None else since_ms)
 
 
 def _loudest(alarm: Alert) -> tuple[bool, int, int, int, str]:
@@ -227,3 +248,44 @@ def _scope(alarm: Alert) -> tuple[bool, str]:
     """Return what two alarms of one incident share: the model, or the pipeline."""
     ours = alarm.signal == "pipeline"
     return ours, "" if ours else alarm.segment.model
+
+
+class IncidentSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident as the API and the command line tell it.
+
+    Attributes:
+        incident_id: Its identity; its page is ``/i/<incident_id>``.
+        title: What happened, since when and to whom.
+        model: The model, empty for the pipeline itself.
+        severity: That of its loudest alarm.
+        onset_ms: When the change began, Unix milliseconds.
+        starts_ms: When its first alarm was raised.
+        owner: Who has it, empty for nobody.
+        fires: Whether one of its alarms fires.
+        alerts: Its alarms, the loudest first.
+    """
+
+    incident_id: str
+    title: str
+    model: str
+    severity: Severity
+    onset_ms: int
+    starts_ms: int
+    owner: str
+    fires: bool
+    alerts: tuple[Alert, ...]
+
+    @classmethod
+    def of(cls, incident: Incident) -> IncidentSummary:
+        """Return the summary of an incident."""
+        return cls(
+            incident_id=incident.incident_id,
+            title=incident.title(),
+            model=incident.model,
+            severity=incident.severity,
+            onset_ms=incident.onset.time_ms,
+            starts_ms=incident.starts_ms,
+            owner=incident.owner,
+            fires=incident.fires,
+            alerts=incident.alarms,
+        )

@@ -253,6 +253,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ti
         time_ms: When this was said.
         summary: One sentence.
         verdict: The verdict that raised it.
+        onset_ms: When the change began, as it was known when the alarm was raised.
+        new_version: The new version that the change began with, empty for none.
         owner: Who has acknowledged it, empty for nobody.
         note: What its owner says.
         severity_before: Its severity before it escalated, None while it never did.
@@ -269,6 +271,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ti
     summary: str
     verdict: Verdict
     incident: str = ""
+    onset_ms: int | None = None
+    new_version: str = ""
     owner: str = ""
     note: str = ""
     severity_before: Severity | None = None

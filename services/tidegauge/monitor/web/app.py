@@ -16,7 +16,6 @@ from tidegauge.monitor.web import guards
 from tidegauge.monitor.web.downloads import account_csv, trend_csv
 from tidegauge.monitor.web.incident_lines import firing_incidents
 from tidegauge.monitor.web.openapi import (
-    IncidentAnswer,
     LedgerAnswer,
     answer,
     documented,
@@ -26,6 +25,7 @@ from tidegauge.monitor.web.openapi import (
 from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, no_past
 from tidegauge.monitor.web.rendering import Renderer, mount_static
 from tidegauge.monitor.web.viewers import MonitorState, StateByRole
+from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
@@ -157,7 +157,7 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
 
     @app.get(
         "/api/incidents",
-        responses=answer(IncidentAnswer, many=True),
+        responses=answer(IncidentSummary, many=True),
         tags=["api"],
         response_class=Response,
     )
@@ -166,7 +166,7 @@ def _api(app: FastAPI, watch: MonitorState) -> None:
         view = watch.view()
         if view is None:
             return nothing_yet()
-        return json_of([IncidentAnswer.of(found) for found in firing_incidents(view)])
+        return json_of([IncidentSummary.of(found) for found in firing_incidents(view)])
 
     @app.get("/api/ledger", responses=answer(LedgerAnswer), tags=["api"], response_class=Response)
     def api_ledger() -> Response:

@@ -81,8 +81,7 @@ class IncidentLine:
 
 def firing_incidents(view: MonitorView) -> tuple[Incident, ...]:
     """Return the incidents of the alarms that fire."""
-    swaps = {one.new: one.since_ms for one in view.version_comparisons}
-    return incidents(view.alerts, swaps, window_ms=view.window_ms)
+    return incidents(view.alerts)
 
 
 def incident_lines(view: MonitorView, now_ms: int) -> tuple[IncidentLine, ...]:

@@ -148,9 +148,7 @@ def find_incident(
     firing = {alarm.alert_id: alarm for alarm in view.alerts}
     known = {alarm.alert_id: alarm for alarm in past} | firing
     wanted = [a for a in known.values() if incident_id in (a.incident, a.alert_id)]
-    swaps = {one.new: one.since_ms for one in view.version_comparisons}
-    found = incidents(wanted, swaps, window_ms=view.window_ms)
-    return next((one for one in found if one.incident_id == incident_id), None)
+    return next((one for one in incidents(wanted) if one.incident_id == incident_id), None)
 
 
 def incident_page(

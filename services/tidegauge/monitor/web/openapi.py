@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Response
 
-from tidegauge.monitoring.incidents import Incident
+from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.monitoring.ledger import Ledger
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.schemas.findings import Alert, Severity, Verdict
+from tidegauge.schemas.findings import Alert, Verdict
 
-__all__ = ["IncidentAnswer", "LedgerAnswer", "answer", "documented", "json_of", "publish_schemas"]
+__all__ = ["LedgerAnswer", "answer", "documented", "json_of", "publish_schemas"]
 
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -46,48 +46,7 @@ class LedgerAnswer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class IncidentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An incident: alarms with one cause.
-
-    Attributes:
-        incident_id: Its identity; its page is ``/i/<incident_id>``.
-        title: What happened, since when and to whom.
-        model: The model, empty for the pipeline itself.
-        severity: That of its loudest alarm.
-        onset_ms: When the change began, Unix milliseconds.
-        starts_ms: When its first alarm was raised.
-        owner: Who has it, empty for nobody.
-        fires: Whether one of its alarms fires.
-        alerts: Its alarms, the loudest first.
-    """
-
-    incident_id: str
-    title: str
-    model: str
-    severity: Severity
-    onset_ms: int
-    starts_ms: int
-    owner: str
-    fires: bool
-    alerts: tuple[Alert, ...]
-
-    @classmethod
-    def of(cls, incident: Incident) -> IncidentAnswer:
-        """Return the answer for an incident."""
-        return cls(
-            incident_id=incident.incident_id,
-            title=incident.title(),
-            model=incident.model,
-            severity=incident.severity,
-            onset_ms=incident.onset.time_ms,
-            starts_ms=incident.starts_ms,
-            owner=incident.owner,
-            fires=incident.fires,
-            alerts=incident.alarms,
-        )
-
-
-_TYPES = (MonitorView, Verdict, Alert, LedgerAnswer, IncidentAnswer)
+_TYPES = (MonitorView, Verdict, Alert, LedgerAnswer, IncidentSummary)
 
 
 def json_of(value: object, *, status: int = 200) -> Response:
