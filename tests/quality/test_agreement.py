@@ -55,7 +55,8 @@ def test_a_judge_is_corrected_by_people() -> None:
     assert found.corrected.low < 0.6 < found.corrected.high
     assert found.area is not None
     assert found.area > 0.95
-    assert found.cross_check == pytest.approx(0.6, abs=0.05)
+    assert found.cross_check is not None
+    assert found.cross_check.low < 0.6 < found.cross_check.high
 
 
 def test_few_labels_stand_alone() -> None:
@@ -69,7 +70,7 @@ def test_without_labels_there_is_the_judge_only() -> None:
     judgments, _ = crowd(50, 0)
     (found,) = agreements(judgments, {})
     assert (found.labelled, found.corrected, found.area) == (0, None, None)
-    assert found.cross_check_refused == "people liked all of the labelled answers, or none"
+    assert "fewer than 2 conversations" in (found.cross_check_refused or "")
 
 
 def test_specification_hashes_and_scores_stand_apart() -> None:
@@ -85,7 +86,7 @@ def test_specification_hashes_and_scores_stand_apart() -> None:
         ("rubric", "e", 1),
         ("rubric", "f", 1),
     ]
-    assert found[0].cross_check_refused == "its scores are not within 0 and 1"
+    assert found[0].cross_check is None
 
 
 def test_a_judgment_that_comes_twice_counts_once() -> None:

@@ -9,6 +9,7 @@ from tidegauge.quality.calibration import (
     Calibrated,
     Labels,
     Scores,
+    corrected_share,
     labels_alone,
     prediction_powered,
     rogan_gladen,
@@ -196,6 +197,24 @@ def test_a_binary_judges_share_is_corrected() -> None:
     found = rogan_gladen(seen, sensitivity=sensitivity, specificity=specificity)
     assert found == pytest.approx(TRUTH)
     assert rogan_gladen(0.01, sensitivity=0.8, specificity=0.8) == 0
+
+
+def test_the_cross_check_weighs_targeted_labels() -> None:
+    rng = np.random.default_rng(13)
+    covered = 0
+    for _ in range(100):
+        judged, labels, _ = targeted(rng, 2_500)
+        found = corrected_share(judged, labels)
+        covered += found.low <= TRUTH <= found.high
+    assert covered / 100 >= 0.95 - SPREAD / np.sqrt(100)
+
+
+def test_a_cross_check_needs_good_and_bad_answers_and_shares() -> None:
+    two = Labels.of([0, 1], [1.0, 1.0])
+    with pytest.raises(EstimateError, match="people liked all"):
+        corrected_share(Scores.of([0.5, 0.4]), two)
+    with pytest.raises(EstimateError, match="not within 0 and 1"):
+        corrected_share(Scores.of([-0.5, 0.4]), two)
 
 
 def test_a_judge_that_nearly_guesses_is_not_corrected() -> None:

@@ -11,11 +11,12 @@ import numpy as np
 
 from tidegauge.quality.calibration import (
     Calibrated,
+    CorrectedShare,
     Floats,
     Labels,
     Scores,
+    corrected_share,
     prediction_powered,
-    rogan_gladen,
 )
 from tidegauge.quality.errors import EstimateError
 from tidegauge.quality.labels import MeanLabel
@@ -63,7 +64,7 @@ class Agreement:
     corrected_refused: str | None
     chances_estimated: bool
     area: float | None
-    cross_check: float | None
+    cross_check: CorrectedShare | None
     cross_check_refused: str | None
 
 
@@ -106,11 +107,21 @@ def _agreement(
     known = [(row, labels[request]) for row, request in enumerate(judgments) if request in labels]
     rows = [row for row, _ in known]
     estimated = any(label.chance is None for _, label in known)
-    corrected, refused = _corrected(judged, known, alpha)
+    corrected, refused = None, None
+    share, share_refused = None, None
+    try:
+        labels_found = _labels(judged, known)
+        corrected = prediction_powered(judged, labels_found, alpha=alpha)
+    except EstimateError as error:
+        refused = share_refused = str(error)
+    else:
+        try:
+            share = corrected_share(judged, labels_found, alpha=alpha)
+        except EstimateError as error:
+            share_refused = str(error)
     scores = judged.values[rows] if rows else judged.values[:0]
     liked = [float(s) for s, (_, y) in zip(scores, known, strict=True) if y.score >= _CUT]
     disliked = [float(s) for s, (_, y) in zip(scores, known, strict=True) if y.score < _CUT]
-    share, share_refused = _cross_check(judged, liked, disliked)
     area = area_under_curve(liked, disliked)
     return Agreement(
         judge=judge,
@@ -129,21 +140,14 @@ def _agreement(
     )
 
 
-def _corrected(
-    judged: Scores, known: Sequence[tuple[int, MeanLabel]], alpha: float
-) -> tuple[Calibrated | None, str | None]:
+def _labels(judged: Scores, known: Sequence[tuple[int, MeanLabel]]) -> Labels:
     rows = np.asarray([row for row, _ in known], np.intp)
-    chances = [label.chance for _, label in known]
-    given = [chance for chance in chances if chance is not None]
-    try:
-        labels = Labels.of(
-            rows,
-            [label.score for _, label in known],
-            given if len(given) == len(chances) else estimated_chances(judged, rows),
-        )
-        return prediction_powered(judged, labels, alpha=alpha), None
-    except EstimateError as error:
-        return None, str(error)
+    given = [label.chance for _, label in known if label.chance is not None]
+    return Labels.of(
+        rows,
+        [label.score for _, label in known],
+        given if len(given) == len(known) else estimated_chances(judged, rows),
+    )
 
 
 def estimated_chances(judged: Scores, rows: Sequence[int] | np.ndarray) -> Floats:
@@ -174,24 +178,3 @@ def estimated_chances(judged: Scores, rows: Sequence[int] | np.ndarray) -> Float
         )
     found: Floats = shares[strata[rows]] / judged.weights[rows]
     return found
-
-
-def _cross_check(
-    judged: Scores, liked: list[float], disliked: list[float]
-) -> tuple[float | None, str | None]:
-    if not ((judged.values >= 0) & (judged.values <= 1)).all():
-        return None, "its scores are not within 0 and 1"
-    if not liked or not disliked:
-        return None, "people liked all of the labelled answers, or none"
-    sensitivity = sum(value >= _CUT for value in liked) / len(liked)
-    specificity = sum(value < _CUT for value in disliked) / len(disliked)
-    positive = float(judged.weights[judged.values >= _CUT].sum())
-    try:
-        share = rogan_gladen(
-            positive / float(judged.weights.sum()),
-            sensitivity=sensitivity,
-            specificity=specificity,
-        )
-    except EstimateError as error:
-        return None, str(error)
-    return share, None

@@ -34,8 +34,10 @@ __all__ = [
     "LEAST_LABELS",
     "LEAST_YOUDEN",
     "Calibrated",
+    "CorrectedShare",
     "Labels",
     "Scores",
+    "corrected_share",
     "labels_alone",
     "prediction_powered",
     "rogan_gladen",
@@ -51,6 +53,7 @@ of a rarer kind misses too often."""
 LEAST_YOUDEN: Final = 0.3
 """Sensitivity + specificity - 1 below which a binary judge cannot be corrected."""
 
+_CUT: Final = 0.5
 _ROUNDING: Final = 1e-12
 _FEWEST: Final = 2
 """Least number of conversations for a variance."""
@@ -289,6 +292,58 @@ def _quantile(count: int, alpha: float) -> float:
 
 def _are_shares(values: Floats) -> bool:
     return bool((values >= 0).all() and (values <= 1).all())
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedShare:
+    """The share of good answers by Rogan and Gladen's correction.
+
+    Attributes:
+        share: The estimate.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+def corrected_share(judged: Scores, labels: Labels, *, alpha: float = 0.05) -> CorrectedShare:
+    """Return the share of good answers from the share that the judge calls good.
+
+    An answer is good from a label of .5 on, and the judge calls it good from a score of .5 on.
+    Sensitivity and specificity are weighted like the labels. The variance is that of the
+    linearised correction, over conversations.
+
+    Args:
+        judged: The judge's scores, in [0, 1].
+        labels: The labels of some of them.
+        alpha: Probability that the interval misses the share.
+
+    Raises:
+        EstimateError: The judge is too close to chance, its scores are not within 0 and 1,
+            people liked all answers or none; or see ``prediction_powered``.
+    """
+    _check(judged, labels)
+    if not _are_shares(judged.values):
+        raise EstimateError("its scores are not within 0 and 1")
+    good, called = labels.values >= _CUT, (judged.values >= _CUT).astype(np.float64)
+    if good.all() or not good.any():
+        raise EstimateError("people liked all of the labelled answers, or none")
+    seen = called[labels.rows]
+    liked = np.where(good, labels.weights, 0) / labels.weights[good].sum()
+    disliked = np.where(good, 0, labels.weights) / labels.weights[~good].sum()
+    sensitivity, specificity = float(liked @ seen), 1 - float(disliked @ seen)
+    theirs = judged.weights / judged.weights.sum()
+    positive = float(theirs @ called)
+    share = rogan_gladen(positive, sensitivity=sensitivity, specificity=specificity)
+    parts = share * liked * (seen - sensitivity) + (1 - share) * disliked * (seen - 1 + specificity)
+    residuals = _sums(judged, theirs * (called - positive)) - _sums(judged, parts, labels.rows)
+    count = _conversations(judged, labels)
+    variance = float(residuals @ residuals) * count / (count - 1)
+    reach = _quantile(count, alpha) * math.sqrt(variance) / (sensitivity + specificity - 1)
+    return CorrectedShare(share, max(0.0, share - reach), min(1.0, share + reach))
 
 
 def rogan_gladen(share_positive: float, *, sensitivity: float, specificity: float) -> float:

@@ -62,6 +62,7 @@ class JudgmentEvent(
         qualified: Whether the judge may alarm, by its golden set.
         label_mass: Probability on the rubric's labels, None for other judges.
         answer_tokens: Tokens of the answer that were scored.
+        reason: The judge's reason for its score, if it gave one.
         conversation_id: Conversation of the exchange; None if it is not known, and then the
             exchange stands for itself. Estimates count conversations.
     """
@@ -81,6 +82,7 @@ class JudgmentEvent(
     invalid: str | None = None
     label_mass: float | None = None
     answer_tokens: int | None = None
+    reason: str | None = None
     conversation_id: str | None = None
     schema_version: int = 1
 

@@ -128,7 +128,10 @@ def _lines(each: Agreement) -> Iterator[str]:
     if each.area is not None:
         area = number(each.area)
         yield f"  agreement:         {area}, the chance that a liked answer scores higher"
-    yield f"  cross-check:       {each.cross_check_refused or number(each.cross_check)}"
+    if (share := each.cross_check) is None:
+        yield f"  cross-check:       {each.cross_check_refused}"
+    else:
+        yield f"  cross-check:       {_estimate(share.share, share.low, share.high)}"
 
 
 def _together(found: LabelComparison) -> Iterator[str]:

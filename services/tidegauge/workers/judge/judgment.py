@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tidegauge.quality.judged_exchange import Score
+import msgspec
+
+from tidegauge.quality.exchange_parts import divide
+from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent
@@ -62,20 +66,51 @@ def measured(
         if not verdict.qualified:
             hits.append(measures.unqualified(label))
         values |= _values(label, verdict.score, _probability(verdict, event))
-    question = last_user_message(event.messages)
+    shown = _shown(event)
     return Measurement(
         hits=tuple(hits),
         trials=tuple(trials),
         values=values,
-        exemplar=Exemplar(
-            request_id=event.request_id,
-            rank=draw("exemplar", event.request_id),
-            text=question[:EXEMPLAR_CHARACTERS],
-            customer=event.customer,
-        ),
+        exemplar=msgspec.structs.replace(shown, context="", answer=""),
+        examples=tuple(_examples(shown, verdicts)),
         progress={measures.SAMPLED: 1, measures.JUDGED: 1},
         outputs=tuple(_output(origin, event, verdict) for verdict in verdicts),
     )
+
+
+def _shown(event: ResponseEvent) -> Exemplar:
+    """Return an answer as it is shown to people."""
+    parts = divide(JudgedExchange(event.messages, event.output or "", event.tool_calls))
+    return Exemplar(
+        request_id=event.request_id,
+        rank=draw("exemplar", event.request_id),
+        text=_middle_cut(parts.question or last_user_message(event.messages)),
+        customer=event.customer,
+        context=_middle_cut(parts.context),
+        answer=_middle_cut(" ".join(filter(None, (parts.answer.strip(), parts.tool_calls)))),
+    )
+
+
+def _examples(
+    shown: Exemplar, verdicts: tuple[JudgeVerdict, ...]
+) -> Iterator[tuple[str, Exemplar]]:
+    """Yield an answer as an example of each score: of the worst, and of typical ones."""
+    for verdict in verdicts:
+        label = measures.judge_label(verdict.judge, verdict.specification_hash)
+        reason = _middle_cut(verdict.score.reason)
+        for name, value in verdict.score.values.items():
+            scored = msgspec.structs.replace(shown, value=value, reason=reason)
+            yield measures.typical(label, name), scored
+            # The lowest scores have the least ranks, so that merging keeps the worst answers.
+            rank = 1 / (1 + math.exp(-min(30.0, max(-30.0, value))))
+            yield measures.worst(label, name), msgspec.structs.replace(scored, rank=rank)
+
+
+def _middle_cut(text: str) -> str:
+    half = EXEMPLAR_CHARACTERS // 2
+    if len(text) <= EXEMPLAR_CHARACTERS:
+        return text
+    return f"{text[: half - 2]} … {text[len(text) - half + 1 :]}"
 
 
 def _values(label: str, score: Score, probability: float) -> Mapping[str, float]:
@@ -109,6 +144,7 @@ def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Outp
         invalid=verdict.score.invalid,
         label_mass=verdict.score.label_mass,
         answer_tokens=verdict.score.answer_tokens,
+        reason=verdict.score.reason or None,
         conversation_id=event.conversation_id,
     )
     return Output(
