@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from tidegauge.cli.bench_checks import checks
+from tidegauge.cli.bench_estimate import estimate
 from tidegauge.promise.benchmark import FULL, QUICK, Files, measure, write
 
 __all__ = ["app"]
@@ -22,6 +23,7 @@ def bench() -> None:
 
 
 app.command()(checks)
+app.command()(estimate)
 
 
 @app.command()
