@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from tidegauge.demo.errors import PromptsError
-from tidegauge.demo.prompts import Prompt, own_prompts, read_prompts, split
+from tidegauge.demo.prompts import (
+    GROUNDED_TOPIC,
+    Prompt,
+    grounded_prompts,
+    mixed,
+    own_prompts,
+    read_prompts,
+    split,
+)
+from tidegauge.quality.context import ContextState
+from tidegauge.quality.exchange_parts import divide
+from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.schemas.exchange import Message
 
 
 def _write(path: Path, prompts: list[dict[str, str]]) -> Path:
@@ -38,10 +50,30 @@ def test_a_fifth_of_the_topics_is_held_out_and_no_prompt_plays_two_parts() -> No
     topics = {prompt.topic for prompt in prompts}
     assert len(parts.held_out) == round(len(topics) / 5)
     assert {prompt.topic for prompt in parts.strange} == set(parts.held_out)
-    assert {prompt.topic for prompt in parts.past} == topics - set(parts.held_out)
-    assert {prompt.topic for prompt in parts.familiar} == topics - set(parts.held_out)
-    assert not set(parts.past) & set(parts.familiar)
+    kept = topics - set(parts.held_out)
+    assert {prompt.topic for prompt in parts.past} == kept | {GROUNDED_TOPIC}
+    assert {prompt.topic for prompt in parts.familiar} == kept
+    assert not set(parts.past) & {*parts.familiar, *parts.grounded}
     assert len(parts.past) > 600
+
+
+def test_questions_over_a_context_are_many_and_bring_it() -> None:
+    prompts = grounded_prompts(seed=1)
+    assert len(set(prompts)) == len(prompts) > 1_000
+    assert prompts == grounded_prompts(seed=1) != grounded_prompts(seed=2)
+    for prompt in prompts[:50]:
+        assert "{" not in prompt.text
+        parts = divide(JudgedExchange((Message(role="user", content=prompt.text),), "Yes."))
+        assert parts.state is ContextState.GIVEN
+        assert parts.question.endswith("?")
+
+
+def test_two_questions_over_a_context_follow_three_others() -> None:
+    plain = [Prompt(f"p{number}", "t") for number in range(7)]
+    grounded = [Prompt(f"g{number}", "c") for number in range(3)]
+    found = [prompt.text for prompt in mixed(plain, grounded)]
+    assert found == ["p0", "p1", "p2", "g0", "g1", "p3", "p4", "p5", "g2", "g0", "p6"]
+    assert mixed(plain, []) == tuple(plain)
 
 
 def test_a_split_depends_on_the_seed_and_not_on_the_order() -> None:

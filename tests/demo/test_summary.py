@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from tidegauge.monitoring.view import (
 )
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Effect, Signal, State, Verdict
+from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
 from tidegauge.streaming import histogram, moments
 
@@ -86,15 +87,27 @@ def _quality(segment: Segment, judge: str, *, qualified: bool) -> Sketch:
     )
 
 
+def _checked(sketch: Sketch) -> Sketch:
+    """Add answers that were held against their context."""
+    checked, unsupported = (
+        name("support@00000000") for name in (measures.grounding_checked, measures.hallucinated)
+    )
+    return msgspec.structs.replace(
+        sketch,
+        hits={**sketch.hits, checked: 20, unsupported: 15},
+        totals={measures.CONTEXT: {"given": 20, "none": 60, "cut": 3}},
+    )
+
+
 def _estimate(weights: Moments, weighted: Moments, _cross: Moments) -> Estimate:
     mean = weighted.total / weights.total
     return Estimate(mean, mean - 0.1, mean + 0.1, weights.n)
 
 
-def _change(signal: Signal, time_ms: int, after: State) -> StateChange:
+def _change(monitor: str, time_ms: int, after: State) -> StateChange:
     return StateChange(
-        monitor=f"{signal}.any",
-        signal=signal,
+        monitor=monitor,
+        signal=Monitor.parse(monitor).signal,
         segment=V1,
         time_ms=time_ms,
         before=State.OK,
@@ -189,7 +202,7 @@ def _view(*history: StateChange, missing: int = 0) -> MonitorView:
                 display_range={},
                 total={
                     "vitals": _vitals(V2, [float(n) for n in range(41, 81)]),
-                    "quality": _quality(V2, "likelihood@00000000", qualified=True),
+                    "quality": _checked(_quality(V2, "likelihood@00000000", qualified=True)),
                 },
             ),
         ),
@@ -203,9 +216,10 @@ def _view(*history: StateChange, missing: int = 0) -> MonitorView:
 
 
 GOOD = (
-    _change("drift", 14_000, State.WARN),
-    _change("quality", 26_000, State.CRITICAL),
-    _change("latency", 5_000, State.WARN),
+    _change("drift.any", 14_000, State.WARN),
+    _change("quality.any", 26_000, State.CRITICAL),
+    _change("quality.hallucination", 26_000, State.WARN),
+    _change("latency.any", 5_000, State.WARN),
 )
 
 
@@ -230,7 +244,7 @@ def _summary(view: MonitorView) -> Summary:
 
 def test_alarms_after_their_turns_keep_every_promise() -> None:
     assert all(_kept(*GOOD).values())
-    assert len(_kept(*GOOD)) == 5
+    assert len(_kept(*GOOD)) == 7
 
 
 @pytest.mark.parametrize(
@@ -238,24 +252,30 @@ def test_alarms_after_their_turns_keep_every_promise() -> None:
     [
         (GOOD[1:], 0, {"an alarm of drift after the shift of the topics"}),
         (
-            (_change("drift", 9_999, State.WARN), *GOOD),
+            (_change("drift.any", 9_999, State.WARN), *GOOD),
             0,
             {"no alarm of drift before the shift of the topics"},
         ),
         (
-            (_change("quality", 15_000, State.INFO), *GOOD),
+            (_change("quality.any", 15_000, State.INFO), *GOOD),
             0,
             {"no alarm of quality before the new version"},
         ),
         (
-            (GOOD[0], _change("quality", 26_000, State.INFO)),
+            (GOOD[0], GOOD[2], _change("quality.any", 26_000, State.INFO)),
             0,
             {"an alarm of quality after the new version"},
         ),
         (
-            (GOOD[0], _change("quality", 26_000, State.UNQUALIFIED)),
+            (GOOD[0], GOOD[2], _change("quality.any", 26_000, State.UNQUALIFIED)),
             0,
             {"an alarm of quality after the new version"},
+        ),
+        (GOOD[:2], 0, {"an alarm of hallucination after the new version"}),
+        (
+            (_change("quality.hallucination", 15_000, State.INFO), *GOOD),
+            0,
+            {"no alarm of hallucination before the new version"},
         ),
         (GOOD, 3, {"the ledger balances"}),
     ],
@@ -367,3 +387,18 @@ def test_a_swap_is_shown_with_its_route_and_verdict() -> None:
     said = console.export_text()
     assert "assistant /v1/chat/completions: v2 against v1" in said
     assert "100% against 25% (fluency by likelihood at most -1.08; +42 to +85 points)" in said
+
+
+def test_unsupported_answers_are_told_by_version() -> None:
+    summary = _summary(_view(*GOOD))
+    (found,) = summary.hallucination
+    assert (found.version, found.with_context, found.unsupported, found.rate) == (
+        "v2",
+        20,
+        15,
+        0.75,
+    )
+    assert (found.context_share, found.not_measured) == (0.25, {"cut": 3})
+    console = Console(record=True, width=110)
+    show(summary, console)
+    assert re.search(r"v2 +20 \(25%\) +15 +75%", console.export_text())

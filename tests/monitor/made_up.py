@@ -91,6 +91,10 @@ def vitals(where: Segment, events: int = 400, seed: int = 1) -> Sketch:
     )
 
 
+SUPPORT = measures.judge_label("support", "0123456789")
+"""What holds answers against their context."""
+
+
 def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
     rng = random.Random(3)  # noqa: S311 - made-up scores
     weights = [1 / rng.choice([0.2, 0.4]) for _ in range(judged)]
@@ -119,7 +123,13 @@ def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
         window_ms=15 * MINUTE,
         source=SourceRange(topic="responses.v1", partition=0, first_offset=0, last_offset=9),
         events=judged,
-        hits={measures.invalid(RUBRIC): 31, measures.unqualified(RUBRIC): judged},
+        hits={
+            measures.invalid(RUBRIC): 31,
+            measures.unqualified(RUBRIC): judged,
+            measures.grounding_checked(SUPPORT): 40,
+            measures.hallucinated(SUPPORT): 4,
+        },
+        totals={measures.CONTEXT: {"given": 40, "none": 75, "cut": 5}},
         trials={
             measures.invalid(RUBRIC): judged,
             measures.invalid(LIKELIHOOD): judged,

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.monitor.made_up import SUPPORT
 
 from tidegauge.monitor.metrics import MAX_CUSTOMERS, NAMES, ViewCollector
 from tidegauge.monitoring.view import MonitorView
@@ -81,6 +82,22 @@ def test_numbers_are_those_of_the_view(
         sample["monitor"]: value for sample, value in found["tidegauge_monitor_evidence_ratio"]
     }
     assert ratios["drift.topics"] == pytest.approx(24.9 / 17.2)
+
+
+def test_unsupported_answers_are_a_rate_beside_the_answers_that_had_a_context(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    found = scrape(make_view())
+    judge = {**labels("v1"), "judge": SUPPORT}
+    rates = {
+        sample["bound"]: value
+        for sample, value in found["tidegauge_hallucination_ratio"]
+        if sample | judge == sample
+    }
+    assert rates["rate"] == 0.1
+    assert rates["low"] < 0.1 < rates["high"]
+    assert (judge, 40.0) in found["tidegauge_hallucination_checked"]
+    assert ({**labels("v1"), "context": "cut"}, 5.0) in found["tidegauge_context_answers"]
 
 
 def test_segments_and_customers_are_capped_and_the_rest_counted(

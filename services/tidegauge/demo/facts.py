@@ -143,6 +143,34 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
     qualified: bool | None
 
 
+class HallucinationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many answers of a version say what their context does not hold.
+
+    Attributes:
+        version: Version of the model.
+        with_context: Answers whose context is known in full.
+        without_context: Answers that had none.
+        not_measured: Answers whose context is not known, by reason.
+        context_share: Share with a context, of those of which it is known.
+        unsupported: Answers with facts that their context does not hold.
+        rate: Their share of the answers with a context; None without any.
+        low: Lower end of its 95% interval.
+        high: Upper end.
+        qualified: Whether the check may alarm.
+    """
+
+    version: str
+    with_context: int
+    without_context: int
+    not_measured: dict[str, int]
+    context_share: float | None
+    unsupported: int
+    rate: float | None
+    low: float | None
+    high: float | None
+    qualified: bool
+
+
 class LedgerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The account of events.
 
@@ -186,6 +214,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         quality: Verdicts on the answers, alarms first.
         version_comparisons: The new version against the old one, on each route.
         judges: Scores of each judge.
+        hallucination: Unsupported answers of each version.
         ledger: The account of events.
         page: Address of the page.
         report: Address of the HTML report.
@@ -203,6 +232,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     quality: tuple[Finding, ...]
     version_comparisons: tuple[VersionComparisonView, ...]
     judges: tuple[JudgeFacts, ...]
+    hallucination: tuple[HallucinationFacts, ...]
     ledger: LedgerFacts
     page: str
     report: str | None

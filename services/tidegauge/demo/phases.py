@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 
-from tidegauge.demo.promises import Milestones, alarm_times_ms
+from tidegauge.demo.promises import Milestones, Watched, alarm_times_ms
 from tidegauge.demo.prompts import Prompt
 from tidegauge.demo.scenario import READY_SECONDS, Scenario
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.processes.deployment import JUDGE_WORKER
-from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.operations import BaselineKind
 
 __all__ = ["run_phases", "settle"]
@@ -58,13 +58,19 @@ def run_phases(scenario: Scenario) -> Milestones:
 
     shift_ms = now_ms()
     scenario.say("the topics shift: " + ", ".join(scenario.parts.held_out))
-    _send_until_alarm(scenario, "shifted traffic", "drift", strange, since_ms=shift_ms, phase=3)
+    _send_until_alarm(scenario, "shifted traffic", ("drift",), strange, since_ms=shift_ms, phase=3)
 
     new_version_ms = now_ms()
     scenario.say("a worse version replaces the model (temperature 1.6 in place of 0.2)")
     scenario.application.deploy_worse_version(scenario.gateway)
-    mixed = tuple(chain.from_iterable(zip(strange, familiar, strict=False)))
-    _send_until_alarm(scenario, "traffic to v2", "quality", mixed, since_ms=new_version_ms, phase=4)
+    _send_until_alarm(
+        scenario,
+        "traffic to v2",
+        ("quality", "hallucination"),
+        tuple(chain.from_iterable(zip(strange, familiar, strict=False))),
+        since_ms=new_version_ms,
+        phase=4,
+    )
     end_ms = now_ms()
     settle(scenario)
     return Milestones(
@@ -106,17 +112,24 @@ def _wait_for_baseline(scenario: Scenario, kind: BaselineKind) -> None:
 def _send_until_alarm(  # noqa: PLR0913 - one argument for each part
     scenario: Scenario,
     title: str,
-    signal: Signal,
+    watched: Sequence[Watched],
     prompts: Sequence[Prompt],
     *,
     since_ms: int,
     phase: int,
 ) -> None:
     def alarmed(view: MonitorView) -> bool:
-        return any(time > since_ms for time in alarm_times_ms(view, signal, loud=True))
+        return all(map(partial(_alarmed, view, since_ms), watched))
 
     asks = scenario.asks(prompts, _MOST_REQUESTS_TO_ALARM, phase=phase)
     if scenario.watch.send(title, asks, until=alarmed, linger_seconds=_LINGER_SECONDS):
-        scenario.say(f"{signal}: alarm {duration((now_ms() - since_ms) / 1000)} after the change")
+        passed = duration((now_ms() - since_ms) / 1000)
+        scenario.say(f"{' and '.join(watched)}: alarm {passed} after the change")
     else:
-        scenario.say(f"{signal}: no alarm on {len(asks)} requests")
+        view = scenario.watch.look()
+        silent = [one for one in watched if view is None or not _alarmed(view, since_ms, one)]
+        scenario.say(f"{' and '.join(silent)}: no alarm on {len(asks)} requests")
+
+
+def _alarmed(view: MonitorView, since_ms: int, watched: Watched) -> bool:
+    return any(time > since_ms for time in alarm_times_ms(view, watched, loud=True))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
-from tidegauge.monitoring.view import MonitorView
+from tidegauge.monitoring.catalog import HALLUCINATION
+from tidegauge.monitoring.view import MonitorView, StateChange
 from tidegauge.reports.formatting import count, duration
 from tidegauge.reports.standing import ALARMS
 from tidegauge.schemas.findings import Signal, State
 
-__all__ = ["Milestones", "Promise", "alarm_times_ms", "promises"]
+__all__ = ["Milestones", "Promise", "Watched", "alarm_times_ms", "promises"]
 
 _LOUD = ALARMS - {State.INFO}
 
@@ -40,12 +43,16 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def alarm_times_ms(view: MonitorView, signal: Signal, *, loud: bool) -> tuple[int, ...]:
-    """Return when a signal's monitors went into alarm: ends of windows, in order.
+Watched: TypeAlias = Signal | Literal["hallucination"]
+"""What is promised an alarm: a signal, or hallucination, which has a promise of its own."""
+
+
+def alarm_times_ms(view: MonitorView, watched: Watched, *, loud: bool) -> tuple[int, ...]:
+    """Return when monitors went into alarm: ends of windows, in order.
 
     Args:
         view: The monitor's view.
-        signal: Which signal.
+        watched: Which monitors: those of a signal, without hallucination, or of hallucination.
         loud: Leave out changes that are significant and too small to matter.
     """
     states = _LOUD if loud else ALARMS
@@ -53,9 +60,14 @@ def alarm_times_ms(view: MonitorView, signal: Signal, *, loud: bool) -> tuple[in
         sorted(
             change.time_ms
             for change in view.history
-            if change.signal == signal and change.after in states
+            if _of(change) == watched and change.after in states
         )
     )
+
+
+def _of(change: StateChange) -> Watched:
+    kind = change.monitor.partition(".")[2]
+    return "hallucination" if kind.startswith(HALLUCINATION) else change.signal
 
 
 def promises(view: MonitorView, milestones: Milestones) -> tuple[Promise, ...]:
@@ -63,23 +75,24 @@ def promises(view: MonitorView, milestones: Milestones) -> tuple[Promise, ...]:
     return (
         *_alarmed_after(view, "drift", milestones.shift_ms, "the shift of the topics"),
         *_alarmed_after(view, "quality", milestones.new_version_ms, "the new version"),
+        *_alarmed_after(view, "hallucination", milestones.new_version_ms, "the new version"),
         _balance(view),
     )
 
 
 def _alarmed_after(
-    view: MonitorView, signal: Signal, change_ms: int, change: str
+    view: MonitorView, watched: Watched, change_ms: int, change: str
 ) -> tuple[Promise, Promise]:
-    early = [time for time in alarm_times_ms(view, signal, loud=False) if time <= change_ms]
-    after = [time for time in alarm_times_ms(view, signal, loud=True) if time > change_ms]
+    early = [time for time in alarm_times_ms(view, watched, loud=False) if time <= change_ms]
+    after = [time for time in alarm_times_ms(view, watched, loud=True) if time > change_ms]
     return (
         Promise(
-            name=f"no alarm of {signal} before {change}",
+            name=f"no alarm of {watched} before {change}",
             kept=not early,
             detail=f"one {duration((change_ms - early[0]) / 1000)} before it" if early else "none",
         ),
         Promise(
-            name=f"an alarm of {signal} after {change}",
+            name=f"an alarm of {watched} after {change}",
             kept=bool(after),
             detail=f"{duration((after[0] - change_ms) / 1000)} after it" if after else "none",
         ),

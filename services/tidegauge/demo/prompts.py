@@ -11,17 +11,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from tidegauge.demo.errors import PromptsError
 
-__all__ = ["Prompt", "Split", "own_prompts", "read_prompts", "split"]
+__all__ = [
+    "GROUNDED_TOPIC",
+    "Prompt",
+    "Split",
+    "grounded_prompts",
+    "mixed",
+    "own_prompts",
+    "read_prompts",
+    "split",
+]
 
 _MOST_CHARACTERS = 2_000
 _FEWEST_TOPICS = 5
 _FEWEST_PROMPTS = 300
 _HELD_OUT = 0.2
+_PLAIN_IN_A_ROW = 3
+_GROUNDED_IN_A_ROW = 2
+
+GROUNDED_TOPIC: Final = "questions_over_a_context"
 
 
 class Prompt(msgspec.Struct, frozen=True, order=True):
@@ -37,27 +51,52 @@ class Split:
 
     Attributes:
         held_out: Topics that no baseline sees.
-        past: Prompts of before, for the drift baseline.
+        past: Prompts of before, for the drift baseline, with questions over a context among them.
         familiar: Other prompts of the same topics, for the traffic.
         strange: Prompts of the held-out topics.
+        grounded: Questions over a context, which come among all the others.
     """
 
     held_out: tuple[str, ...]
     past: tuple[Prompt, ...]
     familiar: tuple[Prompt, ...]
     strange: tuple[Prompt, ...]
+    grounded: tuple[Prompt, ...]
 
 
 def own_prompts() -> tuple[Prompt, ...]:
     """Return the project's own prompts: every pattern with every filling of its gaps."""
-    document = tomllib.loads(
-        files("tidegauge.demo").joinpath("topics.toml").read_text(encoding="utf-8")
-    )
     return tuple(
         prompt
-        for name, topic in document.items()
+        for name, topic in _document("topics.toml").items()
         for prompt in _fill(name, topic.pop("patterns"), topic)
     )
+
+
+def grounded_prompts(*, seed: int) -> tuple[Prompt, ...]:
+    """Return the project's questions over a context, which stands in the prompt, shuffled."""
+    found: list[Prompt] = []
+    for topic in _document("contexts.toml").values():
+        context, questions = topic.pop("context"), topic.pop("questions")
+        patterns = [f"<context>\n{context}\n</context>\n{question}" for question in questions]
+        found += _fill(GROUNDED_TOPIC, patterns, topic)
+    random.Random(seed).shuffle(found)  # noqa: S311 - a draw to repeat, not a secret
+    return tuple(found)
+
+
+def mixed(prompts: Sequence[Prompt], grounded: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Return prompts with questions over a context among them: two after every three others."""
+    questions = itertools.cycle(grounded)
+    found: list[Prompt] = []
+    for place, prompt in enumerate(prompts):
+        found.append(prompt)
+        if place % _PLAIN_IN_A_ROW == _PLAIN_IN_A_ROW - 1:
+            found += itertools.islice(questions, _GROUNDED_IN_A_ROW if grounded else 0)
+    return tuple(found)
+
+
+def _document(name: str) -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("tidegauge.demo").joinpath(name).read_text(encoding="utf-8"))
 
 
 def read_prompts(path: Path) -> tuple[Prompt, ...]:
@@ -93,7 +132,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     return tuple(found)
 
 
-def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 2_000) -> Split:
+def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 1_200) -> Split:
     """Hold a fifth of the topics out, and share the others between past and traffic.
 
     Args:
@@ -120,7 +159,15 @@ def split(prompts: Sequence[Prompt], *, seed: int, most_past: int = 2_000) -> Sp
     strange = [prompt for topic in topics if topic in held_out for prompt in by_topic[topic]]
     for part in (past, familiar, strange):
         shuffle.shuffle(part)
-    return Split(tuple(sorted(held_out)), tuple(past), tuple(familiar), tuple(strange))
+    grounded = grounded_prompts(seed=seed)
+    half = len(grounded) // 2
+    return Split(
+        held_out=tuple(sorted(held_out)),
+        past=mixed(past, grounded[:half]),
+        familiar=tuple(familiar),
+        strange=tuple(strange),
+        grounded=grounded[half:],
+    )
 
 
 def _fill(topic: str, patterns: Iterable[str], gaps: dict[str, Sequence[str]]) -> Iterable[Prompt]:

@@ -19,7 +19,7 @@ from tidegauge.demo.parts import (
     UPSTREAM_VARIABLE,
     Parts,
 )
-from tidegauge.demo.prompts import Prompt, Split
+from tidegauge.demo.prompts import Prompt, Split, mixed
 from tidegauge.demo.traffic import Ask, Client, plan
 from tidegauge.demo.watch import DemoWatch
 from tidegauge.reports.formatting import count
@@ -34,6 +34,7 @@ READY_SECONDS: Final = 240.0
 
 _REQUESTS_PER_SECOND = 2.0
 _REQUESTS_AT_ONCE = 4
+_GROUNDED_OF_A_PHASE = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,12 @@ class Scenario:
         return self.folder / "logs"
 
     def asks(self, prompts: Sequence[Prompt], count: int, *, phase: int) -> Sequence[Ask]:
-        """Return the requests of a phase; each phase has a random draw of its own."""
+        """Return the requests of a phase: prompts with questions over a context among them.
+
+        Each phase has a random draw of its own.
+        """
+        rest = self.parts.grounded[phase * _GROUNDED_OF_A_PHASE :]
+        prompts = mixed(prompts, rest or self.parts.grounded)
         return plan(prompts, self.application.customers, count=count, seed=self.seed + phase)
 
     def run(self, *arguments: str) -> None:

@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.demo.facts import EvidenceFacts, Finding, JudgeFacts, Quantiles, Summary, VitalFacts
+from tidegauge.demo.facts import (
+    EvidenceFacts,
+    Finding,
+    HallucinationFacts,
+    JudgeFacts,
+    Quantiles,
+    Summary,
+    VitalFacts,
+)
 from tidegauge.monitoring.view import VersionComparisonView
 from tidegauge.reports.formatting import (
     count,
@@ -46,6 +54,7 @@ def show(summary: Summary, console: Console) -> None:
     console.rule("Quality of the answers")
     _print_findings(summary.quality, console)
     console.print(_judges(summary.judges))
+    console.print(_hallucination(summary.hallucination))
     console.rule("The ledger")
     for line in _ledger(summary):
         console.print(Text(line))
@@ -204,6 +213,25 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
             Text(f"{count(line.judged)}{share}"),
             Text(count(line.invalid)),
             Text(standing, tone, no_wrap=True),
+        )
+    return table
+
+
+def _hallucination(found: Iterable[HallucinationFacts]) -> Table:
+    table = _table(
+        "Hallucination: answers with facts that their context does not hold",
+        ("version", "with a context", "unsupported", "rate", "interval", "standing"),
+        numbers=True,
+    )
+    for line in found:
+        share = "" if line.context_share is None else f" ({percent(line.context_share)})"
+        table.add_row(
+            Text(line.version),
+            Text(f"{count(line.with_context)}{share}"),
+            Text(count(line.unsupported)),
+            Text("not measured" if line.rate is None else percent(line.rate)),
+            Text("none" if line.low is None else interval(line.low, line.high)),
+            Text("qualified" if line.qualified else "unqualified", no_wrap=True),
         )
     return table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -11,6 +11,7 @@ from tidegauge.demo.facts import (
     CustomerFacts,
     EvidenceFacts,
     Finding,
+    HallucinationFacts,
     JudgeFacts,
     LedgerFacts,
     Quantiles,
@@ -21,6 +22,7 @@ from tidegauge.demo.promises import Milestones, promises
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports import vitals
 from tidegauge.reports.drift_card import effect_line
+from tidegauge.reports.hallucination_rate import context_counts, hallucinations
 from tidegauge.reports.quality import Estimator, quality
 from tidegauge.reports.standing import ALARMS
 from tidegauge.schemas import measures
@@ -49,7 +51,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the demo knows
     """Draw the summary up from the monitor's view."""
     kept = promises(view, milestones)
     whole = _merged(view, "vitals")
-    versions = _by_version(view)
+    versions = _by_version(view, "vitals")
     return Summary(
         milestones=milestones,
         promises=kept,
@@ -60,6 +62,7 @@ def summarise(  # noqa: PLR0913 - the view, and what only the demo knows
         quality=_findings(view.verdicts, "quality"),
         version_comparisons=view.version_comparisons,
         judges=_judge_facts(_merged(view, "quality"), _answers(whole), estimator),
+        hallucination=tuple(_hallucination_facts(view)),
         ledger=_ledger_facts(view),
         page=page,
         report=report,
@@ -78,11 +81,11 @@ def _merged(view: MonitorView, kind: SketchKind) -> Sketch | None:
     return _everywhere(part.total[kind] for part in view.segments if kind in part.total)
 
 
-def _by_version(view: MonitorView) -> Mapping[str, Sketch]:
+def _by_version(view: MonitorView, kind: SketchKind) -> Mapping[str, Sketch]:
     groups: defaultdict[str, list[Sketch]] = defaultdict(list)
     for part in view.segments:
-        if part.segment.version and "vitals" in part.total:
-            groups[part.segment.version].append(part.total["vitals"])
+        if part.segment.version and kind in part.total:
+            groups[part.segment.version].append(part.total[kind])
     merged = {version: _everywhere(sketches) for version, sketches in sorted(groups.items())}
     return {version: sketch for version, sketch in merged.items() if sketch is not None}
 
@@ -196,6 +199,26 @@ def _judge_facts(
         for judge in quality(sketch, answers, estimator)
         for score in judge.scores
     )
+
+
+def _hallucination_facts(view: MonitorView) -> Iterator[HallucinationFacts]:
+    for version, sketch in _by_version(view, "quality").items():
+        counts = context_counts(sketch)
+        if counts is None:
+            continue
+        for found in hallucinations(sketch):
+            yield HallucinationFacts(
+                version=version,
+                with_context=counts.with_context,
+                without_context=counts.without_context,
+                not_measured=counts.not_measured,
+                context_share=counts.share,
+                unsupported=found.unsupported,
+                rate=found.rate,
+                low=found.low,
+                high=found.high,
+                qualified=found.qualified,
+            )
 
 
 def _ledger_facts(view: MonitorView) -> LedgerFacts:

@@ -7,7 +7,7 @@ Labels are bounded: segments by ``metric_segments`` (the busiest are kept), cust
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,11 +15,13 @@ from prometheus_client.registry import Collector
 
 from tidegauge.monitoring.judge_health import judge_conditions
 from tidegauge.monitoring.view import MonitorView, SegmentView
+from tidegauge.reports.hallucination_rate import hallucinations
 from tidegauge.reports.quality import Estimator, quality
 from tidegauge.reports.text import clip
 from tidegauge.reports.vitals import REST, cost, errors, timings
 from tidegauge.schemas import measures
 from tidegauge.schemas.segments import Segment
+from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 
 __all__ = ["MAX_CUSTOMERS", "NAMES", "ViewCollector"]
@@ -55,6 +57,18 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         (*_SEGMENT, "judge", "score", "bound"),
     ),
     "tidegauge_judged_ratio": ("Share of answers that a judge scored.", (*_SEGMENT, "judge")),
+    "tidegauge_hallucination_ratio": (
+        "Share of answers with facts that their context lacks; bound is rate, low or high (95%).",
+        (*_SEGMENT, "judge", "bound"),
+    ),
+    "tidegauge_hallucination_checked": (
+        "Answers held against their context.",
+        (*_SEGMENT, "judge"),
+    ),
+    "tidegauge_context_answers": (
+        "Answers by what is known of their context, such as given, none, cut or redacted.",
+        (*_SEGMENT, "context"),
+    ),
     "tidegauge_judge_qualified": ("1 if a judge may alarm, else 0.", (*_SEGMENT, "judge")),
     # Verdicts.
     "tidegauge_monitor_state": (
@@ -108,6 +122,7 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 
 MAX_CUSTOMERS: Final = 50
 _LABEL_LIMIT: Final = 100
+_CONTEXT_LIMIT: Final = 20
 _QUANTILES: Final = ((0.5, "0.5"), (0.95, "0.95"), (0.99, "0.99"))
 _TIMES: Final = {
     measures.LATENCY_MS: "tidegauge_latency_seconds",
@@ -203,6 +218,7 @@ class ViewCollector(Collector):
         if found is None:
             return
         labels = _labels(item.segment)
+        _hallucination(families, found, labels)
         for judge in quality(found, vitals.events if vitals else None, self._estimator):
             families.put("tidegauge_judged_ratio", judge.share, *labels, judge.label)
             if judge.qualified is not None:
@@ -217,6 +233,17 @@ class ViewCollector(Collector):
                     families.put(
                         "tidegauge_quality_score", value, *labels, judge.label, score.name, bound
                     )
+
+
+def _hallucination(families: _Families, found: Sketch, labels: Sequence[str]) -> None:
+    for rate in hallucinations(found):
+        bounds = (("rate", rate.rate), ("low", rate.low), ("high", rate.high))
+        for bound, value in bounds:
+            families.put("tidegauge_hallucination_ratio", value, *labels, rate.label, bound)
+        families.put("tidegauge_hallucination_checked", rate.checked, *labels, rate.label)
+        families.put("tidegauge_judge_qualified", rate.qualified, *labels, rate.label)
+    for context, answers in found.totals.get(measures.CONTEXT, {}).items():
+        families.put("tidegauge_context_answers", answers, *labels, clip(context, _CONTEXT_LIMIT))
 
 
 def _requests(item: SegmentView) -> int:

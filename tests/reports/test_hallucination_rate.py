@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tidegauge.reports.hallucination import context_counts, hallucinations
+from tidegauge.reports.hallucination_rate import context_counts, hallucinations
 from tidegauge.schemas import measures
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch, SourceRange
