@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.monitoring.conftest import START_MS
+
 from tidegauge.monitoring.health import log_state, silent_workers
 from tidegauge.monitoring.ledger import account
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.operations import Control
-from tidegauge.schemas.sketches import Tally
+from tidegauge.schemas.sketches import Progress, Tally
 from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES
-from tidegauge.streaming.progress import RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
+from tidegauge.streaming.progress import BASELINE_REFUSED, RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import Harness, Traffic
@@ -133,3 +135,44 @@ def test_wrong_settings_of_topics_alarm_as_long_as_they_are_there() -> None:
     assert verdict.state == State.WARN
     assert "message.timestamp.type" in verdict.sentence
     assert log_state(ledger, {}, [], now_ms=5).state == State.OK
+
+
+def progress(*notices: str, sequence: int = 1) -> Progress:
+    return Progress(
+        kind="drift",
+        producer_id="drift/1",
+        sequence=sequence,
+        time_ms=START_MS,
+        topic=REQUESTS.name,
+        partition=0,
+        next_offset=sequence,
+        watermark_ms=START_MS,
+        tallies={},
+        notices=notices,
+    )
+
+
+def test_a_baseline_that_a_worker_refuses_is_critical_until_one_is_used(harness: Harness) -> None:
+    harness.give(progress())
+    harness.tick(START_MS + 1_000)
+    assert harness.verdicts("pipeline.baseline") == []
+    harness.give(progress(f"{BASELINE_REFUSED}other_embedder", sequence=2))
+    harness.tick(START_MS + 2_000)
+    (alert,) = harness.alerts("pipeline.baseline")
+    assert alert.severity == "critical"
+    assert "The drift worker refuses the baseline in force, since another embedder" in alert.summary
+    harness.give(progress(sequence=3))
+    harness.tick(START_MS + 3_000)
+    assert [alert.status for alert in harness.alerts("pipeline.baseline")] == ["firing", "resolved"]
+
+
+def test_a_baseline_that_the_monitor_refuses_is_critical_until_one_is_used(
+    harness: Harness,
+) -> None:
+    harness.monitor.refuse("rates", "rates-1 was built for windows of 5 s")
+    harness.tick(START_MS)
+    (alert,) = harness.alerts("pipeline.baseline")
+    assert "cannot use the baseline of rates: rates-1 was built for windows of 5 s" in alert.summary
+    harness.monitor.use("rates", "rates-2", {}, START_MS)
+    harness.tick(START_MS + 1_000)
+    assert harness.alerts("pipeline.baseline")[-1].status == "resolved"

@@ -12,6 +12,7 @@ from tidegauge.schemas.sketches import Sketch, SketchKind
 
 __all__ = [
     "ALL_TRAFFIC",
+    "BASELINE",
     "CAPTURE",
     "COLD_START",
     "COST_REQUEST",
@@ -57,6 +58,7 @@ CAPTURE: Final = Monitor("pipeline", "capture")
 LEDGER: Final = Monitor("pipeline", "ledger")
 DEAD_LETTERS: Final = Monitor("pipeline", "dead_letters")
 LOG: Final = Monitor("pipeline", "log")
+BASELINE: Final = Monitor("pipeline", "baseline")
 
 ALL_TRAFFIC: Final = Segment(model="")
 """The widest segment, and the one of the pipeline's own health."""

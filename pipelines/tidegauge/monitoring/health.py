@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from tidegauge.monitoring.catalog import (
     ALL_TRAFFIC,
+    BASELINE,
     CAPTURE,
     DEAD_LETTERS,
     LEDGER,
@@ -23,15 +24,25 @@ from tidegauge.monitoring.ledger import READS, Ledger
 from tidegauge.monitoring.verdicts import untested_verdict
 from tidegauge.reports.formatting import count, duration
 from tidegauge.schemas.findings import Monitor, State, Verdict
-from tidegauge.schemas.sketches import SketchKind
+from tidegauge.schemas.operations import BaselineKind
+from tidegauge.schemas.sketches import Progress, SketchKind
+from tidegauge.streaming.progress import BASELINE_REFUSED
 
 __all__ = [
     "finite_statistics",
     "log_state",
     "loss_counts",
     "lost_events",
+    "refused_baselines",
     "silent_workers",
 ]
+
+_REFUSALS = {
+    "other_embedder": "another embedder or backend has computed it",
+    "other_preparation": "it was built of requests that were prepared in another way",
+    "unreadable": "it cannot be read",
+}
+"""Reason in a notice -> how it is said."""
 
 _NO_LOSS = {
     CAPTURE: "Every event was captured.",
@@ -160,6 +171,40 @@ def log_state(
     state = State.WARN if said else State.OK
     sentence = ". ".join(said) + "." if said else "The log is as it should be."
     return untested_verdict(MonitorKey(LOG, ALL_TRAFFIC), state, sentence, now_ms)
+
+
+def refused_baselines(
+    reports: Iterable[Progress], refused: Mapping[BaselineKind, str], *, now_ms: int
+) -> Verdict:
+    """Return the verdict on whether the baselines in force are used.
+
+    A baseline that is refused is worse than none: whoever activated it takes its monitors to
+    be testing.
+
+    Args:
+        reports: The newest progress of each worker in each partition.
+        refused: Kind of the baselines that the monitor cannot use -> why.
+        now_ms: The time.
+    """
+    said = [
+        f"The monitor cannot use the baseline of {kind}: {why}" for kind, why in refused.items()
+    ]
+    reasons = {
+        (report.kind, notice.removeprefix(BASELINE_REFUSED))
+        for report in reports
+        for notice in report.notices
+        if notice.startswith(BASELINE_REFUSED)
+    }
+    said += [
+        f"The {kind} worker refuses the baseline in force, since "
+        f"{_REFUSALS.get(reason, reason)}: its monitors test nothing. Build and activate a "
+        "baseline with this worker's settings, or give it those of the baseline; its log names "
+        "them"
+        for kind, reason in sorted(reasons)
+    ]
+    sentence = ". ".join(said) + "." if said else "Every baseline in force is used."
+    state = State.CRITICAL if said else State.OK
+    return untested_verdict(MonitorKey(BASELINE, ALL_TRAFFIC), state, sentence, now_ms)
 
 
 def _reasons(ledger: Ledger) -> str:

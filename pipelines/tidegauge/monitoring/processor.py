@@ -87,6 +87,7 @@ class MonitorProcessor:
         self._log_faults = tuple(log_faults)
         self._in_use: dict[BaselineKind, tuple[str, _References]] = {}
         self._wanted: dict[BaselineKind, str] = {}
+        self._refused: dict[BaselineKind, str] = {}
         self._producers = Producers(plan.settle_ms)
         self._controls = Controls()
         self._reported_ms: dict[tuple[SketchKind, int], int] = {}
@@ -117,6 +118,10 @@ class MonitorProcessor:
             if kind not in self._in_use or self._in_use[kind][0] != baseline_id
         }
 
+    def refuse(self, kind: BaselineKind, why: str) -> None:
+        """Note that the baseline in force cannot be used; it is said until one of its kind is."""
+        self._refused[kind] = why
+
     def use(
         self,
         kind: BaselineKind,
@@ -140,6 +145,7 @@ class MonitorProcessor:
             MonitorNameError: A name in the references is not a monitor's.
         """
         parsed = {Monitor.parse(name): found for name, found in references.items()}
+        self._refused.pop(kind, None)
         self._in_use[kind] = (baseline_id, parsed)
         self._now_ms = max(self._now_ms, now_ms)
         self._pending += self._assessment.use(kind, baseline_id, parsed, self._now_ms)
@@ -229,7 +235,9 @@ class MonitorProcessor:
             health.log_state(ledger, self._acknowledged, self._log_faults, now_ms=now_ms)
         )
         alerts = self._assessment.alerts
-        outputs: list[Output] = []
+        outputs = alerts.post_unless_ok(
+            health.refused_baselines(self._windows.progress, self._refused, now_ms=now_ms)
+        )
         for verdict in judge_replies(
             self._windows.progress, map(key_of, alerts.verdicts), now_ms=now_ms
         ):

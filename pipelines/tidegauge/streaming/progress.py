@@ -6,6 +6,7 @@ from typing import Final
 
 __all__ = [
     "AHEAD",
+    "BASELINE_REFUSED",
     "OVERFLOW",
     "PRODUCERS_CAPPED",
     "PRODUCER_TIMES",
@@ -18,6 +19,10 @@ __all__ = [
 
 AHEAD: Final = "events_ahead"
 """Total: events further ahead of the log's clock than allowed, counted at the latest time."""
+
+BASELINE_REFUSED: Final = "baseline_refused:"
+"""Notice, followed by the reason: the worker cannot use the baseline in force, and goes on
+without one."""
 
 OVERFLOW: Final = "events_in_other"
 """Total: events of segments beyond the cap, counted in the segment ``other``."""

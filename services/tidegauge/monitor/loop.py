@@ -122,6 +122,7 @@ class BaselineLoadingProcessor(Processor):
             if isinstance(error, LogError) and not isinstance(error, BaselineStoreError):
                 raise  # the loop waits for the broker
             self._refused[baseline_id] = now_ms
+            self._inner.refuse(kind, f"{baseline_id} {str(error)[:300]}")
             _log.error("baseline_refused", baseline=baseline_id, error=str(error)[:800])
             return
         self._refused.pop(baseline_id, None)

@@ -17,6 +17,7 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import BASELINES
+from tidegauge.streaming.progress import BASELINE_REFUSED
 from tidegauge.workers.drift.extractor import NO_BASELINE, DriftExtractor
 
 __all__ = ["BaselineFollower", "refusal"]
@@ -127,7 +128,7 @@ class BaselineFollower:
             self._in_force = baseline_id
             _log.info("drift baseline in force", baseline=baseline_id)
             return
-        self._extractor.use(None, f"baseline_refused:{reason}")
+        self._extractor.use(None, f"{BASELINE_REFUSED}{reason}")
         self._in_force = None
         _log.error(
             "drift baseline refused: requests are only counted",
