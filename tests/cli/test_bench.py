@@ -60,3 +60,33 @@ def test_a_line_without_a_label_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["checks", "--data", str(data)])
     with pytest.raises(EvaluationFileError, match=r"line 1: .*label"):
         raise done.exception or AssertionError
+
+
+def test_grounding_is_measured_without_a_model(tmp_path: Path) -> None:
+    context = "Ana Lima opened the shop in Porto in 1998 and sells tea."
+    claims = [
+        ("Ana Lima opened the shop in 1998.", True),
+        ("The shop in Porto sells tea.", True),
+        ("Ana Costa opened the shop in 1998.", False),
+        ("The shop in Lisbon opened in 2003.", False),
+    ]
+    rows = [
+        {"context": context, "claim": claim, "grounded": grounded} for claim, grounded in claims
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    done = CliRunner().invoke(app, ["grounding", "--data", str(data), "--no-model", "--json"])
+    assert done.exit_code == 1  # word overlap tells them as well: that bar is missed
+    found = json.loads(done.stdout)
+    assert (found["pairs"], found["grounded"], found["model"]) == (4, 2, None)
+    assert found["auroc"]["support"] == 1
+    assert [bar["met"] for bar in found["bars"]] == [True, False]
+    assert (found["flagged"], found["flagged_wrongly"]) == (1, 0)
+
+
+def test_pairs_of_one_label_are_refused(tmp_path: Path) -> None:
+    data = tmp_path / "pairs.jsonl"
+    data.write_text('{"context": "a", "claim": "b", "grounded": true}\n')
+    done = CliRunner().invoke(app, ["grounding", "--data", str(data), "--no-model"])
+    with pytest.raises(EvaluationFileError, match="are the same"):
+        raise done.exception or AssertionError

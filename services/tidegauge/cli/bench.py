@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tidegauge.cli.bench_checks import checks
 from tidegauge.cli.bench_estimate import estimate
+from tidegauge.cli.bench_grounding import grounding
 from tidegauge.promise.benchmark import FULL, QUICK, Files, measure, write
 
 __all__ = ["app"]
@@ -24,6 +25,7 @@ def bench() -> None:
 
 app.command()(checks)
 app.command()(estimate)
+app.command()(grounding)
 
 
 @app.command()

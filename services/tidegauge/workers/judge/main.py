@@ -11,7 +11,9 @@ from typing import Final
 import structlog
 
 from tidegauge.adapters.vllm import VllmClient
+from tidegauge.quality.context import ContextRule
 from tidegauge.quality.golden_set import KINDS, built_in
+from tidegauge.quality.hallucination import qualify_check
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
@@ -21,10 +23,11 @@ from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
+from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
 from tidegauge.workers.judge.judge_files import make_judge, read_golden_answers, specifications
 from tidegauge.workers.judge.judge_pool import JudgePool
 from tidegauge.workers.judge.judges import Judge
-from tidegauge.workers.judge.qualification_run import QualificationRun
+from tidegauge.workers.judge.qualification_run import QualificationRun, explain
 from tidegauge.workers.judge.qualification_store import QualificationStore
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 from tidegauge.workers.judge.settings import JudgeSettings
@@ -115,8 +118,8 @@ def make_client(settings: JudgeSettings) -> VllmClient:
     )
 
 
-def make_extractor(settings: JudgeSettings, pool: JudgePool) -> QualityExtractor:
-    """Return the extractor that draws answers for the pool's judges."""
+def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtractor:
+    """Return the extractor that draws answers for the judges and holds them against contexts."""
     rates = {
         name: settings.likelihood_rate if name == "likelihood" else settings.rubric_rate
         for name in pool.judges
@@ -128,7 +131,7 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> QualityExtractor
         budget_tokens_per_second=settings.tokens_per_second,
         period_seconds=settings.sampling_period_seconds,
     )
-    return QualityExtractor(
+    judging = QualityExtractor(
         pool,
         Sampler(rule),
         specification_hashes={
@@ -136,4 +139,18 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> QualityExtractor
         },
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
         now_ms=now_ms,
+    )
+    context = ContextRule.parse(settings.context, settings.context_tags)
+    own = read_golden_answers(settings.golden_set_file) if settings.golden_set_file else ()
+    qualification = qualify_check(own)
+    if not qualification.qualified:
+        _log.warning("grounding_check_unqualified", detail=explain(qualification))
+    return GroundingExtractor(
+        judging,
+        GroundingRule(
+            rate=settings.hallucination_rate,
+            salt=settings.salt,
+            context=context,
+            qualified=qualification.qualified,
+        ),
     )

@@ -71,6 +71,13 @@ class JudgeSettings(WindowSettings):
         default="",
         description="System message shown to the likelihood judge where a conversation has none.",
     )
+    reasons_below: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Scores of rubrics below which the judge is asked for its reason as well, "
+        "which alarms then show; 0 for never.",
+    )
     context: str = Field(
         default="guess",
         description="Where the context of an answer stands, between commas: system, tools, "
@@ -80,6 +87,13 @@ class JudgeSettings(WindowSettings):
         default="",
         description="Names of the tags around context, between commas, in place of the usual "
         "ones such as context and documents.",
+    )
+    hallucination_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the answers whose numbers, dates, names, addresses and quotations "
+        "are looked for in their context; no model is asked, it takes some milliseconds an answer.",
     )
     golden_set_file: Path | None = Field(
         default=None,
