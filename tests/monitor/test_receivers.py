@@ -208,6 +208,7 @@ def test_an_alert_that_escalates_is_one_alert(receiver: Receiver) -> None:
     assert sorted(ends) == ["critical", "warn"]
     assert not firing
     assert last["generatorURL"] == "http://page/i/c0ffee"
+    assert last["annotations"]["runbook_url"] == "http://page/runbook/drift"
 
 
 def test_waiting_grows_to_a_minute_and_no_further() -> None:

@@ -24,6 +24,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.acknowledge",
             "Say that you have an alarm: it goes on firing, in your name.",
         ),
+        "alerts": (
+            "tidegauge.cli.alerts",
+            "The alarms that fire, and with --since those that have ended.",
+        ),
         "baseline": ("tidegauge.cli.baseline", "Build, list, show and activate what is normal."),
         "bench": ("tidegauge.cli.bench", "Measure tidegauge itself, on traffic of your own."),
         "close": (
@@ -57,6 +61,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.lookup",
             "Show a request and its answer while the log holds them.",
         ),
+        "monitors": (
+            "tidegauge.cli.monitors",
+            "What each monitor says of each segment, alarms first.",
+        ),
         "outbox": ("tidegauge.cli.outbox", "What producers have left to ship, and ship it."),
         "replay": (
             "tidegauge.cli.replay",
@@ -66,6 +74,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "silence": (
             "tidegauge.cli.silence",
             "Mute a monitor for a while: it goes on testing and raises no alert.",
+        ),
+        "status": (
+            "tidegauge.cli.status",
+            "What fires and what has fired: the digest of a shift.",
         ),
         "topics": ("tidegauge.cli.topics", "Create the topics on the broker, and list them."),
     }
@@ -85,7 +97,10 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.cli.explain": "drift,monitor",
         "tidegauge.cli.judge": "judge",
         "tidegauge.cli.labels": "judge",
+        "tidegauge.cli.alerts": "monitor",
         "tidegauge.cli.ledger": "monitor",
+        "tidegauge.cli.monitors": "monitor",
+        "tidegauge.cli.status": "monitor",
         "tidegauge.cli.replay": "drift,vitals,judge,monitor",
         "tidegauge.cli.report": "reports,monitor",
         "tidegauge.cli.keys": "gateway",

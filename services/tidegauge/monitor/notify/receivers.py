@@ -206,11 +206,21 @@ def alertmanager_alert(
     where = f"i/{alert.incident}" if alert.incident else f"alarm?{query}"
     return {
         "labels": {name: value for name, value in labels.items() if value},
-        "annotations": {"summary": alert.summary, "alert_id": alert.alert_id},
+        "annotations": _annotations(alert, page_url.rstrip("/")),
         "startsAt": _rfc3339(alert.starts_ms),
         "endsAt": _rfc3339(ends_ms),
         "generatorURL": f"{page_url.rstrip('/')}/{where}" if page_url else "",
     }
+
+
+def _annotations(alert: Alert, page_url: str) -> dict[str, str]:
+    found = {
+        "summary": alert.summary,
+        "alert_id": alert.alert_id,
+        "owner": alert.owner,
+        "runbook_url": f"{page_url}/runbook/{alert.signal}" if page_url else "",
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
