@@ -29,7 +29,7 @@ def sample(time_ms: int, running: float | None, *faults: str) -> UpstreamSample:
 
 
 def test_an_event_that_was_published_twice_counts_once() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     for event in (work(1), work(1), work(2), work(1)):
         account.add(event)
     (charge,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).charges.values()
@@ -38,7 +38,7 @@ def test_an_event_that_was_published_twice_counts_once() -> None:
 
 
 def test_samples_that_agree_change_nothing_whenever_they_are_taken() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work())
     for time_ms, running in ((1_000, 1.0), (2_000, 3.0), (45_000, 0.0)):
         account.add(sample(time_ms, running))
@@ -49,7 +49,7 @@ def test_samples_that_agree_change_nothing_whenever_they_are_taken() -> None:
 
 
 def test_work_that_no_gateway_forwarded_is_residual_and_not_idle() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work())
     for time_ms in range(0, MINUTE_MS, 5_000):
         account.add(sample(time_ms, 1.0))
@@ -59,7 +59,7 @@ def test_work_that_no_gateway_forwarded_is_residual_and_not_idle() -> None:
 
 
 def test_silence_is_remembered() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(sample(1_000, 0.0))
     account.add(sample(2_000, None, "does not answer"))
     account.add(sample(1_500, 7.0))  # late: the newest stays
@@ -68,8 +68,17 @@ def test_silence_is_remembered() -> None:
 
 
 def test_what_is_forgotten_is_gone() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work(1, 0))
     account.add(work(2, MINUTE_MS))
-    account.forget(MINUTE_MS)
+    account.keep(MINUTE_MS, 2 * MINUTE_MS)
     assert list(account.work.minutes) == [(UPSTREAM, MINUTE_MS)]
+
+
+def test_times_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
+    account = CostAccount(10 * MINUTE_MS, 20 * MINUTE_MS)
+    for sequence, minute in enumerate((9, 10, 19, 20, 10**9), start=1):
+        account.add(work(sequence, minute * MINUTE_MS))
+        account.add(sample(minute * MINUTE_MS, 1.0))
+    assert [key[1] // MINUTE_MS for key in account.work.minutes] == [10, 19]
+    assert account.newest[UPSTREAM].time_ms == 19 * MINUTE_MS

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegauge.cost.exposition import MOST_BYTES, ExpositionError, read_metrics
-from tidegauge.cost.upstream_metrics import GPU_METRICS, SERVER_METRICS, gpus_of, reading_of, sample_of
+from tidegauge.cost.upstream_metrics import (
+    GPU_METRICS,
+    SERVER_METRICS,
+    gpus_of,
+    reading_of,
+    sample_of,
+)
 
 SCRAPES = Path(__file__).with_name("scrapes")
 FIRST_GPU = "GPU-604ac76c-d9cf-fef3-62e9-d92044ab6e52"

@@ -16,6 +16,7 @@ __all__ = [
     "EVENTS",
     "FORMS",
     "FRAMES",
+    "METRICS",
     "REQUESTS",
     "STREAMS",
     "TEXTS",
@@ -142,8 +143,16 @@ models:
         weight: 0.5
         overrides: {temperature: 0}
         price: {input: 1, output: 2}
+        gpu_usd_per_hour: [{usd: 1, hours: [22, 6], from: 2026-11-01T00:00Z}]
+        metrics_url: http://127.0.0.1:8000/metrics
+        gpu_metrics_url: nvml
     failed_checks: {json_schema: retry}
 """,
+)
+METRICS: Final = (
+    b'vllm:num_requests_running{engine="0",model_name="m"} 3.0\n',
+    b'vllm:request_success_total{engine="0",finished_reason="stop",model_name="m"} 21.0 1700000\n',
+    b'# HELP DCGM_FI_DEV_GPU_UTIL Use.\nDCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-1"} 98\n',
 )
 FORMS: Final = (
     _json(_SCHEMA) + b'\n{"a": 1}',

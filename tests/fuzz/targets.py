@@ -7,12 +7,25 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
-from tests.fuzz.seeds import ANSWERS, CONFIG, EVENTS, FORMS, FRAMES, REQUESTS, STREAMS, TEXTS, WIRE
+from tests.fuzz.seeds import (
+    ANSWERS,
+    CONFIG,
+    EVENTS,
+    FORMS,
+    FRAMES,
+    METRICS,
+    REQUESTS,
+    STREAMS,
+    TEXTS,
+    WIRE,
+)
 
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.frame import Damage, Incomplete, decode_frame, read_header
 from tidegauge.capture.text_limits import captured_messages, captured_text
+from tidegauge.cost.exposition import ExpositionError, read_metrics
+from tidegauge.cost.upstream_metrics import GPU_METRICS, SERVER_METRICS, gpus_of, reading_of
 from tidegauge.gateway import configuration
 from tidegauge.gateway.apis import APIS, Api
 from tidegauge.gateway.apis.api import malformed
@@ -141,6 +154,14 @@ def _events(data: bytes) -> None:
             continue
 
 
+def _metrics(data: bytes) -> None:
+    try:
+        reading_of(read_metrics(data, SERVER_METRICS))
+        gpus_of(read_metrics(data, GPU_METRICS))
+    except ExpositionError:
+        return
+
+
 def _configuration(data: bytes) -> None:
     try:
         configuration.parse(data.decode(errors="replace"))
@@ -228,6 +249,9 @@ TARGETS: Final[Mapping[str, Target]] = {
         _configuration,
         CONFIG,
         (b"models:", b"upstreams:", b"- ", b"&a ", b"*a", b"<<: ", b"!!", b"\n"),
+    ),
+    "metrics": Target(
+        _metrics, METRICS, (b"{", b"}", b'"', b"\\", b"\n", b" ", b"NaN", b"1e999", b"#")
     ),
     "schemas": Target(_form, FORMS, (*_JSON, *_SCHEMA)),
     "texts": Target(_text, TEXTS, _SECRETS),

@@ -58,6 +58,7 @@ def test_the_bill_adds_up(
     facts = msgspec.json.decode(CliRunner().invoke(bill.app, [*command, "--json"]).stdout)
     assert facts["usd"] == pytest.approx(10.0)
     assert facts["costs"]["customer"][0]["requests"] == 2
+    assert facts["forecast"]["usd"] > 0
     assert facts["costs"]["customer"][0]["usd"] == pytest.approx(0.5)
     printed = CliRunner().invoke(bill.app, [*command, "--csv"]).stdout
     rows = list(csv.DictReader(io.StringIO(printed)))

@@ -63,7 +63,7 @@ def sample(*faults: str, time_ms: int = NOW_MS - 5_000) -> UpstreamSample:
 
 @pytest.fixture
 def view() -> CostView:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work("<b>acme</b>", "zeta"))
     account.add(sample(time_ms=NOW_MS - 90_000))
     account.add(sample("no answer"))
@@ -89,7 +89,7 @@ def test_the_hours_of_the_view_add_up(view: CostView) -> None:
 
 def test_the_forecast_follows_prices_and_the_rate_of_tokens(view: CostView) -> None:
     assert forecast_usd(view.bill, PRICES, 0, 90 * MINUTE_MS) == pytest.approx(90.0)
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     amounts = WorkAmounts(requests=1, nanousd=2_000_000_000)
     row = WorkRow("m/v1//", "acme", "served", amounts)
     minute = UpstreamMinute("api.example", NOW_MS - HOUR_MS, b"", b"", (row,))
@@ -99,7 +99,7 @@ def test_the_forecast_follows_prices_and_the_rate_of_tokens(view: CostView) -> N
 
 
 def test_a_budget_is_over_where_both_burn_rates_are() -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work("acme", start_ms=NOW_MS - 10 * MINUTE_MS))
     budgets = {"acme": 100.0, "all": 1_000_000.0, "quiet": 1.0}
     found = {one.name: one for one in cost_view(account, PRICES, NOW_MS, 2, budgets).budgets}
@@ -168,7 +168,7 @@ def test_metrics(
 def test_customers_are_capped(
     scrape: Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]],
 ) -> None:
-    account = CostAccount()
+    account = CostAccount(0, 2**62)
     account.add(work(*(f"customer {n}" for n in range(200))))
     found = scrape(cost_view(account, PRICES, NOW_MS, 2))["tidegauge_bill_customer_usd"]
     assert len(found) == MAX_CUSTOMERS + 1

@@ -23,13 +23,21 @@ _MOST_UPSTREAMS: Final = 1_024
 class CostAccount:
     """Adds up what the log says of upstreams; each event counts once.
 
+    Times that a producer makes up do not fill the memory: minutes before the range that is kept,
+    and after it, are left out.
+
+    Args:
+        since_ms: Start of the range that is kept, Unix milliseconds.
+        until_ms: Its end, excluded.
+
     Attributes:
         work: The work of all minutes that are kept.
         newest: Label of the upstream -> its newest sample.
         answered_ms: Label of the upstream -> when it last answered without a fault.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since_ms: int, until_ms: int) -> None:
+        self._since_ms, self._until_ms = since_ms, until_ms
         self.work = WorkAccumulator()
         self.newest: dict[str, UpstreamSample] = {}
         self.answered_ms: dict[str, int] = {}
@@ -46,13 +54,16 @@ class CostAccount:
         if event.producer_id in self._sequences or len(self._sequences) < _MOST_PRODUCERS:
             self._sequences[event.producer_id] = event.sequence
         for minute in event.minutes:
-            self.work.merge(minute)
+            if self._since_ms <= minute.start_ms < self._until_ms:
+                self.work.merge(minute)
 
     def _add_sample(self, sample: UpstreamSample) -> None:
         before = self.newest.get(sample.upstream)
         if before is None and len(self.newest) >= _MOST_UPSTREAMS:
             return
         if before is not None and sample.time_ms <= before.time_ms:
+            return
+        if not self._since_ms <= sample.time_ms < self._until_ms:
             return
         self.newest[sample.upstream] = sample
         if not sample.faults:
@@ -62,10 +73,11 @@ class CostAccount:
             idle = sample.running + (sample.waiting or 0.0) == 0
             self._idle[sample.upstream, minute * MINUTE_MS].append((offset // SLOT_MS, idle))
 
-    def forget(self, before_ms: int) -> None:
-        """Forget the minutes before a time in Unix milliseconds."""
+    def keep(self, since_ms: int, until_ms: int) -> None:
+        """Keep another range: forget what is before it, and take in what is in it from now on."""
+        self._since_ms, self._until_ms = since_ms, until_ms
         for minutes in (self.work.minutes, self._idle):
-            for key in [key for key in minutes if key[1] < before_ms]:
+            for key in [key for key in minutes if key[1] < since_ms]:
                 del minutes[key]
 
     def bill(self, prices: GpuPrices, start_ms: int, end_ms: int) -> Bill:

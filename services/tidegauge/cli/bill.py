@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from rich.table import Table
 from tidegauge.cost.bill import Bill
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.reports.bill_tables import BILL_COLUMNS, DIMENSIONS, bill_rows, costs_by
+from tidegauge.reports.cost_view import forecast_usd, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, percent
 from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.runtime.clock import now_ms
@@ -53,7 +53,10 @@ def bill(  # noqa: PLR0913 - one argument for each option
         raise typer.BadParameter(f"{by!r} is none of {', '.join(DIMENSIONS)}", param_hint="'--by'")
     period = parse_range(start, end, now_ms())
     path = config or load(GatewaySettings).config
-    found, notes = bill_of_log(load(KafkaSettings), path, period)
+    made = bill_of_log(load(KafkaSettings), path, period)
+    found, notes = made.bill, made.notes
+    month_end = month_end_ms(found.end_ms)
+    ahead = forecast_usd(found, made.prices, found.end_ms, month_end)
     if as_csv:
         typer.echo(csv_text(BILL_COLUMNS, bill_rows(found)), nl=False)
         for note in notes:
@@ -63,16 +66,21 @@ def bill(  # noqa: PLR0913 - one argument for each option
             "from": moment(found.start_ms),
             "to": moment(found.end_ms),
             "usd": found.usd,
+            "forecast": {"to": moment(month_end), "usd": ahead},
             "upstreams": found.upstreams,
             "costs": {name: costs_by(found, name) for name in DIMENSIONS},
             "notes": notes,
         }
         typer.echo(msgspec.json.encode(facts))
     else:
-        _print(Console(markup=False), found, by, notes)
+        console = Console(markup=False)
+        _print(console, found, by)
+        console.print(f"From its end to {moment(month_end)}: about {dollars(ahead)}")
+        for note in notes:
+            console.print(f"Note: {note}")
 
 
-def _print(console: Console, found: Bill, by: str, notes: Iterable[str]) -> None:
+def _print(console: Console, found: Bill, by: str) -> None:
     console.print(f"{moment(found.start_ms)} to {moment(found.end_ms)}: {dollars(found.usd)}")
     if found.upstreams:
         table = Table("upstream", "time", "price", "customers", "idle", "residual", "in use")
@@ -109,5 +117,3 @@ def _print(console: Console, found: Bill, by: str, notes: Iterable[str]) -> None
             count(group.requests_per_usd),
         )
     console.print(table)
-    for note in notes:
-        console.print(f"Note: {note}")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tidegauge.demo.costs import DemoCosts
 from tidegauge.demo.errors import DemoError
+from tidegauge.demo.server_costs import DemoCosts
 from tidegauge.monitoring.view import MonitorView
 
 __all__ = ["MonitorClient", "MonitorClientError"]

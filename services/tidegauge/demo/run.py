@@ -14,7 +14,6 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from tidegauge.demo.costs import show_costs
 from tidegauge.demo.facts import Summary
 from tidegauge.demo.monitor_client import MonitorClientError
 from tidegauge.demo.parts import check_machine
@@ -22,6 +21,7 @@ from tidegauge.demo.phases import run_phases
 from tidegauge.demo.promises import Milestones
 from tidegauge.demo.prompts import own_prompts, read_prompts, split
 from tidegauge.demo.scenario import Scenario, set_up
+from tidegauge.demo.server_costs import show_costs
 from tidegauge.demo.show import show
 from tidegauge.demo.summary import summarise
 from tidegauge.monitor.estimates import estimate

@@ -25,6 +25,8 @@ from tidegauge.schemas.upstream_events import UpstreamSample, UpstreamWork
 __all__ = ["CatalogFile", "CostBoard"]
 
 _HOUR_MS: Final = 3_600_000
+_AHEAD_MS: Final = 600_000
+"""How far a producer's clock may be ahead."""
 _VIEW_SECONDS: Final = 10.0
 _VIEW_COST: Final = 100
 """A view is made again after this many times as long as it took, at the earliest."""
@@ -85,7 +87,7 @@ class CostBoard:
         self._catalog = catalog
         self._now_ms = now_ms
         self._hours = hours
-        self._account = CostAccount()
+        self._account = self._new_account()
         self._known = Catalog({})
         self._view: CostView | None = None
         self._next = 0.0
@@ -101,7 +103,7 @@ class CostBoard:
     def run(self, stop: Event) -> None:
         """Follow the log until told to stop."""
         while not stop.is_set():
-            self._account = CostAccount()
+            self._account = self._new_account()
             start_ms = self._now_ms() - self._hours * _HOUR_MS
             try:
                 for record in reader.follow(
@@ -126,13 +128,19 @@ class CostBoard:
     def refresh(self) -> None:
         """Make the view anew."""
         now_ms = self._now_ms()
-        self._account.forget(now_ms - (self._hours + 1) * _HOUR_MS)
+        self._account.keep(*self._range(now_ms))
         try:
             self._known = self._catalog()
         except TidegaugeError as error:
             _log.warning("prices are those of before", error=str(error)[:500])
         prices, budgets = gpu_prices(self._known), self._known.budgets
         self._view = cost_view(self._account, prices, now_ms, self._hours, budgets)
+
+    def _new_account(self) -> CostAccount:
+        return CostAccount(*self._range(self._now_ms()))
+
+    def _range(self, now_ms: int) -> tuple[int, int]:
+        return now_ms - (self._hours + 1) * _HOUR_MS, now_ms + _AHEAD_MS
 
     def _refresh(self) -> None:
         began = time.monotonic()

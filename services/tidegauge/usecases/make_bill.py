@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tidegauge.cost.account import CostAccount
-from tidegauge.cost.bill import Bill
+from tidegauge.cost.bill import Bill, GpuPrices
 from tidegauge.gateway.configuration import gpu_prices, load
 from tidegauge.reports.formatting import moment
 from tidegauge.runtime.kafka import reader
@@ -18,16 +19,29 @@ from tidegauge.schemas.upstream_events import MINUTE_MS, UpstreamSample, Upstrea
 from tidegauge.usecases.errors import BillError
 from tidegauge.usecases.time_range import TimeRange
 
-__all__ = ["bill_of_log"]
+__all__ = ["LogBill", "bill_of_log"]
 
 _LATE_MS: Final = 2 * 3_600_000
 """How much later than a minute its work may be published: exchanges take time, workers lag."""
 
 
-def bill_of_log(
-    kafka: KafkaSettings, config: Path | None, period: TimeRange
-) -> tuple[Bill, tuple[str, ...]]:
-    """Return the bill of a range of time, and what a person should know of it.
+@dataclass(frozen=True, slots=True)
+class LogBill:
+    """The bill of a range of time that the log holds.
+
+    Attributes:
+        bill: The bill.
+        prices: The prices of the upstreams' time.
+        notes: What a person should know of it.
+    """
+
+    bill: Bill
+    prices: GpuPrices
+    notes: tuple[str, ...]
+
+
+def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> LogBill:
+    """Return the bill of a range of time.
 
     Args:
         kafka: How to reach Kafka.
@@ -45,12 +59,13 @@ def bill_of_log(
     prices = {} if config is None else gpu_prices(load(config, with_keys=False))
     account, undecodable = _account_of_log(kafka, period)
     bill = account.bill(prices, period.start_ms, period.end_ms)
-    return bill, tuple(_notes(bill, account, undecodable))
+    return LogBill(bill, prices, tuple(_notes(bill, account, undecodable)))
 
 
 def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccount, int]:
     """Return the account of a range, and the number of records that could not be read."""
-    account, undecodable = CostAccount(), 0
+    first_ms = period.start_ms // MINUTE_MS * MINUTE_MS
+    account, undecodable = CostAccount(first_ms, period.end_ms), 0
     for record in reader.read(kafka, UPSTREAMS, start_ms=period.start_ms):
         if record.timestamp_ms > period.end_ms + _LATE_MS:
             break
@@ -62,7 +77,6 @@ def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccoun
             undecodable += 1
             continue
         account.add(event)
-    account.forget(period.start_ms // MINUTE_MS * MINUTE_MS)
     return account, undecodable
 
 
