@@ -25,13 +25,14 @@ from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
 from tidegauge.monitoring.history import History, HistoryState
 from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
+from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Alert, Monitor, Signal, State
+from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, JudgeCondition, Sampled, Sketch, SketchKind
 from tidegauge.streaming.merging import merge_all, merge_sketches
@@ -279,6 +280,10 @@ class Assessment:
     def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
         """Return a sample of the display range's requests since a moment."""
         return self.display.sample(*self._monitored(detector), since_ms)
+
+    def judged(self, detector: Detector, since_ms: int, value: str) -> tuple[JudgedAnswers, ...]:
+        """Return judged answers since a moment, and of before, if the number is a score."""
+        return judged_answers(self.display, detector.segment, since_ms, value)
 
     def _monitored(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
         return self._watched(MonitorKey(detector.monitor, detector.segment))

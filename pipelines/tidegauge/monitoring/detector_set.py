@@ -43,7 +43,7 @@ from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verd
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Alert, Monitor, State, Verdict
+from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
 
@@ -83,6 +83,9 @@ class TrafficSource(Protocol):
 
     def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
         """Return a sample of the display range's requests since a moment."""
+
+    def judged(self, detector: Detector, since_ms: int, value: str) -> tuple[JudgedAnswers, ...]:
+        """Return judged answers since a moment, and of before, if the number is a score."""
 
     def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
         """Return the sum of the display range's sketches that begin at or after a moment."""
@@ -210,6 +213,7 @@ class DetectorSet:
             needed=self._plan.low_data_events,
             exemplars=partial(source.exemplars, detector),
             sample=partial(source.sample, detector),
+            evidence=partial(source.judged, detector),
             size=size_sentence(detector, size) if decision.alarm else (),
             coincidences=record.coincidences,
             findings=(*unseen_sentence(unseen), *_load_findings(detector, source)),

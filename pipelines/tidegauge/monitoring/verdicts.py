@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
-from tidegauge.detection.indicators import Hits, Indicator
+from tidegauge.detection.indicators import Hits, Indicator, Tail
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, HALLUCINATION, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
@@ -22,6 +22,7 @@ from tidegauge.schemas.findings import (
     Callers,
     CallerShare,
     Effect,
+    JudgedAnswers,
     Monitor,
     Signal,
     State,
@@ -43,6 +44,7 @@ __all__ = [
 
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
 Sample: TypeAlias = Callable[[int], tuple[Sampled, ...]]
+AnswersShown: TypeAlias = Callable[[int, str], tuple[JudgedAnswers, ...]]
 
 _ALARMED = frozenset({State.INFO, State.WARN, State.CRITICAL})
 _CONFIDENCE = 0.95
@@ -59,6 +61,7 @@ class VerdictContext:
         needed: Number of events below which the state is ``low_data``.
         exemplars: Function from a counted indicator's name to requests that show it.
         sample: Function from a moment to a sample of the requests since then.
+        evidence: Function from a moment and a score to judged answers since then, and of before.
         size: A sentence on how large the change is, if it alarms.
         coincidences: Sentences on what else happened at the change point.
         findings: Sentences on what else is unusual now, also where nothing alarms.
@@ -70,6 +73,7 @@ class VerdictContext:
     needed: int
     exemplars: Exemplars
     sample: Sample
+    evidence: AnswersShown = lambda *_: ()
     size: tuple[str, ...] = ()
     coincidences: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
@@ -134,6 +138,7 @@ def verdict_of(
         effects=effects,
         coincidences=context.coincidences if alarmed and effects else (),
         back_test=detector.back_test,
+        evidence=_evidence(detector, found[0], context) if alarmed and found else (),
     )
 
 
@@ -182,6 +187,13 @@ def _caveats(detector: Detector) -> tuple[str, ...]:
 def alert_summary(verdict: Verdict) -> str:
     """Return an alert's summary: the segment and the verdict's sentence."""
     return f"{segment_title(verdict.segment)}: {verdict.sentence}"
+
+
+def _evidence(
+    detector: Detector, leading: IndicatorEffect, context: VerdictContext
+) -> tuple[JudgedAnswers, ...]:
+    counter = detector.reference.indicators[leading.contribution.indicator].counter
+    return context.evidence(leading.since_ms, counter.value) if isinstance(counter, Tail) else ()
 
 
 def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext | None) -> Effect:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
 from tidegauge.schemas.segments import Segment
@@ -12,6 +13,8 @@ from tidegauge.schemas.segments import Segment
 __all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable"]
 
 _OK = 200
+NO_SEGMENT: Final = Segment(model="")
+"""Segment of an exchange that is not of the traffic, such as a golden answer's."""
 
 
 class SkipReason(StrEnum):
@@ -66,7 +69,7 @@ class JudgedExchange:
     cut: bool = False
     redacted: bool = False
     reference: str | None = None
-    segment: Segment = Segment(model="")
+    segment: Segment = NO_SEGMENT
     customer: str = ""
 
     @property
@@ -86,6 +89,7 @@ class Score:
         answer_tokens: Tokens of the answer that were scored, where the judge counts them.
         tokens: Tokens used for the judgment, prompts and replies of all calls together.
         retried: Whether the first reply was invalid and a second call followed.
+        reason: The judge's own reason, if it gave one.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -94,6 +98,7 @@ class Score:
     answer_tokens: int | None = None
     tokens: int = 0
     retried: bool = False
+    reason: str = ""
 
 
 def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Final
 
 from tidegauge.quality.exchange_parts import divide
-from tidegauge.quality.shown_exchange import fit
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
+from tidegauge.quality.shown_exchange import fit
 from tidegauge.quality.specifications import RubricExample, RubricSpec
 from tidegauge.schemas.exchange import Message
 
@@ -56,6 +56,7 @@ _ESCAPED = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\
 _THOUGHT: Final = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _UNENDED_THOUGHT: Final = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
 _ENDED_THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
+_GRADE_LINE: Final = re.compile(r"^[ \t*_#>-]*grade\W.*$", re.IGNORECASE | re.MULTILINE)
 _DENIED: Final = re.compile(
     r"\b(?:not|no|never|isn't|than|instead\s+of|nicht|kein)\W{1,4}(?:an?\s+|the\s+)?$",
     re.IGNORECASE,
@@ -182,7 +183,8 @@ def read_reasoned(specification: RubricSpec, reply: str, *, finished: bool = Tru
     if label is None:
         return Score(invalid="no_grade", retried=True)
     named = {known.casefold(): score for known, score in specification.labels.items()}
-    return Score(values={SCORE: named[label.casefold()]}, retried=True)
+    reason = " ".join(_GRADE_LINE.sub("", text).split())
+    return Score(values={SCORE: named[label.casefold()]}, retried=True, reason=reason)
 
 
 def _asked(specification: RubricSpec, question: str) -> tuple[Message, ...]:

@@ -136,6 +136,8 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
         minimum_mass: Least total probability of the labels for a valid reply.
         retries: Whether a second call, with reasoning, follows an invalid reply.
         reasoning_tokens: Largest number of tokens for the reasoning.
+        reasons_below: Scores below which the judge is asked for its reason, in a call of its own;
+            the score stays as it is. 0 for never.
         budget_tokens: Estimated tokens of an exchange that are shown; more are left out by
             importance, and marked.
         top_tokens: Most likely next tokens that the server is asked for.
@@ -157,6 +159,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     minimum_mass: float = 0.9
     retries: bool = True
     reasoning_tokens: int = 160
+    reasons_below: float = 0.0
     budget_tokens: int = 6000
     top_tokens: int = 20
     system_role: bool = True

@@ -67,4 +67,7 @@ def bounded_exemplar(exemplar: Exemplar) -> Exemplar:
         request_id=cut(exemplar.request_id),
         customer=cut(exemplar.customer),
         text=exemplar.text[:EXEMPLAR_CHARACTERS],
+        context=exemplar.context[:EXEMPLAR_CHARACTERS],
+        answer=exemplar.answer[:EXEMPLAR_CHARACTERS],
+        reason=exemplar.reason[:EXEMPLAR_CHARACTERS],
     )

@@ -46,6 +46,7 @@ class Measurement:
         strata: (number's name, stratum, number), each added to the stratum's histogram.
         exemplar: The request: a candidate, by rank, for the exemplars of the indicators in
             ``hits`` and for the sketch's sample.
+        examples: (name, request), each a candidate, by rank, for the exemplars of its name.
         progress: Name -> whole number to add to the partition's totals since the group began.
         baseline: Id of the baseline that the indicators refer to, empty for none.
         outputs: Events to publish besides the sketch.
@@ -59,6 +60,7 @@ class Measurement:
     totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     strata: tuple[tuple[str, str, float], ...] = ()
     exemplar: Exemplar | None = None
+    examples: tuple[tuple[str, Exemplar], ...] = ()
     progress: Mapping[str, int] = field(default_factory=dict)
     baseline: str = ""
     outputs: tuple[Output, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
@@ -160,10 +161,8 @@ class PartitionSketcher:
         if asked > MOST_INDICATORS:
             measured = replace(measured, trials=(), hits=())
             self._totals[REFUSED_VALUES] += asked
-        if measured.exemplar is not None and not self._settings.exemplar_text:
-            measured = replace(
-                measured, exemplar=msgspec.structs.replace(measured.exemplar, text="")
-            )
+        if not self._settings.exemplar_text:
+            measured = _without_text(measured)
         segment = self._admitted(event.segment, time_ms)
         key = WindowKey(start_ms, segment, measured.baseline)
         window = self._windows.get(key)
@@ -310,3 +309,13 @@ class PartitionSketcher:
         }
         self._work = WorkAccumulator(state.work)
         return state
+
+
+def _without_text(measured: Measurement) -> Measurement:
+    """Return a measurement whose examples name requests and quote none."""
+    blank = partial(msgspec.structs.replace, text="", context="", answer="", reason="")
+    return replace(
+        measured,
+        exemplar=None if measured.exemplar is None else blank(measured.exemplar),
+        examples=tuple((name, blank(exemplar)) for name, exemplar in measured.examples),
+    )

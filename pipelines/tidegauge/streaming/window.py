@@ -154,6 +154,9 @@ class Window:
                 measured.exemplar.customer,
                 tuple(name for name in measured.hits if name in self._hits),
             )
+        for name, exemplar in measured.examples:
+            if _admits(self._exemplars, name):
+                self._keep(name, exemplar)
         return refused
 
     @property
@@ -202,11 +205,13 @@ class Window:
 
     def _show(self, exemplar: Exemplar, hits: Iterable[str]) -> None:
         for name in hits:
-            if name not in self._hits:
-                continue  # beyond the bounds
-            kept = self._exemplars.get(name, ())
-            if len(kept) < EXEMPLARS or exemplar.rank < kept[-1].rank:
-                self._exemplars[name] = least_ranked((*kept, bounded_exemplar(exemplar)))
+            if name in self._hits:  # within the bounds
+                self._keep(name, exemplar)
+
+    def _keep(self, name: str, exemplar: Exemplar) -> None:
+        kept = self._exemplars.get(name, ())
+        if len(kept) < EXEMPLARS or exemplar.rank < kept[-1].rank:
+            self._exemplars[name] = least_ranked((*kept, bounded_exemplar(exemplar)))
 
     def sketch(
         self, key: WindowKey, origin: SketchOrigin, *, sequence: int, looked_at: Iterable[str]

@@ -18,6 +18,7 @@ __all__ = [
     "CallerShare",
     "Callers",
     "Effect",
+    "JudgedAnswers",
     "Monitor",
     "Severity",
     "Signal",
@@ -179,6 +180,26 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class JudgedAnswers(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers of one version with a judge's scores, which show what an alarm on them stands for.
+
+    Attributes:
+        version: The version that answered; empty where versions have no labels.
+        current: Whether they are of the time of the alarm; else they are what was before.
+        judge: The judge with its specification.
+        score: Name of the score.
+        worst: The answers with the lowest scores, the lowest first.
+        typical: Answers drawn at random.
+    """
+
+    version: str
+    current: bool
+    judge: str
+    score: str
+    worst: tuple[Exemplar, ...] = ()
+    typical: tuple[Exemplar, ...] = ()
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.verdict"):
     """What one monitor says of one segment after one window.
 
@@ -201,6 +222,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
             of ``sentence``.
         sentence: The whole verdict in one sentence for people.
         back_test: How its reference did on its own baseline, for people.
+        evidence: Judged answers that show it, of an alarm on quality; those of before beside.
     """
 
     monitor: str
@@ -220,6 +242,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     effects: tuple[Effect, ...] = ()
     coincidences: tuple[str, ...] = ()
     back_test: str = ""
+    evidence: tuple[JudgedAnswers, ...] = ()
     schema_version: int = 1
 
     def __post_init__(self) -> None:

@@ -41,9 +41,11 @@ __all__ = [
     "judge_label",
     "score",
     "skipped",
+    "typical",
     "unqualified",
     "weight",
     "weighted",
+    "worst",
 ]
 
 # Numbers of a ``vitals`` sketch: each has moments and a histogram.
@@ -107,6 +109,16 @@ def judge_label(judge: str, specification_hash: str) -> str:
 def score(judge: str, name: str) -> str:
     """Value: a score as the judge gave it; ``judge`` is a ``judge_label``."""
     return f"score/{judge}/{name}"
+
+
+def worst(judge: str, name: str) -> str:
+    """Exemplars: the answers with the lowest scores."""
+    return f"worst/{judge}/{name}"
+
+
+def typical(judge: str, name: str) -> str:
+    """Exemplars: answers drawn at random among those that have the score."""
+    return f"typical/{judge}/{name}"
 
 
 def weight(judge: str) -> str:

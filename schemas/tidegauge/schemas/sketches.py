@@ -57,7 +57,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     zero: int = 0
 
 
-class Exemplar(msgspec.Struct, frozen=True, kw_only=True):
+class Exemplar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request that shows what a number stands for.
 
     Attributes:
@@ -66,6 +66,9 @@ class Exemplar(msgspec.Struct, frozen=True, kw_only=True):
         text: The prompt, as far as it was captured.
         customer: Whose it was.
         value: The number, where there is one.
+        context: The context that its answer was given, of a judged answer.
+        answer: The answer, if it was judged.
+        reason: The judge's reason for its score, if it gave one.
     """
 
     request_id: str
@@ -73,6 +76,9 @@ class Exemplar(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     customer: str
     value: float | None = None
+    context: str = ""
+    answer: str = ""
+    reason: str = ""
 
 
 class Sampled(msgspec.Struct, frozen=True, order=True, array_like=True):

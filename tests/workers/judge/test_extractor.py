@@ -8,11 +8,14 @@ from tests.workers.judge.conftest import SEGMENT, origin, response
 
 from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
 from tidegauge.quality.sampling import draw
-from tidegauge.schemas import measures
+from tidegauge.schemas import encode, measures
 from tidegauge.schemas.evaluations import JudgmentEvent
-from tidegauge.schemas.exchange import ErrorKind, ResponseEvent
-from tidegauge.schemas.sketches import JudgeCondition
+from tidegauge.schemas.exchange import ErrorKind, Message, ResponseEvent
+from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, JudgeCondition
 from tidegauge.streaming.extractor import Extractor, Measurement
+from tidegauge.streaming.partitions import SketchSettings
+from tidegauge.streaming.processor import Partition, Record
+from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.judge_pool import Question
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
@@ -252,3 +255,48 @@ def test_the_qualification_is_waited_for_once() -> None:
     bench.measure(response(1))
     bench.measure(response(2))
     assert bench.pool.waits == [10.0]
+
+
+def test_a_judged_answer_is_an_example_of_its_scores() -> None:
+    event = response(
+        messages=(Message(role="user", content="<context>It is 5 m.</context> How tall?"),),
+        output="It is 5 m tall. " * 100,
+    )
+    bench = Bench()
+    bench.pool.answer = Score(values={"score": 0.25}, reason="It repeats itself.")
+    (found,) = bench.measure(event)
+    examples = dict(found.examples)
+    worst = examples[measures.worst(RUBRIC, "score")]
+    typical = examples[measures.typical(RUBRIC, "score")]
+    assert (worst.text, worst.context, worst.value) == ("How tall?", "It is 5 m.", 0.25)
+    assert worst.reason == "It repeats itself."
+    assert len(worst.answer) <= EXEMPLAR_CHARACTERS
+    assert worst.answer.endswith("5 m tall.")
+    assert typical.rank == draw("exemplar", event.request_id)
+    assert found.exemplar is not None
+    assert (found.exemplar.answer, found.exemplar.context) == ("", "")
+    assert {judgment.reason for judgment in judgments(found)} == {"It repeats itself."}
+
+
+def test_a_worse_score_has_a_lesser_rank() -> None:
+    bench = Bench()
+    ranks = []
+    for score in (-1000.0, -2.0, 0.0, 0.5, 1.0):
+        bench.pool.answer = Score(values={"score": score})
+        (found,) = bench.measure(response(1))
+        ranks.append(dict(found.examples)[measures.worst(RUBRIC, "score")].rank)
+    assert ranks == sorted(ranks)
+    assert all(0 <= rank < 1 for rank in ranks)
+
+
+def test_examples_quote_nothing_if_text_is_not_to_be_kept() -> None:
+    extractor = Bench().extractor
+    processor = SketchingProcessor(extractor, "judge", SketchSettings(exemplar_text=False))
+    event = response(1)
+    processor.assign(Partition("responses.v1", 0), None)
+    record = Record(Partition("responses.v1", 0), 0, encode(event), timestamp_ms=event.time_ms)
+    processor.process([record], event.time_ms)
+    state = processor.snapshot(Partition("responses.v1", 0))
+    assert b"request-1" in state
+    assert b"It is the number 1" not in state
+    assert b"What is 1?" not in state

@@ -64,3 +64,15 @@ async def test_another_questions_answer_is_less_relevant(server: ScriptedServer)
         judge = LikelihoodJudge(client, LikelihoodSpec(model="m"))
         own, strange = await judge.score(EXCHANGE), await judge.score(other)
     assert strange.values["relevance"] < own.values["relevance"]
+
+
+async def test_a_low_score_is_explained_if_that_is_asked_for(server: ScriptedServer) -> None:
+    server.grade, server.reply = {"1": -0.01}, "It says nothing of grass.\nGrade: 2"
+    async with VllmClient(server.url) as client:
+        score = await RubricJudge(client, helpfulness(reasons_below=0.3)).score(EXCHANGE)
+        assert score.reason == "It says nothing of grass."
+        assert score.values["score"] == pytest.approx(0.0, abs=0.01), "the score stays"
+        server.grade = {"5": -0.01}
+        asked = len(server.asked)
+        await RubricJudge(client, helpfulness(reasons_below=0.3)).score(EXCHANGE)
+    assert len(server.asked) == asked + 1

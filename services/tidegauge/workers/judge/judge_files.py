@@ -129,6 +129,7 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
         source=source,
         model=settings.model,
         retries=settings.rubric_retry,
+        reasons_below=settings.reasons_below,
         context=ContextRule.parse(settings.context, settings.context_tags),
     )
 

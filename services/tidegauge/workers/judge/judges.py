@@ -77,18 +77,19 @@ class RubricJudge:
         asked = rubric.request(shown, exchange)
         first = await self._client.next_token(shown.model, asked, top=shown.top_tokens)
         score = replace(rubric.read_grade(shown, first.log_probabilities), tokens=first.tokens)
-        if score.invalid is None or not shown.retries:
+        explains = min(score.values.values(), default=1.0) < shown.reasons_below
+        if not explains and (score.invalid is None or not shown.retries):
             return score
         reply = await self._client.complete(
             shown.model,
             rubric.reasoning_request(shown, exchange),
             max_tokens=shown.reasoning_tokens,
         )
-        return replace(
-            rubric.read_reasoned(shown, reply.text, finished=reply.finished),
-            label_mass=score.label_mass,
-            tokens=first.tokens + reply.tokens,
-        )
+        reasoned = rubric.read_reasoned(shown, reply.text, finished=reply.finished)
+        tokens = first.tokens + reply.tokens
+        if explains:
+            return replace(score, reason=reasoned.reason or reply.text.strip(), tokens=tokens)
+        return replace(reasoned, label_mass=score.label_mass, tokens=tokens)
 
 
 class LikelihoodJudge:
