@@ -37,7 +37,7 @@ def test_an_answer_that_invents_hallucinates() -> None:
     found = check_hallucination(exchange("You have 90 days, ask Bo Andersen."))
     assert isinstance(found, CheckedAnswer)
     assert found.hallucinated
-    assert [each.text for each in found.support.unsupported] == ["90 days", "Bo Andersen"]
+    assert [each.text for each in found.unsupported] == ["90 days", "Bo Andersen"]
 
 
 @pytest.mark.parametrize(

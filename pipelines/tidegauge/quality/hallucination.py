@@ -22,7 +22,7 @@ from tidegauge.quality.exchange_parts import ExchangeParts, divide
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.qualification import Qualification, qualify
-from tidegauge.quality.support import Support, check_support
+from tidegauge.quality.support import Unsupported, check_support, unsupported_facts
 
 __all__ = [
     "KINDS",
@@ -75,16 +75,16 @@ class CheckedAnswer:
 
     Attributes:
         question: The question.
-        support: How far the given texts support the answer.
+        unsupported: Facts of the answer that none of the given texts holds.
     """
 
     question: str
-    support: Support
+    unsupported: tuple[Unsupported, ...]
 
     @property
     def hallucinated(self) -> bool:
-        """Whether a fact of the answer is in none of the given texts."""
-        return bool(self.support.unsupported)
+        """Whether there is such a fact."""
+        return bool(self.unsupported)
 
 
 def check_hallucination(
@@ -100,7 +100,7 @@ def check_hallucination(
     reason = _REASONS.get(parts.state)
     if reason is not None:
         return reason
-    return CheckedAnswer(parts.question, check_support(parts.answer, given_texts(parts)))
+    return CheckedAnswer(parts.question, unsupported_facts(parts.answer, given_texts(parts)))
 
 
 def given_texts(parts: ExchangeParts) -> tuple[str, ...]:
@@ -125,9 +125,10 @@ def qualify_check(own: Iterable[GoldenAnswer] = ()) -> Qualification:
     answers = golden_set.asked_of((*golden_set.built_in(KINDS), *own), KINDS)
     by_kind: dict[str, list[float]] = {}
     for answer in answers:
-        found = check_hallucination(answer.exchange)
-        if isinstance(found, CheckedAnswer):
-            by_kind.setdefault(answer.kind, []).append(found.support.score)
+        parts = divide(answer.exchange)
+        if parts.state is ContextState.GIVEN:
+            found = check_support(parts.answer, given_texts(parts))
+            by_kind.setdefault(answer.kind, []).append(found.score)
     good = by_kind.pop(golden_set.GOOD, [])
     return qualify(
         {NAME: good},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.quality.support import FactKind, check_support
+from tidegauge.quality.support import FactKind, check_support, unsupported_facts
 
 CONTEXT = (
     "Returns are free for 30 days, says Joshua Mahony of Acme Robotics. The fee was $1,200 for "
@@ -19,6 +19,7 @@ CONTEXT = (
 def unsupported(answer: str, *given_texts: str) -> list[tuple[str, str]]:
     found = check_support(answer, given_texts or [CONTEXT])
     assert all(answer[each.start : each.end] == each.text for each in found.unsupported)
+    assert unsupported_facts(answer, given_texts or [CONTEXT]) == found.unsupported
     return [(each.kind.value, each.text) for each in found.unsupported]
 
 
@@ -53,7 +54,7 @@ def test_what_the_texts_hold_is_supported(answer: str) -> None:
     [
         ("You have 60 days.", [("number", "60 days")]),
         ("You have 30 hours.", [("number", "30 hours")]),
-        ("It cost \u20ac1,200.", [("number", "1,200")]),
+        ("It cost \u20ac1,200.", [("number", "\u20ac1,200")]),
         ("It covers 1.3 million parts.", [("number", "1.3 million")]),
         ("It opens on 4 May 2024.", [("date", "4 May 2024")]),
         ("It opens on 3 May 2025.", [("date", "3 May 2025")]),
@@ -74,6 +75,15 @@ def test_what_the_texts_hold_is_supported(answer: str) -> None:
 )
 def test_what_they_do_not_hold_is_shown(answer: str, expected: list[tuple[str, str]]) -> None:
     assert unsupported(answer) == expected
+
+
+def test_a_part_of_a_longer_word_or_number_supports_nothing() -> None:
+    held = "It took 130 days, 1.5 hours and Anabel."
+    assert unsupported("Of Ana, in 30 days or 5 hours.", held) == [
+        ("name", "Ana"),
+        ("number", "30 days"),
+        ("number", "5 hours"),
+    ]
 
 
 def test_times_are_compared_as_times() -> None:

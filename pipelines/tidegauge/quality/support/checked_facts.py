@@ -7,33 +7,38 @@ as it is found, so that no piece counts twice. Every search takes time linear in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import Final
 
 from tidegauge.quality.support.dates import (
     DATE_PATTERN,
     TIME_PATTERN,
-    Calendar,
     Date,
     date_of,
     minutes_of,
 )
 from tidegauge.quality.support.numbers import (
     NUMBER_PATTERN,
-    Numbers,
     Quantity,
-    number_words,
     quantity_of,
 )
-from tidegauge.quality.support.proper_names import ProperName, acronyms_of, names_in
-from tidegauge.quality.support.words import Word, Words, folded, words_in
+from tidegauge.quality.support.proper_names import ProperName, names_in
+from tidegauge.quality.support.words import folded, words_in
 
-__all__ = ["Fact", "FactKind", "Given", "facts_in"]
+__all__ = [
+    "ADDRESS_PATTERN",
+    "IDENTIFIER_PATTERN",
+    "Fact",
+    "FactKind",
+    "address_of",
+    "facts_in",
+    "identifier_of",
+    "letters_and_digits",
+]
 
-_URL: Final = re.compile(
+ADDRESS_PATTERN: Final = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'()\[\]{}\u3000-\u303f\uff00-\uffef]{1,2000}"
     r"|(?<![\w.@-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
     r"|(?<![\w.@-])(?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|edu|gov|info|io|dev|app|ai|de|eu|uk|fr|es"
@@ -45,12 +50,11 @@ _QUOTATION: Final = re.compile(
     '|"([^"\n]{1,2000})"|\u00ab([^\u00ab\u00bb\n]{1,2000})\u00bb'
     "|\u300c([^\u300c\u300d\n]{1,2000})\u300d|\u300e([^\u300e\u300f\n]{1,2000})\u300f"
 )
-_IDENTIFIER: Final = re.compile(
+IDENTIFIER_PATTERN: Final = re.compile(
     r"(?<![\w.@/-])(?=[^\W\d_]{0,12}[-_.]?\d|\d{1,12}[-_.]?[^\W\d_]{1,12}\d)"
     r"(?![\d.,]{1,24}(?:[^\W\d_]|%|$))[^\W_]{1,40}(?:[-_.][^\W_]{1,40}){0,8}"
 )
 _MIXED: Final = re.compile(r"(?=.*[^\W\d_])(?=.*\d)", re.DOTALL)
-_DOTTED: Final = re.compile(r"\b(?:[^\W\d_]\.){2,6}")
 _CITATION: Final = re.compile(r"\[\^?\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3}){0,8}\]")
 _LIST_MARK: Final = re.compile(r"^[ \t>*-]{0,8}\(?\d{1,3}[.)](?=\s)", re.MULTILINE)
 _PLAIN_NUMBER: Final = re.compile(
@@ -100,7 +104,9 @@ def facts_in(text: str) -> Iterator[Fact]:
     """
     rest = _without_code(text)
     rest = _LIST_MARK.sub(_blank, _CITATION.sub(_blank, rest))
-    found, rest = _take(rest, _URL, FactKind.ADDRESS, lambda match: _address(match.group()))
+    found, rest = _take(
+        rest, ADDRESS_PATTERN, FactKind.ADDRESS, lambda match: address_of(match.group())
+    )
     yield from found
     found, rest = _take(rest, _QUOTATION, FactKind.QUOTATION, _quotation)
     yield from found
@@ -108,7 +114,7 @@ def facts_in(text: str) -> Iterator[Fact]:
     yield from found
     found, rest = _take(rest, TIME_PATTERN, FactKind.TIME, minutes_of)
     yield from found
-    found, rest = _take(rest, _IDENTIFIER, FactKind.IDENTIFIER, _identifier)
+    found, rest = _take(rest, IDENTIFIER_PATTERN, FactKind.IDENTIFIER, _identifier)
     yield from found
     found, rest = _take(rest, NUMBER_PATTERN, FactKind.NUMBER, quantity_of)
     for fact in found:
@@ -116,86 +122,6 @@ def facts_in(text: str) -> Iterator[Fact]:
             yield Fact(fact.kind, fact.value.start, fact.value.end, fact.value)
     for name in names_in(rest, list(words_in(rest))):
         yield Fact(FactKind.NAME, name.words[0].start, name.words[-1].end, name)
-
-
-class Given:
-    """Texts that were given to a model, to be asked whether they hold a fact.
-
-    Args:
-        texts: The texts: the context, and what else the model was told and asked.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        text = "\n\n".join(texts)
-        words = list(words_in(text))
-        self.words = Words(words)
-        self._flat = f" {_flat(text)} "
-        self._joined = self._flat.replace(" ", "")
-        self._addresses = f" {' '.join(_address(each.group()) for each in _URL.finditer(text))} "
-        self._calendar = Calendar(
-            (date_of(match) for match in DATE_PATTERN.finditer(text)),
-            (minutes_of(match) for match in TIME_PATTERN.finditer(text)),
-        )
-        found = [quantity_of(match) for match in NUMBER_PATTERN.finditer(text)]
-        self._numbers = Numbers(found, number_words(word.text.lower() for word in words))
-        self._years = frozenset(
-            int(value) for one in found for value, _ in one.readings if value == value // 1
-        )
-        self._identifiers = {word.form for word in words}
-        self._identifiers |= {
-            one.form + two.form
-            for one, two in pairwise(words)
-            if one.form.isdigit() or two.form.isdigit()
-        }
-        self._identifiers |= {_plain(match.group()) for match in _IDENTIFIER.finditer(text)}
-        self._capitals = {word.form for word in words if word.text.isupper()}
-        self._capitals |= {_plain(match.group()) for match in _DOTTED.finditer(text)}
-        self._acronyms = self._capitals.union(acronyms_of(names_in(text, words)))
-
-    def support(self, fact: Fact) -> bool:
-        """Whether the texts hold a fact."""
-        value = fact.value
-        if isinstance(value, Quantity):
-            return self._numbers.support(value)
-        if isinstance(value, ProperName):
-            return not self.missing(value)
-        if isinstance(value, str):
-            return self._hold(fact.kind, value)
-        if fact.kind is FactKind.TIME:
-            minutes, known = value
-            return isinstance(minutes, int) and self._calendar.support_time(
-                minutes, known=bool(known)
-            )
-        dates = tuple(each for each in value if isinstance(each, Date))
-        return self._calendar.support(dates, self._years)
-
-    def missing(self, name: ProperName) -> tuple[Word, ...]:
-        """Return the words of a name that the texts do not hold, in full or as an acronym.
-
-        A word that begins a sentence is missing only along with another one: it may be no part
-        of the name.
-        """
-        initials = {name.initials, name.initials[name.begins :]}
-        if any(len(short) > 1 and short in self._capitals for short in initials):
-            return ()
-        missing = tuple(
-            word
-            for word in name.words
-            if word not in self.words and not (word.text.isupper() and word.form in self._acronyms)
-        )
-        alone = name.begins and missing == name.words[:1]
-        return () if alone else missing
-
-    def _hold(self, kind: FactKind, value: str) -> bool:
-        if kind is FactKind.ADDRESS:
-            return f" {value}" in self._addresses
-        if kind is FactKind.IDENTIFIER:
-            return value in self._identifiers
-        return all(
-            f" {part} " in self._flat
-            or (not part.isascii() and part.replace(" ", "") in self._joined)
-            for part in value.split("\n")
-        )
 
 
 def _take(
@@ -221,7 +147,12 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
-def _address(text: str) -> str:
+def _address(match: re.Match[str]) -> str:
+    return address_of(match.group())
+
+
+def address_of(text: str) -> str:
+    """Return a web or mail address as it is compared."""
     plain = text.rstrip(".,;:!?*_`~").lower()
     plain = plain.removeprefix("https://").removeprefix("http://").removeprefix("www.")
     return plain.removesuffix("/")
@@ -230,7 +161,7 @@ def _address(text: str) -> str:
 def _quotation(match: re.Match[str]) -> str:
     """Return a quotation's parts between omissions, one a line; nothing if it is too short."""
     inner = next(group for group in match.groups() if group is not None)
-    parts = [_flat(part) for part in _ELLIPSIS.split(inner)]
+    parts = [letters_and_digits(part) for part in _ELLIPSIS.split(inner)]
     kept = [part for part in parts if part]
     words = sum(len(part.split()) if part.isascii() else len(part) // 2 for part in kept)
     return "\n".join(kept) if words >= _SHORTEST_QUOTATION else ""
@@ -242,14 +173,15 @@ def _identifier(match: re.Match[str]) -> str:
         return ""
     if _PLAIN_NUMBER.fullmatch(text) and not text[0].isupper():
         return ""
-    return _plain(text)
+    return identifier_of(text)
 
 
-def _plain(text: str) -> str:
+def identifier_of(text: str) -> str:
+    """Return an identifier as it is compared: its letters and digits."""
     return "".join(char for char in folded(text) if char.isalnum())
 
 
-def _flat(text: str) -> str:
+def letters_and_digits(text: str) -> str:
     """Return a text's letters and digits, with one space in place of all that lies between."""
     return " ".join("".join(char if char.isalnum() else " " for char in folded(text)).split())
 

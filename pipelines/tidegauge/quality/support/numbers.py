@@ -42,7 +42,7 @@ class Quantity:
 
     Attributes:
         start: Where it begins, in characters.
-        end: Where it ends, with its unit.
+        end: Where it ends; both with its unit.
         readings: Value and the value of half its last written digit, for each reading.
         unit: Its unit by its usual sign or name; None where it has none that is known.
         writing: Its digits as they are written.
@@ -112,7 +112,8 @@ def quantity_of(match: re.Match[str]) -> Quantity:
     end = match.end() if word and known else match.end("digits")
     writing = "".join(str(int(char)) if char.isdigit() else char for char in digits)
     readings = tuple((value * scale, half * scale) for value, half in _readings(writing))
-    return Quantity(match.start("digits"), end, readings, unit, writing)
+    start = match.start("before") if match["before"] else match.start("digits")
+    return Quantity(start, end, readings, unit, writing)
 
 
 def number_words(words: Iterable[str]) -> Iterator[float]:

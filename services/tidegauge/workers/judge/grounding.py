@@ -120,7 +120,7 @@ def _exemplar(event: ResponseEvent, found: CheckedAnswer) -> Exemplar:
     """Return the request as an example, with what its answer says beyond its context."""
     text = found.question or last_user_message(event.messages)
     if found.hallucinated:
-        facts = "; ".join(each.text for each in found.support.unsupported)
+        facts = "; ".join(each.text for each in found.unsupported)
         said = f"not in the context: {facts}"[: EXEMPLAR_CHARACTERS // 2]
         text = f"{text[: EXEMPLAR_CHARACTERS - len(said) - 3]} ({said})"
     return Exemplar(
