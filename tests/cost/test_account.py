@@ -58,6 +58,23 @@ def test_work_that_no_gateway_forwarded_is_residual_and_not_idle() -> None:
     assert one.residual_usd == pytest.approx(0.5)
 
 
+def test_tokens_that_no_gateway_forwarded() -> None:
+    account = CostAccount(0, 2**62)
+    account.add(work())
+    assert account.unforwarded_tokens(UPSTREAM, 0, MINUTE_MS) is None
+    for time_ms, prompt, generated in ((15_000, 100.0, 0.0), (30_000, 30.0, 12.0)):
+        account.add(
+            UpstreamSample(
+                upstream=UPSTREAM,
+                time_ms=time_ms,
+                prompt_tokens=prompt,
+                generated_tokens=generated,
+            )
+        )
+    assert account.unforwarded_tokens(UPSTREAM, 0, MINUTE_MS) == 42
+    assert account.unforwarded_tokens(UPSTREAM, MINUTE_MS, 2 * MINUTE_MS) is None
+
+
 def test_silence_is_remembered() -> None:
     account = CostAccount(0, 2**62)
     account.add(sample(1_000, 0.0))

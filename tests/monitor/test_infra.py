@@ -99,6 +99,7 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
         "tidegauge_swap_outcome",  # alerted on by the rules
         "tidegauge_upstream_silence_seconds",  # alerted on by the rules
         "tidegauge_budget_usd",
+        "tidegauge_upstream_unforwarded_tokens",
         "tidegauge_bill_forecast_usd",
         "tidegauge_bill_line_usd",
         "tidegauge_bill_model_usd",

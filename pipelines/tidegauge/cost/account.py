@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from tidegauge.cost.bill import Bill, GpuPrices, make_bill
+from tidegauge.cost.bill import Bill, GpuPrices, make_bill, tokens_of
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
     SLOT_MS,
     UpstreamSample,
     UpstreamWork,
+    WorkAmounts,
 )
 from tidegauge.streaming.upstream_work import WorkAccumulator
 
@@ -42,6 +43,7 @@ class CostAccount:
         self.newest: dict[str, UpstreamSample] = {}
         self.answered_ms: dict[str, int] = {}
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
+        self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
         self._sequences: dict[str, int] = {}
 
     def add(self, event: UpstreamWork | UpstreamSample) -> None:
@@ -68,17 +70,45 @@ class CostAccount:
         self.newest[sample.upstream] = sample
         if not sample.faults:
             self.answered_ms[sample.upstream] = sample.time_ms
+        minute, offset = divmod(sample.time_ms, MINUTE_MS)
+        if sample.prompt_tokens is not None and sample.generated_tokens is not None:
+            told = sample.prompt_tokens + sample.generated_tokens
+            self._told[sample.upstream, minute * MINUTE_MS] += told
         if sample.running is not None:
-            minute, offset = divmod(sample.time_ms, MINUTE_MS)
             idle = sample.running + (sample.waiting or 0.0) == 0
             self._idle[sample.upstream, minute * MINUTE_MS].append((offset // SLOT_MS, idle))
 
     def keep(self, since_ms: int, until_ms: int) -> None:
         """Keep another range: forget what is before it, and take in what is in it from now on."""
         self._since_ms, self._until_ms = since_ms, until_ms
-        for minutes in (self.work.minutes, self._idle):
+        for minutes in (self.work.minutes, self._idle, self._told):
             for key in [key for key in minutes if key[1] < since_ms]:
                 del minutes[key]
+
+    def unforwarded_tokens(self, upstream: str, start_ms: int, end_ms: int) -> float | None:
+        """Return how many tokens an upstream counted more than its exchanges have.
+
+        They are those of requests that came by no gateway, such as judges' that ask it directly.
+
+        Args:
+            upstream: Label of the upstream.
+            start_ms: From when, a whole minute, Unix milliseconds.
+            end_ms: Until when.
+
+        Returns:
+            None if it told no tokens of this time.
+        """
+        told = counted = 0.0
+        minutes = [key for key in self._told if key[0] == upstream and start_ms <= key[1] < end_ms]
+        for key in minutes:
+            told += self._told[key]
+        if not minutes:
+            return None
+        first = min(key[1] for key in minutes)
+        for (label, minute_ms), minute in self.work.minutes.items():
+            if label == upstream and first <= minute_ms < end_ms:
+                counted += sum(tokens_of(WorkAmounts(*amounts)) for amounts in minute.rows.values())
+        return told - counted
 
     def bill(self, prices: GpuPrices, start_ms: int, end_ms: int) -> Bill:
         """Return the bill of a range of time; see ``make_bill``."""

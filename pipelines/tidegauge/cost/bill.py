@@ -25,7 +25,16 @@ from tidegauge.cost.weights import BusyMinute, CostWeights, measure_weights
 from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
 from tidegauge.streaming.upstream_work import MinuteOfWork, RowKey, WorkAccumulator
 
-__all__ = ["Bill", "Charge", "ChargeKey", "GpuPrices", "UpstreamBill", "added_work", "make_bill"]
+__all__ = [
+    "Bill",
+    "Charge",
+    "ChargeKey",
+    "GpuPrices",
+    "UpstreamBill",
+    "added_work",
+    "make_bill",
+    "tokens_of",
+]
 
 _SLOT_SECONDS: Final = SLOT_MS / 1000
 _MINUTE_SECONDS: Final = MINUTE_MS / 1000
@@ -140,6 +149,11 @@ def added_work(one: WorkAmounts, other: WorkAmounts) -> WorkAmounts:
     """Return the sum of two amounts of work."""
     amounts = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
     return WorkAmounts(*(a + b for a, b in amounts))
+
+
+def tokens_of(work: WorkAmounts) -> int:
+    """Return the tokens of prompts and answers, cached ones included."""
+    return work.prompt_tokens + work.cached_tokens + work.output_tokens
 
 
 @dataclass(slots=True)

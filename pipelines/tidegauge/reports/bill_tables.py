@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from tidegauge.cost.bill import Bill, Charge, ChargeKey
+from tidegauge.cost.bill import Bill, Charge, ChargeKey, tokens_of
 from tidegauge.schemas.segments import Segment
 
 __all__ = ["BILL_COLUMNS", "DIMENSIONS", "GroupCost", "bill_rows", "costs_by"]
@@ -94,7 +94,7 @@ def costs_by(bill: Bill, dimension: str) -> list[GroupCost]:
 
 def _group(name: str, charge: Charge, whole: float) -> GroupCost:
     work, usd = charge.work, charge.usd
-    tokens = work.prompt_tokens + work.cached_tokens + work.output_tokens
+    tokens = tokens_of(work)
     return GroupCost(
         name=name,
         usd=usd,

@@ -62,6 +62,8 @@ class UpstreamNow:
         silent_seconds: How long it has not answered without a fault; None if its metrics are not
             read, or it has never answered.
         idle_share: Share of the range in which it was idle; None without a price of its time.
+        unforwarded_tokens: Tokens that it counted in the range and no gateway forwarded; None if it
+            told none.
     """
 
     upstream: str
@@ -69,6 +71,7 @@ class UpstreamNow:
     sample: UpstreamSample | None
     silent_seconds: float | None
     idle_share: float | None
+    unforwarded_tokens: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ def cost_view(
                 account.newest.get(label),
                 _silence(account, label, now_ms),
                 idle.get(label),
+                account.unforwarded_tokens(label, bill.start_ms, bill.end_ms),
             )
             for label in labels
         ),

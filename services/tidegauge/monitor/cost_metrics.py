@@ -49,6 +49,10 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tidegauge_upstream_running": ("Requests that an upstream works on.", _UPSTREAM),
     "tidegauge_upstream_waiting": ("Requests in an upstream's queue.", _UPSTREAM),
     "tidegauge_upstream_kv_use_ratio": ("Use of an upstream's key-value cache.", _UPSTREAM),
+    "tidegauge_upstream_unforwarded_tokens": (
+        "Tokens of the last hours that an upstream counted and no gateway forwarded.",
+        _UPSTREAM,
+    ),
     "tidegauge_upstream_silence_seconds": (
         "How long an upstream's metrics could not be read.",
         _UPSTREAM,
@@ -130,6 +134,7 @@ def _bill(put: _Put, view: CostView) -> None:
 def _upstream(put: _Put, one: UpstreamNow) -> None:
     put("node_total_hourly_cost", one.usd_per_hour, one.upstream, one.upstream)
     put("tidegauge_upstream_silence_seconds", one.silent_seconds, one.upstream)
+    put("tidegauge_upstream_unforwarded_tokens", one.unforwarded_tokens, one.upstream)
     sample = one.sample
     if sample is None:
         return

@@ -10,7 +10,7 @@ from typing import Final
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices
 from tidegauge.gateway.configuration import gpu_prices, load
-from tidegauge.reports.formatting import moment
+from tidegauge.reports.formatting import count, moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -93,6 +93,13 @@ def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
             f"no price: {', '.join(bill.unpriced)}; give a price or gpu_usd_per_hour in the "
             "gateway's configuration, and name that file"
         )
+    for label in sorted(account.newest):
+        tokens = account.unforwarded_tokens(label, bill.start_ms, bill.end_ms)
+        if tokens is not None and tokens > 0:
+            yield (
+                f"{label} counted {count(tokens)} tokens that came by no gateway, such as those of "
+                "judges that ask it directly; what they cost is in the residual"
+            )
     for one in bill.upstreams:
         if one.weights is not None and not one.weights.measured:
             yield (
