@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from tidegauge.cli.commands import app
 from tidegauge.cli.doctor_settings import settings_checks
 from tidegauge.demo.vllm_environment import VLLM_VERSION
 from tidegauge.runtime.environment import known_variables
+from tidegauge.schemas.topics import REQUESTS, RESPONSES
+from tidegauge.workers.drift.settings import DriftSettings
+from tidegauge.workers.judge import main as judge
+from tidegauge.workers.vitals import main as vitals
 
 INFRA = Path(__file__).parents[2] / "infra"
 MANIFESTS = sorted((INFRA / "kubernetes").glob("*.yaml"))
@@ -199,6 +203,106 @@ def test_containers_run_without_privileges() -> None:
 @pytest.mark.parametrize("path", [*MANIFESTS, INFRA / "compose.yaml"], ids=lambda path: path.name)
 def test_every_file_is_yaml(path: Path) -> None:
     assert list(yaml.safe_load_all(path.read_text()))
+
+
+def _objects(*folders: str) -> list[dict[str, Any]]:
+    return [
+        document
+        for folder in folders
+        for path in sorted((INFRA / "kubernetes" / folder).glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def _pods() -> dict[str, dict[str, Any]]:
+    """Return workload -> the template of its pods."""
+    return {
+        document["metadata"]["name"]: document["spec"]["template"]
+        for document in _objects("")
+        if document["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+def _selected(selector: Mapping[str, Any]) -> set[str]:
+    wanted = selector.get("matchLabels", {})
+    chosen = {
+        name for name, pod in _pods().items() if wanted.items() <= pod["metadata"]["labels"].items()
+    }
+    for expression in selector.get("matchExpressions", ()):
+        chosen &= {
+            name
+            for name, pod in _pods().items()
+            if pod["metadata"]["labels"].get(expression["key"]) in expression["values"]
+        }
+    return chosen
+
+
+def test_budgets_policies_and_monitors_select_pods_and_ports_that_there_are() -> None:
+    ports = {
+        name: {
+            port
+            for container in pod["spec"]["containers"]
+            for declared in container["ports"]
+            for port in (declared["name"], declared["containerPort"])
+        }
+        for name, pod in _pods().items()
+    }
+    found = _objects("", "components/prometheus-operator")
+    for document in found:
+        spec, where = document.get("spec", {}), document.get("metadata", {}).get("name", "")
+        if document["kind"] in {"PodDisruptionBudget", "PodMonitor"}:
+            assert _selected(spec["selector"]), where
+        for endpoint in spec.get("podMetricsEndpoints", ()):
+            for name in _selected(spec["selector"]):
+                assert endpoint["port"] in ports[name], where
+        if document["kind"] == "NetworkPolicy":
+            chosen = _selected(spec["podSelector"])
+            allowed = {port["port"] for rule in spec["ingress"] for port in rule["ports"]}
+            assert allowed <= set().union(*(ports[name] for name in chosen)), where
+    scraped = [
+        document for document in found if document["kind"] in {"ServiceMonitor", "PodMonitor"}
+    ]
+    assert len(scraped) == 3
+    secrets = {source["secretRef"]["name"] for _, c in _containers() for source in c["envFrom"][1:]}
+    assert secrets == {"tidegauge-secrets"}
+
+
+def test_keda_scales_by_the_groups_that_workers_join_up_to_the_partitions() -> None:
+    groups = {"drift-worker": (DriftSettings().group, REQUESTS)} | {
+        "vitals-worker": (vitals.GROUP, RESPONSES),
+        "judge-worker": (judge.GROUP, RESPONSES),
+    }
+    scaled = [d for d in _objects("components/keda") if d["kind"] == "ScaledObject"]
+    assert {d["spec"]["scaleTargetRef"]["name"] for d in scaled} == groups.keys() <= _pods().keys()
+    for document in scaled:
+        group, topic = groups[document["spec"]["scaleTargetRef"]["name"]]
+        (trigger,) = document["spec"]["triggers"]
+        assert trigger["metadata"]["consumerGroup"] == group
+        assert trigger["metadata"]["topic"] == topic.name
+        assert document["spec"]["maxReplicaCount"] == topic.partitions
+
+
+@pytest.mark.parametrize("components", [(), ("keda", "prometheus-operator")], ids=["plain", "all"])
+def test_kustomize_renders_the_manifests(tmp_path: Path, components: Sequence[str]) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    shutil.copytree(INFRA / "kubernetes", tmp_path / "base")
+    with (tmp_path / "base" / "kustomization.yaml").open("a") as file:
+        file.writelines(["components:\n", *(f"  - components/{name}\n" for name in components)])
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(tmp_path / "base")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rendered = list(yaml.safe_load_all(done.stdout))
+    expected = _objects("", *(f"components/{name}" for name in components))
+    assert len(rendered) == len(
+        [d for d in expected if d["kind"] not in {"Kustomization", "Component"}]
+    )
+    namespaced = [d for d in rendered if d["kind"] != "Namespace"]
+    assert {document["metadata"]["namespace"] for document in namespaced} == {"tidegauge"}
 
 
 def test_kustomize_lists_every_manifest() -> None:
