@@ -21,19 +21,16 @@ estimation of relationships involving qualitative variables", American Journal o
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from tidegauge.quality.exchange_parts import ExchangeParts
 from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.likelihood import ScoredToken, answer_likelihoods
-from tidegauge.quality.specifications import shortened
+from tidegauge.quality.specifications import GroundednessSpec, shortened
 from tidegauge.quality.support import Support
 from tidegauge.quality.support.words import is_content, words_in
 from tidegauge.schemas.exchange import Message
@@ -41,7 +38,6 @@ from tidegauge.schemas.exchange import Message
 __all__ = [
     "GROUNDEDNESS",
     "Explained",
-    "GroundednessSpec",
     "closest",
     "groundedness",
     "questions",
@@ -56,38 +52,6 @@ _LOWEST_WEIGHT: Final = 0.1
 _LOWEST_SHARE: Final = 0.1
 _FLOOR: Final = -20.0
 """Nats below which a token is no more surprising: one odd token does not decide alone."""
-
-
-class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A judge that reads an answer with its context and without it.
-
-    Attributes:
-        model: The model's name on the judge's server.
-        name: The judge's name in events.
-        version: Version of the method.
-        question: Asked where an exchange has no question.
-        context_bytes: Longest part of the context that is shown, in bytes of UTF-8: of a longer
-            one, the sentences that share most words with the answer.
-        question_bytes: Longest part of the question that is shown.
-        answer_bytes: Longest part of the answer that is scored: the server holds a distribution
-            over the whole vocabulary for each position.
-    """
-
-    model: str
-    name: str = "groundedness_likelihood"
-    version: int = 1
-    question: str = "What does this text say?"
-    context_bytes: int = 4000
-    question_bytes: int = 800
-    answer_bytes: int = 1200
-
-    @property
-    def specification_hash(self) -> str:
-        """Return the specification's hash."""
-        plain = msgspec.json.encode(
-            {"kind": type(self).__name__, **msgspec.to_builtins(self)}, order="sorted"
-        )
-        return hashlib.sha256(plain).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,21 @@ import msgspec
 from tidegauge.quality.context import GUESS, ContextRule, ContextState
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.exchange_parts import divide
-from tidegauge.quality.golden_set import FLATTERING, HOT_SAMPLER, OTHER_ANSWER, SHUFFLED
+from tidegauge.quality.golden_set import (
+    ADDED_CLAIM,
+    FLATTERING,
+    HOT_SAMPLER,
+    OTHER_ANSWER,
+    SHUFFLED,
+    SWAPPED_ENTITY,
+    UNSUPPORTED_NUMBER,
+)
 from tidegauge.quality.judged_exchange import JudgedExchange
 
 __all__ = [
     "AppliesTo",
     "Grade",
+    "GroundednessSpec",
     "LikelihoodSpec",
     "RubricExample",
     "RubricSpec",
@@ -258,7 +267,52 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
         return _hash_of(self)
 
 
-Specification: TypeAlias = RubricSpec | LikelihoodSpec
+class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A judge that reads an answer with its context and without it.
+
+    Attributes:
+        model: The model's name on the judge's server.
+        name: The judge's name in events.
+        version: Version of the method.
+        context: Which texts of an exchange are its context.
+        question: Asked where an exchange has no question.
+        context_bytes: Longest part of the context that is shown, in bytes of UTF-8: of a longer
+            one, the sentences that share most words with the answer.
+        question_bytes: Longest part of the question that is shown.
+        answer_bytes: Longest part of the answer that is scored: the server holds a distribution
+            over the whole vocabulary for each position.
+    """
+
+    model: str
+    name: str = "groundedness_likelihood"
+    version: int = 1
+    context: ContextRule = GUESS
+    question: str = "What does this text say?"
+    context_bytes: int = 4000
+    question_bytes: int = 800
+    answer_bytes: int = 1200
+
+    @property
+    def qualified_on(self) -> tuple[str, ...]:
+        """Return the kinds of bad answers that it has to tell from good ones."""
+        return (UNSUPPORTED_NUMBER, SWAPPED_ENTITY, ADDED_CLAIM)
+
+    @property
+    def applies_to(self) -> AppliesTo:
+        """Return which exchanges it is asked about: those whose context is known in full."""
+        return AppliesTo(has=("answer", "context"))
+
+    def applies(self, exchange: JudgedExchange) -> bool:
+        """Whether the judge is asked about an exchange."""
+        return self.applies_to.holds(exchange, self.context)
+
+    @property
+    def specification_hash(self) -> str:
+        """Return the specification's hash."""
+        return _hash_of(self)
+
+
+Specification: TypeAlias = RubricSpec | LikelihoodSpec | GroundednessSpec
 
 
 def shortened(text: str, most_bytes: int) -> str:

@@ -13,12 +13,13 @@ from rich.table import Column, Table
 
 from tidegauge.quality.golden_set import GOOD
 from tidegauge.quality.qualification import area_under_curve
-from tidegauge.quality.specifications import LikelihoodSpec, Specification
+from tidegauge.quality.specifications import RubricSpec, Specification
 from tidegauge.reports.formatting import number
 from tidegauge.reports.text import clip
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.try_judge import TriedJudge, TriedScore, qualify_judge, try_judge
 from tidegauge.workers.judge.judge_files import (
+    WITHOUT_RUBRIC,
     GoldenLine,
     built_in_rubrics,
     read_golden_answers,
@@ -48,7 +49,7 @@ def list_judges(*, as_json: Json = False) -> None:
     """List the judges that can be asked: those of the settings, and the built-in ones."""
     settings = load(JudgeSettings)
     asked = specifications(settings)
-    others = [name for name in ("likelihood", *built_in_rubrics()) if name not in asked]
+    others = [name for name in (*WITHOUT_RUBRIC, *built_in_rubrics()) if name not in asked]
     every = [*asked.values(), *(specification(name, settings) for name in others)]
     if as_json:
         facts = [_facts(each, asked=each.name in asked) for each in every]
@@ -152,7 +153,7 @@ def _settings(url: str, model: str) -> JudgeSettings:
 def _facts(each: Specification, *, asked: bool) -> dict[str, object]:
     return {
         "judge": each.name,
-        "kind": "likelihood" if isinstance(each, LikelihoodSpec) else "rubric",
+        "kind": "rubric" if isinstance(each, RubricSpec) else "likelihood",
         "asked": asked,
         "model": each.model,
         "version": each.version,

@@ -16,13 +16,13 @@ from tidegauge.quality.context import ContextState, Passage
 from tidegauge.quality.exchange_parts import ExchangeParts
 from tidegauge.quality.groundedness import (
     Explained,
-    GroundednessSpec,
     groundedness,
     questions,
     read_explained,
 )
 from tidegauge.quality.likelihood import ScoredToken, answer_start, probe
 from tidegauge.quality.qualification import area_under_curve
+from tidegauge.quality.specifications import GroundednessSpec
 from tidegauge.quality.support import Support, check_support
 from tidegauge.quality.support.words import words_in
 from tidegauge.schemas.exchange import Message

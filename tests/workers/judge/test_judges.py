@@ -6,9 +6,9 @@ from tests.workers.judge.conftest import ScriptedServer
 
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.specifications import LikelihoodSpec
+from tidegauge.quality.specifications import GroundednessSpec, LikelihoodSpec
 from tidegauge.schemas.exchange import Message
-from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.judges import GroundednessJudge, LikelihoodJudge, RubricJudge
 
 EXCHANGE = JudgedExchange(
     (Message(role="user", content="What colour is grass?"),), "The grass is green."
@@ -76,3 +76,34 @@ async def test_a_low_score_is_explained_if_that_is_asked_for(server: ScriptedSer
         asked = len(server.asked)
         await RubricJudge(client, helpfulness(reasons_below=0.3)).score(EXCHANGE)
     assert len(server.asked) == asked + 1
+
+
+async def test_the_groundedness_judge_reads_the_answer_with_its_context_and_without_it(
+    server: ScriptedServer,
+) -> None:
+    asked = Message(
+        role="user", content="<context>The fee is 30 euros in Porto.</context> How much?"
+    )
+    specification = GroundednessSpec(model="m")
+    async with VllmClient(server.url) as client:
+        judge = GroundednessJudge(client, specification)
+        supported = await judge.score(JudgedExchange((asked,), "The fee is 30 euros."))
+        read = [[message["content"] for message in body["messages"]] for body in server.asked]
+        invented = await judge.score(JudgedExchange((asked,), "The fee is 90 euros."))
+    assert read == [
+        ["", "How much?", "0"],
+        ["", "The fee is 30 euros in Porto.\n\nHow much?", "The fee is 30 euros."],
+        ["", "How much?", "The fee is 30 euros."],
+    ]
+    assert len(server.asked) == 5, "the empty answer is read once"
+    assert supported.answer_tokens == 5
+    assert 0 < invented.values["groundedness"] < supported.values["groundedness"] < 1
+
+
+def test_the_groundedness_judge_is_asked_about_answers_whose_context_is_known() -> None:
+    specification = GroundednessSpec(model="m")
+    asked = Message(role="user", content="<context>The fee is 30 euros.</context> How much?")
+    assert specification.applies(JudgedExchange((asked,), "30"))
+    assert not specification.applies(JudgedExchange((asked,), "30", cut=True))
+    assert not specification.applies(EXCHANGE)
+    assert specification.specification_hash != GroundednessSpec(model="n").specification_hash

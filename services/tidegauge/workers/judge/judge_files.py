@@ -15,12 +15,18 @@ from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.rubric_text import parse_rubric
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec, Specification
+from tidegauge.quality.specifications import (
+    GroundednessSpec,
+    LikelihoodSpec,
+    RubricSpec,
+    Specification,
+)
 from tidegauge.schemas.exchange import Message
-from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.judges import GroundednessJudge, Judge, LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.settings import JudgeSettings
 
 __all__ = [
+    "WITHOUT_RUBRIC",
     "GoldenLine",
     "built_in_rubrics",
     "make_judge",
@@ -31,6 +37,9 @@ __all__ = [
 ]
 
 _LIKELIHOOD: Final = "likelihood"
+_GROUNDEDNESS: Final = "groundedness_likelihood"
+WITHOUT_RUBRIC: Final = (_LIKELIHOOD, _GROUNDEDNESS)
+"""Judges that read likelihoods."""
 
 
 class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,7 +115,7 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
     """Return the specification of one judge.
 
     Args:
-        named: ``likelihood``, a built-in rubric's name, or the path of a YAML file.
+        named: One of ``WITHOUT_RUBRIC``, a built-in rubric's name, or the path of a YAML file.
         settings: The model and what else the rubric leaves open.
 
     Raises:
@@ -114,6 +123,9 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
     """
     if named == _LIKELIHOOD:
         return LikelihoodSpec(model=settings.model, system=settings.likelihood_system)
+    context = ContextRule.parse(settings.context, settings.context_tags)
+    if named == _GROUNDEDNESS:
+        return GroundednessSpec(model=settings.model, context=context)
     rubrics = built_in_rubrics()
     if named in rubrics:
         source, text = f"the rubric {named}", rubrics[named]
@@ -121,8 +133,8 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
         source, text = named, _read(Path(named))
     else:
         raise SpecificationError(
-            f"there is no judge {named!r}: there are {_LIKELIHOOD}, {', '.join(rubrics)}, and "
-            "those of YAML files, whose names end in .yaml"
+            f"there is no judge {named!r}: there are {', '.join((*WITHOUT_RUBRIC, *rubrics))}, "
+            "and those of YAML files, whose names end in .yaml"
         )
     return parse_rubric(
         text,
@@ -130,7 +142,7 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
         model=settings.model,
         retries=settings.rubric_retry,
         reasons_below=settings.reasons_below,
-        context=ContextRule.parse(settings.context, settings.context_tags),
+        context=context,
     )
 
 
@@ -138,6 +150,8 @@ def make_judge(client: VllmClient, specification: Specification) -> Judge:
     """Return the judge of a specification."""
     if isinstance(specification, RubricSpec):
         return RubricJudge(client, specification)
+    if isinstance(specification, GroundednessSpec):
+        return GroundednessJudge(client, specification)
     return LikelihoodJudge(client, specification)
 
 

@@ -10,13 +10,21 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from tidegauge.adapters.vllm import JudgeRefusedError, VllmClient
-from tidegauge.quality import likelihood, rubric
+from tidegauge.quality import groundedness, likelihood, rubric
+from tidegauge.quality.exchange_parts import divide
+from tidegauge.quality.hallucination import given_texts
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.likelihood import ScoredToken
-from tidegauge.quality.specifications import LikelihoodSpec, RubricSpec, Specification
+from tidegauge.quality.specifications import (
+    GroundednessSpec,
+    LikelihoodSpec,
+    RubricSpec,
+    Specification,
+)
+from tidegauge.quality.support import check_support
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["Judge", "LikelihoodJudge", "RubricJudge"]
+__all__ = ["GroundednessJudge", "Judge", "LikelihoodJudge", "RubricJudge"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -98,26 +106,64 @@ class LikelihoodJudge:
     def __init__(self, client: VllmClient, specification: LikelihoodSpec) -> None:
         self.specification = specification
         self.kinds: Sequence[str] = specification.qualified_on
-        self._client = client
-        self._read_before: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
+        self._texts = _LikelihoodReader(client, specification.model)
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer by how well the model predicts it."""
-        model = self.specification.model
         bare = likelihood.without_prompt(self.specification, exchange)
-        probed, _ = await self._read(likelihood.probe(bare))
-        given = await self._client.read(model, likelihood.request(self.specification, exchange))
-        alone, taken = await self._read(bare)
+        probed, _ = await self._texts.recall(likelihood.probe(bare))
+        given = await self._texts.read(likelihood.request(self.specification, exchange))
+        alone, taken = await self._texts.recall(bare)
         start = likelihood.answer_start(alone, probed)
         score = likelihood.read_likelihood(given, alone, start=start)
         return replace(score, tokens=len(given) + taken)
 
-    async def _read(self, messages: tuple[Message, ...]) -> tuple[tuple[ScoredToken, ...], int]:
+
+class GroundednessJudge:
+    """Reads the answer with its context and without it, and checks its facts without a model."""
+
+    def __init__(self, client: VllmClient, specification: GroundednessSpec) -> None:
+        self.specification = specification
+        self.kinds: Sequence[str] = specification.qualified_on
+        self._texts = _LikelihoodReader(client, specification.model)
+
+    async def score(self, exchange: JudgedExchange) -> Score:
+        """Score one answer by how far its context supports it."""
+        parts = divide(exchange, self.specification.context)
+        with_context, bare = groundedness.questions(self.specification, parts)
+        probed, _ = await self._texts.recall(likelihood.probe(bare))
+        given = await self._texts.read(with_context)
+        alone, taken = await self._texts.recall(bare)
+        start = likelihood.answer_start(alone, probed)
+        found = groundedness.read_explained(given, alone, start=start)
+        tokens = len(given) + taken
+        if isinstance(found, Score):
+            return replace(found, tokens=tokens)
+        support = check_support(parts.answer, given_texts(parts))
+        value = groundedness.groundedness(support, found)
+        return Score(
+            values={groundedness.GROUNDEDNESS: value}, answer_tokens=found.tokens, tokens=tokens
+        )
+
+
+class _LikelihoodReader:
+    """Reads the likelihoods of texts, and remembers those of the last ones that are asked again."""
+
+    def __init__(self, client: VllmClient, model: str) -> None:
+        self._client = client
+        self._model = model
+        self._read_before: OrderedDict[tuple[Message, ...], tuple[ScoredToken, ...]] = OrderedDict()
+
+    async def read(self, messages: tuple[Message, ...]) -> tuple[ScoredToken, ...]:
+        """Return a text's tokens."""
+        return await self._client.read(self._model, messages)
+
+    async def recall(self, messages: tuple[Message, ...]) -> tuple[tuple[ScoredToken, ...], int]:
         """Return a text's tokens, and how many of them were read for it now."""
         if (known := self._read_before.get(messages)) is not None:
             self._read_before.move_to_end(messages)
             return known, 0
-        found = await self._client.read(self.specification.model, messages)
+        found = await self.read(messages)
         _remember(self._read_before, messages, found)
         return found, len(found)
 

@@ -24,7 +24,12 @@ from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
-from tidegauge.workers.judge.judge_files import make_judge, read_golden_answers, specifications
+from tidegauge.workers.judge.judge_files import (
+    WITHOUT_RUBRIC,
+    make_judge,
+    read_golden_answers,
+    specifications,
+)
 from tidegauge.workers.judge.judge_pool import JudgePool
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.qualification_run import QualificationRun, explain
@@ -121,7 +126,7 @@ def make_client(settings: JudgeSettings) -> VllmClient:
 def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtractor:
     """Return the extractor that draws answers for the judges and holds them against contexts."""
     rates = {
-        name: settings.likelihood_rate if name == "likelihood" else settings.rubric_rate
+        name: settings.likelihood_rate if name in WITHOUT_RUBRIC else settings.rubric_rate
         for name in pool.judges
     }
     rule = SamplingRule(

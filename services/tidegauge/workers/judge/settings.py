@@ -31,14 +31,15 @@ class JudgeSettings(WindowSettings):
     )
     judges: str = Field(
         default="likelihood,helpfulness",
-        description="Which judges to ask, between commas: likelihood, a built-in rubric (see "
+        description="Which judges to ask, between commas: likelihood, "
+        "groundedness_likelihood, a built-in rubric (see "
         "`tidegauge judge list`), or a YAML file with a rubric of your own.",
     )
     likelihood_rate: float = Field(
         default=0.2,
         gt=0,
         le=1,
-        description="Largest share of the answers for the likelihood judge.",
+        description="Largest share of the answers for each judge that reads likelihoods.",
     )
     rubric_rate: float = Field(
         default=0.05, gt=0, le=1, description="Largest share of the answers for each rubric."
