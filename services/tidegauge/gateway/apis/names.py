@@ -52,7 +52,8 @@ def refuse_ambiguous(body: bytes) -> None:
         members = _members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
-    maybe_twice = b"\\u" in body  # the only escape that can write a letter of a name
+    # The only escape that can write a letter of a name; ``in`` would raise an error inside.
+    maybe_twice = body.find(b"\\u") >= 0
     for name in members:
         quoted = _QUOTED.get(name)
         if quoted is None:

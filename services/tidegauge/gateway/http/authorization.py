@@ -53,7 +53,7 @@ def authorization(headers: Mapping[bytes, bytes]) -> bytes | None:
                 if found is not None and found != key:
                     raise _several()
                 found = key
-    if found is not None and REPEATED in found:
+    if found is not None and found.endswith(REPEATED):
         raise _several()
     return found
 

@@ -32,6 +32,7 @@ _LONGEST_STREAM: Final = 256 * 1024 * 1024
 """Most bytes of a stream: a million tokens and more, since an event takes 200 bytes or so."""
 _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _BLANK_LINE_BYTES: Final = 4
+_CARRIAGE_RETURN: Final = 13
 
 
 class Sink(Protocol):
@@ -201,7 +202,7 @@ class FrameSplitter:
         Raises:
             UpstreamAnswerError: A frame does not end within 16 MiB.
         """
-        if not self._buffer and data.endswith(b"\n\n") and b"\r" not in data:  # the usual case
+        if not self._buffer and data.endswith(b"\n\n") and _CARRIAGE_RETURN not in data:
             if data.find(b"\n\n") == len(data) - 2:
                 return [data]
             return [frame + b"\n\n" for frame in data[:-2].split(b"\n\n")]
