@@ -103,6 +103,12 @@ def test_why_it_is_paid_for(fields: dict[str, object], line: str) -> None:
     assert line_of(changed(**fields)) == line
 
 
+def test_a_retry_is_work_of_the_last_upstream_from_when_it_was_asked() -> None:
+    (piece,) = work_of(changed(attempts=2, retried_ms=20_000.0, latency_ms=25_000.0), "acme")
+    assert piece.start_ms == START_MS + MINUTE_MS
+    assert piece.busy == slots_between(5_000, 10_000)
+
+
 def test_no_upstream_no_work() -> None:
     assert list(work_of(changed(upstream=None), "acme")) == []
     assert list(work_of(changed(latency_ms=float("nan")), "acme")) == []

@@ -210,6 +210,9 @@ async def test_another_upstream_answers_before_the_first_byte(
     for answered in running.answered:
         assert (answered.attempts, answered.segment.version) == (2, "new")
         assert answered.error is None
+        assert answered.retried_ms is not None
+        assert 0 < answered.retried_ms <= answered.latency_ms
+    assert running.answered[0].upstream == upstream.url.removeprefix("http://")
 
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer tg-000000000000-0", "Basic x"])

@@ -63,7 +63,9 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
     if event.upstream is None or not 0 <= latency < math.inf or event.time_ms < 0:
         return
     end = event.time_ms + latency
-    start = max(float(event.time_ms), end - _LONGEST_MS)
+    before = event.retried_ms or 0.0
+    start = event.time_ms + before if 0 <= before <= latency else float(event.time_ms)
+    start = max(start, end - _LONGEST_MS)
     first_token = event.time_to_first_token_ms
     decoding = start
     if first_token is not None and 0 <= first_token <= latency:
@@ -74,7 +76,7 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
     for minute in range(int(start) // MINUTE_MS, math.ceil(max(end, start + 1) / MINUTE_MS)):
         from_ms = minute * MINUTE_MS
         has_prompt = from_ms <= prompt_ms < from_ms + MINUTE_MS
-        before, after = (_share(from_ms + offset, decoding, end) for offset in (0, MINUTE_MS))
+        earlier, later = (_share(from_ms + offset, decoding, end) for offset in (0, MINUTE_MS))
         yield WorkPiece(
             event.upstream,
             from_ms,
@@ -82,7 +84,7 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
             slots_between(decoding - from_ms, end - from_ms),
             customer,
             line,
-            _work(event, usage, has_prompt=has_prompt, before=before, after=after),
+            _work(event, usage, has_prompt=has_prompt, before=earlier, after=later),
         )
 
 

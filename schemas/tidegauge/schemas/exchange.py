@@ -268,6 +268,8 @@ class ResponseEvent(
             follows from ``error``.
         unread: Names of the answer's fields that were there and could not be read.
         omitted_characters: See ``RequestEvent``.
+        retried_ms: From the request's arrival until the upstream that answered was asked, after
+            another attempt; None without one.
         omitted_output_characters: Characters of the output and the tool calls that were cut off;
             the checks were made before that.
     """
@@ -314,6 +316,7 @@ class ResponseEvent(
     unread: tuple[str, ...] = ()
     omitted_characters: int = 0
     omitted_output_characters: int = 0
+    retried_ms: float | None = None
 
     @property
     def key(self) -> str:

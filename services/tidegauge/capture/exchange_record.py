@@ -153,6 +153,7 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True):
     omitted_characters: int | None = None
     outcome: ExchangeOutcome | None = None
     unread: tuple[str, ...] = ()
+    retried_ms: float | None = None
 
 
 class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -275,6 +276,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             unread=answer.unread,
             omitted_characters=self.omitted_characters or 0,
             omitted_output_characters=answer.omitted_characters or 0,
+            retried_ms=answer.retried_ms,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:

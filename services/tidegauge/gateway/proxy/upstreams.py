@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -59,7 +60,8 @@ class Target:
         sampling = self._sampling(asked)
         if before is None:
             return Attempt(self, sampling)
-        return Attempt(self, sampling, before.number + 1, before.started)
+        again_at = time.perf_counter()
+        return Attempt(self, sampling, before.number + 1, before.started, again_at)
 
     def _sampling(self, asked: Sampling) -> Sampling:
         if not self.upstream.overrides:
@@ -105,12 +107,14 @@ class Attempt(msgspec.Struct, eq=False):
         sampling: Sampling parameters sent to the target.
         number: Number of the attempt, from 1.
         started: Whether a request was sent, by this attempt or an earlier one.
+        again_at: When it was made, in seconds on the clock of ``Arrival.started``; 0 for the first.
     """
 
     target: Target
     sampling: Sampling
     number: int = 1
     started: bool = False
+    again_at: float = 0.0
     _working: bool = False
 
     def start(self) -> None:
