@@ -57,6 +57,10 @@ _FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
 _OK: Final = 200
 _NO_SAMPLING: Final = Sampling()
+_NOWHERE: Final = Placement(
+    request_id="", sent=0, last_ms=0, conversation_id=None, turn=0, step=1, question=0
+)
+"""The place of a request that is not admitted."""
 _ANSWERED: Final = frozenset({"ok", "pending"})
 _encoder: Final = msgspec.json.Encoder()
 
@@ -388,11 +392,11 @@ class Completion:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
-        place, answer = exchange.placement, None
+        place, answer = exchange.placement or _NOWHERE, None
         if conclusion is not None:
             answer = self._answer_record(exchange, conclusion)
             cut = exchange.capture != "full" or omitted or answer.omitted_characters
-            if cut and place is not None and place.conversation_id is None:
+            if cut and place is not _NOWHERE and place.conversation_id is None:
                 self._remember(exchange, place, conclusion)  # the shipper could not derive its id
         return ExchangeRecord(
             arrival.request_id,
@@ -411,12 +415,12 @@ class Completion:
             answer,
             tenant=customer if self._policy.by_customer else "",
             shadow=arrival.shadow,
-            conversation_id=None if place is None else place.conversation_id,
-            turn=None if place is None else place.turn,
-            repeat_of=None if place is None else place.repeat_of,
+            conversation_id=place.conversation_id,
+            turn=place.turn or None,
+            repeat_of=place.repeat_of,
             in_flight=exchange.in_flight,
             omitted_characters=None if exchange.capture == "none" else omitted,
-            step=1 if place is None else place.step,
+            step=place.step,
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
