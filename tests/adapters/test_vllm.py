@@ -50,7 +50,8 @@ async def test_a_reply_may_be_long(server: ScriptedServer) -> None:
 async def test_the_queue_is_read_from_the_metrics(server: ScriptedServer) -> None:
     server.waiting = 7
     async with VllmClient(server.url) as client:
-        assert await client.waiting() == 7
+        load = await client.load()
+    assert (load.waiting, load.cache_usage) == (7, 0.0)
 
 
 async def test_nan_is_no_number_and_no_crash(server: ScriptedServer) -> None:
@@ -184,7 +185,7 @@ async def test_a_server_that_stays_broken_is_given_up(server: ScriptedServer) ->
 async def test_a_server_that_is_not_there_is_named(unused_tcp_port: int) -> None:
     async with VllmClient(f"http://127.0.0.1:{unused_tcp_port}", attempts=1) as client:
         with pytest.raises(JudgeUnreachableError, match="TIDEGAUGE_JUDGE_URL"):
-            await client.waiting()
+            await client.load()
 
 
 async def test_a_slow_server_is_not_waited_for_without_end(server: ScriptedServer) -> None:

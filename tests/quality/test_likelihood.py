@@ -45,6 +45,7 @@ def test_both_scores_are_means_per_token() -> None:
         (GIVEN, [*ALONE[:-1], ScoredToken(8, None)], 1, "not_finite"),
         ([*GIVEN[:-1], ScoredToken(8, -math.inf)], ALONE, 1, "not_finite"),
         ([*GIVEN[:-1], ScoredToken(8, -9999.0)], ALONE, 1, "impossible_token"),
+        ([*GIVEN[:-1], ScoredToken(8, 2.5)], ALONE, 1, "impossible_token"),
     ],
 )
 def test_what_cannot_be_read_is_invalid(
@@ -97,9 +98,15 @@ def test_the_answer_begins_where_two_answers_differ() -> None:
     assert answer_start([], other) == 0
 
 
-@pytest.mark.parametrize("answer", ["Like this.", "0 of them", "Q", "q", ""])
-def test_a_probe_begins_with_another_character(answer: str) -> None:
+def test_a_message_that_the_server_has_closed_has_no_answer_to_read() -> None:
+    end = (2, -0.1)
+    one, other = text((1, None), (9, -4.0), end), text((1, None), (7, -2.0), end)
+    assert answer_start(one, other) == len(one)
+
+
+@pytest.mark.parametrize("answer", ["Like this.", "0 of them", "Q", "q", "", "0 or Q", "Q #", "#0"])
+def test_a_probe_begins_and_ends_with_other_characters(answer: str) -> None:
     messages = without_prompt(SPEC, JudgedExchange((USER,), answer))
     probed = probe(messages)
     assert probed[:-1] == messages[:-1]
-    assert not answer.casefold().startswith(probed[-1].content.casefold())
+    assert probed[-1].content.casefold() not in {answer[:1].casefold(), answer[-1:].casefold()}

@@ -38,7 +38,9 @@ RELEVANCE: Final = "relevance"
 
 _IMPOSSIBLE: Final = -1000.0
 """A server tells such a log-probability of a token that it has not scored, or has forbidden."""
-_PROBES: Final = ("0", "Q")
+_CERTAIN: Final = 1e-3
+"""Rounding may leave a log-probability a little above 0."""
+_PROBES: Final = ("0", "Q", "#", "é")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,10 @@ def without_prompt(specification: LikelihoodSpec, exchange: JudgedExchange) -> t
 
 
 def probe(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return the same messages with another answer, which begins with another character."""
-    answer = messages[-1].content
-    other = next(text for text in _PROBES if not answer.casefold().startswith(text.casefold()))
+    """Return the same messages with another answer, with other characters at its two ends."""
+    answer = messages[-1].content.casefold()
+    ends = {answer[:1], answer[-1:]}
+    other = next(text for text in _PROBES if text.casefold() not in ends)
     return (*messages[:-1], Message(role="assistant", content=other))
 
 
@@ -93,7 +96,13 @@ def answer_start(tokens: Sequence[ScoredToken], probed: Sequence[ScoredToken]) -
     Args:
         tokens: Tokens of the empty question and the answer.
         probed: Tokens of the empty question and the answer of ``probe``.
+
+    Returns:
+        The place; the number of tokens if there is no such place, or if the two end alike: then
+        the server has closed the message, and what follows the answer is not the answer.
     """
+    if tokens and probed and tokens[-1].token_id == probed[-1].token_id:
+        return len(tokens)
     pairs = enumerate(zip(tokens, probed, strict=False))
     return next((place for place, (a, b) in pairs if a.token_id != b.token_id), len(tokens))
 
@@ -144,7 +153,7 @@ def answer_likelihoods(
     alone = [_number(token) for token in u]
     if not all(map(math.isfinite, (*given, *alone))):
         return Score(invalid="not_finite", answer_tokens=length)
-    if min(*given, *alone) <= _IMPOSSIBLE:
+    if min(*given, *alone) <= _IMPOSSIBLE or max(*given, *alone) > _CERTAIN:
         return Score(invalid="impossible_token", answer_tokens=length)
     return given, alone
 

@@ -62,7 +62,8 @@ _DENIED: Final = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSED: Final = re.compile(
-    r"\W{0,4}(?:would|could|might|may|if|requires?|needs?)\b", re.IGNORECASE
+    r"\W{0,4}(?:(?:would|could|might|may|if|requires?|needs?)\b|(?:or|to)\W{1,4}\w{1,12}\b)",
+    re.IGNORECASE,
 )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "JudgeUnreachableError",
     "JudgeUnusableError",
     "NextToken",
+    "ServerLoad",
     "VllmClient",
 ]
 
@@ -48,6 +49,9 @@ _FIRST_WAIT_SECONDS = 0.25
 _SHOWN_CHARACTERS = 200
 _TOKEN_ID = re.compile(r"token_id:\d+")
 _WAITING = re.compile(r"^vllm:num_requests_waiting(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
+_CACHE_USAGE = re.compile(
+    r"^vllm:(?:gpu_|kv_)cache_usage_perc(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE
+)
 
 
 class JudgeServerError(TidegaugeError):
@@ -85,6 +89,19 @@ class NextToken:
 
     log_probabilities: Mapping[str, float | None]
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """How busy a server is.
+
+    Attributes:
+        waiting: Requests in its queue.
+        cache_usage: Share of its key-value cache that is in use; 0 if it does not tell.
+    """
+
+    waiting: int = 0
+    cache_usage: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,15 +248,17 @@ class VllmClient:
             raise _malformed("a message", error) from error
         return JudgeReply(str(text), _tokens(reply), finished)
 
-    async def waiting(self) -> int:
-        """Return how many requests wait in the server's queue.
+    async def load(self) -> ServerLoad:
+        """Return how busy the server is, by its own metrics.
 
         Raises:
             JudgeServerError: See the module's tree.
         """
         text = await self._request("GET", "/metrics", None)
-        found = [float(number) for number in _WAITING.findall(text)]
-        return int(sum(found))
+        return ServerLoad(
+            waiting=int(sum(map(float, _WAITING.findall(text)))),
+            cache_usage=max(map(float, _CACHE_USAGE.findall(text)), default=0.0),
+        )
 
     async def _chat(
         self, model: str, messages: Sequence[Message], *, unfinished: bool, **asked: object

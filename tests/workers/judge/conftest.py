@@ -53,6 +53,8 @@ class ScriptedServer:
     Attributes:
         url: Where it listens.
         waiting: Requests in its queue, as its metrics say.
+        cache_usage: Share of its cache that is in use, as its metrics say.
+        first_tokens: Number of first tokens and seconds until them, as a gateway's metrics say.
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
         model: The model that it says has answered, if it says so.
@@ -65,6 +67,8 @@ class ScriptedServer:
 
     url: str = ""
     waiting: int = 0
+    cache_usage: float = 0.0
+    first_tokens: tuple[int, float] = (0, 0.0)
     grade: dict[str, float] = field(default_factory=lambda: {"4": -0.05, "5": -3.1})
     reply: str = "It is fine.\nGrade: 4"
     model: str | None = None
@@ -108,8 +112,14 @@ class ScriptedServer:
 
     async def metrics(self, _: web.Request) -> web.Response:
         gauge = 'vllm:num_requests_waiting{engine="0",model_name="m"}'
+        cache = f'vllm:kv_cache_usage_perc{{engine="0"}} {self.cache_usage}'
+        count, seconds = self.first_tokens
+        name = "tidegauge_gateway_time_to_first_token_seconds"
+        first = f'{name}_count{{model="a"}} {count}\n{name}_sum{{model="a"}} {seconds}'
         by_reason = 'vllm:num_requests_waiting_by_reason{reason="capacity"}'
-        return web.Response(text=f"# HELP x\n{gauge} {self.waiting}.0\n{by_reason} 99.0\n")
+        return web.Response(
+            text=f"# HELP x\n{gauge} {self.waiting}.0\n{by_reason} 99.0\n{cache}\n{first}\n"
+        )
 
 
 def tokens(messages: list[dict[str, str]]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import (
     JudgeFailedError,
     JudgeRefusedError,
@@ -29,7 +30,7 @@ from tidegauge.runtime.clock import now_ms as wall_clock_ms
 from tidegauge.schemas.sketches import JudgeCondition, JudgeState
 from tidegauge.workers.judge.judge_standing import JudgeStanding, state_of
 from tidegauge.workers.judge.judges import Judge
-from tidegauge.workers.judge.pacing import RequestPacer
+from tidegauge.workers.judge.pacing import Crowding, RequestPacer
 from tidegauge.workers.judge.qualification_run import (
     QualificationRun,
     StoredRun,
@@ -75,6 +76,8 @@ class JudgePool:
             these qualify, or show to be far from it, skips the rest. Each stage begins with
             the answers of the one before.
         limit: Most calls at a time.
+        gateway: Latency of the gateway, if judging gives way to its clients.
+        first_token_limit_seconds: Longest mean time to their first token.
         patience_seconds: How long a judge may be away or late before that is a condition of it:
             a server that is started again is no reason for an alarm.
         qualification_interval_seconds: Time between qualification runs.
@@ -92,6 +95,8 @@ class JudgePool:
         *,
         stages: Sequence[Sequence[GoldenAnswer]],
         limit: int = 4,
+        gateway: GatewayLatency | None = None,
+        first_token_limit_seconds: float = 0.0,
         patience_seconds: float = 20.0,
         qualification_interval_seconds: float = _DAY_SECONDS,
         earlier: Callable[[], Earlier] = dict,
@@ -115,6 +120,8 @@ class JudgePool:
         self._tried: set[str] = set()
         self._standings = {name: JudgeStanding(name) for name in self.judges}
         self._obstacles: dict[str, JudgeCondition] = {}
+        self._gateway = gateway
+        self._first_token_limit_seconds = first_token_limit_seconds
         self._patience_seconds = patience_seconds
         self._since: dict[str, float] = {}
         self._qualification_runs: dict[str, QualificationRun] = {}
@@ -222,9 +229,10 @@ class JudgePool:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pace = RequestPacer(self._client.waiting, self._limit)
+        crowding = Crowding(self._client, self._gateway, self._first_token_limit_seconds)
+        self._pace = RequestPacer(crowding, self._limit)
         self._stopping = asyncio.Event()
-        async with self._client:
+        async with self._client, self._gateway or contextlib.nullcontext():
             self._opened.set()
             qualifying = asyncio.create_task(self._keep_qualifying())
             await self._stopping.wait()

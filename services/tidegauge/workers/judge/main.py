@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.golden_set import KINDS, built_in
@@ -99,6 +100,10 @@ def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None =
         make_judges,
         client,
         limit=settings.concurrency,
+        gateway=GatewayLatency(settings.gateway_metrics_url)
+        if settings.gateway_metrics_url
+        else None,
+        first_token_limit_seconds=settings.first_token_limit_seconds,
         stages=[
             (*own, *(built_in(known, questions=count) if known else ()))
             for count in settings.qualification_stages

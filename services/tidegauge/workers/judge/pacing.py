@@ -1,4 +1,4 @@
-"""Pacing of requests to the judges' server: fewer while its queue is not empty."""
+"""Pacing of requests to the judges' server: fewer while it, or the gateway, is busy."""
 
 from __future__ import annotations
 
@@ -8,36 +8,72 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from tidegauge.adapters.vllm import JudgeServerError
+from tidegauge.adapters.gateway_latency import GatewayLatency
+from tidegauge.adapters.vllm import JudgeServerError, VllmClient
 
-__all__ = ["RequestPacer"]
+__all__ = ["Crowding", "RequestPacer"]
 
 _LOOK_SECONDS: Final = 0.25
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
 
-class RequestPacer:
-    """Gives turns to requests: at most ``limit`` at a time, fewer while requests wait.
+_FULL_CACHE: Final = 0.9
 
-    While a request waits in the server's queue, the number of turns is halved and new ones are
-    paused, longer each time; an empty queue restores them one by one. If the server does not
-    report its queue, only the limit applies.
+
+class Crowding:
+    """Tells whether judging is in the way of others.
+
+    It is while requests wait in the judges' server's queue, its key-value cache is nearly full,
+    or the gateway's clients wait longer than a limit for their first token.
 
     Args:
-        waiting: Returns how many requests wait in the server's queue.
+        client: Client of the judges' server.
+        gateway: The gateway's latency; None not to look at it.
+        limit_seconds: Longest mean time to the first token.
+    """
+
+    def __init__(
+        self, client: VllmClient, gateway: GatewayLatency | None = None, limit_seconds: float = 0.0
+    ) -> None:
+        self._client = client
+        self._gateway = gateway
+        self._limit_seconds = limit_seconds
+
+    async def __call__(self) -> bool:
+        """Return whether it is.
+
+        Raises:
+            JudgeServerError: The server does not tell.
+        """
+        if self._gateway is not None:
+            mean = await self._gateway.mean_seconds()
+            if mean is not None and mean > self._limit_seconds:
+                return True
+        load = await self._client.load()
+        return load.waiting > 0 or load.cache_usage > _FULL_CACHE
+
+
+class RequestPacer:
+    """Gives turns to requests: at most ``limit`` at a time, fewer while it is crowded.
+
+    While it is crowded, the number of turns is halved and new ones are paused, longer each time;
+    afterwards they are restored one by one. If that is not known, only the limit applies.
+
+    Args:
+        crowded: Returns whether judging is in the way of others; see ``Crowding``.
         limit: Most calls at a time.
         clock: Monotonic clock, seconds.
     """
 
     def __init__(
         self,
-        waiting: Callable[[], Awaitable[int]],
+        crowded: Callable[[], Awaitable[bool]],
         limit: int,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._waiting = waiting
+        self._is_crowded = crowded
         self._limit = limit
         self._clock = clock
         self._allowed = limit
@@ -81,6 +117,6 @@ class RequestPacer:
 
     async def _crowded(self) -> bool:
         try:
-            return await self._waiting() > 0
+            return await self._is_crowded()
         except JudgeServerError:
             return False

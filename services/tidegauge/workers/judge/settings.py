@@ -112,6 +112,17 @@ class JudgeSettings(WindowSettings):
     concurrency: int = Field(
         default=4, ge=1, description="Most questions to the judges' server at a time."
     )
+    gateway_metrics_url: str = Field(
+        default="",
+        description="Address of the gateway's metrics, such as http://127.0.0.1:8081/metrics, if "
+        "judging is to give way to the gateway's clients.",
+    )
+    first_token_limit_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="Mean time to the first token of the gateway's clients above which fewer "
+        "questions are asked; needs the address of the gateway's metrics.",
+    )
     deadline_seconds: float = Field(
         default=12.0, gt=0, description="Longest time for the judgments of one batch of answers."
     )
