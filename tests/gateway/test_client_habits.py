@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.conftest import Running, StartGateway
@@ -41,6 +42,7 @@ def _raw_deflate(data: bytes) -> bytes:
         ("GZIP", gzip.compress(BODY)),
         ("deflate", zlib.compress(BODY)),
         ("deflate", _raw_deflate(BODY)),
+        ("zstd", zstandard.compress(BODY)),
         ("identity", BODY),
         ("gzip", gzip.compress(b"\xef\xbb\xbf" + BODY)),
         ("identity", b"\xef\xbb\xbf" + BODY),
@@ -59,7 +61,11 @@ async def test_encoded_bodies_are_decoded(
 @pytest.mark.parametrize(
     ("encoding", "content", "status", "code"),
     [
-        ("zstd", BODY, 415, "unsupported_content_encoding"),
+        ("zstd", BODY, 400, "invalid_content_encoding"),
+        ("zstd", zstandard.compress(BODY)[:-1], 400, "invalid_content_encoding"),
+        ("zstd", zstandard.compress(BODY) * 2, 400, "invalid_content_encoding"),
+        ("zstd", zstandard.compress(BODY).ljust(2048), 400, "invalid_content_encoding"),
+        ("zstd", zstandard.compress(b" " * (64 << 20)), 413, "request_too_large"),
         ("br", BODY, 415, "unsupported_content_encoding"),
         ("gzip, deflate", BODY, 415, "unsupported_content_encoding"),
         ("gzip", BODY, 400, "invalid_content_encoding"),
@@ -77,7 +83,7 @@ async def test_bodies_that_cannot_be_decoded(
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     if status == 415:
         assert encoding in response.json()["error"]["message"]
-        assert response.headers["accept-encoding"] == "gzip, deflate"
+        assert response.headers["accept-encoding"] == "gzip, deflate, zstd"
     assert gateway.answered[0].status == status
 
 

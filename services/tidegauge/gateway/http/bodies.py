@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
+
+import zstandard
 
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.multipart import is_multipart
@@ -26,6 +28,9 @@ _STEP: Final = 1 << 20
 _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _RAW_DEFLATE: Final = -15
 _ZLIB_METHOD: Final = 8
+_ZSTD: Final = b"zstd"
+_ZSTD_WINDOW: Final = 8 * 1024 * 1024
+_ZSTD_STEP: Final = 512
 
 _HIGH: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -64,35 +69,67 @@ async def decoded(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> by
 async def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding == b"identity":
         return body
-    wbits = _WBITS.get(encoding)
-    if wbits is None:
+    if encoding != _ZSTD and encoding not in _WBITS:
         raise RefusedError(
             ErrorKind.INVALID_REQUEST,
-            "the request's content encoding is not supported: send gzip, deflate or none",
+            "the request's content encoding is not supported: send gzip, deflate, zstd or none",
             message=f"The content encoding {encoding[:40].decode('latin-1')!r} is not supported: "
-            "send gzip, deflate or none.",
+            "send gzip, deflate, zstd or none.",
             code="unsupported_content_encoding",
             status=415,
-            headers=[(b"accept-encoding", b"gzip, deflate")],
+            headers=[(b"accept-encoding", b"gzip, deflate, zstd")],
         )
+    decoded_body = bytearray()
+    since = 0
+    try:
+        for piece in _zstd_pieces(body) if encoding == _ZSTD else _zlib_pieces(body, encoding):
+            decoded_body += piece
+            since += len(piece)
+            if len(decoded_body) > limit:
+                raise too_large(limit)
+            if since >= _STEP:
+                since = 0
+                await asyncio.sleep(0)  # other requests have their turn
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise _undecodable(encoding) from error
+    return bytes(decoded_body)
+
+
+def _zlib_pieces(body: bytes, encoding: bytes) -> Iterator[bytes]:
+    """Yield a decoded body in pieces of at most 1 MiB.
+
+    Raises:
+        zlib.error: The body is not in the encoding.
+        EOFError: The body ends before its content does, or goes on after it.
+    """
+    wbits = _WBITS[encoding]
     if encoding == b"deflate" and body and body[0] & 15 != _ZLIB_METHOD:
         wbits = _RAW_DEFLATE  # as some clients send it
     decoder = zlib.decompressobj(wbits)
-    decoded_body = bytearray()
     rest = body
-    try:
-        while not decoder.eof and rest:
-            decoded_body += decoder.decompress(rest, _STEP)
-            rest = decoder.unconsumed_tail
-            if len(decoded_body) > limit:
-                raise too_large(limit)
-            if len(decoded_body) >= _STEP:
-                await asyncio.sleep(0)  # other requests have their turn
-    except zlib.error as error:
-        raise _undecodable(encoding) from error
+    while not decoder.eof and rest:
+        yield decoder.decompress(rest, _STEP)
+        rest = decoder.unconsumed_tail
     if not decoder.eof or decoder.unused_data:
-        raise _undecodable(encoding)
-    return bytes(decoded_body)
+        raise EOFError
+
+
+def _zstd_pieces(body: bytes) -> Iterator[bytes]:
+    """Yield a decoded body in pieces of at most 16 MiB; its window may have 8 MiB (RFC 9659).
+
+    A block of zstd takes four bytes or more and holds at most 128 KiB.
+
+    Raises:
+        zstandard.ZstdError: The body is not in zstd.
+        EOFError: As for ``_zlib_pieces``.
+    """
+    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    for start in range(0, len(body), _ZSTD_STEP):
+        if decoder.eof:
+            raise EOFError
+        yield decoder.decompress(body[start : start + _ZSTD_STEP])
+    if not decoder.eof or decoder.unused_data:
+        raise EOFError
 
 
 def _undecodable(encoding: bytes) -> RefusedError:
