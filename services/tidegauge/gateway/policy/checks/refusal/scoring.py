@@ -23,10 +23,9 @@ _OPENING: Final = 480
 _DECISIVE: Final = 300
 """Characters in which a refusal has been said, if there is one."""
 _LATER: Final = 0.55
-"""Factor for rejecting or disputing after the first sentence, as cautions do."""
+"""Factor for rejecting, disputing or an impossibility after the first sentence, where answers
+caution."""
 _MOST_VALUES: Final = 1.4
-_BRIEF: Final = 60
-"""Characters of an answer that only says what the model is or has not."""
 
 _QUOTATION: Final = re.compile(
     r'"[^"\n]{1,200}"|“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|«[^»\n]{1,200}»|「[^」\n]{1,200}」'
@@ -97,26 +96,26 @@ def _every_language() -> tuple[Wordings, ...]:
 
 
 def _hinted(opening: str) -> list[Wordings]:
-    """Return the languages in which the opening may be a refusal: most often none or one."""
+    """Return the opening's language if it may be a refusal; several if they are as likely."""
     words = set(opening[:_DECISIVE].translate(_BLANKS).split())
     plain = opening.isascii()
-    return [
-        each
-        for each in _every_language()
-        if (
-            not words.isdisjoint(each.hints)
-            if each.spaced
-            else not plain and any(hint in opening for hint in each.hints)
-        )
-    ]
+    found: list[Wordings] = []
+    most = 1
+    for each in _every_language():
+        if each.spaced:
+            known = len(words & each.hints) + len(words & each.common)
+        else:
+            known = 0 if plain else sum(hint in opening for hint in each.hints)
+        if known >= most:
+            found = [*found, each] if known == most else [each]
+            most = known
+    return [each for each in found if not each.spaced or not words.isdisjoint(each.hints)]
 
 
 def _cues(wordings: Wordings, opening: str) -> dict[str, float]:
     found = _decisive_cues(wordings, opening)
     if not found:
         return found
-    if "identity" in found and wordings.spaced and len(opening) < _BRIEF:
-        found["brief"] = WEIGHTS["brief"]
     for match in wordings.others.finditer(opening):
         cue = match.lastgroup or ""
         if cue == "values":
@@ -134,7 +133,7 @@ def _decisive_cues(wordings: Wordings, opening: str) -> dict[str, float]:
     for match in wordings.decisive.finditer(opening, 0, _DECISIVE):
         cue = match.lastgroup or ""
         weight = WEIGHTS[cue]
-        if cue in {"reject", "dispute"}:
+        if cue in {"reject", "dispute", "impossible"}:
             first_sentence = first_sentence or _first_sentence(opening)
             if match.start() > first_sentence:
                 weight *= _LATER
