@@ -9,7 +9,7 @@ from tests.monitoring.conftest import Harness, Traffic
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import State
-from tidegauge.schemas.sketches import Sketch
+from tidegauge.schemas.sketches import Exemplar, Sketch
 
 LABEL = "support@12345678"
 MONITOR = "quality.hallucination"
@@ -57,6 +57,27 @@ def test_it_alarms_when_more_answers_invent(harness: Harness, traffic: Traffic) 
     assert alerts[0].time_ms > traffic.start_of(40)
     assert "More answers say what their context does not hold" in alerts[0].verdict.sentence
     assert "answers with facts that their context does not hold" in alerts[0].verdict.sentence
+
+
+def test_an_alarm_shows_answers_that_invent(harness: Harness, traffic: Traffic) -> None:
+    quiet = [window(traffic, number, 6, 0.05) for number in range(40)]
+    kept = Exemplar(
+        request_id="r1",
+        rank=0.1,
+        text="How long?",
+        customer="acme",
+        context="It takes 3 days.",
+        answer="9 days.",
+        reason="not in the context: 9 days",
+    )
+    name = measures.worst(LABEL, measures.HALLUCINATION)
+    worse = [
+        msgspec.structs.replace(window(traffic, number, 6, 0.6), exemplars={name: (kept,)})
+        for number in range(40, 80)
+    ]
+    watch(harness, traffic, baseline(traffic), *quiet, *worse)
+    (shown, *_) = harness.alerts(MONITOR)[0].verdict.evidence
+    assert (shown.judge, shown.score, shown.worst) == (LABEL, measures.HALLUCINATION, (kept,))
 
 
 def test_more_answers_without_a_context_are_no_change(harness: Harness, traffic: Traffic) -> None:

@@ -16,6 +16,7 @@ __all__ = ["judged_answers"]
 _WORST: Final = 3
 _TYPICAL: Final = 2
 _SCORE: Final = measures.score("", "").partition("/")[0] + "/"
+_HALLUCINATED: Final = measures.hallucinated("")
 
 
 def judged_answers(
@@ -33,11 +34,14 @@ def judged_answers(
         value: Name of the number that changed.
 
     Returns:
-        One value for each version; none if the number is no score, or no answer is kept.
+        One value for each version; none if the number is of no judge, or no answer is kept.
     """
-    if not value.startswith(_SCORE):
+    if value.startswith(_HALLUCINATED):
+        judge, score = value.removeprefix(_HALLUCINATED), measures.HALLUCINATION
+    elif value.startswith(_SCORE):
+        judge, _, score = value.removeprefix(_SCORE).rpartition("/")
+    else:
         return ()
-    judge, _, score = value.removeprefix(_SCORE).rpartition("/")
     slots = display.recent("quality", segment)
     current = [slot for slot in slots if slot.window_start_ms + slot.window_ms > since_ms]
     version, before = _before(display, segment)

@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
-from tidegauge.detection.indicators import Hits, Indicator, Tail
+from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, HALLUCINATION, MonitorKey
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
@@ -193,7 +193,10 @@ def _evidence(
     detector: Detector, leading: IndicatorEffect, context: VerdictContext
 ) -> tuple[JudgedAnswers, ...]:
     counter = detector.reference.indicators[leading.contribution.indicator].counter
-    return context.evidence(leading.since_ms, counter.value) if isinstance(counter, Tail) else ()
+    if isinstance(counter, StratifiedTail):
+        return ()
+    value = counter.name if isinstance(counter, Hits) else counter.value
+    return context.evidence(leading.since_ms, value)
 
 
 def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext | None) -> Effect:

@@ -16,6 +16,7 @@ __all__ = [
     "ERROR",
     "ERRORS_BY_KIND",
     "FOLLOWUPS",
+    "HALLUCINATION",
     "INPUT_TOKENS",
     "INPUT_TOKENS_BY_CUSTOMER",
     "INTER_TOKEN_MEAN_MS",
@@ -85,6 +86,9 @@ FOLLOWUPS: Final = "followups/"
 # A ``quality`` sketch, beside what each judge counts.
 CONTEXT: Final = "context"
 """Totals: state of an answer's context, such as ``given`` or ``cut`` -> answers."""
+
+HALLUCINATION: Final = "hallucination"
+"""In place of a score's name: whether the context supports the answer."""
 
 # Totals in a judge worker's progress, beside those of ``skipped(reason)``.
 SAMPLED: Final = "sampled"

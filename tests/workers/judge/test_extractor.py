@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.judge_pool import Question
+from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 
 HASHES = {"likelihood": "a" * 64, "rubric": "b" * 64}
@@ -300,3 +302,23 @@ def test_examples_quote_nothing_if_text_is_not_to_be_kept() -> None:
     assert b"request-1" in state
     assert b"It is the number 1" not in state
     assert b"What is 1?" not in state
+
+
+def test_a_grade_of_groundedness_in_its_lower_half_is_a_hallucination() -> None:
+    plan = Sampler(SamplingRule(salt="s", rates={"rubric": 1.0}, floor=0.02)).plans(0)["rubric"]
+    verdict = JudgeVerdict(
+        judge="rubric",
+        specification_hash=HASHES["rubric"],
+        number=1,
+        judges=1,
+        qualified=True,
+        plan=plan,
+        score=Score(values={"score": 0.25}),
+        of_context=True,
+    )
+    checked, hallucinated = measures.grounding_checked(RUBRIC), measures.hallucinated(RUBRIC)
+    assert measured(origin(1), response(1), (verdict,)).hits == (checked, hallucinated)
+    supported = replace(verdict, score=Score(values={"score": 0.5}))
+    assert measured(origin(1), response(1), (supported,)).hits == (checked,)
+    other = replace(verdict, of_context=False)
+    assert measured(origin(1), response(1), (other,)).hits == ()

@@ -70,6 +70,23 @@ def test_an_answer_that_invents_is_counted_with_what_it_invents() -> None:
     assert invented.exemplar.text == "How long? (not in the context: 9 days; Bo)"
 
 
+def test_answers_are_kept_as_examples_the_more_they_invent_the_earlier() -> None:
+    supported, one, two = measured(
+        response(messages=ASKED, output="3 days."),
+        response(messages=ASKED, output="9 days."),
+        response(messages=ASKED, output="9 days, says Bo."),
+    )
+    typical, worst = (
+        name(LABEL, measures.HALLUCINATION) for name in (measures.typical, measures.worst)
+    )
+    assert [name for name, _ in supported.examples] == [typical]
+    assert [name for name, _ in one.examples] == [typical, worst]
+    found = [dict(each.examples)[worst] for each in (one, two)]
+    assert found[1].rank < found[0].rank
+    assert (found[1].context, found[1].answer) == ("It takes 3 days.", "9 days, says Bo.")
+    assert (found[1].value, found[1].reason) == (2, "not in the context: 9 days; Bo")
+
+
 def test_answers_without_a_known_context_are_counted_apart() -> None:
     none, cut, hidden, failed = measured(
         response(output="9 days."),

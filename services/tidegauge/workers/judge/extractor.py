@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -104,6 +104,8 @@ class QualityExtractor:
         specification_hashes: Judge -> its specification's hash, in the judges' order.
         limits: How long a batch may take, and how old an answer may be.
         now_ms: Wall clock, Unix milliseconds.
+        of_context: Judges whose scores, between 0 and 1, say how far the context supports an
+            answer.
         clock: Monotonic clock, seconds.
     """
 
@@ -115,9 +117,11 @@ class QualityExtractor:
         specification_hashes: Mapping[str, str],
         limits: JudgeLimits,
         now_ms: Callable[[], int],
+        of_context: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
+        self._of_context = of_context
         self._sampler = sampler
         self._specification_hashes = specification_hashes
         self._limits = limits
@@ -254,6 +258,7 @@ class QualityExtractor:
                 qualified=self._pool.qualified(judge),
                 plan=plans[judge],
                 score=answer.scores[judge],
+                of_context=judge in self._of_context,
             )
             for number, judge in enumerate(self._specification_hashes, start=1)
             if judge in answer.scores

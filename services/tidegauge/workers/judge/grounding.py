@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 from prometheus_client import Counter
 
 from tidegauge.quality.context import GUESS, ContextRule, ContextState
@@ -16,6 +17,7 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent, last_user_message
 from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
+from tidegauge.workers.judge.judgment import middle_cut, shown_answer
 
 __all__ = ["GroundingExtractor", "GroundingRule"]
 
@@ -105,6 +107,7 @@ class GroundingExtractor:
             trials=(*measurement.trials, measures.unqualified(LABEL)),
             totals={**measurement.totals, measures.CONTEXT: {ContextState.GIVEN.value: 1}},
             exemplar=_exemplar(event, found),
+            examples=(*measurement.examples, *_examples(event, found)),
         )
 
     def _check(self, event: ResponseEvent) -> CheckedAnswer | NotChecked | None:
@@ -116,12 +119,26 @@ class GroundingExtractor:
         return check_hallucination(exchange, self._rule.context)
 
 
+def _examples(event: ResponseEvent, found: CheckedAnswer) -> tuple[tuple[str, Exemplar], ...]:
+    """Return an answer as an example: of all that were looked at, and of those that invent."""
+    shown = shown_answer(event)
+    reason = _reason(found)
+    typical = msgspec.structs.replace(
+        shown, value=float(len(found.unsupported)), reason=middle_cut(reason)
+    )
+    examples = [(measures.typical(LABEL, measures.HALLUCINATION), typical)]
+    if found.hallucinated:
+        # The more it invents, the less its rank, so that merging keeps the worst answers.
+        worst = msgspec.structs.replace(typical, rank=shown.rank / (1 + len(found.unsupported)))
+        examples.append((measures.worst(LABEL, measures.HALLUCINATION), worst))
+    return tuple(examples)
+
+
 def _exemplar(event: ResponseEvent, found: CheckedAnswer) -> Exemplar:
     """Return the request as an example, with what its answer says beyond its context."""
     text = found.question or last_user_message(event.messages)
     if found.hallucinated:
-        facts = "; ".join(each.text for each in found.unsupported)
-        said = f"not in the context: {facts}"[: EXEMPLAR_CHARACTERS // 2]
+        said = _reason(found)[: EXEMPLAR_CHARACTERS // 2]
         text = f"{text[: EXEMPLAR_CHARACTERS - len(said) - 3]} ({said})"
     return Exemplar(
         request_id=event.request_id,
@@ -129,3 +146,8 @@ def _exemplar(event: ResponseEvent, found: CheckedAnswer) -> Exemplar:
         text=text[:EXEMPLAR_CHARACTERS],
         customer=event.customer,
     )
+
+
+def _reason(found: CheckedAnswer) -> str:
+    facts = "; ".join(each.text for each in found.unsupported)
+    return f"not in the context: {facts}" if facts else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -19,7 +20,10 @@ from tidegauge.schemas.topics import JUDGMENTS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output
 
-__all__ = ["JudgeVerdict", "measured"]
+__all__ = ["JudgeVerdict", "measured", "middle_cut", "shown_answer"]
+
+_SUPPORTED: Final = 0.5
+"""Least score of groundedness, between 0 and 1, with which an answer counts as supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class JudgeVerdict:
         qualified: Whether the judge may raise alarms.
         plan: The sampling plan that the answer was drawn by.
         score: The judge's score.
+        of_context: Whether its score says how far the context supports the answer.
     """
 
     judge: str
@@ -43,6 +48,7 @@ class JudgeVerdict:
     qualified: bool
     plan: SamplingPlan
     score: Score
+    of_context: bool = False
 
 
 def measured(
@@ -65,8 +71,9 @@ def measured(
             hits.append(measures.invalid(label))
         if not verdict.qualified:
             hits.append(measures.unqualified(label))
+        hits += _grounding(label, verdict)
         values |= _values(label, verdict.score, _probability(verdict, event))
-    shown = _shown(event)
+    shown = shown_answer(event)
     return Measurement(
         hits=tuple(hits),
         trials=tuple(trials),
@@ -78,16 +85,25 @@ def measured(
     )
 
 
-def _shown(event: ResponseEvent) -> Exemplar:
+def _grounding(label: str, verdict: JudgeVerdict) -> list[str]:
+    """Return what a score of groundedness says of hallucination: in its lower half, it is one."""
+    if not verdict.of_context or not verdict.score.values:
+        return []
+    unsupported = min(verdict.score.values.values()) < _SUPPORTED
+    checked = [measures.grounding_checked(label)]
+    return [*checked, measures.hallucinated(label)] if unsupported else checked
+
+
+def shown_answer(event: ResponseEvent) -> Exemplar:
     """Return an answer as it is shown to people."""
     parts = divide(JudgedExchange(event.messages, event.output or "", event.tool_calls))
     return Exemplar(
         request_id=event.request_id,
         rank=draw("exemplar", event.request_id),
-        text=_middle_cut(parts.question or last_user_message(event.messages)),
+        text=middle_cut(parts.question or last_user_message(event.messages)),
         customer=event.customer,
-        context=_middle_cut(parts.context),
-        answer=_middle_cut(" ".join(filter(None, (parts.answer.strip(), parts.tool_calls)))),
+        context=middle_cut(parts.context),
+        answer=middle_cut(" ".join(filter(None, (parts.answer.strip(), parts.tool_calls)))),
     )
 
 
@@ -97,7 +113,7 @@ def _examples(
     """Yield an answer as an example of each score: of the worst, and of typical ones."""
     for verdict in verdicts:
         label = measures.judge_label(verdict.judge, verdict.specification_hash)
-        reason = _middle_cut(verdict.score.reason)
+        reason = middle_cut(verdict.score.reason)
         for name, value in verdict.score.values.items():
             scored = msgspec.structs.replace(shown, value=value, reason=reason)
             yield measures.typical(label, name), scored
@@ -106,7 +122,8 @@ def _examples(
             yield measures.worst(label, name), msgspec.structs.replace(scored, rank=rank)
 
 
-def _middle_cut(text: str) -> str:
+def middle_cut(text: str) -> str:
+    """Return a text without its middle, if it is longer than an exemplar shows."""
     half = EXEMPLAR_CHARACTERS // 2
     if len(text) <= EXEMPLAR_CHARACTERS:
         return text

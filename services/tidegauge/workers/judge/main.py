@@ -14,7 +14,9 @@ from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.golden_set import KINDS, built_in
+from tidegauge.quality.hallucination import KINDS as KINDS_OF_CONTEXT
 from tidegauge.quality.hallucination import qualify_check
+from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
@@ -27,6 +29,7 @@ from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
 from tidegauge.workers.judge.judge_files import (
     WITHOUT_RUBRIC,
+    make_client,
     make_judge,
     read_golden_answers,
     specifications,
@@ -38,7 +41,7 @@ from tidegauge.workers.judge.qualification_store import QualificationStore
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 from tidegauge.workers.judge.settings import JudgeSettings
 
-__all__ = ["GROUP", "make_client", "make_extractor", "make_judge_pool", "run"]
+__all__ = ["GROUP", "make_extractor", "make_judge_pool", "run"]
 
 GROUP: Final = "judge"
 
@@ -87,18 +90,29 @@ def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None =
     own = read_golden_answers(settings.golden_set_file) if settings.golden_set_file else ()
 
     def make_judges(client: VllmClient) -> Mapping[str, Judge]:
-        return {name: make_judge(client, each) for name, each in asked.items()}
+        return {name: make_judge(others.get(name, client), each) for name, each in asked.items()}
 
     def remember(judge: str, server: str, found: QualificationRun) -> None:
         if memory is not None:
             memory.remember(judge, server, found, now_ms=now_ms())
 
     client = make_client(settings)
+    servers = {
+        each.url: make_client(settings, each.url)
+        for each in asked.values()
+        if isinstance(each, ClassifierSpec) and each.url
+    }
+    others = {
+        name: servers[each.url]
+        for name, each in asked.items()
+        if isinstance(each, ClassifierSpec) and each.url
+    }
     kinds = {kind for judge in make_judges(client).values() for kind in judge.kinds}
     known = [kind for kind in KINDS if kind in kinds]
     return JudgePool(
         make_judges,
         client,
+        others=others,
         limit=settings.concurrency,
         gateway=GatewayLatency(settings.gateway_metrics_url)
         if settings.gateway_metrics_url
@@ -111,20 +125,6 @@ def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None =
         qualification_interval_seconds=3600 * settings.qualification_hours,
         earlier=dict if memory is None else memory.recall,
         remember=remember,
-    )
-
-
-def make_client(settings: JudgeSettings) -> VllmClient:
-    """Return a client of the judges' server.
-
-    Raises:
-        JudgeRefusedError: The address of the judges' server is invalid.
-    """
-    return VllmClient(
-        settings.url,
-        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-        timeout_seconds=settings.request_seconds,
-        connections=2 * settings.concurrency + 1,
     )
 
 
@@ -149,6 +149,11 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtract
         },
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
         now_ms=now_ms,
+        of_context={
+            name
+            for name, judge in pool.judges.items()
+            if isinstance(judge.specification, RubricSpec) and {*judge.kinds} & {*KINDS_OF_CONTEXT}
+        },
     )
     context = ContextRule.parse(settings.context, settings.context_tags)
     own = read_golden_answers(settings.golden_set_file) if settings.golden_set_file else ()
