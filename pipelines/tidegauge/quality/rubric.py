@@ -18,7 +18,7 @@ from typing import Final
 
 from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
-from tidegauge.quality.shown_exchange import fit
+from tidegauge.quality.shown_exchange import fit, refuse_cut_context
 from tidegauge.quality.specifications import RubricExample, RubricSpec
 from tidegauge.schemas.exchange import Message
 
@@ -106,7 +106,7 @@ def quoted(specification: RubricSpec, exchange: JudgedExchange) -> str:
     r"""Return an exchange as one JSON object, escaped so that no text can end its string.
 
     Raises:
-        ExchangeTooLongError: The question is too long to be shown.
+        ExchangeTooLongError: The question, or a context that is asked about, is too long.
 
     Example:
         >>> from tidegauge.quality.specifications import Grade, RubricSpec
@@ -119,6 +119,8 @@ def quoted(specification: RubricSpec, exchange: JudgedExchange) -> str:
     """
     parts = divide(exchange, specification.context)
     fitted = fit(parts, specification.budget_tokens, reference=exchange.reference)
+    if "context" in specification.applies_to.has:
+        refuse_cut_context(fitted, specification.budget_tokens)
     return _object(fitted.shown)
 
 

@@ -1,4 +1,4 @@
-"""Reads a rubric from YAML.
+"""Reads a judge from YAML: a rubric, or a classifier where ``kind: classifier`` says so.
 
 A rubric has a ``name``, a ``task`` and a ``scale``, and may have all other fields of
 ``RubricSpec``. The scale is a list of grades from the best to the worst; a grade that tells no
@@ -16,6 +16,8 @@ score gets one by its place, from 1 down to 0::
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -23,22 +25,19 @@ import yaml
 
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
-from tidegauge.quality.specifications import RubricSpec
+from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
 
-__all__ = ["parse_rubric"]
+__all__ = ["parse_judge", "parse_rubric"]
 
-_FIELDS: Final = frozenset(RubricSpec.__struct_fields__)
+_KINDS: Final[Mapping[str, type[RubricSpec | ClassifierSpec]]] = MappingProxyType(
+    {"rubric": RubricSpec, "classifier": ClassifierSpec}
+)
 _TEXTS: Final = ("label", "grade")
 _LONGEST: Final = 200_000
 
 
 def parse_rubric(text: str, *, source: str, **defaults: object) -> RubricSpec:
-    """Return the rubric of a YAML text.
-
-    Args:
-        text: The text.
-        source: Where it is from, for messages.
-        defaults: Values of fields that the text does not give, such as ``model``.
+    """Return the rubric of a YAML text; see ``parse_judge``.
 
     Raises:
         SpecificationError: The text is no YAML, or no rubric.
@@ -48,6 +47,54 @@ def parse_rubric(text: str, *, source: str, **defaults: object) -> RubricSpec:
         >>> parse_rubric(text, source="ok.yaml", model="m").labels
         {'yes': 1.0, 'no': 0.0}
     """
+    found = parse_judge(text, source=source, **defaults)
+    if not isinstance(found, RubricSpec):
+        raise SpecificationError(f"{source} is a classifier, not a rubric")
+    return found
+
+
+def parse_judge(text: str, *, source: str, **defaults: object) -> RubricSpec | ClassifierSpec:
+    """Return the rubric or the classifier of a YAML text.
+
+    Args:
+        text: The text.
+        source: Where it is from, for messages.
+        defaults: Values of fields that the text does not give, such as ``model``; those that its
+            kind of judge does not have are left out.
+
+    Raises:
+        SpecificationError: The text is no YAML, or no judge.
+    """
+    found = _fields(text, source)
+    kind = found.pop("kind", "rubric")
+    if kind not in _KINDS:
+        raise SpecificationError(
+            f"{source} has the kind {kind!r}: a judge is a rubric or classifier"
+        )
+    fields = _KINDS[kind].__struct_fields__
+    if unknown := [str(name) for name in found if name not in fields]:
+        raise SpecificationError(
+            f"{source} has the unknown field {unknown[0]!r}: a {kind} has "
+            f"{', '.join(sorted(fields))}"
+        )
+    try:
+        whole = {name: value for name, value in defaults.items() if name in fields} | found
+        if kind == "rubric" or "scale" in found:
+            whole["scale"] = _scale(found.get("scale"), source)
+        if "examples" in found:
+            whole["examples"] = _worded(found["examples"], source, "examples")
+        if "context" in found:
+            whole["context"] = _rule(found["context"], source)
+        return msgspec.convert(whole, _KINDS[kind])
+    except msgspec.ValidationError as error:
+        raise SpecificationError(f"{source} is no rubric: {error}") from error
+    except SpecificationError as error:
+        if str(error).startswith(source):
+            raise
+        raise SpecificationError(f"{source} is no rubric: {error}") from error
+
+
+def _fields(text: str, source: str) -> dict[str, Any]:
     if len(text) > _LONGEST:
         raise SpecificationError(f"{source} is no rubric: it has {len(text):,} characters")
     try:
@@ -59,24 +106,7 @@ def parse_rubric(text: str, *, source: str, **defaults: object) -> RubricSpec:
             f"{source} is no rubric: it needs name, task and scale, and holds "
             f"{'nothing' if found is None else type(found).__name__}"
         )
-    if unknown := [str(name) for name in found if name not in _FIELDS]:
-        raise SpecificationError(
-            f"{source} has the unknown field {unknown[0]!r}: a rubric has "
-            f"{', '.join(sorted(_FIELDS))}"
-        )
-    try:
-        whole = {**defaults, **found, "scale": _scale(found.get("scale"), source)}
-        if "examples" in found:
-            whole["examples"] = _worded(found["examples"], source, "examples")
-        if "context" in found:
-            whole["context"] = _rule(found["context"], source)
-        return msgspec.convert(whole, RubricSpec)
-    except msgspec.ValidationError as error:
-        raise SpecificationError(f"{source} is no rubric: {error}") from error
-    except SpecificationError as error:
-        if str(error).startswith(source):
-            raise
-        raise SpecificationError(f"{source} is no rubric: {error}") from error
+    return found
 
 
 def _scale(scale: object, source: str) -> list[dict[str, Any]]:

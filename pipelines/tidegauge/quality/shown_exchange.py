@@ -18,7 +18,7 @@ from tidegauge.quality.errors import ExchangeTooLongError
 from tidegauge.quality.exchange_parts import ExchangeParts
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["FittedExchange", "estimated_tokens", "fit"]
+__all__ = ["FittedExchange", "estimated_tokens", "fit", "refuse_cut_context"]
 
 _BYTES_PER_TOKEN: Final = 3
 _WEIGHTS: Final[Mapping[str, int]] = {
@@ -113,6 +113,21 @@ def fit(parts: ExchangeParts, room: int, *, reference: str | None = None) -> Fit
         state=ContextState.CUT if cut else parts.state,
         left_out=sum(max(0, needs[name] - rooms[name]) for name in needs),
     )
+
+
+def refuse_cut_context(shown: FittedExchange, budget_tokens: int) -> None:
+    """Refuse an exchange whose context was cut to fit.
+
+    What was left out could be what supports the answer, so nothing can be said of it.
+
+    Raises:
+        ExchangeTooLongError: The context was cut.
+    """
+    if shown.state is ContextState.CUT:
+        raise ExchangeTooLongError(
+            f"the context does not fit into the {budget_tokens:,} tokens that the judge reads: "
+            "give it more with budget_tokens"
+        )
 
 
 def _shared(needs: Mapping[str, int], room: int) -> dict[str, int]:

@@ -29,6 +29,7 @@ from tidegauge.quality.judged_exchange import JudgedExchange
 
 __all__ = [
     "AppliesTo",
+    "ClassifierSpec",
     "Grade",
     "GroundednessSpec",
     "LikelihoodSpec",
@@ -181,11 +182,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
                 and ``-``; there are fewer than two labels, or one begins another; a score is
                 outside [0, 1]; an example has a grade that the scale does not have.
         """
-        if not _NAME.fullmatch(self.name):
-            raise SpecificationError(
-                f"a judge cannot be named {self.name!r}: use up to 40 small letters, digits, "
-                "_ and -, a letter first"
-            )
+        _check_name(self.name)
         labels = [grade.label for grade in self.scale]
         if len(labels) < 2:  # noqa: PLR2004 - one label says nothing
             raise SpecificationError(f"the rubric {self.name} needs two labels at least")
@@ -197,9 +194,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
                     "from its first token, so none may be empty, have blanks at its ends, or "
                     "begin another one"
                 )
-        bad = {grade.label: grade.score for grade in self.scale if not 0 <= grade.score <= 1}
-        if bad:
-            raise SpecificationError(f"a label's score lies in [0, 1], got {bad}")
+        _check_scores(self.scale)
         for example in self.examples:
             if example.grade not in labels:
                 raise SpecificationError(
@@ -312,7 +307,70 @@ class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
         return _hash_of(self)
 
 
-Specification: TypeAlias = RubricSpec | LikelihoodSpec | GroundednessSpec
+class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A judge that was trained for one question, and tells probabilities of classes.
+
+    Attributes:
+        model: The model's name on its server.
+        name: The judge's name in events.
+        method: How it is asked: ``classify`` a text, ``score`` a pair, ``tokens`` of a text.
+        text: The text, in which ``{system}``, ``{context}``, ``{question}``, ``{reference}``,
+            ``{answer}`` and ``{tool_calls}`` stand for the exchange's parts.
+        second: The second text of a pair.
+        scale: The model's classes in its order, with their scores; none for pairs.
+        url: Address of its server; empty for that of the other judges.
+        version: Version, as its author counts.
+        applies_to: Which exchanges it is asked about.
+        context: Which texts of an exchange are its context.
+        qualified_on: Kinds of bad answers that it has to tell from good ones.
+        budget_tokens: Estimated tokens of an exchange that it is shown.
+    """
+
+    model: str
+    name: str
+    method: Literal["classify", "score", "tokens"]
+    text: str
+    second: str = ""
+    scale: tuple[Grade, ...] = ()
+    url: str = ""
+    version: int = 1
+    applies_to: AppliesTo = AppliesTo()
+    context: ContextRule = GUESS
+    qualified_on: tuple[str, ...] = ()
+    budget_tokens: int = 6000
+
+    def __post_init__(self) -> None:
+        """Refuse a classifier that cannot be asked or read.
+
+        Raises:
+            SpecificationError: The name has other characters than small letters, digits, ``_``
+                and ``-``; a pair lacks its second text, or another method has one; classes lack
+                scores in [0, 1].
+        """
+        _check_name(self.name)
+        if (self.method == "score") != bool(self.second):
+            raise SpecificationError(
+                f"the classifier {self.name}: a pair to score has text and second, another "
+                "method has text alone"
+            )
+        if self.method != "score" and len(self.scale) < 2:  # noqa: PLR2004 - one class says nothing
+            raise SpecificationError(
+                f"the classifier {self.name} needs a scale with each of the model's classes, in "
+                "the model's order"
+            )
+        _check_scores(self.scale)
+
+    def applies(self, exchange: JudgedExchange) -> bool:
+        """Whether the judge is asked about an exchange."""
+        return self.applies_to.holds(exchange, self.context)
+
+    @property
+    def specification_hash(self) -> str:
+        """Return the specification's hash; its server is none of it."""
+        return _hash_of(msgspec.structs.replace(self, url=""))
+
+
+Specification: TypeAlias = RubricSpec | LikelihoodSpec | GroundednessSpec | ClassifierSpec
 
 
 def shortened(text: str, most_bytes: int) -> str:
@@ -323,6 +381,20 @@ def shortened(text: str, most_bytes: int) -> str:
         'na'
     """
     return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise SpecificationError(
+            f"a judge cannot be named {name!r}: use up to 40 small letters, digits, _ and -, a "
+            "letter first"
+        )
+
+
+def _check_scores(scale: tuple[Grade, ...]) -> None:
+    bad = {grade.label: grade.score for grade in scale if not 0 <= grade.score <= 1}
+    if bad:
+        raise SpecificationError(f"a label's score lies in [0, 1], got {bad}")
 
 
 def _own_parts(exchange: JudgedExchange) -> set[str]:

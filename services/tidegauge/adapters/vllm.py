@@ -248,6 +248,44 @@ class VllmClient:
             raise _malformed("a message", error) from error
         return JudgeReply(str(text), _tokens(reply), finished)
 
+    async def classes(self, model: str, text: str) -> tuple[float, ...]:
+        """Return the probabilities of a text's classes, in the model's order.
+
+        Raises:
+            JudgeServerError: See the module's tree.
+        """
+        reply = await self._post("/classify", {"model": model, "input": text})
+        try:
+            return tuple(map(float, reply["data"][0]["probs"]))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise _malformed("the probabilities of classes", error) from error
+
+    async def pair_score(self, model: str, first: str, second: str) -> float:
+        """Return the score of a pair of texts.
+
+        Raises:
+            JudgeServerError: See the module's tree.
+        """
+        body = {"model": model, "text_1": first, "text_2": second}
+        reply = await self._post("/score", body)
+        try:
+            return float(reply["data"][0]["score"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise _malformed("the score of a pair", error) from error
+
+    async def token_classes(self, model: str, text: str) -> tuple[tuple[float, ...], ...]:
+        """Return the probabilities of the classes of each of a text's tokens.
+
+        Raises:
+            JudgeServerError: See the module's tree.
+        """
+        body = {"model": model, "input": text, "task": "token_classify"}
+        reply = await self._post("/pooling", body)
+        try:
+            return tuple(tuple(map(float, token)) for token in reply["data"][0]["data"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise _malformed("the probabilities of tokens' classes", error) from error
+
     async def load(self) -> ServerLoad:
         """Return how busy the server is, by its own metrics.
 
@@ -271,15 +309,7 @@ class VllmClient:
             "continue_final_message": unfinished,
             **asked,
         }
-        reply = await self._post("/v1/chat/completions", body)
-        answered = reply.get("model", model)
-        if answered != model and not await self._are_one(model, answered):
-            raise JudgeUnusableError(
-                f"the judge at {self.address} was asked for the model {model!r}, and "
-                f"{str(answered)[:_SHOWN_CHARACTERS]!r} answered: its scores would be another "
-                "judge's; set the judge's model to the name under which the server has it"
-            )
-        return reply
+        return await self._post("/v1/chat/completions", body)
 
     async def _are_one(self, asked: str, answered: object) -> bool:
         """Whether the server lists two names for one model: it answers with the first of them."""
@@ -300,6 +330,14 @@ class VllmClient:
         if reply.get("error"):
             said = str(reply["error"])[:_SHOWN_CHARACTERS]
             raise JudgeRefusedError(f"the judge at {self.address}{path} answered: {said!r}")
+        model = str(body["model"])
+        answered = reply.get("model", model)
+        if answered != model and not await self._are_one(model, answered):
+            raise JudgeUnusableError(
+                f"the judge at {self.address} was asked for the model {model!r}, and "
+                f"{str(answered)[:_SHOWN_CHARACTERS]!r} answered: its scores would be another "
+                "judge's; set the judge's model to the name under which the server has it"
+            )
         return reply
 
     async def _request(self, method: str, path: str, body: Mapping[str, object] | None) -> str:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from tidegauge.quality.golden_set import GOOD
 from tidegauge.quality.qualification import area_under_curve
-from tidegauge.quality.specifications import RubricSpec, Specification
+from tidegauge.quality.specifications import ClassifierSpec, RubricSpec, Specification
 from tidegauge.reports.formatting import number
 from tidegauge.reports.text import clip
 from tidegauge.runtime.settings import load
@@ -150,10 +150,16 @@ def _settings(url: str, model: str) -> JudgeSettings:
     return settings.model_copy(update={name: value for name, value in given.items() if value})
 
 
+def _kind(each: Specification) -> str:
+    if isinstance(each, RubricSpec):
+        return "rubric"
+    return "classifier" if isinstance(each, ClassifierSpec) else "likelihood"
+
+
 def _facts(each: Specification, *, asked: bool) -> dict[str, object]:
     return {
         "judge": each.name,
-        "kind": "rubric" if isinstance(each, RubricSpec) else "likelihood",
+        "kind": _kind(each),
         "asked": asked,
         "model": each.model,
         "version": each.version,

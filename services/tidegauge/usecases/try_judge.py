@@ -12,10 +12,9 @@ from tidegauge.quality.errors import ExchangeTooLongError
 from tidegauge.quality.golden_set import KINDS, GoldenAnswer, asked_of, built_in
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.qualification import Qualification
-from tidegauge.quality.specifications import RubricSpec, Specification
-from tidegauge.workers.judge.judge_files import make_judge
+from tidegauge.quality.specifications import ClassifierSpec, RubricSpec, Specification
+from tidegauge.workers.judge.judge_files import make_client, make_judge
 from tidegauge.workers.judge.judges import Judge
-from tidegauge.workers.judge.main import make_client
 from tidegauge.workers.judge.qualification_run import explain, run_qualification
 from tidegauge.workers.judge.settings import JudgeSettings
 
@@ -98,7 +97,7 @@ def try_judge(
             async with turn:
                 return await one(client, judge, exchange)
 
-        async with make_client(settings) as client:
+        async with _client(settings, specification) as client:
             judge = make_judge(client, specification)
             # The first one alone: a server that is away is then said once, and at once.
             first = [await in_turn(exchange) for exchange in exchanges[:1]]
@@ -130,7 +129,7 @@ def qualify_judge(
             async with turn:
                 return await judge.score(answer.exchange)
 
-        async with make_client(settings) as client:
+        async with _client(settings, specification) as client:
             judge = make_judge(client, specification)
             kinds = [kind for kind in KINDS if kind in judge.kinds]
             known = built_in(kinds, questions=settings.golden_set_questions) if kinds else ()
@@ -151,6 +150,11 @@ def qualify_judge(
         why_not="" if qualification.qualified else refused or explain(qualification),
         qualification=qualification,
     )
+
+
+def _client(settings: JudgeSettings, specification: Specification) -> VllmClient:
+    own = specification.url if isinstance(specification, ClassifierSpec) else ""
+    return make_client(settings, own)
 
 
 async def _reason(client: VllmClient, asked: RubricSpec, exchange: JudgedExchange) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,7 @@ class ScriptedServer:
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
         model: The model that it says has answered, if it says so.
+        pooling: Path of a pooling API -> what it replies.
         roots: Name of a model -> what it stands for, as its list of models says.
         broken: Called with each chat body; a response it returns is sent instead.
         asked: Bodies of the chat calls, in order.
@@ -73,6 +74,7 @@ class ScriptedServer:
     reply: str = "It is fine.\nGrade: 4"
     model: str | None = None
     roots: dict[str, str] = field(default_factory=dict)
+    pooling: Mapping[str, object] = field(default_factory=dict)
     broken: Callable[[dict[str, Any]], web.Response | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
@@ -105,6 +107,11 @@ class ScriptedServer:
             choice = {"logprobs": {"content": [{"top_logprobs": top}]}}
             return {"choices": [choice], "usage": usage}
         return {"choices": [{"message": {"content": self.reply}}], "usage": usage}
+
+    async def pool(self, request: web.Request) -> web.Response:
+        self.asked.append({**await request.json(), "path": request.path})
+        reply = self.pooling.get(request.path)
+        return web.Response(status=404) if reply is None else web.json_response(reply)
 
     async def models(self, _: web.Request) -> web.Response:
         listed = [{"id": name, "root": root} for name, root in self.roots.items()]
@@ -156,6 +163,8 @@ def server() -> Iterator[ScriptedServer]:
     async def serve() -> None:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", scripted.chat)
+        for path in ("/classify", "/score", "/pooling"):
+            application.router.add_post(path, scripted.pool)
         application.router.add_get("/v1/models", scripted.models)
         application.router.add_get("/metrics", scripted.metrics)
         runner = web.AppRunner(application, shutdown_timeout=0.1)

@@ -14,14 +14,16 @@ from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.rubric_text import parse_rubric
+from tidegauge.quality.rubric_text import parse_judge
 from tidegauge.quality.specifications import (
+    ClassifierSpec,
     GroundednessSpec,
     LikelihoodSpec,
     RubricSpec,
     Specification,
 )
 from tidegauge.schemas.exchange import Message
+from tidegauge.workers.judge.classifier_judge import ClassifierJudge
 from tidegauge.workers.judge.judges import GroundednessJudge, Judge, LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.settings import JudgeSettings
 
@@ -29,6 +31,7 @@ __all__ = [
     "WITHOUT_RUBRIC",
     "GoldenLine",
     "built_in_rubrics",
+    "make_client",
     "make_judge",
     "read_golden_answers",
     "read_lines",
@@ -136,7 +139,7 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
             f"there is no judge {named!r}: there are {', '.join((*WITHOUT_RUBRIC, *rubrics))}, "
             "and those of YAML files, whose names end in .yaml"
         )
-    return parse_rubric(
+    return parse_judge(
         text,
         source=source,
         model=settings.model,
@@ -146,10 +149,31 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
     )
 
 
+def make_client(settings: JudgeSettings, url: str = "") -> VllmClient:
+    """Return a client of the judges' server, or of another one.
+
+    Args:
+        settings: The settings.
+        url: Address of the other server, which is not sent the judges' key.
+
+    Raises:
+        JudgeRefusedError: The address is invalid.
+    """
+    key = settings.api_key if url in {"", settings.url} else None
+    return VllmClient(
+        url or settings.url,
+        api_key=key.get_secret_value() if key else None,
+        timeout_seconds=settings.request_seconds,
+        connections=2 * settings.concurrency + 1,
+    )
+
+
 def make_judge(client: VllmClient, specification: Specification) -> Judge:
     """Return the judge of a specification."""
     if isinstance(specification, RubricSpec):
         return RubricJudge(client, specification)
+    if isinstance(specification, ClassifierSpec):
+        return ClassifierJudge(client, specification)
     if isinstance(specification, GroundednessSpec):
         return GroundednessJudge(client, specification)
     return LikelihoodJudge(client, specification)

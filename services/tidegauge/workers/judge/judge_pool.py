@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import structlog
@@ -76,6 +77,7 @@ class JudgePool:
             these qualify, or show to be far from it, skips the rest. Each stage begins with
             the answers of the one before.
         limit: Most calls at a time.
+        others: Judge -> client of its server, for judges with a server of their own.
         gateway: Latency of the gateway, if judging gives way to its clients.
         first_token_limit_seconds: Longest mean time to their first token.
         patience_seconds: How long a judge may be away or late before that is a condition of it:
@@ -95,6 +97,7 @@ class JudgePool:
         *,
         stages: Sequence[Sequence[GoldenAnswer]],
         limit: int = 4,
+        others: Mapping[str, VllmClient] = MappingProxyType({}),
         gateway: GatewayLatency | None = None,
         first_token_limit_seconds: float = 0.0,
         patience_seconds: float = 20.0,
@@ -120,6 +123,7 @@ class JudgePool:
         self._tried: set[str] = set()
         self._standings = {name: JudgeStanding(name) for name in self.judges}
         self._obstacles: dict[str, JudgeCondition] = {}
+        self._others = others
         self._gateway = gateway
         self._first_token_limit_seconds = first_token_limit_seconds
         self._patience_seconds = patience_seconds
@@ -232,7 +236,11 @@ class JudgePool:
         crowding = Crowding(self._client, self._gateway, self._first_token_limit_seconds)
         self._pace = RequestPacer(crowding, self._limit)
         self._stopping = asyncio.Event()
-        async with self._client, self._gateway or contextlib.nullcontext():
+        async with contextlib.AsyncExitStack() as opened:
+            for client in dict.fromkeys((self._client, *self._others.values())):
+                await opened.enter_async_context(client)
+            if self._gateway is not None:
+                await opened.enter_async_context(self._gateway)
             self._opened.set()
             qualifying = asyncio.create_task(self._keep_qualifying())
             await self._stopping.wait()
@@ -319,7 +327,7 @@ class JudgePool:
 
     async def _keep_judge_qualified(self, name: str, earlier: Earlier) -> None:
         specification_hash = self.judges[name].specification.specification_hash
-        server = self._client.address
+        server = self._others.get(name, self._client).address
         last = earlier.get((name, specification_hash, server))
         while True:
             age = self._interval if last is None else (self._now_ms() - last.time_ms) / 1000
