@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.explain import app
-from tidegauge.detection.indicators import Indicator, StratifiedTail, Tail
+from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail
 from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
+from tidegauge.quality.hallucination import hits_of
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -211,6 +212,21 @@ def test_an_indicator_asks_one_event_as_it_asks_a_sketch() -> None:
     assert holds(below, Measurement(values={VALUE: -2.0})) is True
     assert holds(below, Measurement(values={VALUE: -1.0})) is False
     assert holds(below, Measurement()) is None
+
+
+def test_a_hallucination_is_asked_of_answers_that_were_checked() -> None:
+    indicator = Indicator(
+        name=measures.hallucinated("support@1"),
+        title="",
+        family="",
+        counter=Hits(
+            measures.hallucinated("support@1"), of=measures.grounding_checked("support@1")
+        ),
+    )
+    for unsupported in (True, False):
+        hits = hits_of("support@1", unsupported=unsupported)
+        assert holds(indicator, Measurement(hits=hits)) is unsupported
+    assert holds(indicator, Measurement()) is None
 
 
 def test_a_duration_is_held_to_the_edge_of_its_own_stratum() -> None:

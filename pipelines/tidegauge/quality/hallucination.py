@@ -23,6 +23,7 @@ from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.qualification import Qualification, qualify
 from tidegauge.quality.support import Unsupported, check_support, unsupported_facts
+from tidegauge.schemas import measures
 
 __all__ = [
     "KINDS",
@@ -32,8 +33,13 @@ __all__ = [
     "NotChecked",
     "check_hallucination",
     "given_texts",
+    "hits_of",
+    "is_unsupported",
     "qualify_check",
 ]
+
+_SUPPORTED: Final = 0.5
+"""Least score of groundedness with which an answer counts as supported."""
 
 NAME: Final = "support"
 """Name of the check among the judges."""
@@ -101,6 +107,22 @@ def check_hallucination(
     if reason is not None:
         return reason
     return CheckedAnswer(parts.question, unsupported_facts(parts.answer, given_texts(parts)))
+
+
+def hits_of(label: str, *, unsupported: bool) -> tuple[str, ...]:
+    """Return the indicators that hold for an answer that was held against its context.
+
+    Args:
+        label: What held it against its context, as sketches name judges.
+        unsupported: Whether the context does not support it.
+    """
+    checked = measures.grounding_checked(label)
+    return (checked, measures.hallucinated(label)) if unsupported else (checked,)
+
+
+def is_unsupported(scores: Iterable[float]) -> bool:
+    """Whether scores of groundedness between 0 and 1 say that the context does not support it."""
+    return min(scores) < _SUPPORTED
 
 
 def given_texts(parts: ExchangeParts) -> tuple[str, ...]:

@@ -18,9 +18,19 @@ from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.mix_decomposition import MixDecomposition, decompose
 from tidegauge.monitoring.rates import RatesBaseline
+from tidegauge.quality.context import ContextRule
+from tidegauge.quality.hallucination import (
+    LABEL,
+    CheckedAnswer,
+    check_hallucination,
+    hits_of,
+    is_unsupported,
+)
+from tidegauge.quality.judged_exchange import SkipReason, judgeable
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas import DecodeError, Event, Segment, Topic, decode, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import ResponseEvent
@@ -32,6 +42,7 @@ from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.time_range import TimeRange
 from tidegauge.vitals.customers import Customers
 from tidegauge.vitals.extractor import measure_response
+from tidegauge.workers.judge.settings import JudgeSettings
 
 __all__ = ["Explanation", "explain", "holds", "latest_verdict"]
 
@@ -181,6 +192,8 @@ def _asker(
     monitor: Monitor, indicator: Indicator
 ) -> Callable[[KafkaSettings, TimeRange], Iterator[Answer]]:
     """Return what reads the events that a monitor counts, and asks each for the property."""
+    if indicator.name == measures.hallucinated(LABEL):
+        return partial(_checked, indicator)
     if monitor.signal == "quality":
         return partial(_judgments, indicator)
     return partial(_responses, indicator)
@@ -194,9 +207,24 @@ def _judgments(
             continue
         label = measures.judge_label(event.judge, event.specification_hash)
         values = {measures.score(label, name): value for name, value in event.scores.items()}
-        held = holds(indicator, Measurement(values=values))
+        unsupported = bool(values) and is_unsupported(values.values())
+        hits = hits_of(label, unsupported=unsupported) if values else ()
+        held = holds(indicator, Measurement(values=values, hits=hits))
         if held is not None:
             yield event.request_id, event.segment, held
+
+
+def _checked(indicator: Indicator, settings: KafkaSettings, period: TimeRange) -> Iterator[Answer]:
+    judging = load(JudgeSettings)
+    rule = ContextRule.parse(judging.context, judging.context_tags)
+    for event in _events(settings, RESPONSES, ResponseEvent, period.start_ms, period.end_ms):
+        exchange = judgeable(event) if event.time_ms in period else SkipReason.TOO_OLD
+        if isinstance(exchange, SkipReason) or not exchange.answer.strip():
+            continue
+        found = check_hallucination(exchange, rule)
+        if isinstance(found, CheckedAnswer):
+            hits = hits_of(LABEL, unsupported=found.hallucinated)
+            yield event.request_id, event.segment, indicator.name in hits
 
 
 def _responses(
@@ -215,7 +243,8 @@ def holds(indicator: Indicator, measured: Measurement) -> bool | None:
     """Return whether an indicator holds for one event; None where it is not asked of it."""
     counter = indicator.counter
     if isinstance(counter, Hits):
-        return counter.name in measured.hits if counter.name in measured.trials else None
+        asked = counter.of in measured.hits if counter.of else counter.name in measured.trials
+        return counter.name in measured.hits if asked else None
     if isinstance(counter, Tail):
         value = measured.values.get(counter.value)
         found = None if value is None else (value, counter.bucket)

@@ -10,7 +10,13 @@ import msgspec
 from prometheus_client import Counter
 
 from tidegauge.quality.context import GUESS, ContextRule, ContextState
-from tidegauge.quality.hallucination import LABEL, CheckedAnswer, NotChecked, check_hallucination
+from tidegauge.quality.hallucination import (
+    LABEL,
+    CheckedAnswer,
+    NotChecked,
+    check_hallucination,
+    hits_of,
+)
 from tidegauge.quality.judged_exchange import SkipReason, judgeable
 from tidegauge.quality.sampling import draw
 from tidegauge.schemas import measures
@@ -96,9 +102,7 @@ class GroundingExtractor:
                 measurement, totals={**measurement.totals, measures.CONTEXT: {found.value: 1}}
             )
         _CHECKED.labels("unsupported" if found.hallucinated else "supported").inc()
-        hits = [measures.grounding_checked(LABEL)]
-        if found.hallucinated:
-            hits.append(measures.hallucinated(LABEL))
+        hits = [*hits_of(LABEL, unsupported=found.hallucinated)]
         if not self._rule.qualified:
             hits.append(measures.unqualified(LABEL))
         return replace(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
 from tidegauge.quality.exchange_parts import divide
+from tidegauge.quality.hallucination import hits_of, is_unsupported
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.schemas import measures
@@ -21,9 +21,6 @@ from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output
 
 __all__ = ["JudgeVerdict", "measured", "middle_cut", "shown_answer"]
-
-_SUPPORTED: Final = 0.5
-"""Least score of groundedness, between 0 and 1, with which an answer counts as supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,9 @@ def measured(
             hits.append(measures.invalid(label))
         if not verdict.qualified:
             hits.append(measures.unqualified(label))
-        hits += _grounding(label, verdict)
+        if verdict.of_context and verdict.score.values:
+            unsupported = is_unsupported(verdict.score.values.values())
+            hits += hits_of(label, unsupported=unsupported)
         values |= _values(label, verdict.score, _probability(verdict, event))
     shown = shown_answer(event)
     return Measurement(
@@ -83,15 +82,6 @@ def measured(
         progress={measures.SAMPLED: 1, measures.JUDGED: 1},
         outputs=tuple(_output(origin, event, verdict) for verdict in verdicts),
     )
-
-
-def _grounding(label: str, verdict: JudgeVerdict) -> list[str]:
-    """Return what a score of groundedness says of hallucination: in its lower half, it is one."""
-    if not verdict.of_context or not verdict.score.values:
-        return []
-    unsupported = min(verdict.score.values.values()) < _SUPPORTED
-    checked = [measures.grounding_checked(label)]
-    return [*checked, measures.hallucinated(label)] if unsupported else checked
 
 
 def shown_answer(event: ResponseEvent) -> Exemplar:
