@@ -84,7 +84,10 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
 def _pid(parent: int, words: tuple[str, ...]) -> int:
     """Return the id of the process that runs a command of tidegauge, 0 if there is none."""
     for member in descendants(parent):
-        command = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[1:-1]
+        try:
+            command = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[1:-1]
+        except OSError:  # it has ended meanwhile
+            continue
         if command == ["-m", "tidegauge.cli.main", *words]:
             return member.pid
     return 0

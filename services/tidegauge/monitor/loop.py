@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from tidegauge.monitoring.alert_store import SOURCE
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
@@ -24,15 +25,23 @@ from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Partition, ProcessingResult, Processor, Record
 from tidegauge.usecases.references import LogBaselines
 
-__all__ = ["BaselineLoadingProcessor", "Baselines", "MonitorLoop"]
+__all__ = ["DEFAULT_GROUP", "BaselineLoadingProcessor", "Baselines", "MonitorLoop", "source_of"]
 
 _log = structlog.get_logger(__name__)
+
+DEFAULT_GROUP = "monitor"
+"""The consumer group of the monitor that is not beside another one."""
 
 _KINDS: tuple[BaselineKind, ...] = ("drift", "rates")
 _VIEW_MS = 500
 _VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
 _RETRY_MS = 30_000
 _RETRY_SECONDS = 2.0
+
+
+def source_of(group: str) -> str:
+    """Return the CloudEvents source of what the monitor of a group publishes."""
+    return SOURCE if group == DEFAULT_GROUP else f"{SOURCE}/{group}"
 
 
 class Baselines(Protocol):
@@ -54,10 +63,12 @@ class BaselineLoadingProcessor(Processor):
     Args:
         inner: The monitor's processor.
         baselines: Where baselines come from.
+        source: The CloudEvents source of what it publishes.
     """
 
-    def __init__(self, inner: MonitorProcessor, baselines: Baselines) -> None:
+    def __init__(self, inner: MonitorProcessor, baselines: Baselines, source: str = SOURCE) -> None:
         self._inner = inner
+        self._source = source
         self._baselines = baselines
         self._view: MonitorView | None = None
         self._next_view_ms = 0
@@ -89,14 +100,21 @@ class BaselineLoadingProcessor(Processor):
         outcome = self._inner.process(records, now_ms)
         self._follow(now_ms)
         self._refresh_view(now_ms)
-        return outcome
+        return self._named(outcome)
 
     def tick(self, now_ms: int) -> ProcessingResult:
         """Process the passing of time, and load a baseline that was activated."""
         self._follow(now_ms)
         outcome = self._inner.tick(now_ms)
         self._refresh_view(now_ms)
-        return outcome
+        return self._named(outcome)
+
+    def _named(self, outcome: ProcessingResult) -> ProcessingResult:
+        """Return what is published, in this monitor's name."""
+        if self._source == SOURCE or not outcome.outputs:
+            return outcome
+        outputs = tuple(replace(output, source=self._source) for output in outcome.outputs)
+        return replace(outcome, outputs=outputs)
 
     def snapshot(self, partition: Partition) -> bytes:
         """Return a partition's state."""
@@ -195,6 +213,7 @@ class MonitorLoop:
             self._processor = BaselineLoadingProcessor(
                 MonitorProcessor(replace(self._plan, partitions=partitions), faults),
                 LogBaselines(self._kafka),
+                source_of(self._group),
             )
             self._loop = ConsumerLoop(
                 self._kafka, self._group, TOPICS, self._processor, stop_seconds=self._stop_seconds

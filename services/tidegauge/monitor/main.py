@@ -16,7 +16,7 @@ from tidegauge.monitor.collector import Collector
 from tidegauge.monitor.cost_metrics import CostCollector
 from tidegauge.monitor.costs import CatalogFile, CostBoard
 from tidegauge.monitor.estimates import estimate
-from tidegauge.monitor.loop import MonitorLoop
+from tidegauge.monitor.loop import MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
 from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
@@ -202,7 +202,10 @@ def _notifiers(
 
     notifier = partial(Notifier, firing=firing, now_ms=now_ms, metrics=metrics)
     return [
-        notifier(KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}"), receiver)
+        notifier(
+            KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}", source_of(settings.group)),
+            receiver,
+        )
         for receiver in receivers(settings)
     ]
 

@@ -30,11 +30,13 @@ class KafkaAlertLog:
     Args:
         settings: How to reach Kafka.
         group: In whose name the position is committed.
+        source: Whose alerts are read: a monitor that runs beside this one sends its own.
     """
 
-    def __init__(self, settings: KafkaSettings, group: str) -> None:
+    def __init__(self, settings: KafkaSettings, group: str, source: str) -> None:
         self._settings = settings
         self._group = group
+        self._source = source.encode()
         self._consumer: KafkaConsumer | None = None
         self._records: deque[Record] = deque()
 
@@ -47,6 +49,9 @@ class KafkaAlertLog:
                     self._records.extend(map(clients.record_of, records))
         while self._records:
             record = self._records[0]
+            if dict(record.headers).get("ce_source") != self._source:
+                self.done()
+                continue
             try:
                 return decode(record.value, Alert)
             except DecodeError as error:
