@@ -81,6 +81,13 @@ def test_a_page_answers_its_question(client: TestClient, path: str) -> None:
     assert len(current) == (0 if path.startswith("/runbook") else 1)
 
 
+def test_a_segment_says_how_many_answers_invent_and_had_a_context(client: TestClient) -> None:
+    asked = {"model": "support-chat", "version": "v1", "route": "/v1/chat/completions"}
+    text = re.sub(r"<[^>]+>", "", client.get("/segment", params=asked).text)
+    assert "Hallucination: 10% of 40 answers with a context say what it does not hold" in text
+    assert "34.8% of the answers had a context; 5 not measured (cut)." in text
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/topics", "/setup", "/pipeline", "/i/x", "/segment?model=m"]
 )

@@ -9,6 +9,12 @@ from typing import Final
 from urllib.parse import urlencode
 
 from tidegauge.monitoring.view import MonitorView, SegmentView, SilenceInForce
+from tidegauge.reports.hallucination_rate import (
+    ContextCounts,
+    Hallucination,
+    context_counts,
+    hallucinations,
+)
 from tidegauge.reports.quality import Estimator, Judged, quality
 from tidegauge.reports.sparkline import Sparkline, sparkline
 from tidegauge.reports.standing import EvidenceStanding, Standing, evidence, overall, standing
@@ -105,6 +111,8 @@ class SegmentPage:
         cost: Cost of the display range.
         total_cost: Cost since the monitor's state began.
         judged: Judges' scores of the display range.
+        hallucinations: Shares of answers that their context does not support, by what checked them.
+        context: Answers of the display range by what is known of their context.
         latency_trend: P95 of the latency over the display range.
         first_token_trend: P95 of the time to first token.
         error_trend: Share of failed requests.
@@ -126,6 +134,8 @@ class SegmentPage:
     cost: Cost | None
     total_cost: Cost | None
     judged: tuple[Judged, ...]
+    hallucinations: tuple[Hallucination, ...]
+    context: ContextCounts | None
     latency_trend: Sparkline
     first_token_trend: Sparkline
     error_trend: Sparkline
@@ -221,6 +231,7 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
         for signal in SIGNALS
     }
     vitals, total = found.display_range.get("vitals"), found.total.get("vitals")
+    judged = found.display_range.get("quality")
     signals = {}
     for signal, lines in monitors.items():
         state = overall(line.verdict.state for line in lines)
@@ -242,6 +253,8 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
         cost=cost(vitals) if vitals else None,
         total_cost=cost(total) if total else None,
         judged=_judged(found.display_range, vitals, estimator),
+        hallucinations=hallucinations(judged) if judged else (),
+        context=context_counts(judged) if judged else None,
         latency_trend=sparkline([point.latency_p95_ms for point in trend]),
         first_token_trend=sparkline([point.first_token_p95_ms for point in trend]),
         error_trend=sparkline([p.errors / p.requests if p.requests else None for p in trend]),
