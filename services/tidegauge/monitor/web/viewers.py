@@ -5,7 +5,7 @@ They see the names of topics, which are terms that many requests share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Protocol
@@ -14,6 +14,7 @@ import msgspec
 
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.sketches import Exemplar
 
 __all__ = [
     "OPEN_TO_VIEWERS",
@@ -114,12 +115,18 @@ def _bare_alert(alert: Alert) -> Alert:
 
 def _bare(verdict: Verdict) -> Verdict:
     effects = tuple(
-        msgspec.structs.replace(
-            effect,
-            exemplars=tuple(
-                msgspec.structs.replace(exemplar, text="") for exemplar in effect.exemplars
-            ),
-        )
+        msgspec.structs.replace(effect, exemplars=_unquoted(effect.exemplars))
         for effect in verdict.effects
     )
-    return msgspec.structs.replace(verdict, effects=effects)
+    evidence = tuple(
+        msgspec.structs.replace(
+            answers, worst=_unquoted(answers.worst), typical=_unquoted(answers.typical)
+        )
+        for answers in verdict.evidence
+    )
+    return msgspec.structs.replace(verdict, effects=effects, evidence=evidence)
+
+
+def _unquoted(exemplars: Iterable[Exemplar]) -> tuple[Exemplar, ...]:
+    nothing = {"text": "", "context": "", "answer": "", "reason": ""}
+    return tuple(msgspec.structs.replace(exemplar, **nothing) for exemplar in exemplars)
