@@ -16,7 +16,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
-	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding \
+	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding bench-report \
 	clean
 
 # The pure packages, and the least share of their lines and branches that the tests must run.
@@ -106,6 +106,9 @@ build/bench-env/installed: infra/bench/drift_requirements.txt
 bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA=FILE.jsonl (QUICK=1)
 	OMP_NUM_THREADS=1 $(BIN)/python infra/bench/drift.py --data $(BENCH_DATA) $(if $(QUICK),--quick) \
 		--peers 'build/bench-env/bin/python infra/bench/drift_peers.py'
+
+bench-report: install ## size and time of a report of 100,000 rows (QUICK=1)
+	QUICK=$(QUICK) $(BIN)/python infra/bench/report.py
 
 bench-promise: install ## false alarms and delays on CONVERSATIONS=, ARRIVALS= and QUESTIONS= (QUICK=1)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/tidegauge bench promise \

@@ -45,6 +45,7 @@ from tidegauge.usecases.recent_exchanges import (
     recent_exchanges,
 )
 from tidegauge.usecases.report import ReportMaker
+from tidegauge.usecases.time_range import TimeRange
 
 WINDOWS = 30
 LATENCY = "latency.total"
@@ -66,6 +67,7 @@ class Monitor:
     folder: Path
     estimator: Estimator
     refresh_seconds: int = 15
+    ordered: list[tuple[TimeRange, TimeRange]] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
     harness: Harness = field(init=False)
     reports: ReportDesk = field(init=False)
@@ -82,7 +84,12 @@ class Monitor:
                 self.traffic.vitals(window, 4, slower=3.0), vitals.progress(window + 1)
             )
         maker = ReportMaker(partial(exchanges, self.now_ms()), rows=100)
-        self.reports = ReportDesk(ReportStore(self.folder, keep=3), maker.make, self.now_ms)
+
+        def make(reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+            self.ordered.append((reference, current))
+            return maker.make(reference, current, path)
+
+        self.reports = ReportDesk(ReportStore(self.folder, keep=3), make, self.now_ms)
 
     def now_ms(self) -> int:
         return self.harness.now_ms
@@ -323,11 +330,24 @@ def test_a_report_is_made_and_read(browser: Browser, monitor: Monitor, host: str
         assert "A report is being built" not in browser.text
         (report,) = monitor.reports.store.list()
         browser.click(f"http://{host}:{port}/reports/{report.report_id}")
-        browser.wait_for("Share of Drifted Columns")
+        browser.wait_for("What the monitor says")
         assert "number of rows\t30\t100" in browser.text
     now_ms = monitor.now_ms()
     assert report.reference == (now_ms - 20 * HOUR, now_ms - HOUR)
     assert report.current == (now_ms - HOUR, now_ms)
+
+
+def test_an_incident_is_one_click_from_its_report(browser: Browser, monitor: Monitor) -> None:
+    onset_ms = monitor.harness.alerts(LATENCY)[0].onset_ms
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://127.0.0.1:{port}{incident(monitor)}")
+        browser.press("Compare before and since in a report")
+        assert "A report is being built" in browser.text or monitor.reports.job is not None
+        monitor.reports.wait(60)
+    assert monitor.ordered
+    reference, current = monitor.ordered[0]
+    assert reference.end_ms == current.start_ms == onset_ms
+    assert current.end_ms == monitor.now_ms()
 
 
 def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> None:
@@ -381,7 +401,8 @@ def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: M
             browser.open(f"http://127.0.0.1:{port}{page}")
             buttons += browser.buttons
     actions = ["Acknowledge", "Silence", "Close and restart"]
-    assert buttons == [*actions, *actions, "Build the report", "Show"]
+    compare = "Compare before and since in a report"
+    assert buttons == [*actions, compare, *actions, "Build the report", "Show"]
 
 
 @pytest.mark.parametrize("page", ["open", "silent", "sandboxed"])

@@ -61,15 +61,37 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         reference=tuple((*row, ATTACK) for row in found.reference),
         current=tuple((*row, (ATTACK, IMAGE, "💳")[n % 3]) for n, row in enumerate(found.current)),
         left_out=(),
+        distances=(*found.distances, 1.0),
     )
     path = tmp_path_factory.mktemp("report") / "new" / "report.html"
-    render(dirty, path, title=f"Two ranges {ATTACK}", facts=(f"fact {IMAGE}", "200 rows"))
+    render(
+        dirty,
+        path,
+        title=f"Two ranges {ATTACK}",
+        verdicts=(f"critical: v2 {ATTACK}: answers are worse",),
+        facts=(f"fact {IMAGE}", "200 rows"),
+    )
     return path
 
 
 def test_the_report_is_whole_and_its_folder_holds_nothing_else(page: Path) -> None:
     assert page.stat().st_size > 1_000_000
     assert list(page.parent.iterdir()) == [page]
+
+
+def test_our_verdicts_come_first_then_the_columns_that_differ_most(page: Path) -> None:
+    text = page.read_text()
+    places = [
+        text.index(words)
+        for words in (
+            "answers are worse",
+            "latency_ms: ",
+            "fact &lt;img",
+            "no mark that is absent speaks against",
+        )
+    ]
+    assert places == sorted(places)
+    assert "Dataset Drift" not in text, "no sentence on all columns at once"
 
 
 def test_it_loads_nothing_from_elsewhere(page: Path) -> None:
@@ -122,7 +144,8 @@ def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path:
             check=True,
             timeout=90,
         )
-    assert "Share of Drifted Columns" in done.stdout
+    assert "What the monitor says" in done.stdout
+    assert "Dataset Drift" not in done.stdout
     assert "latency_ms" in done.stdout
 
 

@@ -131,7 +131,7 @@ def test_a_report_says_what_has_not_reached_the_log(tmp_path: Path, waiting: int
         else:
             yield from read(topic, start_ms, end_ms)
 
-    def render(_compared: Tables, path: Path, title: str, _facts: tuple[str, ...]) -> None:
+    def render(_compared: Tables, path: Path, title: str, *_said: tuple[str, ...]) -> None:
         path.write_text(title)
 
     maker = ReportMaker(read_with_heartbeats, rows=60, render=render)
@@ -150,7 +150,14 @@ def test_the_language_is_the_users_and_only_where_text_was_captured() -> None:
 def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
     written: list[Tables] = []
 
-    def render(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
+    def render(
+        compared: Tables,
+        path: Path,
+        title: str,
+        verdicts: tuple[str, ...],
+        facts: tuple[str, ...],
+    ) -> None:
+        assert verdicts == ("No alarm fired in the current range.",)
         written.append(compared)
         path.write_text(title)
         assert facts[0].startswith("Reference: 1970-01-01 00:00:00 UTC to")

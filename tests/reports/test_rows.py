@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import astuple
 
+import pytest
+
 from tidegauge.reports.rows import MAX_COLUMNS, MAX_VALUES, Row, Sample, described, tables
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import ErrorKind, Message, ResponseEvent, Usage
@@ -109,6 +111,19 @@ def test_a_column_without_a_value_on_one_side_is_left_out_and_named() -> None:
     assert [astuple(column) for column in found.columns] == [("latency_ms", "number")]
     assert found.left_out == ("cost_usd",)
     assert found.reference == ((1.0,),)
+
+
+def test_the_columns_that_differ_most_come_first() -> None:
+    before: list[Row] = [
+        {"latency_ms": float(n), "cost_usd": float(n), "error": "none"} for n in range(9)
+    ]
+    after: list[Row] = [
+        {"latency_ms": float(n), "cost_usd": n + 4.5, "error": "none" if n else "timeout"}
+        for n in range(9)
+    ]
+    found = tables(before, after)
+    assert [column.name for column in found.columns] == ["cost_usd", "error", "latency_ms"]
+    assert found.distances == pytest.approx((5 / 9, 1 / 9, 0.0))
 
 
 def test_a_column_that_never_varies_is_named_and_not_compared() -> None:

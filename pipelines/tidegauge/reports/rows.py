@@ -10,6 +10,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from tidegauge.reports.text import category
@@ -17,7 +18,7 @@ from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
 from tidegauge.schemas.hashing import hash_64
 
-__all__ = ["Column", "Row", "Sample", "Tables", "described", "tables"]
+__all__ = ["Column", "Row", "Sample", "Tables", "described", "distance", "tables"]
 
 Row = dict[str, float | str]
 """Column -> value; a column without a known value is absent."""
@@ -74,11 +75,13 @@ class Tables:
     """The same columns of both ranges.
 
     Attributes:
-        columns: At most ``MAX_COLUMNS``, each with a value on both sides.
+        columns: At most ``MAX_COLUMNS``, each with a value on both sides; those that differ most
+            come first.
         reference: Rows of the reference range; a value for each column, None if not known.
         current: Rows of the current range.
         left_out: Columns without a value on one of the sides, or beyond the limit.
         constant: Columns left out since each row of both sides has the same value.
+        distances: How far the sides of each column lie apart, from 0 to 1: see ``distance``.
     """
 
     columns: tuple[Column, ...]
@@ -86,6 +89,7 @@ class Tables:
     current: tuple[tuple[float | str | None, ...], ...]
     left_out: tuple[str, ...]
     constant: tuple[str, ...] = ()
+    distances: tuple[float, ...] = ()
 
 
 def described(
@@ -208,6 +212,29 @@ def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> fr
     return frozenset(ordered[:MAX_VALUES])
 
 
+def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
+    """Return how far two samples lie apart, from 0 to 1.
+
+    Of numbers it is the Kolmogorov-Smirnov distance, the largest difference of their
+    distribution functions; of categories the total variation, half the sum of the differences of
+    their shares. Both say which part of the rows would have to change, and do not depend on units.
+
+    Example:
+        >>> distance([1.0, 2.0], [2.0, 3.0]), distance(["a", "b"], ["a", "a"])
+        (0.5, 0.5)
+    """
+    shares = [
+        {value: number / len(side) for value, number in Counter(side).items()}
+        for side in (one, other)
+    ]
+    values = shares[0].keys() | shares[1].keys()
+    differences = {value: shares[0].get(value, 0.0) - shares[1].get(value, 0.0) for value in values}
+    if any(isinstance(value, str) for value in values):
+        return sum(abs(difference) for difference in differences.values()) / 2
+    ordered = (differences[value] for value in sorted(values, key=float))
+    return max(abs(total) for total in accumulate(ordered))
+
+
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """Return both ranges over the columns that can be compared.
 
@@ -242,8 +269,14 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
             return "other"
         return value
 
+    apart = {
+        column.name: distance(_values(reference, column.name), _values(current, column.name))
+        for column in columns
+    }
+    columns = tuple(sorted(columns, key=lambda column: -apart[column.name]))
     return Tables(
         columns=columns,
+        distances=tuple(apart[column.name] for column in columns),
         reference=tuple(tuple(cell(row, column) for column in columns) for row in reference),
         current=tuple(tuple(cell(row, column) for column in columns) for row in current),
         left_out=tuple(sorted(seen - set(chosen) - constant)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tidegauge.adapters import evidently
 from tidegauge.drift.descriptors import language
+from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.reports.formatting import count
 from tidegauge.reports.rows import Row, Sample, Tables, tables
 from tidegauge.runtime.kafka import reader
@@ -26,6 +28,8 @@ from tidegauge.schemas.exchange import (
 )
 from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, JUDGMENTS, RESPONSES, Topic
 from tidegauge.streaming.processor import Record
+from tidegauge.usecases.compare_labels import compare_labels, corrected_sentences
+from tidegauge.usecases.past_alerts import past_alerts
 from tidegauge.usecases.references import LogBaselines
 from tidegauge.usecases.time_range import TimeRange
 
@@ -43,8 +47,11 @@ E = TypeVar("E", ResponseEvent, EmbeddingEvent, JudgmentEvent)
 Reader = Callable[[Topic, int, int], Iterable[Record]]
 """From a topic, a start and an end (Unix milliseconds) to its records in that range."""
 
-Render = Callable[[Tables, Path, str, tuple[str, ...]], None]
-"""Writes a comparison to a file, under a title and facts."""
+Render = Callable[[Tables, Path, str, tuple[str, ...], tuple[str, ...]], None]
+"""Writes a comparison to a file, under a title, verdicts and facts."""
+
+Incidents = Callable[[TimeRange], Iterable[Incident]]
+"""Returns the incidents of a time, those that fire first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +150,46 @@ def _in_outboxes(read: Reader, found: TimeRange) -> int:
     )
 
 
-def _evidently(compared: Tables, path: Path, title: str, facts: tuple[str, ...]) -> None:
-    evidently.render(compared, path, title=title, facts=facts)
+def _evidently(
+    compared: Tables,
+    path: Path,
+    title: str,
+    verdicts: tuple[str, ...],
+    facts: tuple[str, ...],
+) -> None:
+    evidently.render(compared, path, title=title, verdicts=verdicts, facts=facts)
+
+
+def verdicts_of(incidents: Iterable[Incident]) -> tuple[str, ...]:
+    """Return what the monitor says of a time, a sentence each."""
+    said = [
+        f"{found.severity if found.fires else 'ended'}: {found.title()} (/i/{found.incident_id})"
+        for found in incidents
+    ]
+    return tuple(said) or ("No alarm fired in the current range.",)
+
+
+def log_incidents(kafka: KafkaSettings, current: TimeRange) -> tuple[Incident, ...]:
+    """Return the incidents that had begun before the end of a range and had not ended before it.
+
+    Raises:
+        TopicError: There is no topic of alerts.
+        LogError: The broker does not answer.
+    """
+    return tuple(
+        found
+        for found in incidents(past_alerts(kafka))
+        if found.onset.time_ms < current.end_ms
+        and (found.fires or max(alarm.time_ms for alarm in found.alarms) >= current.start_ms)
+    )
+
+
+def _no_incidents(_current: TimeRange) -> Iterable[Incident]:
+    return ()
+
+
+def _no_labels(_found: TimeRange) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +200,16 @@ class ReportMaker:
         read: Reads the log.
         rows: Exchanges sampled from each range.
         titles: Returns the titles of the clusters, for those that have one.
+        incidents: Returns the incidents of the current range.
+        labels: Returns what people say of a range, a sentence each.
         render: Writes the comparison.
     """
 
     read: Reader
     rows: int
     titles: Callable[[], Mapping[int, str]] = dict
+    incidents: Incidents = _no_incidents
+    labels: Callable[[TimeRange], tuple[str, ...]] = _no_labels
     render: Render = _evidently
 
     def make(self, reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
@@ -193,8 +242,15 @@ class ReportMaker:
             facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
         if compared.constant:
             facts.append(f"The same throughout: {', '.join(compared.constant)}.")
-        self.render(compared, path, "tidegauge: two ranges of traffic compared", tuple(facts))
-        return tuple(facts)
+        facts += [
+            f"{name}: {sentence}"
+            for name, found in (("Reference", reference), ("Current", current))
+            for sentence in self.labels(found)
+        ]
+        verdicts = verdicts_of(self.incidents(current))
+        title = "tidegauge: two ranges of traffic compared"
+        self.render(compared, path, title, verdicts, tuple(facts))
+        return (*facts, *verdicts)
 
 
 def _sampled(found: SampledRecords) -> str:
@@ -212,7 +268,18 @@ def report_maker(kafka: KafkaSettings, rows: int) -> ReportMaker:
         rows: Exchanges sampled from each range.
     """
 
-    def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+    def read(topic: Topic, start_ms: int, end_ms: int | None) -> Iterable[Record]:
         return reader.read(kafka, topic, start_ms=start_ms, end_ms=end_ms)
 
-    return ReportMaker(read, rows, titles=LogBaselines(kafka).titles)
+    def labels(found: TimeRange) -> tuple[str, ...]:
+        return corrected_sentences(
+            compare_labels(read, start_ms=found.start_ms, end_ms=found.end_ms)
+        )
+
+    return ReportMaker(
+        read,
+        rows,
+        titles=LogBaselines(kafka).titles,
+        incidents=partial(log_incidents, kafka),
+        labels=labels,
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from tidegauge.monitor.web.alarms import ChangeLine, change_line
@@ -32,6 +33,7 @@ __all__ = ["AlarmRow", "Contrast", "IncidentPage", "find_incident", "incident_pa
 
 _QUOTES: Final = 6
 _CHARTS: Final = 3
+_HOUR_MS: Final = 3_600_000
 _DIFFERENCES: Final = 8
 
 
@@ -104,6 +106,7 @@ class IncidentPage:
         activity: Changes of state of its monitors, and what people did; newest first.
         notes: What people wrote who have it: name and note.
         promise: The deployment's promise.
+        compared: Fields of the form that compares the time before its onset with that since.
     """
 
     line: IncidentLine
@@ -118,6 +121,7 @@ class IncidentPage:
     activity: tuple[ChangeLine, ...]
     notes: tuple[tuple[str, str], ...]
     promise: str
+    compared: Mapping[str, str]
 
     @property
     def leading(self) -> AlarmRow:
@@ -181,7 +185,26 @@ def incident_page(
             dict.fromkeys((clip(a.owner, 60), clip(a.note, 300)) for a in found.alarms if a.owner)
         ),
         promise=f"{promise(false_alarm_days)} {leading.card.verdict.back_test}".strip(),
+        compared=_compared(found, now_ms),
     )
+
+
+def _compared(found: Incident, now_ms: int) -> dict[str, str]:
+    """Return the ranges of a report: as long before the onset as since, an hour at least."""
+    onset_ms = found.onset.time_ms
+    ended = [alarm.time_ms for alarm in found.alarms]
+    end_ms = now_ms if found.fires else max(ended)
+    before_ms = max(_HOUR_MS, end_ms - onset_ms)
+    moments = {
+        "reference_from": onset_ms - before_ms,
+        "reference_to": onset_ms,
+        "from": onset_ms,
+        "to": max(end_ms, onset_ms + 1_000),
+    }
+    return {
+        name: datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        for name, time_ms in moments.items()
+    }
 
 
 def _row(alarm: Alert, incident: Incident, view: MonitorView, now_ms: int, days: float) -> AlarmRow:
