@@ -110,6 +110,11 @@ def _check_explanations(summary: Summary) -> None:
     judges = {(facts.judge, facts.qualified) for facts in summary.judges}
     assert ("helpfulness", False) in judges
     assert any(judge == "likelihood" and qualified for judge, qualified in judges)
+    before, after = summary.hallucination
+    assert (before.version, after.version) == ("v1", "v2")
+    assert before.rate is not None
+    assert after.rate is not None
+    assert after.rate > 2 * before.rate
     assert summary.report_file is not None
     assert "Plotly" in Path(summary.report_file).read_text(errors="replace")
     assert summary.seconds_to_first_verdict is not None

@@ -14,9 +14,9 @@ from tidegauge.quality import golden_set, likelihood
 from tidegauge.quality.golden_texts import TEXTS
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.qualification import area_under_curve
-from tidegauge.quality.specifications import LikelihoodSpec
+from tidegauge.quality.specifications import GroundednessSpec, LikelihoodSpec
 from tidegauge.schemas.exchange import Message
-from tidegauge.workers.judge.judges import LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.judges import GroundednessJudge, LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.main import make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 
@@ -79,6 +79,24 @@ def test_the_small_model_is_qualified_by_likelihood_and_not_by_rubric(vllm: str)
         assert "unqualified:rubric" in said
     finally:
         pool.close()
+
+
+async def test_supported_answers_are_told_from_others_with_the_small_model(vllm: str) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+    by_kind: dict[str, list[float]] = {}
+    async with VllmClient(vllm) as client:
+        judge = GroundednessJudge(client, GroundednessSpec(model=JUDGE))
+
+        async def one(answer: golden_set.GoldenAnswer) -> None:
+            async with turns:
+                score = await judge.score(answer.exchange)
+            by_kind.setdefault(answer.kind, []).append(score.values["groundedness"])
+
+        asked = golden_set.built_in(judge.kinds, questions=QUESTIONS)
+        await asyncio.gather(*(one(answer) for answer in asked))
+    good = by_kind.pop(golden_set.GOOD)
+    assert set(by_kind) == set(judge.kinds)
+    assert min(area_under_curve(good, bad) for bad in by_kind.values()) >= 0.75
 
 
 TEXTS_OF_MANY_KINDS = (
