@@ -79,6 +79,8 @@ def _broker(settings: KafkaSettings) -> Iterator[Check]:
         yield from unreached
         if unreached:
             return
+        brokers = ", ".join(f"{broker['host']}:{broker['port']}" for broker in cluster["brokers"])
+        yield Check(what="broker", level="ok", found=f"lets this client in: {brokers}")
         states = list_topics(settings)
         yield from _topics(states, may_create=_may_create(cluster, settings))
         yield from _permissions(admin, states)
