@@ -159,6 +159,7 @@ def test_each_judge_and_epoch_stands_for_itself() -> None:
                 measures.weighted(JUDGE, "fluency"): moments.of([2.0, 4.0]),
                 measures.cross(JUDGE, "fluency"): moments.of([4.0, 8.0]),
                 measures.answer_tokens(JUDGE): moments.of([10.0, 30.0]),
+                measures.disagreement(JUDGE): moments.of([0.25, 0.75]),
                 measures.weight(other): moments.of([1.0]),
                 measures.weighted(other, "fluency"): moments.of([0.5]),
                 measures.cross(other, "fluency"): moments.of([0.5]),
@@ -178,6 +179,7 @@ def test_each_judge_and_epoch_stands_for_itself() -> None:
     assert [judge.share for judge in found] == [0.05, 0.1, 0.0]
     assert found[1].scores[0].estimate.mean == 1.5
     assert found[1].answer_tokens == 20
+    assert [(judge.jury, judge.disagreement) for judge in found] == [(0, None), (2, 0.5), (0, None)]
     assert (found[2].judged, found[2].invalid, found[2].scores) == (0, 3, ())
     assert len(given) == 2
 

@@ -90,6 +90,8 @@ class Score:
         tokens: Tokens used for the judgment, prompts and replies of all calls together.
         retried: Whether the first reply was invalid and a second call followed.
         reason: The judge's own reason, if it gave one.
+        disagreement: Largest difference between the scores of the judge and its jury; None
+            where no jury was asked, or none of it replied.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class Score:
     tokens: int = 0
     retried: bool = False
     reason: str = ""
+    disagreement: float | None = None
 
 
 def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:

@@ -151,6 +151,9 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
         budget_tokens: Estimated tokens of an exchange that are shown; more are left out by
             importance, and marked.
         top_tokens: Most likely next tokens that the server is asked for.
+        jury: Further models on the same server that grade a share of the answers as well; their
+            disagreement with this one is reported and changes no score.
+        jury_share: Share of the judged answers that the jury grades.
         system_role: Whether the model's chat template knows the system's role; if not, the
             rubric stands at the beginning of the user's message.
     """
@@ -172,6 +175,8 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     reasons_below: float = 0.0
     budget_tokens: int = 6000
     top_tokens: int = 20
+    jury: tuple[str, ...] = ()
+    jury_share: float = 0.2
     system_role: bool = True
 
     def __post_init__(self) -> None:
@@ -195,6 +200,10 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
                     "begin another one"
                 )
         _check_scores(self.scale)
+        if not 0 <= self.jury_share <= 1:
+            raise SpecificationError(
+                f"the rubric {self.name}: jury_share lies in [0, 1], got {self.jury_share}"
+            )
         for example in self.examples:
             if example.grade not in labels:
                 raise SpecificationError(
@@ -213,8 +222,9 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def specification_hash(self) -> str:
-        """Return the specification's hash."""
-        return _hash_of(self)
+        """Return the specification's hash; what changes no score is none of it."""
+        graded = msgspec.structs.replace(self, jury=(), jury_share=0.0, reasons_below=0.0)
+        return _hash_of(graded)
 
 
 class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ class Judged:
         qualified: Whether it may alarm; None if not known.
         answer_tokens: Mean tokens of the answers scored.
         scores: Its scores in order of name.
+        jury: Answers that its jury graded, too.
+        disagreement: Mean over them of the largest difference between two scores; None without.
     """
 
     label: str
@@ -68,6 +70,8 @@ class Judged:
     qualified: bool | None
     answer_tokens: float | None
     scores: tuple[ScoreSummary, ...]
+    jury: int = 0
+    disagreement: float | None = None
 
 
 def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[Judged, ...]:
@@ -102,6 +106,7 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         )
         for name in names
     )
+    apart = sketch.moments.get(measures.disagreement(label), moments.EMPTY)
     asked = sketch.trials.get(measures.unqualified(label), 0)
     name, _, specification_hash = label.partition("@")
     return Judged(
@@ -116,4 +121,6 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
             sketch.moments.get(measures.answer_tokens(label), moments.EMPTY)
         ),
         scores=scores,
+        jury=apart.n,
+        disagreement=moments.mean(apart),
     )

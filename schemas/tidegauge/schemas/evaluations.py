@@ -63,6 +63,8 @@ class JudgmentEvent(
         label_mass: Probability on the rubric's labels, None for other judges.
         answer_tokens: Tokens of the answer that were scored.
         reason: The judge's reason for its score, if it gave one.
+        disagreement: Largest difference between the scores of the judge and its jury; None
+            where no jury was asked.
         conversation_id: Conversation of the exchange; None if it is not known, and then the
             exchange stands for itself. Estimates count conversations.
     """
@@ -83,6 +85,7 @@ class JudgmentEvent(
     label_mass: float | None = None
     answer_tokens: int | None = None
     reason: str | None = None
+    disagreement: float | None = None
     conversation_id: str | None = None
     schema_version: int = 1
 

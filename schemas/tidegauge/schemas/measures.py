@@ -35,6 +35,7 @@ __all__ = [
     "TIME_TO_FIRST_TOKEN_MS",
     "answer_tokens",
     "cross",
+    "disagreement",
     "failed",
     "grounding_checked",
     "hallucinated",
@@ -123,6 +124,11 @@ def worst(judge: str, name: str) -> str:
 def typical(judge: str, name: str) -> str:
     """Exemplars: answers drawn at random among those that have the score."""
     return f"typical/{judge}/{name}"
+
+
+def disagreement(judge: str) -> str:
+    """Value: largest difference between the scores of a judge and its jury."""
+    return f"disagreement/{judge}"
 
 
 def weight(judge: str) -> str:

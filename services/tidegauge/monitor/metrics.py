@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,7 +18,7 @@ from tidegauge.monitoring.judge_health import judge_conditions
 from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.hallucination_rate import hallucinations
 from tidegauge.reports.quality import Estimator, quality
-from tidegauge.reports.text import clip
+from tidegauge.reports.text import clip, plain
 from tidegauge.reports.vitals import REST, cost, errors, timings
 from tidegauge.schemas import measures
 from tidegauge.schemas.segments import Segment
@@ -68,6 +69,10 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tidegauge_context_answers": (
         "Answers by what is known of their context, such as given, none, cut or redacted.",
         (*_SEGMENT, "context"),
+    ),
+    "tidegauge_jury_disagreement": (
+        "Mean largest difference between the scores of a judge and its jury.",
+        (*_SEGMENT, "judge"),
     ),
     "tidegauge_judge_qualified": ("1 if a judge may alarm, else 0.", (*_SEGMENT, "judge")),
     # Verdicts.
@@ -133,7 +138,21 @@ _TIMES: Final = {
 
 def _labels(segment: Segment) -> tuple[str, ...]:
     values = (segment.model, segment.version, segment.route, segment.tenant)
-    return tuple(clip(value, _LABEL_LIMIT) for value in values)
+    return tuple(_label(value) for value in values)
+
+
+def _label(name: str) -> str:
+    """Return a name as a label: on one line, bounded, and different for different names.
+
+    Example:
+        >>> _label("gpt 4"), _label("gpt  4") == _label("gpt 4")
+        ('gpt 4', False)
+    """
+    shown = clip(name, _LABEL_LIMIT)
+    if shown == name:
+        return name
+    mark = blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{plain(name[:_LABEL_LIMIT])} #{mark}"
 
 
 class _Families:
@@ -221,6 +240,10 @@ class ViewCollector(Collector):
         _hallucination(families, found, labels)
         for judge in quality(found, vitals.events if vitals else None, self._estimator):
             families.put("tidegauge_judged_ratio", judge.share, *labels, judge.label)
+            if judge.disagreement is not None:
+                families.put(
+                    "tidegauge_jury_disagreement", judge.disagreement, *labels, judge.label
+                )
             if judge.qualified is not None:
                 families.put("tidegauge_judge_qualified", judge.qualified, *labels, judge.label)
             for score in judge.scores:
@@ -293,7 +316,7 @@ def _customers(families: _Families, view: MonitorView) -> None:
             nano_usd.update(total.totals.get(measures.COST_NANOUSD_BY_CUSTOMER, {}))
             requests.update(total.totals.get(measures.REQUESTS_BY_CUSTOMER, {}))
     ranked = sorted(requests, key=lambda name: (-nano_usd[name], -requests[name], name))
-    lines = [(clip(name, _LABEL_LIMIT), [name]) for name in ranked[:MAX_CUSTOMERS]]
+    lines = [(_label(name), [name]) for name in ranked[:MAX_CUSTOMERS]]
     if rest := ranked[MAX_CUSTOMERS:]:
         lines.append((REST, rest))
     for label, names in lines:
@@ -308,7 +331,7 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
     for verdict in view.verdicts:
         if verdict.segment not in named | wider:
             continue
-        labels = (*_labels(verdict.segment), clip(verdict.monitor, _LABEL_LIMIT), verdict.signal)
+        labels = (*_labels(verdict.segment), _label(verdict.monitor), verdict.signal)
         families.put("tidegauge_monitor_state", 1, *labels, verdict.state.value)
         statistic, threshold = verdict.log_statistic, verdict.log_threshold
         if statistic is not None and threshold:
@@ -323,7 +346,7 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
                     "tidegauge_swap_outcome",
                     1,
                     *_labels(swap.new),
-                    clip(item.metric, _LABEL_LIMIT),
+                    _label(item.metric),
                     item.outcome,
                 )
 
@@ -336,7 +359,7 @@ def _ledger(families: _Families, view: MonitorView) -> None:
     for capture in ledger.captures:
         dropped.update(capture.dropped)
     for reason, number in sorted(dropped.items()):
-        families.put("tidegauge_ledger_dropped", number, clip(reason, _LABEL_LIMIT))
+        families.put("tidegauge_ledger_dropped", number, _label(reason))
     for line in ledger.deliveries:
         for fate in ("captured", "shipped", "processed", "dead_lettered", "in_flight", "missing"):
             families.put(
@@ -345,7 +368,7 @@ def _ledger(families: _Families, view: MonitorView) -> None:
     families.put("tidegauge_judging_events", ledger.judging.sampled, "sampled", "")
     families.put("tidegauge_judging_events", ledger.judging.judged, "judged", "")
     for reason, number in ledger.judging.skipped.items():
-        families.put("tidegauge_judging_events", number, "skipped", clip(reason, _LABEL_LIMIT))
+        families.put("tidegauge_judging_events", number, "skipped", _label(reason))
 
 
 def _workers(families: _Families, view: MonitorView, now_ms: int) -> None:
@@ -358,4 +381,4 @@ def _workers(families: _Families, view: MonitorView, now_ms: int) -> None:
         families.put("tidegauge_worker_silence_seconds", silence, *labels)
         families.put("tidegauge_worker_next_offset", item.next_offset, *labels)
     for judge, condition in sorted(judge_conditions(view.progress).items()):
-        families.put("tidegauge_judge_stopped", 1, clip(judge, _LABEL_LIMIT), condition.state)
+        families.put("tidegauge_judge_stopped", 1, _label(judge), condition.state)

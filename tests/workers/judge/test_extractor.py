@@ -322,3 +322,11 @@ def test_a_grade_of_groundedness_in_its_lower_half_is_a_hallucination() -> None:
     assert measured(origin(1), response(1), (supported,)).hits == (checked,)
     other = replace(verdict, of_context=False)
     assert measured(origin(1), response(1), (other,)).hits == ()
+
+
+def test_a_jurys_disagreement_is_counted_beside_the_score() -> None:
+    bench = Bench()
+    bench.pool.answer = Score(values={"score": 0.5}, disagreement=0.25)
+    (found,) = bench.measure(response(1))
+    assert found.values[measures.disagreement(RUBRIC)] == 0.25
+    assert {judgment.disagreement for judgment in judgments(found)} == {0.25}

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
+from aiohttp import web
 from tests.quality.rubrics import helpfulness
 from tests.workers.judge.conftest import ScriptedServer
 
@@ -107,3 +111,32 @@ def test_the_groundedness_judge_is_asked_about_answers_whose_context_is_known() 
     assert not specification.applies(JudgedExchange((asked,), "30", cut=True))
     assert not specification.applies(EXCHANGE)
     assert specification.specification_hash != GroundednessSpec(model="n").specification_hash
+
+
+async def test_a_jury_changes_no_score_and_shows_its_disagreement(server: ScriptedServer) -> None:
+    grades = {"m": {"5": -0.001}, "b": {"4": -0.001}, "c": {"2": -0.001}}
+
+    def by_model(body: dict[str, Any]) -> web.Response | None:
+        if body["model"] not in grades:
+            return web.Response(status=404)
+        server.grade = grades[body["model"]]
+        return None
+
+    server.broken = by_model
+    jury = msgspec.structs.replace(helpfulness(), jury=("b", "gone", "c"), jury_share=1.0)
+    async with VllmClient(server.url) as client:
+        alone = await RubricJudge(client, helpfulness()).score(EXCHANGE)
+        score = await RubricJudge(client, jury).score(EXCHANGE)
+    assert alone.disagreement is None
+    assert score.values == alone.values
+    assert score.disagreement == pytest.approx(0.75)
+    assert score.tokens == 300
+    assert jury.specification_hash == helpfulness().specification_hash
+
+
+async def test_a_jury_is_asked_about_its_share(server: ScriptedServer) -> None:
+    jury = msgspec.structs.replace(helpfulness(), jury=("b",), jury_share=0.0)
+    async with VllmClient(server.url) as client:
+        score = await RubricJudge(client, jury).score(EXCHANGE)
+    assert score.disagreement is None
+    assert {body["model"] for body in server.asked} == {"m"}

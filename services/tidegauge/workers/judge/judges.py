@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 import msgspec
+import structlog
 
-from tidegauge.adapters.vllm import JudgeRefusedError, VllmClient
+from tidegauge.adapters.vllm import JudgeRefusedError, JudgeServerError, VllmClient
 from tidegauge.quality import groundedness, likelihood, rubric
 from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.hallucination import given_texts
@@ -23,11 +24,14 @@ from tidegauge.quality.specifications import (
 )
 from tidegauge.quality.support import check_support
 from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.hashing import unit_hash
 
 __all__ = ["GroundednessJudge", "Judge", "LikelihoodJudge", "RubricJudge"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _REMEMBERED: Final = 512
 _LEAST_BUDGET: Final = 300
@@ -58,7 +62,8 @@ class Judge(Protocol):
 class RubricJudge:
     """Asks for a label, and again with reasoning if the label was not clear.
 
-    If an exchange is too long for the server, the judge shows less of it, and of later ones.
+    If an exchange is too long for the server, the judge shows less of it, and of later ones. A
+    jury of other models grades a share of the answers: that changes no score.
     """
 
     def __init__(self, client: VllmClient, specification: RubricSpec) -> None:
@@ -72,7 +77,7 @@ class RubricJudge:
         while True:
             shown = self._shown
             try:
-                return await self._score(shown, exchange)
+                return await self._with_jury(shown, exchange, await self._score(shown, exchange))
             except JudgeRefusedError as error:
                 smaller = shown.budget_tokens // 2
                 said = str(error).casefold()
@@ -80,6 +85,24 @@ class RubricJudge:
                     raise
                 if self._shown is shown:  # no other call has found it out meanwhile
                     self._shown = msgspec.structs.replace(shown, budget_tokens=smaller)
+
+    async def _with_jury(self, shown: RubricSpec, exchange: JudgedExchange, score: Score) -> Score:
+        """Return a score with its disagreement with the jury's, if the exchange is drawn for it."""
+        drawn = unit_hash(f"jury {exchange.prompt} {exchange.answer}") < shown.jury_share
+        if not shown.jury or score.invalid is not None or not drawn:
+            return score
+        asked = rubric.request(shown, exchange)
+        values, tokens = [score.values[rubric.SCORE]], score.tokens
+        for model in shown.jury:
+            try:
+                reply = await self._client.next_token(model, asked, top=shown.top_tokens)
+            except JudgeServerError as error:
+                _log.warning("jury_reply", judge=shown.name, model=model, detail=str(error))
+                continue
+            tokens += reply.tokens
+            values += rubric.read_grade(shown, reply.log_probabilities).values.values()
+        apart = max(values) - min(values) if len(values) > 1 else None
+        return replace(score, disagreement=apart, tokens=tokens)
 
     async def _score(self, shown: RubricSpec, exchange: JudgedExchange) -> Score:
         asked = rubric.request(shown, exchange)

@@ -124,6 +124,8 @@ def _values(label: str, score: Score, probability: float) -> Mapping[str, float]
     if score.invalid is not None:
         return {}
     values = {measures.weight(label): 1 / probability}
+    if score.disagreement is not None:
+        values[measures.disagreement(label)] = score.disagreement
     if score.answer_tokens is not None:
         values[measures.answer_tokens(label)] = score.answer_tokens
     for name, value in score.values.items():
@@ -152,6 +154,7 @@ def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Outp
         label_mass=verdict.score.label_mass,
         answer_tokens=verdict.score.answer_tokens,
         reason=verdict.score.reason or None,
+        disagreement=verdict.score.disagreement,
         conversation_id=event.conversation_id,
     )
     return Output(
