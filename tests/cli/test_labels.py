@@ -17,7 +17,7 @@ from tidegauge.schemas import Segment, decode
 from tidegauge.schemas.evaluations import JudgmentEvent, LabelEvent
 from tidegauge.schemas.topics import JUDGMENTS, LABELS
 from tidegauge.streaming.processor import Output
-from tidegauge.usecases.compare_labels import compare_labels
+from tidegauge.usecases.compare_labels import log_comparison
 
 RUNNER = CliRunner()
 
@@ -71,7 +71,7 @@ def test_labels_meet_judgments_over_the_broker(
         assert said.output == "12 labels of 12 answers imported\n", said.output
     sent = [decode(record.value, LabelEvent) for record in reader.read(kafka, LABELS)]
     assert sum(label.request_id.startswith(model) for label in sent) == 24
-    (found,) = compare_labels(kafka, start_ms=0, model=model).judges
+    (found,) = log_comparison(kafka, 0, model).judges
     assert (found.judged, found.labelled, found.area) == (30, 12, 1.0)
     shown = RUNNER.invoke(app, ["report", "--since", "1h", "--model", model])
     assert shown.exit_code == 0

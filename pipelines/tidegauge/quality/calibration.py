@@ -194,7 +194,7 @@ def prediction_powered(judged: Scores, labels: Labels, *, alpha: float = 0.05) -
     residuals = own + weight * judges
     count = _conversations(judged, labels)
     variance = float(residuals @ residuals) * count / (count - 1)
-    reach = _quantile(count, alpha) * math.sqrt(variance)
+    reach = _quantile(_effective(residuals), alpha) * math.sqrt(variance)
     estimate = mean + weight * (judged.mean - scores_mean)
     low, high = estimate - reach, estimate + reach
     if _are_shares(labels.values):
@@ -286,8 +286,18 @@ def _conversations(judged: Scores, labels: Labels) -> int:
     return np.unique(judged.clusters[labels.rows]).size
 
 
-def _quantile(count: int, alpha: float) -> float:
-    return float(stdtrit(count - 1, 1 - alpha / 2))
+def _effective(residuals: Floats) -> float:
+    """Return how many residuals make the variance, ``sum(r^2)^2 / sum(r^4)``.
+
+    Where few labels have large weights, few residuals do, and a normal interval is too narrow.
+    """
+    squares = residuals**2
+    fourth = float(squares @ squares)
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else float(residuals.size)
+
+
+def _quantile(count: float, alpha: float) -> float:
+    return float(stdtrit(max(1.0, count - 1), 1 - alpha / 2))
 
 
 def _are_shares(values: Floats) -> bool:
@@ -342,7 +352,11 @@ def corrected_share(judged: Scores, labels: Labels, *, alpha: float = 0.05) -> C
     residuals = _sums(judged, theirs * (called - positive)) - _sums(judged, parts, labels.rows)
     count = _conversations(judged, labels)
     variance = float(residuals @ residuals) * count / (count - 1)
-    reach = _quantile(count, alpha) * math.sqrt(variance) / (sensitivity + specificity - 1)
+    reach = (
+        _quantile(_effective(residuals), alpha)
+        * math.sqrt(variance)
+        / (sensitivity + specificity - 1)
+    )
     return CorrectedShare(share, max(0.0, share - reach), min(1.0, share + reach))
 
 

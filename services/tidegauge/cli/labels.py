@@ -23,7 +23,7 @@ from tidegauge.runtime.settings import load
 from tidegauge.schemas.evaluations import LabelEvent
 from tidegauge.schemas.topics import LABELS
 from tidegauge.streaming.processor import Output
-from tidegauge.usecases.compare_labels import LabelComparison, compare_labels
+from tidegauge.usecases.compare_labels import LabelComparison, corrected_sentence, log_comparison
 
 __all__ = ["app", "publish"]
 
@@ -82,7 +82,7 @@ def report(
 ) -> None:
     """Compare the judges with people: agreement, and the estimated human score of all answers."""
     start_ms = now_ms() - parse_duration(since)
-    found = compare_labels(load(KafkaSettings), start_ms=start_ms, model=model)
+    found = log_comparison(load(KafkaSettings), start_ms, model)
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
@@ -124,7 +124,7 @@ def _output(label: LabelEvent) -> Output:
 def _lines(each: Agreement) -> Iterator[str]:
     yield f"{each.judge}@{each.specification_hash[:8]} {each.score}"
     yield f"  the judge's mean:  {number(each.judge_mean)} over {count(each.judged)} judged answers"
-    yield f"  as people see it:  {_corrected(each)}"
+    yield f"  as people see it:  {corrected_sentence(each)}"
     if each.area is not None:
         area = number(each.area)
         yield f"  agreement:         {area}, the chance that a liked answer scores higher"
@@ -143,19 +143,6 @@ def _together(found: LabelComparison) -> Iterator[str]:
         quality = _estimate(all_of_it.mean, all_of_it.low, all_of_it.high)
         yield f"over all {answers} answers, {labelled} labelled by people"
         yield f"  quality:           {quality}, an interval that holds at every look"
-
-
-def _corrected(each: Agreement) -> str:
-    if (found := each.corrected) is None:
-        return each.corrected_refused or "unknown"
-    by = f"{_estimate(found.mean, found.low, found.high)} by {count(found.labels)} labels"
-    if found.conversations < found.labels:
-        by += f" of {count(found.conversations)} conversations"
-    if each.chances_estimated:
-        by += ", whose inclusion probabilities are estimated,"
-    if found.alone is not None:
-        return f"{by} alone: {found.alone}"
-    return f"{by} and the judge, whose weight is {number(found.weight)}"
 
 
 def _estimate(mean: float, low: float, high: float) -> str:

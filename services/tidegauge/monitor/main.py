@@ -27,6 +27,7 @@ from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.guards import is_loopback
+from tidegauge.monitor.web.label_pages import LabelPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.topic_pages import TopicPages
@@ -39,6 +40,7 @@ from tidegauge.runtime.settings import load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.compare_labels import log_comparison
 from tidegauge.usecases.explain import explain
 from tidegauge.usecases.past_alerts import past_alerts
 from tidegauge.usecases.recent_exchanges import LogExchanges
@@ -130,6 +132,7 @@ def serve(
                 ControlPages(shown.view, publish, now_ms, settings.false_alarm_days),
                 TopicPages(shown.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
                 ReportPages(queue, now_ms),
+                LabelPages(partial(log_comparison, kafka), now_ms),
                 CostPages(costs.view),
                 RequestPages(LogExchanges(kafka), now_ms),
             ),
