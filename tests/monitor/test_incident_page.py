@@ -18,7 +18,8 @@ from tidegauge.monitor.web.incident_page import IncidentPage, find_incident, inc
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.reports.runbooks import RUNBOOKS
-from tidegauge.schemas.findings import Alert, State
+from tidegauge.schemas.findings import Alert, JudgedAnswers, State
+from tidegauge.schemas.sketches import Exemplar
 
 DRIFT, QUALITY = "drift.topics-", "quality.likelihood-v2"
 
@@ -111,6 +112,46 @@ def test_the_cause_and_the_next_step_are_said(make_view: Callable[[], MonitorVie
     page = shown(msgspec.structs.replace(view, alerts=alerts, verdicts=verdicts), QUALITY)
     assert page.causes == (swap,)
     assert page.runbook is RUNBOOKS["quality"]
+
+
+def test_answers_of_now_stand_beside_those_of_before(client: TestClient, watch: Watch) -> None:
+    def answers(version: str, answer: str, *, current: bool) -> JudgedAnswers:
+        shown = Exemplar(
+            request_id=f"r-{version}",
+            rank=0.1,
+            text="Where is my card?",
+            customer="acme",
+            value=0.25,
+            answer=answer,
+            context="Cards take a week.",
+            reason="It invents a street.",
+        )
+        judge = "rubric@60303ae2"
+        return JudgedAnswers(
+            version=version, current=current, judge=judge, score="helpfulness", worst=(shown,)
+        )
+
+    assert watch.shown is not None
+    told = msgspec.structs.replace(
+        watch.shown.alerts[1].verdict,
+        evidence=(
+            answers("v1", "In a week.", current=False),
+            answers("v2", "In <b> street.", current=True),
+        ),
+    )
+    verdicts = tuple(
+        told if v.signal == "quality" and v.segment.version == "v2" else v
+        for v in watch.shown.verdicts
+    )
+    alerts = (watch.shown.alerts[0], msgspec.structs.replace(watch.shown.alerts[1], verdict=told))
+    watch.shown = msgspec.structs.replace(watch.shown, alerts=alerts, verdicts=verdicts)
+    text = client.get(f"/i/{QUALITY}").text
+    places = [
+        text.index(words)
+        for words in ("v2, now", "In &lt;b&gt; street.", "It invents", "v1, before", "In a week.")
+    ]
+    assert places == sorted(places)
+    assert "rubric helpfulness" in text
 
 
 def test_the_page_shows_what_one_can_do(client: TestClient) -> None:

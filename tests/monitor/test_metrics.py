@@ -140,6 +140,22 @@ def test_a_caller_in_a_drift_card_is_no_label(
     assert "stranger" not in values
 
 
+def test_names_that_look_alike_are_series_of_their_own(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    view = make_view()
+    names = ("a b", "a  b", "a\tb", "a\u202eb", "ab", f"{'x' * 120}1", f"{'x' * 120}2")
+    alike = tuple(
+        msgspec.structs.replace(view.segments[0], segment=Segment(model=model)) for model in names
+    )
+    found = scrape(msgspec.structs.replace(view, segments=alike))["tidegauge_requests_total"]
+    models = [labels["model"] for labels, _ in found]
+    assert len(set(models)) == len(models) == len(names)
+    assert {"a b", "ab"} <= set(models)
+    assert max(map(len, models)) <= 110
+    assert not any("\u202e" in model for model in models)
+
+
 def test_a_label_cannot_break_out_of_its_line(
     make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
 ) -> None:
@@ -150,4 +166,4 @@ def test_a_label_cannot_break_out_of_its_line(
     )
     found = scrape(msgspec.structs.replace(view, segments=renamed))
     assert "tidegauge_forged" not in found
-    assert found["tidegauge_requests_total"][0][0]["model"] == 'x"} 1 tidegauge_forged 1'
+    assert found["tidegauge_requests_total"][0][0]["model"].startswith('x"} 1 tidegauge_forged 1 #')

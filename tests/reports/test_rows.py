@@ -113,6 +113,15 @@ def test_a_column_without_a_value_on_one_side_is_left_out_and_named() -> None:
     assert found.reference == ((1.0,),)
 
 
+@pytest.mark.parametrize("value", [1e308, float("inf"), float("nan"), -1e200])
+def test_a_number_beyond_all_measure_costs_its_own_column_only(value: float) -> None:
+    before: list[Row] = [{"latency_ms": 1.0, "cost_usd": 0.1}, {"latency_ms": 2.0, "cost_usd": 0.2}]
+    after: list[Row] = [{"latency_ms": value, "cost_usd": 0.3}]
+    found = tables(before, after)
+    assert [column.name for column in found.columns] == ["cost_usd"]
+    assert found.left_out == ("latency_ms",)
+
+
 def test_the_columns_that_differ_most_come_first() -> None:
     before: list[Row] = [
         {"latency_ms": float(n), "cost_usd": float(n), "error": "none"} for n in range(9)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import isfinite
 from typing import Literal
 
 from tidegauge.reports.text import category
@@ -59,6 +60,7 @@ MAX_COLUMNS = 30
 MAX_VALUES = 20
 """Largest number of categories of a column; further ones are counted as ``other``."""
 
+_LARGEST = 1e100
 _RANKS = 2**64
 
 
@@ -212,6 +214,14 @@ def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> fr
     return frozenset(ordered[:MAX_VALUES])
 
 
+def _can_be_drawn(rows: Iterable[Row], name: str) -> bool:
+    """Return whether sums and squares of a column's numbers are numbers, too."""
+    return all(
+        isinstance(value, str) or (isfinite(value) and abs(value) < _LARGEST)
+        for value in _values(rows, name)
+    )
+
+
 def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
     """Return how far two samples lie apart, from 0 to 1.
 
@@ -238,8 +248,8 @@ def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """Return both ranges over the columns that can be compared.
 
-    A column without any value in one of the ranges cannot be compared and is named in
-    ``left_out``; a column with a single value is named in ``constant``.
+    A column without any value in one of the ranges, or with a number beyond all measure, cannot
+    be compared and is named in ``left_out``; a column with a single value is named in ``constant``.
     """
     named = (*_NUMBERS, *_CATEGORIES)
     scores = sorted({name for row in (*reference, *current) for name in row} - set(named))
@@ -252,7 +262,11 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
         if len({*_values(reference, name), *_values(current, name)}) == 1
         and all(name in row for row in (*reference, *current))
     }
-    chosen = [name for name in present if name not in constant][:MAX_COLUMNS]
+    chosen = [
+        name
+        for name in present
+        if name not in constant and _can_be_drawn((*reference, *current), name)
+    ][:MAX_COLUMNS]
     seen = {name for row in (*reference, *current) for name in row}
     columns = tuple(
         Column(name, "category" if name in _CATEGORIES else "number") for name in chosen

@@ -27,12 +27,15 @@ from tidegauge.reports.formatting import percent
 from tidegauge.reports.runbooks import Runbook, runbook
 from tidegauge.reports.standing import ALARMS, Standing, promise, standing
 from tidegauge.reports.text import clip
+from tidegauge.reports.titles import score_title
 from tidegauge.schemas.findings import Alert, State, Verdict
 
 __all__ = ["AlarmRow", "Contrast", "IncidentPage", "find_incident", "incident_page"]
 
 _QUOTES: Final = 6
 _CHARTS: Final = 3
+_SHOWN: Final = 2
+_ANSWER: Final = 400
 _HOUR_MS: Final = 3_600_000
 _DIFFERENCES: Final = 8
 
@@ -54,6 +57,27 @@ class Contrast:
     here: str
     elsewhere: str
     clear: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerShown:
+    """One judged answer with its question, the context it was given, its score and the reason."""
+
+    request_id: str
+    question: str
+    context: str
+    answer: str
+    value: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersShown:
+    """Judged answers of one version, the worst first."""
+
+    title: str
+    score: str
+    answers: tuple[AnswerShown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,7 @@ class IncidentPage:
         differences: What differs, the clearest first.
         callers: Callers of the requests that show it, None where they are not known.
         quotes: Requests that show it.
+        answers: Judged answers, those of now beside those of before.
         causes: What coincides with its beginning, a sentence each.
         runbook: What to check and to do.
         activity: Changes of state of its monitors, and what people did; newest first.
@@ -116,6 +141,7 @@ class IncidentPage:
     differences: tuple[Contrast, ...]
     callers: CallerTable | None
     quotes: tuple[Quote, ...]
+    answers: tuple[AnswersShown, ...]
     causes: tuple[str, ...]
     runbook: Runbook
     activity: tuple[ChangeLine, ...]
@@ -178,6 +204,7 @@ def incident_page(
         differences=_differences(found, rows, view),
         callers=next((row.card.leading.callers for row in rows if row.card.leading), None),
         quotes=tuple(quotes.values())[:_QUOTES],
+        answers=_answers(verdicts),
         causes=_causes(verdicts),
         runbook=runbook(leading.alarm.monitor),
         activity=_activity(found, view, now_ms),
@@ -326,6 +353,29 @@ def _elsewhere(found: Incident, view: MonitorView) -> list[Contrast]:
                     Contrast(kind, clip(mine, 60), "alarms", f"{others}: no change found", 2.0)
                 )
     return lines
+
+
+def _answers(verdicts: Sequence[Verdict]) -> tuple[AnswersShown, ...]:
+    """Return the judged answers of the loudest alarm that has some, those of now first."""
+    found = next((verdict.evidence for verdict in verdicts if verdict.evidence), ())
+    return tuple(
+        AnswersShown(
+            title=clip(f"{shown.version or 'Answers'}, {'now' if shown.current else 'before'}", 80),
+            score=score_title(f"{shown.judge}/{shown.score}"),
+            answers=tuple(
+                AnswerShown(
+                    request_id=clip(one.request_id, 80),
+                    question=clip(one.text, _ANSWER),
+                    context=clip(one.context, _ANSWER),
+                    answer=clip(one.answer, _ANSWER),
+                    value=one.value,
+                    reason=clip(one.reason, _ANSWER),
+                )
+                for one in (*shown.worst[:_SHOWN], *shown.typical[:_SHOWN])
+            ),
+        )
+        for shown in sorted(found, key=lambda shown: not shown.current)[:2]
+    )
 
 
 def _causes(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
