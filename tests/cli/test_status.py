@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tidegauge.cli.alerts import app as alerts
 from tidegauge.cli.monitors import app as monitors
 from tidegauge.cli.status import app as status
+from tidegauge.cli.try_alert import app as try_alert
 from tidegauge.cli.wrapping import wrapped
 from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.runtime.brokers import Broker
@@ -137,6 +138,19 @@ def test_monitors_can_be_asked_for_by_state() -> None:
     assert "ok: latency.total" in result.stdout
     assert "quality" not in result.stdout
     assert "none is refused" in RUNNER.invoke(monitors, ["--state", "refused"]).stdout
+
+
+@pytest.mark.parametrize("severity", ["warn", "critical"])
+def test_a_test_alert_fires_and_ends_and_says_that_it_is_a_test(severity: str) -> None:
+    result = RUNNER.invoke(try_alert, ["--severity", severity, "--for", "0s", "--json"])
+    fired, ended = msgspec.json.decode(result.stdout, type=list[Alert])
+    assert (fired.severity, fired.status, ended.status) == (severity, "firing", "resolved")
+    assert "This is a test" in fired.summary
+    told = msgspec.json.decode(
+        RUNNER.invoke(alerts, ["--json", "--since", "1m"]).stdout, type=list[Alert]
+    )
+    assert [one.status for one in told if one.alert_id == fired.alert_id] == ["resolved"]
+    assert RUNNER.invoke(try_alert, ["--severity", "loud"]).exit_code == 2
 
 
 def test_a_long_word_is_not_broken() -> None:

@@ -79,6 +79,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.status",
             "What fires and what has fired: the digest of a shift.",
         ),
+        "test-alert": (
+            "tidegauge.cli.try_alert",
+            "Send a test alert to every receiver, and end it again.",
+        ),
         "topics": ("tidegauge.cli.topics", "Create the topics on the broker, and list them."),
     }
 )
@@ -101,6 +105,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.cli.ledger": "monitor",
         "tidegauge.cli.monitors": "monitor",
         "tidegauge.cli.status": "monitor",
+        "tidegauge.cli.try_alert": "monitor",
         "tidegauge.cli.replay": "drift,vitals,judge,monitor",
         "tidegauge.cli.report": "reports,monitor",
         "tidegauge.cli.keys": "gateway",
