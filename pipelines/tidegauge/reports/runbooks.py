@@ -42,6 +42,29 @@ RUNBOOKS: Final[Mapping[str, Runbook]] = MappingProxyType(
         book.name: book
         for book in (
             Runbook(
+                "hallucination",
+                "More answers say what their context does not hold",
+                "More answers than the baseline ever had name numbers, dates, names, addresses or "
+                "quotations that are in none of the texts that the model was given.",
+                (
+                    "Read the examples: is what they name invented, or known without the context?",
+                    (
+                        "Did a new version, a prompt template or a sampling setting begin at the "
+                        "onset?"
+                    ),
+                    (
+                        "Is the context what it was? A search that finds less, or other documents, "
+                        "leaves the model to invent."
+                    ),
+                    "Did the share of answers that had a context change?",
+                ),
+                (
+                    "If a new version coincides, send the traffic back to the version before.",
+                    "If the context is at fault, mend the search before the model.",
+                    _CLOSE,
+                ),
+            ),
+            Runbook(
                 "quality",
                 "Answers are judged worse",
                 "A judge gives low scores to more answers than the baseline ever had, beyond what "
@@ -178,5 +201,9 @@ def runbook(monitor: str) -> Runbook:
     Example:
         >>> runbook("latency.total").title
         'Answers are slower'
+        >>> runbook("quality.hallucination").title
+        'More answers say what their context does not hold'
     """
-    return RUNBOOKS[monitor.partition(".")[0]]
+    signal, _, kind = monitor.partition(".")
+    own = kind.partition(".")[0]
+    return RUNBOOKS[own if own == "hallucination" else signal]

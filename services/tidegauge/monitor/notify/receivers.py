@@ -22,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from tidegauge.reports.runbooks import runbook
 from tidegauge.runtime.environment import shown_address
 from tidegauge.schemas.codec import encode
 from tidegauge.schemas.errors import TidegaugeError
@@ -218,7 +219,7 @@ def _annotations(alert: Alert, page_url: str) -> dict[str, str]:
         "summary": alert.summary,
         "alert_id": alert.alert_id,
         "owner": alert.owner,
-        "runbook_url": f"{page_url}/runbook/{alert.signal}" if page_url else "",
+        "runbook_url": f"{page_url}/runbook/{runbook(alert.monitor).name}" if page_url else "",
     }
     return {name: value for name, value in found.items() if value}
 
