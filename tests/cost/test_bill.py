@@ -13,7 +13,7 @@ import pytest
 from tidegauge.cost.bill import Bill, make_bill
 from tidegauge.cost.prices import GpuPrice
 from tidegauge.cost.work import work_of
-from tidegauge.reports.bill_tables import DIMENSIONS, bill_rows, costs_by
+from tidegauge.reports.bill_tables import DIMENSIONS, bill_rows, cost_changes, costs_by
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import ResponseEvent, Usage
 from tidegauge.simulation.continuous_batching import Batched, Hardware, run_batches
@@ -216,6 +216,29 @@ def test_tokens_with_a_price_and_upstreams_without_one() -> None:
     assert (acme.usd, acme.requests_per_usd, acme.usd_per_conversation) == (0.25, 4.0, 0.25)
     assert acme.usd_per_million == pytest.approx(0.25 / 110 * 1e6)
     assert (nobody.usd, nobody.share) == (None, None)
+
+
+def test_what_has_become_dearer_since_an_earlier_range() -> None:
+    work = worked(
+        iter(
+            [
+                event(latency_ms=10_000.0),
+                event(customer="gone"),
+                event(time_ms=START_MS + 120_000, latency_ms=30_000.0),
+                event(time_ms=START_MS + 180_000, customer="new"),
+            ]
+        )
+    )
+    before, now = (
+        make_bill(work, {UPSTREAM: 60.0}, START_MS + offset, START_MS + offset + 120_000)
+        for offset in (0, 120_000)
+    )
+    changes = {one.name: one for one in cost_changes(now, before, "customer")}
+    assert list(changes)[-1] == "gone"
+    assert changes["acme"].times == pytest.approx(changes["acme"].usd / changes["acme"].before_usd)
+    assert changes["acme"].usd == pytest.approx(0.5)
+    assert (changes["new"].times, changes["new"].before_usd) == (None, 0.0)
+    assert (changes["gone"].usd, changes["gone"].usd_per_million) == (0.0, None)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)

@@ -64,7 +64,10 @@ def test_the_bill_adds_up(
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert sum(float(row["usd"] or 0) for row in rows) == pytest.approx(10.0)
     assert rows[0]["customer"] == "'=acme"
-    shown = CliRunner().invoke(bill.app, command).stdout
+    compared = CliRunner().invoke(bill.app, [*command, "--against", "1h", "--json"]).stdout
+    assert msgspec.json.decode(compared)["changes"]["customer"][0]["before_usd"] == 0
+    shown = CliRunner().invoke(bill.app, [*command, "--against", "1h"]).stdout
+    assert "Before, " in shown
     assert UPSTREAM in shown
     assert "too few busy minutes" in shown
     assert CliRunner().invoke(bill.app, [*command, "--by", "colour"]).exit_code == 2

@@ -10,7 +10,15 @@ from typing import Final
 from tidegauge.cost.bill import Bill, Charge, ChargeKey, tokens_of
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["BILL_COLUMNS", "DIMENSIONS", "GroupCost", "bill_rows", "costs_by"]
+__all__ = [
+    "BILL_COLUMNS",
+    "DIMENSIONS",
+    "CostChange",
+    "GroupCost",
+    "bill_rows",
+    "cost_changes",
+    "costs_by",
+]
 
 _MILLION: Final = 1_000_000
 
@@ -90,6 +98,52 @@ def costs_by(bill: Bill, dimension: str) -> list[GroupCost]:
     groups = bill.by(DIMENSIONS[dimension])
     whole = sum(charge.usd or 0.0 for charge in groups.values())
     return [_group(name, charge, whole) for name, charge in groups.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class CostChange:
+    """What a group of charges costs now and cost before.
+
+    Attributes:
+        name: The group.
+        usd: Its cost now; 0 if it is not in the bill, or without a price.
+        before_usd: Its cost before.
+        times: Now as a multiple of before; None if it cost nothing before.
+        usd_per_million: Cost of a million tokens now; None without tokens or price.
+        before_usd_per_million: The same before.
+    """
+
+    name: str
+    usd: float
+    before_usd: float
+    times: float | None
+    usd_per_million: float | None
+    before_usd_per_million: float | None
+
+
+def cost_changes(now: Bill, before: Bill, dimension: str) -> list[CostChange]:
+    """Return how the costs of a dimension's groups have changed, the largest rise first.
+
+    Args:
+        now: A bill.
+        before: That of an earlier range, of the same length.
+        dimension: One of ``DIMENSIONS``.
+    """
+    new, old = ({one.name: one for one in costs_by(bill, dimension)} for bill in (now, before))
+    found = []
+    for name in new.keys() | old.keys():
+        usd, before_usd = ((one[name].usd or 0.0) if name in one else 0.0 for one in (new, old))
+        found.append(
+            CostChange(
+                name=name,
+                usd=usd,
+                before_usd=before_usd,
+                times=usd / before_usd if before_usd else None,
+                usd_per_million=new[name].usd_per_million if name in new else None,
+                before_usd_per_million=old[name].usd_per_million if name in old else None,
+            )
+        )
+    return sorted(found, key=lambda one: (one.before_usd - one.usd, one.name))
 
 
 def _group(name: str, charge: Charge, whole: float) -> GroupCost:

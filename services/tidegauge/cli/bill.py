@@ -10,17 +10,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tidegauge.cli.control import parse_duration
 from tidegauge.cost.bill import Bill
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.reports.bill_tables import BILL_COLUMNS, DIMENSIONS, bill_rows, costs_by
+from tidegauge.reports.bill_tables import (
+    BILL_COLUMNS,
+    DIMENSIONS,
+    bill_rows,
+    cost_changes,
+    costs_by,
+)
 from tidegauge.reports.cost_view import forecast_usd, month_end_ms
-from tidegauge.reports.formatting import count, dollars, duration, moment, percent
+from tidegauge.reports.formatting import count, dollars, duration, moment, percent, times
 from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.make_bill import bill_of_log
-from tidegauge.usecases.time_range import parse_range
+from tidegauge.usecases.time_range import TimeRange, parse_range
 
 __all__ = ["app"]
 
@@ -43,6 +50,10 @@ def bill(  # noqa: PLR0913 - one argument for each option
     by: Annotated[
         str, typer.Option(help=f"Sum the costs by one of {', '.join(DIMENSIONS)}.")
     ] = "customer",
+    against: Annotated[
+        str | None,
+        typer.Option(help="Compare with the same range so much earlier: 7d, 12h, 30m."),
+    ] = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print every line; the column usd adds up to the bill.")
     ] = False,
@@ -55,6 +66,11 @@ def bill(  # noqa: PLR0913 - one argument for each option
     path = config or load(GatewaySettings).config
     made = bill_of_log(load(KafkaSettings), path, period)
     found, notes = made.bill, made.notes
+    before = None
+    if against is not None:
+        shift_ms = parse_duration(against)
+        earlier = TimeRange(period.start_ms - shift_ms, period.end_ms - shift_ms)
+        before = bill_of_log(load(KafkaSettings), path, earlier).bill
     month_end = month_end_ms(found.end_ms)
     ahead = forecast_usd(found, made.prices, found.end_ms, month_end)
     if as_csv:
@@ -69,15 +85,37 @@ def bill(  # noqa: PLR0913 - one argument for each option
             "forecast": {"to": moment(month_end), "usd": ahead},
             "upstreams": found.upstreams,
             "costs": {name: costs_by(found, name) for name in DIMENSIONS},
+            "changes": None
+            if before is None
+            else {name: cost_changes(found, before, name) for name in DIMENSIONS},
             "notes": notes,
         }
         typer.echo(msgspec.json.encode(facts))
     else:
         console = Console(markup=False)
         _print(console, found, by)
+        if before is not None:
+            _print_changes(console, found, before, by)
         console.print(f"From its end to {moment(month_end)}: about {dollars(ahead)}")
         for note in notes:
             console.print(f"Note: {note}")
+
+
+def _print_changes(console: Console, found: Bill, before: Bill, by: str) -> None:
+    console.print(
+        f"Before, {moment(before.start_ms)} to {moment(before.end_ms)}: {dollars(before.usd)}"
+    )
+    table = Table(by, "cost", "before", "times", "per 1M tokens", "before")
+    for one in cost_changes(found, before, by):
+        table.add_row(
+            one.name,
+            dollars(one.usd),
+            dollars(one.before_usd),
+            times(one.times),
+            dollars(one.usd_per_million),
+            dollars(one.before_usd_per_million),
+        )
+    console.print(table)
 
 
 def _print(console: Console, found: Bill, by: str) -> None:
