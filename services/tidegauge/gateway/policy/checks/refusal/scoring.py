@@ -91,25 +91,36 @@ def assess(text: str) -> Opening:
 
 
 @cache
-def _every_language() -> tuple[Wordings, ...]:
-    return read_wordings()
+def _languages() -> dict[str, Wordings]:
+    return {each.language: each for each in read_wordings()}
+
+
+@cache
+def _known_words() -> dict[str, tuple[str, ...]]:
+    """Return the languages of each hint and common word."""
+    found: dict[str, list[str]] = {}
+    for each in _languages().values():
+        if each.spaced:
+            for word in (*each.hints, *(each.common - each.hints)):
+                found.setdefault(word, []).append(each.language)
+    return {word: tuple(languages) for word, languages in found.items()}
 
 
 def _hinted(opening: str) -> list[Wordings]:
     """Return the opening's language if it may be a refusal; several if they are as likely."""
-    words = set(opening[:_DECISIVE].translate(_BLANKS).split())
-    plain = opening.isascii()
-    found: list[Wordings] = []
-    most = 1
-    for each in _every_language():
-        if each.spaced:
-            known = len(words & each.hints) + len(words & each.common)
-        else:
-            known = 0 if plain else sum(hint in opening for hint in each.hints)
-        if known >= most:
-            found = [*found, each] if known == most else [each]
-            most = known
-    return [each for each in found if not each.spaced or not words.isdisjoint(each.hints)]
+    known = _known_words()
+    words = known.keys() & opening[:_DECISIVE].translate(_BLANKS).split()
+    counts: dict[str, int] = {}
+    for word in words:
+        for language in known[word]:
+            counts[language] = counts.get(language, 0) + 1
+    if not opening.isascii():
+        for each in _languages().values():
+            if not each.spaced and (hints := sum(hint in opening for hint in each.hints)):
+                counts[each.language] = hints
+    most = max(counts.values(), default=0)
+    likely = [_languages()[language] for language in sorted(counts) if counts[language] == most]
+    return [each for each in likely if not each.spaced or not words.isdisjoint(each.hints)]
 
 
 def _cues(wordings: Wordings, opening: str) -> dict[str, float]:
