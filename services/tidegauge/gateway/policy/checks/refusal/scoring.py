@@ -26,6 +26,8 @@ _LATER: Final = 0.55
 """Factor for rejecting, disputing or an impossibility after the first sentence, where answers
 caution."""
 _MOST_VALUES: Final = 1.4
+_SHORTEST: Final = 12
+"""Characters of a first sentence: "No." is none yet."""
 
 _QUOTATION: Final = re.compile(
     r'"[^"\n]{1,200}"|“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|«[^»\n]{1,200}»|「[^」\n]{1,200}」'
@@ -154,5 +156,5 @@ def _decisive_cues(wordings: Wordings, opening: str) -> dict[str, float]:
 
 
 def _first_sentence(opening: str) -> int:
-    end = _SENTENCE_END.search(opening)
+    end = _SENTENCE_END.search(opening, _SHORTEST)
     return len(opening) if end is None else end.end()
