@@ -11,6 +11,7 @@ import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
+from tidegauge.gateway import reachability
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.policy import keys
 from tidegauge.gateway.settings import GatewaySettings
@@ -104,6 +105,23 @@ async def test_not_ready_until_the_upstream_is_there(
     async with late:
         await eventually(lambda: running.app.runtime.ready)
         assert (await running.chat()).status_code == 200
+
+
+async def test_readiness_follows_the_upstreams(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reachability, "_KEPT_SECONDS", 0.0)
+    upstream = ScriptedUpstream()
+    async with upstream:
+        running = await start_gateway(upstream_url=upstream.url)
+        await eventually(lambda: running.app.runtime.ready)
+        assert (await running.client.get("/readyz")).json()["upstream_reachable"]
+    outage = await running.client.get("/readyz")
+    assert outage.status_code == 503
+    assert outage.json() == {"ready": False, "models": 1, "upstream_reachable": False}
+    assert (await running.client.get("/healthz")).status_code == 200
+    async with upstream:
+        assert (await running.client.get("/readyz")).status_code == 200
 
 
 def _versions(url: str, *, old: float, new: float) -> dict[str, Any]:

@@ -138,13 +138,15 @@ def _add_operations(app: Gateway, registry: CollectorRegistry) -> None:
     @app.get(
         "/readyz",
         tags=["operations"],
-        summary="Whether there is a model to ask",
-        responses={503: {"description": "No model is known yet."}},
+        summary="Whether there is a model to ask, and an upstream that takes connections",
+        responses={503: {"description": "No model is known, or no upstream can be reached."}},
     )
     async def readyz() -> Response:
-        ready = app.runtime.ready
+        models = len(app.runtime.upstreams.routes)
+        reachable = bool(models) and await app.runtime.reachable()
+        ready = app.runtime.ready and reachable
         return JSONResponse(
-            {"ready": ready, "models": len(app.runtime.upstreams.routes)},
+            {"ready": ready, "models": models, "upstream_reachable": reachable},
             status_code=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
         )
 

@@ -23,6 +23,7 @@ from tidegauge.gateway.policy import keys
 from tidegauge.gateway.policy.counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.upstreams import Upstreams
+from tidegauge.gateway.reachability import Reachability
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.tracing import open_telemetry
 
@@ -60,6 +61,7 @@ class Runtime:
             idle=settings.idle_seconds,
         )
         self.upstreams = Upstreams(timeouts)
+        self._reachability = Reachability(self.upstreams, time.monotonic)
         registry.register(UpstreamCollector(self.upstreams))
         registry.register(CheckCollector(recorder.facts))
         registry.register(CaptureCollector(recorder, time.monotonic))
@@ -113,6 +115,10 @@ class Runtime:
     def ready(self) -> bool:
         """Whether any model is offered."""
         return bool(self.upstreams.routes)
+
+    async def reachable(self) -> bool:
+        """Return whether an upstream takes connections, as of the last few seconds."""
+        return await self._reachability.any()
 
     def reload(self) -> int:
         """Read the files of models and keys again and put all of them in force, or none.
