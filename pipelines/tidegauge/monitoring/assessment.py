@@ -23,10 +23,10 @@ from tidegauge.monitoring.catalog import (
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
-from tidegauge.monitoring.history import History, HistoryState
 from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
 from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.segment_history import SegmentHistory, SegmentHistoryState
 from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
@@ -51,7 +51,7 @@ class AssessmentState(msgspec.Struct, frozen=True, kw_only=True):
     comparisons: VersionComparisonsState
     display: DisplayState
     baselines_since: dict[BaselineKind, tuple[str, int]]
-    history: HistoryState = HistoryState()
+    history: SegmentHistoryState = SegmentHistoryState()
     alarm_trends: dict[str, AlarmTrend] = {}
 
 
@@ -85,7 +85,7 @@ class Assessment:
             swaps=lambda: {one.new: one.since_ms for one in self.comparisons.known},
             window_ms=plan.window_ms,
         )
-        self.history = History(state.history if state else None)
+        self.history = SegmentHistory(state.history if state else None)
         self.alarm_trends = AlarmTrends(state.alarm_trends if state else None)
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}

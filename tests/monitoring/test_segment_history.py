@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.monitoring.alarm_trends import AlarmTrends, RatePoint
-from tidegauge.monitoring.history import RESOLUTIONS, History, HistoryState
+from tidegauge.monitoring.segment_history import RESOLUTIONS, SegmentHistory, SegmentHistoryState
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
 
@@ -32,7 +32,7 @@ def minute(traffic: Traffic, number: int, latency_ms: float = 500.0) -> Sketch:
 
 
 def test_slots_grow_with_their_age_and_lose_no_request(traffic: Traffic) -> None:
-    history = History()
+    history = SegmentHistory()
     hours = 40
     for number in range(hours * 60):
         history.add(minute(traffic, number))
@@ -47,7 +47,7 @@ def test_slots_grow_with_their_age_and_lose_no_request(traffic: Traffic) -> None
 
 
 def test_responses_and_judgments_of_a_slot_are_one_point(traffic: Traffic) -> None:
-    history = History()
+    history = SegmentHistory()
     for number in range(7):
         history.add(minute(traffic, number))
     for number in range(7):
@@ -65,20 +65,20 @@ def test_responses_and_judgments_of_a_slot_are_one_point(traffic: Traffic) -> No
 
 
 def test_it_goes_on_from_its_state(traffic: Traffic) -> None:
-    whole, first = History(), History()
+    whole, first = SegmentHistory(), SegmentHistory()
     for number in range(130):
         sketch = minute(traffic, number)
         whole.add(sketch)
         first.add(sketch)
         if number == 64:
             stored = msgspec.msgpack.encode(first.state())
-            first = History(msgspec.msgpack.decode(stored, type=HistoryState))
+            first = SegmentHistory(msgspec.msgpack.decode(stored, type=SegmentHistoryState))
     assert first.points(traffic.version(1)) == whole.points(traffic.version(1))
     assert msgspec.msgpack.encode(first.state()) == msgspec.msgpack.encode(whole.state())
 
 
 def test_thirty_days_of_a_segment_are_small(traffic: Traffic) -> None:
-    history = History()
+    history = SegmentHistory()
     for number in range(0, 30 * 24 * 60, 5):
         history.add(minute(traffic, number))
     assert sum(len(points) for points in history.points(traffic.version(1))) <= 72 * 2 + 120 + 3

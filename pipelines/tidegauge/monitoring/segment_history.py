@@ -18,7 +18,7 @@ from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Sketch, SketchKind
 from tidegauge.streaming.merging import merge_sketches
 
-__all__ = ["RESOLUTIONS", "History", "HistoryState"]
+__all__ = ["RESOLUTIONS", "SegmentHistory", "SegmentHistoryState"]
 
 _MINUTE_MS: Final = 60_000
 
@@ -36,8 +36,8 @@ class OpenSlot(msgspec.Struct, frozen=True, kw_only=True):
     sketch: Sketch
 
 
-class HistoryState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a ``History`` as plain data.
+class SegmentHistoryState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a ``SegmentHistory`` as plain data.
 
     Attributes:
         slots: Segment's key -> for each resolution its slots, oldest first.
@@ -48,15 +48,15 @@ class HistoryState(msgspec.Struct, frozen=True, kw_only=True):
     open: tuple[OpenSlot, ...] = ()
 
 
-class History:
+class SegmentHistory:
     """The numbers of each segment over the last 30 days.
 
     Args:
         state: The state to resume from.
     """
 
-    def __init__(self, state: HistoryState | None = None) -> None:
-        kept = state or HistoryState()
+    def __init__(self, state: SegmentHistoryState | None = None) -> None:
+        kept = state or SegmentHistoryState()
         self._slots: dict[str, list[dict[int, TrendPoint]]] = {
             key: [{point.time_ms: point for point in points} for points in levels]
             for key, levels in kept.slots.items()
@@ -107,9 +107,9 @@ class History:
             found.append(tuple(slots[start] for start in sorted(slots)))
         return tuple(found)
 
-    def state(self) -> HistoryState:
+    def state(self) -> SegmentHistoryState:
         """Return the state as plain data."""
-        return HistoryState(
+        return SegmentHistoryState(
             slots={key: _sorted(levels) for key, levels in sorted(self._slots.items())},
             open=tuple(
                 OpenSlot(level=key[0], sketch=sketch) for key, sketch in sorted(self._open.items())
