@@ -19,9 +19,11 @@ HALF_A_MINUTE = (2**600 - 1).to_bytes(150, "little")
 ROW = WorkRow("m/v1//", "acme", "served", WorkAmounts(requests=1, prompt_tokens=100))
 
 
-def work(sequence: int = 1, start_ms: int = 0) -> UpstreamWork:
+def work(sequence: int = 1, start_ms: int = 0, time_ms: int = 0) -> UpstreamWork:
     minute = UpstreamMinute(UPSTREAM, start_ms, HALF_A_MINUTE, b"", (ROW,))
-    return UpstreamWork(producer_id="vitals/0", sequence=sequence, time_ms=0, minutes=(minute,))
+    return UpstreamWork(
+        producer_id="vitals/0", sequence=sequence, time_ms=time_ms, minutes=(minute,)
+    )
 
 
 def sample(time_ms: int, running: float | None, *faults: str) -> UpstreamSample:
@@ -35,6 +37,16 @@ def test_an_event_that_was_published_twice_counts_once() -> None:
     (charge,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).charges.values()
     assert charge.work.requests == 2
     assert charge.usd == pytest.approx(0.5)
+
+
+def test_a_worker_that_numbers_anew_is_heard_from_where_it_had_come_to() -> None:
+    account = CostAccount(0, 2**62)
+    account.add(work(41, time_ms=10_000))
+    account.add(work(1, time_ms=5_000))  # measured again: known already
+    account.add(work(2, time_ms=20_000))
+    account.add(work(3, time_ms=30_000))
+    (charge,) = account.bill({UPSTREAM: 60.0}, 0, MINUTE_MS).charges.values()
+    assert charge.work.requests == 3
 
 
 def test_samples_that_agree_change_nothing_whenever_they_are_taken() -> None:

@@ -44,17 +44,19 @@ class CostAccount:
         self.answered_ms: dict[str, int] = {}
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
         self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
-        self._sequences: dict[str, int] = {}
+        self._newest: dict[str, tuple[int, int]] = {}
 
     def add(self, event: UpstreamWork | UpstreamSample) -> None:
         """Add an event of the log."""
         if isinstance(event, UpstreamSample):
             self._add_sample(event)
             return
-        if event.sequence <= self._sequences.get(event.producer_id, 0):
+        sequence, time_ms = self._newest.get(event.producer_id, (0, 0))
+        # A worker that lost its state numbers anew, and goes on from a later time.
+        if event.sequence <= sequence and event.time_ms <= time_ms:
             return  # published twice
-        if event.producer_id in self._sequences or len(self._sequences) < _MOST_PRODUCERS:
-            self._sequences[event.producer_id] = event.sequence
+        if event.producer_id in self._newest or len(self._newest) < _MOST_PRODUCERS:
+            self._newest[event.producer_id] = (event.sequence, max(time_ms, event.time_ms))
         for minute in event.minutes:
             if self._since_ms <= minute.start_ms < self._until_ms:
                 self.work.merge(minute)

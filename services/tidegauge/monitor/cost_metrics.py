@@ -118,7 +118,7 @@ def _bill(put: _Put, view: CostView) -> None:
     if rest := customers[MAX_CUSTOMERS:]:
         put("tidegauge_bill_customer_usd", sum(group.usd or 0.0 for group in rest), REST)
     for group in view.costs["version"][:MAX_CUSTOMERS]:
-        model, _, version = group.name.partition(" ")
+        model, _, version = group.name.rpartition(" ")
         put("tidegauge_bill_model_usd", group.usd, model, version)
     for group in view.costs["line"]:
         put("tidegauge_bill_line_usd", group.usd, group.name)
