@@ -13,6 +13,7 @@ from tidegauge.capture.frame import FrameEncoder, encode_header
 __all__ = [
     "ANSWERS",
     "CONFIG",
+    "CONTEXTS",
     "EVENTS",
     "FORMS",
     "FRAMES",
@@ -163,4 +164,8 @@ TEXTS: Final = (
     b"Write to ann@example.org, card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00.",
     b'{"password": "hunter2", "to": "ann\\u0040example.org", "url": "redis://:pw@host"}',
     b"Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.c2lnbmF0dXJl",
+)
+CONTEXTS: Final = (
+    b"Ana Lima opened it on 3 May 2024 at 7:45 p.m. with $1,200. It is 1.2k dollars since May.",
+    b'The W.H.O. said "stay at home, all of you" 3 times. See https://who.example or GPT-4, v2.1.',
 )

@@ -10,6 +10,7 @@ import msgspec
 from tests.fuzz.seeds import (
     ANSWERS,
     CONFIG,
+    CONTEXTS,
     EVENTS,
     FORMS,
     FRAMES,
@@ -36,6 +37,7 @@ from tidegauge.gateway.http.decoding import Decoder
 from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.checks.answer_forms import Form, check_form
 from tidegauge.gateway.proxy.relay import FrameSplitter, data_of
+from tidegauge.quality.support import check_support, unsupported_facts
 from tidegauge.schemas import decode
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.exchange import Message
@@ -221,8 +223,27 @@ _SECRETS: Final = (
     *(b"@", b"eyJ", b".", b"-", b"password", b"=", b"Bearer ", b"://", b"sk-", b"4111", b"DE89"),
     *(b"-----BEGIN PRIVATE KEY-----", b"-----END ", b"\\u0040", b"%40", b"&#64;", b" ", b'"'),
 )
+_FACTS: Final = (
+    *(b"3 May 2024", b"2024-05-03", b"1.2k", b"1,200", b"12.5%", b"7:45 p.m.", b"20 Uhr"),
+    *(b'"', b"\xe2\x80\x9c", b"\xe3\x80\x8c", b"...", b"www.", b"@", b"GPT-4", b"U.S.", b"O'Neill"),
+    *("\u0663\u0660".encode(), "\u6771\u4eac".encode(), b"```", b"[1]", b"\n1. "),
+)
 
 _APIS: Final = {path: api for path, api in APIS.items() if path in REQUESTS}
+
+
+_READ: Final = 5_000
+"""Bytes of a text that are held against each other: the time is linear in them."""
+
+
+def _support(data: bytes) -> None:
+    """Hold the second half of a text against the first."""
+    text = data[:_READ].decode(errors="replace")
+    context, answer = text[: len(text) // 2], text[len(text) // 2 :]
+    found = check_support(answer, [context])
+    assert 0 < found.score <= 1
+    assert unsupported_facts(answer, [context]) == found.unsupported
+
 
 TARGETS: Final[Mapping[str, Target]] = {
     "http": Target(_requests, WIRE, _HTTP),
@@ -255,4 +276,5 @@ TARGETS: Final[Mapping[str, Target]] = {
     ),
     "schemas": Target(_form, FORMS, (*_JSON, *_SCHEMA)),
     "texts": Target(_text, TEXTS, _SECRETS),
+    "support": Target(_support, (*TEXTS, *CONTEXTS), _FACTS),
 }

@@ -44,6 +44,8 @@ __all__ = ["Given"]
 _DOTTED: Final = re.compile(r"\b(?:[^\W\d_]\.){2,6}")
 _TRIES: Final = 4
 """Places in which a piece is looked for word for word before the texts are read."""
+_MOST_SEARCHES: Final = 256
+"""Pieces that are looked for word for word: each search may pass over the texts once."""
 
 
 class Given:
@@ -55,6 +57,7 @@ class Given:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._text = "\n\n".join(texts)
+        self._searches = 0
 
     def support(self, fact: Fact, piece: str) -> bool:
         """Whether the texts hold a fact.
@@ -101,6 +104,9 @@ class Given:
 
     def _hold_piece(self, piece: str) -> bool:
         """Whether a piece stands in the texts as it is, and is no part of a longer one."""
+        self._searches += 1
+        if self._searches > _MOST_SEARCHES:
+            return False
         text, place = self._text, -1
         for _ in range(_TRIES):
             place = text.find(piece, place + 1)
