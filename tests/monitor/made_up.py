@@ -21,6 +21,8 @@ from tidegauge.schemas.findings import (
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import (
     Exemplar,
+    JudgeCondition,
+    JudgeState,
     Progress,
     Sketch,
     SketchKind,
@@ -114,6 +116,7 @@ def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
         )
         found[measures.score(label, name)] = moments.of(scores)
         found[measures.answer_tokens(label)] = moments.of([41.0] * judged)
+    found[measures.disagreement(RUBRIC)] = moments.of([0.25] * 12)
     return Sketch(
         kind="quality",
         producer_id="judge/responses.v1-0",
@@ -316,4 +319,7 @@ def progress(kind: SketchKind, partition: int, behind_seconds: int = 31) -> Prog
         watermark_ms=NOW - behind_seconds * 1_000,
         tallies={"gateway-7c9e-1": Tally(processed=3_080)},
         notices=("unqualified:rubric",) if kind == "quality" else (),
+        judges=(JudgeCondition(judge="rubric", state=JudgeState.UNQUALIFIED),)
+        if kind == "quality"
+        else (),
     )
