@@ -199,6 +199,14 @@ def test_idle_time_that_the_server_measures_counts_before_that_of_the_exchanges(
     assert one.idle_by == "exchanges and metrics"
 
 
+def test_exchanges_that_no_slot_has_seen_are_counted() -> None:
+    bill = make_bill(
+        worked(iter([event(latency_ms=1.0)])), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000
+    )
+    (charge,) = bill.charges.values()
+    assert (charge.work.requests, charge.usd) == (1, 0.0)
+
+
 def test_time_without_a_price_is_not_paid_for() -> None:
     later = GpuPrice(usd=60.0, start=datetime.fromtimestamp(START_MS / 1000 + 60, UTC))
     bill = make_bill(worked(iter([event()])), {UPSTREAM: (later,)}, START_MS, START_MS + 120_000)

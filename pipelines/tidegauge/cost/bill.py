@@ -14,7 +14,7 @@ without work that is known, and the difference between both sources.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
@@ -23,7 +23,7 @@ import msgspec
 from tidegauge.cost.prices import GpuPrice, gpu_usd_per_hour
 from tidegauge.cost.weights import BusyMinute, CostWeights, measure_weights
 from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
-from tidegauge.streaming.upstream_work import MinuteOfWork, RowKey, WorkAccumulator
+from tidegauge.streaming.upstream_work import MinuteOfWork, WorkAccumulator
 
 __all__ = [
     "Bill",
@@ -31,7 +31,6 @@ __all__ = [
     "ChargeKey",
     "GpuPrices",
     "UpstreamBill",
-    "added_work",
     "make_bill",
     "tokens_of",
 ]
@@ -39,6 +38,12 @@ __all__ = [
 _SLOT_SECONDS: Final = SLOT_MS / 1000
 _MINUTE_SECONDS: Final = MINUTE_MS / 1000
 _MINUTES_OF_AN_HOUR: Final = 60
+
+_FIELDS: Final = WorkAmounts.__struct_fields__
+_PROMPT_TOKENS, _PROMPT_PAIRS, _OUTPUT_TOKENS, _NANOUSD = map(
+    _FIELDS.index, ("prompt_tokens", "prompt_pairs", "output_tokens", "nanousd")
+)
+"""Places of amounts in a row, which is read millions of times for a bill of a month."""
 
 GpuPrices: TypeAlias = Mapping[str, float | Sequence[GpuPrice]]
 """Upstream's label -> price of its time in USD per hour."""
@@ -139,16 +144,11 @@ class Bill:
         """Return the charges summed over groups, the dearest first."""
         sums: dict[str, _Sum] = defaultdict(_Sum)
         for key, charge in self.charges.items():
-            sums[group(key)].add(charge.work, charge.busy_seconds, charge.usd)
+            amounts = msgspec.structs.astuple(charge.work)
+            sums[group(key)].add(amounts, charge.busy_seconds, charge.usd)
         found = {name: one.charge() for name, one in sums.items()}
         order = sorted(found, key=lambda name: (-(found[name].usd or 0.0), name))
         return {name: found[name] for name in order}
-
-
-def added_work(one: WorkAmounts, other: WorkAmounts) -> WorkAmounts:
-    """Return the sum of two amounts of work."""
-    amounts = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
-    return WorkAmounts(*(a + b for a, b in amounts))
 
 
 def tokens_of(work: WorkAmounts) -> int:
@@ -158,18 +158,20 @@ def tokens_of(work: WorkAmounts) -> int:
 
 @dataclass(slots=True)
 class _Sum:
-    work: WorkAmounts = field(default_factory=WorkAmounts)
+    """A charge while it is added up, its work as the amounts in the order of ``WorkAmounts``."""
+
+    amounts: list[int] = field(default_factory=lambda: [0] * len(_FIELDS))
     busy_seconds: float = 0.0
     usd: float | None = None
 
-    def add(self, work: WorkAmounts, busy_seconds: float, usd: float | None) -> None:
-        self.work = added_work(self.work, work)
+    def add(self, amounts: Sequence[int], busy_seconds: float, usd: float | None) -> None:
+        self.amounts = list(map(int.__add__, self.amounts, amounts))
         self.busy_seconds += busy_seconds
         if usd is not None:
             self.usd = (self.usd or 0.0) + usd
 
     def charge(self) -> Charge:
-        return Charge(self.work, self.busy_seconds, self.usd)
+        return Charge(WorkAmounts(*self.amounts), self.busy_seconds, self.usd)
 
 
 @dataclass(slots=True)
@@ -249,9 +251,8 @@ def _charge_tokens(
 ) -> None:
     for minute in minutes:
         for key, amounts in minute.rows.items():
-            work = WorkAmounts(*amounts)
-            usd = work.nanousd / 1e9 if work.nanousd else None
-            charges[ChargeKey(upstream, *key)].add(work, 0.0, usd)
+            usd = amounts[_NANOUSD] / 1e9 if amounts[_NANOUSD] else None
+            charges[ChargeKey(upstream, *key)].add(amounts, 0.0, usd)
 
 
 def _charge_time(  # noqa: PLR0913, PLR0917 - a minute, its price, and where both are added up
@@ -263,12 +264,14 @@ def _charge_time(  # noqa: PLR0913, PLR0917 - a minute, its price, and where bot
     time: _Time,
 ) -> float:
     """Add a minute's charges and busy time; return the busy time in seconds."""
-    if minute is None or weights is None:
+    if minute is None:
         return 0.0
     busy = minute.busy.bit_count() * _SLOT_SECONDS
-    for key, seconds in _shares(minute, weights, busy).items():
+    for (key, amounts), seconds in zip(
+        minute.rows.items(), _shares(minute, weights, busy), strict=True
+    ):
         share_usd = usd * seconds / _MINUTE_SECONDS
-        charges[ChargeKey(upstream, *key)].add(WorkAmounts(*minute.rows[key]), seconds, share_usd)
+        charges[ChargeKey(upstream, *key)].add(amounts, seconds, share_usd)
         time.shares_usd += share_usd
     return busy
 
@@ -285,29 +288,21 @@ def _count_time(time: _Time, usd: float, busy: float, idle: float | None, *, pai
     time.idle_by.add("exchanges" if idle is None else "metrics")
 
 
-def _shares(minute: MinuteOfWork, weights: CostWeights, busy: float) -> dict[RowKey, float]:
+def _shares(minute: MinuteOfWork, weights: CostWeights | None, busy: float) -> list[float]:
     """Return each row's share of a minute's busy time, in seconds."""
-    prompts = {
-        key: weights.prompt_seconds(work.prompt_tokens, work.prompt_pairs)
-        for key, work in _rows(minute)
-    }
-    outputs = {key: work.output_tokens for key, work in _rows(minute)}
-    output = sum(outputs.values())
-    if not output and not any(prompts.values()):
-        prompts = {key: float(work.prompt_tokens) for key, work in _rows(minute)}
-    prompt = sum(prompts.values())
+    rows = minute.rows.values()
+    if weights is None:  # no slot was busy
+        return [0.0] * len(rows)
+    prompts = [weights.prompt_seconds(row[_PROMPT_TOKENS], row[_PROMPT_PAIRS]) for row in rows]
+    outputs = [row[_OUTPUT_TOKENS] for row in rows]
+    output = sum(outputs)
+    if not output and not any(prompts):
+        prompts = [float(row[_PROMPT_TOKENS]) for row in rows]
+    prompt = sum(prompts)
     of_prompts = min(busy, prompt) if output else busy
-    of_outputs = busy - of_prompts if output else 0.0
-    return {
-        key: (of_prompts * prompts[key] / prompt if prompt else 0.0)
-        + (of_outputs * outputs[key] / output if output else 0.0)
-        for key in prompts
-    }
-
-
-def _rows(minute: MinuteOfWork) -> Iterator[tuple[RowKey, WorkAmounts]]:
-    for key, amounts in minute.rows.items():
-        yield key, WorkAmounts(*amounts)
+    a_prompt = of_prompts / prompt if prompt else 0.0
+    an_output = (busy - of_prompts) / output if output else 0.0
+    return [a_prompt * p + an_output * o for p, o in zip(prompts, outputs, strict=True)]
 
 
 def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
@@ -316,9 +311,7 @@ def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
 
 
 def _busy_minute(minute: MinuteOfWork) -> BusyMinute:
-    work = WorkAmounts()
-    for _, row in _rows(minute):
-        work = added_work(work, row)
+    work = WorkAmounts(*map(sum, zip(*minute.rows.values(), strict=True)))
     decoding = minute.decoding.bit_count() * _SLOT_SECONDS
     summed = work.decoding_ms / 1000
     return BusyMinute(

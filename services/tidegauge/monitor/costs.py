@@ -28,7 +28,7 @@ _HOUR_MS: Final = 3_600_000
 _AHEAD_MS: Final = 600_000
 """How far a producer's clock may be ahead."""
 _VIEW_SECONDS: Final = 10.0
-_VIEW_COST: Final = 100
+_VIEW_COST: Final = 30
 """A view is made again after this many times as long as it took, at the earliest."""
 _RETRY_SECONDS: Final = 5.0
 
