@@ -76,7 +76,7 @@ def test_the_small_model_is_qualified_by_likelihood_and_not_by_rubric(vllm: str)
         assert pool.qualified("likelihood")
         assert not pool.qualified("helpfulness")
         assert {"qualified:likelihood:hot_sampler", "qualified:likelihood:shuffled"} <= set(said)
-        assert "unqualified:rubric" in said
+        assert "unqualified:helpfulness" in said
     finally:
         pool.close()
 
