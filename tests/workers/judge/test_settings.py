@@ -66,11 +66,27 @@ def test_a_rubric_of_ones_own_stands_beside_the_built_in_ones(tmp_path: Path) ->
     assert {judge.specification.model for judge in pool.judges.values()} == {"big"}
 
 
+def test_groundedness_by_likelihood_is_a_judge_of_its_own() -> None:
+    pool = make_judge_pool(JudgeSettings(judges="likelihood,groundedness_likelihood", model="m"))
+    assert [type(judge).__name__ for judge in pool.judges.values()] == [
+        "LikelihoodJudge",
+        "GroundednessJudge",
+    ]
+
+
 def test_two_judges_of_one_name_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("{name: tool_use, task: x, scale: [{label: 'yes'}, {label: 'no'}]}")
     with pytest.raises(SpecificationError, match="two judges 'tool_use'"):
         make_judge_pool(JudgeSettings(judges=f"tool_use,{file}"))
+
+
+@pytest.mark.parametrize("name", ["hallucination", "support"])
+def test_the_name_of_the_check_against_contexts_is_taken(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"{{name: {name}, task: x, scale: [{{label: 'yes'}}, {{label: 'no'}}]}}")
+    with pytest.raises(SpecificationError, match=f"cannot be named '{name}'"):
+        make_judge_pool(JudgeSettings(judges=str(file)))
 
 
 def test_a_context_that_can_stand_nowhere_is_refused() -> None:

@@ -10,9 +10,11 @@ from typing import Final
 import msgspec
 
 from tidegauge.adapters.vllm import VllmClient
+from tidegauge.monitoring.catalog import HALLUCINATION
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.golden_set import GoldenAnswer
+from tidegauge.quality.hallucination import NAME
 from tidegauge.quality.judged_exchange import JudgedExchange
 from tidegauge.quality.rubric_text import parse_judge
 from tidegauge.quality.specifications import (
@@ -39,6 +41,7 @@ __all__ = [
     "specifications",
 ]
 
+_RESERVED: Final = frozenset({HALLUCINATION, NAME})
 _LIKELIHOOD: Final = "likelihood"
 _GROUNDEDNESS: Final = "groundedness_likelihood"
 WITHOUT_RUBRIC: Final = (_LIKELIHOOD, _GROUNDEDNESS)
@@ -103,6 +106,11 @@ def specifications(settings: JudgeSettings) -> Mapping[str, Specification]:
     found: dict[str, Specification] = {}
     for named in settings.names:
         each = specification(named, settings)
+        if each.name in _RESERVED:
+            raise SpecificationError(
+                f"a judge cannot be named {each.name!r}, which names the check of answers against "
+                f"their context: give it another name in {named}"
+            )
         if each.name in found:
             raise SpecificationError(
                 f"TIDEGAUGE_JUDGE_JUDGES names two judges {each.name!r}: give one of them another "
