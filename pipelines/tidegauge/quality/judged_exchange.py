@@ -10,7 +10,7 @@ from typing import Final
 from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable"]
+__all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable", "question_key"]
 
 _OK = 200
 NO_SEGMENT: Final = Segment(model="")
@@ -129,6 +129,16 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         segment=event.segment,
         customer=event.customer,
     )
+
+
+def question_key(question: str) -> str:
+    """Return a question as references are found by: blanks, upper and lower case do not count.
+
+    Example:
+        >>> question_key("  How tall   IS it? ")
+        'how tall is it?'
+    """
+    return " ".join(question.split()).casefold()
 
 
 def _calls_tools(tool_calls: str | None) -> bool:

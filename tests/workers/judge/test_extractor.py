@@ -330,3 +330,12 @@ def test_a_jurys_disagreement_is_counted_beside_the_score() -> None:
     (found,) = bench.measure(response(1))
     assert found.values[measures.disagreement(RUBRIC)] == 0.25
     assert {judgment.disagreement for judgment in judgments(found)} == {0.25}
+
+
+def test_a_question_whose_answer_is_known_is_judged_against_it() -> None:
+    bench = Bench()
+    bench.extractor._references = {"what is 1?": "The first number."}
+    bench.measure(response(1, messages=(Message(role="user", content=" WHAT  is 1? "),)))
+    bench.measure(response(2))
+    references = [question.exchange.reference for question in bench.pool.asked]
+    assert references == ["The first number."] * 2 + [None] * 2

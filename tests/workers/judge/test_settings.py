@@ -8,7 +8,7 @@ from tidegauge.adapters.vllm import JudgeRefusedError
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.settings import load
-from tidegauge.workers.judge.judge_files import read_golden_answers
+from tidegauge.workers.judge.judge_files import read_golden_answers, read_references
 from tidegauge.workers.judge.main import make_extractor, make_judge_pool
 from tidegauge.workers.judge.settings import JudgeSettings
 
@@ -125,3 +125,12 @@ def test_a_line_that_is_no_golden_answer_is_named(tmp_path: Path, line: str) -> 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match="nowhere"):
         read_golden_answers(tmp_path / "nowhere")
+
+
+def test_references_are_read_by_their_questions(tmp_path: Path) -> None:
+    file = tmp_path / "references.jsonl"
+    file.write_text('{"question": "How  TALL?", "reference": "5 m"}\n\n')
+    assert read_references(file) == {"how tall?": "5 m"}
+    file.write_text('{"question": "How tall?"}\n')
+    with pytest.raises(SpecificationError, match="line 1 is no reference"):
+        read_references(file)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from prometheus_client import Counter
 
-from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason, judgeable
+from tidegauge.quality.judged_exchange import (
+    JudgedExchange,
+    Score,
+    SkipReason,
+    judgeable,
+    question_key,
+)
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.reports.formatting import duration
 from tidegauge.schemas import measures
@@ -106,6 +113,7 @@ class QualityExtractor:
         now_ms: Wall clock, Unix milliseconds.
         of_context: Judges whose scores, between 0 and 1, say how far the context supports an
             answer.
+        references: Question, as ``question_key`` writes it -> an answer that is known to be right.
         clock: Monotonic clock, seconds.
     """
 
@@ -118,6 +126,7 @@ class QualityExtractor:
         limits: JudgeLimits,
         now_ms: Callable[[], int],
         of_context: Collection[str] = (),
+        references: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -126,6 +135,7 @@ class QualityExtractor:
         self._specification_hashes = specification_hashes
         self._limits = limits
         self._now_ms = now_ms
+        self._references = references
         self._clock = clock
         self._calls_per_second: float | None = None
         self._waited = False
@@ -179,6 +189,9 @@ class QualityExtractor:
         subject = judgeable(event)
         if isinstance(subject, SkipReason):
             return replace(answer, skipped=subject)
+        if self._references:
+            known = self._references.get(question_key(subject.prompt))
+            subject = replace(subject, reference=known)
         asked = {judge for judge in plans if self._pool.applies(judge, subject)}
         for judge in asked:
             self._aged.pop(judge, None)

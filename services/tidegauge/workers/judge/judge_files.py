@@ -15,7 +15,7 @@ from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.hallucination import NAME
-from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.judged_exchange import JudgedExchange, question_key
 from tidegauge.quality.rubric_text import parse_judge
 from tidegauge.quality.specifications import (
     ClassifierSpec,
@@ -37,6 +37,7 @@ __all__ = [
     "make_judge",
     "read_golden_answers",
     "read_lines",
+    "read_references",
     "specification",
     "specifications",
 ]
@@ -83,6 +84,11 @@ class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             self.tool_calls,
             reference=self.reference,
         )
+
+
+class _ReferenceLine(msgspec.Struct, frozen=True):
+    question: str
+    reference: str
 
 
 def built_in_rubrics() -> Mapping[str, str]:
@@ -201,6 +207,26 @@ def read_golden_answers(path: Path) -> tuple[GoldenAnswer, ...]:
                 "the answer"
             )
     return tuple(GoldenAnswer(line.kind or "", line.exchange) for line in lines)
+
+
+def read_references(path: Path) -> Mapping[str, str]:
+    """Read question -> an answer that is known to be right, from a file of JSON lines.
+
+    Raises:
+        SpecificationError: The file cannot be read, or a line lacks question or reference.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            read = msgspec.json.decode(line, type=_ReferenceLine)
+        except msgspec.DecodeError as error:
+            raise SpecificationError(
+                f"{path} line {number} is no reference ({error}): it needs question and reference"
+            ) from error
+        found[question_key(read.question)] = read.reference
+    return found
 
 
 def read_lines(path: Path) -> tuple[GoldenLine, ...]:

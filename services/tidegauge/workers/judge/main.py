@@ -32,6 +32,7 @@ from tidegauge.workers.judge.judge_files import (
     make_client,
     make_judge,
     read_golden_answers,
+    read_references,
     specifications,
 )
 from tidegauge.workers.judge.judge_pool import JudgePool
@@ -149,6 +150,7 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtract
         },
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
         now_ms=now_ms,
+        references=read_references(settings.references_file) if settings.references_file else {},
         of_context={
             name
             for name, judge in pool.judges.items()

@@ -96,6 +96,11 @@ class JudgeSettings(WindowSettings):
         description="Share of the answers whose numbers, dates, names, addresses and quotations "
         "are looked for in their context; no model is asked, it takes some milliseconds an answer.",
     )
+    references_file: Path | None = Field(
+        default=None,
+        description="Answers that are known to be right, for the judge of correctness: JSON lines "
+        'of "question", as clients ask it, and "reference".',
+    )
     golden_set_file: Path | None = Field(
         default=None,
         description='Golden answers of your own, beside the built-in: JSON lines of "kind", '
