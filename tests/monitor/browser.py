@@ -132,6 +132,22 @@ class Browser:
         """Read and click in the page's first frame, until another page is opened."""
         self._driver.switch_to.frame(0)
 
+    def look(self, width: int, mode: str) -> None:
+        """Look through a window of a width, in ``light`` or ``dark``."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = [{"name": "prefers-color-scheme", "value": mode}]
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+
+    def violations(self, axe: str) -> list[str]:
+        """Return what axe-core finds on the page: rules and the elements that break them."""
+        self._driver.execute_script(axe)
+        found = self._driver.execute_async_script(
+            "const done = arguments[0]; axe.run().then(result => done(result.violations.map("
+            "one => `${one.id}: ${one.nodes.map(node => node.target.join(' ')).join(' | ')}`)))"
+        )
+        return list(found)
+
     def complaints(self) -> list[str]:
         """Return what the console has said since the last call."""
         return [entry["message"] for entry in self._log("browser")]
