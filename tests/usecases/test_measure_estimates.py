@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.bench import app
+from tidegauge.usecases.errors import EvaluationFileError
 from tidegauge.usecases.measure_estimates import Verdicts, measure_estimates
 
 
@@ -16,7 +18,7 @@ def pairs(accuracy: float, count: int = 400) -> list[Verdicts]:
     rng = np.random.default_rng(4)
     found = []
     for _ in range(count):
-        label = 1 if rng.random() < 0.6 else 2
+        label: Literal[1, 2] = 1 if rng.random() < 0.6 else 2
         votes = [label if rng.random() < accuracy else 3 - label for _ in range(2)]
         found.append(Verdicts(label, {"judge": [str(vote) for vote in votes]}))
     return found
@@ -38,6 +40,11 @@ def test_a_judge_that_guesses_has_no_cross_check() -> None:
     found = measure_estimates(pairs(0.5), repeats=20, streams=10)
     refused = [row.refused for row in found.intervals if row.method == "Rogan-Gladen"]
     assert min(refused) > 0.7
+
+
+def test_a_judge_has_to_judge_every_pair() -> None:
+    with pytest.raises(EvaluationFileError, match="no judge has a verdict on every pair"):
+        measure_estimates([Verdicts(1, {"a": ["1"]}), Verdicts(2, {"a": []})])
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

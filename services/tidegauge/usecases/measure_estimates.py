@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ from tidegauge.quality.calibration import (
 )
 from tidegauge.quality.errors import EstimateError
 from tidegauge.quality.streaming import Observation, quality_bets, unbiased_score
+from tidegauge.usecases.errors import EvaluationFileError
 
 __all__ = ["EstimateBar", "EstimateMeasurement", "IntervalRates", "Verdicts", "measure_estimates"]
 
@@ -58,7 +59,7 @@ class Verdicts(msgspec.Struct, frozen=True):
             which it saw the answers. Others, such as null, count as half a vote.
     """
 
-    label: int
+    label: Literal[1, 2]
     judges: Mapping[str, Sequence[str | None]]
 
 
@@ -117,11 +118,18 @@ def measure_estimates(
         repeats: Drawings for each judge, setting and number of labels.
         streams: Streams for each judge that are looked at again and again.
         seed: Seed of the random numbers.
+
+    Raises:
+        EvaluationFileError: No judge has verdicts on every pair.
     """
     rng = np.random.default_rng(seed)
     y = np.array([float(pair.label == 1) for pair in pairs])
     truth = float(y.mean())
-    judges = sorted(set.intersection(*(set(pair.judges) for pair in pairs)))
+    judges = sorted(
+        set.intersection(*({name for name, said in pair.judges.items() if said} for pair in pairs))
+    )
+    if not judges:
+        raise EvaluationFileError("no judge has a verdict on every pair: leave other pairs out")
     intervals: list[IntervalRates] = []
     bars: list[EstimateBar] = []
     for judge in judges:
