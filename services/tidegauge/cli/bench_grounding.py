@@ -115,7 +115,7 @@ def _lines(found: GroundingResults) -> Iterator[str]:
         f"{found.flagged_wrongly:.1%} of the supported ones."
     )
     if found.unread:
-        yield f"{count(found.unread)} pairs were not read by the model, and count with the check."
+        yield f"{count(found.unread)} pairs were not read by the model: they count with the mean."
     for bar in found.bars:
         verdict = "met   " if bar.met else "MISSED"
         yield f"{verdict} {bar.name}: {bar.found:.3f}, limit {bar.limit:g}"

@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 import msgspec
 
-from tidegauge.adapters.vllm import VllmClient
+from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError, VllmClient
 from tidegauge.quality.context import ContextState, Passage
 from tidegauge.quality.exchange_parts import ExchangeParts
 from tidegauge.quality.groundedness import (
@@ -61,7 +62,7 @@ class GroundingResults(msgspec.Struct, frozen=True, kw_only=True):
         pairs: Number of pairs.
         grounded: Those that are supported.
         model: The model that read them; None where none did.
-        unread: Pairs that the model could not read; they count with the check alone.
+        unread: Pairs that the model could not read; they count with the mean of the others.
         auroc: Way -> probability that a supported claim scores above an unsupported one.
         flagged: Share of unsupported claims with an unsupported fact.
         flagged_wrongly: The same of supported claims.
@@ -97,8 +98,11 @@ class _Reader:
             answer=pair.claim,
         )
         with_context, bare = questions(self.specification, parts)
-        given = await self.client.read(self.specification.model, with_context)
-        alone, probed = await self._recall(bare), await self._recall(probe(bare))
+        try:
+            given = await self.client.read(self.specification.model, with_context)
+            alone, probed = await self._recall(bare), await self._recall(probe(bare))
+        except (JudgeRefusedError, JudgeReplyError):
+            return None
         found = read_explained(given, alone, start=answer_start(alone, probed))
         return found if isinstance(found, Explained) else None
 
@@ -144,7 +148,7 @@ async def measure_grounding(
         done: Called with the number of pairs that the model has read.
 
     Raises:
-        JudgeServerError: The server does not do what is asked of it.
+        JudgeServerError: The server does not answer.
     """
     supports = [check_support(pair.claim, [pair.context]) for pair in pairs]
     scores: dict[str, list[float]] = {
@@ -195,13 +199,18 @@ async def _read_all(
 def _with_model(
     supports: Sequence[Support], explained: Sequence[Explained | None]
 ) -> Mapping[str, list[float]]:
-    nothing = Explained(0.0, 0.0, 0)
+    read = [each for each in explained if each is not None]
+    usual = Explained(
+        share=fmean(each.share for each in read) if read else 0.0,
+        lowest=fmean(each.lowest for each in read) if read else 0.0,
+        tokens=0,
+    )
+    found = [each or usual for each in explained]
     return {
-        "explained": [(each or nothing).share for each in explained],
-        "lowest_tokens": [(each or nothing).lowest for each in explained],
+        "explained": [each.share for each in found],
+        "lowest_tokens": [each.lowest for each in found],
         "groundedness": [
-            groundedness(support, each) if each else support.score
-            for support, each in zip(supports, explained, strict=True)
+            groundedness(support, each) for support, each in zip(supports, found, strict=True)
         ],
     }
 
