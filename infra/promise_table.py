@@ -73,9 +73,17 @@ def table(found: dict[str, Any]) -> str:
                 "and stream drawn anew for each; delays are medians of "
                 f"{_streams(plan['changed'])}. "
                 f"{met} of {len(found['bars'])} bars are met."
+                f"{' These are not:' if met < len(found['bars']) else ''}"
             ),
+            "",
+            *(_missed(bar) for bar in found["bars"] if not bar["met"]),
         ]
     )
+
+
+def _missed(bar: dict[str, Any]) -> str:
+    value = "no alarm in most streams" if bar["found"] is None else f"{bar['found']:g}"
+    return f"- {bar['name']}: {value}, limit {bar['limit']:g} ({bar['note']})"
 
 
 def _streams(count: int) -> str:
