@@ -84,6 +84,19 @@ def test_one_swap_is_one_incident_whatever_it_harms_on_whichever_route() -> None
     )
 
 
+def test_invented_facts_are_told_before_worse_answers() -> None:
+    night = Night({v(2): 100 * MINUTE})
+    night.raise_("quality.likelihood", v(2), 100, 104)
+    night.raise_("quality.hallucination", v(2), 100, 106)
+    night.raise_("quality.hallucination.groundedness", v(2), 100, 107)
+    (found,) = night.incidents
+    assert found.changes() == (
+        "more answers say what their context does not hold",
+        "answers are worse",
+    )
+    assert found.alarms[0].monitor == "quality.hallucination"
+
+
 def test_a_shift_of_topics_on_all_routes_is_one_incident() -> None:
     night = Night()
     night.raise_("drift.topics", both(), 60, 64)

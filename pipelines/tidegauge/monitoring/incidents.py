@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tidegauge.monitoring.catalog import hallucination_monitor
 from tidegauge.reports.formatting import moment
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Alert, Severity, Signal, Verdict
+from tidegauge.schemas.findings import Alert, Severity, Verdict
 
 __all__ = ["Incident", "IncidentSummary", "Onset", "incidents", "joined", "onset_of"]
 
@@ -33,8 +34,11 @@ _WINDOWS: Final = 3
 _PART_OF_DELAY: Final = 0.5
 """How far an onset may be off, as a part of the time that it took to find the change."""
 
-_PHRASES: Final[Mapping[Signal, str]] = MappingProxyType(
+_INVENTED: Final = hallucination_monitor("support").name
+
+_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        _INVENTED: "more answers say what their context does not hold",
         "quality": "answers are worse",
         "errors": "more goes wrong",
         "latency": "answers are slower",
@@ -44,7 +48,7 @@ _PHRASES: Final[Mapping[Signal, str]] = MappingProxyType(
         "pipeline": "the pipeline needs attention",
     }
 )
-"""Signal -> what its alarm means, the most harmful first."""
+"""Subject of an alarm, mostly its signal -> what it means, the most harmful first."""
 
 _ORDER: Final = tuple(_PHRASES)
 
@@ -131,17 +135,17 @@ class Incident:
         return f"{self.subject} since {since}: {'; '.join(self.changes())}"
 
     def changes(self) -> tuple[str, ...]:
-        """Return what each signal says, with the number of routes where there are several."""
+        """Return what the alarms say, with the number of routes where there are several."""
         several = len(self.routes) > 1
         said: list[str] = []
-        for signal in _ORDER:
-            of_signal = [alarm for alarm in self.alarms if alarm.signal == signal]
+        for subject in _ORDER:
+            of_subject = [alarm for alarm in self.alarms if _subject(alarm) == subject]
             # A comparison of versions says again what a monitor of the same thing has said.
-            if not of_signal or (signal == "swap" and said):
+            if not of_subject or (subject == "swap" and said):
                 continue
-            routes = {alarm.segment.route for alarm in of_signal}
+            routes = {alarm.segment.route for alarm in of_subject}
             where = f" on {len(routes)} of {len(self.routes)} routes" if several else ""
-            said.append(f"{_PHRASES[signal]}{where}")
+            said.append(f"{_PHRASES[subject]}{where}")
         return tuple(said)
 
 
@@ -238,10 +242,15 @@ def _loudest(alarm: Alert) -> tuple[bool, int, int, int, str]:
     return (
         not alarm.fires,
         SEVERITIES.index(alarm.severity),
-        _ORDER.index(alarm.signal),
+        _ORDER.index(_subject(alarm)),
         alarm.starts_ms,
         alarm.alert_id,
     )
+
+
+def _subject(alarm: Alert) -> str:
+    """Return what an alarm is about, one of the subjects of ``_PHRASES``."""
+    return _INVENTED if alarm.monitor.startswith(_INVENTED) else alarm.signal
 
 
 def _scope(alarm: Alert) -> tuple[bool, str]:
