@@ -200,6 +200,19 @@ async def test_other_apis_are_forwarded_with_their_usage(
         assert f"tidegauge_gateway_bytes_total{{{labels}}} {number}.0" in text
 
 
+async def test_the_only_model_is_meant_where_a_request_names_none(
+    gateway: Running, upstream: ScriptedUpstream, start_gateway: StartGateway
+) -> None:
+    response = await gateway.client.post("/tokenize", json={"prompt": "Hi"})
+    assert response.status_code == 200
+    assert upstream.requests[0].json == {"prompt": "Hi"}
+    assert gateway.answered[0].segment.model == "served"
+    several = await start_gateway({name: {"upstreams": [{"url": upstream.url}]} for name in "ab"})
+    response = await several.client.post("/tokenize", json={"prompt": "Hi"})
+    assert response.status_code == 404
+    assert "names no model" in response.json()["error"]["message"]
+
+
 async def test_an_error_of_another_api_is_one(gateway: Running, upstream: ScriptedUpstream) -> None:
     async def script(_request: Received, connection: Connection) -> None:
         await connection.answer({"error": {"message": "no", "code": "overloaded"}})

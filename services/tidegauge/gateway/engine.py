@@ -164,12 +164,17 @@ class Engine:
         await self._forwarder.forward(exchange, outgoing, targets, sink)
 
     def _route(self, model: str, customer: Customer) -> Route:
-        route = self.upstreams.routes.get(model)
+        routes = self.upstreams.routes
+        if not model and len(routes) == 1:
+            (model,) = routes
+        route = routes.get(model)
         if route is None or not customer.may_use(model):
             raise RefusedError(
                 ErrorKind.UNKNOWN_MODEL,
                 "no such model, or the key may not use it",
-                message=f"The model {model[:200]!r} does not exist or your key may not use it.",
+                message=f"The model {model[:200]!r} does not exist or your key may not use it."
+                if model
+                else "The request names no model, and there are several: set `model`.",
                 code="model_not_found",
                 param="model",
             )

@@ -47,7 +47,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a request that the gateway needs.
 
     Attributes:
-        model: The model's name as the client sent it.
+        model: The model's name as the client sent it; empty if it left the choice to the server.
         messages: The messages as text.
         stream: Whether the answer is streamed.
         usage_wanted: Whether the client asked for the usage at a stream's end.

@@ -37,7 +37,7 @@ _PATHS: Final = (
 
 
 class _Request(msgspec.Struct):
-    model: str
+    model: str = ""
     query: Any = None
 
 
@@ -67,7 +67,7 @@ class Forwarded:
         self.path = path
 
     def read(self, body: bytes) -> ParsedRequest:
-        """Parse a request, JSON or multipart; see ``Api``."""
+        """Parse a request, JSON or multipart, perhaps without a model; see ``Api``."""
         if is_multipart(body):
             model = read_field(body, "model")
             if model is None:
