@@ -287,6 +287,7 @@ def ledger(missing: int = 0) -> Ledger:
                 dropped={"quota": 4},
                 unaccounted=0,
                 final=False,
+                refused=1_771,
             ),
         ),
         deliveries=tuple(

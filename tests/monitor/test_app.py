@@ -65,7 +65,11 @@ QUESTIONS = {
         "v2 against v1: worse in quality.likelihood; not worse in latency; undecided in errors.",
     ),
     "/setup": ("At most one false alarm in 30 days on average", "price change", "Judge: rubric"),
-    "/pipeline": ("1,230 sampled = 1,200 judged + 25 skipped (overload)", "balanced"),
+    "/pipeline": (
+        "1,230 sampled = 1,200 judged + 25 skipped (overload)",
+        "balanced",
+        '<td class="n">1,771</td>',
+    ),
     "/runbook/quality": ("Answers are judged worse", "close the incident"),
 }
 
