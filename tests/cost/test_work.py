@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidegauge.cost.work import line_of, slots_between, work_of
@@ -59,6 +59,8 @@ def test_an_exchange_has_a_part_in_each_of_its_minutes() -> None:
     )
 
 
+@example(offset=0, latency=0.0, first_token=None, output=1)
+@example(offset=30_000, latency=30_000.0, first_token=30_000.0, output=1)
 @given(
     offset=st.integers(0, 2 * MINUTE_MS),
     latency=st.floats(0, 400_000),

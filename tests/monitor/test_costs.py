@@ -13,6 +13,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.monitor.made_up_costs import (
+    HOUR_MS,
+    NOW_MS,
+    PRICES,
+    UPSTREAM,
+    made_up_costs,
+    sample,
+    work,
+)
 
 from tidegauge.cost.account import CostAccount
 from tidegauge.gateway.configuration import Catalog
@@ -27,47 +36,16 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import encode
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
-    GpuReading,
     UpstreamMinute,
-    UpstreamSample,
     UpstreamWork,
     WorkAmounts,
     WorkRow,
 )
 
-UPSTREAM, PRICES = "10.0.0.7:8000", {"10.0.0.7:8000": 60.0}
-NOW_MS = 1_767_232_800_000
-HOUR_MS = 3_600_000
-HALF_A_MINUTE = (2**600 - 1).to_bytes(150, "little")
-
-
-def work(*customers: str, start_ms: int = NOW_MS - HOUR_MS) -> UpstreamWork:
-    amounts = WorkAmounts(requests=1, openings=1, prompt_tokens=100)
-    rows = tuple(WorkRow("m/v1//", name, "served", amounts) for name in customers)
-    minute = UpstreamMinute(UPSTREAM, start_ms, HALF_A_MINUTE, b"", rows)
-    return UpstreamWork(producer_id="vitals/0", sequence=1, time_ms=start_ms, minutes=(minute,))
-
-
-def sample(*faults: str, time_ms: int = NOW_MS - 5_000) -> UpstreamSample:
-    gpu = GpuReading(gpu="0", engine_active=0.9, power_watts=600.0)
-    return UpstreamSample(
-        upstream=UPSTREAM,
-        time_ms=time_ms,
-        running=4.0,
-        waiting=1.0,
-        kv_use=0.4,
-        gpus=(gpu,),
-        faults=faults,
-    )
-
 
 @pytest.fixture
 def view() -> CostView:
-    account = CostAccount(0, 2**62)
-    account.add(work("<b>acme</b>", "zeta"))
-    account.add(sample(time_ms=NOW_MS - 90_000))
-    account.add(sample("no answer"))
-    return cost_view(account, PRICES, NOW_MS, 2, {"all": 100.0})
+    return made_up_costs()
 
 
 @pytest.fixture

@@ -76,7 +76,10 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
     for minute in range(int(start) // MINUTE_MS, math.ceil(max(end, start + 1) / MINUTE_MS)):
         from_ms = minute * MINUTE_MS
         has_prompt = from_ms <= prompt_ms < from_ms + MINUTE_MS
-        earlier, later = (_share(from_ms + offset, decoding, end) for offset in (0, MINUTE_MS))
+        if decoding < end:
+            earlier, later = (_share(from_ms + offset, decoding, end) for offset in (0, MINUTE_MS))
+        else:  # all of the answer arrived at once
+            earlier, later = 0.0, float(has_prompt)
         yield WorkPiece(
             event.upstream,
             from_ms,
@@ -90,9 +93,7 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
 
 def _share(moment: float, start: float, end: float) -> float:
     """Return the share of the time between two moments that has passed at a third."""
-    if moment >= end:
-        return 1.0
-    return max(0.0, (moment - start) / (end - start)) if end > start else 0.0
+    return min(1.0, max(0.0, (moment - start) / (end - start)))
 
 
 def _possible(usage: Usage | None) -> Usage | None:
