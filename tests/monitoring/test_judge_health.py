@@ -53,6 +53,20 @@ def test_a_judge_that_works_or_is_being_qualified_is_not_mentioned(
     assert harness.verdicts("pipeline.judge_replies.helpfulness") == []
 
 
+def test_a_judge_that_never_graded_is_shown_and_one_that_stops_grading_is_an_alarm(
+    harness: Harness, traffic: Traffic
+) -> None:
+    invalid = condition(JudgeState.INVALID, "no grade is among the likeliest next tokens")
+    other = ("qualified:likelihood:shuffled",)
+    harness.give(report(traffic, 1, invalid, notices=other))
+    harness.tick(traffic.start_of(1))
+    assert harness.alerts("pipeline.judge_replies.helpfulness") == []
+    assert harness.verdicts("pipeline.judge_replies.helpfulness")[-1].state is State.UNQUALIFIED
+    harness.give(report(traffic, 3, invalid, notices=(*other, "qualified:helpfulness:shuffled")))
+    harness.tick(traffic.start_of(3))
+    assert harness.alerts("pipeline.judge_replies.helpfulness")[-1].status == "firing"
+
+
 def test_an_unqualified_judge_is_shown_as_long_as_another_one_is_qualified(
     harness: Harness, traffic: Traffic
 ) -> None:

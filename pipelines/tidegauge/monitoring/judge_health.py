@@ -61,8 +61,8 @@ def judge_replies(
 ) -> list[Verdict]:
     """Return one verdict for each judge that does not work, or did not before.
 
-    A judge that is not qualified is shown. It is an alarm if no other judge is qualified, since
-    then nothing tests the quality of answers.
+    A judge that is not qualified is shown, whether it grades badly or its replies are no grades.
+    It is an alarm if no other judge is qualified, since then nothing tests the quality of answers.
 
     Args:
         progress: The newest progress of each worker's partition.
@@ -71,16 +71,20 @@ def judge_replies(
     """
     reports = [report for report in progress if report.kind == "quality"]
     found = judge_conditions(reports)
-    works = {
+    qualified = {
         notice.removeprefix(_QUALIFIED).partition(":")[0]
         for report in reports
         for notice in report.notices
         if notice.startswith(_QUALIFIED)
-    } - {*found}
+    }
+    works = qualified - {*found}
     verdicts = []
     for judge, condition in sorted(found.items()):
         state, sentence = State.WARN, condition_sentence(condition)
-        if condition.state is JudgeState.UNQUALIFIED and works:
+        of_no_use = condition.state is JudgeState.UNQUALIFIED or (
+            condition.state is JudgeState.INVALID and judge not in qualified
+        )
+        if of_no_use and works:
             state, sentence = State.UNQUALIFIED, f"{sentence} Its scores raise no alarm."
         elif condition.state is JudgeState.UNQUALIFIED:
             sentence += " No other judge is qualified: nothing tests the quality of answers."

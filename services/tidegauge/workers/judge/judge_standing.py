@@ -47,6 +47,18 @@ _SENTENCES: Final[Mapping[JudgeState, str]] = {
     "that grades at once",
     JudgeState.INVALID: "its replies hold no valid grade",
 }
+_INVALID: Final[Mapping[str, str]] = {
+    "label_mass": "little of the probability of its next token is on the grades",
+    "no_label": "no grade is among the likeliest next tokens",
+    "no_probability": "its replies have no probabilities",
+    "no_tokens": "its replies have no tokens",
+    "other_classes": "its classes are others than the judge's file names",
+    "no_answer_tokens": "it counts no tokens of the answer",
+    "token_mismatch": "it splits the answer into other tokens beside another text",
+    "not_finite": "its log-probabilities are not finite",
+    "impossible_token": "it calls a token of the answer impossible",
+}
+"""Why a reply holds no valid score -> what that says of the judge."""
 _DETAIL_CHARACTERS: Final = 400
 
 
@@ -91,7 +103,7 @@ class JudgeStanding:
         else:
             cut_off = result.invalid == "reply_cut_off"
             state = JudgeState.CUT_OFF if cut_off else JudgeState.INVALID
-            self.fail(state, detail or f"{_SENTENCES[state]} ({result.invalid})")
+            self.fail(state, detail or _INVALID.get(result.invalid) or _SENTENCES[state])
 
     def fail(self, state: JudgeState, detail: str = "") -> None:
         """Add a question without a score."""
