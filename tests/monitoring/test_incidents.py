@@ -131,9 +131,7 @@ def test_two_models_are_two_and_the_pipeline_is_a_third() -> None:
     night.raise_("errors.rate", v(1, model="other"), 60, 62)
     night.raise_("pipeline.capture", Segment(model=""), None, 62)
     assert [one.model for one in night.incidents] == ["m", "other", ""]
-    assert night.incidents[2].title() == (
-        "the pipeline since 1970-01-01 01:02:00 UTC: the pipeline needs attention"
-    )
+    assert night.incidents[2].title() == ("the pipeline since 1970-01-01 01:02:00 UTC: It changed")
 
 
 def test_trouble_of_a_version_long_after_its_swap_is_an_incident_of_its_own() -> None:

@@ -45,12 +45,14 @@ _PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "cost": "requests cost more",
         "drift": "people ask for something else",
         "swap": "the new version does worse",
-        "pipeline": "the pipeline needs attention",
     }
 )
 """Subject of an alarm, mostly its signal -> what it means, the most harmful first."""
 
-_ORDER: Final = tuple(_PHRASES)
+_PIPELINE: Final = "pipeline"
+"""Its alarms are facts, which say more than their signal does."""
+
+_ORDER: Final = (*_PHRASES, _PIPELINE)
 
 
 class Onset(NamedTuple):
@@ -97,7 +99,7 @@ class Incident:
     @property
     def model(self) -> str:
         """The model, empty for the pipeline itself."""
-        return "" if self.alarms[0].signal == "pipeline" else self.alarms[0].segment.model
+        return "" if self.alarms[0].signal == _PIPELINE else self.alarms[0].segment.model
 
     @property
     def severity(self) -> Severity:
@@ -142,6 +144,9 @@ class Incident:
             of_subject = [alarm for alarm in self.alarms if _subject(alarm) == subject]
             # A comparison of versions says again what a monitor of the same thing has said.
             if not of_subject or (subject == "swap" and said):
+                continue
+            if subject == _PIPELINE:
+                said += dict.fromkeys(alarm.verdict.sentence.rstrip(".") for alarm in of_subject)
                 continue
             routes = {alarm.segment.route for alarm in of_subject}
             where = f" on {len(routes)} of {len(self.routes)} routes" if several else ""
@@ -255,7 +260,7 @@ def _subject(alarm: Alert) -> str:
 
 def _scope(alarm: Alert) -> tuple[bool, str]:
     """Return what two alarms of one incident share: the model, or the pipeline."""
-    ours = alarm.signal == "pipeline"
+    ours = alarm.signal == _PIPELINE
     return ours, "" if ours else alarm.segment.model
 
 
