@@ -17,8 +17,8 @@ from tidegauge.runtime.processes.deployment import Ports
 from tidegauge.runtime.processes.process_tree import descendants, is_alive
 from tidegauge.runtime.processes.supervisor import answers
 
-BACK_SECONDS = 10.0
-"""Within which a killed worker is ready again."""
+BACK_SECONDS = 90.0
+"""Within which a killed worker is ready again, on any machine; an idle one needs a tenth of it."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -71,6 +71,7 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
                 assert time.monotonic() - began < BACK_SECONDS, f"{words} did not come back"
                 assert answers(f"http://127.0.0.1:{ports.gateway}/readyz")
                 time.sleep(0.1)
+            print(words, time.monotonic() - began)  # noqa: T201 - how long it took, with -s
         family = descendants(up.pid)
         assert len(family) >= 5
         up.send_signal(signal.SIGINT)
