@@ -120,7 +120,7 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         judge: Its name.
-        score: The score's name.
+        score: The score's name; empty for a judge that gave none.
         mean: Estimate over all answers, judged or not.
         low: Lower end of the 95% interval, None where there is none.
         high: Upper end.

@@ -207,9 +207,9 @@ def _judges(judges: Iterable[JudgeFacts]) -> Table:
         share = "" if line.judged_share is None else f" ({percent(line.judged_share)})"
         table.add_row(
             Text(line.judge),
-            Text(line.score),
-            Text(number(line.mean)),
-            Text(ends),
+            Text(line.score or "no valid score"),
+            Text("" if line.mean is None else number(line.mean)),
+            Text(ends if line.score else ""),
             Text(f"{count(line.judged)}{share}"),
             Text(count(line.invalid)),
             Text(standing, tone, no_wrap=True),

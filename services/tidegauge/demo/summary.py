@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -23,7 +24,7 @@ from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports import vitals
 from tidegauge.reports.drift_card import effect_line
 from tidegauge.reports.hallucination_rate import context_counts, hallucinations
-from tidegauge.reports.quality import Estimator, quality
+from tidegauge.reports.quality import Estimate, Estimator, ScoreSummary, quality
 from tidegauge.reports.standing import ALARMS
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import Effect, Signal, Verdict
@@ -178,6 +179,10 @@ def _evidence(effect: Effect) -> EvidenceFacts:
     )
 
 
+_NO_SCORE: Final = ScoreSummary("", Estimate(mean=None, low=None, high=None, effective=0.0))
+"""Of a judge that gave no usable verdict."""
+
+
 def _judge_facts(
     sketch: Sketch | None, answers: int | None, estimator: Estimator
 ) -> tuple[JudgeFacts, ...]:
@@ -197,7 +202,7 @@ def _judge_facts(
             qualified=judge.qualified,
         )
         for judge in quality(sketch, answers, estimator)
-        for score in judge.scores
+        for score in judge.scores or (_NO_SCORE,)
     )
 
 
