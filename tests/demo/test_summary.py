@@ -322,6 +322,19 @@ def test_judges_are_shown_with_their_standing() -> None:
     assert judges["rubric"].judged_share == pytest.approx(0.5)
 
 
+def test_a_judge_without_a_valid_score_is_shown() -> None:
+    view = _view(*GOOD)
+    first, *others = view.segments
+    mute = msgspec.structs.replace(first.total["quality"], moments={})
+    first = msgspec.structs.replace(first, total={**first.total, "quality": mute})
+    (found,) = (
+        facts
+        for facts in _summary(msgspec.structs.replace(view, segments=(first, *others))).judges
+        if facts.judge == "rubric"
+    )
+    assert (found.score, found.mean, found.qualified) == ("", None, False)
+
+
 def test_what_drove_the_drift_is_told_with_examples() -> None:
     (finding,) = _summary(_view(*GOOD)).drift
     assert finding.state == "warn"
