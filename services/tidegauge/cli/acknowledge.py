@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import typer
 
-from tidegauge.cli.control import (
-    Json,
-    Monitor,
-    Note,
-    OnSegment,
-    Who,
-    checked_monitor,
-    checked_segment,
-    publish,
-)
-from tidegauge.runtime.clock import now_ms
-from tidegauge.schemas.operations import Control
+from tidegauge.cli.control import Json, Monitor, Note, OnSegment, Who, publish_plain
 
 __all__ = ["app"]
 
@@ -36,13 +24,4 @@ def acknowledge(
 
     To end an alarm use `tidegauge close`, to mute one `tidegauge silence`.
     """
-    control = Control(
-        action="acknowledge",
-        monitor=checked_monitor(monitor),
-        segment=checked_segment(segment),
-        time_ms=now_ms(),
-        note=note,
-    )
-    said = publish(control, who=who)
-    words = f"acknowledged: {said.monitor} on {said.segment}, by {said.who or 'no name'}"
-    typer.echo(msgspec.json.encode(said) if as_json else words)
+    publish_plain("acknowledge", monitor, segment, who, note, as_json=as_json)

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import typer
 
-from tidegauge.cli.control import (
-    Json,
-    Monitor,
-    Note,
-    OnSegment,
-    Who,
-    checked_monitor,
-    checked_segment,
-    publish,
-)
-from tidegauge.runtime.clock import now_ms
-from tidegauge.schemas.operations import Control
+from tidegauge.cli.control import Json, Monitor, Note, OnSegment, Who, publish_plain
 
 __all__ = ["app"]
 
@@ -37,13 +25,4 @@ def close(
     While the cause lasts, the monitor will alarm again: then build a new baseline, or
     silence it. Monitors that do not alarm are left as they are.
     """
-    control = Control(
-        action="close",
-        monitor=checked_monitor(monitor),
-        segment=checked_segment(segment),
-        time_ms=now_ms(),
-        note=note,
-    )
-    said = publish(control, who=who)
-    words = f"closed: {said.monitor} on {said.segment}, by {said.who or 'no name'}"
-    typer.echo(msgspec.json.encode(said) if as_json else words)
+    publish_plain("close", monitor, segment, who, note, as_json=as_json)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import re
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 import typer
 
 from tidegauge.cli.errors import CommandError
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -29,6 +30,7 @@ __all__ = [
     "checked_segment",
     "parse_duration",
     "publish",
+    "publish_plain",
 ]
 
 Monitor = Annotated[
@@ -122,3 +124,30 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user in this container
         return ""
+
+
+def publish_plain(  # noqa: PLR0913 - one argument for each option
+    action: Literal["acknowledge", "close"],
+    monitor: str,
+    segment: str,
+    who: str,
+    note: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Publish a control that has nothing but a note, and print what was done.
+
+    Raises:
+        CommandError: The monitor or the segment is none, or Kafka cannot be reached.
+    """
+    control = Control(
+        action=action,
+        monitor=checked_monitor(monitor),
+        segment=checked_segment(segment),
+        time_ms=now_ms(),
+        note=note,
+    )
+    said = publish(control, who=who)
+    done = f"{action}d"
+    words = f"{done}: {said.monitor} on {said.segment}, by {said.who or 'no name'}"
+    typer.echo(msgspec.json.encode(said) if as_json else words)
