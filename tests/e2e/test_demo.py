@@ -96,8 +96,9 @@ def _check_explanations(summary: Summary) -> None:
     drift = summary.drift[0]
     assert drift.state in {"warn", "critical"}
     assert drift.evidence[0].examples
-    assert summary.quality[0].state in {"warn", "critical"}
-    assert summary.quality[0].monitor.startswith("quality.likelihood")
+    alarmed = {found.monitor for found in summary.quality if found.state in {"warn", "critical"}}
+    assert "quality.hallucination" in alarmed
+    assert any(monitor.startswith("quality.likelihood") for monitor in alarmed)
     outcomes = {
         comparison.outcome
         for versions in summary.version_comparisons
