@@ -127,6 +127,14 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         read_golden_answers(tmp_path / "nowhere")
 
 
+def test_a_text_may_hold_separators_of_lines_that_are_none_in_json(tmp_path: Path) -> None:
+    file = tmp_path / "golden_set.jsonl"
+    file.write_text('{"kind": "good", "question": "Hi\u2028there", "answer": "Hello\x85"}\n')
+    (answer,) = read_golden_answers(file)
+    assert answer.exchange.answer == "Hello\x85"
+    assert answer.exchange.prompt == "Hi\u2028there"
+
+
 def test_references_are_read_by_their_questions(tmp_path: Path) -> None:
     file = tmp_path / "references.jsonl"
     file.write_text('{"question": "How  TALL?", "reference": "5 m"}\n\n')

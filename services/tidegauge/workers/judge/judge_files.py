@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -41,6 +41,8 @@ __all__ = [
     "specification",
     "specifications",
 ]
+
+L = TypeVar("L", bound=msgspec.Struct)
 
 _RESERVED: Final = frozenset({HALLUCINATION, NAME})
 _LIKELIHOOD: Final = "likelihood"
@@ -215,18 +217,9 @@ def read_references(path: Path) -> Mapping[str, str]:
     Raises:
         SpecificationError: The file cannot be read, or a line lacks question or reference.
     """
-    found: dict[str, str] = {}
-    for number, line in enumerate(_read(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            read = msgspec.json.decode(line, type=_ReferenceLine)
-        except msgspec.DecodeError as error:
-            raise SpecificationError(
-                f"{path} line {number} is no reference ({error}): it needs question and reference"
-            ) from error
-        found[question_key(read.question)] = read.reference
-    return found
+    needs = "question and reference"
+    lines = _json_lines(path, _ReferenceLine, "reference", needs)
+    return {question_key(line.question): line.reference for _, line in lines}
 
 
 def read_lines(path: Path) -> tuple[GoldenLine, ...]:
@@ -236,21 +229,33 @@ def read_lines(path: Path) -> tuple[GoldenLine, ...]:
         SpecificationError: The file cannot be read, or a line is no exchange.
     """
     found: list[GoldenLine] = []
-    for number, line in enumerate(_read(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            read = msgspec.json.decode(line, type=GoldenLine)
-        except msgspec.DecodeError as error:
-            raise SpecificationError(
-                f"{path} line {number} is no exchange ({error}): it needs question and answer"
-            ) from error
-        if not read.answer.strip() and not read.tool_calls:
+    for number, line in _json_lines(path, GoldenLine, "exchange", "question and answer"):
+        if not line.answer.strip() and not line.tool_calls:
             raise SpecificationError(
                 f"{path} line {number} is no exchange: it needs an answer or tool_calls"
             )
-        found.append(read)
+        found.append(line)
     return tuple(found)
+
+
+def _json_lines(path: Path, form: type[L], what: str, needs: str) -> Iterator[tuple[int, L]]:
+    """Yield the number and the value of each line of a file that is not blank.
+
+    Lines end with a line feed alone: texts in JSON may hold Unicode's other separators.
+
+    Raises:
+        SpecificationError: The file cannot be read, or a line has not the form.
+    """
+    decoder = msgspec.json.Decoder(form)
+    for number, line in enumerate(_read(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise SpecificationError(
+                f"{path} line {number} is no {what} ({error}): it needs {needs}"
+            ) from error
 
 
 def _read(path: Path) -> str:
