@@ -1,17 +1,14 @@
-"""A server that ends while it starts tells why; the real one serves both names."""
+"""A server that ends while it starts tells why; what a server computes with."""
 
 from __future__ import annotations
 
-import json
 import stat
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tidegauge.demo.errors import VllmServerError
-from tidegauge.demo.vllm_environment import ensure_environment
-from tidegauge.demo.vllm_server import SERVED_NAMES, VllmServer, ensure_model
+from tidegauge.demo.vllm_server import VllmServer, number_format
 from tidegauge.runtime.processes.deployment import free_port
 
 
@@ -54,14 +51,20 @@ def test_a_missing_environment_is_said(tmp_path: Path) -> None:
         VllmServer(tmp_path, 1, environment=tmp_path / "none").start()
 
 
-@pytest.mark.e2e
-@pytest.mark.timeout(900)
-def test_one_process_answers_to_both_names() -> None:
-    ensure_environment(print)
-    with VllmServer(ensure_model(print), free_port()) as running:
-        with urllib.request.urlopen(  # noqa: S310 - our own server
-            f"{running.url}/v1/models", timeout=10
-        ) as answer:
-            names = {model["id"] for model in json.load(answer)["data"]}
-        assert names == set(SERVED_NAMES)
-    assert not running.running
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fma avx512f avx512_bf16 amx_tile", "bfloat16"),
+        ("fma amx_bf16", "bfloat16"),
+        ("fma avx2 avx512f avx512_vnni", "float32"),
+    ],
+)
+def test_bfloat16_needs_a_processor_that_multiplies_it(
+    tmp_path: Path, flags: str, expected: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert number_format(tmp_path / "cpuinfo") == expected
+
+
+def test_an_unknown_processor_computes_with_float32(tmp_path: Path) -> None:
+    assert number_format(tmp_path / "absent") == "float32"

@@ -55,6 +55,16 @@ class RunningGateway:
     log: Path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that end the shared vLLM last, so that it starts once."""
+    items.sort(key=_ends_vllm)
+
+
+def _ends_vllm(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return "shared_vllm" in names and "vllm" not in names
+
+
 @pytest.fixture(scope="session")
 def shared_vllm() -> Iterator[SharedVllm]:
     shared = SharedVllm()
@@ -62,29 +72,30 @@ def shared_vllm() -> Iterator[SharedVllm]:
     shared.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def vllm(shared_vllm: SharedVllm) -> str:
     return shared_vllm.url()
 
 
-@pytest.fixture
-def gateway(vllm: str, tmp_path: Path) -> Iterator[RunningGateway]:
+@pytest.fixture(scope="module")
+def gateway(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("gateway")
     key, record = keys.create(keys.Customer(name="acme", key_id=""), created="2026-01-01")
-    keys.save(tmp_path / "keys.json", [record])
-    (tmp_path / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm))
+    keys.save(folder / "keys.json", [record])
+    (folder / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm))
     port = free_port()
-    log = tmp_path / "requests.jsonl"
+    log = folder / "requests.jsonl"
     service = Service(
         name="gateway",
         command=(sys.executable, "-m", "tidegauge.cli.main", "gateway"),
-        log=tmp_path / "gateway.log",
+        log=folder / "gateway.log",
         environment={
             **os.environ,
             "TIDEGAUGE_GATEWAY_PORT": str(port),
-            "TIDEGAUGE_GATEWAY_CONFIG": str(tmp_path / "gateway.yaml"),
-            "TIDEGAUGE_GATEWAY_KEYS_FILE": str(tmp_path / "keys.json"),
+            "TIDEGAUGE_GATEWAY_CONFIG": str(folder / "gateway.yaml"),
+            "TIDEGAUGE_GATEWAY_KEYS_FILE": str(folder / "keys.json"),
             "TIDEGAUGE_GATEWAY_REQUEST_LOG": str(log),
-            "TIDEGAUGE_CAPTURE_DIRECTORY": str(tmp_path / "outbox"),
+            "TIDEGAUGE_CAPTURE_DIRECTORY": str(folder / "outbox"),
             "TIDEGAUGE_CAPTURE_DRAIN_SECONDS": "0.2",  # there is no broker to wait for
             # Nothing listens there: a broker that is down must not be noticed by a client.
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",

@@ -8,6 +8,8 @@ from typing import Protocol
 import openai
 import pytest
 
+from tidegauge.demo.vllm_server import SERVED_NAMES
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 QUESTIONS = (
@@ -102,8 +104,9 @@ def test_usage_is_streamed_when_it_is_asked_for(ours: openai.OpenAI) -> None:
     assert 0 < last.usage.completion_tokens <= 24
 
 
-def test_the_models_are_listed(ours: openai.OpenAI) -> None:
+def test_the_models_are_listed(ours: openai.OpenAI, theirs: openai.OpenAI) -> None:
     assert "assistant" in {model.id for model in ours.models.list()}
+    assert {model.id for model in theirs.models.list()} == set(SERVED_NAMES)
 
 
 def test_errors_are_the_clients_own_classes(ours: openai.OpenAI) -> None:

@@ -33,14 +33,17 @@ from tidegauge.demo.vllm_environment import (
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.processes import process_guard
 
-__all__ = ["SERVED_NAMES", "VllmServer", "ensure_model", "model_folder"]
+__all__ = ["SERVED_NAMES", "VllmServer", "ensure_model", "model_folder", "number_format"]
 
 SERVED_NAMES: Final = ("smollm2-135m", "tidegauge-judge")
 """The application's model and the judge: one process answers to both."""
 
 _CONVERSION: Final = Path(__file__).with_name("smollm2_conversion.py")
 MODEL: Final = "smollm2-135m-instruct-0.1.2-float32"
-"""Float32: bfloat16 is many times slower on processors without AVX-512."""
+"""Its weights are stored as float32; ``number_format`` says what the server computes with."""
+
+_BFLOAT16_FLAGS: Final = frozenset({"amx_bf16", "avx512_bf16"})
+"""Flags of processors that multiply bfloat16 themselves; on others it is many times slower."""
 
 _HOST: Final = "127.0.0.1"
 _OK: Final = 200
@@ -114,6 +117,21 @@ def _weights(environment: Path) -> Path:
         )
         raise ModelConversionError(msg)
     return found[0]
+
+
+def number_format(processor: Path = Path("/proc/cpuinfo")) -> str:
+    """Return vLLM's ``--dtype`` for this machine: bfloat16 where the processor multiplies it.
+
+    There it is two to three times as fast as float32; logarithms of probabilities differ by 0.1.
+
+    Args:
+        processor: The kernel's description of the processors.
+    """
+    try:
+        flags = set(processor.read_text().split())
+    except OSError:
+        return "float32"
+    return "bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
 
 
 class VllmServer:
@@ -259,7 +277,7 @@ class VllmServer:
             *("--port", str(self.port)),
             *("--model", str(self._model_dir)),
             *("--served-model-name", *self._served_names),
-            *("--dtype", "float32"),
+            *("--dtype", number_format()),
             *("--max-model-len", str(self._max_model_tokens)),
             "--enforce-eager",
             "--enable-per-request-metrics",  # the gateway reads the queue time of them
