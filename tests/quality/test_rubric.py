@@ -209,3 +209,12 @@ def test_whatever_changes_a_score_changes_the_hash_of() -> None:
     }
     assert len(specification_hashes) == 9
     assert helpfulness().specification_hash == SPEC.specification_hash
+
+
+def test_a_field_that_is_added_later_keeps_the_hash_until_it_is_set() -> None:
+    class RubricSpec(type(SPEC), frozen=True, kw_only=True):  # type: ignore[misc]
+        added: int = 1
+
+    fields = msgspec.structs.asdict(SPEC)
+    assert RubricSpec(**fields).specification_hash == SPEC.specification_hash
+    assert RubricSpec(**fields, added=2).specification_hash != SPEC.specification_hash

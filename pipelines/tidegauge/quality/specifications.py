@@ -45,6 +45,8 @@ Part: TypeAlias = Literal[
 """A part that an exchange may have; ``context`` only where it is known in full."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_METHOD: Final = 1
+"""Version of the defaults and of what they mean; a hash holds it in their place."""
 
 
 class AppliesTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -424,6 +426,29 @@ def _searched_parts(exchange: JudgedExchange, rule: ContextRule) -> set[str]:
 
 
 def _hash_of(specification: Specification) -> str:
-    fields = msgspec.structs.asdict(specification)
-    plain = msgspec.json.encode({"kind": type(specification).__name__, **fields}, order="sorted")
-    return hashlib.sha256(plain).hexdigest()
+    """Return the hash of what differs from the defaults.
+
+    So a field that is added later, with a default that scores as before, keeps the hashes and
+    with them baselines and qualifications. Whoever changes a default that there is, or what one
+    means, raises ``_METHOD``.
+    """
+    told = {"kind": type(specification).__name__, "method": _METHOD, **_told(specification)}
+    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+
+
+def _told(value: msgspec.Struct) -> dict[str, object]:
+    """Return the fields that differ from their defaults, those of structs within alike."""
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(type(value)):
+        told = getattr(value, field.name)
+        if field.required or told != field.default:
+            found[field.name] = _plain(told)
+    return found
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return _told(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value
