@@ -50,7 +50,7 @@ from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vecto
 from tidegauge.schemas.hashing import hash_64
 from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS
 
-__all__ = ["FEWEST_TEXTS", "HistoricalRequest", "fit"]
+__all__ = ["FEWEST_TEXTS", "HistoricalRequest", "check_enough", "fit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -107,9 +107,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     vectors, units = vectors[counted], units[counted]
     texts = [one.text for one in requests]
     openings = np.flatnonzero(units == Unit.OPENING)
-    if _too_few(usable := [texts[i] for i in openings]):
-        found = min(len(usable), 2 * len(set(usable)))
-        raise TooFewTextsError(found=found, needed=FEWEST_TEXTS)
+    check_enough([texts[i] for i in openings])
     followups = np.flatnonzero(units == Unit.FOLLOWUP)
     no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
     on_a, telling = sides(requests)
@@ -132,6 +130,17 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         },
         caller_cap=caller_cap,
     )
+
+
+def check_enough(openings: Sequence[str]) -> None:
+    """Check that there are enough texts of openings for a baseline.
+
+    Raises:
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS``, or too few different ones.
+    """
+    if _too_few(openings):
+        found = min(len(openings), 2 * len(set(openings)))
+        raise TooFewTextsError(found=found, needed=FEWEST_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)

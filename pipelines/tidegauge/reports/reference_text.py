@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tidegauge.detection.reference import Reference
 from tidegauge.reports.formatting import count, duration
 
-__all__ = ["back_test_sentence", "refusal_sentence"]
+__all__ = ["back_test_sentence", "promise_sentence", "refusal_sentence"]
 
 
 def back_test_sentence(reference: Reference) -> str:
@@ -58,3 +60,41 @@ def refusal_sentence(reference: Reference) -> str:
     return (
         f"No promise can be made on this baseline, so nothing alarms: {reference.refused}.{longer}"
     )
+
+
+def promise_sentence(
+    by_monitor: Mapping[str, Mapping[str, Reference]],
+    missing: Mapping[str, str],
+    span_ms: int | None = None,
+) -> str:
+    """Return what a whole baseline promises so far, and what it does not yet and why.
+
+    Args:
+        by_monitor: Name of the monitor -> segment key -> reference.
+        missing: Name of a monitor without references -> the reason.
+        span_ms: Length of the baseline's time; None where its events have no times.
+
+    Example:
+        >>> promise_sentence({}, {"cost.request": "40 are needed"}, 7_200_000)
+        'On 2 h of traffic: nothing is promised yet; not for cost.request (40 are needed).'
+    """
+    promised = sorted(
+        monitor
+        for monitor, references in by_monitor.items()
+        if not all(one.refused for one in references.values())
+    )
+    waiting = {name: why for name, why in missing.items() if name not in by_monitor}
+    for monitor, references in by_monitor.items():
+        wanted = [one.wanted_ms for one in references.values() if one.wanted_ms]
+        if monitor not in promised and references:
+            waiting[monitor] = (
+                f"a baseline of {duration(min(wanted) / 1000)} might do"
+                if wanted
+                else next(iter(references.values())).refused
+            )
+    said = (
+        f"alarms are promised for {', '.join(promised)}" if promised else "nothing is promised yet"
+    )
+    on = "Without times" if span_ms is None else f"On {duration(span_ms / 1000)} of traffic"
+    not_yet = ", ".join(f"{name} ({why})" for name, why in sorted(waiting.items()))
+    return f"{on}: {said}{f'; not for {not_yet}' if not_yet else ''}."

@@ -11,13 +11,60 @@ __all__ = [
     "BaselineChunk",
     "BaselineKind",
     "BaselineManifest",
+    "BaselineOrigin",
     "Control",
     "DeadLetter",
+    "ExcludedTime",
+    "Making",
     "Snapshot",
 ]
 
 BaselineKind = Literal["drift", "rates"]
 """``drift``: codebook and bands of the inputs; ``rates``: bands of all other monitors."""
+
+
+Making = Literal["built", "provisional", "accepted", "renewed"]
+"""``built`` by a person; ``provisional``: by the monitor, from the first traffic, to be replaced
+as it grows; ``accepted``: from the time since a change that a person declared normal; ``renewed``:
+from the last clean time, in place of an older one."""
+
+
+class ExcludedTime(msgspec.Struct, frozen=True, kw_only=True):
+    """A time that a baseline leaves out.
+
+    Attributes:
+        start_ms: Its start, Unix milliseconds.
+        end_ms: Its end, excluded.
+        model: Only this model's traffic is left out; empty for all.
+        reason: Why, for people.
+    """
+
+    start_ms: int
+    end_ms: int
+    model: str = ""
+    reason: str = ""
+
+
+class BaselineOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """How a baseline came to be.
+
+    Attributes:
+        how: The way that it was made.
+        who: Name of the person, empty for the monitor itself.
+        accepts: Alarms whose change it declares normal, by their ``alert_id``.
+        replaces: The baseline that was in force; empty without one.
+        changes: How it differs from that one, a sentence each.
+        drift: How it differs from the oldest baseline that can be compared, a sentence each.
+        excluded: The times that it leaves out.
+    """
+
+    how: Making = "built"
+    who: str = ""
+    accepts: tuple[str, ...] = ()
+    replaces: str = ""
+    changes: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    excluded: tuple[ExcludedTime, ...] = ()
 
 
 class BaselineManifest(
@@ -33,6 +80,7 @@ class BaselineManifest(
         parts: Number of chunks.
         sha256: Of the whole document.
         summary: Facts for people, such as ``events``, ``from``, ``to``, ``segments``.
+        origin: How it came to be.
     """
 
     baseline_id: str
@@ -42,6 +90,7 @@ class BaselineManifest(
     parts: int
     sha256: str
     summary: dict[str, str] = {}
+    origin: BaselineOrigin = BaselineOrigin()
     schema_version: int = 1
 
 
@@ -63,11 +112,21 @@ class BaselineActivation(
     tag_field="type",
     tag="tidegauge.baseline_activation",
 ):
-    """From now on this baseline is the one in force for its kind."""
+    """From now on this baseline is the one in force for its kind.
+
+    Attributes:
+        baseline_id: Which one.
+        kind: Its kind.
+        time_ms: When it was put in force.
+        note: Why, for people; alarms that end with it say so.
+        provisional: Whether it is to be replaced as it grows.
+    """
 
     baseline_id: str
     kind: BaselineKind
     time_ms: int
+    note: str = ""
+    provisional: bool = False
     schema_version: int = 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegauge.cli.baseline_text import power, print_list, promise_lines, show_drift
+from tidegauge.cli.baseline_text import (
+    excluded_lines,
+    origin_lines,
+    power,
+    print_list,
+    promise_lines,
+    show_drift,
+)
 from tidegauge.detection.seasons import UTC, utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.rates import RatesBaseline
@@ -19,14 +27,17 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
-from tidegauge.schemas.operations import BaselineKind, BaselineManifest
+from tidegauge.schemas.operations import BaselineKind, BaselineOrigin
 from tidegauge.usecases.build_baseline import (
     FitChoices,
     build_drift,
     build_rates,
+    publish_drift,
+    publish_rates,
 )
 from tidegauge.usecases.errors import PastRequestsError
 from tidegauge.usecases.past_requests import ReadRequests, from_file, from_log
+from tidegauge.usecases.stretch import Stretch, excluded_by_name, incidents_of_log
 from tidegauge.usecases.time_range import parse_moment
 from tidegauge.workers.drift.settings import DriftSettings
 
@@ -93,6 +104,18 @@ def build(  # noqa: PLR0913 - one option for each choice
         ),
     ] = UTC,
     seed: Annotated[int, typer.Option(help="Of the codebook's draws.")] = 0,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out a time, FROM/TO, such as -5h/-4h; may be repeated."),
+    ] = None,
+    include_incidents: Annotated[
+        bool,
+        typer.Option(
+            "--include-incidents",
+            help="Keep the times of incidents, which are left out otherwise: from the onset until "
+            "the last alarm ended.",
+        ),
+    ] = False,
     activate: Annotated[bool, typer.Option("--activate", help="Put it in force.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -102,10 +125,13 @@ def build(  # noqa: PLR0913 - one option for each choice
     if (file is None) == (start_ms is None):
         raise PastRequestsError("give either --file or --from (and --to)")
     kafka = load(KafkaSettings)
+    stretch = _stretch(kafka, start_ms, end_ms, exclude or (), incidents=not include_incidents)
+    origin = BaselineOrigin(excluded=stretch.excluded)
     if kind is _Kind.RATES:
         if start_ms is None:
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
-        baseline_id = _build_rates(kafka, start_ms, end_ms, zone, quiet=as_json)
+        rates = _build_rates(kafka, stretch, zone, quiet=as_json)
+        baseline_id = publish_rates(kafka, rates, origin)
         facts: dict[str, object] = {}
         notes: list[str] = []
     else:
@@ -116,8 +142,7 @@ def build(  # noqa: PLR0913 - one option for each choice
             else from_log(
                 kafka,
                 settings.preparation(),
-                start_ms=start_ms or 0,
-                end_ms=end_ms,
+                stretch,
                 segment=segment,
                 caller_cap=caller_cap,
                 window_ms=settings.sketching().window_ms,
@@ -126,9 +151,7 @@ def build(  # noqa: PLR0913 - one option for each choice
         found.limit(limit)
         choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=zone)
         baseline = _build_drift(found, settings, choices, quiet=as_json)
-        baseline_id = BaselineStore(kafka).publish(
-            "drift", baseline.to_bytes(), baseline.fingerprint, baseline.summary()
-        )
+        baseline_id = publish_drift(kafka, baseline, origin)
         facts = {
             "summary": baseline.summary(),
             "left_out": found.left_out,
@@ -138,8 +161,28 @@ def build(  # noqa: PLR0913 - one option for each choice
     if activate:
         BaselineStore(kafka).activate(baseline_id)
     state = "built and in force" if activate else "built"
-    words = "\n".join([f"{state}: {baseline_id}", *notes])
+    words = "\n".join([f"{state}: {baseline_id}", *notes, *excluded_lines(stretch.excluded)])
+    facts |= {"excluded": stretch.excluded}
     _say(as_json, {"baseline_id": baseline_id, "active": activate, **facts}, words)
+
+
+def _stretch(
+    kafka: KafkaSettings,
+    start_ms: int | None,
+    end_ms: int,
+    exclude: Sequence[str],
+    *,
+    incidents: bool,
+) -> Stretch:
+    """Return the stretch to build from; for a file, which has no incidents, an empty one."""
+    if start_ms is None:
+        if exclude:
+            raise PastRequestsError("--exclude is for --from: leave the lines out of the file")
+        return Stretch(0, end_ms)
+    times = excluded_by_name(exclude, now_ms())
+    if incidents:
+        times += incidents_of_log(kafka, start_ms, end_ms, now_ms())
+    return Stretch(start_ms, end_ms, times)
 
 
 @app.command("list")
@@ -174,14 +217,16 @@ def show(
         raise PastRequestsError(
             f"no baseline of {baseline_id} is in force: tidegauge baseline list"
         )
-    manifest = _manifest(store, wanted)
+    manifest = store.manifest(wanted)
     document = store.load(wanted)
-    if manifest is not None and manifest.kind == "rates":
+    made = {"origin": manifest.origin, "promise": manifest.summary.get("promise", "")}
+    if manifest.kind == "rates":
         rates = RatesBaseline.from_bytes(document, wanted)
         lines = [f"{name:<12} {value}" for name, value in rates.summary().items()]
+        lines += origin_lines(manifest)
         lines += [f"left out     {name}: {why}" for name, why in rates.left_out.items()]
         lines += promise_lines(rates.references)
-        _say(as_json, {"baseline_id": wanted, **rates.summary()}, "\n".join(lines))
+        _say(as_json, {"baseline_id": wanted, **rates.summary(), **made}, "\n".join(lines))
         return
     drift = DriftBaseline.from_bytes(document, wanted)
     if as_json:
@@ -191,8 +236,9 @@ def show(
         }
         clusters = {str(unit): known.clusters for unit, known in drift.units.items()}
         facts = {"baseline_id": wanted, "clusters": clusters, "delay_events": delays}
-        _say(as_json, {**drift.summary(), **facts}, "")
+        _say(as_json, {**drift.summary(), **facts, **made}, "")
     else:
+        typer.echo("\n".join(origin_lines(manifest)))
         show_drift(Console(), drift)
 
 
@@ -209,10 +255,6 @@ def activate(
     )
 
 
-def _manifest(store: BaselineStore, baseline_id: str) -> BaselineManifest | None:
-    return next((one for one in store.list() if one.baseline_id == baseline_id), None)
-
-
 def _bar(*, quiet: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -225,14 +267,13 @@ def _bar(*, quiet: bool) -> Progress:
 
 
 def _build_rates(
-    kafka: KafkaSettings, start_ms: int, end_ms: int, zone: str, *, quiet: bool
-) -> str:
+    kafka: KafkaSettings, stretch: Stretch, zone: str, *, quiet: bool
+) -> RatesBaseline:
     with _bar(quiet=quiet) as bar:
         task = bar.add_task("reading sketches", total=None)
         return build_rates(
             kafka,
-            start_ms,
-            end_ms,
+            stretch,
             zone=zone,
             progress=lambda number: bar.update(task, completed=number),
         )

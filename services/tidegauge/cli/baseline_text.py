@@ -17,15 +17,28 @@ from tidegauge.drift.units import Unit
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.reports.formatting import count, moment, percent
 from tidegauge.reports.reference_text import back_test_sentence, refusal_sentence
-from tidegauge.schemas.operations import BaselineManifest
+from tidegauge.schemas.operations import BaselineManifest, ExcludedTime
 from tidegauge.usecases.references import monitor_of
 
-__all__ = ["power", "print_list", "promise_lines", "show_drift"]
+__all__ = [
+    "excluded_lines",
+    "origin_lines",
+    "power",
+    "print_list",
+    "promise_lines",
+    "show_drift",
+]
 
 _SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
 _NAMES = {Unit.OPENING: "openings", Unit.FOLLOWUP: "follow-ups"}
 _DAY_SECONDS = 86_400.0
+_MAKINGS = {
+    "built": "built by hand",
+    "provisional": "provisional, from the first traffic; it is replaced as it grows",
+    "accepted": "from the time since a change that was declared normal",
+    "renewed": "from the last clean time",
+}
 
 
 def print_list(
@@ -33,12 +46,13 @@ def print_list(
 ) -> None:
     """Print a table of baselines."""
     in_force = set(active)
-    table = Table("baseline", "kind", "built", "events", "in force")
+    table = Table("baseline", "kind", "made", "how", "events", "in force")
     for one in manifests:
         table.add_row(
             one.baseline_id,
             one.kind,
             moment(one.created_ms),
+            one.origin.how,
             plain(one.summary.get("events", "")),
             "yes" if one.baseline_id in in_force else "",
         )
@@ -77,6 +91,30 @@ def promise_lines(by_monitor: Mapping[str, Mapping[str, Reference]]) -> list[str
         f"promise    {plain(monitor)}{', ' + plain(key) if key else ''}: {_in_sentences(reference)}"
         for monitor, references in sorted(by_monitor.items())
         for key, reference in sorted(references.items())[:_SEGMENTS_SHOWN]
+    ]
+
+
+def origin_lines(manifest: BaselineManifest) -> list[str]:
+    """Return how a baseline came to be, what it left out, and what it promises, in words."""
+    origin = manifest.origin
+    by = f" by {plain(origin.who)}" if origin.who else ""
+    lines = [f"made         {moment(manifest.created_ms)}{by}: {_MAKINGS[origin.how]}"]
+    if origin.replaces:
+        lines.append(f"replaces     {origin.replaces}")
+    lines += [f"changed      {plain(change)}" for change in origin.changes]
+    lines += [f"since first  {plain(change)}" for change in origin.drift]
+    lines += excluded_lines(origin.excluded)
+    if promise := manifest.summary.get("promise", ""):
+        lines.append(f"in short     {plain(promise)}")
+    return lines
+
+
+def excluded_lines(excluded: Iterable[ExcludedTime]) -> list[str]:
+    """Return the times that a baseline leaves out, a line each."""
+    return [
+        f"left out     {moment(one.start_ms)} to {moment(one.end_ms)}"
+        f"{', ' + plain(one.model) if one.model else ''}: {plain(one.reason)}"
+        for one in excluded
     ]
 
 

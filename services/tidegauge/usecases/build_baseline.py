@@ -10,24 +10,31 @@ import numpy as np
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.detection.seasons import UTC
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.drift.fitting import fit
+from tidegauge.drift.fitting import check_enough, fit
+from tidegauge.drift.units import Unit
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rates import FINGERPRINT, RatesBaseline, build_rates_baseline
+from tidegauge.reports.reference_text import promise_sentence
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.operations import BaselineOrigin
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.past_requests import ReadRequests
-from tidegauge.usecases.time_range import check_held
+from tidegauge.usecases.references import drift_references
+from tidegauge.usecases.stretch import Stretch
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = [
     "FitChoices",
     "build_drift",
     "build_rates",
+    "publish_drift",
+    "publish_rates",
     "sketches_between",
 ]
 
@@ -66,6 +73,7 @@ def build_drift(
     Raises:
         TidegaugeError: The embedder cannot be opened, or the requests are too few.
     """
+    check_enough([one.text for one in found.past if one.unit is Unit.OPENING])
     report("loading the embedder", 0)
     embedder = open_embedder(
         settings.model,
@@ -95,38 +103,91 @@ def build_drift(
 
 def build_rates(
     settings: KafkaSettings,
-    start_ms: int,
-    end_ms: int,
+    stretch: Stretch,
     *,
     zone: str = UTC,
     progress: Callable[[int], None] | None = None,
-) -> str:
-    """Build a baseline of rates from a stretch of time and store it; it is not activated.
+) -> RatesBaseline:
+    """Build a baseline of rates from a stretch of time; it is not stored.
 
     Args:
         settings: How to reach Kafka.
-        start_ms: Start of the stretch in event time, Unix milliseconds.
-        end_ms: Its end; windows that reach beyond it are left out.
+        stretch: The stretch; windows that reach beyond it are left out.
         zone: Time zone of the hours of a day and of a week.
         progress: Told how many records have been read, now and then.
-
-    Returns:
-        Its id.
 
     Raises:
         RatesBaselineError: The stretch is empty or has no responses.
         TimeRangeError: The log does not hold the stretch from its start.
         LogError: The broker does not answer, or there is no such topic.
     """
-    if not start_ms < end_ms:
+    if not stretch.start_ms < stretch.end_ms:
         raise RatesBaselineError(
-            f"the stretch of time ends ({end_ms}) before it starts ({start_ms})"
+            f"the stretch of time ends ({stretch.end_ms}) before it starts ({stretch.start_ms})"
         )
-    records = reader.read(settings, SKETCHES, start_ms=start_ms)
-    found = sketches_between(_counted(records, progress), start_ms, end_ms)
-    baseline = build_rates_baseline(found, zone=zone)
-    check_held(start_ms, end_ms, baseline.from_ms)
-    return _publish(settings, baseline)
+    first_ms = stretch.end_ms
+
+    def held(records: Iterable[Record]) -> Iterator[Sketch]:
+        nonlocal first_ms
+        for sketch in sketches_between(records, stretch.start_ms, stretch.end_ms):
+            first_ms = min(first_ms, sketch.window_start_ms)
+            if not stretch.leaves_out(
+                sketch.segment.model,
+                sketch.window_start_ms,
+                sketch.window_start_ms + sketch.window_ms,
+            ):
+                yield sketch
+
+    records = reader.read(settings, SKETCHES, start_ms=stretch.start_ms)
+    baseline = build_rates_baseline(held(_counted(records, progress)), zone=zone)
+    stretch.check_held(first_ms)
+    return baseline
+
+
+def publish_rates(
+    settings: KafkaSettings, baseline: RatesBaseline, origin: BaselineOrigin | None = None
+) -> str:
+    """Store a baseline of rates and return its id; it is not activated.
+
+    Args:
+        settings: How to reach Kafka.
+        baseline: The baseline.
+        origin: How it came to be; built by a person if None.
+
+    Raises:
+        LogError: The broker does not answer, or did not accept the records.
+    """
+    missing: dict[str, str] = {}
+    for place, why in baseline.left_out.items():
+        missing.setdefault(place.partition(" ")[0], why)
+    promise = promise_sentence(baseline.references, missing, baseline.to_ms - baseline.from_ms)
+    summary = baseline.summary() | {"promise": promise}
+    return BaselineStore(settings).publish(
+        "rates", baseline.to_bytes(), FINGERPRINT, summary, origin
+    )
+
+
+def publish_drift(
+    settings: KafkaSettings, baseline: DriftBaseline, origin: BaselineOrigin | None = None
+) -> str:
+    """Store a baseline of drift and return its id; it is not activated.
+
+    Args:
+        settings: How to reach Kafka.
+        baseline: The baseline.
+        origin: How it came to be; built by a person if None.
+
+    Raises:
+        LogError: The broker does not answer, or did not accept the records.
+    """
+    facts = baseline.facts
+    missing = {DRIFT_FOLLOWUPS.name: baseline.no_followups} if baseline.no_followups else {}
+    span_ms = facts["to_ms"] - facts["from_ms"] if "from_ms" in facts else None
+    promise = promise_sentence(drift_references(baseline), missing, span_ms)
+    summary = baseline.summary() | {"promise": promise}
+    return BaselineStore(settings).publish(
+        "drift", baseline.to_bytes(), baseline.fingerprint, summary, origin
+    )
 
 
 def sketches_between(records: Iterable[Record], start_ms: int, end_ms: int) -> Iterator[Sketch]:
@@ -157,9 +218,3 @@ def _counted(records: Iterable[Record], progress: Callable[[int], None] | None) 
         if progress is not None:
             progress(number)
         yield record
-
-
-def _publish(settings: KafkaSettings, baseline: RatesBaseline) -> str:
-    return BaselineStore(settings).publish(
-        "rates", baseline.to_bytes(), FINGERPRINT, baseline.summary()
-    )

@@ -7,7 +7,7 @@ and one later turn of it (``drift.units``). All others are left out here, before
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -32,8 +32,9 @@ from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.hashing import hash_64
 from tidegauge.schemas.topics import REQUESTS
+from tidegauge.streaming.processor import Partition
 from tidegauge.usecases.errors import PastRequestsError
-from tidegauge.usecases.time_range import check_held
+from tidegauge.usecases.stretch import Stretch
 from tidegauge.workers.drift.extractor import CallerCap
 
 __all__ = ["ReadRequests", "from_file", "from_log"]
@@ -199,9 +200,8 @@ def _role(preparation: Preparation) -> str:
 def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
     settings: KafkaSettings,
     preparation: Preparation,
+    stretch: Stretch,
     *,
-    start_ms: int,
-    end_ms: int,
     segment: str | None,
     caller_cap: int,
     window_ms: int,
@@ -211,8 +211,7 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
     Args:
         settings: How to reach Kafka.
         preparation: How texts are made.
-        start_ms: Start of the stretch in event time.
-        end_ms: Its end, excluded.
+        stretch: The stretch.
         segment: Only this segment's, by its key; all if None.
         caller_cap: Most events of one caller in a window of a segment; 0 for all.
         window_ms: Length of a window.
@@ -224,8 +223,43 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
     found, callers = ReadRequests(), CallerCap(window_ms)
     units: list[Unit] = []
     beginnings: list[int] = []
+    for partition, event in _requests(settings, stretch, segment, found):
+        unit = unit_of(event)
+        if isinstance(unit, NotCounted):
+            found.left_out[_REASONS[unit]] += 1
+            continue
+        text = prepare(event.messages, preparation).text if event.capture != "none" else None
+        if not text:
+            found.left_out["not captured" if text is None else "empty"] += 1
+        elif callers.admits(
+            *(partition, event.segment, event.customer, event.time_ms),
+            most=caller_cap,
+            kind=unit,
+        ):
+            found.past.append(_historical(event, unit, text))
+            units.append(unit)
+            beginnings.append(beginning_of(event))
+        else:
+            found.left_out["over the caller's cap"] += 1
+    joined = join_openings(units, [one.conversation_id for one in found.past], beginnings)
+    found.past = [
+        replace(one, conversation_id=conversation)
+        for one, conversation in zip(found.past, joined, strict=True)
+    ]
+    return found
+
+
+def _requests(
+    settings: KafkaSettings, stretch: Stretch, segment: str | None, found: ReadRequests
+) -> Iterator[tuple[Partition, RequestEvent]]:
+    """Yield the requests of a stretch once each, and count those that are left out.
+
+    Raises:
+        TimeRangeError: The log does not hold the stretch from its start.
+    """
     last: dict[tuple[int, str], int] = {}
-    for record in reader.read(settings, REQUESTS, start_ms=start_ms):
+    first_ms = stretch.end_ms
+    for record in reader.read(settings, REQUESTS, start_ms=stretch.start_ms):
         try:
             event = decode(record.value, RequestEvent)
         except DecodeError:
@@ -235,35 +269,17 @@ def from_log(  # noqa: PLR0913 - a stretch of the log, and what to take of it
         if event.sequence <= last.get(producer, 0):
             continue
         last[producer] = event.sequence
-        if not start_ms <= event.time_ms < end_ms or event.shadow:
+        if not stretch.start_ms <= event.time_ms < stretch.end_ms or event.shadow:
             continue
         if segment is not None and event.segment.key != segment:
             continue
-        unit = unit_of(event)
-        if isinstance(unit, NotCounted):
-            found.left_out[_REASONS[unit]] += 1
-            continue
-        text = prepare(event.messages, preparation).text if event.capture != "none" else None
-        if not text:
-            found.left_out["not captured" if text is None else "empty"] += 1
-        elif callers.admits(
-            *(record.partition, event.segment, event.customer, event.time_ms),
-            most=caller_cap,
-            kind=unit,
-        ):
-            found.past.append(_historical(event, unit, text))
-            units.append(unit)
-            beginnings.append(beginning_of(event))
+        first_ms = min(first_ms, event.time_ms)
+        if stretch.leaves_out(event.segment.model, event.time_ms):
+            found.left_out["in an excluded time"] += 1
         else:
-            found.left_out["over the caller's cap"] += 1
-    if times := [one.time_ms for one in found.past if one.time_ms is not None]:
-        check_held(start_ms, end_ms, min(times))
-    joined = join_openings(units, [one.conversation_id for one in found.past], beginnings)
-    found.past = [
-        replace(one, conversation_id=conversation)
-        for one, conversation in zip(found.past, joined, strict=True)
-    ]
-    return found
+            yield record.partition, event
+    if first_ms < stretch.end_ms:
+        stretch.check_held(first_ms)
 
 
 def _historical(event: RequestEvent, unit: Unit, text: str) -> HistoricalRequest:

@@ -28,7 +28,8 @@ from tidegauge.schemas.topics import RESPONSES, SKETCHES
 from tidegauge.streaming import histogram
 from tidegauge.streaming.merging import merge_all
 from tidegauge.streaming.processor import Output
-from tidegauge.usecases.build_baseline import build_rates
+from tidegauge.usecases.build_baseline import build_rates, publish_rates
+from tidegauge.usecases.stretch import Stretch
 
 DEADLINE_SECONDS = 60.0
 EVENTS = 120
@@ -127,7 +128,9 @@ def test_responses_become_sketches_and_a_baseline(kafka: KafkaSettings) -> None:
         "customer-1": EVENTS // 2 * 1_000_000,
     }
     read: list[int] = []
-    baseline_id = build_rates(kafka, start, start + 60_000, progress=read.append)
+    baseline_id = publish_rates(
+        kafka, build_rates(kafka, Stretch(start, start + 60_000), progress=read.append)
+    )
     document = RatesBaseline.from_bytes(BaselineStore(kafka).load(baseline_id), baseline_id)
     reference = document.references["errors.rate"][segment.key]
     assert (reference.hits[0], reference.trials[0]) == (EVENTS // 20, EVENTS)
@@ -137,6 +140,6 @@ def test_responses_become_sketches_and_a_baseline(kafka: KafkaSettings) -> None:
 
 def test_an_empty_stretch_makes_no_baseline(kafka: KafkaSettings) -> None:
     with pytest.raises(RatesBaselineError, match=r"ends .* before it starts"):
-        build_rates(kafka, 2_000, 1_000)
+        build_rates(kafka, Stretch(2_000, 1_000))
     with pytest.raises(RatesBaselineError, match="no responses"):
-        build_rates(kafka, 1_000, 2_000)
+        build_rates(kafka, Stretch(1_000, 2_000))

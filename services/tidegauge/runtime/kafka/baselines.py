@@ -16,6 +16,7 @@ from tidegauge.schemas.operations import (
     BaselineChunk,
     BaselineKind,
     BaselineManifest,
+    BaselineOrigin,
 )
 from tidegauge.schemas.topics import BASELINES
 from tidegauge.streaming.processor import Output
@@ -47,8 +48,16 @@ class BaselineStore:
         document: bytes,
         fingerprint: str,
         summary: Mapping[str, str],
+        origin: BaselineOrigin | None = None,
     ) -> str:
         """Store a baseline; it is not in force until it is activated.
+
+        Args:
+            kind: Its kind.
+            document: The baseline.
+            fingerprint: Hash of what made it.
+            summary: Facts for people.
+            origin: How it came to be; built by a person if None.
 
         Returns:
             Its id.
@@ -70,6 +79,7 @@ class BaselineStore:
             parts=len(payloads),
             sha256=digest,
             summary=dict(summary),
+            origin=origin or BaselineOrigin(),
         )
         chunks = [
             self._output(
@@ -119,8 +129,21 @@ class BaselineStore:
             )
         return document
 
-    def activate(self, baseline_id: str) -> BaselineManifest:
+    def manifest(self, baseline_id: str) -> BaselineManifest:
+        """Return what is known of a baseline.
+
+        Raises:
+            UnknownBaselineError: There is none of this id.
+            LogError: The broker does not answer, or there is no such topic.
+        """
+        return _manifest(self._latest(), baseline_id)
+
+    def activate(self, baseline_id: str, note: str = "") -> BaselineManifest:
         """Put a baseline in force for its kind.
+
+        Args:
+            baseline_id: Which one.
+            note: Why, for people.
 
         Raises:
             UnknownBaselineError: There is none of this id.
@@ -128,7 +151,11 @@ class BaselineStore:
         """
         manifest = _manifest(self._latest(), baseline_id)
         activation = BaselineActivation(
-            baseline_id=baseline_id, kind=manifest.kind, time_ms=self._now_ms()
+            baseline_id=baseline_id,
+            kind=manifest.kind,
+            time_ms=self._now_ms(),
+            note=note,
+            provisional=manifest.origin.how == "provisional",
         )
         with Publisher(self._settings) as publisher:
             publisher.publish([self._output(f"active/{manifest.kind}", activation)])
@@ -140,8 +167,17 @@ class BaselineStore:
         Raises:
             LogError: The broker does not answer, or there is no such topic.
         """
+        found = self.activation(kind)
+        return found.baseline_id if found else None
+
+    def activation(self, kind: BaselineKind) -> BaselineActivation | None:
+        """Return the latest activation of a kind, None if there is none.
+
+        Raises:
+            LogError: The broker does not answer, or there is no such topic.
+        """
         found = self._latest().get(f"active/{kind}")
-        return found.baseline_id if isinstance(found, BaselineActivation) else None
+        return found if isinstance(found, BaselineActivation) else None
 
     def _latest(self) -> dict[str, Event]:
         latest: dict[str, Event] = {}
