@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tidegauge.cli.replay import app
+from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
-from tidegauge.monitoring.rerun import replay_events
+from tidegauge.monitoring.rerun import EventPosition, replay_events
 from tidegauge.runtime.brokers import EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -24,12 +29,15 @@ from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Output, Partition, Record
 from tidegauge.usecases.errors import ReplayError
+from tidegauge.usecases.replay import NO_BASELINE, ReplayProgress, replay
+from tidegauge.usecases.replay_folder import ReplayFolder
 from tidegauge.vitals.extractor import VitalsExtractor
 
 RUNNER = CliRunner()
 COUNT = 300
 SEGMENT = Segment(model="m", version="v1", route="/chat")
 SETTINGS = SketchSettings(window_ms=2_000, lateness_ms=1_000, idle_ms=2_000, progress_ms=2_000)
+PLAN = MonitorPlan(window_ms=2_000)
 
 pytestmark = pytest.mark.integration
 
@@ -102,11 +110,72 @@ def test_the_past_is_judged_again(own_kafka: KafkaSettings, tmp_path: Path) -> N
     assert first.read_bytes() == second.read_bytes()
     assert len(first.read_bytes().splitlines()) > 20
     assert run(other, slow)["alerts"] == []
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.part*"))
     made = first.parent / "made" / "verdicts.jsonl"
     shown = RUNNER.invoke(app, [*arguments, "--out", str(made), "--rates", normal])
     assert made.exists()
     assert "latency.total warn firing" in shown.stdout
+
+
+def judge_again(
+    kafka: KafkaSettings, out: Path, stretch: tuple[str, str], rates: str, *, kill_at: str = ""
+) -> None:
+    """Judge the past again, and kill this process at the first saved position of a step."""
+
+    def progress(now: ReplayProgress) -> None:
+        if now.step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    replay(
+        kafka,
+        PLAN,
+        stretch,
+        now_ms=0,
+        baselines={"rates": rates, "drift": NO_BASELINE},
+        measure=["vitals"],
+        out=out,
+        progress=progress,
+        save_seconds=0,
+    )
+
+
+def test_a_killed_replay_is_gone_on_with(
+    own_kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns() // 1_000_000
+    with Publisher(own_kafka) as publisher:
+        publisher.publish(
+            Output(RESPONSES, e.request_id, e, "test", e.request_id, e.time_ms)
+            for e in responses(now - 60_000, 3.0)
+        )
+    rates = store_baseline(own_kafka, 1.0)
+    stretch = (str(now - 3_600_000), str(now + 3_600_000))
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    judge_again(own_kafka, whole, stretch, rates)
+    spawn = multiprocessing.get_context("spawn")
+    for step in ("measuring vitals", "testing"):
+        process = spawn.Process(
+            target=judge_again, args=(own_kafka, killed, stretch, rates), kwargs={"kill_at": step}
+        )
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert not killed.exists()
+    folder = ReplayFolder(killed)
+    assert folder.step("vitals", EventPosition).done
+
+    with pytest.raises(ReplayError, match=r"killed\.jsonl\.part holds a replay .* other options"):
+        judge_again(own_kafka, killed, (stretch[0], "now"), rates)
+    with (folder.path / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ReplayError, match="another process is at work"):
+            judge_again(own_kafka, killed, stretch, rates)
+
+    monkeypatch.setattr(VitalsExtractor, "measure", None)  # what was measured is not measured again
+    judge_again(own_kafka, killed, stretch, rates)
+    assert killed.read_bytes() == whole.read_bytes()
+    assert len(whole.read_bytes().splitlines()) > 20
+    assert not folder.path.exists()
 
 
 def test_an_empty_stretch_is_refused(own_kafka: KafkaSettings, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
-from tidegauge.monitoring.rerun import in_order, replay_events, replay_sketches
+from tidegauge.monitoring.rerun import (
+    ActiveBaselines,
+    EventPosition,
+    EventReplay,
+    SketchPosition,
+    SketchReplay,
+    in_order,
+    replay_events,
+    replay_sketches,
+)
 from tidegauge.schemas import Segment, encode
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
@@ -96,6 +106,27 @@ def test_streams_are_read_in_the_order_of_time(log: list[list[Record]]) -> None:
     times = [record.timestamp_ms for record in in_order(log)]
     assert times == sorted(times)
     assert len(times) == COUNT
+
+
+def test_another_process_goes_on_from_a_position(log: list[list[Record]], traffic: Traffic) -> None:
+    rates = baseline(traffic, "rates-1")
+    in_use: ActiveBaselines = {"rates": ("rates-1", rates.references)}
+    sketches: list[Record] = []
+    position = EventPosition()
+    for stop in (20, 1_000):  # seconds, the second is beyond the end
+        events = EventReplay(VitalsExtractor(), "replay", SETTINGS, position)
+        for part in islice(events.sketch(in_order(log)), stop):
+            sketches += part
+        position = events.position
+    said: list[bytes] = []
+    tested = SketchPosition()
+    for stop in (20, 1_000):
+        tests = SketchReplay(PLAN, in_use, tested)
+        for outputs in islice(tests.test(sketches), stop):
+            said += (encode(output.event) for output in outputs)
+        tested = tests.position
+    assert said == replay(log, rates, "rates-1")
+    assert tests.view().segments[0].total["vitals"].events == COUNT
 
 
 def test_nothing_comes_of_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.reports.formatting import count
@@ -17,7 +17,7 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.replay import replay as judge_past_again
-from tidegauge.usecases.time_range import TimeRange, parse_moment
+from tidegauge.usecases.time_range import TimeRange
 
 __all__ = ["app"]
 
@@ -55,20 +55,23 @@ def replay(  # noqa: PLR0913 - one option for each choice
     Workers' sketches are taken from the log, but for the kinds that are measured again:
     drift with the embedder of TIDEGAUGE_DRIFT_…, quality with the judges of
     TIDEGAUGE_JUDGE_…. Nothing is written to the log.
+
+    A replay that was interrupted is gone on with by the same command: what it has done is kept in
+    a folder beside the file, with .part after its name.
     """
-    now = now_ms()
-    period = TimeRange(_moment(start, now), _moment(end, now))
     kafka, plan = load(KafkaSettings), load(MonitorSettings).plan()
     with _bar(quiet=as_json) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("reading the log", total=1.0)
         found = judge_past_again(
             kafka,
             plan,
-            period,
+            (start, end),
+            now_ms=now_ms(),
             baselines={"rates": rates, "drift": drift},
             measure=[kind.value for kind in measure or []],
             out=out,
-            progress=lambda: bar.advance(task),
+            progress=lambda now: bar.update(task, description=now.step, completed=now.share),
+            resumed=_tell_resumed,
         )
     if as_json:
         facts = {
@@ -84,13 +87,17 @@ def replay(  # noqa: PLR0913 - one option for each choice
     typer.echo(f"{count(found.verdicts)} verdicts and {count(len(found.alerts))} alerts: {out}")
 
 
-def _moment(text: str, now: int) -> int:
-    return int(text) if text.isdecimal() else parse_moment(text, now)
+def _tell_resumed(period: TimeRange, folder: Path) -> None:
+    typer.echo(
+        f"going on with the replay of {period}; remove {folder} to begin anew instead", err=True
+    )
 
 
 def _bar(*, quiet: bool) -> Progress:
     return Progress(
-        TextColumn("judging again: {task.completed:,.0f} sketches"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         disable=quiet,

@@ -1,47 +1,62 @@
-"""Replaying: a stretch of the past, judged again with other baselines, embedders or judges."""
+"""Replaying: a stretch of the past, judged again with other baselines, embedders or judges.
+
+Measuring a kind again takes as long as the embedder or the judges need, testing the sketches
+minutes. Both go on where they were when they are killed: see ``replay_folder``.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tidegauge.adapters.sentence_transformers import open_embedder
-from tidegauge.drift.baseline import DriftBaseline
+import msgspec
+
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.rerun import ActiveBaselines, in_order, replay_events, replay_sketches
+from tidegauge.monitoring.rerun import (
+    ActiveBaselines,
+    EventPosition,
+    SketchPosition,
+    SketchReplay,
+    in_order,
+)
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import list_topics
-from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.runtime.settings import load
-from tidegauge.schemas import DecodeError, Topic, decode, encode
-from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas import DecodeError, decode, encode
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
-from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
-from tidegauge.streaming.extractor import Extractor
-from tidegauge.streaming.processor import Output, Record
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.streaming.processor import Record
 from tidegauge.usecases.errors import ReplayError
+from tidegauge.usecases.measure_again import measure_again, measured, settings_of
 from tidegauge.usecases.references import LogBaselines
-from tidegauge.usecases.time_range import TimeRange
-from tidegauge.vitals.extractor import VitalsExtractor
-from tidegauge.workers.drift.extractor import DriftExtractor
-from tidegauge.workers.drift.follower import refusal
-from tidegauge.workers.drift.settings import DriftSettings
-from tidegauge.workers.judge.main import make_extractor, make_judge_pool
-from tidegauge.workers.judge.settings import JudgeSettings
-from tidegauge.workers.vitals.settings import VitalsSettings
+from tidegauge.usecases.replay_folder import ReplayFolder, ReplayRequest, ResolvedRequest, Step
+from tidegauge.usecases.time_range import TimeRange, parse_moment
 
-__all__ = ["NO_BASELINE", "ReplayResult", "replay"]
+__all__ = ["NO_BASELINE", "ReplayProgress", "ReplayResult", "replay"]
 
 NO_BASELINE: Final = "none"
 """In place of a baseline's id: judge without one."""
 
-_JUDGING_SECONDS: Final = 3_600.0
+_SAVE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far a step of a replay has got.
+
+    Attributes:
+        step: What it does: ``testing``, or ``measuring drift``.
+        share: The part of the stretch that is done, 0 to 1.
+    """
+
+    step: str
+    share: float
 
 
 @dataclass(slots=True)
@@ -59,144 +74,158 @@ class ReplayResult:
     standing: tuple[Verdict, ...] = ()
 
 
+class _Tested(msgspec.Struct, frozen=True):
+    """The position of testing, and what it has found so far."""
+
+    position: SketchPosition
+    verdicts: int
+    alerts: list[bytes]
+
+
 def replay(  # noqa: PLR0913 - what, with what, and where to
     kafka: KafkaSettings,
     plan: MonitorPlan,
-    period: TimeRange,
+    stretch: tuple[str, str],
     *,
+    now_ms: int,
     baselines: Mapping[BaselineKind, str],
     measure: Collection[SketchKind],
     out: Path,
-    progress: Callable[[], None],
+    progress: Callable[[ReplayProgress], None],
+    resumed: Callable[[TimeRange, Path], None] = lambda *_: None,
+    save_seconds: float = _SAVE_SECONDS,
 ) -> ReplayResult:
     """Judge a stretch of the past again; nothing is written to the log.
 
     Workers' sketches are taken from the log, but for the kinds that are measured again from
-    the events, with the embedder and the judges of the environment's settings.
+    the events, with the embedder and the judges of the environment's settings. A replay that did
+    not come to its end is gone on with by the same arguments, on the stretch and with the
+    baselines of before.
 
     Args:
         kafka: How to reach Kafka.
         plan: The monitor's plan.
-        period: The stretch.
+        stretch: Start and end, as ``parse_moment`` reads them, or in Unix milliseconds.
+        now_ms: The present.
         baselines: Kind -> id; empty for the one in force, ``NO_BASELINE`` for none.
         measure: Kinds to measure again.
         out: File for all verdicts and alerts, as JSON lines; replaced when all is done.
-        progress: Called for each record of a sketch.
+        progress: Called whenever a position has been saved.
+        resumed: Called with the stretch and the folder if an earlier replay is gone on with.
+        save_seconds: Time between two saved positions.
 
     Raises:
         ReplayError: The stretch is empty, or the choices do not fit together.
         TidegaugeError: The log cannot be read, or there is no such baseline or embedder.
     """
-    if period.start_ms >= period.end_ms:
-        raise ReplayError(f"the stretch {period} is empty: its start must lie before its end")
-    in_use = _baselines(kafka, baselines)
-    known = {state.topic.name: state.partitions for state in list_topics(kafka)}
-    partitions = {name: known.get(name) or number for name, number in plan.partitions.items()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f"{out.name}.part")
-    result = ReplayResult()
-    with ExitStack() as stack, part.open("wb") as file:
-        stack.callback(part.unlink, missing_ok=True)
-
-        def take(output: Output) -> None:
-            file.write(encode(output.event) + b"\n")
-            if isinstance(output.event, Alert):
-                result.alerts.append(output.event)
-            elif isinstance(output.event, Verdict):
-                result.verdicts += 1
-
-        again = [
-            _measured_again(kafka, kind, period, in_use, stack) for kind in dict.fromkeys(measure)
-        ]
-        kept = _sketches(kafka, period, measure)
-        records = _counted(in_order([kept, *again]), progress)
-        view = replay_sketches(replace(plan, partitions=partitions), in_use, records, take)
-        file.flush()
-        part.replace(out)
-    result.standing = tuple(view.verdicts)
+    kinds = tuple(sorted(set(measure)))
+    settings = repr((plan, [settings_of(kind) for kind in kinds]))
+    request = ReplayRequest(
+        start=stretch[0],
+        end=stretch[1],
+        baselines=dict(baselines),
+        measure=kinds,
+        settings=hashlib.sha256(settings.encode()).hexdigest(),
+    )
+    folder = ReplayFolder(out)
+    resolved = folder.begun(request)
+    if resolved is None:
+        resolved = _resolve(kafka, request, now_ms)
+    else:
+        resumed(resolved.period, folder.path)
+    in_use = _references(kafka, resolved)
+    with folder.held(resolved):
+        due = _every(save_seconds)
+        steps = {kind: folder.step(kind, EventPosition) for kind in kinds}
+        for kind, step in steps.items():
+            if not step.done:
+                measure_again(
+                    kafka,
+                    kind,
+                    resolved.period,
+                    step,
+                    drift_baseline=resolved.in_use.get("drift"),
+                    progress=_shares(f"measuring {kind}", resolved.period, progress),
+                    due=due,
+                )
+        records = in_order(
+            [
+                _sketches(kafka, resolved.period, kinds),
+                *(measured(kind, step) for kind, step in steps.items()),
+            ]
+        )
+        tested = folder.step("verdicts", _Tested)
+        known = {state.topic.name: state.partitions for state in list_topics(kafka)}
+        partitions = {name: known.get(name) or number for name, number in plan.partitions.items()}
+        result = _test(
+            replace(plan, partitions=partitions),
+            in_use,
+            records,
+            tested,
+            progress=_shares("testing", resolved.period, progress),
+            due=due,
+        )
+        folder.finish(tested.path, out)
     return result
 
 
-def _baselines(kafka: KafkaSettings, named: Mapping[BaselineKind, str]) -> ActiveBaselines:
+def _resolve(kafka: KafkaSettings, request: ReplayRequest, now_ms: int) -> ResolvedRequest:
+    period = TimeRange(_moment(request.start, now_ms), _moment(request.end, now_ms))
+    if period.start_ms >= period.end_ms:
+        raise ReplayError(f"the stretch {period} is empty: its start must lie before its end")
     documents = LogBaselines(kafka)
-    chosen = {kind: name or documents.active(kind) for kind, name in named.items()}
+    chosen = {kind: name or documents.active(kind) for kind, name in request.baselines.items()}
+    in_use = {kind: name for kind, name in chosen.items() if name and name != NO_BASELINE}
+    if "drift" in request.measure and "drift" not in in_use:
+        raise ReplayError("--measure drift needs a baseline of drift: name one by --drift")
+    return ResolvedRequest(
+        request=request, start_ms=period.start_ms, end_ms=period.end_ms, in_use=in_use
+    )
+
+
+def _moment(text: str, now_ms: int) -> int:
+    return int(text) if text.isdecimal() else parse_moment(text, now_ms)
+
+
+def _references(kafka: KafkaSettings, resolved: ResolvedRequest) -> ActiveBaselines:
+    documents = LogBaselines(kafka)
     return {
         kind: (baseline_id, documents.references(kind, baseline_id))
-        for kind, baseline_id in chosen.items()
-        if baseline_id is not None and baseline_id != NO_BASELINE
+        for kind, baseline_id in resolved.in_use.items()
     }
 
 
-def _measured_again(
-    kafka: KafkaSettings,
-    kind: SketchKind,
-    period: TimeRange,
+def _test(  # noqa: PLR0913 - what, with what, and where to
+    plan: MonitorPlan,
     in_use: ActiveBaselines,
-    stack: ExitStack,
-) -> Iterator[Record]:
-    """Return the records of a kind's sketches, measured again."""
-    topic = REQUESTS if kind == "drift" else RESPONSES
-    records = in_order(_by_partition(kafka, topic, period))
-    sketching = load(VitalsSettings).sketching()
-    group = f"replay-{kind}"
-    if kind == "vitals":
-        return replay_events(VitalsExtractor(), group, sketching, records)
-    if kind == "quality":
-        extractor = stack.enter_context(_quality_extractor())
-        return replay_events(extractor, group, sketching, records)
-    if "drift" not in in_use:
-        raise ReplayError("--measure drift needs a baseline of drift: name one by --drift")
-    return replay_events(_drift_extractor(kafka, in_use["drift"][0]), group, sketching, records)
-
-
-def _drift_extractor(kafka: KafkaSettings, baseline_id: str) -> DriftExtractor:
-    settings = load(DriftSettings)
-    baseline = DriftBaseline.from_bytes(BaselineStore(kafka).load(baseline_id), baseline_id)
-    embedder = open_embedder(
-        settings.model,
-        backend=settings.backend,
-        most_tokens=settings.most_tokens,
-        threads=settings.threads,
+    records: Iterator[Record],
+    step: Step[_Tested],
+    *,
+    progress: Callable[[int], None],
+    due: Callable[[], bool],
+) -> ReplayResult:
+    """Test sketches from where the step has got to, and write the verdicts to its file."""
+    before = step.position
+    monitor = SketchReplay(plan, in_use, before.position if before else None)
+    verdicts = before.verdicts if before else 0
+    alerts = list(before.alerts) if before else []
+    with step.appending():
+        for outputs in monitor.test(records):
+            for output in outputs:
+                line = encode(output.event)
+                step.write(line)
+                verdicts += isinstance(output.event, Verdict)
+                if isinstance(output.event, Alert):
+                    alerts.append(line)
+            if due():
+                step.save(_Tested(monitor.position, verdicts, alerts))
+                progress(monitor.view().time_ms)
+        step.save(_Tested(monitor.position, verdicts, alerts), done=True)
+    return ReplayResult(
+        verdicts=verdicts,
+        alerts=[decode(alert, Alert) for alert in alerts],
+        standing=tuple(monitor.view().verdicts),
     )
-    reason = refusal(baseline, embedder.fingerprint, settings.preparation())
-    if reason is not None:
-        raise ReplayError(
-            f"baseline {baseline_id} cannot be used ({reason}): set TIDEGAUGE_DRIFT_MODEL, "
-            "_BACKEND, _MOST_TOKENS, _SELECTION and _MOST_CHARACTERS to what it was built "
-            "with, or name another by --drift"
-        )
-    extractor = DriftExtractor(
-        embedder,
-        settings.preparation(),
-        window_ms=settings.sketching().window_ms,
-        publish_vectors=False,
-    )
-    extractor.use(baseline)
-    return extractor
-
-
-@contextmanager
-def _quality_extractor() -> Iterator[Extractor[ResponseEvent]]:
-    """Yield an extractor that asks the judges however old answers are, and waits for them."""
-    settings = load(JudgeSettings).model_copy(
-        update={"max_age_seconds": 0.0, "deadline_seconds": _JUDGING_SECONDS}
-    )
-    pool = make_judge_pool(settings)
-    pool.start()
-    try:
-        yield make_extractor(settings, pool)
-    finally:
-        pool.close()
-
-
-def _by_partition(
-    kafka: KafkaSettings, topic: Topic, period: TimeRange
-) -> Iterator[Iterator[Record]]:
-    known = next(state.partitions for state in list_topics(kafka) if state.topic.name == topic.name)
-    for index in range(known or 0):
-        yield reader.read(
-            kafka, topic, start_ms=period.start_ms, end_ms=period.end_ms, partitions=[index]
-        )
 
 
 def _sketches(
@@ -212,7 +241,28 @@ def _sketches(
             yield record
 
 
-def _counted(records: Iterator[Record], progress: Callable[[], None]) -> Iterator[Record]:
-    for record in records:
-        yield record
-        progress()
+def _shares(
+    step: str, period: TimeRange, progress: Callable[[ReplayProgress], None]
+) -> Callable[[int], None]:
+    """Return a function that reports a time that a step has reached as a share of the stretch."""
+
+    def report(now_ms: int) -> None:
+        share = (now_ms - period.start_ms) / (period.end_ms - period.start_ms)
+        progress(ReplayProgress(step, min(1.0, max(0.0, share))))
+
+    return report
+
+
+def _every(seconds: float) -> Callable[[], bool]:
+    """Return a function that is true once in so many seconds."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < seconds:
+            return False
+        last = now
+        return True
+
+    return due
