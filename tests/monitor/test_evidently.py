@@ -58,8 +58,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tables(rows(0.5, 1), rows(0.9, 2))
     dirty = Tables(
         columns=(*found.columns, Column(IMAGE, "category")),
-        reference=tuple((*row, ATTACK) for row in found.reference),
-        current=tuple((*row, (ATTACK, IMAGE, "💳")[n % 3]) for n, row in enumerate(found.current)),
+        reference=(*found.reference, (ATTACK,) * 200),
+        current=(*found.current, tuple((ATTACK, IMAGE, "💳")[n % 3] for n in range(200))),
+        rows=(200, 200),
         left_out=(),
         distances=(*found.distances, 1.0),
     )

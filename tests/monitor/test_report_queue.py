@@ -166,7 +166,8 @@ def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
     assert "60 of 60 exchanges, 1 records unreadable" in facts[0]
     assert "60 of 60 exchanges." in facts[1]
     (compared,) = written
-    assert len(compared.reference) == len(compared.current) == 60
+    assert compared.rows == (60, 60)
+    assert [len(cells) for cells in (*compared.reference, *compared.current)] == [60, 60]
     assert [column.name for column in compared.columns] == ["latency_ms"]
     assert {"prompt_characters", "version", "language"} <= set(compared.constant)
     assert {"cluster", "novelty"} <= set(compared.left_out)

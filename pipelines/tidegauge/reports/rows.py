@@ -10,9 +10,10 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import isfinite
 from typing import Literal
+
+import numpy as np
 
 from tidegauge.reports.text import category
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
@@ -23,6 +24,9 @@ __all__ = ["Column", "Row", "Sample", "Tables", "described", "distance", "tables
 
 Row = dict[str, float | str]
 """Column -> value; a column without a known value is absent."""
+
+Cells = tuple[float | str | None, ...]
+"""A column's values, row by row; None where a row has none."""
 
 _NUMBERS = (
     "latency_ms",
@@ -79,16 +83,18 @@ class Tables:
     Attributes:
         columns: At most ``MAX_COLUMNS``, each with a value on both sides; those that differ most
             come first.
-        reference: Rows of the reference range; a value for each column, None if not known.
-        current: Rows of the current range.
+        reference: The columns' cells in the reference range.
+        current: Their cells in the current range.
+        rows: Rows of the reference range, and of the current one.
         left_out: Columns without a value on one of the sides, or beyond the limit.
         constant: Columns left out since each row of both sides has the same value.
         distances: How far the sides of each column lie apart, from 0 to 1: see ``distance``.
     """
 
     columns: tuple[Column, ...]
-    reference: tuple[tuple[float | str | None, ...], ...]
-    current: tuple[tuple[float | str | None, ...], ...]
+    reference: tuple[Cells, ...]
+    current: tuple[Cells, ...]
+    rows: tuple[int, int]
     left_out: tuple[str, ...]
     constant: tuple[str, ...] = ()
     distances: tuple[float, ...] = ()
@@ -204,22 +210,26 @@ class Sample:
         return tuple(self._rows[name] for name in sorted(self._rows))
 
 
-def _values(rows: Iterable[Row], name: str) -> list[float | str]:
-    return [row[name] for row in rows if name in row]
+def _known(cells: Cells) -> list[float | str]:
+    return [value for value in cells if value is not None]
 
 
-def _frequent(reference: Sequence[Row], current: Sequence[Row], name: str) -> frozenset[str]:
-    counts = Counter(str(value) for rows in (reference, current) for value in _values(rows, name))
-    ordered = sorted(counts, key=lambda value: (-counts[value], value))
-    return frozenset(ordered[:MAX_VALUES])
-
-
-def _can_be_drawn(rows: Iterable[Row], name: str) -> bool:
+def _can_be_drawn(values: Iterable[float | str]) -> bool:
     """Return whether sums and squares of a column's numbers are numbers, too."""
     return all(
-        isinstance(value, str) or (isfinite(value) and abs(value) < _LARGEST)
-        for value in _values(rows, name)
+        isinstance(value, str) or (isfinite(value) and abs(value) < _LARGEST) for value in values
     )
+
+
+def _without_rare(one: Cells, other: Cells) -> tuple[Cells, Cells]:
+    """Return both sides of a column of categories, the rare ones under one name."""
+    counts = Counter(value for value in (*one, *other) if value is not None)
+    if len(counts) <= MAX_VALUES:
+        return one, other
+    ordered = sorted(counts, key=lambda value: (-counts[value], str(value)))
+    kept: dict[float | str | None, float | str | None] = {value: value for value in ordered}
+    kept.update(dict.fromkeys(ordered[MAX_VALUES:], "other"))
+    return tuple(kept.get(value) for value in one), tuple(kept.get(value) for value in other)
 
 
 def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
@@ -233,16 +243,19 @@ def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
         >>> distance([1.0, 2.0], [2.0, 3.0]), distance(["a", "b"], ["a", "a"])
         (0.5, 0.5)
     """
-    shares = [
-        {value: number / len(side) for value, number in Counter(side).items()}
-        for side in (one, other)
-    ]
-    values = shares[0].keys() | shares[1].keys()
-    differences = {value: shares[0].get(value, 0.0) - shares[1].get(value, 0.0) for value in values}
-    if any(isinstance(value, str) for value in values):
-        return sum(abs(difference) for difference in differences.values()) / 2
-    ordered = (differences[value] for value in sorted(values, key=float))
-    return max(abs(total) for total in accumulate(ordered))
+    if any(isinstance(value, str) for value in (*one, *other)):
+        counts = Counter(one), Counter(other)
+        return (
+            sum(
+                abs(counts[0][value] / len(one) - counts[1][value] / len(other))
+                for value in counts[0].keys() | counts[1].keys()
+            )
+            / 2
+        )
+    sides = [np.sort(np.asarray(side, np.float64)) for side in (one, other)]
+    values = np.concatenate(sides)
+    below = [np.searchsorted(side, values, side="right") / len(side) for side in sides]
+    return float(np.max(np.abs(below[0] - below[1])))
 
 
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
@@ -252,47 +265,31 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     be compared and is named in ``left_out``; a column with a single value is named in ``constant``.
     """
     named = (*_NUMBERS, *_CATEGORIES)
-    scores = sorted({name for row in (*reference, *current) for name in row} - set(named))
-    present = [
-        name for name in (*named, *scores) if _values(reference, name) and _values(current, name)
-    ]
-    constant = {
-        name
-        for name in present
-        if len({*_values(reference, name), *_values(current, name)}) == 1
-        and all(name in row for row in (*reference, *current))
-    }
-    chosen = [
-        name
-        for name in present
-        if name not in constant and _can_be_drawn((*reference, *current), name)
-    ][:MAX_COLUMNS]
-    seen = {name for row in (*reference, *current) for name in row}
-    columns = tuple(
-        Column(name, "category" if name in _CATEGORIES else "number") for name in chosen
-    )
-    frequent = {
-        column.name: _frequent(reference, current, column.name)
-        for column in columns
-        if column.kind == "category"
-    }
-
-    def cell(row: Row, column: Column) -> float | str | None:
-        value = row.get(column.name)
-        if isinstance(value, str) and value not in frequent[column.name]:
-            return "other"
-        return value
-
-    apart = {
-        column.name: distance(_values(reference, column.name), _values(current, column.name))
-        for column in columns
-    }
-    columns = tuple(sorted(columns, key=lambda column: -apart[column.name]))
+    seen = {name for rows in (reference, current) for row in rows for name in row}
+    compared: list[tuple[float, Column, Cells, Cells]] = []
+    constant = []
+    for name in (*(n for n in named if n in seen), *sorted(seen - set(named))):
+        one = tuple(row.get(name) for row in reference)
+        other = tuple(row.get(name) for row in current)
+        known = _known(one), _known(other)
+        if not all(known):
+            continue
+        if len({*one, *other}) == 1:
+            constant.append(name)
+        elif len(compared) < MAX_COLUMNS and all(map(_can_be_drawn, known)):
+            apart = distance(*known)
+            if name in _CATEGORIES:
+                one, other = _without_rare(one, other)
+            column = Column(name, "category" if name in _CATEGORIES else "number")
+            compared.append((apart, column, one, other))
+    compared.sort(key=lambda item: -item[0])
+    columns = tuple(column for _, column, _, _ in compared)
     return Tables(
         columns=columns,
-        distances=tuple(apart[column.name] for column in columns),
-        reference=tuple(tuple(cell(row, column) for column in columns) for row in reference),
-        current=tuple(tuple(cell(row, column) for column in columns) for row in current),
-        left_out=tuple(sorted(seen - set(chosen) - constant)),
+        distances=tuple(apart for apart, _, _, _ in compared),
+        reference=tuple(one for _, _, one, _ in compared),
+        current=tuple(other for _, _, _, other in compared),
+        rows=(len(reference), len(current)),
+        left_out=tuple(sorted(seen - {column.name for column in columns} - set(constant))),
         constant=tuple(sorted(constant)),
     )
