@@ -5,7 +5,13 @@ import math
 import pytest
 
 from tidegauge.monitoring.errors import PlanError
-from tidegauge.monitoring.plan import SHARES, MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.plan import (
+    CUSTOMER_SHARE,
+    SHARES,
+    MonitorPlan,
+    log_threshold,
+    monitor_shares,
+)
 from tidegauge.schemas.findings import Monitor
 
 MONITORS = (
@@ -23,7 +29,7 @@ def test_the_whole_deployment_spends_one_budget() -> None:
     plan = MonitorPlan()
     alarms_a_second = sum(
         math.exp(-log_threshold(plan, share, rank))
-        for share in monitor_shares(map(Monitor.parse, MONITORS)).values()
+        for share in (*monitor_shares(map(Monitor.parse, MONITORS)).values(), CUSTOMER_SHARE)
         for rank in range(1, 10_000)
     )
     promised = (1 - SHARES["swap"]) / (plan.false_alarm_days * 86_400)
@@ -31,7 +37,7 @@ def test_the_whole_deployment_spends_one_budget() -> None:
 
 
 def test_signals_share_out_everything() -> None:
-    assert sum(SHARES.values()) == pytest.approx(1)
+    assert sum(SHARES.values()) + CUSTOMER_SHARE == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

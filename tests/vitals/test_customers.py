@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.vitals.customers import OTHER_CUSTOMER, SHADOW_CUSTOMER, Customers
+from tidegauge.schemas.measures import OTHER_CUSTOMER, SHADOW_CUSTOMER
+from tidegauge.vitals.customers import Customers
 
 
 @given(st.lists(st.text(max_size=4), max_size=40), st.integers(0, 5))

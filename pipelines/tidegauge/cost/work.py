@@ -13,12 +13,15 @@ from tidegauge.schemas.exchange import ResponseEvent, Usage, outcome_of
 from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
 from tidegauge.streaming.upstream_work import SLOTS, WorkPiece
 
-__all__ = ["line_of", "slots_between", "work_of"]
+__all__ = ["line_of", "slots_between", "work_of", "work_tokens"]
 
 _LONGEST_MS = 3_600_000.0
 """Of a longer exchange the last hour is counted."""
 _MOST_TOKENS = 100_000_000
 _NANO = 1_000_000_000
+_CACHED_TOKEN = 0.1
+_GENERATED_TOKEN = 4.0
+"""What tokens count against one of a prompt, about as APIs that are billed by tokens price them."""
 
 
 def line_of(event: ResponseEvent) -> CostLine:
@@ -29,6 +32,21 @@ def line_of(event: ResponseEvent) -> CostLine:
         return "retry"
     outcome = event.outcome or outcome_of(event.error)
     return "served" if outcome in {"ok", "pending"} else "failed"
+
+
+def work_tokens(usage: Usage) -> float:
+    """Return an exchange's work as a number of tokens of a prompt, where no price weighs it.
+
+    The weights are fixed, so that only the exchanges change the number: a token from the cache
+    counts a tenth, a generated one four times.
+
+    Example:
+        >>> work_tokens(Usage(input_tokens=100, output_tokens=50, cached_tokens=60))
+        246.0
+    """
+    cached = min(usage.cached_tokens or 0, usage.input_tokens)
+    computed = usage.input_tokens - cached
+    return computed + cached * _CACHED_TOKEN + usage.output_tokens * _GENERATED_TOKEN
 
 
 def slots_between(start_ms: float, end_ms: float) -> int:

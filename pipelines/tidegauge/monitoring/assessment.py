@@ -14,12 +14,14 @@ from tidegauge.monitoring.alarm_trends import AlarmTrend, AlarmTrends
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
 from tidegauge.monitoring.attribution import HARMS, AttributionContext, coincidences, load_ratio
 from tidegauge.monitoring.catalog import (
+    COST_CUSTOMER,
     MonitorKey,
     baseline_kind,
     monitored_segment,
     monitors_in,
     worker_kind,
 )
+from tidegauge.monitoring.customer_costs import CustomerCosts, CustomerCostsState
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
@@ -53,6 +55,7 @@ class AssessmentState(msgspec.Struct, frozen=True, kw_only=True):
     baselines_since: dict[BaselineKind, tuple[str, int]]
     history: SegmentHistoryState = SegmentHistoryState()
     alarm_trends: dict[str, AlarmTrend] = {}
+    customer_costs: CustomerCostsState = CustomerCostsState()
 
 
 class _ActiveBaseline(NamedTuple):
@@ -87,6 +90,7 @@ class Assessment:
         )
         self.history = SegmentHistory(state.history if state else None)
         self.alarm_trends = AlarmTrends(state.alarm_trends if state else None)
+        self._customer_costs = CustomerCosts(plan, state.customer_costs if state else None)
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -140,6 +144,8 @@ class Assessment:
     def restart(self, key: MonitorKey, reason: str, now_ms: int) -> list[Output]:
         """Drop the evidence of one monitor on one segment; the reason becomes its verdict."""
         self._detectors.restart(key)
+        if key.monitor == COST_CUSTOMER:
+            self._customer_costs.restart(key.segment.tenant)
         self.comparisons.acknowledge(key)
         return self._low_data(key, reason, now_ms)
 
@@ -161,6 +167,8 @@ class Assessment:
         for sketch in _by_monitored_segment(sketches):
             for monitor in monitors_in(sketch):
                 outputs += self._test(monitor, sketch, window)
+        if window.kind == "vitals":
+            outputs += self._compare_customers(window)
         for sketch in sketches:
             found = self.comparisons.verdicts(window.kind, sketch.segment, window.end_ms)
             outputs += [output for verdict in found for output in self.alerts.post(verdict)]
@@ -168,6 +176,15 @@ class Assessment:
             self._retell()
         self._follow_alarms(window.kind)
         return outputs + self._escalate()
+
+    def _compare_customers(self, window: MergedWindow) -> list[Output]:
+        latched = {
+            alarm.segment.tenant: alarm.severity == "critical"
+            for alarm in self.alerts.alarms
+            if alarm.monitor == COST_CUSTOMER.name
+        }
+        verdicts = self._customer_costs.add(window, latched)
+        return [output for verdict in verdicts for output in self.alerts.post(verdict)]
 
     def _follow_alarms(self, kind: SketchKind) -> None:
         """Add the newest slots to the trends of the alarms that a kind's windows raise."""
@@ -334,6 +351,7 @@ class Assessment:
             baselines_since=dict(self._since),
             history=self.history.state(),
             alarm_trends=self.alarm_trends.state(),
+            customer_costs=self._customer_costs.state(),
         )
 
 

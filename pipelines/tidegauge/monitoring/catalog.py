@@ -15,7 +15,10 @@ __all__ = [
     "BASELINE",
     "CAPTURE",
     "COLD_START",
+    "COST_BUDGET",
+    "COST_CUSTOMER",
     "COST_REQUEST",
+    "COST_WORK",
     "DEAD_LETTERS",
     "DRIFT_FOLLOWUPS",
     "DRIFT_TOPICS",
@@ -49,6 +52,12 @@ LATENCY_TOTAL: Final = Monitor("latency", "total")
 LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
 ERRORS_RATE: Final = Monitor("errors", "rate")
 COST_REQUEST: Final = Monitor("cost", "request")
+COST_WORK: Final = Monitor("cost", "work")
+"""In place of the cost of a request, where its tokens have no price."""
+COST_CUSTOMER: Final = Monitor("cost", "customer")
+"""Of a customer against itself a week before; without a baseline."""
+COST_BUDGET: Final = Monitor("cost", "budget")
+"""A fact, not a test."""
 HALLUCINATION: Final = "hallucination"
 """Kind of the monitors of the share of answers with content that their context does not hold."""
 
@@ -70,6 +79,7 @@ _HISTOGRAMS = {
     LATENCY_TOTAL: measures.LATENCY_MS,
     LATENCY_FIRST_TOKEN: measures.TIME_TO_FIRST_TOKEN_MS,
     COST_REQUEST: measures.COST_USD,
+    COST_WORK: measures.WORK_TOKENS,
 }
 
 

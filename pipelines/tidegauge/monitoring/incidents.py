@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidegauge.monitoring.catalog import hallucination_monitor
+from tidegauge.monitoring.catalog import COST_BUDGET, COST_CUSTOMER, hallucination_monitor
 from tidegauge.reports.formatting import moment
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, Severity, Verdict
@@ -43,6 +43,8 @@ _PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "errors": "more goes wrong",
         "latency": "answers are slower",
         "cost": "requests cost more",
+        COST_CUSTOMER.name: "it costs much more than a week before",
+        COST_BUDGET.name: "it spends more than its budget",
         "drift": "people ask for something else",
         "swap": "the new version does worse",
     }
@@ -124,8 +126,12 @@ class Incident:
 
     @property
     def subject(self) -> str:
-        """What it is about: a new version, a model, or the pipeline."""
-        return self.onset.version or self.model or "the pipeline"
+        """What it is about: a new version, a model, a customer, all traffic, or the pipeline."""
+        if self.alarms[0].signal == _PIPELINE:
+            return "the pipeline"
+        customer = self.alarms[0].segment.tenant
+        of_customer = f"customer {customer}" if customer else "all traffic"
+        return self.onset.version or self.model or of_customer
 
     def title(self, now_ms: int | None = None) -> str:
         """Return what happened, since when and to whom, on one line.
@@ -255,13 +261,17 @@ def _loudest(alarm: Alert) -> tuple[bool, int, int, int, str]:
 
 def _subject(alarm: Alert) -> str:
     """Return what an alarm is about, one of the subjects of ``_PHRASES``."""
+    if alarm.monitor in _PHRASES:
+        return alarm.monitor
     return _INVENTED if alarm.monitor.startswith(_INVENTED) else alarm.signal
 
 
-def _scope(alarm: Alert) -> tuple[bool, str]:
-    """Return what two alarms of one incident share: the model, or the pipeline."""
-    ours = alarm.signal == _PIPELINE
-    return ours, "" if ours else alarm.segment.model
+def _scope(alarm: Alert) -> tuple[bool, str, str]:
+    """Return what two alarms of one incident share: model, customer of all models, or pipeline."""
+    if alarm.signal == _PIPELINE:
+        return True, "", ""
+    segment = alarm.segment
+    return False, segment.model, "" if segment.model else segment.tenant
 
 
 class IncidentSummary(msgspec.Struct, frozen=True, kw_only=True):

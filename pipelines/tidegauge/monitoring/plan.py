@@ -14,6 +14,7 @@ from tidegauge.schemas.sketches import SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
 __all__ = [
+    "CUSTOMER_SHARE",
     "MINIMUM_EFFECT",
     "RATIOS",
     "SHARES",
@@ -25,9 +26,12 @@ __all__ = [
 _DAY_SECONDS = 86_400.0
 
 SHARES: Mapping[Signal, float] = MappingProxyType(
-    {"drift": 0.3, "quality": 0.25, "latency": 0.2, "errors": 0.15, "cost": 0.05, "swap": 0.05}
+    {"drift": 0.3, "quality": 0.25, "latency": 0.2, "errors": 0.15, "cost": 0.03, "swap": 0.05}
 )
-"""Signal -> its share of the false-alarm budget; the shares sum to 1."""
+"""Signal -> its share of the false-alarm budget; with ``CUSTOMER_SHARE`` the shares sum to 1."""
+
+CUSTOMER_SHARE = 0.02
+"""Share of the monitor that compares customers' costs with those of a week before."""
 
 MINIMUM_EFFECT: Mapping[Signal, float] = MappingProxyType(
     {"drift": 0.005, "quality": 0.05, "latency": 1.1, "errors": 0.005, "cost": 1.1}

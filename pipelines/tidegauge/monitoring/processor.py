@@ -16,6 +16,7 @@ from tidegauge.detection.reference import Reference
 from tidegauge.monitoring import health
 from tidegauge.monitoring.alert_store import Controls, ControlsState, key_of, matches
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
+from tidegauge.monitoring.budgets import budget_verdicts
 from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
 from tidegauge.monitoring.judge_health import judge_conditions, judge_replies
@@ -23,6 +24,7 @@ from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.monitoring.windows import Windows, WindowsState
+from tidegauge.reports.cost_view import CostView
 from tidegauge.schemas import OTHER, DecodeError, DecodeReason, decode
 from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.findings import Monitor, State
@@ -88,6 +90,7 @@ class MonitorProcessor:
         self._in_use: dict[BaselineKind, tuple[str, _References]] = {}
         self._wanted: dict[BaselineKind, str] = {}
         self._refused: dict[BaselineKind, str] = {}
+        self._costs: CostView | None = None
         self._producers = Producers(plan.settle_ms)
         self._controls = Controls()
         self._reported_ms: dict[tuple[SketchKind, int], int] = {}
@@ -121,6 +124,10 @@ class MonitorProcessor:
     def refuse(self, kind: BaselineKind, why: str) -> None:
         """Note that the baseline in force cannot be used; it is said until one of its kind is."""
         self._refused[kind] = why
+
+    def note_costs(self, costs: CostView | None) -> None:
+        """Note what the upstreams cost by now; the next ``tick`` holds the budgets against it."""
+        self._costs = costs
 
     def use(
         self,
@@ -242,6 +249,10 @@ class MonitorProcessor:
             self._windows.progress, map(key_of, alerts.verdicts), now_ms=now_ms
         ):
             outputs += alerts.post_unless_ok(verdict)
+        if self._costs is not None:
+            known = list(map(key_of, alerts.verdicts))
+            for verdict in budget_verdicts(self._costs, known, now_ms=now_ms):
+                outputs += alerts.post_if_changed(verdict)
         for verdict in verdicts:
             silent = verdict.state == State.NO_DATA
             outputs += alerts.post_if_changed(verdict, severity="warn" if silent else None)

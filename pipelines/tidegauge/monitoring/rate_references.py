@@ -31,7 +31,7 @@ from tidegauge.monitoring.strata_cuts import (
     merge_strata,
     quantile_bucket,
 )
-from tidegauge.reports.formatting import dollars, number
+from tidegauge.reports.formatting import count, dollars, number
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Histogram, Sketch
 from tidegauge.streaming import histogram
@@ -135,14 +135,26 @@ def _with_rates(reference: Reference, rates: Sequence[float]) -> Reference:
     return msgspec.structs.replace(reference, high=raised[0], slot_high=tuple(raised[1:]))
 
 
-def cost_reference(segment: Segment, windows: Sequence[Sketch], zone: str) -> Reference | LeftOut:
-    """Return the reference of a request's cost: the rate above the baseline's P90."""
-    value = measures.COST_USD
+def cost_reference(
+    value: str, segment: Segment, windows: Sequence[Sketch], zone: str
+) -> Reference | LeftOut:
+    """Return the reference of a request's cost or work: the rate above the baseline's P90.
+
+    Args:
+        value: ``measures.COST_USD`` or ``measures.WORK_TOKENS``.
+        segment: Slice of the traffic.
+        windows: Its merged windows in order of time.
+        zone: Time zone of the seasons' slots.
+    """
     whole = _whole(windows, value)
     if (few := _too_few(whole)) is not None:
         return few
     edge = histogram.upper_edge(quantile_bucket(whole, _COST_LEVEL), whole.accuracy)
-    title = f"a request's cost above {dollars(edge)}"
+    title = (
+        f"a request's cost above {dollars(edge)}"
+        if value == measures.COST_USD
+        else f"a request's work above {count(edge)} tokens"
+    )
     indicator = _cut(value, title, whole, _COST_LEVEL, "above")
     return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["cost"], zone=zone)
 

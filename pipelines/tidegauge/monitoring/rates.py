@@ -17,6 +17,7 @@ from tidegauge.detection.reference import Reference
 from tidegauge.detection.seasons import UTC
 from tidegauge.monitoring.catalog import (
     COST_REQUEST,
+    COST_WORK,
     ERRORS_RATE,
     LATENCY_FIRST_TOKEN,
     LATENCY_TOTAL,
@@ -48,6 +49,7 @@ FINGERPRINT = "rates/2"
 
 _VERSION = 2
 _MOSTLY = 0.5
+_COSTS = {COST_REQUEST: measures.COST_USD, COST_WORK: measures.WORK_TOKENS}
 _DURATIONS = {
     LATENCY_TOTAL: (measures.LATENCY_MS, "latency"),
     LATENCY_FIRST_TOKEN: (measures.TIME_TO_FIRST_TOKEN_MS, "time to first token"),
@@ -179,8 +181,9 @@ class _Drafts:
     def add_vitals(self, segment: Segment, windows: Sequence[Sketch]) -> None:
         present = {name for window in windows for name in window.histograms}
         self._add(ERRORS_RATE, segment, error_reference(segment, windows, self._zone))
-        if measures.COST_USD in present:
-            self._add(COST_REQUEST, segment, cost_reference(segment, windows, self._zone))
+        for monitor, value in _COSTS.items():
+            if value in present:
+                self._add(monitor, segment, cost_reference(value, segment, windows, self._zone))
         for monitor, (value, title) in _DURATIONS.items():
             if value in present:
                 self._add(

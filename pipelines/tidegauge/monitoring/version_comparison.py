@@ -61,6 +61,7 @@ _RATIOS = {
     "latency": MINIMUM_EFFECT["latency"],
     "first_token": MINIMUM_EFFECT["latency"],
     "cost": MINIMUM_EFFECT["cost"],
+    "work": MINIMUM_EFFECT["cost"],
 }
 """Metric -> smallest ratio of durations or of costs that is ``worse``."""
 _SHARES = {"errors": MINIMUM_EFFECT["errors"], "quality": MINIMUM_EFFECT["quality"]}

@@ -17,7 +17,7 @@ from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail
 from tidegauge.monitoring.catalog import comparison_monitor, judge_name, judged_scores
 from tidegauge.monitoring.rate_references import FEWEST
 from tidegauge.monitoring.strata_cuts import group_strata, known_strata, quantile_bucket
-from tidegauge.reports.formatting import dollars, number
+from tidegauge.reports.formatting import count, dollars, number
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Monitor
 from tidegauge.schemas.sketches import Histogram, Sketch, SketchKind
@@ -40,6 +40,7 @@ _LAST_CHOICE = 1_600
 counted afresh; from then on they stay."""
 _FEWEST_IN_STRATUM = 100
 _DURATION_LEVEL, _COST_LEVEL, _SCORE_LEVEL = 0.75, 0.9, 0.25
+_COSTS = {"cost": measures.COST_USD, "work": measures.WORK_TOKENS}
 _DURATIONS = {"latency": measures.LATENCY_MS, "first_token": measures.TIME_TO_FIRST_TOKEN_MS}
 
 
@@ -90,11 +91,13 @@ def choose_metrics(total: Sketch, *, fewest: int = FEWEST) -> Iterator[ComparedM
                 title = f"{kind.replace('_', ' ')} above the old version's P75 at the same load"
                 counter = StratifiedTail(value, buckets, "above")
                 yield _metric(kind, "vitals", title, counter, chosen_on=n)
-        if (edge := _edge(total, measures.COST_USD, _COST_LEVEL, fewest)) is not None:
-            bucket, threshold, n = edge
-            counter_of_cost = Tail(measures.COST_USD, bucket, "above")
-            title = f"cost above {dollars(threshold)}"
-            yield _metric("cost", "vitals", title, counter_of_cost, chosen_on=n)
+        for kind, value in _COSTS.items():
+            if (edge := _edge(total, value, _COST_LEVEL, fewest)) is not None:
+                bucket, threshold, n = edge
+                counter_of_cost = Tail(value, bucket, "above")
+                amount = dollars(threshold) if kind == "cost" else f"{count(threshold)} tokens"
+                title = f"{kind} above {amount}"
+                yield _metric(kind, "vitals", title, counter_of_cost, chosen_on=n)
     if total.kind == "quality":
         for label, name in judged_scores(total):
             value = measures.score(label, name)
@@ -169,7 +172,7 @@ def _numbers(total: Sketch) -> Iterator[tuple[Monitor, int]]:
     """Yield how many numbers there are of each metric that has a threshold."""
     if total.kind == "vitals":
         yield comparison_monitor("errors"), total.events
-        named = {**_DURATIONS, "cost": measures.COST_USD}
+        named = {**_DURATIONS, **_COSTS}
         for kind, value in named.items():
             if (values := total.moments.get(value)) is not None:
                 yield comparison_monitor(kind), values.n

@@ -140,6 +140,35 @@ RUNBOOKS: Final[Mapping[str, Runbook]] = MappingProxyType(
                 ),
             ),
             Runbook(
+                "customer",
+                "A customer costs much more than a week before",
+                "In most hours the customer's requests cost more than twice what they cost in the "
+                "same hour of the week before. Requests, their length or their model changed.",
+                (
+                    "Costs says for what: more requests, longer ones, or a dearer model.",
+                    "`tidegauge bill --from -1d --against 7d` compares the day with a week before.",
+                    "Does one key or one agent repeat its requests?",
+                ),
+                (
+                    "Ask the customer, or limit the key (`tidegauge keys create --help`).",
+                    "If this is normal now, close the incident: in a week it is what is compared.",
+                ),
+            ),
+            Runbook(
+                "budget",
+                "Spending is faster than its budget allows",
+                "At the rate of the last hours, and of the last one, a month costs more than its "
+                "budget. The alarm ends by itself when one of them falls below.",
+                (
+                    "Costs says which customer, model or line of the bill it is.",
+                    "Is it idle time? Then fewer servers would do.",
+                ),
+                (
+                    "Limit the keys that spend it (`tidegauge keys create --help`).",
+                    "If the money is there, raise the budget in the gateway's configuration.",
+                ),
+            ),
+            Runbook(
                 "drift",
                 "People ask for something else",
                 "The requests' topics, lengths or languages are not those of the baseline. Nobody "
@@ -192,7 +221,11 @@ RUNBOOKS: Final[Mapping[str, Runbook]] = MappingProxyType(
         )
     }
 )
-"""Signal -> its runbook."""
+"""Signal, or kind of monitor -> its runbook."""
+
+
+_OF_KINDS: Final = {"hallucination", "customer", "budget"}
+"""Kinds of monitors that have a runbook of their own."""
 
 
 def runbook(monitor: str) -> Runbook:
@@ -206,4 +239,4 @@ def runbook(monitor: str) -> Runbook:
     """
     signal, _, kind = monitor.partition(".")
     own = kind.partition(".")[0]
-    return RUNBOOKS[own if own == "hallucination" else signal]
+    return RUNBOOKS[own if own in _OF_KINDS else signal]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["OTHER_CUSTOMER", "SHADOW_CUSTOMER", "Customers"]
+from tidegauge.schemas.measures import OTHER_CUSTOMER, SHADOW_CUSTOMER
 
-OTHER_CUSTOMER = "other"
-"""Label of all customers beyond the cap."""
-
-SHADOW_CUSTOMER = "shadow"
-"""Label of shadow requests: the operator bears their cost, as no customer sent them."""
+__all__ = ["Customers"]
 
 
 class Customers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from tidegauge.cost.work import work_of
+from tidegauge.cost.work import work_of, work_tokens
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import (
     ExchangeOutcome,
@@ -18,7 +18,7 @@ from tidegauge.schemas.exchange import (
     outcome_of,
 )
 from tidegauge.schemas.hashing import unit_hash
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
 from tidegauge.vitals.stratification import stratified
@@ -120,12 +120,16 @@ def _values(event: ResponseEvent, outcome: ExchangeOutcome) -> Iterator[tuple[st
         yield measures.OUTPUT_TOKENS, event.usage.output_tokens
     if event.cost_usd is not None:
         yield measures.COST_USD, event.cost_usd
+    elif event.usage is not None:
+        yield measures.WORK_TOKENS, work_tokens(event.usage)
 
 
 def _totals(event: ResponseEvent, customer: str) -> Mapping[str, Mapping[str, int]]:
     totals: dict[str, dict[str, int]] = {measures.REQUESTS_BY_CUSTOMER: {customer: 1}}
     if event.cost_usd is not None and _usable(event.cost_usd):
         totals[measures.COST_NANOUSD_BY_CUSTOMER] = {customer: round(event.cost_usd * _NANO)}
+    elif event.usage is not None and _usable(work := work_tokens(event.usage)):
+        totals[measures.WORK_BY_CUSTOMER] = {customer: round(work)}
     if event.usage is not None:
         totals[measures.INPUT_TOKENS_BY_CUSTOMER] = {customer: event.usage.input_tokens}
         totals[measures.OUTPUT_TOKENS_BY_CUSTOMER] = {customer: event.usage.output_tokens}
@@ -138,7 +142,7 @@ def _exemplar(event: ResponseEvent) -> Exemplar:
     return Exemplar(
         request_id=event.request_id,
         rank=unit_hash(event.request_id),
-        text=last_user_message(event.messages)[:EXEMPLAR_CHARACTERS],
+        text="",
         customer=event.customer,
         value=event.latency_ms if _usable(event.latency_ms) else None,
     )

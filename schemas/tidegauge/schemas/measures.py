@@ -25,6 +25,7 @@ __all__ = [
     "JUDGED",
     "LATENCY_MS",
     "NOVELTY",
+    "OTHER_CUSTOMER",
     "OUTPUT_CHARACTERS",
     "OUTPUT_TOKENS",
     "OUTPUT_TOKENS_BY_CUSTOMER",
@@ -32,8 +33,13 @@ __all__ = [
     "QUEUE_MS",
     "REQUESTS_BY_CUSTOMER",
     "SAMPLED",
+    "SHADOW_CUSTOMER",
     "TIME_TO_FIRST_TOKEN_MS",
+    "WORK_BY_CUSTOMER",
+    "WORK_TOKENS",
     "answer_tokens",
+    "censored",
+    "conversations",
     "cross",
     "disagreement",
     "failed",
@@ -62,6 +68,8 @@ OUTPUT_TOKENS: Final = "output_tokens"
 PROMPT_CHARACTERS: Final = "prompt_characters"
 OUTPUT_CHARACTERS: Final = "output_characters"
 COST_USD: Final = "cost_usd"
+WORK_TOKENS: Final = "work_tokens"
+"""In place of the cost, where the tokens have no price: see ``cost.work.work_tokens``."""
 
 # Indicators of a ``vitals`` sketch.
 ERROR: Final = "error"
@@ -70,10 +78,17 @@ ERROR: Final = "error"
 # Totals of a ``vitals`` sketch: label -> whole number.
 REQUESTS_BY_CUSTOMER: Final = "requests_by_customer"
 COST_NANOUSD_BY_CUSTOMER: Final = "cost_nanousd_by_customer"
+WORK_BY_CUSTOMER: Final = "work_by_customer"
+"""Work of the exchanges whose tokens have no price, in tokens of a prompt."""
 INPUT_TOKENS_BY_CUSTOMER: Final = "input_tokens_by_customer"
 OUTPUT_TOKENS_BY_CUSTOMER: Final = "output_tokens_by_customer"
 ERRORS_BY_KIND: Final = "errors_by_kind"
 """All errors by kind, including those of the clients."""
+
+OTHER_CUSTOMER: Final = "other"
+"""In totals by customer: all customers beyond the cap."""
+SHADOW_CUSTOMER: Final = "shadow"
+"""In totals by customer: shadow requests, whose cost the operator bears; no customer sent them."""
 
 # A ``drift`` sketch. Its counts of openings stand under their own names, those of follow-ups
 # under the same names with a prefix.
@@ -172,6 +187,16 @@ def hallucinated(judge: str) -> str:
     Its trials are the hits of ``grounding_checked``: an answer without context has none.
     """
     return f"hallucinated/{judge}"
+
+
+def censored(judge: str) -> str:
+    """Indicator: the conversation may have gone on; its trials are the conversations judged."""
+    return f"censored/{judge}"
+
+
+def conversations(what: str) -> str:
+    """Total in a judge worker's progress: drawn conversations, and what became of them."""
+    return f"conversations/{what}"
 
 
 def skipped(reason: str) -> str:

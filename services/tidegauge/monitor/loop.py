@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Event, Thread
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -14,6 +14,7 @@ from tidegauge.monitoring.alert_store import SOURCE
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
+from tidegauge.reports.cost_view import CostView
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.admin import TopicState, ensure_topics, list_topics
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
@@ -37,6 +38,9 @@ _VIEW_MS = 500
 _VIEW_COST = 20  # a view may take a twentieth of the loop's time, however many segments there are
 _RETRY_MS = 30_000
 _RETRY_SECONDS = 2.0
+
+
+Costs: TypeAlias = Callable[[], CostView | None]
 
 
 def source_of(group: str) -> str:
@@ -64,10 +68,18 @@ class BaselineLoadingProcessor(Processor):
         inner: The monitor's processor.
         baselines: Where baselines come from.
         source: The CloudEvents source of what it publishes.
+        costs: Returns what the upstreams cost, None where it is not known.
     """
 
-    def __init__(self, inner: MonitorProcessor, baselines: Baselines, source: str = SOURCE) -> None:
+    def __init__(
+        self,
+        inner: MonitorProcessor,
+        baselines: Baselines,
+        source: str = SOURCE,
+        costs: Costs = lambda: None,
+    ) -> None:
         self._inner = inner
+        self._costs = costs
         self._source = source
         self._baselines = baselines
         self._view: MonitorView | None = None
@@ -105,6 +117,7 @@ class BaselineLoadingProcessor(Processor):
     def tick(self, now_ms: int) -> ProcessingResult:
         """Process the passing of time, and load a baseline that was activated."""
         self._follow(now_ms)
+        self._inner.note_costs(self._costs())
         outcome = self._inner.tick(now_ms)
         self._refresh_view(now_ms)
         return self._named(outcome)
@@ -156,22 +169,25 @@ class MonitorLoop:
         plan: The monitor's settings; the topics' partitions are asked of the broker.
         group: The consumer group; states and positions carry its name.
         stop_seconds: How long stopping may take.
+        costs: Returns what the upstreams cost, for the alarms on budgets.
         ended: Called when the loop has ended, whether it was told to or not.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it connects
         self,
         kafka: KafkaSettings,
         plan: MonitorPlan,
         *,
         group: str,
         stop_seconds: float,
+        costs: Costs = lambda: None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._kafka = kafka
         self._plan = plan
         self._group = group
         self._stop_seconds = stop_seconds
+        self._costs = costs
         self._ended = ended
         self._processor: BaselineLoadingProcessor | None = None
         self._loop: ConsumerLoop | None = None
@@ -214,6 +230,7 @@ class MonitorLoop:
                 MonitorProcessor(replace(self._plan, partitions=partitions), faults),
                 LogBaselines(self._kafka),
                 source_of(self._group),
+                self._costs,
             )
             self._loop = ConsumerLoop(
                 self._kafka, self._group, TOPICS, self._processor, stop_seconds=self._stop_seconds
