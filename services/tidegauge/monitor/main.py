@@ -88,11 +88,13 @@ def serve(
         TidegaugeError: A setting is wrong.
     """
     stop = Event()
+    costs = _costs(settings, kafka, registry, stop)
     loop = MonitorLoop(
         kafka,
         settings.plan(),
         group=settings.group,
         stop_seconds=max(1.0, settings.stop_seconds - _HTTP_STOP_SECONDS - 1),
+        costs=costs.view,
         ended=stop.set,
     )
     registry.register(
@@ -104,7 +106,6 @@ def serve(
             segments=settings.metric_segments,
         )
     )
-    costs = _costs(settings, kafka, registry, stop)
     queue = ReportQueue(
         ReportStore(settings.reports_dir, settings.reports_kept),
         report_maker(kafka, settings.report_rows).make,
