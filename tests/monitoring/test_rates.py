@@ -10,6 +10,7 @@ from tidegauge.detection.reference import nearest
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import Segment, measures
+from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
 
 if TYPE_CHECKING:
@@ -177,3 +178,25 @@ def test_the_waves_of_a_latency_are_measured(traffic: Traffic) -> None:
     assert not any(steady.waves)
     assert all(waving.waves)
     assert waving.dispersion[-1] > 1.3 * steady.dispersion[-1]
+
+
+def test_dearer_requests_without_a_price_raise_an_alarm(traffic: Traffic) -> None:
+    writer = traffic.writers["vitals"]
+
+    def worked(window: int, times: float) -> Sketch:
+        work = traffic.rng.lognormal(6.0, 0.8, 20) * times
+        return writer.sketch(
+            window, values={measures.WORK_TOKENS: work}, trials={measures.ERROR: 0}
+        )
+
+    baseline = build_rates_baseline([worked(window, 1.0) for window in range(-60, 0)])
+    assert "cost.work" in baseline.references
+    assert "cost.request" not in baseline.references
+    harness = traffic.harness()
+    identified = RatesBaseline.from_bytes(baseline.to_bytes(), "b1")
+    harness.monitor.use("rates", "b1", identified.references, traffic.start_of(0))
+    for window in range(40):
+        harness.give(worked(window, 3.0), writer.progress(window + 1))
+    alert = harness.alerts("cost.work")[0]
+    assert "a request's work above" in alert.summary
+    assert "Requests cost more" in alert.summary

@@ -66,7 +66,7 @@ def test_an_answer_is_measured() -> None:
         measures.OUTPUT_TOKENS_BY_CUSTOMER: {"acme": 30},
     }
     assert measured.exemplar is not None
-    assert (measured.exemplar.text, measured.exemplar.customer) == ("Hi", "acme")
+    assert (measured.exemplar.text, measured.exemplar.customer) == ("", "acme")
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,6 @@ def test_impossible_numbers_are_left_out(latency: float, cost: float | None) -> 
     assert all(n >= 0 for labels in measured.totals.values() for n in labels.values())
 
 
-def test_text_that_was_not_captured_is_empty() -> None:
-    measured = measure_response(changed(messages=(), capture="none"), Customers(10))
-    assert measured.exemplar is not None
-    assert measured.exemplar.text == ""
-
-
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_extractor_returns_one_measurement_for_each_event(count: int) -> None:
     extractor = VitalsExtractor(most_customers=1)
@@ -170,3 +164,15 @@ def test_without_tokens_or_load_the_characters_and_an_unknown_load_stand_in() ->
 def test_an_incomplete_answer_has_no_stratum_for_the_whole() -> None:
     failed = changed(error=ErrorKind.UPSTREAM_TIMEOUT, status=504, time_to_first_token_ms=None)
     assert measure_response(failed, Customers(10)).strata == ()
+
+
+def test_work_stands_in_for_the_cost_only_where_tokens_have_no_price() -> None:
+    usage = Usage(input_tokens=1_000, output_tokens=50, cached_tokens=400)
+    customers = Customers(10)
+    unpriced = measure_response(changed(usage=usage, cost_usd=None), customers)
+    assert unpriced.values[measures.WORK_TOKENS] == pytest.approx(600 + 40 + 200)
+    assert unpriced.totals[measures.WORK_BY_CUSTOMER] == {"acme": 840}
+    assert measures.COST_NANOUSD_BY_CUSTOMER not in unpriced.totals
+    priced = measure_response(changed(usage=usage, cost_usd=0.01), customers)
+    assert measures.WORK_TOKENS not in priced.values
+    assert measures.WORK_BY_CUSTOMER not in priced.totals
