@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidegauge.capture.history import (
-    DERIVED,
+    DERIVED_CONVERSATION,
     answer_mark,
     derived_id,
     given_id,
@@ -81,7 +81,7 @@ def test_an_id_depends_on_secret_caller_question_and_answer() -> None:
         derived_id(b"s" * 200, "acme", question, "At one."),
     }
     assert len(ids) == 6
-    assert all(one.startswith(DERIVED) for one in ids)
+    assert all(one.startswith(DERIVED_CONVERSATION) for one in ids)
     same = derived_id(b"secret", "acme", question, "At noon.")
     assert same in ids
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.quality.rubrics import built_in_rubric, grades, helpfulness
 
-from tidegauge.quality import golden_set, rubric
+from tidegauge.quality import golden_set, rubric, specifications
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.judged_exchange import JudgedExchange
@@ -129,7 +129,7 @@ def test_an_injection_stays_within_the_data() -> None:
         _, user, _ = rubric.request(SPEC, golden_answer.exchange)
         shown, _, rest = user.content.partition("\n\n")
         assert json.loads(shown)["answer"] == golden_answer.exchange.answer
-        assert rest == rubric.AFTER
+        assert rest == rubric.AFTER["answer"]
 
 
 def test_a_model_without_a_system_role_reads_the_rubric_first() -> None:
@@ -212,7 +212,7 @@ def test_whatever_changes_a_score_changes_the_hash_of() -> None:
 
 
 def test_a_field_that_is_added_later_keeps_the_hash_until_it_is_set() -> None:
-    class RubricSpec(type(SPEC), frozen=True, kw_only=True):  # type: ignore[misc]
+    class RubricSpec(specifications.RubricSpec, frozen=True, kw_only=True):
         added: int = 1
 
     fields = msgspec.structs.asdict(SPEC)

@@ -16,8 +16,9 @@ from typing import Final, TypeAlias
 
 from tidegauge.quality.golden_conduct import HARMFUL, INSTRUCTED, REFUSALS, TOOL_CALLS
 from tidegauge.quality.golden_contexts import GROUNDED
+from tidegauge.quality.golden_conversations import CONVERSATIONS
 from tidegauge.quality.golden_texts import TEXTS, GoldenText
-from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.judged_exchange import JudgedExchange, JudgedUnit
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.hashing import unit_hash
 
@@ -76,6 +77,12 @@ WRONG_TOOL: Final = "wrong_tool"
 """A call of another tool than the question needs."""
 WRONG_ARGUMENT: Final = "wrong_argument"
 """A call of the right tool with a wrong argument."""
+
+# Conversations that have ended.
+MISSED_GOAL: Final = "missed_goal"
+"""The assistant asks, evades or repeats itself, and the user does not get what they came for."""
+OTHER_GOAL: Final = "other_goal"
+"""The assistant does something else than what the user came for."""
 
 # fmt: off
 _FRAGMENTS: Final = (
@@ -151,7 +158,7 @@ def built_in(kinds: Sequence[str] = (), *, questions: int = QUESTIONS) -> tuple[
 
 
 def asked_of(
-    golden_answers: Sequence[GoldenAnswer], kinds: Sequence[str]
+    golden_answers: Sequence[GoldenAnswer], kinds: Sequence[str], unit: JudgedUnit = "answer"
 ) -> tuple[GoldenAnswer, ...]:
     """Return the golden answers that a judge is qualified on.
 
@@ -161,7 +168,9 @@ def asked_of(
     Args:
         golden_answers: Golden answers of any kinds.
         kinds: The judge's kinds of badness.
+        unit: What it judges, answers or conversations: the others are none of its.
     """
+    golden_answers = [answer for answer in golden_answers if answer.exchange.unit == unit]
     own = {answer.kind for answer in golden_answers} - {GOOD, *KINDS}
     bad = {*kinds, *own}
     families = {answer.family for answer in golden_answers if answer.kind in bad}
@@ -250,6 +259,20 @@ def _with_tools() -> Iterator[Mapping[str, JudgedExchange]]:
         }
 
 
+def _conversations() -> Iterator[Mapping[str, JudgedExchange]]:
+    for text in CONVERSATIONS:
+        messages = (
+            Message(role="user", content=text.opening),
+            Message(role="assistant", content=text.question),
+            Message(role="user", content=text.detail),
+        )
+        ends = {GOOD: text.reached, MISSED_GOAL: text.missed, OTHER_GOAL: text.other}
+        yield {
+            kind: JudgedExchange(messages, answer, unit="conversation")
+            for kind, answer in ends.items()
+        }
+
+
 def _asked(question: str, system: str = "") -> tuple[Message, ...]:
     first = (Message(role="system", content=system),) if system else ()
     return (*first, Message(role="user", content=question))
@@ -265,6 +288,7 @@ FAMILIES: Final[Mapping[str, tuple[tuple[str, ...], _Rows]]] = MappingProxyType(
         "instructed": ((IGNORED_SYSTEM_PROMPT,), _instructed),
         "harmful": ((HARMFUL_COMPLIANCE,), _harmful),
         "tools": ((WRONG_TOOL, WRONG_ARGUMENT), _with_tools),
+        "conversations": ((MISSED_GOAL, OTHER_GOAL), _conversations),
     }
 )
 """Family -> its kinds of badness, and its questions with an answer of each kind."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["JudgedExchange", "Score", "SkipReason", "judgeable", "question_key"]
+__all__ = ["JudgedExchange", "JudgedUnit", "Score", "SkipReason", "judgeable", "question_key"]
 
 _OK = 200
+JudgedUnit: TypeAlias = Literal["answer", "conversation"]
+"""What a judge scores: one answer, or a whole conversation after its end."""
 NO_SEGMENT: Final = Segment(model="")
 """Segment of an exchange that is not of the traffic, such as a golden answer's."""
 
@@ -61,6 +63,7 @@ class JudgedExchange:
         reference: An answer that is known to be right, if there is one.
         segment: Slice of the traffic.
         customer: Name of the customer.
+        unit: Whether the answer alone is judged, or the whole conversation, which has ended.
     """
 
     messages: tuple[Message, ...]
@@ -71,6 +74,7 @@ class JudgedExchange:
     reference: str | None = None
     segment: Segment = NO_SEGMENT
     customer: str = ""
+    unit: JudgedUnit = "answer"
 
     @property
     def prompt(self) -> str:

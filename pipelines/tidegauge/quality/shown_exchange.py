@@ -18,7 +18,7 @@ from tidegauge.quality.errors import ExchangeTooLongError
 from tidegauge.quality.exchange_parts import ExchangeParts
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["FittedExchange", "estimated_tokens", "fit", "refuse_cut_context"]
+__all__ = ["FittedExchange", "estimated_tokens", "fit", "refuse_cut_context", "without_middle"]
 
 _BYTES_PER_TOKEN: Final = 3
 _WEIGHTS: Final[Mapping[str, int]] = {
@@ -95,14 +95,14 @@ def fit(parts: ExchangeParts, room: int, *, reference: str | None = None) -> Fit
     key = f"{parts.question} {parts.answer}"
     texts = _passages(passages, rooms["context"], frozenset(_WORD.findall(key.casefold())))
     every: dict[str, str | list[str] | list[dict[str, str]]] = {
-        "system": _cut(parts.system, rooms["system"]),
+        "system": without_middle(parts.system, rooms["system"]),
         "context": texts,
         "earlier": _messages(parts.earlier, rooms["earlier"]),
         "question": parts.question,
         "steps": _messages(parts.steps, rooms["steps"]),
-        "reference": _cut(reference or "", rooms["reference"]),
-        "answer": _cut(parts.answer, rooms["answer"]),
-        "tool_calls": _cut(parts.tool_calls or "", rooms["tool_calls"]),
+        "reference": without_middle(reference or "", rooms["reference"]),
+        "answer": without_middle(parts.answer, rooms["answer"]),
+        "tool_calls": without_middle(parts.tool_calls or "", rooms["tool_calls"]),
     }
     context = ("context", "earlier", "steps") if passages != [*parts.passages] else ("context",)
     cut = parts.state is ContextState.GIVEN and any(needs[n] > rooms[n] for n in context)
@@ -150,7 +150,7 @@ def _passages(passages: Sequence[Passage], room: int, key: frozenset[str]) -> li
     shown = [""] * len(passages)
     for place in order:
         text = passages[place].text
-        shown[place] = _cut(text, room)
+        shown[place] = without_middle(text, room)
         room = max(0, room - estimated_tokens(text))
     return shown
 
@@ -163,10 +163,10 @@ def _messages(messages: Sequence[Message], room: int) -> list[dict[str, str]]:
             omitted = sum(map(_message_tokens, messages[: number + 1]))
             shown.append({"left_out": _mark(omitted)})
             break
-        plain = {"role": message.role, "content": _cut(message.content, room)}
+        plain = {"role": message.role, "content": without_middle(message.content, room)}
         room = max(0, room - estimated_tokens(message.content))
         if message.tool_calls:
-            plain["tool_calls"] = _cut(message.tool_calls, room)
+            plain["tool_calls"] = without_middle(message.tool_calls, room)
             room = max(0, room - estimated_tokens(message.tool_calls))
         shown.append(plain)
     return shown[::-1]
@@ -176,8 +176,8 @@ def _message_tokens(message: Message) -> int:
     return estimated_tokens(message.content) + estimated_tokens(message.tool_calls or "")
 
 
-def _cut(text: str, room: int) -> str:
-    """Return a text without its middle, if it is longer than the room."""
+def without_middle(text: str, room: int) -> str:
+    """Return a text without its middle, if it has more than ``room`` estimated tokens."""
     length = estimated_tokens(text)
     if length <= room:
         return text

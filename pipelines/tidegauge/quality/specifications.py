@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from fnmatch import fnmatchcase
-from typing import Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -25,7 +25,7 @@ from tidegauge.quality.golden_set import (
     SWAPPED_ENTITY,
     UNSUPPORTED_NUMBER,
 )
-from tidegauge.quality.judged_exchange import JudgedExchange
+from tidegauge.quality.judged_exchange import JudgedExchange, JudgedUnit
 
 __all__ = [
     "AppliesTo",
@@ -156,6 +156,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
         jury: Further models on the same server that grade a share of the answers as well; their
             disagreement with this one is reported and changes no score.
         jury_share: Share of the judged answers that the jury grades.
+        unit: Whether it grades each answer, or whole conversations after their end.
         system_role: Whether the model's chat template knows the system's role; if not, the
             rubric stands at the beginning of the user's message.
     """
@@ -179,6 +180,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     top_tokens: int = 20
     jury: tuple[str, ...] = ()
     jury_share: float = 0.2
+    unit: JudgedUnit = "answer"
     system_role: bool = True
 
     def __post_init__(self) -> None:
@@ -215,7 +217,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def applies(self, exchange: JudgedExchange) -> bool:
         """Whether the judge is asked about an exchange."""
-        return self.applies_to.holds(exchange, self.context)
+        return exchange.unit == self.unit and self.applies_to.holds(exchange, self.context)
 
     @property
     def labels(self) -> dict[str, float]:
@@ -244,6 +246,7 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
             oldest messages are left out first.
     """
 
+    unit: ClassVar[JudgedUnit] = "answer"
     model: str
     name: str = "likelihood"
     version: int = 2
@@ -266,7 +269,7 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def applies(self, exchange: JudgedExchange) -> bool:
         """Whether the judge is asked about an exchange: about all with a text as answer."""
-        return bool(exchange.answer.strip())
+        return exchange.unit == self.unit and bool(exchange.answer.strip())
 
     @property
     def specification_hash(self) -> str:
@@ -290,6 +293,7 @@ class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
             over the whole vocabulary for each position.
     """
 
+    unit: ClassVar[JudgedUnit] = "answer"
     model: str
     name: str = "groundedness_likelihood"
     version: int = 1
@@ -311,7 +315,7 @@ class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def applies(self, exchange: JudgedExchange) -> bool:
         """Whether the judge is asked about an exchange."""
-        return self.applies_to.holds(exchange, self.context)
+        return exchange.unit == self.unit and self.applies_to.holds(exchange, self.context)
 
     @property
     def specification_hash(self) -> str:
@@ -338,6 +342,7 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
         budget_tokens: Estimated tokens of an exchange that it is shown.
     """
 
+    unit: ClassVar[JudgedUnit] = "answer"
     model: str
     name: str
     method: Literal["classify", "score", "tokens"]
@@ -374,7 +379,7 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def applies(self, exchange: JudgedExchange) -> bool:
         """Whether the judge is asked about an exchange."""
-        return self.applies_to.holds(exchange, self.context)
+        return exchange.unit == self.unit and self.applies_to.holds(exchange, self.context)
 
     @property
     def specification_hash(self) -> str:

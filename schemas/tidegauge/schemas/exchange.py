@@ -11,6 +11,7 @@ import msgspec
 from tidegauge.schemas.segments import Segment
 
 __all__ = [
+    "DERIVED_CONVERSATION",
     "Capture",
     "CheckOutcome",
     "ErrorKind",
@@ -26,6 +27,9 @@ __all__ = [
     "last_user_message",
     "outcome_of",
 ]
+
+DERIVED_CONVERSATION: Final = "derived-"
+"""Beginning of the ids of conversations that follow from their texts."""
 
 Capture = Literal["full", "redacted", "none"]
 """How much of the text an event carries."""
@@ -320,8 +324,16 @@ class ResponseEvent(
 
     @property
     def key(self) -> str:
-        """Key of its record."""
-        return self.request_id
+        """Key of its record: the exchanges of a conversation meet.
+
+        Openings whose id is derived are spread by their own ids, so that equal ones do not fill
+        one partition; the follow-ups of such a conversation carry its history.
+        """
+        if self.conversation_id is None:
+            return self.request_id
+        if self.turn == 1 and self.conversation_id.startswith(DERIVED_CONVERSATION):
+            return self.request_id
+        return self.conversation_id
 
 
 class Heartbeat(

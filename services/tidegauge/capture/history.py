@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.exchange import DERIVED_CONVERSATION, Message
 
 __all__ = [
-    "DERIVED",
     "NOTHING_TOLD",
     "RequestHistory",
     "Told",
@@ -25,9 +24,6 @@ __all__ = [
     "read_history",
     "single_question",
 ]
-
-DERIVED: Final = "derived-"
-"""Begins the ids that no client gave."""
 
 _READABLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _NO_IDS: Final = frozenset({"null", "undefined", "none"})
@@ -184,7 +180,7 @@ def derived_id(secret: bytes, caller: str, question: Sequence[Message], answer: 
     parts += [_ends(message.content) for message in question if message.role == "user"]
     parts.append(_ends(answer))
     data = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return DERIVED + blake2b(data, digest_size=16, key=secret).hexdigest()
+    return DERIVED_CONVERSATION + blake2b(data, digest_size=16, key=secret).hexdigest()
 
 
 def opening_id(  # noqa: PLR0913, PLR0917 - an exchange
@@ -229,7 +225,7 @@ def given_id(value: object) -> str | None:
         value = str(value)
     if not isinstance(value, str) or not value or value.lower() in _NO_IDS:
         return None
-    if _READABLE.fullmatch(value) and not value.startswith(DERIVED):
+    if _READABLE.fullmatch(value) and not value.startswith(DERIVED_CONVERSATION):
         return value
     return f"hashed-{blake2b(value.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 

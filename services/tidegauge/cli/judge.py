@@ -56,12 +56,13 @@ def list_judges(*, as_json: Json = False) -> None:
         typer.echo(msgspec.json.encode(facts))
         return
     judge, specified = (Column(title, no_wrap=True) for title in ("judge", "specification"))
-    table = Table(judge, "asked", specified, "about answers with", "qualified on")
+    table = Table(judge, "asked", specified, "scores", "with", "qualified on")
     for each in every:
         table.add_row(
             each.name,
             "yes" if each.name in asked else "",
             each.specification_hash[:8],
+            f"{each.unit}s",
             ", ".join(each.applies_to.has).replace("_", " "),
             ", ".join(each.qualified_on).replace("_", " "),
         )
@@ -77,7 +78,7 @@ def try_rubric(  # noqa: PLR0913 - options of a command
         Path,
         typer.Argument(
             help="JSON lines: question, answer, and where there are kind, system, context, "
-            "reference, tool_calls, messages."
+            "reference, tool_calls, messages (the conversation before)."
         ),
     ],
     *,
@@ -163,6 +164,7 @@ def _facts(each: Specification, *, asked: bool) -> dict[str, object]:
         "asked": asked,
         "model": each.model,
         "version": each.version,
+        "unit": each.unit,
         "specification_hash": each.specification_hash,
         "has": each.applies_to.has,
         "qualified_on": each.qualified_on,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError, VllmClient
 from tidegauge.quality import rubric
@@ -79,6 +79,7 @@ def try_judge(
     """
 
     async def one(client: VllmClient, judge: Judge, exchange: JudgedExchange) -> TriedScore:
+        exchange = replace(exchange, unit=specification.unit)
         if not specification.applies(exchange):
             return TriedScore({}, invalid="the judge is not asked about such exchanges")
         try:
@@ -135,7 +136,7 @@ def qualify_judge(
             known = built_in(kinds, questions=settings.golden_set_questions) if kinds else ()
             golden = [
                 answer
-                for answer in asked_of((*own, *known), judge.kinds)
+                for answer in asked_of((*own, *known), judge.kinds, specification.unit)
                 if specification.applies(answer.exchange)
             ]
             found = await run_qualification(judge, ask, golden, {})

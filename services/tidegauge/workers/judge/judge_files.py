@@ -15,7 +15,7 @@ from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.golden_set import GoldenAnswer
 from tidegauge.quality.hallucination import NAME
-from tidegauge.quality.judged_exchange import JudgedExchange, question_key
+from tidegauge.quality.judged_exchange import JudgedExchange, JudgedUnit, question_key
 from tidegauge.quality.rubric_text import parse_judge
 from tidegauge.quality.specifications import (
     ClassifierSpec,
@@ -63,6 +63,7 @@ class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         reference: An answer that is known to be right.
         tool_calls: The answer's tool calls as JSON text.
         messages: The conversation before the question.
+        unit: Whether the kind says something of the answer, or of the whole conversation.
     """
 
     question: str
@@ -73,6 +74,7 @@ class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reference: str | None = None
     tool_calls: str | None = None
     messages: tuple[Message, ...] = ()
+    unit: JudgedUnit = "answer"
 
     @property
     def exchange(self) -> JudgedExchange:
@@ -85,6 +87,7 @@ class GoldenLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             self.answer,
             self.tool_calls,
             reference=self.reference,
+            unit=self.unit,
         )
 
 

@@ -108,7 +108,7 @@ async def run_qualification(
         JudgeUnreachableError: Too many golden answers got no reply.
         JudgeUnusableError: The server lacks what the judge needs.
     """
-    asked = asked_of(golden_answers, judge.kinds)
+    asked = asked_of(golden_answers, judge.kinds, judge.specification.unit)
     scores = {answer.key: known[answer.key] for answer in asked if answer.key in known}
     refusals: list[str] = []
     missing: list[JudgeUnreachableError] = []
