@@ -1,4 +1,4 @@
-"""A broker as a child process: started, waited for, stopped, killed."""
+"""A broker as a child process: started, waited for, killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ class Broker(ABC):
     Args:
         port: Port to listen on; any free port if None.
         start_seconds: Longest time to wait until it answers.
-        stop_seconds: Time after which a stopping broker is killed.
     """
 
     def __init__(
@@ -49,11 +48,9 @@ class Broker(ABC):
         port: int | None = None,
         *,
         start_seconds: float = 60.0,
-        stop_seconds: float = 10.0,
     ) -> None:
         self.port = port or free_port()
         self._start_seconds = start_seconds
-        self._stop_seconds = stop_seconds
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -159,21 +156,9 @@ class Broker(ABC):
             self._process.wait()
             self._process = None
 
-    def stop(self) -> None:
-        """Stop the broker, and kill it if it takes too long; its folder stays."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(self._stop_seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
     def close(self) -> None:
-        """Stop the broker and remove its folder; safe to call twice."""
-        self.stop()
+        """End the broker at once, since its folder goes, too; safe to call twice."""
+        self.kill()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -189,5 +174,5 @@ class Broker(ABC):
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Stop the broker and remove its folder."""
+        """End the broker and remove its folder."""
         self.close()
