@@ -201,7 +201,11 @@ def test_novelty_is_left_to_the_bands_where_there_are_seasons(
 
 def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
     texts, vectors = world.ask(300, range(6))
-    assert all(c.exemplars and c.terms for c in build(texts, vectors).openings.clusters)
+    past = [HistoricalRequest(t, request_id=f"request/{i}") for i, t in enumerate(texts)]
+    full = build(texts, vectors, requests=past)
+    assert all(c.exemplars and c.terms for c in full.openings.clusters)
+    assert not any(text.encode() in full.to_bytes() for text in texts)
+    assert b"request/" in full.to_bytes()
     bare = build(texts, vectors, keep_exemplars=False)
     assert all(not c.exemplars and not c.terms for c in bare.openings.clusters)
     assert not any(text.encode() in bare.to_bytes() for text in texts)

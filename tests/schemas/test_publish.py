@@ -130,6 +130,7 @@ def test_the_asyncapi_document_keeps_the_rules_of_version_3(
         "sketches.v1",
         "judgments.v1",
         "labels.v1",
+        "remarks.v1",
         "verdicts.v1",
         "alerts.v1",
         "baselines.v1",

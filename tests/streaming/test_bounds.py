@@ -165,7 +165,7 @@ def long_sketch() -> Sketch:
                 exemplar=Exemplar(
                     request_id=f"r{event}",
                     rank=event / 600,
-                    text="\x01" * 400,
+                    text="",
                     customer=f"customer-{event}",
                 ),
             ),

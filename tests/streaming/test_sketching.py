@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from tidegauge.schemas import OTHER, Segment, decode, encode
 from tidegauge.schemas.exchange import RequestEvent
-from tidegauge.schemas.sketches import Progress, Sketch
+from tidegauge.schemas.sketches import Progress, RecordPlace, Sketch
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.errors import (
     ExtractionError,
@@ -84,17 +83,17 @@ def test_a_window_is_published_when_it_closes_followed_by_progress() -> None:
     assert last.totals == {"looked_at": 3}
 
 
-def test_without_their_text_exemplars_name_requests() -> None:
-    quoting, naming = processor(), processor(settings=replace(SETTINGS, exemplar_text=False))
-    (quoted,), (named,) = (
-        sketches(worker.process(stream(101_000, 130_000), NOW)) for worker in (quoting, naming)
-    )
-    (quote,), (name,) = quoted.exemplars["odd"], named.exemplars["odd"]
-    assert quote.text
-    assert name == msgspec.structs.replace(quote, text="")
-    assert msgspec.structs.replace(named, exemplars={}) == msgspec.structs.replace(
-        quoted, exemplars={}
-    )
+def test_exemplars_say_where_their_text_lies_and_do_not_hold_it() -> None:
+    worker = processor()
+    records = stream(101_000, 130_000)
+    asked = decode(records[0].value, RequestEvent)
+    (sketch,) = sketches(worker.process(records, NOW))
+    (exemplar,) = sketch.exemplars["odd"]
+    assert asked.messages[0].content
+    assert (exemplar.request_id, exemplar.text) == (asked.request_id, "")
+    assert exemplar.source == RecordPlace(PARTITION.topic, PARTITION.index, records[0].offset)
+    for held in (encode(sketch), worker.snapshot(PARTITION)):
+        assert asked.messages[0].content.encode() not in held
 
 
 def test_a_late_event_is_counted_in_the_next_open_window_and_marked() -> None:

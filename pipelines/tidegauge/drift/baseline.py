@@ -44,7 +44,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         title: Its terms in one line.
         terms: The terms that set it apart, the strongest first.
-        exemplars: The texts nearest to its centre; empty where text may not be kept.
+        exemplars: Ids of the requests nearest to its centre, as far as they are known.
     """
 
     title: str

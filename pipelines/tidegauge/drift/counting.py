@@ -34,6 +34,7 @@ class HistoricalRequest:
         time_ms: When it was asked, None when it is not known.
         conversation_id: Its conversation, unique over all customers; None when it is not known.
         turn: Number of the user's turn in the conversation, from 1.
+        request_id: Its id, empty when it is not known.
     """
 
     text: str
@@ -41,6 +42,7 @@ class HistoricalRequest:
     time_ms: int | None = None
     conversation_id: str | None = None
     turn: int = 1
+    request_id: str = ""
 
     @property
     def unit(self) -> Unit | NotCounted:

@@ -48,7 +48,6 @@ from tidegauge.drift.terms import top_terms
 from tidegauge.drift.units import Unit
 from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vectors
 from tidegauge.schemas.hashing import hash_64
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS
 
 __all__ = ["FEWEST_TEXTS", "HistoricalRequest", "check_enough", "fit"]
 
@@ -87,7 +86,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         embedder: Fingerprint of the embedder that made the vectors.
         preparation: How the requests became texts.
         rng: Draws the codebook's seeds.
-        keep_exemplars: Whether clusters may keep texts, to be shown to people.
+        keep_exemplars: Whether clusters may keep terms and requests' ids, to be shown to people.
         caller_cap: Most events of one caller that a window counted; 0 for all.
         zone: Time zone of the seasons' slots.
         progress: Called with a few words on each step before it begins.
@@ -341,7 +340,8 @@ def _clusters(
     found = []
     for k, group in enumerate(members):
         central = group[np.argsort(-(vectors[group] @ centroids[k]), kind="stable")]
-        shown = tuple(requests[i].text[:EXEMPLAR_CHARACTERS] for i in central[:_EXEMPLARS])
+        known = [requests[i].request_id for i in central if requests[i].request_id]
+        shown = tuple(known[:_EXEMPLARS])
         title = ", ".join(terms[k]) or f"cluster {k}"
         found.append(
             Cluster(

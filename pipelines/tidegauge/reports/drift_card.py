@@ -16,7 +16,16 @@ from tidegauge.reports.text import clip, plain
 from tidegauge.schemas.findings import Effect, Verdict
 from tidegauge.schemas.sketches import Exemplar
 
-__all__ = ["Card", "EffectLine", "Quote", "Scale", "card", "effect_line", "total_variation"]
+__all__ = [
+    "Card",
+    "EffectLine",
+    "Quote",
+    "Scale",
+    "card",
+    "effect_line",
+    "missing_text",
+    "total_variation",
+]
 
 _CLUSTER = "cluster/"
 _TITLE_LIMIT = 100
@@ -41,11 +50,19 @@ _FOLLOWUPS_COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A request that shows an effect, as readable text."""
+    """A request that shows an effect, as readable text.
+
+    Attributes:
+        request_id: Which.
+        customer: Whose it is.
+        text: Its beginning; empty where it is not at hand.
+        missing: Why not, in a word or two; empty where that is not known either.
+    """
 
     request_id: str
     customer: str
     text: str
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +141,21 @@ class Card:
 
 def _quotes(exemplars: Iterable[Exemplar], limit: int) -> tuple[Quote, ...]:
     return tuple(
-        Quote(plain(item.request_id[:80]), clip(item.customer, 60), clip(item.text, limit))
+        Quote(
+            plain(item.request_id[:80]),
+            clip(item.customer, 60),
+            clip(item.text, limit),
+            missing_text(item),
+        )
         for item in exemplars
     )
+
+
+def missing_text(exemplar: Exemplar) -> str:
+    """Return why an exemplar has no text, empty if it has one or nobody has looked for it."""
+    if exemplar.text or exemplar.text_state in {"unread", "shown"}:
+        return ""
+    return exemplar.text_state.replace("_", " ")
 
 
 def _scale(effect: Effect, current: float | None) -> Scale:

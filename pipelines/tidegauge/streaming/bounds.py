@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from tidegauge.schemas.segments import Segment
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar
+from tidegauge.schemas.sketches import Exemplar
 
 __all__ = [
     "MOST_INDICATORS",
@@ -61,13 +61,13 @@ def bounded_segment(segment: Segment) -> Segment:
 
 
 def bounded_exemplar(exemplar: Exemplar) -> Exemplar:
-    """Return an exemplar whose names and text are cut."""
+    """Return an exemplar whose names are cut, without texts."""
     return msgspec.structs.replace(
         exemplar,
         request_id=cut(exemplar.request_id),
         customer=cut(exemplar.customer),
-        text=exemplar.text[:EXEMPLAR_CHARACTERS],
-        context=exemplar.context[:EXEMPLAR_CHARACTERS],
-        answer=exemplar.answer[:EXEMPLAR_CHARACTERS],
-        reason=exemplar.reason[:EXEMPLAR_CHARACTERS],
+        text="",
+        context="",
+        answer="",
+        reason="",
     )

@@ -99,12 +99,11 @@ def least_ranked(exemplars: Iterable[Exemplar]) -> tuple[Exemplar, ...]:
     return tuple(kept.values())
 
 
-def _order(exemplar: Exemplar) -> tuple[float, str, str, str, float]:
+def _order(exemplar: Exemplar) -> tuple[float, str, str, float]:
     return (
         exemplar.rank,
         exemplar.request_id,
         exemplar.customer,
-        exemplar.text,
         exemplar.value or 0.0,
     )
 

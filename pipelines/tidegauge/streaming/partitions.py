@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import msgspec
 
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import OTHER, Segment
-from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
+from tidegauge.schemas.sketches import Exemplar, Progress, RecordPlace, Sketch, SketchKind
 from tidegauge.schemas.upstream_events import UpstreamWork
 from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
 from tidegauge.streaming.deduplication import NewEvent
@@ -54,8 +53,6 @@ class SketchSettings:
         retire_ms: Event time after which an inactive producer or segment is dropped; longer
             than the retention of records.
         accuracy: Relative accuracy of the histograms.
-        exemplar_text: Whether exemplars quote their requests. Sketches are kept for longer than
-            requests; without text, exemplars name requests that can be looked up while they last.
     """
 
     window_ms: int = 10_000
@@ -67,7 +64,6 @@ class SketchSettings:
     ahead_ms: int = 60_000
     retire_ms: int = 8 * 86_400_000
     accuracy: float = ACCURACY
-    exemplar_text: bool = True
 
 
 class PartitionSketcher:
@@ -161,8 +157,7 @@ class PartitionSketcher:
         if asked > MOST_INDICATORS:
             measured = replace(measured, trials=(), hits=())
             self._totals[REFUSED_VALUES] += asked
-        if not self._settings.exemplar_text:
-            measured = _without_text(measured)
+        measured = _referring(measured, record.partition, record.offset)
         segment = self._admitted(event.segment, time_ms)
         key = WindowKey(start_ms, segment, measured.baseline)
         window = self._windows.get(key)
@@ -311,11 +306,17 @@ class PartitionSketcher:
         return state
 
 
-def _without_text(measured: Measurement) -> Measurement:
-    """Return a measurement whose examples name requests and quote none."""
-    blank = partial(msgspec.structs.replace, text="", context="", answer="", reason="")
+def _referring(measured: Measurement, partition: Partition, offset: int) -> Measurement:
+    """Return a measurement whose exemplars refer to their record."""
+    if measured.exemplar is None and not measured.examples:
+        return measured
+    place = RecordPlace(partition.topic, partition.index, offset)
+
+    def refer(exemplar: Exemplar) -> Exemplar:
+        return msgspec.structs.replace(exemplar, source=place)
+
     return replace(
         measured,
-        exemplar=None if measured.exemplar is None else blank(measured.exemplar),
-        examples=tuple((name, blank(exemplar)) for name, exemplar in measured.examples),
+        exemplar=None if measured.exemplar is None else refer(measured.exemplar),
+        examples=tuple((name, refer(exemplar)) for name, exemplar in measured.examples),
     )

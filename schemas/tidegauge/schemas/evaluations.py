@@ -6,7 +6,7 @@ import msgspec
 
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["EmbeddingEvent", "JudgmentEvent", "LabelEvent"]
+__all__ = ["EmbeddingEvent", "JudgmentEvent", "LabelEvent", "Remark"]
 
 
 class EmbeddingEvent(
@@ -62,7 +62,6 @@ class JudgmentEvent(
         qualified: Whether the judge may alarm, by its golden set.
         label_mass: Probability on the rubric's labels, None for other judges.
         answer_tokens: Tokens of the answer that were scored.
-        reason: The judge's reason for its score, if it gave one.
         disagreement: Largest difference between the scores of the judge and its jury; None
             where no jury was asked.
         conversation_id: Conversation of the exchange; None if it is not known, and then the
@@ -84,7 +83,6 @@ class JudgmentEvent(
     invalid: str | None = None
     label_mass: float | None = None
     answer_tokens: int | None = None
-    reason: str | None = None
     disagreement: float | None = None
     conversation_id: str | None = None
     schema_version: int = 1
@@ -102,7 +100,8 @@ class LabelEvent(
         score: In [0, 1], 1 for a good answer.
         inclusion_probability: Chance that this exchange was judged and given to a person, in
             (0, 1]; None if it is not known.
-        note: The person's own words.
+        note: The person's own words in the file that is imported; the topic does not hold them,
+            they are a ``Remark``.
     """
 
     request_id: str
@@ -111,4 +110,21 @@ class LabelEvent(
     score: float
     inclusion_probability: float | None = None
     note: str = ""
+    schema_version: int = 1
+
+
+class Remark(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.remark"):
+    """What a judge or a person says of one answer in words, kept as long as the answer's text.
+
+    Attributes:
+        request_id: Which exchange.
+        time_ms: A judge's: the exchange's event time; a person's: when the person said it.
+        author: The judge with its specification, such as ``groundedness@1a2b``, or the annotator.
+        text: The words.
+    """
+
+    request_id: str
+    time_ms: int
+    author: str
+    text: str
     schema_version: int = 1

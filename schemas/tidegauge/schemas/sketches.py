@@ -17,15 +17,21 @@ __all__ = [
     "JudgeState",
     "Moments",
     "Progress",
+    "RecordPlace",
     "Sampled",
     "Sketch",
     "SketchKind",
     "SourceRange",
     "Tally",
+    "TextState",
 ]
 
 SketchKind = Literal["drift", "vitals", "quality"]
 """Kind of worker that made a sketch."""
+
+TextState = Literal["unread", "shown", "not_captured", "expired"]
+"""What is known of an exemplar's texts: nobody has looked for them, they are there, the request
+was recorded without them, or the log does not hold it any more."""
 
 EXEMPLAR_CHARACTERS = 400
 """Exemplars' texts are cut off at this length."""
@@ -57,15 +63,28 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     zero: int = 0
 
 
+class RecordPlace(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """Where a record lies in the log; on the wire an array, in this order."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Exemplar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request that shows what a number stands for.
+
+    No topic holds its texts, since topics with exemplars are kept for longer than texts. What
+    shows an exemplar reads them at ``source``, while the log has them.
 
     Attributes:
         request_id: Which.
         rank: Sampling rank, a hash of the request id in [0, 1): merging keeps the least.
-        text: The prompt, as far as it was captured.
+        text: The prompt; empty in a topic.
         customer: Whose it was.
         value: The number, where there is one.
+        source: The record with its texts; None of an exemplar that has not been counted yet.
+        text_state: What is known of the texts.
         context: The context that its answer was given, of a judged answer.
         answer: The answer, if it was judged.
         reason: The judge's reason for its score, if it gave one.
@@ -76,6 +95,8 @@ class Exemplar(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     customer: str
     value: float | None = None
+    source: RecordPlace | None = None
+    text_state: TextState = "unread"
     context: str = ""
     answer: str = ""
     reason: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent, LabelEvent
+from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent, LabelEvent, Remark
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import (
@@ -30,6 +30,7 @@ __all__ = [
     "HEARTBEATS",
     "JUDGMENTS",
     "LABELS",
+    "REMARKS",
     "REQUESTS",
     "RESPONSES",
     "SKETCHES",
@@ -49,6 +50,7 @@ Event = (
     | Progress
     | JudgmentEvent
     | LabelEvent
+    | Remark
     | Verdict
     | Alert
     | BaselineManifest
@@ -74,6 +76,8 @@ class Topic:
         key: Description of the records' key.
         partitions: Number of partitions to create.
         retention_ms: How long records are kept; None for a compacted topic.
+        holds_text: Whether records hold prompts, answers, or what these can be guessed from; the
+            setting ``TIDEGAUGE_KAFKA_TEXT_DAYS`` says how long such a topic keeps them.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Topic:
     key: str
     partitions: int = 1
     retention_ms: int | None = 7 * _DAY_MS
+    holds_text: bool = False
 
     @property
     def compacted(self) -> bool:
@@ -93,12 +98,14 @@ REQUESTS = Topic(
     (RequestEvent,),
     "conversation_id of a follow-up, else repeat_of, else request_id",
     partitions=4,
+    holds_text=True,
 )
-RESPONSES = Topic("responses.v1", (ResponseEvent,), "request_id", partitions=4)
+RESPONSES = Topic("responses.v1", (ResponseEvent,), "request_id", partitions=4, holds_text=True)
 HEARTBEATS = Topic("heartbeats.v1", (Heartbeat,), "producer_id")
-EMBEDDINGS = Topic("embeddings.v1", (EmbeddingEvent,), "request_id", partitions=4)
+EMBEDDINGS = Topic("embeddings.v1", (EmbeddingEvent,), "request_id", partitions=4, holds_text=True)
 SKETCHES = Topic("sketches.v1", (Sketch, Progress), "segment key", retention_ms=60 * _DAY_MS)
 JUDGMENTS = Topic("judgments.v1", (JudgmentEvent,), "request_id", retention_ms=60 * _DAY_MS)
+REMARKS = Topic("remarks.v1", (Remark,), "request_id", holds_text=True)
 LABELS = Topic("labels.v1", (LabelEvent,), "request_id", retention_ms=365 * _DAY_MS)
 VERDICTS = Topic("verdicts.v1", (Verdict,), "monitor and segment key", retention_ms=60 * _DAY_MS)
 ALERTS = Topic("alerts.v1", (Alert,), "alert_id", retention_ms=365 * _DAY_MS)
@@ -116,9 +123,7 @@ UPSTREAMS = Topic(
     "producer_id or upstream",
     retention_ms=400 * _DAY_MS,
 )
-DEAD_LETTERS = Topic(
-    "dead-letters.v1", (DeadLetter,), "topic-partition-offset", retention_ms=30 * _DAY_MS
-)
+DEAD_LETTERS = Topic("dead-letters.v1", (DeadLetter,), "topic-partition-offset", holds_text=True)
 
 ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
     {
@@ -130,6 +135,7 @@ ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
             EMBEDDINGS,
             SKETCHES,
             JUDGMENTS,
+            REMARKS,
             LABELS,
             VERDICTS,
             ALERTS,

@@ -94,7 +94,7 @@ def build(  # noqa: PLR0913 - one option for each choice
     ] = 50,
     limit: Annotated[int, typer.Option(min=200, help="Most requests to embed.")] = 20_000,
     keep_text: Annotated[
-        bool, typer.Option(help="Keep terms and examples of each cluster, for people.")
+        bool, typer.Option(help="Keep terms of each cluster and ids of requests in it, for people.")
     ] = True,
     zone: Annotated[
         str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,8 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
-from tidegauge.schemas.evaluations import LabelEvent
-from tidegauge.schemas.topics import LABELS
+from tidegauge.schemas.evaluations import LabelEvent, Remark
+from tidegauge.schemas.topics import LABELS, REMARKS
 from tidegauge.streaming.processor import Output
 from tidegauge.usecases.compare_labels import LabelComparison, corrected_sentence, log_comparison
 
@@ -99,7 +100,8 @@ def publish(settings: KafkaSettings, labels: tuple[LabelEvent, ...]) -> None:
     """
     with Publisher(settings) as publisher:
         for start in range(0, len(labels), _BATCH):
-            publisher.publish(map(_output, labels[start : start + _BATCH]))
+            batch = labels[start : start + _BATCH]
+            publisher.publish(output for label in batch for output in _outputs(label))
 
 
 def _text(file: Path) -> str:
@@ -109,16 +111,27 @@ def _text(file: Path) -> str:
         raise LabelFileError(f"cannot read {file}: {error}") from error
 
 
-def _output(label: LabelEvent) -> Output:
+def _outputs(label: LabelEvent) -> Iterator[Output]:
+    """Yield a label, and its note as a remark, which is kept no longer than the answer's text."""
     named = f"{label.request_id}\n{label.annotator}\n{label.time_ms}"
-    return Output(
+    event_id = hashlib.sha256(named.encode()).hexdigest()[:32]
+    output = Output(
         topic=LABELS,
         key=label.request_id,
-        event=label,
+        event=msgspec.structs.replace(label, note=""),
         source="labels",
-        event_id=hashlib.sha256(named.encode()).hexdigest()[:32],
+        event_id=event_id,
         time_ms=label.time_ms,
     )
+    yield output
+    if label.note:
+        remark = Remark(
+            request_id=label.request_id,
+            time_ms=label.time_ms,
+            author=label.annotator,
+            text=label.note,
+        )
+        yield replace(output, topic=REMARKS, event=remark, event_id=f"{event_id}/remark")
 
 
 def _lines(each: Agreement) -> Iterator[str]:

@@ -15,7 +15,6 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
-from tidegauge.schemas.topics import RESPONSES
 from tidegauge.usecases.find_exchange import find_exchange
 
 __all__ = ["app"]
@@ -32,9 +31,10 @@ def lookup(
 ) -> None:
     """Show a request and its answer while the log holds them."""
     start_ms = now_ms() - parse_duration(since) if since else None
-    event = find_exchange(load(KafkaSettings), request_id, start_ms)
+    kafka = load(KafkaSettings)
+    event = find_exchange(kafka, request_id, start_ms)
     if event is None:
-        kept = duration((RESPONSES.retention_ms or 0) / 1000)
+        kept = duration(kafka.text_ms / 1000)
         raise NotFoundError(
             f"no event of {plain(request_id)[:200]} is in the log: its text has expired, since it "
             f"is kept for {kept} or as the topics' settings say, or it was never captured"

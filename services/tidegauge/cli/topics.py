@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import admin
 from tidegauge.runtime.kafka.admin import TopicState
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -23,7 +24,6 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
-_DAY_MS = 86_400_000
 
 
 @app.command()
@@ -38,7 +38,9 @@ def ensure(*, as_json: Json = False) -> None:
         typer.echo(msgspec.json.encode({"created": names, "differences": found}))
         return
     for topic in created:
-        typer.echo(f"created {topic.name} ({topic.partitions} partitions, {_kept(topic)})")
+        typer.echo(
+            f"created {topic.name} ({topic.partitions} partitions, {_kept(topic, settings)})"
+        )
     if not created:
         typer.echo("every topic is there")
     _tell(states, found)
@@ -54,7 +56,8 @@ def _tell(states: Sequence[TopicState], found: Sequence[Difference]) -> None:
 @app.command("list")
 def list_topics(*, as_json: Json = False) -> None:
     """List every topic: content, key, partitions on the broker, and settings that do harm."""
-    states = admin.list_topics(load(KafkaSettings))
+    settings = load(KafkaSettings)
+    states = admin.list_topics(settings)
     if as_json:
         shown = [
             {
@@ -62,7 +65,7 @@ def list_topics(*, as_json: Json = False) -> None:
                 "carries": [type_name(kind) for kind in state.topic.carries],
                 "key": state.topic.key,
                 "partitions": state.partitions,
-                "retention_ms": state.topic.retention_ms,
+                "retention_ms": _kept_ms(state.topic, settings),
                 "differences": state.differences,
             }
             for state in states
@@ -74,7 +77,7 @@ def list_topics(*, as_json: Json = False) -> None:
         table.add_row(
             state.topic.name,
             str(state.partitions) if state.partitions else "missing",
-            _kept(state.topic),
+            _kept(state.topic, settings),
             state.topic.key,
             ", ".join(type_name(kind) for kind in state.topic.carries),
         )
@@ -82,7 +85,10 @@ def list_topics(*, as_json: Json = False) -> None:
     _tell(states, [difference for state in states for difference in state.differences])
 
 
-def _kept(topic: Topic) -> str:
-    if topic.retention_ms is None:
-        return "last of each key"
-    return f"{topic.retention_ms // _DAY_MS} days"
+def _kept_ms(topic: Topic, settings: KafkaSettings) -> int | None:
+    return settings.text_ms if topic.holds_text else topic.retention_ms
+
+
+def _kept(topic: Topic, settings: KafkaSettings) -> str:
+    kept_ms = _kept_ms(topic, settings)
+    return "last of each key" if kept_ms is None else duration(kept_ms / 1000)

@@ -32,6 +32,7 @@ from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitor.web.viewers import StateByRole
+from tidegauge.quality.context import ContextRule
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -41,10 +42,12 @@ from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.streaming.processor import Output
 from tidegauge.usecases.compare_labels import log_comparison
+from tidegauge.usecases.exemplar_texts import ExemplarTexts, LogTexts
 from tidegauge.usecases.explain import explain
 from tidegauge.usecases.past_alerts import past_alerts
 from tidegauge.usecases.recent_exchanges import LogExchanges
 from tidegauge.usecases.report import report_maker
+from tidegauge.workers.judge.settings import JudgeSettings
 
 __all__ = ["receivers", "run"]
 
@@ -116,7 +119,8 @@ def serve(
         with Publisher(kafka) as publisher:
             publisher.publish([control])
 
-    shown = StateByRole(loop)
+    texts = ExemplarTexts(LogTexts(kafka), _context_rule())
+    shown = StateByRole(loop, texts)
     app = create_app(
         Interface(
             watch=loop,
@@ -138,6 +142,7 @@ def serve(
                 RequestPages(LogExchanges(kafka), now_ms),
             ),
             past=partial(past_alerts, kafka),
+            texts=texts,
         )
     )
     server = uvicorn.Server(
@@ -193,6 +198,12 @@ def _costs(
         publish = Publisher(kafka).publish
         Collector(catalog, publish, now_ms, settings.scrape_seconds).start(stop)
     return costs
+
+
+def _context_rule() -> ContextRule:
+    """Return which texts of an exchange are context, as the judge worker is told."""
+    judging = load(JudgeSettings)
+    return ContextRule.parse(judging.context, judging.context_tags)
 
 
 def _notifiers(

@@ -63,12 +63,6 @@ class WindowSettings(Settings):
         description="How long after its end a window stays open for stragglers.",
     )
 
-    exemplar_text: Annotated[bool, Variable("TIDEGAUGE_EXEMPLAR_TEXT")] = Field(
-        default=True,
-        description="Whether sketches, verdicts and alerts quote requests; without, they name "
-        "them, and text is kept no longer than requests.v1 and responses.v1 keep it.",
-    )
-
     def sketching(self) -> SketchSettings:
         """Return the settings of windows and sketches."""
         window_ms = round(self.window_seconds * 1000)
@@ -78,7 +72,6 @@ class WindowSettings(Settings):
             lateness_ms=lateness_ms,
             idle_ms=max(lateness_ms, window_ms),
             progress_ms=window_ms,
-            exemplar_text=self.exemplar_text,
         )
 
 

@@ -291,4 +291,5 @@ def _historical(event: RequestEvent, unit: Unit, text: str) -> HistoricalRequest
         event.time_ms,
         conversation_id=conversation,
         turn=1 if is_opening else counted_turn(conversation or ""),
+        request_id=event.request_id,
     )

@@ -5,13 +5,16 @@ from itertools import count, islice
 from uuid import uuid4
 
 import pytest
+from kafka import TopicPartition
 
-from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.brokers import Broker
+from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.errors import TopicError
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Topic
 from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, LABELS
 from tidegauge.streaming.checkpoints import EncodedRecord
 
@@ -105,3 +108,39 @@ def test_following_from_the_end_leaves_out_what_was_there(kafka: KafkaSettings) 
 def test_a_missing_topic_is_named(kafka: KafkaSettings) -> None:
     with pytest.raises(TopicError, match=r"no topic nope\.v1 .* 'tidegauge topics ensure'"):
         list(reader.read(kafka, Topic("nope.v1", (Heartbeat,), "none")))
+
+
+def test_single_records_are_read_and_those_that_are_gone_are_said_to_be(
+    kafka: KafkaSettings,
+) -> None:
+    published = encoded_records(EMBEDDINGS, 60)
+    with Publisher(kafka) as publisher:
+        for start in range(0, 60, 20):
+            publisher.send(published[start : start + 20])
+    mine = {record.key for record in published}
+    known = {
+        RecordPlace(record.partition.topic, record.partition.index, record.offset): record.key
+        for record in reader.read(kafka, EMBEDDINGS)
+        if record.key in mine
+    }
+    wanted = sorted(known)[::7]
+    nowhere = [RecordPlace(EMBEDDINGS.name, 99, 0), RecordPlace("no-such-topic", 0, 0)]
+    found = reader.read_at(kafka, [*wanted, *nowhere], seconds=10)
+    keys = {place: record.key for place, record in found.items() if record is not None}
+    assert keys == {place: known[place] for place in wanted}
+    assert [found[place] for place in nowhere] == [None, None]
+
+
+def test_a_record_that_was_deleted_is_gone(kafka: KafkaSettings, apache_broker: Broker) -> None:
+    del apache_broker  # the embedded broker deletes nothing
+    with Publisher(kafka) as publisher:
+        publisher.send(encoded_records(LABELS, 3))
+    *_, before, last = (record.offset for record in reader.read(kafka, LABELS))
+    partition = TopicPartition(LABELS.name, 0)
+    admin = clients.admin(kafka)
+    admin.delete_records({partition: last})
+    admin.close()
+    places = [RecordPlace(LABELS.name, 0, offset) for offset in (before, last)]
+    found = reader.read_at(kafka, places, seconds=10)
+    assert found[places[0]] is None
+    assert found[places[1]] is not None

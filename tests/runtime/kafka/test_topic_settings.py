@@ -4,13 +4,15 @@ import pytest
 from kafka import codec
 
 from tidegauge.runtime.kafka.topic_settings import differences, settings_of
-from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, STATE, Topic
+from tidegauge.schemas.topics import ALL_TOPICS, HEARTBEATS, REQUESTS, SKETCHES, STATE, Topic
+
+WEEK = 7 * 86_400_000
 
 
 @pytest.mark.parametrize("topic", ALL_TOPICS.values(), ids=lambda topic: topic.name)
 def test_a_topic_with_our_settings_or_unknown_ones_differs_in_nothing(topic: Topic) -> None:
-    assert list(differences(topic, settings_of(topic))) == []
-    assert list(differences(topic, {})) == []
+    assert list(differences(topic, settings_of(topic, WEEK), WEEK)) == []
+    assert list(differences(topic, {}, WEEK)) == []
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,8 @@ def test_a_topic_with_our_settings_or_unknown_ones_differs_in_nothing(topic: Top
         (STATE, "cleanup.policy", "compact,delete"),
         (REQUESTS, "cleanup.policy", "compact"),
         (REQUESTS, "retention.ms", "60000"),
+        (REQUESTS, "retention.ms", "-1"),
+        (REQUESTS, "retention.ms", "99999999999"),
         (REQUESTS, "retention.bytes", "1000000"),
         (REQUESTS, "message.timestamp.type", "CreateTime"),
         (REQUESTS, "max.message.bytes", "900000"),
@@ -28,7 +32,7 @@ def test_a_topic_with_our_settings_or_unknown_ones_differs_in_nothing(topic: Top
 def test_a_setting_that_does_harm_is_told_with_ours_and_theirs(
     topic: Topic, setting: str, theirs: str
 ) -> None:
-    (found,) = differences(topic, {**settings_of(topic), setting: theirs})
+    (found,) = differences(topic, {**settings_of(topic, WEEK), setting: theirs}, WEEK)
     assert (found.topic, found.setting, found.theirs) == (topic.name, setting, theirs)
     assert theirs in str(found)
     assert found.ours in found.remedy
@@ -44,12 +48,30 @@ def test_a_setting_that_does_harm_is_told_with_ours_and_theirs(
     ],
 )
 def test_a_setting_that_does_no_harm_is_theirs(setting: str, theirs: str) -> None:
-    assert list(differences(REQUESTS, {**settings_of(REQUESTS), setting: theirs})) == []
+    assert (
+        list(differences(HEARTBEATS, {**settings_of(HEARTBEATS, WEEK), setting: theirs}, WEEK))
+        == []
+    )
 
 
 def test_a_compression_that_cannot_be_read_is_a_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(codec, "zstd", None)
-    (found,) = differences(REQUESTS, {"compression.type": "zstd"})
+    (found,) = differences(REQUESTS, {"compression.type": "zstd"}, WEEK)
     assert "pip install zstandard" in str(found)
+
+
+def test_one_setting_says_how_long_every_topic_with_text_keeps_it() -> None:
+    with_text = {topic.name for topic in ALL_TOPICS.values() if topic.holds_text}
+    assert with_text == {
+        "requests.v1",
+        "responses.v1",
+        "embeddings.v1",
+        "remarks.v1",
+        "dead-letters.v1",
+    }
+    for name in with_text:
+        assert settings_of(ALL_TOPICS[name], 3_600_000)["retention.ms"] == "3600000"
+        assert int(settings_of(ALL_TOPICS[name], 3_600_000)["segment.ms"]) <= 3_600_000
+    assert int(settings_of(SKETCHES, 3_600_000)["retention.ms"]) > WEEK

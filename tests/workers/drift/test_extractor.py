@@ -13,7 +13,7 @@ from tidegauge.drift.projection import EMBEDDED
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Sketch
+from tidegauge.schemas.sketches import Sketch
 from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Partition
@@ -44,7 +44,7 @@ def test_a_request_is_seen_from_the_baseline(extractor: DriftExtractor, ask: Any
     assert {"language/en", "length/to_20"} <= set(found.hits)
     assert found.values[measures.NOVELTY] < 0.5
     assert found.exemplar is not None
-    assert (found.exemplar.text, found.exemplar.customer) == ("my card number 3", "acme")
+    assert (found.exemplar.text, found.exemplar.customer) == ("", "acme")
     assert 0 <= found.exemplar.rank < 1
 
 
@@ -144,8 +144,6 @@ def test_an_enormous_prompt_is_cut_and_counted(
     (found,) = measure(extractor, ask("word " * 100_000))
     assert found.progress == {TRUNCATED: 1}
     assert len(embedder.embedded[-1]) <= 4_000
-    assert found.exemplar is not None
-    assert len(found.exemplar.text) == EXEMPLAR_CHARACTERS
 
 
 def test_without_a_baseline_requests_are_counted_and_not_embedded(embedder: Any, ask: Any) -> None:  # noqa: ANN401 - fixtures

@@ -24,7 +24,7 @@ from tidegauge.monitor.web.openapi import (
 )
 from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, no_past
 from tidegauge.monitor.web.rendering import Renderer, mount_static
-from tidegauge.monitor.web.viewers import MonitorState, StateByRole
+from tidegauge.monitor.web.viewers import MonitorState, StateByRole, Texts
 from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
@@ -58,6 +58,7 @@ class Interface:
         page_url: The address that people open, such as a proxy's; empty where it is our own.
         pages: Further pages: those of alarms and of reports.
         past: Returns past alerts of an incident.
+        texts: Where texts of exemplars are found.
     """
 
     watch: MonitorState
@@ -72,11 +73,13 @@ class Interface:
     page_url: str = ""
     pages: tuple[Pages, ...] = ()
     past: PastAlerts = no_past
+    texts: Texts | None = None
 
 
 def create_app(interface: Interface) -> FastAPI:
     """Return the application."""
-    interface = replace(interface, watch=StateByRole(interface.watch))
+    shown = StateByRole(interface.watch, interface.texts)
+    interface = replace(interface, watch=shown)
     renderer = Renderer(interface.refresh_seconds)
     app = FastAPI(
         title="tidegauge monitor",
@@ -99,7 +102,7 @@ def create_app(interface: Interface) -> FastAPI:
         now_ms=interface.now_ms,
         estimator=interface.estimator,
         false_alarm_days=interface.false_alarm_days,
-        past=interface.past,
+        past=lambda incident_id: shown.seen(interface.past(incident_id)),
     )
     pages.mount(app, renderer)
     mount_static(app)

@@ -151,7 +151,7 @@ class ControlPages:
         async def control(request: Request) -> Response:
             """Acknowledge or close an alarm or an incident, or silence its monitors."""
             given = await fields(request, tuple(_FIELDS))
-            view = self._view()
+            view = await run_in_threadpool(self._view)
             if given is None or view is None:
                 page = renderer.render("missing.html", {"what": "There is nothing to control."})
                 return HTMLResponse(page, status_code=422)

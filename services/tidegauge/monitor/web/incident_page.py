@@ -22,7 +22,7 @@ from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.monitoring.view import MonitorView, SilenceInForce
 from tidegauge.reports.callers import CallerLine, CallerTable
 from tidegauge.reports.chart import Chart
-from tidegauge.reports.drift_card import Card, EffectLine, Quote, card
+from tidegauge.reports.drift_card import Card, EffectLine, Quote, card, missing_text
 from tidegauge.reports.formatting import percent
 from tidegauge.reports.runbooks import Runbook, runbook
 from tidegauge.reports.standing import ALARMS, Standing, promise, standing
@@ -195,7 +195,8 @@ def incident_page(
     rows = tuple(_row(alarm, found, view, now_ms, false_alarm_days) for alarm in found.alarms)
     verdicts = [alarm_verdict(alarm, view) for alarm in found.alarms]
     leading = next((row for row in rows if row.effect), rows[0])
-    quotes = {q.request_id: q for row in rows for e in row.card.effects for q in e.quotes if q.text}
+    shown = [q for row in rows for effect in row.card.effects for q in effect.quotes]
+    quotes = {quote.request_id: quote for quote in shown if quote.text or quote.missing}
     return IncidentPage(
         line=incident_line(found, view, now_ms),
         fires=found.fires,
@@ -365,7 +366,7 @@ def _answers(verdicts: Sequence[Verdict]) -> tuple[AnswersShown, ...]:
             answers=tuple(
                 AnswerShown(
                     request_id=clip(one.request_id, 80),
-                    question=clip(one.text, _ANSWER),
+                    question=clip(one.text, _ANSWER) or missing_text(one),
                     context=clip(one.context, _ANSWER),
                     answer=clip(one.answer, _ANSWER),
                     value=one.value,

@@ -17,7 +17,6 @@ from tidegauge.monitor.web.pipeline_page import pipeline_page
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.sections import setup_page, swap_lines, topic_cards
 from tidegauge.monitor.web.segments import describe, name
-from tidegauge.monitor.web.viewers import as_seen
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration
 from tidegauge.reports.quality import Estimator
@@ -49,7 +48,7 @@ class QuestionPages:
         now_ms: The clock.
         estimator: Computes the judges' means.
         false_alarm_days: The promise.
-        past: Returns past alerts of an incident.
+        past: Returns past alerts of an incident, as whoever asks may see them.
     """
 
     view: Callable[[], MonitorView | None]
@@ -85,7 +84,7 @@ class QuestionPages:
             found, problem = find_incident(incident_id, view), ""
             if found is None:
                 try:
-                    found = find_incident(incident_id, view, as_seen(self.past(incident_id)))
+                    found = find_incident(incident_id, view, self.past(incident_id))
                 except TidegaugeError as error:
                     problem = str(error)
             if found is None:

@@ -12,15 +12,16 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tidegauge.monitoring.exemplars import with_exemplars, with_exemplars_of_alert
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.sketches import Exemplar
 
 __all__ = [
     "OPEN_TO_VIEWERS",
     "MonitorState",
     "StateByRole",
-    "as_seen",
+    "Texts",
     "is_open_to_viewers",
     "viewing",
     "without_text",
@@ -71,25 +72,42 @@ def viewing() -> Iterator[None]:
         _is_viewer.reset(token)
 
 
-def as_seen(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
-    """Return alerts as whoever asks may see them: a viewer sees no text."""
-    return tuple(_bare_alert(alert) for alert in alerts) if _is_viewer.get() else tuple(alerts)
+class Texts(Protocol):
+    """Where texts of exemplars are found: see ``ExemplarTexts``."""
+
+    def view(self, view: MonitorView) -> MonitorView:
+        """Return a view with the texts of its exemplars."""
+
+    def alerts(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+        """Return alerts with the texts of their exemplars."""
 
 
 class StateByRole:
-    """The monitor's state, with a view that has no text when a viewer asks.
+    """The monitor's state: with the texts of its exemplars, and without them for a viewer.
 
     Args:
         state: The state of the monitor's loop.
+        texts: Where texts are found; None shows none but those that the state has.
     """
 
-    def __init__(self, state: MonitorState) -> None:
+    def __init__(self, state: MonitorState, texts: Texts | None = None) -> None:
         self._state = state
+        self._texts = texts
 
     def view(self) -> MonitorView | None:
-        """Return the view that the present request may see."""
+        """Return the view that the present request may see; this may read the log."""
         view = self._state.view()
-        return without_text(view) if view is not None and _is_viewer.get() else view
+        if view is None:
+            return None
+        if _is_viewer.get():
+            return without_text(view)
+        return view if self._texts is None else self._texts.view(view)
+
+    def seen(self, alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+        """Return alerts as the present request may see them; this may read the log."""
+        if _is_viewer.get():
+            return tuple(with_exemplars_of_alert(alert, _bare) for alert in alerts)
+        return tuple(alerts) if self._texts is None else self._texts.alerts(alerts)
 
     def ready(self) -> bool:
         """Whether partitions are assigned and a view is there."""
@@ -104,29 +122,12 @@ def without_text(view: MonitorView) -> MonitorView:
     """Return a view without the texts of its exemplars."""
     return msgspec.structs.replace(
         view,
-        verdicts=tuple(_bare(verdict) for verdict in view.verdicts),
-        alerts=tuple(_bare_alert(alert) for alert in view.alerts),
+        verdicts=tuple(with_exemplars(verdict, _bare) for verdict in view.verdicts),
+        alerts=tuple(with_exemplars_of_alert(alert, _bare) for alert in view.alerts),
     )
 
 
-def _bare_alert(alert: Alert) -> Alert:
-    return msgspec.structs.replace(alert, verdict=_bare(alert.verdict))
-
-
-def _bare(verdict: Verdict) -> Verdict:
-    effects = tuple(
-        msgspec.structs.replace(effect, exemplars=_unquoted(effect.exemplars))
-        for effect in verdict.effects
+def _bare(exemplar: Exemplar, _judge: str) -> Exemplar:
+    return msgspec.structs.replace(
+        exemplar, text_state="unread", text="", context="", answer="", reason=""
     )
-    evidence = tuple(
-        msgspec.structs.replace(
-            answers, worst=_unquoted(answers.worst), typical=_unquoted(answers.typical)
-        )
-        for answers in verdict.evidence
-    )
-    return msgspec.structs.replace(verdict, effects=effects, evidence=evidence)
-
-
-def _unquoted(exemplars: Iterable[Exemplar]) -> tuple[Exemplar, ...]:
-    nothing = {"text": "", "context": "", "answer": "", "reason": ""}
-    return tuple(msgspec.structs.replace(exemplar, **nothing) for exemplar in exemplars)

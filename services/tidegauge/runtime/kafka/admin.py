@@ -62,7 +62,7 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
         TopicState(
             topic,
             found.get(topic.name, 0),
-            tuple(differences(topic, (configured or {}).get(topic.name, {}))),
+            tuple(differences(topic, (configured or {}).get(topic.name, {}), settings.text_ms)),
             compared=configured is not None,
         )
         for topic in ALL_TOPICS.values()
@@ -120,7 +120,7 @@ def _create(settings: KafkaSettings, topics: Iterable[Topic]) -> None:
                     topic.name,
                     topic.partitions,
                     settings.replication_factor,
-                    topic_configs=settings_of(topic),
+                    topic_configs=settings_of(topic, settings.text_ms),
                 )
                 try:
                     admin.create_topics([new])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,13 +14,16 @@ from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.errors import LogUnavailableError, TopicError
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.schemas.topics import Topic
 from tidegauge.streaming.processor import Partition, Record
 
-__all__ = ["assign", "follow", "read", "read_to_end"]
+__all__ = ["assign", "follow", "read", "read_at", "read_to_end"]
 
 _POLL_MS = 200
 _STALLED_SECONDS = 30.0
+_SINGLE_BYTES = 128 * 1024
+"""Bytes asked for around a single record; the broker sends the whole of a longer one."""
 
 
 def read(
@@ -56,6 +60,75 @@ def read(
             late = end_ms is not None and record.timestamp_ms >= end_ms
             if not early and not late:
                 yield record
+
+
+def read_at(
+    settings: KafkaSettings, places: Iterable[RecordPlace], *, seconds: float
+) -> dict[RecordPlace, Record | None]:
+    """Return single records.
+
+    Args:
+        settings: Connection to Kafka.
+        places: Where they lie.
+        seconds: Longest time for reading.
+
+    Returns:
+        Place -> its record, None if the log does not hold it any more. Places that there was no
+        time for are left out.
+
+    Raises:
+        LogError: The broker does not answer.
+    """
+    found: dict[RecordPlace, Record | None] = {}
+    wanted: defaultdict[TopicPartition, list[int]] = defaultdict(list)
+    for place in sorted(set(places), reverse=True):  # the next one of each partition is the last
+        partition = clients.topic_partition(Partition(place.topic, place.partition))
+        wanted[partition].append(place.offset)
+    deadline = time.monotonic() + seconds
+    with (
+        clients.explained(settings, "reading single records"),
+        closing(clients.consumer(settings, max_partition_fetch_bytes=_SINGLE_BYTES)) as consumer,
+    ):
+        known = {topic: consumer.partitions_for_topic(topic) or () for topic, _ in wanted}
+        for gone in [p for p in wanted if p.partition not in known[p.topic]]:
+            found |= dict.fromkeys(_places(gone, wanted.pop(gone)))
+        consumer.assign(list(wanted))
+        for partition, start in consumer.beginning_offsets(list(wanted)).items():
+            offsets = wanted[partition]
+            expired = [offset for offset in offsets if offset < start]
+            found |= dict.fromkeys(_places(partition, expired))
+            _next(consumer, partition, wanted, len(offsets) - len(expired))
+        while wanted and time.monotonic() < deadline:
+            batch: dict[TopicPartition, list[Any]] = consumer.poll(_POLL_MS)
+            for partition, records in batch.items():
+                if not records or not (offsets := wanted.get(partition, [])):
+                    continue
+                by_offset = {record.offset: record for record in records}
+                passed = [offset for offset in offsets if offset <= records[-1].offset]
+                for place in _places(partition, passed):
+                    record = by_offset.get(place.offset)
+                    found[place] = None if record is None else clients.record_of(record)
+                _next(consumer, partition, wanted, len(offsets) - len(passed))
+    return found
+
+
+def _places(partition: TopicPartition, offsets: Iterable[int]) -> list[RecordPlace]:
+    return [RecordPlace(partition.topic, partition.partition, offset) for offset in offsets]
+
+
+def _next(
+    consumer: KafkaConsumer,
+    partition: TopicPartition,
+    wanted: dict[TopicPartition, list[int]],
+    left: int,
+) -> None:
+    """Go to the next wanted record of a partition, or leave the partition if it was the last."""
+    del wanted[partition][left:]
+    if left:
+        consumer.seek(partition, wanted[partition][-1])
+    else:
+        del wanted[partition]
+        consumer.pause(partition)
 
 
 def read_to_end(

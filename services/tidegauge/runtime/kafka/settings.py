@@ -13,6 +13,8 @@ from tidegauge.streaming.commits import CommitPolicy
 
 __all__ = ["KafkaSettings"]
 
+_DAY_MS = 86_400_000
+
 
 class KafkaSettings(Settings):
     """Settings of every process that speaks to Kafka."""
@@ -36,6 +38,13 @@ class KafkaSettings(Settings):
     )
     replication_factor: int = Field(
         default=-1, description="Of topics that are created; -1 leaves it to the broker."
+    )
+    text_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="How long topics that hold prompts, answers, words on them or vectors keep "
+        "these; everything that is kept for longer only refers to them. Topics that exist are "
+        "compared with it by `tidegauge topics list`, and reports are deleted after it.",
     )
     session_timeout_ms: int = Field(
         default=6_000,
@@ -114,6 +123,11 @@ class KafkaSettings(Settings):
             "reconnect_backoff_max_ms": 2_000,
             "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
         }
+
+    @property
+    def text_ms(self) -> int:
+        """How long texts are kept, in milliseconds."""
+        return round(self.text_days * _DAY_MS)
 
     def policy(self) -> CommitPolicy:
         """Return the policy of commits and dead letters."""

@@ -28,6 +28,9 @@ _RECORD_BYTES = 1_048_588
 
 _FOREVER = "-1"
 
+_DAY_MS = 86_400_000
+_SEGMENT_MS = 600_000
+
 _CODECS: Mapping[str, tuple[str, Callable[[], bool]]] = {
     "gzip": ("", codec.has_gzip),
     "snappy": ("python-snappy", codec.has_snappy),
@@ -71,8 +74,13 @@ class Difference:
         )
 
 
-def settings_of(topic: Topic) -> dict[str, str]:
-    """Return the settings with which a topic is created."""
+def settings_of(topic: Topic, text_ms: int) -> dict[str, str]:
+    """Return the settings with which a topic is created.
+
+    Args:
+        topic: The topic.
+        text_ms: How long texts are kept, in milliseconds.
+    """
     if topic.compacted:
         # Small segments, cleaned early: readers read such a topic from its beginning.
         return {
@@ -81,24 +89,28 @@ def settings_of(topic: Topic) -> dict[str, str]:
             "segment.ms": str(10 * 60 * 1000),
             "min.cleanable.dirty.ratio": "0.2",
         }
-    settings = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    kept_ms = text_ms if topic.holds_text else topic.retention_ms
+    settings = {"cleanup.policy": "delete", "retention.ms": str(kept_ms)}
+    if topic.holds_text:  # whole segments are deleted: short ones keep little beyond the time
+        settings["segment.ms"] = str(max(_SEGMENT_MS, min(_DAY_MS, text_ms // 7)))
     if topic.name in _BY_THE_BROKERS_CLOCK:
         settings[TIMESTAMP_TYPE] = "LogAppendTime"
     return settings
 
 
-def differences(topic: Topic, found: Mapping[str, str]) -> Iterator[Difference]:
+def differences(topic: Topic, found: Mapping[str, str], text_ms: int) -> Iterator[Difference]:
     """Yield the settings of a topic on the broker that do harm.
 
     Args:
         topic: The topic.
+        text_ms: How long texts are kept, in milliseconds.
         found: Its settings on the broker; those that are not there are not compared.
     """
 
     def differs(setting: str, ours: str, harm: str) -> Difference:
         return Difference(topic.name, setting, ours, found[setting], harm)
 
-    ours = settings_of(topic)
+    ours = settings_of(topic, text_ms)
     policies = {policy.strip() for policy in found.get("cleanup.policy", "").split(",")} - {""}
     if policies and policies != {ours["cleanup.policy"]}:
         harm = (
@@ -111,6 +123,9 @@ def differences(topic: Topic, found: Mapping[str, str]) -> Iterator[Difference]:
         kept = found.get("retention.ms", "")
         if kept and kept != _FOREVER and int(kept) < int(ours["retention.ms"]):
             harm = "records are gone before reports, baselines and late workers have read them"
+            yield differs("retention.ms", ours["retention.ms"], harm)
+        elif kept and topic.holds_text and kept != ours["retention.ms"]:
+            harm = "texts are kept for longer than TIDEGAUGE_KAFKA_TEXT_DAYS says"
             yield differs("retention.ms", ours["retention.ms"], harm)
         if found.get("retention.bytes", _FOREVER) != _FOREVER:
             harm = "much traffic shortens the time for which records are kept"

@@ -27,7 +27,7 @@ from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.hashing import unit_hash
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.schemas.topics import EMBEDDINGS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output, Partition
@@ -235,7 +235,7 @@ class DriftExtractor:
             exemplar=Exemplar(
                 request_id=event.request_id,
                 rank=unit_hash(event.request_id),
-                text=one.text[:EXEMPLAR_CHARACTERS],
+                text="",
                 customer=event.customer,
                 value=placed.novelty,
             ),

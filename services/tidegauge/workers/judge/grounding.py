@@ -20,10 +20,10 @@ from tidegauge.quality.hallucination import (
 from tidegauge.quality.judged_exchange import SkipReason, judgeable
 from tidegauge.quality.sampling import draw
 from tidegauge.schemas import measures
-from tidegauge.schemas.exchange import ResponseEvent, last_user_message
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar, JudgeCondition, SketchKind
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
-from tidegauge.workers.judge.judgment import middle_cut, shown_answer
+from tidegauge.workers.judge.judgment import exemplar_of
 
 __all__ = ["GroundingExtractor", "GroundingRule"]
 
@@ -110,7 +110,7 @@ class GroundingExtractor:
             hits=(*measurement.hits, *hits),
             trials=(*measurement.trials, measures.unqualified(LABEL)),
             totals={**measurement.totals, measures.CONTEXT: {ContextState.GIVEN.value: 1}},
-            exemplar=_exemplar(event, found),
+            exemplar=exemplar_of(event),
             examples=(*measurement.examples, *_examples(event, found)),
         )
 
@@ -125,33 +125,11 @@ class GroundingExtractor:
 
 def _examples(event: ResponseEvent, found: CheckedAnswer) -> tuple[tuple[str, Exemplar], ...]:
     """Return an answer as an example: of all that were looked at, and of those that invent."""
-    shown = shown_answer(event)
-    reason = _reason(found)
-    typical = msgspec.structs.replace(
-        shown, value=float(len(found.unsupported)), reason=middle_cut(reason)
-    )
+    shown = exemplar_of(event)
+    typical = msgspec.structs.replace(shown, value=float(len(found.unsupported)))
     examples = [(measures.typical(LABEL, measures.HALLUCINATION), typical)]
     if found.hallucinated:
         # The more it invents, the less its rank, so that merging keeps the worst answers.
         worst = msgspec.structs.replace(typical, rank=shown.rank / (1 + len(found.unsupported)))
         examples.append((measures.worst(LABEL, measures.HALLUCINATION), worst))
     return tuple(examples)
-
-
-def _exemplar(event: ResponseEvent, found: CheckedAnswer) -> Exemplar:
-    """Return the request as an example, with what its answer says beyond its context."""
-    text = found.question or last_user_message(event.messages)
-    if found.hallucinated:
-        said = _reason(found)[: EXEMPLAR_CHARACTERS // 2]
-        text = f"{text[: EXEMPLAR_CHARACTERS - len(said) - 3]} ({said})"
-    return Exemplar(
-        request_id=event.request_id,
-        rank=draw("exemplar", event.request_id),
-        text=text[:EXEMPLAR_CHARACTERS],
-        customer=event.customer,
-    )
-
-
-def _reason(found: CheckedAnswer) -> str:
-    facts = "; ".join(each.text for each in found.unsupported)
-    return f"not in the context: {facts}" if facts else ""

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.hallucination import hits_of, is_unsupported
-from tidegauge.quality.judged_exchange import JudgedExchange, Score
+from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.schemas import measures
-from tidegauge.schemas.evaluations import JudgmentEvent
-from tidegauge.schemas.exchange import ResponseEvent, last_user_message
-from tidegauge.schemas.sketches import EXEMPLAR_CHARACTERS, Exemplar
-from tidegauge.schemas.topics import JUDGMENTS
+from tidegauge.schemas.evaluations import JudgmentEvent, Remark
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.sketches import Exemplar
+from tidegauge.schemas.topics import JUDGMENTS, REMARKS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output
 
-__all__ = ["JudgeVerdict", "measured", "middle_cut", "shown_answer"]
+__all__ = ["JudgeVerdict", "exemplar_of", "measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +71,27 @@ def measured(
             unsupported = is_unsupported(verdict.score.values.values())
             hits += hits_of(label, unsupported=unsupported)
         values |= _values(label, verdict.score, _probability(verdict, event))
-    shown = shown_answer(event)
+    shown = exemplar_of(event)
     return Measurement(
         hits=tuple(hits),
         trials=tuple(trials),
         values=values,
-        exemplar=msgspec.structs.replace(shown, context="", answer=""),
+        exemplar=shown,
         examples=tuple(_examples(shown, verdicts)),
         progress={measures.SAMPLED: 1, measures.JUDGED: 1},
-        outputs=tuple(_output(origin, event, verdict) for verdict in verdicts),
+        outputs=tuple(
+            output for verdict in verdicts for output in _outputs(origin, event, verdict)
+        ),
     )
 
 
-def shown_answer(event: ResponseEvent) -> Exemplar:
-    """Return an answer as it is shown to people."""
-    parts = divide(JudgedExchange(event.messages, event.output or "", event.tool_calls))
+def exemplar_of(event: ResponseEvent) -> Exemplar:
+    """Return an answer as an exemplar of rank at random."""
     return Exemplar(
         request_id=event.request_id,
         rank=draw("exemplar", event.request_id),
-        text=middle_cut(parts.question or last_user_message(event.messages)),
+        text="",
         customer=event.customer,
-        context=middle_cut(parts.context),
-        answer=middle_cut(" ".join(filter(None, (parts.answer.strip(), parts.tool_calls)))),
     )
 
 
@@ -103,21 +101,12 @@ def _examples(
     """Yield an answer as an example of each score: of the worst, and of typical ones."""
     for verdict in verdicts:
         label = measures.judge_label(verdict.judge, verdict.specification_hash)
-        reason = middle_cut(verdict.score.reason)
         for name, value in verdict.score.values.items():
-            scored = msgspec.structs.replace(shown, value=value, reason=reason)
+            scored = msgspec.structs.replace(shown, value=value)
             yield measures.typical(label, name), scored
             # The lowest scores have the least ranks, so that merging keeps the worst answers.
             rank = 1 / (1 + math.exp(-min(30.0, max(-30.0, value))))
             yield measures.worst(label, name), msgspec.structs.replace(scored, rank=rank)
-
-
-def middle_cut(text: str) -> str:
-    """Return a text without its middle, if it is longer than an exemplar shows."""
-    half = EXEMPLAR_CHARACTERS // 2
-    if len(text) <= EXEMPLAR_CHARACTERS:
-        return text
-    return f"{text[: half - 2]} … {text[len(text) - half + 1 :]}"
 
 
 def _values(label: str, score: Score, probability: float) -> Mapping[str, float]:
@@ -135,7 +124,7 @@ def _values(label: str, score: Score, probability: float) -> Mapping[str, float]
     return values
 
 
-def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Output:
+def _outputs(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Iterator[Output]:
     judgment = JudgmentEvent(
         request_id=event.request_id,
         producer_id=origin.producer_id,
@@ -153,18 +142,32 @@ def _output(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Outp
         invalid=verdict.score.invalid,
         label_mass=verdict.score.label_mass,
         answer_tokens=verdict.score.answer_tokens,
-        reason=verdict.score.reason or None,
         disagreement=verdict.score.disagreement,
         conversation_id=event.conversation_id,
     )
-    return Output(
+    event_id = f"{origin.producer_id}/{origin.offset}/{verdict.judge}"
+    yield Output(
         topic=JUDGMENTS,
         key=event.request_id,
         event=judgment,
         source=origin.producer_id,
-        event_id=f"{origin.producer_id}/{origin.offset}/{verdict.judge}",
+        event_id=event_id,
         time_ms=event.time_ms,
     )
+    if verdict.score.reason:
+        yield Output(
+            topic=REMARKS,
+            key=event.request_id,
+            event=Remark(
+                request_id=event.request_id,
+                time_ms=event.time_ms,
+                author=measures.judge_label(verdict.judge, verdict.specification_hash),
+                text=verdict.score.reason,
+            ),
+            source=origin.producer_id,
+            event_id=f"{event_id}/remark",
+            time_ms=event.time_ms,
+        )
 
 
 def _probability(verdict: JudgeVerdict, event: ResponseEvent) -> float:
