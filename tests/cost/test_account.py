@@ -73,7 +73,7 @@ def test_work_that_no_gateway_forwarded_is_residual_and_not_idle() -> None:
 def test_tokens_that_no_gateway_forwarded() -> None:
     account = CostAccount(0, 2**62)
     account.add(work())
-    assert account.unforwarded_tokens(UPSTREAM, 0, MINUTE_MS) is None
+    assert account.unforwarded_tokens(0, MINUTE_MS) == {}
     for time_ms, prompt, generated in ((15_000, 100.0, 0.0), (30_000, 30.0, 12.0)):
         account.add(
             UpstreamSample(
@@ -83,8 +83,8 @@ def test_tokens_that_no_gateway_forwarded() -> None:
                 generated_tokens=generated,
             )
         )
-    assert account.unforwarded_tokens(UPSTREAM, 0, MINUTE_MS) == 42
-    assert account.unforwarded_tokens(UPSTREAM, MINUTE_MS, 2 * MINUTE_MS) is None
+    assert account.unforwarded_tokens(0, MINUTE_MS) == {UPSTREAM: 42}
+    assert account.unforwarded_tokens(MINUTE_MS, 2 * MINUTE_MS) == {}
 
 
 def test_silence_is_remembered() -> None:

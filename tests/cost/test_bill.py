@@ -17,7 +17,7 @@ from tidegauge.reports.bill_tables import DIMENSIONS, bill_rows, cost_changes, c
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import ResponseEvent, Usage
 from tidegauge.simulation.continuous_batching import Batched, Hardware, run_batches
-from tidegauge.streaming.upstream_work import WorkAccumulator
+from tidegauge.streaming.upstream_work import MinuteOfWork, WorkAccumulator
 
 HOURS = 8
 RANGE_MS = HOURS * 3_600_000
@@ -117,11 +117,11 @@ def mean_error(shares: list[float], truth: list[float]) -> float:
     return float(np.mean([abs(a / b - 1) for a, b in zip(shares, truth, strict=True)]))
 
 
-def worked(events: Iterator[ResponseEvent]) -> WorkAccumulator:
+def worked(events: Iterator[ResponseEvent]) -> dict[tuple[str, int], MinuteOfWork]:
     work = WorkAccumulator()
     for event in events:
         work.add(event.segment.key, work_of(event, event.customer))
-    return work
+    return work.minutes
 
 
 @pytest.mark.parametrize(("rate", "seed"), [(0.5, 1), (1.5, 3)])

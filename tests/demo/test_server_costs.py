@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from rich.console import Console
 
 from tidegauge.cost.account import CostAccount
+from tidegauge.cost.hourly_bills import HourlyBills
 from tidegauge.demo.server_costs import DemoCosts, show_costs
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.rendering import Renderer
@@ -31,7 +32,7 @@ def test_what_the_api_says_is_shown() -> None:
     minute = UpstreamMinute(UPSTREAM, 0, (2**600 - 1).to_bytes(150, "little"), b"", (row,))
     account.add(UpstreamWork(producer_id="v", sequence=1, time_ms=0, minutes=(minute,)))
     account.add(UpstreamSample(upstream=UPSTREAM, time_ms=1, running=3.0, waiting=0.0, kv_use=0.5))
-    view = cost_view(account, {UPSTREAM: 60.0}, HOUR_MS, 1)
+    view = cost_view(HourlyBills(account), {UPSTREAM: 60.0}, HOUR_MS, 1)
     app = FastAPI()
     CostPages(lambda: view).mount(app, Renderer(0))
     answer = TestClient(app).get("/api/costs").content

@@ -24,7 +24,7 @@ from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.brokers.process import free_port
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.upstream_events import MINUTE_MS
-from tidegauge.streaming.upstream_work import WorkAccumulator
+from tidegauge.streaming.upstream_work import MinuteOfWork, WorkAccumulator
 
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
@@ -142,11 +142,11 @@ def answered(folder: Path) -> list[ResponseEvent]:
     return [record.response_event(folder.name, n) for n, record in enumerate(records, 1)]
 
 
-def worked(events: list[ResponseEvent]) -> WorkAccumulator:
+def worked(events: list[ResponseEvent]) -> dict[tuple[str, int], MinuteOfWork]:
     work = WorkAccumulator()
     for event in events:
         work.add(event.segment.key, work_of(event, event.customer))
-    return work
+    return work.minutes
 
 
 async def test_several_gateways_bill_a_shared_upstream_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegauge.cost.account import CostAccount
+from tidegauge.cost.hourly_bills import HourlyBills
 from tidegauge.reports.cost_view import CostView, cost_view
 from tidegauge.schemas.upstream_events import (
     GpuReading,
@@ -44,4 +45,4 @@ def made_up_costs() -> CostView:
     account.add(work("<b>acme</b>", "zeta"))
     account.add(sample(time_ms=NOW_MS - 90_000))
     account.add(sample("no answer"))
-    return cost_view(account, PRICES, NOW_MS, 2, {"all": 100.0})
+    return cost_view(HourlyBills(account), PRICES, NOW_MS, 2, {"all": 100.0})

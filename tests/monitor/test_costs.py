@@ -24,6 +24,7 @@ from tests.monitor.made_up_costs import (
 )
 
 from tidegauge.cost.account import CostAccount
+from tidegauge.cost.hourly_bills import HourlyBills
 from tidegauge.gateway.configuration import Catalog
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.monitor.cost_metrics import COST_NAMES, CostCollector
@@ -80,14 +81,16 @@ def test_a_budget_is_over_where_both_burn_rates_are() -> None:
     account = CostAccount(0, 2**62)
     account.add(work("acme", start_ms=NOW_MS - 10 * MINUTE_MS))
     budgets = {"acme": 100.0, "all": 1_000_000.0, "quiet": 1.0}
-    found = {one.name: one for one in cost_view(account, PRICES, NOW_MS, 2, budgets).budgets}
+    found = {
+        one.name: one for one in cost_view(HourlyBills(account), PRICES, NOW_MS, 2, budgets).budgets
+    }
     month_hours = 31 * 24
     assert found["acme"].spent_usd == pytest.approx(0.5)
     assert found["acme"].hour_burn == pytest.approx(0.5 * month_hours / 100)
     assert found["acme"].burn == pytest.approx(0.25 * month_hours / 100)
     assert found["all"].burn == pytest.approx(60 * month_hours / 1e6)
     assert {name for name, one in found.items() if one.over} == {"acme"}
-    later = cost_view(account, PRICES, NOW_MS + HOUR_MS, 2, {"acme": 100.0}).budgets[0]
+    later = cost_view(HourlyBills(account), PRICES, NOW_MS + HOUR_MS, 2, {"acme": 100.0}).budgets[0]
     assert later.burn > 1
     assert not later.over  # it has ended
 
@@ -148,7 +151,9 @@ def test_customers_are_capped(
 ) -> None:
     account = CostAccount(0, 2**62)
     account.add(work(*(f"customer {n}" for n in range(200))))
-    found = scrape(cost_view(account, PRICES, NOW_MS, 2))["tidegauge_bill_customer_usd"]
+    found = scrape(cost_view(HourlyBills(account), PRICES, NOW_MS, 2))[
+        "tidegauge_bill_customer_usd"
+    ]
     assert len(found) == MAX_CUSTOMERS + 1
     assert sum(found.values()) == pytest.approx(0.5)
 

@@ -11,7 +11,6 @@ from tidegauge.schemas.upstream_events import (
     SLOT_MS,
     UpstreamSample,
     UpstreamWork,
-    WorkAmounts,
 )
 from tidegauge.streaming.upstream_work import WorkAccumulator
 
@@ -19,6 +18,7 @@ __all__ = ["CostAccount"]
 
 _MOST_PRODUCERS: Final = 10_000
 _MOST_UPSTREAMS: Final = 1_024
+_HOUR_MS: Final = 3_600_000
 
 
 class CostAccount:
@@ -35,6 +35,7 @@ class CostAccount:
         work: The work of all minutes that are kept.
         newest: Label of the upstream -> its newest sample.
         answered_ms: Label of the upstream -> when it last answered without a fault.
+        changed: Starts of the hours that events have changed, for whoever keeps their bills.
     """
 
     def __init__(self, since_ms: int, until_ms: int) -> None:
@@ -42,6 +43,7 @@ class CostAccount:
         self.work = WorkAccumulator()
         self.newest: dict[str, UpstreamSample] = {}
         self.answered_ms: dict[str, int] = {}
+        self.changed: set[int] = set()
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
         self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
         self._newest: dict[str, tuple[int, int]] = {}
@@ -60,6 +62,7 @@ class CostAccount:
         for minute in event.minutes:
             if self._since_ms <= minute.start_ms < self._until_ms:
                 self.work.merge(minute)
+                self.changed.add(minute.start_ms // _HOUR_MS * _HOUR_MS)
 
     def _add_sample(self, sample: UpstreamSample) -> None:
         before = self.newest.get(sample.upstream)
@@ -72,6 +75,7 @@ class CostAccount:
         self.newest[sample.upstream] = sample
         if not sample.faults:
             self.answered_ms[sample.upstream] = sample.time_ms
+        self.changed.add(sample.time_ms // _HOUR_MS * _HOUR_MS)
         minute, offset = divmod(sample.time_ms, MINUTE_MS)
         if sample.prompt_tokens is not None and sample.generated_tokens is not None:
             told = sample.prompt_tokens + sample.generated_tokens
@@ -87,45 +91,64 @@ class CostAccount:
             for key in [key for key in minutes if key[1] < since_ms]:
                 del minutes[key]
 
-    def unforwarded_tokens(self, upstream: str, start_ms: int, end_ms: int) -> float | None:
-        """Return how many tokens an upstream counted more than its exchanges have.
-
-        They are those of requests that came by no gateway, such as judges' that ask it directly.
+    def told_tokens(self, start_ms: int, end_ms: int) -> dict[str, dict[int, float]]:
+        """Return the tokens that the upstreams counted themselves, in the minutes that they tell.
 
         Args:
-            upstream: Label of the upstream.
             start_ms: From when, a whole minute, Unix milliseconds.
             end_ms: Until when.
 
         Returns:
-            None if it told no tokens of this time.
+            Label of the upstream -> start of the minute -> tokens.
         """
-        told = counted = 0.0
-        minutes = [key for key in self._told if key[0] == upstream and start_ms <= key[1] < end_ms]
-        for key in minutes:
-            told += self._told[key]
-        if not minutes:
-            return None
-        first = min(key[1] for key in minutes)
-        for (label, minute_ms), minute in self.work.minutes.items():
-            if label == upstream and first <= minute_ms < end_ms:
-                counted += sum(tokens_of(WorkAmounts(*amounts)) for amounts in minute.rows.values())
-        return told - counted
+        found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for (upstream, minute_ms), told in self._told.items():
+            if start_ms <= minute_ms < end_ms:
+                found[upstream][minute_ms] = told
+        return found
+
+    def unforwarded_tokens(self, start_ms: int, end_ms: int) -> dict[str, float]:
+        """Return how many tokens the upstreams counted more than their exchanges have.
+
+        They are those of requests that came by no gateway, such as judges' that ask it directly.
+
+        Args:
+            start_ms: From when, a whole minute, Unix milliseconds.
+            end_ms: Until when.
+
+        Returns:
+            Label of the upstream -> tokens since the first minute that it told of; without those
+            that told nothing of this time.
+        """
+        told = self.told_tokens(start_ms, end_ms)
+        found = {upstream: sum(minutes.values()) for upstream, minutes in told.items()}
+        first = {upstream: min(minutes) for upstream, minutes in told.items()}
+        for (upstream, minute_ms), minute in self.work.minutes.items():
+            if first.get(upstream, end_ms) <= minute_ms < end_ms:
+                found[upstream] -= tokens_of(minute.total())
+        return found
 
     def bill(self, prices: GpuPrices, start_ms: int, end_ms: int) -> Bill:
         """Return the bill of a range of time; see ``make_bill``."""
-        return make_bill(self.work, prices, start_ms, end_ms, idle_shares=self._idle_shares())
+        idle_shares = self.idle_shares(start_ms, end_ms)
+        return make_bill(self.work.minutes, prices, start_ms, end_ms, idle_shares=idle_shares)
 
-    def _idle_shares(self) -> dict[tuple[str, int], float]:
+    def idle_shares(self, start_ms: int, end_ms: int) -> dict[tuple[str, int], float]:
         """Return the share of each minute in which its server was idle, where it was asked.
 
         The exchanges tell every moment whether a server had one, and samples tell a few moments
         whether it worked. The mean difference at the samples' moments corrects the exchanges'
         share (a control variate): it is 0 while all traffic comes through gateways, whenever the
         samples are taken.
+
+        Args:
+            start_ms: Start of the range, Unix milliseconds; its whole minute counts.
+            end_ms: Its end.
         """
         shares = {}
         for (upstream, minute_ms), samples in self._idle.items():
+            if not start_ms - MINUTE_MS < minute_ms < end_ms:
+                continue
             minute = self.work.minutes.get((upstream, minute_ms))
             busy = minute.busy if minute is not None else 0
             differences = [idle - (not busy >> slot & 1) for slot, idle in samples]

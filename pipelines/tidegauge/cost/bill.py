@@ -23,7 +23,7 @@ import msgspec
 from tidegauge.cost.prices import GpuPrice, gpu_usd_per_hour
 from tidegauge.cost.weights import BusyMinute, CostWeights, measure_weights
 from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
-from tidegauge.streaming.upstream_work import MinuteOfWork, WorkAccumulator
+from tidegauge.streaming.upstream_work import MinuteOfWork
 
 __all__ = [
     "Bill",
@@ -31,7 +31,10 @@ __all__ = [
     "ChargeKey",
     "GpuPrices",
     "UpstreamBill",
+    "Weights",
+    "busy_minute",
     "make_bill",
+    "merge_bills",
     "tokens_of",
 ]
 
@@ -47,6 +50,9 @@ _PROMPT_TOKENS, _PROMPT_PAIRS, _OUTPUT_TOKENS, _NANOUSD = map(
 
 GpuPrices: TypeAlias = Mapping[str, float | Sequence[GpuPrice]]
 """Upstream's label -> price of its time in USD per hour."""
+
+Weights: TypeAlias = Mapping[str, CostWeights | None]
+"""Upstream's label -> what its time is spent on; None without work."""
 
 
 class ChargeKey(NamedTuple):
@@ -187,27 +193,29 @@ class _Time:
     idle_by: set[str] = field(default_factory=set)
 
 
-def make_bill(
-    work: WorkAccumulator,
+def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
+    work: Mapping[tuple[str, int], MinuteOfWork],
     prices: GpuPrices,
     start_ms: int,
     end_ms: int,
     *,
     idle_shares: Mapping[tuple[str, int], float] | None = None,
+    weights: Weights | None = None,
 ) -> Bill:
     """Return the bill of a range of time.
 
     Args:
-        work: All gateways' work.
+        work: (upstream, start of a minute) -> all gateways' work in it.
         prices: The upstreams whose time has a price; the others' tokens may have one.
         start_ms: Start of the range, Unix milliseconds; it is rounded down to a minute.
         end_ms: Its end, rounded down, too.
         idle_shares: (upstream, start of a minute) -> share of the minute in which the server was
             idle by its own metrics, as far as they were read.
+        weights: What the upstreams' time is spent on; measured in this range if left out.
     """
     first, last = start_ms // MINUTE_MS, end_ms // MINUTE_MS
     found: dict[str, dict[int, MinuteOfWork]] = {name: {} for name in prices}
-    for (upstream, minute_ms), minute in work.minutes.items():
+    for (upstream, minute_ms), minute in work.items():
         if first <= minute_ms // MINUTE_MS < last:
             found.setdefault(upstream, {})[minute_ms] = minute
     charges: dict[ChargeKey, _Sum] = defaultdict(_Sum)
@@ -216,13 +224,13 @@ def make_bill(
         if upstream not in prices:
             _charge_tokens(upstream, minutes.values(), charges)
             continue
-        weights = _weights(minutes.values())
+        spent = _weights(minutes.values()) if weights is None else weights.get(upstream)
         time = _Time()
         for minute_ms in range(first * MINUTE_MS, last * MINUTE_MS, MINUTE_MS):
             rate = gpu_usd_per_hour(prices[upstream], minute_ms)
             usd = (rate or 0.0) / _MINUTES_OF_AN_HOUR
             idle = (idle_shares or {}).get((upstream, minute_ms))
-            shares = _charge_time(upstream, minutes.get(minute_ms), weights, usd, charges, time)
+            shares = _charge_time(upstream, minutes.get(minute_ms), spent, usd, charges, time)
             _count_time(time, usd, shares, idle, paid=rate is not None)
         upstreams.append(
             UpstreamBill(
@@ -235,7 +243,7 @@ def make_bill(
                 time.idle_usd,
                 time.usd - time.shares_usd - time.idle_usd,
                 " and ".join(sorted(time.idle_by)) or "exchanges",
-                weights,
+                spent,
             )
         )
     return Bill(
@@ -243,6 +251,46 @@ def make_bill(
         last * MINUTE_MS,
         tuple(upstreams),
         {key: one.charge() for key, one in charges.items()},
+    )
+
+
+def merge_bills(bills: Sequence[Bill]) -> Bill:
+    """Return the bill of a range of time from those of its parts.
+
+    Args:
+        bills: The bills of ranges that follow each other, at least one. The newest one's weights
+            are those of the whole.
+    """
+    charges: dict[ChargeKey, _Sum] = defaultdict(_Sum)
+    upstreams: dict[str, UpstreamBill] = {}
+    for bill in bills:
+        for key, charge in bill.charges.items():
+            amounts = msgspec.structs.astuple(charge.work)
+            charges[key].add(amounts, charge.busy_seconds, charge.usd)
+        for one in bill.upstreams:
+            before = upstreams.get(one.upstream)
+            upstreams[one.upstream] = one if before is None else _joined(before, one)
+    return Bill(
+        bills[0].start_ms,
+        bills[-1].end_ms,
+        tuple(upstreams[name] for name in sorted(upstreams)),
+        {key: one.charge() for key, one in charges.items()},
+    )
+
+
+def _joined(one: UpstreamBill, other: UpstreamBill) -> UpstreamBill:
+    idle_by = {word for bill in (one, other) for word in bill.idle_by.split(" and ")}
+    return UpstreamBill(
+        one.upstream,
+        one.seconds + other.seconds,
+        one.usd + other.usd,
+        one.shares_usd + other.shares_usd,
+        one.busy_seconds + other.busy_seconds,
+        one.idle_seconds + other.idle_seconds,
+        one.idle_usd + other.idle_usd,
+        one.residual_usd + other.residual_usd,
+        " and ".join(sorted(idle_by)),
+        other.weights or one.weights,
     )
 
 
@@ -306,12 +354,17 @@ def _shares(minute: MinuteOfWork, weights: CostWeights | None, busy: float) -> l
 
 
 def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
-    found = [_busy_minute(minute) for minute in minutes if minute.busy]
+    found = [busy_minute(minute, minute.total()) for minute in minutes if minute.busy]
     return measure_weights(found) if found else None
 
 
-def _busy_minute(minute: MinuteOfWork) -> BusyMinute:
-    work = WorkAmounts(*map(sum, zip(*minute.rows.values(), strict=True)))
+def busy_minute(minute: MinuteOfWork, work: WorkAmounts) -> BusyMinute:
+    """Return what weights are measured by.
+
+    Args:
+        minute: A minute with a busy slot.
+        work: The sum of its rows.
+    """
     decoding = minute.decoding.bit_count() * _SLOT_SECONDS
     summed = work.decoding_ms / 1000
     return BusyMinute(

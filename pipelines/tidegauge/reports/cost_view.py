@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from tidegauge.cost.account import CostAccount
-from tidegauge.cost.bill import Bill, GpuPrices
+from tidegauge.cost.bill import Bill, GpuPrices, merge_bills
+from tidegauge.cost.hourly_bills import HOUR_MS, HourlyBills, unforwarded_tokens
 from tidegauge.cost.prices import gpu_usd_per_hour
 from tidegauge.reports.bill_tables import DIMENSIONS, GroupCost, costs_by
 from tidegauge.schemas.upstream_events import UpstreamSample
@@ -25,7 +26,6 @@ __all__ = [
     "month_end_ms",
 ]
 
-_HOUR_MS: Final = 3_600_000
 _DECEMBER: Final = 12
 
 ALL_CUSTOMERS: Final = "all"
@@ -108,7 +108,7 @@ class CostView:
 
     Attributes:
         time_ms: When it was made, Unix milliseconds.
-        bill: The bill of the last hours.
+        bill: The bill of the last whole hours and the one under way.
         hours: Its whole hours, oldest first.
         costs: Dimension -> the groups' costs, the dearest first.
         upstreams: The upstreams now.
@@ -128,7 +128,7 @@ class CostView:
 
 
 def cost_view(
-    account: CostAccount,
+    bills: HourlyBills,
     prices: GpuPrices,
     now_ms: int,
     hours: int,
@@ -137,15 +137,15 @@ def cost_view(
     """Return what the upstreams do and cost.
 
     Args:
-        account: What the log says of the last hours.
+        bills: The bills of the last hours.
         prices: The prices of the upstreams' time.
         now_ms: The time.
-        hours: How many hours the bill is of.
+        hours: How many whole hours the bill is of.
         budgets: Customer, or ``ALL_CUSTOMERS`` -> USD that a month may cost.
     """
-    bill = account.bill(prices, now_ms - hours * _HOUR_MS, now_ms)
-    first = -(-bill.start_ms // _HOUR_MS)
-    whole_hours = range(first, bill.end_ms // _HOUR_MS)
+    found = bills.hours(prices, now_ms - hours * HOUR_MS, now_ms)
+    account, bill = bills.account, merge_bills([hour.bill for hour in found])
+    unforwarded = unforwarded_tokens(found)
     idle = {
         one.upstream: one.idle_seconds / one.seconds if one.seconds else None
         for one in bill.upstreams
@@ -155,8 +155,7 @@ def cost_view(
         time_ms=now_ms,
         bill=bill,
         hours=tuple(
-            _hour(account.bill(prices, hour * _HOUR_MS, (hour + 1) * _HOUR_MS))
-            for hour in whole_hours
+            _hour(hour.bill) for hour in found if hour.bill.end_ms - hour.bill.start_ms == HOUR_MS
         ),
         costs={name: tuple(costs_by(bill, name)) for name in DIMENSIONS},
         upstreams=tuple(
@@ -166,13 +165,13 @@ def cost_view(
                 account.newest.get(label),
                 _silence(account, label, now_ms),
                 idle.get(label),
-                account.unforwarded_tokens(label, bill.start_ms, bill.end_ms),
+                unforwarded.get(label),
             )
             for label in labels
         ),
         month_end_ms=month_end_ms(now_ms),
         forecast_usd=forecast_usd(bill, prices, now_ms, month_end_ms(now_ms)),
-        budgets=_burns(bill, account.bill(prices, now_ms - _HOUR_MS, now_ms), budgets),
+        budgets=_burns(bill, bills.lately(now_ms - HOUR_MS, now_ms), budgets) if budgets else (),
     )
 
 
@@ -209,8 +208,8 @@ def forecast_usd(bill: Bill, prices: GpuPrices, start_ms: int, end_ms: int) -> f
     """
     usd = 0.0
     for price in prices.values():
-        for hour_ms in range(start_ms, end_ms, _HOUR_MS):
-            part = min(_HOUR_MS, end_ms - hour_ms) / _HOUR_MS
+        for hour_ms in range(start_ms, end_ms, HOUR_MS):
+            part = min(HOUR_MS, end_ms - hour_ms) / HOUR_MS
             usd += (gpu_usd_per_hour(price, hour_ms) or 0.0) * part
     tokens = bill.usd - sum(one.usd for one in bill.upstreams)
     return usd + tokens * max(0, end_ms - start_ms) / max(1, bill.end_ms - bill.start_ms)

@@ -89,6 +89,10 @@ class MinuteOfWork:
                 found[place] += amount
         return True
 
+    def total(self) -> WorkAmounts:
+        """Return the sum of all rows."""
+        return WorkAmounts(*map(sum, zip(*self.rows.values(), strict=True)))
+
 
 class WorkAccumulator:
     """Adds up work by upstream and minute.
@@ -121,6 +125,15 @@ class WorkAccumulator:
         minute.decoding |= int.from_bytes(found.decoding[:_BYTES], "little")
         for row in found.rows:
             minute.add((row.segment, row.customer, row.line), row.work)
+
+    def between(self, start_ms: int, end_ms: int) -> dict[tuple[str, int], MinuteOfWork]:
+        """Return the minutes of a range, which begins with a whole one, as in ``minutes``."""
+        return {
+            key: self.minutes[key]
+            for upstream in self._upstreams
+            for start in range(start_ms, end_ms, MINUTE_MS)
+            if (key := (upstream, start)) in self.minutes
+        }
 
     def take(self) -> Iterator[tuple[UpstreamMinute, ...]]:
         """Yield everything in parts of the length of an event, and begin anew."""

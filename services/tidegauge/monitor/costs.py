@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from tidegauge.cost.account import CostAccount
+from tidegauge.cost.hourly_bills import HourlyBills
 from tidegauge.gateway.configuration import Catalog, gpu_prices, load
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.reports.cost_view import CostView, cost_view
@@ -87,7 +88,7 @@ class CostBoard:
         self._catalog = catalog
         self._now_ms = now_ms
         self._hours = hours
-        self._account = self._new_account()
+        self._bills = self._new_bills()
         self._known = Catalog({})
         self._view: CostView | None = None
         self._next = 0.0
@@ -103,7 +104,7 @@ class CostBoard:
     def run(self, stop: Event) -> None:
         """Follow the log until told to stop."""
         while not stop.is_set():
-            self._account = self._new_account()
+            self._bills = self._new_bills()
             start_ms = self._now_ms() - self._hours * _HOUR_MS
             try:
                 for record in reader.follow(
@@ -123,21 +124,21 @@ class CostBoard:
         except DecodeError as error:
             _log.warning("record of upstreams left out", error=str(error)[:200])
             return
-        self._account.add(event)
+        self._bills.account.add(event)
 
     def refresh(self) -> None:
         """Make the view anew."""
         now_ms = self._now_ms()
-        self._account.keep(*self._range(now_ms))
+        self._bills.account.keep(*self._range(now_ms))
         try:
             self._known = self._catalog()
         except TidegaugeError as error:
             _log.warning("prices are those of before", error=str(error)[:500])
         prices, budgets = gpu_prices(self._known), self._known.budgets
-        self._view = cost_view(self._account, prices, now_ms, self._hours, budgets)
+        self._view = cost_view(self._bills, prices, now_ms, self._hours, budgets)
 
-    def _new_account(self) -> CostAccount:
-        return CostAccount(*self._range(self._now_ms()))
+    def _new_bills(self) -> HourlyBills:
+        return HourlyBills(CostAccount(*self._range(self._now_ms())))
 
     def _range(self, now_ms: int) -> tuple[int, int]:
         return now_ms - (self._hours + 1) * _HOUR_MS, now_ms + _AHEAD_MS

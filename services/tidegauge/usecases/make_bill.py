@@ -93,9 +93,8 @@ def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
             f"no price: {', '.join(bill.unpriced)}; give a price or gpu_usd_per_hour in the "
             "gateway's configuration, and name that file"
         )
-    for label in sorted(account.newest):
-        tokens = account.unforwarded_tokens(label, bill.start_ms, bill.end_ms)
-        if tokens is not None and tokens > 0:
+    for label, tokens in sorted(account.unforwarded_tokens(bill.start_ms, bill.end_ms).items()):
+        if tokens > 0:
             yield (
                 f"{label} counted {count(tokens)} tokens that came by no gateway, such as those of "
                 "judges that ask it directly; what they cost is in the residual"
