@@ -71,7 +71,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
         start = time.perf_counter()
-        evidently.render(compared, path, title="bench", verdicts=("none",), facts=())
+        evidently.render(compared, evidently.Preface(title="bench", verdicts=("none",)), path)
         seconds, size = time.perf_counter() - start, path.stat().st_size
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     kept = size <= MOST_BYTES and seconds <= MOST_SECONDS

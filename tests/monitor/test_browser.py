@@ -45,7 +45,7 @@ from tidegauge.usecases.recent_exchanges import (
     recent_exchanges,
 )
 from tidegauge.usecases.report import ReportMaker
-from tidegauge.usecases.time_range import TimeRange
+from tidegauge.usecases.report_order import ReportOrder
 
 WINDOWS = 30
 LATENCY = "latency.total"
@@ -67,7 +67,7 @@ class Monitor:
     folder: Path
     estimator: Estimator
     refresh_seconds: int = 15
-    ordered: list[tuple[TimeRange, TimeRange]] = field(default_factory=list)
+    ordered: list[ReportOrder] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
     harness: Harness = field(init=False)
     reports: ReportDesk = field(init=False)
@@ -85,9 +85,9 @@ class Monitor:
             )
         maker = ReportMaker(partial(exchanges, self.now_ms()), rows=100)
 
-        def make(reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
-            self.ordered.append((reference, current))
-            return maker.make(reference, current, path)
+        def make(order: ReportOrder, path: Path) -> tuple[str, ...]:
+            self.ordered.append(order)
+            return maker.make(order, path)
 
         self.reports = ReportDesk(ReportStore(self.folder, keep=3), make, self.now_ms)
 
@@ -326,12 +326,13 @@ def test_a_report_is_made_and_read(browser: Browser, monitor: Monitor, host: str
         browser.open(f"http://{host}:{port}/reports")
         browser.fill("Build the report", reference_from="-20h")
         browser.press("Build the report")
-        browser.wait_for("columns; no text of a prompt")
+        browser.wait_for("No alarm fired in the current range.")
         assert "A report is being built" not in browser.text
         (report,) = monitor.reports.store.list()
         browser.click(f"http://{host}:{port}/reports/{report.report_id}")
         browser.wait_for("What the monitor says")
-        assert "number of rows\t30\t100" in browser.text
+        assert "100 of 570 exchanges" in browser.text
+        assert "30 of 30 exchanges" in browser.text
     now_ms = monitor.now_ms()
     assert report.reference == (now_ms - 20 * HOUR, now_ms - HOUR)
     assert report.current == (now_ms - HOUR, now_ms)
@@ -345,7 +346,7 @@ def test_an_incident_is_one_click_from_its_report(browser: Browser, monitor: Mon
         assert "A report is being built" in browser.text or monitor.reports.job is not None
         monitor.reports.wait(60)
     assert monitor.ordered
-    reference, current = monitor.ordered[0]
+    reference, current = monitor.ordered[0].reference, monitor.ordered[0].current
     assert reference.end_ms == current.start_ms == onset_ms
     assert current.end_ms == monitor.now_ms()
 
@@ -359,7 +360,7 @@ def test_a_password_is_asked_for_once(browser: Browser, monitor: Monitor) -> Non
         assert "Silenced until" in browser.text
         browser.follow("Reports")
         browser.press("Build the report")
-        browser.wait_for("columns; no text of a prompt")
+        browser.wait_for("No alarm fired in the current range.")
     assert monitor.alerts == ["firing", "acknowledged"]
     assert len(monitor.view().silences) == 1
     assert len(monitor.reports.store.list()) == 1

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from tests.monitor.browser import CHROMIUM, serve
 
 from tidegauge.adapters import evidently
-from tidegauge.adapters.evidently import ReportError, render
+from tidegauge.adapters.evidently import Preface, ReportError, render
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.report_pages import ReportPages
@@ -65,13 +65,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         distances=(*found.distances, 1.0),
     )
     path = tmp_path_factory.mktemp("report") / "new" / "report.html"
-    render(
-        dirty,
-        path,
+    preface = Preface(
         title=f"Two ranges {ATTACK}",
         verdicts=(f"critical: v2 {ATTACK}: answers are worse",),
         facts=(f"fact {IMAGE}", "200 rows"),
+        figure="<svg><title>map</title></svg>",
+        caption=f"Places {IMAGE}",
     )
+    render(dirty, preface, path)
     return path
 
 
@@ -87,6 +88,7 @@ def test_our_verdicts_come_first_then_the_columns_that_differ_most(page: Path) -
         for words in (
             "answers are worse",
             "latency_ms: ",
+            "<title>map</title>",
             "fact &lt;img",
             "no mark that is absent speaks against",
         )
@@ -152,7 +154,7 @@ def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path:
 
 def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="0 rows in the reference range and 1"):
-        render(tables([], [{"latency_ms": 1.0}]), tmp_path / "r.html", title="t")
+        render(tables([], [{"latency_ms": 1.0}]), Preface(title="t"), tmp_path / "r.html")
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -160,20 +162,19 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     blocked.write_text("")
     found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="cannot write the report"):
-        render(found, blocked / "r.html", title="t")
+        render(found, Preface(title="t"), blocked / "r.html")
 
 
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="did not finish within"):
-        render(found, tmp_path / "r.html", title="t", timeout_seconds=0.01)
+        render(found, Preface(title="t"), tmp_path / "r.html", timeout_seconds=0.01)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_child_ends_with_the_one_who_wanted_the_report(tmp_path: Path) -> None:
     job = evidently.Job(
-        title="t",
-        facts=(),
+        preface=Preface(title="t"),
         tables=tables(rows(0.5, 1), rows(0.9, 2)),
         path=str(tmp_path / "r.html"),
     )

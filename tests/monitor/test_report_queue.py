@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tidegauge.adapters.evidently import Preface
 from tidegauge.monitor.errors import BusyError, MonitorError, UnknownReportError
 from tidegauge.monitor.report_queue import Report, ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
@@ -19,7 +20,9 @@ from tidegauge.schemas.exchange import Heartbeat, Message, ResponseEvent
 from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, RESPONSES, Topic
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.usecases.errors import TimeRangeError
+from tidegauge.usecases.recent_exchanges import ExchangeFilter
 from tidegauge.usecases.report import ReportMaker, sampled, spoken_language
+from tidegauge.usecases.report_order import ReportOrder
 from tidegauge.usecases.time_range import TimeRange, parse_moment, parse_range
 
 HOUR = 3_600_000
@@ -131,11 +134,11 @@ def test_a_report_says_what_has_not_reached_the_log(tmp_path: Path, waiting: int
         else:
             yield from read(topic, start_ms, end_ms)
 
-    def render(_compared: Tables, path: Path, title: str, *_said: tuple[str, ...]) -> None:
-        path.write_text(title)
+    def render(_compared: Tables, preface: Preface, path: Path) -> None:
+        path.write_text(preface.title)
 
     maker = ReportMaker(read_with_heartbeats, rows=60, render=render)
-    facts = maker.make(BEFORE, AFTER, tmp_path / "r.html")
+    facts = maker.make(ReportOrder(BEFORE, AFTER), tmp_path / "r.html")
     incomplete = [fact for fact in facts if fact.startswith("Incomplete: 7 exchanges")]
     assert len(incomplete) == bool(waiting)
 
@@ -150,21 +153,19 @@ def test_the_language_is_the_users_and_only_where_text_was_captured() -> None:
 def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
     written: list[Tables] = []
 
-    def render(
-        compared: Tables,
-        path: Path,
-        title: str,
-        verdicts: tuple[str, ...],
-        facts: tuple[str, ...],
-    ) -> None:
-        assert verdicts == ("No alarm fired in the current range.",)
+    def render(compared: Tables, preface: Preface, path: Path) -> None:
+        assert preface.verdicts == ("No alarm fired in the current range.",)
         written.append(compared)
-        path.write_text(title)
-        assert facts[0].startswith("Reference: 1970-01-01 00:00:00 UTC to")
+        path.write_text(preface.title)
+        assert preface.facts[1].startswith("Reference: 1970-01-01 00:00:00 UTC to")
+        assert preface.figure == ""
 
-    facts = ReportMaker(read, rows=60, render=render).make(BEFORE, AFTER, tmp_path / "r.html")
-    assert "60 of 60 exchanges, 1 records unreadable" in facts[0]
-    assert "60 of 60 exchanges." in facts[1]
+    order = ReportOrder(BEFORE, AFTER, model="chat")
+    facts = ReportMaker(read, rows=60, render=render).make(order, tmp_path / "r.html")
+    assert facts[0] == "Compared: model chat."
+    assert "60 of 60 exchanges, 1 records unreadable" in facts[1]
+    assert "60 of 60 exchanges." in facts[2]
+    assert any(fact.startswith("No map of the requests") for fact in facts)
     (compared,) = written
     assert compared.rows == (60, 60)
     assert [len(cells) for cells in (*compared.reference, *compared.current)] == [60, 60]
@@ -173,21 +174,27 @@ def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
     assert {"cluster", "novelty"} <= set(compared.left_out)
 
 
-def make(_reference: TimeRange, _current: TimeRange, path: Path) -> tuple[str, ...]:
+def test_only_the_exchanges_that_were_asked_for_are_compared() -> None:
+    assert sampled(read, AFTER, rows=9, wanted=ExchangeFilter(version="v1")).seen == 60
+    assert sampled(read, AFTER, rows=9, wanted=ExchangeFilter(version="v2")).seen == 0
+
+
+def make(_order: ReportOrder, path: Path) -> tuple[str, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("<h1>report</h1>")
     return ("a fact <b>",)
 
 
-def stored(store: ReportStore, created_ms: int) -> Report:
+def stored(store: ReportStore, created_ms: int, *, daily: bool = False) -> Report:
     report_id, path = store.new_path(created_ms)
-    make(BEFORE, AFTER, path)
+    make(ReportOrder(BEFORE, AFTER), path)
     report = Report(
         report_id=report_id,
         created_ms=created_ms,
         reference=(0, HOUR),
         current=(HOUR, 2 * HOUR),
         facts=(),
+        daily=daily,
     )
     return store.add(report)
 
@@ -200,6 +207,16 @@ def test_a_store_keeps_the_newest(tmp_path: Path) -> None:
     assert rest[0].size == len("<h1>report</h1>")
     with pytest.raises(UnknownReportError):
         store.page(first.report_id)
+
+
+def test_daily_reports_do_not_displace_those_that_people_ordered(tmp_path: Path) -> None:
+    store = ReportStore(tmp_path, keep=1, keep_daily=2)
+    ordered = stored(store, 1_000)
+    daily = [stored(store, 1_000 * number, daily=True) for number in range(2, 6)]
+    assert {item.report_id for item in store.list()} == {
+        ordered.report_id,
+        *(item.report_id for item in daily[-2:]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -222,14 +239,14 @@ def test_what_is_not_ours_in_the_store_is_no_report(tmp_path: Path) -> None:
 def test_one_report_at_a_time(tmp_path: Path) -> None:
     go = threading.Event()
 
-    def slow(reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+    def slow(order: ReportOrder, path: Path) -> tuple[str, ...]:
         go.wait(30)
-        return make(reference, current, path)
+        return make(order, path)
 
     queue = ReportQueue(ReportStore(tmp_path, 5), slow, lambda: 1)
-    queue.submit(BEFORE, AFTER)
+    queue.submit(ReportOrder(BEFORE, AFTER))
     with pytest.raises(BusyError):
-        queue.submit(BEFORE, AFTER)
+        queue.submit(ReportOrder(BEFORE, AFTER))
     go.set()
     queue.wait(30)
     assert not queue.busy
@@ -237,12 +254,12 @@ def test_one_report_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_report_that_fails_says_why_and_the_next_may_be_ordered(tmp_path: Path) -> None:
-    def fails(_reference: TimeRange, _current: TimeRange, _path: Path) -> tuple[str, ...]:
+    def fails(_order: ReportOrder, _path: Path) -> tuple[str, ...]:
         raise MonitorError("nothing to compare")
 
     queue = ReportQueue(ReportStore(tmp_path, 5), fails, lambda: 1)
     for _ in range(2):
-        queue.submit(BEFORE, AFTER)
+        queue.submit(ReportOrder(BEFORE, AFTER))
         queue.wait(30)
         assert queue.job is not None
         assert queue.job.error == "nothing to compare"
@@ -261,7 +278,13 @@ def client(queue: ReportQueue) -> TestClient:
     return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
 
 
-ORDER = {"reference_from": "-2h", "reference_to": "-1h", "from": "-1h", "to": "now"}
+ORDER = {
+    "reference_from": "-2h",
+    "reference_to": "-1h",
+    "from": "-1h",
+    "to": "now",
+    "model": "chat",
+}
 
 
 def test_a_job_leads_to_a_report_in_a_sandbox(client: TestClient, queue: ReportQueue) -> None:
@@ -270,6 +293,7 @@ def test_a_job_leads_to_a_report_in_a_sandbox(client: TestClient, queue: ReportQ
     queue.wait(30)
     listed = client.get("/reports").text
     assert "a fact &lt;b&gt;" in listed
+    assert "model chat" in listed
     (report,) = client.get("/api/reports").json()["reports"]
     assert report["current"] == [9 * HOUR, 10 * HOUR]
     page = client.get(f"/reports/{report['report_id']}")
@@ -294,6 +318,13 @@ def test_an_order_that_cannot_be_read_says_what_is_wrong(
     assert answer.status_code == status
     assert said in answer.text
     assert queue.job is None
+
+
+def test_the_form_keeps_what_a_link_or_a_refused_order_wrote_into_it(client: TestClient) -> None:
+    assert 'name="route" value="/a&#34;b"' in client.get('/reports?route=/a"b').text
+    refused = client.post("/reports", data={**ORDER, "from": "soon"}).text
+    assert 'name="from" value="soon"' in refused
+    assert 'name="model" value="chat"' in refused
 
 
 def test_there_is_no_report_of_another_name(client: TestClient) -> None:

@@ -15,9 +15,11 @@ from typing import Literal
 
 import numpy as np
 
+from tidegauge.reports.embedding_map import PlacedRequest
 from tidegauge.reports.text import category
+from tidegauge.reports.text_statistics import text_statistics
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
-from tidegauge.schemas.exchange import Capture, Message, ResponseEvent
+from tidegauge.schemas.exchange import Capture, Message, ResponseEvent, last_user_message
 from tidegauge.schemas.hashing import hash_64
 
 __all__ = ["Column", "Row", "Sample", "Tables", "described", "distance", "tables"]
@@ -40,6 +42,12 @@ _NUMBERS = (
     "cost_usd",
     "attempts",
     "messages",
+    "prompt_words",
+    "prompt_sentences",
+    "prompt_non_letters_ratio",
+    "output_words",
+    "output_sentences",
+    "output_non_letters_ratio",
     "temperature",
     "novelty",
 )
@@ -58,8 +66,11 @@ _CATEGORIES = (
     "served_model",
     "streamed",
 )
-MAX_COLUMNS = 30
-"""Number of columns that Evidently renders in a second or two; scores are left out first."""
+MAX_COLUMNS = 36
+"""Number of columns that Evidently renders in some seconds; scores are left out first."""
+
+MAP_REQUESTS = 2_000
+"""Requests of a sample whose vectors are kept for a map."""
 
 MAX_VALUES = 20
 """Largest number of categories of a column; further ones are counted as ``other``."""
@@ -125,6 +136,13 @@ def described(
         "messages": len(event.messages) or None,
         "temperature": event.sampling.temperature,
     }
+    if event.capture != "none":
+        asked, said = last_user_message(event.messages), event.output
+        for name, found in (("prompt", text_statistics(asked)), ("output", text_statistics(said))):
+            if found is not None:
+                numbers[f"{name}_words"] = found.words
+                numbers[f"{name}_sentences"] = found.sentences
+                numbers[f"{name}_non_letters_ratio"] = found.non_letters_ratio
     failed = sorted(name for name, outcome in event.checks.items() if outcome == "failed")
     categories: dict[str, str | None] = {
         "model": event.segment.model,
@@ -165,6 +183,8 @@ class Sample:
         self._language = language
         self._kept: list[tuple[int, str]] = []
         self._rows: dict[str, Row] = {}
+        self._mapped: frozenset[str] = frozenset()
+        self._placed: dict[str, PlacedRequest] = {}
         self.seen = 0
 
     def add(self, event: ResponseEvent) -> None:
@@ -184,7 +204,9 @@ class Sample:
         self._rows[event.request_id] = described(event, self._language)
 
     def place(self, event: EmbeddingEvent, titles: Mapping[int, str] | None = None) -> None:
-        """Add the cluster and novelty of a kept exchange's request; ignore other exchanges.
+        """Add where a kept exchange's request lies; ignore other exchanges.
+
+        All exchanges have to be offered before.
 
         Args:
             event: The drift worker's event.
@@ -195,6 +217,12 @@ class Sample:
             title = (titles or {}).get(event.cluster)
             row["cluster"] = category(f"{event.cluster} {title}" if title else str(event.cluster))
             row["novelty"] = event.novelty
+            if not self._mapped:
+                lowest = heapq.nlargest(MAP_REQUESTS, self._kept)
+                self._mapped = frozenset(request_id for _, request_id in lowest)
+            if event.vector and event.request_id in self._mapped:
+                topic = str(row["cluster"])
+                self._placed[event.request_id] = PlacedRequest(event.embedder, topic, event.vector)
 
     def judge(self, event: JudgmentEvent) -> None:
         """Add a judge's scores of a kept exchange; ignore other exchanges."""
@@ -208,6 +236,11 @@ class Sample:
     def rows(self) -> tuple[Row, ...]:
         """The kept exchanges' rows, in the order of their ids."""
         return tuple(self._rows[name] for name in sorted(self._rows))
+
+    @property
+    def placed(self) -> tuple[PlacedRequest, ...]:
+        """The vectors of some kept exchanges' requests, in the order of their ids."""
+        return tuple(self._placed[name] for name in sorted(self._placed))
 
 
 def _known(cells: Cells) -> list[float | str]:

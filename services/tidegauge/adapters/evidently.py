@@ -27,7 +27,7 @@ from tidegauge.reports.rows import Cells, Tables
 from tidegauge.reports.text import category
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["Job", "ReportError", "installed", "render"]
+__all__ = ["Job", "Preface", "ReportError", "installed", "render"]
 
 _TIMEOUT_SECONDS = 180.0
 _LAST_LINES = 600
@@ -42,20 +42,34 @@ class ReportError(TidegaugeError):
     """A report could not be made."""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to render.
+class Preface(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands before Evidently's part of a report.
 
     Attributes:
         title: Heading of the report.
         verdicts: What the monitor says of the time, a sentence each; they come first.
-        facts: Lines under it: the ranges, the rows, what was left out.
-        tables: The rows to compare.
-        path: The file to write.
+        facts: What is compared: the ranges, the rows, what was left out.
+        figure: A map of the requests as an SVG element of our own, empty for none.
+        caption: What the map shows.
     """
 
     title: str
     verdicts: tuple[str, ...] = ()
-    facts: tuple[str, ...]
+    facts: tuple[str, ...] = ()
+    figure: str = ""
+    caption: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to render.
+
+    Attributes:
+        preface: What stands first.
+        tables: The rows to compare.
+        path: The file to write.
+    """
+
+    preface: Preface
     tables: Tables
     path: str
 
@@ -67,23 +81,15 @@ def installed() -> bool:
     return find_spec("evidently") is not None and find_spec("pandas") is not None
 
 
-def render(  # noqa: PLR0913 - most by name
-    tables: Tables,
-    path: Path,
-    *,
-    title: str,
-    verdicts: tuple[str, ...] = (),
-    facts: tuple[str, ...] = (),
-    timeout_seconds: float = _TIMEOUT_SECONDS,
+def render(
+    tables: Tables, preface: Preface, path: Path, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> None:
     """Write the comparison to ``path``; the file appears whole or not at all.
 
     Args:
         tables: The rows to compare.
+        preface: What stands first.
         path: Where to write it.
-        title: Heading of the report.
-        verdicts: What the monitor says of the time; they come first.
-        facts: Lines under it.
         timeout_seconds: Time after which the child is killed.
 
     Raises:
@@ -99,7 +105,7 @@ def render(  # noqa: PLR0913 - most by name
         raise ReportError("Evidently is not installed: pip install 'tidegauge[reports]'")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        job = Job(title=title, verdicts=verdicts, facts=facts, tables=tables, path="")
+        job = Job(preface=preface, tables=tables, path="")
         _render(job, path, timeout_seconds)
     except OSError as error:
         raise ReportError(f"cannot write the report {path}: {error.strerror or error}") from error
@@ -177,17 +183,29 @@ def _listed(lines: Iterable[str]) -> str:
     return f'<ul style="margin:0;padding-left:20px">{items}</ul>'
 
 
+def _figure(preface: Preface) -> str:
+    if not preface.figure:
+        return ""
+    return (
+        f"<h2>Where the requests lie</h2>{preface.figure}<p><span "
+        'style="color:#6b7280">&#9679; reference</span> <span style="color:#d9480f">&#9679; '
+        f"current</span> {html.escape(preface.caption)}</p>"
+    )
+
+
 def _preface(job: Job) -> str:
+    preface = job.preface
     furthest = [
         f"{column.name}: at least {percent(apart)} of the rows differ"
         for column, apart in zip(job.tables.columns, job.tables.distances, strict=False)
     ]
     return (
         '<header style="font:16px/1.5 system-ui,sans-serif;padding:16px 24px">'
-        f'<h1 style="font-size:22px;margin:0 0 8px">{html.escape(job.title)}</h1>'
-        f"<h2>What the monitor says</h2>{_listed(job.verdicts)}"
+        f'<h1 style="font-size:22px;margin:0 0 8px">{html.escape(preface.title)}</h1>'
+        f"<h2>What the monitor says</h2>{_listed(preface.verdicts)}"
         f"<h2>What differs most</h2>{_listed(furthest[:_FURTHEST])}"
-        f"<h2>What is compared</h2>{_listed(job.facts)}"
+        f"{_figure(preface)}"
+        f"<h2>What is compared</h2>{_listed(preface.facts)}"
         "<p>A description of two samples. Whether a column is marked as drifted depends on how "
         "many rows there are and how many columns one looks at, so the marks below carry no "
         "stated error rate; the monitor's own verdicts do, and no mark that is absent speaks "

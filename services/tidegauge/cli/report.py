@@ -14,6 +14,7 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.usecases.report import report_maker
+from tidegauge.usecases.report_order import ReportOrder
 from tidegauge.usecases.time_range import parse_range
 
 __all__ = ["app"]
@@ -37,6 +38,13 @@ def report(  # noqa: PLR0913 - one argument for each option
         str, typer.Option("--reference-from", help="Start of the range to compare with.")
     ] = "-25h",
     reference_end: Annotated[str, typer.Option("--reference-to", help="Its end.")] = "-1h",
+    model: Annotated[str, typer.Option(help="Only this model; empty for all.")] = "",
+    route: Annotated[str, typer.Option(help="Only this route.")] = "",
+    customer: Annotated[str, typer.Option(help="Only this customer.")] = "",
+    version: Annotated[str, typer.Option(help="Only this version in the current range.")] = "",
+    reference_version: Annotated[
+        str, typer.Option(help="Only this version in the range to compare with.")
+    ] = "",
     rows: Annotated[
         int | None, typer.Option(min=100, max=50_000, help="Exchanges sampled from each range.")
     ] = None,
@@ -48,12 +56,19 @@ def report(  # noqa: PLR0913 - one argument for each option
     exchanges, and no text of a prompt or an answer.
     """
     now = now_ms()
-    reference = parse_range(reference_start, reference_end, now)
-    current = parse_range(start, end, now)
+    order = ReportOrder(
+        parse_range(reference_start, reference_end, now),
+        parse_range(start, end, now),
+        model=model,
+        route=route,
+        customer=customer,
+        version=version,
+        reference_version=reference_version,
+    )
     maker = report_maker(load(KafkaSettings), rows or load(MonitorSettings).report_rows)
     console = Console(stderr=True)
     with console.status("reading both ranges, then rendering (some 10 s)"):
-        facts = maker.make(reference, current, out)
+        facts = maker.make(order, out)
     if as_json:
         size = out.stat().st_size
         typer.echo(json.dumps({"file": str(out), "bytes": size, "facts": list(facts)}))

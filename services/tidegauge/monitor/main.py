@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from tidegauge.monitor.collector import Collector
 from tidegauge.monitor.cost_metrics import CostCollector
 from tidegauge.monitor.costs import CatalogFile, CostBoard
+from tidegauge.monitor.daily_report import DailyReports
 from tidegauge.monitor.estimates import estimate
 from tidegauge.monitor.loop import MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
@@ -110,7 +111,7 @@ def serve(
         )
     )
     queue = ReportQueue(
-        ReportStore(settings.reports_dir, settings.reports_kept),
+        ReportStore(settings.reports_dir, settings.reports_kept, settings.daily_reports_kept),
         report_maker(kafka, settings.report_rows).make,
         now_ms,
     )
@@ -166,6 +167,9 @@ def serve(
     loop.start(stop)
     costs.start(stop)
     threads = [Thread(target=c.run, args=(stop,), name="notifier", daemon=True) for c in notifiers]
+    if settings.daily_report_hour is not None:
+        daily = DailyReports(queue, settings.daily_report_hour, now_ms)
+        Thread(target=daily.run, args=(stop,), name="daily-report", daemon=True).start()
     for thread in (watcher, *threads):
         thread.start()
     _log.info("monitor_started", address=settings.address, receivers=len(notifiers))

@@ -15,7 +15,7 @@ import structlog
 
 from tidegauge.monitor.errors import BusyError, UnknownReportError
 from tidegauge.schemas.errors import TidegaugeError
-from tidegauge.usecases.time_range import TimeRange
+from tidegauge.usecases.report_order import ReportOrder
 
 __all__ = ["Report", "ReportJob", "ReportQueue", "ReportStore"]
 
@@ -32,6 +32,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         reference: From and to of the reference range, Unix milliseconds.
         current: The same of the current range.
         facts: What it says of itself.
+        selection: Which exchanges are compared, for people.
+        daily: Whether the schedule ordered it.
         size: Bytes of HTML.
     """
 
@@ -40,6 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reference: tuple[int, int]
     current: tuple[int, int]
     facts: tuple[str, ...]
+    selection: str = ""
+    daily: bool = False
     size: int = 0
 
 
@@ -48,12 +52,13 @@ class ReportStore:
 
     Args:
         folder: Where; made when it is needed.
-        keep: Reports kept.
+        keep: Reports kept of those that people ordered.
+        keep_daily: Daily reports kept beside them.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, keep_daily: int = 14) -> None:
         self._folder = folder
-        self._keep = keep
+        self._kept = {False: keep, True: keep_daily}
 
     def list(self) -> tuple[Report, ...]:
         """Return the reports, newest first."""
@@ -90,7 +95,8 @@ class ReportStore:
         unfinished = about.with_suffix(".part")
         unfinished.write_bytes(msgspec.json.encode(complete))
         unfinished.replace(about)
-        for old in self.list()[self._keep :]:
+        alike = [item for item in self.list() if item.daily == report.daily]
+        for old in alike[self._kept[report.daily] :]:
             (self._folder / f"{old.report_id}.json").unlink(missing_ok=True)
             self._page(old.report_id).unlink(missing_ok=True)
         return complete
@@ -103,8 +109,7 @@ class ReportStore:
 class ReportJob:
     """A report that is being made, or could not be."""
 
-    reference: TimeRange
-    current: TimeRange
+    order: ReportOrder
     error: str | None = None
 
 
@@ -120,7 +125,7 @@ class ReportQueue:
     def __init__(
         self,
         store: ReportStore,
-        make: Callable[[TimeRange, TimeRange, Path], tuple[str, ...]],
+        make: Callable[[ReportOrder, Path], tuple[str, ...]],
         now_ms: Callable[[], int],
     ) -> None:
         self.store = store
@@ -140,7 +145,7 @@ class ReportQueue:
         """Whether a report is being made."""
         return self._job is not None and self._job.error is None
 
-    def submit(self, reference: TimeRange, current: TimeRange) -> None:
+    def submit(self, order: ReportOrder) -> None:
         """Start making a report.
 
         Raises:
@@ -149,7 +154,7 @@ class ReportQueue:
         with self._lock:
             if self.busy:
                 raise BusyError("a report is being made already: try again when it is finished")
-            self._job = ReportJob(reference, current)
+            self._job = ReportJob(order)
         self._thread = threading.Thread(target=self._work, name="report", daemon=True)
         self._thread.start()
 
@@ -164,23 +169,24 @@ class ReportQueue:
             return
         report_id, path = self.store.new_path(self._now_ms())
         try:
-            facts = self._make(job.reference, job.current, path)
+            order = job.order
+            facts = self._make(order, path)
             self.store.add(
                 Report(
                     report_id=report_id,
                     created_ms=self._now_ms(),
-                    reference=(job.reference.start_ms, job.reference.end_ms),
-                    current=(job.current.start_ms, job.current.end_ms),
+                    reference=(order.reference.start_ms, order.reference.end_ms),
+                    current=(order.current.start_ms, order.current.end_ms),
                     facts=facts,
+                    selection=order.selection,
+                    daily=order.daily,
                 )
             )
         except (TidegaugeError, OSError) as error:
             _log.warning("report_failed", error=str(error)[:800])
-            self._job = ReportJob(job.reference, job.current, error=str(error))
+            self._job = ReportJob(job.order, error=str(error))
         except Exception:
-            self._job = ReportJob(
-                job.reference, job.current, error="an unexpected error, see the log"
-            )
+            self._job = ReportJob(job.order, error="an unexpected error, see the log")
             raise
         else:
             _log.info("report_made", report=report_id)

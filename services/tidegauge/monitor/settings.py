@@ -128,6 +128,16 @@ class MonitorSettings(Settings):
         default_factory=_reports_folder, description="Where finished HTML reports are kept."
     )
     reports_kept: int = Field(default=20, ge=1, description="Reports kept; older ones are deleted.")
+    daily_report_hour: int | None = Field(
+        default=None,
+        ge=0,
+        le=23,
+        description="Hour (UTC) from which a report of yesterday against the day before is made "
+        "each day; empty for none.",
+    )
+    daily_reports_kept: int = Field(
+        default=14, ge=1, description="Daily reports kept, beside those that people ordered."
+    )
     models: Annotated[Path | None, Variable("TIDEGAUGE_GATEWAY_CONFIG")] = Field(
         default=None,
         description="The gateway's YAML file, for prices and the upstreams whose metrics are read.",

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from tidegauge.adapters import evidently
+from tidegauge.adapters.evidently import Preface
 from tidegauge.drift.descriptors import language
 from tidegauge.monitoring.incidents import Incident, incidents
-from tidegauge.reports.formatting import count
+from tidegauge.reports.embedding_map import (
+    FEWEST,
+    EmbeddingMap,
+    PlacedRequest,
+    embedding_map,
+    svg,
+)
+from tidegauge.reports.formatting import count, percent
 from tidegauge.reports.rows import Row, Sample, Tables, tables
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -31,6 +39,7 @@ from tidegauge.streaming.processor import Record
 from tidegauge.usecases.compare_labels import compare_labels, corrected_sentences
 from tidegauge.usecases.past_alerts import past_alerts
 from tidegauge.usecases.references import LogBaselines
+from tidegauge.usecases.report_order import ReportOrder
 from tidegauge.usecases.time_range import TimeRange
 
 __all__ = ["Reader", "ReportMaker", "SampledRecords", "report_maker", "sampled", "spoken_language"]
@@ -47,8 +56,8 @@ E = TypeVar("E", ResponseEvent, EmbeddingEvent, JudgmentEvent)
 Reader = Callable[[Topic, int, int], Iterable[Record]]
 """From a topic, a start and an end (Unix milliseconds) to its records in that range."""
 
-Render = Callable[[Tables, Path, str, tuple[str, ...], tuple[str, ...]], None]
-"""Writes a comparison to a file, under a title, verdicts and facts."""
+Render = Callable[[Tables, Preface, Path], None]
+"""Writes a comparison to a file, below what stands first."""
 
 Incidents = Callable[[TimeRange], Iterable[Incident]]
 """Returns the incidents of a time, those that fire first."""
@@ -63,12 +72,14 @@ class SampledRecords:
         seen: Exchanges in the range.
         unreadable: Records that are no events.
         late: Exchanges that reached the log after the range had ended.
+        placed: Vectors of some of the rows' requests.
     """
 
     rows: tuple[Row, ...]
     seen: int
     unreadable: int
     late: int = 0
+    placed: tuple[PlacedRequest, ...] = ()
 
 
 def spoken_language(messages: Sequence[Message], capture: Capture) -> str | None:
@@ -85,6 +96,7 @@ def sampled(
     *,
     rows: int,
     titles: Mapping[int, str] | None = None,
+    wanted: Callable[[ResponseEvent], bool] = lambda _event: True,
 ) -> SampledRecords:
     """Read a range and sample its exchanges.
 
@@ -93,6 +105,7 @@ def sampled(
         found: The range, in event time.
         rows: Exchanges to keep.
         titles: Cluster -> title, for those that have one.
+        wanted: Which exchanges count.
 
     Raises:
         TidegaugeError: The log cannot be read.
@@ -111,7 +124,7 @@ def sampled(
             except DecodeError:
                 unreadable += not after
                 continue
-            if event.time_ms in found:
+            if event.time_ms in found and (not isinstance(event, ResponseEvent) or wanted(event)):
                 late += after and kind is ResponseEvent
                 yield event
 
@@ -122,7 +135,7 @@ def sampled(
             sample.place(embedding, titles)
         for judgment in events(JUDGMENTS, JudgmentEvent):
             sample.judge(judgment)
-    return SampledRecords(sample.rows, sample.seen, unreadable, late)
+    return SampledRecords(sample.rows, sample.seen, unreadable, late, sample.placed)
 
 
 def _is_of_another_time(record: Record, found: TimeRange) -> bool:
@@ -148,16 +161,6 @@ def _in_outboxes(read: Reader, found: TimeRange) -> int:
         max(0, beat.captured.get(RESPONSES.name, 0) - beat.shipped.get(RESPONSES.name, 0))
         for beat in latest.values()
     )
-
-
-def _evidently(
-    compared: Tables,
-    path: Path,
-    title: str,
-    verdicts: tuple[str, ...],
-    facts: tuple[str, ...],
-) -> None:
-    evidently.render(compared, path, title=title, verdicts=verdicts, facts=facts)
 
 
 def verdicts_of(incidents: Iterable[Incident]) -> tuple[str, ...]:
@@ -194,7 +197,7 @@ def _no_labels(_found: TimeRange) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ReportMaker:
-    """Samples two ranges of the log and writes their comparison.
+    """Samples what an order compares, and writes the comparison.
 
     Attributes:
         read: Reads the log.
@@ -210,9 +213,9 @@ class ReportMaker:
     titles: Callable[[], Mapping[int, str]] = dict
     incidents: Incidents = _no_incidents
     labels: Callable[[TimeRange], tuple[str, ...]] = _no_labels
-    render: Render = _evidently
+    render: Render = evidently.render
 
-    def make(self, reference: TimeRange, current: TimeRange, path: Path) -> tuple[str, ...]:
+    def make(self, order: ReportOrder, path: Path) -> tuple[str, ...]:
         """Write the HTML of a comparison to a file.
 
         Returns:
@@ -222,12 +225,14 @@ class ReportMaker:
             TidegaugeError: The log cannot be read, a range is empty, or rendering failed.
         """
         titles = self.titles()
+        reference, current = order.reference, order.current
         before, after = (
-            sampled(self.read, found, rows=self.rows, titles=titles)
-            for found in (reference, current)
+            sampled(self.read, found, rows=self.rows, titles=titles, wanted=wanted)
+            for found, wanted in zip((reference, current), order.filters, strict=True)
         )
         compared = tables(before.rows, after.rows)
         facts = [
+            f"Compared: {order.selection}.",
             f"Reference: {reference}, {_sampled(before)}.",
             f"Current: {current}, {_sampled(after)}.",
             f"{len(compared.columns)} columns; no text of a prompt or an answer is in this file.",
@@ -247,10 +252,29 @@ class ReportMaker:
             for name, found in (("Reference", reference), ("Current", current))
             for sentence in self.labels(found)
         ]
+        drawn = embedding_map(before.placed, after.placed)
+        if drawn is None:
+            facts.append(
+                f"No map of the requests: it takes {FEWEST} vectors of each range, by one model."
+            )
         verdicts = verdicts_of(self.incidents(current))
-        title = "tidegauge: two ranges of traffic compared"
-        self.render(compared, path, title, verdicts, tuple(facts))
+        preface = Preface(
+            title="tidegauge: two ranges of traffic compared",
+            verdicts=verdicts,
+            facts=tuple(facts),
+            figure=svg(drawn) if drawn else "",
+            caption=_caption(drawn) if drawn else "",
+        )
+        self.render(compared, preface, path)
         return (*facts, *verdicts)
+
+
+def _caption(drawn: EmbeddingMap) -> str:
+    return (
+        f"{count(len(drawn.reference))} and {count(len(drawn.current))} requests in the two "
+        f"leading principal directions of their vectors, which hold {percent(drawn.explained)} of "
+        "the variance: what lies apart here differs, what lies together may differ elsewhere."
+    )
 
 
 def _sampled(found: SampledRecords) -> str:

@@ -218,7 +218,11 @@ def incident_page(
 
 
 def _compared(found: Incident, now_ms: int) -> dict[str, str]:
-    """Return the ranges of a report: as long before the onset as since, an hour at least."""
+    """Return a report's form: as long before the onset as since, an hour at least.
+
+    What all alarms have in common (model, route, customer, version) selects the exchanges; before
+    the onset those of all versions, for a new one had none.
+    """
     onset_ms = found.onset.time_ms
     ended = [alarm.time_ms for alarm in found.alarms]
     end_ms = now_ms if found.fires else max(ended)
@@ -229,7 +233,14 @@ def _compared(found: Incident, now_ms: int) -> dict[str, str]:
         "from": onset_ms,
         "to": max(end_ms, onset_ms + 1_000),
     }
-    return {
+    segments = {alarm.segment for alarm in found.alarms}
+    names = (("model", "model"), ("route", "route"), ("customer", "tenant"), ("version", "version"))
+    shared = {
+        name: next(iter(values))
+        for name, field in names
+        if len(values := {getattr(segment, field) for segment in segments}) == 1
+    }
+    return shared | {
         name: datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
         for name, time_ms in moments.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Request, Response
@@ -15,12 +15,22 @@ from tidegauge.monitor.web.forms import documented_form, fields
 from tidegauge.monitor.web.openapi import documented, json_of
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.usecases.errors import TimeRangeError
+from tidegauge.usecases.report_order import ReportOrder
 from tidegauge.usecases.time_range import parse_range
 
 __all__ = ["ReportPages"]
 
 _TIME = "now, -90m (s, h, d) or ISO 8601 in UTC"
-_FIELDS = dict.fromkeys(("reference_from", "reference_to", "from", "to"), _TIME)
+_TIMES = {"reference_from": "-24h", "reference_to": "-1h", "from": "-1h", "to": "now"}
+_NAMES = {
+    "model": "Model of both ranges; empty for all",
+    "route": "Route of both ranges; empty for all",
+    "customer": "Customer of both ranges; empty for all",
+    "version": "Version of the current range; empty for all",
+    "reference_version": "Version of the reference range; empty for all",
+}
+_FIELDS = {**dict.fromkeys(_TIMES, _TIME), **_NAMES}
+_LONGEST = 200
 
 SANDBOX_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
@@ -47,7 +57,7 @@ class ReportPages:
         """Add the routes."""
         queue = self._queue
 
-        def listed(error: str = "", status: int = 200) -> HTMLResponse:
+        def listed(form: Mapping[str, str], error: str = "", status: int = 200) -> HTMLResponse:
             page = renderer.render(
                 "reports.html",
                 {
@@ -55,14 +65,16 @@ class ReportPages:
                     "job": queue.job,
                     "busy": queue.busy,
                     "error": error,
+                    "form": {**dict.fromkeys(_NAMES, ""), **_TIMES, **form},
                 },
                 refresh_seconds=3 if queue.busy else 0,
             )
             return HTMLResponse(page, status_code=status)
 
         @app.get("/reports", response_class=HTMLResponse, include_in_schema=False)
-        def reports() -> HTMLResponse:
-            return listed()
+        def reports(request: Request) -> HTMLResponse:
+            asked = {"customer": request.query_params.get("tenant", ""), **request.query_params}
+            return listed({name: asked[name][:_LONGEST] for name in _FIELDS if name in asked})
 
         @app.get("/api/reports", tags=["reports"], response_class=Response)
         def api_reports() -> Response:
@@ -95,7 +107,9 @@ class ReportPages:
 
         self._mount_form(app, listed)
 
-    def _mount_form(self, app: FastAPI, listed: Callable[[str, int], HTMLResponse]) -> None:
+    def _mount_form(
+        self, app: FastAPI, listed: Callable[[Mapping[str, str], str, int], HTMLResponse]
+    ) -> None:
         @app.post(
             "/reports",
             tags=["reports"],
@@ -106,20 +120,29 @@ class ReportPages:
                 409: documented("Another one is being made"),
                 422: documented("A range cannot be read"),
             },
-            openapi_extra=documented_form(_FIELDS, required=tuple(_FIELDS)),
+            openapi_extra=documented_form(_FIELDS, required=tuple(_TIMES)),
         )
         async def order(request: Request) -> Response:
             """Compare two ranges of time; the report appears under /reports."""
             form = await fields(request, tuple(_FIELDS))
             if form is None:
-                return listed("The form is too long.", 413)
+                return listed({}, "The form is too long.", 413)
             now_ms = self._now_ms()
             try:
                 reference = parse_range(form["reference_from"], form["reference_to"], now_ms)
                 current = parse_range(form["from"], form["to"], now_ms)
-                await run_in_threadpool(self._queue.submit, reference, current)
+                order = ReportOrder(
+                    reference,
+                    current,
+                    model=form["model"],
+                    route=form["route"],
+                    customer=form["customer"],
+                    version=form["version"],
+                    reference_version=form["reference_version"],
+                )
+                await run_in_threadpool(self._queue.submit, order)
             except TimeRangeError as error:
-                return listed(str(error), 422)
+                return listed(form, str(error), 422)
             except BusyError as error:
-                return listed(str(error), 409)
+                return listed(form, str(error), 409)
             return RedirectResponse("/reports", status_code=303)
