@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tidegauge.capture.history import (
-    DERIVED_CONVERSATION,
     answer_mark,
     derived_id,
     given_id,
     id_in_metadata,
     read_history,
 )
-from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.exchange import DERIVED_CONVERSATION, Message
 
 CALL = '[{"id": "call_7", "type": "function", "function": {"name": "tide", "arguments": "{}"}}]'
 LONG = "High tide is at noon. " * 10

@@ -22,7 +22,7 @@ from tidegauge.monitoring.view import (
 from tidegauge.reports.quality import Estimate
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
-from tidegauge.schemas.sketches import Exemplar, Moments, Sketch, SketchKind, SourceRange
+from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
 from tidegauge.streaming import histogram, moments
 
 TURNS = Milestones(
@@ -99,7 +99,9 @@ def _checked(sketch: Sketch) -> Sketch:
     )
 
 
-def _estimate(weights: Moments, weighted: Moments, _cross: Moments) -> Estimate:
+def _estimate(found: Sketch, label: str, name: str) -> Estimate:
+    weights = found.moments[measures.weight(label)]
+    weighted = found.moments[measures.weighted(label, name)]
     mean = weighted.total / weights.total
     return Estimate(mean, mean - 0.1, mean + 0.1, weights.n)
 

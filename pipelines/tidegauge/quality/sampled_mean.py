@@ -4,6 +4,10 @@ An answer that was judged with probability ``pi`` stands for ``1 / pi`` answers.
 carry three moments per judge (``weight`` = 1/pi, ``weighted`` = y/pi, ``cross`` = y/pi^2),
 from which Hajek's mean and its variance follow, and which add up over any partitioning.
 
+The answers of one conversation are one cluster. The sketches also carry sums of ``weight`` and
+``weighted`` over groups of conversations, and the variance is the one between these groups
+(``detection.random_groups``) where that is larger.
+
 From 500 equally weighted answers on, the interval of a mean is an asymptotic confidence
 sequence, which is valid after every answer. With fewer it is valid for a single look only, and
 marked as such. Alarms use ``tidegauge.detection.confidence``, which is valid at any size.
@@ -15,11 +19,13 @@ section 5.7, for the linearised variance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
+from scipy.special import stdtrit
+
+from tidegauge.detection.random_groups import ratio_variance
 from tidegauge.quality.errors import EstimateError
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Moments, Sketch
@@ -28,6 +34,7 @@ __all__ = [
     "EARLIEST",
     "SampledMean",
     "ScoreInterval",
+    "clustered",
     "hajek",
     "of_sketch",
     "score_interval",
@@ -37,6 +44,8 @@ __all__ = [
 EARLIEST: Final = 500.0
 """Effective number of answers from which the asymptotic sequence is used."""
 
+_NORMAL: Final = 1e6
+"""Degrees of freedom from which Student's distribution is taken for the normal one."""
 _NOTHING: Final = Moments(n=0, total=0.0, squares=0.0, least=math.inf, most=-math.inf)
 
 
@@ -48,13 +57,16 @@ class SampledMean:
         mean: The estimate.
         variance: Variance of the estimate.
         n: Answers judged.
-        effective_n: ``(sum w)^2 / sum w^2``: equivalent number of equally weighted answers.
+        effective_n: Equivalent number of independent, equally weighted answers:
+            ``(sum w)^2 / sum w^2``, less where those of a conversation resemble each other.
+        freedom: Degrees of freedom of the variance.
     """
 
     mean: float
     variance: float
     n: int
     effective_n: float
+    freedom: float = math.inf
 
     @property
     def standard_error(self) -> float:
@@ -91,7 +103,7 @@ def hajek(weight: Moments, weighted: Moments, cross: Moments) -> SampledMean | N
 
 
 def of_sketch(sketch: Sketch, judge: str, score: str) -> SampledMean | None:
-    """Return the mean of one score in a ``quality`` sketch.
+    """Return the mean of one score in a ``quality`` sketch, over conversations as clusters.
 
     Args:
         sketch: A sketch of the kind ``quality``, or a sum of them.
@@ -104,7 +116,36 @@ def of_sketch(sketch: Sketch, judge: str, score: str) -> SampledMean | None:
         measures.cross(judge, score),
     )
     weight, weighted, cross = (sketch.moments.get(name, _NOTHING) for name in names)
-    return hajek(weight, weighted, cross)
+    found = hajek(weight, weighted, cross)
+    if found is None:
+        return None
+    groups = sketch.totals.get(measures.cluster_weights(judge), {})
+    return clustered(found, sketch.totals.get(measures.cluster_sums(judge, score), {}), groups)
+
+
+def clustered(
+    found: SampledMean, sums: Mapping[str, int], weights: Mapping[str, int]
+) -> SampledMean:
+    """Return a mean whose variance is that between groups of conversations, if it is larger.
+
+    Args:
+        found: The mean, with the variance for independent answers.
+        sums: Group -> sum of score / inclusion probability; see ``random_groups.group_sum``.
+        weights: Group -> sum of 1 / inclusion probability.
+    """
+    if not weights:
+        return found
+    variance = ratio_variance(sums, weights)
+    if not variance > found.variance:
+        return replace(found, freedom=len(weights) - 1)
+    effect = variance / found.variance if found.variance > 0 else math.inf
+    least = min(found.effective_n, float(len(weights)))
+    return replace(
+        found,
+        variance=variance,
+        effective_n=max(least, found.effective_n / effect),
+        freedom=len(weights) - 1,
+    )
 
 
 def stratified(strata: Iterable[tuple[int, SampledMean]]) -> SampledMean:
@@ -172,7 +213,8 @@ def score_interval(estimate: SampledMean, *, alpha: float = 0.05) -> ScoreInterv
     n = estimate.effective_n
     early = n < EARLIEST
     if early or not math.isfinite(estimate.variance):
-        reach = NormalDist().inv_cdf(1 - alpha / 2) * estimate.standard_error
+        quantile = float(stdtrit(min(estimate.freedom, _NORMAL), 1 - alpha / 2))
+        reach = quantile * estimate.standard_error
     else:
         deviation = estimate.standard_error * math.sqrt(n)
         tuning = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / EARLIEST

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegauge.detection.confidence import clopper_pearson
+from tidegauge.detection.random_groups import ratio_variance
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
 
@@ -45,7 +46,8 @@ class Hallucination:
         checked: Answers that were held against their context.
         unsupported: Those with something that it does not hold.
         rate: Their share; None without checked answers, never 0.
-        low: Lower end of its 95% interval, valid for one look; None without checked answers.
+        low: Lower end of its 95% interval, valid for one look, over conversations as clusters;
+            None without checked answers.
         high: Upper end.
         qualified: Whether it may alarm, by its golden set.
     """
@@ -87,14 +89,30 @@ def hallucinations(sketch: Sketch) -> tuple[Hallucination, ...]:
 def _of(label: str, sketch: Sketch) -> Hallucination:
     checked = sketch.hits[measures.grounding_checked(label)]
     unsupported = sketch.hits.get(measures.hallucinated(label), 0)
-    low, high = clopper_pearson(unsupported, checked, alpha=_ALPHA) if checked else (None, None)
+    low, high = _interval(label, sketch, unsupported, checked) if checked else (None, None)
     return Hallucination(
         label=label,
         name=label.partition("@")[0],
         checked=checked,
         unsupported=unsupported,
         rate=unsupported / checked if checked else None,
-        low=None if low is None else float(low),
-        high=None if high is None else float(high),
+        low=low,
+        high=high,
         qualified=not sketch.hits.get(measures.unqualified(label), 0),
     )
+
+
+def _interval(label: str, sketch: Sketch, unsupported: int, checked: int) -> tuple[float, float]:
+    """Return Clopper and Pearson's interval at the effective number of answers.
+
+    That is ``p (1 - p) / variance`` with the variance between groups of conversations, at most
+    the number of answers, and at least that of the groups.
+    """
+    groups = sketch.totals.get(measures.cluster_checked(label), {})
+    found = sketch.totals.get(measures.cluster_hallucinated(label), {})
+    rate, effective = unsupported / checked, float(checked)
+    if groups and 0 < rate < 1 and (variance := ratio_variance(found, groups)) > 0:
+        effective = min(effective, max(float(len(groups)), rate * (1 - rate) / variance))
+        effective = min(effective, float(checked))
+    low, high = clopper_pearson(rate * effective, effective, alpha=_ALPHA)
+    return float(low), float(high)

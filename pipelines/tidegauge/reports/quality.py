@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegauge.schemas import measures
-from tidegauge.schemas.sketches import Moments, Sketch
+from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import moments
 
 __all__ = ["Estimate", "Judged", "ScoreSummary", "quality"]
@@ -20,7 +20,7 @@ class Estimate:
         mean: Estimate over all answers, judged or not; None without any.
         low: Lower end of the 95% interval; None without an interval.
         high: Upper end.
-        effective: Equivalent number of equally weighted answers.
+        effective: Equivalent number of independent, equally weighted answers.
         early: Whether the interval is valid for a single look only, since answers are few.
     """
 
@@ -31,8 +31,8 @@ class Estimate:
     early: bool = False
 
 
-Estimator = Callable[[Moments, Moments, Moments], Estimate]
-"""Computes an estimate from the moments of ``weight``, ``weighted`` and ``cross``."""
+Estimator = Callable[[Sketch, str, str], Estimate]
+"""Computes the mean of a score from a sketch, the judge's label and the score's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Judged:
         scores: Its scores in order of name.
         jury: Answers that its jury graded, too.
         disagreement: Mean over them of the largest difference between two scores; None without.
+        conversations: Whether it scores whole conversations: they are what is counted then.
+        censored: Conversations scored that may have gone on.
     """
 
     label: str
@@ -72,6 +74,8 @@ class Judged:
     scores: tuple[ScoreSummary, ...]
     jury: int = 0
     disagreement: float | None = None
+    conversations: bool = False
+    censored: int = 0
 
 
 def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[Judged, ...]:
@@ -80,7 +84,7 @@ def quality(sketch: Sketch, answers: int | None, estimator: Estimator) -> tuple[
     Args:
         sketch: A ``quality`` sketch.
         answers: Answers in the same time range, judged or not.
-        estimator: Computes a mean from the moments.
+        estimator: Computes a score's mean.
     """
     labels = {_label(name, measures.weight("")) for name in sketch.moments}
     labels |= {_label(name, measures.invalid("")) for name in (*sketch.hits, *sketch.trials)}
@@ -98,15 +102,12 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
     scores = tuple(
         ScoreSummary(
             name,
-            estimator(
-                weights,
-                sketch.moments[measures.weighted(label, name)],
-                sketch.moments.get(measures.cross(label, name), moments.EMPTY),
-            ),
+            estimator(sketch, label, name),
         )
         for name in names
     )
     apart = sketch.moments.get(measures.disagreement(label), moments.EMPTY)
+    conversations = measures.censored(label) in sketch.trials
     asked = sketch.trials.get(measures.unqualified(label), 0)
     name, _, specification_hash = label.partition("@")
     return Judged(
@@ -114,7 +115,7 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         name=name,
         specification_hash=specification_hash,
         judged=weights.n,
-        share=min(1.0, weights.n / answers) if answers else None,
+        share=min(1.0, weights.n / answers) if answers and not conversations else None,
         invalid=sketch.hits.get(measures.invalid(label), 0),
         qualified=sketch.hits.get(measures.unqualified(label), 0) == 0 if asked else None,
         answer_tokens=moments.mean(
@@ -123,4 +124,6 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         scores=scores,
         jury=apart.n,
         disagreement=moments.mean(apart),
+        conversations=conversations,
+        censored=sketch.hits.get(measures.censored(label), 0),
     )

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
+from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.processor import Output, Partition
 from tidegauge.streaming.upstream_work import WorkPiece
 
-__all__ = ["Extractor", "Measurement", "Origin"]
+__all__ = ["Extractor", "MeasuredSession", "Measurement", "Origin", "SessionExtractor", "Sessions"]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +93,53 @@ class Extractor(Protocol[E]):
 
     def conditions(self) -> tuple[JudgeCondition, ...]:
         """Return the judges that do not work, if it asks judges."""
+
+
+class Sessions(Protocol[S]):
+    """The open sessions of one partition: events of a key, up to a gap of inactivity.
+
+    They are a part of the partition's state, so they survive restarts and handovers.
+    """
+
+    def add(self, event: ResponseEvent, offset: int) -> Mapping[str, int]:
+        """Add an event to its session; return what to count in the partition's totals."""
+
+    def ended(self, closed_ms: int, most: int) -> Sequence[S]:
+        """Return sessions that have ended by this event time, ``most`` at most."""
+
+    def remove(self, ended: Sequence[S]) -> None:
+        """Drop sessions that were measured."""
+
+    def state(self) -> bytes:
+        """Return the state as plain, versioned data."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSession:
+    """The contribution of one session to its segment's window.
+
+    Attributes:
+        segment: The session's slice of the traffic.
+        offset: Offset of its last event, which exemplars refer to.
+        measurement: What it adds; it adds no event.
+    """
+
+    segment: Segment
+    offset: int
+    measurement: Measurement
+
+
+class SessionExtractor(Protocol[S]):
+    """Measures sessions that have ended, for a ``SketchingProcessor``."""
+
+    def open(self, state: bytes) -> Sessions[S]:
+        """Return a partition's sessions, from their last state; empty for none."""
+
+    def measure(
+        self, ended: Sequence[tuple[Origin, S]]
+    ) -> Sequence[MeasuredSession | Mapping[str, int]]:
+        """Return what each session adds, or what to count of one that cannot be measured.
+
+        It returns nothing at all if they have to wait: they are passed again then. An origin's
+        offset is that of the partition's last record.
+        """

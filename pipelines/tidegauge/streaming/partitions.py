@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -14,7 +15,7 @@ from tidegauge.schemas.sketches import Exemplar, Progress, RecordPlace, Sketch, 
 from tidegauge.schemas.upstream_events import UpstreamWork
 from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
 from tidegauge.streaming.deduplication import NewEvent
-from tidegauge.streaming.extractor import Measurement
+from tidegauge.streaming.extractor import MeasuredSession, Measurement, Sessions
 from tidegauge.streaming.histogram import ACCURACY
 from tidegauge.streaming.processor import Jump, Partition, Record
 from tidegauge.streaming.progress import (
@@ -74,9 +75,10 @@ class PartitionSketcher:
         next_offset: Offset of the first record that was not counted.
         tallies: What became of each producer's events.
         watermark: The partition's progress in event time.
+        sessions: The sessions that are open; None where none are followed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a partition and what it is sketched by, by name
         self,
         partition: Partition,
         *,
@@ -84,6 +86,7 @@ class PartitionSketcher:
         kind: SketchKind,
         settings: SketchSettings,
         snapshot: bytes | None,
+        open_sessions: Callable[[bytes], Sessions[Any]] | None = None,
     ) -> None:
         self.producer_id = f"{group}/{partition}"
         self.next_offset = 0
@@ -99,6 +102,7 @@ class PartitionSketcher:
         self._published_ms: int | None = None
         self._published_closed_ms = 0
         state = self._restore(snapshot) if snapshot is not None else None
+        self.sessions = open_sessions(state.sessions if state else b"") if open_sessions else None
         self.watermark = Watermark(
             window_ms=settings.window_ms,
             lateness_ms=settings.lateness_ms,
@@ -151,6 +155,8 @@ class PartitionSketcher:
             time_ms, now_ms if record.producer_time else record.timestamp_ms
         )
         self._totals.update(measured.progress)
+        if self.sessions is not None and isinstance(event, ResponseEvent):
+            self._totals.update(self.sessions.add(event, record.offset))
         if not measured.counted:
             return
         asked = len(measured.trials) + len(measured.hits)
@@ -170,6 +176,27 @@ class PartitionSketcher:
             refused += self._work.add(segment.key, trusted)
         if refused:
             self._totals[REFUSED_VALUES] += refused
+
+    def count_session(self, ended: object, found: MeasuredSession | Mapping[str, int]) -> None:
+        """Count a session that has ended in the window that is the next to close, and drop it.
+
+        Args:
+            ended: The session.
+            found: What it adds, or what to count of one that could not be measured.
+        """
+        if self.sessions is not None:
+            self.sessions.remove([ended])
+        if not isinstance(found, MeasuredSession):
+            self._totals.update(found)
+            return
+        measured = _referring(found.measurement, self._origin.partition, found.offset)
+        self._totals.update(measured.progress)
+        start_ms, last = self.watermark.closed_ms, max(0, self.next_offset - 1)
+        key = WindowKey(start_ms, self._admitted(found.segment, start_ms), measured.baseline)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = Window(self._settings.accuracy, last)
+        self._totals[REFUSED_VALUES] += window.add(measured, last, late=False, events=0)
 
     def _admitted(self, segment: Segment, time_ms: int) -> Segment:
         known = self._segments.get(segment)
@@ -279,6 +306,7 @@ class PartitionSketcher:
                 segments=tuple(self._segments.items()),
                 open_windows=tuple(self._sketch(key, window, 0) for key, window in windows),
                 work=self._work.value(),
+                sessions=self.sessions.state() if self.sessions is not None else b"",
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -12,7 +12,13 @@ from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import SKETCHES, UPSTREAMS, Topic
 from tidegauge.streaming.deduplication import Duplicate, NewEvent, Unreadable, deduplicate
 from tidegauge.streaming.errors import ExtractionError, ExtractorError
-from tidegauge.streaming.extractor import Extractor, Measurement, Origin
+from tidegauge.streaming.extractor import (
+    Extractor,
+    MeasuredSession,
+    Measurement,
+    Origin,
+    SessionExtractor,
+)
 from tidegauge.streaming.partitions import PartitionSketcher, SketchSettings
 from tidegauge.streaming.processor import (
     Jump,
@@ -29,6 +35,9 @@ DEFAULTS = SketchSettings()
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 
+_MOST_SESSIONS: Final = 16
+"""Sessions that are measured at a time, which may block as long as a batch of events."""
+
 
 class SketchingProcessor(Generic[E]):
     """Counts each event once, in event-time windows, and reports progress.
@@ -44,12 +53,20 @@ class SketchingProcessor(Generic[E]):
         extractor: Measures events.
         group: The consumer group.
         settings: Settings of windows and sketches.
+        sessions: Measures sessions of responses, besides; None for none. They are measured in
+            ticks, when event time has passed their end.
     """
 
     def __init__(
-        self, extractor: Extractor[E], group: str, settings: SketchSettings = DEFAULTS
+        self,
+        extractor: Extractor[E],
+        group: str,
+        settings: SketchSettings = DEFAULTS,
+        *,
+        sessions: SessionExtractor[Any] | None = None,
     ) -> None:
         self._extractor: Extractor[E] = extractor
+        self._sessions = sessions
         self._group = group
         self._settings = settings
         self._partitions: dict[Partition, PartitionSketcher] = {}
@@ -66,6 +83,7 @@ class SketchingProcessor(Generic[E]):
             kind=self._extractor.kind,
             settings=self._settings,
             snapshot=snapshot,
+            open_sessions=self._sessions.open if self._sessions is not None else None,
         )
 
     def revoke(self, partition: Partition) -> None:
@@ -104,9 +122,10 @@ class SketchingProcessor(Generic[E]):
             else:
                 sketcher.tallies.of(item.producer_id).count_dead_letter(item.sequence)
                 rejections.append(Rejection(item.record, item.reason, item.detail))
-            sketcher.advance(item.record.offset)
-        for partition in dict.fromkeys(record.partition for record in fresh):
-            outputs.extend(self._closed(self._partitions[partition], now_ms))
+        for last in {record.partition: record for record in fresh}.values():
+            sketcher = self._partitions[last.partition]
+            sketcher.advance(last.offset)
+            outputs.extend(self._closed(sketcher, now_ms))
         return ProcessingResult(tuple(outputs), tuple(rejections))
 
     def reject(self, record: Record, reason: str, detail: str, now_ms: int) -> ProcessingResult:
@@ -165,14 +184,36 @@ class SketchingProcessor(Generic[E]):
         self._partitions[partition].watermark.silent(now_ms)
 
     def tick(self, now_ms: int) -> ProcessingResult:
-        """Publish windows that idle time has closed, and progress where it is due."""
-        outputs: list[Output] = []
+        """Measure sessions that have ended; publish closed windows, and progress that is due."""
+        outputs = self._measure_sessions()
         for sketcher in self._partitions.values():
             published = self._closed(sketcher, now_ms)
             if not published and sketcher.progress_due(now_ms):
                 published = [self._progress(sketcher, now_ms)]
             outputs.extend(published)
         return ProcessingResult(tuple(outputs))
+
+    def _measure_sessions(self) -> list[Output]:
+        """Measure a few sessions that have ended; return the events that this gives."""
+        if self._sessions is None:
+            return []
+        ended: list[tuple[PartitionSketcher, Origin, Any]] = []
+        for partition, sketcher in self._partitions.items():
+            most = _MOST_SESSIONS - len(ended)
+            if sketcher.sessions is None or most <= 0:
+                continue
+            origin = Origin(sketcher.producer_id, partition, max(0, sketcher.next_offset - 1))
+            over = sketcher.sessions.ended(sketcher.watermark.closed_ms, most)
+            ended += [(sketcher, origin, session) for session in over]
+        if not ended:
+            return []
+        found = self._sessions.measure([(origin, session) for _, origin, session in ended])
+        outputs: list[Output] = []
+        for (sketcher, _, session), each in zip(ended, found, strict=bool(found)):
+            sketcher.count_session(session, each)
+            if isinstance(each, MeasuredSession):
+                outputs += each.measurement.outputs
+        return outputs
 
     def _closed(self, sketcher: PartitionSketcher, now_ms: int) -> list[Output]:
         outputs = [

@@ -38,6 +38,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
         open_windows: Windows not closed yet, as sketches with sequence 0.
         late_since_ms: See ``Watermark``.
         work: Work of upstreams that is not published yet.
+        sessions: State of the sessions that are open, if they are followed.
     """
 
     owner: str
@@ -55,6 +56,7 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
     open_windows: tuple[Sketch, ...]
     late_since_ms: int | None = None
     work: tuple[UpstreamMinute, ...] = ()
+    sessions: bytes = b""
     version: int = VERSION
 
 

@@ -125,15 +125,15 @@ class Window:
         window._sample = bottom_k.SampleAccumulator(sketch.sample)
         return window
 
-    def add(self, measured: Measurement, offset: int, *, late: bool) -> int:
-        """Count one event.
+    def add(self, measured: Measurement, offset: int, *, late: bool, events: int = 1) -> int:
+        """Count one event, or what is no event of its own.
 
         Returns:
             Number of the event's values left out: infinite, not a number, too large to sum,
             counts below 0, or with a name beyond the bounds.
         """
-        self._last_offset = offset
-        self._events += 1
+        self._last_offset = max(self._last_offset, offset)
+        self._events += events
         self._late += late
         hits: Iterable[str] = measured.hits
         refused = _count(self._trials, measured.trials)

@@ -39,6 +39,10 @@ __all__ = [
     "WORK_TOKENS",
     "answer_tokens",
     "censored",
+    "cluster_checked",
+    "cluster_hallucinated",
+    "cluster_sums",
+    "cluster_weights",
     "conversations",
     "cross",
     "disagreement",
@@ -159,6 +163,26 @@ def weighted(judge: str, name: str) -> str:
 def cross(judge: str, name: str) -> str:
     """Value: score / inclusion probability squared, for the variance of the weighted mean."""
     return f"cross/{judge}/{name}"
+
+
+def cluster_weights(judge: str) -> str:
+    """Totals: group of conversations -> sum of 1 / inclusion probability."""
+    return f"cluster_weights/{judge}"
+
+
+def cluster_sums(judge: str, name: str) -> str:
+    """Totals: group of conversations -> sum of score / inclusion probability."""
+    return f"cluster_sums/{judge}/{name}"
+
+
+def cluster_checked(judge: str) -> str:
+    """Totals: group of conversations -> answers held against their context."""
+    return f"cluster_checked/{judge}"
+
+
+def cluster_hallucinated(judge: str) -> str:
+    """Totals: group of conversations -> answers that their context does not support."""
+    return f"cluster_hallucinated/{judge}"
 
 
 def answer_tokens(judge: str) -> str:

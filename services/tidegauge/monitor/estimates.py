@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 
-from tidegauge.quality.sampled_mean import hajek, score_interval
+from tidegauge.quality.errors import EstimateError
+from tidegauge.quality.sampled_mean import of_sketch, score_interval
 from tidegauge.reports.quality import Estimate
-from tidegauge.schemas.sketches import Moments
+from tidegauge.schemas.sketches import Sketch
 
 __all__ = ["estimate"]
 
+_NONE = Estimate(None, None, None, 0.0)
 
-def estimate(weight: Moments, weighted: Moments, cross: Moments) -> Estimate:
+
+def estimate(sketch: Sketch, judge: str, score: str) -> Estimate:
     """Return a score's mean over all answers, with the interval to show beside it.
 
     Args:
-        weight: Moments of 1 / inclusion probability.
-        weighted: Moments of score / inclusion probability.
-        cross: Moments of score / inclusion probability squared.
+        sketch: A ``quality`` sketch.
+        judge: The judge's label.
+        score: The score's name.
     """
-    if not weight.n == weighted.n == cross.n:
-        return Estimate(None, None, None, 0.0)
-    found = hajek(weight, weighted, cross)
+    try:
+        found = of_sketch(sketch, judge, score)
+    except EstimateError:  # parts of the sketch were left out, since it had too many names
+        return _NONE
     if found is None:
-        return Estimate(None, None, None, 0.0)
+        return _NONE
     interval = score_interval(found)
     bounded = math.isfinite(interval.low) and math.isfinite(interval.high)
     return Estimate(

@@ -63,7 +63,12 @@ def test_an_answer_that_invents_is_counted() -> None:
     assert supported.hits == ("judged", CHECKED)
     assert invented.hits == ("judged", CHECKED, HALLUCINATED)
     assert supported.values == invented.values == {"score": 0.5}
-    assert supported.totals == invented.totals == {"context": {"given": 1}}
+    assert supported.totals["context"] == invented.totals["context"] == {"given": 1}
+    counts = [
+        [sum(found.totals[name].values()) for found in (supported, invented)]
+        for name in (measures.cluster_checked(LABEL), measures.cluster_hallucinated(LABEL))
+    ]
+    assert counts == [[1, 1], [0, 1]]
 
 
 def test_answers_are_kept_as_examples_the_more_they_invent_the_earlier() -> None:

@@ -171,6 +171,8 @@ class QualityExtractor:
             self._pool.wait_for_qualification(self._limits.deadline_seconds)
             self._waited = True
         plans = self._sampler.plans(max(event.time_ms for _, event in events))
+        if not plans:  # the judges there are grade conversations
+            return [Measurement() for _ in events]
         answers = [self._draw(origin, event, plans) for origin, event in events]
         if (factor := self._room(answers)) < 1:
             plans = {judge: plan.scaled(factor) for judge, plan in plans.items()}

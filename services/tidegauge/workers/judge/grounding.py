@@ -23,7 +23,7 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Extractor, Measurement, Origin
-from tidegauge.workers.judge.judgment import exemplar_of
+from tidegauge.workers.judge.judgment import cluster_counts, exemplar_of
 
 __all__ = ["GroundingExtractor", "GroundingRule"]
 
@@ -109,7 +109,11 @@ class GroundingExtractor:
             measurement,
             hits=(*measurement.hits, *hits),
             trials=(*measurement.trials, measures.unqualified(LABEL)),
-            totals={**measurement.totals, measures.CONTEXT: {ContextState.GIVEN.value: 1}},
+            totals={
+                **measurement.totals,
+                measures.CONTEXT: {ContextState.GIVEN.value: 1},
+                **cluster_counts(LABEL, event, unsupported=found.hallucinated),
+            },
             exemplar=exemplar_of(event),
             examples=(*measurement.examples, *_examples(event, found)),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tidegauge.detection.random_groups import group_of, group_sum
 from tidegauge.quality.hallucination import hits_of, is_unsupported
 from tidegauge.quality.judged_exchange import Score
 from tidegauge.quality.sampling import SamplingPlan, draw
@@ -19,7 +20,7 @@ from tidegauge.schemas.topics import JUDGMENTS, REMARKS
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.processor import Output
 
-__all__ = ["JudgeVerdict", "exemplar_of", "measured"]
+__all__ = ["JudgeVerdict", "cluster_counts", "exemplar_of", "measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def measured(
     hits: list[str] = []
     trials: list[str] = []
     values: dict[str, float] = {}
+    totals: dict[str, Mapping[str, int]] = {}
     for verdict in verdicts:
         label = measures.judge_label(verdict.judge, verdict.specification_hash)
         trials += [measures.invalid(label), measures.unqualified(label)]
@@ -70,12 +72,15 @@ def measured(
         if verdict.of_context and verdict.score.values:
             unsupported = is_unsupported(verdict.score.values.values())
             hits += hits_of(label, unsupported=unsupported)
-        values |= _values(label, verdict.score, _probability(verdict, event))
+        probability = _probability(verdict, event)
+        values |= _values(label, verdict.score, probability)
+        totals |= _cluster_totals(label, event, verdict, 1 / probability)
     shown = exemplar_of(event)
     return Measurement(
         hits=tuple(hits),
         trials=tuple(trials),
         values=values,
+        totals=totals,
         exemplar=shown,
         examples=tuple(_examples(shown, verdicts)),
         progress={measures.SAMPLED: 1, measures.JUDGED: 1},
@@ -124,6 +129,39 @@ def _values(label: str, score: Score, probability: float) -> Mapping[str, float]
     return values
 
 
+def _cluster_totals(
+    label: str, event: ResponseEvent, verdict: JudgeVerdict, weight: float
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what the answer adds to the sums of its conversation's group."""
+    if verdict.score.invalid is not None:
+        return {}
+    group = group_of(event.customer, event.conversation_id or event.request_id)
+    found = {measures.cluster_weights(label): group_sum(group, weight)}
+    for name, value in verdict.score.values.items():
+        found[measures.cluster_sums(label, name)] = group_sum(group, value * weight)
+    if verdict.of_context and verdict.score.values:
+        unsupported = is_unsupported(verdict.score.values.values())
+        found |= cluster_counts(label, event, unsupported=unsupported)
+    return found
+
+
+def cluster_counts(
+    label: str, event: ResponseEvent, *, unsupported: bool
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what an answer that was held against its context adds to its group's counts.
+
+    Args:
+        label: What held it against its context, as sketches name judges.
+        event: The answer.
+        unsupported: Whether the context does not support it.
+    """
+    group = group_of(event.customer, event.conversation_id or event.request_id)
+    return {
+        measures.cluster_checked(label): {group: 1},
+        measures.cluster_hallucinated(label): {group: int(unsupported)},
+    }
+
+
 def _outputs(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Iterator[Output]:
     judgment = JudgmentEvent(
         request_id=event.request_id,
@@ -155,13 +193,14 @@ def _outputs(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Ite
         time_ms=event.time_ms,
     )
     if verdict.score.reason:
+        label = measures.judge_label(verdict.judge, verdict.specification_hash)
         yield Output(
             topic=REMARKS,
-            key=event.request_id,
+            key=f"{event.request_id}\n{label}",
             event=Remark(
                 request_id=event.request_id,
                 time_ms=event.time_ms,
-                author=measures.judge_label(verdict.judge, verdict.specification_hash),
+                author=label,
                 text=verdict.score.reason,
             ),
             source=origin.producer_id,

@@ -6,16 +6,17 @@ import signal
 import threading
 from collections.abc import Mapping
 from types import FrameType
-from typing import Final
 
 import structlog
 
 from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.context import ContextRule
+from tidegauge.quality.conversations import ConversationRule
 from tidegauge.quality.golden_set import KINDS, built_in
 from tidegauge.quality.hallucination import KINDS as KINDS_OF_CONTEXT
 from tidegauge.quality.hallucination import qualify_check
+from tidegauge.quality.judged_exchange import JudgedUnit
 from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
@@ -25,6 +26,11 @@ from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.workers.judge.conversations import (
+    ConversationExtractor,
+    Exchanges,
+    exchanges_in_log,
+)
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
 from tidegauge.workers.judge.judge_files import (
@@ -42,9 +48,7 @@ from tidegauge.workers.judge.qualification_store import QualificationStore
 from tidegauge.workers.judge.sampler import Sampler, SamplingRule
 from tidegauge.workers.judge.settings import JudgeSettings
 
-__all__ = ["GROUP", "make_extractor", "make_judge_pool", "run"]
-
-GROUP: Final = "judge"
+__all__ = ["make_conversation_extractor", "make_extractor", "make_judge_pool", "run"]
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -65,8 +69,13 @@ def run() -> None:
     end_in_time(stop, STOP_SECONDS)
     pool.start()
     extractor = make_extractor(settings, pool)
-    processor = SketchingProcessor(extractor, GROUP, settings.sketching())
-    loop = ConsumerLoop(kafka, GROUP, [RESPONSES], processor)
+    processor = SketchingProcessor(
+        extractor,
+        settings.group,
+        settings.sketching(),
+        sessions=make_conversation_extractor(settings, pool, exchanges_in_log(kafka)),
+    )
+    loop = ConsumerLoop(kafka, settings.group, [RESPONSES], processor)
     with telemetry.serve(
         settings.port, lambda: loop.ready and pool.qualification_done, host=settings.host
     ):
@@ -129,11 +138,42 @@ def make_judge_pool(settings: JudgeSettings, memory: QualificationStore | None =
     )
 
 
+def make_conversation_extractor(
+    settings: JudgeSettings, pool: JudgePool, exchanges: Exchanges
+) -> ConversationExtractor | None:
+    """Return the extractor that has whole conversations judged; None without a judge of them."""
+    specification_hashes = _hashes(pool, "conversation")
+    if not specification_hashes:
+        return None
+    return ConversationExtractor(
+        pool,
+        ConversationRule(
+            salt=settings.salt,
+            rate=settings.conversation_rate,
+            idle_ms=round(60_000 * settings.conversation_idle_minutes),
+            most_turns=settings.conversation_most_turns,
+        ),
+        specification_hashes=specification_hashes,
+        exchanges=exchanges,
+        limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
+        now_ms=now_ms,
+    )
+
+
+def _hashes(pool: JudgePool, unit: JudgedUnit) -> Mapping[str, str]:
+    return {
+        name: judge.specification.specification_hash
+        for name, judge in pool.judges.items()
+        if judge.specification.unit == unit
+    }
+
+
 def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtractor:
     """Return the extractor that draws answers for the judges and holds them against contexts."""
+    specification_hashes = _hashes(pool, "answer")
     rates = {
         name: settings.likelihood_rate if name in WITHOUT_RUBRIC else settings.rubric_rate
-        for name in pool.judges
+        for name in specification_hashes
     }
     rule = SamplingRule(
         salt=settings.salt,
@@ -145,9 +185,7 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtract
     judging = QualityExtractor(
         pool,
         Sampler(rule),
-        specification_hashes={
-            name: judge.specification.specification_hash for name, judge in pool.judges.items()
-        },
+        specification_hashes=specification_hashes,
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
         now_ms=now_ms,
         references=read_references(settings.references_file) if settings.references_file else {},

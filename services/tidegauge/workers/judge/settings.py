@@ -44,6 +44,23 @@ class JudgeSettings(WindowSettings):
     rubric_rate: float = Field(
         default=0.05, gt=0, le=1, description="Largest share of the answers for each rubric."
     )
+    conversation_rate: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Share of the conversations for each rubric that grades whole conversations, "
+        "such as goal; neither load nor the budget change it.",
+    )
+    conversation_idle_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="Minutes without an exchange after which a conversation has ended.",
+    )
+    conversation_most_turns: int = Field(
+        default=50,
+        ge=2,
+        description="Turns at which a conversation is judged although it goes on.",
+    )
     minimum_rate: float = Field(
         default=0.02,
         gt=0,
@@ -146,6 +163,7 @@ class JudgeSettings(WindowSettings):
         default=8093, ge=0, le=65535, description="Where health and metrics are served."
     )
     host: str = Field(default="127.0.0.1", description="Interface for health and metrics.")
+    group: str = Field(default="judge", description="Consumer group.")
 
     @property
     def names(self) -> tuple[str, ...]:
