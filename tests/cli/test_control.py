@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import typer
+from tests.usecases.log import alarm, put_alarm
 from typer.testing import CliRunner
 
 from tidegauge.cli.acknowledge import app as acknowledge
 from tidegauge.cli.close import app as close
 from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
-from tidegauge.cli.errors import CommandError
+from tidegauge.cli.errors import CommandError, NotFoundError
 from tidegauge.cli.silence import app as silence
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas import decode
+from tidegauge.schemas import Segment, decode
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import CONTROLS
 
@@ -24,11 +26,17 @@ def cli_kafka(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> KafkaSet
     return kafka
 
 
+@pytest.fixture
+def _alarm(kafka: KafkaSettings) -> None:
+    put_alarm(kafka, alarm("latency.total", Segment(model="m", version="v1"), 1_000, 2_000))
+
+
 def last(kafka: KafkaSettings) -> Control:
     *_, record = reader.read(kafka, CONTROLS)
     return decode(record.value, Control)
 
 
+@pytest.mark.usefixtures("_alarm")
 def test_an_acknowledgement_is_published_in_a_persons_name(cli_kafka: KafkaSettings) -> None:
     arguments = [
         "latency.total",
@@ -48,11 +56,25 @@ def test_an_acknowledgement_is_published_in_a_persons_name(cli_kafka: KafkaSetti
     assert (said.who, said.note, said.until_ms) == ("Ada", "known", None)
 
 
+@pytest.mark.usefixtures("_alarm")
 def test_a_closed_alarm_is_published_as_such(cli_kafka: KafkaSettings) -> None:
     result = RUNNER.invoke(close, ["latency.total", "--who", "Ada"])
     assert result.exit_code == 0
-    assert "closed: latency.total on *, by Ada" in result.stdout
+    assert "closed: latency.total on * (1 alarm), by Ada" in result.stdout
     assert last(cli_kafka).action == "close"
+
+
+@pytest.mark.usefixtures("_alarm")
+@pytest.mark.parametrize("command", [acknowledge, close])
+@pytest.mark.parametrize("said", [["cost.request"], ["latency.total", "--segment", "other/*"]])
+def test_where_nothing_fires_nothing_is_done_and_that_is_said(
+    cli_kafka: KafkaSettings, command: typer.Typer, said: list[str]
+) -> None:
+    RUNNER.invoke(silence, ["errors.rate"])
+    result = RUNNER.invoke(command, said)
+    assert isinstance(result.exception, NotFoundError)
+    assert "fires, so there is nothing to" in str(result.exception)
+    assert last(cli_kafka).action == "silence"
 
 
 def test_a_silence_ends_when_it_was_told_to(cli_kafka: KafkaSettings) -> None:

@@ -9,16 +9,21 @@ from typing import Annotated, Literal, get_args
 import msgspec
 import typer
 
-from tidegauge.cli.errors import CommandError
+from tidegauge.cli.errors import CommandError, NotFoundError
+from tidegauge.monitoring.alert_store import key_of, matches
+from tidegauge.monitoring.catalog import MonitorKey
+from tidegauge.reports.text import clip
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.findings import Signal, State
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.topics import CONTROLS
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.latest_verdicts import latest_verdicts
+from tidegauge.usecases.past_alerts import past_alerts
 
 __all__ = [
     "Json",
@@ -28,6 +33,7 @@ __all__ = [
     "Who",
     "checked_monitor",
     "checked_segment",
+    "login",
     "parse_duration",
     "publish",
     "publish_plain",
@@ -50,6 +56,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
 _DURATION = re.compile(r"(\d{1,6})\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST = 80
+_NAMED = 6
 
 
 def parse_duration(text: str) -> int:
@@ -104,7 +111,7 @@ def publish(control: Control, *, who: str) -> Control:
     Raises:
         LogError: The broker does not answer, or did not take it.
     """
-    named = msgspec.structs.replace(control, who=who or _login())
+    named = msgspec.structs.replace(control, who=who or login())
     key = f"{named.monitor} {named.segment}"
     output = Output(
         topic=CONTROLS,
@@ -119,7 +126,8 @@ def publish(control: Control, *, who: str) -> Control:
     return named
 
 
-def _login() -> str:
+def login() -> str:
+    """Return the name of who is logged in; empty where there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user in this container
@@ -139,6 +147,7 @@ def publish_plain(  # noqa: PLR0913 - one argument for each option
 
     Raises:
         CommandError: The monitor or the segment is none, or Kafka cannot be reached.
+        NotFoundError: No alarm fires there, so that there is nothing to do.
     """
     control = Control(
         action=action,
@@ -147,7 +156,26 @@ def publish_plain(  # noqa: PLR0913 - one argument for each option
         time_ms=now_ms(),
         note=note,
     )
+    firing = _firing(control)
+    meant = [key for key in firing if matches(control, key)]
+    if not meant:
+        others = ", ".join(sorted({clip(key.monitor.name, 60) for key in firing})[:_NAMED])
+        raise NotFoundError(
+            f"no alarm of {control.monitor} on {control.segment} fires, so there is nothing to "
+            f"{action}: "
+            + (f"what fires is of {others}, see 'tidegauge alerts'" if others else "none fires")
+        )
     said = publish(control, who=who)
-    done = f"{action}d"
-    words = f"{done}: {said.monitor} on {said.segment}, by {said.who or 'no name'}"
+    alarms = "1 alarm" if len(meant) == 1 else f"{len(meant)} alarms"
+    words = f"{action}d: {said.monitor} on {said.segment} ({alarms}), by {said.who or 'no name'}"
     typer.echo(msgspec.json.encode(said) if as_json else words)
+
+
+def _firing(control: Control) -> set[MonitorKey]:
+    """Return what fires; to be closed, also what has changed without being an alarm."""
+    kafka = load(KafkaSettings)
+    found = {key_of(alert) for alert in past_alerts(kafka) if alert.fires}
+    if control.action == "close":
+        verdicts = latest_verdicts(kafka, control.time_ms)
+        found |= {key_of(verdict) for verdict in verdicts if verdict.state == State.INFO}
+    return found

@@ -33,8 +33,9 @@ def monitors(
 ) -> None:
     """List what each monitor says of each segment, alarms first.
 
-    Reads the verdicts of the last 10 minutes; needs no monitor. A monitor that cannot test
-    says so once, so that it may be missing here: the page has it.
+    Reads the verdicts of the last 2 minutes, or of the last 10 if there are none; needs no
+    monitor. A monitor that cannot test says so once, so that it may be missing here: the page
+    has it.
     """
     found = [v for v in latest_verdicts(load(KafkaSettings), now_ms()) if state in ("", v.state)]
     if as_json:

@@ -32,6 +32,15 @@ _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 RETRY_HEADERS: Final = (b"idempotency-key", b"x-stainless-retry-count")
 
 
+def new_request_id(time_ms: int) -> str:
+    """Return a new request's id: when it arrived, by which the log is searched, and 80 random bits.
+
+    Args:
+        time_ms: When it arrived, Unix milliseconds.
+    """
+    return f"req-{time_ms:012x}{getrandbits(80):020x}"
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """The data of a request that are known once its headers have arrived.
 
@@ -136,11 +145,12 @@ class Exchange(msgspec.Struct, eq=False):
     def begin(cls, route: str, headers: Mapping[bytes, bytes]) -> Exchange:
         """Begin an exchange; malformed session labels and trace contexts are ignored."""
         session, trace = headers.get(b"x-session-id"), headers.get(b"traceparent")
+        time_ms = time.time_ns() // 1_000_000
         return cls(
             Arrival(
-                f"req-{getrandbits(128):032x}",
+                new_request_id(time_ms),
                 route,
-                time.time_ns() // 1_000_000,
+                time_ms,
                 time.perf_counter(),
                 session.decode() if session and _SESSION.fullmatch(session) else None,
                 trace.decode() if trace and _TRACEPARENT.fullmatch(trace) else None,
@@ -171,11 +181,12 @@ class Exchange(msgspec.Struct, eq=False):
 
     def shadowed(self) -> Exchange:
         """Return the exchange of a mirrored copy of this request."""
+        time_ms = time.time_ns() // 1_000_000
         copy = Exchange(
             msgspec.structs.replace(
                 self.arrival,
-                request_id=f"req-{getrandbits(128):032x}",
-                time_ms=time.time_ns() // 1_000_000,
+                request_id=new_request_id(time_ms),
+                time_ms=time_ms,
                 started=time.perf_counter(),
                 shadow=True,
             )

@@ -2,12 +2,15 @@
 
 TidegaugeError
 └── UseCaseError
+    ├── AcceptanceError
     ├── BillError
     ├── EvaluationFileError
     ├── PastRequestsError
     ├── ReplayError
+    ├── ShortBaselineError
     ├── TimeRangeError
-    └── UnexplainedError
+    ├── UnexplainedError
+    └── UnfinishedSearchError
 """
 
 from __future__ import annotations
@@ -15,18 +18,25 @@ from __future__ import annotations
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
+    "AcceptanceError",
     "BillError",
     "EvaluationFileError",
     "PastRequestsError",
     "ReplayError",
+    "ShortBaselineError",
     "TimeRangeError",
     "UnexplainedError",
+    "UnfinishedSearchError",
     "UseCaseError",
 ]
 
 
 class UseCaseError(TidegaugeError):
     """A use case cannot do what was asked."""
+
+
+class AcceptanceError(UseCaseError):
+    """A change cannot be declared normal, or not yet."""
 
 
 class BillError(UseCaseError):
@@ -45,9 +55,17 @@ class ReplayError(UseCaseError):
     """A stretch of the past cannot be judged again as asked."""
 
 
+class ShortBaselineError(UseCaseError):
+    """There is too little time for a baseline yet."""
+
+
 class TimeRangeError(UseCaseError):
     """A range of time cannot be read, or is empty."""
 
 
 class UnexplainedError(UseCaseError):
     """A verdict cannot be taken apart by topic."""
+
+
+class UnfinishedSearchError(UseCaseError):
+    """What was looked for was not found in the time that there was."""

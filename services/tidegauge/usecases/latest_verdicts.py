@@ -12,11 +12,13 @@ from tidegauge.schemas.topics import VERDICTS
 
 __all__ = ["latest_verdicts"]
 
-_RECENT_MS: Final = 600_000
+_STRETCHES_MS: Final = (120_000, 600_000)
+"""How far back is looked, in turn, until a verdict is found: a monitor that tests says something
+of each window, so that the first minutes hold the newest verdict of all that do."""
 
 
 def latest_verdicts(kafka: KafkaSettings, now_ms: int) -> tuple[Verdict, ...]:
-    """Return the newest verdicts of the last ten minutes, by monitor and segment.
+    """Return the newest verdicts of the last minutes, by monitor and segment.
 
     Args:
         kafka: How to reach Kafka.
@@ -26,10 +28,16 @@ def latest_verdicts(kafka: KafkaSettings, now_ms: int) -> tuple[Verdict, ...]:
         TopicError: There is no such topic.
         LogError: The broker does not answer.
     """
+    newest: dict[tuple[int, bytes | None], bytes] = {}
+    for stretch_ms in _STRETCHES_MS:
+        for record in reader.read(kafka, VERDICTS, start_ms=now_ms - stretch_ms):
+            newest[record.partition.index, record.key] = record.value  # its monitor and segment
+        if newest:
+            break
     latest: dict[tuple[str, str], Verdict] = {}
-    for record in reader.read(kafka, VERDICTS, start_ms=now_ms - _RECENT_MS):
+    for value in newest.values():
         try:
-            verdict = decode(record.value, Verdict)
+            verdict = decode(value, Verdict)
         except DecodeError:
             continue  # its readers log such a record
         latest[verdict.monitor, verdict.segment.key] = verdict

@@ -179,7 +179,7 @@ class LogExchanges:
 
     def find(self, request_id: str) -> ResponseEvent | RequestEvent | None:
         """Return an exchange: see ``find_exchange``."""
-        return find_exchange(self.kafka, request_id)
+        return find_exchange(self.kafka, request_id, seconds=_SECONDS)
 
     def judgments(self, event: ResponseEvent) -> tuple[JudgmentEvent, ...]:
         """Return what judges said of an answer: see ``judgments_of``."""
