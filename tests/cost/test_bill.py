@@ -120,7 +120,7 @@ def mean_error(shares: list[float], truth: list[float]) -> float:
 def worked(events: Iterator[ResponseEvent]) -> dict[tuple[str, int], MinuteOfWork]:
     work = WorkAccumulator()
     for event in events:
-        work.add(event.segment.key, work_of(event, event.customer))
+        work.add(event.segment.key, work_of(event, event.customer, event.key_id or ""))
     return work.minutes
 
 
@@ -253,3 +253,23 @@ def test_what_has_become_dearer_since_an_earlier_range() -> None:
 def test_every_dimension_has_the_whole_cost(dimension: str) -> None:
     bill = make_bill(worked(iter([event()])), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000)
     assert sum(group.usd or 0.0 for group in costs_by(bill, dimension)) == pytest.approx(0.5)
+
+
+def test_each_key_has_its_part() -> None:
+    events = [event(key_id="k1", latency_ms=10_000.0), event(key_id="k2"), event(customer="zeta")]
+    bill = make_bill(worked(iter(events)), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000)
+    found = {group.name: group for group in costs_by(bill, "key")}
+    assert set(found) == {"acme k1", "acme k2", "zeta without a key"}
+    assert sum(group.usd or 0.0 for group in found.values()) == pytest.approx(0.5)
+    (acme, _) = costs_by(bill, "customer")
+    assert acme.usd == pytest.approx((found["acme k1"].usd or 0) + (found["acme k2"].usd or 0))
+
+
+def test_judges_requests_are_a_line_of_their_own() -> None:
+    events = [event(), event(customer="quality"), event(customer="quality", repeat_of="r0")]
+    bill = make_bill(
+        worked(iter(events)), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000, judges={"quality"}
+    )
+    found = {group.name: group.requests for group in costs_by(bill, "line")}
+    assert found == {"served": 1, "judge": 2}
+    assert sum(charge.usd or 0.0 for charge in bill.charges.values()) == pytest.approx(0.5)

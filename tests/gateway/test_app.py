@@ -16,6 +16,7 @@ from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.policy import keys
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.runtime.environment import SettingsError
+from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import ErrorKind, Message
 
 
@@ -259,6 +260,8 @@ async def test_limits_of_a_key(
     assert running.answered[1].output is None
     assert running.answered[1].prompt_characters == 7
     assert running.asked[0].capture == "none"
+    assert {event.key_id for event in (*running.answered, *running.asked)} == {record.id}
+    assert not any(key.encode() in encode(event) for event in running.answered)
 
 
 async def test_sessions_traces_and_embeddings(gateway: Running, upstream: ScriptedUpstream) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Final
 
 from tidegauge.cost.bill import Bill, GpuPrices, make_bill, tokens_of
@@ -128,10 +129,14 @@ class CostAccount:
                 found[upstream] -= tokens_of(minute.total())
         return found
 
-    def bill(self, prices: GpuPrices, start_ms: int, end_ms: int) -> Bill:
+    def bill(
+        self, prices: GpuPrices, start_ms: int, end_ms: int, judges: Collection[str] = ()
+    ) -> Bill:
         """Return the bill of a range of time; see ``make_bill``."""
         idle_shares = self.idle_shares(start_ms, end_ms)
-        return make_bill(self.work.minutes, prices, start_ms, end_ms, idle_shares=idle_shares)
+        return make_bill(
+            self.work.minutes, prices, start_ms, end_ms, idle_shares=idle_shares, judges=judges
+        )
 
     def idle_shares(self, start_ms: int, end_ms: int) -> dict[tuple[str, int], float]:
         """Return the share of each minute in which its server was idle, where it was asked.

@@ -14,7 +14,7 @@ without work that is known, and the difference between both sources.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
@@ -63,12 +63,14 @@ class ChargeKey(NamedTuple):
         segment: Key of the segment.
         customer: Whose exchanges they are.
         line: Why they are paid for.
+        key_id: Id of the client key; empty where it is not known.
     """
 
     upstream: str
     segment: str
     customer: str
     line: CostLine
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
     *,
     idle_shares: Mapping[tuple[str, int], float] | None = None,
     weights: Weights | None = None,
+    judges: Collection[str] = (),
 ) -> Bill:
     """Return the bill of a range of time.
 
@@ -212,6 +215,7 @@ def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
         idle_shares: (upstream, start of a minute) -> share of the minute in which the server was
             idle by its own metrics, as far as they were read.
         weights: What the upstreams' time is spent on; measured in this range if left out.
+        judges: Customers whose requests are judges'; they are a line of their own.
     """
     first, last = start_ms // MINUTE_MS, end_ms // MINUTE_MS
     found: dict[str, dict[int, MinuteOfWork]] = {name: {} for name in prices}
@@ -250,8 +254,17 @@ def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
         first * MINUTE_MS,
         last * MINUTE_MS,
         tuple(upstreams),
-        {key: one.charge() for key, one in charges.items()},
+        _charges(charges, judges),
     )
+
+
+def _charges(sums: Mapping[ChargeKey, _Sum], judges: Collection[str]) -> dict[ChargeKey, Charge]:
+    """Return the charges, those of judges' requests in a line of their own."""
+    found: dict[ChargeKey, _Sum] = defaultdict(_Sum)
+    for key, one in sums.items():
+        own = key._replace(line="judge") if key.customer in judges else key
+        found[own].add(one.amounts, one.busy_seconds, one.usd)
+    return {key: one.charge() for key, one in found.items()}
 
 
 def merge_bills(bills: Sequence[Bill]) -> Bill:

@@ -8,7 +8,7 @@ hour are measured in the day up to its end, and stay with its bill.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,20 +61,24 @@ class HourlyBills:
     def __init__(self, account: CostAccount) -> None:
         self.account = account
         self._prices: GpuPrices = {}
+        self._judges: frozenset[str] = frozenset()
         self._hours: dict[int, HourOfBill] = {}
 
-    def hours(self, prices: GpuPrices, start_ms: int, end_ms: int) -> list[HourOfBill]:
+    def hours(
+        self, prices: GpuPrices, start_ms: int, end_ms: int, judges: Collection[str] = ()
+    ) -> list[HourOfBill]:
         """Return the hours of a range, oldest first; those that have changed are billed anew.
 
         Args:
             prices: The prices of the upstreams' time.
             start_ms: Start of the range, Unix milliseconds, rounded down to an hour.
             end_ms: Its end, rounded down to a minute; the last hour may be a part of one.
+            judges: Customers whose requests are judges'.
         """
         first, until = start_ms // HOUR_MS * HOUR_MS, end_ms // MINUTE_MS * MINUTE_MS
-        if prices != self._prices:
+        if prices != self._prices or frozenset(judges) != self._judges:
             self._hours.clear()
-            self._prices = dict(prices)
+            self._prices, self._judges = dict(prices), frozenset(judges)
         changed, self.account.changed = self.account.changed, set()
         for hour_ms in changed:
             self._hours.pop(hour_ms, None)
@@ -111,6 +115,7 @@ class HourlyBills:
             end_ms,
             idle_shares=self.account.idle_shares(start_ms, end_ms),
             weights=self._weights(start_ms, busy),
+            judges=self._judges,
         )
         told_sums = {upstream: sum(minutes.values()) for upstream, minutes in told.items()}
         return HourOfBill(bill, busy, told_sums, forwarded, since_told)
@@ -145,6 +150,7 @@ class HourlyBills:
             until,
             idle_shares=self.account.idle_shares(start_ms, until),
             weights={one.upstream: one.weights for one in newest.upstreams},
+            judges=self._judges,
         )
         return merge_bills([before, newest])
 

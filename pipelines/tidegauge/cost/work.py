@@ -70,12 +70,13 @@ def slots_between(start_ms: float, end_ms: float) -> int:
     return ((1 << (last - first)) - 1) << first if last > first else 0
 
 
-def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
+def work_of(event: ResponseEvent, customer: str, key_id: str = "") -> Iterator[WorkPiece]:
     """Yield an exchange's pieces, one for each minute; none if no upstream was asked.
 
     Args:
         event: The response.
         customer: The label under which its customer's amounts are added up.
+        key_id: The same for its client key.
     """
     latency = event.latency_ms
     if event.upstream is None or not 0 <= latency < math.inf or event.time_ms < 0:
@@ -106,6 +107,7 @@ def work_of(event: ResponseEvent, customer: str) -> Iterator[WorkPiece]:
             customer,
             line,
             _work(event, usage, has_prompt=has_prompt, before=earlier, after=later),
+            key_id,
         )
 
 

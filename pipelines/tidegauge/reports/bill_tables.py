@@ -33,6 +33,7 @@ def _part(name: str) -> Callable[[ChargeKey], str]:
 DIMENSIONS: Final[Mapping[str, Callable[[ChargeKey], str]]] = MappingProxyType(
     {
         "customer": lambda key: key.customer,
+        "key": lambda key: f"{key.customer} {key.key_id or 'without a key'}",
         "model": _part("model"),
         "version": lambda key: f"{_part('model')(key)} {_part('version')(key)}",
         "route": _part("route"),
@@ -46,6 +47,7 @@ BILL_COLUMNS: Final = (
     "upstream",
     "line",
     "customer",
+    "key_id",
     "model",
     "version",
     "route",
@@ -171,7 +173,7 @@ def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
     for key, charge in sorted(bill.charges.items()):
         segment, work = Segment.from_key(key.segment), charge.work
         yield (
-            *(key.upstream, key.line, key.customer),
+            *(key.upstream, key.line, key.customer, key.key_id),
             *(segment.model, segment.version, segment.route),
             *(work.requests, work.openings, work.prompt_tokens, work.cached_tokens),
             *(work.output_tokens, work.reasoning_tokens, _usd(work.nanousd / 1e9)),
@@ -183,7 +185,7 @@ def bill_rows(bill: Bill) -> Iterator[tuple[str | int | float | None, ...]]:
             ("idle", one.idle_seconds, one.idle_usd),
             ("residual", residual, one.residual_usd),
         ):
-            yield (one.upstream, line, *[None] * 11, round(seconds, 3), _usd(usd))
+            yield (one.upstream, line, *[None] * 12, round(seconds, 3), _usd(usd))
 
 
 def _usd(usd: float | None) -> float | None:

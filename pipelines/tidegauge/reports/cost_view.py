@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -127,12 +127,13 @@ class CostView:
     budgets: tuple[BudgetBurn, ...] = ()
 
 
-def cost_view(
+def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is configured
     bills: HourlyBills,
     prices: GpuPrices,
     now_ms: int,
     hours: int,
     budgets: Mapping[str, float] = MappingProxyType({}),
+    judges: Collection[str] = (),
 ) -> CostView:
     """Return what the upstreams do and cost.
 
@@ -142,8 +143,9 @@ def cost_view(
         now_ms: The time.
         hours: How many whole hours the bill is of.
         budgets: Customer, or ``ALL_CUSTOMERS`` -> USD that a month may cost.
+        judges: Customers whose requests are judges'.
     """
-    found = bills.hours(prices, now_ms - hours * HOUR_MS, now_ms)
+    found = bills.hours(prices, now_ms - hours * HOUR_MS, now_ms, judges)
     account, bill = bills.account, merge_bills([hour.bill for hour in found])
     unforwarded = unforwarded_tokens(found)
     idle = {

@@ -32,8 +32,8 @@ _MOST_ROWS: Final = 4_096
 _LARGEST: Final = 2**62
 _ROWS_OF_AN_EVENT: Final = 2_000
 
-RowKey: TypeAlias = tuple[str, str, CostLine]
-"""Segment's key, customer, line."""
+RowKey: TypeAlias = tuple[str, str, CostLine, str]
+"""Segment's key, customer, line, id of the client key."""
 
 
 class WorkPiece(NamedTuple):
@@ -47,6 +47,7 @@ class WorkPiece(NamedTuple):
         customer: Whose it is.
         line: Why it is paid for.
         work: Its amounts.
+        key_id: Id of its client key; empty where it is not known.
     """
 
     upstream: str
@@ -56,6 +57,7 @@ class WorkPiece(NamedTuple):
     customer: str
     line: CostLine
     work: WorkAmounts
+    key_id: str = ""
 
 
 class MinuteOfWork:
@@ -64,7 +66,7 @@ class MinuteOfWork:
     Attributes:
         busy: The busy slots, as the bits of a number.
         decoding: The slots in which an answer was being generated.
-        rows: Segment, customer and line -> amounts, in the order of ``WorkAmounts``.
+        rows: Segment, customer, line and client key -> amounts, in the order of ``WorkAmounts``.
     """
 
     __slots__ = ("busy", "decoding", "rows")
@@ -82,7 +84,7 @@ class MinuteOfWork:
         found = self.rows.get(key)
         if found is None:
             if len(self.rows) >= _MOST_ROWS:
-                key = (key[0], OTHER_LABEL, key[2])
+                key = (key[0], OTHER_LABEL, key[2], "")
             self.rows[key] = list(map(int.__add__, self.rows.get(key, [0] * len(amounts)), amounts))
         else:
             for place, amount in enumerate(amounts):
@@ -114,7 +116,7 @@ class WorkAccumulator:
             minute = self._minute(piece.upstream, piece.start_ms)
             minute.busy |= piece.busy
             minute.decoding |= piece.decoding
-            key = (segment, cut(piece.customer), piece.line)
+            key = (segment, cut(piece.customer), piece.line, cut(piece.key_id))
             refused += not minute.add(key, piece.work)
         return refused
 
@@ -124,7 +126,7 @@ class WorkAccumulator:
         minute.busy |= int.from_bytes(found.busy[:_BYTES], "little")
         minute.decoding |= int.from_bytes(found.decoding[:_BYTES], "little")
         for row in found.rows:
-            minute.add((row.segment, row.customer, row.line), row.work)
+            minute.add((row.segment, row.customer, row.line, row.key_id), row.work)
 
     def between(self, start_ms: int, end_ms: int) -> dict[tuple[str, int], MinuteOfWork]:
         """Return the minutes of a range, which begins with a whole one, as in ``minutes``."""
@@ -158,7 +160,7 @@ class WorkAccumulator:
                 start_ms,
                 minute.busy.to_bytes(_BYTES, "little").rstrip(b"\0"),
                 minute.decoding.to_bytes(_BYTES, "little").rstrip(b"\0"),
-                tuple(WorkRow(*key, WorkAmounts(*minute.rows[key])) for key in sorted(minute.rows)),
+                tuple(_row(key, minute.rows[key]) for key in sorted(minute.rows)),
             )
             for (upstream, start_ms), minute in sorted(self.minutes.items())
         )
@@ -174,3 +176,8 @@ class WorkAccumulator:
         if found is None:
             found = self.minutes[key] = MinuteOfWork()
         return found
+
+
+def _row(key: RowKey, amounts: list[int]) -> WorkRow:
+    segment, customer, line, key_id = key
+    return WorkRow(segment, customer, line, WorkAmounts(*amounts), key_id)

@@ -36,11 +36,12 @@ class VitalsExtractor:
 
     Args:
         most_customers: Customers with a label of their own in totals; the rest are
-            ``other``.
+            ``other``. As many client keys have an account of their own.
     """
 
     def __init__(self, most_customers: int = _MOST_CUSTOMERS) -> None:
         self._customers = Customers(most_customers)
+        self._keys = Customers(most_customers)
 
     @property
     def kind(self) -> SketchKind:
@@ -54,7 +55,7 @@ class VitalsExtractor:
 
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> list[Measurement]:
         """Measure responses one by one, without waiting for anything."""
-        return [measure_response(event, self._customers) for _, event in events]
+        return [measure_response(event, self._customers, self._keys) for _, event in events]
 
     def conditions(self) -> tuple[JudgeCondition, ...]:
         """Return no conditions: it asks no judges."""
@@ -65,7 +66,9 @@ class VitalsExtractor:
         return ()
 
 
-def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
+def measure_response(
+    event: ResponseEvent, customers: Customers, keys: Customers | None = None
+) -> Measurement:
     """Return what a response adds to its segment's window.
 
     The exchange's outcome decides. Trials of ``ERROR`` are the exchanges that the service could
@@ -93,8 +96,15 @@ def measure_response(event: ResponseEvent, customers: Customers) -> Measurement:
             if _usable(value)
         ),
         exemplar=_exemplar(event) if hits else None,
-        work=tuple(work_of(event, customer)),
+        work=tuple(work_of(event, customer, _key_label(event, keys))),
     )
+
+
+def _key_label(event: ResponseEvent, keys: Customers | None) -> str:
+    """Return the label of a client key; empty for shadow requests, and where none is known."""
+    if event.key_id is None or event.shadow or keys is None:
+        return ""
+    return keys.label(event.key_id)
 
 
 def _usable(value: float) -> bool:

@@ -185,6 +185,7 @@ class RequestEvent(
         repeat_of: The request that this one sends again.
         omitted_characters: Characters of the messages and their tool calls that were cut off;
             marks stand in their places.
+        key_id: Id of the client's key, its public part; None where the producer knows none.
     """
 
     request_id: str
@@ -207,6 +208,7 @@ class RequestEvent(
     step: int = 1
     repeat_of: str | None = None
     omitted_characters: int = 0
+    key_id: str | None = None
 
     @property
     def is_opening(self) -> bool:
@@ -276,6 +278,7 @@ class ResponseEvent(
             another attempt; None without one.
         omitted_output_characters: Characters of the output and the tool calls that were cut off;
             the checks were made before that.
+        key_id: See ``RequestEvent``.
     """
 
     request_id: str
@@ -321,6 +324,7 @@ class ResponseEvent(
     omitted_characters: int = 0
     omitted_output_characters: int = 0
     retried_ms: float | None = None
+    key_id: str | None = None
 
     @property
     def key(self) -> str:

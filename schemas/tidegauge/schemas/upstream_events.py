@@ -23,13 +23,14 @@ MINUTE_MS: Final = 60_000
 SLOT_MS: Final = 50
 """How often it is looked whether an upstream was busy, from the start of each minute."""
 
-CostLine = Literal["served", "failed", "retry", "shadow"]
+CostLine = Literal["served", "failed", "retry", "shadow", "judge"]
 """Why an exchange was paid for.
 
 - ``served``: the client got its answer.
 - ``failed``: it did not, or left before the answer was complete.
 - ``retry``: the request had been sent before, by the client or by the gateway.
 - ``shadow``: a copy for a candidate.
+- ``judge``: a judge asked, to score answers.
 """
 
 
@@ -64,19 +65,21 @@ class WorkAmounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkRow(msgspec.Struct, frozen=True, array_like=True):
-    """The work of one customer's exchanges in one segment.
+    """The work of one key's exchanges in one segment.
 
     Attributes:
         segment: Key of the segment.
         customer: Whose exchanges they are.
         line: Why they are paid for.
         work: Their sum.
+        key_id: Id of the client key that they were sent with; empty where it is not known.
     """
 
     segment: str
     customer: str
     line: CostLine
     work: WorkAmounts
+    key_id: str = ""
 
 
 class UpstreamMinute(msgspec.Struct, frozen=True, array_like=True):

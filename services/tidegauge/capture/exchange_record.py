@@ -167,6 +167,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
         in_flight: Other requests in flight when this one arrived.
         omitted_characters: Characters of the messages and their tool calls that were cut off;
             None if no text is captured.
+        key_id: Id of the client's key; empty where none is known.
     """
 
     request_id: str
@@ -191,6 +192,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     in_flight: int | None = None
     omitted_characters: int | None = None
     step: int = 1
+    key_id: str = ""
 
     def request_event(self, producer_id: str, sequence: int) -> RequestEvent:
         """Return the request's event."""
@@ -214,6 +216,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             step=self.step,
             repeat_of=self.repeat_of,
             omitted_characters=self.omitted_characters or 0,
+            key_id=self.key_id or None,
         )
 
     def response_event(
@@ -277,6 +280,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             omitted_characters=self.omitted_characters or 0,
             omitted_output_characters=answer.omitted_characters or 0,
             retried_ms=answer.retried_ms,
+            key_id=self.key_id or None,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:

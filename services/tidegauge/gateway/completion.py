@@ -421,6 +421,7 @@ class Completion:
             in_flight=exchange.in_flight,
             omitted_characters=None if exchange.capture == "none" else omitted,
             step=place.step,
+            key_id=exchange.customer.key_id,
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:

@@ -31,6 +31,7 @@ models:
     failed_checks: {json_schema: retry, empty: error}   # of answers in one piece
     retried_statuses: [429, 503]  # for these another upstream is asked, if there is one
 budgets: {acme: 500, all: 20000}  # USD a month, by customer or for all, which the monitor watches
+judges: [quality]                 # customers whose requests are judges', a line of the bill
 ```
 """
 
@@ -143,6 +144,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, Model]
     budgets: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1e12)]] = {}
+    judges: tuple[str, ...] = ()
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -152,11 +154,13 @@ class Catalog(msgspec.Struct, frozen=True):
         models: Name -> model.
         discovered: Whether the names came from an upstream and not from a file.
         budgets: Customer, or ``all`` -> USD that a month may cost.
+        judges: Customers whose requests are judges'.
     """
 
     models: Mapping[str, Model]
     discovered: bool = False
     budgets: Mapping[str, float] = MappingProxyType({})
+    judges: tuple[str, ...] = ()
 
 
 def parse(text: str, *, where: str = "configuration", with_keys: bool = True) -> Catalog:
@@ -186,7 +190,7 @@ def parse(text: str, *, where: str = "configuration", with_keys: bool = True) ->
         raise ConfigurationError(f"{where} names no model: add one under `models:`")
     for name, model in file.models.items():
         _check(model, f"{where}, model {name!r}", with_keys=with_keys)
-    catalog = Catalog(file.models, budgets=file.budgets)
+    catalog = Catalog(file.models, budgets=file.budgets, judges=file.judges)
     gpu_prices(catalog, where=where)
     return catalog
 

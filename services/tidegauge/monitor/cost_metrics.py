@@ -34,6 +34,10 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "tidegauge_upstream_idle_ratio": ("Share of the last hours that was idle.", _UPSTREAM),
     "tidegauge_bill_customer_usd": ("Cost of the last hours by customer.", ("customer",)),
+    "tidegauge_bill_key_usd": (
+        "Cost of the last hours by client key, of the dearest ones.",
+        ("customer", "key_id"),
+    ),
     "tidegauge_bill_model_usd": (
         "Cost of the last hours by model and version.",
         ("model", "version"),
@@ -117,6 +121,9 @@ def _bill(put: _Put, view: CostView) -> None:
         put("tidegauge_bill_customer_usd", group.usd, group.name)
     if rest := customers[MAX_CUSTOMERS:]:
         put("tidegauge_bill_customer_usd", sum(group.usd or 0.0 for group in rest), REST)
+    for group in view.costs["key"][:MAX_CUSTOMERS]:
+        customer, _, key_id = group.name.rpartition(" ")
+        put("tidegauge_bill_key_usd", group.usd, customer, key_id)
     for group in view.costs["version"][:MAX_CUSTOMERS]:
         model, _, version = group.name.rpartition(" ")
         put("tidegauge_bill_model_usd", group.usd, model, version)

@@ -134,8 +134,10 @@ class CostBoard:
             self._known = self._catalog()
         except TidegaugeError as error:
             _log.warning("prices are those of before", error=str(error)[:500])
-        prices, budgets = gpu_prices(self._known), self._known.budgets
-        self._view = cost_view(self._bills, prices, now_ms, self._hours, budgets)
+        prices, known = gpu_prices(self._known), self._known
+        self._view = cost_view(
+            self._bills, prices, now_ms, self._hours, known.budgets, known.judges
+        )
 
     def _new_bills(self) -> HourlyBills:
         return HourlyBills(CostAccount(*self._range(self._now_ms())))

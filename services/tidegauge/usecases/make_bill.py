@@ -9,7 +9,7 @@ from typing import Final
 
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices
-from tidegauge.gateway.configuration import gpu_prices, load
+from tidegauge.gateway.configuration import Catalog, gpu_prices, load
 from tidegauge.reports.formatting import count, moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -56,9 +56,10 @@ def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) ->
     """
     if period.end_ms // MINUTE_MS <= period.start_ms // MINUTE_MS:
         raise BillError(f"{period} has no whole minute: a bill is made of minutes")
-    prices = {} if config is None else gpu_prices(load(config, with_keys=False))
+    catalog = Catalog({}) if config is None else load(config, with_keys=False)
+    prices = gpu_prices(catalog)
     account, undecodable = _account_of_log(kafka, period)
-    bill = account.bill(prices, period.start_ms, period.end_ms)
+    bill = account.bill(prices, period.start_ms, period.end_ms, catalog.judges)
     return LogBill(bill, prices, tuple(_notes(bill, account, undecodable)))
 
 
