@@ -113,8 +113,8 @@ def test_the_form_is_the_documented_one_to_the_byte() -> None:
 def test_a_compact_record_stands_for_one_event_of_each_topic() -> None:
     frame = Frame(7, 0, "requests.v1+responses.v1*3", "compact:some.exchange.1", "", b"")
     assert (frame.is_compact, frame.records, frame.last_sequence) == (True, 3, 12)
-    assert frame.topics == ["requests.v1", "responses.v1"]
+    assert frame.topics == ("requests.v1", "responses.v1")
     single = Frame(7, 0, "requests.v1", "compact:some.exchange.1", "", b"")
     assert (single.records, single.last_sequence) == (1, 7)
     event = Frame(7, 0, "requests.v1", "tidegauge.request", "req-7", b"")
-    assert (event.is_compact, event.topics, event.last_sequence) == (False, ["requests.v1"], 7)
+    assert (event.is_compact, event.topics, event.last_sequence) == (False, ("requests.v1",), 7)

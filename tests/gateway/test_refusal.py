@@ -88,3 +88,13 @@ def test_a_text_of_another_script_is_no_refusal() -> None:
 def test_every_wording_is_a_regular_expression() -> None:
     for each in read_wordings():
         assert each.decisive.groupindex.keys() | each.others.groupindex.keys() == set(each.cues)
+
+
+def test_a_text_without_a_decisive_cue_is_told_as_by_the_cues_themselves(
+    written: tuple[LabelledAnswer, ...],
+) -> None:
+    openings = [opening_of(example.answer) for example in written]
+    for each in read_wordings():
+        for opening in openings:
+            one, any_ = each.decisive.search(opening), each.any_decisive.search(opening)
+            assert (one and one.start()) == (any_ and any_.start()), (each.language, opening)

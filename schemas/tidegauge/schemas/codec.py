@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
-from typing import TypeVar, overload
+from functools import cache, lru_cache
+from typing import Final, TypeVar, overload
 
 import msgspec
 
@@ -12,7 +12,7 @@ from tidegauge.schemas.errors import DecodeError, DecodeReason, UnknownSchemaVer
 from tidegauge.schemas.foreign_formats import foreign_format
 from tidegauge.schemas.topics import Event
 
-__all__ = ["TIME_HEADER", "cloud_event_headers", "decode", "encode", "type_name"]
+__all__ = ["TIME_HEADER", "cloud_event_headers", "decode", "encode", "rfc3339", "type_name"]
 
 TIME_HEADER = "ce_time"
 """The header with an event's time, RFC 3339."""
@@ -119,12 +119,42 @@ def cloud_event_headers(
         source: The producer.
         time_ms: Event time, Unix milliseconds.
     """
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return [
-        ("ce_specversion", b"1.0"),
+        *_fixed_headers(kind, source),
         ("ce_id", event_id.encode()),
+        (TIME_HEADER, rfc3339(time_ms).encode()),
+    ]
+
+
+@lru_cache(maxsize=64)
+def _fixed_headers(kind: type[Event] | str, source: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers that all events of a type have that a producer makes."""
+    return (
+        ("ce_specversion", b"1.0"),
         ("ce_type", (kind if isinstance(kind, str) else type_name(kind)).encode()),
         ("ce_source", source.encode()),
-        (TIME_HEADER, moment.replace("+00:00", "Z").encode()),
         ("content-type", b"application/json"),
-    ]
+    )
+
+
+_MILLISECONDS: Final = tuple(f".{rest:03d}Z" for rest in range(1000))
+
+
+def rfc3339(time_ms: int) -> str:
+    """Return a Unix time in milliseconds as text.
+
+    Example:
+        >>> rfc3339(1_700_000_000_123)
+        '2023-11-14T22:13:20.123Z'
+
+    Raises:
+        ValueError: No date has that time.
+    """
+    seconds, rest = divmod(time_ms, 1000)
+    return _second(seconds) + _MILLISECONDS[rest]
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """Return a Unix time in seconds as text; events that are made together share their second."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

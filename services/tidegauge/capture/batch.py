@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegauge.capture.counters import Drop
@@ -70,101 +69,82 @@ class BatchBuilder:
         Raises:
             OutboxFormatError: A compact record is of a type that cannot be expanded here.
         """
-        records: list[ProducerRecord] = []
-        lost: list[tuple[str, Drop]] = []
-        facts: Counter[str] = Counter()
+        made: list[tuple[str, ProducerRecord | Drop]] = []
+        facts: list[str] = []
         for entry in entries:
             frame = entry.frame
-            for topic, made in (
-                self._expanded(frame, facts) if frame.is_compact else self._of(frame)
-            ):
-                if isinstance(made, Drop):
-                    lost.append((topic, made))
-                else:
-                    records.append(made)
+            made += self._expanded(frame, facts) if frame.is_compact else [self._sent(frame)]
         last = entries[-1]
-        size = sum(len(entry.frame.value) for entry in entries)
-        return Batch(records, lost, facts, last.end, last.frame.last_sequence, size)
+        return Batch(
+            records=[record for _, record in made if isinstance(record, ProducerRecord)],
+            lost=[(topic, drop) for topic, drop in made if isinstance(drop, Drop)],
+            facts=Counter(facts),
+            end=last.end,
+            sequence=last.frame.last_sequence,
+            size=sum(len(entry.frame.value) for entry in entries),
+        )
 
-    def _of(self, frame: Frame) -> Iterator[tuple[str, ProducerRecord | Drop]]:
-        """Yield the topic of a frame's event, and its record; a time may be no date."""
-        made: ProducerRecord | Drop = Drop.INVALID_EVENT
-        with self._skipping_errors():
-            made = self._record(
-                frame.topic,
-                frame.key,
-                frame.value,
-                kind=frame.type,
-                sequence=frame.sequence,
-                time_ms=frame.time_ms,
+    def _sent(self, frame: Frame) -> tuple[str, ProducerRecord | Drop]:
+        """Return the topic of a frame's event, and its record; a time may be no date."""
+        try:
+            return frame.topic, self._record(
+                frame.topic, frame.key, frame.value, frame.type, frame.sequence, frame.time_ms
             )
-        yield frame.topic, made
+        except Exception:  # noqa: BLE001 - it may be anything
+            self._tell()
+            return frame.topic, Drop.INVALID_EVENT
 
-    def _expanded(
-        self, frame: Frame, facts: Counter[str]
-    ) -> Iterator[tuple[str, ProducerRecord | Drop]]:
-        """Yield a topic, and a record or the drop reason, for each event of the compact records."""
+    def _expanded(self, frame: Frame, facts: list[str]) -> list[tuple[str, ProducerRecord | Drop]]:
+        """Return a topic, and a record or the drop reason, for each event of compact records."""
         format_ = self._expand_formats.get(frame.type)
         if format_ is None:
             raise OutboxFormatError(
                 f"records of the type {frame.type!r} are shipped by who appended them: "
                 "run `tidegauge outbox ship` of that version, or start it again"
             )
-        topics = frame.topics
+        topics, sequence = frame.topics, frame.sequence
         compact: Sequence[object] = ()
-        with self._skipping_errors():
-            compact = format_.decode(frame.value)
-        for number in range(frame.records):
-            sequence = frame.sequence + number * len(topics)
-            records: list[ProducerRecord | Drop] = [Drop.INVALID_EVENT] * len(topics)
-            with self._skipping_errors():
-                made = format_.events(compact[number], topics, self._producer_id, sequence)
-                records = [
-                    self._event(topic, event)
-                    for topic, event in zip(topics, made.events, strict=True)
-                ]
-                facts.update(made.facts)
-            yield from zip(topics, records, strict=True)
-
-    @contextmanager
-    def _skipping_errors(self) -> Iterator[None]:
-        """Suppress the error of a bad record; the first one is logged."""
+        made: list[tuple[str, ProducerRecord | Drop]] = []
         try:
-            yield
+            compact = format_.decode(frame.value)
         except Exception:  # noqa: BLE001 - it may be anything
-            if not self._told:
-                self._told = True
-                _log.exception("%s: a record could not be expanded", self._producer_id)
+            self._tell()
+        for index in range(frame.records):
+            try:
+                events, found = format_.events(compact[index], topics, self._producer_id, sequence)
+                made += [
+                    (topic, self._event(topic, event))
+                    for topic, event in zip(topics, events, strict=True)
+                ]
+                facts += found
+            except Exception:  # noqa: BLE001 - it may be anything
+                self._tell()
+                made += [(topic, Drop.INVALID_EVENT) for topic in topics]
+            sequence += len(topics)
+        return made
+
+    def _tell(self) -> None:
+        """Log the current exception the first time."""
+        if not self._told:
+            self._told = True
+            _log.exception("%s: a record could not be expanded", self._producer_id)
 
     def _event(self, topic: str, event: RequestEvent | ResponseEvent) -> ProducerRecord | Drop:
         value = encode(event)
         if len(value) > self._max_event_bytes:
             return Drop.TOO_LARGE
-        return self._record(
-            topic,
-            event.key,
-            value,
-            kind=type(event),
-            sequence=event.sequence,
-            time_ms=event.time_ms,
-        )
+        return self._record(topic, event.key, value, type(event), event.sequence, event.time_ms)
 
-    def _record(  # noqa: PLR0913 - what a record consists of
+    def _record(  # noqa: PLR0913, PLR0917 - what a record consists of
         self,
         topic: str,
         key: str,
         value: bytes,
-        *,
         kind: type[Event] | str,
         sequence: int,
         time_ms: int,
     ) -> ProducerRecord:
-        return ProducerRecord(
-            topic=topic,
-            key=key.encode(),
-            value=value,
-            headers=cloud_event_headers(
-                event_id=str(sequence), kind=kind, source=self._producer_id, time_ms=time_ms
-            ),
-            time_ms=time_ms,
+        headers = cloud_event_headers(
+            event_id=str(sequence), kind=kind, source=self._producer_id, time_ms=time_ms
         )
+        return ProducerRecord(topic, key.encode(), value, headers, time_ms)

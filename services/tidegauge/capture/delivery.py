@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from kafka import KafkaProducer
 from kafka.errors import (
     InvalidRecordError,
@@ -28,6 +28,7 @@ from kafka.producer.future import FutureRecordMetadata
 from tidegauge.capture.settings import KafkaAccess
 from tidegauge.runtime.kafka.diagnosis import diagnose
 from tidegauge.runtime.kafka.oauth import token_provider
+from tidegauge.runtime.kafka.partitioning import partition_of
 
 __all__ = ["Delivery", "Interrupted", "ProducerRecord"]
 
@@ -55,8 +56,7 @@ class Interrupted(Exception):  # noqa: N818 - the caller's own wish, no error
     """The delivery was interrupted; which records of the batch arrived is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProducerRecord:
+class ProducerRecord(msgspec.Struct, frozen=True):
     """A Kafka record to send."""
 
     topic: str
@@ -129,8 +129,9 @@ class Delivery:
 
     def _attempt(self, batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         producer = self._connected()
-        for topic in {record.topic for record in batch}:
-            self._await_topic(producer, topic)
+        partitions = {
+            topic: self._partitions(producer, topic) for topic in {record.topic for record in batch}
+        }
         sent = []
         for record in batch:
             try:
@@ -140,6 +141,7 @@ class Delivery:
                         key=record.key,
                         value=record.value,
                         headers=record.headers,
+                        partition=partition_of(record.key, partitions[record.topic]),
                         timestamp_ms=record.time_ms,
                     )
                 )
@@ -172,9 +174,10 @@ class Delivery:
             )
         return self._producer
 
-    def _await_topic(self, producer: KafkaProducer, topic: str) -> None:
+    def _partitions(self, producer: KafkaProducer, topic: str) -> int:
+        """Wait until a topic's metadata is known; return the number of its partitions."""
         try:
-            producer.partitions_for(topic)
+            return len(producer.partitions_for(topic))
         except KafkaTimeoutError as error:
             raise KafkaTimeoutError(
                 f"no metadata of topic {topic}: if the broker is up, it lacks the topic; "

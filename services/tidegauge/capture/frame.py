@@ -44,12 +44,12 @@ frame, which is then too short or has a wrong checksum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import crc32c
+import msgspec
 
 from tidegauge.capture.counters import captured_counter
 from tidegauge.capture.errors import OutboxFormatError
@@ -96,8 +96,7 @@ class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
     """The bytes are not a frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One event, or compact records, as stored in the outbox.
 
     Attributes:
@@ -123,19 +122,26 @@ class Frame:
         return self.type.startswith(_COMPACT_TYPES)
 
     @property
-    def topics(self) -> list[str]:
+    def topics(self) -> tuple[str, ...]:
         """The event's topic, or the topics of a compact record's events."""
-        return self.topic.partition("*")[0].split("+") if self.is_compact else [self.topic]
+        return _topics(self.topic)[0] if self.is_compact else (self.topic,)
 
     @property
     def records(self) -> int:
         """The number of compact records in the frame; 1 for an event."""
-        return int(self.topic.partition("*")[2] or 1) if self.is_compact else 1
+        return _topics(self.topic)[1] if self.is_compact else 1
 
     @property
     def last_sequence(self) -> int:
         """The sequence of the frame's last event."""
         return self.sequence + self.records * len(self.topics) - 1
+
+
+@lru_cache(maxsize=512)
+def _topics(topic: str) -> tuple[tuple[str, ...], int]:
+    """Return the topics of a compact record's events, and the number of records."""
+    names, _, records = topic.partition("*")
+    return tuple(names.split("+")), int(records or 1)
 
 
 def encode_header(producer_id: str) -> bytes:
@@ -216,12 +222,12 @@ def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
     key_start = type_start + type_length
     value_start = key_start + key_length
     frame = Frame(
-        sequence=sequence,
-        time_ms=time_ms,
-        topic=body[_BODY.size : type_start].decode(),
-        type=body[type_start:key_start].decode(),
-        key=body[key_start:value_start].decode(),
-        value=body[value_start:],
+        sequence,
+        time_ms,
+        body[_BODY.size : type_start].decode(),
+        body[type_start:key_start].decode(),
+        body[key_start:value_start].decode(),
+        body[value_start:],
     )
     return frame, end
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import Damage, Frame, Incomplete, decode_frame, read_header
@@ -27,8 +28,7 @@ _CHUNK: Final = 1 << 18
 _BUFFER_SIZE: Final = BUFFER_HEAD + BUFFER_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
+class OutboxEntry(msgspec.Struct, frozen=True):
     """A frame of the outbox and the place after it."""
 
     frame: Frame

@@ -16,7 +16,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
@@ -24,7 +23,7 @@ import msgspec
 
 from tidegauge.reports.runbooks import runbook
 from tidegauge.runtime.environment import shown_address
-from tidegauge.schemas.codec import encode
+from tidegauge.schemas.codec import encode, rfc3339
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Alert
 
@@ -174,11 +173,6 @@ class Webhook:
         _post(_checked(self.url), body, headers, self.timeout_seconds)
 
 
-def _rfc3339(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def alertmanager_alert(
     alert: Alert, *, ends_ms: int, page_url: str = ""
 ) -> dict[str, str | dict[str, str]]:
@@ -208,8 +202,8 @@ def alertmanager_alert(
     return {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": _annotations(alert, page_url.rstrip("/")),
-        "startsAt": _rfc3339(alert.starts_ms),
-        "endsAt": _rfc3339(ends_ms),
+        "startsAt": rfc3339(alert.starts_ms),
+        "endsAt": rfc3339(ends_ms),
         "generatorURL": f"{page_url.rstrip('/')}/{where}" if page_url else "",
     }
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from tidegauge.gateway.policy.checks.refusal import assess
+from tidegauge.gateway.policy.checks.refusal import assess, words_of
 from tidegauge.schemas.exchange import CheckOutcome, Message, last_user_message
 
 __all__ = [
@@ -89,19 +89,21 @@ _SCRIPTS: Final = {
 """Kana comes before han, since Japanese uses both."""
 _LATIN: Final = re.compile("[A-Za-z\u00c0-\u024f]")
 _COMMON: Final = {
-    code: frozenset(words.split())
-    for code, words in {
-        "en": "the is are was you your what how to of and i do can for in it this that with be",
-        "de": "der die das ich ist ein eine und wie nicht zu mit f\u00fcr auf sie es von den",
-        "fr": "le la les des que est une pour dans je vous avec pas sur qui ce du et au",
-        "es": "el los las que en una por para c\u00f3mo qu\u00e9 es est\u00e1 con del se y lo como",
-        "it": "il gli che \u00e8 una per come sono con non di della nel si questo da le un",
-        "pt": "os que uma para como n\u00e3o \u00e9 com em por do da um voc\u00ea se mais na no ao",
-        "nl": "het een ik is van en hoe niet met voor op kan wat dat je zijn de te er",
-    }.items()
+    "en": "the is are was you your what how to of and i do can for in it this that with be",
+    "de": "der die das ich ist ein eine und wie nicht zu mit f\u00fcr auf sie es von den",
+    "fr": "le la les des que est une pour dans je vous avec pas sur qui ce du et au",
+    "es": "el los las que en una por para c\u00f3mo qu\u00e9 es est\u00e1 con del se y lo como",
+    "it": "il gli che \u00e8 una per come sono con non di della nel si questo da le un",
+    "pt": "os que uma para como n\u00e3o \u00e9 com em por do da um voc\u00ea se mais na no ao",
+    "nl": "het een ik is van en hoe niet met voor op kan wat dat je zijn de te er",
 }
+"""The most common words of languages in Latin script."""
 
-_PUNCTUATION: Final = str.maketrans(dict.fromkeys('.,;:!?()[]"\u00bf\u00a1\u201c\u201d', " "))
+_LANGUAGES: Final = {
+    word: tuple(code for code, common in _COMMON.items() if word in common.split())
+    for word in " ".join(_COMMON.values()).split()
+}
+"""Common word -> the languages that have it."""
 
 
 def guess_language(text: str) -> str | None:
@@ -120,18 +122,17 @@ def guess_language(text: str) -> str | None:
         for name, script in _SCRIPTS.items():
             if (found := len(script.findall(piece))) >= _LEAST_LETTERS and found > latin:
                 return name
-    words = set(piece.lower().translate(_PUNCTUATION).split())
-    most = second = 0
-    best = None
-    for code, common in _COMMON.items():
-        found = len(words & common)
-        if found >= _CLEAR_WORDS:
-            return code
-        if found > most:
-            most, second, best = found, most, code
-        elif found > second:
-            second = found
-    return best if most >= _LEAST_WORDS and most >= 2 * second else None
+    counts: dict[str, int] = {}
+    for word in _LANGUAGES.keys() & words_of(piece.lower()):
+        for code in _LANGUAGES[word]:
+            counts[code] = counts.get(code, 0) + 1
+    if not counts:
+        return None
+    best = max(counts, key=counts.__getitem__)
+    most, second = counts.pop(best), max(counts.values(), default=0)
+    if most >= _CLEAR_WORDS:
+        return best if most > second else None
+    return best if most >= max(_LEAST_WORDS, 2 * second) else None
 
 
 def check_language(messages: Sequence[Message], answer: str) -> CheckOutcome | None:

@@ -11,6 +11,7 @@ from tidegauge.gateway.policy.checks.refusal.scoring import (
     Opening,
     assess,
     opening_of,
+    words_of,
 )
 
-__all__ = ["LANGUAGES", "Opening", "assess", "opening_of"]
+__all__ = ["LANGUAGES", "Opening", "assess", "opening_of", "words_of"]
