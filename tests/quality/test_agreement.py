@@ -73,6 +73,11 @@ def test_without_labels_there_is_the_judge_only() -> None:
     assert "fewer than 2 conversations" in (found.cross_check_refused or "")
 
 
+def test_judgments_on_conversations_are_not_compared_with_labels_of_answers() -> None:
+    whole = msgspec.structs.replace(judgment(1, 0.5), unit="conversation")
+    assert agreements([whole], {}) == ()
+
+
 def test_specification_hashes_and_scores_stand_apart() -> None:
     judgments = [
         judgment(1, 0.5),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tidegauge.quality.context import ContextRule
@@ -97,3 +99,12 @@ def test_the_check_qualifies_on_the_golden_set() -> None:
     assert found.qualified
     assert set(found.kinds) == set(KINDS)
     assert found.scored == found.asked
+
+
+@pytest.mark.parametrize("answer", ["It takes 3 days, or 12", "It takes 3 days, says Ansel"])
+def test_a_word_that_was_cut_off_is_no_unknown_fact(answer: str) -> None:
+    asked = (Message(role="user", content="<context>It takes 3 days.</context>\n\nHow long?"),)
+    whole = JudgedExchange(asked, answer.rpartition(" ")[0])
+    expected = check_hallucination(whole)
+    assert check_hallucination(replace(whole, answer=answer, cut_off=True)) == expected
+    assert check_hallucination(replace(whole, answer=answer)) != expected

@@ -78,3 +78,13 @@ def test_the_prompt_is_the_last_message_of_a_user() -> None:
         Message(role="tool", content="result"),
     )
     assert JudgedExchange(messages, "x").prompt == "second"
+
+
+@pytest.mark.parametrize(("reason", "cut_off"), [("length", True), ("stop", False), (None, False)])
+def test_an_answer_at_its_largest_number_of_tokens_is_known(
+    reason: str | None,
+    cut_off: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    found = judgeable(response(finish_reason=reason))
+    assert isinstance(found, JudgedExchange)
+    assert found.cut_off is cut_off

@@ -77,7 +77,7 @@ def agreements(
     """Return every score of every judge, compared with people's labels.
 
     Scores of two specifications of a judge are never added up; a repeated judgment counts
-    once.
+    once. Judgments on whole conversations are left out: people label answers.
 
     Args:
         judgments: Judgments on one slice of the traffic.
@@ -86,6 +86,8 @@ def agreements(
     """
     found: dict[tuple[str, str, str], dict[str, JudgmentEvent]] = {}
     for each in judgments:
+        if each.unit != "answer":
+            continue
         for score in each.scores:
             key = (each.judge, each.specification_hash, score)
             found.setdefault(key, {})[each.request_id] = each

@@ -14,6 +14,8 @@ __all__ = ["ExchangeParts", "divide"]
 
 _REDACTED: Final = re.compile(r"\[(?:email|iban|card|phone|secret)\]")
 """What capture writes in place of personal data and secrets."""
+_LAST_WORD: Final = re.compile(r"[^\s\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+\s*\Z")
+"""The last run of characters that are neither blank nor of a script without blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class ExchangeParts:
         earlier: The messages before the question, without the system's and without context.
         question: The user's last message, without context.
         steps: The messages after the question: calls of tools and what they returned.
-        answer: The answer's text; blank if it only calls tools.
+        answer: The answer's text; blank if it only calls tools. Without its last word, if it was
+            cut off there.
         tool_calls: The answer's tool calls as JSON text, if there are any.
     """
 
@@ -90,9 +93,22 @@ def divide(exchange: JudgedExchange, rule: ContextRule = GUESS) -> ExchangeParts
         earlier=tuple(earlier),
         question=marked[place].rest if place >= 0 else "",
         steps=tuple(steps),
-        answer=exchange.answer,
+        answer=_whole_words(exchange.answer) if exchange.cut_off else exchange.answer,
         tool_calls=exchange.tool_calls,
     )
+
+
+def _whole_words(answer: str) -> str:
+    """Return an answer without its last word, of which the end may be missing.
+
+    In scripts without blanks between words, that is its last character.
+
+    Example:
+        >>> _whole_words("It takes 12"), _whole_words("需要十二")
+        ('It takes', '需要十')
+    """
+    shorter = _LAST_WORD.sub("", answer).rstrip()
+    return shorter if shorter != answer.rstrip() else answer.rstrip()[:-1]
 
 
 def _with_content(message: Message, content: str) -> Message:

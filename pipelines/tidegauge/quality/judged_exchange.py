@@ -13,6 +13,13 @@ from tidegauge.schemas.segments import Segment
 __all__ = ["JudgedExchange", "JudgedUnit", "Score", "SkipReason", "judgeable", "question_key"]
 
 _OK = 200
+_CUT_OFF: Final = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_length"),
+        "model_context_window_exceeded",
+    }
+)
+"""Reasons for the end of an answer at its largest number of tokens, as the APIs name them."""
 JudgedUnit: TypeAlias = Literal["answer", "conversation"]
 """What a judge scores: one answer, or a whole conversation after its end."""
 NO_SEGMENT: Final = Segment(model="")
@@ -63,6 +70,8 @@ class JudgedExchange:
         reference: An answer that is known to be right, if there is one.
         segment: Slice of the traffic.
         customer: Name of the customer.
+        cut_off: Whether the answer ended because it had reached its largest number of tokens, so
+            that its last word may be a part of one.
         unit: Whether the answer alone is judged, or the whole conversation, which has ended.
     """
 
@@ -74,6 +83,7 @@ class JudgedExchange:
     reference: str | None = None
     segment: Segment = NO_SEGMENT
     customer: str = ""
+    cut_off: bool = False
     unit: JudgedUnit = "answer"
 
     @property
@@ -132,6 +142,7 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         redacted=event.capture == "redacted",
         segment=event.segment,
         customer=event.customer,
+        cut_off=(event.finish_reason or "").lower() in _CUT_OFF,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from tidegauge.schemas.segments import Segment
@@ -43,10 +45,10 @@ class EmbeddingEvent(
 class JudgmentEvent(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.judgment"
 ):
-    """What a judge said of one answer, and how likely it was to be asked.
+    """What a judge said of one answer or conversation, and how likely it was to be asked.
 
     Attributes:
-        request_id: Which exchange.
+        request_id: Which exchange; the last one of a conversation.
         producer_id: ``group/topic-partition`` of the worker.
         sequence: Counts that producer's events from 1.
         time_ms: The exchange's event time.
@@ -66,6 +68,7 @@ class JudgmentEvent(
             where no jury was asked.
         conversation_id: Conversation of the exchange; None if it is not known, and then the
             exchange stands for itself. Estimates count conversations.
+        unit: Whether the answer was judged, or the whole conversation.
     """
 
     request_id: str
@@ -85,6 +88,7 @@ class JudgmentEvent(
     answer_tokens: int | None = None
     disagreement: float | None = None
     conversation_id: str | None = None
+    unit: Literal["answer", "conversation"] = "answer"
     schema_version: int = 1
 
 

@@ -205,6 +205,7 @@ class ConversationExtractor:
                 qualified=self._pool.qualified(judge),
                 plan=self._plan,
                 score=score,
+                unit="conversation",
             )
             for number, judge in enumerate(self._specification_hashes, start=1)
             if isinstance(score := scores.get(judge), Score)

@@ -10,7 +10,7 @@ import msgspec
 
 from tidegauge.detection.random_groups import group_of, group_sum
 from tidegauge.quality.hallucination import hits_of, is_unsupported
-from tidegauge.quality.judged_exchange import Score
+from tidegauge.quality.judged_exchange import JudgedUnit, Score
 from tidegauge.quality.sampling import SamplingPlan, draw
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent, Remark
@@ -36,6 +36,7 @@ class JudgeVerdict:
         plan: The sampling plan that the answer was drawn by.
         score: The judge's score.
         of_context: Whether its score says how far the context supports the answer.
+        unit: What it judges.
     """
 
     judge: str
@@ -46,6 +47,7 @@ class JudgeVerdict:
     plan: SamplingPlan
     score: Score
     of_context: bool = False
+    unit: JudgedUnit = "answer"
 
 
 def measured(
@@ -182,6 +184,7 @@ def _outputs(origin: Origin, event: ResponseEvent, verdict: JudgeVerdict) -> Ite
         answer_tokens=verdict.score.answer_tokens,
         disagreement=verdict.score.disagreement,
         conversation_id=event.conversation_id,
+        unit=verdict.unit,
     )
     event_id = f"{origin.producer_id}/{origin.offset}/{verdict.judge}"
     yield Output(
