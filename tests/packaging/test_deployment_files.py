@@ -20,8 +20,8 @@ from tidegauge.demo.vllm_environment import VLLM_VERSION
 from tidegauge.runtime.environment import known_variables
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 from tidegauge.workers.drift.settings import DriftSettings
-from tidegauge.workers.judge import main as judge
-from tidegauge.workers.vitals import main as vitals
+from tidegauge.workers.judge.settings import JudgeSettings
+from tidegauge.workers.vitals.settings import VitalsSettings
 
 INFRA = Path(__file__).parents[2] / "infra"
 MANIFESTS = sorted((INFRA / "kubernetes").glob("*.yaml"))
@@ -269,8 +269,8 @@ def test_budgets_policies_and_monitors_select_pods_and_ports_that_there_are() ->
 
 def test_keda_scales_by_the_groups_that_workers_join_up_to_the_partitions() -> None:
     groups = {"drift-worker": (DriftSettings().group, REQUESTS)} | {
-        "vitals-worker": (vitals.GROUP, RESPONSES),
-        "judge-worker": (judge.GROUP, RESPONSES),
+        "vitals-worker": (VitalsSettings().group, RESPONSES),
+        "judge-worker": (JudgeSettings().group, RESPONSES),
     }
     scaled = [d for d in _objects("components/keda") if d["kind"] == "ScaledObject"]
     assert {d["spec"]["scaleTargetRef"]["name"] for d in scaled} == groups.keys() <= _pods().keys()

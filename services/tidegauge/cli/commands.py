@@ -42,6 +42,10 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "tidegauge.cli.dead_letters",
             "Records that could not be processed, kept whole with the reason.",
         ),
+        "erase": (
+            "tidegauge.cli.erase",
+            "Erase the texts of one request, one conversation or one customer.",
+        ),
         "explain": (
             "tidegauge.cli.explain",
             "Take a verdict apart: other topics, or the same topics served worse?",
@@ -98,6 +102,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "tidegauge.cli.baseline": "drift,vitals",
         "tidegauge.cli.bench": "drift,vitals,monitor",
         "tidegauge.cli.bill": "gateway,monitor",
+        "tidegauge.cli.erase": "monitor",
         "tidegauge.cli.explain": "drift,monitor",
         "tidegauge.cli.judge": "judge",
         "tidegauge.cli.labels": "judge",
@@ -235,12 +240,19 @@ def up(
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print facts for machines.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Look at this part alone: machine, settings, kafka, upgrade, models or embedder; "
+            "may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Ask every part whether it does what will be asked of it, and say what to do if not.
 
     Ends with status 1 if something does harm, and 2 if something that is needed does not work.
     """
-    status: int = _load("tidegauge.cli.doctor").doctor(os.environ, as_json=as_json)
+    status: int = _load("tidegauge.cli.doctor").doctor(os.environ, as_json=as_json, only=only or ())
     raise typer.Exit(status)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegauge.cli.check import Check, Level, worst
+from tidegauge.cli.errors import UnknownPartError
 from tidegauge.runtime.environment import without_unknown
 from tidegauge.schemas.errors import TidegaugeError
 
@@ -31,21 +32,33 @@ _MARKS: Mapping[Level, tuple[str, str]] = {
 
 
 def doctor(
-    environment: Mapping[str, str], *, as_json: bool, parts: Mapping[str, Look] | None = None
+    environment: Mapping[str, str],
+    *,
+    as_json: bool,
+    only: Sequence[str] = (),
+    parts: Mapping[str, Look] | None = None,
 ) -> int:
     """Print every check as it is made; return the exit status.
 
     Args:
         environment: Variables.
         as_json: Print facts for machines.
+        only: Parts to look at; all of them if empty.
         parts: Part -> look at it; None for all that are installed.
+
+    Raises:
+        UnknownPartError: There is no such part to look at.
 
     Returns:
         0 if all is well, 1 if something does harm, 2 if something that is needed does not work.
     """
     console = Console(highlight=False)
     found: list[Check] = []
-    for check in _made(environment, looks() if parts is None else parts):
+    known = looks() if parts is None else parts
+    if strange := [name for name in only if name not in known]:
+        raise UnknownPartError(strange[0], known)
+    chosen = {name: look for name, look in known.items() if name in (only or known)}
+    for check in _made(environment, chosen):
         found.append(check)
         if not as_json:
             console.print(_line(check))
@@ -63,8 +76,14 @@ def looks() -> Mapping[str, Look]:
         from tidegauge.cli.doctor_kafka import kafka_checks  # noqa: PLC0415 - needs an extra
         from tidegauge.cli.doctor_models import model_checks  # noqa: PLC0415 - as above
         from tidegauge.cli.doctor_settings import settings_checks  # noqa: PLC0415 - as above
+        from tidegauge.cli.doctor_upgrade import upgrade_checks  # noqa: PLC0415 - as above
 
-        found |= {_SETTINGS: settings_checks, "kafka": kafka_checks, "models": model_checks}
+        found |= {
+            _SETTINGS: settings_checks,
+            "kafka": kafka_checks,
+            "upgrade": upgrade_checks,
+            "models": model_checks,
+        }
     if find_spec("sentence_transformers") is not None:
         found["embedder"] = _embedder
     return found

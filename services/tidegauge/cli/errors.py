@@ -5,16 +5,27 @@ TidegaugeError
     ├── MissingExtraError
     ├── LogFileError
     ├── NoOutboxError
-    └── NotFoundError
+    ├── NotFoundError
+    ├── NothingNamedError
+    └── UnknownPartError
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["CommandError", "LogFileError", "MissingExtraError", "NoOutboxError", "NotFoundError"]
+__all__ = [
+    "CommandError",
+    "LogFileError",
+    "MissingExtraError",
+    "NoOutboxError",
+    "NotFoundError",
+    "NothingNamedError",
+    "UnknownPartError",
+]
 
 
 class CommandError(TidegaugeError):
@@ -48,3 +59,15 @@ class NoOutboxError(CommandError):
 
 class NotFoundError(CommandError):
     """What was asked for is not in the log, or not any more."""
+
+
+class NothingNamedError(CommandError):
+    """A command is not told what to do it to, or is told twice."""
+
+
+class UnknownPartError(CommandError):
+    """The doctor is to look at a part that there is not."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        """Name the part, and those that there are."""
+        super().__init__(f"there is no part {name!r} to look at: name one of {', '.join(known)}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
+from tidegauge.cli.check import Check
 from tidegauge.runtime.processes.deployment import Ports, services
 from tidegauge.runtime.processes.keeper import ServiceKeeper
 from tidegauge.runtime.processes.supervisor import Supervisor
@@ -16,6 +20,7 @@ from tidegauge.runtime.processes.supervisor import Supervisor
 __all__ = ["up"]
 
 _LOOK_SECONDS = 0.1
+_UPGRADE_SECONDS = 60.0
 
 
 def up(logs: Path, environment: Mapping[str, str]) -> None:
@@ -36,6 +41,7 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
         signal.signal(number, _interrupt)
     ports = Ports.from_environment(environment)
     logs.mkdir(parents=True, exist_ok=True)
+    _tell_what_is_not_carried_over(environment)
     with Supervisor(_say) as supervisor:
         keeper = ServiceKeeper(supervisor, services(environment, ports, logs), essential="gateway")
         try:
@@ -54,6 +60,28 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+
+
+def _tell_what_is_not_carried_over(environment: Mapping[str, str]) -> None:
+    """Say what earlier releases have left and this one cannot read; whatever can start starts.
+
+    The doctor looks in a process of its own, which is given up if it takes long.
+    """
+    command = [sys.executable, "-m", "tidegauge.cli.main", "doctor", "--only", "upgrade", "--json"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            command,
+            env=dict(environment),
+            capture_output=True,
+            check=False,
+            timeout=_UPGRADE_SECONDS,
+        )
+        checks = msgspec.json.decode(done.stdout, type=list[Check])
+    except (subprocess.TimeoutExpired, msgspec.DecodeError):
+        return  # the services find out and say so
+    for check in checks:
+        if check.level == "bad":
+            _say(f"{check.what}: {check.found} -> {check.remedy}")
 
 
 def _say(line: str) -> None:

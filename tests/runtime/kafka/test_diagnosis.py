@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from tests.runtime.kafka.secured_broker import SecuredBroker, secured_broker, unsigned_token
 
-from tidegauge.runtime.brokers import ApacheBroker
+from tidegauge.runtime.brokers import ApacheBroker, Broker
 from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.diagnosis import diagnose, diagnose_server
 from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogUnavailableError
@@ -149,6 +149,11 @@ def test_one_broker_that_answers_is_enough(secured: SecuredBroker) -> None:
     diagnosis = diagnose(found.client())
     assert diagnosis is not None
     assert not diagnosis.passing
+
+
+def test_the_embedded_broker_wants_no_login(embedded_broker: Broker) -> None:
+    found = KafkaSettings(bootstrap_servers=embedded_broker.bootstrap_servers)
+    assert diagnose(found.client()) is None
 
 
 @pytest.mark.parametrize(

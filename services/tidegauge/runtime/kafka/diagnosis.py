@@ -26,6 +26,8 @@ _LONGEST_ANSWER: Final = 1 << 20
 
 _API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 18, 17, 36
 _NO_ERROR, _UNSUPPORTED_MECHANISM, _NO_LOGIN_HERE = 0, 33, 34
+_NO_LOGIN = "NONE"
+"""A mechanism that no broker has: one that wants logins names those that it offers instead."""
 _TLS_ALERT, _TLS_HANDSHAKE, _TLS_MAJOR = 21, 22, 3
 _OTHER_NAME = (62, 64)
 """X.509's codes for a certificate of another name or address."""
@@ -222,7 +224,7 @@ def _is_a_web_server(server: str) -> bool:
 def _logs_in(line: socket.socket, server: str, options: Mapping[str, Any]) -> None:
     wanted = str(options["security_protocol"]).startswith("SASL")
     mechanism = options.get("sasl_mechanism") or ""
-    line.sendall(_framed(_SASL_HANDSHAKE, 1, _string(mechanism if wanted else "NONE")))
+    line.sendall(_framed(_SASL_HANDSHAKE, 1, _string(mechanism if wanted else _NO_LOGIN)))
     code, rest = _answer(line)
     if code == _NO_LOGIN_HERE:
         if not wanted:
@@ -231,6 +233,8 @@ def _logs_in(line: socket.socket, server: str, options: Mapping[str, Any]) -> No
         raise _Found(f"the listener {server} takes no login", f"set {_PROTOCOL} to {plain}")
     offered = ", ".join(_strings(rest))
     if not wanted:
+        if offered == _NO_LOGIN:
+            return  # the embedded broker repeats what it was asked for, and wants none
         raise _Found(
             f"{server} wants a login ({offered})",
             f"set {_PROTOCOL} to SASL_{options['security_protocol']}, {_MECHANISM} and the user",

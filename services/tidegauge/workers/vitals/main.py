@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Final
 
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
@@ -16,10 +15,7 @@ from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.vitals.extractor import VitalsExtractor
 from tidegauge.workers.vitals.settings import VitalsSettings
 
-__all__ = ["GROUP", "run"]
-
-GROUP: Final = "vitals"
-"""The consumer group, and the first part of the worker's producer ids."""
+__all__ = ["run"]
 
 
 def run() -> None:
@@ -30,7 +26,8 @@ def run() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     end_in_time(stop, STOP_SECONDS)
-    processor = SketchingProcessor(VitalsExtractor(settings.customers), GROUP, settings.sketching())
-    loop = ConsumerLoop(load(KafkaSettings), GROUP, [RESPONSES], processor)
+    extractor = VitalsExtractor(settings.customers)
+    processor = SketchingProcessor(extractor, settings.group, settings.sketching())
+    loop = ConsumerLoop(load(KafkaSettings), settings.group, [RESPONSES], processor)
     with telemetry.serve(settings.port, lambda: loop.ready, host=settings.host):
         loop.run(stop)

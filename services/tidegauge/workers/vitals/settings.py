@@ -20,6 +20,7 @@ class VitalsSettings(WindowSettings):
     port: int = Field(
         default=8092, ge=0, le=65_535, description="Port of /healthz, /readyz and /metrics."
     )
+    group: str = Field(default="vitals", description="Consumer group.")
     customers: int = Field(
         default=1_000,
         ge=1,
