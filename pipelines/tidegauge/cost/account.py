@@ -111,7 +111,7 @@ class CostAccount:
     def unforwarded_tokens(self, start_ms: int, end_ms: int) -> dict[str, float]:
         """Return how many tokens the upstreams counted more than their exchanges have.
 
-        They are those of requests that came by no gateway, such as judges' that ask it directly.
+        They are those of requests that came by no gateway and no judge worker.
 
         Args:
             start_ms: From when, a whole minute, Unix milliseconds.

@@ -48,6 +48,7 @@ class WorkPiece(NamedTuple):
         line: Why it is paid for.
         work: Its amounts.
         key_id: Id of its client key; empty where it is not known.
+        segment: Key of its segment; empty for that of the event that tells of it.
     """
 
     upstream: str
@@ -58,6 +59,7 @@ class WorkPiece(NamedTuple):
     line: CostLine
     work: WorkAmounts
     key_id: str = ""
+    segment: str = ""
 
 
 class MinuteOfWork:
@@ -116,7 +118,7 @@ class WorkAccumulator:
             minute = self._minute(piece.upstream, piece.start_ms)
             minute.busy |= piece.busy
             minute.decoding |= piece.decoding
-            key = (segment, cut(piece.customer), piece.line, cut(piece.key_id))
+            key = (piece.segment or segment, cut(piece.customer), piece.line, cut(piece.key_id))
             refused += not minute.add(key, piece.work)
         return refused
 

@@ -15,19 +15,23 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from tidegauge.quality.likelihood import ScoredToken
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.environment import shown_address
 from tidegauge.schemas import TidegaugeError
-from tidegauge.schemas.exchange import Message
+from tidegauge.schemas.exchange import Message, Usage
 
 __all__ = [
+    "JudgeCall",
     "JudgeFailedError",
     "JudgeRefusedError",
     "JudgeReply",
@@ -47,11 +51,14 @@ _FIRST_SERVER_ERROR = 500
 _INTERNAL_ERROR = 500
 _FIRST_WAIT_SECONDS = 0.25
 _SHOWN_CHARACTERS = 200
+_MOST_CALLS = 10_000
+_GATEWAY_KEY = "tg-"
 _TOKEN_ID = re.compile(r"token_id:\d+")
 _WAITING = re.compile(r"^vllm:num_requests_waiting(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 _CACHE_USAGE = re.compile(
     r"^vllm:(?:gpu_|kv_)cache_usage_perc(?:\{[^}]*\})? ([0-9.eE+-]+)$", re.MULTILINE
 )
+_STARTED = re.compile(r"^process_start_time_seconds ([0-9.eE+]+)$", re.MULTILINE)
 
 
 class JudgeServerError(TidegaugeError):
@@ -98,10 +105,13 @@ class ServerLoad:
     Attributes:
         waiting: Requests in its queue.
         cache_usage: Share of its key-value cache that is in use; 0 if it does not tell.
+        started_ms: When its process was started, Unix milliseconds; None if it does not tell, as
+            where several processes answer.
     """
 
     waiting: int = 0
     cache_usage: float = 0.0
+    started_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,23 @@ class JudgeReply:
     finished: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeCall:
+    """A call that a server answered.
+
+    Attributes:
+        model: The model asked for.
+        start_ms: When it was asked, Unix milliseconds.
+        end_ms: When it had answered.
+        usage: Tokens; None if the server told none.
+    """
+
+    model: str
+    start_ms: int
+    end_ms: int
+    usage: Usage | None
+
+
 class VllmClient:
     """Asks one server, a few times where it is busy or away.
 
@@ -132,6 +159,7 @@ class VllmClient:
 
     Attributes:
         address: The address as it may be printed.
+        authority: Host and port, by which gateways call the server, too.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default and a name of its own
@@ -150,7 +178,11 @@ class VllmClient:
             )
         self._url = url.rstrip("/").removesuffix("/v1")
         self.address = shown_address(url)
+        self.authority = urlsplit(url).netloc.rpartition("@")[2]
         self._api_key = api_key
+        # A gateway, which this key is for, tells of the calls itself.
+        counted = not (api_key or "").startswith(_GATEWAY_KEY)
+        self._calls: deque[JudgeCall] = deque(maxlen=_MOST_CALLS if counted else 0)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_seconds)
         self._attempts = attempts
         self._connections = connections
@@ -293,9 +325,11 @@ class VllmClient:
             JudgeServerError: See the module's tree.
         """
         text = await self._request("GET", "/metrics", None)
+        started = _STARTED.search(text)
         return ServerLoad(
             waiting=int(sum(map(float, _WAITING.findall(text)))),
             cache_usage=max(map(float, _CACHE_USAGE.findall(text)), default=0.0),
+            started_ms=round(1000 * float(started[1])) if started else None,
         )
 
     async def _chat(
@@ -326,7 +360,9 @@ class VllmClient:
         return known
 
     async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
+        start_ms = now_ms()
         reply = _json(await self._request("POST", path, body))
+        self._calls.append(JudgeCall(str(body["model"]), start_ms, now_ms(), _usage(reply)))
         if reply.get("error"):
             said = str(reply["error"])[:_SHOWN_CHARACTERS]
             raise JudgeRefusedError(f"the judge at {self.address}{path} answered: {said!r}")
@@ -339,6 +375,11 @@ class VllmClient:
                 "judge's; set the judge's model to the name under which the server has it"
             )
         return reply
+
+    def take_calls(self) -> Iterator[JudgeCall]:
+        """Yield the calls that were answered since the last time; any thread may ask."""
+        while self._calls:
+            yield self._calls.popleft()
 
     async def _request(self, method: str, path: str, body: Mapping[str, object] | None) -> str:
         wait = _FIRST_WAIT_SECONDS
@@ -404,6 +445,24 @@ def _number(value: object) -> float | None:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _usage(reply: Mapping[str, object]) -> Usage | None:
+    told = reply.get("usage")
+    if not isinstance(told, dict):
+        return None
+    prompt, total = told.get("prompt_tokens"), told.get("total_tokens")
+    details = told.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if not isinstance(total, int):
+        return None
+    if not isinstance(prompt, int) or prompt > total:
+        prompt = total
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=total - prompt,
+        cached_tokens=cached if isinstance(cached, int) else None,
+    )
 
 
 def _tokens(reply: Mapping[str, object]) -> int:

@@ -97,8 +97,8 @@ def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
     for label, tokens in sorted(account.unforwarded_tokens(bill.start_ms, bill.end_ms).items()):
         if tokens > 0:
             yield (
-                f"{label} counted {count(tokens)} tokens that came by no gateway, such as those of "
-                "judges that ask it directly; what they cost is in the residual"
+                f"{label} counted {count(tokens)} tokens that came by no gateway and no judge; "
+                "what they cost is in the residual"
             )
     for one in bill.upstreams:
         if one.weights is not None and not one.weights.measured:

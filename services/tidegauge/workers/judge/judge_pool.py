@@ -86,6 +86,7 @@ class JudgePool:
         earlier: Returns the stored qualification runs. A recent one is taken as it is; an older
             one shows whether the judge has changed since.
         remember: Stores a qualification run of a judge on a server.
+        look_seconds: Time between looks at whether the server was started anew.
         clock: Monotonic clock, seconds.
         now_ms: Wall clock, Unix milliseconds.
     """
@@ -104,6 +105,7 @@ class JudgePool:
         qualification_interval_seconds: float = _DAY_SECONDS,
         earlier: Callable[[], Earlier] = dict,
         remember: Callable[[str, str, QualificationRun], None] = lambda *_: None,
+        look_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
@@ -114,6 +116,7 @@ class JudgePool:
         self._interval = qualification_interval_seconds
         self._recall = earlier
         self._remember = remember
+        self._look_seconds = look_seconds
         self._clock = clock
         self._now_ms = now_ms
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,6 +134,11 @@ class JudgePool:
         self._qualification_runs: dict[str, QualificationRun] = {}
         self._changed: set[str] = set()
         self._trouble: SkipReason | None = None
+
+    @property
+    def clients(self) -> tuple[VllmClient, ...]:
+        """The clients of all servers that are asked."""
+        return (self._client, *dict.fromkeys(self._others.values()))
 
     def start(self) -> None:
         """Start the thread, which begins the first qualification runs at once."""
@@ -327,11 +335,15 @@ class JudgePool:
 
     async def _keep_judge_qualified(self, name: str, earlier: Earlier) -> None:
         specification_hash = self.judges[name].specification.specification_hash
-        server = self._others.get(name, self._client).address
+        client = self._others.get(name, self._client)
+        server = client.address
         last = earlier.get((name, specification_hash, server))
         while True:
+            started_ms = await _started_ms(client)
             age = self._interval if last is None else (self._now_ms() - last.time_ms) / 1000
             recent = last is not None and 0 <= age < self._interval
+            # A server that was started since then may have other weights under the same name.
+            recent = recent and (started_ms or 0) <= (last.time_ms if last is not None else 0)
             known = dict(last.scores) if last is not None and recent else {}
             before = len(known)
             for stage in self._stages:
@@ -344,7 +356,18 @@ class JudgePool:
             if len(known) > before:
                 last = StoredRun(self._now_ms(), known)
                 await asyncio.to_thread(self._remember, name, server, replace(found, scores=known))
-            await asyncio.sleep(self._interval - age if recent else self._interval)
+            seconds = self._interval - age if recent else self._interval
+            await self._until_due(client, seconds, started_ms)
+
+    async def _until_due(self, client: VllmClient, seconds: float, started_ms: int | None) -> None:
+        """Wait until the next qualification run is due, or the server was started anew."""
+        due = self._clock() + seconds
+        while (rest := due - self._clock()) > 0:
+            await asyncio.sleep(min(rest, self._look_seconds))
+            now_ms = await _started_ms(client)
+            if now_ms is not None and now_ms != (started_ms or now_ms):
+                return
+            started_ms = started_ms or now_ms
 
     async def _qualify(
         self, name: str, golden_answers: Sequence[GoldenAnswer], known: Mapping[str, Score]
@@ -389,6 +412,13 @@ class JudgePool:
     async def _ask_golden(self, judge: Judge, golden_answer: GoldenAnswer) -> Score:
         async with self._pace.turn():
             return await judge.score(golden_answer.exchange)
+
+
+async def _started_ms(client: VllmClient) -> int | None:
+    try:
+        return (await client.load()).started_ms
+    except JudgeServerError:
+        return None
 
 
 def _reason(error: JudgeServerError | ExchangeTooLongError) -> SkipReason:

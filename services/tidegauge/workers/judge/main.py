@@ -42,6 +42,7 @@ from tidegauge.workers.judge.judge_files import (
     specifications,
 )
 from tidegauge.workers.judge.judge_pool import JudgePool
+from tidegauge.workers.judge.judge_work import WorkExtractor
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.qualification_run import QualificationRun, explain
 from tidegauge.workers.judge.qualification_store import QualificationStore
@@ -68,7 +69,7 @@ def run() -> None:
         signal.signal(number, end)
     end_in_time(stop, STOP_SECONDS)
     pool.start()
-    extractor = make_extractor(settings, pool)
+    extractor = WorkExtractor(make_extractor(settings, pool), pool.clients)
     processor = SketchingProcessor(
         extractor,
         settings.group,
