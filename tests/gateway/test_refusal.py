@@ -9,6 +9,7 @@ import pytest
 
 from tidegauge.gateway.policy.checks.refusal import LANGUAGES, assess, opening_of
 from tidegauge.gateway.policy.checks.refusal.cues import DECISIVE, WEIGHTS, read_wordings
+from tidegauge.gateway.policy.checks.refusal.scoring import hinted
 from tidegauge.usecases.evaluation_files import read_examples
 from tidegauge.usecases.measure_refusals import LabelledAnswer, measure_refusals
 
@@ -88,6 +89,11 @@ def test_a_text_of_another_script_is_no_refusal() -> None:
 def test_every_wording_is_a_regular_expression() -> None:
     for each in read_wordings():
         assert each.decisive.groupindex.keys() | each.others.groupindex.keys() == set(each.cues)
+
+
+def test_a_word_that_is_cut_off_tells_no_language() -> None:
+    # 300 characters end with "da" of "day", which is Turkish for "too".
+    assert hinted("the tide rises and falls twice a day in most places. " * 7) == []
 
 
 def test_a_text_without_a_decisive_cue_is_told_as_by_the_cues_themselves(

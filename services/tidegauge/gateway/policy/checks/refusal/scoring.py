@@ -9,7 +9,7 @@ from typing import Final
 
 from tidegauge.gateway.policy.checks.refusal.cues import WEIGHTS, Wordings, read_wordings
 
-__all__ = ["LANGUAGES", "Opening", "assess", "opening_of", "words_of"]
+__all__ = ["LANGUAGES", "Opening", "assess", "hinted", "opening_of", "words_of"]
 
 LANGUAGES: Final = (
     *("ar", "de", "en", "es", "fr", "hi", "it", "ja"),
@@ -105,7 +105,7 @@ def assess(text: str) -> Opening:
     """
     opening = opening_of(text)
     best = _NO_CUE
-    for wordings in _hinted(opening):
+    for wordings in hinted(opening):
         cues = _cues(wordings, opening)
         if cues and (best is _NO_CUE or sum(cues.values()) > best.total):
             best = Opening(sum(cues.values()) >= _LEAST, wordings.language, cues)
@@ -134,9 +134,11 @@ def _hints() -> frozenset[str]:
     return frozenset(hint for each in _languages().values() if each.spaced for hint in each.hints)
 
 
-def _hinted(opening: str) -> list[Wordings]:
+def hinted(opening: str) -> list[Wordings]:
     """Return the opening's language if it may be a refusal; several if they are as likely."""
     said = words_of(opening[:_DECISIVE])
+    if len(opening) > _DECISIVE:
+        del said[-1:]  # it may be the beginning of a word
     if opening.isascii() and _hints().isdisjoint(said):
         return []  # like most answers
     known = _known_words()
