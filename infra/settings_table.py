@@ -23,6 +23,7 @@ from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import Settings
+from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.workers.drift.settings import DriftSettings
 from tidegauge.workers.judge.settings import JudgeSettings
 from tidegauge.workers.vitals.settings import VitalsSettings
@@ -34,6 +35,7 @@ SERVICES: tuple[tuple[str, type[Settings]], ...] = (
     ("vitals worker", VitalsSettings),
     ("judge worker", JudgeSettings),
     ("monitor", MonitorSettings),
+    ("monitor, baselines", BaselineSettings),
 )
 
 ELSEWHERE = (

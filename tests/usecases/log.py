@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from uuid import uuid4
 
 import msgspec
-from tests.monitoring.conftest import WINDOW_MS, Writer
+from tests.monitoring.conftest import Writer
 
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.verdicts import untested_verdict
@@ -18,6 +18,8 @@ from tidegauge.schemas.topics import ALERTS, SKETCHES, Topic
 from tidegauge.streaming.processor import Output
 
 __all__ = ["WINDOW_MS", "alarm", "put", "put_alarm", "put_windows"]
+
+WINDOW_MS = 10_000
 
 
 def put(kafka: KafkaSettings, topic: Topic, events: Iterable[tuple[int, Event]]) -> None:
@@ -56,6 +58,7 @@ def put_windows(  # noqa: PLR0913 - what a window holds
             ),
             producer_id=producer,
             window_start_ms=start_ms + place * WINDOW_MS,
+            window_ms=WINDOW_MS,
         )
         for place in range(count)
     ]

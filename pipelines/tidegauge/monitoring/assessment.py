@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tidegauge.detection.reference import Reference
+from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring import health
 from tidegauge.monitoring.alarm_trends import AlarmTrend, AlarmTrends
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
@@ -105,10 +105,19 @@ class Assessment:
         baseline_id: str,
         references: Mapping[Monitor, Mapping[str, Reference]],
         now_ms: int,
+        note: str = "",
     ) -> list[Output]:
         """Test the monitors of a kind against a baseline from now on.
 
-        Evidence gathered against another baseline is dropped, and its alarms end.
+        Evidence gathered against references that it does not hold is dropped, and the alarms
+        raised by them end.
+
+        Args:
+            kind: Kind of the baseline.
+            baseline_id: Its identity.
+            references: Its references; those taken over have the id of an earlier baseline.
+            now_ms: The time.
+            note: Why it is in force, for people.
         """
         self._active[kind] = _ActiveBaseline(baseline_id, references)
         self._detectors.use(kind, references)
@@ -118,10 +127,14 @@ class Assessment:
         for verdict in self.alerts.verdicts:
             key = key_of(verdict)
             tested = verdict.signal in _TESTED and baseline_kind(key.monitor) == kind
-            if not tested or verdict.baseline in ("", baseline_id):
+            if not tested or not verdict.baseline:
                 continue
+            found = nearest(references.get(key.monitor, {}), key.segment)
+            if verdict.baseline == (found[1].baseline if found else baseline_id):
+                continue
+            why = f" ({note})" if note else ""
             reason = (
-                f"Baseline {baseline_id} is active: evidence against {verdict.baseline} is "
+                f"Baseline {baseline_id} is active{why}: evidence against {verdict.baseline} is "
                 "dropped, and the monitor starts afresh."
             )
             outputs += self.alerts.end(key, now_ms, reason)

@@ -131,18 +131,19 @@ class DetectorSet:
     ) -> None:
         """Test the monitors of a kind of baseline against new references.
 
-        Evidence that was gathered against other references is dropped.
+        Evidence that was gathered against other references is dropped; what a reference that
+        the baseline has taken over from an earlier one gathered stays.
         """
         for monitor in [one for one in self._references if baseline_kind(one) == kind]:
             del self._references[monitor]
         self._references.update(references)
         self._shares = monitor_shares(self._references)
         self._detectors = {}
-        known = {r.baseline for by_segment in references.values() for r in by_segment.values()}
         for key, record in list(self._records.items()):
             if baseline_kind(key.monitor) != kind or record.evidence is None:
                 continue
-            if record.evidence.bets.baseline not in known:
+            found = nearest(references.get(key.monitor, {}), key.segment)
+            if found is None or record.evidence.bets.baseline != found[1].baseline:
                 del self._records[key]
 
     def has_references(self, monitor: Monitor) -> bool:

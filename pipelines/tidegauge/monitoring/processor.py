@@ -88,7 +88,7 @@ class MonitorProcessor:
         self._plan = plan
         self._log_faults = tuple(log_faults)
         self._in_use: dict[BaselineKind, tuple[str, _References]] = {}
-        self._wanted: dict[BaselineKind, str] = {}
+        self._wanted: dict[BaselineKind, BaselineActivation] = {}
         self._refused: dict[BaselineKind, str] = {}
         self._costs: CostView | None = None
         self._producers = Producers(plan.settle_ms)
@@ -116,9 +116,9 @@ class MonitorProcessor:
     def wanted(self) -> Mapping[BaselineKind, str]:
         """Baselines that have been activated and are not in use yet: pass them to ``use``."""
         return {
-            kind: baseline_id
-            for kind, baseline_id in self._wanted.items()
-            if kind not in self._in_use or self._in_use[kind][0] != baseline_id
+            kind: wanted.baseline_id
+            for kind, wanted in self._wanted.items()
+            if kind not in self._in_use or self._in_use[kind][0] != wanted.baseline_id
         }
 
     def refuse(self, kind: BaselineKind, why: str) -> None:
@@ -155,7 +155,9 @@ class MonitorProcessor:
         self._refused.pop(kind, None)
         self._in_use[kind] = (baseline_id, parsed)
         self._now_ms = max(self._now_ms, now_ms)
-        self._pending += self._assessment.use(kind, baseline_id, parsed, self._now_ms)
+        wanted = self._wanted.get(kind)
+        note = wanted.note if wanted is not None and wanted.baseline_id == baseline_id else ""
+        self._pending += self._assessment.use(kind, baseline_id, parsed, self._now_ms, note)
 
     def assign(self, partition: Partition, snapshot: bytes | None) -> None:
         """Take over a partition.
@@ -288,7 +290,7 @@ class MonitorProcessor:
         elif topic == BASELINES.name:
             activation = _activation(record)
             if activation is not None:
-                self._wanted[activation.kind] = activation.baseline_id
+                self._wanted[activation.kind] = activation
         return []
 
     def _bounded(self, sketch: Sketch) -> Sketch:

@@ -117,9 +117,10 @@ class RatesBaseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _identified(references: References, baseline_id: str) -> References:
+    """Put the id into the references that are new; one taken over keeps the id it is from."""
     return {
         monitor: {
-            key: msgspec.structs.replace(reference, baseline=baseline_id)
+            key: msgspec.structs.replace(reference, baseline=reference.baseline or baseline_id)
             for key, reference in by_segment.items()
         }
         for monitor, by_segment in references.items()

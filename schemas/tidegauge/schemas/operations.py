@@ -52,17 +52,26 @@ class BaselineOrigin(msgspec.Struct, frozen=True, kw_only=True):
         how: The way that it was made.
         who: Name of the person, empty for the monitor itself.
         accepts: Alarms whose change it declares normal, by their ``alert_id``.
+        since: Model -> since when its traffic is normal, Unix milliseconds, for models whose
+            change was accepted; a baseline in its place uses nothing of before.
+        monitors: Monitors whose references are of the time since; empty for all. Those of
+            others are the ones of the baseline that it replaces.
         replaces: The baseline that was in force; empty without one.
         changes: How it differs from that one, a sentence each.
-        drift: How it differs from the oldest baseline that can be compared, a sentence each.
+        anchor: The oldest baseline that changes add up from: the last one that a person decided
+            on, or the first of full length; empty for itself.
+        drift: How it differs from the anchor, a sentence each.
         excluded: The times that it leaves out.
     """
 
     how: Making = "built"
     who: str = ""
     accepts: tuple[str, ...] = ()
+    since: dict[str, int] = {}
+    monitors: tuple[str, ...] = ()
     replaces: str = ""
     changes: tuple[str, ...] = ()
+    anchor: str = ""
     drift: tuple[str, ...] = ()
     excluded: tuple[ExcludedTime, ...] = ()
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tidegauge.cli.baseline_life import accept, diff, keep, renew
 from tidegauge.cli.baseline_text import (
     excluded_lines,
     origin_lines,
@@ -32,6 +33,7 @@ from tidegauge.usecases.build_baseline import (
     FitChoices,
     build_drift,
     build_rates,
+    embed_past,
     publish_drift,
     publish_rates,
 )
@@ -45,7 +47,8 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Baselines: what is normal. Immutable; one of each kind is in force.",
+    help="Baselines: what is normal. Immutable; one of each kind is in force. The monitor builds "
+    "a provisional one from the first traffic; see docs/BASELINES.md.",
 )
 
 
@@ -284,9 +287,12 @@ def _build_drift(
 ) -> DriftBaseline:
     with _bar(quiet=quiet) as bar:
         task = bar.add_task("", total=len(found.past))
-        return build_drift(
-            found,
-            settings,
-            choices,
-            lambda what, more: bar.update(task, description=what, advance=more),
-        )
+
+        def report(what: str, more: int) -> None:
+            bar.update(task, description=what, advance=more)
+
+        return build_drift(embed_past(found, settings, report), settings, choices, report)
+
+
+for _command in (accept, diff, keep, renew):
+    app.command()(_command)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.detection.seasons import UTC
 from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import check_enough, fit
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
@@ -30,13 +33,18 @@ from tidegauge.usecases.stretch import Stretch
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = [
+    "EmbeddedRequests",
     "FitChoices",
+    "Report",
     "build_drift",
     "build_rates",
+    "embed_past",
     "publish_drift",
     "publish_rates",
     "sketches_between",
 ]
+
+Vectors: TypeAlias = NDArray[np.float32]
 
 Report = Callable[[str, int], None]
 """Told what is done at present, and how many requests more are embedded."""
@@ -59,19 +67,31 @@ class FitChoices:
     zone: str = UTC
 
 
-def build_drift(
-    found: ReadRequests, settings: DriftSettings, choices: FitChoices, report: Report
-) -> DriftBaseline:
-    """Embed past requests and fit a baseline of drift; it is not stored.
+@dataclass(frozen=True, slots=True)
+class EmbeddedRequests:
+    """Past requests with their vectors.
+
+    Attributes:
+        past: The requests, n of them.
+        vectors: Their unit vectors, shape (n, d).
+        embedder: Fingerprint of what made them.
+    """
+
+    past: list[HistoricalRequest]
+    vectors: Vectors
+    embedder: str
+
+
+def embed_past(found: ReadRequests, settings: DriftSettings, report: Report) -> EmbeddedRequests:
+    """Embed past requests.
 
     Args:
         found: The requests; those without a finite vector are counted as left out.
-        settings: Of the embedder and of how texts are made.
-        choices: What it is fitted with.
+        settings: Of the embedder.
         report: Told of the progress.
 
     Raises:
-        TidegaugeError: The embedder cannot be opened, or the requests are too few.
+        TidegaugeError: The embedder cannot be opened, or the requests are too few for a baseline.
     """
     check_enough([one.text for one in found.past if one.unit is Unit.OPENING])
     report("loading the embedder", 0)
@@ -88,10 +108,31 @@ def build_drift(
     usable = [bool(np.isfinite(vector).all()) for vector in vectors]
     if without := usable.count(False):
         found.left_out["no vector"] += without
-    return fit(
+    return EmbeddedRequests(
         [one for one, fine in zip(found.past, usable, strict=True) if fine],
         vectors[np.array(usable, np.bool_)],
-        embedder=embedder.fingerprint,
+        embedder.fingerprint,
+    )
+
+
+def build_drift(
+    embedded: EmbeddedRequests, settings: DriftSettings, choices: FitChoices, report: Report
+) -> DriftBaseline:
+    """Fit a baseline of drift to past requests; it is not stored.
+
+    Args:
+        embedded: The requests.
+        settings: How their texts were made.
+        choices: What it is fitted with.
+        report: Told of the progress.
+
+    Raises:
+        TidegaugeError: The requests are too few.
+    """
+    return fit(
+        embedded.past,
+        embedded.vectors,
+        embedder=embedded.embedder,
         preparation=settings.preparation(),
         rng=np.random.default_rng(choices.seed),
         keep_exemplars=choices.keep_text,

@@ -260,6 +260,8 @@ def _requests(
     last: dict[tuple[int, str], int] = {}
     first_ms = stretch.end_ms
     for record in reader.read(settings, REQUESTS, start_ms=stretch.start_ms):
+        if record.is_tombstone:
+            continue
         try:
             event = decode(record.value, RequestEvent)
         except DecodeError:

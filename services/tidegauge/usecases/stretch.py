@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tidegauge.monitoring.excluded_times import incident_times, is_excluded, within
@@ -76,7 +76,12 @@ def excluded_by_name(texts: Sequence[str], now_ms: int) -> tuple[ExcludedTime, .
 
 
 def incidents_of_log(
-    kafka: KafkaSettings, start_ms: int, end_ms: int, now_ms: int
+    kafka: KafkaSettings,
+    start_ms: int,
+    end_ms: int,
+    now_ms: int,
+    *,
+    accepted: Collection[str] = (),
 ) -> tuple[ExcludedTime, ...]:
     """Return the times of the log's incidents in a stretch of time.
 
@@ -87,15 +92,16 @@ def incidents_of_log(
         start_ms: Start of the stretch.
         end_ms: Its end.
         now_ms: The present, Unix milliseconds.
+        accepted: Alarms whose change is being declared normal, by ``alert_id``.
 
     Raises:
         LogError: The broker does not answer.
     """
-    accepted = {
-        alert_id for manifest in BaselineStore(kafka).list() for alert_id in manifest.origin.accepts
-    }
+    normal = set(accepted).union(
+        *(manifest.origin.accepts for manifest in BaselineStore(kafka).list())
+    )
     try:
         alerts = past_alerts(kafka)
     except TopicError:
         return ()  # no monitor has run yet
-    return within(incident_times(alerts, now_ms, accepted=accepted), start_ms, end_ms)
+    return within(incident_times(alerts, now_ms, accepted=normal), start_ms, end_ms)

@@ -1,0 +1,143 @@
+"""Keeps baselines: builds those that are due, and says what the others wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tidegauge.drift.errors import TooFewTextsError
+from tidegauge.monitoring.baseline_life import Due, LifePlan, Waiting, next_step
+from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.runtime.kafka.errors import TopicError
+from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.operations import BaselineKind, BaselineManifest
+from tidegauge.usecases.errors import ShortBaselineError
+from tidegauge.usecases.latest_verdicts import latest_verdicts
+from tidegauge.usecases.make_baseline import BaselineMaker, MadeBaseline, Wish
+from tidegauge.usecases.past_alerts import past_alerts
+
+__all__ = ["KINDS", "Kept", "keep_baselines", "last_renewal_ms", "state_of_log", "wish_of"]
+
+KINDS: tuple[BaselineKind, ...] = ("rates", "drift")
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a kind of baseline.
+
+    Attributes:
+        kind: The kind.
+        said: What was done, or what it waits for; for people.
+        made: The baseline that was built, None if none was.
+        attempted: Whether one was due.
+    """
+
+    kind: BaselineKind
+    said: str
+    made: MadeBaseline | None = None
+    attempted: bool = False
+
+
+def state_of_log(
+    kafka: KafkaSettings, now_ms: int
+) -> tuple[tuple[Alert, ...], tuple[Verdict, ...]]:
+    """Return the alarms that fire and the latest verdicts, as the log has them.
+
+    Raises:
+        LogError: The broker does not answer.
+    """
+    try:
+        alarms = tuple(alert for alert in past_alerts(kafka) if alert.fires)
+        return alarms, latest_verdicts(kafka, now_ms)
+    except TopicError:
+        return (), ()  # no monitor has run yet
+
+
+def last_renewal_ms(manifests: Iterable[BaselineManifest], kind: BaselineKind) -> int | None:
+    """Return when the last renewal of a kind was built, None if none was."""
+    found = [
+        one.created_ms for one in manifests if one.kind == kind and one.origin.how == "renewed"
+    ]
+    return max(found, default=None)
+
+
+def wish_of(due: Due, in_force: BaselineManifest | None, now_ms: int, plan: LifePlan) -> Wish:
+    """Return the baseline that is due."""
+    accepted = in_force is not None and due.how == "accepted"
+    return Wish(
+        how=due.how,
+        start_ms=now_ms - plan.length_ms,
+        end_ms=now_ms,
+        since=in_force.origin.since if in_force is not None and accepted else {},
+        monitors=in_force.origin.monitors if in_force is not None and accepted else (),
+        least_ms=plan.first_ms,
+    )
+
+
+def keep_baselines(  # noqa: PLR0913 - what decides on it
+    maker: BaselineMaker,
+    manifests: Sequence[BaselineManifest],
+    alarms: Sequence[Alert],
+    verdicts: Sequence[Verdict],
+    *,
+    now_ms: int,
+    plan: LifePlan,
+) -> tuple[Kept, ...]:
+    """Build the baselines that are due.
+
+    Args:
+        maker: Builds them.
+        manifests: All baselines.
+        alarms: The alarms that fire.
+        verdicts: The latest verdicts.
+        now_ms: The present, Unix milliseconds.
+        plan: The settings.
+
+    Raises:
+        TidegaugeError: The broker does not answer, or a library is missing.
+    """
+    kept = []
+    for kind in KINDS:
+        in_force = maker.in_force(kind)
+        renewed_ms = last_renewal_ms(manifests, kind)
+        step = next_step(kind, in_force, renewed_ms, alarms, verdicts, now_ms=now_ms, plan=plan)
+        if isinstance(step, Waiting):
+            kept.append(Kept(kind=kind, said=step.why))
+        else:
+            kept.append(_build(maker, kind, step, in_force, wish_of(step, in_force, now_ms, plan)))
+    return tuple(kept)
+
+
+def _build(
+    maker: BaselineMaker,
+    kind: BaselineKind,
+    due: Due,
+    in_force: BaselineManifest | None,
+    wish: Wish,
+) -> Kept:
+    try:
+        draft = maker.draft(kind, wish)
+    except (TooFewTextsError, RatesBaselineError, ShortBaselineError) as error:
+        return Kept(kind=kind, said=str(error), attempted=True)
+    if in_force and in_force.summary.get("to_ms") == draft.baseline.summary().get("to_ms"):
+        return Kept(kind=kind, said="there is no traffic that it does not hold", attempted=True)
+    if due.how == "provisional" and not draft.promises:
+        waits = next(
+            (one.refused for found in draft.references.values() for one in found.values()), ""
+        )
+        return Kept(kind=kind, said=f"nothing can be promised yet: {waits}", attempted=True)
+    note = _NOTES[due.how]
+    differs = due.how == "renewed" and draft.differs
+    if differs:
+        note = "it differs from the last baseline that a person decided on"
+    made = maker.publish(draft, activate=due.activate and not differs, note=note)
+    return Kept(kind=kind, said=made.said, made=made, attempted=True)
+
+
+_NOTES = {
+    "provisional": "provisional, from the traffic so far",
+    "accepted": "more traffic since the change that was accepted",
+    "renewed": "renewed from the last clean time",
+    "built": "built by hand",
+}
