@@ -16,8 +16,8 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
-	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding bench-report \
-	clean
+	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding bench-judge \
+	bench-report clean
 
 # The pure packages, and the least share of their lines and branches that the tests must run.
 PURE := schemas streaming detection drift vitals quality monitoring reports
@@ -109,6 +109,9 @@ bench-drift: install build/bench-env/installed ## delays and peers on BENCH_DATA
 
 bench-report: install ## size and time of a report of 100,000 rows (QUICK=1)
 	QUICK=$(QUICK) $(BIN)/python infra/bench/report.py
+
+bench-judge: install ## judging against vLLM's own benchmark, and what its clients notice (QUICK=1)
+	QUICK=$(QUICK) $(BIN)/python infra/bench/judge.py
 
 bench-promise: install ## false alarms and delays on CONVERSATIONS=, ARRIVALS= and QUESTIONS= (QUICK=1)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/tidegauge bench promise \

@@ -54,6 +54,7 @@ class ScriptedServer:
         url: Where it listens.
         waiting: Requests in its queue, as its metrics say.
         cache_usage: Share of its cache that is in use, as its metrics say.
+        started: When its process was started, Unix seconds, as its metrics say.
         first_tokens: Number of first tokens and seconds until them, as a gateway's metrics say.
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
@@ -69,6 +70,7 @@ class ScriptedServer:
     url: str = ""
     waiting: int = 0
     cache_usage: float = 0.0
+    started: float = 1_000.0
     first_tokens: tuple[int, float] = (0, 0.0)
     grade: dict[str, float] = field(default_factory=lambda: {"4": -0.05, "5": -3.1})
     reply: str = "It is fine.\nGrade: 4"
@@ -126,6 +128,7 @@ class ScriptedServer:
         by_reason = 'vllm:num_requests_waiting_by_reason{reason="capacity"}'
         return web.Response(
             text=f"# HELP x\n{gauge} {self.waiting}.0\n{by_reason} 99.0\n{cache}\n{first}\n"
+            f"process_start_time_seconds {self.started:.6e}\n"
         )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from threading import Timer
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,6 +17,7 @@ from tidegauge.quality.specifications import LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judge_pool import JudgePool, Question
 from tidegauge.workers.judge.judges import Judge, LikelihoodJudge, RubricJudge
+from tidegauge.workers.judge.qualification_run import QualificationRun, StoredRun
 
 StartPool = Callable[..., JudgePool]
 EXCHANGE = JudgedExchange(
@@ -41,6 +43,7 @@ def start(server: ScriptedServer) -> Iterator[StartPool]:
         stages: list[tuple[GoldenAnswer, ...]] | None = None,
         url: str = "",
         qualification_interval_seconds: float = 9e9,
+        **others: Any,  # noqa: ANN401 - the pool's own
     ) -> JudgePool:
         client = VllmClient(url or server.url, attempts=1, timeout_seconds=5)
         stages = stages or [built_in(questions=24) if golden_answers is None else golden_answers]
@@ -50,6 +53,7 @@ def start(server: ScriptedServer) -> Iterator[StartPool]:
             stages=stages,
             limit=4,
             qualification_interval_seconds=qualification_interval_seconds,
+            **others,
         )
         pool.start()
         started.append(pool)
@@ -178,6 +182,39 @@ def test_a_judge_that_changes_is_told_from_changed_answers(
     server.grade = {"1": -0.01}
     eventually(lambda: "judge_changed:rubric" in pool.notices())
     assert "judge_changed:likelihood" not in pool.notices()
+
+
+def test_a_server_that_was_started_anew_is_qualified_anew(
+    start: StartPool, server: ScriptedServer
+) -> None:
+    pool = start(golden_answers=built_in(questions=2), look_seconds=0.05)
+    assert pool.wait_for_qualification(10)
+    server.grade, server.started = {"1": -0.01}, server.started + 60
+    eventually(lambda: "judge_changed:rubric" in pool.notices())
+    asked = len(server.asked)
+    assert pool.ask([LIKELIHOOD], deadline_seconds=10)
+    assert len(server.asked) <= asked + 3, "it is not asked again as long as it runs"
+
+
+def test_a_stored_run_from_before_the_servers_start_is_out_of_date(
+    start: StartPool, server: ScriptedServer
+) -> None:
+    golden = built_in(questions=2)
+    runs: dict[tuple[str, str, str], StoredRun] = {}
+
+    def remember(judge: str, url: str, run: QualificationRun) -> None:
+        runs[judge, run.specification_hash, url] = StoredRun(1_500_000, run.scores)
+
+    assert start(golden_answers=golden, remember=remember).wait_for_qualification(10)
+    eventually(lambda: len(runs) == 2)
+    asked = len(server.asked)
+    again = start(golden_answers=golden, earlier=lambda: runs, now_ms=lambda: 1_600_000)
+    assert again.wait_for_qualification(10)
+    assert len(server.asked) == asked
+    server.started = 1_550.0
+    anew = start(golden_answers=golden, earlier=lambda: runs, now_ms=lambda: 1_600_000)
+    assert anew.wait_for_qualification(10)
+    assert len(server.asked) > asked
 
 
 def test_a_qualification_run_waits_until_the_judge_is_there(

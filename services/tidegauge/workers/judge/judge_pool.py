@@ -338,12 +338,14 @@ class JudgePool:
         client = self._others.get(name, self._client)
         server = client.address
         last = earlier.get((name, specification_hash, server))
+        anew = False
         while True:
             started_ms = await _started_ms(client)
             age = self._interval if last is None else (self._now_ms() - last.time_ms) / 1000
             recent = last is not None and 0 <= age < self._interval
             # A server that was started since then may have other weights under the same name.
-            recent = recent and (started_ms or 0) <= (last.time_ms if last is not None else 0)
+            since_ms = last.time_ms if last is not None else 0
+            recent = recent and not anew and (started_ms or 0) <= since_ms
             known = dict(last.scores) if last is not None and recent else {}
             before = len(known)
             for stage in self._stages:
@@ -357,17 +359,18 @@ class JudgePool:
                 last = StoredRun(self._now_ms(), known)
                 await asyncio.to_thread(self._remember, name, server, replace(found, scores=known))
             seconds = self._interval - age if recent else self._interval
-            await self._until_due(client, seconds, started_ms)
+            anew = await self._until_due(client, seconds, started_ms)
 
-    async def _until_due(self, client: VllmClient, seconds: float, started_ms: int | None) -> None:
-        """Wait until the next qualification run is due, or the server was started anew."""
+    async def _until_due(self, client: VllmClient, seconds: float, started_ms: int | None) -> bool:
+        """Wait for the next qualification run; return whether the server was started anew."""
         due = self._clock() + seconds
         while (rest := due - self._clock()) > 0:
             await asyncio.sleep(min(rest, self._look_seconds))
             now_ms = await _started_ms(client)
             if now_ms is not None and now_ms != (started_ms or now_ms):
-                return
+                return True
             started_ms = started_ms or now_ms
+        return False
 
     async def _qualify(
         self, name: str, golden_answers: Sequence[GoldenAnswer], known: Mapping[str, Score]
