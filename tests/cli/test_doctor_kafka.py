@@ -44,7 +44,11 @@ def test_topics_that_were_made_with_other_settings_are_told_and_left() -> None:
         environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
         theirs = {
             STATE.name: {"cleanup.policy": "delete", "max.message.bytes": "100000"},
-            REQUESTS.name: {"message.timestamp.type": "CreateTime", "retention.ms": "3600000"},
+            REQUESTS.name: {
+                "message.timestamp.type": "CreateTime",
+                "retention.ms": "3600000",
+                "cleanup.policy": "compact,delete",
+            },
         }
         client = clients.admin(settings)
         try:

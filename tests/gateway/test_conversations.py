@@ -120,7 +120,10 @@ async def test_a_conversation_is_recognised_by_its_first_exchange(
     assert None not in first | second
     assert first != second
     assert [event.key for event in asked] == [
-        event.conversation_id if event.turn in {2, 3} else event.request_id for event in asked
+        f"{event.conversation_id}\n{event.request_id}"
+        if event.turn in {2, 3}
+        else event.request_id
+        for event in asked
     ]
 
 
@@ -355,7 +358,8 @@ async def test_a_retry_of_the_package(
     first, again = running.asked
     assert (first.repeat_of, again.repeat_of) == (None, first.request_id)
     assert [event.is_opening for event in (first, again)] == [True, False]
-    assert again.key == first.key == first.request_id
+    assert first.key == first.request_id
+    assert again.key == f"{first.request_id}\n{again.request_id}"
 
 
 async def test_an_idempotency_key(running: Running, client: openai.AsyncOpenAI) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -370,3 +371,17 @@ def test_a_revoked_partition_is_forgotten() -> None:
     worker.revoke(PARTITION)
     worker.assign(PARTITION, None)
     assert progress(worker.tick(NOW)).tallies == {}
+
+
+def test_a_tombstone_is_passed_over_and_is_no_dead_letter() -> None:
+    worker = processor()
+    records = stream(101_000)
+    tombstone = replace(records[0], offset=1, value=b"", key=b"request-1")
+    assert tombstone.is_tombstone
+    outcome = worker.process([*records, tombstone], NOW)
+    assert outcome.rejections == ()
+    found = progress(worker.process(stream(130_000, first=3), NOW))
+    assert (found.next_offset, found.tallies["gateway/1"].repeated) == (4, 0)
+    alone = processor()
+    assert alone.process([tombstone], NOW).rejections == ()
+    assert progress(alone.process([], NOW)).next_offset == 2

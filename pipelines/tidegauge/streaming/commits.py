@@ -140,7 +140,7 @@ def dead_letter(rejection: Rejection, group: str, now_ms: int) -> Output:
     whole = sum(map(_size, record.headers)) + len(record.key or b"") + len(record.value)
     return Output(
         topic=DEAD_LETTERS,
-        key=place,
+        key=f"{place}\n{group}",
         event=DeadLetter(
             group=group,
             topic=record.partition.topic,

@@ -92,6 +92,8 @@ def deduplicate(
 ) -> Iterator[NewEvent[E] | Duplicate | Unreadable]:
     """Classify records as new events, duplicates or unreadable, in the records' order.
 
+    Tombstones, which erase what lies before them, are left out.
+
     Args:
         records: Records, in order within each partition.
         kind: The expected type of event.
@@ -100,6 +102,8 @@ def deduplicate(
     """
     seen: dict[tuple[Partition, str], Sequences] = {}
     for record in records:
+        if record.is_tombstone:
+            continue
         found: NewEvent[E] | Unreadable
         digest: int | None = None
         time_ms = 0

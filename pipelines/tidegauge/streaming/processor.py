@@ -61,6 +61,11 @@ class Record:
     producer_time: bool = False
     unreadable: str = ""
 
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the record only says that those before it with its key are erased."""
+        return not self.value and self.key is not None and not self.unreadable
+
 
 @dataclass(frozen=True, slots=True)
 class Output:

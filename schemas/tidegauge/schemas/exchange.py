@@ -26,6 +26,7 @@ __all__ = [
     "last_message",
     "last_user_message",
     "outcome_of",
+    "record_key",
 ]
 
 DERIVED_CONVERSATION: Final = "derived-"
@@ -155,6 +156,23 @@ class InterToken(msgspec.Struct, frozen=True, kw_only=True):
     max_ms: float
 
 
+def record_key(group: str, request_id: str) -> str:
+    """Return a key of one record alone, whose partition is that of its group.
+
+    Producers choose the partition by the part before the last line feed. A key of its own for
+    each record lets a tombstone erase one record and nothing else.
+
+    Args:
+        group: What the records of one partition share: a conversation, or a repeated request.
+        request_id: The exchange's own id.
+
+    Example:
+        >>> record_key("c-7", "r-1"), record_key("r-1", "r-1")
+        ('c-7\\nr-1', 'r-1')
+    """
+    return request_id if group == request_id else f"{group}\n{request_id}"
+
+
 class RequestEvent(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.request"
 ):
@@ -222,8 +240,8 @@ class RequestEvent(
         Openings are spread by their own ids, so that equal ones do not fill one partition.
         """
         if self.turn != 1 and self.conversation_id is not None:
-            return self.conversation_id
-        return self.repeat_of or self.request_id
+            return record_key(self.conversation_id, self.request_id)
+        return record_key(self.repeat_of or self.request_id, self.request_id)
 
 
 class ResponseEvent(
@@ -337,7 +355,7 @@ class ResponseEvent(
             return self.request_id
         if self.turn == 1 and self.conversation_id.startswith(DERIVED_CONVERSATION):
             return self.request_id
-        return self.conversation_id
+        return record_key(self.conversation_id, self.request_id)
 
 
 class Heartbeat(

@@ -77,7 +77,8 @@ class Topic:
         partitions: Number of partitions to create.
         retention_ms: How long records are kept; None for a compacted topic.
         holds_text: Whether records hold prompts, answers, or what these can be guessed from; the
-            setting ``TIDEGAUGE_KAFKA_TEXT_DAYS`` says how long such a topic keeps them.
+            setting ``TIDEGAUGE_KAFKA_TEXT_DAYS`` says how long such a topic keeps them. Each
+            record has a key of its own, so that a tombstone erases it.
     """
 
     name: str
@@ -96,16 +97,22 @@ class Topic:
 REQUESTS = Topic(
     "requests.v1",
     (RequestEvent,),
-    "conversation_id of a follow-up, else repeat_of, else request_id",
+    "conversation_id of a follow-up, else repeat_of; a line feed; request_id",
     partitions=4,
     holds_text=True,
 )
-RESPONSES = Topic("responses.v1", (ResponseEvent,), "request_id", partitions=4, holds_text=True)
+RESPONSES = Topic(
+    "responses.v1",
+    (ResponseEvent,),
+    "conversation_id, but of derived openings; a line feed; request_id",
+    partitions=4,
+    holds_text=True,
+)
 HEARTBEATS = Topic("heartbeats.v1", (Heartbeat,), "producer_id")
 EMBEDDINGS = Topic("embeddings.v1", (EmbeddingEvent,), "request_id", partitions=4, holds_text=True)
 SKETCHES = Topic("sketches.v1", (Sketch, Progress), "segment key", retention_ms=60 * _DAY_MS)
 JUDGMENTS = Topic("judgments.v1", (JudgmentEvent,), "request_id", retention_ms=60 * _DAY_MS)
-REMARKS = Topic("remarks.v1", (Remark,), "request_id", holds_text=True)
+REMARKS = Topic("remarks.v1", (Remark,), "request_id, a line feed and the author", holds_text=True)
 LABELS = Topic("labels.v1", (LabelEvent,), "request_id", retention_ms=365 * _DAY_MS)
 VERDICTS = Topic("verdicts.v1", (Verdict,), "monitor and segment key", retention_ms=60 * _DAY_MS)
 ALERTS = Topic("alerts.v1", (Alert,), "alert_id", retention_ms=365 * _DAY_MS)
@@ -123,7 +130,7 @@ UPSTREAMS = Topic(
     "producer_id or upstream",
     retention_ms=400 * _DAY_MS,
 )
-DEAD_LETTERS = Topic("dead-letters.v1", (DeadLetter,), "topic-partition-offset", holds_text=True)
+DEAD_LETTERS = Topic("dead-letters.v1", (DeadLetter,), "topic-partition-offset, a line feed and the group", holds_text=True)
 
 ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
     {

@@ -131,7 +131,8 @@ def _outputs(label: LabelEvent) -> Iterator[Output]:
             author=label.annotator,
             text=label.note,
         )
-        yield replace(output, topic=REMARKS, event=remark, event_id=f"{event_id}/remark")
+        key = f"{label.request_id}\n{label.annotator}"
+        yield replace(output, topic=REMARKS, key=key, event=remark, event_id=f"{event_id}/remark")
 
 
 def _lines(each: Agreement) -> Iterator[str]:

@@ -97,9 +97,19 @@ class ReportStore:
         unfinished.replace(about)
         alike = [item for item in self.list() if item.daily == report.daily]
         for old in alike[self._kept[report.daily] :]:
-            (self._folder / f"{old.report_id}.json").unlink(missing_ok=True)
-            self._page(old.report_id).unlink(missing_ok=True)
+            self.delete(old.report_id)
         return complete
+
+    def delete(self, report_id: str) -> None:
+        """Delete a report."""
+        (self._folder / f"{report_id}.json").unlink(missing_ok=True)
+        self._page(report_id).unlink(missing_ok=True)
+
+    def expire(self, before_ms: int) -> None:
+        """Delete the reports that were made before a moment: they quote requests."""
+        for path in self._folder.glob("*.html"):
+            if _ID.fullmatch(path.stem) and path.stat().st_mtime_ns // 1_000_000 < before_ms:
+                self.delete(path.stem)
 
     def _page(self, report_id: str) -> Path:
         return self._folder / f"{report_id}.html"

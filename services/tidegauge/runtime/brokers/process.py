@@ -69,6 +69,11 @@ class Broker(ABC):
         """Whether acknowledged records survive a kill and a restart."""
 
     @property
+    def folder(self) -> Path | None:
+        """The broker's own folder; None before its first start."""
+        return self._folder
+
+    @property
     def bootstrap_servers(self) -> str:
         """The broker's address in the form that clients take."""
         return f"{LOOPBACK}:{self.port}"

@@ -16,7 +16,7 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.kafka.topic_settings import Difference, differences, settings_of
 from tidegauge.schemas.topics import ALL_TOPICS, SKETCHES, Topic
 
-__all__ = ["TopicState", "ensure_topics", "list_topics"]
+__all__ = ["TopicState", "ensure_topics", "list_topics", "topic_settings"]
 
 _READY_SECONDS = 30.0
 
@@ -67,6 +67,22 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
         )
         for topic in ALL_TOPICS.values()
     )
+
+
+def topic_settings(
+    settings: KafkaSettings, topics: Iterable[Topic]
+) -> dict[str, dict[str, str]] | None:
+    """Return the settings of topics on the broker, by name; None if it does not tell them.
+
+    Raises:
+        LogError: The broker does not answer.
+    """
+    with clients.explained(settings, "reading the topics' settings"):
+        admin = clients.admin(settings)
+        try:
+            return _settings(admin, [topic.name for topic in topics])
+        finally:
+            admin.close()
 
 
 def _settings(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from kafka import codec
@@ -68,9 +68,10 @@ class Difference:
     @property
     def remedy(self) -> str:
         """The command that mends it."""
+        value = f"'[{self.ours}]'" if "," in self.ours else self.ours
         return (
             "kafka-configs.sh --bootstrap-server … --alter --entity-type topics "
-            f"--entity-name {self.topic} --add-config {self.setting}={self.ours}"
+            f"--entity-name {self.topic} --add-config {self.setting}={value}"
         )
 
 
@@ -91,8 +92,17 @@ def settings_of(topic: Topic, text_ms: int) -> dict[str, str]:
         }
     kept_ms = text_ms if topic.holds_text else topic.retention_ms
     settings = {"cleanup.policy": "delete", "retention.ms": str(kept_ms)}
-    if topic.holds_text:  # whole segments are deleted: short ones keep little beyond the time
-        settings["segment.ms"] = str(max(_SEGMENT_MS, min(_DAY_MS, text_ms // 7)))
+    if topic.holds_text:
+        # Whole segments are deleted: short ones keep little beyond the time. Every record has a
+        # key of its own, so compaction removes only what a tombstone erases; it runs once for
+        # each segment, when the segment is as old as one.
+        segment_ms = str(max(_SEGMENT_MS, min(_DAY_MS, text_ms // 7)))
+        settings |= {
+            "cleanup.policy": "compact,delete",
+            "segment.ms": segment_ms,
+            "max.compaction.lag.ms": segment_ms,
+            "min.cleanable.dirty.ratio": "1",
+        }
     if topic.name in _BY_THE_BROKERS_CLOCK:
         settings[TIMESTAMP_TYPE] = "LogAppendTime"
     return settings
@@ -112,12 +122,8 @@ def differences(topic: Topic, found: Mapping[str, str], text_ms: int) -> Iterato
 
     ours = settings_of(topic, text_ms)
     policies = {policy.strip() for policy in found.get("cleanup.policy", "").split(",")} - {""}
-    if policies and policies != {ours["cleanup.policy"]}:
-        harm = (
-            "what is needed for good is deleted after a while"
-            if topic.compacted and "delete" in policies
-            else "records are deleted that nobody has read yet"
-        )
+    if policies and policies != set(ours["cleanup.policy"].split(",")):
+        harm = _harm_of_policy(topic, policies)
         yield differs("cleanup.policy", ours["cleanup.policy"], harm)
     if not topic.compacted:
         kept = found.get("retention.ms", "")
@@ -140,6 +146,20 @@ def differences(topic: Topic, found: Mapping[str, str], text_ms: int) -> Iterato
     package, readable = _CODECS.get(found.get("compression.type", ""), ("", lambda: True))
     if not readable():
         yield differs("compression.type", "producer", f"not read here: pip install {package}")
+
+
+def _harm_of_policy(topic: Topic, policies: Collection[str]) -> str:
+    if "delete" not in policies:
+        return (
+            "texts are kept for ever"
+            if topic.holds_text
+            else "records are deleted that nobody has read yet"
+        )
+    if topic.holds_text:
+        return "`tidegauge erase` cannot erase single requests"
+    if topic.compacted:
+        return "what is needed for good is deleted after a while"
+    return "records are deleted that nobody has read yet"
 
 
 def readable_codecs() -> list[str]:
