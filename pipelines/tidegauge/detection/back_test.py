@@ -19,7 +19,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from tidegauge.detection.bets import place_bets
 from tidegauge.detection.e_detector import judge, no_evidence, observe
@@ -166,7 +166,7 @@ def most_alarms(allowed: int) -> int:
         (12, 1)
     """
     found = -1
-    while chi2.isf(_MISSED, 2 * (found + 2)) / 2 <= allowed:
+    while chdtri(2 * (found + 2), _MISSED) / 2 <= allowed:
         found += 1
     return found
 

@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 __all__ = ["BeforeAfter", "HourCounts", "comparable_from", "compare_hours"]
 
@@ -158,7 +158,7 @@ def _variance_of_an_hour(
         if free < _FEWEST_FREE:
             continue
         squares = sum(mean**2 * length for mean in (*old.values(), *new.values()))
-        largest = max(largest, squares / float(chi2.ppf(_ALPHA_VARIANCE, free)))
+        largest = max(largest, squares / float(chdtri(free, 1 - _ALPHA_VARIANCE)))
         if length >= _SHORTEST_WAVE_HOURS:
             known = free
     return largest, known

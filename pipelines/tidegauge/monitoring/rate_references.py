@@ -10,6 +10,7 @@ Rates are cut at edges of histogram buckets that the baseline chooses:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -18,7 +19,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
@@ -318,7 +319,8 @@ def _relative_change(shift: float, rates: Floats) -> Floats:
         rates: Shares of the numbers in the tails, shape (J,).
     """
     inner = np.clip(rates, 1e-6, 1 - 1e-6)
-    return np.where((rates > 0) & (rates < 1), shift * norm.pdf(norm.ppf(inner)) / inner, 0.0)
+    density = np.exp(-(ndtri(inner) ** 2) / 2) / math.sqrt(2 * math.pi)
+    return np.where((rates > 0) & (rates < 1), shift * density / inner, 0.0)
 
 
 def _by_window(indicator: Indicator, windows: Sequence[Sketch]) -> tuple[Counts, Counts]:

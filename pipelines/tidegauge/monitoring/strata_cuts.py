@@ -18,7 +18,7 @@ from functools import reduce
 from itertools import product
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrik
 
 from tidegauge.schemas.sketches import Histogram, Sketch
 from tidegauge.schemas.strata import UNKNOWN, LoadStratum
@@ -59,7 +59,7 @@ def bound_rank(n: int, level: float, confidence: float = CONFIDENCE) -> int | No
         >>> bound_rank(100, 0.95), bound_rank(50, 0.95)
         (100, None)
     """
-    rank = int(binom.ppf(confidence, n, level)) + 1
+    rank = math.ceil(bdtrik(confidence, n, level)) + 1
     return rank if rank <= n else None
 
 
