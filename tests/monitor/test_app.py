@@ -62,7 +62,7 @@ QUESTIONS = {
     "/": ("2 incidents, 1 critical", "How do I report a lost card while travelling abroad?"),
     "/topics": ("What people ask for", "How this could be a false alarm"),
     "/releases": (
-        "v2 against v1: worse in quality.likelihood; not worse in latency; undecided in errors.",
+        "v2 against v1: worse in judge: likelihood; not worse in latency; undecided in errors.",
     ),
     "/setup": ("At most one false alarm in 30 days on average", "price change", "Judge: rubric"),
     "/pipeline": (

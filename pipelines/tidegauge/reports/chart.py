@@ -61,6 +61,7 @@ class Chart:
         start_ms: Left end, Unix milliseconds.
         end_ms: Right end.
         normal: Both edges of what is normal, None where that is not known.
+        values: Both ends of the axis of values.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Chart:
     start_ms: int
     end_ms: int
     normal: tuple[float, float] | None
+    values: tuple[float, float]
 
     @property
     def rows(self) -> tuple[tuple[tuple[int, float | None], str], ...]:
@@ -157,6 +159,7 @@ def chart(  # noqa: PLR0913 - each by its name
         start_ms=start_ms,
         end_ms=end_ms,
         normal=normal,
+        values=(low, high),
     )
 
 

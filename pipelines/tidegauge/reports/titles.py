@@ -61,6 +61,29 @@ def monitor_title(monitor: str) -> str:
     return clip(monitor, 60)
 
 
+def metric_title(metric: str) -> str:
+    """Return the title of a metric by which two versions are compared.
+
+    Example:
+        >>> metric_title("quality.likelihood"), metric_title("first_token")
+        ('judge: likelihood', 'first token')
+    """
+    judge = metric.removeprefix("quality.")
+    title = f"judge: {judge}" if judge != metric else metric
+    return clip(title.replace("_", " "), 60)
+
+
+def notice_title(code: str) -> str:
+    """Return a worker's notice for people: what is the case, and of what.
+
+    Example:
+        >>> notice_title("qualification_pending:rubric"), notice_title("segments:capped")
+        ('qualification pending: rubric', 'segments: capped')
+    """
+    kind, stop, rest = code.partition(":")
+    return f"{kind.replace('_', ' ')}: {rest}" if stop else kind.replace("_", " ")
+
+
 def score_title(key: str) -> str:
     """Return the title of a judge's score, without the hash of its specification.
 

@@ -8,10 +8,10 @@ from typing import Final
 from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
 from tidegauge.monitoring.view import MonitorView, SilenceInForce, StateChange
 from tidegauge.reports.drift_card import Card, card
-from tidegauge.reports.formatting import duration, moment
+from tidegauge.reports.formatting import moment
 from tidegauge.reports.standing import Standing, promise, standing
 from tidegauge.reports.text import clip
-from tidegauge.schemas.findings import Alert, State, Verdict
+from tidegauge.schemas.findings import State, Verdict
 
 __all__ = ["AlarmPage", "ChangeLine", "alarm_page", "change_line"]
 
@@ -44,7 +44,7 @@ class AlarmPage:
         standing: Its state, for people.
         status: The alert's status, empty without one.
         sentence: What it says.
-        since: Since when it alarms, in words; empty when it does not.
+        starts_ms: Since when it alarms, Unix milliseconds; None when it does not.
         card: What drives it.
         silence: The silence in force, if any.
         changes: Its earlier states, newest first.
@@ -60,7 +60,7 @@ class AlarmPage:
     standing: Standing
     status: str
     sentence: str
-    since: str
+    starts_ms: int | None
     card: Card
     silence: SilenceInForce | None
     changes: tuple[ChangeLine, ...]
@@ -69,11 +69,6 @@ class AlarmPage:
     incident: str
     owner: str
     by_topic: bool
-
-
-def _alarming(alert: Alert, now_ms: int) -> str:
-    ago = duration((now_ms - alert.starts_ms) / 1000)
-    return f"alarming since {moment(alert.starts_ms, now_ms)}, {ago} ago"
 
 
 def alarm_page(
@@ -102,7 +97,7 @@ def alarm_page(
         standing=standing(State(alert.severity) if alert else shown.state),
         status=alert.status if alert else "",
         sentence=clip(shown.sentence, SENTENCE),
-        since=_alarming(alert, now_ms) if alert else "",
+        starts_ms=alert.starts_ms if alert else None,
         card=card(shown, now_ms=now_ms, false_alarm_days=false_alarm_days, effects=12),
         silence=silence_of(shown, view.silences),
         changes=tuple(

@@ -19,7 +19,7 @@ from tidegauge.monitor.web.segments import SIGNALS
 from tidegauge.reports import formatting
 from tidegauge.reports.standing import standing
 from tidegauge.reports.text import clip, lead
-from tidegauge.reports.titles import monitor_title, score_title
+from tidegauge.reports.titles import metric_title, monitor_title, notice_title, score_title
 from tidegauge.schemas.findings import State
 
 __all__ = ["Renderer", "at", "mount_static"]
@@ -52,7 +52,9 @@ class Renderer:
             lead=lead,
             milliseconds=formatting.milliseconds,
             moment=formatting.moment,
+            metric_title=metric_title,
             monitor_title=monitor_title,
+            notice=notice_title,
             score_title=score_title,
             number=formatting.number,
             percent=formatting.percent,

@@ -20,6 +20,7 @@ from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.formatting import moment
 from tidegauge.reports.standing import ALARMS, Standing, Tone, promise, standing
 from tidegauge.reports.text import clip, plain
+from tidegauge.reports.titles import metric_title
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.segments import Segment
 
@@ -116,7 +117,7 @@ def _swap(swap: VersionComparisonView, now_ms: int) -> SwapLine:
         for outcome in ("worse", "better", "not worse", "undecided")
     }
     parts = [
-        f"{outcome} in {', '.join(plain(measure) for measure in found)}"
+        f"{outcome} in {', '.join(metric_title(measure) for measure in found)}"
         for outcome, found in by_outcome.items()
         if found
     ]

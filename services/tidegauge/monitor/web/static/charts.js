@@ -35,8 +35,8 @@
     const svg = figure.querySelector("svg");
     if (!svg || figure.querySelector(".uplot")) return;
     const read = (name) => JSON.parse(figure.dataset[name]);
-    const [points, shown, normal, marks, ends] =
-      ["points", "shown", "normal", "marks", "ends"].map(read);
+    const [points, shown, normal, marks, ends, values] =
+      ["points", "shown", "normal", "marks", "ends", "values"].map(read);
     const ticks = read("ticks");
     const caption = figure.querySelector("figcaption");
     const title = caption.textContent;
@@ -47,13 +47,8 @@
       legend: { show: false },
       cursor: { sync: { key: "tidegauge" }, y: false },
       scales: { x: { min: ends[0] / 1000, max: ends[1] / 1000 },
-        y: { range: (u, least, most) => {
-          const values = [least, most, ...(normal ?? [])].filter(Number.isFinite);
-          const [from, to] = [Math.min(...values), Math.max(...values)];
-          const room = (to - from || Math.abs(to) || 1) * 0.06;
-          return [from >= 0 ? Math.max(0, from - room) : from - room, to + room];
-        } } },
-      axes: [axis, { ...axis, size: 64, values: (u, found) => found.map((value) => short(value, ticks)) }],
+        y: { range: values } },
+      axes: [axis, { ...axis, size: widest, values: (u, found) => found.map((value) => short(value, ticks)) }],
       series: [{}, { stroke: colour("--now"), width: 2, spanGaps: false,
         points: { size: 4, fill: colour("--now") } }],
       hooks: {
@@ -73,6 +68,9 @@
     new ResizeObserver(() => plot.setSize({ width: Math.max(240, figure.clientWidth), height: HEIGHT }))
       .observe(figure);
   }
+
+  // Room for the longest label, so that none is cut off.
+  const widest = (u, labels) => 24 + 7 * Math.max(4, ...(labels ?? []).map((label) => label.length));
 
   // The unit is that of the server's own labels: percent, dollars, times, or none.
   function short(value, ticks) {
