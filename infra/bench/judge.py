@@ -50,6 +50,14 @@ AT_ONCE: Final = 4
 SERVING_SECONDS: Final = 15.0 if QUICK else 60.0
 CLIENTS: Final = 2
 RUBRIC: Final = "helpfulness"
+BENCH: Final = (
+    "from vllm.benchmarks.serve import add_cli_args, main\n"
+    "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+    "parser = FlexibleArgumentParser()\n"
+    "add_cli_args(parser)\n"
+    "main(parser.parse_args())\n"
+)
+"""``vllm bench serve`` without its command line, which wants a package named vllm."""
 LEAST_THROUGHPUT, LEAST_HITS = 0.9, 0.6
 _HITS = re.compile(r"^vllm:prefix_cache_hits_total(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 
@@ -155,7 +163,7 @@ def direct(server: Server, lengths: Lengths, number: int, table: Table) -> None:
     """Let vLLM's own benchmark ask for as many tokens after prompts as long."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(str(server.python), "-m", "vllm.entrypoints.cli.main", "bench", "serve"),
+            *(str(server.python), "-c", BENCH),
             *("--backend", "openai", "--endpoint", "/v1/completions"),
             *("--base-url", server.url, "--model", server.model, "--tokenizer", server.tokenizer),
             *("--dataset-name", "random", "--random-prefix-len", str(lengths.shared)),

@@ -28,6 +28,7 @@ from tidegauge.quality.golden_set import (
 from tidegauge.quality.judged_exchange import JudgedExchange, JudgedUnit
 
 __all__ = [
+    "VOTE",
     "AppliesTo",
     "ClassifierSpec",
     "Grade",
@@ -157,6 +158,8 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
             disagreement with this one is reported and changes no score.
         jury_share: Share of the judged answers that the jury grades.
         unit: Whether it grades each answer, or whole conversations after their end.
+        votes_on: Check of the output on which it votes: a score below .5 says that the answer
+            failed it. Its votes correct the check's rate. Empty for none.
         system_role: Whether the model's chat template knows the system's role; if not, the
             rubric stands at the beginning of the user's message.
     """
@@ -181,6 +184,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     jury: tuple[str, ...] = ()
     jury_share: float = 0.2
     unit: JudgedUnit = "answer"
+    votes_on: str = ""
     system_role: bool = True
 
     def __post_init__(self) -> None:
@@ -227,7 +231,9 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def specification_hash(self) -> str:
         """Return the specification's hash; what changes no score is none of it."""
-        graded = msgspec.structs.replace(self, jury=(), jury_share=0.0, reasons_below=0.0)
+        graded = msgspec.structs.replace(
+            self, jury=(), jury_share=0.0, reasons_below=0.0, votes_on=""
+        )
         return _hash_of(graded)
 
 
@@ -247,6 +253,7 @@ class LikelihoodSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     unit: ClassVar[JudgedUnit] = "answer"
+    votes_on: ClassVar[str] = ""
     model: str
     name: str = "likelihood"
     version: int = 2
@@ -294,6 +301,7 @@ class GroundednessSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     unit: ClassVar[JudgedUnit] = "answer"
+    votes_on: ClassVar[str] = ""
     model: str
     name: str = "groundedness_likelihood"
     version: int = 1
@@ -340,6 +348,7 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
         context: Which texts of an exchange are its context.
         qualified_on: Kinds of bad answers that it has to tell from good ones.
         budget_tokens: Estimated tokens of an exchange that it is shown.
+        votes_on: See ``RubricSpec``.
     """
 
     unit: ClassVar[JudgedUnit] = "answer"
@@ -355,6 +364,7 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
     context: ContextRule = GUESS
     qualified_on: tuple[str, ...] = ()
     budget_tokens: int = 6000
+    votes_on: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a classifier that cannot be asked or read.
@@ -384,8 +394,11 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def specification_hash(self) -> str:
         """Return the specification's hash; its server is none of it."""
-        return _hash_of(msgspec.structs.replace(self, url=""))
+        return _hash_of(msgspec.structs.replace(self, url="", votes_on=""))
 
+
+VOTE: Final = 0.5
+"""Score below which a judge that votes on a check says that the answer failed it."""
 
 Specification: TypeAlias = RubricSpec | LikelihoodSpec | GroundednessSpec | ClassifierSpec
 

@@ -55,6 +55,10 @@ __all__ = [
     "skipped",
     "typical",
     "unqualified",
+    "vote_gaps",
+    "vote_weights",
+    "voted",
+    "votes",
     "weight",
     "weighted",
     "worst",
@@ -183,6 +187,29 @@ def cluster_checked(judge: str) -> str:
 def cluster_hallucinated(judge: str) -> str:
     """Totals: group of conversations -> answers that their context does not support."""
     return f"cluster_hallucinated/{judge}"
+
+
+def votes(judge: str, check: str) -> str:
+    """Totals: ``both``, ``judge``, ``check`` or ``neither`` says that the check failed -> weight.
+
+    The weight is the sum of 1 / inclusion probability, as ``random_groups.group_sum`` writes it.
+    """
+    return f"votes/{judge}/{check}"
+
+
+def voted(judge: str, check: str) -> str:
+    """Indicator: the judge voted on the answer that the check was made on."""
+    return f"voted/{judge}/{check}"
+
+
+def vote_weights(judge: str, check: str) -> str:
+    """Totals: group of conversations -> sum of 1 / inclusion probability."""
+    return f"vote_weights/{judge}/{check}"
+
+
+def vote_gaps(judge: str, check: str) -> str:
+    """Totals: group of conversations -> sum of (vote - check) / inclusion probability."""
+    return f"vote_gaps/{judge}/{check}"
 
 
 def answer_tokens(judge: str) -> str:

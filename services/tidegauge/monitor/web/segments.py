@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from tidegauge.monitoring.view import MonitorView, SegmentView, SilenceInForce
+from tidegauge.reports.check_votes import CheckVotes, check_votes
 from tidegauge.reports.hallucination_rate import (
     ContextCounts,
     Hallucination,
@@ -113,6 +114,7 @@ class SegmentPage:
         judged: Judges' scores of the display range.
         hallucinations: Shares of answers that their context does not support, by what checked them.
         context: Answers of the display range by what is known of their context.
+        votes: Rates of checks that judges vote on, corrected by their votes.
         latency_trend: P95 of the latency over the display range.
         first_token_trend: P95 of the time to first token.
         error_trend: Share of failed requests.
@@ -136,6 +138,7 @@ class SegmentPage:
     judged: tuple[Judged, ...]
     hallucinations: tuple[Hallucination, ...]
     context: ContextCounts | None
+    votes: tuple[CheckVotes, ...]
     latency_trend: Sparkline
     first_token_trend: Sparkline
     error_trend: Sparkline
@@ -255,6 +258,7 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
         judged=_judged(found.display_range, vitals, estimator),
         hallucinations=hallucinations(judged) if judged else (),
         context=context_counts(judged) if judged else None,
+        votes=check_votes(judged, vitals) if judged and vitals else (),
         latency_trend=sparkline([point.latency_p95_ms for point in trend]),
         first_token_trend=sparkline([point.first_token_p95_ms for point in trend]),
         error_trend=sparkline([p.errors / p.requests if p.requests else None for p in trend]),

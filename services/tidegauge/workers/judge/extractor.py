@@ -113,6 +113,7 @@ class QualityExtractor:
         now_ms: Wall clock, Unix milliseconds.
         of_context: Judges whose scores, between 0 and 1, say how far the context supports an
             answer.
+        votes_on: Judge -> the check of the output on which its scores are votes.
         references: Question, as ``question_key`` writes it -> an answer that is known to be right.
         clock: Monotonic clock, seconds.
     """
@@ -126,11 +127,13 @@ class QualityExtractor:
         limits: JudgeLimits,
         now_ms: Callable[[], int],
         of_context: Collection[str] = (),
+        votes_on: Mapping[str, str] = MappingProxyType({}),
         references: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._of_context = of_context
+        self._votes_on = votes_on
         self._sampler = sampler
         self._specification_hashes = specification_hashes
         self._limits = limits
@@ -274,6 +277,7 @@ class QualityExtractor:
                 plan=plans[judge],
                 score=answer.scores[judge],
                 of_context=judge in self._of_context,
+                votes_on=self._votes_on.get(judge, ""),
             )
             for number, judge in enumerate(self._specification_hashes, start=1)
             if judge in answer.scores

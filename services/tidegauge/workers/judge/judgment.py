@@ -12,9 +12,10 @@ from tidegauge.detection.random_groups import group_of, group_sum
 from tidegauge.quality.hallucination import hits_of, is_unsupported
 from tidegauge.quality.judged_exchange import JudgedUnit, Score
 from tidegauge.quality.sampling import SamplingPlan, draw
+from tidegauge.quality.specifications import VOTE
 from tidegauge.schemas import measures
 from tidegauge.schemas.evaluations import JudgmentEvent, Remark
-from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.exchange import CheckOutcome, ResponseEvent
 from tidegauge.schemas.sketches import Exemplar
 from tidegauge.schemas.topics import JUDGMENTS, REMARKS
 from tidegauge.streaming.extractor import Measurement, Origin
@@ -37,6 +38,7 @@ class JudgeVerdict:
         score: The judge's score.
         of_context: Whether its score says how far the context supports the answer.
         unit: What it judges.
+        votes_on: Check of the output on which its score is a vote; empty for none.
     """
 
     judge: str
@@ -48,6 +50,7 @@ class JudgeVerdict:
     score: Score
     of_context: bool = False
     unit: JudgedUnit = "answer"
+    votes_on: str = ""
 
 
 def measured(
@@ -77,6 +80,9 @@ def measured(
         probability = _probability(verdict, event)
         values |= _values(label, verdict.score, probability)
         totals |= _cluster_totals(label, event, verdict, 1 / probability)
+        if (checked := event.checks.get(verdict.votes_on)) and verdict.score.values:
+            hits.append(measures.voted(label, verdict.votes_on))
+            totals |= _vote_totals(label, event, verdict, 1 / probability, checked)
     shown = exemplar_of(event)
     return Measurement(
         hits=tuple(hits),
@@ -145,6 +151,21 @@ def _cluster_totals(
         unsupported = is_unsupported(verdict.score.values.values())
         found |= cluster_counts(label, event, unsupported=unsupported)
     return found
+
+
+def _vote_totals(
+    label: str, event: ResponseEvent, verdict: JudgeVerdict, weight: float, checked: CheckOutcome
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what a judge's vote on a check adds to the totals."""
+    check = verdict.votes_on
+    vote, failed = min(verdict.score.values.values()) < VOTE, checked == "failed"
+    cells = {(True, True): "both", (True, False): "judge", (False, True): "check"}
+    group = group_of(event.customer, event.conversation_id or event.request_id)
+    return {
+        measures.votes(label, check): group_sum(cells.get((vote, failed), "neither"), weight),
+        measures.vote_weights(label, check): group_sum(group, weight),
+        measures.vote_gaps(label, check): group_sum(group, weight * (vote - failed)),
+    }
 
 
 def cluster_counts(

@@ -190,6 +190,11 @@ def make_extractor(settings: JudgeSettings, pool: JudgePool) -> GroundingExtract
         limits=JudgeLimits(settings.deadline_seconds, settings.max_age_seconds),
         now_ms=now_ms,
         references=read_references(settings.references_file) if settings.references_file else {},
+        votes_on={
+            name: judge.specification.votes_on
+            for name, judge in pool.judges.items()
+            if judge.specification.votes_on
+        },
         of_context={
             name
             for name, judge in pool.judges.items()
