@@ -80,40 +80,65 @@ class Dispersion:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pearson:
+    """Pearson's statistic of some blocks, taken for a scaled chi-square variable.
+
+    Attributes:
+        found: Its value.
+        mean: Its mean without dispersion.
+        weight: What a squared dispersion of 1 adds to that.
+        degrees: Degrees of freedom of the chi-square variable.
+    """
+
+    found: float
+    mean: float
+    weight: float
+    degrees: float
+
+    @property
+    def squared(self) -> float:
+        """The estimate of the squared dispersion."""
+        return max(self.found - self.mean, 0.0) / self.weight
+
+    @property
+    def bound(self) -> float:
+        """Its upper bound."""
+        least = self.mean * float(chi2.ppf(_MISSED, self.degrees)) / self.degrees
+        return max(self.found * self.mean / least - self.mean, 0.0) / self.weight
+
+    def exceeds(self, chance: float, squared: float = 0.0) -> bool:
+        """Return whether the blocks fluctuate more than a squared dispersion explains.
+
+        Args:
+            chance: Chance that blocks with that dispersion do.
+            squared: The squared dispersion.
+        """
+        most = float(chi2.isf(chance, self.degrees)) / self.degrees
+        return self.found > most * (self.mean + squared * self.weight)
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
     """What blocks of one length show of a group of G indicators.
 
     Attributes:
         length: Length of a block, milliseconds.
-        pooled: Estimate of the group's squared dispersion.
-        pooled_bound: Its upper bound.
+        pooled: The group's Pearson statistic.
         own: Estimate of each indicator's squared dispersion, shape (G,).
         bound: Upper bound of each indicator's squared dispersion, shape (G,).
         hits: Mean hits of a block by indicator, shape (G,).
-        pearson: Pearson's statistic of the group, scaled to its degrees of freedom.
-        free: Its degrees of freedom.
-        weight: What a squared dispersion of 1 adds to it.
     """
 
     length: int
-    pooled: float
-    pooled_bound: float
+    pooled: _Pearson
     own: Floats
     bound: Floats
     hits: Floats
-    pearson: float
-    free: float
-    weight: float
 
     @property
     def significant(self) -> bool:
         """Whether the fluctuation is more than chance."""
-        return self.pearson > float(chi2.isf(_SIGNIFICANT / len(BLOCKS_MS), self.free))
-
-    def exceeds(self, squared: float) -> bool:
-        """Return whether blocks fluctuate more than with a squared dispersion."""
-        most = float(chi2.isf(_LONGER, self.free))
-        return self.pearson > most * (1 + squared * self.weight / self.free)
+        return self.pooled.exceeds(_SIGNIFICANT / len(BLOCKS_MS))
 
     def squared(self) -> Floats:
         """Return each indicator's bound: its own where it has enough hits, else the group's.
@@ -121,7 +146,7 @@ class _Scale:
         The cuts of one number fluctuate unequally, its tails most: what an indicator shows itself
         is the least.
         """
-        shown = np.maximum(self.pooled_bound, self.own)
+        shown = np.maximum(self.pooled.bound, self.own)
         return np.where(self.hits >= _FEWEST_OWN, self.bound, shown)
 
 
@@ -161,8 +186,8 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
             continue
         chosen = _independent(scales)
         # Longer blocks may show more than independent blocks of this length would.
-        longer = [one.pooled * one.length for one in scales if one.length > chosen.length]
-        shown = chosen.pooled * chosen.length
+        longer = [one.pooled.squared * one.length for one in scales if one.length > chosen.length]
+        shown = chosen.pooled.squared * chosen.length
         squared = chosen.squared() * max([1.0, *(part / shown for part in longer if shown)])
         hourly = [s for s in scales if s.length >= min(_HOUR, chosen.length)]
         block[columns], tau[columns] = chosen.length, np.sqrt(squared)
@@ -184,8 +209,10 @@ def _independent(scales: Sequence[_Scale]) -> _Scale:
     if not any(scale.significant for scale in scales):
         return scales[-1]
     for number, scale in enumerate(scales):
-        long_run = scale.pooled * scale.length
-        if not any(one.exceeds(long_run / one.length) for one in scales[number + 1 :]):
+        long_run = scale.pooled.squared * scale.length
+        if not any(
+            one.pooled.exceeds(_LONGER, long_run / one.length) for one in scales[number + 1 :]
+        ):
             return scale
     return scales[-1]
 
@@ -233,9 +260,12 @@ def _scale(
 ) -> _Scale | None:
     """Return what blocks of one length show, None with too few blocks or hits.
 
-    Pearson's statistic of G rates over B blocks has the mean ``B + tau^2 * sum e / (1 - p)``, with
-    e the expected hits; its upper bound follows from the chi-square quantile, with as many degrees
-    of freedom as the residuals' correlation leaves (Satterthwaite, Biometrics Bulletin 2, 1946).
+    Pearson's statistic of an indicator over B blocks has the mean ``B + tau^2 * sum e / (1 - p)``,
+    with e the expected hits, and without dispersion the variance ``2 B + sum k`` with k the
+    binomial's excess kurtosis, which is large where hits are rare (Haldane, Biometrika 29, 1937).
+    The group's is their sum with the weights that estimate one dispersion of all of them best, and
+    is taken for a scaled chi-square variable with the same mean and variance (Satterthwaite,
+    Biometrics Bulletin 2, 1946).
     """
     asked = (trials > 0) & (expected > 0)
     blocks = asked.sum(axis=0)
@@ -243,38 +273,35 @@ def _scale(
         return None
     rate = np.divide(expected, trials, out=np.zeros_like(expected), where=asked)
     rate = np.minimum(rate, 1 - 1e-9)
-    spread = np.sqrt(expected * (1 - rate), out=np.ones_like(expected), where=asked)
-    residual = np.where(asked, (hits - expected) / spread, 0.0)
+    variance = np.where(asked, expected * (1 - rate), 1.0)
+    residual = np.where(asked, (hits - expected) / np.sqrt(variance), 0.0)
     pearson = (residual**2).sum(axis=0)
     free = blocks - float(fitted)
     weight = (np.where(asked, expected / (1 - rate), 0.0)).sum(axis=0) * free / blocks
-    together = float(free.sum() * _independent_part(residual))
-    pooled_free, pooled_weight = float(free.sum()), float(weight.sum())
-    scaled = float(pearson.sum()) * together / pooled_free
+    kurtosis = np.where(asked, (1 - 6 * rate * (1 - rate)) / variance, 0.0).sum(axis=0) / blocks
+    spread = _covariance(residual, np.maximum(kurtosis, 0.0))
+    degrees = 2 * free / np.diag(spread)
+    own = [_Pearson(*one) for one in zip(pearson, free, weight, degrees, strict=True)]
+    share = weight / weight.sum()
+    mean = float(share @ free)
+    together = 2 * mean**2 / float(share @ (spread * np.sqrt(np.outer(free, free))) @ share)
+    pooled = _Pearson(float(share @ pearson), mean, float(share @ weight), together)
     return _Scale(
         length=length,
-        pooled=max(float(pearson.sum()) - pooled_free, 0.0) / pooled_weight,
-        pooled_bound=_bound(scaled, together, pooled_weight * together / pooled_free),
-        own=np.maximum(pearson - free, 0.0) / weight,
-        bound=np.array([_bound(*one) for one in zip(pearson, free, weight, strict=True)]),
+        pooled=pooled,
+        own=np.array([one.squared for one in own]),
+        bound=np.array([one.bound for one in own]),
         hits=expected.sum(axis=0) / blocks,
-        pearson=scaled,
-        free=together,
-        weight=pooled_weight * together / pooled_free,
     )
 
 
-def _bound(pearson: float, free: float, weight: float) -> float:
-    """Return the upper bound of a squared dispersion."""
-    return max(pearson * free / float(chi2.ppf(_MISSED, free)) - free, 0.0) / weight
+def _covariance(residual: Floats, kurtosis: Floats) -> Floats:
+    """Return the covariance of a block's squared residuals, shape (G, G).
 
-
-def _independent_part(residual: Floats) -> float:
-    """Return the number of independent columns as a part of all of them, in (0, 1]."""
-    columns = residual.shape[1]
-    if columns == 1:
-        return 1.0
+    It is that of normal variables, and the fourth cumulant of counts of which one holds the other.
+    """
     product = residual.T @ residual
     scale = np.sqrt(np.maximum(np.diag(product), 1e-12))
-    correlation = product / np.outer(scale, scale)
-    return float(columns / max((correlation**2).sum(), 1.0))
+    correlation = np.abs(product / np.outer(scale, scale))
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(2 * correlation**2 + correlation * np.sqrt(np.outer(kurtosis, kurtosis)))

@@ -321,9 +321,12 @@ def _sum_by(groups: Counts, table: Counts, size: int) -> Floats:
 
 
 def _group(indicator: Indicator) -> str:
-    """Return what an indicator's rate moves with: the cuts of one number, or its family."""
+    """Return what an indicator's rate moves with: the cuts of one number, or its family.
+
+    Of a family, those belong together that are shares of the same trials.
+    """
     counter = indicator.counter
-    return indicator.family if isinstance(counter, Hits) else counter.value
+    return f"{indicator.family}/{counter.of}" if isinstance(counter, Hits) else counter.value
 
 
 def _block_trials(found: Dispersion, trials: Counts, times_ms: Counts) -> Floats:

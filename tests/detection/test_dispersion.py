@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tidegauge.detection.dispersion import measure
+
+MINUTE_MS = 60_000
+MINUTES = 7 * 1_440
+PER_MINUTE = 0.3
+TOPICS = 25
+
+Draw = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[np.int64]]
+
+
+def topics(rng: np.random.Generator, trials: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw which of many topics requests are on: each is rare within a block."""
+    return rng.multinomial(trials, np.full(TOPICS, 1 / TOPICS))
+
+
+def nearly_all(rng: np.random.Generator, trials: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw hits that only a few trials miss."""
+    return rng.binomial(trials, 0.998)[:, None]
+
+
+def wandering_topics(rng: np.random.Generator, trials: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw topics whose shares differ from hour to hour."""
+    shares = rng.dirichlet(np.full(TOPICS, 4.0), MINUTES // 60).repeat(60, axis=0)
+    return rng.multinomial(trials, shares)
+
+
+def wanders(draw: Draw, rng: np.random.Generator) -> bool:
+    """Say whether a week's rates are found to fluctuate by more than chance."""
+    trials = rng.poisson(PER_MINUTE, MINUTES)
+    hits = draw(rng, trials)
+    asked = np.repeat(trials[:, None], hits.shape[1], axis=1)
+    expected = hits.sum(axis=0) / trials.sum() * asked
+    times = np.arange(MINUTES, dtype=np.int64) * MINUTE_MS
+    return bool(measure(hits, expected, asked, times, ["one"] * hits.shape[1]).waves.any())
+
+
+@pytest.mark.parametrize("draw", [topics, nearly_all])
+def test_rare_events_of_steady_traffic_are_no_waves(draw: Draw) -> None:
+    rng = np.random.default_rng(0)
+    assert sum(wanders(draw, rng) for _ in range(40)) <= 2, "one in a hundred is expected"
+
+
+def test_shares_that_wander_from_hour_to_hour_are_found_in_sparse_traffic() -> None:
+    rng = np.random.default_rng(1)
+    assert all(wanders(wandering_topics, rng) for _ in range(5))
