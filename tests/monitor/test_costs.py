@@ -32,7 +32,7 @@ from tidegauge.monitor.costs import CatalogFile, CostBoard
 from tidegauge.monitor.metrics import MAX_CUSTOMERS
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.reports.cost_view import CostView, cost_view, forecast_usd
+from tidegauge.reports.cost_view import CostView, cost_view
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import encode
 from tidegauge.schemas.upstream_events import (
@@ -66,15 +66,45 @@ def test_the_hours_of_the_view_add_up(view: CostView) -> None:
     assert view.bill.upstreams[0].residual_usd > 0
 
 
-def test_the_forecast_follows_prices_and_the_rate_of_tokens(view: CostView) -> None:
-    assert forecast_usd(view.bill, PRICES, 0, 90 * MINUTE_MS) == pytest.approx(90.0)
+def test_the_forecast_follows_prices_and_the_rate_of_tokens() -> None:
     account = CostAccount(0, 2**62)
     amounts = WorkAmounts(requests=1, nanousd=2_000_000_000)
     row = WorkRow("m/v1//", "acme", "served", amounts)
     minute = UpstreamMinute("api.example", NOW_MS - HOUR_MS, b"", b"", (row,))
     account.add(UpstreamWork(producer_id="v", sequence=1, time_ms=0, minutes=(minute,)))
-    bill = account.bill({}, NOW_MS - 2 * HOUR_MS, NOW_MS)
-    assert forecast_usd(bill, {}, NOW_MS, NOW_MS + 24 * HOUR_MS) == pytest.approx(24.0)
+    view = cost_view(HourlyBills(account), PRICES, NOW_MS, 8)
+    hours = (view.forecast.until_ms - NOW_MS) / HOUR_MS
+    assert view.forecast.usd == pytest.approx((60.0 + 2 / 8) * hours)
+    assert view.forecast.low_usd == pytest.approx(60.0 * hours)  # time is certain, tokens are not
+    assert view.forecast.high_usd is not None
+    assert view.forecast.high_usd > view.forecast.usd
+
+
+def test_a_swap_is_priced_by_both_versions(
+    scrape: Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]],
+) -> None:
+    account = CostAccount(0, 2**62)
+    for n, (version, line, nanousd) in enumerate(
+        [("v1", "served", 10**9), ("v3", "shadow", 10**9), ("v2", "served", 3 * 10**9)]
+    ):
+        amounts = WorkAmounts(requests=1, openings=1, prompt_tokens=1_000_000, nanousd=nanousd)
+        row = WorkRow(f"m/{version}//", "acme", line, amounts)  # type: ignore[arg-type]
+        start_ms = NOW_MS - (3 - n) * HOUR_MS
+        minute = UpstreamMinute("api.example", start_ms, b"", b"", (row,))
+        account.add(UpstreamWork(producer_id="v", sequence=n + 1, time_ms=n, minutes=(minute,)))
+    view = cost_view(HourlyBills(account), {}, NOW_MS, 8)
+    (swap,) = view.swaps
+    assert (swap.model, swap.old, swap.new, swap.since_ms) == ("m", "v1", "v2", NOW_MS - HOUR_MS)
+    assert (swap.before.usd_per_million, swap.after.usd_per_million) == pytest.approx((1.0, 3.0))
+    assert swap.after.usd_per_conversation == pytest.approx(3.0)
+    assert set(scrape(view)["tidegauge_bill_forecast_usd"]) == {("expected",), ("low",), ("high",)}
+    app = FastAPI()
+    CostPages(lambda: view).mount(app, Renderer(15))
+    client = TestClient(app)
+    assert "<bdi>v1</bdi> to <bdi>v2</bdi>" in client.get("/costs").text
+    facts = client.get("/api/costs").json()
+    assert facts["swaps"][0]["after"]["usd_per_conversation"] == 3.0
+    assert facts["forecast"]["low_usd"] < facts["forecast"]["usd"]
 
 
 def test_a_budget_is_over_where_both_burn_rates_are() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from tidegauge.cost.bill import Bill, GpuPrices, make_bill, tokens_of
+from tidegauge.cost.bill import Bill, ChargeKey, GpuPrices, make_bill, tokens_of
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
     SLOT_MS,
@@ -128,6 +128,21 @@ class CostAccount:
             if first.get(upstream, end_ms) <= minute_ms < end_ms:
                 found[upstream] -= tokens_of(minute.total())
         return found
+
+    def seen(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, ChargeKey]]:
+        """Yield (start of a minute, charge) for the work of a range of time."""
+        for (upstream, minute_ms), minute in self.work.minutes.items():
+            if start_ms <= minute_ms < end_ms:
+                yield from ((minute_ms, ChargeKey(upstream, *row)) for row in minute.rows)
+
+    def hourly_token_usd(self, prices: GpuPrices, start_ms: int, end_ms: int) -> tuple[float, ...]:
+        """Return the cost of tokens by whole hour, of upstreams whose time has no price."""
+        found = dict.fromkeys(range(-(-start_ms // _HOUR_MS), end_ms // _HOUR_MS), 0)
+        for (upstream, minute_ms), minute in self.work.minutes.items():
+            hour = minute_ms // _HOUR_MS
+            if upstream not in prices and hour in found:
+                found[hour] += minute.total().nanousd
+        return tuple(nanousd / 1e9 for nanousd in found.values())
 
     def bill(
         self, prices: GpuPrices, start_ms: int, end_ms: int, judges: Collection[str] = ()

@@ -136,11 +136,15 @@ class Bill:
     @property
     def usd(self) -> float:
         """The whole price: of the upstreams' time, and of tokens where these are priced."""
+        return sum(one.usd for one in self.upstreams) + self.token_usd
+
+    @property
+    def token_usd(self) -> float:
+        """The price of tokens, of upstreams whose time has none."""
         timed = {one.upstream for one in self.upstreams}
-        tokens = (
+        return sum(
             charge.usd or 0.0 for key, charge in self.charges.items() if key.upstream not in timed
         )
-        return sum(one.usd for one in self.upstreams) + sum(tokens)
 
     @property
     def unpriced(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ __all__ = [
     "bill_rows",
     "cost_changes",
     "costs_by",
+    "group_cost",
 ]
 
 _MILLION: Final = 1_000_000
@@ -99,7 +100,7 @@ def costs_by(bill: Bill, dimension: str) -> list[GroupCost]:
     """
     groups = bill.by(DIMENSIONS[dimension])
     whole = sum(charge.usd or 0.0 for charge in groups.values())
-    return [_group(name, charge, whole) for name, charge in groups.items()]
+    return [group_cost(name, charge, whole) for name, charge in groups.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,14 @@ def cost_changes(now: Bill, before: Bill, dimension: str) -> list[CostChange]:
     return sorted(found, key=lambda one: (one.before_usd - one.usd, one.name))
 
 
-def _group(name: str, charge: Charge, whole: float) -> GroupCost:
+def group_cost(name: str, charge: Charge, whole: float = 0.0) -> GroupCost:
+    """Return what a group of charges costs.
+
+    Args:
+        name: The group.
+        charge: The sum of its charges.
+        whole: Cost of all groups; 0 if the share is not wanted.
+    """
     work, usd = charge.work, charge.usd
     tokens = tokens_of(work)
     return GroupCost(

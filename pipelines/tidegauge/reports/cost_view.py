@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +12,8 @@ from tidegauge.cost.bill import Bill, GpuPrices, merge_bills
 from tidegauge.cost.hourly_bills import HOUR_MS, HourlyBills, unforwarded_tokens
 from tidegauge.cost.prices import gpu_usd_per_hour
 from tidegauge.reports.bill_tables import DIMENSIONS, GroupCost, costs_by
+from tidegauge.reports.forecast import Forecast, forecast, month_end_ms, month_start_ms
+from tidegauge.reports.swap_cost import SwapCost, swap_costs
 from tidegauge.schemas.upstream_events import UpstreamSample
 
 __all__ = [
@@ -22,11 +23,8 @@ __all__ = [
     "HourCost",
     "UpstreamNow",
     "cost_view",
-    "forecast_usd",
-    "month_end_ms",
 ]
 
-_DECEMBER: Final = 12
 
 ALL_CUSTOMERS: Final = "all"
 """The name of the budget of everything, idle time included."""
@@ -112,9 +110,9 @@ class CostView:
         hours: Its whole hours, oldest first.
         costs: Dimension -> the groups' costs, the dearest first.
         upstreams: The upstreams now.
-        month_end_ms: End of the present month, UTC.
-        forecast_usd: What the time from now to then will cost.
+        forecast: What the time from now to the end of the month, UTC, will cost.
         budgets: How fast the budgets are spent.
+        swaps: What swaps of versions changed, the newest first.
     """
 
     time_ms: int
@@ -122,9 +120,9 @@ class CostView:
     hours: tuple[HourCost, ...]
     costs: Mapping[str, tuple[GroupCost, ...]]
     upstreams: tuple[UpstreamNow, ...]
-    month_end_ms: int
-    forecast_usd: float
+    forecast: Forecast
     budgets: tuple[BudgetBurn, ...] = ()
+    swaps: tuple[SwapCost, ...] = ()
 
 
 def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is configured
@@ -156,9 +154,7 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
     return CostView(
         time_ms=now_ms,
         bill=bill,
-        hours=tuple(
-            _hour(hour.bill) for hour in found if hour.bill.end_ms - hour.bill.start_ms == HOUR_MS
-        ),
+        hours=tuple(_hour(hour.bill) for hour in found if _is_whole(hour.bill)),
         costs={name: tuple(costs_by(bill, name)) for name in DIMENSIONS},
         upstreams=tuple(
             UpstreamNow(
@@ -171,15 +167,22 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
             )
             for label in labels
         ),
-        month_end_ms=month_end_ms(now_ms),
-        forecast_usd=forecast_usd(bill, prices, now_ms, month_end_ms(now_ms)),
+        forecast=forecast(
+            [hour.bill.token_usd for hour in found if _is_whole(hour.bill)],
+            prices,
+            now_ms,
+            month_end_ms(now_ms),
+        ),
         budgets=_burns(bill, bills.lately(now_ms - HOUR_MS, now_ms), budgets) if budgets else (),
+        swaps=swap_costs(
+            bill, ((hour.bill.start_ms, key) for hour in found for key in hour.bill.charges)
+        ),
     )
 
 
 def _burns(bill: Bill, hour: Bill, budgets: Mapping[str, float]) -> tuple[BudgetBurn, ...]:
     spent, lately = _by_customer(bill), _by_customer(hour)
-    month_ms = month_end_ms(bill.end_ms) - _month_start_ms(bill.end_ms)
+    month_ms = month_end_ms(bill.end_ms) - month_start_ms(bill.end_ms)
     found = []
     for name, usd in sorted(budgets.items()):
         rates = [
@@ -196,42 +199,8 @@ def _by_customer(bill: Bill) -> dict[str, float]:
     return {**costs, ALL_CUSTOMERS: bill.usd}
 
 
-def forecast_usd(bill: Bill, prices: GpuPrices, start_ms: int, end_ms: int) -> float:
-    """Return what a time to come will cost.
-
-    The time of servers costs what their prices say. Tokens are assumed to be asked for as often as
-    in the bill.
-
-    Args:
-        bill: A bill of the past.
-        prices: The prices of the upstreams' time.
-        start_ms: From when, Unix milliseconds.
-        end_ms: Until when.
-    """
-    usd = 0.0
-    for price in prices.values():
-        for hour_ms in range(start_ms, end_ms, HOUR_MS):
-            part = min(HOUR_MS, end_ms - hour_ms) / HOUR_MS
-            usd += (gpu_usd_per_hour(price, hour_ms) or 0.0) * part
-    tokens = bill.usd - sum(one.usd for one in bill.upstreams)
-    return usd + tokens * max(0, end_ms - start_ms) / max(1, bill.end_ms - bill.start_ms)
-
-
-def month_end_ms(time_ms: int) -> int:
-    """Return the end of a time's month in UTC, Unix milliseconds.
-
-    Example:
-        >>> month_end_ms(0) == 31 * 86_400_000
-        True
-    """
-    now = datetime.fromtimestamp(time_ms / 1000, UTC)
-    year, month = (now.year + 1, 1) if now.month == _DECEMBER else (now.year, now.month + 1)
-    return round(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
-
-
-def _month_start_ms(time_ms: int) -> int:
-    now = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return round(datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1000)
+def _is_whole(bill: Bill) -> bool:
+    return bill.end_ms - bill.start_ms == HOUR_MS
 
 
 def _hour(bill: Bill) -> HourCost:

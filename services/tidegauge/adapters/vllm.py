@@ -178,7 +178,7 @@ class VllmClient:
             )
         self._url = url.rstrip("/").removesuffix("/v1")
         self.address = shown_address(url)
-        self.authority = urlsplit(url).netloc.rpartition("@")[2]
+        self.authority = _authority(url)
         self._api_key = api_key
         # A gateway, which this key is for, tells of the calls itself.
         counted = not (api_key or "").startswith(_GATEWAY_KEY)
@@ -417,6 +417,15 @@ class VllmClient:
         if response.status >= _FIRST_SERVER_ERROR or response.status in _BUSY:
             raise JudgeUnreachableError(said)
         raise JudgeRefusedError(said)
+
+
+def _authority(url: str) -> str:
+    """Return an address's host and port, without the port that its scheme stands for."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    usual = 443 if parts.scheme == "https" else 80
+    return f"{host}:{parts.port}" if parts.port not in {None, usual} else host
 
 
 def _json(text: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,10 @@ from tidegauge.reports.bill_tables import (
     cost_changes,
     costs_by,
 )
-from tidegauge.reports.cost_view import forecast_usd, month_end_ms
+from tidegauge.reports.forecast import Forecast, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, percent, times
 from tidegauge.reports.spreadsheet import csv_text
+from tidegauge.reports.swap_cost import SwapCost
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -71,8 +73,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
         shift_ms = parse_duration(against)
         earlier = TimeRange(period.start_ms - shift_ms, period.end_ms - shift_ms)
         before = bill_of_log(load(KafkaSettings), path, earlier).bill
-    month_end = month_end_ms(found.end_ms)
-    ahead = forecast_usd(found, made.prices, found.end_ms, month_end)
+    ahead = made.forecast(month_end_ms(found.end_ms))
     if as_csv:
         typer.echo(csv_text(BILL_COLUMNS, bill_rows(found)), nl=False)
         for note in notes:
@@ -82,7 +83,8 @@ def bill(  # noqa: PLR0913 - one argument for each option
             "from": moment(found.start_ms),
             "to": moment(found.end_ms),
             "usd": found.usd,
-            "forecast": {"to": moment(month_end), "usd": ahead},
+            "forecast": ahead,
+            "swaps": made.swaps,
             "upstreams": found.upstreams,
             "costs": {name: costs_by(found, name) for name in DIMENSIONS},
             "changes": None
@@ -96,9 +98,35 @@ def bill(  # noqa: PLR0913 - one argument for each option
         _print(console, found, by)
         if before is not None:
             _print_changes(console, found, before, by)
-        console.print(f"From its end to {moment(month_end)}: about {dollars(ahead)}")
+        _print_swaps(console, made.swaps)
+        console.print(_forecast_sentence(ahead))
         for note in notes:
             console.print(f"Note: {note}")
+
+
+def _forecast_sentence(ahead: Forecast) -> str:
+    between = (
+        ""
+        if ahead.low_usd is None or ahead.low_usd == ahead.high_usd
+        else f", with 90% between {dollars(ahead.low_usd)} and {dollars(ahead.high_usd)}"
+    )
+    return f"From its end to {moment(ahead.until_ms)}: about {dollars(ahead.usd)}{between}"
+
+
+def _print_swaps(console: Console, swaps: Sequence[SwapCost]) -> None:
+    if not swaps:
+        return
+    table = Table("swap", "since", "per 1M tokens", "before", "per conversation", "before")
+    for one in swaps:
+        table.add_row(
+            f"{one.model} {one.old} to {one.new}",
+            moment(one.since_ms),
+            dollars(one.after.usd_per_million),
+            dollars(one.before.usd_per_million),
+            dollars(one.after.usd_per_conversation),
+            dollars(one.before.usd_per_conversation),
+        )
+    console.print(table)
 
 
 def _print_changes(console: Console, found: Bill, before: Bill, by: str) -> None:

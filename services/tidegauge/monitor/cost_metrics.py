@@ -49,7 +49,10 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Burn rate of a budget over the last hours or the last one: 1 spends it in a month.",
         ("budget", "window"),
     ),
-    "tidegauge_bill_forecast_usd": ("Cost from now to the end of the month.", ()),
+    "tidegauge_bill_forecast_usd": (
+        "Cost from now to the end of the month: expected, and the ends of a 90% interval.",
+        ("bound",),
+    ),
     "tidegauge_upstream_running": ("Requests that an upstream works on.", _UPSTREAM),
     "tidegauge_upstream_waiting": ("Requests in an upstream's queue.", _UPSTREAM),
     "tidegauge_upstream_kv_use_ratio": ("Use of an upstream's key-value cache.", _UPSTREAM),
@@ -116,6 +119,21 @@ def _bill(put: _Put, view: CostView) -> None:
         if one.seconds:
             put("tidegauge_upstream_busy_ratio", one.busy_seconds / one.seconds, one.upstream)
             put("tidegauge_upstream_idle_ratio", one.idle_seconds / one.seconds, one.upstream)
+    _groups(put, view)
+    for group in view.costs["line"]:
+        put("tidegauge_bill_line_usd", group.usd, group.name)
+    requests = sum(group.requests for group in view.costs["line"])
+    put("tidegauge_bill_requests_per_usd", requests / view.bill.usd if view.bill.usd else None)
+    ahead = view.forecast
+    for name, usd in (("", ahead.usd), ("low", ahead.low_usd), ("high", ahead.high_usd)):
+        put("tidegauge_bill_forecast_usd", usd, name or "expected")
+    for budget in view.budgets:
+        put("tidegauge_budget_usd", budget.usd, budget.name)
+        put("tidegauge_budget_burn_ratio", budget.burn, budget.name, "range")
+        put("tidegauge_budget_burn_ratio", budget.hour_burn, budget.name, "hour")
+
+
+def _groups(put: _Put, view: CostView) -> None:
     customers = [group for group in view.costs["customer"] if group.usd is not None]
     for group in customers[:MAX_CUSTOMERS]:
         put("tidegauge_bill_customer_usd", group.usd, group.name)
@@ -127,15 +145,6 @@ def _bill(put: _Put, view: CostView) -> None:
     for group in view.costs["version"][:MAX_CUSTOMERS]:
         model, _, version = group.name.rpartition(" ")
         put("tidegauge_bill_model_usd", group.usd, model, version)
-    for group in view.costs["line"]:
-        put("tidegauge_bill_line_usd", group.usd, group.name)
-    requests = sum(group.requests for group in view.costs["line"])
-    put("tidegauge_bill_requests_per_usd", requests / view.bill.usd if view.bill.usd else None)
-    put("tidegauge_bill_forecast_usd", view.forecast_usd)
-    for budget in view.budgets:
-        put("tidegauge_budget_usd", budget.usd, budget.name)
-        put("tidegauge_budget_burn_ratio", budget.burn, budget.name, "range")
-        put("tidegauge_budget_burn_ratio", budget.hour_burn, budget.name, "hour")
 
 
 def _upstream(put: _Put, one: UpstreamNow) -> None:

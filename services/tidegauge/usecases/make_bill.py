@@ -10,7 +10,9 @@ from typing import Final
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices
 from tidegauge.gateway.configuration import Catalog, gpu_prices, load
+from tidegauge.reports.forecast import Forecast, forecast
 from tidegauge.reports.formatting import count, moment
+from tidegauge.reports.swap_cost import SwapCost, swap_costs
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -33,11 +35,19 @@ class LogBill:
         bill: The bill.
         prices: The prices of the upstreams' time.
         notes: What a person should know of it.
+        swaps: What swaps of versions changed, the newest first.
+        hourly_token_usd: Cost of tokens in its whole hours, of upstreams whose time has no price.
     """
 
     bill: Bill
     prices: GpuPrices
     notes: tuple[str, ...]
+    swaps: tuple[SwapCost, ...]
+    hourly_token_usd: tuple[float, ...]
+
+    def forecast(self, until_ms: int) -> Forecast:
+        """Return what the time from the end of the range to a moment will cost."""
+        return forecast(self.hourly_token_usd, self.prices, self.bill.end_ms, until_ms)
 
 
 def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> LogBill:
@@ -60,7 +70,13 @@ def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) ->
     prices = gpu_prices(catalog)
     account, undecodable = _account_of_log(kafka, period)
     bill = account.bill(prices, period.start_ms, period.end_ms, catalog.judges)
-    return LogBill(bill, prices, tuple(_notes(bill, account, undecodable)))
+    return LogBill(
+        bill,
+        prices,
+        tuple(_notes(bill, account, undecodable)),
+        swap_costs(bill, account.seen(bill.start_ms, bill.end_ms)),
+        account.hourly_token_usd(prices, bill.start_ms, bill.end_ms),
+    )
 
 
 def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccount, int]:

@@ -10,6 +10,7 @@ from tests.workers.judge.conftest import ScriptedServer, origin, response, serve
 
 from tidegauge.adapters.vllm import JudgeCall, JudgeRefusedError, VllmClient
 from tidegauge.cost.bill import make_bill
+from tidegauge.gateway.http.addresses import Address
 from tidegauge.reports.bill_tables import costs_by
 from tidegauge.schemas.exchange import Message, ResponseEvent, Usage
 from tidegauge.schemas.sketches import JudgeCondition, SketchKind
@@ -59,6 +60,21 @@ async def test_every_call_is_work_of_its_server_once(server: ScriptedServer) -> 
     assert sum(piece.work.prompt_tokens for piece in first.work) == 200
     assert second.work == ()
     assert extractor.measure(events)[0].work == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("http://10.0.0.7:8000/v1", "10.0.0.7:8000"),
+        ("http://judge:80", "judge"),
+        ("https://judge.example:443/prefix", "judge.example"),
+        ("http://user:secret@[::1]:8001", "[::1]:8001"),
+    ],
+)
+def test_a_server_has_the_label_that_gateways_give_it(url: str, label: str) -> None:
+    assert VllmClient(url).authority == label
+    if "@" not in url:
+        assert Address.parse(url).authority == label
 
 
 async def test_a_call_that_was_not_answered_is_no_work(server: ScriptedServer) -> None:

@@ -53,12 +53,13 @@ class CostPages:
                 "end_ms": view.bill.end_ms,
                 "usd": view.bill.usd,
                 "unpriced": view.bill.unpriced,
-                "forecast": {"until_ms": view.month_end_ms, "usd": view.forecast_usd},
+                "forecast": view.forecast,
                 "bill": view.bill.upstreams,
                 "hours": view.hours,
                 "costs": view.costs,
                 "upstreams": view.upstreams,
                 "budgets": view.budgets,
+                "swaps": view.swaps,
             }
             return json_of(msgspec.to_builtins(facts))
 
