@@ -378,7 +378,7 @@ async def test_many_who_say_hi_are_many(running: Running) -> None:
         await running.chat("hi")
     asked = running.asked
     assert sum(event.repeat_of is not None for event in asked) == 1
-    assert len({event.key for event in asked}) == 19
+    assert len({event.key.partition("\n")[0] for event in asked}) == 19
 
 
 async def test_a_refused_request_has_no_place(running: Running, client: openai.AsyncOpenAI) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -357,3 +358,18 @@ def test_a_range_has_its_start_before_its_end() -> None:
     assert parse_range("-1h", "now", 2 * HOUR) == TimeRange(HOUR, 2 * HOUR)
     with pytest.raises(TimeRangeError, match="is empty"):
         parse_range("now", "-1h", 2 * HOUR)
+
+
+def test_reports_are_deleted_when_they_are_as_old_as_texts_become(tmp_path: Path) -> None:
+    store = ReportStore(tmp_path, keep=5)
+    old, new = (stored(store, created_ms) for created_ms in (1_000_000_000, 1_000_100_000))
+    for report, seconds in ((old, 1_000_000), (new, 1_000_100)):
+        os.utime(store.page(report.report_id), (seconds, seconds))
+    unfinished = store.new_path(1_000_000_000)[1]
+    unfinished.write_text("…")
+    os.utime(unfinished, (1_000_000, 1_000_000))
+    store.expire(1_000_050_000)
+    assert store.list() == (new,)
+    assert not unfinished.exists()
+    store.expire(1_000_200_000)
+    assert list(tmp_path.iterdir()) == []

@@ -384,4 +384,4 @@ def test_a_tombstone_is_passed_over_and_is_no_dead_letter() -> None:
     assert (found.next_offset, found.tallies["gateway/1"].repeated) == (4, 0)
     alone = processor()
     assert alone.process([tombstone], NOW).rejections == ()
-    assert progress(alone.process([], NOW)).next_offset == 2
+    assert progress(alone.tick(NOW)).next_offset == 2

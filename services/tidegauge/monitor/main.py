@@ -55,6 +55,7 @@ __all__ = ["receivers", "run"]
 _log = structlog.get_logger(__name__)
 
 _HTTP_STOP_SECONDS = 3
+_EXPIRY_SECONDS = 600
 
 
 def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
@@ -170,7 +171,10 @@ def serve(
     if settings.daily_report_hour is not None:
         daily = DailyReports(queue, settings.daily_report_hour, now_ms)
         Thread(target=daily.run, args=(stop,), name="daily-report", daemon=True).start()
-    for thread in (watcher, *threads):
+    expiry = Thread(
+        target=_expire, args=(queue.store, kafka.text_ms, stop), name="expiry", daemon=True
+    )
+    for thread in (watcher, expiry, *threads):
         thread.start()
     _log.info("monitor_started", address=settings.address, receivers=len(notifiers))
     if not is_loopback(settings.host) and not settings.password.get_secret_value():
@@ -227,6 +231,14 @@ def _notifiers(
         )
         for receiver in receivers(settings)
     ]
+
+
+def _expire(store: ReportStore, kept_ms: int, stop: Event) -> None:
+    """Delete reports once they are as old as texts become, since they quote requests."""
+    while True:
+        store.expire(now_ms() - kept_ms)
+        if stop.wait(_EXPIRY_SECONDS):
+            return
 
 
 def _relay(stop: Event, server: uvicorn.Server) -> None:
