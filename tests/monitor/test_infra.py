@@ -101,6 +101,7 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
         "tidegauge_budget_usd",
         "tidegauge_upstream_unforwarded_tokens",
         "tidegauge_bill_forecast_usd",
+        "tidegauge_bill_key_usd",
         "tidegauge_bill_line_usd",
         "tidegauge_bill_model_usd",
         "tidegauge_bill_requests_per_usd",  # that of the display range is shown
