@@ -16,7 +16,8 @@ from tidegauge.usecases.accept_change import accept_change, find_change
 from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.usecases.compare_baselines import compare_baselines
 from tidegauge.usecases.errors import AcceptanceError
-from tidegauge.usecases.keep_baselines import Kept, keep_baselines, state_of_log
+from tidegauge.usecases.keep_baselines import keep_baselines, state_of_log
+from tidegauge.usecases.made_baselines import Kept
 from tidegauge.usecases.make_baseline import BaselineMaker, Wish
 from tidegauge.workers.drift.settings import DriftSettings
 

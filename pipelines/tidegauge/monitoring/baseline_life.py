@@ -20,7 +20,19 @@ from tidegauge.reports.formatting import duration, moment
 from tidegauge.schemas.findings import Alert, Monitor, Verdict
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest, Making
 
-__all__ = ["Due", "LifePlan", "Renewal", "Waiting", "next_step", "span_of"]
+__all__ = [
+    "KINDS",
+    "Due",
+    "LifePlan",
+    "Renewal",
+    "Waiting",
+    "last_renewal_ms",
+    "next_step",
+    "span_of",
+]
+
+KINDS: tuple[BaselineKind, ...] = ("rates", "drift")
+"""The kinds, in the order in which baselines are built."""
 
 Renewal: TypeAlias = Literal["off", "propose", "activate"]
 """What becomes of a renewed baseline."""
@@ -182,3 +194,11 @@ def span_of(manifest: BaselineManifest) -> tuple[int, int] | None:
         return int(manifest.summary["from_ms"]), int(manifest.summary["to_ms"])
     except (KeyError, ValueError):
         return None
+
+
+def last_renewal_ms(manifests: Iterable[BaselineManifest], kind: BaselineKind) -> int | None:
+    """Return when the last renewal of a kind was built, None if none was."""
+    found = [
+        one.created_ms for one in manifests if one.kind == kind and one.origin.how == "renewed"
+    ]
+    return max(found, default=None)

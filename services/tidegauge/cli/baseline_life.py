@@ -22,7 +22,8 @@ from tidegauge.usecases.accept_change import accept_change, find_change, left_to
 from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.usecases.compare_baselines import compare_baselines
 from tidegauge.usecases.keep_baselines import keep_baselines, state_of_log
-from tidegauge.usecases.make_baseline import BaselineMaker, MadeBaseline, Wish
+from tidegauge.usecases.made_baselines import MadeBaseline
+from tidegauge.usecases.make_baseline import BaselineMaker, Wish
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["accept", "diff", "keep", "renew"]

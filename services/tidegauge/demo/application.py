@@ -84,8 +84,10 @@ class Application:
         return self.folder / "gateway.yaml"
 
     def environment(self) -> Mapping[str, str]:
-        """Return the gateway's settings."""
+        """Return the services' settings."""
         return {
+            # The demo builds its baselines itself, when its traffic is as it is to be.
+            "TIDEGAUGE_BASELINE_PROVISIONAL": "false",
             "TIDEGAUGE_GATEWAY_CONFIG": str(self.configuration_file),
             "TIDEGAUGE_GATEWAY_KEYS_FILE": str(self.keys_file),
             "TIDEGAUGE_GATEWAY_ADMIN_KEY": self.admin_key,

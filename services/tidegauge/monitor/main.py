@@ -12,12 +12,13 @@ import structlog
 import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from tidegauge.monitor.baseline_keeper import BaselineKeeper
 from tidegauge.monitor.collector import Collector
 from tidegauge.monitor.cost_metrics import CostCollector
 from tidegauge.monitor.costs import CatalogFile, CostBoard
 from tidegauge.monitor.daily_report import DailyReports
 from tidegauge.monitor.estimates import estimate
-from tidegauge.monitor.loop import MonitorLoop, source_of
+from tidegauge.monitor.loop import DEFAULT_GROUP, MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
 from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
@@ -25,6 +26,7 @@ from tidegauge.monitor.notify.receivers import Alertmanager, Webhook
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitor.web.baseline_pages import BaselinePages
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.guards import is_loopback
@@ -35,6 +37,7 @@ from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitor.web.viewers import StateByRole
 from tidegauge.quality.context import ContextRule
 from tidegauge.runtime.clock import now_ms
+from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.processes.deadline import end_in_time
@@ -42,6 +45,7 @@ from tidegauge.runtime.settings import load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.streaming.processor import Output
+from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.usecases.compare_labels import log_comparison
 from tidegauge.usecases.exemplar_texts import ExemplarTexts, LogTexts
 from tidegauge.usecases.explain import explain
@@ -122,6 +126,7 @@ def serve(
             publisher.publish([control])
 
     texts = ExemplarTexts(LogTexts(kafka), _context_rule())
+    keeper = _keeper(settings, kafka, loop)
     shown = StateByRole(loop, texts)
     app = create_app(
         Interface(
@@ -139,6 +144,7 @@ def serve(
                 ControlPages(shown.view, publish, now_ms, settings.false_alarm_days),
                 TopicPages(shown.view, partial(explain, kafka), now_ms, settings.false_alarm_days),
                 ReportPages(queue, now_ms),
+                BaselinePages(keeper.life, keeper.accept, partial(_activate, kafka)),
                 LabelPages(partial(log_comparison, kafka), now_ms),
                 CostPages(costs.view),
                 RequestPages(LogExchanges(kafka), now_ms),
@@ -167,6 +173,7 @@ def serve(
     watcher = Thread(target=_relay, args=(stop, server), name="stop", daemon=True)
     loop.start(stop)
     costs.start(stop)
+    Thread(target=keeper.run, args=(stop,), name="baselines", daemon=True).start()
     threads = [Thread(target=c.run, args=(stop,), name="notifier", daemon=True) for c in notifiers]
     if settings.daily_report_hour is not None:
         daily = DailyReports(queue, settings.daily_report_hour, now_ms)
@@ -193,6 +200,23 @@ def serve(
             thread.join(max(0.0, deadline - time.monotonic()))
     _log.info("monitor_stopped", failed=loop.failure is not None)
     return 1 if loop.failure is not None or not server.started else 0
+
+
+def _keeper(settings: MonitorSettings, kafka: KafkaSettings, loop: MonitorLoop) -> BaselineKeeper:
+    """Return what keeps baselines; a monitor beside the first one leaves that to it."""
+    baselines = load(BaselineSettings)
+    return BaselineKeeper(
+        BaselineStore(kafka),
+        loop.view,
+        baselines.plan(),
+        now_ms,
+        look_seconds=baselines.look_seconds,
+        keeps=settings.group == DEFAULT_GROUP,
+    )
+
+
+def _activate(kafka: KafkaSettings, baseline_id: str) -> None:
+    BaselineStore(kafka).activate(baseline_id, "put in force on the page of baselines")
 
 
 def _costs(

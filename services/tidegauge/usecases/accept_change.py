@@ -18,7 +18,8 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.findings import Alert, Monitor
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.usecases.errors import AcceptanceError
-from tidegauge.usecases.make_baseline import BaselineMaker, Draft, MadeBaseline, Wish
+from tidegauge.usecases.made_baselines import MadeBaseline
+from tidegauge.usecases.make_baseline import BaselineMaker, Draft, Wish
 from tidegauge.usecases.past_alerts import past_alerts
 
 __all__ = ["accept_change", "find_change", "left_to_close"]

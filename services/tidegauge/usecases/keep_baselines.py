@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from tidegauge.drift.errors import TooFewTextsError
-from tidegauge.monitoring.baseline_life import Due, LifePlan, Waiting, next_step
+from tidegauge.monitoring.baseline_life import (
+    KINDS,
+    Due,
+    LifePlan,
+    Waiting,
+    last_renewal_ms,
+    next_step,
+)
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.runtime.kafka.errors import TopicError
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -15,28 +20,11 @@ from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineKind, BaselineManifest
 from tidegauge.usecases.errors import ShortBaselineError
 from tidegauge.usecases.latest_verdicts import latest_verdicts
-from tidegauge.usecases.make_baseline import BaselineMaker, MadeBaseline, Wish
+from tidegauge.usecases.made_baselines import Kept
+from tidegauge.usecases.make_baseline import BaselineMaker, Wish
 from tidegauge.usecases.past_alerts import past_alerts
 
-__all__ = ["KINDS", "Kept", "keep_baselines", "last_renewal_ms", "state_of_log", "wish_of"]
-
-KINDS: tuple[BaselineKind, ...] = ("rates", "drift")
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a kind of baseline.
-
-    Attributes:
-        kind: The kind.
-        said: What was done, or what it waits for; for people.
-        made: The baseline that was built, None if none was.
-        attempted: Whether one was due.
-    """
-
-    kind: BaselineKind
-    said: str
-    made: MadeBaseline | None = None
-    attempted: bool = False
+__all__ = ["keep_baselines", "state_of_log", "wish_of"]
 
 
 def state_of_log(
@@ -52,14 +40,6 @@ def state_of_log(
         return alarms, latest_verdicts(kafka, now_ms)
     except TopicError:
         return (), ()  # no monitor has run yet
-
-
-def last_renewal_ms(manifests: Iterable[BaselineManifest], kind: BaselineKind) -> int | None:
-    """Return when the last renewal of a kind was built, None if none was."""
-    found = [
-        one.created_ms for one in manifests if one.kind == kind and one.origin.how == "renewed"
-    ]
-    return max(found, default=None)
 
 
 def wish_of(due: Due, in_force: BaselineManifest | None, now_ms: int, plan: LifePlan) -> Wish:

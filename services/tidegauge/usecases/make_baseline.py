@@ -43,12 +43,13 @@ from tidegauge.usecases.build_baseline import (
     publish_rates,
 )
 from tidegauge.usecases.errors import ShortBaselineError
+from tidegauge.usecases.made_baselines import MadeBaseline
 from tidegauge.usecases.past_requests import ReadRequests, from_log
 from tidegauge.usecases.references import drift_references
 from tidegauge.usecases.stretch import Stretch, incidents_of_log
 from tidegauge.workers.drift.settings import DriftSettings
 
-__all__ = ["BaselineMaker", "Draft", "MadeBaseline", "Wish"]
+__all__ = ["BaselineMaker", "Draft", "Wish"]
 
 _CALLER_CAP = 50
 
@@ -105,32 +106,6 @@ class Draft:
     def promises(self) -> bool:
         """Whether at least one monitor keeps its promise on it."""
         return any(not one.refused for found in self.references.values() for one in found.values())
-
-
-class MadeBaseline(msgspec.Struct, frozen=True, kw_only=True):
-    """A baseline that was published.
-
-    Attributes:
-        kind: Its kind.
-        baseline_id: Its id.
-        how: What it is.
-        active: Whether it was put in force.
-        said: What was done and why, for people.
-        promise: What it promises.
-        changes: How it differs from the one in force before.
-        drift: How it differs from its anchor.
-        excluded: Times that it leaves out.
-    """
-
-    kind: BaselineKind
-    baseline_id: str
-    how: Making
-    active: bool
-    said: str
-    promise: str
-    changes: tuple[str, ...]
-    drift: tuple[str, ...]
-    excluded: tuple[ExcludedTime, ...]
 
 
 @dataclass(frozen=True, slots=True)

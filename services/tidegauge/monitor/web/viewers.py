@@ -33,6 +33,7 @@ OPEN_TO_VIEWERS: Final = frozenset(
         *("/metrics", "/openapi.json", "/healthz", "/readyz"),
         *("/api/view", "/api/verdicts", "/api/alerts", "/api/incidents", "/api/ledger"),
         *("/api/trend.csv", "/api/account.csv"),
+        *("/baselines", "/api/baselines"),
         *("/costs", "/api/costs", "/api/bill.csv"),
     }
 )
