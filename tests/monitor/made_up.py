@@ -217,6 +217,7 @@ def alert(found: Verdict, severity: Severity, minutes: int = 17) -> Alert:
         status="firing",
         starts_ms=NOW - minutes * MINUTE,
         time_ms=NOW - minutes * MINUTE,
+        onset_ms=found.since_ms,
         summary=found.sentence,
         verdict=found,
     )

@@ -112,6 +112,15 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
     }
 
 
+def test_every_panel_says_what_it_shows() -> None:
+    silent = [
+        panel["title"]
+        for panel in dashboard()["panels"]
+        if panel["type"] != "row" and not panel.get("description")
+    ]
+    assert not silent
+
+
 def test_panels_have_identities_of_their_own_and_do_not_overlap() -> None:
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

@@ -84,6 +84,34 @@ def test_numbers_are_those_of_the_view(
     assert ratios["drift.topics"] == pytest.approx(24.9 / 17.2)
 
 
+def test_an_alarms_rate_stands_beside_its_band_and_its_onset_is_a_moment(
+    make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
+) -> None:
+    view = make_view()
+    began = tuple(
+        msgspec.structs.replace(alert, onset_ms=1_700_000_000_500 + place)
+        for place, alert in enumerate(view.alerts)
+    )
+    found = scrape(msgspec.structs.replace(view, alerts=began))
+    (drift,) = (verdict for verdict in view.verdicts if verdict.monitor == "drift.topics")
+    rates = {
+        sample["bound"]: value
+        for sample, value in found["tidegauge_monitor_rate_ratio"]
+        if sample["monitor"] == "drift.topics"
+    }
+    leading = drift.effects[0]
+    now = leading.hits / leading.trials
+    assert rates == {"now": now, "low": leading.low, "high": leading.high}
+    onsets = {
+        (sample["monitor"], sample["severity"]): value
+        for sample, value in found["tidegauge_alert_onset_timestamp_seconds"]
+    }
+    assert onsets == {
+        (alert.monitor, alert.severity): (1_700_000_000_500 + place) / 1000
+        for place, alert in enumerate(view.alerts)
+    }
+
+
 def test_unsupported_answers_are_a_rate_beside_the_answers_that_had_a_context(
     make_view: Callable[[], MonitorView], scrape: Callable[..., Samples]
 ) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import uvicorn
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from tests.monitor.made_up_costs import made_up_costs
 
 from tidegauge.monitor.cost_metrics import CostCollector
@@ -90,6 +90,8 @@ def serving(view: MonitorView, estimator: Estimator, now_ms: int) -> Iterator[in
         ViewCollector(watch.view, lambda: now_ms, estimator, false_alarm_days=30, segments=200)
     )
     registry.register(CostCollector(made_up_costs))
+    for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"):
+        Gauge(f"vllm:{name}", "As vLLM serves it.", registry=registry).set(0.5)
     metrics = DeliveryMetrics(registry)
     metrics.waiting.labels("webhook").set(0)
     metrics.outcomes.labels("webhook", "delivered").inc()

@@ -84,6 +84,14 @@ NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Log of a monitor's evidence over log of its threshold: 1 and more is an alarm.",
         (*_SEGMENT, "monitor", "signal"),
     ),
+    "tidegauge_monitor_rate_ratio": (
+        "Rate of a monitor's leading indicator; bound is now, or low or high of the baseline.",
+        (*_SEGMENT, "monitor", "signal", "bound"),
+    ),
+    "tidegauge_alert_onset_timestamp_seconds": (
+        "When the change behind an alarm that fires began, Unix time.",
+        (*_SEGMENT, "monitor", "signal", "severity"),
+    ),
     "tidegauge_alerts_firing": ("Alarms that fire now.", ("signal", "severity")),
     "tidegauge_swap_outcome": (
         "1 for the outcome of a new version's comparison with the one before.",
@@ -336,9 +344,12 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
         statistic, threshold = verdict.log_statistic, verdict.log_threshold
         if statistic is not None and threshold:
             families.put("tidegauge_monitor_evidence_ratio", statistic / threshold, *labels)
-    firing = Counter((alert.signal, alert.severity) for alert in view.alerts)
-    for (signal, severity), number in sorted(firing.items()):
-        families.put("tidegauge_alerts_firing", number, signal, severity)
+        if verdict.effects:
+            leading = verdict.effects[0]
+            now = leading.hits / leading.trials if leading.trials else None
+            for bound, value in (("now", now), ("low", leading.low), ("high", leading.high)):
+                families.put("tidegauge_monitor_rate_ratio", value, *labels, bound)
+    _alerts(families, view, named | wider)
     for swap in view.version_comparisons:
         if swap.new in named:
             for item in swap.metrics:
@@ -349,6 +360,21 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
                     _label(item.metric),
                     item.outcome,
                 )
+
+
+def _alerts(families: _Families, view: MonitorView, named: set[Segment]) -> None:
+    for alert in view.alerts:
+        if alert.onset_ms is not None and alert.segment in named:
+            labels = (*_labels(alert.segment), _label(alert.monitor), alert.signal)
+            families.put(
+                "tidegauge_alert_onset_timestamp_seconds",
+                alert.onset_ms / 1000,
+                *labels,
+                alert.severity,
+            )
+    firing = Counter((alert.signal, alert.severity) for alert in view.alerts)
+    for (signal, severity), number in sorted(firing.items()):
+        families.put("tidegauge_alerts_firing", number, signal, severity)
 
 
 def _ledger(families: _Families, view: MonitorView) -> None:
