@@ -120,9 +120,7 @@ async def test_a_conversation_is_recognised_by_its_first_exchange(
     assert None not in first | second
     assert first != second
     assert [event.key for event in asked] == [
-        f"{event.conversation_id}\n{event.request_id}"
-        if event.turn in {2, 3}
-        else event.request_id
+        f"{event.conversation_id}\n{event.request_id}" if event.turn in {2, 3} else event.request_id
         for event in asked
     ]
 
@@ -461,3 +459,29 @@ async def test_real_conversations(
         assert len({event.conversation_id for event in events}) == 1
         assert [event.turn for event in events] == [*range(1, len(dialogue) + 1)]
     assert len({events[0].conversation_id for events in found}) == len(dialogues)
+
+
+async def test_context_in_the_metadata_is_captured_and_the_conversation_is_still_known(
+    running: Running, client: openai.AsyncOpenAI
+) -> None:
+    context = {"context": "High tide is at noon."}
+    asked = "When is high tide?"
+    reply = await client.chat.completions.create(
+        model="served", messages=[{"role": "user", "content": asked}], metadata=context
+    )
+    await client.chat.completions.create(
+        model="served",
+        messages=[
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": reply.choices[0].message.content},
+            {"role": "user", "content": "And low?"},
+        ],
+        metadata=context,
+    )
+    first, second = running.asked
+    assert [(message.role, message.content) for message in first.messages] == [
+        ("context", "High tide is at noon."),
+        ("user", asked),
+    ]
+    assert (first.turn, second.turn) == (1, 2)
+    assert len(set(ids(running))) == 1

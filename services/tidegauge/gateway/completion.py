@@ -32,13 +32,11 @@ from tidegauge.capture.exchange_record import (
 )
 from tidegauge.capture.frame import CompactFormat
 from tidegauge.capture.history import NOTHING_TOLD
+from tidegauge.capture.metadata_context import context_in_metadata, with_context
 from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
-from tidegauge.gateway.apis import (
-    NOTHING_EXPECTED,
-    ParsedRequest,
-)
+from tidegauge.gateway.apis import NOTHING_EXPECTED, ParsedRequest
 from tidegauge.gateway.checking import Checker
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.exchange import RETRY_HEADERS, Conclusion, Exchange, Fault
@@ -46,7 +44,7 @@ from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
 from tidegauge.gateway.tracing import Tracing
 from tidegauge.gateway.usage import cost_of, inter_token, usage_of
-from tidegauge.schemas.exchange import Capture, Sampling
+from tidegauge.schemas.exchange import Capture, Message, Sampling
 
 __all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
@@ -78,6 +76,7 @@ class CapturePolicy:
         by_customer: Whether segments are split by customer.
         conversation_headers: Request headers that hold a conversation's id, in lower case.
         conversation_secret: Key of the ids of conversations that the client gives none.
+        context_fields: Fields of a request's metadata that hold context.
     """
 
     capture: Capture = "full"
@@ -85,6 +84,7 @@ class CapturePolicy:
     by_customer: bool = False
     conversation_headers: Sequence[bytes] = (b"x-session-id",)
     conversation_secret: bytes = b""
+    context_fields: Sequence[str] = ()
 
 
 class RequestLog:
@@ -392,10 +392,15 @@ class Completion:
         arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
+        context: Sequence[Message] = ()
+        if asked is not None and asked.metadata is not None:
+            context = context_in_metadata(asked.metadata, self._policy.context_fields)
+            captured, most = self._messages(exchange, asked), self._policy.characters
+            messages, omitted = with_context(captured, context, exchange.capture, most)
         place, answer = exchange.placement or _NOWHERE, None
         if conclusion is not None:
             answer = self._answer_record(exchange, conclusion)
-            cut = exchange.capture != "full" or omitted or answer.omitted_characters
+            cut = exchange.capture != "full" or omitted or answer.omitted_characters or context
             if cut and place is not _NOWHERE and place.conversation_id is None:
                 self._remember(exchange, place, conclusion)  # the shipper could not derive its id
         return ExchangeRecord(

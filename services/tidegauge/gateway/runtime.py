@@ -74,6 +74,7 @@ class Runtime:
                 settings.segment_by_customer,
                 [name.strip().lower().encode() for name in settings.conversation_headers],
                 recorder.settings.conversation_secret.encode(),
+                settings.context_metadata,
             ),
             recorder,
             self.request_log,

@@ -83,6 +83,11 @@ class GatewaySettings(Settings):
         default=("x-session-id",),
         description="Request headers that hold the id of a conversation, in order of preference.",
     )
+    context_metadata: tuple[str, ...] = Field(
+        default=("context", "contexts"),
+        description="Fields of a request's metadata that hold the context which its answer has to "
+        "be supported by: events carry it as a message of the role context.",
+    )
     max_body_bytes: int = Field(
         default=20 * 1024 * 1024,
         ge=1024,

@@ -57,6 +57,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
         body: The body to forward, if it is not the client's own.
         conversation: Id of the conversation in the body.
         predecessor: Id of the response that the request follows.
+        metadata: The request's metadata as the client sent it; None without any.
     """
 
     model: str
@@ -69,6 +70,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     conversation: str | None = None
     predecessor: str | None = None
+    metadata: object = None
 
     def prompt_characters(self) -> int:
         """Return the length of all messages in characters."""

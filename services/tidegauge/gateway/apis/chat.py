@@ -90,7 +90,9 @@ class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     def tell(self, answer: ParsedAnswer) -> None:
         """Set an answer's tokens; those of details that cannot be are left out."""
-        answer.input_tokens, answer.output_tokens = self.prompt_tokens, self.completion_tokens
+        # Some servers end a stream with an event of zeros, which tells nothing.
+        answer.input_tokens = self.prompt_tokens or answer.input_tokens or 0
+        answer.output_tokens = self.completion_tokens or answer.output_tokens or 0
         if self.prompt_tokens_details is not None:
             cached = self.prompt_tokens_details.cached_tokens
             if cached is not None and cached <= self.prompt_tokens:
@@ -132,6 +134,7 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     error: None = None
     usage: None = None
+    finish_reason_of_others: None = msgspec.field(default=None, name="finishReason")
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -234,6 +237,7 @@ class Chat:
             choices=max(1, sampled.n or 1),
             expectations=NOTHING_EXPECTED if is_plain else expectations(form, structured, tools),
             conversation=conversation,
+            metadata=metadata,
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

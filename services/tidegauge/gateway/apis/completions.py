@@ -80,6 +80,7 @@ class Completions:
             choices=max(1, sampled.n or 1),
             expectations=expectations(request.response_format, request.structured_outputs, None),
             conversation=given_id(request.litellm_session_id) or id_in_metadata(request.metadata),
+            metadata=request.metadata,
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

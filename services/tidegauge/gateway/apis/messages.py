@@ -118,6 +118,7 @@ class Messages:
             sampling=read_sampling(request.temperature, request.top_p, request.max_tokens),
             expectations=_expectations(request),
             conversation=id_in_metadata(request.metadata),
+            metadata=request.metadata,
         )
 
     def answer(self, body: bytes) -> ParsedAnswer:

@@ -129,6 +129,7 @@ class Responses:
             sampling=read_sampling(request.temperature, request.top_p, request.max_output_tokens),
             expectations=_expectations(request),
             conversation=_conversation(request),
+            metadata=request.metadata,
             predecessor=given_id(request.previous_response_id),
         )
 
