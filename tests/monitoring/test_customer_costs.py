@@ -90,6 +90,21 @@ def test_heavy_tailed_costs_that_have_not_changed_raise_no_alarm() -> None:
     assert effect.hits / effect.trials < 0.5
 
 
+@pytest.mark.stats
+def test_alarms_are_as_rare_as_promised_where_half_of_the_hours_are_dear() -> None:
+    """At ``TIMES`` times the cost a busy customer's hours are dear with a chance of one half."""
+    rng = np.random.default_rng(4)
+    hours, streams = 2 * WEEK, 80
+    plan = MonitorPlan(false_alarm_days=0.25)  # the first customer's threshold is 600 h
+    raised = 0
+    for _ in range(streams):
+        amounts = rng.lognormal(20, 1.0, WEEK + hours)
+        amounts *= 2.0 ** (np.arange(WEEK + hours) // WEEK)
+        stream = [round(amount) for amount in amounts.tolist()]
+        raised += any(v.state == State.WARN for v in verdicts_of({"acme": stream}, plan=plan))
+    assert raised / streams <= hours / 600 + 0.1
+
+
 def test_nothing_is_said_before_a_week_has_passed_and_little_before_a_day_more() -> None:
     found = list(verdicts_of({"acme": [1] * (WEEK + 40)}))
     assert len(found) == 38

@@ -21,6 +21,7 @@ from tidegauge.reports.quality import Estimator, quality
 from tidegauge.reports.text import clip, plain
 from tidegauge.reports.vitals import REST, cost, errors, timings
 from tidegauge.schemas import measures
+from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import histogram
@@ -337,7 +338,7 @@ def _customers(families: _Families, view: MonitorView) -> None:
 def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> None:
     wider = {parent for segment in named for parent in segment.parents()}
     for verdict in view.verdicts:
-        if verdict.segment not in named | wider:
+        if not _is_named(verdict, named | wider):
             continue
         labels = (*_labels(verdict.segment), _label(verdict.monitor), verdict.signal)
         families.put("tidegauge_monitor_state", 1, *labels, verdict.state.value)
@@ -362,9 +363,15 @@ def _verdicts(families: _Families, view: MonitorView, named: set[Segment]) -> No
                 )
 
 
+def _is_named(finding: Verdict | Alert, named: set[Segment]) -> bool:
+    """Whether a finding has series of its own; those on customers and budgets are few."""
+    of_all_models = finding.signal == "cost" and not finding.segment.model
+    return of_all_models or finding.segment in named
+
+
 def _alerts(families: _Families, view: MonitorView, named: set[Segment]) -> None:
     for alert in view.alerts:
-        if alert.onset_ms is not None and alert.segment in named:
+        if alert.onset_ms is not None and _is_named(alert, named):
             labels = (*_labels(alert.segment), _label(alert.monitor), alert.signal)
             families.put(
                 "tidegauge_alert_onset_timestamp_seconds",
