@@ -22,6 +22,7 @@ from threading import Event
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.sketching import SketchingProcessor
@@ -31,12 +32,14 @@ servers, group, transactions = sys.argv[1:]
 telemetry.configure_logging(group)
 stop = Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-settings = KafkaSettings(
-    bootstrap_servers=servers,
-    transactions=transactions,
-    commit_interval_ms=50,
-    batch_records=50,
-    dead_letter_ratio=1,
+settings = load(KafkaSettings).model_copy(
+    update={
+        "bootstrap_servers": servers,
+        "transactions": transactions,
+        "commit_interval_ms": 50,
+        "batch_records": 50,
+        "dead_letter_ratio": 1,
+    }
 )
 fast = SketchSettings(window_ms=200, lateness_ms=400, idle_ms=1000, progress_ms=200)
 processor = SketchingProcessor(LengthExtractor(), group, fast)
@@ -97,7 +100,8 @@ def start_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., WorkerProcess]]:
     """Return a function that starts a worker; all are gone afterwards."""
-    monkeypatch.setenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS", "2000")
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS", "3000")
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_TRANSACTION_TIMEOUT_MS", "5000")
     started: list[WorkerProcess] = []
 
     def start(servers: str, group: str, transactions: str = "auto") -> WorkerProcess:

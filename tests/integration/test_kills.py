@@ -110,6 +110,25 @@ def test_a_worker_killed_again_and_again_counts_each_event_once(
     traffic.close()
 
 
+def test_a_worker_that_is_started_again_under_its_name_has_its_partitions_at_once(
+    apache_broker: Broker, start_worker: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traffic = Traffic(apache_broker)
+    # Longer than this test waits: nobody is dismissed for silence meanwhile.
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS", "600000")
+    monkeypatch.setenv("TIDEGAUGE_KAFKA_GROUP_INSTANCE_ID", "one")
+    for _ in range(2):
+        worker = start_worker(apache_broker.bootstrap_servers, traffic.group)
+        traffic.wait_for_a_worker(worker)
+        traffic.publish(40)
+        worker.kill()
+    worker = start_worker(apache_broker.bootstrap_servers, traffic.group)
+    received = traffic.wait_until_all_is_counted()
+    assert received.repeats == 0
+    assert worker.stop() == 0
+    traffic.close()
+
+
 def test_two_workers_one_of_them_killed(broker: Broker, start_worker: Start) -> None:
     traffic = Traffic(broker)
     workers = [start_worker(broker.bootstrap_servers, traffic.group) for _ in range(2)]

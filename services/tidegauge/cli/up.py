@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ __all__ = ["up"]
 
 _LOOK_SECONDS = 0.1
 _UPGRADE_SECONDS = 60.0
+_INSTANCE = "TIDEGAUGE_KAFKA_GROUP_INSTANCE_ID"
+"""With a name of its own, a worker that is started again need not wait for its silence to end."""
 
 
 def up(logs: Path, environment: Mapping[str, str]) -> None:
@@ -42,6 +45,7 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
     ports = Ports.from_environment(environment)
     logs.mkdir(parents=True, exist_ok=True)
     _tell_what_is_not_carried_over(environment)
+    environment = {_INSTANCE: f"up-{secrets.token_hex(4)}", **environment}
     with Supervisor(_say) as supervisor:
         keeper = ServiceKeeper(supervisor, services(environment, ports, logs), essential="gateway")
         try:

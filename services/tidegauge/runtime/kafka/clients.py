@@ -160,6 +160,7 @@ def consumer(
     )
     grouped = {
         "group_id": group,
+        "group_instance_id": settings.group_instance_id,
         "session_timeout_ms": settings.session_timeout_ms,
         "heartbeat_interval_ms": max(settings.session_timeout_ms // 4, 250),
     }

@@ -51,6 +51,12 @@ class KafkaSettings(Settings):
         ge=1_000,
         description="Silence after which the broker hands a worker's partitions to others.",
     )
+    group_instance_id: str | None = Field(
+        default=None,
+        description="Name of this worker among those of its group, which no other one bears: "
+        "started again under it, the worker has its partitions back at once. `tidegauge up` "
+        "gives each of its workers one.",
+    )
     transaction_timeout_ms: int = Field(
         default=15_000, ge=1_000, description="After which a dead worker's transaction is undone."
     )
