@@ -174,6 +174,9 @@ WHOLE = [
     said("finish reason absent", "hello world", None, finish=None),
     *[said(f"finish reason {reason}", "hello world", reason, finish=reason, outcome="failed")
       for reason in ("abort", "error", "ABORT", "insufficient_system_resource")],
+    *[said(f"finish reason {reason}", "hello world", reason, finish=reason, outcome="failed")
+      for reason in ("internal_error", "engine_overloaded", "MALFORMED_FUNCTION_CALL",
+                     "function_call_filter: MALFORMED_FUNCTION_CALL")],
     said("cut off", "hello world", "length", finish="length"),
     # Choices.
     whole("choices empty", chat(), text="", finish=None, outcome="failed"),
@@ -199,6 +202,8 @@ WHOLE = [
     whole("calls that are one", chat(choice(None, "tool_calls", tool_calls=function(PARIS))),
           text=None, finish="tool_calls", calls=(("weather", PARIS),)),
     whole("calls that are a text", chat(choice(tool_calls="no")), unread=("tool_calls",)),
+    whole("calls in a text", chat(choice(None, "tool_calls", tool_calls=json.dumps([function(PARIS)]))),
+          text=None, finish="tool_calls", calls=(("weather", PARIS),)),
     whole("a text beside calls", chat(choice("Let me look.", tool_calls=[function({"city": "Paris"})])),
           text="Let me look.", calls=(("weather", PARIS),)),
     whole("a function call", chat(choice(None, "function_call",
@@ -215,6 +220,7 @@ WHOLE = [
     used("usage in texts", {"prompt_tokens": "7", "completion_tokens": "3"}, (7, 3)),
     used("usage in floats", {"prompt_tokens": 7.0, "completion_tokens": 3.0}, (7, 3)),
     used("usage by its total", {"prompt_tokens": 7, "total_tokens": 10}, (7, 3)),
+    used("usage in a group of its own", {"tokens": TOKENS}, (7, 3)),
     used("usage empty", {}),
     used("usage null", None),
     used("usage with null", {"prompt_tokens": None, "completion_tokens": 3, "total_tokens": 3}),
@@ -233,6 +239,10 @@ WHOLE = [
     whole("a number of 5,000 digits", raw(chat(choice(), created="<n>"), n="9" * 5000)),
     whole("metadata nested deeply", raw(chat(choice(), metadata="<n>"), n="[" * 300 + "]" * 300)),
     whole("more behind it", encoded(chat(choice())) + b"\n{}"),
+    whole("zeros behind it", encoded(chat(choice())) + b" \x00\x00"),
+    whole("an error behind it", encoded(chat(choice())) + b'\n{"error": {"code": 500}}', outcome="failed"),
+    whole("a message that is a text", chat({"message": "hello world", "finish_reason": "stop"})),
+    whole("a finish reason of another name", chat({"message": {"content": "hello world"}, "finishReason": "stop"})),
     whole("a byte order mark", b"\xef\xbb\xbf" + encoded(chat(choice()))),
     whole("bytes that are no UTF-8", encoded(chat(choice("hi<>"))).replace(b"<>", b"\xe9"),
           text="hi\ufffd"),
@@ -265,6 +275,7 @@ WHOLE = [
           headers=(("content-type", JSON), ("content-encoding", "gzip"))),
     whole("deflate that nobody asked for", zlib.compress(encoded(chat(choice()))),
           headers=(("content-type", JSON), ("content-encoding", "Deflate"))),
+    whole("lines of JSON", b"\n".join(map(encoded, (HELLO, WORLD, STOP, USAGE_ONLY)))),
     whole("a stream that nobody asked for", frames(HELLO, WORLD, STOP, USAGE_ONLY, DONE)),
 ]  # fmt: skip
 
@@ -308,10 +319,14 @@ STREAMS = [
     stream("done without a reason", HELLO, WORLD, USAGE_ONLY, DONE, finish=None),
     stream("a reason and not done", HELLO, WORLD, STOP, usage="estimated"),
     stream("neither", HELLO, WORLD, finish=None, usage="estimated", outcome="failed"),
+    stream("a byte order mark", b"\xef\xbb\xbf", HELLO, WORLD, STOP, USAGE_ONLY, DONE),
+    stream("single line feeds", frames(HELLO, WORLD, STOP, USAGE_ONLY, end="\n") + b"data: [DONE]\n"),
     # The usage.
     stream("null tokens on every chunk",
            *[each | {"usage": dict.fromkeys(USAGE)} for each in (HELLO, WORLD)], STOP | {"usage": USAGE}, DONE),
     stream("usage growing", HELLO | {"usage": USAGE | {"completion_tokens": 1}}, WORLD, STOP | {"usage": USAGE}, DONE),
+    stream("usage of zeros at the end", HELLO, WORLD, STOP, USAGE_ONLY,
+           chunk(usage=dict.fromkeys(USAGE, 0)), DONE),
     stream("usage elsewhere", HELLO, WORLD, STOP | {"x_groq": {"usage": USAGE}}, DONE),
     stream("usage in a choice", HELLO, WORLD, chunk({**STOP["choices"][0], "usage": USAGE}), DONE),
     stream("usage of other names", HELLO, WORLD, STOP, chunk(usage=TOKENS), DONE),
@@ -335,6 +350,8 @@ STREAMS = [
     stream("only done", DONE, text=None, finish=None, usage=None, outcome="failed"),
     stream("nothing", text=None, finish=None, usage=None, outcome="failed"),
     # Tools.
+    calls_streamed("a name in pieces", function("", "wea", index=0, id="a"), function("", "ther", index=0),
+                   function(PARIS, None, index=0), expected=[("weather", PARIS)]),
     calls_streamed("a call in parts", function("", id="a", index=0),
                    {"index": 0, "function": {"arguments": '{"city":'}},
                    {"index": 0, "function": {"arguments": '"Paris"}'}}, expected=BOTH[:1]),

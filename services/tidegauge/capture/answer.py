@@ -18,6 +18,8 @@ _GAVE_UP: Final = frozenset(
     }
 )
 """Finish reasons with which servers say that they did not complete an answer."""
+_GAVE_UP_WORDS: Final = ("error", "overload", "malformed")
+"""Words in the finish reasons of servers that did not complete an answer."""
 _CUT_OFF: Final = frozenset(
     {
         *("length", "max_tokens", "max_output_tokens", "model_length"),
@@ -30,6 +32,7 @@ _NOT_YET: Final = frozenset({"queued", "in_progress"})
 _SERVICE_FAULTS: Final = frozenset({402, 407, 425, 429})
 """Statuses below 500 that blame the service: its credit, its proxies, its capacity."""
 _TIMEOUTS: Final = frozenset({408, 504})
+_LONGEST_NAME: Final = 200
 _REDIRECTS, _ERRORS, _SERVER_ERRORS = 300, 400, 500
 
 
@@ -166,11 +169,15 @@ def _as_told(answer: ParsedAnswer) -> Ending | None:
     if answer.error is not None or state == "failed":
         code = f" ({answer.error})" if answer.error else ""
         return _failed(f"the upstream reported an error in its answer{code}")
-    if reason is not None and reason.lower() in _GAVE_UP:
+    if reason is not None and _gave_up(reason.lower()):
         return _failed("the upstream gave the answer up, as its finish reason says")
     if state == "cancelled":
         return Ending("cancelled", None, "the answer was cancelled at the upstream")
     return _OK if reason is not None or state in _ENDED else None
+
+
+def _gave_up(reason: str) -> bool:
+    return reason in _GAVE_UP or any(word in reason for word in _GAVE_UP_WORDS)
 
 
 def _untold(answer: ParsedAnswer, status: int, *, done: bool) -> Ending:
@@ -357,6 +364,10 @@ class AnswerParts:
         if self._calls is None:
             self._calls = _Calls()
         call = self._calls.add(place, call_id, name, custom=custom, whole=whole)
+        if call.name and name and not call_id and not any(call.arguments):
+            # A name in pieces; where each part brings the whole name, it has an id as well.
+            name = name if name.startswith(call.name) else well_formed(call.name + name)
+            call.name = name[:_LONGEST_NAME]
         call.name = call.name or name
         call.arguments.append(arguments)
 

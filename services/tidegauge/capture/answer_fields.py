@@ -6,6 +6,7 @@ An odd field costs its own fact and no other, and is noted as unread.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
@@ -22,7 +23,7 @@ __all__ = [
     "add_text",
     "as_json",
     "listed",
-    "load",
+    "load_all",
     "name_of",
     "read_call",
     "read_content",
@@ -33,6 +34,7 @@ __all__ = [
     "read_refusal",
     "read_served",
     "read_usage",
+    "unwrapped",
 ]
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -51,27 +53,57 @@ _MOST_DIGITS: Final = 18
 _LONGEST_NAME: Final = 200
 _LONGEST_CODE: Final = 60
 _BOM: Final = b"\xef\xbb\xbf"
+_BLANKS: Final = re.compile(r"\s*")
+_MOST_VALUES: Final = 20_000
 _MEDIA: Final = ("image", "audio", "video", "file")
 
 
-def load(data: bytes) -> Any:  # noqa: ANN401 - any JSON
+def load_all(data: bytes) -> list[Any]:
     """Return JSON as generic values, also what JSON forbids and servers send.
 
     ``NaN`` and infinite numbers become None, integers beyond 64 bits floats. Strings may hold
-    halves of a character.
+    halves of a character. There is one value, unless more follow it; what follows and is no JSON
+    is left out.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.
     """
     try:
-        return msgspec.json.decode(data)
+        return [msgspec.json.decode(data)]
     except UNREADABLE:
         text = data.removeprefix(_BOM).decode("utf-8", "replace")
+    values: list[Any] = []
+    place = _after_blanks(text, 0)
+    while place < len(text) and len(values) < _MOST_VALUES:
+        try:
+            value, end = _decoder.raw_decode(text, place)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        except ValueError:
+            if not values:
+                raise
+            break
+        values.append(value)
+        place = _after_blanks(text, end)
+    if not values:
+        raise ValueError("there is nothing")
+    return values
+
+
+def _after_blanks(text: str, start: int) -> int:
+    found = _BLANKS.match(text, start)
+    return start if found is None else found.end()
+
+
+def unwrapped(value: object) -> object:
+    """Return a list that a server has sent as JSON text, or the value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
     try:
-        value, _ = _decoder.raw_decode(text.lstrip())  # some servers send more behind it
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    return value
+        (found,) = load_all(value.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return value
+    return found
 
 
 def _nothing(_constant: str) -> None:
@@ -130,18 +162,20 @@ def read_usage(usage: object, answer: ParsedAnswer) -> None:
 
 
 def _read_tokens(usage: Json, answer: ParsedAnswer) -> None:
+    if isinstance(usage.get("tokens"), dict):
+        usage = usage["tokens"]
     prompt = _first_tokens(usage, _INPUT, answer)
     output = _first_tokens(usage, _OUTPUT, answer)
     if prompt is not None:
         if "input_tokens" in usage:
             # The Messages API leaves the tokens of its cache out of ``input_tokens``.
             prompt += sum([_tokens(usage.get(name)) or 0 for name in _APART])
-        answer.input_tokens = prompt
+        answer.input_tokens = prompt or answer.input_tokens or 0
         total = _tokens(usage.get("total_tokens"))
         if output is None and total is not None and not any(name in usage for name in _OUTPUT):
             output = max(0, total - prompt)
-    if output is not None:
-        answer.output_tokens = output
+    if output is not None:  # zeros behind what was told before tell nothing
+        answer.output_tokens = output or answer.output_tokens or 0
 
 
 def _read_details(usage: Json, answer: ParsedAnswer) -> None:

@@ -17,7 +17,7 @@ from tidegauge.capture.answer_fields import (
     add_text,
     as_json,
     listed,
-    load,
+    load_all,
     name_of,
     read_call,
     read_content,
@@ -28,6 +28,7 @@ from tidegauge.capture.answer_fields import (
     read_refusal,
     read_served,
     read_usage,
+    unwrapped,
 )
 
 __all__ = ["read_answer", "read_data", "read_message"]
@@ -36,13 +37,17 @@ _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thi
 
 
 def read_data(data: bytes, parts: AnswerParts) -> None:
-    """Read a whole answer or an event's data, of any API; what is no JSON is noted."""
+    """Read a whole answer or an event's data, of any API; what is no JSON is noted.
+
+    Servers that end events by a single line feed, or send lines of JSON, put several into one.
+    """
     try:
-        value = load(data)
+        values = load_all(data)
     except ValueError:
         parts.answer.leave_unread("answer")
         return
-    read_answer(value, parts)
+    for value in values:
+        read_answer(value, parts)
 
 
 def read_answer(value: object, parts: AnswerParts) -> None:
@@ -81,7 +86,7 @@ def read_message(message: Json, parts: AnswerParts, *, whole: bool) -> None:
     read_refusal(message.get("refusal"), parts)
     if any(message.get(name) for name in _REASONING):
         parts.piece = True
-    for call in listed(message.get("tool_calls"), "tool_calls", parts):
+    for call in listed(unwrapped(message.get("tool_calls")), "tool_calls", parts):
         read_call(call, parts, whole=whole)
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
@@ -133,6 +138,8 @@ def _read_choice(choice: Json, parts: AnswerParts) -> None:
         if not parts.has_content:  # a message after its parts repeats them
             read_message(message, parts, whole=True)
         read_error(message.get("error"), parts.answer)
+    elif isinstance(message, str):
+        read_content(message, parts)
     elif delta is not None or message is not None:
         parts.answer.leave_unread("message")
     read_content(choice.get("text"), parts)

@@ -25,6 +25,7 @@ _OPENING: Final = 64
 _MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
 _DONE: Final = b"[DONE]"
+_BOM: Final = b"\xef\xbb\xbf"
 _ERROR_EVENTS: Final = (b"event: error", b"event:error")
 _ERROR: Final = b'{"error":"event"}'
 _LONGEST_FRAME: Final = 16 * 1024 * 1024
@@ -233,7 +234,9 @@ def data_of(frame: bytes) -> bytes | None:
     if one_line and frame.startswith(b"data: "):
         return frame[6:-2]
     lines = [
-        line[5:].removeprefix(b" ") for line in frame.splitlines() if line.startswith(b"data:")
+        line[5:].removeprefix(b" ")
+        for line in frame.removeprefix(_BOM).splitlines()
+        if line.startswith(b"data:")
     ]
     return b"\n".join(lines) if lines else None
 
@@ -267,7 +270,8 @@ class _StreamReader:
         if data == _DONE:
             self.done = True
         elif data is not None:
-            self._collector.take(data)
+            if self._collector.take(data) is ChunkKind.PIECE:
+                self._time_piece()
         elif rest.lstrip().startswith(b"{"):
             self._collector.take(rest)  # an error that the upstream did not make an event
         return rest
