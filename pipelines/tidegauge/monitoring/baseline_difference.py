@@ -23,7 +23,7 @@ from tidegauge.reports.formatting import number, percent, times
 from tidegauge.schemas.findings import Monitor
 from tidegauge.streaming import histogram
 
-__all__ = ["Difference", "compare_references", "difference_sentences"]
+__all__ = ["ReferenceShift", "compare_references", "difference_sentences"]
 
 _MOST_SENTENCES = 12
 _ERRORS: Final[Mapping[str, float]] = MappingProxyType({"quality": 3, "latency": 8, "cost": 16})
@@ -32,7 +32,7 @@ logarithm of a number with the standard deviation s has a P90 that is known to 5
 three such errors are allowed for, with s a half for durations and 1 for costs."""
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class ReferenceShift(msgspec.Struct, frozen=True, kw_only=True):
     """What moved most of one monitor on one segment, from one baseline to another.
 
     Attributes:
@@ -54,7 +54,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare_references(
     before: Mapping[str, Mapping[str, Reference]], after: Mapping[str, Mapping[str, Reference]]
-) -> tuple[Difference, ...]:
+) -> tuple[ReferenceShift, ...]:
     """Return how references differ, the largest differences first.
 
     Args:
@@ -71,14 +71,14 @@ def compare_references(
     return tuple(sorted(present, key=lambda one: (not one.large, -_weight(one))))
 
 
-def _weight(one: Difference) -> float:
+def _weight(one: ReferenceShift) -> float:
     least = MINIMUM_EFFECT[Monitor.parse(one.monitor).signal]
     if Monitor.parse(one.monitor).signal in RATIOS:
         return abs(math.log(one.size)) / math.log(least)
     return abs(one.size) / least
 
 
-def difference_sentences(found: Iterable[Difference]) -> tuple[str, ...]:
+def difference_sentences(found: Iterable[ReferenceShift]) -> tuple[str, ...]:
     """Return the largest differences in words, or that there is none worth naming."""
     large = [one for one in found if one.large]
     said = [one.sentence for one in large[:_MOST_SENTENCES]]
@@ -87,7 +87,7 @@ def difference_sentences(found: Iterable[Difference]) -> tuple[str, ...]:
     return tuple(said or ["nothing differs by as much as an alarm would need"])
 
 
-def _largest(monitor: str, key: str, before: Reference, after: Reference) -> Difference | None:
+def _largest(monitor: str, key: str, before: Reference, after: Reference) -> ReferenceShift | None:
     """Return the indicator that differs most; None where none can be compared."""
     newer = {one.name: place for place, one in enumerate(after.indicators)}
     pairs = [
@@ -110,7 +110,7 @@ def _difference(  # noqa: PLR0913, PLR0917 - two places, and what lies there
     new: Indicator,
     before: tuple[Reference, int],
     after: tuple[Reference, int],
-) -> Difference | None:
+) -> ReferenceShift | None:
     signal = Monitor.parse(monitor).signal
     least = MINIMUM_EFFECT[signal]
     where = f"{monitor}{' on ' + key if key else ''}"
@@ -134,7 +134,7 @@ def _difference(  # noqa: PLR0913, PLR0917 - two places, and what lies there
             f"the {old.family} of the scores went from {number(levels[0])} to {number(levels[1])}"
         )
         large = abs(size) >= max(least, _noise(signal, before, after))
-    return Difference(
+    return ReferenceShift(
         monitor=monitor, segment=key, what=what, size=size, large=large, sentence=f"{where}: {said}"
     )
 

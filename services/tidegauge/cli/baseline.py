@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tidegauge.cli.baseline_life import accept, diff, keep, renew
+from tidegauge.cli.baseline_commands import accept, diff, keep, renew
 from tidegauge.cli.baseline_text import (
     excluded_lines,
     origin_lines,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidegauge.monitoring.baseline_difference import (
-    Difference,
+    ReferenceShift,
     compare_references,
     difference_sentences,
 )
@@ -35,7 +35,7 @@ class BaselineDifference(msgspec.Struct, frozen=True, kw_only=True):
     older: str
     newer: str
     sentences: tuple[str, ...]
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[ReferenceShift, ...] = ()
 
 
 def compare_baselines(
