@@ -173,9 +173,7 @@ def record_key(group: str, request_id: str) -> str:
     return request_id if group == request_id else f"{group}\n{request_id}"
 
 
-class RequestEvent(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.request"
-):
+class RequestEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegauge.request"):
     """A client asked.
 
     Attributes:
@@ -220,13 +218,13 @@ class RequestEvent(
     shadow: bool = False
     session: str | None = None
     trace_id: str | None = None
-    schema_version: int = 1
     conversation_id: str | None = None
     turn: int | None = None
     step: int = 1
     repeat_of: str | None = None
     omitted_characters: int = 0
     key_id: str | None = None
+    schema_version: int = 1
 
     @property
     def is_opening(self) -> bool:
@@ -244,9 +242,7 @@ class RequestEvent(
         return record_key(self.repeat_of or self.request_id, self.request_id)
 
 
-class ResponseEvent(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tidegauge.response"
-):
+class ResponseEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegauge.response"):
     """A client was answered, or not. Carries the prompt, so that a reader joins nothing.
 
     Attributes:
@@ -331,7 +327,6 @@ class ResponseEvent(
     attempts: int = 1
     session: str | None = None
     trace_id: str | None = None
-    schema_version: int = 1
     conversation_id: str | None = None
     turn: int | None = None
     step: int = 1
@@ -343,6 +338,7 @@ class ResponseEvent(
     omitted_output_characters: int = 0
     retried_ms: float | None = None
     key_id: str | None = None
+    schema_version: int = 1
 
     @property
     def key(self) -> str:
