@@ -28,7 +28,6 @@ from tidegauge.streaming.upstream_work import MinuteOfWork, WorkAccumulator
 
 COMMAND = [sys.executable, "-c", "from tidegauge.cli.main import main; main()", "gateway"]
 WAIT_SECONDS = 30.0
-GATEWAYS = 2
 REQUESTS = 10
 USD_PER_HOUR = 3.6
 MARGIN = 0.5
@@ -149,13 +148,14 @@ def worked(events: list[ResponseEvent]) -> dict[tuple[str, int], MinuteOfWork]:
     return work.minutes
 
 
+@pytest.mark.parametrize("gateways", [2, pytest.param(4, marks=pytest.mark.nightly)])
 async def test_several_gateways_bill_a_shared_upstream_once(
-    tmp_path: Path, stack: ExitStack
+    tmp_path: Path, stack: ExitStack, gateways: int
 ) -> None:
     upstream, clients = BusyUpstream(), Busy()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     label = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    folders = [tmp_path / f"gateway-{number}" for number in range(GATEWAYS)]
+    folders = [tmp_path / f"gateway-{number}" for number in range(gateways)]
     async with server, httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
         urls = [stack.enter_context(gateway(folder, f"http://{label}")) for folder in folders]
         await asyncio.gather(*(ready(client, url) for url in urls))

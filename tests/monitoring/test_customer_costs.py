@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -15,10 +16,17 @@ from tidegauge.monitoring.customer_costs import (
 )
 from tidegauge.monitoring.incidents import Incident
 from tidegauge.monitoring.plan import MonitorPlan
+from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
+from tidegauge.schemas.operations import Control
 from tidegauge.schemas.sketches import Sketch, SourceRange
+from tidegauge.schemas.topics import CONTROLS, SKETCHES
+from tidegauge.streaming.processor import Partition
+
+if TYPE_CHECKING:
+    from tests.monitoring.conftest import Harness, Traffic
 
 HOUR_MS = 3_600_000
 START_MS = 500_000 * HOUR_MS
@@ -202,3 +210,26 @@ def test_an_incident_names_the_customer() -> None:
     title = Incident("a", (alert,)).title()
     assert title.startswith("customer acme since ")
     assert title.endswith("it costs much more than a week before")
+
+
+def test_the_monitor_raises_keeps_and_closes_the_alarm(harness: Harness, traffic: Traffic) -> None:
+    writer, sketches = traffic.writers["vitals"], Partition(SKETCHES.name, 0)
+    for number in range(2 * WEEK + 24):
+        amount = 10 if number < 2 * WEEK else 50
+        made = writer.sketch(1_800 * number, events=1, trials={measures.ERROR: 0})
+        sketch = msgspec.structs.replace(made, totals={USD: {"acme": amount, "other": 1_000}})
+        harness.now_ms = traffic.start_of(1_800 * number)
+        harness.give(sketch, writer.progress(1_800 * number + 1))
+        if number == 2 * WEEK + 5:
+            again = MonitorProcessor(harness.plan)
+            again.assign(sketches, harness.monitor.snapshot(sketches))
+            harness.monitor = again
+    (alert,) = harness.alerts("cost.customer")
+    assert alert.summary.startswith("all traffic, customer acme: The customer costs more than 2")
+    assert "The last day: " in alert.summary
+    control = Control(
+        action="close", monitor="cost.customer", segment="*", time_ms=harness.now_ms, who="Ada"
+    )
+    harness.give(control, topic=CONTROLS)
+    assert [one.status for one in harness.alerts("cost.customer")] == ["firing", "resolved"]
+    assert harness.verdicts("cost.customer")[-1].state == State.LOW_DATA
