@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 __all__ = ["BLOCKS_MS", "FEWEST_BLOCKS", "Dispersion", "measure"]
 
@@ -103,7 +103,7 @@ class _Pearson:
     @property
     def bound(self) -> float:
         """Its upper bound."""
-        least = self.mean * float(chi2.ppf(_MISSED, self.degrees)) / self.degrees
+        least = self.mean * float(chdtri(self.degrees, 1 - _MISSED)) / self.degrees
         return max(self.found * self.mean / least - self.mean, 0.0) / self.weight
 
     def exceeds(self, chance: float, squared: float = 0.0) -> bool:
@@ -113,7 +113,7 @@ class _Pearson:
             chance: Chance that blocks with that dispersion do.
             squared: The squared dispersion.
         """
-        most = float(chi2.isf(chance, self.degrees)) / self.degrees
+        most = float(chdtri(self.degrees, chance)) / self.degrees
         return self.found > most * (self.mean + squared * self.weight)
 
 
