@@ -36,8 +36,8 @@ $(VENV)/installed: pyproject.toml infra/install.sh infra/constraints.txt
 
 $(VENV)/backends: $(VENV)/installed
 	@echo "installing the embedder's other backends (100 MB to download, ten seconds)"
-	@$(BIN)/pip install -qq --disable-pip-version-check --constraint infra/constraints.txt \
-		--editable '.[onnx,openvino]'
+	@$(BIN)/pip install -qq --no-compile --disable-pip-version-check \
+		--constraint infra/constraints.txt --editable '.[onnx,openvino]'
 	@touch $@
 
 demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
@@ -119,7 +119,8 @@ bench-promise: install ## false alarms and delays on CONVERSATIONS=, ARRIVALS= a
 		$(if $(QUESTIONS),--questions $(QUESTIONS)) $(if $(QUICK),--quick)
 
 bench-grounding: install ## how well unsupported claims are told on PAIRS=FILE.jsonl (QUICK=1: no model)
-	OMP_NUM_THREADS=1 $(BIN)/tidegauge bench grounding --data $(PAIRS) $(if $(QUICK),--no-model) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/tidegauge bench grounding --data $(PAIRS) $(if $(QUICK),--no-model) \
+		--keep build/bench/grounding-read.jsonl $(ARGS)
 
 clean: ## remove what was built
 	rm -rf build dist $(VENV)
