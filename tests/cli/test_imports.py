@@ -36,3 +36,8 @@ def test_up_loads_no_service_and_none_of_their_libraries() -> None:
     loaded = loaded_by("tidegauge.cli.up")
     heavy = ("tidegauge.gateway", "tidegauge.workers", "tidegauge.monitor", "numpy", "torch")
     assert not [name for name in loaded if name.startswith(heavy)]
+
+
+@pytest.mark.parametrize("module", ["tidegauge.monitor.main", "tidegauge.workers.drift.main"])
+def test_a_service_is_back_soon_since_it_loads_no_statistics_library_whole(module: str) -> None:
+    assert "scipy.stats" not in loaded_by(module)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from tidegauge.cost.bill import GpuPrices
 from tidegauge.cost.hourly_bills import HOUR_MS
@@ -71,7 +71,7 @@ def forecast(token_usd: Sequence[float], prices: GpuPrices, start_ms: int, end_m
     if n < _FEWEST_HOURS:
         return Forecast(end_ms, usd, None, None)
     spread = float(np.std(token_usd, ddof=1)) * math.sqrt(ahead + ahead**2 / n)
-    half = float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * spread
+    half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * spread
     return Forecast(end_ms, usd, max(certain, usd - half), usd + half)
 
 
