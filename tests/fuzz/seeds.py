@@ -21,6 +21,7 @@ __all__ = [
     "REQUESTS",
     "STREAMS",
     "TEXTS",
+    "UPSTREAM",
     "WIRE",
 ]
 
@@ -119,6 +120,17 @@ WIRE: Final = (
     _HEAD
     + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n{}GET / HTTP/1.1\r\n\r\n",
     gzip.compress(b"{}" * 100, mtime=0),
+)
+
+_EVENT: Final = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+_ANSWERED: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+UPSTREAM: Final = (
+    _ANSWERED + b"content-length: %d\r\n\r\n" % len(_EVENT) + _EVENT,
+    b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    + _ANSWERED
+    + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nx: y\r\n\r\n" % (len(_EVENT), _EVENT),
+    _ANSWERED + b"content-encoding: gzip\r\n\r\n" + gzip.compress(_EVENT * 3, mtime=0),
+    b"HTTP/1.0 200 OK\r\nset-cookie: a=b\r\n\r\n" + _EVENT + b"data: [DONE]\n\n",
 )
 
 FRAMES: Final = tuple(

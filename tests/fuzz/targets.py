@@ -18,8 +18,10 @@ from tests.fuzz.seeds import (
     REQUESTS,
     STREAMS,
     TEXTS,
+    UPSTREAM,
     WIRE,
 )
+from tests.fuzz.upstream import read_upstream
 
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.exchange_record import ExchangeRecord
@@ -30,9 +32,8 @@ from tidegauge.cost.upstream_metrics import GPU_METRICS, SERVER_METRICS, gpus_of
 from tidegauge.gateway import configuration
 from tidegauge.gateway.apis import APIS, Api
 from tidegauge.gateway.apis.api import malformed
-from tidegauge.gateway.apis.names import refuse_ambiguous
 from tidegauge.gateway.errors import ConfigurationError, RefusedError, UpstreamAnswerError
-from tidegauge.gateway.http.bodies import decoded, refuse_complex
+from tidegauge.gateway.http.bodies import decoded, refuse_ambiguous, refuse_complex
 from tidegauge.gateway.http.decoding import Decoder
 from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.checks.answer_forms import Form, check_form
@@ -247,6 +248,18 @@ def _support(data: bytes) -> None:
 
 TARGETS: Final[Mapping[str, Target]] = {
     "http": Target(_requests, WIRE, _HTTP),
+    "upstream": Target(
+        read_upstream,
+        UPSTREAM,
+        (
+            *_HTTP,
+            *_NAMES,
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"data: ",
+            b"\n\n",
+        ),
+    ),
     "encodings": Target(_body, WIRE, (b"\x1f\x8b\x08", b"\x78\x9c", b"\x00\x00\xff\xff")),
     **{
         f"request{path.replace('/', '-')}": Target(
