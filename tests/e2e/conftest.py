@@ -51,6 +51,7 @@ class SharedVllm:
 @dataclass(frozen=True)
 class RunningGateway:
     address: str
+    admin: str
     key: str
     log: Path
 
@@ -83,7 +84,7 @@ def gateway(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     key, record = keys.create(keys.Customer(name="acme", key_id=""), created="2026-01-01")
     keys.save(folder / "keys.json", [record])
     (folder / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm))
-    port = free_port()
+    port, admin_port = free_port(), free_port()
     log = folder / "requests.jsonl"
     service = Service(
         name="gateway",
@@ -92,6 +93,7 @@ def gateway(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         environment={
             **os.environ,
             "TIDEGAUGE_GATEWAY_PORT": str(port),
+            "TIDEGAUGE_GATEWAY_ADMIN_PORT": str(admin_port),
             "TIDEGAUGE_GATEWAY_CONFIG": str(folder / "gateway.yaml"),
             "TIDEGAUGE_GATEWAY_KEYS_FILE": str(folder / "keys.json"),
             "TIDEGAUGE_GATEWAY_REQUEST_LOG": str(log),
@@ -105,4 +107,4 @@ def gateway(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     with Supervisor(print) as supervisor:
         supervisor.start(service)
         supervisor.wait_ready("gateway", seconds=60)
-        yield RunningGateway(f"http://127.0.0.1:{port}", key, log)
+        yield RunningGateway(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", key, log)

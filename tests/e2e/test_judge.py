@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from statistics import median
 
 import aiohttp
+import msgspec
 import pytest
-from tests.quality.rubrics import helpfulness
+from tests.e2e.conftest import MODEL, RunningGateway
+from tests.quality.rubrics import built_in_rubric, helpfulness
 
+from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality import golden_set, likelihood
 from tidegauge.quality.golden_texts import TEXTS
@@ -18,6 +22,7 @@ from tidegauge.quality.specifications import GroundednessSpec, LikelihoodSpec
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.judges import GroundednessJudge, LikelihoodJudge, RubricJudge
 from tidegauge.workers.judge.main import make_judge_pool
+from tidegauge.workers.judge.pacing import Crowding
 from tidegauge.workers.judge.settings import JudgeSettings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -138,3 +143,60 @@ async def test_the_grade_is_one_token_and_injections_stay_data(vllm: str) -> Non
         scores = [await judge.score(golden_answer.exchange) for golden_answer in bad]
     assert all(score.label_mass is not None and score.label_mass > 0.7 for score in scores)
     assert all(0 < value < 1 for score in scores for value in score.values.values())
+
+
+async def test_scored_labels_have_the_probabilities_that_the_next_token_has(vllm: str) -> None:
+    asked = JudgedExchange((Message(role="user", content=TEXTS[0].prompt),), TEXTS[0].good)
+    async with VllmClient(vllm) as client:
+        spec = helpfulness(model=JUDGE, retries=False, minimum_mass=0.0)
+        by_logprobs = await RubricJudge(client, spec).score(asked)
+        scoring = msgspec.structs.replace(spec, labels_by="scoring")
+        by_scoring = await RubricJudge(client, scoring).score(asked)
+    assert by_scoring.tokens != by_logprobs.tokens, "it was not asked by scoring"
+    assert by_scoring.values["score"] == pytest.approx(by_logprobs.values["score"], abs=0.02)
+    assert by_scoring.label_mass == pytest.approx(by_logprobs.label_mass, abs=0.02)
+
+
+async def test_a_jury_of_the_same_weights_does_not_disagree(vllm: str) -> None:
+    spec = helpfulness(
+        model=JUDGE, retries=False, minimum_mass=0.0, jury=("smollm2-135m",), jury_share=1.0
+    )
+    asked = JudgedExchange((Message(role="user", content=TEXTS[1].prompt),), TEXTS[1].good)
+    async with VllmClient(vllm) as client:
+        score = await RubricJudge(client, spec).score(asked)
+    assert score.disagreement == pytest.approx(0, abs=0.02)
+
+
+async def test_conversations_and_contexts_are_graded_by_a_real_model(vllm: str) -> None:
+    goal, groundedness = (
+        built_in_rubric("goal", model=JUDGE),
+        built_in_rubric("groundedness", model=JUDGE),
+    )
+    async with VllmClient(vllm) as client:
+        for spec in (goal, groundedness):
+            judge = RubricJudge(client, msgspec.structs.replace(spec, retries=False))
+            asked = golden_set.asked_of(
+                golden_set.built_in(spec.qualified_on, questions=3), spec.qualified_on, spec.unit
+            )
+            scores = [await judge.score(each.exchange) for each in asked]
+            assert all(score.label_mass is not None for score in scores)
+            assert all(score.values or score.invalid == "label_mass" for score in scores)
+
+
+async def test_judging_gives_way_to_a_gateways_clients_before_a_real_server(
+    vllm: str, gateway: RunningGateway
+) -> None:
+    latency = GatewayLatency(f"{gateway.admin}/metrics")
+    async with VllmClient(vllm) as client, latency:
+        busy = Crowding(client, latency, limit_seconds=1e-6)
+        await latency.mean_seconds()
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+        headers = {"Authorization": f"Bearer {gateway.key}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{gateway.address}/v1/chat/completions", json=body) as reply,
+        ):
+            assert reply.status == HTTPStatus.OK
+            await reply.read()
+        assert await busy()
+        assert not await Crowding(client, latency, limit_seconds=600)()

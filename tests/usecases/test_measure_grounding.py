@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -36,12 +37,15 @@ class Reader:
         )
 
 
-async def measured(reader: Reader) -> tuple[dict[str, float], int]:
+async def measured(
+    reader: Reader, keep: Path | None = None, model: str = "m"
+) -> tuple[dict[str, float], int]:
     class Client(VllmClient):
         async def read(self, model: str, messages: Sequence[Message]) -> tuple[ScoredToken, ...]:
             return await reader.read(model, messages)
 
-    found = await measure_grounding(PAIRS, client=Client("http://127.0.0.1:9"), model="m")
+    client = Client("http://127.0.0.1:9")
+    found = await measure_grounding(PAIRS, client=client, model=model, keep=keep)
     return found.auroc, found.unread
 
 
@@ -58,3 +62,23 @@ async def test_a_pair_that_the_model_cannot_read_counts_with_the_mean() -> None:
     areas, unread = await measured(Reader(lambda asked: asked.startswith("too long")))
     assert unread == 1
     assert areas["groundedness"] == pytest.approx(1)
+
+
+async def test_what_was_read_is_kept_and_a_broken_off_run_goes_on(tmp_path: Path) -> None:
+    keep = tmp_path / "build/read.jsonl"
+    refusing = Reader(lambda asked: asked.startswith("too long"))
+    first = await measured(refusing, keep)
+    again = Reader()
+    assert await measured(again, keep) == first
+    assert not again.asked
+    lines = keep.read_text().splitlines()
+    keep.write_text("\n".join([*lines[:2], lines[2][:20]]))
+    rest = Reader()
+    await measured(rest, keep)
+    assert 0 < len(rest.asked) < 9
+    complete = Reader()
+    await measured(complete, keep)
+    assert not complete.asked
+    other = Reader()
+    await measured(other, keep, model="another")
+    assert len(other.asked) == 9

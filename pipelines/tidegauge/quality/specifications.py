@@ -158,6 +158,8 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
             disagreement with this one is reported and changes no score.
         jury_share: Share of the judged answers that the jury grades.
         unit: Whether it grades each answer, or whole conversations after their end.
+        labels_by: How the labels' probabilities are told: ``logprobs`` of the likeliest next
+            tokens, or ``scoring``, vLLM's ``/generative_scoring``, where the server has it.
         votes_on: Check of the output on which it votes: a score below .5 says that the answer
             failed it. Its votes correct the check's rate. Empty for none.
         system_role: Whether the model's chat template knows the system's role; if not, the
@@ -184,6 +186,7 @@ class RubricSpec(msgspec.Struct, frozen=True, kw_only=True):
     jury: tuple[str, ...] = ()
     jury_share: float = 0.2
     unit: JudgedUnit = "answer"
+    labels_by: Literal["logprobs", "scoring"] = "logprobs"
     votes_on: str = ""
     system_role: bool = True
 

@@ -286,7 +286,7 @@ class VllmClient:
         Raises:
             JudgeServerError: See the module's tree.
         """
-        reply = await self._post("/classify", {"model": model, "input": text})
+        reply = await self.post("/classify", {"model": model, "input": text})
         try:
             return tuple(map(float, reply["data"][0]["probs"]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -299,7 +299,7 @@ class VllmClient:
             JudgeServerError: See the module's tree.
         """
         body = {"model": model, "text_1": first, "text_2": second}
-        reply = await self._post("/score", body)
+        reply = await self.post("/score", body)
         try:
             return float(reply["data"][0]["score"])
         except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -312,7 +312,7 @@ class VllmClient:
             JudgeServerError: See the module's tree.
         """
         body = {"model": model, "input": text, "task": "token_classify"}
-        reply = await self._post("/pooling", body)
+        reply = await self.post("/pooling", body)
         try:
             return tuple(tuple(map(float, token)) for token in reply["data"][0]["data"])
         except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -343,7 +343,7 @@ class VllmClient:
             "continue_final_message": unfinished,
             **asked,
         }
-        return await self._post("/v1/chat/completions", body)
+        return await self.post("/v1/chat/completions", body)
 
     async def _are_one(self, asked: str, answered: object) -> bool:
         """Whether the server lists two names for one model: it answers with the first of them."""
@@ -359,7 +359,16 @@ class VllmClient:
             self._names[asked, str(answered)] = known
         return known
 
-    async def _post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
+        """Return the reply of one of the server's APIs.
+
+        Args:
+            path: The API's path.
+            body: The request, with the ``model``.
+
+        Raises:
+            JudgeServerError: See the module's tree.
+        """
         start_ms = now_ms()
         reply = _json(await self._request("POST", path, body))
         self._calls.append(JudgeCall(str(body["model"]), start_ms, now_ms(), _usage(reply)))

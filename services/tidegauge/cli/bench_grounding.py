@@ -61,6 +61,12 @@ def grounding(  # noqa: PLR0913 - the options
     sample: Annotated[
         int | None, typer.Option(min=2, help="Most pairs, drawn with a fixed seed.")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of what the model has read of each pair: a run that was interrupted goes on."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:
     """Measure how well each built-in way tells supported from unsupported claims.
@@ -72,7 +78,7 @@ def grounding(  # noqa: PLR0913 - the options
     pairs = read_pairs(data, sample=sample)
     console = Console(stderr=True, markup=False, highlight=False)
     found = (
-        _measured(pairs, url, name, console)
+        _measured(pairs, url, name, keep=keep, console=console)
         if with_model
         else asyncio.run(measure_grounding(pairs))
     )
@@ -81,7 +87,7 @@ def grounding(  # noqa: PLR0913 - the options
 
 
 def _measured(
-    pairs: Sequence[GroundingPair], url: str, name: str, console: Console
+    pairs: Sequence[GroundingPair], url: str, name: str, *, keep: Path | None, console: Console
 ) -> GroundingResults:
     with ExitStack() as stack:
         if not url:
@@ -99,6 +105,7 @@ def _measured(
                     pairs,
                     client=client,
                     model=name,
+                    keep=keep,
                     done=lambda finished: progress.update(task, completed=finished),
                 )
 

@@ -29,6 +29,7 @@ from tidegauge.quality.support.words import words_in
 from tidegauge.schemas.exchange import Message
 from tidegauge.usecases.errors import EvaluationFileError
 from tidegauge.usecases.evaluation_files import read_examples
+from tidegauge.usecases.kept_readings import KeptReadings
 
 __all__ = ["GroundingBar", "GroundingPair", "GroundingResults", "measure_grounding", "read_pairs"]
 
@@ -86,8 +87,17 @@ class _Reader:
     client: VllmClient
     specification: GroundednessSpec
     memory: dict[tuple[Message, ...], tuple[ScoredToken, ...]]
+    kept: KeptReadings | None = None
 
     async def read(self, pair: GroundingPair) -> Explained | None:
+        if self.kept is None:
+            return await self._read(pair)
+        key = self.kept.key(pair.context, pair.claim)
+        if key not in self.kept:
+            self.kept.keep(key, await self._read(pair))
+        return self.kept[key]
+
+    async def _read(self, pair: GroundingPair) -> Explained | None:
         parts = ExchangeParts(
             system="",
             passages=(Passage("tagged", pair.context),),
@@ -137,6 +147,7 @@ async def measure_grounding(
     *,
     client: VllmClient | None = None,
     model: str = "",
+    keep: Path | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> GroundingResults:
     """Measure every way on the pairs.
@@ -145,6 +156,7 @@ async def measure_grounding(
         pairs: The pairs, of both labels.
         client: Client of a vLLM server, opened; None to measure the ways without a model alone.
         model: The model's name there.
+        keep: File of what the model has read, which is added to and not read again.
         done: Called with the number of pairs that the model has read.
 
     Raises:
@@ -159,7 +171,9 @@ async def measure_grounding(
     }
     unread = 0
     if client is not None:
-        reader = _Reader(client, GroundednessSpec(model=model), {})
+        spec = GroundednessSpec(model=model)
+        kept = None if keep is None else KeptReadings(keep, spec.specification_hash)
+        reader = _Reader(client, spec, {}, kept)
         explained = await _read_all(reader, pairs, done)
         unread = sum(each is None for each in explained)
         scores |= _with_model(supports, explained)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +61,7 @@ class ScriptedServer:
         grade: Next tokens and their log-probabilities, for a rubric.
         reply: What it writes when it may reason.
         model: The model that it says has answered, if it says so.
+        scores_labels: Whether it has the API that scores labels.
         pooling: Path of a pooling API -> what it replies.
         roots: Name of a model -> what it stands for, as its list of models says.
         broken: Called with each chat body; a response it returns is sent instead.
@@ -76,6 +79,7 @@ class ScriptedServer:
     reply: str = "It is fine.\nGrade: 4"
     model: str | None = None
     roots: dict[str, str] = field(default_factory=dict)
+    scores_labels: bool = True
     pooling: Mapping[str, object] = field(default_factory=dict)
     broken: Callable[[dict[str, Any]], web.Response | None] = lambda _: None
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +118,25 @@ class ScriptedServer:
         self.asked.append({**await request.json(), "path": request.path})
         reply = self.pooling.get(request.path)
         return web.Response(status=404) if reply is None else web.json_response(reply)
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """Tokens are characters, but a blank belongs to the character after it."""
+        messages = (await request.json())["messages"]
+        text = "".join(f"<{each['role']}>{each['content']}" for each in messages)
+        found = re.findall(r" ?.", text, re.DOTALL)
+        return web.json_response({"tokens": [zlib.crc32(each.encode()) % 50_000 for each in found]})
+
+    async def score_labels(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.asked.append({**body, "path": request.path})
+        if not self.scores_labels:
+            return web.Response(status=404)
+        by_number = {
+            zlib.crc32(f" {label}".encode()) % 50_000: p for label, p in self.grade.items()
+        }
+        found = by_number.get(body["label_token_ids"][0])
+        score = 0.0 if found is None else math.exp(found)
+        return web.json_response({"model": body["model"], "data": [{"index": 0, "score": score}]})
 
     async def models(self, _: web.Request) -> web.Response:
         listed = [{"id": name, "root": root} for name, root in self.roots.items()]
@@ -168,6 +191,8 @@ def server() -> Iterator[ScriptedServer]:
         application.router.add_post("/v1/chat/completions", scripted.chat)
         for path in ("/classify", "/score", "/pooling"):
             application.router.add_post(path, scripted.pool)
+        application.router.add_post("/tokenize", scripted.tokenize)
+        application.router.add_post("/generative_scoring", scripted.score_labels)
         application.router.add_get("/v1/models", scripted.models)
         application.router.add_get("/metrics", scripted.metrics)
         runner = web.AppRunner(application, shutdown_timeout=0.1)

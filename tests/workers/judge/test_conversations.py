@@ -167,6 +167,7 @@ def test_a_conversation_is_judged_once_after_its_end() -> None:
         {"score": 0.25},
     )
     assert (judgment.inclusion_probability, judgment.conversation_id) == (1.0, "thread")
+    assert judgment.unit == "conversation"
     (question,) = log.asked
     assert question.exchange.answer == "Done."
     assert [message.content for message in question.exchange.messages] == [

@@ -26,6 +26,31 @@ async def test_the_rubric_judge_asks_once_when_the_grade_is_clear(server: Script
     assert (score.tokens, score.retried, len(server.asked)) == (100, False, 1)
 
 
+async def test_labels_are_scored_one_by_one_where_the_server_can(server: ScriptedServer) -> None:
+    async with VllmClient(server.url) as client:
+        by_logprobs = await RubricJudge(client, helpfulness()).score(EXCHANGE)
+        server.asked.clear()
+        judge = RubricJudge(client, helpfulness(labels_by="scoring"))
+        first, again = await judge.score(EXCHANGE), await judge.score(EXCHANGE)
+    assert first.values == again.values == by_logprobs.values
+    assert first.label_mass == pytest.approx(by_logprobs.label_mass)
+    assert [body.get("path") for body in server.asked] == ["/generative_scoring"] * 10
+    assert {body["apply_softmax"] for body in server.asked} == {False}
+    named = {tuple(sorted(body["label_token_ids"])) for body in server.asked}
+    assert len(named) == 1, "every call names all labels, another one first"
+
+
+async def test_a_server_without_label_scoring_is_asked_for_log_probabilities(
+    server: ScriptedServer,
+) -> None:
+    server.scores_labels = False
+    async with VllmClient(server.url) as client:
+        judge = RubricJudge(client, helpfulness(labels_by="scoring"))
+        first, again = await judge.score(EXCHANGE), await judge.score(EXCHANGE)
+        assert first == again == await RubricJudge(client, helpfulness()).score(EXCHANGE)
+    assert sum(body.get("path") == "/generative_scoring" for body in server.asked) == 1
+
+
 async def test_an_unclear_grade_is_asked_for_again_with_reasoning(server: ScriptedServer) -> None:
     server.grade = {"4": -2.0, "Well": -0.2}
     async with VllmClient(server.url) as client:

@@ -164,6 +164,7 @@ def specification(named: str, settings: JudgeSettings) -> Specification:
         model=settings.model,
         retries=settings.rubric_retry,
         reasons_below=settings.reasons_below,
+        labels_by=settings.labels_by,
         context=context,
     )
 

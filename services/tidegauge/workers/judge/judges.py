@@ -10,7 +10,14 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 import structlog
 
-from tidegauge.adapters.vllm import JudgeRefusedError, JudgeServerError, VllmClient
+from tidegauge.adapters.vllm import (
+    JudgeRefusedError,
+    JudgeServerError,
+    JudgeUnusableError,
+    NextToken,
+    VllmClient,
+)
+from tidegauge.adapters.vllm_scoring import LabelScorer
 from tidegauge.quality import groundedness, likelihood, rubric
 from tidegauge.quality.exchange_parts import divide
 from tidegauge.quality.hallucination import given_texts
@@ -71,6 +78,11 @@ class RubricJudge:
         self.kinds: Sequence[str] = specification.qualified_on
         self._client = client
         self._shown = specification
+        self._scorer = (
+            LabelScorer(client, specification.model, tuple(specification.labels))
+            if specification.labels_by == "scoring"
+            else None
+        )
 
     async def score(self, exchange: JudgedExchange) -> Score:
         """Score one answer by the rubric."""
@@ -104,9 +116,19 @@ class RubricJudge:
         apart = max(values) - min(values) if len(values) > 1 else None
         return replace(score, disagreement=apart, tokens=tokens)
 
+    async def _next_token(self, shown: RubricSpec, asked: Sequence[Message]) -> NextToken:
+        """Return the labels' probabilities, by scoring as long as the server has it."""
+        if self._scorer is not None:
+            try:
+                return await self._scorer.next_token(asked)
+            except JudgeUnusableError as error:
+                _log.warning("no_label_scoring", judge=shown.name, detail=str(error))
+                self._scorer = None
+        return await self._client.next_token(shown.model, asked, top=shown.top_tokens)
+
     async def _score(self, shown: RubricSpec, exchange: JudgedExchange) -> Score:
         asked = rubric.request(shown, exchange)
-        first = await self._client.next_token(shown.model, asked, top=shown.top_tokens)
+        first = await self._next_token(shown, asked)
         score = replace(rubric.read_grade(shown, first.log_probabilities), tokens=first.tokens)
         explains = min(score.values.values(), default=1.0) < shown.reasons_below
         if not explains and (score.invalid is None or not shown.retries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -88,6 +89,12 @@ class JudgeSettings(WindowSettings):
     likelihood_system: str = Field(
         default="",
         description="System message shown to the likelihood judge where a conversation has none.",
+    )
+    labels_by: Literal["logprobs", "scoring"] = Field(
+        default="logprobs",
+        description="How a rubric's judge is asked for the probabilities of its grades: logprobs "
+        "of the likeliest next tokens, in one call, or vLLM's /generative_scoring, in a call for "
+        "each grade and over the whole vocabulary, where the server has it.",
     )
     reasons_below: float = Field(
         default=0.0,
