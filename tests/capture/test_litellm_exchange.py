@@ -311,6 +311,7 @@ def test_the_customer_comes_from_the_key(known: dict[str, Any], customer: str) -
     kwargs = told()
     kwargs["litellm_params"]["metadata"] = known
     assert response(kwargs).customer == customer
+    assert response(kwargs).key_id == known.get("user_api_key_alias")
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,7 @@ def _asked(
         "version": string(mapping(metadata.get("model_info")).get("version")) or "",
         "route": string(metadata.get("user_api_key_request_route")) or "",
         "customer": _customer(metadata),
+        "key_id": string(metadata.get("user_api_key_alias")) or "",
         "capture": "full",
         "messages": messages,
         "prompt_characters": sum(len(message.content) for message in messages),

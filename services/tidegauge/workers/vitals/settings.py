@@ -24,5 +24,6 @@ class VitalsSettings(WindowSettings):
     customers: int = Field(
         default=1_000,
         ge=1,
-        description="Customers with an account of their own; the rest are added up as other.",
+        description="Customers with an account of their own, and keys; the rest are added up as "
+        "other.",
     )
