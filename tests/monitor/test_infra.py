@@ -180,6 +180,12 @@ def test_alertmanager_takes_its_configuration_and_routes_by_severity(
     assert routed.strip() == receiver
 
 
+def test_chat_pager_and_mail_are_there_to_be_used() -> None:
+    document = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    kinds = {kind for receiver in document["receivers"] for kind in receiver} - {"name"}
+    assert kinds == {"slack_configs", "pagerduty_configs", "email_configs"}
+
+
 def test_no_alert_is_muted_by_what_it_has_not() -> None:
     configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
     for rule in configuration["inhibit_rules"]:

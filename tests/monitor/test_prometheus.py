@@ -142,6 +142,7 @@ def stack(
         for receiver in routes["receivers"]:
             receiver.pop("slack_configs", None)
             receiver.pop("pagerduty_configs", None)
+            receiver.pop("email_configs", None)
         (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(routes))
         open_.enter_context(
             process(

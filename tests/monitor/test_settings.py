@@ -42,6 +42,15 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hush" not in repr(settings)
 
 
+def test_each_address_of_apprise_is_a_receiver_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_APPRISE_URLS", "json://hush@127.0.0.1/ xml://127.0.0.1/")
+    settings = load(MonitorSettings)
+    found = receivers(settings)
+    assert [receiver.name for receiver in found] == ["apprise-1-json", "apprise-2-xml"]
+    assert all(receiver.remind and not receiver.forgets for receiver in found)
+    assert "hush" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
 
@@ -12,6 +13,7 @@ import structlog
 import uvicorn
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from tidegauge.adapters.apprise import AppriseAddress, addresses
 from tidegauge.monitor.baseline_keeper import BaselineKeeper
 from tidegauge.monitor.collector import Collector
 from tidegauge.monitor.cost_metrics import CostCollector
@@ -22,7 +24,8 @@ from tidegauge.monitor.loop import DEFAULT_GROUP, MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
 from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
-from tidegauge.monitor.notify.receivers import Alertmanager, Webhook
+from tidegauge.monitor.notify.pacing import Notice, PacedReceiver, Pacing
+from tidegauge.monitor.notify.receivers import Alertmanager, DeliveryError, Webhook
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web.app import Interface, create_app
@@ -33,6 +36,7 @@ from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.label_pages import LabelPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
+from tidegauge.monitor.web.segments import silence_of
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitor.web.viewers import StateByRole
 from tidegauge.quality.context import ContextRule
@@ -75,7 +79,21 @@ def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
             manager.send([alert], now_ms)
 
         found.append(Receiver("alertmanager", send, remind=manager.send))
+    pacing = Pacing(
+        settings.apprise_severity,
+        repeat_ms=round(3_600_000 * settings.apprise_repeat_hours),
+        flaps=settings.apprise_flaps,
+    )
+    for place, address in enumerate(addresses(settings.apprise_urls.get_secret_value()), 1):
+        paced = PacedReceiver(partial(_tell, address), pacing, page_url=settings.address)
+        name = f"apprise-{place}-{address.scheme}"
+        found.append(Receiver(name, paced.send, remind=paced.remind, forgets=False))
     return tuple(found)
+
+
+def _tell(address: AppriseAddress, notice: Notice) -> None:
+    if not address.tell(notice.title, notice.body, notice.severity):
+        raise DeliveryError(f"{address.scheme}:// did not take it: see that the address is right")
 
 
 def run() -> None:
@@ -100,7 +118,7 @@ def serve(
     costs = _costs(settings, kafka, registry, stop)
     loop = MonitorLoop(
         kafka,
-        settings.plan(),
+        replace(settings.plan(), untested=load(BaselineSettings).excluded_days),
         group=settings.group,
         stop_seconds=max(1.0, settings.stop_seconds - _HTTP_STOP_SECONDS - 1),
         costs=costs.view,
@@ -247,11 +265,18 @@ def _notifiers(
         view = loop.view()
         return view.alerts if view else ()
 
-    notifier = partial(Notifier, firing=firing, now_ms=now_ms, metrics=metrics)
+    def unsilenced() -> tuple[Alert, ...]:
+        view = loop.view()
+        found = view.alerts if view else ()
+        return tuple(a for a in found if view and not silence_of(a.verdict, view.silences))
+
     return [
-        notifier(
+        Notifier(
             KafkaAlertLog(kafka, f"{settings.group}-{receiver.name}", source_of(settings.group)),
             receiver,
+            firing=firing if receiver.forgets else unsilenced,
+            now_ms=now_ms,
+            metrics=metrics,
         )
         for receiver in receivers(settings)
     ]

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from tidegauge.monitoring.plan import MINIMUM_EFFECT, MonitorPlan
 from tidegauge.runtime.settings import Settings, Variable
-from tidegauge.schemas.findings import Signal
+from tidegauge.schemas.findings import Severity, Signal
 from tidegauge.schemas.sketches import SketchKind
 
 __all__ = ["MonitorSettings"]
@@ -123,6 +123,26 @@ class MonitorSettings(Settings):
     alertmanager_url: str = Field(
         default="",
         description="Alertmanager's address, without /api/v2; empty for none.",
+    )
+    apprise_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Addresses of Apprise that are told of incidents, between blanks, such as "
+        "slack://… mailto://… (extra apprise); empty for none. For those without Alertmanager.",
+    )
+    apprise_severity: Severity = Field(
+        default="warn", description="The least severity that Apprise's addresses are told of."
+    )
+    apprise_repeat_hours: float = Field(
+        default=4.0,
+        ge=0,
+        description="After which Apprise's addresses are told again of an incident that fires and "
+        "that nobody has acknowledged; 0 for never.",
+    )
+    apprise_flaps: int = Field(
+        default=3,
+        ge=1,
+        description="An alarm that begins more often within an hour flaps: Apprise's addresses are "
+        "told so once, and of its beginnings and ends no more until they are rarer.",
     )
     reports_dir: Path = Field(
         default_factory=_reports_folder, description="Where finished HTML reports are kept."

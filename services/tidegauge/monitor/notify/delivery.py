@@ -58,12 +58,15 @@ class Receiver:
     Attributes:
         name: A word for metrics and logs.
         send: Delivers one alert at a time (now in Unix milliseconds), or raises NotifyError.
-        remind: Repeats all that fires, for a receiver that forgets; None for none.
+        remind: Repeats what fires; None for none.
+        forgets: Whether what is not repeated ends there, so that silenced alarms are repeated,
+            too.
     """
 
     name: str
     send: Callable[[Alert, int], None]
     remind: Callable[[Sequence[Alert], int], None] | None = None
+    forgets: bool = True
 
 
 class DeliveryMetrics:
