@@ -205,11 +205,11 @@ def test_a_record_beyond_the_limit_is_counted_for_each_topic(tmp_path: Path) -> 
         ({"turn": 1}, "req-1"),
         ({"turn": 1, "conversation_id": "thread-7"}, "req-1"),
         ({"turn": 1, "step": 2, "conversation_id": "thread-7"}, "req-1"),
-        ({"turn": 1, "repeat_of": "req-0"}, "req-0"),
-        ({"turn": 2, "conversation_id": "thread-7"}, "thread-7"),
-        ({"turn": 2, "conversation_id": "thread-7", "repeat_of": "req-0"}, "thread-7"),
-        ({"conversation_id": "thread-7"}, "thread-7"),
-        ({"repeat_of": "req-0"}, "req-0"),
+        ({"turn": 1, "repeat_of": "req-0"}, "req-0\nreq-1"),
+        ({"turn": 2, "conversation_id": "thread-7"}, "thread-7\nreq-1"),
+        ({"turn": 2, "conversation_id": "thread-7", "repeat_of": "req-0"}, "thread-7\nreq-1"),
+        ({"conversation_id": "thread-7"}, "thread-7\nreq-1"),
+        ({"repeat_of": "req-0"}, "req-0\nreq-1"),
     ],
 )
 def test_follow_ups_meet_and_repeats_meet(

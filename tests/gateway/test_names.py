@@ -12,8 +12,8 @@ from tests.gateway.conftest import Running
 
 from tidegauge.gateway import plain_chat
 from tidegauge.gateway.apis import chat, completions, embeddings, messages, responses
-from tidegauge.gateway.apis.names import READ, refuse_ambiguous
 from tidegauge.gateway.errors import RefusedError
+from tidegauge.gateway.http.bodies import READ, refuse_ambiguous
 
 
 @pytest.mark.parametrize(

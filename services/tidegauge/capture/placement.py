@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -28,11 +28,9 @@ from tidegauge.capture.history import (
     read_history,
     single_question,
 )
-from tidegauge.capture.recent import Recent
-from tidegauge.capture.templates import Templates
 from tidegauge.schemas.exchange import Message
 
-__all__ = ["Conversations", "Placement"]
+__all__ = ["Conversations", "Placement", "Recent", "Templates"]
 
 _RETRIED_MS: Final = 660_000
 """How long after its predecessor a request may call itself a retry: a client waits ten minutes for
@@ -46,6 +44,13 @@ _END: Final = 256
 _SHORT: Final = 2048
 _UNKNOWN_TURN: Final = 2
 """The least turn of a request whose predecessor is not known."""
+_CONVERSATIONS: Final = 8
+"""How many conversations must go on differently; a person edits a message less often."""
+_LENGTHS: Final = 16
+_TURNS: Final = frozenset({"user", "assistant"})
+_REMEMBERED: Final = 16_384
+
+V = TypeVar("V")
 
 
 class Placement(msgspec.Struct, eq=False, gc=False):
@@ -109,6 +114,100 @@ class Placement(msgspec.Struct, eq=False, gc=False):
         if self.failed_ms is not None and self.repeats < _RETRIES:
             return now_ms - self.failed_ms <= _FAILED_MS
         return self.repeats == 0 and since <= _TWICE_MS
+
+
+class Recent(Generic[V]):
+    """The newest values, by the hash of what they belong to.
+
+    Two dictionaries cost less than an order kept for every entry: once the newer one is full, it
+    takes the older one's place.
+
+    Args:
+        most: Most values; at least half as many are kept.
+
+    Example:
+        >>> recent = Recent(most=4)
+        >>> for key in range(5): recent.remember(key, str(key))
+        >>> [recent.get(key) for key in range(5)]
+        [None, None, '2', '3', '4']
+    """
+
+    __slots__ = ("_half", "_new", "_old")
+
+    def __init__(self, most: int = _REMEMBERED) -> None:
+        self._half = most // 2
+        self._new: dict[int, V] = {}
+        self._old: dict[int, V] = {}
+
+    def get(self, key: int) -> V | None:
+        """Return a value; None if it was never there or is forgotten."""
+        found = self._new.get(key)
+        return self._old.get(key) if found is None else found
+
+    def remember(self, key: int, value: V) -> None:
+        """Store a value as the newest one."""
+        if len(self._new) >= self._half:
+            self._new, self._old = {}, self._new
+        self._new[key] = value
+
+
+class Templates:
+    """The examples that callers' few-shot prompts begin with, learnt from their requests.
+
+    Examples look like a history: messages of the user with their answers. What distinguishes them
+    is that many conversations go on differently from the same messages. A greeting that everybody
+    gets the same answer to is treated like an example, too.
+
+    Until enough requests have shown them, they count as a history. That joins the conversations.
+    """
+
+    def __init__(self) -> None:
+        self._continued: Recent[set[int]] = Recent()
+        self._known: Recent[bool] = Recent()
+        self._lengths: Recent[tuple[int, ...]] = Recent()
+
+    def length(self, caller: str, messages: Sequence[Message], question: int) -> int:
+        """Return how many messages of a request are examples; 0 where none are known.
+
+        Args:
+            caller: Name of the customer.
+            messages: The request's messages.
+            question: Index of the present turn's first message.
+        """
+        who = hash(caller)
+        for length in self._lengths.get(who) or ():
+            if length <= question and self._known.get(_beginning(who, messages, length)):
+                return length
+        return 0
+
+    def learn(
+        self, caller: str, messages: Sequence[Message], question: int, conversation: str | None
+    ) -> None:
+        """Count a conversation that goes on from the messages before its question.
+
+        Args:
+            caller: Name of the customer.
+            messages: The request's messages.
+            question: Index of the present turn's first message.
+            conversation: Id of the conversation, if the client gave one.
+        """
+        who = hash(caller)
+        beginning = _beginning(who, messages, question)
+        others = self._continued.get(beginning)
+        if others is None:
+            others = set()
+            self._continued.remember(beginning, others)
+        others.add(hash(conversation or messages[question].content))
+        if len(others) == _CONVERSATIONS:
+            self._known.remember(beginning, True)  # noqa: FBT003 - a set that forgets
+            lengths = {question, *(self._lengths.get(who) or ())}
+            self._lengths.remember(who, tuple(sorted(lengths, reverse=True)[:_LENGTHS]))
+
+
+def _beginning(who: int, messages: Sequence[Message], length: int) -> int:
+    """Return the hash of the first and the last messages of a beginning, of each its end."""
+    some = (*messages[:3], *messages[max(3, length - 2) : length])
+    return hash((who, length, *[m.content[-_END:] for m in some if m.role in _TURNS]))
 
 
 class Conversations:

@@ -34,11 +34,10 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.authorization import authorization, read_headers
 from tidegauge.gateway.http.connections import ConnectionLimits, ConnectionTable
 from tidegauge.gateway.http.cors import CorsPolicy
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse
-from tidegauge.gateway.policy.keys import Caller
+from tidegauge.gateway.policy.keys import Caller, authorization, read_headers
 from tidegauge.gateway.refusals import Reason
 from tidegauge.gateway.runtime import Runtime, check_files
 from tidegauge.gateway.settings import GatewaySettings

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from tidegauge.gateway.asgi import ApiRoutes, Message, Receive, Scope, Send
 from tidegauge.gateway.documentation import ERROR_SCHEMA, hot_paths
 from tidegauge.gateway.errors import RefusedError, error_body
-from tidegauge.gateway.http.authorization import read_headers
 from tidegauge.gateway.http.connections import ConnectionTable
 from tidegauge.gateway.http.cors import CorsPolicy
+from tidegauge.gateway.policy.keys import read_headers
 from tidegauge.gateway.runtime import Runtime
 from tidegauge.schemas.exchange import ErrorKind
 

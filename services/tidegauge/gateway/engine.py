@@ -14,7 +14,6 @@ from typing import Final
 import structlog
 
 from tidegauge.gateway.apis import Api, ParsedAnswer, ParsedRequest, malformed, prompt_tokens
-from tidegauge.gateway.apis.names import refuse_ambiguous
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import (
     ExchangeError,
@@ -22,7 +21,11 @@ from tidegauge.gateway.errors import (
     error_body,
 )
 from tidegauge.gateway.exchange import Exchange, Fault
-from tidegauge.gateway.http.bodies import refuse_complex, without_lone_surrogates
+from tidegauge.gateway.http.bodies import (
+    refuse_ambiguous,
+    refuse_complex,
+    without_lone_surrogates,
+)
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing

@@ -18,8 +18,8 @@ import httptools
 
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.authorization import CREDENTIALS, REPEATED
 from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, content_length, decoded
+from tidegauge.gateway.policy.keys import CREDENTIALS, REPEATED
 
 __all__ = [
     "LONGEST_SILENCE",

@@ -31,11 +31,10 @@ from tidegauge.gateway.http.asgi_protocol import (
     PROBE_SECONDS,
     AsgiProtocol,
 )
-from tidegauge.gateway.http.authorization import authorization
 from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
 from tidegauge.gateway.http.parser import RequestReader
-from tidegauge.gateway.policy.keys import Caller
+from tidegauge.gateway.policy.keys import Caller, authorization
 from tidegauge.gateway.proxy.relay import Headers
 
 if TYPE_CHECKING:

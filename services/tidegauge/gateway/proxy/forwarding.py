@@ -299,7 +299,7 @@ def rewrite(body: bytes, replace: Mapping[str, msgspec.Raw], *, ask_for_usage: b
     """
     if not replace and not ask_for_usage:
         return body
-    if is_multipart(body):
+    if body.startswith(b"--") and is_multipart(body):
         fields = {name: msgspec.json.decode(value) for name, value in replace.items()}
         return replace_fields(body, {name: str(value) for name, value in fields.items()})
     try:

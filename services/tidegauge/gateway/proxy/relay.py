@@ -1,4 +1,9 @@
-"""Relays an upstream's answer to the client, and parses and measures it."""
+"""Relays an upstream's answer to the client, and parses and measures it.
+
+A header that is not known to describe the answer stays behind: framing and connections are the
+gateway's own, and what speaks for a site (cookies, CORS, HSTS, ``Clear-Site-Data``, ``Alt-Svc``)
+would speak for the gateway's. Proxies obey some ``x-`` headers, so these stay behind as well.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +20,8 @@ from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_b
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
-from tidegauge.gateway.proxy.headers import Headers, passed_headers
 
-__all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of"]
+__all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of", "passed_headers"]
 
 _ERRORS: Final = 400
 _UNAUTHORIZED: Final = 401
@@ -34,6 +38,38 @@ _LONGEST_STREAM: Final = 256 * 1024 * 1024
 _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _BLANK_LINE_BYTES: Final = 4
 _CARRIAGE_RETURN: Final = 13
+
+_PASSED: Final = frozenset(
+    {
+        b"cache-control",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-language",
+        b"content-type",
+        b"request-id",
+        b"retry-after",
+        b"retry-after-ms",
+    }
+)
+_PREFIXES: Final = (b"x-", b"openai-", b"anthropic-")
+_STAYING: Final = (
+    b"x-accel-",
+    b"x-content-type-options",
+    b"x-dns-prefetch-control",
+    b"x-frame-options",
+    b"x-lighttpd-",
+    b"x-permitted-cross-domain-policies",
+    b"x-powered-by",
+    b"x-request-id",
+    b"x-robots-tag",
+    b"x-sendfile",
+    b"x-ua-compatible",
+    b"x-webkit-csp",
+    b"x-xss-protection",
+)
+_LIMITS: Final = b"x-ratelimit-"
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Sink(Protocol):
@@ -306,6 +342,31 @@ class _StreamReader:
         elif len(exchange.gaps) < _MOST_GAPS:
             exchange.gaps.append(now - exchange.last_piece)
         exchange.last_piece = now
+
+
+def passed_headers(upstream: Headers, request_id: str, limits: Headers | None) -> Headers:
+    """Return the headers of the client's answer, apart from its framing.
+
+    Args:
+        upstream: The upstream's headers, names in lower case.
+        request_id: The exchange's id.
+        limits: The customer's own ``x-ratelimit-…`` headers, which replace the upstream's; None
+            for a customer without limits.
+
+    Example:
+        >>> passed_headers([(b"content-type", b"a/b"), (b"set-cookie", b"c=d")], "req-1", None)
+        [(b'content-type', b'a/b'), (b'x-request-id', b'req-1')]
+    """
+    headers = []
+    for header in upstream:
+        name = header[0]
+        if name in _PASSED or (name.startswith(_PREFIXES) and not name.startswith(_STAYING)):
+            headers.append(header)
+    headers.append((b"x-request-id", request_id.encode()))
+    if limits is not None:
+        headers = [header for header in headers if not header[0].startswith(_LIMITS)]
+        headers.extend(limits)
+    return headers
 
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:
