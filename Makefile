@@ -72,7 +72,7 @@ test-stats: install ## the statistical promises, with fixed seeds
 nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
-	$(BIN)/python -m pytest -m "not e2e and not stats" --cov=tidegauge --cov-branch \
+	$(BIN)/python -m pytest -m "not e2e and not stats" --hypothesis-profile=nightly --cov=tidegauge --cov-branch \
 		--cov-report=term:skip-covered --cov-report=html:build/coverage
 	$(BIN)/coverage report --skip-covered --include='schemas/*,pipelines/*' --fail-under=$(FLOOR)
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
@@ -17,6 +18,12 @@ from tidegauge.runtime.kafka.settings import KafkaSettings
 # libraries read these when a test first imports them.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# A property's examples may take their time on a busy machine; `make nightly` tries more of them.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("every-change", _PATIENT, max_examples=40)
+settings.register_profile("nightly", _PATIENT, max_examples=300)
+settings.load_profile("every-change")
 
 _COLLECTIONS = 5
 """Objects with finalisers take several rounds to go."""

@@ -6,17 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from tidegauge.capture.testing import EXCHANGES, Landed
 from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.schemas.topics import HEARTBEATS, REQUESTS, RESPONSES
-
-# A property's examples may take their time on a busy machine.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 Look = Callable[[Broker, str], Landed]
 
