@@ -69,7 +69,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         baseline: Id of the baseline that it is part of.
         segment: Slice of the traffic that it was counted on.
         season: Which slots the bands know; ``none`` has one band for all times.
-        zone: Time zone of the slots.
+        zone: Time zone of the slots, with its holidays.
         indicators: The tested indicators, J of them.
         hits: Baseline events for which each held, J numbers.
         trials: Baseline events for which each was evaluated.

@@ -25,6 +25,7 @@ from tidegauge.monitoring.customer_costs import CustomerCosts, CustomerCostsStat
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
+from tidegauge.monitoring.excluded_times import within
 from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
 from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
@@ -33,6 +34,7 @@ from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.monitoring.windows import MergedWindow
+from tidegauge.reports.text import clip
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
@@ -91,6 +93,7 @@ class Assessment:
         self.history = SegmentHistory(state.history if state else None)
         self.alarm_trends = AlarmTrends(state.alarm_trends if state else None)
         self._customer_costs = CustomerCosts(plan, state.customer_costs if state else None)
+        self._untested = plan.untested
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -238,6 +241,8 @@ class Assessment:
         ):
             return []
         key = MonitorKey(monitor, sketch.segment)
+        if (left_out := self._left_out(key, window)) is not None:
+            return left_out
         verdict = self._detectors.test(monitor, sketch, window, self.alerts, self)
         if verdict is None:
             return []
@@ -256,6 +261,18 @@ class Assessment:
         # A window that cannot be tested leaves a latched alarm as it is.
         latched = self.alerts.alarm(key) is not None
         return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
+
+    def _left_out(self, key: MonitorKey, window: MergedWindow) -> list[Output] | None:
+        """Return what is said of a window that is not to be tested; None for all others."""
+        found = within(self._untested, window.start_ms, window.end_ms)
+        if not found:
+            return None
+        if self.alerts.alarm(key) is not None:
+            return []
+        said = f"Nothing is tested at this time ({clip(found[0].reason, 80)})."
+        return self.alerts.post_if_changed(
+            untested_verdict(key, State.NO_DATA, said, window.end_ms)
+        )
 
     def idle(
         self, kind: SketchKind, reached_ms: int, conditions: Mapping[str, JudgeCondition]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tidegauge.monitoring.errors import PlanError
 from tidegauge.schemas.findings import Monitor, Signal
+from tidegauge.schemas.operations import ExcludedTime
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
@@ -64,6 +65,7 @@ class MonitorPlan:
         no_data_ms: Time without events after which a segment's state is ``no_data``.
         most_segments: Largest number of segments; further ones are counted in ``other``.
         minimum_effect: Signal -> size of a change, see ``MINIMUM_EFFECT``.
+        untested: Times in which nothing is tested, such as holidays, with their reasons.
         comparison_alpha: Largest chance that a comparison of two versions ever errs, over all its
             metrics; what it gets of it is drawn from the budget's share of swaps.
     """
@@ -81,6 +83,7 @@ class MonitorPlan:
     no_data_ms: int = 300_000
     most_segments: int = 32
     minimum_effect: Mapping[Signal, float] = field(default_factory=lambda: dict(MINIMUM_EFFECT))
+    untested: tuple[ExcludedTime, ...] = ()
     comparison_alpha: float = 0.05
 
     def __post_init__(self) -> None:

@@ -21,14 +21,16 @@ from tidegauge.cli.baseline_text import (
     promise_lines,
     show_drift,
 )
-from tidegauge.detection.seasons import UTC, utc_offset_ms
+from tidegauge.detection.seasons import utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
+from tidegauge.monitoring.excluded_times import within
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
-from tidegauge.schemas.operations import BaselineKind, BaselineOrigin
+from tidegauge.schemas.operations import BaselineKind, BaselineOrigin, ExcludedTime
+from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.usecases.build_baseline import (
     FitChoices,
     build_drift,
@@ -100,12 +102,13 @@ def build(  # noqa: PLR0913 - one option for each choice
         bool, typer.Option(help="Keep terms of each cluster and ids of requests in it, for people.")
     ] = True,
     zone: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--time-zone",
-            help="Of the hours of a day and of a week, such as Europe/Berlin: where users live.",
+            help="Of the hours of a day and of a week, such as Europe/Berlin: where users live; "
+            "TIDEGAUGE_BASELINE_TIME_ZONE if not given, and its holidays.",
         ),
-    ] = UTC,
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the codebook's draws.")] = 0,
     exclude: Annotated[
         list[str] | None,
@@ -123,17 +126,24 @@ def build(  # noqa: PLR0913 - one option for each choice
     as_json: Json = False,
 ) -> None:
     """Build a baseline from past requests, or from what the workers have counted."""
-    utc_offset_ms(zone, 0)
+    life = load(BaselineSettings)
+    if zone is not None:
+        utc_offset_ms(zone, 0)
+        life = life.model_copy(update={"time_zone": zone})
+    calendar = life.calendar
     start_ms, end_ms = _time(start), _time(end) or now_ms()
+    if file is not None and exclude:
+        raise PastRequestsError("--exclude is for --from: leave the lines out of the file")
     if (file is None) == (start_ms is None):
         raise PastRequestsError("give either --file or --from (and --to)")
     kafka = load(KafkaSettings)
-    stretch = _stretch(kafka, start_ms, end_ms, exclude or (), incidents=not include_incidents)
+    named = (*excluded_by_name(exclude or (), now_ms()), *life.excluded_days)
+    stretch = _stretch(kafka, start_ms, end_ms, named, incidents=not include_incidents)
     origin = BaselineOrigin(excluded=stretch.excluded)
     if kind is _Kind.RATES:
         if start_ms is None:
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
-        rates = _build_rates(kafka, stretch, zone, quiet=as_json)
+        rates = _build_rates(kafka, stretch, calendar, quiet=as_json)
         baseline_id = publish_rates(kafka, rates, origin)
         facts: dict[str, object] = {}
         notes: list[str] = []
@@ -152,7 +162,7 @@ def build(  # noqa: PLR0913 - one option for each choice
             )
         )
         found.limit(limit)
-        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=zone)
+        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=calendar)
         baseline = _build_drift(found, settings, choices, quiet=as_json)
         baseline_id = publish_drift(kafka, baseline, origin)
         facts = {
@@ -173,16 +183,14 @@ def _stretch(
     kafka: KafkaSettings,
     start_ms: int | None,
     end_ms: int,
-    exclude: Sequence[str],
+    named: Sequence[ExcludedTime],
     *,
     incidents: bool,
 ) -> Stretch:
     """Return the stretch to build from; for a file, which has no incidents, an empty one."""
     if start_ms is None:
-        if exclude:
-            raise PastRequestsError("--exclude is for --from: leave the lines out of the file")
         return Stretch(0, end_ms)
-    times = excluded_by_name(exclude, now_ms())
+    times = within(named, start_ms, end_ms)
     if incidents:
         times += incidents_of_log(kafka, start_ms, end_ms, now_ms())
     return Stretch(start_ms, end_ms, times)

@@ -135,7 +135,7 @@ def serve(
     )
     queue = ReportQueue(
         ReportStore(settings.reports_dir, settings.reports_kept, settings.daily_reports_kept),
-        report_maker(kafka, settings.report_rows).make,
+        report_maker(kafka, settings.report_rows, settings.models).make,
         now_ms,
     )
 

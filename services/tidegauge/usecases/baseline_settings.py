@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from tidegauge.detection.errors import TimeZoneError
-from tidegauge.detection.seasons import UTC, utc_offset_ms
+from tidegauge.detection.seasons import UTC, utc_offset_ms, with_holidays
 from tidegauge.monitoring.baseline_life import LifePlan, Renewal
 from tidegauge.runtime.settings import Settings
+from tidegauge.schemas.operations import ExcludedTime
+from tidegauge.usecases.holidays import as_times, read_holidays
 
 __all__ = ["BaselineSettings"]
 
@@ -47,6 +51,16 @@ class BaselineSettings(Settings):
         description="Time zone of the hours of a day and of a week, such as Europe/Berlin: where "
         "users live.",
     )
+    holidays: str = Field(
+        default="",
+        description="Holidays: ISO dates between commas, or a file with a date and a name on each "
+        "line.",
+    )
+    holidays_are: Literal["sundays", "excluded"] = Field(
+        default="sundays",
+        description="What holidays are: sundays have the hours of a Sunday where the baseline "
+        "knows the hours of the week; excluded ones are neither in baselines nor tested.",
+    )
     limit: int = Field(default=20_000, ge=200, description="Most requests to embed.")
     look_seconds: float = Field(
         default=60.0, ge=1, description="How often the monitor looks whether one is due."
@@ -60,6 +74,28 @@ class BaselineSettings(Settings):
         except TimeZoneError as error:
             raise ValueError(str(error)) from error
         return value
+
+    @property
+    def calendar(self) -> str:
+        """The time zone of slots, with the holidays that count as Sundays.
+
+        Raises:
+            TimeRangeError: The holidays cannot be read.
+        """
+        if self.holidays_are == "excluded":
+            return self.time_zone
+        return with_holidays(self.time_zone, (day for day, _ in read_holidays(self.holidays)))
+
+    @property
+    def excluded_days(self) -> tuple[ExcludedTime, ...]:
+        """The holidays that are neither in baselines nor tested.
+
+        Raises:
+            TimeRangeError: The holidays cannot be read.
+        """
+        if self.holidays_are == "sundays":
+            return ()
+        return as_times(read_holidays(self.holidays), self.time_zone)
 
     def plan(self) -> LifePlan:
         """Return when baselines are due.

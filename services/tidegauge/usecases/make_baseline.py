@@ -17,6 +17,7 @@ from tidegauge.drift.fitting import check_enough
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.baseline_difference import compare_references, difference_sentences
 from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.monitoring.excluded_times import within
 from tidegauge.monitoring.partial_baseline import replace_references
 from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline
@@ -157,6 +158,7 @@ class BaselineMaker:
                 self._kafka, wish.start_ms, wish.end_ms, wish.end_ms, accepted=wish.accepts
             ),
             *_before_acceptance(since, wish.start_ms),
+            *within(self._settings.excluded_days, wish.start_ms, wish.end_ms),
         )
         stretch = Stretch(wish.start_ms, wish.end_ms, excluded, must_be_held=False)
         origin = BaselineOrigin(
@@ -202,7 +204,7 @@ class BaselineMaker:
 
     def _rates(self, stretch: Stretch, wish: Wish, origin: BaselineOrigin) -> Draft:
         self._report("reading sketches", 0)
-        fresh = build_rates(self._kafka, stretch, zone=self._settings.time_zone)
+        fresh = build_rates(self._kafka, stretch, zone=self._settings.calendar)
         _check_length(fresh.to_ms - fresh.from_ms, wish.least_ms)
         old = self._load_rates(origin.replaces)
         made = fresh
@@ -222,7 +224,7 @@ class BaselineMaker:
 
     def _requests(self, stretch: Stretch, wish: Wish, origin: BaselineOrigin) -> Draft:
         found, embedded = self._embedded(stretch, wish.least_ms)
-        choices = FitChoices(caller_cap=_CALLER_CAP, zone=self._settings.time_zone)
+        choices = FitChoices(caller_cap=_CALLER_CAP, zone=self._settings.calendar)
         made = build_drift(embedded, self._drift, choices, self._report)
         changes = self._moved(origin.replaces, embedded)
         drift = self._moved(origin.anchor, embedded)
