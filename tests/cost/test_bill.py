@@ -14,6 +14,7 @@ from tidegauge.cost.bill import Bill, make_bill
 from tidegauge.cost.prices import GpuPrice
 from tidegauge.cost.work import work_of
 from tidegauge.reports.bill_tables import DIMENSIONS, bill_rows, cost_changes, costs_by
+from tidegauge.reports.cost_sentences import cost_sentences
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import ResponseEvent, Usage
 from tidegauge.simulation.continuous_batching import Batched, Hardware, run_batches
@@ -273,3 +274,22 @@ def test_judges_requests_are_a_line_of_their_own() -> None:
     found = {group.name: group.requests for group in costs_by(bill, "line")}
     assert found == {"served": 1, "judge": 2}
     assert sum(charge.usd or 0.0 for charge in bill.charges.values()) == pytest.approx(0.5)
+
+
+def test_a_bill_in_sentences() -> None:
+    events = [event(customer=f"customer {n}", turn=1) for n in range(7)]
+    work = worked(iter(events))
+    said = list(cost_sentences(make_bill(work, {UPSTREAM: 60.0}, START_MS, START_MS + 60_000)))
+    assert said == [
+        (
+            "Cost of all traffic: $1.00 for 7 requests; the servers were in use 50% of their time, "
+            "and idle for $0.50."
+        ),
+        (
+            "Cost by customer: customer 0 $0.071, customer 1 $0.071, customer 2 $0.071, "
+            "customer 3 $0.071, customer 4 $0.071, 2 others $0.14."
+        ),
+        "Cost of a million tokens, and of a conversation: m v1 $649.35 and $0.071.",
+    ]
+    unpriced = list(cost_sentences(make_bill(work, {}, START_MS, START_MS + 60_000)))
+    assert unpriced == ["Cost: not known, since neither tokens nor servers have a price."]

@@ -162,7 +162,10 @@ def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
         assert preface.figure == ""
 
     order = ReportOrder(BEFORE, AFTER, model="chat")
-    facts = ReportMaker(read, rows=60, render=render).make(order, tmp_path / "r.html")
+    costs = {BEFORE: ("Cost: $1.",), AFTER: ("Cost: $2.",)}
+    maker = ReportMaker(read, rows=60, render=render, costs=costs.__getitem__)
+    facts = maker.make(order, tmp_path / "r.html")
+    assert {"Reference: Cost: $1.", "Current: Cost: $2."} <= set(facts)
     assert facts[0] == "Compared: model chat."
     assert "60 of 60 exchanges, 1 records unreadable" in facts[1]
     assert "60 of 60 exchanges." in facts[2]

@@ -65,7 +65,8 @@ def report(  # noqa: PLR0913 - one argument for each option
         version=version,
         reference_version=reference_version,
     )
-    maker = report_maker(load(KafkaSettings), rows or load(MonitorSettings).report_rows)
+    settings = load(MonitorSettings)
+    maker = report_maker(load(KafkaSettings), rows or settings.report_rows, settings.models)
     console = Console(stderr=True)
     with console.status("reading both ranges, then rendering (some 10 s)"):
         facts = maker.make(order, out)

@@ -10,18 +10,20 @@ from typing import Final
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices
 from tidegauge.gateway.configuration import Catalog, gpu_prices, load
+from tidegauge.reports.cost_sentences import cost_sentences
 from tidegauge.reports.forecast import Forecast, forecast
 from tidegauge.reports.formatting import count, moment
 from tidegauge.reports.swap_cost import SwapCost, swap_costs
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
+from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.topics import UPSTREAMS
 from tidegauge.schemas.upstream_events import MINUTE_MS, UpstreamSample, UpstreamWork
 from tidegauge.usecases.errors import BillError
 from tidegauge.usecases.time_range import TimeRange
 
-__all__ = ["LogBill", "bill_of_log"]
+__all__ = ["LogBill", "bill_of_log", "told_costs"]
 
 _LATE_MS: Final = 2 * 3_600_000
 """How much later than a minute its work may be published: exchanges take time, workers lag."""
@@ -77,6 +79,20 @@ def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) ->
         swap_costs(bill, account.seen(bill.start_ms, bill.end_ms)),
         account.hourly_token_usd(prices, bill.start_ms, bill.end_ms),
     )
+
+
+def told_costs(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> tuple[str, ...]:
+    """Return what a range of time cost, a sentence each, or why that is not known.
+
+    Args:
+        kafka: How to reach Kafka.
+        config: The gateway's configuration; None for none.
+        period: The range.
+    """
+    try:
+        return tuple(cost_sentences(bill_of_log(kafka, config, period).bill))
+    except TidegaugeError as error:
+        return (f"Cost: not known: {error}",)
 
 
 def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccount, int]:

@@ -37,6 +37,7 @@ from tidegauge.schemas.exchange import (
 from tidegauge.schemas.topics import EMBEDDINGS, HEARTBEATS, JUDGMENTS, RESPONSES, Topic
 from tidegauge.streaming.processor import Record
 from tidegauge.usecases.compare_labels import compare_labels, corrected_sentences
+from tidegauge.usecases.make_bill import told_costs
 from tidegauge.usecases.past_alerts import past_alerts
 from tidegauge.usecases.references import LogBaselines
 from tidegauge.usecases.report_order import ReportOrder
@@ -191,7 +192,7 @@ def _no_incidents(_current: TimeRange) -> Iterable[Incident]:
     return ()
 
 
-def _no_labels(_found: TimeRange) -> tuple[str, ...]:
+def _no_sentences(_found: TimeRange) -> tuple[str, ...]:
     return ()
 
 
@@ -205,6 +206,7 @@ class ReportMaker:
         titles: Returns the titles of the clusters, for those that have one.
         incidents: Returns the incidents of the current range.
         labels: Returns what people say of a range, a sentence each.
+        costs: Returns what a range cost, a sentence each.
         render: Writes the comparison.
     """
 
@@ -212,7 +214,8 @@ class ReportMaker:
     rows: int
     titles: Callable[[], Mapping[int, str]] = dict
     incidents: Incidents = _no_incidents
-    labels: Callable[[TimeRange], tuple[str, ...]] = _no_labels
+    labels: Callable[[TimeRange], tuple[str, ...]] = _no_sentences
+    costs: Callable[[TimeRange], tuple[str, ...]] = _no_sentences
     render: Render = evidently.render
 
     def make(self, order: ReportOrder, path: Path) -> tuple[str, ...]:
@@ -250,7 +253,7 @@ class ReportMaker:
         facts += [
             f"{name}: {sentence}"
             for name, found in (("Reference", reference), ("Current", current))
-            for sentence in self.labels(found)
+            for sentence in (*self.labels(found), *self.costs(found))
         ]
         drawn = embedding_map(before.placed, after.placed)
         if drawn is None:
@@ -284,12 +287,13 @@ def _sampled(found: SampledRecords) -> str:
     return f"{said}, {count(found.unreadable)} records unreadable" if found.unreadable else said
 
 
-def report_maker(kafka: KafkaSettings, rows: int) -> ReportMaker:
+def report_maker(kafka: KafkaSettings, rows: int, models: Path | None = None) -> ReportMaker:
     """Return what makes reports from the log.
 
     Args:
         kafka: How to reach Kafka.
         rows: Exchanges sampled from each range.
+        models: The gateway's configuration, for the prices of servers.
     """
 
     def read(topic: Topic, start_ms: int, end_ms: int | None) -> Iterable[Record]:
@@ -306,4 +310,5 @@ def report_maker(kafka: KafkaSettings, rows: int) -> ReportMaker:
         titles=LogBaselines(kafka).titles,
         incidents=partial(log_incidents, kafka),
         labels=labels,
+        costs=partial(told_costs, kafka, models),
     )
