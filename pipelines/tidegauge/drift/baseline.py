@@ -32,7 +32,7 @@ __all__ = [
 Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
 
-METHOD = "drift/5"
+METHOD = "drift/6"
 """Changes when the same texts and vectors would give a different baseline."""
 
 _FORM = 4

@@ -17,7 +17,7 @@ __all__ = ["cluster_count", "fit_codebook", "part_count"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 _LARGEST, _FEWEST, _TEXTS_A_CLUSTER = 64, 4, 40
-_MOST_PARTS, _TEXTS_A_PART = 256, 32
+_MOST_PARTS, _TEXTS_A_PART = 256, 8
 
 
 def cluster_count(texts: int) -> int:
@@ -35,7 +35,7 @@ def part_count(texts: int) -> int:
 
     Example:
         >>> part_count(300), part_count(5_000)
-        (9, 156)
+        (37, 256)
     """
     return min(max(texts // _TEXTS_A_PART, _FEWEST), _MOST_PARTS)
 

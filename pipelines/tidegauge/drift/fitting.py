@@ -43,10 +43,11 @@ from tidegauge.drift.novelty import (
 from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.projection import NOVELTY_ASKED, hit_table, indicators, novelty_above, project
+from tidegauge.drift.reduction import fit_reduction
 from tidegauge.drift.sides import owners_of, sides
 from tidegauge.drift.terms import top_terms
 from tidegauge.drift.units import Unit
-from tidegauge.drift.vectors import Reduction, assign, fit_reduction, unit_vectors
+from tidegauge.drift.vectors import Reduction, assign, unit_vectors
 from tidegauge.schemas.hashing import hash_64
 
 __all__ = ["FEWEST_TEXTS", "HistoricalRequest", "check_enough", "fit"]
@@ -179,7 +180,7 @@ def _fit_unit(unit: Unit, sample: _Sample, choices: _Choices) -> UnitBaseline:
     _, first, text_of = np.unique(sample.texts, return_index=True, return_inverse=True)
     ranks = np.array([hash_64(sample.texts[i]) for i in first], np.uint64)
     choices.progress("finding topics")
-    reduction = fit_reduction(sample.vectors[sample.on_a])
+    reduction = fit_reduction(sample.vectors[sample.on_a], choices.rng)
     along = reduction.along(sample.vectors)
     reduced = unit_vectors(along)
     centroids = fit_codebook(
