@@ -18,6 +18,7 @@ from tests.monitor.made_up import (
 )
 
 from tidegauge.monitoring.alarm_trends import AlarmTrend, RatePoint
+from tidegauge.monitoring.ledger_hours import LedgerHour
 from tidegauge.monitoring.view import (
     BaselineInUse,
     MetricComparisonView,
@@ -203,6 +204,31 @@ def night_view(
                 ),
             )
         },
+        ledger_hours=(
+            LedgerHour(
+                start_ms=NOW - 200 * MINUTE,
+                end_ms=NOW - 60 * MINUTE,
+                served=9_100,
+                captured=9_096,
+                dropped={"quota": 4},
+                processed={"drift": 9_050, "vitals": 9_060, "quality": 0},
+                dead_lettered=2,
+                expired=0,
+                missing=0,
+                away_ms=80 * MINUTE,
+            ),
+            LedgerHour(
+                start_ms=NOW - 60 * MINUTE,
+                end_ms=NOW,
+                served=3_245,
+                captured=3_245,
+                dropped={"quota": 0},
+                processed={"drift": 3_250, "vitals": 3_240, "quality": 3_200},
+                dead_lettered=0,
+                expired=0,
+                missing=0,
+            ),
+        ),
         silences=(
             SilenceInForce(
                 monitor="cost.request",

@@ -69,6 +69,8 @@ QUESTIONS = {
         "1,230 sampled = 1,200 judged + 25 skipped (overload)",
         "balanced",
         '<td class="n">1,771</td>',
+        "the monitor did not look for 1 h 20 min; 4 not captured (quota); 2 dead-lettered; ",
+        "the judge worker processed nothing",
     ),
     "/runbook/quality": ("Answers are judged worse", "close the incident"),
 }

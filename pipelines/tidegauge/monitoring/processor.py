@@ -21,6 +21,7 @@ from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
 from tidegauge.monitoring.judge_health import judge_conditions, judge_replies
 from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
+from tidegauge.monitoring.ledger_hours import LedgerHours, LedgerHoursState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.monitoring.windows import Windows, WindowsState
@@ -72,6 +73,7 @@ class _Core(msgspec.Struct, frozen=True, kw_only=True):
     windows: WindowsState
     assessment: AssessmentState
     acknowledged: dict[str, int]
+    ledger_hours: LedgerHoursState = LedgerHoursState()
 
 
 class MonitorProcessor:
@@ -106,6 +108,7 @@ class MonitorProcessor:
         self._assessment = Assessment(plan, core.assessment if core else None)
         self._segments = set(self._assessment.display.segments())
         self._segments |= {sketch.segment for sketch in core.windows.open} if core else set()
+        self._ledger_hours = LedgerHours(core.ledger_hours if core else None)
         acknowledged = core.acknowledged if core else {}
         self._acknowledged = {Monitor.parse(name): n for name, n in acknowledged.items()}
         self._reported_ms = {}
@@ -208,6 +211,7 @@ class MonitorProcessor:
                 windows=self._windows.state(),
                 assessment=self._assessment.state(),
                 acknowledged={monitor.name: n for monitor, n in self._acknowledged.items()},
+                ledger_hours=self._ledger_hours.state(),
             )
         )
 
@@ -239,6 +243,7 @@ class MonitorProcessor:
             silent_ms=self._plan.silent_ms,
         )
         ledger = self._ledger()
+        self._ledger_hours.look(ledger, now_ms)
         verdicts += health.lost_events(ledger, self._acknowledged, now_ms=now_ms)
         verdicts.append(
             health.log_state(ledger, self._acknowledged, self._log_faults, now_ms=now_ms)
@@ -361,6 +366,7 @@ class MonitorProcessor:
 
     def view(self) -> MonitorView:
         """Return the monitor's state as of the last ``process`` or ``tick``, to show."""
+        ledger = self._ledger()
         return MonitorView(
             time_ms=self._now_ms,
             started_ms=self._started_ms,
@@ -375,7 +381,8 @@ class MonitorProcessor:
             verdicts=self._assessment.alerts.verdicts,
             history=self._assessment.alerts.history,
             alerts=self._assessment.alerts.alarms,
-            ledger=self._ledger(),
+            ledger=ledger,
+            ledger_hours=self._ledger_hours.hours(ledger, self._now_ms),
             progress=self._windows.progress,
             version_comparisons=self._assessment.comparisons.views(),
             baselines=self._assessment.baselines(),

@@ -11,6 +11,7 @@ import msgspec
 
 from tidegauge.monitoring.alarm_trends import AlarmTrend
 from tidegauge.monitoring.ledger import Ledger
+from tidegauge.monitoring.ledger_hours import LedgerHour
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.segments import Segment
@@ -197,6 +198,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
         history: Changes of state, newest last, bounded.
         alerts: The alarms that fire.
         ledger: The ledger of events.
+        ledger_hours: What it grew by in each of the last hours, oldest first; the last goes on.
         progress: The newest report of each worker's partition.
         version_comparisons: Comparisons of new versions with old ones, newest last.
         baselines: The active baselines.
@@ -218,6 +220,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
     baselines: tuple[BaselineInUse, ...] = ()
     silences: tuple[SilenceInForce, ...] = ()
     alarm_trends: dict[str, AlarmTrend] = {}
+    ledger_hours: tuple[LedgerHour, ...] = ()
 
     def verdict(self, monitor: str, segment: Segment) -> Verdict | None:
         """Return the latest verdict of a monitor on exactly this segment."""

@@ -11,14 +11,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.monitor.web.segments import MonitorLine, monitor_line
+from tidegauge.monitoring.ledger_hours import LedgerHour
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.reports.formatting import duration
+from tidegauge.reports.formatting import count, duration
 from tidegauge.reports.standing import Tone
 from tidegauge.reports.text import plain
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Progress, SketchKind
 
-__all__ = ["WORKERS", "PipelineLight", "PipelinePage", "WorkerLine", "light", "pipeline_page"]
+__all__ = [
+    "WORKERS",
+    "HourLine",
+    "PipelineLight",
+    "PipelinePage",
+    "WorkerLine",
+    "light",
+    "pipeline_page",
+]
 
 STALE_SECONDS: Final = 120
 """Age from which what a page shows is called old."""
@@ -39,6 +48,19 @@ class WorkerLine:
     behind_seconds: float
     heard_seconds: float
     late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HourLine:
+    """An hour of the ledger.
+
+    Attributes:
+        hour: Its numbers.
+        gaps: What is missing of it, and why; empty where everything is there.
+    """
+
+    hour: LedgerHour
+    gaps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +87,16 @@ class PipelinePage:
         monitors: Verdicts of the monitors of the pipeline itself.
         workers: Progress, late ones first.
         not_tested: Reason -> requests that are not tested for drift, the most frequent first.
+        hours: The ledger's hours, the newest first.
+        kinds: Kinds of workers that the ledger knows.
     """
 
     light: PipelineLight
     monitors: tuple[MonitorLine, ...]
     workers: tuple[WorkerLine, ...]
     not_tested: dict[str, int]
+    hours: tuple[HourLine, ...]
+    kinds: tuple[SketchKind, ...]
 
 
 def pipeline_page(view: MonitorView, now_ms: int) -> PipelinePage:
@@ -90,7 +116,32 @@ def pipeline_page(view: MonitorView, now_ms: int) -> PipelinePage:
         ),
         workers=workers,
         not_tested=_not_tested(view),
+        hours=tuple(HourLine(hour, _gaps(hour)) for hour in reversed(view.ledger_hours)),
+        kinds=tuple(kind for kind in WORKERS if kind in {d.kind for d in view.ledger.deliveries}),
     )
+
+
+def _gaps(hour: LedgerHour) -> tuple[str, ...]:
+    """Return what is missing of an hour, and why."""
+    gaps = []
+    if hour.away_ms:
+        gaps.append(f"the monitor did not look for {duration(hour.away_ms / 1000)}")
+    for reason, number in hour.dropped.items():
+        if number:
+            gaps.append(f"{count(number)} not captured ({plain(reason).replace('_', ' ')})")
+    counted = (
+        (hour.dead_lettered, "dead-lettered"),
+        (hour.expired, "expired unread"),
+        (hour.missing, "missing at its end"),
+    )
+    gaps += [f"{count(number)} {what}" for number, what in counted if number]
+    if hour.captured:
+        gaps += [
+            f"the {WORKERS[kind]} processed nothing"
+            for kind, number in hour.processed.items()
+            if not number and kind in WORKERS
+        ]
+    return tuple(gaps)
 
 
 def light(view: MonitorView, now_ms: int) -> PipelineLight:
