@@ -15,7 +15,7 @@ QUICK ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways \
+.PHONY: help install hooks demo lint test coverage e2e test-stats nightly fuzz generate ways audit \
 	bench-gateway bench-capture bench-drift bench-embed bench-promise bench-grounding bench-judge \
 	bench-report clean
 
@@ -70,6 +70,7 @@ test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
 nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
+	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/audit.sh
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
 	$(BIN)/python -m pytest -m "not e2e and not stats" --hypothesis-profile=nightly --cov=tidegauge --cov-branch \
@@ -81,6 +82,9 @@ generate: install ## rewrite what is made from the code: schemas, settings, comm
 	$(BIN)/python infra/settings_table.py docs/SETTINGS.md
 	$(BIN)/python infra/cli_reference.py docs/CLI.md
 	$(BIN)/python infra/ways.py --write docs/ARCHITECTURE.md
+
+audit: install ## whether the dependencies fit each other, and whether any is known to be vulnerable
+	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/audit.sh
 
 ways: install ## print the files that one exchange, one prompt and one window pass
 	$(BIN)/python infra/ways.py $(ARGS)
