@@ -27,7 +27,7 @@ said=$("$folder/bin/pip-audit" --progress-spinner off --skip-editable --path "$p
 echo "$said"
 if [ "$status" -ne 0 ]; then
     case $said in
-    *"known vulnerabilit"*) exit 1 ;;
+    *"known vulnerability"* | *"known vulnerabilities"*) exit 1 ;;
     esac
     echo "not looked for vulnerabilities: no database was reached, see above"
 fi
