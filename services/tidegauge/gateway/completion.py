@@ -43,13 +43,15 @@ from tidegauge.gateway.exchange import RETRY_HEADERS, Conclusion, Exchange, Faul
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
 from tidegauge.gateway.tracing import Tracing
-from tidegauge.gateway.usage import cost_of, inter_token, usage_of
+from tidegauge.gateway.usage import usage_of
 from tidegauge.schemas.exchange import Capture, Message, Sampling
 
 __all__ = ["CapturePolicy", "Completion", "RequestLog"]
 
 _LONG_SECONDS: Final = 1.0
 _MOST_TOGETHER: Final = 64
+_NEVER_CUT: Final = 12 * 1024
+"""Bytes of a body that cannot have more messages than a record may carry."""
 _FLUSH_SECONDS: Final = 0.2
 _FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
@@ -160,6 +162,7 @@ class Completion:
         self.metrics = metrics
         self._tracing = tracing
         self._conversations = Conversations(policy.conversation_secret)
+        self._uncut = min(policy.characters, _NEVER_CUT)
         self._telling = frozenset((*policy.conversation_headers, *RETRY_HEADERS))
         self._checker = Checker()
         self._waiting: dict[str, Exchange] = {}
@@ -192,7 +195,9 @@ class Completion:
         long. A copy for a candidate has the place of its original already.
         """
         asked, arrival = exchange.asked, exchange.arrival
-        exchange.capture = exchange.customer.capture or self._policy.capture
+        capture = exchange.capture = exchange.customer.capture or self._policy.capture
+        if asked is not None and capture == "full" and 0 < len(body) <= self._uncut:
+            exchange.captured = CapturedMessages(asked.messages, 0)
         if asked is not None and exchange.placement is None:
             told = NOTHING_TOLD
             if (
@@ -209,7 +214,7 @@ class Completion:
                 told,
                 body,
             )
-        self._waiting[exchange.arrival.request_id] = exchange
+        self._waiting[arrival.request_id] = exchange
 
     async def check(self, exchange: Exchange, answer: ParsedAnswer) -> dict[str, str]:
         """Check an answer now and return the findings; none of what no model generated."""
@@ -263,8 +268,11 @@ class Completion:
         usage = cost_usd = None
         if asked is not None and attempt is not None:
             attempt.stop()
-            usage = usage_of(exchange, asked, answer, ending)
-            cost_usd = cost_of(attempt, usage)
+            usage, price = answer.usage, attempt.target.upstream.price
+            if usage is None or exchange.discarded is not None:
+                usage = usage_of(exchange, asked, answer, ending)
+            # What a server's time costs, no gateway can say alone: others may use it, too.
+            cost_usd = None if price is None or usage is None else price.of(usage)
         conclusion = exchange.conclusion = Conclusion(
             status=status,
             ending=ending,
@@ -418,15 +426,15 @@ class Completion:
             arrival.session,
             None if trace is None else trace.split("-")[1],
             answer,
-            tenant=customer if self._policy.by_customer else "",
-            shadow=arrival.shadow,
-            conversation_id=place.conversation_id,
-            turn=place.turn or None,
-            repeat_of=place.repeat_of,
-            in_flight=exchange.in_flight,
-            omitted_characters=None if exchange.capture == "none" else omitted,
-            step=place.step,
-            key_id=exchange.customer.key_id,
+            customer if self._policy.by_customer else "",
+            arrival.shadow,
+            place.conversation_id,
+            place.turn or None,
+            place.repeat_of,
+            exchange.in_flight,
+            None if exchange.capture == "none" else omitted,
+            place.step,
+            exchange.customer.key_id,
         )
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
@@ -456,16 +464,16 @@ class Completion:
             answer.model,
             answer.fingerprint,
             None if first is None else (first - started) * 1e3,
-            inter_token(exchange.gaps) if exchange.gaps else None,
-            queue_ms=answer.queue_ms,
-            usage=conclusion.usage,
-            cost_usd=conclusion.cost_usd,
-            upstream=None if attempt is None else attempt.target.label,
-            attempts=1 if attempt is None else attempt.number,
-            checks=self._checks(exchange, conclusion),
-            omitted_characters=None if capture == "none" else omitted + omitted_calls,
-            outcome=ending.outcome,
-            unread=answer.unread,
+            exchange.inter_token() if exchange.gaps else None,
+            answer.queue_ms,
+            conclusion.usage,
+            conclusion.cost_usd,
+            None if attempt is None else attempt.target.label,
+            1 if attempt is None else attempt.number,
+            self._checks(exchange, conclusion),
+            None if capture == "none" else omitted + omitted_calls,
+            ending.outcome,
+            answer.unread,
         )
         if attempt is None or not attempt.again_at:
             return record

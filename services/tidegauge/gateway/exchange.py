@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from math import ceil
 from random import getrandbits
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -19,7 +20,7 @@ from tidegauge.gateway.apis import AnswerCollector, ParsedRequest
 from tidegauge.gateway.policy.keys import Customer
 from tidegauge.gateway.policy.limiter import Reservation
 from tidegauge.gateway.proxy.upstreams import Attempt
-from tidegauge.schemas.exchange import Capture, ErrorKind, Usage
+from tidegauge.schemas.exchange import Capture, ErrorKind, InterToken, Usage
 
 __all__ = ["NOBODY", "RETRY_HEADERS", "Arrival", "Conclusion", "Exchange", "Fault"]
 
@@ -178,6 +179,22 @@ class Exchange(msgspec.Struct, eq=False):
             conversation, predecessor, None if key is None else key.decode("latin-1"), retry
         )
         return NOTHING_TOLD if told == NOTHING_TOLD else told
+
+    def inter_token(self) -> InterToken:
+        """Return the inter-token latency of an answer of two pieces or more.
+
+        Example:
+            >>> exchange = Exchange.begin("/v1/chat/completions", {})
+            >>> exchange.gaps += [0.25, 0.5]
+            >>> exchange.inter_token()
+            InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
+        """
+        ordered = sorted(self.gaps)
+        return InterToken(
+            mean_ms=sum(ordered) / len(ordered) * 1e3,
+            p95_ms=ordered[ceil(0.95 * len(ordered)) - 1] * 1e3,
+            max_ms=ordered[-1] * 1e3,
+        )
 
     def shadowed(self) -> Exchange:
         """Return the exchange of a mirrored copy of this request."""

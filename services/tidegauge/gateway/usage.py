@@ -1,35 +1,13 @@
-"""Usage and cost of an exchange, and the times between the pieces of its answer."""
+"""The usage of an exchange whose upstream reports none, or that has two answers."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from math import ceil
 
 from tidegauge.capture.answer import Ending, ParsedAnswer
 from tidegauge.gateway.apis import ParsedRequest, prompt_tokens, text_tokens
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.proxy.upstreams import Attempt
-from tidegauge.schemas.exchange import InterToken, Usage
+from tidegauge.schemas.exchange import Usage
 
-__all__ = ["added", "cost_of", "inter_token", "usage_of"]
-
-
-def inter_token(gaps: Sequence[float]) -> InterToken:
-    """Return the inter-token latency.
-
-    Args:
-        gaps: Seconds between the pieces of an answer, at least one.
-
-    Example:
-        >>> inter_token([0.25, 0.5])
-        InterToken(mean_ms=375.0, p95_ms=500.0, max_ms=500.0)
-    """
-    ordered = sorted(gaps)
-    return InterToken(
-        mean_ms=sum(ordered) / len(ordered) * 1e3,
-        p95_ms=ordered[ceil(0.95 * len(ordered)) - 1] * 1e3,
-        max_ms=ordered[-1] * 1e3,
-    )
+__all__ = ["added", "usage_of"]
 
 
 def usage_of(
@@ -86,12 +64,3 @@ def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -
         cached_tokens=answer.cached_tokens,
         reasoning_tokens=answer.reasoning_tokens,
     )
-
-
-def cost_of(attempt: Attempt, usage: Usage | None) -> float | None:
-    """Return the cost of the tokens; None if they have no price, or their number is not known.
-
-    What a server's time costs, no gateway can say alone: others may use the server, too.
-    """
-    price = attempt.target.upstream.price
-    return None if price is None or usage is None else price.of(usage)

@@ -18,12 +18,14 @@ from tidegauge.capture.expectations import NOTHING_EXPECTED, Expectations
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.schemas.exchange import ErrorKind, Message, Sampling
 
-_LARGEST_NUMBER: Final = 1e300
-_MOST: Final = 2**63 - 1
+LARGEST_NUMBER: Final = 1e300
+LARGEST_WHOLE: Final = 2**63 - 1
 _BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 
 __all__ = [
+    "LARGEST_NUMBER",
+    "LARGEST_WHOLE",
     "NOTHING_EXPECTED",
     "AnswerCollector",
     "Api",
@@ -144,7 +146,7 @@ def number(value: object) -> float | None:
     """Return a sampling parameter as a float; None for anything but a number of usable size."""
     if value is None:
         return None
-    return float(value) if isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER else None
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST_NUMBER else None
 
 
 def whole(value: object) -> int | None:
@@ -156,7 +158,7 @@ def whole(value: object) -> int | None:
     """
     if not isinstance(value, int) or isinstance(value, bool):
         return None
-    return value if -_MOST <= value <= _MOST else None
+    return value if -LARGEST_WHOLE <= value <= LARGEST_WHOLE else None
 
 
 def read_sampling(  # noqa: PLR0913, PLR0917 - the sampling parameters of an API

@@ -12,6 +12,8 @@ from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import NOTHING_EXPECTED, expectations, form_name
 from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import (
+    LARGEST_NUMBER,
+    LARGEST_WHOLE,
     ChunkKind,
     ParsedRequest,
     content_text,
@@ -35,6 +37,8 @@ class _Message(msgspec.Struct):
 
 
 M = TypeVar("M", tuple[Message, ...], list[_Message])
+R = TypeVar("R")
+W = TypeVar("W")
 
 
 class StreamOptions(msgspec.Struct):
@@ -47,17 +51,17 @@ class _StructuredOutputs(msgspec.Struct):
     json: Any = None
 
 
-class _Request(msgspec.Struct, Generic[M]):
+class _Request(msgspec.Struct, Generic[M, R, W]):
     model: str
     messages: M
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: Any = None
-    top_p: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    seed: Any = None
-    n: Any = None
+    temperature: R | None = None
+    top_p: R | None = None
+    max_tokens: W | None = None
+    max_completion_tokens: W | None = None
+    seed: W | None = None
+    n: W | None = None
     response_format: Any = None
     structured_outputs: Any = None
     tools: msgspec.Raw = msgspec.Raw()
@@ -149,8 +153,10 @@ class _Response(msgspec.Struct, gc=False):
     x_groq: None = None
 
 
-_plain: Final = msgspec.json.Decoder(_Request[tuple[Message, ...]], strict=False)
-_request: Final = msgspec.json.Decoder(_Request[list[_Message]], strict=False)
+_Real = Annotated[float, msgspec.Meta(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER)]
+_Whole = Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE, le=LARGEST_WHOLE)]
+_plain: Final = msgspec.json.Decoder(_Request[tuple[Message, ...], _Real, _Whole])
+_request: Final = msgspec.json.Decoder(_Request[list[_Message], Any, Any], strict=False)
 _functions: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _response: Final = msgspec.json.Decoder(_Response)
 
@@ -188,8 +194,10 @@ def _tools_of(functions: bytes | None) -> bytes | None:
     return msgspec.json.encode([{"type": "function", "function": each} for each in listed])
 
 
-def _read(body: bytes) -> tuple[_Request[Any], tuple[Message, ...]]:
-    """Decode a request, directly into the messages of events where all of them are plain text.
+def _read(body: bytes) -> tuple[_Request[Any, Any, Any], tuple[Message, ...], Sampling]:
+    """Decode a request, a usual one directly into what events carry of it.
+
+    Its messages are plain text, and its sampling parameters numbers of usable size.
 
     Raises:
         RefusedError: The body is not JSON, or a field is wrong.
@@ -199,12 +207,25 @@ def _read(body: bytes) -> tuple[_Request[Any], tuple[Message, ...]]:
     except UNREADABLE:
         pass  # other messages have parts, tool calls or no content, mostly from the first ones on
     else:
-        return plain, plain.messages
+        limit, form = plain.max_completion_tokens, plain.response_format
+        return (
+            plain,
+            plain.messages,
+            Sampling(
+                temperature=plain.temperature,
+                top_p=plain.top_p,
+                max_tokens=plain.max_tokens if limit is None else limit,
+                seed=plain.seed,
+                n=plain.n,
+                response_format=None if form is None else form_name(form),
+            ),
+        )
     try:
         request = _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(error) from error
-    return request, tuple([as_message(message) for message in request.messages])
+    messages = tuple([as_message(message) for message in request.messages])
+    return request, messages, sampling(request)
 
 
 class Chat:
@@ -216,12 +237,11 @@ class Chat:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        request, messages = _read(body)
+        request, messages, sampled = _read(body)
         options = request.stream_options
         tools = present(request.tools) if request.tools else None
         if tools is None and request.functions:
             tools = _tools_of(present(request.functions))
-        sampled = sampling(request)
         form, structured = request.response_format, request.structured_outputs
         is_plain = form is None and structured is None and tools is None
         session, metadata = request.litellm_session_id, request.metadata
