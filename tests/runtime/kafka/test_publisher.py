@@ -8,11 +8,12 @@ from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.errors import LogError
+from tidegauge.runtime.kafka.partitioning import partition_of
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import decode
 from tidegauge.schemas.evaluations import LabelEvent
-from tidegauge.schemas.topics import LABELS
+from tidegauge.schemas.topics import EMBEDDINGS, LABELS
 from tidegauge.streaming.checkpoints import EncodedRecord
 from tidegauge.streaming.processor import Output
 
@@ -39,6 +40,19 @@ def test_an_event_arrives_with_its_cloudevents_headers(kafka: KafkaSettings) -> 
     assert headers["ce_type"] == b"tidegauge.label"
     assert headers["ce_source"] == b"tests"
     assert headers["ce_time"] == b"1970-01-01T00:00:05.000Z"
+
+
+def test_records_of_one_group_meet_in_the_partition_that_the_shipper_chooses(
+    kafka: KafkaSettings,
+) -> None:
+    group = uuid4().hex
+    keys = [f"{group}\n{number}".encode() for number in range(8)]
+    with Publisher(kafka) as publisher:
+        publisher.send(
+            [EncodedRecord(topic=EMBEDDINGS.name, key=key, value=b"v", headers=()) for key in keys]
+        )
+    found = {each.partition.index for each in reader.read(kafka, EMBEDDINGS) if each.key in keys}
+    assert found == {partition_of(group.encode(), EMBEDDINGS.partitions)}
 
 
 def test_without_a_broker_it_says_so() -> None:

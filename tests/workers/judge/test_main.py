@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from tests.workers.judge.conftest import ScriptedServer
 
@@ -32,6 +33,7 @@ from tidegauge.streaming.processor import Output
 DEADLINE_SECONDS = 60.0
 EVENTS = 200
 RATE = 0.5
+IDLE_SECONDS = 15
 
 
 def wait_for(what: str, condition: Callable[[], bool]) -> None:
@@ -58,10 +60,22 @@ def response(segment: Segment, number: int, time_ms: int) -> ResponseEvent:
     )
 
 
+def conversation(segment: Segment, time_ms: int) -> list[ResponseEvent]:
+    """Return two exchanges of a client that gives an id and sends no history."""
+    return [
+        msgspec.structs.replace(
+            response(segment, turn, time_ms + turn),
+            conversation_id=segment.model,
+            turn=turn,
+        )
+        for turn in (1, 2)
+    ]
+
+
 def publish(kafka: KafkaSettings, events: list[ResponseEvent]) -> None:
     with Publisher(kafka) as publisher:
         publisher.publish(
-            Output(RESPONSES, e.request_id, e, "test", e.request_id, e.time_ms) for e in events
+            Output(RESPONSES, e.key, e, "test", e.request_id, e.time_ms) for e in events
         )
 
 
@@ -75,6 +89,10 @@ def sketches(kafka: KafkaSettings, segment: Segment) -> list[Sketch]:
 def judgments(kafka: KafkaSettings, segment: Segment) -> list[JudgmentEvent]:
     found = [decode(record.value, JudgmentEvent) for record in reader.read(kafka, JUDGMENTS)]
     return [each for each in found if each.segment == segment]
+
+
+def judges(kafka: KafkaSettings, segment: Segment) -> set[str]:
+    return {each.judge for each in judgments(kafka, segment)}
 
 
 def totals(kafka: KafkaSettings) -> tuple[dict[str, int], set[str]]:
@@ -108,6 +126,9 @@ def worker(kafka: KafkaSettings, url: str) -> Iterator[subprocess.Popen[bytes]]:
         "TIDEGAUGE_JUDGE_URL": url,
         "TIDEGAUGE_JUDGE_LIKELIHOOD_RATE": str(RATE),
         "TIDEGAUGE_JUDGE_RUBRIC_RATE": "0.1",
+        "TIDEGAUGE_JUDGE_JUDGES": "likelihood,helpfulness,goal",
+        "TIDEGAUGE_JUDGE_CONVERSATION_RATE": "1",
+        "TIDEGAUGE_JUDGE_CONVERSATION_IDLE_MINUTES": str(IDLE_SECONDS / 60),
         "TIDEGAUGE_JUDGE_PORT": str(port),
         "TIDEGAUGE_WINDOW_SECONDS": "1",
         "TIDEGAUGE_LATENESS_SECONDS": "1",
@@ -130,8 +151,9 @@ def test_responses_become_judgments_and_sketches(
     events = [response(segment, n, start + n * 100) for n in range(1, EVENTS + 1)]
     drawn = {e.request_id for e in events if draw("tidegauge", e.request_id) < RATE}
     expected = {e.request_id for e in events if e.request_id in drawn and e.output}
+    talk = Segment(model=f"talk-{time.time_ns()}", version="v1", route="/chat")
     with worker(kafka, server.url) as process:
-        publish(kafka, events[: EVENTS // 2])
+        publish(kafka, [*conversation(talk, start), *events[: EVENTS // 2]])
         wait_for("first judgments", lambda: bool(judgments(kafka, segment)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0, "a clean stop"
@@ -141,6 +163,7 @@ def test_responses_become_judgments_and_sketches(
             "sketches of all responses",
             lambda: sum(s.events for s in sketches(kafka, segment)) >= EVENTS,
         )
+        wait_for("a judged conversation", lambda: "goal" in judges(kafka, talk))
         server.hold.clear()  # a judge that answers no more holds up no stop
         publish(kafka, [response(segment, EVENTS + n, start + EVENTS * 100) for n in range(1, 40)])
         wait_for("a question that is held", lambda: server.open > 0)
@@ -148,6 +171,9 @@ def test_responses_become_judgments_and_sketches(
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0
         assert time.monotonic() - began < 10
+    (whole_talk,) = [each for each in judgments(kafka, talk) if each.judge == "goal"]
+    assert (whole_talk.request_id, whole_talk.unit) == (f"{talk.model}-2", "conversation")
+    assert "goal" not in judges(kafka, segment), "it is asked about no single answer"
     found = judgments(kafka, segment)
     likelihood = [each for each in found if each.judge == "likelihood"]
     assert {each.request_id for each in likelihood} == expected
@@ -166,5 +192,6 @@ def test_responses_become_judgments_and_sketches(
     account, notices = totals(kafka)
     skipped = sum(count for name, count in account.items() if name.startswith("skipped/"))
     assert account["judged"] == account["sampled"] - skipped
+    assert account["conversations/drawn"] == account["conversations/judged"] == 1
     assert account["skipped/empty"] >= len(drawn) - len(expected)
     assert {"unqualified:helpfulness", "qualified:likelihood:hot_sampler"} <= notices

@@ -31,6 +31,7 @@ from kafka.errors import (
 
 from tidegauge.runtime.kafka.diagnosis import diagnose
 from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogError, LogUnavailableError
+from tidegauge.runtime.kafka.partitioning import GroupPartitioner
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.kafka.unpacking import NotUnpacked, tolerate
 from tidegauge.streaming.processor import Partition, Record
@@ -200,6 +201,7 @@ def producer(
         delivery_timeout_ms=3 * REQUEST_MS,
         max_block_ms=REQUEST_MS,
         metrics_enabled=False,
+        partitioner=GroupPartitioner(),
         **options,
     )
 

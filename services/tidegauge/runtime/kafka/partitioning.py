@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from struct import unpack_from
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["partition_of"]
+from kafka.partitioner.default import DefaultPartitioner
+
+__all__ = ["GroupPartitioner", "partition_of"]
 
 _SEED: Final = 0x9747B28C
 _FACTOR: Final = 0x5BD1E995
@@ -29,7 +31,28 @@ def partition_of(key: bytes, partitions: int) -> int:
         >>> partition_of(b"req-1", 6), partition_of(b"req-1\nreq-2", 6)
         (5, 5)
     """
-    return (_murmur2(key.rpartition(b"\n")[0] or key) & 0x7FFFFFFF) % partitions
+    return (_murmur2(_group(key)) & 0x7FFFFFFF) % partitions
+
+
+def _group(key: bytes) -> bytes:
+    return key.rpartition(b"\n")[0] or key
+
+
+class GroupPartitioner(DefaultPartitioner):  # type: ignore[misc] # kafka-python has no types
+    """Chooses the partition of a record as ``partition_of`` does, for a producer."""
+
+    def partition(  # noqa: D102, PLR0913, PLR0917 - kafka-python's
+        self,
+        topic: str,
+        key: object,
+        serialized_key: bytes | None,
+        value: object,
+        serialized_value: bytes | None,
+        cluster: Any,  # noqa: ANN401 - kafka-python's
+    ) -> int:
+        group = None if serialized_key is None else _group(serialized_key)
+        chosen: int = super().partition(topic, key, group, value, serialized_value, cluster)
+        return chosen
 
 
 @lru_cache(maxsize=16)
