@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import msgspec
@@ -12,9 +12,11 @@ from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring import health
 from tidegauge.monitoring.alarm_trends import AlarmTrend, AlarmTrends
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
+from tidegauge.monitoring.appearances import Appearance, Appearances
 from tidegauge.monitoring.attribution import HARMS, AttributionContext, coincidences, load_ratio
 from tidegauge.monitoring.catalog import (
     COST_CUSTOMER,
+    DRIFT_TOPICS,
     MonitorKey,
     baseline_kind,
     monitored_segment,
@@ -30,6 +32,7 @@ from tidegauge.monitoring.judge_health import condition_sentence, judge_qualific
 from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.segment_history import SegmentHistory, SegmentHistoryState
+from tidegauge.monitoring.topic_history import TopicHistory, TopicTrend
 from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
@@ -57,6 +60,8 @@ class AssessmentState(msgspec.Struct, frozen=True, kw_only=True):
     baselines_since: dict[BaselineKind, tuple[str, int]]
     history: SegmentHistoryState = SegmentHistoryState()
     alarm_trends: dict[str, AlarmTrend] = {}
+    topics: dict[str, TopicTrend] = {}
+    appearances: tuple[Appearance, ...] = ()
     customer_costs: CustomerCostsState = CustomerCostsState()
 
 
@@ -73,6 +78,7 @@ class Assessment:
         display: Sums of sketches for the page and the API.
         history: Numbers of each segment over the last 30 days.
         alarm_trends: The rates by which the alarms that fire are known, over time.
+        topics: What people have asked for, hour by hour.
         comparisons: New versions, each compared with the one before.
 
     Args:
@@ -92,8 +98,10 @@ class Assessment:
         )
         self.history = SegmentHistory(state.history if state else None)
         self.alarm_trends = AlarmTrends(state.alarm_trends if state else None)
+        self.topics = TopicHistory(state.topics if state else None)
         self._customer_costs = CustomerCosts(plan, state.customer_costs if state else None)
         self._untested = plan.untested
+        self._appearances = Appearances(state.appearances if state else ())
         self._detectors = DetectorSet(plan, state.detectors if state else None)
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
@@ -173,6 +181,7 @@ class Assessment:
     def assess(self, window: MergedWindow) -> list[Output]:
         """Sum, compare and test one closed window; a kind's windows must come in order of time."""
         sketches = self._of_one_baseline(window)
+        self._appearances.notice(sketches)
         for sketch in sketches:
             self.comparisons.notice(sketch.segment, window, self.display)
         for sketch in sketches:
@@ -183,6 +192,9 @@ class Assessment:
         for sketch in _by_monitored_segment(sketches):
             for monitor in monitors_in(sketch):
                 outputs += self._test(monitor, sketch, window)
+            if sketch.kind == "drift":
+                key = MonitorKey(DRIFT_TOPICS, sketch.segment)
+                self.topics.add(sketch, partial(self._detectors.indicators, key))
         if window.kind == "vitals":
             outputs += self._compare_customers(window)
         for sketch in sketches:
@@ -367,7 +379,10 @@ class Assessment:
             for sketch in self.display.recent("vitals", segment)
         ]
         context = AttributionContext(
-            self.comparisons.known, self.alerts.alarms, load_ratio(vitals, since_ms)
+            self.comparisons.known,
+            self.alerts.alarms,
+            load_ratio(vitals, since_ms),
+            self._appearances.sentences(detector.segment.model, since_ms),
         )
         return coincidences(detector.monitor, detector.segment, since_ms, context)
 
@@ -381,6 +396,7 @@ class Assessment:
             baselines_since=dict(self._since),
             history=self.history.state(),
             alarm_trends=self.alarm_trends.state(),
+            topics=self.topics.state(),
             customer_costs=self._customer_costs.state(),
         )
 

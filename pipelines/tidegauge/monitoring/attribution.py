@@ -35,11 +35,13 @@ class AttributionContext:
         alarms: Alarms that fire.
         load_ratio: Request rate since the change point divided by the rate before it; None if
             unknown.
+        appearances: What the model's traffic was first made with, a sentence each.
     """
 
     comparisons: Sequence[VersionComparison]
     alarms: Sequence[Alert]
     load_ratio: float | None
+    appearances: tuple[str, ...] = ()
 
 
 def coincidences(
@@ -55,8 +57,9 @@ def coincidences(
     """
     if monitor.signal == "drift":
         harm = _harm_sentence(segment, context.alarms)
-        return (*_other_turns(monitor, segment, context.alarms), harm)
-    found: list[str] = []
+        others = _other_turns(monitor, segment, context.alarms)
+        return (*context.appearances, *others, harm)
+    found: list[str] = list(context.appearances)
     swap = next(
         (
             comparison

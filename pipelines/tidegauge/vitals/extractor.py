@@ -14,13 +14,13 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import (
     ExchangeOutcome,
     ResponseEvent,
-    last_user_message,
     outcome_of,
 )
 from tidegauge.schemas.hashing import unit_hash
 from tidegauge.schemas.sketches import Exemplar, JudgeCondition, SketchKind
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.vitals.customers import Customers
+from tidegauge.vitals.marks import Marks
 from tidegauge.vitals.stratification import stratified
 
 __all__ = ["VitalsExtractor", "measure_response"]
@@ -42,6 +42,7 @@ class VitalsExtractor:
     def __init__(self, most_customers: int = _MOST_CUSTOMERS) -> None:
         self._customers = Customers(most_customers)
         self._keys = Customers(most_customers)
+        self._marks = Marks()
 
     @property
     def kind(self) -> SketchKind:
@@ -55,7 +56,9 @@ class VitalsExtractor:
 
     def measure(self, events: Sequence[tuple[Origin, ResponseEvent]]) -> list[Measurement]:
         """Measure responses one by one, without waiting for anything."""
-        return [measure_response(event, self._customers, self._keys) for _, event in events]
+        return [
+            measure_response(event, self._customers, self._keys, self._marks) for _, event in events
+        ]
 
     def conditions(self) -> tuple[JudgeCondition, ...]:
         """Return no conditions: it asks no judges."""
@@ -67,7 +70,10 @@ class VitalsExtractor:
 
 
 def measure_response(
-    event: ResponseEvent, customers: Customers, keys: Customers | None = None
+    event: ResponseEvent,
+    customers: Customers,
+    keys: Customers | None = None,
+    marks: Marks | None = None,
 ) -> Measurement:
     """Return what a response adds to its segment's window.
 
@@ -89,7 +95,7 @@ def measure_response(
         hits=tuple(sorted(hits)),
         trials=tuple(sorted(trials)),
         values={name: value for name, value in _values(event, outcome) if _usable(value)},
-        totals=_totals(event, customer),
+        totals={**_totals(event, customer), **(marks.totals(event) if marks else {})},
         strata=tuple(
             (name, stratum, value)
             for name, stratum, value in stratified(event, complete=outcome == "ok")

@@ -51,6 +51,8 @@ __all__ = [
     "hallucinated",
     "invalid",
     "judge_label",
+    "made_with",
+    "made_with_of",
     "score",
     "skipped",
     "typical",
@@ -92,6 +94,28 @@ INPUT_TOKENS_BY_CUSTOMER: Final = "input_tokens_by_customer"
 OUTPUT_TOKENS_BY_CUSTOMER: Final = "output_tokens_by_customer"
 ERRORS_BY_KIND: Final = "errors_by_kind"
 """All errors by kind, including those of the clients."""
+
+_MADE_WITH: Final = "made_with/"
+
+
+def made_with(dimension: str) -> str:
+    """Return the name of the totals of responses by what they were made with.
+
+    Args:
+        dimension: What of it, such as ``system prompt``.
+    """
+    return _MADE_WITH + dimension
+
+
+def made_with_of(name: str) -> str:
+    """Return the dimension that totals of this name count by; empty for other totals.
+
+    Example:
+        >>> made_with_of(made_with("system prompt")), made_with_of(ERRORS_BY_KIND)
+        ('system prompt', '')
+    """
+    return name.removeprefix(_MADE_WITH) if name.startswith(_MADE_WITH) else ""
+
 
 OTHER_CUSTOMER: Final = "other"
 """In totals by customer: all customers beyond the cap."""

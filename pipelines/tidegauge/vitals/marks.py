@@ -1,0 +1,53 @@
+"""What a response was made with that changes at a moment: system prompt, served model, adapter.
+
+An adapter (LoRA) is a model of its own name to vLLM, so that the served model tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from tidegauge.schemas import measures
+from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.vitals.customers import Customers
+
+__all__ = ["Marks"]
+
+_MOST = 32
+_DIGITS = 4
+_NAME = 80
+_WITHOUT = "none"
+
+
+class Marks:
+    """Counts responses by their system prompt and by the model that served them.
+
+    Values beyond the first 32 of each share a label, so that totals stay small where every
+    request has a prompt of its own. A prompt is named by eight digits of its hash.
+    """
+
+    def __init__(self) -> None:
+        self._prompts = Customers(_MOST)
+        self._models = Customers(_MOST)
+
+    def totals(self, event: ResponseEvent) -> Mapping[str, Mapping[str, int]]:
+        """Return what a response adds to its window's totals; nothing for a shadow."""
+        if event.shadow:
+            return {}
+        found = {}
+        if event.served_model:
+            label = self._models.label(event.served_model[:_NAME])
+            found[measures.made_with("served model")] = {label: 1}
+        if event.capture == "full" and event.messages and not event.omitted_characters:
+            label = self._prompts.label(_prompt(event))
+            found[measures.made_with("system prompt")] = {label: 1}
+        return found
+
+
+def _prompt(event: ResponseEvent) -> str:
+    texts = [one.content for one in event.messages if one.role in {"system", "developer"}]
+    if not texts:
+        return _WITHOUT
+    whole = "\0".join(texts).encode(errors="surrogatepass")
+    return blake2b(whole, digest_size=_DIGITS).hexdigest()
