@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from types import FrameType
 
 import structlog
+from tidegauge.quality.whole_conversations import ConversationRule
+from tidegauge.workers.judge.conversation_extractor import (
+    ConversationExtractor,
+    Exchanges,
+    exchanges_in_log,
+)
 
 from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
 from tidegauge.quality.context import ContextRule
-from tidegauge.quality.conversations import ConversationRule
 from tidegauge.quality.golden_set import KINDS, built_in
 from tidegauge.quality.hallucination import KINDS as KINDS_OF_CONTEXT
 from tidegauge.quality.hallucination import qualify_check
@@ -26,11 +31,6 @@ from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.workers.judge.conversations import (
-    ConversationExtractor,
-    Exchanges,
-    exchanges_in_log,
-)
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
 from tidegauge.workers.judge.judge_files import (

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tidegauge.quality.conversations import (
+from tidegauge.quality.errors import SamplingError
+from tidegauge.quality.whole_conversations import (
     NO_ANSWER,
     ConversationRule,
     OpenConversations,
     assembled,
     is_whole,
 )
-from tidegauge.quality.errors import SamplingError
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import ErrorKind, Message, ResponseEvent
 

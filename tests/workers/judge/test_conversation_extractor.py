@@ -11,8 +11,8 @@ import pytest
 from tests.workers.judge.conftest import SEGMENT, ScriptedServer, response
 
 from tidegauge.adapters.vllm import JudgeUnreachableError
-from tidegauge.quality.conversations import ConversationRule
 from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
+from tidegauge.quality.whole_conversations import ConversationRule
 from tidegauge.schemas import decode, encode, measures
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import Message, ResponseEvent
@@ -21,7 +21,7 @@ from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Output, Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.workers.judge.conversations import ConversationExtractor
+from tidegauge.workers.judge.conversation_extractor import ConversationExtractor
 from tidegauge.workers.judge.extractor import JudgeLimits
 from tidegauge.workers.judge.judge_files import read_golden_answers
 from tidegauge.workers.judge.judge_pool import Question

@@ -9,15 +9,15 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 
 from tidegauge.adapters.vllm import JudgeUnreachableError
-from tidegauge.quality.conversations import (
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
+from tidegauge.quality.sampling import SamplingPlan
+from tidegauge.quality.whole_conversations import (
     ConversationRule,
     EndedConversation,
     OpenConversations,
     assembled,
     is_whole,
 )
-from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
-from tidegauge.quality.sampling import SamplingPlan
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.errors import LogError
 from tidegauge.runtime.kafka.settings import KafkaSettings
