@@ -40,6 +40,12 @@ $(VENV)/backends: $(VENV)/installed
 		--constraint infra/constraints.txt --editable '.[onnx,openvino]'
 	@touch $@
 
+$(VENV)/manifests: $(VENV)/installed
+	@echo "installing Kubernetes' schemas (100 MB on disk)"
+	@$(BIN)/pip install -qq --no-compile --disable-pip-version-check \
+		--constraint infra/constraints.txt --editable '.[manifests]'
+	@touch $@
+
 demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
 	@sh infra/demo/machine.sh
 	@$(MAKE) --no-print-directory install
@@ -57,7 +63,7 @@ lint: install ## format, lint, types, import contracts, spelling
 
 test: install $(VENV)/backends ## unit, contract and integration tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-		-m "not e2e and not stats" $(ARGS)
+		-m "not e2e and not stats and not nightly" $(ARGS)
 
 coverage: install ## coverage of the pure packages by their own tests; fails below its floor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not e2e and not stats" \
@@ -69,7 +75,7 @@ e2e: install ## the demo's path with a real vLLM, and its summary checked
 test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
-nightly: install $(VENV)/backends test-stats ## what is too long for every change: stats, slow e2e, all coverage
+nightly: install $(VENV)/backends $(VENV)/manifests test-stats ## what is too long for every change: stats, slow e2e, all coverage
 	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/audit.sh
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500

@@ -103,6 +103,31 @@ def test_keda_alone_sets_the_replicas() -> None:
     assert found["ScaledObject", "drift-worker"]["spec"]["maxReplicaCount"] == 4
 
 
+def test_the_autoscaler_alone_sets_the_gateways_replicas() -> None:
+    found = by_identity(render(CHART, {"gateway": {"replicas": 3}}))
+    assert "replicas" not in found["StatefulSet", "gateway"]["spec"]
+    scaler = found["HorizontalPodAutoscaler", "gateway"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 8)
+    assert ("StatefulSet", scaler["scaleTargetRef"]["name"]) in found
+
+    fixed = {"gateway": {"replicas": 3, "autoscaling": {"enabled": False}}}
+    found = by_identity(render(CHART, fixed))
+    assert found["StatefulSet", "gateway"]["spec"]["replicas"] == 3
+    assert ("HorizontalPodAutoscaler", "gateway") not in found
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("objects", [manifests(), render(CHART, {})], ids=["manifests", "chart"])
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+def test_kubernetes_own_schemas_accept_every_object(
+    objects: list[dict[str, Any]], version: str
+) -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    assert len(objects) > 10
+    for document in objects:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
 def test_settings_of_the_chart_are_read() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert values["settings"].keys() <= known_variables()
