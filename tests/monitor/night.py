@@ -19,6 +19,7 @@ from tests.monitor.made_up import (
 
 from tidegauge.monitoring.alarm_trends import AlarmTrend, RatePoint
 from tidegauge.monitoring.ledger_hours import LedgerHour
+from tidegauge.monitoring.topic_history import TopicSlot, TopicTrend
 from tidegauge.monitoring.view import (
     BaselineInUse,
     MetricComparisonView,
@@ -30,6 +31,8 @@ from tidegauge.monitoring.view import (
 )
 from tidegauge.schemas.findings import Signal, State
 from tidegauge.schemas.segments import Segment
+
+HOUR = 60 * MINUTE
 
 
 def night_view(
@@ -201,6 +204,20 @@ def night_view(
                     RatePoint(NOW - ago * MINUTE, 1 if ago > 19 else 5 + ago % 3, 25)
                     for ago in range(40, 0, -1)
                     if ago != 30
+                ),
+            )
+        },
+        topics={
+            both.key: TopicTrend(
+                baseline="d3b07384d113edec49eaa6238ad5ff00",
+                titles={"cluster/17": title, "cluster/3": "balance, account, check"},
+                slots=tuple(
+                    TopicSlot(
+                        NOW // HOUR * HOUR - ago * HOUR,
+                        400,
+                        {"cluster/17": 5 + ago % 3 if ago else 93, "cluster/3": 80 + ago % 7},
+                    )
+                    for ago in range(40, -1, -1)
                 ),
             )
         },

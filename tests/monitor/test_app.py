@@ -60,7 +60,11 @@ def client(watch: Watch, estimator: Estimator, now_ms: int) -> TestClient:
 
 QUESTIONS = {
     "/": ("2 incidents, 1 critical", "How do I report a lost card while travelling abroad?"),
-    "/topics": ("What people ask for", "How this could be a false alarm"),
+    "/topics": (
+        "Shares of topics, by the hour",
+        "What people ask for",
+        "How this could be a false alarm",
+    ),
     "/releases": (
         "v2 against v1: worse in judge: likelihood; not worse in latency; undecided in errors.",
     ),

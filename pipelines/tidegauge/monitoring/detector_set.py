@@ -255,6 +255,11 @@ class DetectorSet:
                 points.append(RatePoint(sketch.window_start_ms, hits, trials))
         return tuple(points)
 
+    def indicators(self, key: MonitorKey) -> tuple[Indicator, ...]:
+        """Return the indicators that a monitor counts on a segment; none without a reference."""
+        detector = self._detector(key)
+        return tuple(detector.reference.indicators) if detector else ()
+
     def not_finite(self, key: MonitorKey) -> int:
         """Return how many of a detector's statistics were not finite at the last test."""
         record = self._records.get(key)

@@ -388,6 +388,7 @@ class MonitorProcessor:
             baselines=self._assessment.baselines(),
             silences=self._controls.in_force(self._now_ms),
             alarm_trends=self._assessment.alarm_trends.state(),
+            topics=self._assessment.topics.state(),
         )
 
 

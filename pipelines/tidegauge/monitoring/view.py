@@ -12,6 +12,7 @@ import msgspec
 from tidegauge.monitoring.alarm_trends import AlarmTrend
 from tidegauge.monitoring.ledger import Ledger
 from tidegauge.monitoring.ledger_hours import LedgerHour
+from tidegauge.monitoring.topic_history import TopicTrend
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.segments import Segment
@@ -204,6 +205,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
         baselines: The active baselines.
         silences: Silences in force.
         alarm_trends: Alarm's identity -> the rate by which it is known, over time.
+        topics: Segment's key -> what people asked for, hour by hour over three days.
     """
 
     time_ms: int
@@ -221,6 +223,7 @@ class MonitorView(msgspec.Struct, frozen=True, kw_only=True):
     silences: tuple[SilenceInForce, ...] = ()
     alarm_trends: dict[str, AlarmTrend] = {}
     ledger_hours: tuple[LedgerHour, ...] = ()
+    topics: dict[str, TopicTrend] = {}
 
     def verdict(self, monitor: str, segment: Segment) -> Verdict | None:
         """Return the latest verdict of a monitor on exactly this segment."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tidegauge.monitoring.topic_history import TOPIC_SLOT_MS
 from tidegauge.monitoring.view import MonitorView, SegmentView, TrendPoint
 from tidegauge.reports.chart import Chart, Mark, chart
 from tidegauge.reports.formatting import dollars, milliseconds, number, percent
 from tidegauge.reports.standing import ALARMS
 from tidegauge.reports.text import clip
 from tidegauge.reports.titles import monitor_title, score_title
-from tidegauge.schemas.findings import Alert
+from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.segments import Segment
 
-__all__ = ["RANGES", "alarm_chart", "segment_charts"]
+__all__ = ["RANGES", "alarm_chart", "segment_charts", "topic_charts"]
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 60 * _MINUTE_MS
 _DAY_MS: Final = 24 * _HOUR_MS
+_TOPICS: Final = 6
 
 RANGES: Final[Mapping[str, tuple[str, int, int]]] = MappingProxyType(
     {
@@ -137,3 +140,40 @@ def alarm_chart(alarm: Alert, view: MonitorView, onset_ms: int) -> Chart | None:
             Mark(alarm.starts_ms, "alarm", "alarm"),
         ),
     )
+
+
+def topic_charts(verdict: Verdict, view: MonitorView) -> tuple[Chart, ...]:
+    """Return the shares of topics over time: those that a verdict names, then the largest.
+
+    Args:
+        verdict: What the monitor of topics says of a segment.
+        view: What the monitor knows.
+    """
+    trend = view.topics.get(verdict.segment.key)
+    if trend is None or not trend.slots:
+        return ()
+    effects = {effect.indicator: effect for effect in verdict.effects}
+    total = sum((Counter(slot.hits) for slot in trend.slots), Counter())
+    ranked = [name for name in effects if name in trend.titles]
+    ranked += [name for name, _ in total.most_common() if name not in effects]
+    onset = [Mark(verdict.since_ms, "began", "onset")] if verdict.since_ms else []
+    charts = []
+    for topic in ranked[:_TOPICS]:
+        effect = effects.get(topic)
+        shares = [
+            (slot.time_ms, slot.hits.get(topic, 0) / slot.requests if slot.requests else None)
+            for slot in trend.slots
+        ]
+        charts.append(
+            chart(
+                clip(trend.titles.get(topic, topic), 80),
+                shares,
+                start_ms=trend.slots[0].time_ms,
+                end_ms=trend.slots[-1].time_ms + TOPIC_SLOT_MS,
+                words=percent,
+                slot_ms=TOPIC_SLOT_MS,
+                normal=(effect.low, effect.high) if effect else None,
+                marks=onset,
+            )
+        )
+    return tuple(charts)

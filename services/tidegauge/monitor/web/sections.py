@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tidegauge.monitor.web.charts import topic_charts
 from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
 from tidegauge.monitor.web.segments import MonitorLine, Name, monitor_line, name
+from tidegauge.monitoring.catalog import DRIFT_TOPICS
 from tidegauge.monitoring.view import (
     BaselineInUse,
     MetricComparisonView,
@@ -16,6 +18,7 @@ from tidegauge.monitoring.view import (
     SilenceInForce,
     VersionComparisonView,
 )
+from tidegauge.reports.chart import Chart
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.formatting import moment
 from tidegauge.reports.standing import ALARMS, Standing, Tone, promise, standing
@@ -41,11 +44,12 @@ _OUTCOME_TONES: Final[dict[str, Tone]] = {"worse": "critical", "better": "ok", "
 
 @dataclass(frozen=True, slots=True)
 class TopicCard:
-    """A verdict of drift in full, whether it alarms or not."""
+    """A verdict of drift in full, whether it alarms or not, and its topics over time."""
 
     line: MonitorLine
     name: Name
     card: Card
+    charts: tuple[Chart, ...]
 
 
 def topic_cards(
@@ -67,6 +71,7 @@ def topic_cards(
             line=monitor_line(verdict, verdict.segment, view.silences),
             name=name(verdict.segment),
             card=card(verdict, now_ms=now_ms, false_alarm_days=false_alarm_days),
+            charts=topic_charts(verdict, view) if verdict.monitor == DRIFT_TOPICS.name else (),
         )
         for verdict in verdicts[:_CARDS]
     )
