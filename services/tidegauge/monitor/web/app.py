@@ -21,6 +21,7 @@ from tidegauge.monitor.web.openapi import (
     documented,
     json_of,
     publish_schemas,
+    refuse_invalid,
 )
 from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, no_past
 from tidegauge.monitor.web.rendering import Renderer, mount_static
@@ -111,6 +112,7 @@ def create_app(interface: Interface) -> FastAPI:
     _operations(app, interface)
     for further in interface.pages:
         further.mount(app, renderer)
+    refuse_invalid(app)
     publish_schemas(app)
     return app
 

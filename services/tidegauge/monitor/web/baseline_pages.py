@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from tidegauge.monitor.baseline_keeper import BaselineLife
 from tidegauge.monitor.errors import BusyError
 from tidegauge.monitor.web.forms import documented_form, fields
-from tidegauge.monitor.web.openapi import documented, json_of
+from tidegauge.monitor.web.openapi import documented_page, json_of
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.reports.text import plain
 from tidegauge.schemas.errors import TidegaugeError
@@ -79,8 +79,8 @@ class BaselinePages:
             status_code=303,
             responses={
                 303: {"description": "Baselines are being built: see /baselines"},
-                409: documented("Another change is being declared normal"),
-                422: documented("No incident is named"),
+                409: documented_page("Another change is being declared normal"),
+                422: documented_page("No incident is named"),
             },
             openapi_extra=documented_form(_ACCEPT, required=("incident",)),
         )
@@ -106,7 +106,7 @@ class BaselinePages:
             status_code=303,
             responses={
                 303: {"description": "It is in force within seconds"},
-                422: documented("There is no such baseline, or the log did not take it"),
+                422: documented_page("There is no such baseline, or the log did not take it"),
             },
             openapi_extra=documented_form(_ACTIVATE, required=("baseline",)),
         )

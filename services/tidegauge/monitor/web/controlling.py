@@ -15,7 +15,7 @@ from tidegauge.monitor.errors import ControlError
 from tidegauge.monitor.web.alarms import AlarmPage, alarm_page
 from tidegauge.monitor.web.forms import documented_form, fields
 from tidegauge.monitor.web.incident_page import find_incident, incident_page
-from tidegauge.monitor.web.openapi import documented
+from tidegauge.monitor.web.openapi import documented_page
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.text import plain
@@ -143,8 +143,8 @@ class ControlPages:
             status_code=303,
             responses={
                 303: {"description": "Accepted; it takes effect within seconds"},
-                422: documented("It cannot be done"),
-                503: documented("The log did not take it"),
+                422: documented_page("It cannot be done"),
+                503: documented_page("The log did not take it"),
             },
             openapi_extra=documented_form(_FIELDS, required=("action",)),
         )

@@ -6,16 +6,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 
 from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.monitoring.ledger import Ledger
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.findings import Alert, Verdict
 
-__all__ = ["LedgerAnswer", "answer", "documented", "json_of", "publish_schemas"]
+__all__ = [
+    "LedgerAnswer",
+    "answer",
+    "documented",
+    "documented_page",
+    "json_of",
+    "publish_schemas",
+    "refuse_invalid",
+]
 
 _REFERENCE = "#/components/schemas/{name}"
+_FRAMEWORK_ERRORS = ("HTTPValidationError", "ValidationError")
+_MOST_FAULTS = 5
+_LONGEST = 400
 
 Schema = dict[str, Any]
 
@@ -81,14 +93,38 @@ def documented(description: str) -> Schema:
     }
 
 
+def documented_page(description: str) -> Schema:
+    """Return an error that is told on a page, for a route's ``responses`` argument."""
+    return {"description": description, "content": {"text/html": {"schema": {"type": "string"}}}}
+
+
+def refuse_invalid(app: FastAPI) -> None:
+    """Answer parameters that are absent or wrong as every other error of the interface."""
+
+    def refused(_request: Request, error: Exception) -> Response:
+        found = error.errors() if isinstance(error, RequestValidationError) else []
+        said = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in found[:_MOST_FAULTS])
+        return json_of({"error": said[:_LONGEST] or "the request is wrong"}, status=422)
+
+    app.add_exception_handler(RequestValidationError, refused)
+
+
 def publish_schemas(app: FastAPI, types: Sequence[type] = _TYPES) -> None:
-    """Let the application's OpenAPI document contain the schemas of our own types."""
+    """Let the application's OpenAPI document contain our own types, and errors as we answer."""
     generate: Callable[[], Schema] = app.openapi
 
     def openapi() -> Schema:
         document = generate()
         _, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(components)
+        for name in _FRAMEWORK_ERRORS:
+            schemas.pop(name, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                found = operation["responses"].get("422", {})
+                if _FRAMEWORK_ERRORS[0] in str(found):
+                    operation["responses"]["422"] = documented("A parameter is absent or wrong")
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from tidegauge.monitor.errors import BusyError, UnknownReportError
 from tidegauge.monitor.report_queue import ReportQueue
 from tidegauge.monitor.web.forms import documented_form, fields
-from tidegauge.monitor.web.openapi import documented, json_of
+from tidegauge.monitor.web.openapi import documented_page, json_of
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.usecases.errors import TimeRangeError
 from tidegauge.usecases.report_order import ReportOrder
@@ -117,8 +117,9 @@ class ReportPages:
             status_code=303,
             responses={
                 303: {"description": "It is being made: see /reports"},
-                409: documented("Another one is being made"),
-                422: documented("A range cannot be read"),
+                409: documented_page("Another one is being made"),
+                413: documented_page("The form is too long"),
+                422: documented_page("A range cannot be read"),
             },
             openapi_extra=documented_form(_FIELDS, required=tuple(_TIMES)),
         )
