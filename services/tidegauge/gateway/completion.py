@@ -10,12 +10,10 @@ answer gets a separate record.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -27,7 +25,6 @@ from tidegauge.capture.exchange_record import (
     RESPONSE,
     AnswerRecord,
     ExchangeRecord,
-    LogLine,
     PendingChecks,
 )
 from tidegauge.capture.frame import CompactFormat
@@ -38,22 +35,20 @@ from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import NOTHING_EXPECTED, ParsedRequest
 from tidegauge.gateway.checking import Checker
-from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.gateway.exchange import RETRY_HEADERS, Conclusion, Exchange, Fault
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
+from tidegauge.gateway.request_log_file import RequestLog
 from tidegauge.gateway.tracing import Tracing
 from tidegauge.gateway.usage import usage_of
 from tidegauge.schemas.exchange import Capture, Message, Sampling
 
-__all__ = ["CapturePolicy", "Completion", "RequestLog"]
+__all__ = ["CapturePolicy", "Completion"]
 
 _LONG_SECONDS: Final = 1.0
 _MOST_TOGETHER: Final = 64
 _NEVER_CUT: Final = 12 * 1024
 """Bytes of a body that cannot have more messages than a record may carry."""
-_FLUSH_SECONDS: Final = 0.2
-_FLUSH_BYTES: Final = 64 * 1024
 _UNKNOWN: Final = "unknown"
 _OK: Final = 200
 _NO_SAMPLING: Final = Sampling()
@@ -62,7 +57,6 @@ _NOWHERE: Final = Placement(
 )
 """The place of a request that is not admitted."""
 _ANSWERED: Final = frozenset({"ok", "pending"})
-_encoder: Final = msgspec.json.Encoder()
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -87,54 +81,6 @@ class CapturePolicy:
     conversation_headers: Sequence[bytes] = (b"x-session-id",)
     conversation_secret: bytes = b""
     context_fields: Sequence[str] = ()
-
-
-class RequestLog:
-    """Writes the request log in batches, each line at most 0.2 s after it was logged.
-
-    Args:
-        path: The file to append to; None for the standard output.
-
-    Raises:
-        ConfigurationError: The file cannot be opened.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._owned = path is not None
-        try:
-            self._file: BinaryIO = path.open("ab", buffering=0) if path else sys.stdout.buffer
-        except OSError as error:
-            raise ConfigurationError(f"cannot write the request log: {error}") from error
-        self._lines = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def write(self, line: LogLine) -> None:
-        """Add a line to the log; must be called in the event loop."""
-        _encoder.encode_into(line, self._lines, -1)
-        self._lines += b"\n"
-        if len(self._lines) >= _FLUSH_BYTES:
-            self.flush()
-        elif self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_FLUSH_SECONDS, self.flush)
-
-    def flush(self) -> None:
-        """Write the buffered lines; errors are ignored so that they cannot stop the service."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        lines, self._lines = self._lines, bytearray()
-        try:
-            self._file.write(lines)
-            self._file.flush()
-        except (OSError, ValueError):
-            return
-
-    def close(self) -> None:
-        """Write the buffered lines and close the file."""
-        self.flush()
-        if self._owned:
-            self._file.close()
 
 
 class Completion:
