@@ -24,7 +24,7 @@ from tidegauge.monitor.loop import DEFAULT_GROUP, MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
 from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
-from tidegauge.monitor.notify.pacing import Notice, PacedReceiver, Pacing
+from tidegauge.monitor.notify.notices import Notice, PacedReceiver, Pacing
 from tidegauge.monitor.notify.receivers import Alertmanager, DeliveryError, Webhook
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings

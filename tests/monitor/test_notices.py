@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.monitor.made_up import NOW, alert, segment, verdict
 
-from tidegauge.monitor.notify.pacing import Notice, PacedReceiver, Pacing
+from tidegauge.monitor.notify.notices import Notice, PacedReceiver, Pacing
 from tidegauge.monitor.notify.receivers import DeliveryError
 from tidegauge.schemas.findings import Alert, AlertStatus, Severity, State
 
