@@ -29,8 +29,9 @@ def context_in_metadata(metadata: object, fields: Sequence[str]) -> tuple[Messag
         fields: Names of the fields that hold context.
 
     Example:
-        >>> context_in_metadata({"context": ["A is 1.", {"text": "B is 2."}]}, ["context"])
-        (Message(role='context', content='A is 1.'), Message(role='context', content='B is 2.'))
+        >>> found = context_in_metadata({"context": ["A is 1.", {"text": "B is 2."}]}, ["context"])
+        >>> [message.content for message in found]
+        ['A is 1.', 'B is 2.']
     """
     if not isinstance(metadata, Mapping):
         return ()
