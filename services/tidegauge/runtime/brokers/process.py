@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import socket
 import subprocess
@@ -24,13 +25,24 @@ __all__ = ["Broker", "free_port"]
 
 LOOPBACK = "127.0.0.1"
 _LOG_TAIL = 2_000
+_PORTS = (15_000, 32_000)
+_TRIES = 200
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback interface that nothing listens on.
+
+    It lies below the ports that systems give to outgoing connections, one of which could have
+    taken it before it is used.
+    """
+    for _ in range(_TRIES):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, random.randrange(*_PORTS)))  # noqa: S311 - no secret
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise BrokerError(f"no free port among {_TRIES} between {_PORTS[0]} and {_PORTS[1]}")
 
 
 class Broker(ABC):
