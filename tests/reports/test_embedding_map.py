@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import re
+
 import numpy as np
 import pytest
 
@@ -31,6 +34,18 @@ def test_the_same_requests_give_the_same_map() -> None:
     assert first == second
     assert "&lt;loans&gt;" in first
     assert "<loans>" not in first
+
+
+def test_names_lie_within_the_map_and_not_on_each_other() -> None:
+    topics = ["a long name of a topic", "another long name", "and a third one of some"]
+    sides = [[one for name in topics for one in placed(40, 0.0, name)] for _ in range(2)]
+    found = embedding_map(*sides)
+    assert found is not None
+    names = re.findall(r'<text x="(\d+)" y="(\d+)"', svg(found))
+    assert len(names) == 3
+    heights = sorted(int(y) for _, y in names)
+    assert all(below - above >= 14 for above, below in itertools.pairwise(heights))
+    assert all(60 < int(x) < 700 for x, _ in names)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ FEWEST: Final = 20
 
 _WIDTH, _HEIGHT, _MARGIN = 760, 460, 24
 _LABELS, _LABEL_CHARACTERS, _LABEL_SHARE = 8, 28, 0.02
-_INNER = (0.005, 0.995)  # quantiles at the map's edges, so that a stray point does not shrink it
+_INNER = (0.01, 0.99)  # a stray point does not shrink the map, and lies at its edge
+_ROOM = 0.15
+_LETTER, _LINE = 6.6, 15  # width and height of the names' letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def svg(found: EmbeddingMap) -> str:
     """Return a map as an SVG element: reference in grey, current in orange, topics by name."""
     places = np.concatenate([found.reference, found.current])
     low, high = (np.quantile(places, edge, axis=0) for edge in _INNER)
+    room = _ROOM * (high - low)
+    low, high = low - room, high + room
     inner = np.array([_WIDTH, _HEIGHT]) - 2 * _MARGIN
     scaled = np.clip((places - low) / np.maximum(high - low, 1e-12), 0, 1) * inner + _MARGIN
     scaled[:, 1] = _HEIGHT - scaled[:, 1]
@@ -113,14 +117,23 @@ def _names(topics: Sequence[str], scaled: NDArray[np.float64]) -> str:
     """Return the largest topics' names, each at the median of its requests."""
     shares = Counter(topic for topic in topics if topic)
     of_topic = np.array(topics)
-    said = []
+    said: list[str] = []
+    taken: list[tuple[float, float, float]] = []
     for topic, number in sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:_LABELS]:
         if number < _LABEL_SHARE * len(topics):
             break
+        name = clip(topic, _LABEL_CHARACTERS)
+        half = _LETTER * len(name) / 2
         x, y = np.median(scaled[of_topic == topic], axis=0)
+        x = min(max(x, half), _WIDTH - half)
+        while any(
+            abs(x - left) < half + wide and abs(y - top) < _LINE for left, top, wide in taken
+        ):
+            y += 1  # the largest topics' names stay where they are
+        taken.append((x, y, half))
         said.append(
             f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle" font-size="12" '
             'font-family="system-ui,sans-serif" fill="#111" stroke="#fff" stroke-width="3" '
-            f'paint-order="stroke">{html.escape(clip(topic, _LABEL_CHARACTERS))}</text>'
+            f'paint-order="stroke">{html.escape(name)}</text>'
         )
     return "".join(said)
