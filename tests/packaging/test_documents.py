@@ -133,5 +133,11 @@ def test_links_lead_somewhere(file: Path) -> None:
             assert heading in anchors, f"{file.name} links to {link}"
 
 
+def test_every_document_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = set(re.findall(r"^- \[([A-Z]+\.md)\]", index.read_text(), re.MULTILINE))
+    assert {file.name for file in index.parent.glob("*.md")} - {index.name} <= listed
+
+
 def test_the_readme_can_be_read_at_once() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= README_BYTES
