@@ -49,7 +49,10 @@ _CHAT: Final[dict[str, Any]] = {
 }
 
 REQUESTS: Final[Mapping[str, tuple[bytes, ...]]] = {
-    "/v1/chat/completions": (_json(_CHAT),),
+    "/v1/chat/completions": (
+        _json(_CHAT),
+        _json({**_CHAT, "metadata": {"context": ["A is 1.", {"text": "B is 2."}, [3]]}}),
+    ),
     "/v1/completions": (_json({"model": "m", "prompt": ["a", [1, 2]], "n": 2}),),
     "/v1/embeddings": (_json({"model": "m", "input": ["a", [1, 2]]}),),
     "/v1/responses": (

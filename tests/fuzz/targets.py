@@ -26,6 +26,7 @@ from tests.fuzz.upstream import read_upstream
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.frame import Damage, Incomplete, decode_frame, read_header
+from tidegauge.capture.metadata_context import context_in_metadata, with_context
 from tidegauge.capture.text_limits import captured_messages, captured_text
 from tidegauge.cost.exposition import ExpositionError, read_metrics
 from tidegauge.cost.upstream_metrics import GPU_METRICS, SERVER_METRICS, gpus_of, reading_of
@@ -108,7 +109,9 @@ def _request_of(api: Api) -> Callable[[bytes], None]:
                 raise malformed(error) from error
         except RefusedError:
             return
-        captured_messages(asked.messages, "redacted", 1000)
+        captured = captured_messages(asked.messages, "redacted", 1000)
+        context = context_in_metadata(asked.metadata, ("context", "metadata"))
+        with_context(captured, context, "redacted", 1000)
 
     return read
 

@@ -347,7 +347,7 @@ class Completion:
         customer, trace = exchange.customer.name, arrival.traceparent
         messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
         context: Sequence[Message] = ()
-        if asked is not None and asked.metadata is not None:
+        if asked is not None and asked.metadata is not None and exchange.capture != "none":
             context = context_in_metadata(asked.metadata, self._policy.context_fields)
             captured, most = self._messages(exchange, asked), self._policy.characters
             messages, omitted = with_context(captured, context, exchange.capture, most)
@@ -366,7 +366,7 @@ class Completion:
             customer,
             exchange.capture,
             messages,
-            0 if asked is None else asked.prompt_characters(),
+            0 if asked is None else sum([len(message.content) for message in asked.messages]),
             _NO_SAMPLING if attempt is None else attempt.sampling,
             asked is not None and asked.stream,
             arrival.session,
