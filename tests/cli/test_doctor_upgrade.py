@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tidegauge.capture.frame import MAGIC, encode_header
 from tidegauge.cli.check import Check
 from tidegauge.cli.commands import app
 from tidegauge.cli.doctor_upgrade import upgrade_checks
+from tidegauge.cli.up import tell_what_is_not_carried_over
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
@@ -121,6 +123,17 @@ def test_what_this_release_wrote_is_carried_over(own_kafka: KafkaSettings, tmp_p
     )
     other = of(upgrade_checks(environment | {"TIDEGAUGE_WINDOW_SECONDS": "60"}))
     assert other["state of the vitals worker"][0] == "bad"
+
+
+def test_up_says_first_what_it_cannot_carry_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = MAGIC + (99).to_bytes(2, "little") + encode_header("gateway-1")[10:]
+    kept = {name: value for name, value in os.environ.items() if "KAFKA" not in name}
+    tell_what_is_not_carried_over({**kept, **write_outbox(tmp_path, later)})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"outbox: {tmp_path}/outbox/gateway-1 cannot be carried over: ")
+    assert line.endswith(" -> run 'tidegauge outbox ship' of the release that wrote it")
 
 
 def test_an_unknown_part_is_refused() -> None:

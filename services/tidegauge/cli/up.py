@@ -18,7 +18,7 @@ from tidegauge.runtime.processes.deployment import Ports, services
 from tidegauge.runtime.processes.keeper import ServiceKeeper
 from tidegauge.runtime.processes.supervisor import Supervisor
 
-__all__ = ["up"]
+__all__ = ["tell_what_is_not_carried_over", "up"]
 
 _LOOK_SECONDS = 0.1
 _UPGRADE_SECONDS = 60.0
@@ -44,7 +44,7 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
         signal.signal(number, _interrupt)
     ports = Ports.from_environment(environment)
     logs.mkdir(parents=True, exist_ok=True)
-    _tell_what_is_not_carried_over(environment)
+    tell_what_is_not_carried_over(environment)
     environment = {_INSTANCE: f"up-{secrets.token_hex(4)}", **environment}
     with Supervisor(_say) as supervisor:
         keeper = ServiceKeeper(supervisor, services(environment, ports, logs), essential="gateway")
@@ -66,7 +66,7 @@ def up(logs: Path, environment: Mapping[str, str]) -> None:
                 signal.signal(number, signal.SIG_IGN)
 
 
-def _tell_what_is_not_carried_over(environment: Mapping[str, str]) -> None:
+def tell_what_is_not_carried_over(environment: Mapping[str, str]) -> None:
     """Say what earlier releases have left and this one cannot read; whatever can start starts.
 
     The doctor looks in a process of its own, which is given up if it takes long.
@@ -85,7 +85,8 @@ def _tell_what_is_not_carried_over(environment: Mapping[str, str]) -> None:
         return  # the services find out and say so
     for check in checks:
         if check.level == "bad":
-            _say(f"{check.what}: {check.found} -> {check.remedy}")
+            remedy = f" -> {check.remedy}" if check.remedy else ""
+            _say(f"{check.what}: {check.found}{remedy}")
 
 
 def _say(line: str) -> None:
