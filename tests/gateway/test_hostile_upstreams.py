@@ -389,6 +389,52 @@ async def test_a_stream_lives_that_is_silent_before_its_first_event(
     assert running.answered[0].output == "Hi"
 
 
+END_OF_SILENCE: dict[str, tuple[int, object, str, str]] = {
+    "a stream": (200, None, "data: [DONE]", "ok"),
+    "an error": (500, {"error": {"message": "boom"}}, '"boom"', "failed"),
+    "a refusal": (400, {"error": {"message": "no"}}, '"no"', "rejected"),
+    "a whole answer": (200, chat_completion("Hi"), '"Hi"', "ok"),
+    "nothing": (0, None, "upstream", "failed"),
+}
+
+
+@pytest.mark.parametrize("ending", END_OF_SILENCE)
+async def test_a_client_hears_of_the_gateway_before_the_upstreams_head(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, ending: str
+) -> None:
+    status, body, last, outcome = END_OF_SILENCE[ending]
+    heard = asyncio.Event()
+
+    async def think(_request: Received, connection: Connection) -> None:
+        await heard.wait()
+        if not status:
+            connection.die()
+        elif body is not None:
+            await connection.answer(body, status)
+        else:
+            await connection.begin_stream()
+            await connection.event(chat_chunk("Hi", finish="stop"))
+            await connection.end_stream()
+
+    upstream.script = think
+    running = await start_gateway(models(upstream.url), keep_alive_seconds=0.05)
+    asked = {"model": "served", "messages": [], "stream": True}
+    text = ""
+    async with running.client.stream("POST", "/v1/chat/completions", json=asked) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        assert response.headers["x-request-id"]
+        async for part in response.aiter_text():
+            text += part
+            if text.count(": keep-alive\n\n") > 1:
+                heard.set()
+    assert response.status_code == 200
+    assert text.endswith("\n\n")
+    assert last in text.rstrip("\n").rpartition("\n\n")[2]
+    (event,) = running.answered
+    assert (event.status, event.outcome) == (200, outcome)
+    assert event.output == ("Hi" if outcome == "ok" else None)
+
+
 async def test_an_upstream_has_its_own_timeouts(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:

@@ -110,7 +110,8 @@ class GatewaySettings(Settings):
     keep_alive_seconds: float = Field(
         default=15.0,
         ge=0,
-        description="Pause of a stream after which the client gets a comment; 0 for never.",
+        description="Pause after which a client that waits for a stream, or for more of it, gets a "
+        "comment; 0 for never. After the first comment the status is 200, and errors are events.",
     )
     assumed_output_tokens: int = Field(
         default=512, ge=0, description="Tokens reserved for an answer whose request sets no limit."

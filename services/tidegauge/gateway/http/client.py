@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import httptools
 
@@ -25,7 +26,7 @@ from tidegauge.gateway.http.addresses import Timeouts
 if TYPE_CHECKING:
     from tidegauge.gateway.http.pool import Pool
 
-__all__ = ["QUIET", "Connection"]
+__all__ = ["QUIET", "Connection", "Quiet"]
 
 QUIET: Final = b": keep-alive\n\n"
 """A server-sent event without content, which stands for a pause in a stream."""
@@ -36,6 +37,18 @@ _LONGEST_SILENCE: Final = 64 * 1024
 _STATUSES: Final = range(100, 600)
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _FOREVER: Final = float("inf")
+
+
+class Quiet(NamedTuple):
+    """What to do while an upstream is silent before its answer's head.
+
+    Attributes:
+        seconds: Pause after which ``tell`` is called, and after each further one.
+        tell: Tells the client that the gateway is still there.
+    """
+
+    seconds: float
+    tell: Callable[[], Awaitable[None]]
 
 
 class _SurplusError(Exception):
@@ -198,13 +211,16 @@ class Connection(asyncio.Protocol):
             self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return self._poll is None or bool(self._poll.poll(0))
 
-    async def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> None:
+    async def send(
+        self, head: bytes, body: bytes, timeouts: Timeouts, quiet: Quiet | None = None
+    ) -> None:
         """Write a request and wait for the response's head; an error aborts the connection.
 
         Args:
             head: The request's head.
             body: Its body.
             timeouts: How long the upstream may take.
+            quiet: What to do while it is silent; None for nothing.
 
         Raises:
             UpstreamTimeoutError: No answer within the time to the first byte.
@@ -216,11 +232,16 @@ class Connection(asyncio.Protocol):
         self.timeouts = timeouts
         self._heard = self._loop.time()
         self.deadline = self._heard + timeouts.first_byte
+        if quiet is not None:
+            self.quiet_seconds = quiet.seconds
         if self._transport is not None:
             self._transport.write(head + body)
         try:
             while not self.begun:
                 await self._news()
+                if self._is_quiet and quiet is not None:
+                    self._is_quiet = False
+                    await quiet.tell()
         except BaseException:
             self.close()
             raise

@@ -14,7 +14,7 @@ from tidegauge.gateway.errors import (
     UpstreamUnreachableError,
 )
 from tidegauge.gateway.http.addresses import Address, Timeouts
-from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.http.client import Connection, Quiet
 
 __all__ = ["Pool"]
 
@@ -40,7 +40,11 @@ class Pool:
         self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     async def request(
-        self, head: bytes, body: bytes, timeouts: Timeouts | None = None
+        self,
+        head: bytes,
+        body: bytes,
+        timeouts: Timeouts | None = None,
+        quiet: Quiet | None = None,
     ) -> Connection:
         """Send a request and return the connection once the response's head has arrived.
 
@@ -51,6 +55,7 @@ class Pool:
             head: The request's head.
             body: Its body.
             timeouts: How long the upstream may take; the pool's if None.
+            quiet: See ``Connection.send``.
 
         Raises:
             UpstreamUnreachableError: No connection could be made.
@@ -62,11 +67,11 @@ class Pool:
         connection = self._kept()
         if connection is None:
             connection = await self._connect()
-            await connection.send(head, body, timeouts)
+            await connection.send(head, body, timeouts, quiet)
             return connection
         began = self.loop.time()
         try:
-            await connection.send(head, body, timeouts)
+            await connection.send(head, body, timeouts, quiet)
         except UpstreamInterruptedError:
             if connection.touched or self.loop.time() - began > _AT_ONCE_SECONDS:
                 raise
@@ -74,7 +79,7 @@ class Pool:
             return connection
         connection = await self._connect()
         try:
-            await connection.send(head, body, timeouts)
+            await connection.send(head, body, timeouts, quiet)
         except UpstreamError as error:
             error.repeats = 1
             raise

@@ -16,7 +16,7 @@ from tidegauge.gateway.errors import (
     UpstreamUnreachableError,
 )
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.http.client import Connection, Quiet
 from tidegauge.gateway.multipart import content_type, is_multipart, replace_fields
 from tidegauge.gateway.proxy.relay import Relay, Sink, WholeAnswer
 from tidegauge.gateway.proxy.upstreams import Attempt, Target
@@ -100,20 +100,31 @@ class Forwarder:
             UpstreamError: No target gave an answer that can be relayed.
         """
         relay = Relay(exchange, outgoing.api, sink, self._completion)
-        connection, first = await self._ask(exchange, outgoing, targets, exchange.attempt)
+        quiet = None
+        if outgoing.asked.stream and self._quiet_seconds and not exchange.arrival.shadow:
+            quiet = Quiet(self._quiet_seconds, relay.keep_alive)
         try:
-            if first is not None:
-                await relay.stream(connection, first)
-                return
-            whole = relay.read(connection, await connection.read(self._longest_answer))
-        finally:
-            if not exchange.arrival.shadow:
-                metrics, route = self._completion.metrics, exchange.arrival.route
-                metrics.count_bytes(route, len(outgoing.body), connection.received)
-            connection.close()
-        if outgoing.failed_checks:
-            whole = await self._checked(exchange, outgoing, targets, relay, whole)
-        await relay.whole(whole)
+            connection, first = await self._ask(
+                exchange, outgoing, targets, exchange.attempt, quiet=quiet
+            )
+            try:
+                if first is not None:
+                    await relay.stream(connection, first)
+                    return
+                whole = relay.read(connection, await connection.read(self._longest_answer))
+            finally:
+                if not exchange.arrival.shadow:
+                    metrics, route = self._completion.metrics, exchange.arrival.route
+                    metrics.count_bytes(route, len(outgoing.body), connection.received)
+                connection.close()
+            if outgoing.failed_checks:
+                whole = await self._checked(exchange, outgoing, targets, relay, whole)
+        except UpstreamError as error:
+            if not exchange.begun or exchange.collector is not None:
+                raise
+            await relay.fail(error)
+        else:
+            await relay.whole(whole)
 
     async def _checked(
         self,
@@ -173,6 +184,8 @@ class Forwarder:
         outgoing: Outgoing,
         targets: tuple[Target, ...],
         attempt: Attempt | None = None,
+        *,
+        quiet: Quiet | None = None,
     ) -> tuple[Connection, bytes | None]:
         """Send a request; return the answering connection and, for a stream, the first piece.
 
@@ -184,6 +197,7 @@ class Forwarder:
             outgoing: The request.
             targets: The targets to try, in order.
             attempt: The first target's attempt, if it exists already.
+            quiet: What to do while an upstream is silent; None for nothing.
         """
         asked, tried = outgoing.asked, targets[:_MOST_ATTEMPTS]
         hidden_usage = asked.stream and outgoing.api.asks_for_usage and not asked.usage_wanted
@@ -193,7 +207,9 @@ class Forwarder:
             attempt.start()
             try:
                 with_usage = hidden_usage and target.asks_for_usage
-                connection = await _send(exchange, outgoing, target, with_usage=with_usage)
+                connection = await _send(
+                    exchange, outgoing, target, with_usage=with_usage, quiet=quiet
+                )
                 attempt.number += connection.repeats
                 if with_usage and connection.status in _REFUSED_FIELD:
                     connection = await self._without_usage(exchange, outgoing, attempt, connection)
@@ -240,7 +256,12 @@ class Forwarder:
 
 
 def _send(
-    exchange: Exchange, outgoing: Outgoing, target: Target, *, with_usage: bool
+    exchange: Exchange,
+    outgoing: Outgoing,
+    target: Target,
+    *,
+    with_usage: bool,
+    quiet: Quiet | None = None,
 ) -> Awaitable[Connection]:
     """Return an awaitable that sends a request to a target and waits for the answer's head."""
     extra = b"x-request-id: %b\r\n" % exchange.arrival.request_id.encode()
@@ -248,7 +269,7 @@ def _send(
         extra += b"traceparent: %b\r\n" % exchange.arrival.traceparent.encode()
     body = rewrite(outgoing.body, target.replace, ask_for_usage=with_usage)
     form = content_type(body) if body.startswith(b"--") else b"application/json"
-    return target.ask(outgoing.api.path, form, body, extra)
+    return target.ask(outgoing.api.path, form, body, extra, quiet)
 
 
 async def _holds_events(connection: Connection) -> bool:

@@ -23,7 +23,9 @@ from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encodin
 
 __all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of", "passed_headers"]
 
+_OK: Final = 200
 _ERRORS: Final = 400
+_EVENT_STREAM: Final = ((b"content-type", b"text/event-stream"),)
 _UNAUTHORIZED: Final = 401
 _OPENING: Final = 64
 _MOST_GAPS: Final = 65_536
@@ -169,9 +171,39 @@ class Relay:
         exchange, completion = self._exchange, self._completion
         if completion.must_check(exchange, whole.answer):
             await completion.check(exchange, whole.answer)
+        if exchange.begun:
+            await self._end_early(whole)
+            return
         completion.conclude(exchange, whole.status, whole.answer)
         exchange.begun = True
         await self._sink.whole(whole.status, _headers(exchange, whole.headers), whole.body)
+
+    async def keep_alive(self) -> None:
+        """Tell a client that waits for a stream that the gateway is still there.
+
+        With the first comment the client has a status, so that errors come as events from now on.
+        """
+        if not self._exchange.begun:
+            self._exchange.begun = True
+            await self._sink.begin(_OK, _headers(self._exchange, _EVENT_STREAM))
+        await self._sink.send(QUIET)
+
+    async def fail(self, error: UpstreamError) -> None:
+        """End a stream of which the client has comments alone with an error."""
+        fault = Fault(error.kind, error.detail)
+        self._completion.conclude(self._exchange, _OK, ParsedAnswer(), fault)
+        await self._sink.end(b"%bdata: %b\n\n" % (self._api.error_event, error_body(error)))
+
+    async def _end_early(self, whole: WholeAnswer) -> None:
+        """Relay an answer that is no stream as an event, since the client has comments already."""
+        ending = decide(whole.answer, whole.status, None, done=True)
+        fault = None
+        if ending.error is not None and whole.status >= _ERRORS:
+            fault = Fault(ending.error, ending.detail or "")
+        self._completion.conclude(self._exchange, _OK, whole.answer, fault)
+        data = b"".join(b"data: %b\n" % line for line in whole.body.splitlines())
+        event = self._api.error_event if fault is not None else b""
+        await self._sink.end(b"%b%b\n" % (event, data) if data else b"")
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
         """Relay a stream piece by piece, beginning with ``piece``.
@@ -188,8 +220,9 @@ class Relay:
         if decoder is not None:
             headers = without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
-        exchange.begun = True
-        await sink.begin(status, _headers(exchange, headers))
+        if not exchange.begun:
+            exchange.begun = True
+            await sink.begin(status, _headers(exchange, headers))
         fault: Fault | None = None
         last = b""
         try:

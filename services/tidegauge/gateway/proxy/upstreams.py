@@ -15,7 +15,7 @@ import msgspec
 from tidegauge.gateway.configuration import RETRIED_STATUSES, Catalog, Upstream
 from tidegauge.gateway.errors import UpstreamAnswerError
 from tidegauge.gateway.http.addresses import Address, Timeouts
-from tidegauge.gateway.http.client import Connection
+from tidegauge.gateway.http.client import Connection, Quiet
 from tidegauge.gateway.http.pool import Pool
 from tidegauge.schemas.exchange import Sampling
 from tidegauge.schemas.hashing import unit_hash
@@ -74,7 +74,12 @@ class Target:
         return msgspec.structs.replace(asked, **known)
 
     def ask(
-        self, path: str, content_type: bytes, body: bytes, extra: bytes
+        self,
+        path: str,
+        content_type: bytes,
+        body: bytes,
+        extra: bytes,
+        quiet: Quiet | None = None,
     ) -> Awaitable[Connection]:
         """Return an awaitable that sends a request and waits for the head of the answer.
 
@@ -83,6 +88,7 @@ class Target:
             content_type: The body's type.
             body: The body.
             extra: Further header lines, each with its line end.
+            quiet: What to do while the upstream is silent; None for nothing.
 
         Raises:
             UpstreamError: The upstream does not answer.
@@ -90,7 +96,7 @@ class Target:
         head = self._heads.get(path) or self._head(path)
         framing = b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))
         head = b"%b%b%b\r\n" % (head, framing, extra)
-        return self._pool.request(head, body, self._timeouts)
+        return self._pool.request(head, body, self._timeouts, quiet)
 
     def _head(self, path: str) -> bytes:
         head = self._heads[path] = _head(
