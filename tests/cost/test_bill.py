@@ -293,3 +293,23 @@ def test_a_bill_in_sentences() -> None:
     ]
     unpriced = list(cost_sentences(make_bill(work, {}, START_MS, START_MS + 60_000)))
     assert unpriced == ["Cost: not known, since neither tokens nor servers have a price."]
+
+
+@pytest.mark.parametrize(("pause", "ratio"), [(True, 0.730 / 0.645), (False, 1.0)])
+def test_an_answer_beside_others_pays_less_for_a_token(pause: bool, ratio: float) -> None:  # noqa: FBT001
+    """Two customers have as many tokens and seconds, one in a long answer, one in ten short."""
+    events = [
+        event(
+            customer="long" if n == 0 else "short",
+            time_ms=START_MS + 3_000 * n,
+            latency_ms=30_000.0 if n == 0 else 3_000.0,
+            time_to_first_token_ms=0.0,
+            usage=Usage(input_tokens=0, output_tokens=100 if n == 0 else 10),
+        )
+        for n in range(11)
+    ]
+    if not pause:
+        events.append(event(customer="unknown", latency_ms=60_000.0, usage=None))
+    bill = make_bill(worked(iter(events)), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000)
+    found = {group.name: group.busy_seconds for group in costs_by(bill, "customer")}
+    assert found["long"] / found["short"] == pytest.approx(ratio, rel=0.001)

@@ -5,14 +5,16 @@ For each upstream with a price of its time, and each minute,
     price * time = shares of the customers + idle + residual
 
 A minute's busy time is the time with an exchange in flight, whichever gateway it came from. The
-prompts pay what the weights say of it, and the answers pay the rest, in proportion to their tokens:
-a step's time is shared by the tokens that are generated in it. Idle time has no exchange in flight;
-where the server's own metrics were read, it is what they say. The residual is neither: busy time
-without work that is known, and the difference between both sources.
+prompts pay what the weights say of it, and the answers pay the rest, in proportion to their tokens.
+A step's time is shared by the tokens that are generated in it, so an answer beside others pays less
+for a token: in minutes with a pause, by the number that is expected beside it. Idle time has no
+exchange in flight; where the server's own metrics were read, it is what they say. The residual is
+neither: busy time without work that is known, and the difference between both sources.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,10 +43,12 @@ __all__ = [
 _SLOT_SECONDS: Final = SLOT_MS / 1000
 _MINUTE_SECONDS: Final = MINUTE_MS / 1000
 _MINUTES_OF_AN_HOUR: Final = 60
+_LEAST_BESIDE: Final = 1e-6
 
 _FIELDS: Final = WorkAmounts.__struct_fields__
-_PROMPT_TOKENS, _PROMPT_PAIRS, _OUTPUT_TOKENS, _NANOUSD = map(
-    _FIELDS.index, ("prompt_tokens", "prompt_pairs", "output_tokens", "nanousd")
+_REQUESTS, _PROMPT_TOKENS, _PROMPT_PAIRS, _OUTPUT_TOKENS, _DECODING_MS, _NANOUSD = map(
+    _FIELDS.index,
+    ("requests", "prompt_tokens", "prompt_pairs", "output_tokens", "decoding_ms", "nanousd"),
 )
 """Places of amounts in a row, which is read millions of times for a bill of a month."""
 
@@ -359,7 +363,11 @@ def _shares(minute: MinuteOfWork, weights: CostWeights | None, busy: float) -> l
     if weights is None:  # no slot was busy
         return [0.0] * len(rows)
     prompts = [weights.prompt_seconds(row[_PROMPT_TOKENS], row[_PROMPT_PAIRS]) for row in rows]
-    outputs = [row[_OUTPUT_TOKENS] for row in rows]
+    outputs: list[float] = [row[_OUTPUT_TOKENS] for row in rows]
+    if busy < _MINUTE_SECONDS:  # without a pause, the server decides how many are under way
+        decoding = sum(row[_DECODING_MS] for row in rows) / MINUTE_MS
+        parts = (_part_of_step(row, decoding) for row in rows)
+        outputs = [tokens * part for tokens, part in zip(outputs, parts, strict=True)]
     output = sum(outputs)
     if not output and not any(prompts):
         prompts = [float(row[_PROMPT_TOKENS]) for row in rows]
@@ -368,6 +376,23 @@ def _shares(minute: MinuteOfWork, weights: CostWeights | None, busy: float) -> l
     a_prompt = of_prompts / prompt if prompt else 0.0
     an_output = (busy - of_prompts) / output if output else 0.0
     return [a_prompt * p + an_output * o for p, o in zip(prompts, outputs, strict=True)]
+
+
+def _part_of_step(row: Sequence[int], decoding: float) -> float:
+    """Return the expected part of its steps that an answer of a row pays for.
+
+    With ``b`` other answers under way at the mean, at random moments, it is the mean of
+    ``1 / (1 + N)`` for a Poisson variable N: ``(1 - exp(-b)) / b``.
+
+    Args:
+        row: Amounts.
+        decoding: Answers under way in the minute, at the mean.
+    """
+    own = row[_DECODING_MS] / MINUTE_MS
+    # The row's answers: those that began in the minute, and at the mean those that went on from
+    # before.
+    beside = decoding - own / max(1.0, row[_REQUESTS] + own)
+    return -math.expm1(-beside) / beside if beside > _LEAST_BESIDE else 1.0
 
 
 def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
