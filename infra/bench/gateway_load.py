@@ -96,7 +96,8 @@ class Client(asyncio.Protocol):
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    body = json.dumps(_BODY | ({"stream": True} if arguments.stream else {})).encode()
+    asked = _BODY | ({"stream": True} if arguments.stream else {})
+    body = json.dumps(asked, separators=(",", ":")).encode()  # as OpenAI's clients write it
     request = (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         b"authorization: Bearer %b\r\ncontent-type: application/json\r\n%b"

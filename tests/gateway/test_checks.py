@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
 from tidegauge.gateway.policy.checks import check
-from tidegauge.gateway.policy.checks.structure import (
-    check_json,
-    check_json_schema,
-    check_tool_arguments,
-)
-from tidegauge.gateway.policy.checks.wording import (
+from tidegauge.gateway.policy.checks.findings import (
     check_language,
     check_refusal,
     check_repetition,
     guess_language,
+)
+from tidegauge.gateway.policy.checks.structure import (
+    check_json,
+    check_json_schema,
+    check_tool_arguments,
 )
 from tidegauge.schemas.exchange import Message
 

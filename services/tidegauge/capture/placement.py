@@ -266,7 +266,11 @@ class Conversations:
             earlier = self._earlier(caller, known, messages, now_ms, told)
             if earlier is not None:
                 return earlier.again(request_id, now_ms)
-        place = self._new_place(request_id, sent, now_ms, caller, messages, told)
+        question = single_question(messages) if told is NOTHING_TOLD else -1
+        if question >= 0:
+            place = Placement(request_id, sent, now_ms, None, 1, 1, question)
+        else:
+            place = self._new_place(request_id, sent, now_ms, caller, messages, told)
         if known is not None:
             place.common = now_ms - known.last_ms <= _COMMON_MS
         self._sent.remember(sent, place)
@@ -353,9 +357,6 @@ class Conversations:
         messages: Sequence[Message],
         told: Told,
     ) -> Placement:
-        question = single_question(messages) if told is NOTHING_TOLD else -1
-        if question >= 0:
-            return Placement(request_id, sent, now_ms, None, 1, 1, question)
         history = read_history(messages)
         if history.question > history.answer >= 0 and (
             examples := self._templates.length(caller, messages, history.question)

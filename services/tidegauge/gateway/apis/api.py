@@ -74,10 +74,6 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     predecessor: str | None = None
     metadata: object = None
 
-    def prompt_characters(self) -> int:
-        """Return the length of all messages in characters."""
-        return sum([len(message.content) for message in self.messages])
-
 
 class ChunkKind(Enum):
     """The kind of one event of a stream."""
