@@ -18,9 +18,11 @@ from prometheus_client import CollectorRegistry
 from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, Browser, browse, serve
 from tests.monitoring.conftest import Harness, Traffic
 
+from tidegauge.monitor.baseline_keeper import Acceptance, BaselineLife
 from tidegauge.monitor.report_queue import ReportQueue as ReportDesk
 from tidegauge.monitor.report_queue import ReportStore
 from tidegauge.monitor.web.app import Interface, create_app
+from tidegauge.monitor.web.baseline_pages import BaselinePages
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.report_pages import ReportPages
@@ -34,7 +36,7 @@ from tidegauge.schemas import encode
 from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.findings import Verdict
-from tidegauge.schemas.operations import Control
+from tidegauge.schemas.operations import BaselineManifest, Control
 from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
 from tidegauge.streaming.processor import Output, Partition, Record
 from tidegauge.usecases.errors import UnexplainedError
@@ -68,6 +70,8 @@ class Monitor:
     estimator: Estimator
     refresh_seconds: int = 15
     ordered: list[ReportOrder] = field(default_factory=list)
+    acceptance: Acceptance | None = None
+    in_force: str = "first"
     traffic: Traffic = field(default_factory=Traffic)
     harness: Harness = field(init=False)
     reports: ReportDesk = field(init=False)
@@ -129,6 +133,20 @@ class Monitor:
     def judgments(self, _event: ResponseEvent) -> tuple[JudgmentEvent, ...]:
         return ()
 
+    def life(self) -> BaselineLife:
+        return BaselineLife(
+            in_force={"rates": self.in_force, "drift": ""},
+            next_steps={"rates": "It is renewed in a day."},
+            baselines=(rates_baseline("second"), rates_baseline("first")),
+            acceptance=self.acceptance,
+        )
+
+    def accept(self, name: str, who: str, note: str) -> None:
+        self.acceptance = Acceptance(name, who, note, error="It has lasted for too short a time.")
+
+    def activate(self, name: str) -> None:
+        self.in_force = name
+
     def app(self, password: str = "") -> FastAPI:
         return create_app(
             Interface(
@@ -147,9 +165,16 @@ class Monitor:
                     ReportPages(self.reports, self.now_ms),
                     RequestPages(self, self.now_ms),
                     CostPages(lambda: None),
+                    BaselinePages(self.life, self.accept, self.activate),
                 ),
             )
         )
+
+
+def rates_baseline(name: str) -> BaselineManifest:
+    return BaselineManifest(
+        baseline_id=name, kind="rates", fingerprint="f", created_ms=1, parts=1, sha256="0"
+    )
 
 
 def unexplained(_verdict: Verdict, _time_ms: int) -> Explanation:
@@ -392,18 +417,35 @@ def test_requests_are_filtered(browser: Browser, monitor: Monitor) -> None:
         assert "Measured" in browser.text
 
 
+def test_a_change_is_declared_normal_and_a_baseline_put_in_force(
+    browser: Browser, monitor: Monitor
+) -> None:
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://127.0.0.1:{port}{incident(monitor)}")
+        browser.fill("This is the new normal", who="Ada", note="a new prompt")
+        browser.press("This is the new normal")
+        assert "Not accepted yet" in browser.text
+        assert "It has lasted for too short a time." in browser.text
+        browser.press("Put in force")
+    assert monitor.acceptance is not None
+    assert (monitor.acceptance.who, monitor.acceptance.note) == ("Ada", "a new prompt")
+    assert incident(monitor).endswith(monitor.acceptance.incident)
+    assert monitor.in_force == "second"
+
+
 def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: Monitor) -> None:
     segment, wanted = query(monitor.traffic.version(1)), alarm(monitor)
     pages = ["/", f"/segment?{segment}", f"/alarm?{wanted}", incident(monitor), "/reports"]
-    pages += ["/topics", "/releases", "/requests", "/setup", "/pipeline"]
+    pages += ["/topics", "/releases", "/requests", "/setup", "/pipeline", "/baselines"]
     with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
         buttons = []
         for page in pages:
             browser.open(f"http://127.0.0.1:{port}{page}")
             buttons += browser.buttons
     actions = ["Acknowledge", "Silence", "Close and restart"]
-    compare = "Compare before and since in a report"
-    assert buttons == [*actions, compare, *actions, "Build the report", "Show"]
+    compare, normal = "Compare before and since in a report", "This is the new normal"
+    forms = ["Build the report", "Show", "Put in force"]
+    assert buttons == [*actions, compare, *actions, normal, *forms]
 
 
 @pytest.mark.parametrize("page", ["open", "silent", "sandboxed"])
