@@ -73,7 +73,7 @@ class ScriptedServer:
     url: str = ""
     waiting: int = 0
     cache_usage: float = 0.0
-    started: float = 1_000.0
+    started: float = 1.0
     first_tokens: tuple[int, float] = (0, 0.0)
     grade: dict[str, float] = field(default_factory=lambda: {"4": -0.05, "5": -3.1})
     reply: str = "It is fine.\nGrade: 4"
