@@ -194,11 +194,16 @@ def test_novelty_is_left_to_the_bands_where_there_are_seasons(
     world: Any,  # noqa: ANN401 - a fixture
     build: Any,  # noqa: ANN401 - a fixture
 ) -> None:
-    texts, vectors = world.ask(5_200, range(6))
-    minutes = [HistoricalRequest(text, None, 60_000 * i) for i, text in enumerate(texts)]
-    reference = build(texts, vectors, requests=minutes).openings.references[""]
-    assert reference.season == "hour-of-day"
-    assert [urn.target for urn in reference.polya_urns] == [()] * 3
+    turns = [world.ask(60, range(6) if hour % 24 < 12 else range(3)) for hour in range(87)]
+    cycle = [text for turn, _ in turns for text in turn], np.concatenate([v for _, v in turns])
+    steady = world.ask(87 * 60, range(6))
+    found = []
+    for texts, vectors in (cycle, steady):
+        minutes = [HistoricalRequest(text, None, 60_000 * i) for i, text in enumerate(texts)]
+        found.append(build(texts, vectors, requests=minutes).openings.references[""])
+    assert [reference.season for reference in found] == ["hour-of-day", "none"]
+    assert not any(urn.target for urn in found[0].polya_urns)
+    assert found[1].polya_urns[-1].target
 
 
 def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures

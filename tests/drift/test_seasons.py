@@ -77,7 +77,7 @@ def test_a_cycle_that_the_baseline_has_seen_raises_no_alarm_in_sixty_days(
         HistoricalRequest(text, None, int(time)) for text, time in zip(texts, times, strict=True)
     ]
     seasonal = build(texts, vectors, requests=past)
-    assert seasonal.openings.references[""].season == "hour-of-week"
+    assert seasonal.openings.references[""].season == "hour-of-day"
     assert peak(seasonal, *later) < WITHIN_DAYS_AND_CHANCE
     blind = build(texts, vectors)
     assert peak(blind, *later) > WITHIN_DAYS_AND_CHANCE

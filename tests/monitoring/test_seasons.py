@@ -23,12 +23,12 @@ LOG_THRESHOLD = np.log(30 * 86_400 / 0.15)
 
 
 def hours(traffic: Traffic, first: int, count: int, worse: float = 1.0) -> list[Sketch]:
-    """Draw hours of traffic: 1% of errors at night, 10% by day; scores lower by day."""
+    """Draw hours of traffic: 1% of errors at night, 10% by day, and answers slower by half."""
     found = []
     for hour in range(first, first + count):
         day = 8 <= hour % 24 < 20
         errors = int(traffic.rng.binomial(200, worse * (0.1 if day else 0.01)))
-        sketch = traffic.vitals(0, 200)
+        sketch = traffic.vitals(0, 200, slower=1.5 if day else 1.0)
         found.append(
             msgspec.structs.replace(
                 sketch,
@@ -63,7 +63,7 @@ def alarms(reference: Reference, traffic: Traffic, stream: list[Sketch]) -> bool
 def test_hours_have_bands_of_their_own(traffic: Traffic) -> None:
     past = hours(traffic, 0, 15 * 24)
     reference = build_rates_baseline(past).references["errors.rate"][traffic.version(1).key]
-    assert reference.season == "hour-of-week"
+    assert reference.season == "hour-of-day"
     by_day, by_night = reference.slot_high[12][0], reference.slot_high[3][0]
     assert by_night < 0.08
     assert by_day > 0.1
@@ -93,5 +93,5 @@ def test_a_days_cycle_is_promised_from_three_days_on(traffic: Traffic) -> None:
 
 def test_latency_has_seasons_too(traffic: Traffic) -> None:
     reference = build_rates_baseline(hours(traffic, 0, 15 * 24)).references["latency.total"]
-    assert reference[traffic.version(1).key].season == "hour-of-week"
-    assert len(reference[traffic.version(1).key].slot_high) == 168
+    assert reference[traffic.version(1).key].season == "hour-of-day"
+    assert len(reference[traffic.version(1).key].slot_high) == 24

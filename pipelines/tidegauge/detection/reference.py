@@ -14,6 +14,7 @@ from tidegauge.detection.dispersion import Dispersion, measure
 from tidegauge.detection.errors import CountsError
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.polya_urn import PolyaUrn
+from tidegauge.detection.season_choice import choose_season
 from tidegauge.detection.seasons import HOUR_MS, UTC, Season, period_ms, slot_count, slot_of
 from tidegauge.schemas import Segment
 
@@ -23,7 +24,6 @@ __all__ = [
     "BackTest",
     "Reference",
     "build",
-    "choose_season",
     "nearest",
     "share_out",
 ]
@@ -37,13 +37,10 @@ SHRINKAGE = 200.0
 """A slot's rate is shrunk towards the overall rate with the weight of this many events."""
 OPEN_BELOW = 1e-9
 """Lower edge of a band that is open below."""
-_DAY_MS = 24 * HOUR_MS
 _REFUSED = (
     "the rates wander more slowly than this baseline can show, so nothing is known of how far "
     "they go without a change"
 )
-_WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
-_DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
 
 
 class BackTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,8 +181,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     hold together with probability ``1 - alpha``. Where the events have times, the rates' own
     dispersion between blocks of time is measured: a block counts as fewer events the more its
     rate fluctuates, and the detector takes its rate for a random draw. Where the baseline spans
-    two weeks (or three days) and has enough events, each hour of the week (or of the day) gets a
-    band of its own, its rate shrunk towards the overall one.
+    two weeks (or three days), has enough events, and its rates differ by the hour of the week (or
+    of the day), each such hour gets a band of its own, its rate shrunk towards the overall one.
 
     Args:
         baseline: Id of the baseline; may be empty until it is known.
@@ -200,7 +197,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
             are widened by it.
         widening: Factor of the dispersion.
         zone: Time zone of the slots.
-        season: Which slots to use; None chooses by the time that the baseline covers.
+        season: Which slots to use; None chooses those that the baseline shows.
 
     Raises:
         CountsError: Shapes do not match, a count is impossible, or an indicator has
@@ -211,7 +208,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     x, n = hits.sum(axis=0), trials.sum(axis=0)
     rate = x / n
     if season is None:
-        season = choose_season(trials, times_ms)
+        season = choose_season(hits, trials, times_ms, zone=zone)
     slots = _slots(season, times_ms, len(hits), zone)
     prior = SHRINKAGE if season != "none" else 0.0
     size = slot_count(season)
@@ -287,25 +284,6 @@ def _check(
     if silent.size:
         name = indicators[int(silent[0])].name
         raise CountsError(f"indicator {name!r} has no events in the baseline: leave it out")
-
-
-def choose_season(trials: Counts, times_ms: Counts | None) -> Season:
-    """Return the seasons that a baseline is long enough for.
-
-    Args:
-        trials: Trials by window, shape (B, J).
-        times_ms: Start of each window, shape (B,); None when the events have no times.
-    """
-    if times_ms is None:
-        return "none"
-    span = int(times_ms.max() - times_ms.min())
-    events = int(trials.sum(axis=0).max())
-    # A span ends where its last window starts, so a full period is short by one window.
-    if span >= _WEEKLY_SPAN_MS - HOUR_MS and events >= _WEEKLY_EVENTS:
-        return "hour-of-week"
-    if span >= _DAILY_SPAN_MS - HOUR_MS and events >= _DAILY_EVENTS:
-        return "hour-of-day"
-    return "none"
 
 
 def _slots(season: Season, times_ms: Counts | None, windows: int, zone: str) -> Counts:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tidegauge.detection.back_test import Fitted, History, Outcome, back_test
 from tidegauge.detection.indicators import Indicator
 from tidegauge.detection.polya_urn import PolyaUrn, fluctuation
-from tidegauge.detection.reference import OPEN_BELOW, Reference, build, choose_season
+from tidegauge.detection.reference import OPEN_BELOW, Reference, build
+from tidegauge.detection.season_choice import choose_season
 from tidegauge.drift.baseline import BinEdges, Projection
 from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
@@ -128,7 +129,8 @@ class _SegmentFit:
         self._starts, self._minute = np.unique(minutes, return_inverse=True)
         held = counted.hits & counted.trials
         self._hits, self._trials = self._by_minute(held), self._by_minute(counted.trials)
-        self._season = choose_season(self._trials, None if times_ms is None else self._starts)
+        starts = None if times_ms is None else self._starts
+        self._season = choose_season(self._hits, self._trials, starts, zone=zone)
         self._margins = [margins(counted.reduced, one) for one in projection.divisions]
         self._nearest = [assign(counted.reduced, one) for one in projection.divisions]
         # The clusters come first among the indicators: a cluster's number is its index.

@@ -23,7 +23,8 @@ from scipy.special import ndtri
 
 from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
-from tidegauge.detection.reference import Reference, build, choose_season
+from tidegauge.detection.reference import Reference, build
+from tidegauge.detection.season_choice import choose_season
 from tidegauge.monitoring.load_findings import normal_load
 from tidegauge.monitoring.strata_cuts import (
     edges,
@@ -286,7 +287,7 @@ def _banded(  # noqa: PLR0913 - the windows, what is tested, and what is known o
     rates = hits.sum(axis=0) / np.maximum(trials.sum(axis=0), 1)
     short = history.span_ms < _MINUTES_SEEN_MS
     # A part of the windows is fitted with the seasons of all of them.
-    season = choose_season(trials, times)
+    season = choose_season(hits, trials, times, zone=zone)
 
     def fit(kept: Flags, widening: float) -> Reference:
         made = build(
