@@ -6,18 +6,16 @@ An adapter (LoRA) is a model of its own name to vLLM, so that the served model t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
+from tidegauge.schemas.prompts import system_prompt
 from tidegauge.vitals.customers import Customers
 
 __all__ = ["Marks"]
 
 _MOST = 32
-_DIGITS = 4
 _NAME = 80
-_WITHOUT = "none"
 
 
 class Marks:
@@ -40,14 +38,6 @@ class Marks:
             label = self._models.label(event.served_model[:_NAME])
             found[measures.made_with("served model")] = {label: 1}
         if event.capture == "full" and event.messages and not event.omitted_characters:
-            label = self._prompts.label(_prompt(event))
+            label = self._prompts.label(system_prompt(event.messages))
             found[measures.made_with("system prompt")] = {label: 1}
         return found
-
-
-def _prompt(event: ResponseEvent) -> str:
-    texts = [one.content for one in event.messages if one.role in {"system", "developer"}]
-    if not texts:
-        return _WITHOUT
-    whole = "\0".join(texts).encode(errors="surrogatepass")
-    return blake2b(whole, digest_size=_DIGITS).hexdigest()

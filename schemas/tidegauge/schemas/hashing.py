@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-__all__ = ["hash_64", "unit_hash"]
+__all__ = ["hash_64", "short_hash", "unit_hash"]
 
 
 def hash_64(text: str) -> int:
@@ -29,3 +29,13 @@ def unit_hash(text: str) -> float:
         True
     """
     return (hash_64(text) >> 11) / 2.0**53
+
+
+def short_hash(text: str) -> str:
+    """Return eight hexadecimal digits that name a text to people, such as a system prompt.
+
+    Example:
+        >>> len(short_hash("You are a harbour master."))
+        8
+    """
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()

@@ -339,18 +339,22 @@ RESPONSE: Final = CompactFormat(_NAME, (RESPONSES,), _encode)
 def expand_format(
     check: Callable[[ExchangeRecord, AnswerRecord, PendingChecks], Mapping[str, str]],
     conversation_secret: bytes = b"",
+    labelled: Callable[[ExchangeRecord], ExchangeRecord] | None = None,
 ) -> ExpandFormat[ExchangeRecord]:
     """Return the format that expands exchange records into events.
 
     Args:
         check: Makes the checks that were left to the shipper; returns check -> finding.
         conversation_secret: Key of the ids of conversations that the client gives none.
+        labelled: Adds dimensions to a record's version; None adds none.
     """
 
     def expand(
         record: ExchangeRecord, topics: Sequence[str], producer_id: str, first_sequence: int
     ) -> Expanded:
         record = _with_conversation(record, conversation_secret)
+        if labelled is not None:
+            record = labelled(record)
         events: list[RequestEvent | ResponseEvent] = []
         facts: list[str] = []
         for sequence, topic in enumerate(topics, first_sequence):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Literal, TypeVar, Union, get_args, get_origin
+from typing import Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -31,6 +31,10 @@ _MEBIBYTE = 1 << 20
 _SEGMENTS_IN_QUOTA = 2
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+Dimension: TypeAlias = Literal["system_prompt", "served_model"]
+"""What of an exchange may be part of its version; see ``capture.dimensions``."""
 
 
 class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +110,9 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
         conversation_secret: Key of the hashes that identify the conversations to which the
             client gives no id; the same for all processes. Without it, whoever reads events
             and guesses a first message and its answer can confirm the guess.
+        dimensions: What each change of makes a new version of its model, beside the upstream's
+            label: ``system_prompt`` (its hash), ``served_model`` (such as an adapter), as a JSON
+            list. At most eight values of each have a version of their own.
         kafka: How to reach the broker.
     """
 
@@ -120,6 +127,7 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 10.0
     batch_bytes: int = 512 * 1024
     conversation_secret: str = ""
+    dimensions: tuple[Dimension, ...] = ()
     kafka: KafkaAccess = KafkaAccess()
 
     def __repr__(self) -> str:
@@ -201,8 +209,9 @@ def _from_environment(kind: type[S], prefix: str, environ: Mapping[str, str]) ->
         variable = prefix + field.name.upper()
         if value := environ.get(variable):
             try:
-                found[field.name] = msgspec.convert(value, field.type, strict=False, dec_hook=_path)
-            except msgspec.ValidationError:
+                given = msgspec.json.decode(value) if get_origin(field.type) is tuple else value
+                found[field.name] = msgspec.convert(given, field.type, strict=False, dec_hook=_path)
+            except msgspec.DecodeError:
                 allowed = _allowed(field.type)
                 raise SettingsError(
                     bad_value(variable, value, f"must be {allowed}", default=field.default)
@@ -219,6 +228,8 @@ def _allowed(kind: object) -> str:
     """Return a description of the values that a field's type allows."""
     if get_origin(kind) in {Union, UnionType}:
         kind = next(part for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is tuple:
+        return f"a JSON list of {', '.join(map(str, get_args(get_args(kind)[0])))}"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if kind is int:

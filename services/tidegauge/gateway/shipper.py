@@ -19,6 +19,7 @@ import msgspec
 
 from tidegauge.capture import shipper
 from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.dimensions import Dimensions
 from tidegauge.capture.exchange_record import (
     BOTH,
     AnswerRecord,
@@ -77,7 +78,9 @@ def expand_formats(settings: CaptureSettings, log: BinaryIO | None = None) -> Ex
         settings: Capture settings.
         log: The request log; None for none.
     """
-    return {BOTH.type: expand_format(Checks(log), settings.conversation_secret.encode())}
+    labelled = Dimensions(settings.dimensions).labelled if settings.dimensions else None
+    secret = settings.conversation_secret.encode()
+    return {BOTH.type: expand_format(Checks(log), secret, labelled)}
 
 
 def _with_log(settings: CaptureSettings) -> ExpandFormats:
