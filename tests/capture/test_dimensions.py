@@ -12,7 +12,7 @@ from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.schemas.exchange import Message
-from tidegauge.schemas.prompts import system_prompt
+from tidegauge.schemas.system_prompts import system_prompt
 
 
 def asked(system: str, served_model: str | None = None) -> ExchangeRecord:

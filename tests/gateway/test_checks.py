@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidegauge.gateway.apis import Expectations, ParsedAnswer
 from tidegauge.gateway.policy.checks import check
-from tidegauge.gateway.policy.checks.findings import (
+from tidegauge.gateway.policy.checks.all_checks import (
     check_language,
     check_refusal,
     check_repetition,

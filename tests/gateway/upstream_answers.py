@@ -350,7 +350,7 @@ STREAMS = [
     stream("only done", DONE, text=None, finish=None, usage=None, outcome="failed"),
     stream("nothing", text=None, finish=None, usage=None, outcome="failed"),
     # Tools.
-    calls_streamed("a name in pieces", function("", "wea", index=0, id="a"), function("", "ther", index=0),
+    calls_streamed("a name in pieces", function("", "weathe", index=0, id="a"), function("", "r", index=0),
                    function(PARIS, None, index=0), expected=[("weather", PARIS)]),
     calls_streamed("a call in parts", function("", id="a", index=0),
                    {"index": 0, "function": {"arguments": '{"city":'}},

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
-from tidegauge.schemas.prompts import system_prompt
+from tidegauge.schemas.system_prompts import system_prompt
 from tidegauge.vitals.customers import Customers
 
 __all__ = ["Marks"]

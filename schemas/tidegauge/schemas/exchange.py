@@ -157,7 +157,7 @@ class InterToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def record_key(group: str, request_id: str) -> str:
-    """Return a key of one record alone, whose partition is that of its group.
+    r"""Return a key of one record alone, whose partition is that of its group.
 
     Producers choose the partition by the part before the last line feed. A key of its own for
     each record lets a tombstone erase one record and nothing else.
@@ -168,7 +168,7 @@ def record_key(group: str, request_id: str) -> str:
 
     Example:
         >>> record_key("c-7", "r-1"), record_key("r-1", "r-1")
-        ('c-7\\nr-1', 'r-1')
+        ('c-7\nr-1', 'r-1')
     """
     return request_id if group == request_id else f"{group}\n{request_id}"
 

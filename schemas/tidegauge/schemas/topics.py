@@ -130,7 +130,12 @@ UPSTREAMS = Topic(
     "producer_id or upstream",
     retention_ms=400 * _DAY_MS,
 )
-DEAD_LETTERS = Topic("dead-letters.v1", (DeadLetter,), "topic-partition-offset, a line feed and the group", holds_text=True)
+DEAD_LETTERS = Topic(
+    "dead-letters.v1",
+    (DeadLetter,),
+    "topic-partition-offset, a line feed and the group",
+    holds_text=True,
+)
 
 ALL_TOPICS: Mapping[str, Topic] = MappingProxyType(
     {

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.settings import Dimension
-from tidegauge.schemas.prompts import system_prompt
+from tidegauge.schemas.system_prompts import system_prompt
 
 __all__ = ["MOST_VALUES", "Dimensions"]
 

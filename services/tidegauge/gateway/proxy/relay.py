@@ -185,7 +185,7 @@ class Relay:
         """
         if not self._exchange.begun:
             self._exchange.begun = True
-            await self._sink.begin(_OK, _headers(self._exchange, _EVENT_STREAM))
+            await self._sink.begin(_OK, _headers(self._exchange, list(_EVENT_STREAM)))
         await self._sink.send(QUIET)
 
     async def fail(self, error: UpstreamError) -> None:
