@@ -220,10 +220,31 @@ def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # n
 
 def test_too_few_texts_are_refused(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
     texts, vectors = world.ask(199, range(6))
-    with pytest.raises(TooFewTextsError, match=r"at least 200 texts.*got 199"):
+    with pytest.raises(TooFewTextsError, match=r"at least 200 texts.*got 199, 199 of them"):
         build(texts, vectors)
-    with pytest.raises(TooFewTextsError):
-        build(["same"] * 300, np.tile(vectors[:1], (300, 1)))
+    copies = np.arange(300) % 49
+    with pytest.raises(TooFewTextsError, match=r"at least 50 of them.*got 300, 49 of them"):
+        build([texts[i] for i in copies], vectors[copies])
+
+
+def test_fifty_different_texts_that_come_again_and_again_are_enough(
+    world: Any,  # noqa: ANN401 - a fixture
+    build: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    asked, their_vectors = world.ask(50, range(6))
+
+    def again(count: int, strange: float = 0.0) -> tuple[list[str], NDArray[np.float32]]:
+        rows = np.concatenate([np.arange(50), world.rng.integers(50, size=count - 50)])
+        new_texts, new = world.ask(count, [6, 7])
+        moved = world.rng.random(count) < strange
+        texts = [n if m else asked[row] for m, n, row in zip(moved, new_texts, rows, strict=True)]
+        return texts, np.where(moved[:, None], new, their_vectors[rows])
+
+    baseline = build(*again(300))
+    assert alarm_after(baseline, *again(4_000)) is None
+    delay = alarm_after(baseline, *again(2_000, strange=0.3))
+    assert delay is not None
+    assert delay <= 500
 
 
 def test_vectors_must_fit_the_texts(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures

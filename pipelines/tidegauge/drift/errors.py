@@ -36,11 +36,12 @@ class SpacingsError(DriftError):
 class TooFewTextsError(DriftError):
     """There are too few texts for a baseline."""
 
-    def __init__(self, *, found: int, needed: int) -> None:
-        """Name the number of texts found and needed."""
+    def __init__(self, *, texts: int, different: int, needed: int, needed_different: int) -> None:
+        """Name the numbers of texts, and of different ones, found and needed."""
         super().__init__(
-            f"a drift baseline needs at least {needed} texts, half of them different, "
-            f"got {found}: take a longer stretch of time or a larger file"
+            f"a drift baseline needs at least {needed} texts that open conversations, at least "
+            f"{needed_different} of them different, got {texts}, {different} of them different: "
+            "take a longer stretch of time or a larger file"
         )
 
 

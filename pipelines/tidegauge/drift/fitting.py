@@ -50,7 +50,7 @@ from tidegauge.drift.units import Unit
 from tidegauge.drift.vectors import Reduction, assign, unit_vectors
 from tidegauge.schemas.hashing import hash_64
 
-__all__ = ["FEWEST_TEXTS", "HistoricalRequest", "check_enough", "fit"]
+__all__ = ["FEWEST_DIFFERENT", "FEWEST_TEXTS", "HistoricalRequest", "check_enough", "fit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -58,6 +58,9 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 FEWEST_TEXTS = 200
 """With fewer, bands are so wide that only a very large change would be detected."""
+FEWEST_DIFFERENT = 50
+"""With fewer different ones, topics and novelty would be fitted to a handful of points. Copies need
+no more: the frequent texts are counted apart, and no edge separates copies of one text."""
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
@@ -93,8 +96,8 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         progress: Called with a few words on each step before it begins.
 
     Raises:
-        TooFewTextsError: There are fewer than ``FEWEST_TEXTS`` openings, or fewer than half as
-            many different ones.
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS`` openings, or fewer than
+            ``FEWEST_DIFFERENT`` different ones.
         VectorsError: The vectors do not fit the texts.
     """
     if vectors.shape[:1] != (len(requests),) or not np.isfinite(vectors).all():
@@ -136,11 +139,16 @@ def check_enough(openings: Sequence[str]) -> None:
     """Check that there are enough texts of openings for a baseline.
 
     Raises:
-        TooFewTextsError: There are fewer than ``FEWEST_TEXTS``, or too few different ones.
+        TooFewTextsError: There are fewer than ``FEWEST_TEXTS``, or fewer than
+            ``FEWEST_DIFFERENT`` different ones.
     """
     if _too_few(openings):
-        found = min(len(openings), 2 * len(set(openings)))
-        raise TooFewTextsError(found=found, needed=FEWEST_TEXTS)
+        raise TooFewTextsError(
+            texts=len(openings),
+            different=len(set(openings)),
+            needed=FEWEST_TEXTS,
+            needed_different=FEWEST_DIFFERENT,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +275,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
 
 
 def _too_few(texts: Sequence[str]) -> bool:
-    return len(texts) < FEWEST_TEXTS or len(set(texts)) < FEWEST_TEXTS // 2
+    return len(texts) < FEWEST_TEXTS or len(set(texts)) < FEWEST_DIFFERENT
 
 
 def _untested(followups: int) -> str:
@@ -276,7 +284,7 @@ def _untested(followups: int) -> str:
         return "no past request is known to be a follow-up of a conversation"
     return (
         f"{followups} conversations have a follow-up that counts, and {FEWEST_TEXTS} are needed, "
-        "half of them different"
+        f"at least {FEWEST_DIFFERENT} of them different"
     )
 
 
