@@ -16,6 +16,7 @@ from tidegauge.monitoring.alarm_trends import RatePoint
 from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
     DRIFT_FOLLOWUPS,
+    ERRORS_RATE,
     MonitorKey,
     baseline_kind,
     hallucination_labels,
@@ -39,6 +40,7 @@ from tidegauge.monitoring.detector import (
 from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
 from tidegauge.monitoring.load_findings import load_findings, unseen_load, unseen_sentence
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.unknown_checks import unknown_checks
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.reference_text import refusal_sentence
@@ -217,7 +219,7 @@ class DetectorSet:
             evidence=partial(source.judged, detector),
             size=size_sentence(detector, size) if decision.alarm else (),
             coincidences=record.coincidences,
-            findings=(*unseen_sentence(unseen), *_load_findings(detector, source)),
+            findings=(*unseen_sentence(unseen), *_findings(detector, source)),
         )
         return verdict_of(detector, decision, effects, state, context)
 
@@ -320,7 +322,10 @@ class DetectorSet:
         )
 
 
-def _load_findings(detector: Detector, source: TrafficSource) -> tuple[str, ...]:
+def _findings(detector: Detector, source: TrafficSource) -> tuple[str, ...]:
+    """Return sentences on what else is unusual now, and on what is not tested."""
+    if detector.monitor == ERRORS_RATE:
+        return unknown_checks(detector.reference, source.display_range(detector))
     if not detector.reference.load:
         return ()
     recent = source.display_range(detector)
