@@ -271,7 +271,7 @@ WHOLE = [
     # Transport.
     whole("without a content type", chat(choice()), headers=()),
     whole("as a text", chat(choice()), headers=(("content-type", "text/plain"),)),
-    whole("gzip that nobody asked for", gzip.compress(encoded(chat(choice()))),
+    whole("gzip that nobody asked for", gzip.compress(encoded(chat(choice())), mtime=0),
           headers=(("content-type", JSON), ("content-encoding", "gzip"))),
     whole("deflate that nobody asked for", zlib.compress(encoded(chat(choice()))),
           headers=(("content-type", JSON), ("content-encoding", "Deflate"))),
@@ -400,7 +400,7 @@ STREAMS = [
     replace(stream("without a content type", HELLO, WORLD, STOP, USAGE_ONLY, DONE), headers=()),
     replace(stream("as JSON", HELLO, WORLD, STOP, USAGE_ONLY, DONE), headers=(("content-type", JSON),)),
     replace(stream("in gzip", HELLO, WORLD, STOP, USAGE_ONLY, DONE),
-            body=gzip.compress(frames(HELLO, WORLD, STOP, USAGE_ONLY, DONE)),
+            body=gzip.compress(frames(HELLO, WORLD, STOP, USAGE_ONLY, DONE), mtime=0),
             headers=(("content-type", EVENTS), ("content-encoding", "gzip"))),
     replace(stream("lines that end as in HTTP"), body=frames(HELLO, WORLD, STOP, USAGE_ONLY, end="\r\n\r\n"),
             text="hello world", finish="stop", usage=(7, 3), outcome="ok"),

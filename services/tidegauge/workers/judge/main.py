@@ -8,12 +8,6 @@ from collections.abc import Mapping
 from types import FrameType
 
 import structlog
-from tidegauge.quality.whole_conversations import ConversationRule
-from tidegauge.workers.judge.conversation_extractor import (
-    ConversationExtractor,
-    Exchanges,
-    exchanges_in_log,
-)
 
 from tidegauge.adapters.gateway_latency import GatewayLatency
 from tidegauge.adapters.vllm import VllmClient
@@ -23,6 +17,7 @@ from tidegauge.quality.hallucination import KINDS as KINDS_OF_CONTEXT
 from tidegauge.quality.hallucination import qualify_check
 from tidegauge.quality.judged_exchange import JudgedUnit
 from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
+from tidegauge.quality.whole_conversations import ConversationRule
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
@@ -31,6 +26,11 @@ from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import RESPONSES
 from tidegauge.streaming.sketching import SketchingProcessor
+from tidegauge.workers.judge.conversation_extractor import (
+    ConversationExtractor,
+    Exchanges,
+    exchanges_in_log,
+)
 from tidegauge.workers.judge.extractor import JudgeLimits, QualityExtractor
 from tidegauge.workers.judge.grounding import GroundingExtractor, GroundingRule
 from tidegauge.workers.judge.judge_files import (
