@@ -251,6 +251,27 @@ def test_the_command_says_what_is_where(
     assert found["here"]["reports"] == []
 
 
+@pytest.mark.integration
+def test_a_dead_letter_of_a_request_whose_id_is_longer_stays(kafka: KafkaSettings) -> None:
+    publish(kafka, [letter(71, SECRET), letter(712, OTHER)])
+    found = erase(kafka, Subject(request_id="r-71"), now_ms=NOW, dry_run=True)
+    assert [each.found for each in found.topics if each.topic == DEAD_LETTERS.name] == [1]
+
+
+@pytest.mark.integration
+def test_what_has_no_key_is_not_told_as_erased(
+    kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    monkeypatch.setenv("TIDEGAUGE_CAPTURE_DIRECTORY", str(tmp_path / "outbox"))
+    monkeypatch.setenv("TIDEGAUGE_MONITOR_REPORTS_DIR", str(tmp_path / "reports"))
+    request = next(event for topic, _, event in exchange(81, SECRET) if topic == REQUESTS)
+    publish(kafka, [(REQUESTS, "", request)])
+    said = CliRunner().invoke(app, ["--request", "r-81"])
+    assert "requests.v1: 1 records, 0 erased; the broker holds 1 of them" in said.output
+    assert "records without a key are not erased before their time" in said.output
+
+
 def test_one_subject_is_named() -> None:
     for arguments in ([], ["--request", "r", "--customer", "c"]):
         found = CliRunner().invoke(app, arguments)

@@ -122,10 +122,9 @@ def _holds(path: Path, name: bytes) -> bool:
 
 
 def _lines(found: Erasure, local: LocalErasure) -> Iterator[str]:
-    verb = "would be erased" if found.dry_run else "erased"
     yield f"{count(found.requests)} requests found"
     for topic in found.topics:
-        yield f"{topic.topic}: {_of_topic(topic, verb)}"
+        yield f"{topic.topic}: {_of_topic(topic, dry_run=found.dry_run)}"
     for name, number in found.named.items():
         yield f"{name}: {count(number)} scores name them and hold no text"
     yield (
@@ -142,10 +141,11 @@ def _lines(found: Erasure, local: LocalErasure) -> Iterator[str]:
         yield "the outbox here does not hold the name"
 
 
-def _of_topic(found: TopicErasure, verb: str) -> str:
+def _of_topic(found: TopicErasure, *, dry_run: bool) -> str:
     if not found.found:
         return "nothing"
-    said = f"{count(found.found)} records, {count(found.erased or found.found)} {verb}"
+    marked = f"{count(found.found)} would be" if dry_run else count(found.erased)
+    said = f"{count(found.found)} records, {marked} erased"
     if not found.held:
         return f"{said}, gone from the log"
     until = f" until about {moment(found.until_ms)}" if found.until_ms is not None else ""

@@ -7,6 +7,8 @@ topic. Everything else only names requests, and reads as expired afterwards.
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,6 +39,7 @@ __all__ = ["TEXTS", "Erasure", "Subject", "TopicErasure", "erase"]
 
 _WAIT_SECONDS: Final = 240.0
 TEXTS: Final = (REQUESTS, RESPONSES, EMBEDDINGS, REMARKS, DEAD_LETTERS)
+_FOR_EVER_MS: Final = 100 * 365 * 86_400_000
 _NAMING: Final = (JUDGMENTS, LABELS)
 """Topics of scores, which are kept for longer and name requests."""
 
@@ -141,13 +144,16 @@ class _Found:
         """Read a topic, and take the records that belong to the subject."""
         keys = self.keys[topic.name] = {}
         marked = self.marked[topic.name] = set()
+        unmarked: defaultdict[tuple[int, bytes], list[RecordPlace]] = defaultdict(list)
         for record in read(topic):
+            index, key = record.partition.index, record.key or b""
             if record.is_tombstone:
-                index = record.partition.index
-                marked |= {p for p, k in keys.items() if k == record.key and p.partition == index}
+                marked.update(unmarked.pop((index, key), ()))
             elif belongs(record):
-                place = RecordPlace(topic.name, record.partition.index, record.offset)
-                keys[place] = record.key or b""
+                place = RecordPlace(topic.name, index, record.offset)
+                keys[place] = key
+                if key:
+                    unmarked[index, key].append(place)
                 newest = self.newest_ms.get(topic.name, 0)
                 self.newest_ms[topic.name] = max(newest, record.timestamp_ms)
         self.held[topic.name] = set(keys)
@@ -242,9 +248,15 @@ def _is_about(record: Record, subject: Subject, requests: Collection[str]) -> bo
         return event.request_id in requests
     # What could not be read is searched for the names, whatever it is.
     return subject.written in event.value or any(
-        request_id.encode() in event.value or request_id.encode() in (event.key or b"")
+        _names(event.value, request_id.encode()) or _names(event.key or b"", request_id.encode())
         for request_id in requests
     )
+
+
+def _names(text: bytes, name: bytes) -> bool:
+    """Return whether a text holds a name, and not only as a part of a longer one."""
+    whole = rb"(?<![\w-])" + re.escape(name) + rb"(?![\w-])"
+    return name in text and re.search(whole, text) is not None
 
 
 def _request_id(record: Record) -> str:
@@ -295,8 +307,9 @@ def _ends(found: _Found, topic: Topic, configured: Mapping[str, str], now_ms: in
     held = found.held[topic.name]
     if not held or not configured:
         return
-    segment_ms = int(configured["segment.ms"])
-    if (kept_ms := int(configured["retention.ms"])) >= 0:
+    segment_ms, kept_ms = int(configured["segment.ms"]), int(configured["retention.ms"])
+    lag_ms, policy = int(configured["max.compaction.lag.ms"]), configured["cleanup.policy"]
+    if "delete" in policy and 0 <= kept_ms < _FOR_EVER_MS:
         yield found.newest_ms[topic.name] + kept_ms + segment_ms
-    if "compact" in configured["cleanup.policy"] and held <= found.marked[topic.name]:
-        yield now_ms + segment_ms + int(configured["max.compaction.lag.ms"])
+    if "compact" in policy and held <= found.marked[topic.name] and lag_ms < _FOR_EVER_MS:
+        yield now_ms + segment_ms + lag_ms

@@ -13,6 +13,7 @@ from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
 from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.errors import KafkaRefusedError
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.runtime.kafka.topic_settings import settings_of
 from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.schemas.topics import Topic
 
@@ -55,14 +56,13 @@ def write_tombstones(settings: KafkaSettings, records: Iterable[tuple[RecordPlac
 
 
 def still_held(settings: KafkaSettings, places: Collection[RecordPlace]) -> set[RecordPlace]:
-    """Return which of some records the log still holds, or may hold; at most some hundred.
+    """Return which of some records the log still holds, or may hold for want of time to look.
 
     Raises:
         LogError: The broker does not answer.
     """
-    looked_at = sorted(places)[:_MOST_LOOKED_AT]
-    found = reader.read_at(settings, looked_at, seconds=_READ_SECONDS)
-    return {place for place in looked_at if place not in found or found[place] is not None}
+    found = reader.read_at(settings, places, seconds=_READ_SECONDS)
+    return {place for place in places if place not in found or found[place] is not None}
 
 
 @contextmanager
@@ -72,12 +72,16 @@ def compacted_at_once(settings: KafkaSettings, topics: Iterable[Topic]) -> Itera
     Raises:
         LogError: The broker does not answer, or this client may not alter topics.
     """
-    names = [topic.name for topic in topics]
+    named = {topic.name: topic for topic in topics}
     with clients.explained(settings, "altering the topics' settings"):
         admin = clients.admin(settings)
         try:
-            before = _own_settings(admin, names)
-            _alter(admin, {name: dict(_AT_ONCE) for name in names})
+            before = _own_settings(admin, named)
+            for name, own in before.items():
+                if own == _AT_ONCE:  # another erasure is under way, or was killed
+                    ours = settings_of(named[name], settings.text_ms)
+                    before[name] = {setting: ours.get(setting) for setting in _AT_ONCE}
+            _alter(admin, {name: dict(_AT_ONCE) for name in named})
             try:
                 yield
             finally:
@@ -93,7 +97,7 @@ def wait_until_gone(
     *,
     again: Callable[[], None],
 ) -> set[RecordPlace]:
-    """Wait until the log holds none of some records; return those that it still holds then.
+    """Wait until the log holds none of some records; return those that it holds then, or may hold.
 
     Args:
         settings: Connection to Kafka.
@@ -105,12 +109,16 @@ def wait_until_gone(
         LogError: The broker does not answer.
     """
     deadline = time.monotonic() + seconds
+    left = set(places)
     while True:
         again()
-        left = still_held(settings, places)
+        looked_at = sorted(left)[:_MOST_LOOKED_AT]
+        held = still_held(settings, looked_at)
+        left -= set(looked_at) - held
         if not left or time.monotonic() > deadline:
             return left
-        time.sleep(_LOOK_SECONDS)
+        if held:
+            time.sleep(_LOOK_SECONDS)
 
 
 def _own_settings(
