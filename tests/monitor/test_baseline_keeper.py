@@ -81,6 +81,7 @@ class Deployment:
                 sha256="",
                 summary={
                     "promise": MADE.promise,
+                    "power": "a rise would be noticed within about 420 answers",
                     "from_ms": str(NOW - 2 * HOUR),
                     "to_ms": str(NOW),
                 },
@@ -113,6 +114,7 @@ def test_the_first_traffic_makes_a_provisional_baseline(deployment: Deployment) 
     assert len(deployment.commands) == 1, "drift is still due, and waits a minute"
     page = deployment.client().get("/baselines").text
     assert MADE.promise in page
+    assert "within about 420 answers" in page
     assert "in force" in page
     assert "covers 2 h of 14 days" in page
     found = deployment.client().get("/api/baselines").json()
@@ -188,6 +190,30 @@ def test_what_cannot_be_accepted_yet_is_said(deployment: Deployment) -> None:
     deployment.keeper.accept("abc", "", "")
     deployment.keeper.look()
     assert "try again from 11:00" in deployment.client().get("/baselines").text
+
+
+def test_a_command_that_gives_no_result_is_told_and_the_next_one_is_run(
+    deployment: Deployment,
+) -> None:
+    deployment.answer = (0, "a library's warning", "")
+    deployment.keeper.accept("abc", "", "")
+    deployment.keeper.look()
+    failed = deployment.keeper.life().acceptance
+    assert failed is not None
+    assert "`tidegauge baseline accept` gave no result" in (failed.error or "")
+
+    def no_memory(_: Sequence[str], __: threading.Event) -> tuple[int, str, str]:
+        raise OSError(12, "Cannot allocate memory")
+
+    deployment.keeper._run = no_memory
+    deployment.now_ms += HOUR
+    deployment.keeper.look()
+    assert "Cannot allocate memory" in deployment.keeper.life().next_steps["rates"]
+    assert not deployment.keeper.life().building
+    deployment.keeper._run, deployment.answer = deployment.run, None
+    deployment.now_ms += HOUR
+    deployment.keeper.look()
+    assert deployment.in_force == {"rates": "rates-1"}
 
 
 def test_a_command_of_ours_is_run() -> None:

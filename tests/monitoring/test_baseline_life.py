@@ -89,6 +89,20 @@ def test_growth_waits_while_evidence_gathers(part: float, *, waits: bool) -> Non
     assert step(baseline("provisional", 0, HOUR), 2 * HOUR, verdicts=(other,)) == Due("provisional")
 
 
+def test_evidence_against_references_that_were_kept_counts_as_well() -> None:
+    known = baseline("accepted", 0, 10 * DAY, since={"m": 10 * DAY - HOUR})
+    origin = msgspec.structs.replace(known.origin, monitors=("errors.rate",))
+    known = msgspec.structs.replace(known, origin=origin)
+    alarm = Night().raise_("latency.total", v(1), since=100, raised=110)
+    kept = msgspec.structs.replace(
+        alarm.verdict, baseline="rates-0", log_threshold=10.0, log_statistic=10.0
+    )
+    assert isinstance(step(known, 10 * DAY + HOUR, verdicts=(kept,)), Waiting)
+    segment = msgspec.structs.replace(kept.segment, model="m")
+    replaced = msgspec.structs.replace(kept, monitor="errors.rate", segment=segment)
+    assert step(known, 10 * DAY + HOUR, verdicts=(replaced,)) == Due("accepted")
+
+
 def test_an_accepted_baseline_grows_from_the_change_on() -> None:
     known = baseline("accepted", 0, 10 * DAY, since={"m": 10 * DAY - HOUR})
     assert isinstance(step(known, 10 * DAY), Waiting)

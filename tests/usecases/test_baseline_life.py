@@ -10,6 +10,7 @@ from tests.usecases.log import WINDOW_MS, alarm, put_alarm, put_windows
 
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.errors import BaselineStoreError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
 from tidegauge.usecases.accept_change import accept_change, find_change
@@ -122,6 +123,22 @@ def test_a_renewal_leaves_out_what_was_before_an_accepted_change(
     assert draft.origin.anchor == draft.origin.replaces
     found = draft.references["latency.total"]
     assert found[ILL.key].trials[0] == 120 * A_MINUTE * 10, "without the 40 minutes before"
+
+
+def test_a_renewal_that_cannot_be_compared_with_its_anchor_differs(
+    maker: BaselineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns() // 1_000_000
+
+    def gone(*_: object) -> bytes:
+        raise BaselineStoreError("a part of it is missing")
+
+    monkeypatch.setattr(BaselineStore, "load", gone)
+    draft = maker.draft("rates", Wish(how="renewed", start_ms=now - 300 * MINUTE, end_ms=now))
+    assert draft.differs
+    assert draft.origin.drift == (
+        f"cannot be compared with {draft.origin.anchor}: it cannot be read any more",
+    )
 
 
 def test_a_change_that_is_not_there_cannot_be_accepted(kafka: KafkaSettings) -> None:

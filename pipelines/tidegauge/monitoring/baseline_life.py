@@ -176,7 +176,7 @@ def _obstacle(
             f"normal with `tidegauge baseline accept {incident}`"
         )
     for verdict in verdicts:
-        if verdict.baseline != in_force.baseline_id or verdict.log_statistic is None:
+        if verdict.log_statistic is None or not _is_against(in_force, verdict):
             continue
         if baseline_kind(Monitor.parse(verdict.monitor)) != kind or verdict.log_threshold is None:
             continue
@@ -186,6 +186,19 @@ def _obstacle(
                 "an alarm or goes away"
             )
     return None
+
+
+def _is_against(in_force: BaselineManifest, verdict: Verdict) -> bool:
+    """Return whether a verdict's evidence is against a reference that the baseline holds.
+
+    A baseline with new references of some monitors has kept the others, which are known by the
+    baseline that they are from.
+    """
+    origin = in_force.origin
+    if verdict.baseline == in_force.baseline_id:
+        return True
+    is_new = verdict.monitor in origin.monitors and verdict.segment.model in origin.since
+    return bool(origin.monitors) and bool(verdict.baseline) and not is_new
 
 
 def span_of(manifest: BaselineManifest) -> tuple[int, int] | None:

@@ -274,9 +274,11 @@ class BaselineKeeper:
         self._told(building=True)
         try:
             status, output, errors = self._run(arguments, self._stop)
+            if not status:
+                return msgspec.json.decode(output, type=kind)
+        except (OSError, ValueError) as error:  # it did not start, or printed something else
+            return f"`tidegauge {arguments[0]} {arguments[1]}` gave no result: {error}"[:800]
         finally:
             self._told(building=False)
-        if status:
-            last = errors.strip().splitlines()[-1:] or [f"the command ended with {status}"]
-            return last[0].removeprefix("tidegauge: ")[:800]
-        return msgspec.json.decode(output, type=kind)
+        last = errors.strip().splitlines()[-1:] or [f"the command ended with {status}"]
+        return last[0].removeprefix("tidegauge: ")[:800]

@@ -212,9 +212,12 @@ class BaselineMaker:
             made = replace_references(old, fresh, models=wish.since.keys(), monitors=wish.monitors)
 
         def compared(baseline_id: str) -> _Comparison:
+            if not baseline_id:
+                return _Comparison()
             other = self._load_rates(baseline_id)
             if other is None:
-                return _Comparison()
+                said = f"cannot be compared with {baseline_id}: it cannot be read any more"
+                return _Comparison((said,), differs=True)
             found = compare_references(other.references, made.references)
             return _Comparison(difference_sentences(found), any(one.large for one in found))
 
