@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 from tests.workers.drift.conftest import WordVectors
 
-from tidegauge.cli.baseline_text import power, show_drift
+from tidegauge.cli.baseline_text import power, rise_lines, show_drift
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.units import Unit, counted_turn
+from tidegauge.monitoring.rate_power import NoticedRise
 
 
 def baseline_of(past: Sequence[HistoricalRequest]) -> DriftBaseline:
@@ -77,3 +78,20 @@ def test_openings_alone_have_the_whole_budget_of_drift(conversations: DriftBasel
     assert set(power(alone)) == {Unit.OPENING}
     assert power(alone)[Unit.OPENING][0.2] < power(conversations)[Unit.OPENING][0.2]
     assert "follow-ups are not tested: there are none" in shown(alone)
+
+
+def test_how_soon_a_rise_is_noticed_is_told_without_control_codes() -> None:
+    rise = NoticedRise(
+        monitor="errors.rate",
+        segment="m///",
+        indicator="failed/x",
+        title="answers that failed the check '\x1b[31mx'",
+        usual=0.01,
+        risen=0.03,
+        events=1_234.0,
+        seconds=600.0,
+        false_alarm_days=30.0,
+    )
+    (line,) = rise_lines([rise])
+    assert line.startswith("power      m: a rise of answers that failed the check ' [31mx' from 1%")
+    assert "within about 1,200 answers (10 min of the baseline's traffic)" in line

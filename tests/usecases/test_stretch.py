@@ -37,6 +37,7 @@ def test_an_incident_is_left_out_of_its_model_and_listed(kafka: KafkaSettings) -
     kept = BaselineStore(kafka).manifest(publish_rates(kafka, made, origin))
     assert kept.origin.excluded == (mine,)
     assert "errors.rate" in kept.summary["promise"]
+    assert "a rise of requests that the service failed from" in kept.summary["power"]
 
 
 def test_an_accepted_alarm_is_no_incident_any_more(kafka: KafkaSettings) -> None:

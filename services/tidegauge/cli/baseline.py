@@ -19,11 +19,13 @@ from tidegauge.cli.baseline_text import (
     power,
     print_list,
     promise_lines,
+    rise_lines,
     show_drift,
 )
 from tidegauge.detection.seasons import utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.excluded_times import within
+from tidegauge.monitoring.rate_power import noticed_rises
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -237,7 +239,10 @@ def show(
         lines += origin_lines(manifest)
         lines += [f"left out     {name}: {why}" for name, why in rates.left_out.items()]
         lines += promise_lines(rates.references)
-        _say(as_json, {"baseline_id": wanted, **rates.summary(), **made}, "\n".join(lines))
+        rises = noticed_rises(rates.references, rates.to_ms - rates.from_ms)
+        lines += rise_lines(rises)
+        facts = {"baseline_id": wanted, **rates.summary(), **made, "rises": rises}
+        _say(as_json, facts, "\n".join(lines))
         return
     drift = DriftBaseline.from_bytes(document, wanted)
     if as_json:

@@ -15,6 +15,7 @@ from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
 from tidegauge.drift.power import detection_delay
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.rate_power import NoticedRise, rise_sentence
 from tidegauge.reports.formatting import count, moment, percent
 from tidegauge.reports.reference_text import back_test_sentence, refusal_sentence
 from tidegauge.schemas.operations import BaselineManifest, ExcludedTime
@@ -26,6 +27,7 @@ __all__ = [
     "power",
     "print_list",
     "promise_lines",
+    "rise_lines",
     "show_drift",
 ]
 
@@ -92,6 +94,11 @@ def promise_lines(by_monitor: Mapping[str, Mapping[str, Reference]]) -> list[str
         for monitor, references in sorted(by_monitor.items())
         for key, reference in sorted(references.items())[:_SEGMENTS_SHOWN]
     ]
+
+
+def rise_lines(rises: Iterable[NoticedRise]) -> list[str]:
+    """Return how soon rises of rates would be noticed, a line each."""
+    return [f"power      {plain(rise_sentence(rise))}" for rise in rises]
 
 
 def origin_lines(manifest: BaselineManifest) -> list[str]:

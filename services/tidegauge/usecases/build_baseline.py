@@ -17,6 +17,7 @@ from tidegauge.drift.fitting import check_enough, fit
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
 from tidegauge.monitoring.errors import RatesBaselineError
+from tidegauge.monitoring.rate_power import noticed_rises, rise_sentence
 from tidegauge.monitoring.rates import FINGERPRINT, RatesBaseline, build_rates_baseline
 from tidegauge.reports.reference_text import promise_sentence
 from tidegauge.runtime.kafka import reader
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 Vectors: TypeAlias = NDArray[np.float32]
+
+_RISES_TOLD = 8
+"""Most rises that a manifest tells of: there may be many checks."""
 
 Report = Callable[[str, int], None]
 """Told what is done at present, and how many requests more are embedded."""
@@ -201,8 +205,11 @@ def publish_rates(
     missing: dict[str, str] = {}
     for place, why in baseline.left_out.items():
         missing.setdefault(place.partition(" ")[0], why)
-    promise = promise_sentence(baseline.references, missing, baseline.to_ms - baseline.from_ms)
-    summary = baseline.summary() | {"promise": promise}
+    span_ms = baseline.to_ms - baseline.from_ms
+    promise = promise_sentence(baseline.references, missing, span_ms)
+    rises = noticed_rises(baseline.references, span_ms)[:_RISES_TOLD]
+    power = " ".join(rise_sentence(rise) for rise in rises)
+    summary = baseline.summary() | {"promise": promise, "power": power}
     return BaselineStore(settings).publish(
         "rates", baseline.to_bytes(), FINGERPRINT, summary, origin
     )
