@@ -76,3 +76,11 @@ def test_a_model_that_cannot_be_loaded_is_bad(tmp_path: Path) -> None:
     (check,) = embedder_checks({"TIDEGAUGE_DRIFT_MODEL": str(tmp_path)}, attempt)
     assert check.level == "bad"
     assert check.found == "cannot load it"
+
+
+def test_the_languages_of_the_default_model_are_told(tmp_path: Path) -> None:
+    found = {check.what: check for check in embedder_checks({}, lambda _model: TRIALS)}
+    languages = found["embedder's languages"]
+    assert "trained on English" in languages.found
+    assert "TIDEGAUGE_DRIFT_MODEL=sentence-transformers/paraphrase-multiling" in languages.remedy
+    assert "embedder's languages" not in said(tmp_path)

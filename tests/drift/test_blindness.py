@@ -25,6 +25,7 @@ def test_a_language_whose_texts_are_all_alike_is_not_measured() -> None:
     found = blind_languages(texts, blind)
     assert found == pytest.approx({"kana": 30 / 110})
     assert "27.3% of the texts (kana)" in remark(found)
+    assert "Set TIDEGAUGE_DRIFT_MODEL to a multilingual model, such as sentence-" in remark(found)
     seeing = np.vstack([vectors(rng, 80, alike=0.1), vectors(rng, 30, alike=0.15)])
     assert blind_languages(texts, seeing) == {}
     assert remark({}) == ""

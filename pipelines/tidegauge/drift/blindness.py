@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from tidegauge.drift.descriptors import language
 from tidegauge.reports.formatting import percent
 
-__all__ = ["blind_languages", "remark"]
+__all__ = ["MULTILINGUAL_MODEL", "blind_languages", "remark"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+
+MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+"""A model that was trained on some fifty languages, and takes texts without a prefix."""
 
 _LEAST_SHARE, _FEWEST = 0.05, 20
 """Share of the texts, and number of different ones, from which on a language is looked at."""
@@ -62,7 +65,8 @@ def remark(blind: Mapping[str, float]) -> str:
         return ""
     return (
         f"Not measured: the topics of {percent(sum(blind.values()))} of the texts "
-        f"({', '.join(blind)}), which this embedder cannot tell apart. Choose a multilingual model."
+        f"({', '.join(blind)}), which this embedder cannot tell apart. Set TIDEGAUGE_DRIFT_MODEL "
+        f"to a multilingual model, such as {MULTILINGUAL_MODEL}, and build a baseline with it."
     )
 
 

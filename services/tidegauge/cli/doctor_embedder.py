@@ -17,6 +17,7 @@ from tidegauge.adapters.sentence_transformers import (
 from tidegauge.adapters.sentence_transformers.measuring import Trial, fastest, measure
 from tidegauge.cli.check import Check, Level
 from tidegauge.demo.prompts import own_prompts
+from tidegauge.drift.blindness import MULTILINGUAL_MODEL
 from tidegauge.reports.formatting import count, number, times
 
 __all__ = ["Try", "embedder_checks", "is_here", "try_backends"]
@@ -70,6 +71,14 @@ def embedder_checks(environment: Mapping[str, str], attempt: Try) -> Iterator[Ch
             found = f"{speed}, cosine to fp32 {number(trial.cosine, 4)}{in_use}"
             yield Check(what=f"backend {backend}", level="ok", found=found)
     yield from _recommendation(fastest(list(trials.values())), trials.get("torch"), used)
+    if model == DEFAULT_MODEL:
+        yield Check(
+            what="embedder's languages",
+            level="ok",
+            found="the default model was trained on English; `tidegauge baseline show` tells which "
+            "of your texts it cannot tell apart",
+            remedy=f"for other languages set {_MODEL}={MULTILINGUAL_MODEL}",
+        )
 
 
 def is_here(model: str) -> bool:
