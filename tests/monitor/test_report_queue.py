@@ -371,8 +371,10 @@ def test_reports_are_deleted_when_they_are_as_old_as_texts_become(tmp_path: Path
     unfinished = store.new_path(1_000_000_000)[1]
     unfinished.write_text("…")
     os.utime(unfinished, (1_000_000, 1_000_000))
+    deleted_meanwhile = store.new_path(1_000_000_000)[1]
+    deleted_meanwhile.symlink_to(tmp_path / "gone")
     store.expire(1_000_050_000)
     assert store.list() == (new,)
     assert not unfinished.exists()
     store.expire(1_000_200_000)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [deleted_meanwhile]

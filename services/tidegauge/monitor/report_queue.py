@@ -108,8 +108,13 @@ class ReportStore:
     def expire(self, before_ms: int) -> None:
         """Delete the reports that were made before a moment: they quote requests."""
         for path in self._folder.glob("*.html"):
-            if _ID.fullmatch(path.stem) and path.stat().st_mtime_ns // 1_000_000 < before_ms:
-                self.delete(path.stem)
+            try:
+                if _ID.fullmatch(path.stem) and path.stat().st_mtime_ns // 1_000_000 < before_ms:
+                    self.delete(path.stem)
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+            except OSError as error:
+                _log.warning("report_not_deleted", report=path.stem, error=str(error))
 
     def _page(self, report_id: str) -> Path:
         return self._folder / f"{report_id}.html"

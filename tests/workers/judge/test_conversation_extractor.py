@@ -60,11 +60,13 @@ class _Log:
     Attributes:
         result: What a judge replies; an error is raised.
         lost: Offsets that the log has deleted.
+        slow: Whether the log has no time for any record.
         now_ms: The clock.
     """
 
     result: Score | SkipReason | Exception = field(default_factory=lambda: Score({"score": 0.25}))
     lost: set[int] = field(default_factory=set)
+    slow: bool = False
     now_ms: int = 0
     records: list[Record] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
@@ -93,6 +95,7 @@ class _Log:
             if place.offset in self.lost
             else decode(self.records[place.offset].value, ResponseEvent)
             for place in places
+            if not self.slow
         }
 
     def ask(
@@ -237,6 +240,13 @@ def test_conversations_wait_for_a_judge_that_is_away_but_not_for_ever() -> None:
     late = _Log(result=SkipReason.UNREACHABLE)
     late.append(OPENING, FOLLOWUP)
     assert totals(late.quiet(60)) == {"drawn": 1, "too_old": 1}
+
+
+def test_a_log_that_is_too_slow_holds_conversations_up_but_not_for_ever() -> None:
+    log = _Log(slow=True)
+    log.append(OPENING, FOLLOWUP)
+    assert totals(log.quiet(35)) == {"drawn": 1}
+    assert totals(log.quiet(25)) == {"drawn": 1, "too_old": 1}
 
 
 def test_a_judge_of_conversations_is_asked_about_no_answer(server: ScriptedServer) -> None:

@@ -142,12 +142,13 @@ class ConversationExtractor:
     ) -> list[list[ResponseEvent] | None] | None:
         """Return the exchanges of each conversation, None for one of which the log has lost any.
 
-        Without time for all of them, it returns nothing.
+        Without time for all of them, it returns nothing. Those that have waited too long are not
+        read, so that a log that is too slow for them holds up others for no longer.
         """
         places = [
             [
                 RecordPlace(origin.partition.topic, origin.partition.index, offset)
-                for offset in each.offsets
+                for offset in (() if self._is_old(each) else each.offsets)
             ]
             for origin, each in ended
         ]
@@ -157,7 +158,7 @@ class ConversationExtractor:
             return None
         known = [[event for place in of_one if (event := read[place])] for of_one in places]
         return [
-            events if len(events) == len(of_one) else None
+            events if len(events) == len(of_one) > 0 else None
             for events, of_one in zip(known, places, strict=True)
         ]
 
