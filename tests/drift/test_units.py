@@ -74,6 +74,7 @@ def test_conversations_of_two_customers_are_two() -> None:
         ({"turn": 1, "conversation_id": "c"}, Unit.OPENING),
         ({"turn": 1, "repeat_of": "r0"}, NotCounted.REPEAT),
         ({"turn": 1, "step": 2}, NotCounted.SAME_TURN),
+        ({"turn": 1, "messages": (Message(role="tool", content="4"),)}, NotCounted.SAME_TURN),
         ({"turn": 3}, NotCounted.NO_CONVERSATION),
         ({"turn": 40, "conversation_id": "c"}, NotCounted.LATER_TURN),
     ],

@@ -87,7 +87,8 @@ def unit_of(event: RequestEvent) -> Unit | NotCounted:
     """Return what a request is counted as."""
     if event.repeat_of is not None:
         return NotCounted.REPEAT
-    if event.step > 1:
+    # A producer that shows nothing but a tool's results may not know that the turn had begun.
+    if event.step > 1 or (event.messages and event.messages[-1].role in _TOOLS):
         return NotCounted.SAME_TURN
     if event.turn is not None:
         return unit_at(event.turn, conversation_of(event))
@@ -156,4 +157,5 @@ def _unit_by_messages(messages: Sequence[Message], conversation: str | None) -> 
 
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
-_ANSWERS = frozenset({"assistant", "tool", "function"})
+_TOOLS = frozenset({"tool", "function"})
+_ANSWERS = _TOOLS | {"assistant"}

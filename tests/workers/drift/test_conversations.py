@@ -139,6 +139,26 @@ def test_what_is_no_unit_is_left_out_with_a_reason_and_embedded_all_the_same(
     assert found[-1].hits[0] == measures.EMBEDDED
 
 
+@pytest.mark.parametrize("place", [{}, {"turn": 1}, {"turn": 1, "step": 3}, {"turn": 2}])
+@pytest.mark.parametrize("shown", [1, 3])
+def test_the_results_of_tools_count_to_no_topic(
+    baseline: DriftBaseline,
+    ask: Any,  # noqa: ANN401 - a fixture
+    place: dict[str, int],
+    shown: int,
+) -> None:
+    whole = (
+        Message(role="user", content="my card"),
+        Message(role="assistant", tool_calls="[]"),
+        Message(role="tool", content="zebra quagga okapi"),
+    )
+    loop = ask("", messages=whole[-shown:], conversation_id="c", **place)
+    (found,) = measured(extractor_of(baseline), loop)
+    assert (found.hits, found.totals, found.values, found.exemplar) == ((), {}, {}, None)
+    reason = "empty" if shown == 1 else NotCounted.SAME_TURN
+    assert found.progress == {measures.skipped(reason): 1}
+
+
 def test_the_order_and_the_batches_of_requests_change_nothing(
     baseline: DriftBaseline,
     ask: Any,  # noqa: ANN401 - a fixture
