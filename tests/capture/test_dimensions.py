@@ -7,7 +7,7 @@ import pytest
 from tests.capture.test_exchange_record import record
 
 from tidegauge.capture.dimensions import MOST_VALUES, Dimensions
-from tidegauge.capture.exchange_record import BOTH, ExchangeRecord
+from tidegauge.capture.exchange_record import BOTH, REQUEST, ExchangeRecord
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.environment import SettingsError
@@ -61,6 +61,14 @@ def test_the_shipper_reads_them_from_the_environment() -> None:
     )
     versions = {event.segment.version for event in expanded.events}
     assert versions == {f"v7 system_prompt={system_prompt(asked('You are a pilot.').messages)}"}
+    with_model = CaptureSettings.from_environment({variable: '["served_model"]'})
+    whole = asked("You are a pilot.", "base-sql-lora")
+    early = msgspec.structs.replace(whole, answer=None)
+    events = expand_formats(with_model)[BOTH.type].events
+    request, answer = events(whole, BOTH.topics, "p", 1).events
+    (waiting,) = events(early, REQUEST.topics, "p", 3).events
+    assert request.segment == waiting.segment, "however long the answer takes"
+    assert answer.segment.version == "v7 served_model=base-sql-lora"
     for wrong in ("system_prompt", '["colour"]'):
         with pytest.raises(SettingsError, match="a JSON list of system_prompt, served_model"):
             CaptureSettings.from_environment({variable: wrong})

@@ -353,13 +353,16 @@ def expand_format(
         record: ExchangeRecord, topics: Sequence[str], producer_id: str, first_sequence: int
     ) -> Expanded:
         record = _with_conversation(record, conversation_secret)
+        request = record
         if labelled is not None:
+            # A request that waits long is shipped before its answer, so none has what that tells.
+            request = labelled(msgspec.structs.replace(record, answer=None))
             record = labelled(record)
         events: list[RequestEvent | ResponseEvent] = []
         facts: list[str] = []
         for sequence, topic in enumerate(topics, first_sequence):
             if topic == REQUESTS.name:
-                events.append(record.request_event(producer_id, sequence))
+                events.append(request.request_event(producer_id, sequence))
                 continue
             answer, findings = record.answer, None
             if answer is not None:
