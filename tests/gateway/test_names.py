@@ -52,6 +52,21 @@ def test_other_requests_are_left_to_their_api(body: str) -> None:
     refuse_ambiguous(body.encode())
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        rb'"user":"\ud800"',
+        rb'"\ud800":1',
+        b'"\xff":1',
+    ],
+)
+def test_what_the_apis_read_beyond_json_hides_no_name(odd: bytes) -> None:
+    body = b'{"model":"secret","model":"allowed","messages":[],%b}' % odd
+    with pytest.raises(RefusedError, match="'model' twice"):
+        refuse_ambiguous(body)
+    refuse_ambiguous(b'{"model":"allowed","messages":[],%b}' % odd)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),

@@ -63,6 +63,7 @@ READ: Final = frozenset(
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
+_OBJECT: Final = re.compile(rb"[ \t\r\n]*\{")
 _LONGEST: Final = 1024 * 1024
 
 
@@ -241,7 +242,14 @@ def refuse_ambiguous(body: bytes) -> None:
     try:
         members = _members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
+        if not _OBJECT.match(body):
+            return
+        # The APIs read more than JSON: halves of characters, and names that are no UTF-8.
+        body = without_lone_surrogates(body.decode("utf-8", "replace").encode())
+        try:
+            members = _members(body)
+        except (msgspec.DecodeError, RecursionError):
+            return
     for name in members.keys() - READ:
         if name.casefold() in READ:
             raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
