@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.drift.descriptors import language
+from tidegauge.drift.descriptors import MEDIA, language
 from tidegauge.reports.formatting import percent
 
 __all__ = ["MULTILINGUAL_MODEL", "blind_languages", "remark"]
@@ -27,7 +27,7 @@ MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v
 _LEAST_SHARE, _FEWEST = 0.05, 20
 """Share of the texts, and number of different ones, from which on a language is looked at."""
 _ALIKE = 0.45
-_NOTHING_SAID = "none"
+_NOTHING_SAID = frozenset({MEDIA, "none"})
 
 
 def blind_languages(texts: Sequence[str], vectors: Vectors) -> dict[str, float]:
@@ -47,7 +47,7 @@ def blind_languages(texts: Sequence[str], vectors: Vectors) -> dict[str, float]:
     for code in dict.fromkeys(codes.tolist()):
         share = float((codes == code).mean())
         rows = first[different == code]
-        if code == _NOTHING_SAID or share < _LEAST_SHARE or len(rows) < _FEWEST:
+        if code in _NOTHING_SAID or share < _LEAST_SHARE or len(rows) < _FEWEST:
             continue
         if _mean_cosine(vectors[rows]) > _ALIKE:
             found[code] = share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-__all__ = ["LANGUAGES", "LENGTHS", "STOP_WORDS", "language", "length"]
+__all__ = ["LANGUAGES", "LENGTHS", "MEDIA", "STOP_WORDS", "language", "length"]
 
 _EDGES = (10, 20, 40, 80, 160, 320, 640, 1_280)
 LENGTHS = (*(f"to_{edge}" for edge in _EDGES), f"over_{_EDGES[-1]}")
@@ -38,9 +38,15 @@ _CODES = {
 }
 STOP_WORDS = frozenset().union(*_COMMON.values())
 """The most common words of all these languages."""
-LANGUAGES = (*_COMMON, "latin", *(name for *_, name in _SCRIPTS), "none")
+MEDIA = "media"
+"""Code of a request without text: of images, sound or files alone."""
+LANGUAGES = (*_COMMON, "latin", *(name for *_, name in _SCRIPTS), MEDIA, "none")
 """Codes that ``language`` returns: a language where its most common words identify it,
-otherwise the script; ``none`` for text without letters."""
+otherwise the script; ``media`` where no text goes with images or sound; ``none`` for text without
+letters."""
+
+_MARKS = frozenset({"[image]", "[audio]", "[video]", "[file]", "[part]"})
+"""What stands in a message for a part that is no text."""
 
 _LOOKED_AT = 400
 """Characters that are examined: enough to tell the language, cheap for very long texts."""
@@ -69,8 +75,12 @@ def language(text: str) -> str:
         'de'
         >>> language("我的卡丢了"), language("42 :)")
         ('han', 'none')
+        >>> language("[image] [image]"), language("[image] what is this")
+        ('media', 'en')
     """
     piece = text[:_LOOKED_AT]
+    if piece.startswith("[") and _MARKS.issuperset(text.split()):
+        return MEDIA
     if not piece.isascii() and (script := _script(piece)) is not None:
         return script
     common = [0] * len(_COMMON)

@@ -320,7 +320,12 @@ def _projection(  # noqa: PLR0913, PLR0917 - the parts of a projection
     names = [f"{level:g}" for level in _LEVELS if level <= 1 - 1 / len(scores)]
     levels = np.quantile(scores, [float(name) for name in names], method="higher")
     codes = [descriptors.language(text) for text in texts]
-    common = [c for c in descriptors.LANGUAGES if codes.count(c) >= _LANGUAGE_SHARE * len(codes)]
+    common = [
+        code
+        for code in descriptors.LANGUAGES
+        # Requests without text are told apart from the first one on.
+        if code == descriptors.MEDIA or codes.count(code) >= _LANGUAGE_SHARE * len(codes)
+    ]
     return Projection(
         unit=unit,
         reduction=reduction,

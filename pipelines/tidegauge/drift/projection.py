@@ -53,6 +53,7 @@ SHARES = {
 """How the families share the part of the monitor's budget that the Polya urns leave."""
 
 _OTHER = "other"
+_LANGUAGE_TITLES = {descriptors.MEDIA: "no text, but images, sound or files alone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,11 @@ def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Ind
             for side in ("low", "high")
         ),
         *(
-            (_language(code), f"language or script: {code}", "languages")
+            (
+                _language(code),
+                _LANGUAGE_TITLES.get(code, f"language or script: {code}"),
+                "languages",
+            )
             for code in (*projection.languages, _OTHER)
         ),
         *(

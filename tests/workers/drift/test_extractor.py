@@ -59,6 +59,21 @@ def test_every_indicator_that_is_hit_is_one_that_is_tested(
         assert set(found.hits) - {EMBEDDED} <= names
 
 
+def test_images_and_sound_without_text_have_a_rate_of_their_own(
+    extractor: DriftExtractor,
+    baseline: DriftBaseline,
+    ask: Any,  # noqa: ANN401 - a fixture
+) -> None:
+    texts = ["[image]", "[audio]\n[file]", "[image]\nwhat is in my card", "my [image] card"]
+    found = measure(extractor, *(ask(text, i) for i, text in enumerate(texts, 1)))
+    assert ["language/media" in one.hits for one in found] == [True, True, False, False]
+    reference = baseline.openings.references[""]
+    tested = {one.name: j for j, one in enumerate(reference.indicators)}["language/media"]
+    assert reference.indicators[tested].title == "no text, but images, sound or files alone"
+    assert reference.rate[tested] == 0
+    assert reference.high[tested] < 0.2
+
+
 def test_an_embedding_event_goes_out_with_it(extractor: DriftExtractor, ask: Any) -> None:  # noqa: ANN401 - a fixture
     (found,) = measure(extractor, ask("my card number 3"))
     (output,) = found.outputs
