@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from fastapi import FastAPI
@@ -35,6 +36,7 @@ from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.reports.cost_view import CostView, cost_view
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import encode
+from tidegauge.schemas.topics import UPSTREAMS
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
     UpstreamMinute,
@@ -42,6 +44,7 @@ from tidegauge.schemas.upstream_events import (
     WorkAmounts,
     WorkRow,
 )
+from tidegauge.streaming.processor import Partition, Record
 
 
 @pytest.fixture
@@ -205,6 +208,26 @@ def test_the_board_reads_events_and_prices(tmp_path: Path) -> None:
     view = board.view()
     assert view is not None
     assert view.bill.usd == pytest.approx(120.0)
+
+
+def test_no_view_is_made_of_what_has_been_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = CostBoard(KafkaSettings(), CatalogFile(None), lambda: NOW_MS, 2)
+    stop = Event()
+    seen: list[CostView | None] = []
+
+    def follow(*_: object, **__: object) -> Iterator[Record | None]:
+        for offset, value in enumerate((encode(work("acme")), encode(sample()))):
+            yield Record(Partition(UPSTREAMS.name, 0), offset, value, timestamp_ms=NOW_MS)
+            seen.append(board.view())
+        yield None
+        seen.append(board.view())
+        stop.set()
+
+    monkeypatch.setattr("tidegauge.runtime.kafka.reader.follow", follow)
+    board.run(stop)
+    assert seen[:2] == [None, None]
+    assert seen[2] is not None
+    assert seen[2].bill.unpriced == (UPSTREAM,)
 
 
 def test_a_configuration_is_read_again_when_it_has_changed(tmp_path: Path) -> None:

@@ -46,6 +46,18 @@ def test_a_budget_within_bounds_is_said_once(harness: Harness) -> None:
     assert (verdict.state, verdict.segment.key) == (State.OK, "///")
 
 
+def test_what_is_spent_is_not_known_for_ever(harness: Harness) -> None:
+    burns = (BudgetBurn("acme", 500.0, 60.0, 3.6, 2.1), BudgetBurn("b", 500.0, 1.0, 0.1, 0.1))
+    costs = replace(spending(*burns), time_ms=1_000)
+    harness.monitor.note_costs(costs)
+    for tick in (2_000, 700_000, 800_000):
+        harness.tick(tick)
+    states = [(one.segment.tenant, one.state) for one in harness.verdicts("cost.budget")]
+    assert states == [("acme", State.WARN), ("b", State.OK), ("b", State.LOW_DATA)]
+    assert "has not been known since" in harness.verdicts("cost.budget")[-1].sentence
+    assert [alert.status for alert in harness.alerts("cost.budget")] == ["firing"]
+
+
 def test_an_alarm_stays_while_costs_are_not_known_and_ends_with_its_budget(
     harness: Harness,
 ) -> None:

@@ -7,15 +7,18 @@ false-alarm budget, and their alarms end by themselves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from tidegauge.monitoring.catalog import ALL_TRAFFIC, COST_BUDGET, MonitorKey
 from tidegauge.monitoring.verdicts import untested_verdict
 from tidegauge.reports.cost_view import ALL_CUSTOMERS, BudgetBurn, CostView
-from tidegauge.reports.formatting import dollars, duration, times
+from tidegauge.reports.formatting import dollars, duration, moment, times
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import State, Verdict
 
 __all__ = ["budget_key", "budget_verdicts"]
+
+_STALE_MS: Final = 600_000
 
 
 def budget_key(name: str) -> MonitorKey:
@@ -29,6 +32,8 @@ def budget_verdicts(
 ) -> Iterator[Verdict]:
     """Yield the verdicts on the budgets, and on those that are not set any more.
 
+    An alarm stays while costs are not known; what was within its budget then is not known to be.
+
     Args:
         view: What the upstreams cost.
         known: Monitors with a verdict.
@@ -37,7 +42,11 @@ def budget_verdicts(
     range_seconds = (view.bill.end_ms - view.bill.start_ms) / 1000
     found = {budget_key(one.name): one for one in view.budgets}
     for key, burn in found.items():
-        yield _verdict(key, burn, range_seconds, now_ms)
+        if now_ms - view.time_ms > _STALE_MS and not burn.over:
+            said = f"What is spent has not been known since {moment(view.time_ms)}."
+            yield untested_verdict(key, State.LOW_DATA, said, now_ms)
+        else:
+            yield _verdict(key, burn, range_seconds, now_ms)
     for key in known:
         if key.monitor == COST_BUDGET and key not in found:
             yield untested_verdict(key, State.OK, "No budget is set.", now_ms)

@@ -32,6 +32,10 @@ _VIEW_SECONDS: Final = 10.0
 _VIEW_COST: Final = 30
 """A view is made again after this many times as long as it took, at the earliest."""
 _RETRY_SECONDS: Final = 5.0
+_FIRST_SECONDS: Final = 5.0
+"""A log that gives no record for so long has none."""
+_CATCHING_UP_SECONDS: Final = 120.0
+"""Longest time in which no view is made while the log is read from its beginning."""
 
 _log = structlog.get_logger(__name__)
 
@@ -106,13 +110,20 @@ class CostBoard:
         while not stop.is_set():
             self._bills = self._new_bills()
             start_ms = self._now_ms() - self._hours * _HOUR_MS
+            began, heard, caught_up = time.monotonic(), False, False
             try:
                 for record in reader.follow(
                     self._kafka, UPSTREAMS, until=stop.is_set, start_ms=start_ms
                 ):
+                    waited = time.monotonic() - began
                     if record is not None:
+                        heard = True
                         self.add(record.value)
-                    self._refresh()
+                    elif heard or waited > _FIRST_SECONDS:
+                        caught_up = True
+                    # What has been read in part would look as if less had been spent.
+                    if caught_up or waited > _CATCHING_UP_SECONDS:
+                        self._refresh()
             except LogError as error:
                 _log.warning("costs wait for the log", error=str(error)[:500])
                 stop.wait(_RETRY_SECONDS)

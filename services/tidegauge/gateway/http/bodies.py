@@ -242,14 +242,9 @@ def refuse_ambiguous(body: bytes) -> None:
     try:
         members = _members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if not _OBJECT.match(body):
-            return
-        # The APIs read more than JSON: halves of characters, and names that are no UTF-8.
-        body = without_lone_surrogates(body.decode("utf-8", "replace").encode())
-        try:
-            members = _members(body)
-        except (msgspec.DecodeError, RecursionError):
-            return
+        if _OBJECT.match(body) and (readable := _readable(body)) != body:
+            refuse_ambiguous(readable)
+        return
     for name in members.keys() - READ:
         if name.casefold() in READ:
             raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
@@ -265,6 +260,11 @@ def refuse_ambiguous(body: bytes) -> None:
     for name in _names_twice(body):
         if name in READ:
             raise _ambiguous(f"{name!r} twice")
+
+
+def _readable(body: bytes) -> bytes:
+    """Return a body as the APIs read it, who take halves of characters and names in no UTF-8."""
+    return without_lone_surrogates(body.decode("utf-8", "replace").encode())
 
 
 def _names_twice(body: bytes) -> list[str]:
