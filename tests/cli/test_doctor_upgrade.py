@@ -12,9 +12,10 @@ from tests.monitoring.conftest import Traffic
 from typer.testing import CliRunner
 
 from tidegauge.capture.frame import MAGIC, encode_header
+from tidegauge.capture.settings import CaptureSettings
 from tidegauge.cli.check import Check
 from tidegauge.cli.commands import app
-from tidegauge.cli.doctor_upgrade import upgrade_checks
+from tidegauge.cli.doctor_upgrade import outbox_checks, upgrade_checks
 from tidegauge.cli.up import tell_what_is_not_carried_over
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import MonitorProcessor
@@ -134,6 +135,16 @@ def test_up_says_first_what_it_cannot_carry_over(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"outbox: {tmp_path}/outbox/gateway-1 cannot be carried over: ")
     assert line.endswith(" -> run 'tidegauge outbox ship' of the release that wrote it")
+
+
+def test_an_outbox_that_cannot_be_read_is_not_carried_over(tmp_path: Path) -> None:
+    environment = write_outbox(tmp_path, encode_header("gateway-1"))
+    (
+        tmp_path / "outbox" / "gateway-1" / f"{2:020}.log"
+    ).mkdir()  # as little to be read as another's
+    (found,) = outbox_checks(CaptureSettings.from_environment(environment))
+    assert (found.level, found.remedy) == ("bad", "run this as the user that the gateway runs as")
+    assert "cannot be carried over: segment 2 cannot be read: Is a directory" in found.found
 
 
 def test_an_unknown_part_is_refused() -> None:

@@ -85,6 +85,15 @@ def test_a_range_is_one_of_event_time_whenever_the_events_arrived() -> None:
     assert {row["language"] for row in found.rows} == {"de"}
 
 
+def test_what_was_erased_is_no_unreadable_record() -> None:
+    def read_with_tombstones(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        yield from read(topic, start_ms, end_ms)
+        yield Record(Partition(topic.name, 0), 10_000, b"", key=b"r-1")
+
+    found = sampled(read_with_tombstones, AFTER, rows=10)
+    assert (found.seen, found.unreadable) == (60, 0)
+
+
 def shipped_late(hours: int) -> Callable[[Topic, int, int], Iterable[Record]]:
     """Return a log to which the exchanges of the first half hour came hours later."""
 

@@ -197,26 +197,32 @@ def outbox_checks(capture: CaptureSettings) -> Iterator[Check]:
     if not folder.is_dir():
         return
     runs = list_runs(folder)
-    refused = {run: why for run in runs if (why := _unreadable(run))}
-    for run, why in refused.items():
+    refused = {run: found for run in runs if (found := _unreadable(run)) is not None}
+    for run, (why, remedy) in refused.items():
         yield Check(
             what="outbox",
             level="bad",
             found=f"{run.path} cannot be carried over: {why}",
-            remedy="run 'tidegauge outbox ship' of the release that wrote it",
+            remedy=remedy,
         )
     if runs and not refused:
         yield Check(what="outbox", level="ok", found=f"{count(len(runs))} runs in {folder}")
 
 
-def _unreadable(run: Run) -> str:
-    """Return why a run's segments cannot be shipped; what is damaged, the shipper counts."""
+def _unreadable(run: Run) -> tuple[str, str] | None:
+    """Return why a run's segments cannot be shipped, and what to do; None if they can.
+
+    What is damaged, the shipper counts.
+    """
     for first in run.segments():
         try:
             with run.segment(first).open("rb") as file:
                 read_header(file.read(_HEADER_BYTES))
         except TidegaugeError as error:
-            return str(error)
-        except (Damage, Incomplete, OSError):
+            return str(error), "run 'tidegauge outbox ship' of the release that wrote it"
+        except (Damage, Incomplete, FileNotFoundError):  # one that was shipped is deleted
             continue
-    return ""
+        except OSError as error:
+            why = f"segment {first} cannot be read: {error.strerror}"
+            return why, "run this as the user that the gateway runs as"
+    return None

@@ -118,7 +118,7 @@ def sampled(
         nonlocal unreadable, late
         for record in read(topic, found.start_ms, found.end_ms + LATE_MS):
             after = record.timestamp_ms >= found.end_ms
-            if after and _is_of_another_time(record, found):
+            if record.is_tombstone or (after and _is_of_another_time(record, found)):
                 continue
             try:
                 event = decode(record.value, kind)
