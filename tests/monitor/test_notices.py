@@ -93,6 +93,15 @@ def test_quieter_alarms_are_not_told(receiver: PacedReceiver, ear: Ear) -> None:
     assert ear.heard == []
 
 
+def test_one_that_has_become_quieter_is_told_to_have_ended(
+    receiver: PacedReceiver, ear: Ear
+) -> None:
+    receiver.send(told("a"), NOW)
+    receiver.send(told("a", severity="info"), NOW)
+    receiver.send(told("a", "resolved", "info"), NOW)
+    assert ear.words == ["warn", "ended"]
+
+
 def test_what_fires_is_told_again_until_somebody_has_it(receiver: PacedReceiver, ear: Ear) -> None:
     receiver.send(told("a"), NOW)
     for hours in range(1, 9):

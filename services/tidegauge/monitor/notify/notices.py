@@ -93,11 +93,13 @@ class PacedReceiver:
         Raises:
             NotifyError: It was not delivered; the same call may be repeated.
         """
-        if _RANK[alert.severity] < _RANK[self._pacing.least]:
-            return
         name = alert.incident or alert.alert_id
         known = self._incidents.get(name)
-        begins = alert.status == "firing" and (known is None or alert.alert_id not in known.fires)
+        was_told = known is not None and alert.alert_id in known.fires
+        # An alarm that was told and has become quieter is still told when it ends.
+        if _RANK[alert.severity] < _RANK[self._pacing.least] and not was_told:
+            return
+        begins = alert.status == "firing" and not was_told
         flaps = self._flaps(alert, begins=begins)
         if not alert.fires:
             if known is not None and known.fires - {alert.alert_id}:
