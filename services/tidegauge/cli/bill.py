@@ -22,7 +22,7 @@ from tidegauge.reports.bill_tables import (
     costs_by,
 )
 from tidegauge.reports.forecast import Forecast, month_end_ms
-from tidegauge.reports.formatting import count, dollars, duration, moment, percent, times
+from tidegauge.reports.formatting import count, dollars, duration, moment, number, percent, times
 from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.reports.swap_cost import SwapCost
 from tidegauge.runtime.clock import now_ms
@@ -180,6 +180,6 @@ def _print(console: Console, found: Bill, by: str) -> None:
             count(group.tokens),
             dollars(group.usd_per_million),
             dollars(group.usd_per_conversation),
-            count(group.requests_per_usd),
+            number(group.requests_per_usd),
         )
     console.print(table)
