@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import msgspec
 import pytest
@@ -34,9 +35,9 @@ def maker(kafka: KafkaSettings) -> BaselineMaker:
 
 
 def keep(maker: BaselineMaker, kafka: KafkaSettings, now_ms: int) -> dict[str, Kept]:
-    alarms, verdicts = state_of_log(kafka, now_ms)
     manifests = BaselineStore(kafka).list()
-    kept = keep_baselines(maker, manifests, alarms, verdicts, now_ms=now_ms, plan=SETTINGS.plan())
+    state = partial(state_of_log, kafka, now_ms)
+    kept = keep_baselines(maker, manifests, state, now_ms=now_ms, plan=SETTINGS.plan())
     return {one.kind: one for one in kept}
 
 
@@ -103,6 +104,17 @@ def test_the_life_of_a_baseline(  # noqa: PLR0915 - one life
     ended = msgspec.structs.replace(firing, status="resolved", time_ms=start + 101 * MINUTE)
     put_alarm(kafka, ended)
     put_windows(kafka, ILL, start + 100 * MINUTE, 60 * A_MINUTE, latency_ms=600.0)
+    firing_meanwhile = iter([(), (alarm("errors.rate", ILL, start, start),), ()])
+    late = keep_baselines(
+        maker,
+        store.list(),
+        lambda: (next(firing_meanwhile), ()),
+        now_ms=start + 200 * MINUTE,
+        plan=SETTINGS.plan(),
+    )
+    assert late[0].made is None
+    assert "an alarm fires (errors.rate)" in late[0].said
+    assert store.active("rates") == accepted.baseline_id
     grown = keep(maker, kafka, start + 200 * MINUTE)["rates"].made
     assert grown is not None
     assert (grown.how, grown.active) == ("accepted", True)

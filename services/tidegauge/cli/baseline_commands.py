@@ -70,10 +70,11 @@ def keep(*, as_json: Json = False) -> None:
     """
     kafka, plan = load(KafkaSettings), load(BaselineSettings).plan()
     now = now_ms()
-    alarms, verdicts = state_of_log(kafka, now)
     with _maker(quiet=as_json) as maker:
         manifests = BaselineStore(kafka).list()
-        kept = keep_baselines(maker, manifests, alarms, verdicts, now_ms=now, plan=plan)
+        kept = keep_baselines(
+            maker, manifests, lambda: state_of_log(kafka, now_ms()), now_ms=now, plan=plan
+        )
     lines = [
         line
         for one in kept

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tidegauge.drift.errors import TooFewTextsError
 from tidegauge.monitoring.baseline_life import (
@@ -55,22 +56,22 @@ def wish_of(due: Due, in_force: BaselineManifest | None, now_ms: int, plan: Life
     )
 
 
-def keep_baselines(  # noqa: PLR0913 - what decides on it
+def keep_baselines(
     maker: BaselineMaker,
     manifests: Sequence[BaselineManifest],
-    alarms: Sequence[Alert],
-    verdicts: Sequence[Verdict],
+    state: Callable[[], tuple[Sequence[Alert], Sequence[Verdict]]],
     *,
     now_ms: int,
     plan: LifePlan,
 ) -> tuple[Kept, ...]:
     """Build the baselines that are due.
 
+    Building takes minutes. What has begun to alarm meanwhile, or was put in force, stays.
+
     Args:
         maker: Builds them.
         manifests: All baselines.
-        alarms: The alarms that fire.
-        verdicts: The latest verdicts.
+        state: Returns the alarms that fire now, and the latest verdicts.
         now_ms: The present, Unix milliseconds.
         plan: The settings.
 
@@ -80,21 +81,35 @@ def keep_baselines(  # noqa: PLR0913 - what decides on it
     kept = []
     for kind in KINDS:
         in_force = maker.in_force(kind)
-        renewed_ms = last_renewal_ms(manifests, kind)
-        step = next_step(kind, in_force, renewed_ms, alarms, verdicts, now_ms=now_ms, plan=plan)
+        look = partial(_next_step, kind, in_force, manifests, state, now_ms, plan)
+        step = look()
         if isinstance(step, Waiting):
             kept.append(Kept(kind=kind, said=step.why))
         else:
-            kept.append(_build(maker, kind, step, in_force, wish_of(step, in_force, now_ms, plan)))
+            wish = wish_of(step, in_force, now_ms, plan)
+            kept.append(_build(maker, kind, step, in_force, wish, look))
     return tuple(kept)
 
 
-def _build(
+def _next_step(  # noqa: PLR0913, PLR0917 - what decides on it
+    kind: BaselineKind,
+    in_force: BaselineManifest | None,
+    manifests: Sequence[BaselineManifest],
+    state: Callable[[], tuple[Sequence[Alert], Sequence[Verdict]]],
+    now_ms: int,
+    plan: LifePlan,
+) -> Due | Waiting:
+    renewed_ms = last_renewal_ms(manifests, kind)
+    return next_step(kind, in_force, renewed_ms, *state(), now_ms=now_ms, plan=plan)
+
+
+def _build(  # noqa: PLR0913, PLR0917 - what is due, and whether it still is
     maker: BaselineMaker,
     kind: BaselineKind,
     due: Due,
     in_force: BaselineManifest | None,
     wish: Wish,
+    look: Callable[[], Due | Waiting],
 ) -> Kept:
     try:
         draft = maker.draft(kind, wish)
@@ -107,6 +122,11 @@ def _build(
             (one.refused for found in draft.references.values() for one in found.values()), ""
         )
         return Kept(kind=kind, said=f"nothing can be promised yet: {waits}", attempted=True)
+    now_in_force = maker.in_force(kind)
+    if (now_in_force and now_in_force.baseline_id) != (in_force and in_force.baseline_id):
+        return Kept(kind=kind, said="another one was put in force meanwhile", attempted=True)
+    if isinstance(step := look(), Waiting):
+        return Kept(kind=kind, said=step.why, attempted=True)
     note = _NOTES[due.how]
     differs = due.how == "renewed" and draft.differs
     if differs:
