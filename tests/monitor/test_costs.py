@@ -34,6 +34,7 @@ from tidegauge.monitor.metrics import MAX_CUSTOMERS
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.reports.cost_view import CostView, cost_view
+from tidegauge.reports.forecast import forecast
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import encode
 from tidegauge.schemas.topics import UPSTREAMS
@@ -208,6 +209,12 @@ def test_the_board_reads_events_and_prices(tmp_path: Path) -> None:
     view = board.view()
     assert view is not None
     assert view.bill.usd == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize(("hours", "bound"), [(0, None), (5, None), (6, 4.0)])
+def test_hours_without_cost_are_certain_only_after_some(hours: int, bound: float | None) -> None:
+    found = forecast([0.0] * hours, {UPSTREAM: 2.0}, 0, 2 * HOUR_MS)
+    assert (found.usd, found.low_usd, found.high_usd) == (4.0, bound, bound)
 
 
 def test_no_view_is_made_of_what_has_been_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,10 +66,10 @@ def forecast(token_usd: Sequence[float], prices: GpuPrices, start_ms: int, end_m
     n, ahead = len(token_usd), max(0, end_ms - start_ms) / HOUR_MS
     mean = float(np.mean(token_usd)) if n else 0.0
     usd = certain + mean * ahead
-    if not any(token_usd):
-        return Forecast(end_ms, usd, usd, usd)
     if n < _FEWEST_HOURS:
         return Forecast(end_ms, usd, None, None)
+    if not any(token_usd):
+        return Forecast(end_ms, usd, usd, usd)
     spread = float(np.std(token_usd, ddof=1)) * math.sqrt(ahead + ahead**2 / n)
     half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * spread
     return Forecast(end_ms, usd, max(certain, usd - half), usd + half)
