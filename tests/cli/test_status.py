@@ -76,7 +76,9 @@ def filled(broker: Broker) -> KafkaSettings:
         (VERDICTS, verdict("latency.total", "latency", State.OK)),
     ]
     with Publisher(kafka) as publisher:
-        publisher.publish(Output(topic, "k", event, "test", "id", 0) for topic, event in said)
+        publisher.publish(
+            Output(topic, event.monitor, event, "test", "id", 0) for topic, event in said
+        )
     return kafka
 
 

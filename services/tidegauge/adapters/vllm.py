@@ -20,13 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.runtime.clock import now_ms
-from tidegauge.runtime.environment import shown_address
+from tidegauge.runtime.environment import authority_of, shown_address
 from tidegauge.schemas import TidegaugeError
 from tidegauge.schemas.exchange import Message, Usage
 
@@ -172,13 +171,15 @@ class VllmClient:
         attempts: int = 3,
         connections: int = 32,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
+        authority = authority_of(url)
+        if not url.startswith(("http://", "https://")) or authority is None:
             raise JudgeRefusedError(
-                f"the judge's address is {shown_address(url)!r}: it must begin with http:// or https://"
+                f"the judge's address is {shown_address(url)!r}: it must be http:// or https://, a "
+                "host, and a port that is a number if there is one"
             )
         self._url = url.rstrip("/").removesuffix("/v1")
         self.address = shown_address(url)
-        self.authority = _authority(url)
+        self.authority = authority
         self._api_key = api_key
         # A gateway, which this key is for, tells of the calls itself.
         counted = not (api_key or "").startswith(_GATEWAY_KEY)
@@ -426,15 +427,6 @@ class VllmClient:
         if response.status >= _FIRST_SERVER_ERROR or response.status in _BUSY:
             raise JudgeUnreachableError(said)
         raise JudgeRefusedError(said)
-
-
-def _authority(url: str) -> str:
-    """Return an address's host and port, without the port that its scheme stands for."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    usual = 443 if parts.scheme == "https" else 80
-    return f"{host}:{parts.port}" if parts.port not in {None, usual} else host
 
 
 def _json(text: str) -> Mapping[str, Any]:

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
+from urllib.parse import urlsplit
 
 from tidegauge.schemas.errors import TidegaugeError
 
 __all__ = [
     "SettingsError",
+    "authority_of",
     "bad_value",
     "known_variables",
     "refuse_unknown",
@@ -105,3 +107,23 @@ def shown_address(value: str) -> str:
             host = f"{host.partition(':')[0]}:…"  # no port, perhaps a password
         value = f"{scheme}{separator}{host}" + ("/…" if path and path[0] else "")
     return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
+
+
+def authority_of(address: str) -> str | None:
+    """Return an address's host and port, without the port that its scheme stands for.
+
+    None stands for an address that cannot be read: what Python says of it may show a password.
+
+    >>> authority_of("https://ann:hunter2@judge:443/v1"), authority_of("http://ann:hunter2")
+    ('judge', None)
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not host:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    usual = 443 if parts.scheme == "https" else 80
+    return host if port in {None, usual} else f"{host}:{port}"
