@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f
+from scipy.special import fdtrc
 
 from tidegauge.detection.seasons import HOUR_MS, UTC, Season, slot_of
 
@@ -102,7 +102,7 @@ def _explains(hours: _Hours, slots: Counts, wider: Counts) -> bool:
     if not kept.any() or parts in {whole, size}:
         return False
     ratio = between / (parts - whole) / np.maximum(within / (size - parts), 1e-300)
-    chance = f.sf(ratio, parts - whole, size - parts)
+    chance = fdtrc(parts - whole, size - parts, ratio)
     return bool(chance.min() < _SIGNIFICANT / len(kept))
 
 
