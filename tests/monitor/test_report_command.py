@@ -83,7 +83,7 @@ def test_two_ranges_become_one_file_without_a_word_of_their_prompts(
     told = json.loads(done.stdout)
     assert told["bytes"] == out.stat().st_size
     # Other tests may have left exchanges of these minutes on the same broker.
-    before, after = (int(re.findall(r"of (\d+) exchanges", fact)[0]) for fact in told["facts"][:2])
+    before, after = map(int, re.findall(r"of (\d+) exchanges", " ".join(told["facts"])))
     assert before >= 50
     assert after >= 30
     page = out.read_text()
