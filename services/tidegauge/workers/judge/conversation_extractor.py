@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -26,7 +26,7 @@ from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.streaming.extractor import MeasuredSession, Origin
 from tidegauge.streaming.processor import Record
-from tidegauge.workers.judge.extractor import JudgeLimits
+from tidegauge.workers.judge.extractor import AskedJudges, JudgeLimits
 from tidegauge.workers.judge.judge_pool import Question
 from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 
@@ -42,21 +42,6 @@ _READ_SECONDS: Final = 10.0
 _AWAY: Final = (SkipReason.LATE, SkipReason.UNREACHABLE)
 _PAUSE_MS: Final = 30_000
 """Time before judges that are away are asked again: asking them holds up the answers."""
-
-
-class ConversationJudges(Protocol):
-    """The part of the judge pool that judges conversations."""
-
-    def ask(
-        self, questions: Sequence[Question], *, deadline_seconds: float
-    ) -> list[Score | SkipReason]:
-        """Return a score for each question, or the reason for none, before the deadline."""
-
-    def applies(self, judge: str, exchange: JudgedExchange) -> bool:
-        """Whether a judge is asked about an exchange."""
-
-    def qualified(self, judge: str) -> bool:
-        """Whether a judge may raise alarms."""
 
 
 class ConversationExtractor:
@@ -77,7 +62,7 @@ class ConversationExtractor:
 
     def __init__(  # noqa: PLR0913 - what it is put together from, by name
         self,
-        pool: ConversationJudges,
+        pool: AskedJudges,
         rule: ConversationRule,
         *,
         specification_hashes: Mapping[str, str],

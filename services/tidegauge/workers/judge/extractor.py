@@ -28,7 +28,7 @@ from tidegauge.workers.judge.judge_standing import JudgeStanding
 from tidegauge.workers.judge.judgment import JudgeVerdict, measured
 from tidegauge.workers.judge.sampler import Sampler
 
-__all__ = ["JudgeLimits", "Judges", "QualityExtractor"]
+__all__ = ["AskedJudges", "JudgeLimits", "Judges", "QualityExtractor"]
 
 _SPEED_MEMORY: Final = 0.3
 _USED_SHARE: Final = 0.8
@@ -37,8 +37,8 @@ _JUDGMENTS = Counter("tidegauge_judge_judgments", "Verdicts of judges", ["judge"
 _SKIPPED = Counter("tidegauge_judge_skipped", "Sampled answers not judged", ["reason"])
 
 
-class Judges(Protocol):
-    """The part of the judge pool that the extractor uses."""
+class AskedJudges(Protocol):
+    """The part of the judge pool that scores answers, or conversations that have ended."""
 
     def ask(
         self, questions: Sequence[Question], *, deadline_seconds: float
@@ -50,6 +50,10 @@ class Judges(Protocol):
 
     def qualified(self, judge: str) -> bool:
         """Whether a judge may raise alarms."""
+
+
+class Judges(AskedJudges, Protocol):
+    """The part of the judge pool that the extractor of answers uses."""
 
     def notices(self) -> tuple[str, ...]:
         """Return the judges' states as short codes."""
