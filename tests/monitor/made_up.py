@@ -6,7 +6,7 @@ import math
 import random
 
 from tidegauge.monitoring.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
-from tidegauge.monitoring.view import SegmentView, TrendPoint
+from tidegauge.monitoring.view import MonitorView, SegmentView, TrendPoint
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import (
     Alert,
@@ -36,6 +36,23 @@ MINUTE = 60_000
 ROUTE = "/v1/chat/completions"
 LIKELIHOOD = "likelihood@9f86d081"
 RUBRIC = "rubric@60303ae2"
+
+
+class Watch:
+    """Shows the view that it is given."""
+
+    def __init__(self, view: MonitorView | None) -> None:
+        self.shown = view
+        self.running = True
+
+    def view(self) -> MonitorView | None:
+        return self.shown
+
+    def ready(self) -> bool:
+        return self.shown is not None
+
+    def alive(self) -> bool:
+        return self.running
 
 
 def segment(version: str = "v1", model: str = "support-chat") -> Segment:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.monitor.browser import CHROMEDRIVER, CHROMIUM, browse, serve
-from tests.monitor.test_app import Watch
+from tests.monitor.made_up import Watch
 
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages

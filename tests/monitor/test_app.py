@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from tests.monitor.made_up import Watch
 
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.web.app import Interface, create_app
@@ -16,23 +17,6 @@ from tidegauge.reports.quality import Estimator
 from tidegauge.schemas.findings import Alert, Verdict
 
 LOCAL = "http://127.0.0.1:8090"
-
-
-class Watch:
-    """Shows what it is given."""
-
-    def __init__(self, view: MonitorView | None) -> None:
-        self.shown = view
-        self.running = True
-
-    def view(self) -> MonitorView | None:
-        return self.shown
-
-    def ready(self) -> bool:
-        return self.shown is not None
-
-    def alive(self) -> bool:
-        return self.running
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
-from tests.monitor.made_up import NOW, alert
+from tests.monitor.made_up import NOW, Watch, alert
 from tests.monitor.made_up_costs import made_up_costs
-from tests.monitor.test_app import LOCAL, Watch
+from tests.monitor.test_app import LOCAL
 
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.web.app import Interface, create_app

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.monitor.browser import CHROMIUM, serve
+from tests.monitor.made_up import Watch
 
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.controlling import ControlPages
@@ -52,20 +53,6 @@ ATTACKS = (
 )
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-
-class Watch:
-    def __init__(self, view: MonitorView) -> None:
-        self._view = view
-
-    def view(self) -> MonitorView:
-        return self._view
-
-    def ready(self) -> bool:
-        return True
-
-    def alive(self) -> bool:
-        return True
 
 
 class Record:

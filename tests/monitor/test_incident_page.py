@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
-from tests.monitor.made_up import NOW, alert, effect, segment, verdict
-from tests.monitor.test_app import LOCAL, Watch
+from tests.monitor.made_up import NOW, Watch, alert, effect, segment, verdict
+from tests.monitor.test_app import LOCAL
 
 from tidegauge.monitor.errors import MonitorError
 from tidegauge.monitor.web.app import Interface, create_app

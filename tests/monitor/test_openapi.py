@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from tests.monitor.browser import serve
+from tests.monitor.made_up import Watch
 from tests.monitor.made_up_costs import made_up_costs
 
 from tidegauge.monitor.metrics import ViewCollector
@@ -30,22 +31,6 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance"
 )
-
-
-class Watch:
-    """A monitor that has a view."""
-
-    def __init__(self, shown: MonitorView) -> None:
-        self.shown = shown
-
-    def view(self) -> MonitorView:
-        return self.shown
-
-    def ready(self) -> bool:
-        return True
-
-    def alive(self) -> bool:
-        return True
 
 
 def unexplained(_verdict: Verdict, _time_ms: int) -> Explanation:

@@ -20,6 +20,7 @@ import pytest
 import uvicorn
 import yaml
 from prometheus_client import CollectorRegistry, Gauge
+from tests.monitor.made_up import Watch
 from tests.monitor.made_up_costs import made_up_costs
 
 from tidegauge.monitor.cost_metrics import CostCollector
@@ -39,20 +40,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
     pytest.mark.skipif(MANAGER is None, reason="alertmanager is not installed"),
 ]
-
-
-class Watch:
-    def __init__(self, view: MonitorView) -> None:
-        self._view = view
-
-    def view(self) -> MonitorView:
-        return self._view
-
-    def ready(self) -> bool:
-        return True
-
-    def alive(self) -> bool:
-        return True
 
 
 def get(url: str) -> Any:  # noqa: ANN401 - JSON

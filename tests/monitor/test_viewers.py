@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
-from tests.monitor.test_app import Watch
+from tests.monitor.made_up import Watch
 
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.monitor.web import guards
