@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -256,18 +256,10 @@ class BaselineKeeper:
     def _accept(self, asked: Acceptance) -> None:
         words = ["baseline", "accept", "--json", f"--who={asked.who}", f"--note={asked.note}"]
         made = self._finished((*words, "--", asked.incident), tuple[MadeBaseline, ...])
-        failed = isinstance(made, str)
-        self._told(
-            acceptance=Acceptance(
-                asked.incident,
-                asked.who,
-                asked.note,
-                error=made if isinstance(made, str) else None,
-                made=() if isinstance(made, str) else made,
-            )
-        )
+        error, built = (made, ()) if isinstance(made, str) else (None, made)
+        self._told(acceptance=replace(asked, error=error, made=built))
         self._read_for = None
-        _log.info("change_accepted", incident=asked.incident, error=made if failed else None)
+        _log.info("change_accepted", incident=asked.incident, error=error)
 
     def _finished(self, arguments: Sequence[str], kind: type[T]) -> T | str:
         """Return what a command printed, or its error."""
