@@ -63,9 +63,10 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
             (("monitor",), ports.monitor),
         ):
             killed = _pid(up.pid, words)
+            assert killed is not None, f"{words} does not run"
             os.kill(killed, signal.SIGKILL)
             began = time.monotonic()
-            while _pid(up.pid, words) in {0, killed} or not answers(
+            while _pid(up.pid, words) in {None, killed} or not answers(
                 f"http://127.0.0.1:{port}/readyz"
             ):
                 assert time.monotonic() - began < BACK_SECONDS, f"{words} did not come back"
@@ -82,8 +83,8 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
         time.sleep(0.1)
 
 
-def _pid(parent: int, words: tuple[str, ...]) -> int:
-    """Return the id of the process that runs a command of tidegauge, 0 if there is none."""
+def _pid(parent: int, words: tuple[str, ...]) -> int | None:
+    """Return the id of the process that runs a command of tidegauge, if there is one."""
     for member in descendants(parent):
         try:
             command = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[1:-1]
@@ -91,4 +92,4 @@ def _pid(parent: int, words: tuple[str, ...]) -> int:
             continue
         if command == ["-m", "tidegauge.cli.main", *words]:
             return member.pid
-    return 0
+    return None

@@ -64,12 +64,33 @@ def look_until(keeper: ServiceKeeper, condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def pid_of(service: Service) -> int:
+def pid_of(service: Service) -> int | None:
     for member in descendants(os.getpid()):
-        words = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        try:
+            words = Path(f"/proc/{member.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        except OSError:  # it has ended meanwhile
+            continue
         if words == list(service.command):
             return member.pid
-    return 0
+    return None
+
+
+def kill(keeper: ServiceKeeper, service: Service) -> int:
+    """Kill a service's process, as soon as there is one, and return its number.
+
+    The process is looked up once: a killed one may vanish between two looks, and its absence as
+    a number, 0, would be this process's whole group.
+    """
+    found: list[int] = []
+
+    def runs() -> bool:
+        pid = pid_of(service)
+        found.extend([] if pid is None else [pid])
+        return bool(found)
+
+    look_until(keeper, runs)
+    os.kill(found[0], signal.SIGKILL)
+    return found[0]
 
 
 def test_a_killed_service_is_started_again_and_the_others_never_notice(
@@ -79,12 +100,11 @@ def test_a_killed_service_is_started_again_and_the_others_never_notice(
     keeper = ServiceKeeper(supervisor, [gateway, worker], essential="gateway", policy=QUICK)
     keeper.start()
     look_until(keeper, lambda: keeper.ready)
-    serving, killed = pid_of(gateway), pid_of(worker)
-    os.kill(killed, signal.SIGKILL)
+    serving, killed = pid_of(gateway), kill(keeper, worker)
     look_until(keeper, lambda: not keeper.ready)
     assert said[-1] == "the worker was ended by SIGKILL; it is started again in 50.0 ms"
     look_until(keeper, lambda: keeper.ready)
-    assert pid_of(worker) not in {0, killed}
+    assert pid_of(worker) not in {None, killed}
     assert pid_of(gateway) == serving
 
 
@@ -93,8 +113,7 @@ def test_a_kill_during_the_start_is_no_end(tmp_path: Path, supervisor: Superviso
     keeper = ServiceKeeper(supervisor, [worker], essential="worker", policy=QUICK)
     keeper.start()
     for _ in range(3):
-        look_until(keeper, lambda: pid_of(worker) != 0)
-        os.kill(pid_of(worker), signal.SIGKILL)
+        kill(keeper, worker)
     look_until(keeper, lambda: keeper.ready)
 
 
