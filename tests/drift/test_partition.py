@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegauge.drift.errors import SpacingsError
-from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
-from tidegauge.drift.vectors import assign, unit_vectors
+from tidegauge.drift.partition import fit_bin_edges, shares_of_rest
+from tidegauge.drift.vectors import assign, cells_of, margins, unit_vectors
 
 
 def test_cells_are_nearly_those_of_the_nearest_centroid() -> None:

@@ -1,4 +1,4 @@
-"""Divides the space of requests into cells, by order statistics of the baseline itself.
+"""Cuts the space of requests into cells, by order statistics of the baseline itself.
 
 A cell is cut off so that it holds a number of baseline events that was fixed beforehand: its share
 of the traffic then has a known distribution (``detection.polya_urn``). The cells around centroids
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tidegauge.drift.errors import SpacingsError
 
-__all__ = ["cells_of", "fit_bin_edges", "margins", "shares_of_rest"]
+__all__ = ["fit_bin_edges", "shares_of_rest"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 Floats: TypeAlias = NDArray[np.float64]
@@ -28,32 +28,6 @@ _ALIKE = 1e-6
 """Largest difference by rounding between copies of a text."""
 _NO_SPACING = 1e-6
 """Spacings of a cell that copies leave empty: its edge is infinite, no event falls into it."""
-
-
-def margins(vectors: Vectors, centroids: Vectors) -> Vectors:
-    """Return how much nearer each vector is to a centroid than to all before it.
-
-    Args:
-        vectors: Unit vectors, shape (n, D).
-        centroids: Unit vectors, shape (F, D).
-
-    Returns:
-        Differences of cosines for the second centroid and those after it, shape (n, F-1).
-    """
-    cosines = vectors @ centroids.T
-    return np.asarray(cosines[:, 1:] - np.maximum.accumulate(cosines, axis=1)[:, :-1])
-
-
-def cells_of(values: Vectors, bin_edges: Vectors) -> Counts:
-    """Return each row's cell, shape (n,): the last one whose edge its value exceeds, or 0.
-
-    Args:
-        values: Values of the rows for the cells after the first, shape (n, F-1).
-        bin_edges: Where these cells begin, shape (F-1,).
-    """
-    inside = values > bin_edges
-    last = values.shape[1] - np.argmax(inside[:, ::-1], axis=1)
-    return np.where(inside.any(axis=1), last, 0).astype(np.int64)
 
 
 def shares_of_rest(counts: Counts) -> Floats:

@@ -15,8 +15,7 @@ from tidegauge.drift import descriptors
 from tidegauge.drift.baseline import BinEdges, Cluster, Projection
 from tidegauge.drift.errors import VectorsError
 from tidegauge.drift.novelty import is_frequent, novelty
-from tidegauge.drift.partition import cells_of, margins
-from tidegauge.drift.vectors import assign, unit_vectors
+from tidegauge.drift.vectors import assign, cells_of, margins, unit_vectors
 from tidegauge.reports.formatting import percent
 from tidegauge.schemas import measures
 

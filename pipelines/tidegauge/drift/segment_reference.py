@@ -16,9 +16,9 @@ from tidegauge.detection.polya_urn import PolyaUrn, fluctuation
 from tidegauge.detection.reference import OPEN_BELOW, Reference, build
 from tidegauge.detection.season_choice import choose_season
 from tidegauge.drift.baseline import BinEdges, Projection
-from tidegauge.drift.partition import cells_of, fit_bin_edges, margins, shares_of_rest
+from tidegauge.drift.partition import fit_bin_edges, shares_of_rest
 from tidegauge.drift.projection import SHARES, cell_label
-from tidegauge.drift.vectors import assign
+from tidegauge.drift.vectors import assign, cells_of, margins
 from tidegauge.schemas import Segment
 
 __all__ = ["MINUTE_MS", "CountedRequests", "segment_reference"]

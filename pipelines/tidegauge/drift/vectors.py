@@ -1,4 +1,4 @@
-"""Vectors of requests: unit length, nearest centroid, coordinates in a baseline's directions."""
+"""Vectors of requests and where they lie: directions, nearest centroid, cell."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Reduction", "assign", "unit_vectors"]
+__all__ = ["Reduction", "assign", "cells_of", "margins", "unit_vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
+Counts: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,32 @@ def unit_vectors(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
-def assign(vectors: Vectors, centroids: Vectors) -> NDArray[np.int64]:
+def assign(vectors: Vectors, centroids: Vectors) -> Counts:
     """Return the index of each vector's nearest centroid, shape (n,)."""
     return np.asarray(np.argmax(vectors @ centroids.T, axis=1), np.int64)
+
+
+def margins(vectors: Vectors, centroids: Vectors) -> Vectors:
+    """Return how much nearer each vector is to a centroid than to all before it.
+
+    Args:
+        vectors: Unit vectors, shape (n, D).
+        centroids: Unit vectors, shape (F, D).
+
+    Returns:
+        Differences of cosines for the second centroid and those after it, shape (n, F-1).
+    """
+    cosines = vectors @ centroids.T
+    return np.asarray(cosines[:, 1:] - np.maximum.accumulate(cosines, axis=1)[:, :-1])
+
+
+def cells_of(values: Vectors, bin_edges: Vectors) -> Counts:
+    """Return each row's cell, shape (n,): the last one whose edge its value exceeds, or 0.
+
+    Args:
+        values: Values of the rows for the cells after the first, shape (n, F-1).
+        bin_edges: Where these cells begin, shape (F-1,).
+    """
+    inside = values > bin_edges
+    last = values.shape[1] - np.argmax(inside[:, ::-1], axis=1)
+    return np.where(inside.any(axis=1), last, 0).astype(np.int64)
