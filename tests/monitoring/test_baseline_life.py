@@ -13,7 +13,7 @@ from tidegauge.monitoring.errors import PlanError
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineManifest, BaselineOrigin, Making
 
-HOUR, DAY = 3_600_000, 86_400_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 PLAN = LifePlan()
 
 
@@ -39,9 +39,20 @@ def step(  # noqa: PLR0913 - what decides on it
     plan: LifePlan = PLAN,
     alarms: tuple[Alert, ...] = (),
     verdicts: tuple[Verdict, ...] = (),
-    renewed_ms: int | None = None,
+    tested_ms: int | None = None,
+    known: tuple[BaselineManifest, ...] = (),
 ) -> Due | Waiting:
-    return next_step("rates", in_force, renewed_ms, alarms, verdicts, now_ms=now_ms, plan=plan)
+    """Return the next step; a monitor with little evidence was tested just now, or when it says."""
+    tested = quiet(now_ms if tested_ms is None else tested_ms)
+    seen = (*verdicts, tested)
+    return next_step("rates", in_force, known, alarms, seen, now_ms=now_ms, plan=plan)
+
+
+def quiet(time_ms: int) -> Verdict:
+    alarm = Night().raise_("cost.request", v(1), since=100, raised=110)
+    return msgspec.structs.replace(
+        alarm.verdict, baseline="rates-1", time_ms=time_ms, log_threshold=10.0, log_statistic=1.0
+    )
 
 
 def test_without_a_baseline_the_first_traffic_makes_one_unless_that_is_off() -> None:
@@ -89,6 +100,20 @@ def test_growth_waits_while_evidence_gathers(part: float, *, waits: bool) -> Non
     assert step(baseline("provisional", 0, HOUR), 2 * HOUR, verdicts=(other,)) == Due("provisional")
 
 
+def test_growth_waits_while_no_evidence_is_known() -> None:
+    known = baseline("provisional", 0, HOUR)
+    assert step(known, 2 * HOUR, tested_ms=2 * HOUR - 9 * MINUTE) == Due("provisional")
+    late = step(known, 2 * HOUR, tested_ms=2 * HOUR - 11 * MINUTE)
+    assert isinstance(late, Waiting)
+    assert "no evidence is known" in late.why
+    never = next_step("rates", known, (known,), (), (), now_ms=2 * HOUR, plan=PLAN)
+    assert isinstance(never, Waiting)
+    assert "nothing against it in the last 10 min" in never.why
+    of_another = msgspec.structs.replace(quiet(2 * HOUR), monitor="drift.topics")
+    one = next_step("rates", known, (known,), (), (of_another,), now_ms=2 * HOUR, plan=PLAN)
+    assert isinstance(one, Waiting)
+
+
 def test_evidence_against_references_that_were_kept_counts_as_well() -> None:
     known = baseline("accepted", 0, 10 * DAY, since={"m": 10 * DAY - HOUR})
     origin = msgspec.structs.replace(known.origin, monitors=("errors.rate",))
@@ -115,7 +140,8 @@ def test_a_baseline_of_full_length_is_renewed_at_its_age_and_proposed() -> None:
     assert step(known, 44 * DAY) == Due("renewed", activate=False)
     assert step(known, 44 * DAY, plan=LifePlan(renewal="activate")) == Due("renewed")
     assert isinstance(step(known, 44 * DAY, plan=LifePlan(renewal="off")), Waiting)
-    assert isinstance(step(known, 50 * DAY, renewed_ms=44 * DAY), Waiting)
+    renewed = baseline("renewed", 30 * DAY, 44 * DAY)
+    assert isinstance(step(known, 50 * DAY, known=(known, renewed)), Waiting)
     alarm = Night().raise_("errors.rate", v(1), since=1, raised=2)
     assert isinstance(step(known, 44 * DAY, alarms=(alarm,)), Waiting)
 

@@ -346,9 +346,13 @@ def test_a_silent_worker_alarms_and_recovers(harness: Harness, traffic: Traffic)
 
 def test_a_segment_without_events_says_so(held: Harness, traffic: Traffic) -> None:
     run(held, traffic, range(20))
+    tested = held.verdicts(LATENCY)[-1]
     later = 20 + held.plan.no_data_ms // traffic.window_ms + 2
     held.give(traffic.writers["vitals"].progress(later))
-    assert held.verdicts(LATENCY)[-1].state == State.NO_DATA
+    idle = held.verdicts(LATENCY)[-1]
+    assert idle.state == State.NO_DATA
+    assert idle.log_statistic is not None, "the detector still has its evidence"
+    assert (idle.log_statistic, idle.baseline) == (tested.log_statistic, tested.baseline)
 
 
 def test_an_acknowledged_alarm_has_an_owner_and_goes_on_firing(

@@ -14,10 +14,10 @@ from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Segment, measures
 from tidegauge.schemas.findings import Alert, Monitor, State
-from tidegauge.schemas.topics import ALERTS, SKETCHES, Topic
+from tidegauge.schemas.topics import ALERTS, SKETCHES, VERDICTS, Topic
 from tidegauge.streaming.processor import Output
 
-__all__ = ["WINDOW_MS", "alarm", "put", "put_alarm", "put_windows"]
+__all__ = ["WINDOW_MS", "alarm", "put", "put_alarm", "put_tested", "put_windows"]
 
 WINDOW_MS = 10_000
 
@@ -91,3 +91,12 @@ def put_alarm(kafka: KafkaSettings, one: Alert) -> Alert:
     """Publish an alarm."""
     put(kafka, ALERTS, [(one.time_ms, one)])
     return one
+
+
+def put_tested(
+    kafka: KafkaSettings, monitor: str, segment: Segment, baseline: str, at: int
+) -> None:
+    """Publish a monitor's verdict that little evidence is gathered against a baseline."""
+    said = untested_verdict(MonitorKey(Monitor.parse(monitor), segment), State.OK, "As usual.", at)
+    tested = msgspec.structs.replace(said, baseline=baseline, log_statistic=1.0, log_threshold=20.0)
+    put(kafka, VERDICTS, [(at, tested)])

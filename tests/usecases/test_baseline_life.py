@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 import pytest
-from tests.usecases.log import WINDOW_MS, alarm, put_alarm, put_windows
+from tests.usecases.log import WINDOW_MS, alarm, put_alarm, put_tested, put_windows
 
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -19,6 +19,7 @@ from tidegauge.usecases.baseline_settings import BaselineSettings
 from tidegauge.usecases.compare_baselines import compare_baselines
 from tidegauge.usecases.errors import AcceptanceError
 from tidegauge.usecases.keep_baselines import keep_baselines, state_of_log
+from tidegauge.usecases.latest_verdicts import latest_verdicts
 from tidegauge.usecases.made_baselines import Kept
 from tidegauge.usecases.make_baseline import BaselineMaker, Wish
 from tidegauge.workers.drift.settings import DriftSettings
@@ -104,11 +105,16 @@ def test_the_life_of_a_baseline(  # noqa: PLR0915 - one life
     ended = msgspec.structs.replace(firing, status="resolved", time_ms=start + 101 * MINUTE)
     put_alarm(kafka, ended)
     put_windows(kafka, ILL, start + 100 * MINUTE, 60 * A_MINUTE, latency_ms=600.0)
+    untested = keep(maker, kafka, start + 200 * MINUTE)["rates"]
+    assert not untested.attempted
+    assert "no evidence is known" in untested.said
+    at = start + 200 * MINUTE - WINDOW_MS
+    put_tested(kafka, "latency.total", ILL, accepted.baseline_id, at)
     firing_meanwhile = iter([(), (alarm("errors.rate", ILL, start, start),), ()])
     late = keep_baselines(
         maker,
         store.list(),
-        lambda: (next(firing_meanwhile), ()),
+        lambda: (next(firing_meanwhile), latest_verdicts(kafka, at + WINDOW_MS)),
         now_ms=start + 200 * MINUTE,
         plan=SETTINGS.plan(),
     )

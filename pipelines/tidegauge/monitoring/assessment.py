@@ -10,10 +10,15 @@ import msgspec
 
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring import health
-from tidegauge.monitoring.alarm_trends import AlarmTrend, AlarmTrends
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
-from tidegauge.monitoring.appearances import Appearance, Appearances
-from tidegauge.monitoring.attribution import HARMS, AttributionContext, coincidences, load_ratio
+from tidegauge.monitoring.attribution import (
+    HARMS,
+    Appearance,
+    Appearances,
+    AttributionContext,
+    coincidences,
+    load_ratio,
+)
 from tidegauge.monitoring.catalog import (
     COST_CUSTOMER,
     DRIFT_TOPICS,
@@ -27,16 +32,22 @@ from tidegauge.monitoring.customer_costs import CustomerCosts, CustomerCostsStat
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
-from tidegauge.monitoring.excluded_times import within
-from tidegauge.monitoring.judge_health import condition_sentence, judge_qualification
+from tidegauge.monitoring.health import condition_sentence, judge_qualification
+from tidegauge.monitoring.incidents import within
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.segment_history import SegmentHistory, SegmentHistoryState
-from tidegauge.monitoring.topic_history import TopicHistory, TopicTrend
-from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
+from tidegauge.monitoring.trends import (
+    AlarmTrend,
+    AlarmTrends,
+    SegmentHistory,
+    SegmentHistoryState,
+    TopicHistory,
+    TopicTrend,
+)
+from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences, with_evidence
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.text import clip
 from tidegauge.schemas import Segment
 from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, Signal, State
@@ -303,6 +314,7 @@ class Assessment:
                 if (condition := conditions.get(key.monitor.kind)) is not None:
                     sentence = f"{condition_sentence(condition)} Nothing is tested."
                 verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
+                verdict = with_evidence(verdict, self.alerts.latest(key))
                 outputs += self.alerts.post_if_changed(verdict)
         return outputs
 

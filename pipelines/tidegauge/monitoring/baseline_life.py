@@ -3,14 +3,14 @@
 Without a baseline, a provisional one is built from the first traffic. It is replaced whenever the
 traffic is twice as long, until it covers the full length; a baseline that a person accepted after a
 change grows the same way. From then on it is renewed at intervals. None of this happens while an
-alarm fires or evidence gathers: what the new baseline contains has been tested against the old one,
-and a person decides what becomes of a change.
+alarm fires, while evidence gathers, or while none is known: what the new baseline contains has been
+tested against the old one, and a person decides what becomes of a change.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -26,7 +26,6 @@ __all__ = [
     "LifePlan",
     "Renewal",
     "Waiting",
-    "last_renewal_ms",
     "next_step",
     "span_of",
 ]
@@ -42,6 +41,9 @@ GROWTH = 2.0
 """A growing baseline is replaced when the traffic is so many times as long."""
 _GATHERING = 20.0
 """Evidence gathers from this part of the threshold on: the lower level of the back-test."""
+_KNOWN_MS = 600_000
+"""The evidence is known while the newest test is not older."""
+_KNOWN = duration(_KNOWN_MS / 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,9 @@ class Waiting:
 def next_step(  # noqa: PLR0913 - what decides on it
     kind: BaselineKind,
     in_force: BaselineManifest | None,
-    renewed_ms: int | None,
+    known: Iterable[BaselineManifest],
     alarms: Iterable[Alert],
-    verdicts: Iterable[Verdict],
+    verdicts: Sequence[Verdict],
     *,
     now_ms: int,
     plan: LifePlan,
@@ -112,7 +114,7 @@ def next_step(  # noqa: PLR0913 - what decides on it
     Args:
         kind: The kind.
         in_force: The baseline in force; None without one.
-        renewed_ms: When the last renewal of this kind was built; None if never.
+        known: All baselines.
         alarms: The alarms that fire.
         verdicts: The latest verdicts.
         now_ms: The present, Unix milliseconds.
@@ -124,9 +126,10 @@ def next_step(  # noqa: PLR0913 - what decides on it
         return Due("provisional")
     step = _growth(in_force, now_ms, plan)
     if step is None:
-        step = _renewal(in_force, renewed_ms, now_ms, plan)
-    obstacle = _obstacle(kind, in_force, alarms, verdicts) if isinstance(step, Due) else None
-    return obstacle or step
+        step = _renewal(in_force, _last_renewal_ms(known, kind), now_ms, plan)
+    if isinstance(step, Waiting):
+        return step
+    return _undecided(alarms) or _gathering(kind, in_force, verdicts, now_ms) or step
 
 
 def _growth(in_force: BaselineManifest, now_ms: int, plan: LifePlan) -> Due | Waiting | None:
@@ -160,21 +163,24 @@ def _renewal(
     return Due("renewed", activate=plan.renewal == "activate")
 
 
-def _obstacle(
-    kind: BaselineKind,
-    in_force: BaselineManifest,
-    alarms: Iterable[Alert],
-    verdicts: Iterable[Verdict],
-) -> Waiting | None:
+def _undecided(alarms: Iterable[Alert]) -> Waiting | None:
     """Return which change has to be decided on first; None without one."""
     firing = [one for one in alarms if one.signal != "pipeline" and one.severity != "info"]
-    if firing:
-        named = ", ".join(sorted({one.monitor for one in firing}))
-        incident = firing[0].incident or firing[0].alert_id
-        return Waiting(
-            f"an alarm fires ({named}): close it if it is an incident, or accept it as the new "
-            f"normal with `tidegauge baseline accept {incident}`"
-        )
+    if not firing:
+        return None
+    named = ", ".join(sorted({one.monitor for one in firing}))
+    incident = firing[0].incident or firing[0].alert_id
+    return Waiting(
+        f"an alarm fires ({named}): close it if it is an incident, or accept it as the new "
+        f"normal with `tidegauge baseline accept {incident}`"
+    )
+
+
+def _gathering(
+    kind: BaselineKind, in_force: BaselineManifest, verdicts: Sequence[Verdict], now_ms: int
+) -> Waiting | None:
+    """Return on which monitor evidence gathers, or that none is known; None where it is little."""
+    tested_ms = 0
     for verdict in verdicts:
         if verdict.log_statistic is None or not _is_against(in_force, verdict):
             continue
@@ -185,7 +191,14 @@ def _obstacle(
                 f"evidence of a change gathers on {verdict.monitor}: it waits until this becomes "
                 "an alarm or goes away"
             )
-    return None
+        tested_ms = max(tested_ms, verdict.time_ms)
+    if tested_ms >= now_ms - _KNOWN_MS:
+        return None
+    since = f"since {moment(tested_ms)}" if tested_ms else f"in the last {_KNOWN}"
+    return Waiting(
+        f"the monitor has tested nothing against it {since}, so that no evidence is known: it "
+        "waits until traffic is tested again"
+    )
 
 
 def _is_against(in_force: BaselineManifest, verdict: Verdict) -> bool:
@@ -209,9 +222,7 @@ def span_of(manifest: BaselineManifest) -> tuple[int, int] | None:
         return None
 
 
-def last_renewal_ms(manifests: Iterable[BaselineManifest], kind: BaselineKind) -> int | None:
+def _last_renewal_ms(known: Iterable[BaselineManifest], kind: BaselineKind) -> int | None:
     """Return when the last renewal of a kind was built, None if none was."""
-    found = [
-        one.created_ms for one in manifests if one.kind == kind and one.origin.how == "renewed"
-    ]
+    found = [one.created_ms for one in known if one.kind == kind and one.origin.how == "renewed"]
     return max(found, default=None)

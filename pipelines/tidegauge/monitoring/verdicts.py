@@ -40,6 +40,7 @@ __all__ = [
     "untested_verdict",
     "verdict_of",
     "with_coincidences",
+    "with_evidence",
 ]
 
 Exemplars: TypeAlias = Callable[[str], tuple[Exemplar, ...]]
@@ -168,6 +169,18 @@ def untested_verdict(key: MonitorKey, state: State, sentence: str, time_ms: int)
         time_ms=time_ms,
         state=state,
         sentence=sentence,
+    )
+
+
+def with_evidence(verdict: Verdict, before: Verdict | None) -> Verdict:
+    """Return a verdict without a test with the evidence of before, which the detector still has."""
+    if before is None:
+        return verdict
+    return msgspec.structs.replace(
+        verdict,
+        log_statistic=before.log_statistic,
+        log_threshold=before.log_threshold,
+        baseline=before.baseline,
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from tidegauge.monitor.errors import BusyError
-from tidegauge.monitoring.baseline_life import KINDS, Due, LifePlan, last_renewal_ms, next_step
+from tidegauge.monitoring.baseline_life import KINDS, Due, LifePlan, next_step
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration, moment
 from tidegauge.runtime.processes.parent_death import ends_with_parent
@@ -224,7 +224,7 @@ class BaselineKeeper:
             kind: next_step(
                 kind,
                 known.get(life.in_force.get(kind, "")),
-                last_renewal_ms(life.baselines, kind),
+                life.baselines,
                 view.alerts,
                 view.verdicts,
                 now_ms=now_ms,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from tidegauge.drift.errors import TooFewTextsError
 from tidegauge.monitoring.baseline_life import (
@@ -11,7 +10,6 @@ from tidegauge.monitoring.baseline_life import (
     Due,
     LifePlan,
     Waiting,
-    last_renewal_ms,
     next_step,
 )
 from tidegauge.monitoring.errors import RatesBaselineError
@@ -78,29 +76,26 @@ def keep_baselines(
     Raises:
         TidegaugeError: The broker does not answer, or a library is missing.
     """
-    kept = []
-    for kind in KINDS:
-        in_force = maker.in_force(kind)
-        look = partial(_next_step, kind, in_force, manifests, state, now_ms, plan)
-        step = look()
-        if isinstance(step, Waiting):
-            kept.append(Kept(kind=kind, said=step.why))
-        else:
-            wish = wish_of(step, in_force, now_ms, plan)
-            kept.append(_build(maker, kind, step, in_force, wish, look))
-    return tuple(kept)
+    return tuple(_kept(maker, kind, manifests, state, now_ms, plan) for kind in KINDS)
 
 
-def _next_step(  # noqa: PLR0913, PLR0917 - what decides on it
+def _kept(  # noqa: PLR0913, PLR0917 - what decides on it
+    maker: BaselineMaker,
     kind: BaselineKind,
-    in_force: BaselineManifest | None,
     manifests: Sequence[BaselineManifest],
     state: Callable[[], tuple[Sequence[Alert], Sequence[Verdict]]],
     now_ms: int,
     plan: LifePlan,
-) -> Due | Waiting:
-    renewed_ms = last_renewal_ms(manifests, kind)
-    return next_step(kind, in_force, renewed_ms, *state(), now_ms=now_ms, plan=plan)
+) -> Kept:
+    in_force = maker.in_force(kind)
+
+    def look() -> Due | Waiting:
+        return next_step(kind, in_force, manifests, *state(), now_ms=now_ms, plan=plan)
+
+    step = look()
+    if isinstance(step, Waiting):
+        return Kept(kind=kind, said=step.why)
+    return _build(maker, kind, step, in_force, wish_of(step, in_force, now_ms, plan), look)
 
 
 def _build(  # noqa: PLR0913, PLR0917 - what is due, and whether it still is
