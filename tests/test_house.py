@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -40,17 +40,13 @@ ROLES = {
 SHARED_MODULES = {
     "counters": "counts of a run in its outbox; counts of requests and tokens against limits",
     "delivery": "of records to Kafka; of alerts to receivers",
-    "detector": "the test itself; that test for one monitor and segment",
     "exchange": "its events; its stages in the gateway",
     "loop": "the consumer loop of every worker; the monitor's, around it",
     "processor": "the contract; the monitor's",
-    "protocol": "of the drift benchmark; HTTP/1.1, named as uvicorn names it",
     "reader": "of an outbox; of a topic",
-    "sampling": "which answers are judged; which requests a sketch keeps",
     "segments": "the identity of a segment; its page",
     "shipper": "of any outbox; of the gateway's, which expands compact records",
     "supervisor": "of a producer's shipper, in the library; of a service's child processes",
-    "windows": "of a worker, which counts into them; of the monitor, which merges them",
 }
 """Module name -> why several packages have a module of that name.
 
@@ -107,6 +103,11 @@ def test_a_module_name_has_one_meaning() -> None:
         for stem, files in places.items()
         if len(files) > 1 and stem not in ROLES and stem not in SHARED_MODULES
     }
+
+
+def test_each_shared_module_name_is_shared() -> None:
+    stems = Counter(file.stem for name, file in product_files().items() if "cli/" not in name)
+    assert not {stem for stem in SHARED_MODULES if stems[stem] < 2}
 
 
 def test_no_file_is_too_long_to_read() -> None:

@@ -6,7 +6,8 @@ import math
 import random
 
 from tidegauge.monitoring.ledger import CaptureAccount, DeliveryAccount, JudgeAccount, Ledger
-from tidegauge.monitoring.view import MonitorView, SegmentView, TrendPoint
+from tidegauge.monitoring.trends import TrendPoint
+from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import (
     Alert,

@@ -17,9 +17,8 @@ from tests.monitor.made_up import (
     vitals,
 )
 
-from tidegauge.monitoring.alarm_trends import AlarmTrend, RatePoint
 from tidegauge.monitoring.ledger_hours import LedgerHour
-from tidegauge.monitoring.topic_history import TopicSlot, TopicTrend
+from tidegauge.monitoring.trends import AlarmTrend, RatePoint, TopicSlot, TopicTrend
 from tidegauge.monitoring.view import (
     BaselineInUse,
     MetricComparisonView,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from tests.monitoring.conftest import V1, Harness, Traffic, Writer
 
-from tidegauge.monitoring.appearances import Appearances
+from tidegauge.monitoring.attribution import Appearances
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Message, ResponseEvent

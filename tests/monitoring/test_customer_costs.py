@@ -15,9 +15,9 @@ from tidegauge.monitoring.customer_costs import (
     CustomerCostsState,
 )
 from tidegauge.monitoring.incidents import Incident
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.processor import MonitorProcessor
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.schemas.operations import Control

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.monitoring.test_incidents import MINUTE, Night, v
 
-from tidegauge.monitoring.excluded_times import incident_times, is_excluded, within
+from tidegauge.monitoring.incidents import incident_times, is_excluded, within
 from tidegauge.schemas.findings import Alert
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tidegauge.monitoring.judge_health import judge_conditions
+from tidegauge.monitoring.health import judge_conditions
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import JudgeCondition, JudgeState, Progress
 

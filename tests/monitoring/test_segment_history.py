@@ -5,8 +5,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tidegauge.monitoring.alarm_trends import AlarmTrends, RatePoint
-from tidegauge.monitoring.segment_history import RESOLUTIONS, SegmentHistory, SegmentHistoryState
+from tidegauge.monitoring.trends import (
+    RESOLUTIONS,
+    AlarmTrends,
+    RatePoint,
+    SegmentHistory,
+    SegmentHistoryState,
+)
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
 

@@ -4,7 +4,7 @@ import msgspec
 from tests.monitoring.conftest import Writer
 
 from tidegauge.detection.indicators import Hits, Indicator
-from tidegauge.monitoring.topic_history import TOPIC_SLOT_MS, TopicHistory, TopicTrend
+from tidegauge.monitoring.trends import TOPIC_SLOT_MS, TopicHistory, TopicTrend
 from tidegauge.schemas import Segment
 from tidegauge.schemas.sketches import Sketch
 

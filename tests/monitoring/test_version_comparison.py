@@ -10,6 +10,7 @@ import pytest
 
 from tidegauge.monitoring.comparison_verdicts import comparison_verdicts, comparison_view
 from tidegauge.monitoring.display import Display
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.plan import SHARES, MonitorPlan
 from tidegauge.monitoring.version_comparison import (
     MetricComparison,
@@ -19,7 +20,6 @@ from tidegauge.monitoring.version_comparison import (
 )
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.version_history import VersionHistory, choose_metrics, observe_version
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.sketches import Sketch, SketchKind, SourceRange

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegauge.monitoring.windows import MergedWindow, Windows
+from tidegauge.monitoring.intake import MergedWindow, Windows
 from tidegauge.schemas import encode, measures
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import RESPONSES

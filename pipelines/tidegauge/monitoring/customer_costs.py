@@ -37,8 +37,8 @@ from tidegauge.detection.e_detector import (
     unpack,
 )
 from tidegauge.monitoring.catalog import COST_CUSTOMER, MonitorKey
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.plan import CUSTOMER_SHARE, MonitorPlan, log_threshold
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.formatting import count, dollars, duration, moment, times
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, State, Verdict

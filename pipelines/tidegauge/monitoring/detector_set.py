@@ -12,7 +12,6 @@ import msgspec
 from tidegauge.detection.e_detector import Decision, pack, unpack
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, nearest
-from tidegauge.monitoring.alarm_trends import RatePoint
 from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
     DRIFT_FOLLOWUPS,
@@ -38,11 +37,12 @@ from tidegauge.monitoring.detector import (
     unpack_change_point,
 )
 from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.load_findings import load_findings, unseen_load, unseen_sentence
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.trends import RatePoint
 from tidegauge.monitoring.unknown_checks import unknown_checks
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, State, Verdict

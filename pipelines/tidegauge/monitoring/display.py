@@ -7,15 +7,15 @@ from functools import reduce
 
 import msgspec
 
-from tidegauge.monitoring.catalog import judged_scores
 from tidegauge.monitoring.ledger import READS
-from tidegauge.monitoring.view import SegmentView, TrendPoint
-from tidegauge.schemas import Segment, measures
+from tidegauge.monitoring.trends import TrendPoint, trend_point
+from tidegauge.monitoring.view import SegmentView
+from tidegauge.schemas import Segment
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
-from tidegauge.streaming import bottom_k, histogram
+from tidegauge.streaming import bottom_k
 from tidegauge.streaming.merging import least_ranked, merge_sketches
 
-__all__ = ["Display", "DisplayState", "trend_point"]
+__all__ = ["Display", "DisplayState"]
 
 _SLOTS = 12
 
@@ -162,44 +162,3 @@ class Display:
                 slots[start] for _, slots in sorted(self._slots.items()) for start in sorted(slots)
             ),
         )
-
-
-def trend_point(
-    time_ms: int, duration_ms: int, vitals: Sketch | None, quality: Sketch | None
-) -> TrendPoint:
-    """Return a slot as numbers for a chart.
-
-    Args:
-        time_ms: Its start, Unix milliseconds.
-        duration_ms: Its length.
-        vitals: Sum of its sketches of responses, None without any.
-        quality: Sum of its sketches of judged answers, None without any.
-    """
-
-    def quantile(value: str, q: float) -> float | None:
-        values = vitals.histograms.get(value) if vitals is not None else None
-        return histogram.quantile(values, q) if values is not None else None
-
-    cost = vitals.moments.get(measures.COST_USD) if vitals is not None else None
-    return TrendPoint(
-        time_ms=time_ms,
-        duration_ms=duration_ms,
-        requests=vitals.events if vitals is not None else 0,
-        errors=vitals.hits.get(measures.ERROR, 0) if vitals is not None else 0,
-        latency_p50_ms=quantile(measures.LATENCY_MS, 0.5),
-        latency_p95_ms=quantile(measures.LATENCY_MS, 0.95),
-        first_token_p95_ms=quantile(measures.TIME_TO_FIRST_TOKEN_MS, 0.95),
-        cost_usd=cost.total if cost is not None else 0.0,
-        scores=_scores(quality) if quality is not None else {},
-    )
-
-
-def _scores(quality: Sketch) -> dict[str, float]:
-    """Return each score's Hajek mean: the weighted sum over the sum of the weights."""
-    found = {}
-    for label, name in judged_scores(quality):
-        weighted = quality.moments.get(measures.weighted(label, name))
-        weights = quality.moments.get(measures.weight(label))
-        if weighted is not None and weights is not None and weights.total > 0:
-            found[f"{label}/{name}"] = weighted.total / weights.total
-    return found

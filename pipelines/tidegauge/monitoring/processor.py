@@ -18,13 +18,18 @@ from tidegauge.monitoring.alert_store import Controls, ControlsState, key_of, ma
 from tidegauge.monitoring.assessment import Assessment, AssessmentState
 from tidegauge.monitoring.budgets import budget_verdicts
 from tidegauge.monitoring.errors import MonitorStateError
-from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
-from tidegauge.monitoring.judge_health import judge_conditions, judge_replies
+from tidegauge.monitoring.health import judge_conditions, judge_replies
+from tidegauge.monitoring.intake import (
+    Windows,
+    WindowsState,
+    bounded_heartbeat,
+    check_progress,
+    check_sketch,
+)
 from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
 from tidegauge.monitoring.ledger_hours import LedgerHours, LedgerHoursState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
-from tidegauge.monitoring.windows import Windows, WindowsState
 from tidegauge.reports.cost_view import CostView
 from tidegauge.schemas import OTHER, DecodeError, DecodeReason, decode
 from tidegauge.schemas.exchange import Heartbeat

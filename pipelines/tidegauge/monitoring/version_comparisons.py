@@ -13,6 +13,7 @@ from tidegauge.monitoring.comparison_verdicts import (
     comparison_view,
 )
 from tidegauge.monitoring.display import Display
+from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.ledger import READS
 from tidegauge.monitoring.plan import SHARES, MonitorPlan
 from tidegauge.monitoring.version_comparison import (
@@ -22,7 +23,6 @@ from tidegauge.monitoring.version_comparison import (
 )
 from tidegauge.monitoring.version_history import VersionHistory, choose_metrics, observe_version
 from tidegauge.monitoring.view import VersionComparisonView
-from tidegauge.monitoring.windows import MergedWindow
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Verdict
 from tidegauge.schemas.sketches import Sketch, SketchKind

@@ -9,10 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from tidegauge.monitoring.alarm_trends import AlarmTrend
 from tidegauge.monitoring.ledger import Ledger
 from tidegauge.monitoring.ledger_hours import LedgerHour
-from tidegauge.monitoring.topic_history import TopicTrend
+from tidegauge.monitoring.trends import AlarmTrend, TopicTrend, TrendPoint
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.segments import Segment
@@ -26,7 +25,6 @@ __all__ = [
     "SegmentView",
     "SilenceInForce",
     "StateChange",
-    "TrendPoint",
     "VersionComparisonView",
 ]
 
@@ -54,33 +52,6 @@ class StateChange(msgspec.Struct, frozen=True, kw_only=True):
     before: State | None
     after: State
     sentence: str
-
-
-class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One slot of the display range, as numbers for a chart; None where unknown.
-
-    Attributes:
-        time_ms: Start of the slot.
-        duration_ms: Its length.
-        requests: Number of responses.
-        errors: Number of failures of the service.
-        latency_p50_ms: Median latency.
-        latency_p95_ms: 95th percentile of the latency.
-        first_token_p95_ms: 95th percentile of the time to first token.
-        cost_usd: Cost of all responses.
-        scores: ``judge@specification/score`` -> mean of the judged answers, each weighted by the
-            inverse of its inclusion probability.
-    """
-
-    time_ms: int
-    duration_ms: int
-    requests: int
-    errors: int
-    latency_p50_ms: float | None = None
-    latency_p95_ms: float | None = None
-    first_token_p95_ms: float | None = None
-    cost_usd: float = 0.0
-    scores: dict[str, float] = {}
 
 
 class SegmentView(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from tidegauge.cli.baseline_text import (
 )
 from tidegauge.detection.seasons import utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.monitoring.excluded_times import within
+from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.rate_power import noticed_rises
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.clock import now_ms

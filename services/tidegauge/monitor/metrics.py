@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tidegauge.monitoring.judge_health import judge_conditions
+from tidegauge.monitoring.health import judge_conditions
 from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.hallucination_rate import hallucinations
 from tidegauge.reports.quality import Estimator, quality

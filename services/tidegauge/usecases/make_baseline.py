@@ -17,7 +17,7 @@ from tidegauge.drift.fitting import check_enough
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.baseline_difference import compare_references, difference_sentences
 from tidegauge.monitoring.errors import RatesBaselineError
-from tidegauge.monitoring.excluded_times import within
+from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.partial_baseline import replace_references
 from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tidegauge.monitoring.excluded_times import incident_times, is_excluded, within
+from tidegauge.monitoring.incidents import incident_times, is_excluded, within
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.errors import TopicError
 from tidegauge.runtime.kafka.settings import KafkaSettings

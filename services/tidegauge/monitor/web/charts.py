@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tidegauge.monitoring.topic_history import TOPIC_SLOT_MS
-from tidegauge.monitoring.view import MonitorView, SegmentView, TrendPoint
+from tidegauge.monitoring.trends import TOPIC_SLOT_MS, TrendPoint
+from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.chart import Chart, Mark, chart
 from tidegauge.reports.formatting import dollars, milliseconds, number, percent
 from tidegauge.reports.standing import ALARMS

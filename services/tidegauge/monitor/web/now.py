@@ -9,7 +9,8 @@ from typing import Final
 from tidegauge.monitor.web.incident_lines import IncidentLine, incident_lines
 from tidegauge.monitor.web.pipeline_page import PipelineLight, light
 from tidegauge.monitor.web.segments import SIGNALS, Name, name
-from tidegauge.monitoring.view import MonitorView, SegmentView, TrendPoint
+from tidegauge.monitoring.trends import TrendPoint
+from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.formatting import (
     UNKNOWN,
     count,
