@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegauge.capture.answer import decide
 from tidegauge.gateway.apis import APIS, ChunkKind, ParsedAnswer, prompt_tokens, text_tokens
+from tidegauge.gateway.apis.forwarded import FORWARDED
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.proxy.forwarding import rewrite
 from tidegauge.gateway.proxy.relay import FrameSplitter, data_of
@@ -53,6 +55,60 @@ def test_no_json_answer_is_too_odd(value: object, path: str) -> None:
     data = json.dumps(value).encode()
     assert isinstance(APIS[path].answer(data), ParsedAnswer)
     APIS[path].collector().take(data)
+
+
+VECTORS = {"data": [{"embedding": [0.5]}], "model": "served", "usage": {"prompt_tokens": 3}}
+RANKS = {"results": [{"index": 0}], "usage": {"total_tokens": 3}}
+NAN = json.dumps({**VECTORS, "data": [{"embedding": [float("nan")]}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "outcome", "tokens"),
+    [
+        ("/v1/embeddings", VECTORS, "ok", 3),
+        ("/v1/embeddings", VECTORS | {"model": 5}, "ok", 3),
+        ("/v1/embeddings", NAN, "ok", 3),
+        ("/v1/embeddings", b"\xef\xbb\xbf" + json.dumps(VECTORS).encode(), "ok", 3),
+        ("/v1/embeddings", VECTORS | {"data": []}, "failed", 3),
+        ("/v1/embeddings", VECTORS | {"error": {"code": 500}}, "failed", 3),
+        ("/v1/embeddings", {"object": "error", "message": "no"}, "failed", None),
+        ("/v1/embeddings", b"<html>", "failed", None),
+        ("/v1/rerank", RANKS, "ok", 3),
+        ("/v1/rerank", RANKS | {"usage": {"total_tokens": True}}, "ok", None),
+        ("/v1/rerank", b'{"results": [NaN], "usage": {"total_tokens": 3}}', "ok", 3),
+        ("/v1/rerank", [{"index": 0, "score": 0.5}], "ok", None),
+        ("/v1/rerank", {"object": "error", "message": "no"}, "failed", None),
+        ("/v1/rerank", {"type": "error", "message": "no"}, "failed", None),
+        ("/v1/rerank", b'\xef\xbb\xbf{"error": {"code": 500}}', "failed", None),
+        *[
+            ("/v1/rerank", nothing, "failed", None)
+            for nothing in (b"", b" \n", b"null", b" <html>")
+        ],
+        ("/v1/audio/transcriptions", b"Hello", "ok", None),
+    ],
+)
+def test_answers_that_no_model_generates(
+    path: str, body: object, outcome: str, tokens: int | None
+) -> None:
+    api = {**APIS, **{each.path: each for each in FORWARDED}}[path]
+    answer = api.answer(body if isinstance(body, bytes) else json.dumps(body).encode())
+    assert decide(answer, 200, None, done=True).outcome == outcome
+    assert (answer.input_tokens, answer.generated) == (tokens, False)
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 1)])
+def test_a_stream_has_not_ended_before_all_its_choices(order: tuple[int, int]) -> None:
+    first, second = (
+        {"index": index, "delta": {"content": f"{index}"}, "finish_reason": reason}
+        for index, reason in zip(order, ("stop", None), strict=True)
+    )
+    collector = CHAT.collector(2)
+    for choice in (first, second):
+        collector.take(json.dumps({"choices": [choice]}).encode())
+    assert collector.answer().text == "0"
+    assert decide(collector.answer(), 200, None, done=False).outcome == "failed"
+    collector.take(json.dumps({"choices": [second | {"finish_reason": "stop"}]}).encode())
+    assert decide(collector.answer(), 200, None, done=False).outcome == "ok"
 
 
 def test_several_choices_and_reasoning_are_one_answer() -> None:

@@ -167,6 +167,10 @@ WHOLE = [
     whole("images", chat(choice(images=[{"type": "image_url"}]))),
     whole("images alone", chat(choice("", images=[{"type": "image_url"}])), text=None),
     whole("reasoning that is a list", chat(choice(reasoning=["hm"]))),
+    said("content that is the object asked for", {"answer": 42}, text='{"answer":42}'),
+    said("content with a thought of another name",
+         [{"type": "reasoning_content", "text": "hm"}, {"type": "text", "text": "hello world"}]),
+    whole("a video", chat(choice("", videos=[{"url": "…"}])), text=None),
     # The finish reason.
     *[said(f"finish reason {odd!r}", "hello world", odd, finish=None, unread=("finish_reason",))
       for odd in ({"type": "stop"}, 1, ["stop"], True)],
@@ -176,7 +180,8 @@ WHOLE = [
       for reason in ("abort", "error", "ABORT", "insufficient_system_resource")],
     *[said(f"finish reason {reason}", "hello world", reason, finish=reason, outcome="failed")
       for reason in ("internal_error", "engine_overloaded", "MALFORMED_FUNCTION_CALL",
-                     "function_call_filter: MALFORMED_FUNCTION_CALL")],
+                     "function_call_filter: MALFORMED_FUNCTION_CALL", "rate_limit",
+                     "resource_exhausted", "Unavailable")],
     said("cut off", "hello world", "length", finish="length"),
     # Choices.
     whole("choices empty", chat(), text="", finish=None, outcome="failed"),
@@ -212,6 +217,12 @@ WHOLE = [
     whole("a function call with an object",
           chat(choice(None, function_call={"name": "weather", "arguments": {"city": "Paris"}})),
           text=None, calls=(("weather", PARIS),)),
+    whole("a function call beside the calls that it repeats",
+          chat(choice(None, "tool_calls", tool_calls=[function(PARIS)],
+                      function_call={"name": "weather", "arguments": PARIS})),
+          text=None, finish="tool_calls", calls=(("weather", PARIS),)),
+    called("arguments of another name", {"id": "a", "function": {"name": "weather", "parameters": {"city": "Paris"}}},
+           expected=[("weather", PARIS)]),
     whole("half an emoji in an argument", chat(choice(None, tool_calls=[function({"a": "\ud83c"})])),
           text=None, calls=(("weather", '{"a":"\ufffd"}'),)),
     # The usage.
@@ -221,7 +232,13 @@ WHOLE = [
     used("usage in floats", {"prompt_tokens": 7.0, "completion_tokens": 3.0}, (7, 3)),
     used("usage by its total", {"prompt_tokens": 7, "total_tokens": 10}, (7, 3)),
     used("usage in a group of its own", {"tokens": TOKENS}, (7, 3)),
+    used("usage of two names, one of zeros", dict.fromkeys(USAGE, 0) | TOKENS, (7, 3)),
+    used("usage of two names and a cache", USAGE | TOKENS | {"cache_read_input_tokens": 4}, (7, 3)),
     used("usage empty", {}),
+    used("usage of zeros", dict.fromkeys(USAGE, 0)),
+    used("usage of no tokens of the prompt", USAGE | {"prompt_tokens": 0}),
+    used("usage of no tokens of the answer", USAGE | {"completion_tokens": 0}),
+    said("usage of no tokens of an empty answer", "", usage=(7, 3), text=""),
     used("usage null", None),
     used("usage with null", {"prompt_tokens": None, "completion_tokens": 3, "total_tokens": 3}),
     *[used(f"usage {odd!r}", USAGE | {"completion_tokens": odd}, unread=("usage.completion_tokens",))
@@ -265,7 +282,7 @@ WHOLE = [
     failed("a redirect", b"", status=302, headers=(("location", "/login"),), unread=("answer",)),
     failed("no content", b"", status=204, headers=(), unread=("answer",)),
     *[failed(f"status {status}", {"error": {"message": "no"}}, status=status)
-      for status in (402, 408, 429, 500, 503, 529)],
+      for status in (402, 408, 429, 498, 500, 503, 524, 529)],
     *[failed(f"status {status}", {"error": {"message": "no"}}, status=status, outcome="rejected")
       for status in (400, 403, 404, 422)],
     # Transport.
@@ -332,6 +349,14 @@ STREAMS = [
     stream("usage of other names", HELLO, WORLD, STOP, chunk(usage=TOKENS), DONE),
     stream("usage beyond 64 bits", HELLO, WORLD, STOP, chunk(usage=USAGE | {"completion_tokens": 10**20}),
            DONE, usage="estimated", unread=("usage.completion_tokens",)),
+    stream("the end with a blank", HELLO, WORLD, USAGE_ONLY, b"data: [DONE] \n\n", finish=None),
+    stream("the end in quotes", HELLO, WORLD, USAGE_ONLY, b'data: "[done]"\n\n', finish=None),
+    stream("a delta that is a text", chunk({"index": 0, "delta": "hello world", "finish_reason": None}), STOP,
+           USAGE_ONLY, DONE),
+    stream("an error in a delta", HELLO, delta(error={"code": 500}), DONE, text="hello", finish=None, usage=None,
+           outcome="failed"),
+    stream("an error that is no event", HELLO, b'{"error": {"message": "boom"}}\n\n', DONE, text="hello",
+           finish=None, usage=None, outcome="failed"),
     # Errors.
     stream("an error in a choice", HELLO, chunk({**delta("error", content="")["choices"][0],
            "error": {"code": 502}}), DONE, text="hello", finish="error", usage=None, outcome="failed"),
@@ -376,6 +401,18 @@ STREAMS = [
                    {"index": 0, "id": "b", "function": {"arguments": ROME}}, expected=BOTH),
     calls_streamed("a new id for every part", function("", id="a", index=0),
                    {"index": 0, "id": "b", "function": {"arguments": PARIS}}, expected=BOTH[:1]),
+    *[calls_streamed(f"the id {again!r} and the name with every part", function('{"city":', id="a", index=0),
+                     function('"Paris"}', id=again, index=0), expected=BOTH[:1]) for again in ("", "b")],
+    calls_streamed("custom calls with one index",
+                   *[{"index": 0, "id": name, "type": "custom", "custom": {"name": "run", "input": "1"}} for name in "ab"],
+                   expected=[("run", "1"), ("run", "1")]),
+    *[calls_streamed(f"calls in turn by indexes such as {indexes[1]!r}",
+                     function("", id="a", index=indexes[0]), function("", id="b", index=indexes[1]),
+                     {"index": indexes[0], "function": {"arguments": PARIS}},
+                     {"index": indexes[1], "function": {"arguments": ROME}}, expected=BOTH)
+      for indexes in (("0", "1"), (0.0, 1.0))],
+    calls_streamed("arguments that begin with an empty object", function({}, id="a", index=0),
+                   {"index": 0, "function": {"arguments": PARIS}}, expected=BOTH[:1]),
     calls_streamed("an index that grows", function("", id="a", index=0),
                    {"index": 1, "function": {"arguments": PARIS}}, expected=BOTH[:1]),
     calls_streamed("an index from one", function(PARIS, id="a", index=1), function(ROME, id="b", index=2),

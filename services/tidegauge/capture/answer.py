@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final, NamedTuple
 
 import msgspec
 
+from tidegauge.capture.tool_calls import Calls, well_formed
 from tidegauge.schemas.exchange import ErrorKind, ExchangeOutcome, Usage, outcome_of
 
-__all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide", "well_formed"]
+__all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide"]
 
 _GAVE_UP: Final = frozenset(
     {
@@ -18,7 +18,9 @@ _GAVE_UP: Final = frozenset(
     }
 )
 """Finish reasons with which servers say that they did not complete an answer."""
-_GAVE_UP_WORDS: Final = ("error", "overload", "malformed")
+_GAVE_UP_WORDS: Final = (
+    *("error", "exception", "exhausted", "malformed", "overload", "rate_limit", "unavailable"),
+)
 """Words in the finish reasons of servers that did not complete an answer."""
 _CUT_OFF: Final = frozenset(
     {
@@ -28,10 +30,11 @@ _CUT_OFF: Final = frozenset(
 )
 """Finish reasons of answers that were cut off at a limit, of several APIs and servers."""
 _ENDED: Final = frozenset({"completed", "incomplete"})
+_FAILED: Final = frozenset({"failed", "expired"})
 _NOT_YET: Final = frozenset({"queued", "in_progress"})
-_SERVICE_FAULTS: Final = frozenset({402, 407, 425, 429})
-"""Statuses below 500 that blame the service: its credit, its proxies, its capacity."""
-_TIMEOUTS: Final = frozenset({408, 504})
+_SERVICE_FAULTS: Final = frozenset({402, 407, 425, 429, 498})
+"""Statuses below 500 that blame the service: its credit, its proxies, its capacity (429, 498)."""
+_TIMEOUTS: Final = frozenset({408, 504, 522, 524})
 _LONGEST_NAME: Final = 200
 _REDIRECTS, _ERRORS, _SERVER_ERRORS = 300, 400, 500
 
@@ -43,7 +46,9 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
         text: The answer's text; of a spoken answer its transcript.
         tool_calls: Tool calls as JSON text in the chat API's form.
         refusal: The model's refusal, if the upstream reports it in a field of its own.
-        media: Whether the answer has images, sound or files.
+        media: Whether the answer has anything else: images, sound, files, calls of tools that the
+            API defines.
+        open_choices: Whether other choices of the answer have begun and not ended.
         finish_reason: The upstream's finish reason.
         state: What the Responses API says of the answer: ``completed``, ``failed``, ``queued`` ….
         error: The code of an error that the upstream reports in the answer; empty without one.
@@ -64,6 +69,7 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
     tool_calls: str | None = None
     refusal: str | None = None
     media: bool = False
+    open_choices: bool = False
     finish_reason: str | None = None
     state: str | None = None
     error: str | None = None
@@ -86,8 +92,13 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
 
     @property
     def usage(self) -> Usage | None:
-        """The usage that the upstream reports; None unless it is complete."""
+        """The usage that the upstream reports; None unless it is complete.
+
+        No tokens of an answer that is there, or of its prompt, are none that were counted.
+        """
         if self.input_tokens is None or self.output_tokens is None:
+            return None
+        if self.generated and not (self.input_tokens and (self.output_tokens or self.is_empty)):
             return None
         return Usage(
             input_tokens=self.input_tokens,
@@ -98,9 +109,9 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no text, no tool call, no refusal, no image and no sound."""
+        """Whether there is no text, no tool call, no refusal and nothing else."""
         said = self.tool_calls or self.refusal or self.media or (self.text or "").strip()
-        return not said
+        return not said and self.finish_reason != "refusal"
 
     @property
     def is_cut_off(self) -> bool | None:
@@ -110,7 +121,11 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
     @property
     def ended(self) -> bool:
         """Whether the upstream itself says that the answer has ended, well or not."""
-        if self.error is not None or self.finish_reason is not None:
+        if self.error is not None:
+            return True
+        if self.open_choices:
+            return False
+        if self.finish_reason is not None:
             return True
         return self.state is not None and self.state not in _NOT_YET
 
@@ -166,14 +181,14 @@ def decide(
 def _as_told(answer: ParsedAnswer) -> Ending | None:
     """Return the ending that the answer itself tells; None if it tells none."""
     reason, state = answer.finish_reason, answer.state
-    if answer.error is not None or state == "failed":
+    if answer.error is not None or state in _FAILED:
         code = f" ({answer.error})" if answer.error else ""
         return _failed(f"the upstream reported an error in its answer{code}")
     if reason is not None and _gave_up(reason.lower()):
         return _failed("the upstream gave the answer up, as its finish reason says")
     if state == "cancelled":
         return Ending("cancelled", None, "the answer was cancelled at the upstream")
-    return _OK if reason is not None or state in _ENDED else None
+    return _OK if (reason is not None or state in _ENDED) and not answer.open_choices else None
 
 
 def _gave_up(reason: str) -> bool:
@@ -205,79 +220,6 @@ def _by_status(status: int) -> Ending:
     return Ending("rejected", ErrorKind.UPSTREAM_REJECTED, detail)
 
 
-class _Call:
-    """A tool call that is being put together."""
-
-    __slots__ = ("arguments", "custom", "id", "name")
-
-    def __init__(self, *, custom: bool) -> None:
-        self.id: str | None = None
-        self.name: str | None = None
-        self.custom = custom
-        self.arguments: list[str] = []
-
-    def whole(self) -> bool:
-        """Whether the arguments are complete, so that what follows belongs to another call."""
-        if not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
-            return False
-        try:
-            json.loads("".join(self.arguments))
-        except (ValueError, RecursionError):
-            return False
-        return True
-
-    def in_form(self) -> dict[str, object]:
-        """Return the call in the chat API's form."""
-        kind, content = ("custom", "input") if self.custom else ("function", "arguments")
-        arguments = well_formed("".join(self.arguments))
-        return {"id": self.id, "type": kind, kind: {"name": self.name, content: arguments}}
-
-
-class _Calls:
-    """The tool calls of an answer, put together from their parts.
-
-    Calls are told apart by their ids. Where a part has none that is known, by its place, unless
-    it begins another call there: servers are known to give all calls one index, or none, and to
-    make a new id for each part.
-    """
-
-    def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_place: dict[object, _Call] = {}
-
-    def add(
-        self, place: object, call_id: str | None, name: str | None, *, custom: bool, whole: bool
-    ) -> _Call:
-        """Return the call that a part belongs to, a new one if it begins one."""
-        call = None if whole else self._by_id.get(call_id or "")
-        if call is None and not whole:
-            call = self._continued(place, call_id, name)
-        if call is None:
-            call = _Call(custom=custom)
-            self._calls.append(call)
-        if place is not None:
-            self._by_place[place] = call
-        if call.id is None and call_id:
-            call.id = call_id
-            self._by_id[call_id] = call
-        return call
-
-    def _continued(self, place: object, call_id: str | None, name: str | None) -> _Call | None:
-        """Return the call that a part without a known id continues; None if it begins one."""
-        call = None if place is None else self._by_place.get(place)
-        if call is None:
-            nameless = not call_id and not name
-            return self._calls[-1] if nameless and self._calls else None
-        another_id = call_id is not None and call.id is not None
-        begins = name and (another_id or call.whole())
-        return None if begins else call
-
-    def in_form(self) -> str:
-        """Return the calls in the chat API's form, as JSON text."""
-        return msgspec.json.encode([call.in_form() for call in self._calls]).decode()
-
-
 class AnswerParts:
     """Puts an answer together from its parts, in the order in which they arrive.
 
@@ -296,6 +238,7 @@ class AnswerParts:
 
     __slots__ = (
         "_calls",
+        "_open",
         "_single",
         "answer",
         "choice",
@@ -315,7 +258,8 @@ class AnswerParts:
         self.usage_only = False
         self.texts: list[str] = []
         self.refusal = ""
-        self._calls: _Calls | None = None
+        self._calls: Calls | None = None
+        self._open: set[int] = set()
 
     def forget(self) -> None:
         """Forget the text and the calls, since what follows replaces them."""
@@ -328,8 +272,15 @@ class AnswerParts:
         elif self.choice is None or index < self.choice:
             if self.choice is not None:
                 self.forget()
+                self.end_choice(self.choice, ended=self.answer.finish_reason is not None)
+                self.answer.finish_reason = None
+                self._open.discard(index)
             self.choice = index
         return index == self.choice
+
+    def end_choice(self, index: int, *, ended: object) -> None:
+        """Note whether a choice that is not read has ended."""
+        (self._open.discard if ended else self._open.add)(index)
 
     @property
     def has_calls(self) -> bool:
@@ -362,8 +313,8 @@ class AnswerParts:
             whole: Whether it is a whole call.
         """
         if self._calls is None:
-            self._calls = _Calls()
-        call = self._calls.add(place, call_id, name, custom=custom, whole=whole)
+            self._calls = Calls()
+        call = self._calls.add(place, call_id or None, name, custom=custom, whole=whole)
         if call.name and name and not call_id and not any(call.arguments):
             # A name in pieces; where each part brings the whole name, it has an id as well.
             name = name if name.startswith(call.name) else well_formed(call.name + name)
@@ -381,19 +332,7 @@ class AnswerParts:
             answer.tool_calls = calls.in_form()
         says_nothing = calls is not None or self.refusal or answer.media or not self.listed
         answer.text = None if not text and says_nothing else text
-        answer.generated = self.listed
+        answer.generated, answer.open_choices = self.listed, bool(self._open)
         if text or self.refusal or calls is not None:
             answer.generated, answer.absent = True, False
         return answer
-
-
-def well_formed(text: str) -> str:
-    r"""Return a text that can be encoded: halves of a character are joined, single ones replaced.
-
-    Example:
-        >>> well_formed("\ud83c\udf89 \ud83c") == "\U0001f389 \ufffd"
-        True
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

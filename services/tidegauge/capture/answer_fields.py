@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tidegauge.capture.answer import AnswerParts, ParsedAnswer, well_formed
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.tool_calls import well_formed
 
 __all__ = [
     "MOST_TOKENS",
@@ -22,6 +23,7 @@ __all__ = [
     "Json",
     "add_text",
     "as_json",
+    "index_of",
     "listed",
     "load_all",
     "name_of",
@@ -40,7 +42,12 @@ __all__ = [
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on JSON that it cannot decode as asked."""
 
-THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
+THOUGHTS: Final = frozenset(
+    {
+        *("thinking", "redacted_thinking", "thought"),
+        *("reasoning", "reasoning_text", "reasoning_content"),
+    }
+)
 """Kinds of content that the model does not say to its user."""
 
 MOST_TOKENS: Final = 1_000_000_000
@@ -55,7 +62,8 @@ _LONGEST_CODE: Final = 60
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANKS: Final = re.compile(r"\s*")
 _MOST_VALUES: Final = 20_000
-_MEDIA: Final = ("image", "audio", "video", "file")
+_NO_TEXTS: Final = ("image", "audio", "video", "file", "tool_use", "tool_result")
+_OF_PARTS: Final = frozenset({"type", "text", "refusal", "transcript"})
 
 
 def load_all(data: bytes) -> list[Any]:
@@ -167,7 +175,7 @@ def _read_tokens(usage: Json, answer: ParsedAnswer) -> None:
     prompt = _first_tokens(usage, _INPUT, answer)
     output = _first_tokens(usage, _OUTPUT, answer)
     if prompt is not None:
-        if "input_tokens" in usage:
+        if "input_tokens" in usage and not usage.get("prompt_tokens"):
             # The Messages API leaves the tokens of its cache out of ``input_tokens``.
             prompt += sum([_tokens(usage.get(name)) or 0 for name in _APART])
         answer.input_tokens = prompt or answer.input_tokens or 0
@@ -188,14 +196,16 @@ def _read_details(usage: Json, answer: ParsedAnswer) -> None:
 
 
 def _first_tokens(usage: Json, names: Sequence[str], answer: ParsedAnswer) -> int | None:
+    """Return the tokens under the first of the names; zeros do not count beside another name."""
+    found = None
     for name in names:
         value = usage.get(name)
-        if value is not None:
-            tokens = _tokens(value)
-            if tokens is None:
+        if value is not None and not found:
+            found = _tokens(value)
+            if found is None:
                 answer.leave_unread(f"usage.{name}")
-            return tokens
-    return None
+                return None
+    return found
 
 
 def _detail(usage: Json, names: Sequence[str], groups: Sequence[str]) -> int | None:
@@ -297,6 +307,9 @@ def read_content(content: object, parts: AnswerParts) -> None:
         return
     if isinstance(content, list) and any(isinstance(part, str) for part in content):
         content = [{"text": part} if isinstance(part, str) else part for part in content]
+    if isinstance(content, dict) and content and content.keys().isdisjoint(_OF_PARTS):
+        add_text(as_json(content), parts)  # the object that the answer was asked to be
+        return
     for part in listed(content, "content", parts):
         read_part(part, parts)
 
@@ -317,10 +330,20 @@ def read_part(part: Json, parts: AnswerParts) -> None:
     elif isinstance(part.get("transcript"), str):
         add_text(part["transcript"], parts)
         parts.answer.media = True
-    elif isinstance(kind, str) and any(name in kind for name in _MEDIA):
+    elif isinstance(kind, str) and any(name in kind for name in _NO_TEXTS):
         parts.answer.media = parts.piece = True
     elif not isinstance(kind, str) or text is not None:
         parts.answer.leave_unread("content")
+
+
+def index_of(value: Json) -> int | None:
+    """Return the index of a choice or a call, which some servers write as text or as a float."""
+    index = value.get("index")
+    if isinstance(index, str):
+        return int(index) if index.isdecimal() and len(index) <= _MOST_DIGITS else None
+    if isinstance(index, bool) or not isinstance(index, int | float):
+        return None
+    return int(index) if index == int(index) else None
 
 
 def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = None) -> None:
@@ -334,13 +357,13 @@ def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = No
     is_custom = inner is custom or call.get("type") in {"custom", "custom_tool_call"}
     for name in ("arguments", "input", "parameters"):
         if inner.get(name) is not None:
-            arguments = as_json(inner[name])
+            # Of a part, an empty object says that there is nothing of them yet.
+            arguments = as_json(inner[name]) if whole or inner[name] else ""
             break
     else:
         arguments = ""
-    index = call.get("index")
-    if place is None and isinstance(index, int) and not isinstance(index, bool) and not whole:
-        place = index
+    if place is None and not whole:
+        place = index_of(call)
     parts.add_call(
         place,
         name_of(call.get("call_id")) or name_of(call.get("id")),

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tidegauge.capture.answer import AnswerParts
+from tidegauge.capture.answer import AnswerParts, ParsedAnswer
 from tidegauge.capture.answer_fields import (
     THOUGHTS,
     Json,
     add_text,
     as_json,
+    index_of,
     listed,
     load_all,
     name_of,
@@ -31,7 +32,7 @@ from tidegauge.capture.answer_fields import (
     unwrapped,
 )
 
-__all__ = ["read_answer", "read_data", "read_message"]
+__all__ = ["read_answer", "read_data", "read_facts", "read_message"]
 
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 
@@ -56,10 +57,9 @@ def read_answer(value: object, parts: AnswerParts) -> None:
         parts.answer.leave_unread("answer")
         return
     kind = value.get("type")
-    read_error(value.get("error"), parts.answer)
-    if value.get("object") == "error" or kind == "error":
-        read_error(value.get("error") or value, parts.answer)
-    elif isinstance(kind, str) and kind.startswith("response."):
+    if _read_errors(value, parts.answer):
+        return
+    if isinstance(kind, str) and kind.startswith("response."):
         _read_response_event(kind, value, parts)
     elif isinstance(kind, str) and kind in _MESSAGE_EVENTS:
         _MESSAGE_EVENTS[kind](value, parts)
@@ -69,6 +69,22 @@ def read_answer(value: object, parts: AnswerParts) -> None:
         _read_response(value, parts)
     else:
         _read_completion(value, parts)
+
+
+def read_facts(value: Json, answer: ParsedAnswer) -> None:
+    """Read what answers have that no model generated: an error, the model and the usage."""
+    _read_errors(value, answer)
+    read_served(value, answer)
+    read_usage(value.get("usage"), answer)
+
+
+def _read_errors(value: Json, answer: ParsedAnswer) -> bool:
+    """Read the error beside an answer, or in its place; return whether it is in its place."""
+    read_error(value.get("error"), answer)
+    in_place = "error" in {value.get("object"), value.get("type")}
+    if in_place:
+        read_error(value.get("error") or value, answer)
+    return in_place
 
 
 # Chat completions and completions.
@@ -86,10 +102,13 @@ def read_message(message: Json, parts: AnswerParts, *, whole: bool) -> None:
     read_refusal(message.get("refusal"), parts)
     if any(message.get(name) for name in _REASONING):
         parts.piece = True
-    for call in listed(unwrapped(message.get("tool_calls")), "tool_calls", parts):
+    calls = listed(unwrapped(message.get("tool_calls")), "tool_calls", parts)
+    for call in calls:
         read_call(call, parts, whole=whole)
     legacy = message.get("function_call")
-    if isinstance(legacy, dict):
+    if calls:
+        pass  # which the legacy field repeats
+    elif isinstance(legacy, dict):
         read_call(legacy, parts, whole=whole, place=None if whole else "function_call")
     elif legacy is not None:
         parts.answer.leave_unread("function_call")
@@ -100,8 +119,9 @@ def read_message(message: Json, parts: AnswerParts, *, whole: bool) -> None:
             add_text(audio["transcript"], parts)
     elif audio is not None:
         parts.answer.leave_unread("audio")
-    if message.get("images"):
+    if message.get("images") or message.get("videos"):
         parts.answer.media = parts.piece = True
+    read_error(message.get("error"), parts.answer)
 
 
 def _read_completion(body: Json, parts: AnswerParts) -> None:
@@ -122,13 +142,12 @@ def _read_completion(body: Json, parts: AnswerParts) -> None:
 
 
 def _read_choice(choice: Json, parts: AnswerParts) -> None:
-    index = choice.get("index")
-    if not isinstance(index, int) or isinstance(index, bool):
-        index = int(index) if isinstance(index, str) and index.isdecimal() else 0
+    index, reason = index_of(choice) or 0, choice.get("finish_reason", choice.get("finishReason"))
     read_usage(choice.get("usage"), parts.answer)
     read_error(choice.get("error"), parts.answer)
     if not parts.takes(index):
         parts.piece = True
+        parts.end_choice(index, ended=reason)
         return
     parts.listed, parts.answer.absent = True, False
     delta, message = choice.get("delta"), choice.get("message")
@@ -137,13 +156,12 @@ def _read_choice(choice: Json, parts: AnswerParts) -> None:
     elif isinstance(message, dict):
         if not parts.has_content:  # a message after its parts repeats them
             read_message(message, parts, whole=True)
-        read_error(message.get("error"), parts.answer)
-    elif isinstance(message, str):
-        read_content(message, parts)
+    elif isinstance(delta, str) or isinstance(message, str):
+        read_content(delta or message, parts)
     elif delta is not None or message is not None:
         parts.answer.leave_unread("message")
     read_content(choice.get("text"), parts)
-    read_finish(choice.get("finish_reason", choice.get("finishReason")), parts.answer)
+    read_finish(reason, parts.answer)
 
 
 # The Responses API.
@@ -158,7 +176,7 @@ def _read_response(response: Json, parts: AnswerParts) -> None:
     read_error(response.get("error"), parts.answer)
     state = response.get("status")
     if isinstance(state, str):
-        answer.state = name_of(state)
+        answer.state = name_of(state.lower())
     elif state is not None:
         parts.answer.leave_unread("status")
     items = listed(response.get("output"), "output", parts)
@@ -166,7 +184,7 @@ def _read_response(response: Json, parts: AnswerParts) -> None:
         parts.forget()
         for item in items:
             _read_item(item, parts)
-    if items or answer.state is not None:
+    if items or answer.state in _STATES:
         answer.absent = False
     if not parts.has_content:
         read_content(response.get("output_text"), parts)
@@ -181,7 +199,7 @@ def _read_item(item: Json, parts: AnswerParts) -> None:
     elif kind in {"function_call", "custom_tool_call"}:
         place = item.get("id") or item.get("call_id")
         read_call(item, parts, whole=False, place=place if isinstance(place, str) else None)
-    elif kind in {"image_generation_call", "code_interpreter_call"} and item.get("result"):
+    elif kind in _CALLS_OF_THE_CLIENT or (kind in _CALLS_WITH_RESULTS and item.get("result")):
         parts.answer.media = True
 
 
@@ -197,32 +215,57 @@ def _reason_of(response: Json, parts: AnswerParts) -> str | None:
     return None
 
 
+_STATES: Final = frozenset(
+    {"queued", "in_progress", "completed", "incomplete", "failed", "cancelled"}
+)
+_CALLS_WITH_RESULTS: Final = frozenset({"image_generation_call", "code_interpreter_call"})
+_CALLS_OF_THE_CLIENT: Final = frozenset(
+    {
+        *("computer_call", "local_shell_call", "shell_call", "apply_patch_call"),
+        "mcp_approval_request",
+    }
+)
+"""Items by which a model asks the client to do something with tools that the API defines."""
 _LAST_EVENTS: Final = frozenset(
     f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled")
 )
 
 
 def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
-    response, delta, item = event.get("response"), event.get("delta"), event.get("item")
-    place = event.get("item_id")
-    if isinstance(response, dict):
+    response, item = event.get("response"), event.get("item")
+    if kind in _LAST_EVENTS:
+        _end_response(kind.removeprefix("response."), response, parts)
+    elif isinstance(response, dict):
         _read_response(response, parts)
-    elif kind in _LAST_EVENTS:
-        parts.answer.state = state = kind.removeprefix("response.")
-        parts.listed = parts.listed or state in {"completed", "incomplete"}
+    elif kind.endswith(".delta"):
+        _read_response_delta(kind, event, parts)
     elif kind == "response.output_item.added" and isinstance(item, dict):
         _read_item({**item, "content": None}, parts)
+    elif parts.has_content:
+        return  # of which these events are repetitions
     elif kind == "response.output_item.done" and isinstance(item, dict):
-        if not parts.has_content:  # it repeats the parts before it
-            _read_item(item, parts)
-    elif kind.endswith(".delta"):
-        parts.piece = bool(delta)
-        if kind in {"response.output_text.delta", "response.audio.transcript.delta"}:
-            read_content(delta, parts)
-        elif kind == "response.refusal.delta":
-            read_refusal(delta, parts)
-        elif kind.startswith(("response.function_call", "response.custom_tool")):
-            parts.add_call(place, None, None, as_json(delta))
+        _read_item(item, parts)
+    elif kind == "response.output_text.done":
+        read_content(event.get("text"), parts)
+
+
+def _end_response(state: str, response: object, parts: AnswerParts) -> None:
+    if isinstance(response, dict):  # whose own state may be missing
+        _read_response({**response, "status": state}, parts)
+    else:
+        parts.answer.state = state
+        parts.listed = parts.listed or state in {"completed", "incomplete"}
+
+
+def _read_response_delta(kind: str, event: Json, parts: AnswerParts) -> None:
+    delta = event.get("delta")
+    parts.piece = bool(delta)
+    if kind in {"response.output_text.delta", "response.audio.transcript.delta"}:
+        read_content(delta, parts)
+    elif kind == "response.refusal.delta":
+        read_refusal(delta, parts)
+    elif kind.startswith(("response.function_call", "response.custom_tool")):
+        parts.add_call(event.get("item_id"), None, None, as_json(delta))
 
 
 # The Messages API.
@@ -231,7 +274,7 @@ def _read_response_event(kind: str, event: Json, parts: AnswerParts) -> None:
 def _read_messages_answer(message: Json, parts: AnswerParts) -> None:
     read_served(message, parts.answer)
     read_usage(message.get("usage"), parts.answer)
-    if isinstance(message.get("content"), list | str):
+    if "content" in message:
         parts.listed, parts.answer.absent = True, False
     read_content(message.get("content"), parts)
     read_finish(message.get("stop_reason"), parts.answer)
@@ -274,6 +317,10 @@ def _message_delta(event: Json, parts: AnswerParts) -> None:
         read_finish(delta.get("stop_reason"), parts.answer)
 
 
+def _message_stop(_event: Json, parts: AnswerParts) -> None:
+    parts.answer.state = "completed"
+
+
 def _nothing_to_read(_event: Json, _parts: AnswerParts) -> None:
     """Pass over an event that tells no fact."""
 
@@ -284,6 +331,6 @@ _MESSAGE_EVENTS: Final[Mapping[str, Callable[[Json, AnswerParts], None]]] = {
     "content_block_delta": _content_block_delta,
     "content_block_stop": _nothing_to_read,
     "message_delta": _message_delta,
-    "message_stop": _nothing_to_read,
+    "message_stop": _message_stop,
     "ping": _nothing_to_read,
 }

@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.capture.answer import AnswerParts, Ending, ParsedAnswer, decide, well_formed
+from tidegauge.capture.answer import AnswerParts, Ending, ParsedAnswer, decide
 from tidegauge.capture.answer_reader import read_answer
 from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord, PendingChecks
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.litellm_conversation import Answered, with_conversation
 from tidegauge.capture.placement import Conversations
 from tidegauge.capture.text_limits import captured_messages, captured_text
+from tidegauge.capture.tool_calls import well_formed
 from tidegauge.schemas.exchange import (
     Capture,
     ErrorKind,

@@ -53,8 +53,8 @@ def _is_charged(exchange: Exchange, answer: ParsedAnswer, ending: Ending) -> boo
 
 def _estimated(exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> Usage:
     """Return the usage with an estimate of what the upstream did not report."""
-    prompt, output = answer.input_tokens, answer.output_tokens
-    if output is None:
+    prompt, output = answer.input_tokens or None, answer.output_tokens
+    if not output:
         pieces = 0 if exchange.first_piece is None else len(exchange.gaps) + 1
         output = max(text_tokens(answer.text or "") + text_tokens(answer.tool_calls or ""), pieces)
     return Usage(

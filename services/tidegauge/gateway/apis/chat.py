@@ -26,7 +26,7 @@ from tidegauge.schemas.exchange import Message, Sampling
 __all__ = ["Chat", "ChoicesCollector", "StreamOptions", "read_choices", "sampling"]
 
 
-_LONGEST_REASON: Final = 200
+_LONGEST_NAME: Final = 200
 _SEVERAL: Final = 2
 
 
@@ -72,6 +72,7 @@ class _Request(msgspec.Struct, Generic[M, R, W]):
 
 # The structs of answers hold only what is usual. A field of type None must be absent or null: an
 # answer with anything in it is read fact by fact instead.
+_Name = Annotated[str, msgspec.Meta(max_length=_LONGEST_NAME)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
@@ -110,6 +111,8 @@ class _Usage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
+    input: None = None
+    parameters: None = None
 
 
 class _ToolCall(msgspec.Struct, gc=False):
@@ -127,6 +130,7 @@ class _Delta(msgspec.Struct, gc=False):
     function_call: None = None
     audio: None = None
     images: None = None
+    videos: None = None
     error: None = None
 
 
@@ -146,8 +150,8 @@ class _Response(msgspec.Struct, gc=False):
 
     choices: list[_Choice] = []
     usage: _Usage | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
+    model: _Name | None = None
+    system_fingerprint: _Name | None = None
     error: None = None
     metrics: Any = None
     x_groq: None = None
@@ -309,7 +313,7 @@ def _one_text(body: bytes) -> ParsedAnswer | None:
 def _reason(choice: _Choice) -> str | None:
     """Return the finish reason; empty ones, which some servers put into every event, are none."""
     reason = choice.finish_reason
-    return None if not reason or reason == "null" else reason[:_LONGEST_REASON]
+    return None if not reason or reason == "null" else reason[:_LONGEST_NAME]
 
 
 class ChoicesCollector:
@@ -390,6 +394,7 @@ class ChoicesCollector:
         if parts.choice is None:
             parts.choice = choice.index
         elif choice.index != parts.choice and not parts.takes(choice.index):
+            parts.end_choice(choice.index, ended=choice.finish_reason)
             return
         parts.listed, parts.answer.absent = True, False
         whole = part is not None and choice.delta is None

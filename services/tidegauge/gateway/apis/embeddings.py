@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
-from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.answer_fields import UNREADABLE, read_error, read_usage
-from tidegauge.capture.answer_reader import read_data
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all
+from tidegauge.capture.answer_reader import read_facts
 from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
 from tidegauge.gateway.apis.completions import texts
 from tidegauge.schemas.exchange import Message
@@ -24,8 +25,9 @@ class _Request(msgspec.Struct):
 class _Response(msgspec.Struct):
     data: list[msgspec.Raw]
     usage: Any = None
-    model: str | None = None
+    model: Any = None
     error: Any = None
+    object: Any = None
 
 
 _request: Final = msgspec.json.Decoder(_Request, strict=False)
@@ -52,16 +54,13 @@ class Embeddings:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer; see ``Api``."""
-        parts = AnswerParts()
+        answer = ParsedAnswer(absent=True)
         try:
-            response = _response.decode(body)
+            value: Json = asdict(_response.decode(body))
         except UNREADABLE:
-            read_data(body, parts)
-        else:
-            read_usage(response.usage, parts.answer)
-            read_error(response.error, parts.answer)
-            parts.answer.model, parts.answer.absent = response.model, False
-        answer = parts.collected()
+            value = _odd(body, answer)
+        read_facts(value, answer)
+        answer.absent = not value.get("data")
         if answer.input_tokens is not None and answer.output_tokens is None:
             answer.output_tokens = 0
         return answer
@@ -69,6 +68,18 @@ class Embeddings:
     def collector(self, _choices: int = 1, /) -> _Collector:
         """Return a collector, in case an upstream streams all the same."""
         return _Collector()
+
+
+def _odd(body: bytes, answer: ParsedAnswer) -> Json:
+    """Return an answer that is not quite JSON, or not quite an embedding."""
+    try:
+        found = load_all(body)[0]
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    answer.leave_unread("answer")
+    return {}
 
 
 class _Collector:

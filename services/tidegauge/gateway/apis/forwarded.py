@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
-from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.answer_fields import read_error, read_usage
+from tidegauge.capture.answer import ParsedAnswer
+from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all, read_usage
+from tidegauge.capture.answer_reader import read_facts
 from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.multipart import is_multipart, read_field
@@ -45,6 +47,8 @@ class _Response(msgspec.Struct):
     usage: Any = None
     model: Any = None
     error: Any = None
+    object: Any = None
+    type: Any = None
 
 
 _request: Final = msgspec.json.Decoder(_Request)
@@ -88,21 +92,18 @@ class Forwarded:
 
     def answer(self, body: bytes) -> ParsedAnswer:
         """Parse a whole answer, which may be text or anything else; see ``Api``."""
-        parts = AnswerParts()
+        answer = ParsedAnswer()
         try:
-            response = _response.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            parts.answer.absent = not body or body.lstrip().startswith(b"<")  # as errors are
-            return parts.collected()
-        usage = response.usage
-        read_usage(usage, parts.answer)
-        read_error(response.error, parts.answer)
-        answer = parts.collected()
-        answer.absent = False
-        answer.model = response.model if isinstance(response.model, str) else None
-        if answer.input_tokens is None and isinstance(usage, dict):
-            total = usage.get("total_tokens")
-            answer.input_tokens = total if isinstance(total, int) and 0 <= total < 1 << 53 else None
+            value: Any = asdict(_response.decode(body))
+        except UNREADABLE:
+            try:
+                value = load_all(body)[0]
+            except ValueError:  # a text, unless it is nothing or a page of HTML, as errors are
+                value = body.strip()
+                answer.absent = not value or value.startswith(b"<")
+        if isinstance(value, dict):
+            _read(value, answer)
+        answer.absent = answer.absent or value is None
         if answer.input_tokens is not None and answer.output_tokens is None:
             answer.output_tokens = 0
         return answer
@@ -112,27 +113,32 @@ class Forwarded:
         return _Events()
 
 
+def _read(value: Json, answer: ParsedAnswer) -> None:
+    """Read the facts of an answer or an event; where only a total is told, it is the prompt's."""
+    read_facts(value, answer)
+    usage = value.get("usage")
+    if answer.input_tokens is None and isinstance(usage, dict):
+        read_usage({"prompt_tokens": usage.get("total_tokens")}, answer)
+
+
 class _Events:
     """Reads usage and errors of a stream's events."""
 
     def __init__(self) -> None:
-        self._parts = AnswerParts()
+        self._answer = ParsedAnswer()
 
     def take(self, data: bytes) -> ChunkKind:
         """Add one event to the answer."""
         try:
             event = _response.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return ChunkKind.OTHER
-        read_usage(event.usage, self._parts.answer)
-        read_error(event.error, self._parts.answer)
+        _read(asdict(event), self._answer)
         return ChunkKind.PIECE
 
     def answer(self) -> ParsedAnswer:
         """Return the answer so far."""
-        answer = self._parts.collected()
-        answer.absent = False
-        return answer
+        return self._answer
 
 
 FORWARDED: Final = tuple(Forwarded(path) for path in _PATHS)

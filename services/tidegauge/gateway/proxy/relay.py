@@ -21,7 +21,16 @@ from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
 
-__all__ = ["FrameSplitter", "Headers", "Relay", "Sink", "WholeAnswer", "data_of", "passed_headers"]
+__all__ = [
+    "FrameSplitter",
+    "Headers",
+    "Relay",
+    "Sink",
+    "WholeAnswer",
+    "data_of",
+    "is_end",
+    "passed_headers",
+]
 
 _OK: Final = 200
 _ERRORS: Final = 400
@@ -162,7 +171,7 @@ class Relay:
         splitter = FrameSplitter()
         for frame in [*splitter.feed(body), splitter.rest]:
             data = data_of(frame)
-            if data is not None and data != _DONE:
+            if data is not None and not is_end(data):
                 collector.take(data)
         return collector.answer()
 
@@ -310,6 +319,16 @@ def data_of(frame: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
+def is_end(data: bytes) -> bool:
+    """Whether an event's data say that the stream has ended.
+
+    Example:
+        >>> is_end(b"[DONE]"), is_end(b' "[done]"'), is_end(b"{}")
+        (True, True, False)
+    """
+    return data == _DONE or data.strip(b' \t"').upper() == _DONE
+
+
 class _StreamReader:
     """Parses the frames of a stream while they are relayed.
 
@@ -336,7 +355,7 @@ class _StreamReader:
         """Parse what the upstream ended without a blank line, and return it."""
         rest = self._splitter.rest
         data = data_of(rest)
-        if data == _DONE:
+        if data is not None and is_end(data):
             self.done = True
         elif data is not None:
             if self._collector.take(data) is ChunkKind.PIECE:
@@ -352,7 +371,7 @@ class _StreamReader:
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
-            if data == _DONE:
+            if data is not None and data[:1] != b"{" and is_end(data):
                 self.done = True
             elif data is not None:
                 seen = self._collector.take(data)
@@ -365,6 +384,8 @@ class _StreamReader:
                         continue
                     # No string value can contain these bytes, since its quotes are escaped.
                     frame = frame.replace(b',"usage":null', b"")  # noqa: PLW2901 - the same frame
+            elif frame.startswith(b"{"):
+                self._collector.take(frame)  # an error that the upstream did not make an event
             passed.append(frame)
         return passed[0] if len(passed) == 1 else b"".join(passed)
 
