@@ -5,16 +5,13 @@ For each upstream with a price of its time, and each minute,
     price * time = shares of the customers + idle + residual
 
 A minute's busy time is the time with an exchange in flight, whichever gateway it came from. The
-prompts pay what the weights say of it, and the answers pay the rest, in proportion to their tokens.
-A step's time is shared by the tokens that are generated in it, so an answer beside others pays less
-for a token: in minutes with a pause, by the number that is expected beside it. Idle time has no
-exchange in flight; where the server's own metrics were read, it is what they say. The residual is
-neither: busy time without work that is known, and the difference between both sources.
+prompts pay what the weights say of it, and the answers pay the rest (see ``shares``). Idle time has
+no exchange in flight; where the server's own metrics were read, it is what they say. The residual
+is neither: busy time without work that is known, and the difference between both sources.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +20,9 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from tidegauge.cost.prices import GpuPrice, gpu_usd_per_hour
-from tidegauge.cost.weights import BusyMinute, CostWeights, measure_weights
-from tidegauge.schemas.upstream_events import MINUTE_MS, SLOT_MS, CostLine, WorkAmounts
+from tidegauge.cost.shares import SLOT_SECONDS, busy_minute, shares_of_minute
+from tidegauge.cost.weights import CostWeights, measure_weights
+from tidegauge.schemas.upstream_events import MINUTE_MS, CostLine, WorkAmounts
 from tidegauge.streaming.upstream_work import MinuteOfWork
 
 __all__ = [
@@ -34,23 +32,16 @@ __all__ = [
     "GpuPrices",
     "UpstreamBill",
     "Weights",
-    "busy_minute",
     "make_bill",
     "merge_bills",
     "tokens_of",
 ]
 
-_SLOT_SECONDS: Final = SLOT_MS / 1000
 _MINUTE_SECONDS: Final = MINUTE_MS / 1000
 _MINUTES_OF_AN_HOUR: Final = 60
-_LEAST_BESIDE: Final = 1e-6
 
 _FIELDS: Final = WorkAmounts.__struct_fields__
-_REQUESTS, _PROMPT_TOKENS, _PROMPT_PAIRS, _OUTPUT_TOKENS, _DECODING_MS, _NANOUSD = map(
-    _FIELDS.index,
-    ("requests", "prompt_tokens", "prompt_pairs", "output_tokens", "decoding_ms", "nanousd"),
-)
-"""Places of amounts in a row, which is read millions of times for a bill of a month."""
+_NANOUSD: Final = _FIELDS.index("nanousd")
 
 GpuPrices: TypeAlias = Mapping[str, float | Sequence[GpuPrice]]
 """Upstream's label -> price of its time in USD per hour."""
@@ -335,10 +326,9 @@ def _charge_time(  # noqa: PLR0913, PLR0917 - a minute, its price, and where bot
     """Add a minute's charges and busy time; return the busy time in seconds."""
     if minute is None:
         return 0.0
-    busy = minute.busy.bit_count() * _SLOT_SECONDS
-    for (key, amounts), seconds in zip(
-        minute.rows.items(), _shares(minute, weights, busy), strict=True
-    ):
+    busy = minute.busy.bit_count() * SLOT_SECONDS
+    shares = shares_of_minute(minute, weights, busy)
+    for (key, amounts), seconds in zip(minute.rows.items(), shares, strict=True):
         share_usd = usd * seconds / _MINUTE_SECONDS
         charges[ChargeKey(upstream, *key)].add(amounts, seconds, share_usd)
         time.shares_usd += share_usd
@@ -357,62 +347,6 @@ def _count_time(time: _Time, usd: float, busy: float, idle: float | None, *, pai
     time.idle_by.add("exchanges" if idle is None else "metrics")
 
 
-def _shares(minute: MinuteOfWork, weights: CostWeights | None, busy: float) -> list[float]:
-    """Return each row's share of a minute's busy time, in seconds."""
-    rows = minute.rows.values()
-    if weights is None:  # no slot was busy
-        return [0.0] * len(rows)
-    prompts = [weights.prompt_seconds(row[_PROMPT_TOKENS], row[_PROMPT_PAIRS]) for row in rows]
-    outputs: list[float] = [row[_OUTPUT_TOKENS] for row in rows]
-    if busy < _MINUTE_SECONDS:  # without a pause, the server decides how many are under way
-        decoding = sum(row[_DECODING_MS] for row in rows) / MINUTE_MS
-        parts = (_part_of_step(row, decoding) for row in rows)
-        outputs = [tokens * part for tokens, part in zip(outputs, parts, strict=True)]
-    output = sum(outputs)
-    if not output and not any(prompts):
-        prompts = [float(row[_PROMPT_TOKENS]) for row in rows]
-    prompt = sum(prompts)
-    of_prompts = min(busy, prompt) if output else busy
-    a_prompt = of_prompts / prompt if prompt else 0.0
-    an_output = (busy - of_prompts) / output if output else 0.0
-    return [a_prompt * p + an_output * o for p, o in zip(prompts, outputs, strict=True)]
-
-
-def _part_of_step(row: Sequence[int], decoding: float) -> float:
-    """Return the expected part of its steps that an answer of a row pays for.
-
-    With ``b`` other answers under way at the mean, at random moments, it is the mean of
-    ``1 / (1 + N)`` for a Poisson variable N: ``(1 - exp(-b)) / b``.
-
-    Args:
-        row: Amounts.
-        decoding: Answers under way in the minute, at the mean.
-    """
-    own = row[_DECODING_MS] / MINUTE_MS
-    # The row's answers: those that began in the minute, and at the mean those that went on from
-    # before.
-    beside = decoding - own / max(1.0, row[_REQUESTS] + own)
-    return -math.expm1(-beside) / beside if beside > _LEAST_BESIDE else 1.0
-
-
 def _weights(minutes: Iterable[MinuteOfWork]) -> CostWeights | None:
     found = [busy_minute(minute, minute.total()) for minute in minutes if minute.busy]
     return measure_weights(found) if found else None
-
-
-def busy_minute(minute: MinuteOfWork, work: WorkAmounts) -> BusyMinute:
-    """Return what weights are measured by.
-
-    Args:
-        minute: A minute with a busy slot.
-        work: The sum of its rows.
-    """
-    decoding = minute.decoding.bit_count() * _SLOT_SECONDS
-    summed = work.decoding_ms / 1000
-    return BusyMinute(
-        busy_seconds=minute.busy.bit_count() * _SLOT_SECONDS,
-        prompt_tokens=work.prompt_tokens,
-        prompt_pairs=work.prompt_pairs,
-        steps=decoding * work.output_tokens / summed if summed else 0.0,
-        output_pairs=work.output_pairs,
-    )

@@ -17,11 +17,11 @@ from tidegauge.cost.bill import (
     Bill,
     GpuPrices,
     Weights,
-    busy_minute,
     make_bill,
     merge_bills,
     tokens_of,
 )
+from tidegauge.cost.shares import busy_minute
 from tidegauge.cost.weights import BusyMinute, measure_weights
 from tidegauge.schemas.upstream_events import MINUTE_MS
 

@@ -7,6 +7,9 @@ time on tokens alone is wrong by a third and more, since a step takes about as l
 answers as for one. Steps are not counted anywhere, but they follow from sums that are: while
 answers are generated for ``d`` seconds of a minute, and ``n`` tokens in ``r`` seconds summed over
 the answers, there are ``d * n / r`` steps.
+
+A prompt is computed in steps of its own, whose length its tokens decide. Beside answers, each of
+these steps is also one of theirs, and takes the place of one that generates tokens alone.
 """
 
 from __future__ import annotations
@@ -26,6 +29,15 @@ MINUTES_TO_MEASURE: Final = 30
 _NOMINAL_STEP_TOKENS: Final = 100.0
 """Tokens of a prompt that take as long as a step, as long as that is not measured."""
 
+_STEPS_OF_A_PROMPT: Final = 0.3
+"""Part of a step's time that a prompt takes besides its tokens.
+
+It is not measured: in minutes with many prompts the regression gives them the blame for all that
+it does not know.
+"""
+
+_LEAST_BUSY_SECONDS: Final = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class BusyMinute:
@@ -33,13 +45,17 @@ class BusyMinute:
 
     Attributes:
         busy_seconds: Time with an exchange in flight.
+        decoding_share: Share of the minute in which answers were generated, 0 to 1.
+        prompts: Prompts that were computed.
         prompt_tokens: Tokens of prompts that were computed.
         prompt_pairs: Pairs of tokens in their attention.
-        steps: Steps that generated tokens.
+        steps: Steps in which answers went on, those with a part of a prompt included.
         output_pairs: Pairs of tokens in the attention of generated ones.
     """
 
     busy_seconds: float
+    decoding_share: float
+    prompts: float
     prompt_tokens: float
     prompt_pairs: float
     steps: float
@@ -67,28 +83,53 @@ class CostWeights:
     minutes: int
     measured: bool
 
-    def prompt_seconds(self, tokens: float, pairs: float) -> float:
-        """Return the time for prompts with so many computed tokens and pairs."""
-        return tokens * self.prompt_token_seconds + pairs * self.prompt_pair_seconds
+    def prompt_seconds(self, prompts: float, tokens: float, pairs: float) -> float:
+        """Return the time for so many prompts, computed tokens and pairs."""
+        return (
+            prompts * _STEPS_OF_A_PROMPT * self.step_seconds
+            + tokens * self.prompt_token_seconds
+            + pairs * self.prompt_pair_seconds
+        )
 
 
 def measure_weights(minutes: Sequence[BusyMinute]) -> CostWeights:
-    """Measure an upstream's weights by least squares without negative weights.
+    """Measure an upstream's weights by weighted least squares without negative weights.
+
+    What a minute's work does not explain grows with its busy time, so a minute counts in inverse
+    proportion to that.
 
     Args:
         minutes: The upstream's minutes with work, at least one.
     """
-    table = np.array(
-        [[m.prompt_tokens, m.prompt_pairs, m.steps, m.output_pairs] for m in minutes], np.float64
-    )
-    busy = np.array([m.busy_seconds for m in minutes], np.float64)
+    table = np.array([_amounts(minute) for minute in minutes], np.float64)
+    busy = np.array([minute.busy_seconds for minute in minutes], np.float64)
     if len(minutes) >= MINUTES_TO_MEASURE:
         scales = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
-        found, _ = nnls(table / scales, busy)
-        token, pair, step, output_pair = (found / scales).tolist()
+        roots = 1 / np.sqrt(np.maximum(busy, _LEAST_BUSY_SECONDS))
+        found, _ = nnls(table / scales * roots[:, None], busy * roots)
+        token, pair, step, output_pair, _ = (found / scales).tolist()
         if token > 0 or step > 0:
             return CostWeights(token, pair, step, output_pair, len(minutes), measured=True)
-    tokens, _, steps, _ = table.sum(axis=0).tolist()
+    tokens = sum(minute.prompt_tokens for minute in minutes)
+    steps = sum(minute.steps + _STEPS_OF_A_PROMPT * minute.prompts for minute in minutes)
     whole = tokens / _NOMINAL_STEP_TOKENS + steps
     step = float(busy.sum()) / whole if whole > 0 else 0.0
     return CostWeights(step / _NOMINAL_STEP_TOKENS, 0.0, step, 0.0, len(minutes), measured=False)
+
+
+def _amounts(minute: BusyMinute) -> tuple[float, ...]:
+    """Return what a minute's busy time is a sum of.
+
+    A prompt beside answers, as it is for the share of time in which there are some, takes the place
+    of at least one of their steps. Of how many more its tokens decide, by a number that the server
+    has and does not tell (that of a step's tokens): the last amount measures it.
+    """
+    beside = minute.decoding_share
+    steps = minute.steps + (_STEPS_OF_A_PROMPT - beside) * minute.prompts
+    return (
+        minute.prompt_tokens,
+        minute.prompt_pairs,
+        steps,
+        minute.output_pairs,
+        -beside * minute.prompt_tokens,
+    )
