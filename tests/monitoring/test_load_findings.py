@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tidegauge.monitoring.load_findings import load_findings, normal_load
+from tidegauge.monitoring.further_findings import load_findings, normal_load
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.exchange import ResponseEvent, Usage

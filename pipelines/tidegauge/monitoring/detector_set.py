@@ -37,11 +37,15 @@ from tidegauge.monitoring.detector import (
     unpack_change_point,
 )
 from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
+from tidegauge.monitoring.further_findings import (
+    load_findings,
+    unknown_checks,
+    unseen_load,
+    unseen_sentence,
+)
 from tidegauge.monitoring.intake import MergedWindow
-from tidegauge.monitoring.load_findings import load_findings, unseen_load, unseen_sentence
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.trends import RatePoint
-from tidegauge.monitoring.unknown_checks import unknown_checks
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures

@@ -16,6 +16,7 @@ from tidegauge.schemas.topics import REQUESTS, RESPONSES
 
 __all__ = [
     "CUSTOMER_SHARE",
+    "FEWEST",
     "MINIMUM_EFFECT",
     "RATIOS",
     "SHARES",
@@ -45,6 +46,9 @@ cost; for the others it is a difference of shares of events, such as .005 for ha
 
 RATIOS: frozenset[Signal] = frozenset({"latency", "cost"})
 """Signals whose changes are sized as ratios."""
+
+FEWEST = 40
+"""Least number of events for a reference of rates."""
 
 
 @dataclass(frozen=True, slots=True)

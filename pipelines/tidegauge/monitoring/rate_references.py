@@ -25,7 +25,8 @@ from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
 from tidegauge.detection.reference import Reference, build
 from tidegauge.detection.season_choice import choose_season
-from tidegauge.monitoring.load_findings import normal_load
+from tidegauge.monitoring.further_findings import normal_load
+from tidegauge.monitoring.plan import FEWEST
 from tidegauge.monitoring.strata_cuts import (
     edges,
     group_strata,
@@ -39,7 +40,6 @@ from tidegauge.schemas.sketches import Histogram, Sketch
 from tidegauge.streaming import histogram
 
 __all__ = [
-    "FEWEST",
     "QUALITY_LEVELS",
     "LeftOut",
     "cost_reference",
@@ -61,8 +61,6 @@ _ERROR_SHARES = {"errors": 0.6, "checks": 0.4}
 _COST_LEVEL = 0.9
 _LATENCY_SHARES = {"p50": 0.15, "p75": 0.2, "p90": 0.25, "p95": 0.4}
 _LATENCY_LEVELS = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95}
-FEWEST = 40
-"""Least number of events for a reference."""
 _MINUTES_SEEN_MS = 8 * 60_000
 _UNSEEN_SHIFTS = {"latency": 0.15, "quality": 0.05, "cost": 0.1, "errors": 0.0}
 """Shift over minutes, in standard deviations, that is assumed of a number where the baseline is

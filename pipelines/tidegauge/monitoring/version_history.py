@@ -15,7 +15,7 @@ import msgspec
 from tidegauge.detection.before_after import HourCounts
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
 from tidegauge.monitoring.catalog import comparison_monitor, judge_name, judged_scores
-from tidegauge.monitoring.rate_references import FEWEST
+from tidegauge.monitoring.plan import FEWEST
 from tidegauge.monitoring.strata_cuts import group_strata, known_strata, quantile_bucket
 from tidegauge.reports.formatting import count, dollars, number
 from tidegauge.schemas import Segment, measures

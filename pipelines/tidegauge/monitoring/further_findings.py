@@ -1,26 +1,31 @@
-"""More load and longer answers: findings of their own beside a slower service.
+"""Findings of a verdict besides its test: load, lengths, and checks that the baseline lacks.
 
 Latency is tested at equal load and lengths. Clients notice more load and longer answers all the
 same, so every latency verdict says whether these are as in the baseline. Offered load is what
 arrives (requests and tokens a second): a slower service has more requests in flight without more
 arriving.
+
+A check of the output that first occurs after the baseline's time (a tool, a schema, a new release
+of the gateway) has no normal rate and is not tested. A verdict that keeps quiet about it would be
+taken to watch it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tidegauge.detection.indicators import StratifiedTail, count_unseen
 from tidegauge.detection.reference import Reference
-from tidegauge.reports.formatting import number, percent
+from tidegauge.monitoring.plan import FEWEST
+from tidegauge.reports.formatting import count, number, percent
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.streaming import moments
 
-__all__ = ["load_findings", "normal_load", "unseen_load", "unseen_sentence"]
+__all__ = ["load_findings", "normal_load", "unknown_checks", "unseen_load", "unseen_sentence"]
 
 _BLOCK_MS = 600_000
 _FEWEST_BLOCKS = 6
@@ -29,6 +34,10 @@ _NOTABLE = 1.2
 """How many times the baseline's P95 it takes for a finding."""
 _REQUESTS, _TOKENS = "requests_per_second", "tokens_per_second"
 _IN_FLIGHT, _ANSWER = measures.IN_FLIGHT, measures.OUTPUT_TOKENS
+
+_NAMED = 5
+_PREFIX = measures.failed("")
+_REMEDY = "`tidegauge baseline build --kind rates --from -1d --activate`"
 
 
 def _load(sketches: Sequence[Sketch]) -> dict[str, float]:
@@ -134,5 +143,34 @@ def unseen_sentence(share: float) -> tuple[str, ...]:
     said = (
         f"Load that the baseline has not seen: {percent(share)} of this window's answers had more "
         "requests in flight or longer texts, and are not tested."
+    )
+    return (said,)
+
+
+def unknown_checks(reference: Reference, recent: Iterable[Sketch]) -> tuple[str, ...]:
+    """Return a sentence on the checks that are made and not tested; none where all are tested.
+
+    Args:
+        reference: The reference of failures and failed checks.
+        recent: Sketches of the display range.
+    """
+    known = {indicator.name for indicator in reference.indicators}
+    hits, trials = Counter[str](), Counter[str]()
+    for sketch in recent:
+        for name in [one for one in sketch.trials if one.startswith(_PREFIX) and one not in known]:
+            hits[name] += sketch.hits.get(name, 0)
+            trials[name] += sketch.trials[name]
+    if not trials:
+        return ()
+    told = [
+        f"{name.removeprefix(_PREFIX)!r} (failed by {count(hits[name])} of {count(n)} answers)"
+        for name, n in sorted(trials.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    checks = "checks" if len(told) > 1 else "check"
+    said = (
+        f"Not tested: the {checks} {', '.join(told[:_NAMED])}{more}, unknown to the baseline, "
+        f"which has fewer than {FEWEST} such answers. Once their rates are normal, build a new "
+        f"one: {_REMEDY}."
     )
     return (said,)
