@@ -1,4 +1,7 @@
-"""Brokers for the tests that need one: each module has its own, so that none reads another's."""
+"""Brokers for the tests that need one, and the vLLM that they share.
+
+Each module has a broker of its own, so that none reads another's events.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.shared_vllm import SharedVllm
 
 from tidegauge.runtime.brokers import ApacheBroker, Broker, EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
@@ -93,3 +97,17 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 def kafka(broker: Broker) -> KafkaSettings:
     """Return settings that reach the broker."""
     return KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def shared_vllm() -> Iterator[SharedVllm]:
+    """Yield a vLLM on the CPU that is not started yet."""
+    shared = SharedVllm()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="module")
+def vllm(shared_vllm: SharedVllm) -> str:
+    """Return the address of the shared vLLM, started."""
+    return shared_vllm.url()

@@ -1,4 +1,4 @@
-"""One vLLM for all end-to-end tests, and a gateway before it."""
+"""A gateway before the vLLM that the end-to-end tests share."""
 
 from __future__ import annotations
 
@@ -10,42 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.demo.vllm_environment import ensure_environment
-from tidegauge.demo.vllm_server import VllmServer, ensure_model
 from tidegauge.gateway.policy import keys
 from tidegauge.runtime.processes.deployment import free_port
 from tidegauge.runtime.processes.supervisor import Service, Supervisor
 
 MODEL = "assistant"
+TOKENS = 8
+"""Of an answer, at most: on two cores vLLM writes some twenty in a second."""
 CONFIGURATION = """
 models:
   assistant:
     upstreams:
       - url: {url}
         model: smollm2-135m
-        overrides: {{max_tokens: 24}}
+        overrides: {{max_tokens: {tokens}}}
         price: {{input: 0.15, output: 0.60}}
 """
-
-
-class SharedVllm:
-    """Starts when it is first asked for, and ends when somebody needs the machine alone."""
-
-    def __init__(self) -> None:
-        self._server: VllmServer | None = None
-
-    def url(self) -> str:
-        if self._server is None:
-            environment = ensure_environment(print)
-            self._server = VllmServer(ensure_model(print), free_port(), environment=environment)
-            self._server.start()
-            self._server.wait_ready(progress=print)
-        return self._server.url
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
 
 
 @dataclass(frozen=True)
@@ -66,24 +46,12 @@ def _ends_vllm(item: pytest.Item) -> bool:
     return "shared_vllm" in names and "vllm" not in names
 
 
-@pytest.fixture(scope="session")
-def shared_vllm() -> Iterator[SharedVllm]:
-    shared = SharedVllm()
-    yield shared
-    shared.stop()
-
-
-@pytest.fixture(scope="module")
-def vllm(shared_vllm: SharedVllm) -> str:
-    return shared_vllm.url()
-
-
 @pytest.fixture(scope="module")
 def gateway(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("gateway")
     key, record = keys.create(keys.Customer(name="acme", key_id=""), created="2026-01-01")
     keys.save(folder / "keys.json", [record])
-    (folder / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm))
+    (folder / "gateway.yaml").write_text(CONFIGURATION.format(url=vllm, tokens=TOKENS))
     port, admin_port = free_port(), free_port()
     log = folder / "requests.jsonl"
     service = Service(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.e2e.conftest import TOKENS
 
 from tidegauge.cli.request_log import percentile
 from tidegauge.demo.prompts import Prompt, own_prompts
@@ -100,5 +101,5 @@ def test_the_log_says_what_the_client_measured(gateway: Gateway) -> None:
         # The client's time has its own connection and reading in it: milliseconds, or many of
         # them where it has to wait for a core.
         assert mine - 200 <= found["latency_ms"][name] <= mine + 1, name
-    assert found["output_tokens"] <= 24 * COUNT
+    assert found["output_tokens"] <= TOKENS * COUNT
     assert found["output_tokens"] > COUNT

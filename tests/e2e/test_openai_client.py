@@ -7,6 +7,7 @@ from typing import Protocol
 
 import openai
 import pytest
+from tests.e2e.conftest import TOKENS
 
 from tidegauge.demo.vllm_server import SERVED_NAMES
 
@@ -40,7 +41,7 @@ def _plain(client: openai.OpenAI, model: str, question: str) -> tuple[str, str, 
         model=model,
         messages=[{"role": "user", "content": question}],
         temperature=0,
-        max_tokens=24,
+        max_tokens=TOKENS,
         seed=1,
     )
     (choice,) = answer.choices
@@ -60,7 +61,7 @@ def _streamed(client: openai.OpenAI, model: str, question: str) -> tuple[list[st
         model=model,
         messages=[{"role": "user", "content": question}],
         temperature=0,
-        max_tokens=24,
+        max_tokens=TOKENS,
         seed=1,
         stream=True,
     ) as stream:
@@ -95,13 +96,13 @@ def test_usage_is_streamed_when_it_is_asked_for(ours: openai.OpenAI) -> None:
     stream = ours.chat.completions.create(
         model="assistant",
         messages=[{"role": "user", "content": QUESTIONS[0]}],
-        max_tokens=8,
+        max_tokens=TOKENS,
         stream=True,
         stream_options={"include_usage": True},
     )
     *_, last = stream
     assert last.usage is not None
-    assert 0 < last.usage.completion_tokens <= 24
+    assert 0 < last.usage.completion_tokens <= TOKENS
 
 
 def test_the_models_are_listed(ours: openai.OpenAI, theirs: openai.OpenAI) -> None:

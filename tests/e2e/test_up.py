@@ -31,6 +31,7 @@ def test_up_serves_and_leaves_nothing_behind(vllm: str, broker: Broker, tmp_path
         "TIDEGAUGE_UPSTREAM_URL": vllm,
         "TIDEGAUGE_JUDGE_URL": vllm,
         "TIDEGAUGE_JUDGE_GOLDEN_SET_QUESTIONS": "2",
+        "TIDEGAUGE_JUDGE_RUBRIC_RETRY": "false",
         "TIDEGAUGE_GATEWAY_ANONYMOUS": "true",
         "TIDEGAUGE_GATEWAY_PORT": str(ports.gateway),
         "TIDEGAUGE_MONITOR_PORT": str(ports.monitor),

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator
-
 import openai
 import pytest
 from tests.gateway.conftest import Running, StartGateway, eventually
-
-from tidegauge.demo.vllm_environment import ensure_environment
-from tidegauge.demo.vllm_server import VllmServer, ensure_model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -22,30 +15,16 @@ QUESTIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def vllm_url() -> Iterator[str]:
-    """A vLLM that runs already, or one of our own."""
-    if url := os.environ.get("TIDEGAUGE_UPSTREAM_URL"):
-        yield url
-        return
-    ensure_environment(print)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with VllmServer(ensure_model(print), port) as server:
-        yield server.url
-
-
 @pytest.fixture
-async def running(start_gateway: StartGateway, vllm_url: str) -> Running:
-    gateway = await start_gateway(upstream_url=vllm_url)
+async def running(start_gateway: StartGateway, vllm: str) -> Running:
+    gateway = await start_gateway(upstream_url=vllm)
     await eventually(lambda: gateway.app.runtime.ready)
     return gateway
 
 
-async def test_plain_and_streamed_answers_are_equal(running: Running, vllm_url: str) -> None:
+async def test_plain_and_streamed_answers_are_equal(running: Running, vllm: str) -> None:
     through = openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="any")
-    direct = openai.AsyncOpenAI(base_url=f"{vllm_url}/v1", api_key="any")
+    direct = openai.AsyncOpenAI(base_url=f"{vllm}/v1", api_key="any")
     async with through, direct:
         model = (await through.models.list()).data[0].id
         for question in QUESTIONS:
