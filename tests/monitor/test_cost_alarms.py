@@ -20,7 +20,7 @@ from tidegauge.monitoring.customer_costs import customer_key
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.cost_view import BudgetBurn
 from tidegauge.reports.quality import Estimator
-from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.findings import Alert, Effect, State, Verdict
 
 DEARER = Verdict(
     monitor="cost.customer",
@@ -50,15 +50,20 @@ DEARER = Verdict(
 )
 
 
-@pytest.fixture
-def view(make_view: Callable[[], MonitorView]) -> MonitorView:
+def cost_alerts() -> tuple[Alert, Alert]:
+    """Return the alarms of a customer that became dearer and of a budget that is spent too fast."""
     costs = replace(made_up_costs(), budgets=(BudgetBurn("all", 500.0, 60.0, 3.6, 2.1),))
     (burning,) = budget_verdicts(costs, [], now_ms=NOW)
-    made = make_view()
+    return alert(DEARER, "warn"), alert(burning, "warn")
+
+
+@pytest.fixture
+def view(make_view: Callable[[], MonitorView]) -> MonitorView:
+    made, alerts = make_view(), cost_alerts()
     return msgspec.structs.replace(
         made,
-        verdicts=(*made.verdicts, DEARER, burning),
-        alerts=(*made.alerts, alert(DEARER, "warn"), alert(burning, "warn")),
+        verdicts=(*made.verdicts, *(one.verdict for one in alerts)),
+        alerts=(*made.alerts, *alerts),
     )
 
 

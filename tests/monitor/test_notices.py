@@ -8,7 +8,8 @@ from tests.monitor.made_up import NOW, alert, segment, verdict
 
 from tidegauge.monitor.notify.notices import Notice, PacedReceiver, Pacing
 from tidegauge.monitor.notify.receivers import DeliveryError
-from tidegauge.schemas.findings import Alert, AlertStatus, Severity, State
+from tidegauge.schemas.findings import Alert, AlertStatus, Severity, Signal, State
+from tidegauge.schemas.segments import Segment
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -85,6 +86,22 @@ def test_a_notice_names_its_page_and_mentions_nobody(receiver: PacedReceiver, ea
         "Latency _!channel_ _everyone rose.",
         "http://page/i/one",
     ]
+
+
+@pytest.mark.parametrize(
+    ("signal", "customer", "title"),
+    [
+        ("cost", "acme", "warn: customer acme, cost"),
+        ("cost", "", "warn: all traffic, cost"),
+        ("pipeline", "", "warn: pipeline, pipeline"),
+    ],
+)
+def test_an_alarm_of_no_model_says_what_it_is_of(
+    receiver: PacedReceiver, ear: Ear, signal: Signal, customer: str, title: str
+) -> None:
+    segment = Segment(model="", tenant=customer)
+    receiver.send(msgspec.structs.replace(told("a"), signal=signal, segment=segment), NOW)
+    assert [notice.title for notice in ear.heard] == [title]
 
 
 def test_quieter_alarms_are_not_told(receiver: PacedReceiver, ear: Ear) -> None:

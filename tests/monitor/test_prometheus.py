@@ -16,12 +16,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvicorn
 import yaml
 from prometheus_client import CollectorRegistry, Gauge
 from tests.monitor.made_up import Watch
 from tests.monitor.made_up_costs import made_up_costs
+from tests.monitor.test_cost_alarms import cost_alerts
 
 from tidegauge.monitor.cost_metrics import CostCollector
 from tidegauge.monitor.metrics import ViewCollector
@@ -112,7 +114,8 @@ def stack(
     config = yaml.safe_load((INFRA / "prometheus" / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [
-        str(INFRA / "prometheus" / "rules" / f"{name}.yml") for name in ("pipeline", "verdicts")
+        str(INFRA / "prometheus" / "rules" / f"{name}.yml")
+        for name in ("pipeline", "verdicts", "cost")
     ]
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
         f"127.0.0.1:{manager}"
@@ -180,6 +183,7 @@ def test_prometheus_reads_draws_and_alarms_and_alertmanager_takes_alarms_both_wa
         alerts = get(f"{manager}/api/v2/alerts")
         return {alert["labels"]["alertname"] for alert in alerts}
 
+    waited(lambda: query('ALERTS{alertname="TidegaugeBudgetBurning"}'))
     waited(lambda: {"TidegaugePage", "TidegaugeWarn", "TidegaugeSwapWorse"} <= firing())
     now_ms = time.time_ns() // 1_000_000
     sink = Alertmanager(manager, page_url="http://127.0.0.1:8090")
@@ -194,3 +198,15 @@ def test_prometheus_reads_draws_and_alarms_and_alertmanager_takes_alarms_both_wa
     assert held["annotations"]["summary"] == drift.summary
     assert held["labels"]["severity"] == "warn"
     assert held["receivers"] == [{"name": "chat"}]
+
+    dearer, burning = cost_alerts()
+    sink.send([dearer, burning], now_ms)
+
+    def told() -> dict[str, str]:
+        alerts = get(f"{manager}/api/v2/alerts?filter=alertname%3DTidegaugeCost")
+        return {one["labels"]["monitor"]: one["annotations"]["summary"] for one in alerts}
+
+    both = {"cost.customer": dearer.summary, "cost.budget": burning.summary}
+    waited(lambda: told() == both, 10)
+    sink.send([msgspec.structs.replace(burning, status="resolved")], now_ms)
+    waited(lambda: set(told()) == {"cost.customer"}, 10)

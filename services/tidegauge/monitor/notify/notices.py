@@ -183,9 +183,12 @@ class PacedReceiver:
         self, alert: Alert, word: str, *, severity: Severity | None, more: str = ""
     ) -> Notice:
         segment = alert.segment
-        where = " ".join(name for name in (segment.model, segment.version, segment.route) if name)
+        customer = f"customer {segment.tenant}" if segment.tenant else ""
+        names = (segment.model, segment.version, segment.route, customer)
+        where = " ".join(name for name in names if name)
+        unnamed = "pipeline" if alert.signal == "pipeline" else "all traffic"
         summary = clip(alert.summary or alert.verdict.sentence, 600)
         page = f"{self._page}/i/{alert.incident or alert.alert_id}" if self._page else ""
         lines = [line for line in (summary.translate(_MARKUP), more, page) if line]
-        title = f"{word}: {clip(where, 120) or 'pipeline'}, {alert.signal}"
+        title = f"{word}: {clip(where, 120) or unnamed}, {alert.signal}"
         return Notice(title.translate(_MARKUP), "\n".join(lines), severity)
