@@ -236,7 +236,8 @@ async def test_connections_that_wait_for_a_request_are_few_and_short(
         await eventually(lambda: refusals["waiting"] > 0)
         assert (await gateway.chat()).status_code == 200
         await eventually(lambda: refusals["waiting"] + refusals["deadline"] == 60)
-        assert refusals["deadline"] >= 20
+        # Twenty may wait, and the client that chatted is one of them while it keeps its connection.
+        assert refusals["deadline"] >= 19
 
 
 async def test_a_body_has_a_deadline_that_its_bytes_do_not_move(
