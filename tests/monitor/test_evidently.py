@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,8 @@ import pytest
 from fastapi import FastAPI
 from tests.monitor.browser import CHROMIUM, serve
 
-from tidegauge.adapters import evidently
-from tidegauge.adapters.evidently import Preface, ReportError, render
+from tidegauge.adapters.evidently import EvidentlyProcess, Job, Preface, ReportError
+from tidegauge.adapters.evidently.report_process import environment
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.report_pages import ReportPages
@@ -53,7 +54,16 @@ def rows(spread: float, seed: int) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def renderer() -> Iterator[EvidentlyProcess]:
+    """A process whose imports every report of these tests shares."""
+    process = EvidentlyProcess()
+    process.warm()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def page(renderer: EvidentlyProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report whose rows nobody has cleaned before."""
     found = tables(rows(0.5, 1), rows(0.9, 2))
     dirty = Tables(
@@ -72,7 +82,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         figure="<svg><title>map</title></svg>",
         caption=f"Places {IMAGE}",
     )
-    render(dirty, preface, path)
+    renderer.render(dirty, preface, path)
     return path
 
 
@@ -152,44 +162,75 @@ def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path:
     assert "latency_ms" in done.stdout
 
 
-def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
+def test_nothing_to_compare_says_so(renderer: EvidentlyProcess, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="0 rows in the reference range and 1"):
-        render(tables([], [{"latency_ms": 1.0}]), Preface(title="t"), tmp_path / "r.html")
+        renderer.render(tables([], [{"latency_ms": 1.0}]), Preface(title="t"), tmp_path / "r.html")
 
 
-def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_says_so(
+    renderer: EvidentlyProcess, tmp_path: Path
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="cannot write the report"):
-        render(found, Preface(title="t"), blocked / "r.html")
+        renderer.render(found, Preface(title="t"), blocked / "r.html")
 
 
-def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+def test_a_report_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     found = tables([{"latency_ms": 1.0}], [{"latency_ms": 2.0}])
     with pytest.raises(ReportError, match="did not finish within"):
-        render(found, Preface(title="t"), tmp_path / "r.html", timeout_seconds=0.01)
+        EvidentlyProcess(0.01).render(found, Preface(title="t"), tmp_path / "r.html")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_child_ends_with_the_one_who_wanted_the_report(tmp_path: Path) -> None:
-    job = evidently.Job(
+def test_a_report_that_fails_says_why_and_the_next_one_is_made(
+    renderer: EvidentlyProcess, tmp_path: Path
+) -> None:
+    good = tables(rows(0.5, 1), rows(0.9, 2))
+    short = Tables(
+        columns=good.columns,
+        reference=good.reference[:1],
+        current=good.current,
+        rows=good.rows,
+        left_out=(),
+        distances=good.distances,
+    )
+    with pytest.raises(ReportError, match="argument 2 is shorter than argument 1"):
+        renderer.render(short, Preface(title="t"), tmp_path / "bad.html")
+    renderer.render(good, Preface(title="t"), tmp_path / "good.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["good.html"]
+
+
+@pytest.mark.nightly  # it imports Evidently once more
+def test_a_process_that_has_ended_meanwhile_is_started_again(tmp_path: Path) -> None:
+    process = EvidentlyProcess()
+    process.warm()
+    process.close()
+    found = tables(rows(0.5, 1), rows(0.9, 2))
+    process.render(found, Preface(title="t"), tmp_path / "r.html")
+    process.close()
+    assert (tmp_path / "r.html").exists()
+
+
+def test_a_report_ends_with_the_one_who_wanted_it(tmp_path: Path) -> None:
+    job = Job(
         preface=Preface(title="t"),
         tables=tables(rows(0.5, 1), rows(0.9, 2)),
         path=str(tmp_path / "r.html"),
+        errors=str(tmp_path / "stderr"),
     )
     child = subprocess.Popen(
-        [sys.executable, "-m", "tidegauge.adapters.evidently"], stdin=subprocess.PIPE
+        [sys.executable, "-m", "tidegauge.adapters.evidently.child"], stdin=subprocess.PIPE
     )
     assert child.stdin is not None
     child.stdin.write(msgspec.json.encode(job) + b"\n")
     child.stdin.close()  # as when the parent is gone
     assert child.wait(60) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "r.html").exists()
 
 
-def test_the_child_gets_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_gets_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_MONITOR_WEBHOOK_SECRET", "hush")
-    environment = evidently._environment()
-    assert "hush" not in environment.values()
-    assert environment["DO_NOT_TRACK"] == "1"
+    assert "hush" not in environment().values()
+    assert environment()["DO_NOT_TRACK"] == "1"

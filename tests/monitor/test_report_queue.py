@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,26 @@ def read(topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
             yield Record(Partition(topic.name, 0), offset, value)
 
 
+@dataclass
+class NotingRenderer:
+    """Writes titles only, and notes what it was to write and whether it was warmed in time."""
+
+    written: list[tuple[Tables, Preface]] = field(default_factory=list)
+    warmed: bool = False
+    warmed_before_reading: bool = True
+
+    def warm(self) -> None:
+        self.warmed = True
+
+    def render(self, compared: Tables, preface: Preface, path: Path) -> None:
+        self.written.append((compared, preface))
+        path.write_text(preface.title)
+
+    def read(self, topic: Topic, start_ms: int, end_ms: int) -> Iterable[Record]:
+        self.warmed_before_reading &= self.warmed
+        return read(topic, start_ms, end_ms)
+
+
 def test_a_range_is_one_of_event_time_whenever_the_events_arrived() -> None:
     found = sampled(read, AFTER, rows=1_000, titles={3: "parcels"})
     assert (found.seen, len(found.rows), found.unreadable) == (60, 60, 0)
@@ -144,10 +165,7 @@ def test_a_report_says_what_has_not_reached_the_log(tmp_path: Path, waiting: int
         else:
             yield from read(topic, start_ms, end_ms)
 
-    def render(_compared: Tables, preface: Preface, path: Path) -> None:
-        path.write_text(preface.title)
-
-    maker = ReportMaker(read_with_heartbeats, rows=60, render=render)
+    maker = ReportMaker(read_with_heartbeats, rows=60, renderer=NotingRenderer())
     facts = maker.make(ReportOrder(BEFORE, AFTER), tmp_path / "r.html")
     incomplete = [fact for fact in facts if fact.startswith("Incomplete: 7 exchanges")]
     assert len(incomplete) == bool(waiting)
@@ -161,25 +179,21 @@ def test_the_language_is_the_users_and_only_where_text_was_captured() -> None:
 
 
 def test_a_report_says_what_was_compared(tmp_path: Path) -> None:
-    written: list[Tables] = []
-
-    def render(compared: Tables, preface: Preface, path: Path) -> None:
-        assert preface.verdicts == ("No alarm fired in the current range.",)
-        written.append(compared)
-        path.write_text(preface.title)
-        assert preface.facts[1].startswith("Reference: 1970-01-01 00:00:00 UTC to")
-        assert preface.figure == ""
-
     order = ReportOrder(BEFORE, AFTER, model="chat")
     costs = {BEFORE: ("Cost: $1.",), AFTER: ("Cost: $2.",)}
-    maker = ReportMaker(read, rows=60, render=render, costs=costs.__getitem__)
+    noting = NotingRenderer()
+    maker = ReportMaker(noting.read, rows=60, renderer=noting, costs=costs.__getitem__)
     facts = maker.make(order, tmp_path / "r.html")
     assert {"Reference: Cost: $1.", "Current: Cost: $2."} <= set(facts)
     assert facts[0] == "Compared: model chat."
     assert "60 of 60 exchanges, 1 records unreadable" in facts[1]
     assert "60 of 60 exchanges." in facts[2]
     assert any(fact.startswith("No map of the requests") for fact in facts)
-    (compared,) = written
+    assert noting.warmed_before_reading
+    ((compared, preface),) = noting.written
+    assert preface.verdicts == ("No alarm fired in the current range.",)
+    assert preface.facts[1].startswith("Reference: 1970-01-01 00:00:00 UTC to")
+    assert preface.figure == ""
     assert compared.rows == (60, 60)
     assert [len(cells) for cells in (*compared.reference, *compared.current)] == [60, 60]
     assert [column.name for column in compared.columns] == ["latency_ms"]

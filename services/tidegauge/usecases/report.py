@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from tidegauge.adapters import evidently
-from tidegauge.adapters.evidently import Preface
+from tidegauge.adapters.evidently import EvidentlyProcess, Preface
 from tidegauge.drift.descriptors import language
 from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.reports.embedding_map import (
@@ -57,11 +56,22 @@ E = TypeVar("E", ResponseEvent, EmbeddingEvent, JudgmentEvent)
 Reader = Callable[[Topic, int, int], Iterable[Record]]
 """From a topic, a start and an end (Unix milliseconds) to its records in that range."""
 
-Render = Callable[[Tables, Preface, Path], None]
-"""Writes a comparison to a file, below what stands first."""
-
 Incidents = Callable[[TimeRange], Iterable[Incident]]
 """Returns the incidents of a time, those that fire first."""
+
+
+class TableRenderer(Protocol):
+    """Writes comparisons as files that a browser shows."""
+
+    def warm(self) -> None:
+        """Get ready meanwhile: a comparison will be wanted soon."""
+
+    def render(self, tables: Tables, preface: Preface, path: Path) -> None:
+        """Write a comparison to a file, below what stands first.
+
+        Raises:
+            TidegaugeError: It could not be written.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +217,7 @@ class ReportMaker:
         incidents: Returns the incidents of the current range.
         labels: Returns what people say of a range, a sentence each.
         costs: Returns what a range cost, a sentence each.
-        render: Writes the comparison.
+        renderer: Writes the comparison.
     """
 
     read: Reader
@@ -216,7 +226,7 @@ class ReportMaker:
     incidents: Incidents = _no_incidents
     labels: Callable[[TimeRange], tuple[str, ...]] = _no_sentences
     costs: Callable[[TimeRange], tuple[str, ...]] = _no_sentences
-    render: Render = evidently.render
+    renderer: TableRenderer = field(default_factory=EvidentlyProcess)
 
     def make(self, order: ReportOrder, path: Path) -> tuple[str, ...]:
         """Write the HTML of a comparison to a file.
@@ -227,6 +237,7 @@ class ReportMaker:
         Raises:
             TidegaugeError: The log cannot be read, a range is empty, or rendering failed.
         """
+        self.renderer.warm()
         titles = self.titles()
         reference, current = order.reference, order.current
         before, after = (
@@ -268,7 +279,7 @@ class ReportMaker:
             figure=svg(drawn) if drawn else "",
             caption=_caption(drawn) if drawn else "",
         )
-        self.render(compared, preface, path)
+        self.renderer.render(compared, preface, path)
         return (*facts, *verdicts)
 
 
