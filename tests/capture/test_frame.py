@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import crc32c
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,15 @@ from tidegauge.capture.frame import (
     Frame,
     FrameEncoder,
     Incomplete,
+    Layout,
     decode_frame,
     encode_header,
     read_header,
 )
 
 NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
 FRAMES = st.builds(
     Frame,
     sequence=st.integers(1, 2**63),
@@ -29,6 +33,12 @@ FRAMES = st.builds(
     type=NAME,
     key=st.text(st.characters(codec="utf-8"), max_size=60),
     value=st.binary(max_size=300),
+    last_sequence=st.just(0),
+    layout=st.just(Layout(is_compact=False, topics=(), records=1)),
+).map(
+    lambda made: msgspec.structs.replace(
+        made, last_sequence=made.sequence, layout=made.layout._replace(topics=(made.topic,))
+    )
 )
 
 
@@ -111,10 +121,19 @@ def test_the_form_is_the_documented_one_to_the_byte() -> None:
 
 
 def test_a_compact_record_stands_for_one_event_of_each_topic() -> None:
-    frame = Frame(7, 0, "requests.v1+responses.v1*3", "compact:some.exchange.1", "", b"")
-    assert (frame.is_compact, frame.records, frame.last_sequence) == (True, 3, 12)
-    assert frame.topics == ("requests.v1", "responses.v1")
-    single = Frame(7, 0, "requests.v1", "compact:some.exchange.1", "", b"")
-    assert (single.records, single.last_sequence) == (1, 7)
-    event = Frame(7, 0, "requests.v1", "tidegauge.request", "req-7", b"")
-    assert (event.is_compact, event.topics, event.last_sequence) == (False, ("requests.v1",), 7)
+    def stored(topic: str, type_name: str, key: str = "") -> Frame:
+        return decode_frame(FrameEncoder(topic, type_name).encode(7, 0, key, b""), 0)[0]
+
+    three = stored("requests.v1+responses.v1*3", "compact:some.exchange.1")
+    assert three.layout == (True, ("requests.v1", "responses.v1"), 3)
+    assert three.last_sequence == 12
+    single = stored("requests.v1", "compact:some.exchange.1")
+    assert (single.layout.records, single.last_sequence) == (1, 7)
+    event = stored("requests.v1", "tidegauge.request", "req-7")
+    assert (event.layout, event.last_sequence) == ((False, ("requests.v1",), 1), 7)
+
+
+@pytest.mark.parametrize("topic", ["requests.v1*many", "requests.v1*2*2"])
+def test_a_number_of_records_that_is_none_is_damage(topic: str) -> None:
+    with pytest.raises(Damage):
+        decode_frame(FrameEncoder(topic, "compact:some.exchange.1").encode(7, 0, "", b""), 0)

@@ -145,8 +145,7 @@ def _outbox(data: bytes) -> None:
         _, place = read_header(data)
         while True:
             frame, place = decode_frame(data, place)
-            if frame.is_compact:
-                _ = frame.topics, frame.last_sequence
+            if frame.layout.is_compact:
                 msgspec.msgpack.decode(frame.value, type=list[ExchangeRecord])
     except (Incomplete, Damage, OutboxFormatError, msgspec.DecodeError):
         return

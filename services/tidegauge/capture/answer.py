@@ -11,6 +11,8 @@ from tidegauge.schemas.exchange import ErrorKind, ExchangeOutcome, Usage, outcom
 
 __all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide"]
 
+_USUAL: Final = frozenset({"stop", "length", "tool_calls", "end_turn", "tool_use", "max_tokens"})
+"""Finish reasons of most answers, which their servers completed."""
 _GAVE_UP: Final = frozenset(
     {
         *("abort", "aborted", "canceled", "cancelled", "error", "failed"),
@@ -184,7 +186,7 @@ def _as_told(answer: ParsedAnswer) -> Ending | None:
     if answer.error is not None or state in _FAILED:
         code = f" ({answer.error})" if answer.error else ""
         return _failed(f"the upstream reported an error in its answer{code}")
-    if reason is not None and _gave_up(reason.lower()):
+    if reason is not None and reason not in _USUAL and _gave_up(reason.lower()):
         return _failed("the upstream gave the answer up, as its finish reason says")
     if state == "cancelled":
         return Ending("cancelled", None, "the answer was cancelled at the upstream")

@@ -73,7 +73,7 @@ class BatchBuilder:
         facts: list[str] = []
         for entry in entries:
             frame = entry.frame
-            made += self._expanded(frame, facts) if frame.is_compact else [self._sent(frame)]
+            made += self._expanded(frame, facts) if frame.layout.is_compact else [self._sent(frame)]
         last = entries[-1]
         return Batch(
             records=[record for _, record in made if isinstance(record, ProducerRecord)],
@@ -102,14 +102,14 @@ class BatchBuilder:
                 f"records of the type {frame.type!r} are shipped by who appended them: "
                 "run `tidegauge outbox ship` of that version, or start it again"
             )
-        topics, sequence = frame.topics, frame.sequence
+        (_, topics, records), sequence = frame.layout, frame.sequence
         compact: Sequence[object] = ()
         made: list[tuple[str, ProducerRecord | Drop]] = []
         try:
             compact = format_.decode(frame.value)
         except Exception:  # noqa: BLE001 - it may be anything
             self._tell()
-        for index in range(frame.records):
+        for index in range(records):
             try:
                 events, found = format_.events(compact[index], topics, self._producer_id, sequence)
                 made += [

@@ -65,6 +65,7 @@ __all__ = [
     "Frame",
     "FrameEncoder",
     "Incomplete",
+    "Layout",
     "decode_frame",
     "encode_header",
     "read_header",
@@ -96,52 +97,51 @@ class Damage(Exception):  # noqa: N818 - told to the reader, who counts it
     """The bytes are not a frame."""
 
 
+class Layout(NamedTuple):
+    """How the events of a frame are numbered.
+
+    Attributes:
+        is_compact: Whether the frame holds compact records.
+        topics: The event's topic, or the topics of a compact record's events.
+        records: The number of compact records; 1 for an event.
+    """
+
+    is_compact: bool
+    topics: tuple[str, ...]
+    records: int
+
+
 class Frame(msgspec.Struct, frozen=True):
     """One event, or compact records, as stored in the outbox.
 
     Attributes:
         sequence: The event's number within the run, from 1; the first event's if there are
             several.
+        last_sequence: The sequence of the last event.
         time_ms: Event time, Unix milliseconds; 0 for compact records.
         topic: The event's topic; for compact records see the module's description.
         type: The event's type, such as ``tidegauge.request``, or the compact records' type.
         key: Key of the event's Kafka record; empty for compact records.
         value: The event as JSON, or the compact records.
+        layout: How its events are numbered.
     """
 
     sequence: int
+    last_sequence: int
     time_ms: int
     topic: str
     type: str
     key: str
     value: bytes
-
-    @property
-    def is_compact(self) -> bool:
-        """Whether the frame holds compact records."""
-        return self.type.startswith(_COMPACT_TYPES)
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """The event's topic, or the topics of a compact record's events."""
-        return _topics(self.topic)[0] if self.is_compact else (self.topic,)
-
-    @property
-    def records(self) -> int:
-        """The number of compact records in the frame; 1 for an event."""
-        return _topics(self.topic)[1] if self.is_compact else 1
-
-    @property
-    def last_sequence(self) -> int:
-        """The sequence of the frame's last event."""
-        return self.sequence + self.records * len(self.topics) - 1
+    layout: Layout
 
 
 @lru_cache(maxsize=512)
-def _topics(topic: str) -> tuple[tuple[str, ...], int]:
-    """Return the topics of a compact record's events, and the number of records."""
+def _layout(topic: str, type_name: str) -> Layout:
+    if not type_name.startswith(_COMPACT_TYPES):
+        return Layout(is_compact=False, topics=(topic,), records=1)
     names, _, records = topic.partition("*")
-    return tuple(names.split("+")), int(records or 1)
+    return Layout(is_compact=True, topics=tuple(names.split("+")), records=int(records or 1))
 
 
 def encode_header(producer_id: str) -> bytes:
@@ -221,14 +221,16 @@ def decode_frame(data: bytes, start: int) -> tuple[Frame, int]:
     type_start = _BODY.size + topic_length
     key_start = type_start + type_length
     value_start = key_start + key_length
-    frame = Frame(
-        sequence,
-        time_ms,
-        body[_BODY.size : type_start].decode(),
-        body[type_start:key_start].decode(),
-        body[key_start:value_start].decode(),
-        body[value_start:],
-    )
+    try:
+        topic = body[_BODY.size : type_start].decode()
+        type_name = body[type_start:key_start].decode()
+        key = body[key_start:value_start].decode()
+        layout = _layout(topic, type_name)
+    except ValueError as error:  # no UTF-8, or no number of records
+        raise Damage from error
+    last = sequence + layout.records * len(layout.topics) - 1
+    value = body[value_start:]
+    frame = Frame(sequence, last, time_ms, topic, type_name, key, value, layout)
     return frame, end
 
 

@@ -397,7 +397,9 @@ class Completion:
         answer, ending, attempt = conclusion.answer, conclusion.ending, exchange.attempt
         first, started = exchange.first_piece, exchange.arrival.started
         text, omitted = captured_text(answer.text, capture, limit)
-        calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
+        calls, omitted_calls = None, 0
+        if answer.tool_calls is not None:
+            calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
         record = AnswerRecord(
             conclusion.status,
             conclusion.latency_seconds * 1e3,
