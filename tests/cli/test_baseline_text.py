@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 from tests.workers.drift.conftest import WordVectors
 
-from tidegauge.cli.baseline_text import power, rise_lines, show_drift
+from tidegauge.cli.baseline_text import rise_lines, show_drift
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
-from tidegauge.drift.units import Unit, counted_turn
+from tidegauge.drift.units import counted_turn
 from tidegauge.monitoring.rate_power import NoticedRise
+from tidegauge.usecases.topic_power import noticed_topics
 
 
 def baseline_of(past: Sequence[HistoricalRequest]) -> DriftBaseline:
@@ -52,6 +53,10 @@ def shown(baseline: DriftBaseline) -> str:
     return found.get()
 
 
+def delays(baseline: DriftBaseline) -> list[float]:
+    return [one.events for one in noticed_topics(baseline) if one.monitor == "drift.topics"]
+
+
 def test_what_both_monitors_can_notice_is_told(conversations: DriftBaseline) -> None:
     text = shown(conversations)
     assert "600 openings of conversations, 600 follow-ups" in text
@@ -60,11 +65,10 @@ def test_what_both_monitors_can_notice_is_told(conversations: DriftBaseline) -> 
         assert re.search(rf"a new topic of 20% of the {counted} would be noticed after", text)
     assert "openings by topic" in text
     assert "follow-ups by topic" in text
-    delays = power(conversations)
-    assert set(delays) == {Unit.OPENING, Unit.FOLLOWUP}
-    assert all(
-        sorted(found.values(), reverse=True) == [*found.values()] for found in delays.values()
-    )
+    topics = noticed_topics(conversations)
+    assert {one.monitor for one in topics} == {"drift.topics", "drift.followups"}
+    assert [one.share for one in topics] == [0.05, 0.1, 0.2] * 2
+    assert sorted(delays(conversations), reverse=True) == delays(conversations)
 
 
 def test_openings_alone_have_the_whole_budget_of_drift(conversations: DriftBaseline) -> None:
@@ -75,8 +79,8 @@ def test_openings_alone_have_the_whole_budget_of_drift(conversations: DriftBasel
         no_followups="there are none",
         facts=conversations.facts,
     )
-    assert set(power(alone)) == {Unit.OPENING}
-    assert power(alone)[Unit.OPENING][0.2] < power(conversations)[Unit.OPENING][0.2]
+    assert {one.monitor for one in noticed_topics(alone)} == {"drift.topics"}
+    assert delays(alone)[-1] < delays(conversations)[-1]
     assert "follow-ups are not tested: there are none" in shown(alone)
 
 

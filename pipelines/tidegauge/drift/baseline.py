@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import msgspec
@@ -32,10 +32,10 @@ __all__ = [
 Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
 
-METHOD = "drift/6"
+METHOD = "drift/7"
 """Changes when the same texts and vectors would give a different baseline."""
 
-_FORM = 4
+_FORM = 5
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +69,7 @@ class Projection:
         languages: Language codes with an indicator of their own; all others are ``other``.
         frequent: Hashes of the frequent texts, for which novelty is not tested, sorted, shape
             (R,); see ``drift.novelty``.
+        language: The only language whose units are counted; empty for all of them.
     """
 
     unit: Unit
@@ -81,10 +82,13 @@ class Projection:
     divisions: Vectors
     languages: tuple[str, ...]
     frequent: Hashes
+    language: str = ""
 
     @property
     def prefix(self) -> str:
         """Return the prefix of the names that a sketch counts them under."""
+        if self.language:
+            return measures.in_language(self.language)
         return measures.FOLLOWUPS if self.unit is Unit.FOLLOWUP else ""
 
     @property
@@ -137,6 +141,9 @@ class DriftBaseline:
         openings: What is normal for openings; every request's topic is told by theirs.
         followups: What is normal for follow-ups; None if they are not tested.
         no_followups: Why they are not tested, for people; empty if they are.
+        languages: Language -> what is normal for the openings in it, which have a monitor of
+            their own; see ``drift.languages``.
+        pooled: Language -> why its openings are tested only with all others, for people.
         facts: Numbers for people: ``events``, ``texts``, ``from_ms``, ``to_ms`` ….
         caller_cap: Most events of one caller that a window counts; 0 for all.
     """
@@ -146,6 +153,8 @@ class DriftBaseline:
     openings: UnitBaseline
     followups: UnitBaseline | None = None
     no_followups: str = ""
+    languages: dict[str, UnitBaseline] = field(default_factory=dict)
+    pooled: dict[str, str] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
     caller_cap: int = 0
     baseline_id: str = ""
@@ -171,6 +180,11 @@ class DriftBaseline:
                 preparation=self.preparation,
                 units={unit: _unit_document(found) for unit, found in self.units.items()},
                 no_followups=self.no_followups,
+                languages={
+                    language: _language_document(found)
+                    for language, found in self.languages.items()
+                },
+                pooled=self.pooled,
                 facts=self.facts,
                 caller_cap=self.caller_cap,
             )
@@ -209,6 +223,11 @@ class DriftBaseline:
             openings=openings,
             followups=units.get(Unit.FOLLOWUP),
             no_followups=read.no_followups,
+            languages={
+                language: _language_baseline(openings, language, found, baseline_id)
+                for language, found in read.languages.items()
+            },
+            pooled=read.pooled,
             facts=read.facts,
             caller_cap=read.caller_cap,
             baseline_id=baseline_id,
@@ -223,6 +242,8 @@ class DriftBaseline:
             "season": self.openings.references[""].season,
             "embedder": self.embedder,
             **({"follow-ups": f"not tested: {self.no_followups}"} if self.no_followups else {}),
+            **({"languages": ", ".join(self.languages)} if self.languages else {}),
+            **{f"language {language}": why for language, why in self.pooled.items()},
         }
 
 
@@ -263,11 +284,19 @@ class _UnitDocument(msgspec.Struct, frozen=True, kw_only=True):
     unseen_topic_rates: dict[str, float]
 
 
+class _LanguageDocument(msgspec.Struct, frozen=True, kw_only=True):
+    references: dict[str, Reference]
+    bin_edges: dict[str, tuple[_Array, _Array]]
+    unseen_topic_rates: dict[str, float]
+
+
 class _Document(_Header, frozen=True, kw_only=True):
     embedder: str
     preparation: Preparation
     units: dict[Unit, _UnitDocument]
     no_followups: str
+    languages: dict[str, _LanguageDocument]
+    pooled: dict[str, str]
     facts: dict[str, int]
     caller_cap: int
 
@@ -290,11 +319,29 @@ def _unit_document(found: UnitBaseline) -> _UnitDocument:
         languages=projection.languages,
         frequent=projection.frequent.astype("<u8").tobytes(),
         references=_identified(found.references, ""),
-        bin_edges={
-            key: (_written(bin_edges.topics), _written(bin_edges.levels))
-            for key, bin_edges in found.bin_edges.items()
-        },
+        bin_edges=_written_edges(found),
         unseen_topic_rates=found.unseen_topic_rates,
+    )
+
+
+def _language_document(found: UnitBaseline) -> _LanguageDocument:
+    return _LanguageDocument(
+        references=_identified(found.references, ""),
+        bin_edges=_written_edges(found),
+        unseen_topic_rates=found.unseen_topic_rates,
+    )
+
+
+def _language_baseline(
+    openings: UnitBaseline, language: str, read: _LanguageDocument, baseline_id: str
+) -> UnitBaseline:
+    """Return what is normal in a language, which is projected as all openings are."""
+    return UnitBaseline(
+        projection=replace(openings.projection, language=language),
+        clusters=openings.clusters,
+        references=_identified(read.references, baseline_id),
+        bin_edges=_read_edges(read.bin_edges),
+        unseen_topic_rates=read.unseen_topic_rates,
     )
 
 
@@ -320,12 +367,20 @@ def _unit_baseline(unit: Unit, read: _UnitDocument, baseline_id: str) -> UnitBas
         ),
         clusters=read.clusters,
         references=_identified(read.references, baseline_id),
-        bin_edges={
-            key: BinEdges(_read(topics), _read(levels))
-            for key, (topics, levels) in read.bin_edges.items()
-        },
+        bin_edges=_read_edges(read.bin_edges),
         unseen_topic_rates=read.unseen_topic_rates,
     )
+
+
+def _written_edges(found: UnitBaseline) -> dict[str, tuple[_Array, _Array]]:
+    return {
+        key: (_written(edges.topics), _written(edges.levels))
+        for key, edges in found.bin_edges.items()
+    }
+
+
+def _read_edges(read: dict[str, tuple[_Array, _Array]]) -> dict[str, BinEdges]:
+    return {key: BinEdges(_read(topics), _read(levels)) for key, (topics, levels) in read.items()}
 
 
 def _written(array: Vectors | NDArray[np.int64], kind: str = "<f4") -> _Array:

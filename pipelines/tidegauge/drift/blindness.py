@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 from tidegauge.drift.descriptors import MEDIA, language
 from tidegauge.reports.formatting import percent
 
-__all__ = ["MULTILINGUAL_MODEL", "blind_languages", "remark"]
+__all__ = ["LEAST_SHARE", "MULTILINGUAL_MODEL", "NO_LANGUAGE", "blind_languages", "remark"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 
 MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 """A model that was trained on some fifty languages, and takes texts without a prefix."""
 
-_LEAST_SHARE, _FEWEST = 0.05, 20
-"""Share of the texts, and number of different ones, from which on a language is looked at."""
+LEAST_SHARE = 0.05
+"""Share of the texts from which on a language is looked at."""
+_FEWEST = 20
+"""Number of different texts from which on it is."""
 _ALIKE = 0.45
-_NOTHING_SAID = frozenset({MEDIA, "none"})
+NO_LANGUAGE = frozenset({MEDIA, "none"})
+"""Codes of texts in no language."""
 
 
 def blind_languages(texts: Sequence[str], vectors: Vectors) -> dict[str, float]:
@@ -47,7 +50,7 @@ def blind_languages(texts: Sequence[str], vectors: Vectors) -> dict[str, float]:
     for code in dict.fromkeys(codes.tolist()):
         share = float((codes == code).mean())
         rows = first[different == code]
-        if code in _NOTHING_SAID or share < _LEAST_SHARE or len(rows) < _FEWEST:
+        if code in NO_LANGUAGE or share < LEAST_SHARE or len(rows) < _FEWEST:
             continue
         if _mean_cosine(vectors[rows]) > _ALIKE:
             found[code] = share

@@ -32,6 +32,7 @@ from tidegauge.drift.blindness import blind_languages, remark
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
+from tidegauge.drift.languages import FEWEST_DIFFERENT, FEWEST_TEXTS, language_baselines
 from tidegauge.drift.novelty import (
     REFERENCE_POINTS,
     ReferencePoints,
@@ -55,12 +56,6 @@ __all__ = ["FEWEST_DIFFERENT", "FEWEST_TEXTS", "HistoricalRequest", "check_enoug
 Vectors: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
-
-FEWEST_TEXTS = 200
-"""With fewer, bands are so wide that only a very large change would be detected."""
-FEWEST_DIFFERENT = 50
-"""With fewer different ones, topics and novelty would be fitted to a handful of points. Copies need
-no more: the frequent texts are counted apart, and no edge separates copies of one text."""
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)
 _TAIL = 0.05
@@ -118,12 +113,18 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     blind = blind_languages(texts, vectors)
     choices = _Choices(rng, keep_exemplars, zone, remark(blind), progress)
     times = [one.time_ms for one in requests if one.time_ms is not None]
+    made, counts = _fit_unit(Unit.OPENING, sample.of(openings), choices)
+    languages, pooled = language_baselines(
+        [requests[i] for i in openings], counts, made, blind, zone=zone
+    )
     return DriftBaseline(
         embedder=embedder,
         preparation=preparation,
-        openings=_fit_unit(Unit.OPENING, sample.of(openings), choices),
-        followups=None if no_followups else _fit_unit(Unit.FOLLOWUP, sample, choices),
+        openings=made,
+        followups=None if no_followups else _fit_unit(Unit.FOLLOWUP, sample, choices)[0],
         no_followups=no_followups,
+        languages=languages,
+        pooled=pooled,
         facts={
             "events": len(requests),
             "openings": len(openings),
@@ -183,8 +184,14 @@ class _Choices:
     progress: Callable[[str], None]
 
 
-def _fit_unit(unit: Unit, sample: _Sample, choices: _Choices) -> UnitBaseline:
-    """Return what is normal for the units of one kind, projected with what all of these show."""
+def _fit_unit(
+    unit: Unit, sample: _Sample, choices: _Choices
+) -> tuple[UnitBaseline, CountedRequests]:
+    """Return what is normal for the units of one kind, projected with what all of these show.
+
+    Returns:
+        What is normal, and the counts of these units that it is of.
+    """
     _, first, text_of = np.unique(sample.texts, return_index=True, return_inverse=True)
     ranks = np.array([hash_64(sample.texts[i]) for i in first], np.uint64)
     choices.progress("finding topics")
@@ -228,7 +235,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
     points: ReferencePoints,
     clusters: tuple[Cluster, ...],
     choices: _Choices,
-) -> UnitBaseline:
+) -> tuple[UnitBaseline, CountedRequests]:
     texts, on_a, telling = units.sample.texts, units.sample.on_a, units.sample.telling
     frequent = find_frequent([texts[i] for i in np.flatnonzero(telling).tolist()])
     parts = part_count(int(on_a.sum()))
@@ -260,7 +267,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
         novelty=units.scores,
     )
     bands, bin_edges = references(units.sample.requests, counted, projection, zone=choices.zone)
-    return UnitBaseline(
+    made = UnitBaseline(
         projection=projection,
         clusters=clusters,
         references={
@@ -272,6 +279,7 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
             for name, rate in zip(projection.level_names, unseen_rates, strict=False)
         },
     )
+    return made, counted
 
 
 def _too_few(texts: Sequence[str]) -> bool:

@@ -165,18 +165,26 @@ def hits_of(
             tails[row].append(_named(prefix, _tail(direction, side)))
     found = []
     for row, cluster in enumerate(projected.cluster.tolist()):
-        code = descriptors.language(texts[row])
         found.append(
             (
                 _named(prefix, EMBEDDED),
                 _named(prefix, _cluster(cluster)),
                 *strange[: held[row]],
                 *tails[row],
-                _named(prefix, _language(code if code in projection.languages else _OTHER)),
+                *_languages(projection, texts[row]),
                 _named(prefix, _length(descriptors.length(texts[row]))),
             )
         )
     return found
+
+
+def _languages(projection: Projection, text: str) -> tuple[str, ...]:
+    """Return what a sketch counts of a text's language; nothing where only one is counted."""
+    if projection.language:
+        return ()
+    code = descriptors.language(text)
+    known = code if code in projection.languages else _OTHER
+    return (_named(projection.prefix, _language(known)),)
 
 
 def hit_table(
@@ -222,7 +230,7 @@ def indicators(projection: Projection, clusters: Sequence[Cluster]) -> tuple[Ind
                 _LANGUAGE_TITLES.get(code, f"language or script: {code}"),
                 "languages",
             )
-            for code in (*projection.languages, _OTHER)
+            for code in (() if projection.language else (*projection.languages, _OTHER))
         ),
         *(
             (_length(name), f"length in characters: {name.replace('_', ' ')}", "lengths")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
 from tidegauge.monitoring.version_comparison import VersionComparison
 from tidegauge.reports.formatting import moment, times
 from tidegauge.reports.text import clip
+from tidegauge.reports.titles import monitor_title
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, Monitor, Signal
 from tidegauge.schemas.sketches import Sketch
@@ -105,12 +105,11 @@ def coincidences(
 
 
 def _other_turns(monitor: Monitor, segment: Segment, alarms: Iterable[Alert]) -> Iterator[str]:
-    """Yield a sentence if the other monitor of drift alarms too."""
+    """Yield a sentence for each other monitor of drift that alarms too."""
     for alarm in alarms:
         if alarm.signal == "drift" and alarm.monitor != monitor.name and alarm.segment == segment:
-            what = "Follow-ups" if alarm.monitor == DRIFT_FOLLOWUPS.name else "Openings"
             since_ms = alarm.verdict.since_ms or alarm.starts_ms
-            yield f"{what} of conversations have changed as well, since {moment(since_ms)}."
+            yield f"{monitor_title(alarm.monitor)} have changed as well, since {moment(since_ms)}."
 
 
 def _harm_sentence(segment: Segment, alarms: Iterable[Alert]) -> str:

@@ -37,6 +37,8 @@ __all__ = [
     "judge_name",
     "judge_replies_monitor",
     "judged_scores",
+    "language_monitor",
+    "monitored_language",
     "monitored_segment",
     "monitors_in",
     "quality_monitor",
@@ -48,6 +50,7 @@ __all__ = [
 DRIFT_TOPICS: Final = Monitor("drift", "topics")
 """Of the openings of conversations, and of single requests."""
 DRIFT_FOLLOWUPS: Final = Monitor("drift", "followups")
+_DRIFT_LANGUAGE: Final = "language"
 LATENCY_TOTAL: Final = Monitor("latency", "total")
 LATENCY_FIRST_TOKEN: Final = Monitor("latency", "first_token")
 ERRORS_RATE: Final = Monitor("errors", "rate")
@@ -104,6 +107,22 @@ def hallucination_monitor(judge: str) -> Monitor:
     """
     kind = HALLUCINATION if judge == _BUILT_IN_CHECK else f"{HALLUCINATION}.{judge}"
     return Monitor("quality", kind)
+
+
+def language_monitor(language: str) -> Monitor:
+    """Return the monitor of the openings in one language."""
+    return Monitor("drift", _DRIFT_LANGUAGE, language)
+
+
+def monitored_language(monitor: Monitor) -> str:
+    """Return the language whose openings alone a monitor is of; empty for all others.
+
+    Example:
+        >>> monitored_language(language_monitor("de")), monitored_language(DRIFT_TOPICS)
+        ('de', '')
+    """
+    is_one = monitor.signal == "drift" and monitor.kind == _DRIFT_LANGUAGE
+    return monitor.subject if is_one else ""
 
 
 def comparison_monitor(metric: str, subject: str = "") -> Monitor:
@@ -175,7 +194,12 @@ def monitors_in(sketch: Sketch) -> tuple[Monitor, ...]:
     """Return the monitors for which a sketch holds numbers."""
     if sketch.kind == "drift":
         followups = measures.FOLLOWUPS + measures.EMBEDDED in sketch.hits
-        return (DRIFT_TOPICS, DRIFT_FOLLOWUPS) if followups else (DRIFT_TOPICS,)
+        languages = sorted(filter(None, map(measures.language_of, sketch.hits)))
+        return (
+            DRIFT_TOPICS,
+            *((DRIFT_FOLLOWUPS,) if followups else ()),
+            *map(language_monitor, languages),
+        )
     if sketch.kind == "quality":
         judges = {judge_name(label) for label, _ in judged_scores(sketch)}
         checks = {judge_name(label) for label in hallucination_labels(sketch)}

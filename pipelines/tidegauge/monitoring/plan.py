@@ -120,16 +120,24 @@ class MonitorPlan:
 
 
 def monitor_shares(monitors: Iterable[Monitor]) -> dict[Monitor, float]:
-    """Divide each signal's share of the budget evenly among its monitors.
+    """Divide each signal's share of the budget evenly among its kinds of monitors.
+
+    Monitors of one kind, such as those of the languages, divide their kind's part evenly.
 
     Example:
         >>> latencies = Monitor("latency", "total"), Monitor("latency", "first_token")
         >>> list(monitor_shares(latencies).values())
         [0.1, 0.1]
+        >>> languages = Monitor("drift", "language", "de"), Monitor("drift", "language", "fr")
+        >>> list(monitor_shares([Monitor("drift", "topics"), *languages]).values())
+        [0.15, 0.075, 0.075]
     """
     known = list(monitors)
-    siblings = Counter(monitor.signal for monitor in known)
-    return {monitor: SHARES[monitor.signal] / siblings[monitor.signal] for monitor in known}
+    alike = Counter((monitor.signal, monitor.kind) for monitor in known)
+    kinds = Counter(signal for signal, _ in alike)
+    return {
+        one: SHARES[one.signal] / kinds[one.signal] / alike[one.signal, one.kind] for one in known
+    }
 
 
 def log_threshold(plan: MonitorPlan, share: float, rank: int) -> float:

@@ -14,7 +14,12 @@ import msgspec
 from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.detection.e_detector import Decision
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail
-from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, HALLUCINATION, MonitorKey
+from tidegauge.monitoring.catalog import (
+    DRIFT_FOLLOWUPS,
+    HALLUCINATION,
+    MonitorKey,
+    monitored_language,
+)
 from tidegauge.monitoring.detector import Detector, IndicatorEffect
 from tidegauge.reports.formatting import count, duration, moment, percent
 from tidegauge.schemas import Segment
@@ -343,6 +348,8 @@ def alarm_sentence(
     said = _FOLLOWUPS_LEAD if monitor == DRIFT_FOLLOWUPS else _LEADS[monitor.signal]
     if monitor.kind.startswith(HALLUCINATION):
         said = _HALLUCINATION_LEAD
+    if language := monitored_language(monitor):
+        said = f"{said} in the language or script {language}"
     lead = f"{said}{since}: {_measured(effects[0])}{also}."
     promise = (
         "With nothing changed, an alarm like this comes once in "
@@ -361,6 +368,8 @@ def quiet_sentence(monitor: Monitor, events: int, needed: int) -> str:
     said = _FOLLOWUPS_NORMAL if monitor == DRIFT_FOLLOWUPS else _NORMAL[monitor.signal]
     if monitor.kind.startswith(HALLUCINATION):
         said = _HALLUCINATION_NORMAL
+    if language := monitored_language(monitor):
+        said = f"{said} in the language or script {language}"
     return f"{said}, as far as {count(events)} events show."
 
 

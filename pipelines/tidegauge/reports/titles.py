@@ -33,6 +33,7 @@ _TITLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 _KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "drift.language.": "Openings of conversations, language or script ",
         "quality.": "Judge: ",
         "swap.": "New version, ",
         "pipeline.judge.": "Judge's qualification: ",

@@ -32,7 +32,7 @@ Signal = Literal["latency", "quality", "drift", "errors", "cost", "swap", "pipel
 Severity = Literal["info", "warn", "critical"]
 AlertStatus = Literal["firing", "acknowledged", "resolved"]
 
-_WITH_SUBJECT: frozenset[Signal] = frozenset({"swap", "pipeline"})
+_WITH_SUBJECT: frozenset[Signal] = frozenset({"drift", "swap", "pipeline"})
 
 
 class Monitor(msgspec.Struct, frozen=True, order=True):
@@ -44,8 +44,9 @@ class Monitor(msgspec.Struct, frozen=True, order=True):
         signal: The signal.
         kind: What of the signal: ``topics``, ``total``, a judge's name, a metric that two
             versions are compared by, or a part of the pipeline.
-        subject: What exactly, for a version comparison and for the pipeline's own health: a
-            judge and its score, a judge, or the name of another monitor. Else empty.
+        subject: What exactly, for a version comparison, for the pipeline's own health, and for
+            drift in one language: a judge and its score, a judge, the name of another monitor,
+            the language. Else empty.
     """
 
     signal: Signal

@@ -49,8 +49,10 @@ __all__ = [
     "failed",
     "grounding_checked",
     "hallucinated",
+    "in_language",
     "invalid",
     "judge_label",
+    "language_of",
     "made_with",
     "made_with_of",
     "score",
@@ -130,6 +132,7 @@ EMBEDDED: Final = "embedded"
 """Indicator: counts the requests for which the other indicators were evaluated."""
 FOLLOWUPS: Final = "followups/"
 """Prefix of the names that count follow-ups."""
+_IN_LANGUAGE: Final = "in/"
 
 # A ``quality`` sketch, beside what each judge counts.
 CONTEXT: Final = "context"
@@ -141,6 +144,23 @@ HALLUCINATION: Final = "hallucination"
 # Totals in a judge worker's progress, beside those of ``skipped(reason)``.
 SAMPLED: Final = "sampled"
 JUDGED: Final = "judged"
+
+
+def in_language(language: str) -> str:
+    """Return the prefix of the names that count the openings in one language by themselves."""
+    return f"{_IN_LANGUAGE}{language}/"
+
+
+def language_of(name: str) -> str:
+    """Return the language whose openings were counted, by the name of the count; else empty.
+
+    Example:
+        >>> language_of(in_language("de") + EMBEDDED), language_of(EMBEDDED)
+        ('de', '')
+    """
+    prefix, found, rest = name.partition(_IN_LANGUAGE)
+    language, _, counted = rest.partition("/")
+    return language if found and not prefix and counted == EMBEDDED else ""
 
 
 def failed(check: str) -> str:

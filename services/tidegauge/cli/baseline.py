@@ -16,7 +16,6 @@ from tidegauge.cli.baseline_commands import accept, diff, keep, renew
 from tidegauge.cli.baseline_text import (
     excluded_lines,
     origin_lines,
-    power,
     print_list,
     promise_lines,
     rise_lines,
@@ -45,6 +44,7 @@ from tidegauge.usecases.errors import PastRequestsError
 from tidegauge.usecases.past_requests import ReadRequests, from_file, from_log
 from tidegauge.usecases.stretch import Stretch, excluded_by_name, incidents_of_log
 from tidegauge.usecases.time_range import parse_moment
+from tidegauge.usecases.topic_power import noticed_topics
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = ["app"]
@@ -246,12 +246,8 @@ def show(
         return
     drift = DriftBaseline.from_bytes(document, wanted)
     if as_json:
-        delays = {
-            str(unit): {f"{share:g}": events for share, events in found.items()}
-            for unit, found in power(drift).items()
-        }
         clusters = {str(unit): known.clusters for unit, known in drift.units.items()}
-        facts = {"baseline_id": wanted, "clusters": clusters, "delay_events": delays}
+        facts = {"baseline_id": wanted, "clusters": clusters, "topics": noticed_topics(drift)}
         _say(as_json, {**drift.summary(), **facts, **made}, "")
     else:
         typer.echo("\n".join(origin_lines(manifest)))

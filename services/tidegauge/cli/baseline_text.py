@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console
@@ -12,29 +11,26 @@ from rich.text import Text
 from tidegauge.detection.reference import Reference
 from tidegauge.detection.seasons import slot_count
 from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
-from tidegauge.drift.power import detection_delay
 from tidegauge.drift.units import Unit
-from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.rate_power import NoticedRise, rise_sentence
 from tidegauge.reports.formatting import count, moment, percent
 from tidegauge.reports.reference_text import back_test_sentence, refusal_sentence
 from tidegauge.schemas.operations import BaselineManifest, ExcludedTime
-from tidegauge.usecases.references import monitor_of
+from tidegauge.usecases.references import drift_references
+from tidegauge.usecases.topic_power import NoticedTopic, noticed_topics, topic_sentence
 
 __all__ = [
     "excluded_lines",
     "origin_lines",
-    "power",
     "print_list",
     "promise_lines",
     "rise_lines",
     "show_drift",
+    "topic_lines",
 ]
 
-_SHARES = (0.05, 0.1, 0.2)
 _SEGMENTS_SHOWN = 10
 _NAMES = {Unit.OPENING: "openings", Unit.FOLLOWUP: "follow-ups"}
-_DAY_SECONDS = 86_400.0
 _MAKINGS = {
     "built": "built by hand",
     "provisional": "provisional, from the first traffic; it is replaced as it grows",
@@ -61,26 +57,9 @@ def print_list(
     console.print(table)
 
 
-def power(baseline: DriftBaseline) -> dict[Unit, dict[float, float]]:
-    """Return the expected events from a new topic to the alarm, infinite for never.
-
-    Returns:
-        Kind of unit -> share of the new topic -> events, at the default budget of a single segment.
-    """
-    shares = monitor_shares(monitor_of(unit) for unit in baseline.units)
-    found = {}
-    for unit, known in baseline.units.items():
-        promised = math.exp(log_threshold(MonitorPlan(), shares[monitor_of(unit)], rank=1))
-        found[unit] = {
-            share: detection_delay(
-                known.references[""],
-                known.unseen_topic_rates,
-                share,
-                false_alarm_days=promised / _DAY_SECONDS,
-            )
-            for share in _SHARES
-        }
-    return found
+def topic_lines(topics: Iterable[NoticedTopic]) -> list[str]:
+    """Return how soon new topics would be noticed, a line each."""
+    return [f"power      {plain(topic_sentence(topic))}" for topic in topics]
 
 
 def promise_lines(by_monitor: Mapping[str, Mapping[str, Reference]]) -> list[str]:
@@ -151,12 +130,13 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
     shown = ", ".join(plain(key) for key in keys[:_SEGMENTS_SHOWN])
     more = f" and {len(keys) - _SEGMENTS_SHOWN} more" if len(keys) > _SEGMENTS_SHOWN else ""
     console.print(f"segments   all{', ' + shown if shown else ''}{more}", markup=False)
-    promised = {monitor_of(unit).name: known.references for unit, known in baseline.units.items()}
-    for line in promise_lines(promised):
+    for language, why in baseline.pooled.items():
+        said = f"{language} has no monitor of its own: {why}"
+        console.print(f"language   {said}", markup=False)
+    for line in promise_lines(drift_references(baseline)):
         console.print(line, markup=False)
-    for unit, delays in power(baseline).items():
-        for share, events in delays.items():
-            console.print(_in_words(unit, share, events), markup=False)
+    for line in topic_lines(noticed_topics(baseline)):
+        console.print(line, markup=False)
     for unit, known in baseline.units.items():
         console.print(_clusters(unit, known))
 
@@ -171,22 +151,6 @@ def _clusters(unit: Unit, known: UnitBaseline) -> Table:
             Text("\n".join(plain(text) for text in cluster.exemplars)),
         )
     return table
-
-
-def _in_words(unit: Unit, share: float, events: float) -> str:
-    topic = f"a new topic of {percent(share)} of the {_NAMES[unit]}"
-    if math.isinf(events):
-        return f"power      {topic} would not be noticed: this baseline is too small for it"
-    return (
-        f"power      {topic} would be noticed after about {count(_rounded(events))} "
-        "conversations, at one false alarm of anything in 30 days"
-    )
-
-
-def _rounded(events: float) -> int:
-    digits = max(0, math.floor(math.log10(max(events, 1))) - 1)
-    unit: int = 10**digits
-    return round(events / unit) * unit
 
 
 def plain(text: str) -> str:

@@ -31,6 +31,7 @@ from tidegauge.streaming.processor import Record
 from tidegauge.usecases.past_requests import ReadRequests
 from tidegauge.usecases.references import drift_references
 from tidegauge.usecases.stretch import Stretch
+from tidegauge.usecases.topic_power import noticed_topics, topic_sentence
 from tidegauge.workers.drift.settings import DriftSettings
 
 __all__ = [
@@ -49,6 +50,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 _RISES_TOLD = 8
 """Most rises that a manifest tells of: there may be many checks."""
+_SHARE_TOLD = 0.1
+"""Share of the new topics that a manifest tells of."""
 
 Report = Callable[[str, int], None]
 """Told what is done at present, and how many requests more are embedded."""
@@ -232,7 +235,9 @@ def publish_drift(
     missing = {DRIFT_FOLLOWUPS.name: baseline.no_followups} if baseline.no_followups else {}
     span_ms = facts["to_ms"] - facts["from_ms"] if "from_ms" in facts else None
     promise = promise_sentence(drift_references(baseline), missing, span_ms)
-    summary = baseline.summary() | {"promise": promise}
+    told = [one for one in noticed_topics(baseline) if one.share == _SHARE_TOLD]
+    power = " ".join(f"{said[0].upper()}{said[1:]}" for said in map(topic_sentence, told))
+    summary = baseline.summary() | {"promise": promise, "power": power}
     return BaselineStore(settings).publish(
         "drift", baseline.to_bytes(), baseline.fingerprint, summary, origin
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.units import Unit
-from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, DRIFT_TOPICS
+from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, DRIFT_TOPICS, language_monitor
 from tidegauge.monitoring.processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -22,7 +22,11 @@ def monitor_of(unit: Unit) -> Monitor:
 
 def drift_references(baseline: DriftBaseline) -> References:
     """Return what a drift baseline holds to be normal, for each of its monitors."""
-    return {monitor_of(unit).name: found.references for unit, found in baseline.units.items()}
+    of_units = {monitor_of(unit).name: found for unit, found in baseline.units.items()}
+    of_languages = {
+        language_monitor(language).name: found for language, found in baseline.languages.items()
+    }
+    return {name: found.references for name, found in (of_units | of_languages).items()}
 
 
 class LogBaselines:

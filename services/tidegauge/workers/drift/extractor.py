@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tidegauge.detection.polya_urn import TOTAL
 from tidegauge.detection.reference import nearest
 from tidegauge.drift.baseline import DriftBaseline, UnitBaseline
+from tidegauge.drift.descriptors import language
 from tidegauge.drift.preparation import Preparation, prepare
 from tidegauge.drift.projection import (
     EMBEDDED,
@@ -289,8 +290,13 @@ def _placed(
         hits: Sequence[tuple[str, ...]] = [()] * len(rows)
         in_cells: Sequence[tuple[str, ...]] = hits
         if found is not None:
+            segments = [one.event.segment for one in some]
             hits = hits_of(projection, texts, projected)
-            in_cells = _cells(found, [one.event.segment for one in some], projected)
+            in_cells = _cells(found, segments, projected)
+            if unit is Unit.OPENING and baseline.languages:
+                hits, in_cells = _with_languages(
+                    baseline, texts, segments, projected, (hits, in_cells)
+                )
         elif unit is Unit.FOLLOWUP:
             # The monitor learns that there are follow-ups, and that nothing tests them.
             hits = [(measures.FOLLOWUPS + EMBEDDED,)] * len(rows)
@@ -298,6 +304,29 @@ def _placed(
         for i, row in enumerate(rows):
             placed[row] = _Placed(vectors[row], clusters[i], scores[i], hits[i], in_cells[i])
     return placed
+
+
+def _with_languages(
+    baseline: DriftBaseline,
+    texts: Sequence[str],
+    segments: Sequence[Segment],
+    projected: ProjectedVectors,
+    counted: tuple[Sequence[tuple[str, ...]], Sequence[tuple[str, ...]]],
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return the hits and cells of openings, and what each adds to its language's own counts."""
+    hits, in_cells = map(list, counted)
+    codes = [language(text) for text in texts]
+    for code, known in baseline.languages.items():
+        rows = [row for row, other in enumerate(codes) if other == code]
+        if not rows:
+            continue
+        some = projected.of(rows)
+        own_hits = hits_of(known.projection, [texts[row] for row in rows], some)
+        own_cells = _cells(known, [segments[row] for row in rows], some)
+        for row, of_hits, of_cells in zip(rows, own_hits, own_cells, strict=True):
+            hits[row] += of_hits
+            in_cells[row] += of_cells
+    return hits, in_cells
 
 
 def _cells(
