@@ -94,6 +94,7 @@ def _body(data: bytes) -> None:
     for encoding in (b"gzip", b"deflate"):
         with suppress(RefusedError):
             _run(decoded(data, {b"content-encoding": encoding}, 100_000))
+    for encoding in (b"gzip", b"deflate", b"zstd"):
         with suppress(UpstreamAnswerError):
             Decoder(encoding).decode(data)
 

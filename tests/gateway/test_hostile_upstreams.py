@@ -393,7 +393,7 @@ END_OF_SILENCE: dict[str, tuple[int, object, str, str]] = {
     "a stream": (200, None, "data: [DONE]", "ok"),
     "an error": (500, {"error": {"message": "boom"}}, '"boom"', "failed"),
     "a refusal": (400, {"error": {"message": "no"}}, '"no"', "rejected"),
-    "a whole answer": (200, chat_completion("Hi"), '"Hi"', "ok"),
+    "a whole answer": (200, chat_completion("Hi"), "data: [DONE]", "ok"),
     "nothing": (0, None, "upstream", "failed"),
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import zstandard
+
 __all__ = [
     "BOTH",
     "CHAT_ANSWERS",
@@ -74,6 +76,10 @@ def choice(content: object = "hello world", finish: object = "stop", **fields: A
 def chat(*choices: object, usage: object = USAGE, **fields: object) -> dict[str, Any]:
     body = {"id": "c1", "object": "chat.completion", "created": 1, "model": "served"}
     return {**body, "choices": list(choices), "usage": usage, **fields}
+
+
+def halves(data: bytes) -> tuple[bytes, bytes]:
+    return data[: len(data) // 2], data[len(data) // 2 :]
 
 
 def whole(name: str, body: object, **expected: Any) -> Answer:  # noqa: ANN401
@@ -290,6 +296,12 @@ WHOLE = [
     whole("as a text", chat(choice()), headers=(("content-type", "text/plain"),)),
     whole("gzip that nobody asked for", gzip.compress(encoded(chat(choice())), mtime=0),
           headers=(("content-type", JSON), ("content-encoding", "gzip"))),
+    whole("gzip in several bodies", b"".join(gzip.compress(part, mtime=0) for part in halves(encoded(chat(choice())))),
+          headers=(("content-type", JSON), ("content-encoding", "gzip"))),
+    whole("gzip with bytes behind it", gzip.compress(encoded(chat(choice())), mtime=0) + b"\x00\x00",
+          headers=(("content-type", JSON), ("content-encoding", "gzip"))),
+    whole("zstd that nobody asked for", b"".join(map(zstandard.compress, halves(encoded(chat(choice()))))),
+          headers=(("content-type", JSON), ("content-encoding", "zstd"))),
     whole("deflate that nobody asked for", zlib.compress(encoded(chat(choice()))),
           headers=(("content-type", JSON), ("content-encoding", "Deflate"))),
     whole("lines of JSON", b"\n".join(map(encoded, (HELLO, WORLD, STOP, USAGE_ONLY)))),
@@ -403,6 +415,7 @@ STREAMS = [
                    {"index": 0, "id": "b", "function": {"arguments": PARIS}}, expected=BOTH[:1]),
     *[calls_streamed(f"the id {again!r} and the name with every part", function('{"city":', id="a", index=0),
                      function('"Paris"}', id=again, index=0), expected=BOTH[:1]) for again in ("", "b")],
+    calls_streamed("calls with one id", function(PARIS, id="a", index=0), function(ROME, id="a", index=1), expected=BOTH),
     calls_streamed("custom calls with one index",
                    *[{"index": 0, "id": name, "type": "custom", "custom": {"name": "run", "input": "1"}} for name in "ab"],
                    expected=[("run", "1"), ("run", "1")]),
@@ -436,6 +449,9 @@ STREAMS = [
             headers=(("Content-Type", "Text/Event-Stream; charset=UTF-8"),)),
     replace(stream("without a content type", HELLO, WORLD, STOP, USAGE_ONLY, DONE), headers=()),
     replace(stream("as JSON", HELLO, WORLD, STOP, USAGE_ONLY, DONE), headers=(("content-type", JSON),)),
+    replace(stream("in gzip, each event by itself", HELLO, WORLD, STOP, USAGE_ONLY, DONE),
+            body=b"".join(gzip.compress(frames(event), mtime=0) for event in (HELLO, WORLD, STOP, USAGE_ONLY, DONE)),
+            headers=(("content-type", EVENTS), ("content-encoding", "gzip"))),
     replace(stream("in gzip", HELLO, WORLD, STOP, USAGE_ONLY, DONE),
             body=gzip.compress(frames(HELLO, WORLD, STOP, USAGE_ONLY, DONE), mtime=0),
             headers=(("content-type", EVENTS), ("content-encoding", "gzip"))),

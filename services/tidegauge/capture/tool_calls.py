@@ -55,6 +55,8 @@ class Calls:
     ) -> _Call:
         """Return the call that a part belongs to, a new one if it begins one."""
         call = None if whole else self._by_id.get(call_id or "")
+        if call is not None and name and place is not None and place not in self._by_place:
+            call = None if call.whole() else call  # a server that gives all calls one id
         if call is None and not whole:
             call = self._continued(place, call_id, name)
         if call is None:

@@ -30,7 +30,7 @@ from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
 from tidegauge.gateway.proxy.mirroring import Mirror
-from tidegauge.gateway.proxy.relay import Sink
+from tidegauge.gateway.proxy.relay import Sink, error_frame
 from tidegauge.gateway.proxy.upstreams import Route, Upstreams
 from tidegauge.schemas.exchange import ErrorKind, Usage
 
@@ -39,6 +39,7 @@ __all__ = ["Engine", "Policy"]
 _CLIENT_GONE: Final = 499
 """nginx's status for a client that disconnected before the answer began."""
 _STOPPED: Final = 503
+_OK: Final = 200
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -107,15 +108,14 @@ class Engine:
         try:
             await self._forward(exchange, api, await read_body(), sink)
         except ExchangeError as error:
-            await self._refuse(exchange, error, sink)
+            await self._refuse(exchange, api, error, sink)
         except asyncio.CancelledError:
             self._abandon(exchange)
             raise
         except Exception:  # noqa: BLE001 - an event for every request, whatever failed
             _log.exception("request failed", request_id=exchange.arrival.request_id)
-            await self._refuse(
-                exchange, ExchangeError("the gateway failed; its log has the request's id"), sink
-            )
+            failure = ExchangeError("the gateway failed; its log has the request's id")
+            await self._refuse(exchange, api, failure, sink)
         finally:
             self._completion.end()
             if exchange.reservation is not None:
@@ -191,13 +191,20 @@ class Engine:
             input_tokens=prompt_tokens(asked.messages), output_tokens=output * asked.choices
         )
 
-    async def _refuse(self, exchange: Exchange, error: ExchangeError, sink: Sink) -> None:
+    async def _refuse(self, exchange: Exchange, api: Api, error: ExchangeError, sink: Sink) -> None:
+        """Conclude an exchange with an error, and send that to the client if it has no other end.
+
+        A client that has comments or a part of a stream gets the error as the last event.
+        """
+        fault = Fault(error.kind, error.detail)
+        if exchange.begun:
+            if exchange.conclusion is None:
+                self._completion.conclude(exchange, _OK, _answer_so_far(exchange), fault)
+                await sink.end(error_frame(api, error))
+            return
         unauthorized = error.kind is ErrorKind.UNAUTHORIZED
         if not (unauthorized and self._completion.refused()):
-            fault = Fault(error.kind, error.detail)
             self._completion.conclude(exchange, error.status, ParsedAnswer(), fault)
-        if exchange.begun:
-            return
         exchange.begun = True
         await sink.whole(
             error.status,
@@ -211,15 +218,14 @@ class Engine:
 
     def _abandon(self, exchange: Exchange) -> None:
         """Conclude an exchange cancelled by its client or by shutdown, with the answer so far."""
-        collector = exchange.collector
-        answer = ParsedAnswer() if collector is None else collector.answer()
+        answer = _answer_so_far(exchange)
         if exchange.client_left:
             kind, status = ErrorKind.CLIENT_DISCONNECTED, _CLIENT_GONE
             detail = "the client left before the answer was complete"
         else:
             kind, status = ErrorKind.GATEWAY_ERROR, _STOPPED
             detail = "the gateway was stopped before the answer was complete"
-        status = 200 if exchange.begun else status
+        status = _OK if exchange.begun else status
         self._completion.conclude(exchange, status, answer, Fault(kind, detail))
 
     async def _settle(self, exchange: Exchange) -> None:
@@ -227,6 +233,11 @@ class Engine:
             usage = exchange.conclusion.usage
             tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
             await self._limiter.settle(exchange.reservation, tokens, exchange.conclusion.cost_usd)
+
+
+def _answer_so_far(exchange: Exchange) -> ParsedAnswer:
+    collector = exchange.collector
+    return ParsedAnswer() if collector is None else collector.answer()
 
 
 def _read(api: Api, body: bytes) -> ParsedRequest:

@@ -82,6 +82,10 @@ class PlainChat:
         """Return a new collector."""
         return self._chat.collector(choices)
 
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:
+        """Return a whole answer as events; see ``Api``."""
+        return self._chat.as_events(body, with_usage=with_usage)
+
 
 class Collected(Sink):
     """Stores an answer instead of sending it; its sender must record the exchange first.

@@ -124,6 +124,14 @@ class Api(Protocol):
     def collector(self, choices: int = 1, /) -> AnswerCollector:
         """Return a new collector for a stream with a number of choices."""
 
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:
+        """Return a whole answer as the events of a stream.
+
+        Args:
+            body: The answer.
+            with_usage: Whether the client asked for the usage at the end.
+        """
+
 
 def malformed(error: Exception) -> RefusedError:
     """Return the error for a body that cannot be parsed; it quotes paths, but no values."""

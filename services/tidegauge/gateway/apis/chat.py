@@ -21,6 +21,7 @@ from tidegauge.gateway.apis.api import (
     present,
     read_sampling,
 )
+from tidegauge.gateway.apis.as_events import choices_as_events
 from tidegauge.schemas.exchange import Message, Sampling
 
 __all__ = ["Chat", "ChoicesCollector", "StreamOptions", "read_choices", "sampling"]
@@ -271,6 +272,10 @@ class Chat:
     def collector(self, choices: int = 1, /) -> ChoicesCollector:
         """Return a new collector."""
         return ChoicesCollector(choices)
+
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:
+        """Return a whole answer as events; see ``Api``."""
+        return choices_as_events(body, with_usage=with_usage)
 
 
 def read_choices(body: bytes) -> ParsedAnswer:

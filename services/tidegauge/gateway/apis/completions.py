@@ -10,6 +10,7 @@ from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import ParsedRequest, malformed
+from tidegauge.gateway.apis.as_events import choices_as_events
 from tidegauge.gateway.apis.chat import (
     ChoicesCollector,
     StreamOptions,
@@ -90,3 +91,7 @@ class Completions:
     def collector(self, choices: int = 1, /) -> ChoicesCollector:
         """Return a new collector."""
         return ChoicesCollector(choices)
+
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:
+        """Return a whole answer as events; see ``Api``."""
+        return choices_as_events(body, with_usage=with_usage)

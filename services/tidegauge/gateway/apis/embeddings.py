@@ -11,6 +11,7 @@ from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all
 from tidegauge.capture.answer_reader import read_facts
 from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
+from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.apis.completions import texts
 from tidegauge.schemas.exchange import Message
 
@@ -68,6 +69,10 @@ class Embeddings:
     def collector(self, _choices: int = 1, /) -> _Collector:
         """Return a collector, in case an upstream streams all the same."""
         return _Collector()
+
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:  # noqa: ARG002 - no usage apart
+        """Return a whole answer as one event; see ``Api``."""
+        return event_of(body)
 
 
 def _odd(body: bytes, answer: ParsedAnswer) -> Json:

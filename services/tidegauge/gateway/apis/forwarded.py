@@ -15,6 +15,7 @@ from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all, read_usage
 from tidegauge.capture.answer_reader import read_facts
 from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
+from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.multipart import is_multipart, read_field
 from tidegauge.schemas.exchange import ErrorKind, Message
@@ -111,6 +112,10 @@ class Forwarded:
     def collector(self, _choices: int = 1, /) -> _Events:
         """Return a collector for an answer that is streamed, such as a transcription."""
         return _Events()
+
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:  # noqa: ARG002 - no usage apart
+        """Return a whole answer as one event; see ``Api``."""
+        return event_of(body)
 
 
 def _read(value: Json, answer: ParsedAnswer) -> None:

@@ -17,6 +17,7 @@ from tidegauge.gateway.apis.api import (
     malformed,
     read_sampling,
 )
+from tidegauge.gateway.apis.as_events import response_as_events
 from tidegauge.schemas.exchange import Message
 
 __all__ = ["Responses"]
@@ -142,6 +143,10 @@ class Responses:
     def collector(self, _choices: int = 1, /) -> EventCollector:
         """Return a new collector."""
         return EventCollector(_text_of)
+
+    def as_events(self, body: bytes, *, with_usage: bool) -> bytes:  # noqa: ARG002 - always there
+        """Return a whole answer as events; see ``Api``."""
+        return response_as_events(body)
 
 
 def _text_of(data: bytes) -> str:

@@ -3,63 +3,113 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+import zstandard
 
 from tidegauge.gateway.errors import UpstreamAnswerError
 
 __all__ = ["Decoder", "decoder_of", "without_encoding"]
 
 _NAME: Final = b"content-encoding"
-_WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
-"""zlib's ``wbits`` of each encoding."""
+_WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
+_BEGINNINGS: Final = {b"gzip": b"\x1f\x8b", b"x-gzip": b"\x1f\x8b", b"zstd": b"\x28\xb5\x2f\xfd"}
+"""The first bytes of a body, and of each further one that a server appends to it."""
+_STEPS: Final = {b"zstd": 512}
+"""Bytes of an encoding that are decoded at once: a block of zstd may take four and hold 128 KiB."""
+_STEP: Final = 64 * 1024
+_ZSTD_WINDOW: Final = 8 * 1024 * 1024
+_MOST_MEMBERS: Final = 1_000
+_KNOWN: Final = frozenset((*_WBITS, *_BEGINNINGS))
 _LONGEST: Final = 64 * 1024 * 1024
 
 _Headers = list[tuple[bytes, bytes]]
+_Decompressor: TypeAlias = "zlib._Decompress | zstandard.ZstdDecompressionObj"  # noqa: SLF001 - no public name
 
 
 class Decoder:
     """Decodes a body piece by piece.
 
+    Some servers encode each part of a stream by itself, so that several encoded bodies follow each
+    other.
+
     Args:
-        encoding: A content encoding, ``gzip`` or ``deflate``.
+        encoding: A content encoding, ``gzip``, ``deflate`` or ``zstd``.
     """
 
     def __init__(self, encoding: bytes) -> None:
-        self._window = _WINDOW[encoding]
-        self._decompress: zlib._Decompress | None = None
+        self._wbits = _WBITS.get(encoding)
+        self._beginning = _BEGINNINGS.get(encoding, b"")
+        self._step = _STEPS.get(encoding, _STEP)
+        self._decoder: _Decompressor | None = None
         self._left = _LONGEST
+        self._begins = self._ended = False
 
     def decode(self, piece: bytes) -> bytes:
-        """Return the decoded bytes of a piece.
+        """Return the decoded bytes of a piece; what follows the end and is no body is left out.
 
         Raises:
-            UpstreamAnswerError: The piece is not in the encoding, or the decoded body is longer
-                than 64 MiB.
+            UpstreamAnswerError: The piece is not in the encoding, it is one of more than 1,000
+                bodies in a row, or the decoded body is longer than 64 MiB.
         """
-        if self._decompress is None:
-            raw = self._window == zlib.MAX_WBITS and piece[:1] and piece[0] & 15 != zlib.DEFLATED
-            # Some servers leave out the header that belongs to ``deflate``.
-            self._decompress = zlib.decompressobj(-self._window if raw else self._window)
+        decoded, members = [], 0
+        for start in range(0, len(piece), self._step):
+            rest = piece[start : start + self._step]
+            while rest and not self._ended:
+                decoder = self._decoder
+                if decoder is None:
+                    members += 1
+                    decoder = self._decoder = self._begun(rest, members)
+                if decoder is not None:
+                    decoded.append(self._decoded(decoder, rest))
+                    rest = decoder.unused_data
+                    if decoder.eof:
+                        self._decoder = None
+        return b"".join(decoded)
+
+    def _begun(self, data: bytes, members: int) -> _Decompressor | None:
+        """Return what decodes the body that begins here; None if none does, after the first."""
+        self._ended = self._begins and not (
+            self._beginning and self._beginning.startswith(data[:2])
+        )
+        self._begins = True
+        if self._ended:
+            return None
+        if members > _MOST_MEMBERS:
+            raise UpstreamAnswerError("the upstream's answer consists of too many encoded bodies")
+        if self._wbits is None:
+            return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+        # Some servers leave out the header that belongs to ``deflate``.
+        raw = self._wbits == zlib.MAX_WBITS and data[0] & 15 != zlib.DEFLATED
+        return zlib.decompressobj(-self._wbits if raw else self._wbits)
+
+    def _decoded(self, decoder: _Decompressor, data: bytes) -> bytes:
+        tail = b""
         try:
-            decoded = self._decompress.decompress(piece, self._left)
-        except zlib.error as error:
+            if self._wbits is None:
+                decoded = decoder.decompress(data)
+            else:
+                bounded: Any = decoder
+                decoded = bounded.decompress(data, self._left)
+                tail = bounded.unconsumed_tail
+        except (zlib.error, zstandard.ZstdError) as error:
             detail = "the upstream's answer is not in its content encoding"
             raise UpstreamAnswerError(detail) from error
         self._left -= len(decoded)
-        if self._decompress.unconsumed_tail or self._left <= 0:
+        if tail or self._left <= 0:
             raise UpstreamAnswerError(f"the upstream's answer is longer than {_LONGEST} bytes")
         return decoded
 
 
 def decoder_of(headers: _Headers) -> Decoder | None:
-    """Return a decoder for the body of these headers; None if it is not in gzip or deflate.
+    """Return a decoder for the body of these headers; None if it is in none that is known.
 
     Bodies in other encodings are passed on as they are.
     """
     for name, value in headers:
         if name == _NAME:
             encoding = value.strip().lower()
-            return Decoder(encoding) if encoding in _WINDOW else None
+            return Decoder(encoding) if encoding in _KNOWN else None
     return None
 
 

@@ -15,8 +15,14 @@ import msgspec
 
 from tidegauge.capture.answer import ParsedAnswer, decide
 from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind
+from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.completion import Completion
-from tidegauge.gateway.errors import UpstreamAnswerError, UpstreamError, error_body
+from tidegauge.gateway.errors import (
+    ExchangeError,
+    UpstreamAnswerError,
+    UpstreamError,
+    error_body,
+)
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
@@ -201,18 +207,23 @@ class Relay:
         """End a stream of which the client has comments alone with an error."""
         fault = Fault(error.kind, error.detail)
         self._completion.conclude(self._exchange, _OK, ParsedAnswer(), fault)
-        await self._sink.end(b"%bdata: %b\n\n" % (self._api.error_event, error_body(error)))
+        await self._sink.end(error_frame(self._api, error))
 
     async def _end_early(self, whole: WholeAnswer) -> None:
-        """Relay an answer that is no stream as an event, since the client has comments already."""
-        ending = decide(whole.answer, whole.status, None, done=True)
-        fault = None
+        """Relay an answer that is no stream as events, since the client has comments already."""
+        asked, ending = self._exchange.asked, decide(whole.answer, whole.status, None, done=True)
+        fault, error = None, UpstreamAnswerError(ending.detail or "")
+        if ending.error is None:
+            wanted = asked is not None and asked.usage_wanted
+            events = self._api.as_events(whole.body, with_usage=wanted)
+        elif b'"error"' in whole.body:
+            events = self._api.error_event + event_of(whole.body)
+        else:
+            events = error_frame(self._api, error)
         if ending.error is not None and whole.status >= _ERRORS:
-            fault = Fault(ending.error, ending.detail or "")
+            fault = Fault(ending.error, error.detail)
         self._completion.conclude(self._exchange, _OK, whole.answer, fault)
-        data = b"".join(b"data: %b\n" % line for line in whole.body.splitlines())
-        event = self._api.error_event if fault is not None else b""
-        await self._sink.end(b"%b%b\n" % (event, data) if data else b"")
+        await self._sink.end(events)
 
     async def stream(self, connection: Connection, piece: bytes) -> None:
         """Relay a stream piece by piece, beginning with ``piece``.
@@ -246,7 +257,7 @@ class Relay:
                 passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
-            last = b"%bdata: %b\n\n" % (self._api.error_event, error_body(error))
+            last = error_frame(self._api, error)
         answer = collector.answer()
         if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
@@ -255,6 +266,11 @@ class Relay:
         await sink.end(passed if fault is None or answer.ended else passed + last)
         if fault is None:
             connection.drain(_END_SECONDS)
+
+
+def error_frame(api: Api, error: ExchangeError) -> bytes:
+    """Return the event by which a stream ends with an error."""
+    return b"%bdata: %b\n\n" % (api.error_event, error_body(error))
 
 
 class FrameSplitter:
