@@ -111,5 +111,5 @@ def test_a_file_that_cannot_be_used_says_where_and_why(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PromptsError, match=r"cannot read the prompts .*absent\.jsonl"):
+    with pytest.raises(PromptsError, match=r"cannot read .*absent\.jsonl"):
         read_prompts(tmp_path / "absent.jsonl")

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.demo.errors import PromptsError
+from tidegauge.runtime.json_lines import read_json_lines
 
 __all__ = [
     "GROUNDED_TOPIC",
@@ -28,6 +29,7 @@ __all__ = [
     "split",
 ]
 
+_FORM = 'a line is {"text": "…", "topic": "…"}'
 _MOST_CHARACTERS = 2_000
 _FEWEST_TOPICS = 5
 _FEWEST_PROMPTS = 300
@@ -105,21 +107,8 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     Raises:
         PromptsError: The file cannot be read, a line is not a prompt, or they are too few.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise PromptsError(f"cannot read the prompts {path}: {error.strerror}") from error
-    decoder = msgspec.json.Decoder(Prompt)
     found: dict[Prompt, None] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            prompt = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise PromptsError(
-                f'{path}, line {number}: {error}; a line is {{"text": "…", "topic": "…"}}'
-            ) from error
+    for number, prompt in read_json_lines(path, Prompt, PromptsError, _FORM):
         if not prompt.text.strip() or not prompt.topic.strip():
             raise PromptsError(f"{path}, line {number}: the text or the topic is empty")
         if len(prompt.text) > _MOST_CHARACTERS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.promise.errors import TrafficFileError
+from tidegauge.runtime.json_lines import read_json_lines
 from tidegauge.simulation.conversations import Script
 from tidegauge.simulation.rhythm import Recorded
 
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _FEWEST = 200
 _AROUND = 301
+_CONVERSATION = 'a line is {"turns": [["user", "assistant", "topic"], …], "services": ["topic"]}'
+_QUESTION = 'a line is {"text": "…", "topic": "…"}'
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
@@ -53,7 +55,7 @@ def read_conversations(path: Path) -> list[Script]:
         TrafficFileError: The file cannot be read, or a line is not as it must be.
     """
     found = []
-    for number, one in _lines(path, _Conversation):
+    for number, one in read_json_lines(path, _Conversation, TrafficFileError, _CONVERSATION):
         asked = [turn for turn in one.turns if turn[0].strip()]
         if not asked:
             raise TrafficFileError(f"{path}, line {number}: the conversation has no user's message")
@@ -70,7 +72,7 @@ def read_questions(path: Path) -> list[SingleQuestion]:
     """
     found = [
         SingleQuestion(one.text, one.topic or one.intent)
-        for _, one in _lines(path, _Question)
+        for _, one in read_json_lines(path, _Question, TrafficFileError, _QUESTION)
         if one.text.strip()
     ]
     return _enough(path, found, "questions")
@@ -80,21 +82,6 @@ def _enough(path: Path, found: list[T], what: str) -> list[T]:
     if len(found) < _FEWEST:
         raise TrafficFileError(f"{path} holds {len(found)} {what}: at least {_FEWEST} are needed")
     return found
-
-
-def _lines(path: Path, kind: type[T]) -> Iterator[tuple[int, T]]:
-    decoder = msgspec.json.Decoder(kind)
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    yield number, decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise TrafficFileError(f"{path}, line {number}: {error}") from error
-    except OSError as error:
-        raise TrafficFileError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_arrivals(path: Path) -> Recorded:

@@ -26,6 +26,7 @@ from tidegauge.drift.units import (
     unit_at,
     unit_of,
 )
+from tidegauge.runtime.json_lines import read_json_lines
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -140,24 +141,13 @@ def from_file(path: Path, preparation: Preparation) -> ReadRequests:
 
 def _lines(path: Path) -> list[_Line]:
     lines = []
-    decoder = msgspec.json.Decoder(_Line)
-    try:
-        with path.open("rb") as file:
-            for number, data in enumerate(file, start=1):
-                if not data.strip():
-                    continue
-                try:
-                    line = decoder.decode(data)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise PastRequestsError(f"{path}, line {number}: {error}; {_FORM}") from error
-                if line.conversation is None and (line.turn or 1) > 1:
-                    raise PastRequestsError(
-                        f"{path}, line {number}: turn {line.turn} of no conversation; give its "
-                        f"conversation_id, too: {_FORM}"
-                    )
-                lines.append(line)
-    except OSError as error:
-        raise PastRequestsError(f"cannot read the prompts {path}: {error.strerror}") from error
+    for number, line in read_json_lines(path, _Line, PastRequestsError, _FORM):
+        if line.conversation is None and (line.turn or 1) > 1:
+            raise PastRequestsError(
+                f"{path}, line {number}: turn {line.turn} of no conversation; give its "
+                f"conversation_id, too: {_FORM}"
+            )
+        lines.append(line)
     return lines
 
 

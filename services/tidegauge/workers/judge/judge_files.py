@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ from tidegauge.quality.specifications import (
     RubricSpec,
     Specification,
 )
+from tidegauge.runtime.json_lines import read_json_lines
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.classifier_judge import ClassifierJudge
 from tidegauge.workers.judge.judges import GroundednessJudge, Judge, LikelihoodJudge, RubricJudge
@@ -42,11 +43,11 @@ __all__ = [
     "specifications",
 ]
 
-L = TypeVar("L", bound=msgspec.Struct)
-
 _RESERVED: Final = frozenset({HALLUCINATION, NAME})
 _LIKELIHOOD: Final = "likelihood"
 _GROUNDEDNESS: Final = "groundedness_likelihood"
+_EXCHANGE: Final = "an exchange needs a question, and an answer or tool_calls"
+_REFERENCE: Final = "a reference needs a question and a reference"
 WITHOUT_RUBRIC: Final = (_LIKELIHOOD, _GROUNDEDNESS)
 """Judges that read likelihoods."""
 
@@ -221,8 +222,7 @@ def read_references(path: Path) -> Mapping[str, str]:
     Raises:
         SpecificationError: The file cannot be read, or a line lacks question or reference.
     """
-    needs = "question and reference"
-    lines = _json_lines(path, _ReferenceLine, "reference", needs)
+    lines = read_json_lines(path, _ReferenceLine, SpecificationError, _REFERENCE)
     return {question_key(line.question): line.reference for _, line in lines}
 
 
@@ -233,33 +233,13 @@ def read_lines(path: Path) -> tuple[GoldenLine, ...]:
         SpecificationError: The file cannot be read, or a line is no exchange.
     """
     found: list[GoldenLine] = []
-    for number, line in _json_lines(path, GoldenLine, "exchange", "question and answer"):
+    for number, line in read_json_lines(path, GoldenLine, SpecificationError, _EXCHANGE):
         if not line.answer.strip() and not line.tool_calls:
             raise SpecificationError(
-                f"{path} line {number} is no exchange: it needs an answer or tool_calls"
+                f"{path}, line {number}: there is no answer and no tool_calls; {_EXCHANGE}"
             )
         found.append(line)
     return tuple(found)
-
-
-def _json_lines(path: Path, form: type[L], what: str, needs: str) -> Iterator[tuple[int, L]]:
-    """Yield the number and the value of each line of a file that is not blank.
-
-    Lines end with a line feed alone: texts in JSON may hold Unicode's other separators.
-
-    Raises:
-        SpecificationError: The file cannot be read, or a line has not the form.
-    """
-    decoder = msgspec.json.Decoder(form)
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, decoder.decode(line)
-        except msgspec.DecodeError as error:
-            raise SpecificationError(
-                f"{path} line {number} is no {what} ({error}): it needs {needs}"
-            ) from error
 
 
 def _read(path: Path) -> str:
