@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-from tidegauge.schemas.exchange import Message, ResponseEvent, last_user_message
+from tidegauge.schemas.exchange import (
+    CUT_OFF_REASONS,
+    Message,
+    ResponseEvent,
+    last_user_message,
+)
 from tidegauge.schemas.segments import Segment
 
 __all__ = ["JudgedExchange", "JudgedUnit", "Score", "SkipReason", "judgeable", "question_key"]
 
 _OK = 200
-_CUT_OFF: Final = frozenset(
-    {
-        *("length", "max_tokens", "max_output_tokens", "model_length"),
-        "model_context_window_exceeded",
-    }
-)
-"""Reasons for the end of an answer at its largest number of tokens, as the APIs name them."""
 JudgedUnit: TypeAlias = Literal["answer", "conversation"]
 """What a judge scores: one answer, or a whole conversation after its end."""
 NO_SEGMENT: Final = Segment(model="")
@@ -142,7 +140,7 @@ def judgeable(event: ResponseEvent) -> JudgedExchange | SkipReason:
         redacted=event.capture == "redacted",
         segment=event.segment,
         customer=event.customer,
-        cut_off=(event.finish_reason or "").lower() in _CUT_OFF,
+        cut_off=(event.finish_reason or "").lower() in CUT_OFF_REASONS,
     )
 
 

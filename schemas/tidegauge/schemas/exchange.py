@@ -11,6 +11,7 @@ import msgspec
 from tidegauge.schemas.segments import Segment
 
 __all__ = [
+    "CUT_OFF_REASONS",
     "DERIVED_CONVERSATION",
     "Capture",
     "CheckOutcome",
@@ -31,6 +32,14 @@ __all__ = [
 
 DERIVED_CONVERSATION: Final = "derived-"
 """Beginning of the ids of conversations that follow from their texts."""
+
+CUT_OFF_REASONS: Final = frozenset(
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_length"),
+        "model_context_window_exceeded",
+    }
+)
+"""Finish reasons, in lower case, of answers that were cut off at a limit, of several APIs."""
 
 Capture = Literal["full", "redacted", "none"]
 """How much of the text an event carries."""

@@ -7,7 +7,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tidegauge.capture.tool_calls import Calls, well_formed
-from tidegauge.schemas.exchange import ErrorKind, ExchangeOutcome, Usage, outcome_of
+from tidegauge.schemas.exchange import (
+    CUT_OFF_REASONS,
+    ErrorKind,
+    ExchangeOutcome,
+    Usage,
+    outcome_of,
+)
 
 __all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide"]
 
@@ -24,13 +30,6 @@ _GAVE_UP_WORDS: Final = (
     *("error", "exception", "exhausted", "malformed", "overload", "rate_limit", "unavailable"),
 )
 """Words in the finish reasons of servers that did not complete an answer."""
-_CUT_OFF: Final = frozenset(
-    {
-        *("length", "max_tokens", "max_output_tokens", "model_length"),
-        "model_context_window_exceeded",
-    }
-)
-"""Finish reasons of answers that were cut off at a limit, of several APIs and servers."""
 _ENDED: Final = frozenset({"completed", "incomplete"})
 _FAILED: Final = frozenset({"failed", "expired"})
 _NOT_YET: Final = frozenset({"queued", "in_progress"})
@@ -118,7 +117,7 @@ class ParsedAnswer(msgspec.Struct, kw_only=True):
     @property
     def is_cut_off(self) -> bool | None:
         """Whether the answer was cut off at a limit; None without a finish reason."""
-        return None if self.finish_reason is None else self.finish_reason.lower() in _CUT_OFF
+        return None if self.finish_reason is None else self.finish_reason.lower() in CUT_OFF_REASONS
 
     @property
     def ended(self) -> bool:
