@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import struct
+import threading
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 
 import pytest
 import structlog
@@ -51,6 +54,43 @@ def test_health_readiness_and_metrics_are_served() -> None:
 def test_a_process_that_cannot_recover_is_not_alive() -> None:
     with telemetry.serve(0, lambda: True, alive=lambda: False) as server:
         assert get(server.port, "/healthz")[0] == 503
+
+
+def test_a_probe_that_does_not_wait_leaves_nothing_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def ready() -> bool:
+        asked.set()
+        return gone.wait(10)
+
+    before = set(threading.enumerate())
+    with telemetry.serve(0, ready) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as probe:
+            probe.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert asked.wait(10)
+            reset_at_close = struct.pack("ii", 1, 0)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+        gone.set()
+        answering = [
+            thread for thread in set(threading.enumerate()) - before if thread.name != "telemetry"
+        ]
+        for thread in answering:
+            thread.join(10)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_probe_that_fails_is_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.configure_logging("vitals")
+
+    def ready() -> bool:
+        raise ZeroDivisionError
+
+    with telemetry.serve(0, ready) as server, pytest.raises(RemoteDisconnected):
+        get(server.port, "/readyz")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ZeroDivisionError" in json.loads(line)["exception"]
 
 
 def test_a_taken_port_is_named() -> None:

@@ -27,6 +27,8 @@ __all__ = ["TelemetryError", "TelemetryServer", "configure_logging", "serve"]
 
 LOOPBACK: Final = "127.0.0.1"
 
+_log = structlog.stdlib.get_logger(__name__)
+
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _FORMATS: Final = ("json", "console")
 
@@ -98,6 +100,16 @@ def _choice(variable: str, default: str, allowed: tuple[str, ...]) -> str:
         names = ", ".join(allowed)
         raise SettingsError(bad_value(variable, value, f"must be one of {names}", default=default))
     return value.lower()
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log an error in a line of the log; a client that has gone meanwhile is none."""
+        del request, client_address
+        if not isinstance(sys.exception(), ConnectionError):
+            _log.exception("a health check or the metrics failed")
 
 
 class TelemetryServer:
@@ -179,11 +191,10 @@ def serve(
             """Keep health checks out of the log."""
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _HttpServer((host, port), Handler)
     except OSError as error:
         raise TelemetryError(
             f"cannot serve metrics and health on {host}:{port} ({error.strerror}): "
             "choose another port"
         ) from error
-    server.daemon_threads = True
     return TelemetryServer(server)
