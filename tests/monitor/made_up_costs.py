@@ -28,13 +28,27 @@ def work(*customers: str, start_ms: int = NOW_MS - HOUR_MS) -> UpstreamWork:
 
 
 def sample(*faults: str, time_ms: int = NOW_MS - 5_000) -> UpstreamSample:
-    gpu = GpuReading(gpu="0", engine_active=0.9, power_watts=600.0)
+    gpu = GpuReading(
+        gpu="0",
+        engine_active=0.9,
+        tensor_active=0.4,
+        memory_active=0.5,
+        power_watts=600.0,
+        energy_joules=7.2e6,
+    )
     return UpstreamSample(
         upstream=UPSTREAM,
         time_ms=time_ms,
         running=4.0,
         waiting=1.0,
         kv_use=0.4,
+        preemptions=1.0,
+        prompt_tokens=900.0,
+        cached_tokens=300.0,
+        generated_tokens=50.0,
+        prefix_queries=900.0,
+        prefix_hits=300.0,
+        finished={"stop": 3.0, "length": 1.0},
         gpus=(gpu,),
         faults=faults,
     )

@@ -135,6 +135,7 @@ def test_the_page_escapes_and_says_silence(client: TestClient) -> None:
     assert "<b>acme" not in page
     assert "no answer" in page
     assert "$120" in page
+    assert "GPU 0: engines active 90%, tensor cores 40%, memory 50%, 600 W, 4.00 kWh" in page
 
 
 def test_json_and_csv_add_up(client: TestClient) -> None:
@@ -176,6 +177,11 @@ def test_metrics(
     assert found["tidegauge_budget_usd"] == {("all",): 100.0}
     assert found["tidegauge_gpu_engine_active_ratio"] == {("0", UPSTREAM): 0.9}
     assert found["tidegauge_upstream_silence_seconds"] == {(UPSTREAM,): 90.0}
+    assert found["tidegauge_upstream_tokens"]["generated", UPSTREAM] == 100.0
+    assert found["tidegauge_upstream_preemptions"] == {(UPSTREAM,): 2.0}
+    assert found["tidegauge_upstream_finished"]["length", UPSTREAM] == 2.0
+    assert found["tidegauge_gpu_tensor_active_ratio"] == {("0", UPSTREAM): 0.4}
+    assert found["tidegauge_gpu_energy_joules"] == {("0", UPSTREAM): 14.4e6}
     assert set(scrape(None)) == set(COST_NAMES)
     assert not any(scrape(None).values())
 

@@ -97,6 +97,7 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
         "tidegauge_worker_next_offset",
         "tidegauge_baseline_info",
         "tidegauge_swap_outcome",  # alerted on by the rules
+        "tidegauge_gpu_energy_joules",  # on the page of costs
         "tidegauge_upstream_silence_seconds",  # alerted on by the rules
         "tidegauge_budget_usd",
         "tidegauge_upstream_unforwarded_tokens",

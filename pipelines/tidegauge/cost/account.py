@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from tidegauge.cost.bill import Bill, ChargeKey, GpuPrices, make_bill, tokens_of
+from tidegauge.cost.upstream_use import UpstreamUse, UseSums
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
     SLOT_MS,
@@ -47,6 +48,7 @@ class CostAccount:
         self.changed: set[int] = set()
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
         self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
+        self._use: defaultdict[tuple[str, int], UseSums] = defaultdict(UseSums)
         self._newest: dict[str, tuple[int, int]] = {}
 
     def add(self, event: UpstreamWork | UpstreamSample) -> None:
@@ -76,7 +78,9 @@ class CostAccount:
         self.newest[sample.upstream] = sample
         if not sample.faults:
             self.answered_ms[sample.upstream] = sample.time_ms
-        self.changed.add(sample.time_ms // _HOUR_MS * _HOUR_MS)
+        hour_ms = sample.time_ms // _HOUR_MS * _HOUR_MS
+        self.changed.add(hour_ms)
+        self._use[sample.upstream, hour_ms].add(sample)
         minute, offset = divmod(sample.time_ms, MINUTE_MS)
         if sample.prompt_tokens is not None and sample.generated_tokens is not None:
             told = sample.prompt_tokens + sample.generated_tokens
@@ -88,9 +92,22 @@ class CostAccount:
     def keep(self, since_ms: int, until_ms: int) -> None:
         """Keep another range: forget what is before it, and take in what is in it from now on."""
         self._since_ms, self._until_ms = since_ms, until_ms
-        for minutes in (self.work.minutes, self._idle, self._told):
-            for key in [key for key in minutes if key[1] < since_ms]:
-                del minutes[key]
+        for kept in (self.work.minutes, self._idle, self._told, self._use):
+            for key in [key for key in kept if key[1] < since_ms]:
+                del kept[key]
+
+    def use(self, start_ms: int, end_ms: int) -> dict[str, UpstreamUse]:
+        """Return the use of the upstreams that told of it, by label.
+
+        Args:
+            start_ms: From when, Unix milliseconds; its whole hour counts.
+            end_ms: Until when; so does this.
+        """
+        found: defaultdict[str, UseSums] = defaultdict(UseSums)
+        for (upstream, hour_ms), sums in self._use.items():
+            if start_ms - _HOUR_MS < hour_ms < end_ms:
+                found[upstream].merge(sums)
+        return {upstream: sums.use() for upstream, sums in found.items()}
 
     def told_tokens(self, start_ms: int, end_ms: int) -> dict[str, dict[int, float]]:
         """Return the tokens that the upstreams counted themselves, in the minutes that they tell.

@@ -1,19 +1,21 @@
-"""A bill in sentences, for reports."""
+"""A bill, and the use of the servers, in sentences for reports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tidegauge.cost.bill import Bill
+from tidegauge.cost.upstream_use import GpuUse, UpstreamUse
 from tidegauge.reports.bill_tables import costs_by
-from tidegauge.reports.formatting import count, dollars, percent
+from tidegauge.reports.formatting import count, dollars, number, percent
 from tidegauge.reports.text import clip
 
-__all__ = ["cost_sentences"]
+__all__ = ["cost_sentences", "gpu_words", "use_sentences"]
 
 _MOST_NAMED: Final = 5
 _NAME_LIMIT: Final = 60
+_JOULES_OF_A_KWH: Final = 3.6e6
 
 
 def cost_sentences(bill: Bill) -> Iterator[str]:
@@ -51,3 +53,49 @@ def cost_sentences(bill: Bill) -> Iterator[str]:
     ]
     if versions:
         yield f"Cost of a million tokens, and of a conversation: {', '.join(versions)}."
+
+
+def use_sentences(used: Mapping[str, UpstreamUse]) -> Iterator[str]:
+    """Yield a sentence on the use of each server that told of it, the first five by name.
+
+    Args:
+        used: The upstream's label -> its use.
+    """
+    for name, use in sorted(used.items())[:_MOST_NAMED]:
+        words = []
+        if use.running is not None:
+            words.append(f"{number(use.running)} requests at the mean")
+        if use.most_waiting is not None:
+            words.append(f"at most {count(use.most_waiting)} waiting")
+        if use.kv_use is not None:
+            words.append(f"{percent(use.kv_use)} of the cache in use")
+        if use.preemptions:
+            words.append(f"{count(use.preemptions)} preemptions")
+        if use.prefix_hit_share is not None:
+            words.append(
+                f"{percent(use.prefix_hit_share)} of the tokens looked up were in its cache"
+            )
+        words += [gpu_words(gpu) for gpu in use.gpus[:_MOST_NAMED]]
+        if words:
+            yield f"Use of {clip(name, _NAME_LIMIT)}: {'; '.join(words)}."
+
+
+def gpu_words(gpu: GpuUse) -> str:
+    """Return a GPU's use in words, as far as it is told.
+
+    Example:
+        >>> gpu_words(GpuUse("0", engine_active=0.9, tensor_active=0.4, energy_joules=7.2e6))
+        'GPU 0: engines active 90%, tensor cores 40%, 2.00 kWh'
+    """
+    shares = (
+        ("engines active", gpu.engine_active),
+        ("tensor cores", gpu.tensor_active),
+        ("memory", gpu.memory_active),
+        ("in use", gpu.utilisation if gpu.engine_active is None else None),
+    )
+    words = [f"{name} {percent(share)}" for name, share in shares if share is not None]
+    if gpu.power_watts is not None:
+        words.append(f"{number(gpu.power_watts)} W")
+    if gpu.energy_joules is not None:
+        words.append(f"{number(gpu.energy_joules / _JOULES_OF_A_KWH)} kWh")
+    return f"GPU {clip(gpu.gpu, _NAME_LIMIT)}: {', '.join(words) or 'not told'}"

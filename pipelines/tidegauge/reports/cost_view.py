@@ -11,6 +11,7 @@ from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices, merge_bills
 from tidegauge.cost.hourly_bills import HOUR_MS, HourlyBills, unforwarded_tokens
 from tidegauge.cost.prices import gpu_usd_per_hour
+from tidegauge.cost.upstream_use import UpstreamUse
 from tidegauge.reports.bill_tables import DIMENSIONS, GroupCost, costs_by
 from tidegauge.reports.forecast import Forecast, forecast, month_end_ms, month_start_ms
 from tidegauge.reports.swap_cost import SwapCost, swap_costs
@@ -62,6 +63,7 @@ class UpstreamNow:
         idle_share: Share of the range in which it was idle; None without a price of its time.
         unforwarded_tokens: Tokens that it counted in the range and no gateway forwarded; None if it
             told none.
+        use: Its use over the range by its samples; None without any.
     """
 
     upstream: str
@@ -70,6 +72,7 @@ class UpstreamNow:
     silent_seconds: float | None
     idle_share: float | None
     unforwarded_tokens: float | None
+    use: UpstreamUse | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
     found = bills.hours(prices, now_ms - hours * HOUR_MS, now_ms, judges)
     account, bill = bills.account, merge_bills([hour.bill for hour in found])
     unforwarded = unforwarded_tokens(found)
+    used = account.use(bill.start_ms, bill.end_ms)
     idle = {
         one.upstream: one.idle_seconds / one.seconds if one.seconds else None
         for one in bill.upstreams
@@ -164,6 +168,7 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
                 _silence(account, label, now_ms),
                 idle.get(label),
                 unforwarded.get(label),
+                used.get(label),
             )
             for label in labels
         ),

@@ -21,6 +21,7 @@ from tidegauge.reports.bill_tables import (
     cost_changes,
     costs_by,
 )
+from tidegauge.reports.cost_sentences import use_sentences
 from tidegauge.reports.forecast import Forecast, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, number, percent, times
 from tidegauge.reports.spreadsheet import csv_text
@@ -86,6 +87,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
             "forecast": ahead,
             "swaps": made.swaps,
             "upstreams": found.upstreams,
+            "use": made.use,
             "costs": {name: costs_by(found, name) for name in DIMENSIONS},
             "changes": None
             if before is None
@@ -99,6 +101,8 @@ def bill(  # noqa: PLR0913 - one argument for each option
         if before is not None:
             _print_changes(console, found, before, by)
         _print_swaps(console, made.swaps)
+        for sentence in use_sentences(made.use):
+            console.print(sentence)
         console.print(_forecast_sentence(ahead))
         for note in notes:
             console.print(f"Note: {note}")

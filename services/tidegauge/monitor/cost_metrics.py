@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidegauge.cost.upstream_use import UpstreamUse
 from tidegauge.monitor.metrics import MAX_CUSTOMERS
 from tidegauge.reports.cost_view import CostView, UpstreamNow
 from tidegauge.reports.text import clip
@@ -60,14 +61,39 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Tokens of the last hours that an upstream counted and no gateway forwarded.",
         _UPSTREAM,
     ),
+    "tidegauge_upstream_tokens": (
+        "Tokens of the last hours by an upstream's own count; cached ones are of prompts.",
+        ("upstream", "kind"),
+    ),
+    "tidegauge_upstream_preemptions": (
+        "Requests of the last hours whose work an upstream threw away.",
+        _UPSTREAM,
+    ),
+    "tidegauge_upstream_prefix_hit_ratio": (
+        "Share of tokens found in an upstream's cache of prefixes, last hours.",
+        _UPSTREAM,
+    ),
+    "tidegauge_upstream_finished": (
+        "Requests of the last hours that ended on an upstream, by reason.",
+        ("upstream", "reason"),
+    ),
     "tidegauge_upstream_silence_seconds": (
         "How long an upstream's metrics could not be read.",
         _UPSTREAM,
     ),
     "tidegauge_gpu_engine_active_ratio": ("Share of time in which a GPU's engines worked.", _GPU),
+    "tidegauge_gpu_tensor_active_ratio": (
+        "Share of time in which a GPU's tensor cores worked.",
+        _GPU,
+    ),
+    "tidegauge_gpu_memory_active_ratio": (
+        "Share of time in which a GPU's memory moved data.",
+        _GPU,
+    ),
     "tidegauge_gpu_utilisation_ratio": ("Share of time in which a kernel ran.", _GPU),
     "tidegauge_gpu_memory_used_bytes": ("A GPU's memory in use.", _GPU),
     "tidegauge_gpu_power_watts": ("A GPU's power.", _GPU),
+    "tidegauge_gpu_energy_joules": ("A GPU's energy of the last hours.", _GPU),
     "node_total_hourly_cost": (
         "Price of an upstream's hour now, as OpenCost names it.",
         ("instance", "node"),
@@ -151,6 +177,8 @@ def _upstream(put: _Put, one: UpstreamNow) -> None:
     put("node_total_hourly_cost", one.usd_per_hour, one.upstream, one.upstream)
     put("tidegauge_upstream_silence_seconds", one.silent_seconds, one.upstream)
     put("tidegauge_upstream_unforwarded_tokens", one.unforwarded_tokens, one.upstream)
+    if one.use is not None:
+        _use(put, one.upstream, one.use)
     sample = one.sample
     if sample is None:
         return
@@ -160,6 +188,19 @@ def _upstream(put: _Put, one: UpstreamNow) -> None:
     for gpu in sample.gpus:
         labels = (one.upstream, gpu.gpu)
         put("tidegauge_gpu_engine_active_ratio", gpu.engine_active, *labels)
+        put("tidegauge_gpu_tensor_active_ratio", gpu.tensor_active, *labels)
+        put("tidegauge_gpu_memory_active_ratio", gpu.memory_active, *labels)
         put("tidegauge_gpu_utilisation_ratio", gpu.utilisation, *labels)
         put("tidegauge_gpu_memory_used_bytes", gpu.memory_used_bytes, *labels)
         put("tidegauge_gpu_power_watts", gpu.power_watts, *labels)
+
+
+def _use(put: _Put, upstream: str, use: UpstreamUse) -> None:
+    for kind in ("prompt", "cached", "generated"):
+        put("tidegauge_upstream_tokens", getattr(use, f"{kind}_tokens"), upstream, kind)
+    put("tidegauge_upstream_preemptions", use.preemptions, upstream)
+    put("tidegauge_upstream_prefix_hit_ratio", use.prefix_hit_share, upstream)
+    for reason, count in use.finished.items():
+        put("tidegauge_upstream_finished", count, upstream, reason)
+    for gpu in use.gpus:
+        put("tidegauge_gpu_energy_joules", gpu.energy_joules, upstream, gpu.gpu)

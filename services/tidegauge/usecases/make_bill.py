@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.bill import Bill, GpuPrices
+from tidegauge.cost.upstream_use import UpstreamUse
 from tidegauge.gateway.configuration import Catalog, gpu_prices, load
-from tidegauge.reports.cost_sentences import cost_sentences
+from tidegauge.reports.cost_sentences import cost_sentences, use_sentences
 from tidegauge.reports.forecast import Forecast, forecast
 from tidegauge.reports.formatting import count, moment
 from tidegauge.reports.swap_cost import SwapCost, swap_costs
@@ -39,6 +40,7 @@ class LogBill:
         notes: What a person should know of it.
         swaps: What swaps of versions changed, the newest first.
         hourly_token_usd: Cost of tokens in its whole hours, of upstreams whose time has no price.
+        use: The upstream's label -> its use, of those that told.
     """
 
     bill: Bill
@@ -46,6 +48,7 @@ class LogBill:
     notes: tuple[str, ...]
     swaps: tuple[SwapCost, ...]
     hourly_token_usd: tuple[float, ...]
+    use: Mapping[str, UpstreamUse]
 
     def forecast(self, until_ms: int) -> Forecast:
         """Return what the time from the end of the range to a moment will cost."""
@@ -78,11 +81,12 @@ def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) ->
         tuple(_notes(bill, account, undecodable)),
         swap_costs(bill, account.seen(bill.start_ms, bill.end_ms)),
         account.hourly_token_usd(prices, bill.start_ms, bill.end_ms),
+        account.use(bill.start_ms, bill.end_ms),
     )
 
 
 def told_costs(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> tuple[str, ...]:
-    """Return what a range of time cost, a sentence each, or why that is not known.
+    """Return what a range of time cost and how the servers were used, or why that is not known.
 
     Args:
         kafka: How to reach Kafka.
@@ -90,9 +94,10 @@ def told_costs(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> 
         period: The range.
     """
     try:
-        return tuple(cost_sentences(bill_of_log(kafka, config, period).bill))
+        made = bill_of_log(kafka, config, period)
     except TidegaugeError as error:
         return (f"Cost: not known: {error}",)
+    return (*cost_sentences(made.bill), *use_sentences(made.use))
 
 
 def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccount, int]:

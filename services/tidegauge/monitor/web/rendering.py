@@ -17,6 +17,7 @@ from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
 from tidegauge.monitor.web.pipeline_page import WORKERS
 from tidegauge.monitor.web.segments import SIGNALS
 from tidegauge.reports import formatting
+from tidegauge.reports.cost_sentences import gpu_words
 from tidegauge.reports.standing import standing
 from tidegauge.reports.text import clip, lead
 from tidegauge.reports.titles import metric_title, monitor_title, notice_title, score_title
@@ -49,6 +50,7 @@ class Renderer:
             count=formatting.count,
             dollars=formatting.dollars,
             duration=formatting.duration,
+            gpu_words=gpu_words,
             lead=lead,
             milliseconds=formatting.milliseconds,
             moment=formatting.moment,
