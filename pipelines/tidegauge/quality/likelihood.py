@@ -27,6 +27,7 @@ __all__ = [
     "ScoredToken",
     "answer_likelihoods",
     "answer_start",
+    "other_answer",
     "probe",
     "read_likelihood",
     "request",
@@ -81,10 +82,14 @@ def without_prompt(specification: LikelihoodSpec, exchange: JudgedExchange) -> t
 
 def probe(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Return the same messages with another answer, with other characters at its two ends."""
-    answer = messages[-1].content.casefold()
-    ends = {answer[:1], answer[-1:]}
-    other = next(text for text in _PROBES if text.casefold() not in ends)
-    return (*messages[:-1], Message(role="assistant", content=other))
+    return (*messages[:-1], Message(role="assistant", content=other_answer(messages[-1].content)))
+
+
+def other_answer(answer: str) -> str:
+    """Return an answer with other characters at its two ends."""
+    folded = answer.strip().casefold()
+    ends = {folded[:1], folded[-1:]}
+    return next(text for text in _PROBES if text.casefold() not in ends)
 
 
 def answer_start(tokens: Sequence[ScoredToken], probed: Sequence[ScoredToken]) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
@@ -28,6 +30,7 @@ from tidegauge.quality.golden_set import (
 from tidegauge.quality.judged_exchange import JudgedExchange, JudgedUnit
 
 __all__ = [
+    "METHODS",
     "VOTE",
     "AppliesTo",
     "ClassifierSpec",
@@ -46,8 +49,14 @@ Part: TypeAlias = Literal[
 """A part that an exchange may have; ``context`` only where it is known in full."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_METHOD: Final = 1
-"""Version of the defaults and of what they mean; a hash holds it in their place."""
+METHODS: Final[Mapping[str, int]] = MappingProxyType(
+    {"RubricSpec": 1, "LikelihoodSpec": 1, "GroundednessSpec": 1, "ClassifierSpec": 2}
+)
+"""Kind of judge -> version of its defaults, of what it asks, and of how replies are read.
+
+A hash holds the version in place of all that. A test fails where any of it has changed without
+the version.
+"""
 
 
 class AppliesTo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -342,9 +351,12 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
         name: The judge's name in events.
         method: How it is asked: ``classify`` a text, ``score`` a pair, ``tokens`` of a text.
         text: The text, in which ``{system}``, ``{context}``, ``{question}``, ``{reference}``,
-            ``{answer}`` and ``{tool_calls}`` stand for the exchange's parts.
+            ``{answer}`` and ``{tool_calls}`` stand for the exchange's parts. It may hold marks of
+            the model's tokenizer, such as ``[SEP]``; the exchange's own are broken. Of tokens,
+            only the answer's count.
         second: The second text of a pair.
-        scale: The model's classes in its order, with their scores; none for pairs.
+        scale: The model's classes in its order, with their scores; none for pairs. Where a label
+            is the model's own name of a class, the order is checked.
         url: Address of its server; empty for that of the other judges.
         version: Version, as its author counts.
         applies_to: Which exchanges it is asked about.
@@ -375,9 +387,14 @@ class ClassifierSpec(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SpecificationError: The name has other characters than small letters, digits, ``_``
                 and ``-``; a pair lacks its second text, or another method has one; classes lack
-                scores in [0, 1].
+                scores in [0, 1]; a judge of tokens has no answer in its text, or several.
         """
         _check_name(self.name)
+        if self.method == "tokens" and self.text.count("{answer}") != 1:
+            raise SpecificationError(
+                f"the classifier {self.name}: the tokens of the answer are scored, so its text "
+                "needs {answer}, once"
+            )
         if (self.method == "score") != bool(self.second):
             raise SpecificationError(
                 f"the classifier {self.name}: a pair to score has text and second, another "
@@ -451,9 +468,10 @@ def _hash_of(specification: Specification) -> str:
 
     So a field that is added later, with a default that scores as before, keeps the hashes and
     with them baselines and qualifications. Whoever changes a default that there is, or what one
-    means, raises ``_METHOD``.
+    means, raises the kind's version in ``METHODS``.
     """
-    told = {"kind": type(specification).__name__, "method": _METHOD, **_told(specification)}
+    kind = type(specification).__name__
+    told = {"kind": kind, "method": METHODS[kind], **_told(specification)}
     return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 

@@ -281,44 +281,6 @@ class VllmClient:
             raise _malformed("a message", error) from error
         return JudgeReply(str(text), _tokens(reply), finished)
 
-    async def classes(self, model: str, text: str) -> tuple[float, ...]:
-        """Return the probabilities of a text's classes, in the model's order.
-
-        Raises:
-            JudgeServerError: See the module's tree.
-        """
-        reply = await self.post("/classify", {"model": model, "input": text})
-        try:
-            return tuple(map(float, reply["data"][0]["probs"]))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise _malformed("the probabilities of classes", error) from error
-
-    async def pair_score(self, model: str, first: str, second: str) -> float:
-        """Return the score of a pair of texts.
-
-        Raises:
-            JudgeServerError: See the module's tree.
-        """
-        body = {"model": model, "text_1": first, "text_2": second}
-        reply = await self.post("/score", body)
-        try:
-            return float(reply["data"][0]["score"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise _malformed("the score of a pair", error) from error
-
-    async def token_classes(self, model: str, text: str) -> tuple[tuple[float, ...], ...]:
-        """Return the probabilities of the classes of each of a text's tokens.
-
-        Raises:
-            JudgeServerError: See the module's tree.
-        """
-        body = {"model": model, "input": text, "task": "token_classify"}
-        reply = await self.post("/pooling", body)
-        try:
-            return tuple(tuple(map(float, token)) for token in reply["data"][0]["data"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise _malformed("the probabilities of tokens' classes", error) from error
-
     async def load(self) -> ServerLoad:
         """Return how busy the server is, by its own metrics.
 

@@ -33,7 +33,7 @@ from tidegauge.quality.support import check_support
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.hashing import unit_hash
 
-__all__ = ["GroundednessJudge", "Judge", "LikelihoodJudge", "RubricJudge"]
+__all__ = ["GroundednessJudge", "Judge", "LikelihoodJudge", "RubricJudge", "is_too_long"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -66,6 +66,12 @@ class Judge(Protocol):
         """
 
 
+def is_too_long(error: JudgeRefusedError) -> bool:
+    """Whether a server has refused a request because it is longer than its model can read."""
+    said = str(error).casefold()
+    return any(words in said for words in _TOO_LONG)
+
+
 class RubricJudge:
     """Asks for a label, and again with reasoning if the label was not clear.
 
@@ -92,8 +98,7 @@ class RubricJudge:
                 return await self._with_jury(shown, exchange, await self._score(shown, exchange))
             except JudgeRefusedError as error:
                 smaller = shown.budget_tokens // 2
-                said = str(error).casefold()
-                if smaller < _LEAST_BUDGET or not any(words in said for words in _TOO_LONG):
+                if smaller < _LEAST_BUDGET or not is_too_long(error):
                     raise
                 if self._shown is shown:  # no other call has found it out meanwhile
                     self._shown = msgspec.structs.replace(shown, budget_tokens=smaller)
