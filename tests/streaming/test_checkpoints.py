@@ -9,7 +9,9 @@ from tidegauge.schemas.operations import Snapshot
 from tidegauge.streaming.checkpoints import (
     Checkpoint,
     EncodedRecord,
+    LatestSnapshots,
     assemble,
+    encode_checkpoint,
     parts,
     without_pending,
 )
@@ -81,3 +83,17 @@ def test_a_settled_document_has_nothing_pending() -> None:
     assert without_pending(checkpoint(1), generation=2).pending == ()
     assert without_pending(checkpoint(1), generation=2).generation == 2
     assert without_pending(checkpoint(1)).generation == 1
+
+
+def test_a_snapshot_that_cannot_be_read_is_not_taken_for_none() -> None:
+    owner = "drift/requests.v1-0"
+    snapshots = LatestSnapshots()
+    (kept,) = encode_checkpoint(Checkpoint(owner=owner, generation=1, next_offset=7, state=b"x"))
+    snapshots.take(kept.key, kept.value)
+    assert snapshots.checkpoint(owner) is not None
+    snapshots.take(kept.key, b'{"version": 99}')
+    assert snapshots.owners() == {owner}
+    with pytest.raises(SnapshotError, match=r"cannot be read.*under another name"):
+        snapshots.checkpoint(owner)
+    snapshots.take(kept.key, b"")
+    assert (snapshots.owners(), snapshots.checkpoint(owner)) == (frozenset(), None)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from tidegauge.schemas import encode
+from tidegauge.schemas import DecodeError, decode, encode
 from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.errors import SnapshotError, SnapshotVersionError
@@ -21,6 +21,7 @@ __all__ = [
     "PART_BYTES",
     "Checkpoint",
     "EncodedRecord",
+    "LatestSnapshots",
     "assemble",
     "encode_checkpoint",
     "parts",
@@ -148,6 +149,51 @@ def assemble(owner: str, found: Mapping[str, Snapshot]) -> Checkpoint | None:
         return _checkpoint_decoder.decode(zlib.decompress(payload))
     except (zlib.error, msgspec.DecodeError) as error:
         raise SnapshotError(f"the snapshot of {owner} cannot be read: {error}") from error
+
+
+class LatestSnapshots:
+    """The last snapshot of each key of the state topic, those that cannot be read included."""
+
+    def __init__(self) -> None:
+        self._snapshots: dict[str, Snapshot] = {}
+        self._unreadable: dict[str, str] = {}
+
+    def owners(self) -> frozenset[str]:
+        """Return the owners that have a snapshot, readable or not."""
+        return frozenset(found.owner for found in self._snapshots.values()) | frozenset(
+            "/".join(key.split("/", 2)[:2]) for key in self._unreadable
+        )
+
+    def take(self, key: bytes | None, value: bytes) -> None:
+        """Take the next record of the topic; a tombstone erases the snapshot of its key."""
+        name = (key or b"").decode(errors="replace")
+        self._snapshots.pop(name, None)
+        self._unreadable.pop(name, None)
+        if not value:
+            return
+        try:
+            self._snapshots[name] = decode(value, Snapshot)
+        except DecodeError as error:
+            self._unreadable[name] = str(error)
+
+    def clear(self) -> None:
+        """Forget all snapshots."""
+        self._snapshots.clear()
+        self._unreadable.clear()
+
+    def checkpoint(self, owner: str) -> Checkpoint | None:
+        """Return an owner's last checkpoint; see ``assemble``.
+
+        Raises:
+            SnapshotError: It cannot be read. It is not taken for none, since a worker that begins
+                anew would count again what has been counted.
+        """
+        if owner in self._unreadable:
+            raise SnapshotError(
+                f"the snapshot of {owner} cannot be read: {self._unreadable[owner]}: "
+                "run the release that wrote it, or start the group under another name"
+            )
+        return assemble(owner, self._snapshots)
 
 
 def _read(owner: str, snapshot: Snapshot) -> _Part:

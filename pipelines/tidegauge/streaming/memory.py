@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event, RLock
 
 from tidegauge.schemas import ALL_TOPICS, Topic
-from tidegauge.schemas.codec import decode
-from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.checkpoints import (
     Checkpoint,
     EncodedRecord,
-    assemble,
+    LatestSnapshots,
     encode_checkpoint,
     without_pending,
 )
@@ -274,12 +272,10 @@ class MemoryLoop:
                 self._take_over(partition)
 
     def _take_over(self, partition: Partition) -> None:
-        found = {
-            record.key.decode(): decode(record.value, Snapshot)
-            for record in self._log.read(Partition(STATE.name, 0))
-            if record.key is not None
-        }
-        checkpoint = assemble(self._worker.owner(partition), found)
+        snapshots = LatestSnapshots()
+        for record in self._log.read(Partition(STATE.name, 0)):
+            snapshots.take(record.key, record.value)
+        checkpoint = snapshots.checkpoint(self._worker.owner(partition))
         for encoded in checkpoint.pending if checkpoint else ():
             self._log.append(encoded)
         committed = self._log.committed(self._group, partition)

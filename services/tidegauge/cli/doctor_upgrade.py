@@ -22,12 +22,11 @@ from tidegauge.runtime.kafka.admin import list_topics
 from tidegauge.runtime.kafka.diagnosis import diagnose
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
-from tidegauge.schemas import DecodeError, decode
 from tidegauge.schemas.errors import TidegaugeError
-from tidegauge.schemas.operations import BaselineKind, Snapshot
+from tidegauge.schemas.operations import BaselineKind
 from tidegauge.schemas.sketches import SketchKind
 from tidegauge.schemas.topics import BASELINES, SKETCHES, STATE
-from tidegauge.streaming.checkpoints import assemble
+from tidegauge.streaming.checkpoints import LatestSnapshots
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.state import read_state
@@ -121,15 +120,11 @@ def state_checks(kafka: KafkaSettings, owners: tuple[StateOwner, ...]) -> Iterat
     Raises:
         LogError: The broker does not answer.
     """
-    snapshots: dict[str, Snapshot] = {}
+    snapshots = LatestSnapshots()
     for record in reader.read(kafka, STATE):
-        try:
-            snapshots[(record.key or b"").decode(errors="replace")] = decode(record.value, Snapshot)
-        except DecodeError:
-            continue  # a tombstone
+        snapshots.take(record.key, record.value)
     for owner in owners:
-        keys = {found.owner for found in snapshots.values()}
-        mine = sorted(key for key in keys if key.startswith(f"{owner.group}/"))
+        mine = sorted(key for key in snapshots.owners() if key.startswith(f"{owner.group}/"))
         problems = [problem for key in mine if (problem := _problem(owner, key, snapshots))]
         if problems:
             yield Check(
@@ -147,9 +142,9 @@ def state_checks(kafka: KafkaSettings, owners: tuple[StateOwner, ...]) -> Iterat
             )
 
 
-def _problem(owner: StateOwner, key: str, snapshots: Mapping[str, Snapshot]) -> str:
+def _problem(owner: StateOwner, key: str, snapshots: LatestSnapshots) -> str:
     try:
-        checkpoint = assemble(key, snapshots)
+        checkpoint = snapshots.checkpoint(key)
         if checkpoint is not None:
             owner.restore(key, checkpoint.state)
     except TidegaugeError as error:

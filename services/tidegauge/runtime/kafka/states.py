@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas import DecodeError, decode
-from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
-from tidegauge.streaming.checkpoints import Checkpoint, assemble
-from tidegauge.streaming.processor import Record
+from tidegauge.streaming.checkpoints import Checkpoint, LatestSnapshots
 
 __all__ = ["StateReader"]
 
@@ -24,7 +21,7 @@ class StateReader:
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._settings = settings
         self._prefix = f"{group}/".encode()
-        self._latest: dict[str, Snapshot] = {}
+        self._latest = LatestSnapshots()
 
     def checkpoint(self, owner: str) -> Checkpoint | None:
         """Return an owner's last checkpoint, as of the latest ``refresh``.
@@ -32,7 +29,7 @@ class StateReader:
         Raises:
             SnapshotError: A part of it is missing or cannot be read.
         """
-        return assemble(owner, self._latest)
+        return self._latest.checkpoint(owner)
 
     def refresh(self) -> None:
         """Read the topic from its beginning to its end.
@@ -42,13 +39,5 @@ class StateReader:
         """
         self._latest.clear()
         for record in reader.read(self._settings, STATE):
-            self._take(record)
-
-    def _take(self, record: Record) -> None:
-        if record.key is None or not record.key.startswith(self._prefix):
-            return
-        try:
-            snapshot = decode(record.value, Snapshot)
-        except DecodeError:
-            return  # a tombstone
-        self._latest[record.key.decode(errors="replace")] = snapshot
+            if record.key is not None and record.key.startswith(self._prefix):
+                self._latest.take(record.key, record.value)
