@@ -63,7 +63,7 @@ _PREFIXES: Final = (
 )
 _BEFORE: Final = r"(?<![A-Za-z0-9])"
 _PASSWORDS: Final = (
-    r"pass(?:words?|wd|phrase|code)|passwort|kennwort|contrase[nñ]a|senha|mot de passe|pwd"
+    r"pass(?:[-_]?words?|wd|phrase|code)|passwort|kennwort|contrase[nñ]a|senha|mot de passe|pwd"
     r"|пароль|密码|密碼|パスワード|비밀번호"
 )
 _WORDS: Final = (
@@ -111,6 +111,20 @@ CREDENTIALS: Final = (
         r"(?i:authorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[A-Za-z][A-Za-z0-9-]{0,19}[ \t]{1,4})?"
         r"([^\s\"'<>]{4,})",
     ),
+    # RFC 7616: what answers the challenge, from which a password can be guessed.
+    Kind(
+        "[secret]",
+        ("digest",),
+        r"\b(?i:digest)[ \t]{1,4}(?=\w{1,20}=)[^\r\n]{0,500}?\bresponse=\"?([0-9a-fA-F]{16,})",
+    ),
+    # Addresses of webhooks and bots are secrets themselves.
+    Kind(
+        "[secret]",
+        ("hooks.slack", "webhook"),
+        r"(?:\bhooks\.slack(?:-gov)?\.com/[a-z]{1,20}/|/webhooks?/|/webhookb2/)"
+        r"((?=[\w@/-]{0,64}\d)[\w@/-]{24,})",
+    ),
+    Kind("[secret]", ("bot",), r"\bbot(\d{6,12}:[\w-]{30,})"),
     Kind(
         "[secret]",
         ("bearer",),
