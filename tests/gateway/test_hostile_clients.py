@@ -235,8 +235,8 @@ async def test_connections_that_wait_for_a_request_are_few_and_short(
         refusals = gateway.app.runtime.refusals
         await eventually(lambda: refusals["waiting"] > 0)
         assert (await gateway.chat()).status_code == 200
-        await eventually(lambda: refusals["waiting"] + refusals["deadline"] == 60)
-        # Twenty may wait, and the client that chatted is one of them while it keeps its connection.
+        # Twenty may wait. The client that chatted is one more while it keeps its connection.
+        await eventually(lambda: refusals["waiting"] + refusals["deadline"] >= 60)
         assert refusals["deadline"] >= 19
 
 

@@ -20,10 +20,11 @@ from tidegauge.gateway.http.parser import (
 
 __all__ = ["HALF_CLOSE_SECONDS", "LINGER_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
 
-HALF_CLOSE_SECONDS: Final = 0.02
+HALF_CLOSE_SECONDS: Final = 0.2
 """A client that ends its side this soon after its request waits for the answer.
 
-One that ends it later has given up, unless a stream has begun. A client that has closed its
+A network or a busy event loop may come between the two, and nobody gives up so early. A client
+that ends its side later has given up, unless a stream has begun. A client that has closed its
 connection looks like one that has ended its side until something is written; in a stream, that
 is a comment.
 """
