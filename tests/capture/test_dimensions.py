@@ -43,6 +43,17 @@ def test_values_are_parts_of_the_version() -> None:
     assert Dimensions(()).labelled(made) is made
 
 
+def test_tags_of_the_application_are_parts_of_both_events_versions() -> None:
+    tagged = msgspec.structs.replace(
+        asked("You are a pilot."), tags={"prompt_version": "12", "experiment": "b"}
+    )
+    made = Dimensions(("experiment", "prompt_version")).labelled(tagged)
+    assert made.version == "v7 experiment=b prompt_version=12"
+    assert Dimensions(("experiment",)).labelled(asked("You are a pilot.")).version == "v7"
+    early = Dimensions(("experiment",)).labelled(msgspec.structs.replace(tagged, answer=None))
+    assert early.version == "v7 experiment=b"
+
+
 def test_their_number_is_bounded_for_each_model() -> None:
     prompts = Dimensions(("system_prompt",))
     versions = {prompts.labelled(asked(f"Number {number}.")).version for number in range(30)}
@@ -70,5 +81,7 @@ def test_the_shipper_reads_them_from_the_environment() -> None:
     assert request.segment == waiting.segment, "however long the answer takes"
     assert answer.segment.version == "v7 served_model=base-sql-lora"
     for wrong in ("system_prompt", '["colour"]'):
-        with pytest.raises(SettingsError, match="a JSON list of system_prompt, served_model"):
+        with pytest.raises(
+            SettingsError, match="a JSON list of system_prompt, served_model, prompt_version"
+        ):
             CaptureSettings.from_environment({variable: wrong})

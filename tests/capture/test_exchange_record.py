@@ -57,6 +57,7 @@ RECORD: dict[str, Any] = {
     "omitted_characters": 31,
     "step": 37,
     "key_id": "key",
+    "tags": {"experiment": "b"},
 }
 
 

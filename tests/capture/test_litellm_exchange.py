@@ -402,6 +402,7 @@ def test_whatever_a_version_of_litellm_tells_is_survived(changes: dict[str, Any]
     assert decode(encode(answer), ResponseEvent) == answer
 
 
+REDACTED = "redacted-by-litellm"
 QUESTION = {"role": "user", "content": "When is high tide?"}
 ANSWER = {"role": "assistant", "content": "At noon."}
 
@@ -454,6 +455,19 @@ class TestConversations:
             event = self.asked(conversations, QUESTION, after=60 * turn, **given)
             assert (event.conversation_id, event.turn) == ("thread-7", turn)
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"headers": {"x-prompt-version": "v12"}},
+            {"body": {"metadata": {"prompt_version": "v12"}}},
+        ],
+    )
+    @pytest.mark.parametrize("asked", [QUESTION, {"role": "user", "content": REDACTED}])
+    def test_tags_of_the_client_are_kept(
+        self, given: dict[str, Any], asked: dict[str, str]
+    ) -> None:
+        assert self.asked(Conversations(), asked, request=given).tags == {"prompt_version": "v12"}
+
     def test_a_retry_of_the_client_repeats(self) -> None:
         conversations, kwargs = Conversations(), told()
         kwargs |= {"call_type": "acompletion", "messages": [QUESTION]}
@@ -467,7 +481,7 @@ class TestConversations:
         assert again.repeat_of == first.request_id == "call-1"
 
     def test_texts_that_litellm_hides_give_no_place(self) -> None:
-        event = self.asked(Conversations(), {"role": "user", "content": "redacted-by-litellm"})
+        event = self.asked(Conversations(), {"role": "user", "content": REDACTED})
         assert (event.conversation_id, event.turn, event.repeat_of) == (None, None, None)
 
     @given(st.dictionaries(st.sampled_from(["headers", "body"]), JSON))

@@ -244,6 +244,20 @@ async def test_metadata_that_is_no_object_does_no_harm(running: Running) -> None
     assert [event.turn for event in running.asked] == [1] * 4
 
 
+async def test_what_a_request_says_it_is_made_with_is_in_both_events(running: Running) -> None:
+    await running.chat(metadata={"prompt_version": "v12", "experiment": "b"})
+    body = {"model": "served", "messages": [user("High tide?")], "metadata": {"variant": "a"}}
+    headers = {b"x-prompt-version": b"v13\xe9", b"x-experiment": b"short answers"}
+    await running.client.post("/v1/chat/completions", json=body, headers=headers)
+    await running.chat(metadata={"prompt_version": {"a": 1}, "experiment": ""})
+    tags = [event.tags for event in running.asked]
+    assert tags[0] == {"prompt_version": "v12", "experiment": "b"}
+    assert tags[1]["experiment"] == "short answers", "a header goes before metadata"
+    assert tags[1]["prompt_version"].startswith("hashed-")
+    assert tags[2] == {}
+    assert [event.tags for event in running.answered] == tags
+
+
 async def test_responses_that_name_their_predecessor(
     running: Running, client: openai.AsyncOpenAI
 ) -> None:

@@ -78,6 +78,22 @@ def test_a_response_is_counted_by_its_prompts_hash_and_its_adapter() -> None:
     assert last[PROMPT] == {"other": 1}
 
 
+def test_a_response_is_counted_by_its_tags_and_a_new_one_appears() -> None:
+    marks, known = Marks(), Appearances()
+    version = measures.made_with("prompt version")
+    tagged = marks.totals(response(None, tags={"prompt_version": "v12", "other": "x"}))
+    assert tagged[version] == {"v12": 1}
+    assert set(tagged) == {PROMPT, version, measures.made_with("served model")}
+    for number in range(40):
+        last = marks.totals(response(None, tags={"experiment": f"arm {number}"}))
+    assert last[measures.made_with("experiment")] == {"other": 1}
+    for number, value in enumerate(("v12", "v13")):
+        sketch = window(number * 15 * MINUTE, {"aaaa": 20})
+        known.notice([msgspec.structs.replace(sketch, totals={version: {value: 20}})])
+    (said,) = known.sentences(V1.model, 16 * MINUTE)
+    assert said.startswith("A new prompt version (v13) was first seen at")
+
+
 def test_an_alarm_names_the_prompt_that_came_before_it(traffic: Traffic, harness: Harness) -> None:
     made = build_rates_baseline(traffic.baseline_windows())
     known = RatesBaseline.from_bytes(made.to_bytes(), "rates-1")

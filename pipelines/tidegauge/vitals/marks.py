@@ -1,11 +1,13 @@
-"""What a response was made with that changes at a moment: system prompt, served model, adapter.
+"""What a response was made with that changes at a moment: system prompt, served model, tags.
 
-An adapter (LoRA) is a model of its own name to vLLM, so that the served model tells it.
+An adapter (LoRA) is a model of its own name to vLLM, so that the served model tells it. Tags are
+what the application says: the prompt's version, an experiment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
@@ -16,10 +18,12 @@ __all__ = ["Marks"]
 
 _MOST = 32
 _NAME = 80
+_TAGS: Final = {"prompt_version": "prompt version", "experiment": "experiment"}
+"""Tag -> its title."""
 
 
 class Marks:
-    """Counts responses by their system prompt and by the model that served them.
+    """Counts responses by their system prompt, the model that served them, and their tags.
 
     Values beyond the first 32 of each share a label, so that totals stay small where every
     request has a prompt of its own. A prompt is named by eight digits of its hash.
@@ -28,6 +32,7 @@ class Marks:
     def __init__(self) -> None:
         self._prompts = Customers(_MOST)
         self._models = Customers(_MOST)
+        self._tags = {tag: Customers(_MOST) for tag in _TAGS}
 
     def totals(self, event: ResponseEvent) -> Mapping[str, Mapping[str, int]]:
         """Return what a response adds to its window's totals; nothing for a shadow."""
@@ -40,4 +45,7 @@ class Marks:
         if event.capture == "full" and event.messages and not event.omitted_characters:
             label = self._prompts.label(system_prompt(event.messages))
             found[measures.made_with("system prompt")] = {label: 1}
+        for tag, values in self._tags.items():
+            if value := event.tags.get(tag):
+                found[measures.made_with(_TAGS[tag])] = {values.label(value[:_NAME]): 1}
         return found

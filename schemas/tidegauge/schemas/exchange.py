@@ -211,6 +211,8 @@ class RequestEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegauge
         omitted_characters: Characters of the messages and their tool calls that were cut off;
             marks stand in their places.
         key_id: Id of the client's key, its public part; None where the producer knows none.
+        tags: What the application says the request is made with: ``prompt_version``,
+            ``experiment``. Untrusted names of at most 60 characters.
     """
 
     request_id: str
@@ -233,6 +235,7 @@ class RequestEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegauge
     repeat_of: str | None = None
     omitted_characters: int = 0
     key_id: str | None = None
+    tags: dict[str, str] = {}
     schema_version: int = 1
 
     @property
@@ -302,6 +305,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegaug
         omitted_output_characters: Characters of the output and the tool calls that were cut off;
             the checks were made before that.
         key_id: See ``RequestEvent``.
+        tags: See ``RequestEvent``.
     """
 
     request_id: str
@@ -347,6 +351,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tidegaug
     omitted_output_characters: int = 0
     retried_ms: float | None = None
     key_id: str | None = None
+    tags: dict[str, str] = {}
     schema_version: int = 1
 
     @property

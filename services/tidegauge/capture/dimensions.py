@@ -1,7 +1,8 @@
 """Dimensions of a segment beside model, version, route and customer, as parts of its version.
 
-A version label with a system prompt or a served model in it makes every change of one a new
-version: it is compared with the one before, and has numbers and alarms of its own.
+A version label with a system prompt, a served model or one of the application's tags in it makes
+every change of one a new version: it is compared with the one before, and has numbers and alarms of
+its own.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def _value(name: Dimension, record: ExchangeRecord) -> str:
     """Return an exchange's value of a dimension; empty where it is not known."""
     if name == "served_model":
         return "" if record.answer is None else record.answer.served_model or ""
+    if name != "system_prompt":
+        return record.tags.get(name, "")
     if record.capture != "full" or not record.messages or record.omitted_characters:
         return ""
     return system_prompt(record.messages)

@@ -167,6 +167,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
         omitted_characters: Characters of the messages and their tool calls that were cut off;
             None if no text is captured.
         key_id: Id of the client's key; empty where none is known.
+        tags: See ``capture.tags``.
     """
 
     request_id: str
@@ -192,6 +193,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     omitted_characters: int | None = None
     step: int = 1
     key_id: str = ""
+    tags: dict[str, str] = {}
 
     def request_event(self, producer_id: str, sequence: int) -> RequestEvent:
         """Return the request's event."""
@@ -216,6 +218,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             self.repeat_of,
             self.omitted_characters or 0,
             self.key_id or None,
+            self.tags,
         )
 
     def response_event(
@@ -280,6 +283,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             answer.omitted_characters or 0,
             answer.retried_ms,
             self.key_id or None,
+            self.tags,
         )
 
     def log_line(self, answer: AnswerRecord) -> LogLine:

@@ -10,6 +10,7 @@ import msgspec
 from tidegauge.capture.exchange_record import ExchangeRecord
 from tidegauge.capture.history import Told, given_id, id_in_metadata
 from tidegauge.capture.placement import Conversations
+from tidegauge.capture.tags import tags_in
 
 __all__ = ["Answered", "with_conversation"]
 
@@ -41,7 +42,7 @@ class Answered(NamedTuple):
 def with_conversation(
     record: ExchangeRecord, conversations: Conversations, request: Json, said: Json, ended: Answered
 ) -> ExchangeRecord:
-    """Return the record of an exchange with its place; unchanged if LiteLLM hides its texts.
+    """Return the record of an exchange with its tags and, unless its texts are hidden, its place.
 
     Args:
         record: The record, with the messages as the client sent them.
@@ -51,6 +52,7 @@ def with_conversation(
         ended: How the request was answered.
     """
     caller, messages = record.customer, record.messages
+    record = msgspec.structs.replace(record, tags=_tags(request))
     if any(message.content == _REDACTED for message in messages):
         return record
     told = _told(request, said)
@@ -87,6 +89,16 @@ def _told(request: Json, said: Json) -> Told:
         key if isinstance(key, str) and key else None,
         retries not in {None, "0"} and isinstance(retries, str),
     )
+
+
+def _tags(request: Json) -> dict[str, str]:
+    """Return the tags that a client gave the proxy, in a header or in its request's metadata."""
+    headers = {
+        name.encode("latin-1", "replace"): value.encode("latin-1", "replace")
+        for name, value in _mapping(request.get("headers")).items()
+        if isinstance(name, str) and isinstance(value, str)
+    }
+    return tags_in(_mapping(request.get("body")).get("metadata"), headers)
 
 
 def _mapping(value: object) -> Json:

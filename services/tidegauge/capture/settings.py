@@ -33,7 +33,7 @@ _SEGMENTS_IN_QUOTA = 2
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-Dimension: TypeAlias = Literal["system_prompt", "served_model"]
+Dimension: TypeAlias = Literal["system_prompt", "served_model", "prompt_version", "experiment"]
 """What of an exchange may be part of its version; see ``capture.dimensions``."""
 
 
@@ -111,8 +111,9 @@ class CaptureSettings(msgspec.Struct, frozen=True, kw_only=True):
             client gives no id; the same for all processes. Without it, whoever reads events
             and guesses a first message and its answer can confirm the guess.
         dimensions: What each change of makes a new version of its model, beside the upstream's
-            label: ``system_prompt`` (its hash), ``served_model`` (such as an adapter), as a JSON
-            list. At most eight values of each have a version of their own.
+            label: ``system_prompt`` (its hash), ``served_model`` (such as an adapter),
+            ``prompt_version`` and ``experiment`` (as requests say in metadata or headers), as a
+            JSON list. At most eight values of each have a version of their own.
         kafka: How to reach the broker.
     """
 

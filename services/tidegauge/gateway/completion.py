@@ -32,6 +32,7 @@ from tidegauge.capture.history import NOTHING_TOLD
 from tidegauge.capture.metadata_context import context_in_metadata, with_context
 from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
+from tidegauge.capture.tags import NO_TAGS, TAG_HEADERS, tags_in
 from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import NOTHING_EXPECTED, ParsedRequest
 from tidegauge.gateway.checking import Checker
@@ -381,7 +382,15 @@ class Completion:
             None if exchange.capture == "none" else omitted,
             place.step,
             exchange.customer.key_id,
+            self._tags(exchange),
         )
+
+    def _tags(self, exchange: Exchange) -> dict[str, str]:
+        """Return what the request says that it is made with: nothing, in most."""
+        metadata = None if exchange.asked is None else exchange.asked.metadata
+        if metadata is None and exchange.headers.keys().isdisjoint(TAG_HEADERS):
+            return NO_TAGS
+        return tags_in(metadata, exchange.headers)
 
     def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
         """Return the captured messages; the same tuple if they are captured in full."""
