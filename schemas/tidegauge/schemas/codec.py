@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Final, TypeVar, overload
@@ -20,8 +21,6 @@ TIME_HEADER = "ce_time"
 E = TypeVar("E", bound=msgspec.Struct)
 F = TypeVar("F", bound=msgspec.Struct)
 G = TypeVar("G", bound=msgspec.Struct)
-
-_encoder = msgspec.json.Encoder()
 
 
 class _Envelope(msgspec.Struct):
@@ -48,9 +47,8 @@ def _known_version(kind: type[msgspec.Struct]) -> int:
     return int(fields["schema_version"].default)
 
 
-def encode(event: Event) -> bytes:
-    """Encode an event as compact JSON."""
-    return _encoder.encode(event)
+encode: Final[Callable[[Event], bytes]] = msgspec.json.Encoder().encode
+"""Encodes an event as compact JSON."""
 
 
 @overload

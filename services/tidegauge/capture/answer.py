@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidegauge.capture.tool_calls import Calls, well_formed
+from tidegauge.capture.text_limits import well_formed
+from tidegauge.capture.tool_calls import Calls
 from tidegauge.schemas.exchange import (
     CUT_OFF_REASONS,
     ErrorKind,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.tool_calls import well_formed
+from tidegauge.capture.text_limits import well_formed
 
 __all__ = [
     "MOST_TOKENS",

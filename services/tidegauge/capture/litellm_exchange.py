@@ -19,8 +19,7 @@ from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord, Pend
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.litellm_conversation import Answered, with_conversation
 from tidegauge.capture.placement import Conversations
-from tidegauge.capture.text_limits import captured_messages, captured_text
-from tidegauge.capture.tool_calls import well_formed
+from tidegauge.capture.text_limits import captured_messages, captured_text, well_formed
 from tidegauge.schemas.exchange import (
     Capture,
     ErrorKind,

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from tidegauge.capture.redaction import find_private, redact, replaced
 from tidegauge.schemas.exchange import Capture, Message
 
-__all__ = ["CapturedMessages", "CapturedText", "captured_messages", "captured_text"]
+__all__ = ["CapturedMessages", "CapturedText", "captured_messages", "captured_text", "well_formed"]
 
 _MARGIN: Final = 4096
 """How far beyond a cut secrets are looked for."""
@@ -202,3 +202,15 @@ def _after_key(text: str, seen: int, start: int) -> int:
     return max(
         start, end + len("-----END ") + text[end + len("-----END ") :][:80].find("-----") + 5
     )
+
+
+def well_formed(text: str) -> str:
+    r"""Return a text that can be encoded: halves of a character are joined, single ones replaced.
+
+    Example:
+        >>> well_formed("\ud83c\udf89 \ud83c") == "\U0001f389 \ufffd"
+        True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -6,7 +6,9 @@ import json
 
 import msgspec
 
-__all__ = ["Calls", "well_formed"]
+from tidegauge.capture.text_limits import well_formed
+
+__all__ = ["Calls"]
 
 
 class _Call:
@@ -87,15 +89,3 @@ class Calls:
     def in_form(self) -> str:
         """Return the calls in the chat API's form, as JSON text."""
         return msgspec.json.encode([call.in_form() for call in self._calls]).decode()
-
-
-def well_formed(text: str) -> str:
-    r"""Return a text that can be encoded: halves of a character are joined, single ones replaced.
-
-    Example:
-        >>> well_formed("\ud83c\udf89 \ud83c") == "\U0001f389 \ufffd"
-        True
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

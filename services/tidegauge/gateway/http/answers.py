@@ -25,19 +25,20 @@ class FlowControl:
 
     Attributes:
         held: Data that are held back.
+        writable: Done once the connection can be written to again; None while it can be.
 
     Args:
         transport: The connection's transport.
         loop: The event loop.
     """
 
-    __slots__ = ("_loop", "_transport", "_writable", "held")
+    __slots__ = ("_loop", "_transport", "held", "writable")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self.held = b""
-        self._writable: asyncio.Future[None] | None = None
+        self.writable: asyncio.Future[None] | None = None
 
     def hold(self, data: bytes) -> None:
         """Hold back received data."""
@@ -54,26 +55,26 @@ class FlowControl:
 
     def pause_writing(self) -> None:
         """Make writers wait for the client."""
-        self._writable = self._loop.create_future()
+        self.writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         """Let writers continue."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        if self.writable is not None and not self.writable.done():
+            self.writable.set_result(None)
+        self.writable = None
 
     async def write(self, data: bytes) -> None:
         """Write to the client, and wait while its buffer is full."""
         self._transport.write(data)
-        if self._writable is not None:
-            await self._writable
+        if self.writable is not None:
+            await self.writable
 
     def once_writable(self, go_on: Callable[[], None]) -> None:
         """Call a function once the connection can be written to."""
-        if self._writable is None:
+        if self.writable is None:
             go_on()
         else:
-            self._writable.add_done_callback(lambda _: go_on())
+            self.writable.add_done_callback(lambda _: go_on())
 
 
 class SocketSink:

@@ -304,7 +304,10 @@ class HttpProtocol(asyncio.Protocol):
         def leave() -> None:
             if not self._transport.is_closing():
                 self._transport.write(data)
-            self.flow.once_writable(partial(self._go_on, keep_alive=keep_alive))
+            if self.flow.writable is None:
+                self._go_on(keep_alive=keep_alive)
+            else:
+                self.flow.once_writable(partial(self._go_on, keep_alive=keep_alive))
 
         cast("ApiRoutes", self._hot).completion.on_recorded(leave)
 
