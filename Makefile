@@ -46,6 +46,10 @@ $(VENV)/manifests: $(VENV)/installed
 		--constraint infra/constraints.txt --editable '.[manifests]'
 	@touch $@
 
+$(BIN)/helm: $(VENV)/installed infra/helm_binary.py
+	@echo "installing Helm (37 MB to download)"
+	@$(BIN)/python infra/helm_binary.py $(BIN)
+
 demo: ## the whole pipeline on this machine (ARGS=--exit ends by itself)
 	@sh infra/demo/machine.sh
 	@$(MAKE) --no-print-directory install
@@ -75,7 +79,7 @@ e2e: install ## the demo's path with a real vLLM, and its summary checked
 test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
-nightly: install $(VENV)/backends $(VENV)/manifests test-stats ## what is too long for every change: stats, slow e2e, all coverage
+nightly: install $(VENV)/backends $(VENV)/manifests $(BIN)/helm test-stats ## what is too long for every change: stats, slow e2e, all coverage
 	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/audit.sh
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,11 +148,14 @@ def test_a_construct_that_is_not_known_is_refused(template: str, tmp_path: Path)
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["plain", "everything"])
 def test_helm_renders_the_same(values: Mapping[str, Any], tmp_path: Path) -> None:
-    if shutil.which("helm") is None:
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    helm = shutil.which("helm", path=places)
+    if helm is None:
         pytest.skip("helm is not installed")
+    subprocess.run([helm, "lint", "--strict", str(CHART)], check=True)
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(dict(values)))
-    command = ["helm", "template", "tidegauge", str(CHART), "--values", str(file)]
+    command = [helm, "template", "tidegauge", str(CHART), "--values", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rendered = [document for document in yaml.safe_load_all(done.stdout) if document]
