@@ -60,6 +60,19 @@ def test_a_monitor_sends_its_own_alarms_and_none_of_one_beside_it(kafka: KafkaSe
     assert _read(kafka, "side", []) == ["side-1"]
 
 
+def test_what_was_done_with_is_what_was_sent(kafka: KafkaSettings) -> None:
+    name = f"monitor-{uuid4().hex[:6]}"
+    for alert_id in ("sent-1", "sent-2", "sent-3"):
+        publish(kafka, alert_id, name)
+    with closing(KafkaAlertLog(kafka, name, source_of(name))) as log:
+        assert log.sent(0) == ()
+        while (alert := log.next(timeout_seconds=3)) is not None and alert.alert_id != "sent-3":
+            log.done()
+    with closing(KafkaAlertLog(kafka, name, source_of(name))) as log:
+        assert [alert.alert_id for alert in log.sent(0)] == ["sent-1", "sent-2"]
+        assert log.sent(4_000_000_000_000) == (), "all of it was said before"
+
+
 def test_what_a_monitor_beside_another_publishes_bears_its_name() -> None:
     for group in ("monitor", "side"):
         monitor = MonitorProcessor(MonitorPlan(expected=("drift",), silent_ms=1))

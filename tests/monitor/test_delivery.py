@@ -20,6 +20,7 @@ class Log:
 
     def __init__(self, alerts: Sequence[Alert]) -> None:
         self.waiting = deque(alerts)
+        self.before: list[Alert] = []
         self.broken = 0
         self.closed = 0
 
@@ -31,7 +32,13 @@ class Log:
         return self.waiting[0] if self.waiting else None
 
     def done(self) -> None:
-        self.waiting.popleft()
+        self.before.append(self.waiting.popleft())
+
+    def sent(self, start_ms: int) -> Sequence[Alert]:
+        if self.broken:
+            self.broken -= 1
+            raise TidegaugeError("the broker is away")
+        return [alert for alert in self.before if alert.time_ms >= start_ms]
 
     def close(self) -> None:
         self.closed += 1
@@ -112,6 +119,28 @@ def test_alerts_arrive_in_order_and_are_done_with(
     assert receiver_up.heard == [alert.alert_id for alert in alerts]
     assert not log.waiting
     assert outcome(registry, "delivered") == 2
+
+
+def test_what_was_sent_before_a_start_is_recalled_once_and_not_sent_again(
+    alerts: tuple[Alert, ...], now_ms: int, registry: CollectorRegistry
+) -> None:
+    log, receiver_up = Log(alerts), Ear()
+    notifier(log, receiver_up, now_ms, registry).step(Stop())
+    log.broken = 1
+    receiver, recalled = Ear(), list[Alert]()
+    subject = Notifier(
+        log,
+        Receiver("chat", receiver.send, recall=recalled.append),
+        firing=tuple,
+        now_ms=lambda: now_ms,
+        metrics=DeliveryMetrics(CollectorRegistry()),
+    )
+    with pytest.raises(TidegaugeError):
+        subject.step(Stop())
+    for _ in range(2):
+        subject.step(Stop())
+    assert recalled == [alerts[0]]
+    assert receiver.heard == [alerts[1].alert_id]
 
 
 def test_a_receiver_that_is_down_is_tried_again_ever_more_slowly(

@@ -139,6 +139,19 @@ def test_after_a_start_what_fires_is_repeated_when_its_time_has_come(
     assert ear.words == ["warn, still"]
 
 
+def test_after_a_start_an_incident_ends_with_its_last_alarm(
+    receiver: PacedReceiver, ear: Ear
+) -> None:
+    receiver.recall(told("a"))
+    receiver.recall(told("b", severity="critical", monitor="latency.first_token"))
+    receiver.send(told("c", monitor="errors.rate"), NOW + HOUR)
+    receiver.send(told("a", "resolved"), NOW + HOUR)
+    receiver.send(told("c", "resolved", monitor="errors.rate"), NOW + HOUR)
+    assert ear.words == []
+    receiver.send(told("b", "resolved", "critical"), NOW + HOUR)
+    assert ear.words == ["ended"]
+
+
 def test_nothing_is_repeated_where_that_is_not_wanted(ear: Ear) -> None:
     receiver = PacedReceiver(ear.tell, Pacing(repeat_ms=0))
     receiver.remind([told("a")], NOW + 100 * HOUR)

@@ -87,7 +87,9 @@ def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
     for place, address in enumerate(addresses(settings.apprise_urls.get_secret_value()), 1):
         paced = PacedReceiver(partial(_tell, address), pacing, page_url=settings.address)
         name = f"apprise-{place}-{address.scheme}"
-        found.append(Receiver(name, paced.send, remind=paced.remind, forgets=False))
+        found.append(
+            Receiver(name, paced.send, remind=paced.remind, recall=paced.recall, forgets=False)
+        )
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.errors import TopicError
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -48,15 +48,10 @@ class KafkaAlertLog:
                 for records in consumer.poll(int(1000 * timeout_seconds)).values():
                     self._records.extend(map(clients.record_of, records))
         while self._records:
-            record = self._records[0]
-            if dict(record.headers).get("ce_source") != self._source:
-                self.done()
-                continue
-            try:
-                return decode(record.value, Alert)
-            except DecodeError as error:
-                _log.warning("not_an_alert", offset=record.offset, error=str(error)[:300])
-                self.done()
+            alert = self._own(self._records[0])
+            if alert is not None:
+                return alert
+            self.done()
         return None
 
     def done(self) -> None:
@@ -65,6 +60,29 @@ class KafkaAlertLog:
         place = TopicPartition(record.partition.topic, record.partition.index)
         with clients.explained(self._settings, f"committing a position in {ALERTS.name}"):
             self._opened().commit({place: OffsetAndMetadata(record.offset + 1, "", -1)})
+
+    def sent(self, start_ms: int) -> tuple[Alert, ...]:
+        """See ``AlertLog``."""
+        with clients.explained(self._settings, f"reading positions in {ALERTS.name}"):
+            consumer = self._opened()
+            position = {at.partition: consumer.committed(at) or 0 for at in consumer.assignment()}
+        before = [
+            record
+            for record in reader.read(self._settings, ALERTS, start_ms=start_ms)
+            if record.offset < position.get(record.partition.index, 0)
+        ]
+        before.sort(key=lambda record: record.timestamp_ms)
+        return tuple(alert for alert in map(self._own, before) if alert is not None)
+
+    def _own(self, record: Record) -> Alert | None:
+        """Return the record's alert, None for what is another monitor's or no alert."""
+        if dict(record.headers).get("ce_source") != self._source:
+            return None
+        try:
+            return decode(record.value, Alert)
+        except DecodeError as error:
+            _log.warning("not_an_alert", offset=record.offset, error=str(error)[:300])
+            return None
 
     def close(self) -> None:
         """See ``AlertLog``."""

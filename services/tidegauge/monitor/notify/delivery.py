@@ -26,6 +26,9 @@ _log = structlog.get_logger(__name__)
 MAX_AGE_MS = 86_400_000
 """Alerts older than a day are not delivered any more; they are logged."""
 
+RECALLED_MS = 30 * 86_400_000
+"""How far back a receiver's memory of what it was sent reaches after a start."""
+
 REMIND_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5
 
@@ -47,6 +50,16 @@ class AlertLog(Protocol):
             TidegaugeError: The log cannot be reached.
         """
 
+    def sent(self, start_ms: int) -> Sequence[Alert]:
+        """Return the alerts before the position, oldest first.
+
+        Args:
+            start_ms: Leave out earlier ones, Unix milliseconds.
+
+        Raises:
+            TidegaugeError: The log cannot be reached.
+        """
+
     def close(self) -> None:
         """Let go of the log; ``next`` opens it again."""
 
@@ -59,6 +72,8 @@ class Receiver:
         name: A word for metrics and logs.
         send: Delivers one alert at a time (now in Unix milliseconds), or raises NotifyError.
         remind: Repeats what fires; None for none.
+        recall: Takes note of an alert that was sent before a start; None where nothing depends
+            on it.
         forgets: Whether what is not repeated ends there, so that silenced alarms are repeated,
             too.
     """
@@ -66,6 +81,7 @@ class Receiver:
     name: str
     send: Callable[[Alert, int], None]
     remind: Callable[[Sequence[Alert], int], None] | None = None
+    recall: Callable[[Alert], None] | None = None
     forgets: bool = True
 
 
@@ -113,6 +129,7 @@ class Notifier:
         self._now_ms = now_ms
         self._metrics = metrics
         self._reminded_ms = 0
+        self._recalled = receiver.recall is None
         self._broken = 0
         metrics.waiting.labels(receiver.name).set(0)
 
@@ -137,10 +154,18 @@ class Notifier:
         Raises:
             TidegaugeError: The log cannot be reached.
         """
+        self._recall()
         alert = self._log.next(_PAUSE_SECONDS)
         if alert is not None and self._deliver(alert, stop):
             self._log.done()
         self._remind()
+
+    def _recall(self) -> None:
+        if self._recalled or self._receiver.recall is None:
+            return
+        for alert in self._log.sent(self._now_ms() - RECALLED_MS):
+            self._receiver.recall(alert)
+        self._recalled = True
 
     def _deliver(self, alert: Alert, stop: Event) -> bool:
         """Try until it is taken or refused; return False when told to stop before."""

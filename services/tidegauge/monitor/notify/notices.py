@@ -69,8 +69,8 @@ class PacedReceiver:
     """Tells of an incident when it begins, when it gets worse, when it ends, and while it fires.
 
     An alarm that joins an incident is not told again unless it is louder. An incident that
-    somebody has acknowledged is not repeated. What was told is kept in memory: after a start,
-    what fires is repeated when its time has come.
+    somebody has acknowledged is not repeated. What was told is kept in memory: after a start, the
+    alerts that were sent before it are to be recalled.
 
     Args:
         tell: Delivers a notice, or raises NotifyError.
@@ -87,12 +87,19 @@ class PacedReceiver:
         self._incidents: OrderedDict[str, _Incident] = OrderedDict()
         self._begun: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
 
+    def recall(self, alert: Alert) -> None:
+        """Take note of an alert that was sent before this process began, and tell nobody."""
+        self._pass_on(alert, alert.time_ms, lambda _notice: None)
+
     def send(self, alert: Alert, now_ms: int) -> None:
         """Tell of an alert where that says something new.
 
         Raises:
             NotifyError: It was not delivered; the same call may be repeated.
         """
+        self._pass_on(alert, now_ms, self._tell)
+
+    def _pass_on(self, alert: Alert, now_ms: int, tell: Callable[[Notice], None]) -> None:
         name = alert.incident or alert.alert_id
         known = self._incidents.get(name)
         was_told = known is not None and alert.alert_id in known.fires
@@ -106,19 +113,19 @@ class PacedReceiver:
                 known.fires.discard(alert.alert_id)
                 return
             if flaps <= self._pacing.flaps:
-                self._tell(self._notice(alert, "ended", severity=None))
+                tell(self._notice(alert, "ended", severity=None))
             self._incidents.pop(name, None)
         elif alert.status == "acknowledged":
             self._note(name, alert, now_ms).owned = True
         elif known is None or _RANK[alert.severity] > _RANK[known.severity]:
             if flaps <= self._pacing.flaps:
-                self._tell(self._notice(alert, alert.severity, severity=alert.severity))
+                tell(self._notice(alert, alert.severity, severity=alert.severity))
             elif flaps == self._pacing.flaps + 1:
                 often = (
                     f"{flaps} times within {duration(self._pacing.flap_ms / 1000)}; it is told "
                     "again when it begins less often"
                 )
-                self._tell(self._notice(alert, "flaps", severity=alert.severity, more=often))
+                tell(self._notice(alert, "flaps", severity=alert.severity, more=often))
             told = self._note(name, alert, now_ms)
             told.severity, told.told_ms, told.owned = alert.severity, now_ms, False
         else:
