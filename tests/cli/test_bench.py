@@ -80,6 +80,7 @@ def test_grounding_is_measured_without_a_model(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert (found["pairs"], found["grounded"], found["model"]) == (4, 2, None)
     assert found["auroc"]["support"] == 1
+    assert found["intervals"]["support"] == [pytest.approx(0.158, abs=0.001), 1]
     assert [bar["met"] for bar in found["bars"]] == [True, False]
     assert (found["flagged"], found["flagged_wrongly"]) == (1, 0)
 

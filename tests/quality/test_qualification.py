@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.quality.qualification import area_under_curve, lower_bound, qualify
+from tidegauge.quality.qualification import (
+    area_interval,
+    area_under_curve,
+    lower_bound,
+    qualify,
+)
 
 
 @given(
@@ -80,3 +88,23 @@ def test_a_judge_that_is_mostly_silent_is_not_qualified() -> None:
 
 def test_a_judge_without_any_score_is_not_qualified() -> None:
     assert not qualify({}, {"hot": {}}, asked=80).qualified
+
+
+def test_the_interval_covers_the_area_in_nineteen_of_twenty() -> None:
+    rng = np.random.default_rng(5)
+    true = NormalDist().cdf(1 / math.sqrt(2))
+    covered = 0
+    for _ in range(200):
+        low, high = area_interval(rng.normal(1, 1, 40).tolist(), rng.normal(0, 1, 40).tolist())
+        covered += low <= true <= high
+    assert 180 <= covered <= 198
+
+
+def test_one_answer_has_the_widest_interval() -> None:
+    assert area_interval([1.0], [0.0, 0.5]) == (0.0, 1.0)
+
+
+def test_answers_that_are_told_apart_without_an_error_leave_room_for_one() -> None:
+    low, high = area_interval([1.0] * 20, [0.0] * 20)
+    assert 0.8 < low < 0.9
+    assert high == 1

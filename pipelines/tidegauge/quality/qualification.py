@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist, variance
 from typing import Final
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "THRESHOLD",
     "Qualification",
     "Separation",
+    "area_interval",
     "area_under_curve",
     "lower_bound",
     "qualify",
@@ -28,6 +30,7 @@ ALPHA: Final = 0.05
 """Probability that a judge qualifies for a kind of badness that it cannot detect."""
 
 _HALVINGS: Final = 60
+_TAIL: Final = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,34 @@ def area_under_curve(good: Sequence[float], bad: Sequence[float]) -> float:
         return math.nan
     won = math.fsum((g > b) + 0.5 * (g == b) for g in good for b in bad)
     return won / (len(good) * len(bad))
+
+
+def area_interval(good: Sequence[float], bad: Sequence[float]) -> tuple[float, float]:
+    """Return the 95% interval of the area under the curve, by its normal approximation.
+
+    Answers that are told apart without an error have no variance: their interval is that of
+    ``lower_bound``.
+
+    Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated
+    receiver operating characteristic curves", Biometrics 44 (1988), equations 4 to 6.
+
+    Example:
+        >>> low, high = area_interval([3, 4, 5, 6], [1, 2, 4, 3])
+        >>> round(low, 2), round(high, 2)
+        (0.63, 1.0)
+    """
+    if min(len(good), len(bad)) < 2:  # noqa: PLR2004 - one has no variance
+        return 0.0, 1.0
+    area = area_under_curve(good, bad)
+    of_good = [area_under_curve([each], bad) for each in good]
+    of_bad = [area_under_curve(good, [each]) for each in bad]
+    spread = variance(of_good) / len(good) + variance(of_bad) / len(bad)
+    if not spread:
+        pairs = min(len(good), len(bad))
+        wrong = lower_bound(1 - area, pairs, alpha=_TAIL)
+        return lower_bound(area, pairs, alpha=_TAIL), 1 - wrong
+    half = NormalDist().inv_cdf(1 - _TAIL) * math.sqrt(spread)
+    return max(0.0, area - half), min(1.0, area + half)
 
 
 def lower_bound(area: float, pairs: int, *, alpha: float = ALPHA) -> float:

@@ -114,9 +114,10 @@ def _measured(
 
 def _lines(found: GroundingResults) -> Iterator[str]:
     yield f"{count(found.pairs)} pairs, {count(found.grounded)} of them supported"
-    yield f"{'Area under the curve':36} {'':6}"
+    yield "Area under the curve, with its 95% interval"
     for way, area in found.auroc.items():
-        yield f"  {_TITLES[way]:34} {area:.3f}"
+        low, high = found.intervals[way]
+        yield f"  {_TITLES[way]:34} {area:.3f} ({low:.3f} to {high:.3f})"
     yield (
         f"An unsupported fact is found in {found.flagged:.1%} of the unsupported claims and in "
         f"{found.flagged_wrongly:.1%} of the supported ones."

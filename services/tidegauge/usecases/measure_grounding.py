@@ -22,7 +22,7 @@ from tidegauge.quality.groundedness import (
     read_explained,
 )
 from tidegauge.quality.likelihood import ScoredToken, answer_start, probe
-from tidegauge.quality.qualification import area_under_curve
+from tidegauge.quality.qualification import area_interval, area_under_curve
 from tidegauge.quality.specifications import GroundednessSpec
 from tidegauge.quality.support import Support, check_support
 from tidegauge.quality.support.words import words_in
@@ -65,6 +65,7 @@ class GroundingResults(msgspec.Struct, frozen=True, kw_only=True):
         model: The model that read them; None where none did.
         unread: Pairs that the model could not read; they count with the mean of the others.
         auroc: Way -> probability that a supported claim scores above an unsupported one.
+        intervals: Way -> 95% interval of that.
         flagged: Share of unsupported claims with an unsupported fact.
         flagged_wrongly: The same of supported claims.
         bars: The limits.
@@ -75,6 +76,7 @@ class GroundingResults(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     unread: int
     auroc: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
     flagged: float
     flagged_wrongly: float
     bars: tuple[GroundingBar, ...]
@@ -178,13 +180,15 @@ async def measure_grounding(
         unread = sum(each is None for each in explained)
         scores |= _with_model(supports, explained)
     labels = [pair.grounded for pair in pairs]
-    auroc = {way: _area(values, labels) for way, values in scores.items()}
+    by_label = {way: _by_label(values, labels) for way, values in scores.items()}
+    auroc = {way: round(area_under_curve(*pair), 4) for way, pair in by_label.items()}
     return GroundingResults(
         pairs=len(pairs),
         grounded=sum(labels),
         model=model or None,
         unread=unread,
         auroc=auroc,
+        intervals={way: _interval(*pair) for way, pair in by_label.items()},
         flagged=_share(supports, labels, grounded=False),
         flagged_wrongly=_share(supports, labels, grounded=True),
         bars=_bars(auroc),
@@ -236,10 +240,14 @@ def _overlap(pair: GroundingPair) -> float:
     return sum(asked) / len(asked) if asked else 1.0
 
 
-def _area(values: Sequence[float], labels: Sequence[bool]) -> float:
-    good = [value for value, label in zip(values, labels, strict=True) if label]
-    bad = [value for value, label in zip(values, labels, strict=True) if not label]
-    return round(area_under_curve(good, bad), 4)
+def _by_label(values: Sequence[float], labels: Sequence[bool]) -> tuple[list[float], list[float]]:
+    pairs = list(zip(values, labels, strict=True))
+    return [value for value, label in pairs if label], [v for v, label in pairs if not label]
+
+
+def _interval(good: Sequence[float], bad: Sequence[float]) -> tuple[float, float]:
+    low, high = area_interval(good, bad)
+    return round(low, 4), round(high, 4)
 
 
 def _share(supports: Sequence[Support], labels: Sequence[bool], *, grounded: bool) -> float:
