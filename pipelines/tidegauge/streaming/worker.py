@@ -1,4 +1,4 @@
-"""The consumer's bookkeeping between reading and writing, free of IO.
+"""What a consumer keeps between reading and writing: state, counts and offsets; free of IO.
 
 The loop over Kafka and the one over the in-memory log are shells around a ``Worker``.
 """
