@@ -66,6 +66,7 @@ _WHAT: Final[Mapping[JudgeState, str]] = {
     JudgeState.INVALID: "gives replies without a valid score",
     JudgeState.CUT_OFF: "is cut off before its grade",
     JudgeState.TOO_OLD: "gets the answers too late",
+    JudgeState.TOO_LONG: "cannot read exchanges as long as these",
     JudgeState.UNQUALIFIED: "is not qualified",
 }
 _QUALIFIED: Final = "qualified:"

@@ -207,6 +207,8 @@ class JudgeState(StrEnum):
     """Its replies end before their grade."""
     TOO_OLD = "too_old"
     """The answers are too old when they arrive."""
+    TOO_LONG = "too_long"
+    """The exchanges are longer than it can read."""
     UNQUALIFIED = "unqualified"
     """It does not tell good from bad golden answers."""
     PENDING = "pending"

@@ -203,6 +203,17 @@ def test_a_question_that_is_too_long_costs_itself(start: Start) -> None:
     assert stopped(pool) is None
 
 
+def test_a_judge_that_reads_none_of_the_exchanges_is_a_state(start: Start) -> None:
+    pool = start()
+    pool.ask([question(words="why " * 50_000)] * 50, deadline_seconds=20)
+    found = stopped(pool)
+    assert found is not None
+    assert found[0] is JudgeState.TOO_LONG
+    assert "budget_tokens" in found[1]
+    pool.ask([question()], deadline_seconds=10)
+    assert stopped(pool) is None
+
+
 def test_a_judge_shows_less_of_an_exchange_that_its_server_cannot_take(
     start: Start, server: ScriptedServer
 ) -> None:

@@ -30,6 +30,7 @@ _ENOUGH: Final[Mapping[JudgeState, int]] = {
     JudgeState.INVALID: 5,
     JudgeState.CUT_OFF: 5,
     JudgeState.TOO_OLD: 5,
+    JudgeState.TOO_LONG: 50,
 }
 """Questions in a row without a score that show the state: the rarer an answer alone would cause
 it, the fewer."""
@@ -40,6 +41,7 @@ _REASONS: Final[Mapping[SkipReason, JudgeState]] = {
     SkipReason.FAILED_ON: JudgeState.FAILING,
     SkipReason.CANNOT_BE_ASKED: JudgeState.CANNOT_BE_ASKED,
     SkipReason.TOO_OLD: JudgeState.TOO_OLD,
+    SkipReason.TOO_LONG: JudgeState.TOO_LONG,
 }
 _SENTENCES: Final[Mapping[JudgeState, str]] = {
     JudgeState.LATE: "it does not answer before the time limit",
