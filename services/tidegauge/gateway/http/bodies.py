@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -46,7 +46,11 @@ _SMALL: Final = 16 * 1024
 _MOST_DEPTH: Final = 128
 _MOST_GROUPS: Final = 50_000
 _MOST_VALUES: Final = 2_000_000
-_STRUCTURE: Final = b'"{}[],'
+_MOST_NAMES: Final = 100_000
+_MOST_MEMBERS: Final = 1_000
+_MOST_HALVES: Final = 100_000
+_STRUCTURE: Final = b'"{}[],:'
+_BRACKET: Final = re.compile(rb"[{}\[\]]")
 _OTHERS: Final = bytes(byte for byte in range(256) if byte not in _STRUCTURE)
 
 READ: Final = frozenset(
@@ -170,19 +174,24 @@ def without_lone_surrogates(body: bytes) -> bytes:
     Clients that cut texts between UTF-16 units send them; Python's decoder takes them, ours does
     not.
 
+    Raises:
+        RefusedError: There are more than 100,000 such escapes, which would take long.
+
     Example:
         >>> without_lone_surrogates(rb'["\ud83d", "\ud83d\ude00", "\\ud83d"]')
         b'["\\ufffd", "\\ud83d\\ude00", "\\\\ud83d"]'
     """
+    if body.count(rb"\ud") + body.count(rb"\uD") > _MOST_HALVES:
+        raise _complex(f"{_MOST_HALVES} halves of characters, some of them alone")
     return _SURROGATES.sub(lambda found: found[1] or rb"\ufffd", body)
 
 
 def refuse_complex(body: bytes) -> None:
     """Refuse a JSON body that takes long to parse for its length.
 
-    A body is complex if it has more than 50,000 objects and arrays, more than 2,000,000 values,
-    or more than 128 levels. Brackets and commas in strings do not count. Bodies of up to 16 KiB
-    are not examined.
+    A body is complex if it has more than 50,000 objects and arrays, 100,000 names in all or 1,000
+    at the top, 2,000,000 values, or 128 levels. Brackets and commas in strings do not count.
+    Bodies of up to 16 KiB are not examined.
 
     Raises:
         RefusedError: The body is complex.
@@ -201,10 +210,30 @@ def refuse_complex(body: bytes) -> None:
     groups = structure.count(b"{") + structure.count(b"[")
     if groups > _MOST_GROUPS:
         raise _complex(f"{_MOST_GROUPS} objects and arrays")
+    names = structure.count(b":")
+    if names > _MOST_NAMES:
+        raise _complex(f"{_MOST_NAMES} names")
     if groups + structure.count(b",") > _MOST_VALUES:
         raise _complex(f"{_MOST_VALUES} values")
-    if _depth_exceeds(structure.replace(b",", b""), _MOST_DEPTH):
+    if names > _MOST_MEMBERS and _names_at_the_top(structure.replace(b",", b"")) > _MOST_MEMBERS:
+        raise _complex(f"{_MOST_MEMBERS} names at its top")
+    if _depth_exceeds(structure.translate(None, b",:"), _MOST_DEPTH):
         raise _complex(f"{_MOST_DEPTH} levels")
+
+
+def _names_at_the_top(structure: bytes) -> int:
+    """Return how many names the outermost object has.
+
+    Args:
+        structure: The brackets and colons of a body.
+    """
+    depth = names = end = 0
+    for match in _BRACKET.finditer(structure):
+        if depth == 1:
+            names += match.start() - end
+        depth += 1 if match[0] in b"{[" else -1
+        end = match.end()
+    return names
 
 
 def _depth_exceeds(brackets: bytes, most: int) -> bool:
@@ -245,12 +274,11 @@ def refuse_ambiguous(body: bytes) -> None:
         if _OBJECT.match(body) and (readable := _readable(body)) != body:
             refuse_ambiguous(readable)
         return
-    for name in members.keys() - READ:
-        if name.casefold() in READ:
-            raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
+    if not READ.issuperset(members):
+        _refuse_other_case(members)
     # A value that a later one of its name has overwritten is missing among the members. Names
     # cannot make up for its bytes, since none can be written shorter than the encoder writes it.
-    if len(_encode(members)) == len(body):
+    if len(_encode(members)) == len(body) or _spaced(members) == body:
         return
     compact = msgspec.json.format(body, indent=-1)  # without blanks
     if len(_encode(_members(compact))) == len(compact):
@@ -260,6 +288,18 @@ def refuse_ambiguous(body: bytes) -> None:
     for name in _names_twice(body):
         if name in READ:
             raise _ambiguous(f"{name!r} twice")
+
+
+def _refuse_other_case(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in READ and name.casefold() in READ:
+            raise _ambiguous(f"{name[:64]!r} beside or in place of {name.casefold()!r}")
+
+
+def _spaced(members: Mapping[str, msgspec.Raw]) -> bytes:
+    """Return the body of members as Python's encoder writes it, a blank behind each separator."""
+    lines = [b'"%b": %b' % (name.encode(), value) for name, value in members.items()]
+    return b"{%b}" % b", ".join(lines)
 
 
 def _readable(body: bytes) -> bytes:
