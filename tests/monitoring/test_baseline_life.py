@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.monitoring.test_incidents import Night, v
 
-from tidegauge.monitoring.baseline_life import Due, LifePlan, Waiting, next_step
+from tidegauge.monitoring.baseline_life import Due, LifePlan, Waiting, next_step, replaced
 from tidegauge.monitoring.errors import PlanError
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.operations import BaselineManifest, BaselineOrigin, Making
@@ -144,6 +144,34 @@ def test_a_baseline_of_full_length_is_renewed_at_its_age_and_proposed() -> None:
     assert isinstance(step(known, 50 * DAY, known=(known, renewed)), Waiting)
     alarm = Night().raise_("errors.rate", v(1), since=1, raised=2)
     assert isinstance(step(known, 44 * DAY, alarms=(alarm,)), Waiting)
+
+
+def made(name: str, how: Making, at: int, **origin: object) -> BaselineManifest:
+    known = baseline(how, 0, at)
+    more = msgspec.structs.replace(known.origin, **origin)
+    return msgspec.structs.replace(known, baseline_id=name, origin=more)
+
+
+def test_a_provisional_baseline_is_dropped_once_nothing_needs_it() -> None:
+    first, second = made("a", "provisional", 1), made("b", "provisional", 2, replaces="a")
+    third = made("c", "provisional", 3, replaces="b")
+    by_hand, drift = made("h", "built", 1), msgspec.structs.replace(first, kind="drift")
+    known = (first, second, third, by_hand)
+    assert replaced(third, known, ()) == ("a",)
+    assert replaced(third, (msgspec.structs.replace(first, dropped_ms=9), second), ()) == ()
+    assert replaced(third, (drift,), ()) == ()
+    alarm = Night().raise_("latency.total", v(1), since=100, raised=110)
+    against = msgspec.structs.replace(
+        alarm, verdict=msgspec.structs.replace(alarm.verdict, baseline="a")
+    )
+    assert replaced(third, known, (against,)) == ()
+    whole = made("d", "accepted", 4, replaces="c")
+    partial = made("d", "accepted", 4, replaces="c", monitors=("latency.total",))
+    assert replaced(whole, known, ()) == ("a", "b")
+    assert replaced(partial, known, ()) == ("a", "b"), "c's references are c's own"
+    grown = made("e", "accepted", 5, replaces="d", monitors=("latency.total",))
+    assert replaced(grown, (*known, partial), ()) == ("a", "b"), "some of c's references are in it"
+    assert replaced(made("r", "renewed", 6, replaces="e", anchor="a"), known, ()) == ("b", "c")
 
 
 def test_lengths_that_cannot_be_are_refused() -> None:

@@ -121,11 +121,11 @@ def test_the_life_of_a_baseline(  # noqa: PLR0915 - one life
     assert late[0].made is None
     assert "an alarm fires (errors.rate)" in late[0].said
     assert store.active("rates") == accepted.baseline_id
+    difference = compare_baselines(maker, kafka, made.baseline_id, accepted.baseline_id)
     grown = keep(maker, kafka, start + 200 * MINUTE)["rates"].made
     assert grown is not None
     assert (grown.how, grown.active) == ("accepted", True)
     assert not keep(maker, kafka, start + 201 * MINUTE)["rates"].attempted
-    difference = compare_baselines(maker, kafka, made.baseline_id, accepted.baseline_id)
     moved = {(one.monitor, one.segment) for one in difference.differences if one.large}
     assert moved == {("latency.total", key) for key in (ILL.key, "ill//%2Fchat/", "ill///")}
     assert all("3.0 times what it was" in said for said in difference.sentences)

@@ -27,6 +27,7 @@ __all__ = [
     "Renewal",
     "Waiting",
     "next_step",
+    "replaced",
     "span_of",
 ]
 
@@ -212,6 +213,37 @@ def _is_against(in_force: BaselineManifest, verdict: Verdict) -> bool:
         return True
     is_new = verdict.monitor in origin.monitors and verdict.segment.model in origin.since
     return bool(origin.monitors) and bool(verdict.baseline) and not is_new
+
+
+def replaced(
+    in_force: BaselineManifest, known: Iterable[BaselineManifest], alarms: Iterable[Alert]
+) -> tuple[str, ...]:
+    """Return the provisional baselines that nothing needs any more.
+
+    Kept are the baseline in force, the one that it replaced, those whose references it has taken
+    over, and those that an alarm fires against.
+
+    Args:
+        in_force: The baseline in force.
+        known: All baselines.
+        alarms: The alarms that fire.
+    """
+    by_id = {one.baseline_id: one for one in known}
+    needed = {alarm.verdict.baseline for alarm in alarms}
+    needed |= {in_force.baseline_id, in_force.origin.replaces, in_force.origin.anchor}
+    partial: BaselineManifest | None = in_force
+    while partial is not None and partial.origin.monitors:
+        needed.add(partial.origin.replaces)
+        partial = by_id.get(partial.origin.replaces)
+    return tuple(
+        one.baseline_id
+        for one in by_id.values()
+        if one.kind == in_force.kind
+        and one.origin.how == "provisional"
+        and one.dropped_ms is None
+        and one.created_ms < in_force.created_ms
+        and one.baseline_id not in needed
+    )
 
 
 def span_of(manifest: BaselineManifest) -> tuple[int, int] | None:

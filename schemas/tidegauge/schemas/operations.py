@@ -90,6 +90,8 @@ class BaselineManifest(
         sha256: Of the whole document.
         summary: Facts for people, such as ``events``, ``from``, ``to``, ``segments``.
         origin: How it came to be.
+        dropped_ms: When its chunks were deleted, since a longer one had replaced it; None while
+            it is kept.
     """
 
     baseline_id: str
@@ -100,6 +102,7 @@ class BaselineManifest(
     sha256: str
     summary: dict[str, str] = {}
     origin: BaselineOrigin = BaselineOrigin()
+    dropped_ms: int | None = None
     schema_version: int = 1
 
 

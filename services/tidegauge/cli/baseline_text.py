@@ -52,7 +52,9 @@ def print_list(
             moment(one.created_ms),
             one.origin.how,
             plain(one.summary.get("events", "")),
-            "yes" if one.baseline_id in in_force else "",
+            "yes"
+            if one.baseline_id in in_force
+            else ("" if one.dropped_ms is None else "no longer kept"),
         )
     console.print(table)
 

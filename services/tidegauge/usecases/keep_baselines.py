@@ -95,7 +95,10 @@ def _kept(  # noqa: PLR0913, PLR0917 - what decides on it
     step = look()
     if isinstance(step, Waiting):
         return Kept(kind=kind, said=step.why)
-    return _build(maker, kind, step, in_force, wish_of(step, in_force, now_ms, plan), look)
+    kept = _build(maker, kind, step, in_force, wish_of(step, in_force, now_ms, plan), look)
+    if kept.made is not None and kept.made.active:
+        maker.drop_replaced(kind, state()[0])
+    return kept
 
 
 def _build(  # noqa: PLR0913, PLR0917 - what is due, and whether it still is

@@ -5,7 +5,7 @@ A draft is built and back-tested first; it is published and put in force in a se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,6 +16,7 @@ from tidegauge.drift.errors import DriftError
 from tidegauge.drift.fitting import check_enough
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.baseline_difference import compare_references, difference_sentences
+from tidegauge.monitoring.baseline_life import replaced
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.partial_baseline import replace_references
@@ -25,6 +26,7 @@ from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.errors import BaselineStoreError
 from tidegauge.runtime.kafka.settings import KafkaSettings
+from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.operations import (
     BaselineKind,
     BaselineManifest,
@@ -201,6 +203,20 @@ class BaselineMaker:
             drift=draft.origin.drift,
             excluded=draft.origin.excluded,
         )
+
+    def drop_replaced(self, kind: BaselineKind, alarms: Iterable[Alert]) -> None:
+        """Delete the contents of provisional baselines that nothing needs any more.
+
+        Args:
+            kind: Their kind.
+            alarms: The alarms that fire.
+
+        Raises:
+            LogError: The broker does not answer, or did not accept the records.
+        """
+        in_force = self.in_force(kind)
+        if in_force is not None and (names := replaced(in_force, self._store.list(), alarms)):
+            self._store.drop(names)
 
     def _rates(self, stretch: Stretch, wish: Wish, origin: BaselineOrigin) -> Draft:
         self._report("reading sketches", 0)

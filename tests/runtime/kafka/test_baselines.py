@@ -8,6 +8,7 @@ import pytest
 from tidegauge.runtime.kafka.baselines import PART_BYTES, BaselineStore
 from tidegauge.runtime.kafka.errors import (
     BaselineCorruptError,
+    BaselineDroppedError,
     LogUnavailableError,
     UnknownBaselineError,
 )
@@ -55,6 +56,26 @@ def test_the_last_activation_of_a_kind_is_in_force(kafka: KafkaSettings) -> None
         assert store.activate(baseline_id).baseline_id == baseline_id
     assert store.active("rates") == second
     assert store.active("drift") == other
+
+
+def test_a_dropped_baseline_is_known_and_no_longer_kept(kafka: KafkaSettings) -> None:
+    store = BaselineStore(kafka)
+    document = unique(2 * PART_BYTES)
+    dropped, other = (
+        store.publish("rates", document, "f", {}),
+        store.publish("rates", b"o", "f", {}),
+    )
+    store.drop([dropped])
+    manifests = {one.baseline_id: one for one in store.list()}
+    assert manifests[dropped].dropped_ms is not None
+    assert manifests[other].dropped_ms is None
+    for refused in (store.load, store.activate):
+        with pytest.raises(BaselineDroppedError, match="no longer kept: a longer one replaced it"):
+            refused(dropped)
+    assert not any(name.startswith(f"{dropped}/") for name in store._latest())
+    assert store.load(other) == b"o"
+    assert store.publish("rates", document, "f", {}) == dropped
+    assert store.load(dropped) == document, "it was built again"
 
 
 def test_an_unknown_baseline_is_named_with_the_known_ones(kafka: KafkaSettings) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
+import msgspec
+
+from tidegauge.reports.formatting import moment
 from tidegauge.runtime import clock
 from tidegauge.runtime.kafka import reader
-from tidegauge.runtime.kafka.errors import BaselineCorruptError, UnknownBaselineError
+from tidegauge.runtime.kafka.erasing import write_tombstones
+from tidegauge.runtime.kafka.errors import (
+    BaselineCorruptError,
+    BaselineDroppedError,
+    UnknownBaselineError,
+)
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, Event, decode
@@ -18,6 +26,7 @@ from tidegauge.schemas.operations import (
     BaselineManifest,
     BaselineOrigin,
 )
+from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.schemas.topics import BASELINES
 from tidegauge.streaming.processor import Output
 
@@ -107,11 +116,12 @@ class BaselineStore:
 
         Raises:
             UnknownBaselineError: There is none of this id.
+            BaselineDroppedError: It is no longer kept.
             BaselineCorruptError: A part is missing, or the document's hash does not match.
             LogError: The broker does not answer, or there is no such topic.
         """
         latest = self._latest()
-        manifest = _manifest(latest, baseline_id)
+        manifest = _kept(latest, baseline_id)
         document = b""
         for part in range(manifest.parts):
             chunk = latest.get(f"{baseline_id}/{part}")
@@ -147,9 +157,10 @@ class BaselineStore:
 
         Raises:
             UnknownBaselineError: There is none of this id.
+            BaselineDroppedError: It is no longer kept.
             LogError: The broker does not answer, or did not accept the records.
         """
-        manifest = _manifest(self._latest(), baseline_id)
+        manifest = _kept(self._latest(), baseline_id)
         activation = BaselineActivation(
             baseline_id=baseline_id,
             kind=manifest.kind,
@@ -160,6 +171,27 @@ class BaselineStore:
         with Publisher(self._settings) as publisher:
             publisher.publish([self._output(f"active/{manifest.kind}", activation)])
         return manifest
+
+    def drop(self, baseline_ids: Collection[str]) -> None:
+        """Delete the contents of baselines; what is known of them stays.
+
+        Raises:
+            UnknownBaselineError: There is none of an id.
+            LogError: The broker does not answer, or did not accept the records.
+        """
+        latest = self._latest()
+        found = [_manifest(latest, baseline_id) for baseline_id in baseline_ids]
+        dropped = [msgspec.structs.replace(one, dropped_ms=self._now_ms()) for one in found]
+        with Publisher(self._settings) as publisher:
+            publisher.publish(self._output(one.baseline_id, one) for one in dropped)
+        write_tombstones(
+            self._settings,
+            (
+                (RecordPlace(BASELINES.name, 0, 0), f"{one.baseline_id}/{part}".encode())
+                for one in found
+                for part in range(one.parts)
+            ),
+        )
 
     def active(self, kind: BaselineKind) -> str | None:
         """Return the id of the baseline in force for a kind, None if there is none.
@@ -182,12 +214,15 @@ class BaselineStore:
     def _latest(self) -> dict[str, Event]:
         latest: dict[str, Event] = {}
         for record in reader.read(self._settings, BASELINES):
+            if record.is_tombstone:
+                latest.pop((record.key or b"").decode(errors="replace"), None)
+                continue
             try:
                 event: Event = decode(
                     record.value, BaselineManifest, BaselineChunk, BaselineActivation
                 )
             except DecodeError:
-                continue  # a later release's event, or a tombstone
+                continue  # a later release's event
             latest[(record.key or b"").decode(errors="replace")] = event
         return latest
 
@@ -203,6 +238,16 @@ class BaselineStore:
             event_id=f"{key}@{now_ms}",
             time_ms=now_ms,
         )
+
+
+def _kept(latest: Mapping[str, Event], baseline_id: str) -> BaselineManifest:
+    found = _manifest(latest, baseline_id)
+    if found.dropped_ms is not None:
+        raise BaselineDroppedError(
+            f"baseline {baseline_id} is no longer kept: a longer one replaced it, and its contents "
+            f"were deleted at {moment(found.dropped_ms)}; `tidegauge baseline list` has the others"
+        )
+    return found
 
 
 def _manifest(latest: Mapping[str, Event], baseline_id: str) -> BaselineManifest:

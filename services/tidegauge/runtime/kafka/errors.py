@@ -114,5 +114,9 @@ class UnknownBaselineError(BaselineStoreError):
     """No baseline has this id."""
 
 
+class BaselineDroppedError(BaselineStoreError):
+    """A baseline is no longer kept: a longer one has replaced it."""
+
+
 class BaselineCorruptError(BaselineStoreError):
     """A stored baseline does not match its manifest."""
