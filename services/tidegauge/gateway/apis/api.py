@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ LARGEST_WHOLE: Final = 2**63 - 1
 _BYTES_PER_TOKEN: Final = 4
 _TOKENS_PER_MESSAGE: Final = 4
 
+T = TypeVar("T")
+
 __all__ = [
     "LARGEST_NUMBER",
     "LARGEST_WHOLE",
@@ -35,6 +37,7 @@ __all__ = [
     "ParsedAnswer",
     "ParsedRequest",
     "content_text",
+    "decode_request",
     "malformed",
     "number",
     "present",
@@ -144,6 +147,18 @@ def malformed(error: Exception) -> RefusedError:
     return RefusedError(
         ErrorKind.INVALID_REQUEST, "the request's body is not valid JSON", code="invalid_json"
     )
+
+
+def decode_request(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a request's body.
+
+    Raises:
+        RefusedError: The body is not JSON, or a field is wrong.
+    """
+    try:
+        return decoder.decode(body)
+    except UNREADABLE as error:
+        raise malformed(error) from error
 
 
 def number(value: object) -> float | None:

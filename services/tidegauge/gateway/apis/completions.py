@@ -9,7 +9,7 @@ import msgspec
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.expectations import expectations
 from tidegauge.capture.history import given_id, id_in_metadata
-from tidegauge.gateway.apis.api import ParsedRequest, malformed
+from tidegauge.gateway.apis.api import ParsedRequest, decode_request
 from tidegauge.gateway.apis.as_events import choices_as_events
 from tidegauge.gateway.apis.chat import (
     ChoicesCollector,
@@ -66,10 +66,7 @@ class Completions:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        try:
-            request = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(error) from error
+        request = decode_request(_request, body)
         options = request.stream_options
         sampled = sampling(request)
         return ParsedRequest(

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all
 from tidegauge.capture.answer_reader import read_facts
-from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
+from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, decode_request
 from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.apis.completions import texts
 from tidegauge.schemas.exchange import Message
@@ -44,10 +44,7 @@ class Embeddings:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        try:
-            request = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(error) from error
+        request = decode_request(_request, body)
         return ParsedRequest(
             model=request.model,
             messages=tuple([Message(role="user", content=text) for text in texts(request.input)]),

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from tidegauge.capture.answer import ParsedAnswer
 from tidegauge.capture.answer_fields import UNREADABLE, Json, load_all, read_usage
 from tidegauge.capture.answer_reader import read_facts
-from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, malformed
+from tidegauge.gateway.apis.api import ChunkKind, ParsedRequest, decode_request
 from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.multipart import is_multipart, read_field
@@ -83,10 +83,7 @@ class Forwarded:
                     param="model",
                 )
             return ParsedRequest(model=model, messages=())
-        try:
-            request = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(error) from error
+        request = decode_request(_request, body)
         query = request.query
         asked = (Message(role="user", content=query),) if isinstance(query, str) else ()
         return ParsedRequest(model=request.model, messages=asked)

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
-from tidegauge.capture.answer_fields import UNREADABLE
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import Expectations
 from tidegauge.capture.history import id_in_metadata
@@ -15,7 +14,7 @@ from tidegauge.gateway.apis.api import (
     EventCollector,
     ParsedRequest,
     content_text,
-    malformed,
+    decode_request,
     read_sampling,
 )
 from tidegauge.gateway.apis.as_events import message_as_events
@@ -108,10 +107,7 @@ class Messages:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        try:
-            request = _request.decode(body)
-        except UNREADABLE as error:
-            raise malformed(error) from error
+        request = decode_request(_request, body)
         return ParsedRequest(
             model=request.model,
             messages=_messages(request),

@@ -14,7 +14,7 @@ from tidegauge.gateway.apis.api import (
     Expectations,
     ParsedRequest,
     content_text,
-    malformed,
+    decode_request,
     read_sampling,
 )
 from tidegauge.gateway.apis.as_events import response_as_events
@@ -119,10 +119,7 @@ class Responses:
 
     def read(self, body: bytes) -> ParsedRequest:
         """Parse a request; see ``Api``."""
-        try:
-            request = _request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise malformed(error) from error
+        request = decode_request(_request, body)
         return ParsedRequest(
             model=request.model,
             messages=_messages(request),
