@@ -17,7 +17,7 @@ from tidegauge.adapters.vllm import (
     JudgeUnusableError,
     VllmClient,
 )
-from tidegauge.quality.judged_exchange import JudgedExchange, Score
+from tidegauge.quality.judged_exchange import JudgedExchange, Score, SkipReason
 from tidegauge.schemas.exchange import Message
 from tidegauge.workers.judge.classifier_judge import ClassifierJudge
 from tidegauge.workers.judge.judge_pool import Question
@@ -216,3 +216,24 @@ def test_a_classifier_may_have_a_server_of_its_own(
         pool.close()
     assert isinstance(found, Score)
     assert found.values == {"score": 0.8}
+
+
+def test_a_classifiers_own_server_is_spared_by_its_own_load(
+    server: ScriptedServer, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    server.pooling = REPLIES
+    server.waiting = 5
+    file = tmp_path / "entailed.yaml"
+    file.write_text(f"{PAIR}\nurl: {server.url}\n")
+    away = f"http://127.0.0.1:{unused_tcp_port}"
+    pool = make_judge_pool(JudgeSettings(judges=str(file), url=away))
+    pool.start()
+    question = Question("entailed", EXCHANGE)
+    try:
+        assert pool.ask([question], deadline_seconds=3) == [SkipReason.LATE]
+        assert server.asked == []
+        server.waiting = 0
+        (found,) = pool.ask([question], deadline_seconds=10)
+    finally:
+        pool.close()
+    assert isinstance(found, Score)

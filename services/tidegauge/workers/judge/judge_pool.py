@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -76,7 +77,7 @@ class JudgePool:
         stages: The golden answers that judges are qualified on, a few first: a judge that
             these qualify, or show to be far from it, skips the rest. Each stage begins with
             the answers of the one before.
-        limit: Most calls at a time.
+        limit: Most calls of a server at a time.
         others: Judge -> client of its server, for judges with a server of their own.
         gateway: Latency of the gateway, if judging gives way to its clients.
         first_token_limit_seconds: Longest mean time to their first token.
@@ -241,11 +242,15 @@ class JudgePool:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-        crowding = Crowding(self._client, self._gateway, self._first_token_limit_seconds)
-        self._pace = RequestPacer(crowding, self._limit)
+        clients = dict.fromkeys((self._client, *self._others.values()))
+        limit_seconds = self._first_token_limit_seconds
+        self._paces = {
+            client: RequestPacer(Crowding(client, self._gateway, limit_seconds), self._limit)
+            for client in clients
+        }
         self._stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as opened:
-            for client in dict.fromkeys((self._client, *self._others.values())):
+            for client in clients:
                 await opened.enter_async_context(client)
             if self._gateway is not None:
                 await opened.enter_async_context(self._gateway)
@@ -313,7 +318,7 @@ class JudgePool:
         wait = _RETRY_SECONDS
         while True:
             try:
-                async with self._pace.turn():
+                async with self._pace(question.judge).turn():
                     return await judge.score(question.exchange), ""
             except JudgeReplyError as error:
                 _log.warning("judge_reply", judge=question.judge, detail=str(error))
@@ -380,7 +385,7 @@ class JudgePool:
             longest = _LONGEST_RETRY_SECONDS
             try:
                 found = await run_qualification(
-                    self.judges[name], self._ask_golden, golden_answers, known
+                    self.judges[name], partial(self._ask_golden, name), golden_answers, known
                 )
             except JudgeServerError as error:
                 state, detail = state_of(error), str(error)
@@ -412,8 +417,12 @@ class JudgePool:
         if self.qualification_done:
             self._settled.set()
 
-    async def _ask_golden(self, judge: Judge, golden_answer: GoldenAnswer) -> Score:
-        async with self._pace.turn():
+    def _pace(self, name: str) -> RequestPacer:
+        """Return the pacer of a judge's server: each server is spared by its own load."""
+        return self._paces[self._others.get(name, self._client)]
+
+    async def _ask_golden(self, name: str, judge: Judge, golden_answer: GoldenAnswer) -> Score:
+        async with self._pace(name).turn():
             return await judge.score(golden_answer.exchange)
 
 
