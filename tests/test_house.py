@@ -38,7 +38,6 @@ ROLES = {
 """Module names that mean the same part of every package."""
 
 SHARED_MODULES = {
-    "counters": "counts of a run in its outbox; counts of requests and tokens against limits",
     "delivery": "of records to Kafka; of alerts to receivers",
     "exchange": "its events; its stages in the gateway",
     "loop": "the consumer loop of every worker; the monitor's, around it",
@@ -46,7 +45,6 @@ SHARED_MODULES = {
     "reader": "of an outbox; of a topic",
     "segments": "the identity of a segment; its page",
     "shipper": "of any outbox; of the gateway's, which expands compact records",
-    "supervisor": "of a producer's shipper, in the library; of a service's child processes",
 }
 """Module name -> why several packages have a module of that name.
 

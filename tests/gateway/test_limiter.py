@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.policy.counters import Amounts, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.keys import Customer
+from tidegauge.gateway.policy.limit_counters import Amounts, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.limiter import Limiter, Reservation
 
 

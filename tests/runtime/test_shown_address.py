@@ -9,7 +9,7 @@ import pytest
 from tidegauge.adapters.vllm import JudgeUnreachableError, VllmClient
 from tidegauge.cli.doctor_models import model_checks
 from tidegauge.gateway.http.addresses import Address
-from tidegauge.gateway.policy.counters import SharedCounters
+from tidegauge.gateway.policy.limit_counters import SharedCounters
 from tidegauge.monitor.notify.receivers import Webhook
 from tidegauge.runtime.environment import shown_address
 from tidegauge.schemas.errors import TidegaugeError

@@ -36,8 +36,8 @@ from tidegauge.capture.frame import CompactFormat, FrameEncoder
 from tidegauge.capture.outbox import OutboxWriter
 from tidegauge.capture.runs import Lock, Position, Run, load_position, new_run
 from tidegauge.capture.settings import CaptureSettings
+from tidegauge.capture.shipper_supervisor import ShipperSupervisor
 from tidegauge.capture.status import heartbeat_of
-from tidegauge.capture.supervisor import ShipperSupervisor
 from tidegauge.schemas.codec import encode, type_name
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic

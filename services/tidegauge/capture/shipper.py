@@ -30,7 +30,7 @@ from tidegauge.capture.errors import CaptureError
 from tidegauge.capture.frame import ExpandFormats
 from tidegauge.capture.runs import Run, list_runs, sweep
 from tidegauge.capture.settings import CaptureSettings, settings_from_json
-from tidegauge.capture.supervisor import LEFT_BEHIND
+from tidegauge.capture.shipper_supervisor import LEFT_BEHIND
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.environment import SettingsError
 

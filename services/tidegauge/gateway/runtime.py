@@ -20,7 +20,7 @@ from tidegauge.gateway.errors import ConfigurationError, UpstreamError
 from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.metrics import CheckCollector, Metrics, UpstreamCollector
 from tidegauge.gateway.policy import keys
-from tidegauge.gateway.policy.counters import Counters, LocalCounters, SharedCounters
+from tidegauge.gateway.policy.limit_counters import Counters, LocalCounters, SharedCounters
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.upstreams import Upstreams
 from tidegauge.gateway.reachability import Reachability

@@ -16,8 +16,8 @@ from typing import Final, Literal
 import msgspec
 
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.policy.counters import Counters
 from tidegauge.gateway.policy.keys import Customer
+from tidegauge.gateway.policy.limit_counters import Counters
 from tidegauge.schemas.exchange import ErrorKind
 
 __all__ = ["Limiter", "Reservation"]
