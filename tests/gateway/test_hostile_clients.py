@@ -273,9 +273,16 @@ async def test_an_address_has_a_limited_number_of_connections(
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        (b'{"prompt": ' + b"[" * 400 + b'"a",' * 400_000 + b'"a"' + b"]" * 400 + b"}", "levels"),
+        (b'{"prompt": ' + b"[" * 400 + b'"a",' * 200_000 + b'"a"' + b"]" * 400 + b"}", "levels"),
         (b'{"x": [' + b"{}," * 60_000 + b"{}]}", "objects and arrays"),
         (b'{"x": [' + b"1," * 2_100_000 + b"1]}", "values"),
+        (b'{"prompt": [' + b'"",' * 300_000 + b'""]}', "strings"),
+        (b'{"x": {' + b'"a":1,' * 110_000 + b'"a":1}}', "names"),
+        (
+            b'{"x": [{}, 1], ' + b'"a":1,' * 1_100 + b'"p": "%b"}' % (b"x" * 20_000),
+            "names at its top",
+        ),
+        (b'{"x": "' + rb"\ud800" * 110_000 + b'"}', "halves of characters"),
         (b'{"x": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000 + b"}", "levels"),
     ],
 )
@@ -309,6 +316,11 @@ async def test_nesting_in_a_short_body_is_refused(gateway: Running) -> None:
 )
 def test_brackets_in_a_string_are_text(text: str) -> None:
     refuse_complex(json.dumps({"messages": [{"content": text}], "pad": "x" * 20_000}).encode())
+
+
+def test_many_short_messages_are_not_complex() -> None:
+    messages = [{"role": "user", "content": "x: {y}, [z]"}] * 40_000
+    refuse_complex(json.dumps({"model": "served", "messages": messages}).encode())
 
 
 def test_broken_json_is_left_to_the_parser() -> None:

@@ -46,6 +46,7 @@ _SMALL: Final = 16 * 1024
 _MOST_DEPTH: Final = 128
 _MOST_GROUPS: Final = 50_000
 _MOST_VALUES: Final = 2_000_000
+_MOST_STRINGS: Final = 250_000
 _MOST_NAMES: Final = 100_000
 _MOST_MEMBERS: Final = 1_000
 _MOST_HALVES: Final = 100_000
@@ -189,8 +190,9 @@ def without_lone_surrogates(body: bytes) -> bytes:
 def refuse_complex(body: bytes) -> None:
     """Refuse a JSON body that takes long to parse for its length.
 
-    A body is complex if it has more than 50,000 objects and arrays, 100,000 names in all or 1,000
-    at the top, 2,000,000 values, or 128 levels. Brackets and commas in strings do not count.
+    A body is complex if it has more than 50,000 objects and arrays, 250,000 strings, 100,000 names
+    in all or 1,000 at the top, 2,000,000 values, or 128 levels. What stands in strings does not
+    count.
     Bodies of up to 16 KiB are not examined.
 
     Raises:
@@ -206,7 +208,10 @@ def refuse_complex(body: bytes) -> None:
         return
     # Backslashes stand in strings only and pair up from the left, as ``replace`` does.
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    structure = b"".join(plain.translate(None, _OTHERS).split(b'"')[::2])
+    structure = plain.translate(None, _OTHERS)
+    if structure.count(b'"') > 2 * _MOST_STRINGS:
+        raise _complex(f"{_MOST_STRINGS} strings")
+    structure = b"".join(structure.split(b'"')[::2])
     groups = structure.count(b"{") + structure.count(b"[")
     if groups > _MOST_GROUPS:
         raise _complex(f"{_MOST_GROUPS} objects and arrays")

@@ -239,7 +239,7 @@ class RequestReader(RequestParser):
             self._refuse(refusal)
         elif content_length(self.headers) > self._limit:
             self._refuse(too_large(self._limit))
-        elif self.headers.get(b"expect", b"").lower() == b"100-continue":
+        elif self.can_chunk and self.headers.get(b"expect", b"").lower() == b"100-continue":
             self._on_expect()
 
     def on_body(self, data: bytes) -> None:
