@@ -33,6 +33,11 @@ def test_a_conversation_that_fits_stays_the_same_object() -> None:
     assert captured_messages(messages, "full", 102).omitted == 0
 
 
+def test_a_long_role_is_cut() -> None:
+    ((message,), omitted) = captured_messages((Message(role="r" * 99, content="x"),), "full", 102)
+    assert (message.role, message.content, omitted) == ("r" * 32, "x", 0)
+
+
 def test_a_long_conversation_keeps_its_beginning_and_its_end() -> None:
     kept, omitted = captured_messages((SYSTEM, USER), "full", 60)
     assert [message.role for message in kept] == ["system", "user"]

@@ -83,7 +83,7 @@ def captured_messages(
     sizes = [len(message.content) + len(message.tool_calls or "") for message in messages]
     total = sum(sizes)
     if total <= limit and len(messages) <= _MOST_MESSAGES:
-        if capture == "full":
+        if capture == "full" and all(len(each.role) <= _LONGEST_ROLE for each in messages):
             return CapturedMessages(messages, 0)
         return CapturedMessages(tuple([_kept(message, capture)[0] for message in messages]), 0)
     if limit <= 0:
