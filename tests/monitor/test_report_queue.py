@@ -394,6 +394,7 @@ def test_reports_are_deleted_when_they_are_as_old_as_texts_become(tmp_path: Path
     unfinished = store.new_path(1_000_000_000)[1]
     unfinished.write_text("…")
     os.utime(unfinished, (1_000_000, 1_000_000))
+    stored(store, 1_000_000_000)  # a copy, whose files are new
     deleted_meanwhile = store.new_path(1_000_000_000)[1]
     deleted_meanwhile.symlink_to(tmp_path / "gone")
     store.expire(1_000_050_000)

@@ -168,6 +168,10 @@ def test_texts_are_remembered_for_a_minute_and_no_longer() -> None:
     now = 61.0
     (shown,) = texts.alerts([found])
     assert next(exemplars_of(shown.verdict)).text_state == "expired"
+    assert texts._known
+    now = 122.0
+    texts.forget()
+    assert not texts._known
 
 
 def test_a_log_that_does_not_answer_holds_no_page_up_twice() -> None:

@@ -63,7 +63,7 @@ __all__ = ["receivers", "run"]
 _log = structlog.get_logger(__name__)
 
 _HTTP_STOP_SECONDS = 3
-_EXPIRY_SECONDS = 600
+_EXPIRY_SECONDS = 60
 
 
 def receivers(settings: MonitorSettings) -> tuple[Receiver, ...]:
@@ -199,7 +199,7 @@ def serve(
         daily = DailyReports(queue, settings.daily_report_hour, now_ms)
         Thread(target=daily.run, args=(stop,), name="daily-report", daemon=True).start()
     expiry = Thread(
-        target=_expire, args=(queue.store, kafka.text_ms, stop), name="expiry", daemon=True
+        target=_expire, args=(queue.store, texts, kafka.text_ms, stop), name="expiry", daemon=True
     )
     for thread in (watcher, expiry, *threads):
         thread.start()
@@ -284,10 +284,11 @@ def _notifiers(
     ]
 
 
-def _expire(store: ReportStore, kept_ms: int, stop: Event) -> None:
-    """Delete reports once they are as old as texts become, since they quote requests."""
+def _expire(store: ReportStore, texts: ExemplarTexts, kept_ms: int, stop: Event) -> None:
+    """Delete reports once they are as old as texts become, and forget texts that were shown."""
     while True:
         store.expire(now_ms() - kept_ms)
+        texts.forget()
         if stop.wait(_EXPIRY_SECONDS):
             return
 

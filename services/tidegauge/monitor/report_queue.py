@@ -21,6 +21,7 @@ __all__ = ["Report", "ReportJob", "ReportQueue", "ReportStore"]
 
 _log = structlog.get_logger(__name__)
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
+_MOMENT = len("20010909T014640")
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +107,13 @@ class ReportStore:
         self._page(report_id).unlink(missing_ok=True)
 
     def expire(self, before_ms: int) -> None:
-        """Delete the reports that were made before a moment: they quote requests."""
-        for path in self._folder.glob("*.html"):
+        """Delete the reports that were made before a moment: they quote requests.
+
+        A copied file is younger than its report, so the time that a report's id tells decides.
+        """
+        for path in self._folder.glob("*"):
             try:
-                if _ID.fullmatch(path.stem) and path.stat().st_mtime_ns // 1_000_000 < before_ms:
+                if _ID.fullmatch(path.stem) and _made_ms(path) < before_ms:
                     self.delete(path.stem)
             except FileNotFoundError:
                 continue  # deleted meanwhile
@@ -118,6 +122,16 @@ class ReportStore:
 
     def _page(self, report_id: str) -> Path:
         return self._folder / f"{report_id}.html"
+
+
+def _made_ms(path: Path) -> int:
+    """Return when a report was made, by its id; by its file's age if that is greater."""
+    try:
+        told = datetime.strptime(path.stem[:_MOMENT], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        made_ms = int(told.timestamp() * 1000)
+    except ValueError:
+        return path.stat().st_mtime_ns // 1_000_000
+    return min(made_ms, path.stat().st_mtime_ns // 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

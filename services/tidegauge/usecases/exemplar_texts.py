@@ -46,7 +46,7 @@ _REMEMBERED: Final = 2_000
 _AT_ONCE: Final = 300
 _SECONDS: Final = 2.0
 _MEMORY_SECONDS: Final = 60.0
-"""How long a text stays in memory: no longer than this beyond its time in the log."""
+"""How long a text is shown from memory; ``forget`` then removes it."""
 _PAUSE_SECONDS: Final = 10.0
 """After a failure nothing is read for so long, so that no page waits again and again."""
 
@@ -135,6 +135,13 @@ class ExemplarTexts:
         self._read([alert.verdict for alert in found])
         return tuple(with_exemplars_of_alert(alert, self._filled) for alert in found)
 
+    def forget(self) -> None:
+        """Forget the texts that have been remembered for a minute."""
+        with self._reading:
+            now = self._clock()
+            for place in [p for p, texts in self._known.items() if texts.until <= now]:
+                del self._known[place]
+
     def _filled(self, exemplar: Exemplar, judge: str) -> Exemplar:
         if exemplar.source is None:
             return exemplar
@@ -160,10 +167,9 @@ class ExemplarTexts:
             for exemplar in exemplars_of(verdict)
             if exemplar.source is not None
         }
+        self.forget()
         with self._reading:
             now = self._clock()
-            for place in [p for p, texts in self._known.items() if texts.until <= now]:
-                del self._known[place]
             wanted = dict(
                 islice((item for item in judged.items() if item[0] not in self._known), _AT_ONCE)
             )
