@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import lfilter
+from scipy.special import ndtr
 
-from tidegauge.detection.dispersion import measure
+from tidegauge.detection.dispersion import Dispersion, measure
 
 MINUTE_MS = 60_000
 MINUTES = 7 * 1_440
@@ -51,3 +53,33 @@ def test_rare_events_of_steady_traffic_are_no_waves(draw: Draw) -> None:
 def test_shares_that_wander_from_hour_to_hour_are_found_in_sparse_traffic() -> None:
     rng = np.random.default_rng(1)
     assert all(wanders(wandering_topics, rng) for _ in range(5))
+
+
+def of_waves(rng: np.random.Generator, sd: float, minutes: float, hours: int) -> Dispersion:
+    """Measure slow answers, 6 requests a minute, under waves of a speed that has noise of .25."""
+    windows = hours * 60
+    kept = np.exp(-1 / minutes)
+    shocks = rng.normal(0.0, sd, windows)
+    shocks[1:] *= np.sqrt(1 - kept**2)
+    wave = lfilter([1.0], [1.0, -kept], shocks)
+    trials = rng.poisson(6.0, windows)
+    hits = rng.binomial(trials, ndtr((wave - 0.2) / 0.25))[:, None]
+    times = np.arange(windows, dtype=np.int64) * MINUTE_MS
+    expected = hits.sum() / trials.sum() * trials[:, None]
+    return measure(hits, expected, trials[:, None], times, ["slow"])
+
+
+def unresolved(sd: float, minutes: float, hours: int) -> float:
+    """Return the share of baselines whose waves are found to be slower than they can show."""
+    rng = np.random.default_rng(2)
+    found = [bool(of_waves(rng, sd, minutes, hours).unresolved[0]) for _ in range(40)]
+    return sum(found) / len(found)
+
+
+def test_waves_of_two_hours_are_too_slow_for_a_baseline_of_six_and_of_a_day() -> None:
+    assert unresolved(0.3, 120.0, 6) >= 0.6
+    assert unresolved(0.3, 120.0, 24) >= 0.9
+
+
+def test_waves_of_ten_minutes_are_seen_in_six_hours() -> None:
+    assert unresolved(0.15, 10.0, 6) <= 0.2

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtri
 
 __all__ = ["BLOCKS_MS", "FEWEST_BLOCKS", "Dispersion", "measure"]
 
@@ -49,6 +49,8 @@ _MISSED = 0.2
 _SIGNIFICANT = 0.01
 _LONGER = 0.1
 """Chance that longer blocks seem to show more than independent blocks do, at one length."""
+_FOLLOWS = 0.05
+"""Chance that independent blocks seem to follow each other, at one length."""
 _FEWEST_HITS, _FEWEST_OWN = 2.0, 5.0
 """Mean hits a block for a length to count, pooled over the group and of one indicator."""
 
@@ -127,6 +129,9 @@ class _Scale:
         own: Estimate of each indicator's squared dispersion, shape (G,).
         bound: Upper bound of each indicator's squared dispersion, shape (G,).
         hits: Mean hits of a block by indicator, shape (G,).
+        blocks: Number of blocks.
+        following: Correlation of successive blocks, pooled over the group; 0 where slots of a
+            season were fitted, since what they leave of a cycle follows itself.
     """
 
     length: int
@@ -134,6 +139,18 @@ class _Scale:
     own: Floats
     bound: Floats
     hits: Floats
+    blocks: int
+    following: float
+
+    @property
+    def follow_each_other(self) -> bool:
+        """Whether successive blocks are more alike than independent ones are, but for chance.
+
+        The correlation of n independent blocks with their next has a mean of about -1 / n and a
+        standard deviation of 1 / sqrt(n) (Anderson, Annals of Mathematical Statistics 13, 1942).
+        """
+        usual = -1 / self.blocks
+        return self.following > usual - float(ndtri(_FOLLOWS)) / self.blocks**0.5
 
     @property
     def significant(self) -> bool:
@@ -202,7 +219,9 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
 def _independent(scales: Sequence[_Scale]) -> _Scale:
     """Return the shortest length whose blocks look independent of each other.
 
-    Longer blocks then show no more than the mean of independent ones would, but for chance. Where
+    Longer blocks then show no more than the mean of independent ones would, and successive blocks
+    are no more alike, but for chance. A short baseline has too few longer blocks to show much, but
+    its blocks still follow each other where they are shorter than the waves. Where
     the fluctuation is not more than chance at any length, that is the longest one: slower
     fluctuations than that are what the baseline bounds best.
     """
@@ -210,7 +229,7 @@ def _independent(scales: Sequence[_Scale]) -> _Scale:
         return scales[-1]
     for number, scale in enumerate(scales):
         long_run = scale.pooled.squared * scale.length
-        if not any(
+        if not scale.follow_each_other and not any(
             one.pooled.exceeds(_LONGER, long_run / one.length) for one in scales[number + 1 :]
         ):
             return scale
@@ -292,7 +311,15 @@ def _scale(
         own=np.array([one.squared for one in own]),
         bound=np.array([one.bound for one in own]),
         hits=expected.sum(axis=0) / blocks,
+        blocks=len(residual),
+        following=_following(residual, share) if fitted == 1 else 0.0,
     )
+
+
+def _following(residual: Floats, share: Floats) -> float:
+    """Return the correlation of successive blocks, pooled over the group."""
+    whole = float(share @ (residual**2).sum(axis=0))
+    return float(share @ (residual[1:] * residual[:-1]).sum(axis=0)) / max(whole, 1e-12)
 
 
 def _covariance(residual: Floats, kurtosis: Floats) -> Floats:
