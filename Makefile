@@ -66,7 +66,7 @@ lint: install ## format, lint, types, import contracts, spelling
 	$(BIN)/codespell
 
 test: install $(VENV)/backends ## unit, contract and integration tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		-m "not e2e and not stats and not nightly" $(ARGS)
 
 coverage: install ## coverage of the pure packages by their own tests; fails below its floor
@@ -79,11 +79,16 @@ e2e: install ## the demo's path with a real vLLM, and its summary checked
 test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
-nightly: install $(VENV)/backends $(VENV)/manifests $(BIN)/helm test-stats ## what is too long for every change: stats, slow e2e, all coverage
+# Without npm the tests of accessibility are skipped, and say so.
+$(VENV)/axe: $(VENV)/installed
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix $@ axe-core@4
+
+nightly: install $(VENV)/backends $(VENV)/manifests $(VENV)/axe $(BIN)/helm test-stats ## what is too long for every change: stats, slow e2e, all coverage
 	PYTHON=$(PYTHON) VENV=$(VENV) sh infra/audit.sh
 	PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzzer --seconds 300
 	$(BIN)/python -m pytest -m "e2e and nightly" --timeout 1500
-	$(BIN)/python -m pytest -m "not e2e and not stats" --hypothesis-profile=nightly --cov=tidegauge --cov-branch \
+	TIDEGAUGE_TEST_AXE=$$(ls $(VENV)/axe/node_modules/axe-core/axe.min.js 2>/dev/null) \
+		$(BIN)/python -m pytest -m "not e2e and not stats" --hypothesis-profile=nightly --cov=tidegauge --cov-branch \
 		--cov-report=term:skip-covered --cov-report=html:build/coverage
 	$(BIN)/coverage report --skip-covered --include='schemas/*,pipelines/*' --fail-under=$(FLOOR)
 

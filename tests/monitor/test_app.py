@@ -90,6 +90,18 @@ def test_no_page_shows_a_name_that_is_ours_alone(client: TestClient, path: str) 
     assert not re.findall(r"\w+@[0-9a-f]{8}|hot_sampler|\b(?:latency|drift|errors|cost)\.\w+", text)
 
 
+def test_an_address_without_a_page_says_so_on_a_page(client: TestClient) -> None:
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is no page at this address." in answer.text
+    assert 'href="/"' in answer.text
+    answer = client.get("/api/nowhere")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": "there is nothing at this address"},
+    )
+
+
 def test_the_page_can_be_held_still(client: TestClient) -> None:
     assert "http-equiv" not in client.get("/?refresh=off").text
 

@@ -25,6 +25,7 @@ from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitor.web.baseline_pages import BaselinePages
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.cost_pages import CostPages
+from tidegauge.monitor.web.label_pages import LabelPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
 from tidegauge.monitor.web.segments import alarm_query, query
@@ -39,6 +40,7 @@ from tidegauge.schemas.findings import Verdict
 from tidegauge.schemas.operations import BaselineManifest, Control
 from tidegauge.schemas.topics import CONTROLS, RESPONSES, Topic
 from tidegauge.streaming.processor import Output, Partition, Record
+from tidegauge.usecases.compare_labels import LabelComparison
 from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.explain import Explanation
 from tidegauge.usecases.recent_exchanges import (
@@ -165,6 +167,7 @@ class Monitor:
                     ReportPages(self.reports, self.now_ms),
                     RequestPages(self, self.now_ms),
                     CostPages(lambda: None),
+                    LabelPages(lambda *_: LabelComparison((), None, None), self.now_ms),
                     BaselinePages(self.life, self.accept, self.activate),
                 ),
             )
@@ -307,6 +310,7 @@ def test_every_link_leads_somewhere(browser: Browser, monitor: Monitor) -> None:
             if address.removeprefix(home).startswith(("api/", "metrics", "openapi")):
                 assert browser.status(address) == 200, (page, link)
                 continue
+            assert browser.status(address) != 404, (page, link)
             browser.open(page)
             browser.click(link)
             assert "Not found" not in browser.text, (page, link)
@@ -437,6 +441,7 @@ def test_no_page_has_a_form_that_is_not_tested_here(browser: Browser, monitor: M
     segment, wanted = query(monitor.traffic.version(1)), alarm(monitor)
     pages = ["/", f"/segment?{segment}", f"/alarm?{wanted}", incident(monitor), "/reports"]
     pages += ["/topics", "/releases", "/requests", "/setup", "/pipeline", "/baselines"]
+    pages += ["/costs", "/labels", "/request/r719", "/runbook/latency"]
     with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
         buttons = []
         for page in pages:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol
 
 import msgspec
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -23,7 +23,7 @@ from tidegauge.monitor.web.openapi import (
     publish_schemas,
     refuse_invalid,
 )
-from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, no_past
+from tidegauge.monitor.web.question_pages import PastAlerts, QuestionPages, missing, no_past
 from tidegauge.monitor.web.rendering import Renderer, mount_static
 from tidegauge.monitor.web.viewers import MonitorState, StateByRole, Texts
 from tidegauge.monitoring.incidents import IncidentSummary
@@ -113,8 +113,20 @@ def create_app(interface: Interface) -> FastAPI:
     for further in interface.pages:
         further.mount(app, renderer)
     refuse_invalid(app)
+    _tell_missing(app, renderer)
     publish_schemas(app)
     return app
+
+
+def _tell_missing(app: FastAPI, renderer: Renderer) -> None:
+    """Answer addresses that there are not as every other error of the interface."""
+
+    def not_found(request: Request, _error: Exception) -> Response:
+        if request.url.path.startswith("/api/"):
+            return json_of({"error": "there is nothing at this address"}, status=404)
+        return missing(renderer, "There is no page at this address.")
+
+    app.add_exception_handler(404, not_found)
 
 
 def _api(app: FastAPI, watch: MonitorState) -> None:

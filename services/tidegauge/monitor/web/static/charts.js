@@ -40,7 +40,8 @@
     const ticks = read("ticks");
     const caption = figure.querySelector("figcaption");
     const title = caption.textContent;
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--track") },
+    // Room for "10:15pm" beside the next one: the default crowds what takes twelve hours.
+    const axis = { space: 72, stroke: colour("--soft"), grid: { stroke: colour("--track") },
       ticks: { stroke: colour("--track") } };
     const options = {
       width: Math.max(240, figure.clientWidth), height: HEIGHT,
@@ -48,7 +49,7 @@
       cursor: { sync: { key: "tidegauge" }, y: false },
       scales: { x: { min: ends[0] / 1000, max: ends[1] / 1000 },
         y: { range: values } },
-      axes: [axis, { ...axis, size: widest, values: (u, found) => found.map((value) => short(value, ticks)) }],
+      axes: [axis, { ...axis, space: 30, size: widest, values: (u, found) => found.map((value) => short(value, ticks)) }],
       series: [{}, { stroke: colour("--now"), width: 2, spanGaps: false,
         points: { size: 4, fill: colour("--now") } }],
       hooks: {
