@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from tidegauge.promise.bars import all_bars, information_bound
+from tidegauge.promise.bars import all_bars, bound_with_baseline, information_bound
 from tidegauge.promise.cells import StreamOutcome
 from tidegauge.promise.path import Alarm
 from tidegauge.promise.results import at_least, at_most, delay_of, false_alarms, rows
+from tidegauge.promise.scenarios import SLOWER, SPEED_WAVES
 from tidegauge.simulation.rhythm import Wave
 
 MONITORS = {"latency.total": 0.2, "errors.rate": 0.3}
@@ -69,3 +70,19 @@ def test_wider_and_slower_waves_take_longer() -> None:
         return information_bound(Wave(sd, seconds), 1.2, 0.01, 0.2)
 
     assert bound(0.15, 600.0) < bound(0.3, 600.0) < bound(0.3, 7_200.0)
+
+
+def test_a_short_baseline_makes_the_bound_longer() -> None:
+    known, day = 16_200.0, 86_400.0
+    assert bound_with_baseline(known, 1e9) == pytest.approx(known, rel=1e-4)
+    learnt = bound_with_baseline(known, day)
+    assert 1 / learnt + 1 / day == pytest.approx(1 / known), "the variances of both means add up"
+    assert bound_with_baseline(known, known) == math.inf
+
+
+def test_a_bar_on_waves_keeps_the_limit_for_a_known_level_and_tells_the_baselines() -> None:
+    found = {bar.name: bar for bar in all_bars([outcome()], [])}
+    bar = found[f"correlation times until {SLOWER.name} is noticed: {SPEED_WAVES}"]
+    assert bar.limit == 40.7
+    assert "bound of 27.1" in bar.note
+    assert "with a baseline of 1 day it is 33.4" in bar.note

@@ -12,6 +12,7 @@ from tidegauge.monitoring.plan import SHARES, MonitorPlan
 from tidegauge.promise.cells import StreamOutcome
 from tidegauge.promise.results import Bar, at_least, at_most, delay_of, false_alarms
 from tidegauge.promise.scenarios import (
+    BASELINES,
     ERROR_WAVES,
     MORE_ERRORS,
     NEW_TOPICS,
@@ -23,7 +24,7 @@ from tidegauge.promise.scenarios import (
 from tidegauge.schemas.findings import Signal
 from tidegauge.simulation.rhythm import Wave
 
-__all__ = ["all_bars", "information_bound"]
+__all__ = ["all_bars", "bound_with_baseline", "information_bound"]
 
 _CELL_ERRORS, _SUM_ERRORS = 3.0, 2.0
 _LONGER = 1.5
@@ -207,11 +208,16 @@ def _bound_bar(
         raise ValueError(traffic)
     per_second = service.rhythm.per_day / 86_400
     seconds = information_bound(wave, ratio, each * per_second, SHARES[signal])
+    span = next(one.seconds for one in BASELINES if one.name == _DAY)
+    known, learnt = (
+        bound / wave.correlation_seconds for bound in (seconds, bound_with_baseline(seconds, span))
+    )
     return at_most(
         f"correlation times until {change.name} is noticed: {traffic}",
-        round(_LONGER * seconds / wave.correlation_seconds, 1),
+        round(_LONGER * known, 1),
         None if found is None else round(found / per_second / wave.correlation_seconds, 1),
-        f"{_LONGER:g} times the bound; median of {runs} streams",
+        f"{_LONGER:g} times the bound of {known:.1f} where the level before the change is known; "
+        f"with a baseline of {_DAY} it is {learnt:.1f}; median of {runs} streams",
     )
 
 
@@ -239,3 +245,20 @@ def information_bound(wave: Wave, ratio: float, nats_per_second: float, share: f
     needed = math.log(mean_seconds / wave.correlation_seconds)
     by_wave = 4 * wave.sd**2 * wave.correlation_seconds / math.log(ratio) ** 2
     return needed * (by_wave + 1 / nats_per_second)
+
+
+def bound_with_baseline(known_seconds: float, baseline_seconds: float) -> float:
+    """Return the information bound where the level before the change is that of a baseline.
+
+    A test then compares two means. Over times t after the change and T of the baseline the variance
+    of their difference is proportional to ``1 / t + 1 / T``, so that ``1 / t = 1 / b - 1 / T`` with
+    b the bound for a known level. A baseline that is no longer than b shows too little for any
+    test. That the variance is not known either makes it longer still.
+
+    Args:
+        known_seconds: The bound for a known level, b.
+        baseline_seconds: Length of the baseline, T.
+    """
+    if baseline_seconds <= known_seconds:
+        return math.inf
+    return known_seconds * baseline_seconds / (baseline_seconds - known_seconds)
