@@ -48,11 +48,19 @@ def _leftover_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
                 gc.collect()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses a broker; kafka-python leaves sockets to the collector there.
+_USUAL_SECONDS = 120
+"""The time limit of a test that asks for no other."""
 
-    It never closes the socket of a connection that was refused, or given up before it was there.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules, and mark every test that uses a broker.
+
+    Where several processes share the modules, none then waits at the end for one that began late.
+    kafka-python never closes the socket of a connection that was refused, or given up before it
+    was there: it leaves them to the collector.
     """
+    long = {item.path for item in items if _time_limit(item) > _USUAL_SECONDS}
+    items.sort(key=lambda item: item.path not in long)
     needs = {"broker", "embedded_broker", "apache_broker", "kafka", "start_worker"}
     for item in items:
         if needs.intersection(getattr(item, "fixturenames", ())):
@@ -61,6 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
             )
+
+
+def _time_limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return _USUAL_SECONDS if marker is None else float(marker.args[0])
 
 
 @pytest.fixture(scope="module")
