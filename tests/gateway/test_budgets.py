@@ -21,14 +21,19 @@ Start = Callable[..., Awaitable[Running]]
 def start(start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path) -> Start:
     """Start a gateway whose one key has the given limits."""
 
-    async def start(price: dict[str, float] | None = None, **limits: Any) -> Running:  # noqa: ANN401 - fields of a customer
+    async def start(
+        price: dict[str, float] | None = None,
+        failed_checks: dict[str, str] | None = None,
+        **limits: Any,  # noqa: ANN401 - fields of a customer
+    ) -> Running:
         key, record = keys.create(keys.Customer(name="acme", key_id="", **limits), created="now")
         keys.save(tmp_path / "keys.json", [record])
         entry: dict[str, object] = {"url": upstream.url}
         if price is not None:
             entry["price"] = price
         running = await start_gateway(
-            {"served": {"upstreams": [entry]}}, keys_file=tmp_path / "keys.json"
+            {"served": {"upstreams": [entry], "failed_checks": failed_checks or {}}},
+            keys_file=tmp_path / "keys.json",
         )
         running.client.headers["authorization"] = f"Bearer {key}"
         return running
@@ -64,6 +69,35 @@ async def test_sixty_requests_at_once_pass_no_limit(
     statuses = [answer.status_code for answer in await asyncio.gather(*tries)]
     assert 1 <= statuses.count(200) <= (3 if "tokens_per_minute" in limits else 2)
     assert statuses.count(200) + statuses.count(429) == 60
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"tokens_per_minute": 35},
+        {"budget_usd_per_day": 50e-6, "price": {"input": 1.0, "output": 2.0}},
+    ],
+    ids=lambda limits: next(iter(limits)),
+)
+async def test_sixty_requests_whose_answers_are_asked_for_twice_pass_no_limit(
+    start: Start, upstream: ScriptedUpstream, limits: dict[str, Any]
+) -> None:
+    running = await start(failed_checks={"empty": "retry"}, **limits)
+    refused = asyncio.Event()
+
+    async def script(_request: Received, connection: Connection) -> None:
+        await refused.wait()
+        usage = {"prompt_tokens": 5, "completion_tokens": 3}  # as the gateway estimates the prompt
+        await connection.answer(chat_completion("\n", usage=usage))
+
+    upstream.script = script
+    tries = [asyncio.create_task(running.chat(max_tokens=3)) for _ in range(60)]
+    await eventually(lambda: sum(task.done() for task in tries) >= 56)
+    refused.set()
+    await asyncio.gather(*tries)
+    used = [event for event in running.answered if event.usage is not None]
+    assert [event.attempts for event in used] == [2, 2]
+    assert sum(event.cost_usd or 0.0 for event in used) <= 50e-6
 
 
 async def test_more_tokens_than_the_limit_may_be_asked_for(

@@ -153,10 +153,11 @@ class Engine:
         exchange.attempt = targets[0].attempt(asked.sampling)
         if exchange.customer.limited:
             need, price = self._need(asked), exchange.attempt.target.upstream.price
+            paid = 1 if asked.stream else route.answers_paid
             exchange.reservation = await self._limiter.reserve(
                 exchange.customer,
-                need.input_tokens + need.output_tokens,
-                None if price is None else price.of(need),
+                paid * (need.input_tokens + need.output_tokens),
+                None if price is None else paid * price.of(need),
             )
         self._completion.admit(exchange, body)
         outgoing = Outgoing(

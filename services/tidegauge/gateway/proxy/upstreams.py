@@ -163,6 +163,7 @@ class Route:
         shadows: Targets that get mirrored requests.
         failed_checks: See ``configuration.Model``.
         retried_statuses: See ``configuration.Model``.
+        answers_paid: The most answers that a request which is not streamed may cost.
 
     Args:
         targets: All of the model's targets; those of weight 0 are never drawn.
@@ -179,6 +180,7 @@ class Route:
         self.shadows = tuple(target for target in targets if target.upstream.shadow > 0)
         self.failed_checks = failed_checks
         self.retried_statuses = retried_statuses
+        self.answers_paid = 2 if "retry" in failed_checks.values() else 1
         self._drawn = tuple(target for target in targets if target.upstream.weight > 0)
         self._total = sum(target.upstream.weight for target in self._drawn)
 
