@@ -462,6 +462,7 @@ async def test_headers_that_speak_for_a_site_stay_behind(
         "Set-Cookie": "a=b",
         "Strict-Transport-Security": "max-age=1",
         "X-Accel-Redirect": "/secret",
+        "X-Hop": "for the gateway alone",
         "X-Sendfile": "/secret",
     }
     kept = {"retry-after": "3", "openai-processing-ms": "4", "x-upstream": "5"}

@@ -428,10 +428,16 @@ def passed_headers(upstream: Headers, request_id: str, limits: Headers | None) -
         [(b'content-type', b'a/b'), (b'x-request-id', b'req-1')]
     """
     headers = []
+    hop = b""
     for header in upstream:
         name = header[0]
         if name in _PASSED or (name.startswith(_PREFIXES) and not name.startswith(_STAYING)):
             headers.append(header)
+        elif name == b"connection":
+            hop += b"," + header[1].lower()
+    if hop:
+        named = {name.strip() for name in hop.split(b",")}
+        headers = [header for header in headers if header[0] not in named]
     headers.append((b"x-request-id", request_id.encode()))
     if limits is not None:
         headers = [header for header in headers if not header[0].startswith(_LIMITS)]
