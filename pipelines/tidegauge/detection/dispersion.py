@@ -15,6 +15,7 @@ Indicators are grouped: the cuts of one number move together, and so do the shar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -150,7 +151,7 @@ class _Scale:
         standard deviation of 1 / sqrt(n) (Anderson, Annals of Mathematical Statistics 13, 1942).
         """
         usual = -1 / self.blocks
-        return self.following > usual - float(ndtri(_FOLLOWS)) / self.blocks**0.5
+        return self.following > usual - float(ndtri(_FOLLOWS)) / math.sqrt(self.blocks)
 
     @property
     def significant(self) -> bool:
