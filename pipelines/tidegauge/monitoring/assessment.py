@@ -45,7 +45,7 @@ from tidegauge.monitoring.trends import (
     TopicHistory,
     TopicTrend,
 )
-from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences
+from tidegauge.monitoring.verdicts import untested_verdict, with_coincidences, with_evidence
 from tidegauge.monitoring.version_comparisons import VersionComparisons, VersionComparisonsState
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.reports.text import clip
@@ -314,6 +314,7 @@ class Assessment:
                 if (condition := conditions.get(key.monitor.kind)) is not None:
                     sentence = f"{condition_sentence(condition)} Nothing is tested."
                 verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
+                verdict = with_evidence(verdict, self.alerts.latest(key))
                 outputs += self.alerts.post_if_changed(verdict)
         return outputs
 
