@@ -33,6 +33,7 @@ def own_kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaSettings]:
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(settings)
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+        monkeypatch.setenv("COLUMNS", "80")
         yield settings
 
 
@@ -94,13 +95,18 @@ def test_the_account_is_read_off_the_log(own_kafka: KafkaSettings) -> None:
     assert shown.exit_code == 1
     assert "does NOT balance" in shown.stdout
     assert "\x1b[31m" not in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    said = " ".join(shown.stdout.split())
+    assert "responses.v1 to quality: 10 captured, 4 processed, 0 dead letters" in said
     publish(own_kafka, SKETCHES, *progress("quality", now + 1, 10))
     result = RUNNER.invoke(app, [])
     assert result.exit_code == 0, result.stdout
     assert "nothing is on its way" in result.stdout
 
 
-def test_an_empty_log_balances(own_kafka: KafkaSettings) -> None:
+def test_an_empty_log_balances_and_says_that_it_is_empty(own_kafka: KafkaSettings) -> None:
+    shown = RUNNER.invoke(app, ["--since", "1h"])
+    assert "Nothing is captured: no gateway has reported in the last 1h." in shown.stdout
     result = RUNNER.invoke(app, ["--json", "--since", "1h"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["settled"] is True

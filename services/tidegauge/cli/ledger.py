@@ -6,10 +6,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tidegauge.cli.control import parse_duration
+from tidegauge.cli.wrapping import say
 from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.reports.formatting import count
@@ -47,7 +46,7 @@ def ledger(
     if as_json:
         typer.echo(msgspec.json.encode(_facts(found)))
     else:
-        _print(Console(markup=False), found)
+        _print(found, since)
     raise typer.Exit(0 if found.balanced else _UNBALANCED)
 
 
@@ -95,61 +94,36 @@ def _facts(found: Ledger) -> dict[str, object]:
     }
 
 
-def _print(console: Console, found: Ledger) -> None:
-    captures = Table(
-        "producer", "served", "captured", "dropped", "unaccounted", "refused", title="captured"
-    )
+def _print(found: Ledger, since: str) -> None:
+    if not found.captures:
+        say(f"Nothing is captured: no gateway has reported in the last {since}.")
     for line in found.captures:
-        captures.add_row(
-            ascii(line.producer_id)[1:-1],
-            count(line.served),
-            count(line.captured),
-            ", ".join(f"{reason}: {count(n)}" for reason, n in sorted(line.dropped.items())) or "0",
-            count(line.unaccounted),
-            count(line.refused),
+        dropped = ", ".join(f"{reason}: {count(n)}" for reason, n in sorted(line.dropped.items()))
+        say(
+            f"{ascii(line.producer_id)[1:-1]}: {count(line.served)} served = "
+            f"{count(line.captured)} captured + {dropped or 0} dropped + "
+            f"{count(line.unaccounted)} unaccounted; {count(line.refused)} refused"
         )
-    deliveries = Table(
-        "topic",
-        "worker",
-        "captured",
-        "processed",
-        "dead letters",
-        "in flight",
-        "missing",
-        "expired",
-        title="delivered",
-    )
     for delivery in found.deliveries:
-        deliveries.add_row(
-            delivery.topic,
-            delivery.kind,
-            count(delivery.captured),
-            count(delivery.processed - delivery.unannounced),
-            count(delivery.dead_lettered),
-            count(delivery.in_flight),
-            count(delivery.missing),
-            count(delivery.expired),
+        say(
+            f"{delivery.topic} to {delivery.kind}: {count(delivery.captured)} captured, "
+            f"{count(delivery.processed - delivery.unannounced)} processed, "
+            f"{count(delivery.dead_lettered)} dead letters, {count(delivery.in_flight)} in flight, "
+            f"{count(delivery.missing)} missing, {count(delivery.expired)} expired"
         )
+        if delivery.remade:
+            say("  the topic was deleted and created again, as its worker found")
+        if delivery.renumbered:
+            say(
+                f"  {count(delivery.renumbered)} events came under sequences that their producer "
+                "had passed, as its worker found"
+            )
     judging = found.judging
     skipped = ", ".join(f"{reason}: {count(n)}" for reason, n in judging.skipped.items()) or "0"
-    console.print(captures)
-    console.print(deliveries)
-    console.print(
-        f"judged {count(judging.judged)} of {count(judging.sampled)} sampled; skipped {skipped}"
-    )
-    for delivery in found.deliveries:
-        if delivery.remade:
-            console.print(
-                f"{delivery.topic} was deleted and created again, as {delivery.kind} found"
-            )
-        if delivery.renumbered:
-            console.print(
-                f"{count(delivery.renumbered)} events of {delivery.topic} came under sequences "
-                f"that their producer had passed, as {delivery.kind} found"
-            )
+    say(f"judged {count(judging.judged)} of {count(judging.sampled)} sampled; skipped {skipped}")
     if not found.balanced:
-        console.print("the ledger does NOT balance")
+        say("the ledger does NOT balance")
     elif found.in_flight:
-        console.print(f"the ledger balances, with {count(found.in_flight)} events on their way")
+        say(f"the ledger balances, with {count(found.in_flight)} events on their way")
     else:
-        console.print("the ledger balances, and nothing is on its way")
+        say("the ledger balances, and nothing is on its way")
