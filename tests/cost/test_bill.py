@@ -209,6 +209,16 @@ def test_idle_time_that_the_server_measures_counts_before_that_of_the_exchanges(
     assert one.idle_by == "exchanges and metrics"
 
 
+def test_the_end_of_an_answer_behind_its_last_token_is_paid_for() -> None:
+    usage = Usage(input_tokens=100, output_tokens=1)
+    late = event(time_ms=START_MS + 59_000, latency_ms=1_400.0, usage=usage)
+    (one,) = make_bill(
+        worked(iter([late])), {UPSTREAM: 60.0}, START_MS, START_MS + 120_000
+    ).upstreams
+    assert one.busy_seconds == pytest.approx(1.4)
+    assert one.residual_usd == pytest.approx(0.0)
+
+
 def test_exchanges_that_no_slot_has_seen_are_counted() -> None:
     bill = make_bill(
         worked(iter([event(latency_ms=1.0)])), {UPSTREAM: 60.0}, START_MS, START_MS + 60_000

@@ -74,6 +74,8 @@ def shares_of_minute(
     answer = sum(answers)
     if not answer and not any(prompts):
         prompts = [float(row[_PROMPT_TOKENS]) for row in rows]
+        if not any(prompts):  # the end of an answer, of which no whole token is left
+            prompts = [float(row[_DECODING_MS]) for row in rows]
     prompt = sum(prompts)
     of_prompts = min(busy_seconds, prompt) if answer else busy_seconds
     a_prompt = of_prompts / prompt if prompt else 0.0
