@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from tidegauge.cli.commands import app
 
@@ -38,7 +39,8 @@ def _lines() -> Iterator[str]:
         yield from _SHOWN.findall(file.read_text())
 
 
-def _commands() -> list[str]:
+def shown_commands() -> list[str]:
+    """Return the commands of shell blocks and deployment files, without what they are piped to."""
     found = set()
     for line in _lines():
         words = shlex.split(line, comments=True)
@@ -63,10 +65,10 @@ def _parse(command: Any, arguments: list[str], parent: Any = None) -> None:  # n
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(_commands()) > 30
+    assert len(shown_commands()) > 30
 
 
-@pytest.mark.parametrize("line", _commands())
+@pytest.mark.parametrize("line", shown_commands())
 def test_a_shown_command_can_be_typed(line: str) -> None:
     _, *arguments = shlex.split(line)
     _parse(typer.main.get_command(app), arguments)
@@ -90,6 +92,12 @@ def test_a_named_command_exists(line: str) -> None:
 )
 def test_a_shown_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_shown_yaml_can_be_read(file: Path) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", file.read_text(), re.DOTALL | re.MULTILINE):
+        assert yaml.safe_load(block), block
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
