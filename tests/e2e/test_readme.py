@@ -1,7 +1,8 @@
-"""The README's ten minutes on one's own service, command by command, until an alarm."""
+"""The README's ten minutes on one's own service until an alarm, and then every other command."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,26 +10,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-import openai
 import pytest
+from tests.e2e.stranger import Stranger, as_told
+from tests.packaging.test_documents import shown_commands
 
-from tidegauge.demo.prompts import Prompt, own_prompts, split
+from tidegauge.demo.prompts import own_prompts, split
 from tidegauge.demo.vllm_server import SERVED_NAMES
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.processes.deployment import PORT_VARIABLES, free_port
+from tidegauge.runtime.processes.keeper import REFUSED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly, pytest.mark.timeout(1_500)]
 
-README = Path(__file__).parents[2] / "README.md"
-SECTION = "## Ten minutes on your own service"
+JUDGES = Path(__file__).parents[2] / "docs" / "JUDGES.md"
 WAIT_SECONDS = 240.0
-AT_ONCE = 8
 NORMAL, SHIFTED = 300, 900
 """Requests of each stretch of ordinary traffic, and at most after the topics have shifted."""
 
@@ -42,95 +40,16 @@ QUICK = {
     "HF_HUB_OFFLINE": "1",
 }
 
-
-def shown_lines() -> list[str]:
-    """Return the lines of the section's shell blocks."""
-    section = README.read_text().split(SECTION)[1].split("\n## ")[0]
-    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines() if line]
-
-
-@dataclass
-class Stranger:
-    """Types what the README shows, in its order, and uses the addresses that it names."""
-
-    folder: Path
-    environment: dict[str, str]
-    lines: list[str] = field(default_factory=shown_lines)
-
-    def next_line(self, beginning: str) -> list[str]:
-        """Return the words of the next line that the README shows."""
-        line = self.lines.pop(0)
-        assert line.startswith(beginning), f"the README shows {line}, not {beginning}"
-        return shlex.split(line, comments=True)
-
-    def export(self, parts: dict[str, str]) -> None:
-        """Set what the README exports, with this machine's parts in place of its examples."""
-        while self.lines[0].startswith("export "):
-            _, pair = self.next_line("export ")
-            name, _, value = pair.partition("=")
-            self.environment[name] = parts.pop(name, value)
-        assert not parts, "the README exports other variables"
-
-    def command(self, beginning: str) -> list[str]:
-        _, *arguments = self.next_line(beginning)
-        return [sys.executable, "-m", "tidegauge.cli.main", *arguments]
-
-    def run(self, beginning: str, *, statuses: Collection[int] = (0,)) -> str:
-        return self.run_words(self.command(beginning), statuses)
-
-    def build_in_a_hurry(self, kind: str) -> None:
-        """Build a baseline of the hour that the README shows, then of what there is, as told."""
-        words = self.command(f"tidegauge baseline build --kind {kind}")
-        refused = self.run_words(words, {2})
-        told = re.search(r"give --from (\S+) to use", refused)
-        assert told, refused
-        words[words.index("--from") + 1] = told[1]
-        self.run_words(words, {0})
-
-    def run_words(self, words: list[str], statuses: Collection[int]) -> str:
-        done = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode in statuses, done.stdout
-        return done.stdout
-
-    def address(self, service: str) -> str:
-        return f"http://127.0.0.1:{self.environment[PORT_VARIABLES[service]]}"
-
-    def ask(
-        self, key: str, prompts: Iterable[Prompt], enough: Callable[[], bool] = lambda: False
-    ) -> None:
-        """Send prompts, some at once, until it is enough."""
-
-        def send(prompt: Prompt) -> None:
-            if not enough():
-                client.chat.completions.create(
-                    model=SERVED_NAMES[0],
-                    messages=[{"role": "user", "content": prompt.text}],
-                    max_tokens=1,
-                )
-
-        with (
-            openai.OpenAI(base_url=f"{self.address('gateway')}/v1", api_key=key) as client,
-            ThreadPoolExecutor(AT_ONCE) as pool,
-        ):
-            list(pool.map(send, prompts))
-
-    def is_accounted_for(self, served: int) -> bool:
-        found = httpx.get(f"{self.address('monitor')}/api/ledger").json()
-        captured = sum(line["served"] for line in found["ledger"]["captures"])
-        return captured >= served and bool(found["settled"])
-
-    def drift_alarms(self) -> set[str]:
-        alerts = httpx.get(f"{self.address('monitor')}/api/alerts").json()
-        return {one["monitor"] for one in alerts if one["monitor"].startswith("drift.")}
+RUNS_ALREADY = {"gateway", "worker", "monitor", "up", "doctor"}
+NEEDS_A_DATA_SET = {"bench"}
+ENDS_WITH = {
+    "baseline accept": {0, REFUSED},  # an alarm of a moment ago may be too young
+    "explain": {0, REFUSED},  # it takes quality, latency, errors and cost apart, if they alarm
+    "judge qualify": {0, 1},
+    "report --from": {0, REFUSED},  # the log may hold nothing of the two hours before
+    "bill --from 2026": {0, REFUSED},  # a month of which the log may hold nothing
+}
+"""Beginning of a command -> its exit statuses, where 0 is not the only right one."""
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -178,6 +97,55 @@ def test_ten_minutes_end_in_an_alarm(vllm: str, apache_broker: Broker, tmp_path:
             wait_for(lambda: bool(me.drift_alarms()), "no alarm of drift")
             assert "drift.topics" in me.run("tidegauge alerts")
             assert me.lines == []
+            run_what_documents_show(me)
         finally:
             up.send_signal(signal.SIGINT)
             assert up.wait(60) in {0, 130}
+
+
+def run_what_documents_show(me: Stranger) -> None:
+    """Run every command that a document shows, and that has not run by now."""
+    (alarm, *_) = (one for one in me.alerts() if one["monitor"] == "drift.topics")
+    listed = json.loads(me.typed(tidegauge("baseline list --json")).stdout)
+    in_place_of = {
+        "latency.total": "drift.topics",
+        "5f0c2a9b41d07e36": alarm["incident"],
+        "BASELINE_ID": listed["active"]["drift"],
+        "REQUEST_ID": me.request_id,
+    }
+    write_files(me)
+    faults = []
+    for line in shown_commands():
+        shown = line.removeprefix("tidegauge ")
+        if shown.split()[0] in RUNS_ALREADY | NEEDS_A_DATA_SET or "--activate" in shown:
+            continue
+        for example, real in in_place_of.items():
+            shown = shown.replace(example, real)
+        words = tidegauge(shown)
+        done = me.typed(words)
+        if done.returncode == REFUSED and "give --from" in done.stdout:
+            done = me.typed(as_told(words, done.stdout))
+        right = [found for start, found in ENDS_WITH.items() if shown.startswith(start)] or [{0}]
+        if done.returncode not in right[0] or "Traceback" in done.stdout:
+            faults.append(f"{shown}: status {done.returncode}\n{done.stdout}")
+    assert not faults, "\n".join(faults)
+
+
+def tidegauge(line: str) -> list[str]:
+    return [sys.executable, "-m", "tidegauge.cli.main", *shlex.split(line)]
+
+
+def write_files(me: Stranger) -> None:
+    """Write the files that the commands name."""
+    (rubric, *_) = re.findall(
+        r"^```yaml\n(name: .*?)^```", JUDGES.read_text(), re.DOTALL | re.MULTILINE
+    )
+    exchange = {"question": "How tall is it?", "context": "It is 5 m tall.", "answer": "5 m."}
+    models = {"models": {SERVED_NAMES[0]: {"upstreams": [{"url": me.upstream}]}}}
+    for name, text in {
+        "my-rubric.yaml": rubric,
+        "exchanges.jsonl": json.dumps(exchange),
+        "labels.csv": f"request_id,score\n{me.request_id},1\n",
+        "models.yaml": json.dumps(models),
+    }.items():
+        (me.folder / name).write_text(text)
