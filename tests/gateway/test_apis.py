@@ -57,6 +57,37 @@ def test_no_json_answer_is_too_odd(value: object, path: str) -> None:
     APIS[path].collector().take(data)
 
 
+ODD: tuple[object, ...] = ([], {}, 5, None, True)
+ODDLY_TYPED = [
+    form
+    for x in ODD
+    for form in (
+        {"object": x},
+        {"type": x},
+        {"object": "response", "output": [{"type": x}], "status": x},
+        {"type": "message", "content": [{"type": x, "text": x}], "stop_reason": x},
+        {"type": "content_block_start", "index": x, "content_block": {"type": x}},
+        {"type": "content_block_start", "index": x, "content_block": {"type": "tool_use", "id": x}},
+        {"type": "content_block_delta", "index": x, "delta": {"partial_json": x}},
+        {"choices": [{"delta": {"tool_calls": [{"index": x, "id": x, "type": x}]}, "index": x}]},
+        {"choices": [{"message": {"content": {"type": x}, "tool_calls": [{"type": x}]}}]},
+        {"type": "response.function_call_arguments.delta", "item_id": x, "delta": x},
+        {"type": "response.output_item.added", "item": {"type": x, "id": x}},
+    )
+]
+
+
+@pytest.mark.parametrize("path", sorted(APIS))
+def test_no_type_or_place_is_too_odd(path: str) -> None:
+    for form in ODDLY_TYPED:
+        data = json.dumps(form).encode()
+        assert isinstance(APIS[path].answer(data), ParsedAnswer)
+        collector = APIS[path].collector(2)
+        collector.take(data)
+        assert isinstance(collector.answer(), ParsedAnswer)
+        assert APIS[path].as_events(data, with_usage=True)
+
+
 VECTORS = {"data": [{"embedding": [0.5]}], "model": "served", "usage": {"prompt_tokens": 3}}
 RANKS = {"results": [{"index": 0}], "usage": {"total_tokens": 3}}
 NAN = json.dumps({**VECTORS, "data": [{"embedding": [float("nan")]}]}).encode()

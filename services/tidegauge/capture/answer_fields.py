@@ -24,6 +24,7 @@ __all__ = [
     "add_text",
     "as_json",
     "index_of",
+    "kind_of",
     "listed",
     "load_all",
     "name_of",
@@ -130,6 +131,12 @@ def _finite(text: str) -> float | None:
 def name_of(value: object) -> str | None:
     """Return a text that is not empty, cut to a name's length; None for anything else."""
     return well_formed(value[:_LONGEST_NAME]) if isinstance(value, str) and value else None
+
+
+def kind_of(value: Json) -> str | None:
+    """Return the type that an object tells; None where it is no text."""
+    kind = value.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _tokens(value: object) -> int | None:
@@ -316,7 +323,7 @@ def read_content(content: object, parts: AnswerParts) -> None:
 
 def read_part(part: Json, parts: AnswerParts) -> None:
     """Read one part of a message's content."""
-    kind, text = part.get("type"), part.get("text")
+    kind, text = kind_of(part), part.get("text")
     if isinstance(text, dict):
         text = text.get("value")
     if kind == "refusal":
@@ -354,7 +361,7 @@ def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = No
         if inner is not None:
             parts.answer.leave_unread("tool_calls")
         inner = call
-    is_custom = inner is custom or call.get("type") in {"custom", "custom_tool_call"}
+    is_custom = inner is custom or kind_of(call) in {"custom", "custom_tool_call"}
     for name in ("arguments", "input", "parameters"):
         if inner.get(name) is not None:
             # Of a part, an empty object says that there is nothing of them yet.

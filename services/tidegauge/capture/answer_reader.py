@@ -17,6 +17,7 @@ from tidegauge.capture.answer_fields import (
     add_text,
     as_json,
     index_of,
+    kind_of,
     listed,
     load_all,
     name_of,
@@ -56,7 +57,7 @@ def read_answer(value: object, parts: AnswerParts) -> None:
     if not isinstance(value, dict):
         parts.answer.leave_unread("answer")
         return
-    kind = value.get("type")
+    kind = kind_of(value)
     if _read_errors(value, parts.answer):
         return
     if isinstance(kind, str) and kind.startswith("response."):
@@ -81,7 +82,7 @@ def read_facts(value: Json, answer: ParsedAnswer) -> None:
 def _read_errors(value: Json, answer: ParsedAnswer) -> bool:
     """Read the error beside an answer, or in its place; return whether it is in its place."""
     read_error(value.get("error"), answer)
-    in_place = "error" in {value.get("object"), value.get("type")}
+    in_place = "error" in (value.get("object"), value.get("type"))
     if in_place:
         read_error(value.get("error") or value, answer)
     return in_place
@@ -193,7 +194,7 @@ def _read_response(response: Json, parts: AnswerParts) -> None:
 
 
 def _read_item(item: Json, parts: AnswerParts) -> None:
-    kind = item.get("type")
+    kind = kind_of(item)
     if kind in {"message", None}:
         read_content(item.get("content"), parts)
     elif kind in {"function_call", "custom_tool_call"}:
@@ -290,10 +291,10 @@ def _content_block_start(event: Json, parts: AnswerParts) -> None:
     block = event.get("content_block")
     if not isinstance(block, dict):
         parts.answer.leave_unread("content_block")
-    elif block.get("type") == "tool_use":
+    elif kind_of(block) == "tool_use":
         begun = {**block, "input": block.get("input") or None}
         read_call(begun, parts, whole=False, place=event.get("index"))
-    elif block.get("type") not in THOUGHTS:
+    elif kind_of(block) not in THOUGHTS:
         read_part(block, parts)
 
 

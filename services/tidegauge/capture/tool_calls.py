@@ -56,6 +56,7 @@ class Calls:
         self, place: object, call_id: str | None, name: str | None, *, custom: bool, whole: bool
     ) -> _Call:
         """Return the call that a part belongs to, a new one if it begins one."""
+        place = place if isinstance(place, str | int) else None
         call = None if whole else self._by_id.get(call_id or "")
         if call is not None and name and place is not None and place not in self._by_place:
             call = None if call.whole() else call  # a server that gives all calls one id

@@ -104,7 +104,7 @@ def response_as_events(body: bytes) -> bytes:
     state = whole.get("status")
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     items = [event for place in enumerate(whole["output"]) for event in _item(*place)]
-    last = state if state in _OUTPUT_STATES else "completed"
+    last = state if isinstance(state, str) and state in _OUTPUT_STATES else "completed"
     events = [
         {"type": "response.created", "response": begun},
         *items,
