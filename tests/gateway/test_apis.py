@@ -88,6 +88,16 @@ def test_no_type_or_place_is_too_odd(path: str) -> None:
         assert APIS[path].as_events(data, with_usage=True)
 
 
+@pytest.mark.parametrize("path", sorted(APIS))
+def test_no_type_in_a_request_is_too_odd(path: str) -> None:
+    for x in (*ODD, [[]], [None]):
+        part = {"type": x, "role": x, "content": x, "text": x, "output": x}
+        message = {"role": "user", "content": [part], "tool_calls": x}
+        body = {"model": "m", "messages": [message], "input": [part], "tools": [{"type": x}]}
+        with suppress(RefusedError):
+            assert APIS[path].read(json.dumps(body).encode()).model == "m"
+
+
 VECTORS = {"data": [{"embedding": [0.5]}], "model": "served", "usage": {"prompt_tokens": 3}}
 RANKS = {"results": [{"index": 0}], "usage": {"total_tokens": 3}}
 NAN = json.dumps({**VECTORS, "data": [{"embedding": [float("nan")]}]}).encode()

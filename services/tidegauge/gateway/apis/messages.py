@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import kind_of
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.expectations import Expectations
 from tidegauge.capture.history import id_in_metadata
@@ -71,7 +72,7 @@ def _said(turn: _Turn) -> list[Message]:
         return [Message(role=turn.role, content=content_text(turn.content))]
     results, calls, rest = [], [], []
     for part in turn.content:
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = kind_of(part) if isinstance(part, dict) else None
         if kind == "tool_result":
             results.append(Message(role="tool", content=content_text(part.get("content"))))
         elif kind == "tool_use":

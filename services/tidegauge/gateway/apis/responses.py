@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tidegauge.capture.answer import AnswerParts, ParsedAnswer
+from tidegauge.capture.answer_fields import kind_of
 from tidegauge.capture.answer_reader import read_data
 from tidegauge.capture.history import given_id, id_in_metadata
 from tidegauge.gateway.apis.api import (
@@ -69,7 +70,7 @@ def _message(item: dict[str, Any]) -> Message | None:
     Such are the model's reasoning, references to earlier items, and calls of tools that the
     server runs itself. What tools return is a message of the tool.
     """
-    kind, role = item.get("type"), item.get("role")
+    kind, role = kind_of(item), item.get("role")
     if kind in {"message", None} and isinstance(role, str):
         return Message(role=role, content=content_text(item.get("content")))
     if kind in {"function_call", "custom_tool_call"}:
@@ -100,7 +101,7 @@ def _expectations(request: _Request) -> Expectations:
         offered = [
             {"type": tool["type"], tool["type"]: tool}
             for tool in request.tools
-            if isinstance(tool, dict) and tool.get("type") in {"function", "custom"}
+            if isinstance(tool, dict) and kind_of(tool) in {"function", "custom"}
         ]
         tools = msgspec.json.encode(offered) if offered else None
     return Expectations(
