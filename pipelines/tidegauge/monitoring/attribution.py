@@ -4,8 +4,8 @@ A coincidence in time is no proof of a cause. Sketches keep scores by segment an
 so with shifted topics a drop in quality may be due to worse answers or to harder questions;
 ``mix_decomposition`` separates the two with the events in the log.
 
-Appearances, when a model's traffic was first made with a system prompt or a served model, are
-annotations: they test nothing.
+Appearances, when a model's traffic was first made with a system prompt, a served model or a tag's
+value, are annotations: they test nothing.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Appearance(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: The model.
         dimension: What it is a value of, such as ``system prompt``.
-        value: The value; a prompt's is a hash.
+        value: The value; a system prompt's is a hash.
         first_ms: Start of the first window in which a tenth of the responses had it, Unix
             milliseconds.
         is_new: Whether it came later than ten minutes after the dimension's first value.

@@ -2,7 +2,7 @@
 
 These are facts, not statistical tests: they use none of the false-alarm budget, and their
 alarms end by themselves. Only alarms on counts that never fall (events dropped or missing)
-fire until someone acknowledges them.
+fire until a person closes them.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def lost_events(ledger: Ledger, accepted: Mapping[Monitor, int], *, now_ms: int)
 
     Args:
         ledger: The ledger.
-        accepted: Monitor -> count that a person has acknowledged.
+        accepted: Monitor -> count at which a person has closed its alarm.
         now_ms: The time.
     """
     lost = {one: n - accepted.get(one, 0) for one, n in loss_counts(ledger).items()}
@@ -170,7 +170,7 @@ def log_state(
 
     Args:
         ledger: The ledger.
-        accepted: Monitor -> count that a person has acknowledged.
+        accepted: Monitor -> count at which a person has closed its alarm.
         faults: What is wrong with the topics' settings, a sentence each.
         now_ms: The time.
     """
@@ -178,7 +178,8 @@ def log_state(
     if loss_counts(ledger)[LOG] > accepted.get(LOG, 0):
         said += [
             f"{line.topic} was deleted and created again, or its cluster replaced, as the "
-            f"{line.kind} worker found: what was unread of the old topic is lost"
+            f"{line.kind} worker found: what was unread of the old topic is lost; let workers read "
+            "a topic to its end before it is replaced, and acknowledge this to end the warning"
             for line in ledger.deliveries
             if line.remade
         ]

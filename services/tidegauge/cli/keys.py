@@ -28,7 +28,9 @@ app = typer.Typer(
 KeysFile = Annotated[
     Path,
     typer.Option(
-        "--file", envvar="TIDEGAUGE_GATEWAY_KEYS_FILE", help="The file of keys; made if absent."
+        "--file",
+        envvar="TIDEGAUGE_GATEWAY_KEYS_FILE",
+        help="The file of keys, made if absent; TIDEGAUGE_GATEWAY_KEYS_FILE if that is set.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]

@@ -56,8 +56,8 @@ def replay(  # noqa: PLR0913 - one option for each choice
     drift with the embedder of TIDEGAUGE_DRIFT_…, quality with the judges of
     TIDEGAUGE_JUDGE_…. Nothing is written to the log.
 
-    A replay that was interrupted is gone on with by the same command: what it has done is kept in
-    a folder beside the file, with .part after its name.
+    The same command goes on with a replay that was interrupted: what that has done is kept in a
+    folder beside the file, with .part after its name.
     """
     kafka, plan = load(KafkaSettings), load(MonitorSettings).plan()
     with _bar(quiet=as_json) as bar:

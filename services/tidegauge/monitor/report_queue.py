@@ -107,7 +107,7 @@ class ReportStore:
         self._page(report_id).unlink(missing_ok=True)
 
     def expire(self, before_ms: int) -> None:
-        """Delete the reports that were made before a moment: they quote requests.
+        """Delete the reports that were made before a moment: they have numbers on single requests.
 
         A copied file is younger than its report, so the time that a report's id tells decides.
         """

@@ -156,7 +156,10 @@ class MonitorSettings(Settings):
         "each day; empty for none.",
     )
     daily_reports_kept: int = Field(
-        default=14, ge=1, description="Daily reports kept, beside those that people ordered."
+        default=14,
+        ge=1,
+        description="Daily reports kept, beside those that people ordered; like these for "
+        "TIDEGAUGE_KAFKA_TEXT_DAYS at most.",
     )
     models: Annotated[Path | None, Variable("TIDEGAUGE_GATEWAY_CONFIG")] = Field(
         default=None,

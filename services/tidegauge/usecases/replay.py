@@ -98,9 +98,9 @@ def replay(  # noqa: PLR0913 - what, with what, and where to
     """Judge a stretch of the past again; nothing is written to the log.
 
     Workers' sketches are taken from the log, but for the kinds that are measured again from
-    the events, with the embedder and the judges of the environment's settings. A replay that did
-    not come to its end is gone on with by the same arguments, on the stretch and with the
-    baselines of before.
+    the events, with the embedder and the judges of the environment's settings. The same arguments
+    go on with a replay that did not come to its end, on the stretch and with the baselines of
+    before.
 
     Args:
         kafka: How to reach Kafka.
@@ -111,7 +111,7 @@ def replay(  # noqa: PLR0913 - what, with what, and where to
         measure: Kinds to measure again.
         out: File for all verdicts and alerts, as JSON lines; replaced when all is done.
         progress: Called whenever a position has been saved.
-        resumed: Called with the stretch and the folder if an earlier replay is gone on with.
+        resumed: Called with the stretch and the folder if it goes on with an earlier replay.
         save_seconds: Time between two saved positions.
 
     Raises:

@@ -34,7 +34,7 @@ class JudgeSettings(WindowSettings):
         default="likelihood,helpfulness",
         description="Which judges to ask, between commas: likelihood, "
         "groundedness_likelihood, a built-in rubric (see "
-        "`tidegauge judge list`), or a YAML file with a rubric of your own.",
+        "`tidegauge judge list`), or a YAML file with a rubric or a classifier of your own.",
     )
     likelihood_rate: float = Field(
         default=0.2,
@@ -43,7 +43,10 @@ class JudgeSettings(WindowSettings):
         description="Largest share of the answers for each judge that reads likelihoods.",
     )
     rubric_rate: float = Field(
-        default=0.05, gt=0, le=1, description="Largest share of the answers for each rubric."
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Largest share of the answers for each rubric and each classifier.",
     )
     conversation_rate: float = Field(
         default=0.05,
