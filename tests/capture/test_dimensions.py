@@ -23,6 +23,7 @@ def asked(system: str, served_model: str | None = None) -> ExchangeRecord:
         made,
         capture="full",
         omitted_characters=0,
+        tags={},
         messages=(
             Message(role="system", content=system),
             Message(role="user", content="High tide?"),

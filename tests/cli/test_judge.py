@@ -110,5 +110,5 @@ def test_a_judge_that_tells_good_from_bad_is_qualified(server: ScriptedServer) -
 
 def test_a_file_that_is_no_exchange_is_named(rubric: Path, lines: Path) -> None:
     lines.write_text('{"question": "How?"}\n')
-    with pytest.raises(TidegaugeError, match=r"exchanges\.jsonl line 1"):
+    with pytest.raises(TidegaugeError, match=r"exchanges\.jsonl, line 1"):
         run("try", rubric, lines)
