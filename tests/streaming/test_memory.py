@@ -2,12 +2,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from tidegauge.schemas.exchange import RequestEvent
-from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS, SKETCHES
-from tidegauge.streaming.checkpoints import EncodedRecord
+from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS, SKETCHES, STATE
+from tidegauge.streaming.checkpoints import (
+    EncodedRecord,
+    LastRecord,
+    LatestSnapshots,
+    TopicIdentity,
+)
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import DeadLetterRateError
 from tidegauge.streaming.memory import MemoryLog, MemoryLoop
@@ -244,5 +250,19 @@ def test_a_topic_that_was_made_again_is_read_from_its_start(again: int) -> None:
     log.remake(REQUESTS.name)
     publish_to_first(log, "gateway/2", range(1, again + 1))
     follow(log)
-    assert progress_totals(log)[TOPIC_REMADE] >= 1
+    assert progress_totals(log)[TOPIC_REMADE] == len(log.partitions(REQUESTS.name))
     assert Received(log.records(SKETCHES)).processed()["gateway/2"] == again
+
+
+def test_a_checkpoint_keeps_what_tells_its_topic_from_another() -> None:
+    log = MemoryLog()
+    publish_to_first(log, "gateway/1", range(1, 4))
+    follow(log)
+    snapshots = LatestSnapshots()
+    for record in log.records(STATE):
+        snapshots.take(record.key, record.value)
+    found = snapshots.checkpoint(f"{GROUP}/{REQUESTS.name}-0")
+    assert found is not None
+    (last,) = log.read(Partition(REQUESTS.name, 0), 2)
+    assert found.topic == TopicIdentity(log.topic_id(REQUESTS.name), LastRecord.of(last))
+    assert LastRecord.of(last) != LastRecord.of(replace(last, value=b"{}"))

@@ -16,12 +16,15 @@ from tidegauge.schemas import DecodeError, decode, encode
 from tidegauge.schemas.operations import Snapshot
 from tidegauge.schemas.topics import STATE
 from tidegauge.streaming.errors import SnapshotError, SnapshotVersionError
+from tidegauge.streaming.processor import Record
 
 __all__ = [
     "PART_BYTES",
     "Checkpoint",
     "EncodedRecord",
+    "LastRecord",
     "LatestSnapshots",
+    "TopicIdentity",
     "assemble",
     "encode_checkpoint",
     "parts",
@@ -43,6 +46,35 @@ class EncodedRecord(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+class LastRecord(msgspec.Struct, frozen=True):
+    """The last record of a partition that was processed.
+
+    Attributes:
+        offset: Its offset.
+        digest: CRC-32 of its key and its value.
+    """
+
+    offset: int
+    digest: int
+
+    @classmethod
+    def of(cls, record: Record) -> LastRecord:
+        """Return what is kept of a record."""
+        return cls(record.offset, zlib.crc32(record.value, zlib.crc32(record.key or b"")))
+
+
+class TopicIdentity(msgspec.Struct, frozen=True):
+    """What tells a partition's topic from another topic of the same name.
+
+    Attributes:
+        topic_id: The broker's id of the topic; empty if unknown, as with old brokers.
+        last: The last record that was processed; None if there was none.
+    """
+
+    topic_id: str = ""
+    last: LastRecord | None = None
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One partition's state, and the outputs to publish with it.
 
@@ -52,8 +84,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         next_offset: Offset of the first record that the state does not include.
         state: The processor's snapshot.
         pending: Outputs that may not have been published yet.
-        topic_id: The broker's id of the topic, which another topic of the same name does not
-            have; empty if unknown.
+        topic: What tells the topic from another one of the same name.
         version: Version of this format.
     """
 
@@ -62,7 +93,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int
     state: bytes
     pending: tuple[EncodedRecord, ...] = ()
-    topic_id: str = ""
+    topic: TopicIdentity = TopicIdentity()
     version: int = VERSION
 
 

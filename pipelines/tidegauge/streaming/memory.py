@@ -258,10 +258,14 @@ class MemoryLoop:
 
     def _leave_what_is_gone(self, partition: Partition) -> None:
         position, first = self._worker.position(partition), self._log.first(partition)
-        if first > position:
-            self._worker.jump(partition, Jump(first, expired=first - position), self._now_ms())
-        elif position > self._log.end(partition):
-            self._worker.jump(partition, Jump(first, remade=True), self._now_ms())
+        topic_id = self._log.topic_id(partition.topic)
+        if topic_id != self._worker.identity(partition).topic_id:
+            jump = Jump(first, remade=True)
+        elif first > position:
+            jump = Jump(first, expired=first - position)
+        else:
+            return
+        self._worker.jump(partition, jump, self._now_ms(), topic_id)
 
     def _rebalance(self) -> None:
         wanted = self._log.wanted(self._group, self._member, self._topics)
@@ -281,11 +285,8 @@ class MemoryLoop:
         committed = self._log.committed(self._group, partition)
         start = self._log.first(partition) if committed is None else committed
         position = checkpoint.next_offset if checkpoint else start
-        topic_id = self._log.topic_id(partition.topic)
+        topic_id = checkpoint.topic.topic_id if checkpoint else self._log.topic_id(partition.topic)
         self._worker.assign(partition, checkpoint, position, topic_id)
-        if checkpoint and checkpoint.topic_id != topic_id:
-            jump = Jump(self._log.first(partition), remade=True)
-            self._worker.jump(partition, jump, self._now_ms())
 
     def _hand_over(self, partitions: Sequence[Partition]) -> None:
         if not partitions:

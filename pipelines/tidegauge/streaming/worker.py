@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tidegauge.streaming.checkpoints import Checkpoint, EncodedRecord, without_pending
+from tidegauge.streaming.checkpoints import (
+    Checkpoint,
+    EncodedRecord,
+    LastRecord,
+    TopicIdentity,
+    without_pending,
+)
 from tidegauge.streaming.commits import (
     Commit,
     CommitPolicy,
@@ -49,7 +55,7 @@ class Worker:
         self._policy = policy
         self._gauge = RejectionGauge(policy)
         self._next: dict[Partition, int] = {}
-        self._topic_ids: dict[Partition, str] = {}
+        self._identities: dict[Partition, TopicIdentity] = {}
         self._committed: dict[Partition, Checkpoint | None] = {}
         self._outputs: dict[Partition, list[EncodedRecord]] = defaultdict(list)
         self._records = 0
@@ -87,11 +93,20 @@ class Worker:
         self._processor.assign(partition, checkpoint.state if checkpoint else None)
         self._committed[partition] = checkpoint
         self._next[partition] = position
-        self._topic_ids[partition] = topic_id or (checkpoint.topic_id if checkpoint else "")
+        last = checkpoint.topic.last if checkpoint else None
+        self._identities[partition] = TopicIdentity(topic_id, last)
 
-    def jump(self, partition: Partition, jump: Jump, now_ms: int) -> None:
-        """Go on at another offset, since the log does not hold the next record."""
+    def jump(self, partition: Partition, jump: Jump, now_ms: int, topic_id: str = "") -> None:
+        """Go on at another offset, since the log does not hold the next record.
+
+        Args:
+            partition: The partition.
+            jump: Where to go on.
+            now_ms: The present, Unix milliseconds.
+            topic_id: The broker's id of the topic that is there now; empty if unknown.
+        """
         self._next[partition] = jump.position
+        self._identities[partition] = TopicIdentity(topic_id)
         if isinstance(self._processor, Jumps):
             self._processor.jumped(partition, jump)
         if self._changed_ms is None:
@@ -101,7 +116,7 @@ class Worker:
         """Forget a partition and its outputs since the last commit."""
         del self._committed[partition]
         del self._next[partition]
-        del self._topic_ids[partition]
+        del self._identities[partition]
         self._outputs.pop(partition, None)
         self._processor.revoke(partition)
 
@@ -128,8 +143,11 @@ class Worker:
         self._account([record], outcome, now_ms)
 
     def _account(self, records: Sequence[Record], outcome: ProcessingResult, now_ms: int) -> None:
-        for record in records:
-            self._next[record.partition] = record.offset + 1
+        for partition, last in {record.partition: record for record in records}.items():
+            self._next[partition] = last.offset + 1
+            self._identities[partition] = TopicIdentity(
+                self._identities[partition].topic_id, LastRecord.of(last)
+            )
         self._records += len(records)
         self._keep(outcome, now_ms)
         if records and self._changed_ms is None:
@@ -148,6 +166,10 @@ class Worker:
     def position(self, partition: Partition) -> int:
         """Return the first offset that was not processed."""
         return self._next[partition]
+
+    def identity(self, partition: Partition) -> TopicIdentity:
+        """Return what tells a partition's topic from another one of the same name."""
+        return self._identities[partition]
 
     def _keep(self, outcome: ProcessingResult, now_ms: int) -> None:
         owners = {self.owner(partition): partition for partition in self._committed}
@@ -181,7 +203,7 @@ class Worker:
                 next_offset=self._next[partition],
                 state=self._processor.snapshot(partition),
                 pending=tuple(self._outputs.get(partition, ())),
-                topic_id=self._topic_ids[partition],
+                topic=self._identities[partition],
             )
             if _differs(checkpoint, before):
                 checkpoints[partition] = checkpoint
@@ -214,8 +236,8 @@ class Worker:
 def _differs(checkpoint: Checkpoint, before: Checkpoint | None) -> bool:
     if before is None or checkpoint.pending:
         return True
-    return (checkpoint.state, checkpoint.next_offset, checkpoint.topic_id) != (
+    return (checkpoint.state, checkpoint.next_offset, checkpoint.topic) != (
         before.state,
         before.next_offset,
-        before.topic_id,
+        before.topic,
     )

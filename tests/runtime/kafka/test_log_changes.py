@@ -14,8 +14,9 @@ from kafka.admin import NewTopic
 from prometheus_client import REGISTRY
 
 from tidegauge.runtime.brokers import Broker
-from tidegauge.runtime.kafka import clients, loop, reader
+from tidegauge.runtime.kafka import clients, loop, reader, session
 from tidegauge.runtime.kafka.errors import KafkaRefusedError
+from tidegauge.runtime.kafka.positions import Positions
 from tidegauge.runtime.kafka.publisher import send_all
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import decode
@@ -80,6 +81,11 @@ class Running:
         self.stop = Event()
         self.thread = Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def seen(self) -> int:
+        """Return how many topics the worker would know again by their last records."""
+        found = self.loop._session
+        return sum(each.last is not None for each in found._topics_seen.values()) if found else 0
 
     def _run(self) -> None:
         try:
@@ -234,6 +240,39 @@ def test_a_topic_that_was_made_again_is_read_from_its_start(
         make_again()
         with worker(settings, group, topic):
             until(lambda: totals(settings, group)["processed"] == 30 + again, "processed")
+    assert totals(settings, group)[TOPIC_REMADE] == 1
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_longer_topic_without_an_id_is_read_from_its_start_if_it_was_made_again(
+    embedded_broker: Broker, monkeypatch: pytest.MonkeyPatch, *, stopped: bool
+) -> None:
+    monkeypatch.setattr(session, "_SAME_TOPIC_SECONDS", 0.2)
+    monkeypatch.setattr(Positions, "topic_id", lambda _self, _topic: "")
+    settings = KafkaSettings(
+        bootstrap_servers=embedded_broker.bootstrap_servers, commit_interval_ms=50
+    )
+    group = f"longer-{stopped}"
+    topic = create(settings, f"{group}.v1")
+    publish(settings, topic, range(1, 31), producer="gateway/1")
+
+    def make_again() -> None:
+        create(settings, topic.name)
+        publish(settings, topic, range(1, 41), producer="gateway/2")
+
+    def go_on() -> None:
+        until(lambda: totals(settings, group)["processed"] == 30 + 40, "processed")
+
+    with worker(settings, group, topic) as found:
+        until(lambda: totals(settings, group)["processed"] == 30, "processed")
+        until(lambda: bool(found.seen()), "looked at")
+        if not stopped:
+            make_again()
+            go_on()
+    if stopped:
+        make_again()
+        with worker(settings, group, topic):
+            go_on()
     assert totals(settings, group)[TOPIC_REMADE] == 1
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Event
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
+from uuid import UUID
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.cluster import ClusterMetadata
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from prometheus_client import REGISTRY
 
@@ -19,12 +21,17 @@ from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.state_recovery import StateRecovery
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent
+from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.testing import LengthExtractor, request
 
 PARTITION = Partition("requests.v1", 0)
+
+
+def read_at(_places: object) -> dict[RecordPlace, Record | None]:
+    return {}
 
 
 def membership(
@@ -38,6 +45,7 @@ def membership(
         consumer=consumer,
         committer=committer or create_autospec(WriteAheadCommitter, instance=True),
         recovery=create_autospec(StateRecovery, instance=True),
+        positions=positions.Positions(consumer, "drift", read_at),
         executor=SerialExecutor("work"),
         processor=SketchingProcessor(extractor or LengthExtractor(), "drift"),
         group="drift",
@@ -137,6 +145,28 @@ def test_dead_letters_are_counted_by_their_reason() -> None:
         for reason in ("empty", "unknown_type"):
             labels = {"group": "drift", "reason": reason}
             assert REGISTRY.get_sample_value("tidegauge_loop_dead_letters_total", labels) == 1
+    finally:
+        assert found.close(5)
+
+
+def test_a_topic_of_another_id_is_begun_at_its_start_before_its_records_are_counted() -> None:
+    before, now = UUID(int=1), UUID(int=2)
+    place = TopicPartition(PARTITION.topic, PARTITION.index)
+    consumer: Any = create_autospec(KafkaConsumer, instance=True)
+    consumer.beginning_offsets.return_value = {place: 0}
+    consumer._cluster = Mock(spec_set=ClusterMetadata)
+    consumer._cluster.topic_id.return_value = before
+    found = membership(consumer)
+    found._worker.assign(PARTITION, None, 0, str(before))
+    try:
+        found.process(records(1, 2)).result(10)
+        assert found._worker.position(PARTITION) == 2
+        consumer._cluster.topic_id.return_value = now
+        found.process(records(3)).result(10)
+        assert found._worker.position(PARTITION) == 0
+        consumer.seek.assert_called_once_with(place, 0)
+        found.process(records(1)).result(10)
+        assert found._worker.position(PARTITION) == 1
     finally:
         assert found.close(5)
 

@@ -20,7 +20,7 @@ from kafka.errors import KafkaError
 
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime import clock
-from tidegauge.runtime.kafka import clients
+from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
 from tidegauge.runtime.kafka.committers import (
     Committer,
@@ -28,6 +28,7 @@ from tidegauge.runtime.kafka.committers import (
     WriteAheadCommitter,
 )
 from tidegauge.runtime.kafka.errors import KafkaRefusedError, LogError, WorkerHungError
+from tidegauge.runtime.kafka.positions import Positions
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.session import Session
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -47,6 +48,9 @@ _BUSY_SECONDS = 0.1
 _TICK_SECONDS = 1.0
 _JOIN_SECONDS = 30.0
 _RECONNECT_SECONDS = (0.5, 15.0)
+_LOOK_SECONDS = 2.0
+_METADATA_MS = 30_000
+"""How old the ids of topics may be: a fetch of old brokers does not tell that they changed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -147,6 +151,11 @@ class ConsumerLoop:
             consumer=consumer,
             committer=committer,
             recovery=StateRecovery(StateReader(self._settings, self._group), recovery_seconds),
+            positions=Positions(
+                consumer,
+                self._group,
+                lambda places: reader.read_at(self._settings, places, seconds=_LOOK_SECONDS),
+            ),
             executor=executor,
             processor=self._processor,
             group=self._group,
@@ -196,6 +205,7 @@ class ConsumerLoop:
                 group=self._group,
                 gather_ms=self._gather_ms,
                 max_poll_records=self._settings.batch_records,
+                metadata_max_age_ms=_METADATA_MS,
                 # The worker decides itself how to go on where the log lacks its next record.
                 reset="none",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,12 +13,14 @@ from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.errors import ClientHungError, LogError
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.state_recovery import CommittedOffset
-from tidegauge.streaming.checkpoints import Checkpoint
-from tidegauge.streaming.processor import Jump, Partition
+from tidegauge.schemas.sketches import RecordPlace
+from tidegauge.streaming.checkpoints import LastRecord, TopicIdentity
+from tidegauge.streaming.processor import Jump, Partition, Record
 
 __all__ = ["Lag", "Positions"]
 
 R = TypeVar("R")
+ReadAt = Callable[[Iterable[RecordPlace]], Mapping[RecordPlace, Record | None]]
 
 _ANSWER_SECONDS = 15.0
 _END_OFFSETS_MS = 2_000
@@ -45,10 +47,13 @@ class Positions:
     Args:
         consumer: The worker's consumer.
         group: The consumer group.
+        read_at: Returns single records, None for those that the log does not hold; those that it
+            did not come to are left out.
     """
 
-    def __init__(self, consumer: KafkaConsumer, group: str) -> None:
+    def __init__(self, consumer: KafkaConsumer, group: str, read_at: ReadAt) -> None:
         self._consumer = consumer
+        self._read_at = read_at
         self._questions = SerialExecutor(f"{group}-questions")
         self._waiting: dict[Partition, tuple[int, int]] = {}
 
@@ -84,19 +89,44 @@ class Positions:
     def topic_id(self, topic: str) -> str:
         """Return the broker's id of a topic as of the last metadata, empty where it has none."""
         found = self._consumer._cluster.topic_id(topic)  # noqa: SLF001 - not public elsewhere
-        return str(found) if found else ""
+        return str(found) if found and found.int else ""
 
-    def jump(self, partition: Partition, checkpoint: Checkpoint) -> Jump | None:
-        """Return where to go on in a topic that is another one than the checkpoint's, else None.
+    def jumps_by_id(self, known: Mapping[Partition, TopicIdentity]) -> dict[Partition, Jump]:
+        """Return where to go on in topics that are others than the known ones, by their ids.
 
         Raises:
             KafkaError: The broker does not answer.
             ClientHungError: See ``_ask``.
         """
-        topic_id = self.topic_id(partition.topic)
-        if not topic_id or checkpoint.topic_id in {"", topic_id}:
-            return None
-        return Jump(self.first(partition), remade=True)
+        return {
+            partition: Jump(self.first(partition), remade=True)
+            for partition, identity in known.items()
+            if identity.topic_id and self.topic_id(partition.topic) not in {"", identity.topic_id}
+        }
+
+    def jumps_by_record(self, known: Mapping[Partition, TopicIdentity]) -> dict[Partition, Jump]:
+        """Return where to go on in topics that are others than the known ones, without ids.
+
+        Where an id is missing, a topic is another one if another record lies in the place of the
+        last one that was processed.
+
+        Raises:
+            KafkaError: The broker does not answer.
+            LogError: The same.
+            ClientHungError: See ``_ask``.
+        """
+        lasts: dict[RecordPlace, tuple[Partition, LastRecord]] = {}
+        for partition, identity in known.items():
+            by_id = identity.topic_id and self.topic_id(partition.topic)
+            if identity.last is not None and not by_id:
+                place = RecordPlace(partition.topic, partition.index, identity.last.offset)
+                lasts[place] = partition, identity.last
+        found = self._read_at(lasts) if lasts else {}
+        return {
+            partition: Jump(self.first(partition), remade=True)
+            for place, (partition, last) in lasts.items()
+            if (record := found.get(place)) is not None and LastRecord.of(record) != last
+        }
 
     def jump_from(self, partition: Partition, offset: int) -> Jump:
         """Return where to go on instead of at an offset that the log does not hold.
@@ -108,6 +138,7 @@ class Positions:
         first = self.first(partition)
         if first > offset:
             return Jump(first, expired=first - offset)
+        self._ask(self._consumer.topics)  # the metadata may still have the id of the old topic
         return Jump(first, remade=True)
 
     def lags(self, partitions: Iterable[Partition]) -> dict[Partition, Lag]:

@@ -20,6 +20,7 @@ from tidegauge.runtime.kafka.errors import ClientHungError, LogError
 from tidegauge.runtime.kafka.positions import Positions
 from tidegauge.runtime.kafka.serial_executor import SerialExecutor
 from tidegauge.runtime.kafka.state_recovery import StateRecovery
+from tidegauge.streaming.checkpoints import TopicIdentity
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import ExtractionError
 from tidegauge.streaming.processor import Jump, Partition, Processor, Record
@@ -32,6 +33,8 @@ _RETRY_SECONDS = (0.2, 15.0)
 _RETRY_POLICY = RetryPolicy()
 _AWAIT_SECONDS = 0.01
 _LOOK_AGAIN_SECONDS = 0.5
+_SAME_TOPIC_SECONDS = 60.0
+"""How often topics without ids are looked at, whether they still are those of before."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +53,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         consumer: KafkaConsumer,
         committer: Committer,
         recovery: StateRecovery,
+        positions: Positions,
         executor: SerialExecutor,
         processor: Processor,
         group: str,
@@ -66,7 +70,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._committer = committer
         self._recovery = recovery
         self._executor = executor
-        self._positions = Positions(consumer, group)
+        self._positions = positions
         self._worker = Worker(processor, group, policy)
         self._group = group
         self._now_ms = now_ms
@@ -79,6 +83,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         self._broken = False
         self._unsure = False
         self._answering = True
+        self._topics_seen: dict[Partition, TopicIdentity] = {}
+        self._topics_seen_at = time.monotonic()
         self._log = _log.bind(group=group)
 
     # The polling thread.
@@ -198,6 +204,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             raise
 
     def _process(self, records: Sequence[Record]) -> None:
+        if left := self._leave_topics_of_other_ids():
+            records = [record for record in records if record.partition not in left]
         rejected = self._worker.rejected.copy()
         with metrics.PROCESS_SECONDS.labels(self._group).time():
             done = process_with_retries(
@@ -225,6 +233,8 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             self.working = True  # a spare member of the group
         if not self._worker.partitions or self._revoking.is_set():
             return
+        self._leave_topics_of_other_ids()
+        self._leave_topics_of_other_records()
         self._look_for_silence()
         self._worker.tick(self._now_ms())
         self._commit_if_due()
@@ -309,22 +319,22 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
             self._unsure = False
         owners = {partition: self._worker.owner(partition) for partition in sorted(partitions)}
         checkpoints = self._recovery.checkpoints(owners, self._positions.committed, self._pause)
+        known = {partition: found.topic for partition, found in checkpoints.items() if found}
+        jumps = self._positions.jumps_by_id(known) | self._positions.jumps_by_record(known)
         for partition, checkpoint in checkpoints.items():
-            topic_id = self._positions.topic_id(partition.topic)
-            jump = None
             if checkpoint is not None:
                 self._committer.resume(checkpoint)
                 position = checkpoint.next_offset
-                jump = self._positions.jump(partition, checkpoint)
             else:
                 position = self._positions.first(partition)
             # Paused until the polling thread asks for records: it may only keep the membership.
             self._consumer.pause(clients.topic_partition(partition))
             # Records that were read before may not have been committed: always seek.
             self._seek(partition, position)
+            topic_id = self._positions.topic_id(partition.topic)
             self._worker.assign(partition, checkpoint, position, topic_id)
-            if jump is not None:
-                self._jump(partition, position, jump)
+            if partition in jumps:
+                self._jump(partition, jumps[partition])
         held = self._worker.partitions
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(held))
         self._log.info("partitions taken over", partitions=[str(found) for found in held])
@@ -339,15 +349,33 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         for place, offset in places.items():
             partition = clients.partition_of(place)
             if partition in self._worker.partitions:
-                self._jump(partition, offset, self._positions.jump_from(partition, offset))
+                self._jump(partition, self._positions.jump_from(partition, offset))
 
-    def _jump(self, partition: Partition, offset: int, jump: Jump) -> None:
+    def _leave_topics_of_other_ids(self) -> frozenset[Partition]:
+        """Begin topics that were made again at their start; return their partitions."""
+        held = {found: self._worker.identity(found) for found in self._worker.partitions}
+        jumps = self._positions.jumps_by_id(held)
+        for partition, jump in jumps.items():
+            self._jump(partition, jump)
+        return frozenset(jumps)
+
+    def _leave_topics_of_other_records(self) -> None:
+        """Do the same where topics have no ids, by what lay in them a while ago."""
+        if time.monotonic() - self._topics_seen_at < _SAME_TOPIC_SECONDS:
+            return
+        for partition, jump in self._positions.jumps_by_record(self._topics_seen).items():
+            self._jump(partition, jump)
+        held = self._worker.partitions
+        self._topics_seen = {partition: self._worker.identity(partition) for partition in held}
+        self._topics_seen_at = time.monotonic()
+
+    def _jump(self, partition: Partition, jump: Jump) -> None:
         if jump.remade:
             self._log.error(
                 "the topic was deleted and created again, or its cluster replaced: reading it "
                 "from its start; what was unread of the old one is lost",
                 partition=str(partition),
-                wanted=offset,
+                wanted=self._worker.position(partition),
                 first=jump.position,
             )
         else:
@@ -361,7 +389,9 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         metrics.EXPIRED.labels(self._group, str(partition)).inc(jump.expired)
         metrics.REMADE.labels(self._group, str(partition)).inc(jump.remade)
         self._seek(partition, jump.position)
-        self._worker.jump(partition, jump, self._now_ms())
+        topic_id = self._positions.topic_id(partition.topic)
+        self._worker.jump(partition, jump, self._now_ms(), topic_id)
+        self._topics_seen.pop(partition, None)
 
     def _hand_over(self, partitions: Iterable[Partition]) -> None:
         given = [found for found in partitions if found in self._worker.partitions]
@@ -387,6 +417,7 @@ class Session(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-py
         for partition in partitions:
             if partition in self._worker.partitions:
                 self._worker.revoke(partition)
+                self._topics_seen.pop(partition, None)
         metrics.ASSIGNED_PARTITIONS.labels(self._group).set(len(self._worker.partitions))
 
     def _forget(self) -> None:
