@@ -222,9 +222,9 @@ def _independent(scales: Sequence[_Scale]) -> _Scale:
 
     Longer blocks then show no more than the mean of independent ones would, and successive blocks
     are no more alike, but for chance. A short baseline has too few longer blocks to show much, but
-    its blocks still follow each other where they are shorter than the waves. Where
-    the fluctuation is not more than chance at any length, that is the longest one: slower
-    fluctuations than that are what the baseline bounds best.
+    its blocks still follow each other where they are shorter than the waves. Where the fluctuation
+    is not more than chance at any length, that is the longest one: slower fluctuations than that
+    are what the baseline bounds best.
     """
     if not any(scale.significant for scale in scales):
         return scales[-1]

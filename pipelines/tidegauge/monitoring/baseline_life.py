@@ -38,7 +38,7 @@ Renewal: TypeAlias = Literal["off", "propose", "activate"]
 """What becomes of a renewed baseline."""
 
 _DAY_MS = 86_400_000
-GROWTH = 2.0
+_GROWTH = 2.0
 """A growing baseline is replaced when the traffic is so many times as long."""
 _GATHERING = 20.0
 """Evidence gathers from this part of the threshold on: the lower level of the back-test."""
@@ -142,7 +142,7 @@ def _growth(in_force: BaselineManifest, now_ms: int, plan: LifePlan) -> Due | Wa
     length_ms = span[1] - from_ms
     if length_ms >= plan.length_ms:
         return None
-    due_ms = from_ms + round(min(GROWTH * length_ms, plan.length_ms))
+    due_ms = from_ms + round(min(_GROWTH * length_ms, plan.length_ms))
     if now_ms < due_ms:
         return Waiting(
             f"it covers {duration(length_ms / 1000)} of {duration(plan.length_ms / 1000)}, and is "

@@ -337,9 +337,9 @@ def read_part(part: Json, parts: AnswerParts) -> None:
     elif isinstance(part.get("transcript"), str):
         add_text(part["transcript"], parts)
         parts.answer.media = True
-    elif isinstance(kind, str) and any(name in kind for name in _NO_TEXTS):
+    elif kind is not None and any(name in kind for name in _NO_TEXTS):
         parts.answer.media = parts.piece = True
-    elif not isinstance(kind, str) or text is not None:
+    elif kind is None or text is not None:
         parts.answer.leave_unread("content")
 
 
@@ -348,9 +348,9 @@ def index_of(value: Json) -> int | None:
     index = value.get("index")
     if isinstance(index, str):
         return int(index) if index.isdecimal() and len(index) <= _MOST_DIGITS else None
-    if isinstance(index, bool) or not isinstance(index, int | float):
-        return None
-    return int(index) if index == int(index) else None
+    if isinstance(index, float):
+        return int(index) if index.is_integer() else None
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 def read_call(call: Json, parts: AnswerParts, *, whole: bool, place: object = None) -> None:

@@ -69,7 +69,7 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 _OBJECT: Final = re.compile(rb"[ \t\r\n]*\{")
-_LONGEST: Final = 1024 * 1024
+_MOST_SEARCHED: Final = 1024 * 1024
 
 
 def content_length(headers: Mapping[bytes, bytes]) -> int:
@@ -192,8 +192,7 @@ def refuse_complex(body: bytes) -> None:
 
     A body is complex if it has more than 50,000 objects and arrays, 250,000 strings, 100,000 names
     in all or 1,000 at the top, 2,000,000 values, or 128 levels. What stands in strings does not
-    count.
-    Bodies of up to 16 KiB are not examined.
+    count. Bodies of up to 16 KiB are not examined.
 
     Raises:
         RefusedError: The body is complex.
@@ -288,7 +287,7 @@ def refuse_ambiguous(body: bytes) -> None:
     compact = msgspec.json.format(body, indent=-1)  # without blanks
     if len(_encode(_members(compact))) == len(compact):
         return
-    if len(body) > _LONGEST:
+    if len(body) > _MOST_SEARCHED:  # to find which name would take long
         raise _ambiguous("a name twice, or one with escapes")
     for name in _names_twice(body):
         if name in READ:
