@@ -10,6 +10,7 @@ from tests.workers.judge.conftest import ScriptedServer, nan, not_json, server
 from tidegauge.adapters.vllm import (
     JudgeRefusedError,
     JudgeReplyError,
+    JudgeServerError,
     JudgeUnreachableError,
     JudgeUnusableError,
     VllmClient,
@@ -105,6 +106,17 @@ async def test_what_the_server_lacks_is_said_in_its_words(
         with pytest.raises(JudgeUnusableError, match=rf"{status}.*no model m"):
             await client.read("m", ASKED)
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+async def test_an_error_does_not_repeat_what_was_asked(server: ScriptedServer, status: int) -> None:
+    """Errors are logged and stand in alerts, which are kept for longer than texts may be."""
+    said = f"Input should be a number, 'input': {ASKED[0].content!r}"
+    server.broken = lambda _: web.json_response({"error": said}, status=status)
+    async with VllmClient(server.url, attempts=1) as client:
+        with pytest.raises(JudgeServerError, match="Input should be a number") as raised:
+            await client.read("m", ASKED)
+    assert ASKED[0].content not in str(raised.value)
 
 
 @pytest.mark.parametrize(

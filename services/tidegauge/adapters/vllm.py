@@ -23,6 +23,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from tidegauge.adapters.quotations import without_quotations
 from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.environment import authority_of, shown_address
@@ -50,6 +51,7 @@ _FIRST_SERVER_ERROR = 500
 _INTERNAL_ERROR = 500
 _FIRST_WAIT_SECONDS = 0.25
 _SHOWN_CHARACTERS = 200
+_READ_CHARACTERS = 4_000
 _MOST_CALLS = 10_000
 _GATEWAY_KEY = "tg-"
 _TOKEN_ID = re.compile(r"token_id:\d+")
@@ -336,7 +338,8 @@ class VllmClient:
         reply = _json(await self._request("POST", path, body))
         self._calls.append(JudgeCall(str(body["model"]), start_ms, now_ms(), _usage(reply)))
         if reply.get("error"):
-            said = str(reply["error"])[:_SHOWN_CHARACTERS]
+            said = without_quotations(str(reply["error"])[:_READ_CHARACTERS], body)
+            said = said[:_SHOWN_CHARACTERS]
             raise JudgeRefusedError(f"the judge at {self.address}{path} answered: {said!r}")
         model = str(body["model"])
         answered = reply.get("model", model)
@@ -381,6 +384,7 @@ class VllmClient:
             ) from error
         if response.status == _OK:
             return text
+        text = without_quotations(text[:_READ_CHARACTERS], body)
         said = f"the judge at {where} answered {response.status}: {text[:_SHOWN_CHARACTERS]!r}"
         if response.status in _UNUSABLE:
             raise JudgeUnusableError(said)
