@@ -51,7 +51,10 @@ def test_the_judges_are_listed() -> None:
     assert {name for name, each in found.items() if each["asked"]} == {"likelihood", "helpfulness"}
     assert found["groundedness"]["has"] == ["answer", "context"]
     assert "added_claim" in found["groundedness"]["qualified_on"]
-    assert found["tool_use"]["specification_hash"][:8] in run("list").output
+    shown = " ".join(run("list").output.split())
+    told = "tool_use (not asked): scores answers with tool calls; qualified on wrong tool,"
+    assert told in shown
+    assert found["tool_use"]["specification_hash"][:8] in shown
 
 
 def test_a_rubric_is_tried_on_exchanges(server: ScriptedServer, rubric: Path, lines: Path) -> None:

@@ -91,7 +91,9 @@ def test_the_commands(tmp_path: Path) -> None:
     listed = json.loads(runner.invoke(app, ["list", "--json", *arguments]).stdout)
     assert listed[0]["customer"] == "acme"
     assert "sha256" not in listed[0]
-    assert created["id"] in runner.invoke(app, ["list", *arguments]).stdout
+    shown = " ".join(runner.invoke(app, ["list", *arguments]).stdout.split())
+    assert shown.startswith(f"{created['id']} of acme: valid since ")
+    assert shown.endswith("; models m; 60 requests a minute")
     assert runner.invoke(app, ["revoke", created["id"], *arguments]).exit_code == 0
     assert len(keys.KeyRing(keys.load(file))) == 0
 

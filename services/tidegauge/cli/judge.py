@@ -8,9 +8,8 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
+from tidegauge.cli.wrapping import say
 from tidegauge.quality.golden_set import GOOD
 from tidegauge.quality.qualification import area_under_curve
 from tidegauge.quality.specifications import ClassifierSpec, RubricSpec, Specification
@@ -42,6 +41,8 @@ Url = Annotated[str, typer.Option(help="The judges' server; that of the settings
 Model = Annotated[str, typer.Option(help="The model; that of the settings by default.")]
 
 _SHOWN = 60
+_PARTS = {"answer": "text", "tool_calls": "tool calls"}
+"""Part of an exchange -> how it is said of an answer."""
 
 
 @app.command("list")
@@ -55,18 +56,14 @@ def list_judges(*, as_json: Json = False) -> None:
         facts = [_facts(each, asked=each.name in asked) for each in every]
         typer.echo(msgspec.json.encode(facts))
         return
-    judge, specified = (Column(title, no_wrap=True) for title in ("judge", "specification"))
-    table = Table(judge, "asked", specified, "scores", "with", "qualified on")
     for each in every:
-        table.add_row(
-            each.name,
-            "yes" if each.name in asked else "",
-            each.specification_hash[:8],
-            f"{each.unit}s",
-            ", ".join(each.applies_to.has).replace("_", " "),
-            ", ".join(each.qualified_on).replace("_", " "),
+        state = "asked" if each.name in asked else "not asked"
+        has = " and ".join(_PARTS.get(part, part) for part in each.applies_to.has)
+        kinds = ", ".join(each.qualified_on).replace("_", " ")
+        say(
+            f"{each.name} ({state}): scores {each.unit}s with {has}; qualified on {kinds}; "
+            f"specification {each.specification_hash[:8]}"
         )
-    Console().print(table)
 
 
 @app.command("try")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from tidegauge.cli.wrapping import say
 from tidegauge.gateway.errors import KeyFileError
 from tidegauge.gateway.policy import keys
 from tidegauge.reports.formatting import count, dollars
@@ -34,17 +32,6 @@ KeysFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print for machines.")]
-_COLUMNS: Final = (
-    "id",
-    "customer",
-    "models",
-    "rpm",
-    "tpm",
-    "USD/day",
-    "text",
-    "created",
-    "state",
-)
 DEFAULT_FILE: Final = Path("tidegauge-keys.json")
 
 
@@ -107,22 +94,13 @@ def list_keys(file: KeysFile = DEFAULT_FILE, *, as_json: Json = False) -> None:
         ]
         typer.echo(msgspec.json.encode(shown))
         return
-    table = Table()
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for record in records:
-        table.add_row(
-            record.id,
-            escape(record.customer),
-            escape(", ".join(record.models)) if record.models else "all",
-            _limit(record.requests_per_minute, count),
-            _limit(record.tokens_per_minute, count),
-            _limit(record.budget_usd_per_day, dollars),
-            record.capture or "default",
-            record.created,
-            f"revoked {record.revoked}" if record.revoked else "valid",
-        )
-    Console().print(table)
+        said = f"valid since {record.created}"
+        if record.revoked:
+            said = f"created {record.created}, revoked {record.revoked}"
+        say(f"{record.id} of {record.customer}: {said}; {'; '.join(_rights(record))}")
+    if not records:
+        say(f"There are no keys in {file}.")
 
 
 @app.command()
@@ -150,5 +128,14 @@ def _capture(name: str | None) -> Capture | None:
     return capture
 
 
-def _limit(value: float | None, form: Callable[[float], str]) -> str:
-    return "-" if value is None else form(value)
+def _rights(record: keys.KeyRecord) -> Iterator[str]:
+    """Yield what a key may do, and how its text is captured where the key says that."""
+    yield f"models {', '.join(record.models)}" if record.models else "all models"
+    if record.requests_per_minute is not None:
+        yield f"{count(record.requests_per_minute)} requests a minute"
+    if record.tokens_per_minute is not None:
+        yield f"{count(record.tokens_per_minute)} tokens a minute"
+    if record.budget_usd_per_day is not None:
+        yield f"{dollars(record.budget_usd_per_day)} a day"
+    if record.capture is not None:
+        yield f"text captured: {record.capture}"
