@@ -184,7 +184,7 @@ def test_prometheus_reads_draws_and_alarms_and_alertmanager_takes_alarms_both_wa
         return {alert["labels"]["alertname"] for alert in alerts}
 
     waited(lambda: query('ALERTS{alertname="TidegaugeBudgetBurning"}'))
-    waited(lambda: {"TidegaugePage", "TidegaugeWarn", "TidegaugeSwapWorse"} <= firing())
+    waited(lambda: {"TidegaugeCritical", "TidegaugeWarn", "TidegaugeSwapWorse"} <= firing())
     now_ms = time.time_ns() // 1_000_000
     sink = Alertmanager(manager, page_url="http://127.0.0.1:8090")
     drift = make_view().alerts[0]
