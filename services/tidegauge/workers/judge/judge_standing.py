@@ -77,7 +77,7 @@ def state_of(error: JudgeServerError) -> JudgeState:
 
 
 class JudgeStanding:
-    """One judge's recent luck.
+    """How many questions in a row one judge has given no score to, and why.
 
     Args:
         judge: The judge's name.
