@@ -1,7 +1,7 @@
 """Which product files one event passes on its way, counted by a profiler.
 
 Three ways are run with the product's own parts: one streamed chat exchange through a warm
-gateway to its two events, one prompt through the drift worker's features, and one window from
+gateway to its two events, one prompt through the drift worker, and one window from
 a sketch through the monitor to its verdicts. A file counts when one of its frames runs; a hop
 is a call or a return from one product file to another.
 
@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PORTIONS = ("schemas", "pipelines", "services")
 _QUIET_WINDOWS, _MOST_WINDOWS = 20, 400
-MOST_FILES = {"exchange": 33, "features": 12, "window": 34}
+MOST_FILES = {"exchange": 33, "prompt": 12, "window": 34}
 """Way -> the files that it may pass. Lower a number with each join."""
 BEGIN, END = "<!-- ways: begin -->", "<!-- ways: end -->"
 sys.path.insert(0, str(ROOT))
@@ -192,8 +192,8 @@ def _expand(directory: Path, way: Way) -> None:
         raise SystemExit(f"an exchange has two events, found {len(batch.records)}")
 
 
-def features() -> Way:
-    """Follow one prompt through the drift worker's features, a baseline in force."""
+def prompt() -> Way:
+    """Follow one prompt through the drift worker, a baseline in force."""
     import numpy as np  # noqa: PLC0415
     from tests.workers.drift.conftest import WordVectors, past_texts, request_event  # noqa: PLC0415
 
@@ -216,7 +216,7 @@ def features() -> Way:
     extractor.use(DriftBaseline.from_bytes(built.to_bytes(), "drift-1"))
     origin = Origin("drift/requests.v1-0", Partition("requests.v1", 0), 0)
     extractor.measure([(origin, request_event("my card number 3", 1))])
-    way = Way("features")
+    way = Way("prompt")
     with way.followed():
         (found,) = extractor.measure([(origin, request_event("my bank number 4", 2))])
     if not found.hits:
@@ -246,7 +246,7 @@ def window() -> Way:
     raise SystemExit("no window raised an alarm")
 
 
-WAYS: tuple[Callable[[], Way], ...] = (exchange, features, window)
+WAYS: tuple[Callable[[], Way], ...] = (exchange, prompt, window)
 
 
 def listing(ways: list[Way]) -> str:

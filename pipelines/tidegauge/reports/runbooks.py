@@ -33,8 +33,8 @@ _CLOSE: Final = (
     "When it is mended, close the incident: the monitors start again and alarm if it lasts."
 )
 _NORMAL: Final = (
-    "If this is the new normal, build a baseline from the time since "
-    "(`tidegauge baseline build --help`) and activate it: that ends the alarm, too."
+    "If this is the new normal, accept it on the incident's page or with `tidegauge baseline "
+    "accept`: baselines are built from the time since, and the alarms end, if it is long enough."
 )
 
 RUNBOOKS: Final[Mapping[str, Runbook]] = MappingProxyType(

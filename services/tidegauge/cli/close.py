@@ -22,7 +22,8 @@ def close(
 ) -> None:
     """Close an alarm: it ends, and its monitor starts again without evidence.
 
-    While the cause lasts, the monitor will alarm again: then build a new baseline, or
-    silence it. Monitors that do not alarm are left as they are.
+    While the cause lasts, the monitor will alarm again: then accept the change as normal
+    (`tidegauge baseline accept`), or silence the monitor. Monitors that do not alarm are left as
+    they are.
     """
     publish_plain("close", monitor, segment, who, note, as_json=as_json)
