@@ -69,8 +69,11 @@ def test_topics_that_were_made_with_other_settings_are_told_and_left() -> None:
             (STATE.name, "cleanup.policy"): ("delete", "compact"),
             (STATE.name, "max.message.bytes"): ("100000", "1048588"),
             (REQUESTS.name, "message.timestamp.type"): ("CreateTime", "LogAppendTime"),
+            (STATE.name, "max.compaction.lag.ms"): (str(2**63 - 1), "3600000"),
             (REQUESTS.name, "retention.ms"): ("3600000", "604800000"),
+            (REQUESTS.name, "segment.ms"): ("604800000", "86400000"),
+            (REQUESTS.name, "max.compaction.lag.ms"): (str(2**63 - 1), "86400000"),
         }
         wrong = [check for check in kafka_checks(environment) if "kafka-configs.sh" in check.remedy]
         assert [check.level for check in wrong].count("bad") == 2
-        assert [check.level for check in wrong].count("warning") == 2
+        assert [check.level for check in wrong].count("warning") == 5

@@ -32,8 +32,17 @@ __all__ = ["kafka_checks"]
 
 _GROUPS: Final = ("drift", "vitals", "judge", "monitor")
 _NEEDED: Final = frozenset({"READ", "WRITE"})
-_HARMLESS_UNTIL_NEEDED: Final = frozenset({TIMESTAMP_TYPE, "retention.ms", "retention.bytes"})
-"""Settings of topics with which everything runs, and shows or keeps less than it should."""
+_HARMLESS_UNTIL_NEEDED: Final = frozenset(
+    {
+        TIMESTAMP_TYPE,
+        "retention.ms",
+        "retention.bytes",
+        "segment.ms",
+        "min.compaction.lag.ms",
+        "max.compaction.lag.ms",
+    }
+)
+"""Settings of topics with which everything runs, and shows or keeps less or more than it should."""
 _READ_SECONDS: Final = 10.0
 
 

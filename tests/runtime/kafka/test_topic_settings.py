@@ -27,6 +27,10 @@ def test_a_topic_with_our_settings_or_unknown_ones_differs_in_nothing(topic: Top
         (REQUESTS, "retention.bytes", "1000000"),
         (REQUESTS, "message.timestamp.type", "CreateTime"),
         (REQUESTS, "max.message.bytes", "900000"),
+        (REQUESTS, "segment.ms", "604800000"),
+        (REQUESTS, "min.compaction.lag.ms", "86400000"),
+        (REQUESTS, "max.compaction.lag.ms", str(2**63 - 1)),
+        (STATE, "max.compaction.lag.ms", str(2**63 - 1)),
     ],
 )
 def test_a_setting_that_does_harm_is_told_with_ours_and_theirs(
@@ -45,6 +49,8 @@ def test_a_setting_that_does_harm_is_told_with_ours_and_theirs(
         ("retention.ms", "99999999999"),
         ("max.message.bytes", "5000000"),
         ("compression.type", "zstd"),
+        ("segment.ms", "604800000"),
+        ("max.compaction.lag.ms", str(2**63 - 1)),
     ],
 )
 def test_a_setting_that_does_no_harm_is_theirs(setting: str, theirs: str) -> None:

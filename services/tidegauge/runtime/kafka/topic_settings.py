@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from kafka import codec
 
@@ -18,6 +19,10 @@ __all__ = [
     "settings_of",
 ]
 
+_Settings: TypeAlias = Mapping[str, str]
+_Wrong: TypeAlias = tuple[str, str, str]
+"""A setting, our value, and what follows from theirs."""
+
 TIMESTAMP_TYPE = "message.timestamp.type"
 
 _BY_THE_BROKERS_CLOCK = (REQUESTS.name, RESPONSES.name)
@@ -30,6 +35,16 @@ _FOREVER = "-1"
 
 _DAY_MS = 86_400_000
 _SEGMENT_MS = 600_000
+_LAG = "max.compaction.lag.ms"
+_REPLACED_MS = 3_600_000
+"""Longest time that a compacted topic keeps what was replaced: an old state may hold a text."""
+
+_LONGEST_TIMES: Mapping[str, str] = {
+    "segment.ms": "texts are kept for longer, until their segment ends",
+    "min.compaction.lag.ms": "what was erased or replaced stays for longer",
+    _LAG: "what was erased or replaced stays for longer",
+}
+"""Settings -> what follows if they are longer than ours."""
 
 _CODECS: Mapping[str, tuple[str, Callable[[], bool]]] = {
     "gzip": ("", codec.has_gzip),
@@ -89,6 +104,7 @@ def settings_of(topic: Topic, text_ms: int) -> dict[str, str]:
             "segment.bytes": str(32 * 1024 * 1024),
             "segment.ms": str(10 * 60 * 1000),
             "min.cleanable.dirty.ratio": "0.2",
+            _LAG: str(_REPLACED_MS),
         }
     kept_ms = text_ms if topic.holds_text else topic.retention_ms
     settings = {"cleanup.policy": "delete", "retention.ms": str(kept_ms)}
@@ -100,7 +116,7 @@ def settings_of(topic: Topic, text_ms: int) -> dict[str, str]:
         settings |= {
             "cleanup.policy": "compact,delete",
             "segment.ms": segment_ms,
-            "max.compaction.lag.ms": segment_ms,
+            _LAG: segment_ms,
             "min.cleanable.dirty.ratio": "1",
         }
     if topic.name in _BY_THE_BROKERS_CLOCK:
@@ -108,7 +124,7 @@ def settings_of(topic: Topic, text_ms: int) -> dict[str, str]:
     return settings
 
 
-def differences(topic: Topic, found: Mapping[str, str], text_ms: int) -> Iterator[Difference]:
+def differences(topic: Topic, found: _Settings, text_ms: int) -> Iterator[Difference]:
     """Yield the settings of a topic on the broker that do harm.
 
     Args:
@@ -116,36 +132,57 @@ def differences(topic: Topic, found: Mapping[str, str], text_ms: int) -> Iterato
         text_ms: How long texts are kept, in milliseconds.
         found: Its settings on the broker; those that are not there are not compared.
     """
-
-    def differs(setting: str, ours: str, harm: str) -> Difference:
-        return Difference(topic.name, setting, ours, found[setting], harm)
-
     ours = settings_of(topic, text_ms)
+    for setting, wanted, harm in (
+        *_wrong_policy(topic, ours, found),
+        *_wrong_retention(topic, ours, found),
+        *_long_times(topic, ours, found),
+        *_unusable_records(ours, found),
+    ):
+        yield Difference(topic.name, setting, wanted, found[setting], harm)
+
+
+def _wrong_policy(topic: Topic, ours: _Settings, found: _Settings) -> Iterator[_Wrong]:
     policies = {policy.strip() for policy in found.get("cleanup.policy", "").split(",")} - {""}
     if policies and policies != set(ours["cleanup.policy"].split(",")):
-        harm = _harm_of_policy(topic, policies)
-        yield differs("cleanup.policy", ours["cleanup.policy"], harm)
-    if not topic.compacted:
-        kept = found.get("retention.ms", "")
-        if kept and kept != _FOREVER and int(kept) < int(ours["retention.ms"]):
-            harm = "records are gone before reports, baselines and late workers have read them"
-            yield differs("retention.ms", ours["retention.ms"], harm)
-        elif kept and topic.holds_text and kept != ours["retention.ms"]:
-            harm = "texts are kept for longer than TIDEGAUGE_KAFKA_TEXT_DAYS says"
-            yield differs("retention.ms", ours["retention.ms"], harm)
-        if found.get("retention.bytes", _FOREVER) != _FOREVER:
-            harm = "much traffic shortens the time for which records are kept"
-            yield differs("retention.bytes", _FOREVER, harm)
+        yield "cleanup.policy", ours["cleanup.policy"], _harm_of_policy(topic, policies)
+
+
+def _wrong_retention(topic: Topic, ours: _Settings, found: _Settings) -> Iterator[_Wrong]:
+    if topic.compacted:
+        return
+    kept = found.get("retention.ms", "")
+    if kept and kept != _FOREVER and int(kept) < int(ours["retention.ms"]):
+        harm = "records are gone before reports, baselines and late workers have read them"
+        yield "retention.ms", ours["retention.ms"], harm
+    elif kept and topic.holds_text and kept != ours["retention.ms"]:
+        harm = "texts are kept for longer than TIDEGAUGE_KAFKA_TEXT_DAYS says"
+        yield "retention.ms", ours["retention.ms"], harm
+    if found.get("retention.bytes", _FOREVER) != _FOREVER:
+        harm = "much traffic shortens the time for which records are kept"
+        yield "retention.bytes", _FOREVER, harm
+
+
+def _long_times(topic: Topic, ours: _Settings, found: _Settings) -> Iterator[_Wrong]:
+    """Yield the settings by which texts, or what was replaced, stay longer than by ours."""
+    harms = _LONGEST_TIMES if topic.holds_text else {_LAG: _LONGEST_TIMES[_LAG]}
+    for setting, harm in harms.items() if topic.holds_text or topic.compacted else ():
+        most = ours.get(setting, "0")
+        if int(found.get(setting, most)) > int(most):
+            yield setting, most, harm
+
+
+def _unusable_records(ours: _Settings, found: _Settings) -> Iterator[_Wrong]:
     wanted = ours.get(TIMESTAMP_TYPE)
     if wanted and found.get(TIMESTAMP_TYPE, wanted) != wanted:
         harm = "times are the producers', and ranges of time miss what arrived late"
-        yield differs(TIMESTAMP_TYPE, wanted, harm)
+        yield TIMESTAMP_TYPE, wanted, harm
     if int(found.get("max.message.bytes", _RECORD_BYTES)) < _RECORD_BYTES:
         harm = "a state, a baseline or a long record is refused, and its worker stops"
-        yield differs("max.message.bytes", str(_RECORD_BYTES), harm)
+        yield "max.message.bytes", str(_RECORD_BYTES), harm
     package, readable = _CODECS.get(found.get("compression.type", ""), ("", lambda: True))
     if not readable():
-        yield differs("compression.type", "producer", f"not read here: pip install {package}")
+        yield "compression.type", "producer", f"not read here: pip install {package}"
 
 
 def _harm_of_policy(topic: Topic, policies: Collection[str]) -> str:
