@@ -161,7 +161,7 @@ def test_an_event_that_turns_out_too_large_is_dropped(tmp_path: Path) -> None:
     cursor.finish()
 
 
-def test_the_same_frames_make_the_same_wave(tmp_path: Path) -> None:
+def test_the_same_frames_make_the_same_batch(tmp_path: Path) -> None:
     record(tmp_path, "At one.", None)
     (run,) = list_runs(tmp_path)
     batches = []

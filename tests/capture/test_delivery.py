@@ -1,4 +1,4 @@
-"""Waves: sent again until acknowledged; a refusal costs one record, never its neighbours."""
+"""Batches: sent again until acknowledged; a refusal costs one record, never its neighbours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def record(name: str) -> ProducerRecord:
     return ProducerRecord("requests.v1", name.encode(), b"{}", [], 0)
 
 
-WAVE = [record("a"), record("b"), record("c")]
+BATCH = [record("a"), record("b"), record("c")]
 
 Broker = Callable[[Sequence[ProducerRecord]], list[KafkaError | None]]
 
@@ -36,9 +36,9 @@ class Scripted(Delivery):
         return self.broker(batch)
 
 
-def test_a_wave_that_is_acknowledged_is_sent_once() -> None:
+def test_a_batch_that_is_acknowledged_is_sent_once() -> None:
     delivery = Scripted(lambda batch: [None] * len(batch))
-    assert delivery.deliver(WAVE) == [True, True, True]
+    assert delivery.deliver(BATCH) == [True, True, True]
     assert delivery.deliver([]) == []
     assert delivery.batches == ["abc"]
 
@@ -49,7 +49,7 @@ def test_a_refusal_that_takes_its_batch_with_it_costs_one_record() -> None:
         return [REFUSAL if spoiled else None] * len(batch)
 
     delivery = Scripted(refuses_b)
-    assert delivery.deliver(WAVE) == [True, False, True]
+    assert delivery.deliver(BATCH) == [True, False, True]
     assert delivery.batches == ["abc", "a", "b", "c"]
 
 
@@ -62,7 +62,7 @@ def test_a_batch_spoiled_by_another_s_refusal_is_sent_one_by_one() -> None:
         return [REFUSAL if batch[0].key == b"b" else None]
 
     delivery = Scripted(refuses_b)
-    assert delivery.deliver(WAVE) == [True, False, True]
+    assert delivery.deliver(BATCH) == [True, False, True]
 
 
 def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
@@ -74,25 +74,25 @@ def test_a_producer_that_met_a_refusal_is_not_used_again() -> None:
 
     delivery = Scripted(refuses_b)
     delivery.close = lambda: closed.append(len(delivery.batches))  # type: ignore[method-assign]
-    assert delivery.deliver(WAVE) == [True, False, True]
+    assert delivery.deliver(BATCH) == [True, False, True]
     assert delivery.batches == ["abc", "b"]
     assert closed == [1, 2], "after the batch, and after b alone"
 
 
-def test_a_wave_that_failed_is_sent_again_whole_and_in_order() -> None:
+def test_a_batch_that_failed_is_sent_again_whole_and_in_order() -> None:
     answers = iter([[None, KafkaConnectionError("gone"), None], [None, None, None]])
-    delivery = Scripted(lambda _wave: next(answers))
-    assert delivery.deliver(WAVE) == [True, True, True]
+    delivery = Scripted(lambda _batch: next(answers))
+    assert delivery.deliver(BATCH) == [True, True, True]
     assert delivery.batches == ["abc", "abc"]
 
 
 def test_it_goes_on_until_it_is_interrupted() -> None:
-    def unreachable(_wave: Sequence[ProducerRecord]) -> list[KafkaError | None]:
+    def unreachable(_batch: Sequence[ProducerRecord]) -> list[KafkaError | None]:
         raise KafkaConnectionError("refused")
 
     delivery = Scripted(unreachable, interrupted=lambda: len(delivery.batches) == 3)
     with pytest.raises(Interrupted):
-        delivery.deliver(WAVE)
+        delivery.deliver(BATCH)
     assert delivery.batches == ["abc"] * 3
 
 

@@ -181,7 +181,7 @@ class Assessment:
         self._detectors.restart(key)
         if key.monitor == COST_CUSTOMER:
             self._customer_costs.restart(key.segment.tenant)
-        self.comparisons.acknowledge(key)
+        self.comparisons.close(key)
         return self._low_data(key, reason, now_ms)
 
     def _low_data(self, key: MonitorKey, reason: str, now_ms: int) -> list[Output]:

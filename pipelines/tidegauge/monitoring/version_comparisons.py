@@ -150,8 +150,8 @@ class VersionComparisons:
                 reported = msgspec.structs.replace(comparison, cold_reported=True)
                 self._comparisons[index] = reported
 
-    def acknowledge(self, key: MonitorKey) -> None:
-        """Mark an outcome as acknowledged: it raises no alarm again."""
+    def close(self, key: MonitorKey) -> None:
+        """Mark an outcome as closed by a person: it raises no alarm again."""
         self._comparisons = [
             msgspec.structs.replace(
                 comparison,
