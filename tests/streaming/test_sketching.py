@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -120,11 +121,22 @@ def test_a_copy_is_dropped_and_counted() -> None:
     ("value", "reason"),
     [
         (b"", "empty"),
-        (b"\xff\xfe", "malformed_json"),
+        (b"\xff\xfa", "malformed_json"),
+        (b"\xef\xbb\xbf" + encode(request(1, time_ms=1)), "not_utf8"),
+        (encode(request(1, time_ms=1)).decode().encode("utf-16"), "not_utf8"),
+        (encode(request(1, time_ms=1)).decode().encode("utf-16-be"), "not_utf8"),
+        (b"{'type': 'tidegauge.request', 'sequence': None}", "not_json"),
         (b'{"type": "tidegauge.request", "customer": "\xff"}', "malformed_json"),
         (b'{"x": ' + b"[" * 100_000, "malformed_json"),
         (b"[1]", "several_events"),
+        (encode(request(1, time_ms=1)) + b"\n" + encode(request(2, time_ms=1)), "several_events"),
         (b"\x00\x00\x00\x00\x2a{}", "schema_registry"),
+        (b"\x03\x00" + bytes(range(16)) + b"{}", "schema_registry"),
+        (
+            b'{"schema": {"type": "struct"}, "payload": ' + encode(request(1, time_ms=1)) + b"}",
+            "connect_envelope",
+        ),
+        (b64encode(encode(request(1, time_ms=1))), "encoded_twice"),
         (gzip.compress(encode(request(1, time_ms=1)), mtime=0), "compressed"),
         (msgspec.json.encode(encode(request(1, time_ms=1)).decode()), "encoded_twice"),
         (

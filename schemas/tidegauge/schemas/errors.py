@@ -49,6 +49,9 @@ class DecodeReason(StrEnum):
     ENCODED_TWICE = "encoded_twice"
     TIME_UNIT = "time_unit"
     NOT_A_NUMBER = "not_a_number"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    CONNECT_ENVELOPE = "connect_envelope"
 
 
 class DecodeError(SchemaError):

@@ -129,7 +129,8 @@ def _lines(found: Erasure, local: LocalErasure) -> Iterator[str]:
         yield f"{name}: {count(number)} scores name them and hold no text"
     yield (
         "sketches.v1, verdicts.v1, alerts.v1, state.v1, baselines.v1, webhooks: ids, customers' "
-        "names and words that many requests share; no text"
+        "names and words that many requests share; no text, but for about an hour in state.v1 of "
+        "a broker without transactions"
     )
     deleted = "would be deleted" if found.dry_run else "deleted"
     yield f"reports over that time here: {count(len(local.reports))} {deleted}"

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+from structlog.testing import capture_logs
 
 from tidegauge.runtime.kafka.errors import HiddenStateError
 from tidegauge.runtime.kafka.state_recovery import CommittedOffset, StateRecovery
@@ -62,6 +63,20 @@ def test_a_state_that_stays_hidden_is_said_and_not_gone_on_from() -> None:
     _, pause = pauses(2)
     with pytest.raises(HiddenStateError, match=r"state 6 is as of 40, .* 40 with state 7"):
         reader(checkpoint(6)).checkpoints(OWNERS, lambda _: CommittedOffset(40, 7), pause)
+
+
+@pytest.mark.parametrize(
+    ("committed", "told"), [(CommittedOffset(5), 1), (CommittedOffset(5, 6), 0)]
+)
+def test_an_offset_that_may_have_been_set_back_by_hand_is_told(
+    committed: CommittedOffset, told: int
+) -> None:
+    _, pause = pauses(0)
+    with capture_logs() as logs:
+        found = reader(checkpoint(6)).checkpoints(OWNERS, lambda _: committed, pause)
+    assert found == {PARTITION: checkpoint(6)}
+    said = [line for line in logs if "lies before its state" in line["event"]]
+    assert [(line["offset"], line["state"]) for line in said] == [(5, 40)] * told
 
 
 @pytest.mark.parametrize("committed", [None, CommittedOffset(40), CommittedOffset(38, 5)])

@@ -56,6 +56,22 @@ def _why_hidden(checkpoint: Checkpoint | None, committed: CommittedOffset | None
     return f"its state {state}, the group's offset is {offset}"
 
 
+def _tell_if_set_back(
+    partition: Partition, checkpoint: Checkpoint | None, committed: CommittedOffset | None
+) -> None:
+    """Log an offset that may have been set back by hand, which has no effect."""
+    if committed is None or committed.generation or checkpoint is None:
+        return  # our own commits have a generation, where the broker keeps it
+    if committed.offset < checkpoint.next_offset:
+        _log.warning(
+            "the group's offset lies before its state, which is gone on from: if somebody set it "
+            "back to read again, start the group under another name, or replay the time",
+            partition=str(partition),
+            offset=committed.offset,
+            state=checkpoint.next_offset,
+        )
+
+
 class StateRecovery:
     """Finds the last checkpoints that earlier owners of partitions wrote.
 
@@ -115,8 +131,10 @@ class StateRecovery:
             except KafkaTimeoutError:
                 return {partition: "an open transaction hides the group's offset"}
         self._states.refresh()
+        states = {partition: self._states.checkpoint(owner) for partition, owner in owners.items()}
+        for partition, state in states.items():
+            _tell_if_set_back(partition, state, offsets[partition])
         found = {
-            partition: _why_hidden(self._states.checkpoint(owner), offsets[partition])
-            for partition, owner in owners.items()
+            partition: _why_hidden(state, offsets[partition]) for partition, state in states.items()
         }
         return {partition: why for partition, why in found.items() if why is not None}
