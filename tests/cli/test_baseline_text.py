@@ -8,13 +8,14 @@ import pytest
 from rich.console import Console
 from tests.workers.drift.conftest import WordVectors
 
-from tidegauge.cli.baseline_text import rise_lines, show_drift
+from tidegauge.cli.baseline_text import listed_lines, rise_lines, show_drift
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.units import counted_turn
 from tidegauge.monitoring.rate_power import NoticedRise
+from tidegauge.schemas.operations import BaselineManifest, BaselineOrigin
 from tidegauge.usecases.topic_power import noticed_topics
 
 
@@ -26,6 +27,28 @@ def baseline_of(past: Sequence[HistoricalRequest]) -> DriftBaseline:
         preparation=Preparation(),
         rng=np.random.default_rng(1),
     )
+
+
+def test_a_baseline_is_listed_by_its_whole_id() -> None:
+    manifests = [
+        BaselineManifest(
+            baseline_id=f"rates-{name * 16}",
+            kind="rates",
+            fingerprint="",
+            created_ms=1_700_000_000_000,
+            parts=1,
+            sha256="",
+            summary={"events": "120,345"},
+            origin=BaselineOrigin(how="provisional"),
+            dropped_ms=dropped_ms,
+        )
+        for name, dropped_ms in (("a", 1_700_000_900_000), ("b", None), ("c", None))
+    ]
+    dropped, in_force, other = listed_lines(manifests, ["rates-bbbbbbbbbbbbbbbb", None])
+    assert dropped.startswith("rates-aaaaaaaaaaaaaaaa: provisional at ")
+    assert dropped.endswith(", 120,345 events, no longer kept")
+    assert in_force.endswith(" events, in force")
+    assert other.endswith(" events")
 
 
 def openings(count: int) -> list[HistoricalRequest]:

@@ -40,11 +40,12 @@ def test_runs_are_listed_for_machines(outbox: Path) -> None:
 
 def test_runs_are_listed_for_people(outbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_CAPTURE_DIRECTORY", str(outbox))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "60")
     done = CliRunner().invoke(app, ["list"])
     assert done.exit_code == 0
-    assert "ended" in done.stdout
-    assert "waiting" in done.stdout
+    (run,) = (folder.name for folder in outbox.iterdir() if folder.is_dir())
+    assert f"{run} (ended): 2 requests served; 4 events captured" in " ".join(done.stdout.split())
+    assert f"1 runs in {outbox}" in done.stdout
 
 
 def test_an_empty_outbox_says_so(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_dead_letters_are_shown_without_their_control_characters(kafka: KafkaSet
     group = uuid4().hex[:8]
     put_aside(kafka, group, 41)
     shown = CliRunner().invoke(dead_letters.app, ["list", "--group", group])
-    assert "requests.v1-0@41" in shown.stdout
+    assert f"requests.v1-0@41 of {group} at " in shown.stdout
     assert "malformed_json" in shown.stdout
     assert "\x1b" not in shown.stdout
     assert "[bold]" in shown.stdout

@@ -15,12 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tidegauge.cli.baseline_commands import accept, diff, keep, renew
 from tidegauge.cli.baseline_text import (
     excluded_lines,
+    listed_lines,
     origin_lines,
-    print_list,
     promise_lines,
     rise_lines,
     show_drift,
 )
+from tidegauge.cli.wrapping import say
 from tidegauge.detection.seasons import utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.incidents import within
@@ -208,7 +209,8 @@ def list_(*, as_json: Json = False) -> None:
     if as_json:
         _say(as_json, {"baselines": manifests, "active": active}, "")
     elif manifests:
-        print_list(Console(), manifests, active.values())
+        for line in listed_lines(manifests, active.values()):
+            say(line)
     else:
         typer.echo("no baselines yet: tidegauge baseline build --help")
 

@@ -21,8 +21,8 @@ from tidegauge.usecases.topic_power import NoticedTopic, noticed_topics, topic_s
 
 __all__ = [
     "excluded_lines",
+    "listed_lines",
     "origin_lines",
-    "print_list",
     "promise_lines",
     "rise_lines",
     "show_drift",
@@ -39,24 +39,19 @@ _MAKINGS = {
 }
 
 
-def print_list(
-    console: Console, manifests: Iterable[BaselineManifest], active: Iterable[str | None]
-) -> None:
-    """Print a table of baselines."""
+def listed_lines(manifests: Iterable[BaselineManifest], active: Iterable[str | None]) -> list[str]:
+    """Return a line for each baseline."""
     in_force = set(active)
-    table = Table("baseline", "kind", "made", "how", "events", "in force")
+    lines = []
     for one in manifests:
-        table.add_row(
-            one.baseline_id,
-            one.kind,
-            moment(one.created_ms),
-            one.origin.how,
-            plain(one.summary.get("events", "")),
-            "yes"
-            if one.baseline_id in in_force
-            else ("" if one.dropped_ms is None else "no longer kept"),
-        )
-    console.print(table)
+        events = plain(one.summary.get("events", "")) or "an unknown number of"
+        said = f"{one.baseline_id}: {one.origin.how} at {moment(one.created_ms)}, {events} events"
+        if one.baseline_id in in_force:
+            said += ", in force"
+        elif one.dropped_ms is not None:
+            said += ", no longer kept"
+        lines.append(said)
+    return lines
 
 
 def topic_lines(topics: Iterable[NoticedTopic]) -> list[str]:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from tidegauge.cli.wrapping import say
 from tidegauge.reports.formatting import count, moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -57,16 +56,13 @@ def list_letters(
         for letter in _found(topic, group, reason):
             typer.echo(msgspec.json.encode(letter))
         return
-    table = Table("when", "group", "record", "reason", "detail")
-    for letter in _found(topic, group, reason):
-        table.add_row(
-            moment(letter.time_ms),
-            letter.group,
-            f"{letter.topic}-{letter.partition}@{letter.offset}",
-            letter.reason,
-            ascii(letter.detail)[1:-1] + _cut(letter),
-        )
-    Console(markup=False).print(table) if table.rows else typer.echo("no dead letters")
+    found = list(_found(topic, group, reason))
+    for letter in found:
+        place = f"{letter.topic}-{letter.partition}@{letter.offset}"
+        detail = ascii(letter.detail)[1:-1] + _cut(letter)
+        say(f"{place} of {letter.group} at {moment(letter.time_ms)}: {letter.reason}: {detail}")
+    if not found:
+        say("no dead letters")
 
 
 @app.command()

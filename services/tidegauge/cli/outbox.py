@@ -8,12 +8,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.status import RunStatus, status
 from tidegauge.cli.errors import NoOutboxError
+from tidegauge.cli.wrapping import say
 from tidegauge.reports.formatting import count
 
 __all__ = ["app"]
@@ -40,19 +39,12 @@ def list_runs(directory: Directory = None, *, as_json: Json = False) -> None:
         for run in runs:
             typer.echo(msgspec.json.encode(run))
         return
-    table = Table("run", "process", "served", "captured", "dropped", "waiting", "bytes")
     for run in runs:
-        table.add_row(
-            run.producer_id,
-            "ended" if run.over else "alive",
-            str(run.served),
-            str(sum(run.captured.values())),
-            str(_dropped(run)),
-            str(run.waiting),
-            str(run.bytes),
+        say(
+            f"{run.producer_id} ({'ended' if run.over else 'alive'}): {count(run.served)} requests "
+            f"served; {count(sum(run.captured.values()))} events captured, {count(_dropped(run))} "
+            f"dropped, {count(run.waiting)} waiting; {count(run.bytes)} bytes"
         )
-    if runs:
-        Console(markup=False).print(table)
     typer.echo(f"{count(len(runs))} runs in {folder}" if runs else f"{folder} is empty: no run")
 
 
