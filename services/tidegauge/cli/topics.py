@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import admin
@@ -72,7 +72,8 @@ def list_topics(*, as_json: Json = False) -> None:
         ]
         typer.echo(msgspec.json.encode(shown))
         return
-    table = Table("topic", "partitions", "kept", "key", "carries")
+    key, carries = (Column(title, overflow="fold") for title in ("key", "carries"))
+    table = Table("topic", "partitions", "kept", key, carries)
     for state in states:
         table.add_row(
             state.topic.name,
