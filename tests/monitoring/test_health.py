@@ -11,7 +11,8 @@ from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.findings import State
 from tidegauge.schemas.operations import Control
 from tidegauge.schemas.sketches import Progress, Tally
-from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES
+from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES, SKETCHES
+from tidegauge.streaming.processor import Jump, Partition
 from tidegauge.streaming.progress import BASELINE_REFUSED, RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
 
 if TYPE_CHECKING:
@@ -127,6 +128,29 @@ def test_a_topic_made_again_and_a_producer_that_started_again_alarm(
     (alert,) = harness.alerts("pipeline.log")
     assert "requests.v1 was deleted and created again" in alert.summary
     assert "50 events of requests.v1 came under sequences" in alert.summary
+
+
+def test_what_the_monitor_itself_missed_alarms_until_it_is_closed(
+    harness: Harness, traffic: Traffic
+) -> None:
+    sketches, heartbeats = Partition(SKETCHES.name, 0), Partition(HEARTBEATS.name, 0)
+    harness.monitor.jumped(sketches, Jump(7, expired=7))
+    harness.monitor.jumped(sketches, Jump(0, remade=True))
+    harness.monitor.jumped(heartbeats, Jump(3, expired=3))
+    state = harness.monitor.snapshot(sketches)
+    harness.monitor.revoke(sketches)
+    harness.monitor.assign(sketches, state)
+    harness.tick(traffic.start_of(1))
+    (alert,) = harness.alerts("pipeline.log")
+    assert "sketches.v1 was deleted and created again" in alert.summary
+    assert "7 records of sketches.v1 expired before the monitor read them" in alert.summary
+    assert "3 records of heartbeats.v1 expired" in alert.summary
+    harness.give(
+        Control(action="close", monitor="pipeline.log", segment="*", time_ms=harness.now_ms),
+        topic=CONTROLS,
+    )
+    harness.tick(traffic.start_of(2))
+    assert harness.verdicts("pipeline.log")[-1].state == State.OK
 
 
 def test_wrong_settings_of_topics_alarm_as_long_as_they_are_there() -> None:

@@ -132,7 +132,8 @@ def loss_counts(ledger: Ledger) -> dict[Monitor, int]:
         + sum(line.missing + line.expired for line in ledger.deliveries)
         + abs(ledger.judging.unaccounted),
         DEAD_LETTERS: sum(line.dead_lettered for line in ledger.deliveries),
-        LOG: sum(line.remade + line.renumbered for line in ledger.deliveries),
+        LOG: sum(line.remade + line.renumbered for line in ledger.deliveries)
+        + sum(each.remade + each.expired for each in ledger.missed),
     }
 
 
@@ -179,9 +180,22 @@ def log_state(
         said += [
             f"{line.topic} was deleted and created again, or its cluster replaced, as the "
             f"{line.kind} worker found: what was unread of the old topic is lost; let workers read "
-            "a topic to its end before it is replaced, and acknowledge this to end the warning"
+            "a topic to its end before it is replaced, and close the alarm to end it"
             for line in ledger.deliveries
             if line.remade
+        ]
+        said += [
+            f"{each.topic} was deleted and created again, or its cluster replaced, as the monitor "
+            "found: what was unread of the old topic is not tested"
+            for each in ledger.missed
+            if each.remade
+        ]
+        said += [
+            f"{count(each.expired)} records of {each.topic} expired before the monitor read them, "
+            "and are not tested: lengthen the topic's retention, or let the monitor stand still "
+            "for less"
+            for each in ledger.missed
+            if each.expired
         ]
         said += [
             f"{count(line.renumbered)} events of {line.topic} came under sequences that their "

@@ -28,6 +28,7 @@ __all__ = [
     "DeliveryAccount",
     "JudgeAccount",
     "Ledger",
+    "MissedRecords",
     "ProducerCounts",
     "Producers",
     "ProducersState",
@@ -153,6 +154,28 @@ class JudgeAccount(msgspec.Struct, frozen=True, kw_only=True):
         return self.unaccounted == 0
 
 
+class MissedRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """What the monitor itself has missed of a topic that it reads.
+
+    Attributes:
+        topic: The topic.
+        expired: Records that the log deleted before the monitor read them.
+        remade: Times that the topic was found deleted and created again.
+    """
+
+    topic: str
+    expired: int = 0
+    remade: int = 0
+
+    def __add__(self, other: MissedRecords) -> MissedRecords:
+        """Return both together, of one topic."""
+        return MissedRecords(
+            topic=self.topic,
+            expired=self.expired + other.expired,
+            remade=self.remade + other.remade,
+        )
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """The account of every request and event.
 
@@ -160,11 +183,13 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         captures: One account for each producer, newest last.
         deliveries: One account for each topic and kind of worker.
         judging: The account of the judges' sample.
+        missed: What the monitor itself has missed, by topic.
     """
 
     captures: tuple[CaptureAccount, ...]
     deliveries: tuple[DeliveryAccount, ...]
     judging: JudgeAccount
+    missed: tuple[MissedRecords, ...] = ()
 
     @property
     def balanced(self) -> bool:
@@ -192,6 +217,7 @@ def account(
     partitions: Mapping[str, int],
     *,
     settle_ms: int,
+    missed: Iterable[MissedRecords] = (),
 ) -> Ledger:
     """Return the ledger.
 
@@ -202,6 +228,7 @@ def account(
             reported, no event is missing.
         settle_ms: Time after a heartbeat that workers' reports must have reached before its
             events count as missing, milliseconds.
+        missed: What the monitor itself has missed, by topic.
     """
     known = tuple(producers)
     reports = tuple(progress)
@@ -218,6 +245,7 @@ def account(
             for kind, topic in READS.items()
         ),
         judging=_judging([report for report in reports if report.kind == "quality"]),
+        missed=tuple(missed),
     )
 
 

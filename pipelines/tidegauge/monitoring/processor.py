@@ -26,7 +26,14 @@ from tidegauge.monitoring.intake import (
     check_progress,
     check_sketch,
 )
-from tidegauge.monitoring.ledger import READS, Ledger, Producers, ProducersState, account
+from tidegauge.monitoring.ledger import (
+    READS,
+    Ledger,
+    MissedRecords,
+    Producers,
+    ProducersState,
+    account,
+)
 from tidegauge.monitoring.ledger_hours import LedgerHours, LedgerHoursState
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.view import MonitorView
@@ -40,6 +47,7 @@ from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
 from tidegauge.streaming.bounds import bounded_segment
 from tidegauge.streaming.processor import (
     NOTHING,
+    Jump,
     Output,
     Partition,
     ProcessingResult,
@@ -79,6 +87,7 @@ class _Core(msgspec.Struct, frozen=True, kw_only=True):
     assessment: AssessmentState
     acknowledged: dict[str, int]
     ledger_hours: LedgerHoursState = LedgerHoursState()
+    missed: tuple[MissedRecords, ...] = ()
 
 
 class MonitorProcessor:
@@ -100,6 +109,7 @@ class MonitorProcessor:
         self._costs: CostView | None = None
         self._producers = Producers(plan.settle_ms)
         self._controls = Controls()
+        self._missed: dict[str, MissedRecords] = {}
         self._reported_ms: dict[tuple[SketchKind, int], int] = {}
         self._began_ms: int | None = None
         self._now_ms = 0
@@ -180,7 +190,10 @@ class MonitorProcessor:
                 f"{partition.index}: create it again with `tidegauge topics ensure`"
             )
         if partition.topic == SKETCHES.name:
-            self._begin(self._core(snapshot) if snapshot else None)
+            core = self._core(snapshot) if snapshot else None
+            self._begin(core)
+            for each in core.missed if core else ():
+                self._miss(each)
         elif partition.topic == HEARTBEATS.name:
             state = _read(snapshot, ProducersState) if snapshot else None
             self._producers = Producers(self._plan.settle_ms, state)
@@ -200,6 +213,17 @@ class MonitorProcessor:
     def revoke(self, partition: Partition) -> None:
         """Forget a partition."""
         self.assign(partition, None)
+        if partition.topic == SKETCHES.name:
+            self._missed.clear()
+
+    def jumped(self, partition: Partition, jump: Jump) -> None:
+        """Go on at another offset, and count what was missed."""
+        topic, remade = partition.topic, int(jump.remade)
+        self._miss(MissedRecords(topic=topic, expired=jump.expired, remade=remade))
+
+    def _miss(self, missed: MissedRecords) -> None:
+        before = self._missed.get(missed.topic)
+        self._missed[missed.topic] = before + missed if before else missed
 
     def snapshot(self, partition: Partition) -> bytes:
         """Return a partition's state as plain, versioned data."""
@@ -217,6 +241,7 @@ class MonitorProcessor:
                 assessment=self._assessment.state(),
                 acknowledged={monitor.name: n for monitor, n in self._acknowledged.items()},
                 ledger_hours=self._ledger_hours.state(),
+                missed=tuple(self._missed.values()),
             )
         )
 
@@ -367,6 +392,7 @@ class MonitorProcessor:
             self._windows.progress,
             self._plan.partitions,
             settle_ms=self._plan.settle_ms,
+            missed=self._missed.values(),
         )
 
     def view(self) -> MonitorView:
