@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tidegauge.cli.erase import app
 from tidegauge.runtime.brokers import ApacheBroker
-from tidegauge.runtime.kafka import reader
+from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.admin import ensure_topics, topic_settings
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -256,6 +256,24 @@ def test_a_dead_letter_of_a_request_whose_id_is_longer_stays(kafka: KafkaSetting
     publish(kafka, [letter(71, SECRET), letter(712, OTHER)])
     found = erase(kafka, Subject(request_id="r-71"), now_ms=NOW, dry_run=True)
     assert [each.found for each in found.topics if each.topic == DEAD_LETTERS.name] == [1]
+
+
+@pytest.mark.integration
+def test_what_an_open_transaction_hides_is_erased_too(kafka: KafkaSettings) -> None:
+    other = clients.producer(kafka, transactional_id="another")
+    other.init_transactions()
+    other.begin_transaction()
+    try:
+        for topic, key, event in exchange(91, SECRET):
+            if topic in {REQUESTS, RESPONSES}:
+                other.send(topic.name, encode(event), key=key.encode()).get(10)
+        found = erase(kafka, Subject(request_id="r-91"), now_ms=NOW)
+    finally:
+        other.commit_transaction()
+        other.close(timeout=5)
+    assert [each.erased for each in found.topics if each.found] == [1, 1]
+    again = erase(kafka, Subject(request_id="r-91"), now_ms=NOW)
+    assert [each.erased for each in again.topics if each.found] == [1, 1]
 
 
 @pytest.mark.integration

@@ -187,7 +187,8 @@ def erase(
         TopicError: A topic is missing.
         LogError: The broker does not answer or refuses.
     """
-    found = _find(lambda topic: reader.read(settings, topic), subject)
+    # A transaction that is still open hides texts, and one that was aborted leaves them there.
+    found = _find(lambda topic: reader.read(settings, topic, uncommitted=True), subject)
     if not dry_run:
         fresh = list(found.unmarked())
         erasing.write_tombstones(settings, fresh)

@@ -141,6 +141,7 @@ def consumer(
     group: str | None = None,
     reset: Reset = "earliest",
     gather_ms: int = 0,
+    uncommitted: bool = False,
     **options: Any,  # noqa: ANN401 - kafka-python's own
 ) -> KafkaConsumer:
     """Return a consumer of committed records.
@@ -152,6 +153,7 @@ def consumer(
             ``none`` raises.
         gather_ms: Longest time that the broker waits for further records before it answers a
             fetch; with 0 it answers at once.
+        uncommitted: Read also records of transactions that are open or were aborted.
         options: Further options of ``KafkaConsumer``.
     """
     fetching = (
@@ -170,7 +172,7 @@ def consumer(
         **(grouped if group else {"group_id": None}),
         enable_auto_commit=False,
         auto_offset_reset=reset,
-        isolation_level="read_committed",
+        isolation_level="read_uncommitted" if uncommitted else "read_committed",
         request_timeout_ms=REQUEST_MS,
         metrics_enabled=False,
         **fetching,

@@ -26,13 +26,14 @@ _SINGLE_BYTES = 128 * 1024
 """Bytes asked for around a single record; the broker sends the whole of a longer one."""
 
 
-def read(
+def read(  # noqa: PLR0913 - which part of a topic, all by name
     settings: KafkaSettings,
     topic: Topic,
     *,
     start_ms: int | None = None,
     end_ms: int | None = None,
     partitions: Sequence[int] | None = None,
+    uncommitted: bool = False,
 ) -> Iterator[Record]:
     """Yield a topic's records, in order within each partition, up to its end as of now.
 
@@ -42,6 +43,7 @@ def read(
         start_ms: Leave out records with an earlier timestamp.
         end_ms: Leave out records with this timestamp or a later one.
         partitions: Partitions to read; all of them if None.
+        uncommitted: Yield also records of transactions that are open or were aborted.
 
     Raises:
         TopicError: There is no such topic.
@@ -49,7 +51,7 @@ def read(
     """
     with (
         clients.explained(settings, f"reading {topic.name}"),
-        closing(clients.consumer(settings)) as consumer,
+        closing(clients.consumer(settings, uncommitted=uncommitted)) as consumer,
     ):
         assigned = assign(consumer, topic, partitions)
         consumer.seek_to_beginning(*assigned)
