@@ -24,6 +24,9 @@ from tidegauge.gateway.http.bodies import READ, refuse_ambiguous
         ('{\n "model": "secret",\n "n": 1, "model": "allowed"}', "'model' twice"),
         (r'{"mod\u0065l": "secret", "model": "allowed"}', "'model' twice"),
         ('{"messages":[{"role":"user"}],"model":"m","messages":[]}', "'messages' twice"),
+        ('{"n":1,"n":2}', "'n' twice"),
+        (r'{"x\u003a":1,"model":"secret","model":"allowed"}', "'model' twice"),
+        ('{"x:y":1,"model":"secret","model":"allowed"}', "'model' twice"),
         ('{"model":"allowed","Model":"secret"}', "'Model' beside"),
         ('{"model":"m","messages":[],"STREAM":true}', "'STREAM' beside"),
         ('{"model":"m","me\u017f\u017fages":[]}', "beside or in place of 'messages'"),
@@ -46,6 +49,8 @@ def test_a_name_that_stands_twice_or_in_another_case_is_refused(body: str, named
         '{"model":"a","user":1,"user":2}',
         '{"model": {"a": 1, "a": 2}, "tools": [{"model": 1}, {"model": "\\"model\\":"}]}\n',
         '{"model" :\t"a" , "M\u00e4rz":1}',
+        '{"model":"a","x:y":1,"\\u003a":":"}',
+        '{"model":"a","M\\u00e4rz":1,"long":"' + "x" * 2**20 + '"}',
     ],
 )
 def test_other_requests_are_left_to_their_api(body: str) -> None:
@@ -75,7 +80,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["model", "n", "x", "\u00e9", '"']), json_values)),
+    st.lists(st.tuples(st.sampled_from(["model", "n", "x", ":", "\u00e9", '"']), json_values)),
     st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :  ")]),
 )
 def test_exactly_what_stands_twice_is_refused(
