@@ -13,7 +13,13 @@ from tidegauge.schemas.operations import Control
 from tidegauge.schemas.sketches import Progress, Tally
 from tidegauge.schemas.topics import CONTROLS, HEARTBEATS, REQUESTS, RESPONSES, SKETCHES
 from tidegauge.streaming.processor import Jump, Partition
-from tidegauge.streaming.progress import BASELINE_REFUSED, RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
+from tidegauge.streaming.progress import (
+    BASELINE_REFUSED,
+    BEGUN_AGAIN,
+    RECORDS_EXPIRED,
+    RENUMBERED,
+    TOPIC_REMADE,
+)
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import Harness, Traffic
@@ -122,12 +128,15 @@ def test_a_topic_made_again_and_a_producer_that_started_again_alarm(
 ) -> None:
     harness.tick(traffic.start_of(1))
     assert harness.verdicts("pipeline.log")[-1].state == State.OK
-    totals = {TOPIC_REMADE: 1, RENUMBERED: 50}
+    totals = {TOPIC_REMADE: 1, RENUMBERED: 50, BEGUN_AGAIN: 2}
     harness.give(traffic.writers["drift"].progress(1, totals=totals))
     harness.tick(traffic.start_of(1))
     (alert,) = harness.alerts("pipeline.log")
     assert "requests.v1 was deleted and created again" in alert.summary
     assert "50 events of requests.v1 came under sequences" in alert.summary
+    assert "the first event of a producer again, no later than its last one (2 times)" in (
+        alert.summary
+    )
 
 
 def test_what_the_monitor_itself_missed_alarms_until_it_is_closed(

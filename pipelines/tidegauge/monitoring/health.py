@@ -132,7 +132,7 @@ def loss_counts(ledger: Ledger) -> dict[Monitor, int]:
         + sum(line.missing + line.expired for line in ledger.deliveries)
         + abs(ledger.judging.unaccounted),
         DEAD_LETTERS: sum(line.dead_lettered for line in ledger.deliveries),
-        LOG: sum(line.remade + line.renumbered for line in ledger.deliveries)
+        LOG: sum(line.remade + line.renumbered + line.begun_again for line in ledger.deliveries)
         + sum(each.remade + each.expired for each in ledger.missed),
     }
 
@@ -203,6 +203,13 @@ def log_state(
             "give each run a producer id of its own"
             for line in ledger.deliveries
             if line.renumbered
+        ]
+        said += [
+            f"{line.topic} has the first event of a producer again, no later than its last one "
+            f"({count(line.begun_again)} times): such events are dropped as copies; where it does "
+            "not send them again, its clock is behind: give each run a producer id of its own"
+            for line in ledger.deliveries
+            if line.begun_again
         ]
     state = State.WARN if said else State.OK
     sentence = ". ".join(said) + "." if said else "The log is as it should be."

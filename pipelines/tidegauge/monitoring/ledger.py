@@ -19,7 +19,7 @@ from tidegauge.schemas.exchange import Heartbeat
 from tidegauge.schemas.measures import JUDGED, SAMPLED
 from tidegauge.schemas.sketches import Progress, SketchKind
 from tidegauge.schemas.topics import REQUESTS, RESPONSES
-from tidegauge.streaming.progress import RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
+from tidegauge.streaming.progress import BEGUN_AGAIN, RECORDS_EXPIRED, RENUMBERED, TOPIC_REMADE
 from tidegauge.streaming.tallies import UNKNOWN_PRODUCER
 
 __all__ = [
@@ -104,6 +104,8 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
         remade: Times that the topic was found deleted and created again, over its partitions.
         renumbered: Events under sequences that their producer had passed: it started again
             under its name, or two producers share one.
+        begun_again: Times that a producer began again at sequence 1 with events that are no
+            later than its last one: they are dropped as copies.
     """
 
     topic: str
@@ -118,6 +120,7 @@ class DeliveryAccount(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
     remade: int = 0
     renumbered: int = 0
+    begun_again: int = 0
 
     @property
     def waiting(self) -> int:
@@ -313,6 +316,7 @@ def _delivery(
         expired=expired,
         remade=_total(reports, TOPIC_REMADE),
         renumbered=_total(reports, RENUMBERED),
+        begun_again=_total(reports, BEGUN_AGAIN),
     )
 
 

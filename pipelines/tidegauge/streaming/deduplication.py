@@ -51,10 +51,17 @@ class NewEvent(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A record with an event that was processed before."""
+    """A record with an event that was processed before.
+
+    Attributes:
+        record: The record.
+        producer_id: Its producer.
+        first: Whether it is the producer's first event, and only its time shows a copy.
+    """
 
     record: Record
     producer_id: str
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,8 @@ def deduplicate(
         if before is None:
             before = seen[source] = sequences(*source)
         if before.has(sequence, digest, time_ms):
-            yield Duplicate(record, producer_id)
+            first = sequence == 1 and not before.knows(sequence)
+            yield Duplicate(record, producer_id, first)
         else:
             before.add(sequence, digest, time_ms)
             yield found

@@ -14,12 +14,13 @@ from tidegauge.schemas.segments import OTHER, Segment
 from tidegauge.schemas.sketches import Exemplar, Progress, RecordPlace, Sketch, SketchKind
 from tidegauge.schemas.upstream_events import UpstreamWork
 from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
-from tidegauge.streaming.deduplication import NewEvent
+from tidegauge.streaming.deduplication import Duplicate, NewEvent
 from tidegauge.streaming.extractor import MeasuredSession, Measurement, Sessions
 from tidegauge.streaming.histogram import ACCURACY
 from tidegauge.streaming.processor import Jump, Partition, Record
 from tidegauge.streaming.progress import (
     AHEAD,
+    BEGUN_AGAIN,
     OVERFLOW,
     PRODUCER_TIMES,
     PRODUCERS_CAPPED,
@@ -135,6 +136,12 @@ class PartitionSketcher:
         clock_ms = now_ms if record.producer_time else record.timestamp_ms
         latest_ms = clock_ms + self._settings.ahead_ms
         return latest_ms if time_ms > latest_ms and clock_ms > 0 else time_ms
+
+    def count_copy(self, found: Duplicate) -> None:
+        """Count an event that was processed before."""
+        self.tallies.of(found.producer_id).count_repeated()
+        if found.first:
+            self._totals[BEGUN_AGAIN] += 1
 
     def count(
         self,

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "AHEAD",
     "BASELINE_REFUSED",
+    "BEGUN_AGAIN",
     "OVERFLOW",
     "PRODUCERS_CAPPED",
     "PRODUCER_TIMES",
@@ -23,6 +24,10 @@ AHEAD: Final = "events_ahead"
 BASELINE_REFUSED: Final = "baseline_refused:"
 """Notice, followed by the reason: the worker cannot use the baseline in force, and goes on
 without one."""
+
+BEGUN_AGAIN: Final = "producers_begun_again"
+"""Total: events with the sequence 1 that were taken for copies only since their time is no later
+than their producer's last one: it sends again, or it has started again with a clock behind."""
 
 OVERFLOW: Final = "events_in_other"
 """Total: events of segments beyond the cap, counted in the segment ``other``."""

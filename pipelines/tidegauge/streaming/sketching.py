@@ -118,7 +118,7 @@ class SketchingProcessor(Generic[E]):
                 sketcher.count(item, result, now_ms)
                 outputs.extend(result.outputs)
             elif isinstance(item, Duplicate):
-                sketcher.tallies.of(item.producer_id).count_repeated()
+                sketcher.count_copy(item)
             else:
                 sketcher.tallies.of(item.producer_id).count_dead_letter(item.sequence)
                 rejections.append(Rejection(item.record, item.reason, item.detail))
@@ -134,7 +134,7 @@ class SketchingProcessor(Generic[E]):
         sketcher = self._partitions[record.partition]
         for item in self._deduplicated([record], now_ms):
             if isinstance(item, Duplicate):
-                sketcher.tallies.of(item.producer_id).count_repeated()
+                sketcher.count_copy(item)
                 continue
             signed = item.event if isinstance(item, NewEvent) else item
             sketcher.tallies.of(signed.producer_id).count_dead_letter(signed.sequence)

@@ -96,6 +96,10 @@ class Sequences:
             return False
         return time_ms <= self.active_ms
 
+    def knows(self, sequence: int) -> bool:
+        """Return whether a sequence is one of the last events, and not only passed."""
+        return sequence in self._recent or sequence in self._dead
+
     def add(self, sequence: int, digest: int | None, time_ms: int = 0) -> None:
         """Add an event; one without a digest was put aside."""
         self.active_ms = max(self.active_ms, time_ms)

@@ -113,6 +113,11 @@ def _print(found: Ledger, since: str) -> None:
         )
         if delivery.remade:
             say("  the topic was deleted and created again, as its worker found")
+        if delivery.begun_again:
+            say(
+                f"  {count(delivery.begun_again)} times the first event of a producer came again, "
+                "no later than its last one: such events are dropped as copies"
+            )
         if delivery.renumbered:
             say(
                 f"  {count(delivery.renumbered)} events came under sequences that their producer "
