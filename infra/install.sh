@@ -52,4 +52,9 @@ fi
 
 echo "installing tidegauge and what it needs (about 450 MB to download, a minute or two)"
 install --editable '.[demo,dev]'
+# The largest imports are compiled here: where PYTHONDONTWRITEBYTECODE is set, as in many
+# containers and CI machines, each process would spend ten seconds on compiling them again.
+env -u PYTHONDONTWRITEBYTECODE "$VENV/bin/python" -c \
+    'import evidently.legacy.metrics, evidently.legacy.report, sentence_transformers' ||
+    fail "what pip installed cannot be imported: remove $VENV and run the same command again"
 "$VENV/bin/tidegauge" --version
