@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from contextlib import closing
+from uuid import uuid4
+
 import pytest
 from kafka import codec
 from kafka.admin import NewTopic
 
 from tidegauge.cli.check import Check
 from tidegauge.cli.doctor_kafka import kafka_checks
-from tidegauge.runtime.brokers import ApacheBroker
+from tidegauge.runtime.brokers import ApacheBroker, Broker
 from tidegauge.runtime.kafka import clients
 from tidegauge.runtime.kafka.admin import ensure_topics, list_topics
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas.topics import REQUESTS, STATE
+from tidegauge.schemas.topics import REQUESTS, STATE, UPSTREAMS
 
 
 def test_without_a_broker_only_the_compressions_are_told() -> None:
@@ -77,3 +80,24 @@ def test_topics_that_were_made_with_other_settings_are_told_and_left() -> None:
         wrong = [check for check in kafka_checks(environment) if "kafka-configs.sh" in check.remedy]
         assert [check.level for check in wrong].count("bad") == 2
         assert [check.level for check in wrong].count("warning") == 5
+
+
+@pytest.mark.integration
+def test_a_transaction_that_does_not_end_is_told_with_its_place(apache_broker: Broker) -> None:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": apache_broker.bootstrap_servers,
+        "TIDEGAUGE_KAFKA_TRANSACTION_TIMEOUT_MS": "1000",
+    }
+    settings = KafkaSettings(bootstrap_servers=apache_broker.bootstrap_servers)
+    ensure_topics(settings)
+    with closing(clients.producer(settings, transactional_id=uuid4().hex)) as forgotten:
+        forgotten.init_transactions()
+        forgotten.begin_transaction()
+        place = forgotten.send(UPSTREAMS.name, b"", key=b"nobody").get(10)
+        (stuck,) = (check for check in kafka_checks(environment) if "does not end" in check.found)
+        forgotten.abort_transaction()
+    assert stuck.level == "bad"
+    assert f"record {place.offset} of partition {place.partition} " in stuck.found
+    assert f"--topic {UPSTREAMS.name} --partition {place.partition}" in stuck.remedy
+    assert f"--start-offset {place.offset}" in stuck.remedy
+    assert not any("does not end" in check.found for check in kafka_checks(environment))

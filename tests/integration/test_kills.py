@@ -192,7 +192,11 @@ def test_a_broker_killed_in_the_middle_is_waited_for(
     if lack := ApacheBroker.missing():
         pytest.skip(lack)
     monkeypatch.delenv("TIDEGAUGE_KAFKA_SESSION_TIMEOUT_MS")  # long enough for a start
-    with ApacheBroker() as broker:
+    # Where a transaction times out while the broker starts, Kafka 4.3 takes its topic for deleted
+    # and ends it without a marker: its records are committed with those of the next transaction.
+    with ApacheBroker(
+        properties="transaction.abort.timed.out.transaction.cleanup.interval.ms=60000"
+    ) as broker:
         traffic = Traffic(broker)
         ensure_topics(traffic.settings)
         worker = start_worker(broker.bootstrap_servers, traffic.group)

@@ -24,9 +24,9 @@ from tidegauge.runtime.kafka.topic_settings import (
     missing_codecs,
     readable_codecs,
 )
-from tidegauge.runtime.kafka.transactions import transactions_hide_aborts
+from tidegauge.runtime.kafka.transactions import stuck_transactions, transactions_hide_aborts
 from tidegauge.runtime.settings import load
-from tidegauge.schemas.topics import STATE
+from tidegauge.schemas.topics import ALL_TOPICS, STATE
 
 __all__ = ["kafka_checks"]
 
@@ -102,6 +102,22 @@ def _broker(settings: KafkaSettings) -> Iterator[Check]:
             found="work: exactly once"
             if hidden
             else "do not hide what was aborted: repeats are recognised and dropped",
+        )
+        if hidden:
+            yield from _stuck_transactions(settings)
+
+
+def _stuck_transactions(settings: KafkaSettings) -> Iterator[Check]:
+    """Yield the transactions that never end, which a broker that was killed can leave behind."""
+    longest = 2 * settings.transaction_timeout_ms / 1000
+    for place in stuck_transactions(settings, ALL_TOPICS.values(), seconds=longest):
+        yield Check(
+            what=f"topic {place.topic}",
+            level="bad",
+            found=f"a transaction that began at record {place.offset} of partition "
+            f"{place.partition} does not end: nothing behind it is read",
+            remedy=f"kafka-transactions.sh --bootstrap-server {settings.bootstrap_servers} abort "
+            f"--topic {place.topic} --partition {place.partition} --start-offset {place.offset}",
         )
 
 

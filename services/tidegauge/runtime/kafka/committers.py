@@ -123,10 +123,9 @@ class TransactionalCommitter:
 
         def transact() -> None:
             producer.begin_transaction()
-            for encoded in (*commit.outputs, *states):
-                producer.send(
-                    encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers)
-                )
+            # Acknowledged before the end: kafka-python also commits a transaction whose records
+            # were refused, for instance after the broker had undone it for its age.
+            send_all(producer, (*commit.outputs, *states))
             producer.send_offsets_to_transaction(offsets, membership)
             producer.commit_transaction()
 
@@ -140,10 +139,7 @@ class TransactionalCommitter:
 
         def transact() -> None:
             producer.begin_transaction()
-            for encoded in checkpoint.pending:
-                producer.send(
-                    encoded.topic, encoded.value, key=encoded.key, headers=list(encoded.headers)
-                )
+            send_all(producer, checkpoint.pending)
             producer.commit_transaction()
 
         self._within_limit(transact)
