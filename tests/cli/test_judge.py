@@ -84,6 +84,17 @@ def test_exchanges_that_a_judge_is_not_asked_about_have_no_score(
     assert len(server.asked) == 1
 
 
+def test_a_judge_of_some_models_and_routes_is_tried_and_qualified_without_them(
+    server: ScriptedServer, rubric: Path, lines: Path
+) -> None:
+    only = "applies_to: {models: [support-*], routes: [/v1/chat/*]}\nqualified_on: [shuffled]\n"
+    rubric.write_text(BREVITY + only)
+    said = run("try", rubric, lines, "--url", server.url)
+    assert "3 of 3 scored" in said.output
+    found = json.loads(run("qualify", rubric, "--url", server.url, "--json").output)[0]
+    assert found["qualification"]["scored"] == found["qualification"]["asked"] > 0
+
+
 def test_a_judge_without_its_model_is_said_once(
     server: ScriptedServer, rubric: Path, lines: Path
 ) -> None:
@@ -101,6 +112,15 @@ def test_a_judge_that_cannot_tell_good_from_bad_is_not_qualified(
     assert said.exit_code == 1
     assert "not qualified: it does not tell good from bad golden answers" in said.output
     assert "rude by score: no, area under the curve 0.50" in said.output
+
+
+def test_a_judge_without_golden_answers_says_how_it_gets_some(
+    server: ScriptedServer, rubric: Path
+) -> None:
+    said = run("qualify", rubric, "--url", server.url)
+    assert said.exit_code == 1
+    assert "there are no golden answers for it: name built-in kinds" in said.output
+    assert not server.asked
 
 
 def test_a_judge_that_tells_good_from_bad_is_qualified(server: ScriptedServer) -> None:

@@ -6,13 +6,20 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from tidegauge.adapters.vllm import JudgeRefusedError, JudgeReplyError, VllmClient
 from tidegauge.quality import rubric
 from tidegauge.quality.errors import ExchangeTooLongError
-from tidegauge.quality.golden_set import KINDS, GoldenAnswer, asked_of, built_in
+from tidegauge.quality.golden_set import KINDS, GoldenAnswer, built_in
 from tidegauge.quality.judged_exchange import JudgedExchange, Score
 from tidegauge.quality.qualification import Qualification
-from tidegauge.quality.specifications import ClassifierSpec, RubricSpec, Specification
+from tidegauge.quality.specifications import (
+    AppliesTo,
+    ClassifierSpec,
+    RubricSpec,
+    Specification,
+)
 from tidegauge.workers.judge.judge_files import make_client, make_judge
 from tidegauge.workers.judge.judges import Judge
 from tidegauge.workers.judge.qualification_run import explain, run_qualification
@@ -66,7 +73,7 @@ def try_judge(
     *,
     reasons: bool = False,
 ) -> list[TriedScore]:
-    """Return what a judge says of each exchange.
+    """Return what a judge says of each exchange, from wherever it came.
 
     Args:
         settings: How to reach its server.
@@ -77,10 +84,11 @@ def try_judge(
     Raises:
         JudgeServerError: The server is away, or lacks what the judge needs.
     """
+    anywhere = _anywhere(specification)
 
     async def one(client: VllmClient, judge: Judge, exchange: JudgedExchange) -> TriedScore:
         exchange = replace(exchange, unit=specification.unit)
-        if not specification.applies(exchange):
+        if not anywhere.applies(exchange):
             return TriedScore({}, invalid="the judge is not asked about such exchanges")
         try:
             score = await judge.score(exchange)
@@ -134,12 +142,7 @@ def qualify_judge(
             judge = make_judge(client, specification)
             kinds = [kind for kind in KINDS if kind in judge.kinds]
             known = built_in(kinds, questions=settings.golden_set_questions) if kinds else ()
-            golden = [
-                answer
-                for answer in asked_of((*own, *known), judge.kinds, specification.unit)
-                if specification.applies(answer.exchange)
-            ]
-            found = await run_qualification(judge, ask, golden, {})
+            found = await run_qualification(judge, ask, (*own, *known), {})
             return found.qualification, found.refused
 
     qualification, refused = asyncio.run(run())
@@ -150,6 +153,19 @@ def qualify_judge(
         qualified=qualification.qualified,
         why_not="" if qualification.qualified else refused or explain(qualification),
         qualification=qualification,
+    )
+
+
+def _anywhere(specification: Specification) -> Specification:
+    """Return a judge that is asked about exchanges of any segment and customer.
+
+    Lines of a file name none of them.
+    """
+    if not isinstance(specification, RubricSpec | ClassifierSpec):
+        return specification
+    rule = specification.applies_to
+    return msgspec.structs.replace(
+        specification, applies_to=AppliesTo(has=rule.has, lacks=rule.lacks)
     )
 
 

@@ -167,6 +167,11 @@ def explain(found: Qualification) -> str:
         >>> explain(Qualification((), scored=3, asked=10))
         'it scored 3 of 10 golden answers'
     """
+    if not found.asked:
+        return (
+            "there are no golden answers for it: name built-in kinds of bad answers under "
+            "qualified_on, or give a golden set of your own"
+        )
     if not found.separations or 5 * found.scored < 4 * found.asked:
         return f"it scored {found.scored} of {found.asked} golden answers"
     areas = ", ".join(
