@@ -3,6 +3,10 @@
 Where a pattern has groups, the secret is what the last one matched, and the text around it stays.
 No pattern repeats a part that can match the same text in two ways, and what precedes a secret is
 bounded, so each takes time linear in the length of the text.
+
+A quoted secret may hold quotation marks that are escaped, and the whole may stand in a string that
+is escaped again. So the patterns are given each quotation mark as a character that tells how often
+it is escaped; ``quotation_mark`` makes it.
 """
 
 from __future__ import annotations
@@ -13,7 +17,18 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["CREDENTIALS", "Kind", "whole_match"]
+__all__ = ["CREDENTIALS", "Kind", "quotation_mark", "whole_match"]
+
+_ESCAPED: Final = {'"': "\ue000\ue001", "'": "\ue002\ue003"}
+"""Characters for quotation marks that are escaped once, and for those escaped more often."""
+
+
+def quotation_mark(mark: str, backslashes: int) -> str:
+    """Return the character for a quotation mark, single or double, after so many backslashes.
+
+    Each time that a text is quoted within another, ``n`` backslashes become ``2n + 1``.
+    """
+    return _ESCAPED[mark][backslashes > 1] if backslashes else mark
 
 
 def whole_match(text: str) -> int:
@@ -21,13 +36,17 @@ def whole_match(text: str) -> int:
     return len(text)
 
 
+_MARKS: Final = "\"'" + "".join(_ESCAPED.values())
+
+
 class Kind:
-    """A kind of text that must not be captured.
+    r"""A kind of text that must not be captured.
 
     Args:
         label: What replaces it.
         hints: The pattern matches only texts with one of them, in lower case; empty for all.
-        pattern: A regular expression for it, or a larger one whose last group is it.
+        pattern: A regular expression for it, or a larger one whose last group is it; ``\"'``
+            in a set of characters stands for all quotation marks, escaped ones included.
         length: How many characters of a match belong to it; 0 if the match is none.
     """
 
@@ -42,7 +61,7 @@ class Kind:
     ) -> None:
         self.label = label
         self.hints = hints
-        self.pattern = re.compile(pattern, re.DOTALL)
+        self.pattern = re.compile(pattern.replace(r"\"'", _MARKS), re.DOTALL)
         self.length = length
 
 
@@ -62,6 +81,17 @@ _PREFIXES: Final = (
     *("sq0csp", "rpa", "sntrys", "dckr"),
 )
 _BEFORE: Final = r"(?<![A-Za-z0-9])"
+_QUOTED: Final = "|".join(
+    # A string ends at its own mark or at one that is escaped less often; twice its own mark is
+    # how SQL and CSV write one.
+    rf"(?<={mark})(?:[^{mark}{outer}\r\n]|{mark}{mark}(?=\w)){{2,}}"
+    for single in ('"', "'")
+    for outer, mark in (
+        ("", single),
+        (single, _ESCAPED[single][0]),
+        (single + _ESCAPED[single][0], _ESCAPED[single][1]),
+    )
+)
 _PASSWORDS: Final = (
     r"pass(?:[-_]?words?|wd|phrase|code)|passwort|kennwort|contrase[nñ]a|senha|mot de passe|pwd"
     r"|пароль|密码|密碼|パスワード|비밀번호"
@@ -72,7 +102,7 @@ _WORDS: Final = (
 )
 _VALUE: Final = (
     r"(?!(?i:null|none|true|false|undefined)\b)"
-    r"((?<=\")[^\"\r\n]{2,}|(?<=')[^'\r\n]{2,}|(?<![\"'])[^\s\"'<>]{3,}[^\s\"'<>.,;])"
+    rf"({_QUOTED}|(?<![\"'])[^\s\"'<>]{{3,}}[^\s\"'<>.,;])"
 )
 _PASSWORD_HINTS: Final = (
     *("pass", "kennwort", "contrase", "senha", "mot de", "pwd"),
@@ -145,6 +175,14 @@ CREDENTIALS: Final = (
         rf"(?:[A-Z0-9_-][\w-]{{0,24}})?[\"'\])]{{0,2}}\s{{0,4}}(?:=>|:=|==|[:=>])\s{{0,4}}[\"']?{_VALUE}"
         r"|[ \t]{1,4}(?:is|ist|lautet|est|es)[: \t]{1,4}[\"'`]?"
         r"((?=[^\s\"'`]{0,64}[\d!@#$%^&*_])[^\s\"'`<>]{3,}[^\s\"'`<>.,;]))",
+    ),
+    # `pass` is also a word of tests and of Python: `--- PASS: TestOrder`, `pass: the third`.
+    Kind(
+        "[secret]",
+        ("pass", "pw"),
+        r"(?:(?<![A-Za-z])(?:[Pp]ass|[Pp]w)|(?<=_)P(?:ASS|W)|(?<![A-Za-z])(?:PASS|PW)(?==))[\"']?"
+        r"\s{0,4}(?:=>|:=|==|[:=])\s{0,4}"
+        rf"(?:[\"']|(?=[^\s\"']{{0,64}}[\d!@#$%^&*_])){_VALUE}",
     ),
     # A password without anything between: `password hunter2`, if it has a digit.
     Kind(

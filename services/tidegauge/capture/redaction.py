@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from tidegauge.capture.credentials import CREDENTIALS, Kind
+from tidegauge.capture.credentials import CREDENTIALS, Kind, quotation_mark
 
 __all__ = ["Span", "find_private", "redact", "replaced"]
 
@@ -100,7 +100,8 @@ _KINDS: Final = (
     Kind(
         "[email]",
         ("@",),
-        r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])",
+        # The part before the @ may be quoted, or have an apostrophe (RFC 5322, section 3.4.1).
+        r"(?:(?<![\w.+-])[\w.+-](?:'?[\w.+-]){0,63}|[\"'][^\"'\r\n]{1,64}[\"'])@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])",
     ),
     # The lookahead consumes nothing: the true length is known only when the check digits are.
     Kind(
@@ -224,4 +225,7 @@ def _decoded(match: re.Match[str]) -> str:
             return chr(int(match[group], 16))
     if match[5]:
         return chr(int(match[5]))
-    return _CONTROLS.get(match[0][-1], match[0][-1])
+    last = match[0][-1]
+    if last in "\"'":
+        return quotation_mark(last, len(match[0]) - 1)
+    return _CONTROLS.get(last, last)
