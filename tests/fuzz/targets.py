@@ -94,9 +94,9 @@ def _body(data: bytes) -> None:
     for encoding in (b"gzip", b"deflate"):
         with suppress(RefusedError):
             _run(decoded(data, {b"content-encoding": encoding}, 100_000))
-    for encoding in (b"gzip", b"deflate", b"zstd"):
+    for encoding in (b"gzip", b"deflate", b"zstd", b"gzip, gzip"):
         with suppress(UpstreamAnswerError):
-            Decoder(encoding).decode(data)
+            Decoder([(b"content-encoding", encoding)]).decode(data)
 
 
 def _request_of(api: Api) -> Callable[[bytes], None]:

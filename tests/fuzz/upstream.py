@@ -10,7 +10,7 @@ from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import UpstreamError
 from tidegauge.gateway.http.addresses import Timeouts
 from tidegauge.gateway.http.client import QUIET, Connection
-from tidegauge.gateway.http.decoding import decoder_of
+from tidegauge.gateway.http.decoding import Decoder
 from tidegauge.gateway.http.pool import Pool
 from tidegauge.gateway.proxy.relay import FrameSplitter, data_of, passed_headers
 
@@ -91,7 +91,7 @@ class _Answer:
         if connection.begun and not self._begun:
             self._begun = True
             passed_headers(connection.headers, "r", None)
-            self._decoder = decoder_of(connection.headers) if connection.is_encoded else None
+            self._decoder = Decoder(connection.headers) if connection.is_encoded else None
         while connection._pieces:
             piece = _now(connection.piece())
             assert piece is not QUIET

@@ -78,6 +78,12 @@ def chat(*choices: object, usage: object = USAGE, **fields: object) -> dict[str,
     return {**body, "choices": list(choices), "usage": usage, **fields}
 
 
+def zipped(data: bytes, times: int) -> bytes:
+    for _ in range(times):
+        data = gzip.compress(data, mtime=0)
+    return data
+
+
 def halves(data: bytes) -> tuple[bytes, bytes]:
     return data[: len(data) // 2], data[len(data) // 2 :]
 
@@ -302,6 +308,14 @@ WHOLE = [
           headers=(("content-type", JSON), ("content-encoding", "gzip"))),
     whole("zstd that nobody asked for", b"".join(map(zstandard.compress, halves(encoded(chat(choice()))))),
           headers=(("content-type", JSON), ("content-encoding", "zstd"))),
+    whole("gzip twice", zipped(encoded(chat(choice())), 2),
+          headers=(("content-type", JSON), ("content-encoding", "gzip, GZIP"))),
+    whole("gzip by two headers", gzip.compress(zlib.compress(encoded(chat(choice()))), mtime=0),
+          headers=(("content-encoding", "deflate"), ("content-encoding", "gzip"))),
+    whole("no encoding", chat(choice()), headers=(("content-type", JSON), ("content-encoding", "identity"))),
+    *[whole(f"the encoding {odd!r}", zipped(encoded(chat(choice())), odd.count("gzip")), text=None, finish=None, usage=None,
+            headers=(("content-type", JSON), ("content-encoding", odd)), outcome="unread",
+            unread=("content_encoding",)) for odd in ("br", "gzip, br", "gzip, gzip, gzip")],
     whole("deflate that nobody asked for", zlib.compress(encoded(chat(choice()))),
           headers=(("content-type", JSON), ("content-encoding", "Deflate"))),
     whole("lines of JSON", b"\n".join(map(encoded, (HELLO, WORLD, STOP, USAGE_ONLY)))),
@@ -347,6 +361,8 @@ STREAMS = [
     stream("given up", HELLO, WORLD, delta("abort"), USAGE_ONLY, DONE, finish="abort", outcome="failed"),
     stream("done without a reason", HELLO, WORLD, USAGE_ONLY, DONE, finish=None),
     stream("a reason and not done", HELLO, WORLD, STOP, usage="estimated"),
+    stream("in an unknown encoding", HELLO, WORLD, STOP, DONE, text=None, finish=None, usage=None, outcome="unread",
+           headers=(("content-type", EVENTS), ("content-encoding", "br")), unread=("content_encoding",)),
     stream("neither", HELLO, WORLD, finish=None, usage="estimated", outcome="failed"),
     stream("a byte order mark", b"\xef\xbb\xbf", HELLO, WORLD, STOP, USAGE_ONLY, DONE),
     stream("single line feeds", frames(HELLO, WORLD, STOP, USAGE_ONLY, end="\n") + b"data: [DONE]\n"),

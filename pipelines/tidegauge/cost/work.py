@@ -31,7 +31,7 @@ def line_of(event: ResponseEvent) -> CostLine:
     if event.attempts > 1 or event.repeat_of is not None:
         return "retry"
     outcome = event.outcome or outcome_of(event.error)
-    return "served" if outcome in {"ok", "pending"} else "failed"
+    return "served" if outcome in {"ok", "pending", "unread"} else "failed"
 
 
 def work_tokens(usage: Usage) -> float:

@@ -65,7 +65,7 @@ class ErrorKind(StrEnum):
     GATEWAY_ERROR = "gateway_error"
 
 
-ExchangeOutcome = Literal["ok", "failed", "rejected", "cancelled", "pending"]
+ExchangeOutcome = Literal["ok", "failed", "rejected", "cancelled", "pending", "unread"]
 """How an exchange ended.
 
 - ``ok``: the client got a complete answer, or left after it was complete.
@@ -73,6 +73,8 @@ ExchangeOutcome = Literal["ok", "failed", "rejected", "cancelled", "pending"]
 - ``rejected``: the request was at fault: its key, its model, its content, its rate.
 - ``cancelled``: the client left, or cancelled, before the answer was complete.
 - ``pending``: the upstream accepted the request and answers later, in the background.
+- ``unread``: the upstream's answer passed in an encoding that the gateway cannot decode, so that
+  whether it is one is not known.
 """
 
 _OUTCOMES: Final[Mapping[ErrorKind, ExchangeOutcome]] = {

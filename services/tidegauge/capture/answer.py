@@ -16,7 +16,7 @@ from tidegauge.schemas.exchange import (
     outcome_of,
 )
 
-__all__ = ["AnswerParts", "Ending", "ParsedAnswer", "decide"]
+__all__ = ["CONTENT_ENCODING", "AnswerParts", "Ending", "ParsedAnswer", "decide"]
 
 _USUAL: Final = frozenset({"stop", "length", "tool_calls", "end_turn", "tool_use", "max_tokens"})
 """Finish reasons of most answers, which their servers completed."""
@@ -31,6 +31,8 @@ _GAVE_UP_WORDS: Final = (
     *("error", "exception", "exhausted", "malformed", "overload", "rate_limit", "unavailable"),
 )
 """Words in the finish reasons of servers that did not complete an answer."""
+CONTENT_ENCODING: Final = "content_encoding"
+"""What is unread of an answer whose body cannot be decoded."""
 _ENDED: Final = frozenset({"completed", "incomplete"})
 _FAILED: Final = frozenset({"failed", "expired"})
 _NOT_YET: Final = frozenset({"queued", "in_progress"})
@@ -201,6 +203,8 @@ def _untold(answer: ParsedAnswer, status: int, *, done: bool) -> Ending:
     """Return the ending of an answer that tells none and did not break."""
     if status >= _REDIRECTS:
         return _failed(f"the upstream answered {status}, a redirect")
+    if CONTENT_ENCODING in answer.unread:
+        return Ending("unread", None, "the answer's content encoding cannot be decoded")
     if not done:
         detail = "the upstream ended the stream before the answer was complete"
         return Ending("failed", ErrorKind.UPSTREAM_INTERRUPTED, detail)

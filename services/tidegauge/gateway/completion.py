@@ -57,7 +57,7 @@ _NOWHERE: Final = Placement(
     request_id="", sent=0, last_ms=0, conversation_id=None, turn=0, step=1, question=0
 )
 """The place of a request that is not admitted."""
-_ANSWERED: Final = frozenset({"ok", "pending"})
+_ANSWERED: Final = frozenset({"ok", "pending", "unread"})
 
 _log = structlog.get_logger("tidegauge.gateway")
 

@@ -9,7 +9,7 @@ import zstandard
 
 from tidegauge.gateway.errors import UpstreamAnswerError
 
-__all__ = ["Decoder", "decoder_of", "without_encoding"]
+__all__ = ["Decoder", "without_encoding"]
 
 _NAME: Final = b"content-encoding"
 _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
@@ -21,6 +21,8 @@ _STEP: Final = 64 * 1024
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 _MOST_MEMBERS: Final = 1_000
 _KNOWN: Final = frozenset((*_WBITS, *_BEGINNINGS))
+_NO_ENCODING: Final = frozenset((b"", b"identity"))
+_MOST_ENCODINGS: Final = 2
 _LONGEST: Final = 64 * 1024 * 1024
 
 _Headers = list[tuple[bytes, bytes]]
@@ -28,7 +30,36 @@ _Decompressor: TypeAlias = "zlib._Decompress | zstandard.ZstdDecompressionObj"  
 
 
 class Decoder:
-    """Decodes a body piece by piece.
+    """Decodes the body of an answer piece by piece; one in an unknown encoding passes as it is.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+
+    Attributes:
+        known: Whether all its encodings are known; nothing is decoded otherwise.
+    """
+
+    def __init__(self, headers: _Headers) -> None:
+        listed = b",".join(value for name, value in headers if name == _NAME).lower().split(b",")
+        encodings = [name for each in listed if (name := each.strip()) not in _NO_ENCODING]
+        self.known = len(encodings) <= _MOST_ENCODINGS and _KNOWN.issuperset(encodings)
+        # They are listed in the order in which they were applied (RFC 9110, section 8.4).
+        self._decoders = [_Decoder(name) for name in reversed(encodings)] if self.known else []
+
+    def decode(self, piece: bytes) -> bytes:
+        """Return the decoded bytes of a piece; what follows the end and is no body is left out.
+
+        Raises:
+            UpstreamAnswerError: The piece is not in its encoding, it is one of more than 1,000
+                bodies in a row, or the decoded body is longer than 64 MiB.
+        """
+        for decoder in self._decoders:
+            piece = decoder.decode(piece)
+        return piece
+
+
+class _Decoder:
+    """Decodes a body in one encoding piece by piece.
 
     Some servers encode each part of a stream by itself, so that several encoded bodies follow each
     other.
@@ -46,12 +77,6 @@ class Decoder:
         self._begins = self._ended = False
 
     def decode(self, piece: bytes) -> bytes:
-        """Return the decoded bytes of a piece; what follows the end and is no body is left out.
-
-        Raises:
-            UpstreamAnswerError: The piece is not in the encoding, it is one of more than 1,000
-                bodies in a row, or the decoded body is longer than 64 MiB.
-        """
         decoded, members = [], 0
         for start in range(0, len(piece), self._step):
             rest = piece[start : start + self._step]
@@ -99,18 +124,6 @@ class Decoder:
         if tail or self._left <= 0:
             raise UpstreamAnswerError(f"the upstream's answer is longer than {_LONGEST} bytes")
         return decoded
-
-
-def decoder_of(headers: _Headers) -> Decoder | None:
-    """Return a decoder for the body of these headers; None if it is in none that is known.
-
-    Bodies in other encodings are passed on as they are.
-    """
-    for name, value in headers:
-        if name == _NAME:
-            encoding = value.strip().lower()
-            return Decoder(encoding) if encoding in _KNOWN else None
-    return None
 
 
 def without_encoding(headers: _Headers) -> _Headers:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tidegauge.capture.answer import ParsedAnswer, decide
+from tidegauge.capture.answer import CONTENT_ENCODING, ParsedAnswer, decide
 from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind
 from tidegauge.gateway.apis.as_events import event_of
 from tidegauge.gateway.completion import Completion
@@ -25,7 +25,7 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
-from tidegauge.gateway.http.decoding import Decoder, decoder_of, without_encoding
+from tidegauge.gateway.http.decoding import Decoder, without_encoding
 
 __all__ = [
     "FrameSplitter",
@@ -163,8 +163,10 @@ class Relay:
         status, headers = connection.status, connection.headers
         if status == _UNAUTHORIZED:
             raise UpstreamAnswerError("the upstream refused the gateway's own API key")
-        decoder = decoder_of(headers) if connection.is_encoded else None
-        if decoder is not None:
+        if connection.is_encoded:
+            decoder = Decoder(headers)
+            if not decoder.known:
+                return WholeAnswer(status, headers, body, _undecoded(ParsedAnswer()))
             body, headers = decoder.decode(body), without_encoding(headers)
         answer = self._api.answer(body) if status < _ERRORS else ParsedAnswer()
         if answer.absent and b"data:" in body[:_OPENING]:
@@ -236,17 +238,18 @@ class Relay:
         exchange.collector = collector
         hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
         status, headers = connection.status, connection.headers
-        decoder = decoder_of(headers) if connection.is_encoded else None
-        if decoder is not None:
+        decoder = Decoder(headers) if connection.is_encoded else None
+        if decoder is not None and decoder.known:
             headers = without_encoding(headers)
         reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
+        read = reader.read if decoder is None else reader.read_encoded
         if not exchange.begun:
             exchange.begun = True
             await sink.begin(status, _headers(exchange, headers))
         fault: Fault | None = None
         last = b""
         try:
-            passed = piece if piece is QUIET else reader.read(piece)
+            passed = piece if piece is QUIET else read(piece)
             while piece and not reader.done:
                 if passed:
                     await sink.send(passed)
@@ -254,11 +257,11 @@ class Relay:
                     await sink.send(QUIET)
                 if connection.received > _LONGEST_STREAM:
                     raise UpstreamAnswerError("the upstream's stream has no end")
-                passed = reader.read(piece) if piece else reader.end()
+                passed = read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
             last = error_frame(self._api, error)
-        answer = collector.answer()
+        answer = reader.answer()
         if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
         completion.conclude(exchange, status, answer, fault, done=reader.done)
@@ -266,6 +269,12 @@ class Relay:
         await sink.end(passed if fault is None or answer.ended else passed + last)
         if fault is None:
             connection.drain(_END_SECONDS)
+
+
+def _undecoded(answer: ParsedAnswer) -> ParsedAnswer:
+    """Return what is known of an answer whose content encoding is not."""
+    answer.leave_unread(CONTENT_ENCODING)
+    return answer
 
 
 def error_frame(api: Api, error: ExchangeError) -> bytes:
@@ -380,10 +389,20 @@ class _StreamReader:
             self._collector.take(rest)  # an error that the upstream did not make an event
         return rest
 
+    def answer(self) -> ParsedAnswer:
+        """Return the answer as far as it was read."""
+        answer = self._collector.answer()
+        return answer if self._decoder is None or self._decoder.known else _undecoded(answer)
+
+    def read_encoded(self, piece: bytes) -> bytes:
+        """Decode and parse a piece; one in an unknown encoding passes as it is."""
+        if self._decoder is None:
+            return self.read(piece)
+        decoded = self._decoder.decode(piece)
+        return self.read(decoded) if self._decoder.known else decoded
+
     def read(self, piece: bytes) -> bytes:
         """Parse a piece and return the bytes to relay to the client."""
-        if self._decoder is not None:
-            piece = self._decoder.decode(piece)
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
