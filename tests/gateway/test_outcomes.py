@@ -124,7 +124,7 @@ async def test_a_client_that_times_out_is_charged_its_prompt(
     gateway: Running, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It leaves sooner than a client would that times out.
-    monkeypatch.setattr("tidegauge.gateway.http.protocol.HALF_CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr("tidegauge.gateway.http.closing.HALF_CLOSE_SECONDS", 0.0)
     asked = asyncio.Event()
 
     async def script(_request: Received, connection: Connection) -> None:

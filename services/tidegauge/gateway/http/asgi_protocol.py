@@ -6,10 +6,11 @@ import asyncio
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tidegauge.gateway.http.client import QUIET
+from tidegauge.gateway.http.closing import linger, waits_for_answer
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
 from tidegauge.gateway.http.parser import (
     LONGEST_SILENCE,
@@ -18,20 +19,9 @@ from tidegauge.gateway.http.parser import (
     longest_request,
 )
 
-__all__ = ["HALF_CLOSE_SECONDS", "LINGER_SECONDS", "PROBE_SECONDS", "AsgiProtocol"]
+__all__ = ["AsgiProtocol"]
 
-HALF_CLOSE_SECONDS: Final = 0.2
-"""A client that ends its side this soon after its request waits for the answer.
-
-A network or a busy event loop may come between the two, and nobody gives up so early. A client
-that ends its side later has given up, unless a stream has begun. A client that has closed its
-connection looks like one that has ended its side until something is written; in a stream, that
-is a comment.
-"""
-LINGER_SECONDS: Final = 2.0
-"""How long what a refused client still sends is discarded, so that it can read its answer."""
-PROBE_SECONDS: Final = 0.2
-"""Pause between two comments; the second one fails if the client has closed its connection."""
+_COMMENT: Final = b"%x\r\n%b\r\n" % (len(QUIET), QUIET)
 _DEFAULT_LONGEST_BODY: Final = 20 * 1024 * 1024
 
 
@@ -92,15 +82,12 @@ class AsgiProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete or self._receiving:
             return False
         cycle.keep_alive = False
-        if cycle.response_started and cycle.chunked_encoding:
-            self._probe(cycle)
-            return True
-        return self.loop.time() - self._last_data < HALF_CLOSE_SECONDS
 
-    def _probe(self, cycle: RequestResponseCycle) -> None:
-        if not cycle.response_complete and not self.transport.is_closing():
-            self.transport.write(b"%x\r\n%b\r\n" % (len(QUIET), QUIET))
-            self.loop.call_later(PROBE_SECONDS, self._probe, cycle)
+        def comment() -> bytes | None:
+            streams = cycle.response_started and cycle.chunked_encoding
+            return _COMMENT if streams and not cycle.response_complete else None
+
+        return waits_for_answer(self.transport, self.loop.time() - self._last_data, comment)
 
     def data_received(self, data: bytes) -> None:
         """Parse data within the bounds, and start or stop the deadline of a request."""
@@ -134,9 +121,7 @@ class AsgiProtocol(HttpToolsProtocol):
         if answered and self._receiving and not self._in_head:
             # It is the body of a request that was refused: let the client read its answer.
             self._lingering = True
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+            linger(self.transport)
         elif cycle is None or answered:
             super().send_400_response(msg)
         elif not cycle.more_body:

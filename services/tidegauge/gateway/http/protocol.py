@@ -25,13 +25,9 @@ from uvicorn.server import ServerState
 from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.http.answers import FlowControl, SocketSink
-from tidegauge.gateway.http.asgi_protocol import (
-    HALF_CLOSE_SECONDS,
-    LINGER_SECONDS,
-    PROBE_SECONDS,
-    AsgiProtocol,
-)
+from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
 from tidegauge.gateway.http.client import QUIET
+from tidegauge.gateway.http.closing import linger, waits_for_answer
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
 from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.keys import Caller, authorization
@@ -157,15 +153,12 @@ class HttpProtocol(asyncio.Protocol):
         if not reader.busy or reader.reading:
             return False
         self._half_closed = True
-        if self._sink is not None and self._sink.streaming:
-            self._probe(self._sink)
-            return True
-        return self._loop.time() - self._last_used < HALF_CLOSE_SECONDS
+        sink = self._sink
 
-    def _probe(self, sink: SocketSink) -> None:
-        if sink.streaming and not self._transport.is_closing():
-            self._transport.write(sink.framed(QUIET))
-            self._loop.call_later(PROBE_SECONDS, self._probe, sink)
+        def comment() -> bytes | None:
+            return sink.framed(QUIET) if sink is not None and sink.streaming else None
+
+        return waits_for_answer(self._transport, self._loop.time() - self._last_used, comment)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the request being answered, since the client has disconnected."""
@@ -340,9 +333,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._lingering = True
         self.flow.release()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._loop.call_later(LINGER_SECONDS, self._transport.close)
+        linger(self._transport)
 
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
