@@ -6,7 +6,7 @@ import asyncio
 from contextlib import closing
 
 import pytest
-from tests.gateway.conftest import Running
+from tests.gateway.conftest import Running, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
 from tidegauge.gateway.http.answers import FlowControl
@@ -47,6 +47,20 @@ async def test_one_connection_many_requests(gateway: Running) -> None:
     get = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n"
     assert await talk(gateway, REQUEST, REQUEST, get, REQUEST, answers=4) == [OK] * 4
     assert gateway.recorder.counts().served == 3
+
+
+async def test_no_task_is_left_behind_by_a_connection_that_was_handed_over(
+    gateway: Running,
+) -> None:
+    await gateway.chat()
+    (serving,) = (task for task in asyncio.all_tasks() if _serves(task))
+    assert (await gateway.client.get("/healthz")).is_success  # on the same connection
+    await eventually(serving.done)
+    assert not serving.cancelled()
+
+
+def _serves(task: asyncio.Task[object]) -> bool:
+    return "_serve_all" in repr(task.get_coro())
 
 
 async def test_a_request_while_the_last_is_answered_waits(

@@ -95,8 +95,9 @@ class HttpProtocol(asyncio.Protocol):
         self._sink: SocketSink | None = None
         self._cors_headers: Headers = []
         self._task: asyncio.Task[None] | None = None
-        self._asked: asyncio.Future[None] | None = None
+        self._asked: asyncio.Future[bool] | None = None
         self._pending = self._stopping = self._lingering = self._half_closed = False
+        self._handed_over = False
         self._last_used = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -208,6 +209,10 @@ class HttpProtocol(asyncio.Protocol):
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+        # The task may still settle the last request, so it is not cancelled.
+        self._handed_over = True
+        if self._asked is not None:
+            self._asked.set_result(False)
         successor = AsgiProtocol(
             config=self._config,
             server_state=self._state,
@@ -252,16 +257,18 @@ class HttpProtocol(asyncio.Protocol):
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif self._asked is not None:
-            self._asked.set_result(None)
+            self._asked.set_result(True)
 
     async def _serve_all(self) -> None:
         """Answer requests in one task: a task per request would cost as much as parsing it."""
         serving = cast("asyncio.Task[None]", asyncio.current_task())
-        while not self._transport.is_closing():
+        while not (self._transport.is_closing() or self._handed_over):
             if not self._pending:
                 self._asked = self._loop.create_future()
-                await self._asked
+                goes_on = await self._asked
                 self._asked = None
+                if not goes_on:
+                    return
             self._pending = False
             self._state.tasks.add(serving)
             try:
