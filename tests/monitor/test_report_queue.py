@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidegauge.adapters.evidently import Preface
+from tidegauge.adapters.evidently import UNFINISHED, Preface
 from tidegauge.monitor.errors import BusyError, MonitorError, UnknownReportError
 from tidegauge.monitor.report_queue import Report, ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
@@ -397,8 +397,14 @@ def test_reports_are_deleted_when_they_are_as_old_as_texts_become(tmp_path: Path
     stored(store, 1_000_000_000)  # a copy, whose files are new
     deleted_meanwhile = store.new_path(1_000_000_000)[1]
     deleted_meanwhile.symlink_to(tmp_path / "gone")
+    killed = tmp_path / f"{UNFINISHED}x"
+    killed.mkdir()
+    (killed / "report.html").write_text("…")
+    os.utime(killed, (1_000_000, 1_000_000))
+    assert {unfinished.name, killed.name} <= set(store.unfinished())
     store.expire(1_000_050_000)
     assert store.list() == (new,)
     assert not unfinished.exists()
+    assert not killed.exists()
     store.expire(1_000_200_000)
     assert list(tmp_path.iterdir()) == [deleted_meanwhile]

@@ -239,13 +239,17 @@ def test_the_command_says_what_is_where(
                 }
             )
         )
+    # One report was made and not described, and the rendering of another was killed.
+    (reports / "20260103T000000-0123abcd.html").write_text(SECRET)
+    (reports / ".report-x").mkdir()
+    (reports / ".report-x" / "report.html").write_text(SECRET)
     said = CliRunner().invoke(app, ["--request", "r-21", "--dry-run"])
     assert said.exit_code == 0, said.output
-    assert len(list(reports.glob("*.html"))) == 2
+    assert len(list(reports.rglob("*.html"))) == 4
     said = CliRunner().invoke(app, ["--request", "r-21"])
     assert "requests.v1: 1 records, 1 erased; the broker holds 1 of them" in said.output
     assert str(segment) in said.output.replace("\n", "")
-    assert [path.name for path in reports.glob("*.html")] == ["20260102T000000-0123abcd.html"]
+    assert [path.name for path in reports.rglob("*.html")] == ["20260102T000000-0123abcd.html"]
     found = msgspec.json.decode(CliRunner().invoke(app, ["--request", "r-21", "--json"]).output)
     assert msgspec.convert(found["log"], Erasure).requests == 1
     assert found["here"]["reports"] == []

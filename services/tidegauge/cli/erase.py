@@ -32,7 +32,7 @@ class LocalErasure(msgspec.Struct, frozen=True, kw_only=True):
     """What was found on this machine.
 
     Attributes:
-        reports: Reports over a time of the requests, which quote some; deleted.
+        reports: Reports over a time of the requests, and unfinished ones; deleted.
         outbox: Files of the outbox that still hold the id or name.
     """
 
@@ -80,7 +80,10 @@ def erase_texts(  # noqa: PLR0913 - one option for each choice
 
 
 def _reports(found: Erasure) -> tuple[str, ...]:
-    """Delete the reports over a time of the requests, if there is to be a change; name them."""
+    """Delete the reports over a time of the requests, if there is to be a change; name them.
+
+    Reports that were not finished are deleted too, since nobody knows over which time they are.
+    """
     settings = load(MonitorSettings)
     if found.first_ms is None or found.last_ms is None:
         return ()
@@ -93,10 +96,13 @@ def _reports(found: Erasure) -> tuple[str, ...]:
             for start, end in (report.reference, report.current)
         )
     ]
+    unfinished = store.unfinished()
     if not found.dry_run:
         for report_id in quoting:
             store.delete(report_id)
-    return tuple(quoting)
+        for name in unfinished:
+            store.delete_unfinished(name)
+    return (*quoting, *unfinished)
 
 
 def _outbox(subject: Subject) -> Iterator[str]:

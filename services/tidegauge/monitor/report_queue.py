@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import uuid
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from tidegauge.adapters.evidently import UNFINISHED
 from tidegauge.monitor.errors import BusyError, UnknownReportError
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.usecases.report_order import ReportOrder
@@ -106,6 +108,29 @@ class ReportStore:
         (self._folder / f"{report_id}.json").unlink(missing_ok=True)
         self._page(report_id).unlink(missing_ok=True)
 
+    def unfinished(self) -> tuple[str, ...]:
+        """Return what there is of reports that were not finished, of which the ranges are unknown.
+
+        A rendering that is killed leaves its folder, and one that is not described its page.
+        """
+        described = {report.report_id for report in self.list()}
+        return tuple(
+            sorted(
+                path.name
+                for path in self._folder.glob("*")
+                if path.name.startswith(UNFINISHED)
+                or (_ID.fullmatch(path.stem) and path.stem not in described)
+            )
+        )
+
+    def delete_unfinished(self, name: str) -> None:
+        """Delete one of ``unfinished``."""
+        path = self._folder / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
     def expire(self, before_ms: int) -> None:
         """Delete the reports that were made before a moment: they have numbers on single requests.
 
@@ -113,7 +138,10 @@ class ReportStore:
         """
         for path in self._folder.glob("*"):
             try:
-                if _ID.fullmatch(path.stem) and _made_ms(path) < before_ms:
+                if path.name.startswith(UNFINISHED):
+                    if path.stat().st_mtime * 1000 < before_ms:
+                        self.delete_unfinished(path.name)
+                elif _ID.fullmatch(path.stem) and _made_ms(path) < before_ms:
                     self.delete(path.stem)
             except FileNotFoundError:
                 continue  # deleted meanwhile

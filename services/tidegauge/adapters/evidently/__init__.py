@@ -6,6 +6,11 @@ starts the process and hands it jobs; ``child`` is what runs in it.
 """
 
 from tidegauge.adapters.evidently.job import Job, Preface
-from tidegauge.adapters.evidently.report_process import EvidentlyProcess, ReportError, installed
+from tidegauge.adapters.evidently.report_process import (
+    UNFINISHED,
+    EvidentlyProcess,
+    ReportError,
+    installed,
+)
 
-__all__ = ["EvidentlyProcess", "Job", "Preface", "ReportError", "installed"]
+__all__ = ["UNFINISHED", "EvidentlyProcess", "Job", "Preface", "ReportError", "installed"]

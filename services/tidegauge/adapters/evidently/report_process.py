@@ -22,7 +22,10 @@ from tidegauge.reports.formatting import duration
 from tidegauge.reports.rows import Tables
 from tidegauge.schemas.errors import TidegaugeError
 
-__all__ = ["EvidentlyProcess", "ReportError", "installed"]
+__all__ = ["UNFINISHED", "EvidentlyProcess", "ReportError", "installed"]
+
+UNFINISHED: Final = ".report-"
+"""How the names of folders begin in which reports are rendered; a kill leaves one behind."""
 
 _TIMEOUT_SECONDS: Final = 180.0
 _END_SECONDS: Final = 2.0
@@ -90,7 +93,7 @@ class EvidentlyProcess:
             path.parent.mkdir(parents=True, exist_ok=True)
             with (
                 self._lock,
-                tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder,
+                tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder,
             ):
                 unfinished, said = Path(folder) / "report.html", Path(folder) / "stderr"
                 job = Job(preface=preface, tables=tables, path=str(unfinished), errors=str(said))
