@@ -281,6 +281,19 @@ def test_a_card_tells_since_when_how_much_and_how_it_could_be_wrong() -> None:
     assert "knows no times of day" in said
 
 
+@pytest.mark.parametrize(
+    ("season", "unknown"),
+    [("none", "no times of day"), ("hour-of-day", "no days of the week"), ("hour-of-week", None)],
+)
+def test_a_card_says_which_times_its_baseline_cannot_tell_apart(
+    season: str, unknown: str | None
+) -> None:
+    found = card(verdict(season=season), now_ms=NOW, false_alarm_days=30)
+    known = [line for line in found.doubt if line.startswith("This baseline knows")]
+    assert len(known) == (unknown is not None)
+    assert all(str(unknown) in line for line in known)
+
+
 def test_a_property_that_the_baseline_never_had_is_new() -> None:
     line = effect_line(effect(baseline_rate=0.0, low=0.0))
     assert line.ratio == math.inf

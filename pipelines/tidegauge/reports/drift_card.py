@@ -6,7 +6,7 @@ Every tested rate has a card; a verdict of drift cannot be understood without it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegauge.reports.callers import CallerTable, caller_table
@@ -36,6 +36,11 @@ _SWAP_DOUBT = (
     "promise about false alarms. Versions that are asked different things differ for that "
     "reason, too."
 )
+_UNKNOWN_TIMES: Mapping[str, str] = {
+    "none": "This baseline knows no times of day: hours that differ from its own may alarm.",
+    "hour-of-day": "This baseline knows the hours of the day and no days of the week: a weekend "
+    "that differs from its days may alarm.",
+}
 _FOLLOWUPS = "drift.followups"
 _OPENINGS_COUNTED = (
     "A conversation counts once here, by its first message: the messages of one conversation "
@@ -243,10 +248,8 @@ def _doubt(verdict: Verdict, effects: Sequence[EffectLine], days: float) -> tupl
     if verdict.signal == "drift":
         followups = verdict.monitor == _FOLLOWUPS
         lines.append(_FOLLOWUPS_COUNTED if followups else _OPENINGS_COUNTED)
-    if verdict.season == "none":
-        lines.append(
-            "This baseline knows no times of day: hours that differ from its own may alarm."
-        )
+    if verdict.season in _UNKNOWN_TIMES:
+        lines.append(_UNKNOWN_TIMES[verdict.season])
     if verdict.baseline_segment and verdict.baseline_segment != verdict.segment.key:
         lines.append("The baseline is a wider segment's, since this one has none of its own.")
     return tuple(lines)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tidegauge.detection.reference import Reference
 from tidegauge.reports.formatting import count, duration
 
 __all__ = ["back_test_sentence", "promise_sentence", "refusal_sentence"]
+
+_WEEK_MS: Final = 7 * 86_400_000
 
 
 def back_test_sentence(reference: Reference) -> str:
@@ -75,8 +78,10 @@ def promise_sentence(
         span_ms: Length of the baseline's time; None where its events have no times.
 
     Example:
-        >>> promise_sentence({}, {"cost.request": "40 are needed"}, 7_200_000)
-        'On 2 h of traffic: nothing is promised yet; not for cost.request (40 are needed).'
+        >>> promise_sentence({}, {"cost.request": "40 are needed"}, 14 * 86_400_000)
+        'On 14 days of traffic: nothing is promised yet; not for cost.request (40 are needed).'
+        >>> promise_sentence({}, {}, 7_200_000).partition(". ")[2]
+        'Times of the week that it has not seen may alarm.'
     """
     promised = sorted(
         monitor
@@ -97,4 +102,8 @@ def promise_sentence(
     )
     on = "Without times" if span_ms is None else f"On {duration(span_ms / 1000)} of traffic"
     not_yet = ", ".join(f"{name} ({why})" for name, why in sorted(waiting.items()))
-    return f"{on}: {said}{f'; not for {not_yet}' if not_yet else ''}."
+    unseen = span_ms is not None and span_ms < _WEEK_MS
+    return (
+        f"{on}: {said}{f'; not for {not_yet}' if not_yet else ''}."
+        f"{' Times of the week that it has not seen may alarm.' if unseen else ''}"
+    )
