@@ -85,6 +85,17 @@ def test_an_id_depends_on_secret_caller_question_and_answer() -> None:
     assert same in ids
 
 
+def test_of_many_messages_the_first_the_last_and_their_number_count() -> None:
+    texts = [str(number) for number in range(1000)]
+    asked = [texts, texts[1:], texts[:-1], [*texts[:500], "x", *texts[501:]]]
+    ids = [
+        derived_id(b"", "acme", [Message(role="user", content=text) for text in each], "")
+        for each in asked
+    ]
+    assert len(set(ids)) == 3
+    assert ids[0] == ids[3]
+
+
 def test_long_texts_that_differ_at_their_ends_or_in_length_differ() -> None:
     texts = ["a" * 5000, "b" + "a" * 4999, "a" * 4999 + "b", "a" * 5001]
     ids = {derived_id(b"", "acme", [Message(role="user", content=text)], "") for text in texts}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
+from tidegauge.gateway import engine
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.http.bodies import refuse_complex
+from tidegauge.gateway.http.bodies import refuse_complex, without_lone_surrogates
 from tidegauge.gateway.policy import keys
 
 POST: Final = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n"
@@ -321,6 +324,46 @@ def test_brackets_in_a_string_are_text(text: str) -> None:
 def test_many_short_messages_are_not_complex() -> None:
     messages = [{"role": "user", "content": "x: {y}, [z]"}] * 40_000
     refuse_complex(json.dumps({"model": "served", "messages": messages}).encode())
+
+
+PIECES = (rb"\ud83d", rb"\uDE00", rb"\\", rb"\\" * 20, rb"\n", b"u", b"a")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
+def test_single_halves_of_characters_are_replaced(pieces: list[bytes]) -> None:
+    body = b'"' + b"".join(pieces) + b'"'
+    read = json.loads(without_lone_surrogates(body))
+    whole = json.loads(body).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert read == whole
+
+
+async def test_other_requests_have_their_turn_between_the_steps_of_a_long_body(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, seen = 0, []
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def noted(step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: object) -> object:
+            seen.append(turns)
+            return step(*arguments)
+
+        return run
+
+    for name in ("refuse_complex", "refuse_ambiguous", "without_lone_surrogates"):
+        monkeypatch.setattr(engine, name, noted(getattr(engine, name)))
+    other = asyncio.create_task(take_turns())
+    said = {"role": "user", "content": "word " * 300_000 + "\ud83d"}
+    body = json.dumps({"model": "served", "messages": [said]})
+    response = await gateway.client.post("/v1/chat/completions", content=body)
+    other.cancel()
+    assert response.status_code == 200
+    assert len(seen) == len(set(seen)) == 3
 
 
 def test_broken_json_is_left_to_the_parser() -> None:

@@ -43,6 +43,7 @@ _NAMES: Final = (
 _CALL_ID: Final = re.compile(r'"(?:call_)?id"\s*:\s*"([^"]+)"')
 _LONGEST_PREFILL: Final = 100
 _HALF: Final = 256
+_MOST_ASKED: Final = 32
 _SHORT: Final = 2
 _TOOLS: Final = frozenset({"tool", "function"})
 _INSTRUCTIONS: Final = frozenset({"system", "developer"})
@@ -166,7 +167,8 @@ def answer_mark(text: str | None, tool_calls: str | None) -> str:
 def derived_id(secret: bytes, caller: str, question: Sequence[Message], answer: str) -> str:
     """Return the id of a conversation that has none: a keyed hash of its first exchange.
 
-    Of a long text only both ends and the length are hashed.
+    Of a long text only both ends and the length are hashed, and of many messages only the first
+    and the last of them and their number.
 
     Args:
         secret: Key of the hash; without it, whoever guesses an exchange can confirm the guess.
@@ -176,8 +178,12 @@ def derived_id(secret: bytes, caller: str, question: Sequence[Message], answer: 
     """
     if len(secret) > _KEY_BYTES:
         secret = blake2b(secret).digest()
+    asked = [message for message in question if message.role == "user"]
     parts = [_ends(caller)]
-    parts += [_ends(message.content) for message in question if message.role == "user"]
+    if len(asked) > 2 * _MOST_ASKED:
+        parts.append(f"{len(asked)}")
+        asked = asked[:_MOST_ASKED] + asked[-_MOST_ASKED:]
+    parts += [_ends(message.content) for message in asked]
     parts.append(_ends(answer))
     data = "\0".join(parts).encode("utf-8", "surrogatepass")
     return DERIVED_CONVERSATION + blake2b(data, digest_size=16, key=secret).hexdigest()

@@ -40,6 +40,8 @@ _CLIENT_GONE: Final = 499
 """nginx's status for a client that disconnected before the answer began."""
 _STOPPED: Final = 503
 _OK: Final = 200
+_LONG_BODY: Final = 1024 * 1024
+"""Bytes of a body from which other requests have their turn between the steps of one."""
 
 _log = structlog.get_logger("tidegauge.gateway")
 
@@ -145,9 +147,22 @@ class Engine:
         )
 
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
+        is_long = len(body) > _LONG_BODY
         refuse_complex(body)
+        if is_long:
+            await asyncio.sleep(0)
         refuse_ambiguous(body)
-        asked = exchange.asked = _read(api, body)
+        if is_long:
+            await asyncio.sleep(0)
+        try:
+            asked = api.read(body)
+        except RecursionError as error:
+            raise malformed(error) from error
+        except RefusedError as refusal:
+            asked = await _read_again(api, body, refusal)
+        exchange.asked = asked
+        if is_long:
+            await asyncio.sleep(0)
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.arrival.session)
         exchange.attempt = targets[0].attempt(asked.sampling)
@@ -160,6 +175,8 @@ class Engine:
                 None if price is None else paid * price.of(need),
             )
         self._completion.admit(exchange, body)
+        if is_long:
+            await asyncio.sleep(0)
         outgoing = Outgoing(
             api, asked, asked.body or body, route.failed_checks, route.retried_statuses
         )
@@ -241,14 +258,15 @@ def _answer_so_far(exchange: Exchange) -> ParsedAnswer:
     return ParsedAnswer() if collector is None else collector.answer()
 
 
-def _read(api: Api, body: bytes) -> ParsedRequest:
-    """Parse a request; halves of characters are replaced to read it, and forwarded as they are."""
-    try:
-        return api.read(body)
-    except RecursionError as error:
-        raise malformed(error) from error
-    except RefusedError:
-        readable = without_lone_surrogates(body)
-        if readable == body:
-            raise
-        return api.read(readable)
+async def _read_again(api: Api, body: bytes, refusal: RefusedError) -> ParsedRequest:
+    """Parse a request whose halves of characters are replaced to read it, not to forward it.
+
+    Raises:
+        RefusedError: That is not what it was refused for.
+    """
+    await asyncio.sleep(0)
+    readable = without_lone_surrogates(body)
+    if readable == body:
+        raise refusal
+    await asyncio.sleep(0)
+    return api.read(readable)

@@ -39,9 +39,9 @@ _ZSTD: Final = b"zstd"
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 _ZSTD_STEP: Final = 512
 
-_HIGH: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
-_LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_SURROGATES: Final = re.compile(rb"(\\\\|%b%b)|%b|%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_HIGH: Final = rb"[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = rb"[dD][c-fC-F][0-9a-fA-F]{2}"
+_SURROGATES: Final = re.compile(rb"\\u(?:%b\\u%b|%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 _SMALL: Final = 16 * 1024
 _MOST_DEPTH: Final = 128
 _MOST_GROUPS: Final = 50_000
@@ -50,6 +50,7 @@ _MOST_STRINGS: Final = 250_000
 _MOST_NAMES: Final = 100_000
 _MOST_MEMBERS: Final = 1_000
 _MOST_HALVES: Final = 100_000
+_ESCAPE_BYTES: Final = 6
 _STRUCTURE: Final = b'"{}[],:'
 _BRACKET: Final = re.compile(rb"[{}\[\]]")
 _OTHERS: Final = bytes(byte for byte in range(256) if byte not in _STRUCTURE)
@@ -183,9 +184,31 @@ def without_lone_surrogates(body: bytes) -> bytes:
         >>> without_lone_surrogates(rb'["\ud83d", "\ud83d\ude00", "\\ud83d"]')
         b'["\\ufffd", "\\ud83d\\ude00", "\\\\ud83d"]'
     """
-    if body.count(rb"\ud") + body.count(rb"\uD") > _MOST_HALVES:
+    halves = body.count(rb"\ud") + body.count(rb"\uD")
+    if halves > _MOST_HALVES:
         raise _complex(f"{_MOST_HALVES} halves of characters, some of them alone")
-    return _SURROGATES.sub(lambda found: found[1] or rb"\ufffd", body)
+    return _SURROGATES.sub(_paired, body) if halves else body
+
+
+def _backslashes_before(body: bytes, end: int) -> int:
+    """Return how many backslashes stand before a place, in time linear in their number."""
+    length = 16
+    while True:
+        window = body[max(0, end - length) : end]
+        run = len(window) - len(window.rstrip(b"\\"))
+        if run < length:
+            return run
+        length *= 2
+
+
+def _paired(found: re.Match[bytes]) -> bytes:
+    """Return a pair of surrogates as it is, and U+FFFD for a single one."""
+    escape = found[0]
+    if (
+        _backslashes_before(found.string, found.start()) % 2
+    ):  # its backslash is escaped itself, so no escape begins here
+        return escape[:_ESCAPE_BYTES] + (rb"\ufffd" if len(escape) > _ESCAPE_BYTES else b"")
+    return escape if len(escape) > _ESCAPE_BYTES else rb"\ufffd"
 
 
 def refuse_complex(body: bytes) -> None:
