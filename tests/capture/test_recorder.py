@@ -29,7 +29,7 @@ from tidegauge.capture.testing import (
     request,
     response,
 )
-from tidegauge.schemas import decode
+from tidegauge.schemas import Segment, decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
 SERVED = 200
@@ -96,9 +96,19 @@ def test_an_event_that_cannot_be_built_is_counted_and_leaves_no_gap(
     assert "KeyError" in caplog.text
 
 
-def test_text_that_is_no_unicode_is_counted(recorder: Recorder) -> None:
-    assert recorder.record_request(request("req-1", "\ud800")) is False
-    assert recorder.counts().dropped == {"requests.v1": {"invalid_event": 1}}
+def test_halves_of_characters_cost_no_event(recorder: Recorder, tmp_path: Path) -> None:
+    cut = msgspec.structs.replace(
+        request("req-1", "Hi \ud83c")("", 0), segment=Segment(model="m\ud800")
+    )
+    assert recorder.record_request(
+        lambda producer_id, sequence: msgspec.structs.replace(
+            cut, producer_id=producer_id, sequence=sequence
+        )
+    )
+    (frame,) = outbox_in(tmp_path)
+    event = decode(frame.value, RequestEvent)
+    assert event.messages[-1].content == "Hi \ufffd"
+    assert event.segment.key.startswith("m%EF%BF%BD/")
 
 
 def test_an_event_that_the_broker_would_refuse_is_counted(tmp_path: Path) -> None:

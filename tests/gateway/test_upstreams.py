@@ -71,6 +71,7 @@ def test_the_documented_file_is_read() -> None:
     ("text", "hint"),
     [
         ("models: [", "no YAML"),
+        (r'models: {"a\ud800": {upstreams: [{url: "http://h"}]}}', "surrogates"),
         ("[]", "object"),
         ("models: {}", "names no model"),
         ("models: {a: {upstreams: []}}", "no upstream has a weight"),

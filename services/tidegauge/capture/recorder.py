@@ -19,7 +19,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from tidegauge.capture.counters import (
     REFUSED,
@@ -38,6 +40,7 @@ from tidegauge.capture.runs import Lock, Position, Run, load_position, new_run
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.shipper_supervisor import ShipperSupervisor
 from tidegauge.capture.status import heartbeat_of
+from tidegauge.capture.text_limits import well_formed
 from tidegauge.schemas.codec import encode, type_name
 from tidegauge.schemas.exchange import Heartbeat, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, Topic
@@ -51,6 +54,21 @@ _MOST_TOGETHER_BYTES = 1 << 17
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
 R = TypeVar("R")
+
+
+def _well_formed(event: E) -> E:
+    """Return an event without halves of characters, which applications cut texts into."""
+    return msgspec.convert(_repaired(msgspec.to_builtins(event)), type(event))
+
+
+def _repaired(value: Any) -> Any:  # noqa: ANN401 - any part of an event
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list | tuple):
+        return [_repaired(item) for item in value]
+    if isinstance(value, dict):
+        return {_repaired(name): _repaired(item) for name, item in value.items()}
+    return value
 
 
 class _Route:
@@ -249,7 +267,11 @@ class Recorder:
         sequence = self._sequence + 1
         try:
             event = build(self._producer_id, sequence)
-            value = encode(event)
+            try:
+                value = encode(event)
+            except UnicodeEncodeError:
+                event = _well_formed(event)
+                value = encode(event)
             frame = route.encoder.encode(sequence, event.time_ms, event.key, value)
         except Exception:  # noqa: BLE001 - whatever the builder does, serving goes on
             return self._invalid(route.topic)

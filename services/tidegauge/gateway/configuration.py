@@ -184,7 +184,7 @@ def parse(text: str, *, where: str = "configuration", with_keys: bool = True) ->
     try:
         # Converted through JSON, so that overrides are kept as the bytes that will be sent.
         file = msgspec.json.decode(msgspec.json.encode(content), type=_File, strict=False)
-    except (msgspec.ValidationError, TypeError, RecursionError) as error:
+    except (msgspec.ValidationError, TypeError, UnicodeError, RecursionError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
     if not file.models:
         raise ConfigurationError(f"{where} names no model: add one under `models:`")
