@@ -77,16 +77,28 @@ _OPENING_SHARE: Final = 8
 """A conversation's opening takes at most this part of the room."""
 _BRACKETED_MARK = re.compile(r"\[(?=/?[A-Z_]+\])")
 _ESCAPED = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
-_THOUGHT: Final = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_UNENDED_THOUGHT: Final = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
-_ENDED_THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
+_THINKING: Final = r"(?:\w{1,8}:)?(?:think(?:ing)?|thought|reason(?:ing)?|reflection|scratchpad)"
+"""What models call their thoughts, with a name of their own before it: ``seed:think``."""
+_THOUGHT: Final = re.compile(
+    rf"[<\[◁]({_THINKING})[>\]▷].*?[<\[◁]/\1[>\]▷]", re.DOTALL | re.IGNORECASE
+)
+_UNENDED_THOUGHT: Final = re.compile(rf"[<\[◁]{_THINKING}[>\]▷]", re.IGNORECASE)
+_ENDED_THOUGHT: Final = re.compile(rf"[<\[◁]/{_THINKING}[>\]▷]", re.IGNORECASE)
+_BETWEEN: Final = r"[^\w~<≈]{0,8}(?:\\boxed\{)?"
+"""What may stand between the word and the grade; a bound or a guess is no grade."""
+_HEADING: Final = re.compile(
+    r"^([ \t*_#>-]*(?:final )?grade[ \t*_:]*)\n\s*", re.IGNORECASE | re.MULTILINE
+)
+"""A line for the grade, which stands in the next one."""
 _GRADE_LINE: Final = re.compile(r"^[ \t*_#>-]*grade\W.*$", re.IGNORECASE | re.MULTILINE)
 _DENIED: Final = re.compile(
-    r"\b(?:not|no|never|isn't|than|instead\s+of|nicht|kein)\W{1,4}(?:an?\s+|the\s+)?$",
+    r"\b(?:not|no|never|isn't|than|instead\s+of|nicht|kein"
+    r"|says|asks(?:\s+for)?|claims|writes|demands)\W{1,4}(?:an?\s+|the\s+)?$",
     re.IGNORECASE,
 )
 _SUPPOSED: Final = re.compile(
-    r"\W{0,4}(?:(?:would|could|might|may|if|requires?|needs?)\b|(?:or|to)\W{1,4}\w{1,12}\b)",
+    r"\W{0,4}(?:(?:would|could|might|may|if|requires?|needs?)\b|(?:or|to)\W{1,4}\w{1,12}\b"
+    r"|is\W{1,4}(?:for|given|only|reserved)\b)",
     re.IGNORECASE,
 )
 
@@ -200,10 +212,14 @@ def read_reasoned(specification: RubricSpec, reply: str, *, finished: bool = Tru
     text = _THOUGHT.sub("\n", reply)
     if not finished or _UNENDED_THOUGHT.search(text):
         return Score(invalid="reply_cut_off", retried=True)
-    text = _ENDED_THOUGHT.split(text)[-1]  # the template may have begun the thought
+    text = _HEADING.sub(
+        r"\1 ", _ENDED_THOUGHT.split(text)[-1]
+    )  # the template may have begun the thought
     labels = "|".join(sorted(map(re.escape, specification.labels), key=len, reverse=True))
     grade = re.compile(
-        rf"grade\W{{0,8}}(?:is\W{{0,8}}|of\W{{0,8}})?({labels})(?!\w|[.,\u2013-]\d)", re.IGNORECASE
+        rf"(?<![^\W_])grade{_BETWEEN}(?:is{_BETWEEN}|of{_BETWEEN})?(?<![\s:]-)({labels})"
+        r"(?:\.0+)?(?!\w|[.,\u2013-]\d|\s?%)",
+        re.IGNORECASE,
     )
     first: str | None = None
     last: str | None = None

@@ -50,7 +50,7 @@ Part: TypeAlias = Literal[
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 METHODS: Final[Mapping[str, int]] = MappingProxyType(
-    {"RubricSpec": 1, "LikelihoodSpec": 1, "GroundednessSpec": 1, "ClassifierSpec": 2}
+    {"RubricSpec": 2, "LikelihoodSpec": 1, "GroundednessSpec": 1, "ClassifierSpec": 2}
 )
 """Kind of judge -> version of its defaults, of what it asks, and of how replies are read.
 
