@@ -8,9 +8,15 @@ from tests.monitor.made_up import NOW, segment
 
 from tidegauge.monitor.errors import MonitorError
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.request_pages import RequestPages
+from tidegauge.monitor.web.request_pages import RequestPages, request_line
 from tidegauge.schemas.evaluations import JudgmentEvent
-from tidegauge.schemas.exchange import ErrorKind, Message, RequestEvent, ResponseEvent
+from tidegauge.schemas.exchange import (
+    ErrorKind,
+    ExchangeOutcome,
+    Message,
+    RequestEvent,
+    ResponseEvent,
+)
 from tidegauge.usecases.recent_exchanges import ExchangeFilter, FoundExchanges
 
 EVENT = ResponseEvent(
@@ -99,6 +105,12 @@ def test_a_request_is_shown_with_its_checks_and_judgments(client: TestClient) ->
     gone = client.get("/request/r2")
     assert gone.status_code == 404
     assert "its text has expired" in gone.text
+
+
+@pytest.mark.parametrize("outcome", ["pending", "cancelled", "unread"])
+def test_what_is_no_answer_is_not_called_one(outcome: ExchangeOutcome) -> None:
+    line = request_line(msgspec.structs.replace(EVENT, outcome=outcome, checks={}))
+    assert (line.outcome, line.tone) == (outcome, "quiet")
 
 
 def test_a_log_that_is_down_is_told_of(client: TestClient, log: Log) -> None:

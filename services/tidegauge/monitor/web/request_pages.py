@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 from fastapi import FastAPI, Path
 from fastapi.responses import HTMLResponse
@@ -19,10 +19,12 @@ from tidegauge.schemas.evaluations import JudgmentEvent
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.usecases.recent_exchanges import ExchangeFilter, FoundExchanges
 
-__all__ = ["ExchangeLog", "RequestPages"]
+__all__ = ["ExchangeLog", "RequestPages", "request_line"]
 
 T = TypeVar("T")
 
+_UNKNOWN: Final = frozenset(("pending", "cancelled", "unread"))
+"""Outcomes without an error that are no answer either."""
 _PROMPT = 140
 _TEXT = 20_000
 _BUSY = "another reader is reading the log: try again in some seconds"
@@ -80,6 +82,8 @@ def request_line(event: ResponseEvent) -> RequestLine:
         outcome, tone = event.error.value.replace("_", " "), "critical"
     elif failed:
         outcome, tone = ", ".join(failed).replace("_", " "), "warn"
+    elif event.outcome is not None and event.outcome in _UNKNOWN:
+        outcome, tone = str(event.outcome), "quiet"
     else:
         outcome, tone = "answered", "ok"
     return RequestLine(event, name(event.segment), clip(last, _PROMPT), clip(outcome, 60), tone)
