@@ -23,7 +23,9 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 
 _MOST_METRICS: Final = 10_000
 _MOST_LABELS: Final = 32
-_LABEL: Final = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[^\n])*)"')
+# A name begins where no other character of one stands before it: tried at each of its own
+# characters, a long run without a value would take time with the square of its length.
+_LABEL: Final = re.compile(rb'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[^\n])*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _UNESCAPED: Final = {"n": "\n"}
 
