@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -451,7 +450,7 @@ def passed_headers(upstream: Headers, request_id: str, limits: Headers | None) -
     hop = b""
     for header in upstream:
         name = header[0]
-        if _is_passed(name):
+        if name in _PASSED or (name.startswith(_PREFIXES) and not name.startswith(_STAYING)):
             headers.append(header)
         elif name == b"connection":
             hop += b"," + header[1].lower()
@@ -463,11 +462,6 @@ def passed_headers(upstream: Headers, request_id: str, limits: Headers | None) -
         headers = [header for header in headers if not header[0].startswith(_LIMITS)]
         headers.extend(limits)
     return headers
-
-
-@lru_cache(maxsize=128)  # an upstream sends the same few names with every answer
-def _is_passed(name: bytes) -> bool:
-    return name in _PASSED or (name.startswith(_PREFIXES) and not name.startswith(_STAYING))
 
 
 def _headers(exchange: Exchange, upstream: Headers) -> Headers:
