@@ -83,3 +83,18 @@ def test_waves_of_two_hours_are_too_slow_for_a_baseline_of_six_and_of_a_day() ->
 
 def test_waves_of_ten_minutes_are_seen_in_six_hours() -> None:
     assert unresolved(0.15, 10.0, 6) <= 0.2
+
+
+def test_a_rate_of_one_tells_nothing_and_leaves_the_others_their_bounds() -> None:
+    rng = np.random.default_rng(2)
+    trials = rng.poisson(6.0, MINUTES)[:, None]
+    times = np.arange(MINUTES, dtype=np.int64) * MINUTE_MS
+    alone = measure(trials, trials.astype(float), trials, times, ["always"])
+    assert (alone.block_ms, alone.tau) == (0, 0.0)
+    hits = np.hstack([trials, rng.binomial(trials, 0.3)])
+    asked = trials.repeat(2, axis=1)
+    both = measure(hits, asked * [1.0, 0.3], asked, times, ["one", "one"])
+    assert np.isfinite(both.tau).all()
+    other = measure(hits[:, 1:], asked[:, 1:] * 0.3, trials, times, ["one"])
+    assert (both.block_ms == other.block_ms).all()
+    assert both.tau[1] == pytest.approx(other.tau[0])

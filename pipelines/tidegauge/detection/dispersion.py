@@ -54,6 +54,8 @@ _FOLLOWS = 0.05
 """Chance that independent blocks seem to follow each other, at one length."""
 _FEWEST_HITS, _FEWEST_OWN = 2.0, 5.0
 """Mean hits a block for a length to count, pooled over the group and of one indicator."""
+_CERTAIN = 0.5
+"""Expected misses below which a rate is 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,10 @@ class _Pearson:
 
     @property
     def bound(self) -> float:
-        """Its upper bound."""
+        """Its upper bound; infinite where the blocks exclude nothing."""
         least = self.mean * float(chdtri(self.degrees, 1 - _MISSED)) / self.degrees
+        if not least:
+            return math.inf
         return max(self.found * self.mean / least - self.mean, 0.0) / self.weight
 
     def exceeds(self, chance: float, squared: float = 0.0) -> bool:
@@ -159,13 +163,14 @@ class _Scale:
         return self.pooled.exceeds(_SIGNIFICANT / len(BLOCKS_MS))
 
     def squared(self) -> Floats:
-        """Return each indicator's bound: its own where it has enough hits, else the group's.
+        """Return each indicator's bound: its own if there is one by enough hits, else the group's.
 
         The cuts of one number fluctuate unequally, its tails most: what an indicator shows itself
         is the least.
         """
         shown = np.maximum(self.pooled.bound, self.own)
-        return np.where(self.hits >= _FEWEST_OWN, self.bound, shown)
+        own = (self.hits >= _FEWEST_OWN) & np.isfinite(self.bound)
+        return np.where(own, self.bound, shown)
 
 
 def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted to them
@@ -280,6 +285,8 @@ def _scale(
 ) -> _Scale | None:
     """Return what blocks of one length show, None with too few blocks or hits.
 
+    Rates of 1, which leave nothing to chance, tell nothing of their group's dispersion.
+
     Pearson's statistic of an indicator over B blocks has the mean ``B + tau^2 * sum e / (1 - p)``,
     with e the expected hits, and without dispersion the variance ``2 B + sum k`` with k the
     binomial's excess kurtosis, which is large where hits are rare (Haldane, Biometrika 29, 1937).
@@ -302,7 +309,11 @@ def _scale(
     spread = _covariance(residual, np.maximum(kurtosis, 0.0))
     degrees = 2 * free / np.diag(spread)
     own = [_Pearson(*one) for one in zip(pearson, free, weight, degrees, strict=True)]
-    share = weight / weight.sum()
+    misses = np.where(asked, trials - expected, 0.0).sum(axis=0)
+    share = np.where(misses > _CERTAIN, weight, 0.0)
+    if not share.any():
+        return None
+    share /= share.sum()
     mean = float(share @ free)
     together = 2 * mean**2 / float(share @ (spread * np.sqrt(np.outer(free, free))) @ share)
     pooled = _Pearson(float(share @ pearson), mean, float(share @ weight), together)
