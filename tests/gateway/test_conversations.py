@@ -480,18 +480,12 @@ async def test_context_in_the_metadata_is_captured_and_the_conversation_is_still
 ) -> None:
     context = {"context": "High tide is at noon."}
     asked = "When is high tide?"
+    messages: Messages = [user(asked)]
     reply = await client.chat.completions.create(
-        model="served", messages=[{"role": "user", "content": asked}], metadata=context
+        model="served", messages=messages, metadata=context
     )
-    await client.chat.completions.create(
-        model="served",
-        messages=[
-            {"role": "user", "content": asked},
-            {"role": "assistant", "content": reply.choices[0].message.content},
-            {"role": "user", "content": "And low?"},
-        ],
-        metadata=context,
-    )
+    messages += [assistant(reply.choices[0].message.content or ""), user("And low?")]
+    await client.chat.completions.create(model="served", messages=messages, metadata=context)
     first, second = running.asked
     assert [(message.role, message.content) for message in first.messages] == [
         ("context", "High tide is at noon."),

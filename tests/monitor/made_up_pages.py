@@ -9,7 +9,7 @@ from tests.monitor.made_up import Watch
 from tests.monitor.made_up_costs import made_up_costs
 
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
-from tidegauge.monitor.web.app import Interface
+from tidegauge.monitor.web.app import Interface, Pages
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.label_pages import LabelPages
@@ -20,9 +20,8 @@ from tidegauge.reports.quality import Estimator
 from tidegauge.usecases.compare_labels import LabelComparison
 
 
-def all_pages(view: MonitorView, estimator: Estimator, now_ms: int, folder: Path) -> Interface:
-    """Return the interface with all of its pages; reports lie in a folder."""
-    reports = ReportQueue(ReportStore(folder / "reports", keep=1), lambda *_: (), lambda: now_ms)
+def interface(view: MonitorView, estimator: Estimator, now_ms: int, *pages: Pages) -> Interface:
+    """Return the interface with these pages beside those that it always has, and the controls."""
     return Interface(
         watch=Watch(view),
         now_ms=lambda: now_ms,
@@ -31,12 +30,20 @@ def all_pages(view: MonitorView, estimator: Estimator, now_ms: int, folder: Path
         false_alarm_days=30,
         refresh_seconds=0,
         host="127.0.0.1",
-        pages=(
-            ControlPages(lambda: view, lambda _: None, lambda: now_ms, 30),
-            CostPages(made_up_costs),
-            LabelPages(lambda *_: LabelComparison((), None, None), lambda: now_ms),
-            ReportPages(reports, lambda: now_ms),
-        ),
+        pages=(ControlPages(lambda: view, lambda _: None, lambda: now_ms, 30), *pages),
+    )
+
+
+def all_pages(view: MonitorView, estimator: Estimator, now_ms: int, folder: Path) -> Interface:
+    """Return the interface with all of its pages; reports lie in a folder."""
+    reports = ReportQueue(ReportStore(folder / "reports", keep=1), lambda *_: (), lambda: now_ms)
+    return interface(
+        view,
+        estimator,
+        now_ms,
+        CostPages(made_up_costs),
+        LabelPages(lambda *_: LabelComparison((), None, None), lambda: now_ms),
+        ReportPages(reports, lambda: now_ms),
     )
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from fastapi.responses import HTMLResponse
-from prometheus_client import CollectorRegistry
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.monitor.browser import CHROMIUM, serve
-from tests.monitor.made_up import Watch
+from tests.monitor.made_up_pages import interface
 
-from tidegauge.monitor.web.app import Interface, create_app
-from tidegauge.monitor.web.controlling import ControlPages
+from tidegauge.monitor.web.app import create_app
 from tidegauge.monitor.web.segments import alarm_query, query
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
@@ -113,18 +111,7 @@ def hostile(make_view: Callable[..., MonitorView]) -> MonitorView:
 def served(
     request: pytest.FixtureRequest, hostile: MonitorView, estimator: Estimator, now_ms: int
 ) -> Iterator[tuple[str, Record]]:
-    app = create_app(
-        Interface(
-            watch=Watch(hostile),
-            now_ms=lambda: now_ms,
-            estimator=estimator,
-            registry=CollectorRegistry(),
-            false_alarm_days=30,
-            refresh_seconds=0,
-            host="127.0.0.1",
-            pages=(ControlPages(lambda: hostile, lambda _: None, lambda: now_ms, 30),),
-        )
-    )
+    app = create_app(interface(hostile, estimator, now_ms))
 
     @app.get("/control")
     def control() -> HTMLResponse:

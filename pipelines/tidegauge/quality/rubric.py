@@ -212,9 +212,8 @@ def read_reasoned(specification: RubricSpec, reply: str, *, finished: bool = Tru
     text = _THOUGHT.sub("\n", reply)
     if not finished or _UNENDED_THOUGHT.search(text):
         return Score(invalid="reply_cut_off", retried=True)
-    text = _HEADING.sub(
-        r"\1 ", _ENDED_THOUGHT.split(text)[-1]
-    )  # the template may have begun the thought
+    # The template may have begun the thought.
+    text = _HEADING.sub(r"\1 ", _ENDED_THOUGHT.split(text)[-1])
     labels = "|".join(sorted(map(re.escape, specification.labels), key=len, reverse=True))
     grade = re.compile(
         rf"(?<![^\W_])grade{_BETWEEN}(?:is{_BETWEEN}|of{_BETWEEN})?(?<![\s:]-)({labels})"

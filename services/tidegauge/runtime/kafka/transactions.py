@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from uuid import uuid4
 
+from kafka import TopicPartition
+
 from tidegauge.runtime.kafka import clients, reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Topic, encode
@@ -70,19 +72,17 @@ def stuck_transactions(
             for topic in topics
             for index in committed.partitions_for_topic(topic.name) or ()
         ]
-        before: dict[object, int] | None = None
+        began: dict[TopicPartition, int] = {}
         while places:
             reached = committed.end_offsets(places)
             ends = all_records.end_offsets(places)
             places = [
                 place
                 for place in places
-                if reached[place] < ends[place]
-                and (before is None or before[place] == reached[place])
+                if began.setdefault(place, reached[place]) == reached[place] < ends[place]
             ]
-            before = reached
             if time.monotonic() > deadline:
                 break
             if places:
                 time.sleep(_LOOK_SECONDS)
-        return tuple(RecordPlace(place.topic, place.partition, reached[place]) for place in places)
+        return tuple(RecordPlace(place.topic, place.partition, began[place]) for place in places)
