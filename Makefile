@@ -79,7 +79,7 @@ e2e: install ## the demo's path with a real vLLM, and its summary checked
 test-stats: install ## the statistical promises, with fixed seeds
 	$(BIN)/python -m pytest -m stats $(ARGS)
 
-# Without npm the tests of accessibility are skipped, and say so.
+# Without npm the tests of accessibility have the older axe-core of their own dependency.
 $(VENV)/axe: $(VENV)/installed
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix $@ axe-core@4
 

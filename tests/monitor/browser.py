@@ -139,12 +139,30 @@ class Browser:
         scheme = [{"name": "prefers-color-scheme", "value": mode}]
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
 
-    def violations(self, axe: str) -> list[str]:
-        """Return what axe-core finds on the page: rules and the elements that break them."""
-        self._driver.execute_script(axe)
+    def violations(self, axe: str, *rules: str) -> list[str]:
+        """Return what axe-core finds on the page: rules and the elements that break them.
+
+        Args:
+            axe: The script of axe-core.
+            rules: The rules to check; all where none is named.
+        """
+        if not self._driver.execute_script("return Boolean(window.axe)"):
+            self._driver.execute_script(axe)
         found = self._driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(result => done(result.violations.map("
-            "one => `${one.id}: ${one.nodes.map(node => node.target.join(' ')).join(' | ')}`)))"
+            "const [rules, done] = arguments; const some = rules.length ? {runOnly: rules} : {};"
+            "axe.run(some).then(result => done(result.violations.map("
+            "one => `${one.id}: ${one.nodes.map(node => node.target.join(' ')).join(' | ')}`)))",
+            list(rules),
+        )
+        return list(found)
+
+    def wide(self) -> list[str]:
+        """Return the names of regions, or the page, whose content is wider than they are."""
+        found = self._driver.execute_script(
+            "const over = (item) => item.scrollWidth > item.clientWidth + 1;"
+            "const wide = [...document.querySelectorAll('.scroll')].filter(over);"
+            "return [...wide.map((item) => item.ariaLabel),"
+            " ...(over(document.documentElement) ? ['the page'] : [])]"
         )
         return list(found)
 

@@ -154,7 +154,7 @@ def test_nothing_that_a_stranger_wrote_is_executed_or_loaded(
     everything = "".join((overview, detail, alarm, incident, *others))
     assert everything.count("<script") == everything.count('<script src="/static/') == 12
     assert "Most of them come from &lt;script&gt;fetch" in alarm
-    assert re.search(r"<th scope=\"row\"><bdi>&lt;script&gt;fetch.*</bdi></th>", alarm)
+    assert re.search(r"<th scope=\"row\"[^>]*><bdi>&lt;script&gt;fetch.*</bdi></th>", alarm)
     assert "&lt;script&gt;fetch" in detail
     assert "مرحبا" in others[0]
 

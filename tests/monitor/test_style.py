@@ -74,4 +74,4 @@ def test_it_loads_nothing() -> None:
 def test_every_display_is_one_that_browsers_know() -> None:
     found = set(re.findall(r"display: ?([\w-]+)", STYLE))
     assert found
-    assert found <= {"block", "inline", "inline-block", "flex", "grid", "none"}
+    assert found <= {"block", "inline", "inline-block", "flow-root", "flex", "grid", "none"}

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, SecretStr
 
 from tidegauge.runtime.environment import SettingsError, bad_value, refuse_unknown
-from tidegauge.runtime.settings import Settings, Variable, WindowSettings, load
+from tidegauge.runtime.settings import Settings, Variable, WindowSettings, in_force, load
 
 
 class Example(Settings):
@@ -104,3 +104,30 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(name: str, hint: s
 
 def test_variables_of_other_services_and_other_programs_are_let_through() -> None:
     refuse_unknown({"TIDEGAUGE_GATEWAY_PORT": "1", "TIDEGAUGE_LOG_LEVEL": "info", "PATH": "/bin"})
+
+
+class Addressed(Settings):
+    prefix = "TIDEGAUGE_MONITOR_"
+
+    webhook_url: str = Field(default="", description="Where it goes.")
+    port: int = 8090
+    password: SecretStr = SecretStr("")
+    group: tuple[str, ...] = ()
+
+
+def test_settings_in_force_show_no_secrets() -> None:
+    given = Addressed(
+        webhook_url="https://ada:word@hooks.example/services/T0/secret",
+        password=SecretStr("another word"),
+        group=("a",),
+    )
+    shown = {item.variable: item.value for item in in_force(given)}
+    assert shown == {
+        "TIDEGAUGE_MONITOR_WEBHOOK_URL": "hooks.example",
+        "TIDEGAUGE_MONITOR_PORT": "8090",
+        "TIDEGAUGE_MONITOR_PASSWORD": "set",
+        "TIDEGAUGE_MONITOR_GROUP": '["a"]',
+    }
+    assert [item.is_default for item in in_force(given)] == [False, True, False, False]
+    assert {item.value for item in in_force(Addressed())} == {"", "8090", "[]"}
+    assert in_force(given)[0].description == "Where it goes."

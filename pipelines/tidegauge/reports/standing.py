@@ -149,11 +149,11 @@ def evidence(verdict: Verdict) -> EvidenceStanding | None:
     promised = verdict.mean_seconds_to_false_alarm
     if beyond:
         found = duration(promised * math.exp(min(statistic - threshold, 300.0)))
-        sentence = f"above the threshold: chance alone gets this far less than once in {found}"
+        sentence = f"above the threshold: chance alone gets this far at most once in {found}"
     else:
         sentence = (
-            f"{percent(share)} of the threshold (log scale), which chance alone crosses less "
-            f"than once in {duration(promised)}"
+            f"{percent(share)} of the threshold (log scale), which chance alone crosses at "
+            f"most once in {duration(promised)}"
         )
     return EvidenceStanding(share, short, f"{sentence} on average")
 

@@ -45,7 +45,7 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.processes.deadline import end_in_time
-from tidegauge.runtime.settings import load
+from tidegauge.runtime.settings import in_force, load
 from tidegauge.runtime.telemetry import configure_logging
 from tidegauge.schemas.findings import Alert
 from tidegauge.streaming.processor import Output
@@ -171,6 +171,7 @@ def serve(
             ),
             past=partial(past_alerts, kafka),
             texts=texts,
+            settings=in_force(settings),
         )
     )
     server = uvicorn.Server(

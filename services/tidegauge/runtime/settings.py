@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -15,7 +16,7 @@ from pydantic.fields import FieldInfo
 from tidegauge.runtime.environment import SettingsError, bad_value, refuse_unknown
 from tidegauge.streaming.partitions import SketchSettings
 
-__all__ = ["Settings", "Variable", "WindowSettings", "load"]
+__all__ = ["SettingInForce", "Settings", "Variable", "WindowSettings", "in_force", "load"]
 
 S = TypeVar("S", bound="Settings")
 
@@ -107,6 +108,54 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInForce:
+    """A setting as it may be shown.
+
+    Attributes:
+        variable: The variable that sets it.
+        value: Its value; of a secret only whether it is set, of an address only the server.
+        is_default: Whether it is the default.
+        description: What it is.
+    """
+
+    variable: str
+    value: str
+    is_default: bool
+    description: str
+
+
+def in_force(settings: Settings) -> tuple[SettingInForce, ...]:
+    """Return the settings that a process runs with, without secrets, in their order.
+
+    Example:
+        >>> in_force(WindowSettings(window_seconds=5))[0].value
+        '5'
+    """
+    found = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        found.append(
+            SettingInForce(
+                variable=settings.variable(name),
+                value=_shown(name, value),
+                is_default=value == field.get_default(call_default_factory=True),
+                description=field.description or "",
+            )
+        )
+    return tuple(found)
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "set" if value.get_secret_value() else ""
+    if value is None or value == "":
+        return ""
+    if name.endswith("_url"):  # the rest of an address may be a secret
+        return urlsplit(str(value)).hostname or "set"
+    return f"{value:g}" if isinstance(value, float) else str(_written(value))
 
 
 def _problems(

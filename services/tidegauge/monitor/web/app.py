@@ -29,6 +29,7 @@ from tidegauge.monitor.web.viewers import MonitorState, StateByRole, Texts
 from tidegauge.monitoring.incidents import IncidentSummary
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
+from tidegauge.runtime.settings import SettingInForce
 from tidegauge.schemas.findings import Alert, Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
 
@@ -60,6 +61,7 @@ class Interface:
         pages: Further pages: those of alarms and of reports.
         past: Returns past alerts of an incident.
         texts: Where texts of exemplars are found.
+        settings: The monitor's settings, with values that may be shown.
     """
 
     watch: MonitorState
@@ -75,6 +77,7 @@ class Interface:
     pages: tuple[Pages, ...] = ()
     past: PastAlerts = no_past
     texts: Texts | None = None
+    settings: tuple[SettingInForce, ...] = ()
 
 
 def create_app(interface: Interface) -> FastAPI:
@@ -104,6 +107,7 @@ def create_app(interface: Interface) -> FastAPI:
         estimator=interface.estimator,
         false_alarm_days=interface.false_alarm_days,
         past=lambda incident_id: shown.seen(interface.past(incident_id)),
+        settings=interface.settings,
     )
     pages.mount(app, renderer)
     mount_static(app)

@@ -27,10 +27,11 @@ from tidegauge.schemas.findings import Signal, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.streaming import histogram
 
-__all__ = ["Cell", "Headline", "MatrixRow", "Now", "now"]
+__all__ = ["CHARTED", "Cell", "Headline", "MatrixRow", "Now", "now"]
 
-_CHARTED: Final = 24
-"""Rows with charts; the further ones, none of which alarms unless these do, have numbers."""
+CHARTED: Final = 24
+"""Rows with charts and definitions; the further ones, none of which alarms unless these do, have
+numbers."""
 _WIDTH, _HEIGHT = 64, 16
 
 
@@ -115,7 +116,7 @@ def now(view: MonitorView, *, now_ms: int) -> Now:
         headline=_headline(view, firing, pipeline),
         incidents=firing,
         rows=tuple(
-            _row(found, standings, charted=place < _CHARTED)
+            _row(found, standings, charted=place < CHARTED)
             for place, (found, standings) in enumerate(ordered)
         ),
         light=pipeline,

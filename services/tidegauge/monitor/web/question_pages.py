@@ -15,13 +15,15 @@ from tidegauge.monitor.web.incident_page import find_incident, incident_page
 from tidegauge.monitor.web.now import now
 from tidegauge.monitor.web.pipeline_page import pipeline_page
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.sections import setup_page, swap_lines, topic_cards
+from tidegauge.monitor.web.sections import swap_lines, topic_cards
 from tidegauge.monitor.web.segments import describe, name
+from tidegauge.monitor.web.setup_page import setup_page
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration
 from tidegauge.reports.quality import Estimator
 from tidegauge.reports.runbooks import RUNBOOKS
 from tidegauge.reports.standing import promise
+from tidegauge.runtime.settings import SettingInForce
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Alert
 from tidegauge.schemas.segments import Segment
@@ -49,6 +51,7 @@ class QuestionPages:
         estimator: Computes the judges' means.
         false_alarm_days: The promise.
         past: Returns past alerts of an incident, as whoever asks may see them.
+        settings: The monitor's settings, with values that may be shown.
     """
 
     view: Callable[[], MonitorView | None]
@@ -56,6 +59,7 @@ class QuestionPages:
     estimator: Estimator
     false_alarm_days: float
     past: PastAlerts = no_past
+    settings: tuple[SettingInForce, ...] = ()
 
     def mount(self, app: FastAPI, renderer: Renderer) -> None:
         """Add the routes."""
@@ -168,7 +172,7 @@ class QuestionPages:
             if view is None:
                 return _waiting(renderer)
             shown = setup_page(view, false_alarm_days=self.false_alarm_days)
-            return _page(renderer, "setup.html", {"page": shown})
+            return _page(renderer, "setup.html", {"page": shown, "settings": self.settings})
 
         @app.get("/pipeline", response_class=HTMLResponse, include_in_schema=False)
         def pipeline() -> HTMLResponse:

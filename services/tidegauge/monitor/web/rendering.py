@@ -13,7 +13,9 @@ from fastapi import FastAPI, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tidegauge.monitor.web.definitions import DEFINITIONS
 from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
+from tidegauge.monitor.web.now import CHARTED
 from tidegauge.monitor.web.pipeline_page import WORKERS
 from tidegauge.monitor.web.segments import SIGNALS
 from tidegauge.reports import formatting
@@ -66,6 +68,8 @@ class Renderer:
         style = (files("tidegauge.monitor.web") / "templates" / "style.css").read_text("utf-8")
         self._environment.globals.update(
             unknown=formatting.UNKNOWN,
+            definitions=DEFINITIONS,
+            charted_rows=CHARTED,
             signals=dict(SIGNALS),
             signal_names=dict(SIGNAL_NAMES),
             workers=dict(WORKERS),

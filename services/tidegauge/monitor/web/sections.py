@@ -1,42 +1,27 @@
-"""The pages of topics, releases and setup as values, made from a ``MonitorView``. Pure."""
+"""The pages of topics and releases as values, made from a ``MonitorView``. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.monitor.web.charts import topic_charts
-from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
 from tidegauge.monitor.web.segments import MonitorLine, Name, monitor_line, name
 from tidegauge.monitoring.catalog import DRIFT_TOPICS
 from tidegauge.monitoring.view import (
-    BaselineInUse,
     MetricComparisonView,
     MonitorView,
-    SilenceInForce,
     VersionComparisonView,
 )
 from tidegauge.reports.chart import Chart
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.formatting import moment
-from tidegauge.reports.standing import ALARMS, Standing, Tone, promise, standing
-from tidegauge.reports.text import clip, plain
+from tidegauge.reports.standing import ALARMS, Tone
+from tidegauge.reports.text import plain
 from tidegauge.reports.titles import metric_title
-from tidegauge.schemas.findings import State
-from tidegauge.schemas.segments import Segment
 
-__all__ = [
-    "Interval",
-    "SetupPage",
-    "SwapLine",
-    "TestedLine",
-    "TopicCard",
-    "setup_page",
-    "swap_lines",
-    "topic_cards",
-]
+__all__ = ["Interval", "SwapLine", "TopicCard", "swap_lines", "topic_cards"]
 
 _CARDS: Final = 8
 _OUTCOME_TONES: Final[dict[str, Tone]] = {"worse": "critical", "better": "ok", "not worse": "ok"}
@@ -159,75 +144,3 @@ def _intervals(metrics: Sequence[MetricComparisonView]) -> tuple[Interval, ...]:
         )
         for m in metrics
     )
-
-
-@dataclass(frozen=True, slots=True)
-class TestedLine:
-    """A monitor, and on how many segments it is in which state.
-
-    Attributes:
-        monitor: Its name.
-        signal: Its signal's name.
-        states: State for people and number of segments, the most frequent first.
-        back_test: How its reference did on its own baseline; empty where unknown.
-    """
-
-    monitor: str
-    signal: str
-    states: tuple[tuple[Standing, int], ...]
-    back_test: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetupPage:
-    """What is tested, against what, and what is muted.
-
-    Attributes:
-        baselines: The active baselines.
-        tested: The monitors with their states.
-        silences: Silences in force, with the segment's name.
-        promise: The deployment's promise.
-    """
-
-    baselines: tuple[BaselineInUse, ...]
-    tested: tuple[TestedLine, ...]
-    silences: tuple[tuple[SilenceInForce, str], ...]
-    promise: str
-
-
-def setup_page(view: MonitorView, *, false_alarm_days: float) -> SetupPage:
-    """Return what is tested, against what, and what is muted.
-
-    Args:
-        view: What the monitor knows.
-        false_alarm_days: The deployment's promise.
-    """
-    by_monitor: dict[str, Counter[State]] = {}
-    back_tests: dict[str, str] = {}
-    for verdict in view.verdicts:
-        if verdict.signal in {"pipeline", "swap"}:
-            continue
-        by_monitor.setdefault(verdict.monitor, Counter())[verdict.state] += 1
-        if verdict.back_test:
-            back_tests.setdefault(verdict.monitor, verdict.back_test)
-    return SetupPage(
-        baselines=view.baselines,
-        tested=tuple(
-            TestedLine(
-                monitor=monitor,
-                signal=SIGNAL_NAMES[monitor.partition(".")[0]],
-                states=tuple((standing(state), n) for state, n in states.most_common()),
-                back_test=clip(back_tests.get(monitor, ""), 400),
-            )
-            for monitor, states in sorted(by_monitor.items())
-        ),
-        silences=tuple((silence, _segment_words(silence.segment)) for silence in view.silences),
-        promise=promise(false_alarm_days),
-    )
-
-
-def _segment_words(key: str) -> str:
-    try:
-        return name(Segment.from_key(key)).text
-    except ValueError:  # a pattern
-        return clip(key, 120)

@@ -1,4 +1,4 @@
-// Local times, and renewal without losing what the reader has open, focused or typed.
+// Local times, tables that fit, and renewal that keeps what is open, focused or typed.
 "use strict";
 (() => {
   const forms = {
@@ -13,6 +13,32 @@
         item.textContent = then.toLocaleString(undefined, forms[item.dataset.form] ?? forms.time);
       }
     }
+  }
+
+  // Names each cell by its column, for a table that is shown as a list; the roles keep it a table
+  // for screen readers, which CSS's display would take from it.
+  function nameCells(root) {
+    for (const table of root.querySelectorAll(".scroll > table")) {
+      const titles = [...(table.tHead?.rows[0]?.cells ?? [])].map((cell) => cell.textContent);
+      table.setAttribute("role", "table");
+      for (const row of table.rows) {
+        row.setAttribute("role", "row");
+        for (const cell of row.cells) {
+          const heading = cell.scope === "col" ? "columnheader" : "rowheader";
+          cell.setAttribute("role", cell.tagName === "TH" ? heading : "cell");
+          const title = titles[cell.cellIndex];
+          if (title && cell.tagName === "TD" && cell.colSpan === 1) cell.dataset.label = title;
+        }
+      }
+    }
+  }
+
+  // Shows a table that is wider than its place as a list, an entry for each row.
+  function fitTables() {
+    const places = [...document.querySelectorAll(".scroll")];
+    for (const place of places) place.classList.remove("stacked");
+    const wide = places.filter((place) => place.scrollWidth > place.clientWidth + 1);
+    for (const place of wide) place.classList.add("stacked");
   }
 
   // Replaces what differs; an element that stays keeps its state, focus and scroll.
@@ -37,6 +63,7 @@
     }
     if (node.matches("form")) return; // somebody may be writing into it
     if (node.matches("details")) next.open = node.open;
+    if (node.matches(".stacked")) next.classList.add("stacked");
     if (node.cloneNode(false).isEqualNode(next.cloneNode(false))) swap(node, next);
     else node.replaceWith(next);
   }
@@ -49,12 +76,14 @@
       if (!answer.ok) throw new Error(`the monitor answers ${answer.status}`);
       const found = new DOMParser().parseFromString(await answer.text(), "text/html");
       localTimes(found);
+      nameCells(found);
       for (const id of ["main", "status"]) {
         const [before, after] = [document.getElementById(id), found.getElementById(id)];
         if (before && after) swap(before, after);
       }
       document.title = found.title;
       document.body.classList.remove("stale");
+      fitTables();
       document.dispatchEvent(new Event("renewed"));
     } catch (error) {
       document.body.classList.add("stale");
@@ -63,6 +92,10 @@
   }
 
   localTimes(document);
+  nameCells(document);
+  fitTables();
+  addEventListener("resize", fitTables);
+  document.addEventListener("toggle", fitTables, true); // what was closed had no width
   const seconds = Number(document.body.dataset.renew ?? 0);
   if (seconds > 0) setInterval(renew, 1000 * seconds);
 })();
