@@ -245,6 +245,8 @@ def test_parts_are_at_most_what_was_asked_and_their_shares_at_most_one() -> None
     decision = judge(bets, evidence, log_threshold=1.0, most=3)
     assert len(decision.parts) == 3
     assert sum(part.share for part in decision.parts) == pytest.approx(3 / 8)
+    unnamed = judge(bets, evidence, log_threshold=1.0, most=0)
+    assert (unnamed.log_statistic, unnamed.parts) == (decision.log_statistic, ())
 
 
 def test_a_band_that_is_open_below_bets_on_rises_only() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 
+import numpy as np
 import pytest
 from ddsketch import DDSketch
 from hypothesis import given
@@ -49,6 +51,17 @@ def test_merging_is_associative_and_commutative(
     once = histogram.add(histogram.empty(), [*a, *b, *c])
     assert histogram.merge(histogram.merge(x, y), z) == once
     assert histogram.merge(x, histogram.merge(z, y)) == once
+    assert histogram.merge_all([x, y, z]) == once
+
+
+def test_the_sum_of_no_histograms_has_the_accuracy_that_is_asked_for() -> None:
+    assert histogram.merge_all([], 0.02) == histogram.empty(0.02)
+
+
+def test_many_numbers_have_the_buckets_that_each_has_alone() -> None:
+    values = np.random.default_rng(4).lognormal(3.0, 4.0, 2_000)
+    found = Counter(histogram.indices(values).tolist())
+    assert histogram.add(histogram.empty(), values.tolist()).positive == found
 
 
 @given(numbers, numbers)
@@ -99,6 +112,8 @@ def test_what_is_no_finite_number_is_refused(value: float) -> None:
 def test_histograms_of_two_accuracies_do_not_merge() -> None:
     with pytest.raises(MergeError, match=r"accuracy is 0\.01 on one side and 0\.02"):
         histogram.merge(histogram.empty(0.01), histogram.empty(0.02))
+    with pytest.raises(MergeError, match=r"accuracy is 0\.01 on one side and 0\.02"):
+        histogram.merge_all([histogram.empty(0.01), histogram.empty(0.02)])
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 1.0, -0.1])

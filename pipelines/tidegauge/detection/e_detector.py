@@ -237,7 +237,7 @@ def judge(
         evidence: The state to judge.
         log_threshold: Log of this detector's mean time to a false alarm, in seconds:
             ``log(A / share)``.
-        most: How many parts to name, the strongest first.
+        most: How many parts to name, the strongest first; 0 where only the statistic is asked for.
         families: Family of each indicator: the two strongest parts of each family are always
             named. Otherwise one family could fill the list, because evidence grows
             exponentially, and hide others that explain as much.
@@ -255,6 +255,8 @@ def judge(
     not_finite = broken_bands + broken_polya_urns
     largest = float(max(log_bands, *log_urns, -np.inf))
     if largest == -np.inf:
+        return Decision(largest, log_threshold, (), not_finite)
+    if not most:
         return Decision(largest, log_threshold, (), not_finite)
     total = np.logaddexp.reduce([log_bands, *log_urns])
     parts = []

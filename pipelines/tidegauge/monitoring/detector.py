@@ -48,6 +48,7 @@ __all__ = [
     "count_window",
     "effects_of",
     "no_change_point",
+    "observe_counts",
     "observe_window",
     "pack_change_point",
     "unpack_change_point",
@@ -279,9 +280,37 @@ def observe_window(
     if evidence is None:
         rows, columns = bets.log_weights.shape
         evidence = DetectorEvidence(no_evidence(bets), no_change_point((rows, columns)))
-    before = evidence.bets
-    slot = detector.reference.slot(start_ms)
     quiet_ms = 0 if evidence.end_ms is None else max(0, start_ms - evidence.end_ms)
+    before, after = observe_counts(
+        detector, evidence.bets, counted, quiet_ms=quiet_ms, start_ms=start_ms, end_ms=end_ms
+    )
+    log_lr = window_log_lr(bets, before, after, duration_seconds=(end_ms - start_ms) / 1000)
+    change_point = advance_change_point(
+        evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
+    )
+    # Every family of drift contributes to the decision: an alarm of novelty is explained by topics.
+    drift = detector.signal == "drift"
+    families = [i.family for i in detector.reference.indicators] if drift else []
+    decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)
+    return DetectorEvidence(after, change_point, end_ms, evidence.events + counted.events), decision
+
+
+def observe_counts(  # noqa: PLR0913 - a window and the quiet time before it
+    detector: Detector,
+    evidence: Evidence,
+    counted: IndicatorCounts,
+    *,
+    quiet_ms: int,
+    start_ms: int,
+    end_ms: int,
+) -> tuple[Evidence, Evidence]:
+    """Add the quiet time before a closed window to the evidence of each bet, and the window.
+
+    Returns:
+        The evidence before the window, the quiet time included, and the evidence after it.
+    """
+    bets, before = detector.bets, evidence
+    slot = detector.reference.slot(start_ms)
     if quiet_ms:
         nothing = np.zeros_like(counted.hits)
         before = observe(
@@ -293,26 +322,17 @@ def observe_window(
             start_ms=start_ms,
             slot=slot,
         )
-    seconds = (end_ms - start_ms) / 1000
     after = observe(
         bets,
         before,
         counted.hits,
         counted.trials,
-        duration_seconds=seconds,
+        duration_seconds=(end_ms - start_ms) / 1000,
         start_ms=start_ms,
         slot=slot,
         cells=counted.cells,
     )
-    log_lr = window_log_lr(bets, before, after, duration_seconds=seconds)
-    change_point = advance_change_point(
-        evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
-    )
-    # Every family of drift contributes to the decision: an alarm of novelty is explained by topics.
-    drift = detector.signal == "drift"
-    families = [i.family for i in detector.reference.indicators] if drift else []
-    decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)
-    return DetectorEvidence(after, change_point, end_ms, evidence.events + counted.events), decision
+    return before, after
 
 
 def effects_of(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -331,7 +330,7 @@ def _by_window(indicator: Indicator, windows: Sequence[Sketch]) -> tuple[Counts,
 
 def _whole(windows: Sequence[Sketch], value: str) -> Histogram:
     found = [window.histograms[value] for window in windows if value in window.histograms]
-    return reduce(histogram.merge, found, histogram.empty(found[0].accuracy if found else 0.01))
+    return histogram.merge_all(found)
 
 
 def _too_few(values: Histogram) -> LeftOut | None:

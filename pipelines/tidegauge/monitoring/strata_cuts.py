@@ -11,7 +11,7 @@ the edge is at most the nominal one: whichever groups the traffic moves to, the 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -82,11 +82,11 @@ def quantile_bucket(values: Histogram, level: float) -> int:
 
 def merge_strata(windows: Iterable[Sketch], value: str) -> dict[str, Histogram]:
     """Return a number's histograms by stratum, added up over windows."""
-    merged: dict[str, Histogram] = {}
+    found: dict[str, list[Histogram]] = defaultdict(list)
     for window in windows:
         for name, values in window.strata.get(value, {}).items():
-            merged[name] = histogram.merge(merged[name], values) if name in merged else values
-    return merged
+            found[name].append(values)
+    return {name: histogram.merge_all(own) for name, own in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def group_strata(by_stratum: Mapping[str, Histogram]) -> tuple[StratumGroup, ...
         else:
             groups += parts
     return tuple(
-        StratumGroup(group, reduce(histogram.merge, (by_stratum[s.name] for s in group)))
+        StratumGroup(group, histogram.merge_all(by_stratum[s.name] for s in group))
         for group in sorted([*groups, *finished])
     )
 

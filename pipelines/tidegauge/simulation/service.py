@@ -80,6 +80,12 @@ class Exchanges:
     failed: Flags
     changed: Flags
 
+    @property
+    def cost_usd(self) -> Floats:
+        """What each request costs if it does not fail."""
+        tokens = self.prompt_tokens + 3 * self.output_tokens
+        return np.asarray(tokens * _USD_PER_TOKEN, np.float64)
+
 
 def exchanges(
     service: SimulatedService,
@@ -157,11 +163,11 @@ def response_events(
         found.in_flight.tolist(),
         found.failed.tolist(),
         found.changed.tolist(),
+        found.cost_usd.tolist(),
         strict=True,
     )
-    for number, (time_ms, prompt, output, latency, first, in_flight, failed, new) in enumerate(
-        rows, start=1
-    ):
+    for number, row in enumerate(rows, start=1):
+        time_ms, prompt, output, latency, first, in_flight, failed, new, cost = row
         yield ResponseEvent(
             request_id=f"{producer_id}-{number}",
             producer_id=producer_id,
@@ -176,7 +182,7 @@ def response_events(
             error=ErrorKind.UPSTREAM_ERROR if failed else None,
             time_to_first_token_ms=None if failed else first,
             usage=None if failed else Usage(input_tokens=prompt, output_tokens=output),
-            cost_usd=None if failed else (prompt + 3 * output) * _USD_PER_TOKEN,
+            cost_usd=None if failed else cost,
             in_flight=in_flight,
             stream=True,
         )

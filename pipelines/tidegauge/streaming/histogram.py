@@ -18,6 +18,9 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tidegauge.schemas.sketches import Histogram
 from tidegauge.streaming.errors import AccuracyError, MergeError, ValueRangeError
 
@@ -32,8 +35,10 @@ __all__ = [
     "count_above",
     "count_below",
     "empty",
+    "indices",
     "log_gamma",
     "merge",
+    "merge_all",
     "quantile",
     "upper_edge",
 ]
@@ -67,6 +72,17 @@ def _least_index(accuracy: float) -> int:
 
 def _index(magnitude: float, width: float) -> int:
     return math.ceil(math.log(magnitude) / width - _ON_THE_EDGE)
+
+
+def indices(values: NDArray[np.float64], accuracy: float = ACCURACY) -> NDArray[np.int64]:
+    """Return the bucket of each number in ``Histogram.positive``, shape (n,).
+
+    Args:
+        values: Numbers of at least ``SMALLEST``, shape (n,).
+        accuracy: Relative error of a quantile.
+    """
+    found = np.ceil(np.log(values) / log_gamma(accuracy) - _ON_THE_EDGE)
+    return np.asarray(found, np.int64)
 
 
 class HistogramAccumulator:
@@ -151,6 +167,36 @@ def merge(a: Histogram, b: Histogram) -> Histogram:
         positive=_sum(a.positive, b.positive),
         negative=_sum(a.negative, b.negative),
         zero=a.zero + b.zero,
+    )
+
+
+def merge_all(histograms: Iterable[Histogram], accuracy: float = ACCURACY) -> Histogram:
+    """Return the sum of histograms, in time linear in their buckets.
+
+    Args:
+        histograms: The histograms.
+        accuracy: Relative error of the sum of none.
+
+    Raises:
+        MergeError: Their accuracies differ.
+    """
+    positive: dict[int, int] = {}
+    negative: dict[int, int] = {}
+    zero, first = 0, None
+    for one in histograms:
+        first = one.accuracy if first is None else first
+        if one.accuracy != first:
+            raise MergeError("the histograms' accuracy", first, one.accuracy)
+        for index, n in one.positive.items():
+            positive[index] = positive.get(index, 0) + n
+        for index, n in one.negative.items():
+            negative[index] = negative.get(index, 0) + n
+        zero += one.zero
+    return Histogram(
+        accuracy=accuracy if first is None else first,
+        positive=dict(sorted(positive.items())),
+        negative=dict(sorted(negative.items())),
+        zero=zero,
     )
 
 

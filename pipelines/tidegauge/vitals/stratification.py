@@ -14,7 +14,7 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.strata import LOADS, OUTPUTS, PROMPTS, UNKNOWN, LoadStratum, class_of
 
-__all__ = ["stratified"]
+__all__ = ["at_typical_length", "stratified"]
 
 _CHARACTERS_OF_A_TOKEN = 4
 _TYPICAL = (8, 32, 128, 512, 2_048)
@@ -41,12 +41,22 @@ def stratified(event: ResponseEvent, *, complete: bool) -> Iterator[tuple[str, s
         output = usage.output_tokens if usage else event.output_characters / _CHARACTERS_OF_A_TOKEN
         length = class_of(output, OUTPUTS)
         stratum = before._replace(output=length, streamed=int(event.stream))
-        converted = _at_length(event.latency_ms, first, output, _TYPICAL[length])
+        converted = at_typical_length(event.latency_ms, first, output, length)
         yield measures.LATENCY_MS, stratum.name, converted
 
 
-def _at_length(latency_ms: float, first_ms: float | None, tokens: float, typical: int) -> float:
-    """Return how long an answer of the typical length would have taken, in milliseconds."""
+def at_typical_length(
+    latency_ms: float, first_ms: float | None, tokens: float, length: int
+) -> float:
+    """Return how long an answer of the typical length would have taken, in milliseconds.
+
+    Args:
+        latency_ms: How long the answer took.
+        first_ms: Its time to the first token; None where it was not measured.
+        tokens: Its tokens.
+        length: Its class of ``OUTPUTS``.
+    """
+    typical = _TYPICAL[length]
     if first_ms is None or first_ms > latency_ms or tokens < 1:
         return latency_ms * (typical + _FIRST_TOKEN) / (tokens + _FIRST_TOKEN)
     return first_ms + (latency_ms - first_ms) * typical / tokens

@@ -34,8 +34,8 @@ from tidegauge.promise.path import (
     plugged_in,
     rates_baseline,
     refusals,
-    vitals_sketches,
 )
+from tidegauge.promise.response_sketches import response_sketches
 from tidegauge.promise.scenarios import (
     BaselineSpan,
     ConversationTraffic,
@@ -45,7 +45,7 @@ from tidegauge.promise.scenarios import (
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.simulation.rhythm import Recorded
-from tidegauge.simulation.service import SimulatedService, exchanges, response_events
+from tidegauge.simulation.service import SimulatedService, exchanges
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.usecases.references import drift_references
 
@@ -297,6 +297,7 @@ def _served(  # noqa: PLR0913, PLR0917 - a stretch of traffic
 ) -> tuple[list[Sketch], Counts]:
     """Return the sketches of a stretch of time, and when its requests arrived."""
     found = exchanges(service, start_ms, seconds, recorded, rng)
-    events = response_events(found, start_ms=start_ms, segment=SEGMENT, producer_id=f"g{start_ms}")
-    arrived = start_ms + (found.seconds * 1000).astype(np.int64)
-    return vitals_sketches(events, plan.settings()), arrived
+    sketches = response_sketches(
+        found, start_ms=start_ms, segment=SEGMENT, window_ms=plan.window_ms
+    )
+    return sketches, start_ms + (found.seconds * 1000).astype(np.int64)

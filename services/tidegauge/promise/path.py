@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
+from tidegauge.detection.e_detector import Decision, judge, no_evidence
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
@@ -23,10 +24,12 @@ from tidegauge.monitoring.catalog import monitored_segment, monitors_in
 from tidegauge.monitoring.detector import (
     Detector,
     DetectorEvidence,
+    IndicatorCounts,
     IndicatorEffect,
     build_detector,
     count_window,
     effects_of,
+    observe_counts,
     observe_window,
 )
 from tidegauge.monitoring.effect_size import effect_size, no_effect
@@ -44,7 +47,6 @@ from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, ProcessingResult, Record
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.usecases.build_baseline import FitChoices
-from tidegauge.vitals.extractor import VitalsExtractor
 from tidegauge.workers.drift.extractor import DriftExtractor
 
 __all__ = [
@@ -59,7 +61,6 @@ __all__ = [
     "rates_baseline",
     "refusals",
     "reports",
-    "vitals_sketches",
 ]
 
 E = TypeVar("E", RequestEvent, ResponseEvent)
@@ -128,15 +129,6 @@ def as_records(published: Iterable[Sketch | Progress]) -> Iterator[Record]:
         yield Record(partition, offset, encode(one), timestamp_ms=now_ms)
 
 
-def _sketches(published: Iterable[Sketch | Progress]) -> Iterator[Sketch]:
-    return (one for one in published if isinstance(one, Sketch))
-
-
-def vitals_sketches(events: Iterable[ResponseEvent], settings: SketchSettings) -> list[Sketch]:
-    """Return the vitals worker's sketches of responses."""
-    return list(_sketches(reports(VitalsExtractor(), events, settings)))
-
-
 def drift_sketches(
     events: Iterable[RequestEvent],
     baseline: DriftBaseline,
@@ -148,7 +140,7 @@ def drift_sketches(
         vectors, baseline.preparation, window_ms=settings.window_ms, publish_vectors=False
     )
     extractor.use(baseline)
-    return _sketches(reports(extractor, events, settings))
+    return (one for one in reports(extractor, events, settings) if isinstance(one, Sketch))
 
 
 def drift_baseline(
@@ -296,17 +288,31 @@ def first_alarms(
     return [alarms[monitor] for monitor in sorted(alarms)]
 
 
+class _ClosedWindow(NamedTuple):
+    """A window's counts, and when it began and ended."""
+
+    counted: IndicatorCounts
+    start_ms: int
+    end_ms: int
+
+
 class _Test:
-    """A detector and its evidence."""
+    """A detector and its evidence.
+
+    Until the evidence first reaches the threshold nothing asks when a change began, nor what
+    contributes. Then all windows are observed again with their change points.
+    """
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
+        self._bets = no_evidence(detector.bets)
+        self._quiet: list[_ClosedWindow] = []
         self._evidence: DetectorEvidence | None = None
         self._displayed: deque[Sketch] = deque()
 
     @property
     def events(self) -> int:
-        """Events counted so far."""
+        """Events counted until the alarm."""
         return self._evidence.events if self._evidence else 0
 
     def observe(self, sketch: Sketch) -> tuple[str, ...]:
@@ -316,17 +322,17 @@ class _Test:
         if not counted.events:
             return ()
         start_ms = sketch.window_start_ms
+        window = _ClosedWindow(counted, start_ms, start_ms + sketch.window_ms)
         self._displayed.append(sketch)
         while self._displayed[0].window_start_ms <= start_ms - PLAN.display_range_ms:
             self._displayed.popleft()
-        self._evidence, decision = observe_window(
-            detector,
-            self._evidence,
-            counted,
-            start_ms=start_ms,
-            end_ms=start_ms + sketch.window_ms,
-        )
-        if not decision.alarm:
+        if self._evidence is None and self._is_quiet(window):
+            return ()
+        for earlier in self._quiet:
+            self._observe(earlier)
+        self._quiet.clear()
+        decision = self._observe(window)
+        if not decision.alarm or self._evidence is None:
             return ()
         effects = effects_of(detector, self._evidence, decision)
         least = PLAN.minimum_effect.get(detector.signal, no_effect(detector))
@@ -334,6 +340,34 @@ class _Test:
             return ()
         named = detector.reference.indicators
         return tuple(named[one.contribution.indicator].name for one in effects[:3])
+
+    def _is_quiet(self, window: _ClosedWindow) -> bool:
+        """Add a window to the evidence of the bets; return whether it is below the threshold."""
+        detector = self._detector
+        quiet_ms = max(0, window.start_ms - self._quiet[-1].end_ms) if self._quiet else 0
+        _, self._bets = observe_counts(
+            detector,
+            self._bets,
+            window.counted,
+            quiet_ms=quiet_ms,
+            start_ms=window.start_ms,
+            end_ms=window.end_ms,
+        )
+        found = judge(detector.bets, self._bets, log_threshold=detector.log_threshold, most=0)
+        if found.alarm or found.not_finite:
+            return False
+        self._quiet.append(window)
+        return True
+
+    def _observe(self, window: _ClosedWindow) -> Decision:
+        self._evidence, decision = observe_window(
+            self._detector,
+            self._evidence,
+            window.counted,
+            start_ms=window.start_ms,
+            end_ms=window.end_ms,
+        )
+        return decision
 
     def _size(self, effects: Sequence[IndicatorEffect]) -> float:
         since_ms = effects[0].since_ms
