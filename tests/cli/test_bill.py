@@ -26,6 +26,7 @@ from tidegauge.schemas.upstream_events import (
     WorkAmounts,
     WorkRow,
 )
+from tidegauge.usecases.errors import BillError
 from tidegauge.usecases.make_bill import told_costs
 from tidegauge.usecases.time_range import TimeRange
 
@@ -134,3 +135,31 @@ def test_reports_say_it_in_sentences(log: KafkaSettings, config: Path, start_ms:
     assert said[-1].startswith(f"Use of {SERVER}: ")
     (unknown,) = told_costs(log, config.with_name("none.yaml"), TimeRange(start_ms, start_ms + 1))
     assert unknown.startswith("Cost: not known: ")
+
+
+@pytest.mark.usefixtures("log")
+def test_a_month_that_goes_on_is_billed_up_to_now(config: Path) -> None:
+    command = ["--from", "-2h", "--to", "2999-01-01", "--config", str(config)]
+    facts = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    (server,) = facts["upstreams"]
+    assert 0 <= server["seconds"] - 2 * 3_600 <= 60
+    assert any("goes on to 2999" in note for note in facts["notes"])
+    assert facts["forecast"]["until_ms"] < time.time_ns() // 1_000_000 + 32 * 86_400_000
+    ahead = CliRunner().invoke(app, ["--from", "2998-01-01", "--to", "2999-01-01"])
+    assert isinstance(ahead.exception, BillError)
+    assert "has not begun" in str(ahead.exception)
+
+
+def test_names_from_upstreams_do_nothing_to_a_terminal(
+    kafka: KafkaSettings, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    start_ms = (time.time_ns() // 1_000_000 - 4 * 3_600_000) // MINUTE_MS * MINUTE_MS
+    row = WorkRow("m/:boom:\x1b[31m//", "acme", "served", WorkAmounts(requests=1, without_usage=1))
+    minute = UpstreamMinute(SERVER, start_ms, HALF_A_MINUTE, b"", (row,))
+    event = UpstreamWork(producer_id="vitals/1", sequence=1, time_ms=start_ms, minutes=(minute,))
+    put(kafka, UPSTREAMS, [(start_ms, event)])
+    table = run(config, start_ms, "--by", "version")
+    assert ":boom:" in table
+    assert "\x1b" not in table
+    assert "the tokens of 1 answered requests are not known" in " ".join(table.split())

@@ -111,3 +111,39 @@ def test_times_that_a_producer_makes_up_do_not_fill_the_memory() -> None:
         account.add(sample(minute * MINUTE_MS, 1.0))
     assert [key[1] // MINUTE_MS for key in account.work.minutes] == [10, 19]
     assert account.newest[UPSTREAM].time_ms == 19 * MINUTE_MS
+
+
+def test_upstreams_that_come_and_go_are_told_apart_for_ever() -> None:
+    account = CostAccount(0, 2**62)
+    for n in range(300):
+        account.keep(n * MINUTE_MS, 2**62)
+        minute = UpstreamMinute(f"10.0.0.{n}:8000", n * MINUTE_MS, HALF_A_MINUTE, b"", (ROW,))
+        account.add(
+            UpstreamWork(producer_id="vitals/0", sequence=n + 1, time_ms=n, minutes=(minute,))
+        )
+    assert list(account.work.minutes) == [("10.0.0.299:8000", 299 * MINUTE_MS)]
+
+
+def test_the_last_word_of_a_server_is_forgotten_with_its_time() -> None:
+    account = CostAccount(0, 2**62)
+    account.add(sample(1_000, 0.0))
+    account.keep(MINUTE_MS, 2**62)
+    assert (account.newest, account.answered_ms) == ({}, {})
+
+
+def test_tokens_that_were_counted_in_a_silence_are_those_of_its_minutes() -> None:
+    account = CostAccount(0, 2**62)
+    for n in range(4):
+        account.add(work(n + 1, n * MINUTE_MS, n))
+    told = UpstreamSample(
+        upstream=UPSTREAM,
+        time_ms=4 * MINUTE_MS,
+        seconds=240.0,
+        prompt_tokens=400.0,
+        generated_tokens=8.0,
+    )
+    account.add(told)
+    assert account.unforwarded_tokens(0, 5 * MINUTE_MS) == {UPSTREAM: pytest.approx(8.0)}
+    assert account.unforwarded_tokens(2 * MINUTE_MS, 5 * MINUTE_MS) == {
+        UPSTREAM: pytest.approx(4.0)
+    }

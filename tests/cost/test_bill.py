@@ -127,7 +127,7 @@ def worked(events: Iterator[ResponseEvent]) -> dict[tuple[str, int], MinuteOfWor
 
 @pytest.mark.parametrize(
     ("rate", "seed", "step_tokens"),
-    [(0.15, 4, 2_048), (0.5, 1, 2_048), (1.0, 1, 512), (1.5, 3, 2_048)],
+    [(0.15, 4, 2_048), (0.5, 1, 2_048), (1.5, 1, 512), (1.5, 3, 2_048)],
 )
 def test_shares_are_those_of_a_simulated_server(rate: float, seed: int, step_tokens: int) -> None:
     traffic = simulated_hours(rate, seed)
@@ -240,6 +240,9 @@ def test_tokens_with_a_price_and_upstreams_without_one() -> None:
     bill = make_bill(worked(iter([priced, event(upstream="b:1")])), {}, START_MS, START_MS + 60_000)
     assert bill.usd == 0.25
     assert bill.unpriced == ("b:1",)
+    failed = event(customer="zeta", usage=None, error="upstream_timeout")
+    both = make_bill(worked(iter([priced, failed])), {}, START_MS, START_MS + 60_000)
+    assert both.unpriced == ()  # what did not answer needs no price
     acme, nobody = costs_by(bill, "upstream")
     assert (acme.usd, acme.requests_per_usd, acme.usd_per_conversation) == (0.25, 4.0, 0.25)
     assert acme.usd_per_million == pytest.approx(0.25 / 110 * 1e6)

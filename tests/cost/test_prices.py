@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tidegauge.cost.prices import GpuPrice, Price, PriceError, check_gpu_prices, gpu_usd_per_hour
+from tidegauge.cost.prices import (
+    GpuPrice,
+    Price,
+    PriceError,
+    check_gpu_prices,
+    gpu_usd_per_hour,
+    usd_of_time,
+)
 from tidegauge.gateway.configuration import gpu_prices, parse
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.schemas.exchange import Usage
@@ -68,3 +75,26 @@ def test_a_server_is_paid_for_once() -> None:
     assert label == "gpu:8000"
     with pytest.raises(ConfigurationError, match="gpu:8000 has two different"):
         parse(text.replace("PRICE", "3"), with_keys=False)
+
+
+def test_parts_of_tokens_that_are_more_than_their_whole_give_nothing_back() -> None:
+    price = Price(input=1, output=10, cached=0.1, reasoning=2)
+    said = Usage(
+        input_tokens=1_000_000,
+        output_tokens=1_000_000,
+        cached_tokens=5_000_000,
+        reasoning_tokens=9_000_000,
+    )
+    assert price.of(said) == pytest.approx(0.1 + 2.0)
+
+
+def test_a_price_that_changes_within_an_hour_counts_from_then_on() -> None:
+    prices = (
+        GpuPrice(usd=2.0),
+        GpuPrice(usd=6.0, start=datetime(2026, 11, 1, 12, 45, tzinfo=UTC), hours=(12, 14)),
+    )
+    noon_ms = NOVEMBER_MS + 12 * HOUR_MS
+    assert usd_of_time(prices, noon_ms - HOUR_MS // 2, noon_ms + 3 * HOUR_MS) == pytest.approx(
+        1.25 * 2.0 + 1.25 * 6.0 + 2.0
+    )
+    assert usd_of_time(prices[1:], noon_ms, noon_ms) == 0

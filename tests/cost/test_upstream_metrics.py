@@ -76,6 +76,7 @@ def test_gpus_as_dcgm_exporter_documents_them() -> None:
         (b"up +Inf", []),
         (b"up -1", []),
         (b"up 1e999", []),
+        (b"up 1e300", []),
         (b"up", []),
         (b"up{ 1", []),
         (b'up{a="b} 1', []),

@@ -89,8 +89,10 @@ def test_parts_of_a_range_merge() -> None:
 def test_the_account_keeps_the_use_of_the_hours_that_it_keeps() -> None:
     account = CostAccount(0, 2**62)
     account.add(FIRST)
-    account.add(sample(HOUR_MS + 1_000, 8.0))
-    assert account.use(0, 2 * HOUR_MS)[UPSTREAM].running == 5.0
-    assert account.use(HOUR_MS, 2 * HOUR_MS)[UPSTREAM].running == 8.0
+    account.add(SECOND)
+    account.add(sample(HOUR_MS + 1_000, 9.0))
+    used = account.use(0, 2 * HOUR_MS)[UPSTREAM]
+    assert (used.running, used.most_running, used.most_kv_use) == (5.0, 9.0, 0.6)
+    assert account.use(HOUR_MS, 2 * HOUR_MS)[UPSTREAM].running == 9.0
     account.keep(HOUR_MS, 2**62)
-    assert account.use(0, 2 * HOUR_MS)[UPSTREAM].running == 8.0
+    assert account.use(0, 2 * HOUR_MS)[UPSTREAM].running == 9.0

@@ -145,3 +145,30 @@ def _nvml(count: int) -> ModuleType:
         nvmlDeviceGetTotalEnergyConsumption=untold,
     )
     return nvml
+
+
+def test_what_is_counted_in_a_silence_is_told_after_it(server: Server) -> None:
+    asked = Scraped("a:1", f"{server.url}/metrics", f"{server.url}/gpus", ("0",))
+    scraper = Scraper(asked)
+    before = {path: server.answers.pop(path) for path in ("/metrics", "/gpus")}
+    server.answers |= before
+    scraper.sample(0)
+    server.answers.clear()
+    assert len(scraper.sample(15_000).faults) == 2
+    after = (SCRAPES / "vllm-after.txt").read_bytes()
+    gpus = before["/gpus"].replace(b"8216345821", b"8216351821")
+    assert gpus != before["/gpus"]
+    server.answers |= {"/metrics": after, "/gpus": gpus}
+    sample = scraper.sample(3_600_000)
+    assert (sample.seconds, sample.prompt_tokens) == (3_600.0, 600.0)
+    assert [gpu.energy_joules for gpu in sample.gpus] == [pytest.approx(6.0)]
+
+
+def test_an_answer_that_trickles_in_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    server.answers["/cut"] = b"up 1"
+    assert fetch(f"{server.url}/cut") == b"up 1"
+    monkeypatch.setattr("tidegauge.monitor.collector._LONGEST_SECONDS", -1.0)
+    with pytest.raises(ScrapeError, match="takes more than"):
+        fetch(f"{server.url}/cut")

@@ -81,7 +81,7 @@ def test_the_forecast_follows_prices_and_the_rate_of_tokens() -> None:
     assert view.forecast.usd == pytest.approx((60.0 + 2 / 8) * hours)
     assert view.forecast.low_usd == pytest.approx(60.0 * hours)  # time is certain, tokens are not
     assert view.forecast.high_usd is not None
-    assert view.forecast.high_usd > view.forecast.usd
+    assert view.forecast.high_usd > (60.0 + 2 / 8) * hours
 
 
 def test_a_swap_is_priced_by_both_versions(
@@ -174,6 +174,8 @@ def test_metrics(
     parts = [found["tidegauge_upstream_cost_usd"][part, UPSTREAM] for part in ("shares", "idle")]
     assert parts[0] == pytest.approx(0.5)
     assert found["node_total_hourly_cost"] == {(UPSTREAM, UPSTREAM): 60.0}
+    assert found["node_gpu_hourly_cost"] == {(UPSTREAM, UPSTREAM): 60.0}
+    assert found["node_gpu_count"] == {(UPSTREAM, UPSTREAM): 1.0}
     assert found["tidegauge_budget_usd"] == {("all",): 100.0}
     assert found["tidegauge_gpu_engine_active_ratio"] == {("0", UPSTREAM): 0.9}
     assert found["tidegauge_upstream_silence_seconds"] == {(UPSTREAM,): 90.0}
@@ -237,6 +239,7 @@ def test_no_view_is_made_of_what_has_been_read_in_part(monkeypatch: pytest.Monke
         stop.set()
 
     monkeypatch.setattr("tidegauge.runtime.kafka.reader.follow", follow)
+    monkeypatch.setattr("tidegauge.runtime.kafka.reader.oldest_ms", lambda *_: NOW_MS)
     board.run(stop)
     assert seen[:2] == [None, None]
     assert seen[2] is not None
@@ -254,3 +257,36 @@ def test_a_configuration_is_read_again_when_it_has_changed(tmp_path: Path) -> No
     with pytest.raises(ConfigurationError, match=r"models\.yaml"):
         catalog()
     assert CatalogFile(None)() == Catalog({})
+
+
+def test_a_key_that_is_not_known_has_no_id(
+    scrape: Callable[[CostView | None], dict[str, dict[tuple[str, ...], float]]],
+) -> None:
+    account = CostAccount(0, 2**62)
+    account.add(work("acme", f"{'a' * 110}1", f"{'a' * 110}2"))
+    found = scrape(cost_view(HourlyBills(account), PRICES, NOW_MS, 2))
+    assert ("acme", "") in found["tidegauge_bill_key_usd"]
+    assert len(found["tidegauge_bill_customer_usd"]) == 3  # long names are told apart
+
+
+def test_hours_before_the_log_begins_are_not_free() -> None:
+    account = CostAccount(0, 2**62)
+    account.began_ms = NOW_MS - 2 * HOUR_MS
+    row = WorkRow("m/v1//", "acme", "served", WorkAmounts(requests=1, nanousd=2_000_000_000))
+    minute = UpstreamMinute("api.example", NOW_MS - HOUR_MS, b"", b"", (row,))
+    account.add(UpstreamWork(producer_id="v", sequence=1, time_ms=0, minutes=(minute,)))
+    ahead = cost_view(HourlyBills(account), {}, NOW_MS, 8).forecast
+    hours = (ahead.until_ms - NOW_MS) / HOUR_MS
+    assert ahead.usd == pytest.approx(1.0 * hours)
+    assert ahead.low_usd is None
+    account.began_ms = NOW_MS
+    assert cost_view(HourlyBills(account), {}, NOW_MS, 8).forecast.usd is None
+
+
+def test_a_server_that_was_taken_out_is_not_called_silent() -> None:
+    account = CostAccount(0, 2**62)
+    account.add(sample(time_ms=NOW_MS - 90_000))
+    account.add(sample("no answer"))
+    (asked,) = cost_view(HourlyBills(account), {}, NOW_MS, 2, asked={UPSTREAM}).upstreams
+    assert asked.silent_seconds == 90.0
+    assert cost_view(HourlyBills(account), {}, NOW_MS, 2, asked=()).upstreams == ()

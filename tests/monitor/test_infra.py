@@ -109,7 +109,9 @@ def test_every_metric_is_of_use_to_the_dashboard() -> None:
         "tidegauge_gpu_memory_used_bytes",
         "tidegauge_gpu_power_watts",
         "tidegauge_gpu_utilisation_ratio",  # engines' activity says more
-        "node_total_hourly_cost",  # for OpenCost's dashboards
+        "node_total_hourly_cost",  # for OpenCost's dashboards, with the next two
+        "node_gpu_hourly_cost",
+        "node_gpu_count",
     }
 
 

@@ -21,6 +21,7 @@ __all__ = ["CostAccount"]
 _MOST_PRODUCERS: Final = 10_000
 _MOST_UPSTREAMS: Final = 1_024
 _HOUR_MS: Final = 3_600_000
+_LONGEST_SILENCE_MS: Final = 24 * _HOUR_MS
 
 
 class CostAccount:
@@ -38,6 +39,7 @@ class CostAccount:
         newest: Label of the upstream -> its newest sample.
         answered_ms: Label of the upstream -> when it last answered without a fault.
         changed: Starts of the hours that events have changed, for whoever keeps their bills.
+        began_ms: When the log begins: of hours before, nothing is known.
     """
 
     def __init__(self, since_ms: int, until_ms: int) -> None:
@@ -46,6 +48,7 @@ class CostAccount:
         self.newest: dict[str, UpstreamSample] = {}
         self.answered_ms: dict[str, int] = {}
         self.changed: set[int] = set()
+        self.began_ms = 0
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
         self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
         self._use: defaultdict[tuple[str, int], UseSums] = defaultdict(UseSums)
@@ -81,20 +84,33 @@ class CostAccount:
         hour_ms = sample.time_ms // _HOUR_MS * _HOUR_MS
         self.changed.add(hour_ms)
         self._use[sample.upstream, hour_ms].add(sample)
-        minute, offset = divmod(sample.time_ms, MINUTE_MS)
         if sample.prompt_tokens is not None and sample.generated_tokens is not None:
-            told = sample.prompt_tokens + sample.generated_tokens
-            self._told[sample.upstream, minute * MINUTE_MS] += told
+            self._tell(sample, sample.prompt_tokens + sample.generated_tokens)
+        minute, offset = divmod(sample.time_ms, MINUTE_MS)
         if sample.running is not None:
             idle = sample.running + (sample.waiting or 0.0) == 0
             self._idle[sample.upstream, minute * MINUTE_MS].append((offset // SLOT_MS, idle))
 
+    def _tell(self, sample: UpstreamSample, tokens: float) -> None:
+        """Add the tokens to the minutes that they are of, after a silence to many of them."""
+        end_ms = sample.time_ms
+        whole_ms = min(max(1.0, sample.seconds * 1000), _LONGEST_SILENCE_MS)
+        start_ms = end_ms - whole_ms
+        for minute_ms in range(int(start_ms) // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS):
+            part_ms = min(end_ms, minute_ms + MINUTE_MS) - max(start_ms, minute_ms)
+            if minute_ms >= self._since_ms // MINUTE_MS * MINUTE_MS:
+                self._told[sample.upstream, minute_ms] += tokens * part_ms / whole_ms
+
     def keep(self, since_ms: int, until_ms: int) -> None:
         """Keep another range: forget what is before it, and take in what is in it from now on."""
         self._since_ms, self._until_ms = since_ms, until_ms
-        for kept in (self.work.minutes, self._idle, self._told, self._use):
+        self.work.forget(since_ms)
+        for kept in (self._idle, self._told, self._use):
             for key in [key for key in kept if key[1] < since_ms]:
                 del kept[key]
+        for upstream in [name for name, one in self.newest.items() if one.time_ms < since_ms]:
+            del self.newest[upstream]
+            self.answered_ms.pop(upstream, None)
 
     def use(self, start_ms: int, end_ms: int) -> dict[str, UpstreamUse]:
         """Return the use of the upstreams that told of it, by label.
@@ -153,8 +169,12 @@ class CostAccount:
                 yield from ((minute_ms, ChargeKey(upstream, *row)) for row in minute.rows)
 
     def hourly_token_usd(self, prices: GpuPrices, start_ms: int, end_ms: int) -> tuple[float, ...]:
-        """Return the cost of tokens by whole hour, of upstreams whose time has no price."""
-        found = dict.fromkeys(range(-(-start_ms // _HOUR_MS), end_ms // _HOUR_MS), 0)
+        """Return the cost of tokens by whole hour, of upstreams whose time has no price.
+
+        Hours before the log begins are left out.
+        """
+        first_ms = max(start_ms, self.began_ms)
+        found = dict.fromkeys(range(-(-first_ms // _HOUR_MS), end_ms // _HOUR_MS), 0)
         for (upstream, minute_ms), minute in self.work.minutes.items():
             hour = minute_ms // _HOUR_MS
             if upstream not in prices and hour in found:

@@ -143,8 +143,12 @@ class Bill:
 
     @property
     def unpriced(self) -> tuple[str, ...]:
-        """Labels of upstreams that did work and have no price."""
-        found = {key.upstream for key, charge in self.charges.items() if charge.usd is None}
+        """Labels of upstreams whose work has no price; work that is not known needs none."""
+        found = {
+            key.upstream
+            for key, charge in self.charges.items()
+            if charge.usd is None and tokens_of(charge.work)
+        }
         return tuple(sorted(found))
 
     def by(self, group: Callable[[ChargeKey], str]) -> dict[str, Charge]:

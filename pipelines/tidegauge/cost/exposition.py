@@ -7,7 +7,6 @@ long, too much or no number is refused.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -21,6 +20,8 @@ __all__ = ["MOST_BYTES", "ExpositionError", "Metric", "read_metrics"]
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Longest answer that is read."""
 
+_LARGEST: Final = 1e18
+"""No count and no energy of a server reaches it, and sums of such numbers stay finite."""
 _MOST_METRICS: Final = 10_000
 _MOST_LABELS: Final = 32
 # A name begins where no other character of one stands before it: tried at each of its own
@@ -40,7 +41,7 @@ class Metric(NamedTuple):
     Attributes:
         name: Its name.
         labels: Name -> value, cut to a bounded length.
-        value: A finite number, 0 or more.
+        value: A number of 0 or more, and of a possible size.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Metric(NamedTuple):
 def read_metrics(answer: bytes, wanted: Iterable[str]) -> list[Metric]:
     r"""Return the values of the metrics that are asked for, in their order in the answer.
 
-    Values that are no finite numbers, or below 0, are left out.
+    Values that are no numbers, below 0 or above 1e18 are left out.
 
     Args:
         answer: The body of a scrape.
@@ -91,7 +92,7 @@ def _number(text: bytes) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    return number if 0 <= number <= _LARGEST else None
 
 
 def _labels(text: bytes) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Annotated, Final
 
 import msgspec
@@ -11,7 +12,14 @@ import msgspec
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.exchange import Usage
 
-__all__ = ["GpuPrice", "Price", "PriceError", "check_gpu_prices", "gpu_usd_per_hour"]
+__all__ = [
+    "GpuPrice",
+    "Price",
+    "PriceError",
+    "check_gpu_prices",
+    "gpu_usd_per_hour",
+    "usd_of_time",
+]
 
 _HOUR_MS: Final = 3_600_000
 _DAY_HOURS: Final = 24
@@ -51,11 +59,14 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             >>> Price(input=1.0, output=2.0, cached=0.1, factor=0.5).of(usage)
             0.775
         """
-        cached = 0 if self.cached is None else usage.cached_tokens or 0
-        cost = (usage.input_tokens - cached) * self.input + usage.output_tokens * self.output
-        cost += cached * (self.cached or 0.0)
+        # A part that is told as more than its whole is all of it.
+        cached = min(usage.cached_tokens or 0, usage.input_tokens)
+        reasoning = min(usage.reasoning_tokens or 0, usage.output_tokens)
+        cost = usage.input_tokens * self.input + usage.output_tokens * self.output
+        if self.cached is not None:
+            cost += cached * (self.cached - self.input)
         if self.reasoning is not None:
-            cost += (usage.reasoning_tokens or 0) * (self.reasoning - self.output)
+            cost += reasoning * (self.reasoning - self.output)
         return cost * self.factor / 1e6
 
 
@@ -131,6 +142,30 @@ def gpu_usd_per_hour(prices: float | Sequence[GpuPrice], time_ms: int) -> float 
     if isinstance(prices, float | int):
         return float(prices)
     return next((price.usd for price in reversed(prices) if price.holds(time_ms)), None)
+
+
+def usd_of_time(prices: float | Sequence[GpuPrice], start_ms: int, end_ms: int) -> float:
+    """Return what a server's time costs, in USD.
+
+    Args:
+        prices: Price of its hour, or prices by time.
+        start_ms: From when, Unix milliseconds.
+        end_ms: Until when.
+
+    Example:
+        >>> night = GpuPrice(usd=1.0, kind="spot", hours=(22, 6))
+        >>> usd_of_time([GpuPrice(usd=2.5), night], 21 * 3_600_000 + 1_800_000, 23 * 3_600_000)
+        2.25
+    """
+    if isinstance(prices, float | int):
+        return prices * max(0, end_ms - start_ms) / _HOUR_MS
+    changes = {_unix_ms(at) for one in prices for at in (one.start, one.end) if at is not None}
+    changes |= set(range(start_ms // _HOUR_MS * _HOUR_MS, end_ms, _HOUR_MS))
+    inside = {moment for moment in changes if start_ms < moment < end_ms}
+    return sum(
+        (gpu_usd_per_hour(prices, since) or 0.0) * (until - since) / _HOUR_MS
+        for since, until in pairwise(sorted({start_ms, end_ms, *inside}))
+    )
 
 
 def _unix_ms(moment: datetime) -> int:

@@ -119,7 +119,7 @@ def sample_of(  # noqa: PLR0913 - what was read now, and what before
     *,
     server: Reading | None,
     gpus: Sequence[GpuReading] = (),
-    before: tuple[int, Reading | None, Sequence[GpuReading]] | None = None,
+    before: tuple[int | None, Reading | None, Sequence[GpuReading]] = (None, None, ()),
     faults: Sequence[str] = (),
 ) -> UpstreamSample:
     """Return a sample: gauges as they are, and what counters have grown by.
@@ -129,15 +129,15 @@ def sample_of(  # noqa: PLR0913 - what was read now, and what before
         time_ms: When it was asked.
         server: Its metrics; None if they could not be read, or are not asked for.
         gpus: Readings of its GPUs, with the energy since some beginning.
-        before: The time, metrics and readings of the sample before.
+        before: The time and metrics of when they were last read, and the GPUs' last readings.
         faults: What could not be read.
     """
-    before_ms, before_server, before_gpus = before or (time_ms, None, ())
+    before_ms, before_server, before_gpus = before
     energy = {gpu.gpu: gpu.energy_joules for gpu in before_gpus}
     sample = UpstreamSample(
         upstream=upstream,
         time_ms=time_ms,
-        seconds=max(0, time_ms - before_ms) / 1000,
+        seconds=0.0 if before_ms is None else max(0, time_ms - before_ms) / 1000,
         gpus=tuple(_grown_gpu(gpu, energy.get(gpu.gpu)) for gpu in gpus),
         faults=tuple(faults),
     )

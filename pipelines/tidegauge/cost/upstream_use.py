@@ -112,7 +112,8 @@ class _Values:
         for name, value in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + other.counts[name]
-            self.maxima[name] = max(self.maxima.get(name, value), other.maxima[name])
+            most = other.maxima[name]
+            self.maxima[name] = max(self.maxima.get(name, most), most)
 
     def mean(self, name: str) -> float | None:
         return self.sums[name] / self.counts[name] if name in self.sums else None

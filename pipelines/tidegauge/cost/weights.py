@@ -37,6 +37,8 @@ it does not know.
 """
 
 _LEAST_BUSY_SECONDS: Final = 0.5
+_LEAST_PAUSE: Final = 0.01
+"""What a minute without a pause counts, if one without an answer counts 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,9 @@ def measure_weights(minutes: Sequence[BusyMinute]) -> CostWeights:
     """Measure an upstream's weights by weighted least squares without negative weights.
 
     What a minute's work does not explain grows with its busy time, so a minute counts in inverse
-    proportion to that.
+    proportion to that. It also counts in proportion to its time without an answer under way: where
+    answers go on all the time, a prompt only takes the place of their steps, and such minutes tell
+    the difference of both alone. On a busy server they are many, and would decide all weights.
 
     Args:
         minutes: The upstream's minutes with work, at least one.
@@ -105,7 +109,8 @@ def measure_weights(minutes: Sequence[BusyMinute]) -> CostWeights:
     busy = np.array([minute.busy_seconds for minute in minutes], np.float64)
     if len(minutes) >= MINUTES_TO_MEASURE:
         scales = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
-        roots = 1 / np.sqrt(np.maximum(busy, _LEAST_BUSY_SECONDS))
+        pauses = np.array([1 - minute.decoding_share for minute in minutes], np.float64)
+        roots = np.sqrt((pauses + _LEAST_PAUSE) / np.maximum(busy, _LEAST_BUSY_SECONDS))
         found, _ = nnls(table / scales * roots[:, None], busy * roots)
         token, pair, step, output_pair, _ = (found / scales).tolist()
         if token > 0 or step > 0:

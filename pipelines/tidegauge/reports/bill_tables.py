@@ -13,6 +13,7 @@ from tidegauge.schemas.segments import Segment
 __all__ = [
     "BILL_COLUMNS",
     "DIMENSIONS",
+    "WITHOUT_KEY",
     "CostChange",
     "GroupCost",
     "bill_rows",
@@ -20,6 +21,9 @@ __all__ = [
     "costs_by",
     "group_cost",
 ]
+
+WITHOUT_KEY: Final = "without a key"
+"""In place of a key's id where it is not known."""
 
 _MILLION: Final = 1_000_000
 
@@ -34,7 +38,7 @@ def _part(name: str) -> Callable[[ChargeKey], str]:
 DIMENSIONS: Final[Mapping[str, Callable[[ChargeKey], str]]] = MappingProxyType(
     {
         "customer": lambda key: key.customer,
-        "key": lambda key: f"{key.customer} {key.key_id or 'without a key'}",
+        "key": lambda key: f"{key.customer} {key.key_id or WITHOUT_KEY}",
         "model": _part("model"),
         "version": lambda key: f"{_part('model')(key)} {_part('version')(key)}",
         "route": _part("route"),

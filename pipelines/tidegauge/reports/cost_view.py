@@ -135,6 +135,8 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
     hours: int,
     budgets: Mapping[str, float] = MappingProxyType({}),
     judges: Collection[str] = (),
+    *,
+    asked: Collection[str] | None = None,
 ) -> CostView:
     """Return what the upstreams do and cost.
 
@@ -145,6 +147,7 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
         hours: How many whole hours the bill is of.
         budgets: Customer, or ``ALL_CUSTOMERS`` -> USD that a month may cost.
         judges: Customers whose requests are judges'.
+        asked: Labels of the upstreams whose metrics are still read; None for all with a sample.
     """
     found = bills.hours(prices, now_ms - hours * HOUR_MS, now_ms, judges)
     account, bill = bills.account, merge_bills([hour.bill for hour in found])
@@ -154,7 +157,12 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
         one.upstream: one.idle_seconds / one.seconds if one.seconds else None
         for one in bill.upstreams
     }
-    labels = sorted({*prices, *account.newest, *(key.upstream for key in bill.charges)})
+    newest = {
+        label: sample
+        for label, sample in account.newest.items()
+        if asked is None or label in asked  # the silence of one that was taken out is no fault
+    }
+    labels = sorted({*prices, *newest, *(key.upstream for key in bill.charges)})
     return CostView(
         time_ms=now_ms,
         bill=bill,
@@ -164,8 +172,8 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
             UpstreamNow(
                 label,
                 gpu_usd_per_hour(prices[label], now_ms) if label in prices else None,
-                account.newest.get(label),
-                _silence(account, label, now_ms),
+                newest.get(label),
+                _silence(account, label, now_ms) if label in newest else None,
                 idle.get(label),
                 unforwarded.get(label),
                 used.get(label),
@@ -173,7 +181,11 @@ def cost_view(  # noqa: PLR0913, PLR0917 - bills, prices, a range, and what is c
             for label in labels
         ),
         forecast=forecast(
-            [hour.bill.token_usd for hour in found if _is_whole(hour.bill)],
+            [
+                hour.bill.token_usd
+                for hour in found
+                if _is_whole(hour.bill) and hour.bill.start_ms >= account.began_ms
+            ],
             prices,
             now_ms,
             month_end_ms(now_ms),

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from tidegauge.cost.bill import GpuPrices
 from tidegauge.cost.hourly_bills import HOUR_MS
-from tidegauge.cost.prices import gpu_usd_per_hour
+from tidegauge.cost.prices import usd_of_time
 
 __all__ = ["Forecast", "forecast", "month_end_ms", "month_start_ms"]
 
@@ -28,14 +28,14 @@ class Forecast:
 
     Attributes:
         until_ms: Its end, Unix milliseconds.
-        usd: The expected cost.
+        usd: The expected cost; None without a price of time or a whole hour of tokens.
         low_usd: Lower end of the interval that has it with 90%, if hours go on to vary as they
             did; None with too few hours.
         high_usd: Upper end.
     """
 
     until_ms: int
-    usd: float
+    usd: float | None
     low_usd: float | None
     high_usd: float | None
 
@@ -48,7 +48,8 @@ def forecast(token_usd: Sequence[float], prices: GpuPrices, start_ms: int, end_m
     hours. It does not know of weekdays, holidays or growth that the hours do not show.
 
     Args:
-        token_usd: Cost of tokens in past hours, of upstreams without a price of their time.
+        token_usd: Cost of tokens in past whole hours that are known, of upstreams without a price
+            of their time.
         prices: The prices of the upstreams' time.
         start_ms: From when, Unix milliseconds.
         end_ms: Until when.
@@ -58,12 +59,10 @@ def forecast(token_usd: Sequence[float], prices: GpuPrices, start_ms: int, end_m
         >>> found.usd, round(found.low_usd), round(found.high_usd)
         (400.0, 360, 440)
     """
-    certain = 0.0
-    for price in prices.values():
-        for hour_ms in range(start_ms, end_ms, HOUR_MS):
-            part = min(HOUR_MS, end_ms - hour_ms) / HOUR_MS
-            certain += (gpu_usd_per_hour(price, hour_ms) or 0.0) * part
+    certain = sum(usd_of_time(price, start_ms, end_ms) for price in prices.values())
     n, ahead = len(token_usd), max(0, end_ms - start_ms) / HOUR_MS
+    if not n and not prices:
+        return Forecast(end_ms, None, None, None)
     mean = float(np.mean(token_usd)) if n else 0.0
     usd = certain + mean * ahead
     if n < _FEWEST_HOURS:

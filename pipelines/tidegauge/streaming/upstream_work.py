@@ -130,6 +130,12 @@ class WorkAccumulator:
         for row in found.rows:
             minute.add((row.segment, row.customer, row.line, row.key_id), row.work)
 
+    def forget(self, before_ms: int) -> None:
+        """Forget the minutes before a time, and the upstreams that have no others."""
+        for key in [key for key in self.minutes if key[1] < before_ms]:
+            del self.minutes[key]
+        self._upstreams = {upstream for upstream, _ in self.minutes}
+
     def between(self, start_ms: int, end_ms: int) -> dict[tuple[str, int], MinuteOfWork]:
         """Return the minutes of a range, which begins with a whole one, as in ``minutes``."""
         return {

@@ -134,7 +134,7 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         utilisation: Share of time in which a kernel ran.
         memory_used_bytes: Memory in use.
         power_watts: Power.
-        energy_joules: Energy since the sample before.
+        energy_joules: Energy since the newest sample before that has it.
     """
 
     gpu: str
@@ -152,12 +152,13 @@ class UpstreamSample(
 ):
     """What an upstream says of itself; None where it was not asked or did not say.
 
-    Counts are those since the sample before; they are None in the first sample.
+    Counts are those since the newest sample before that has counts; they are None in the first
+    sample.
 
     Attributes:
         upstream: Label of the upstream.
         time_ms: When it was asked, Unix milliseconds.
-        seconds: Time since the sample before; 0 in the first.
+        seconds: Time that its counts are of; 0 in the first.
         running: Requests that it works on.
         waiting: Requests in its queue.
         kv_use: Share of its key-value cache in use, 0 to 1.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -26,6 +26,7 @@ from tidegauge.reports.forecast import Forecast, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, number, percent, times
 from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.reports.swap_cost import SwapCost
+from tidegauge.reports.text import clip
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -35,6 +36,8 @@ from tidegauge.usecases.time_range import TimeRange, parse_range
 __all__ = ["app"]
 
 _TIME = "now, -30d (s, m, h, d) or ISO 8601, UTC unless it says otherwise"
+
+_NAME_LIMIT: Final = 80
 
 app = typer.Typer(add_completion=False)
 
@@ -65,15 +68,16 @@ def bill(  # noqa: PLR0913 - one argument for each option
     """Share the price of the servers' time by the work that they did; docs/COST.md says how."""
     if by not in DIMENSIONS:
         raise typer.BadParameter(f"{by!r} is none of {', '.join(DIMENSIONS)}", param_hint="'--by'")
-    period = parse_range(start, end, now_ms())
+    now = now_ms()
+    period = parse_range(start, end, now)
     path = config or load(GatewaySettings).config
-    made = bill_of_log(load(KafkaSettings), path, period)
+    made = bill_of_log(load(KafkaSettings), path, period, now)
     found, notes = made.bill, made.notes
     before = None
     if against is not None:
         shift_ms = parse_duration(against)
-        earlier = TimeRange(period.start_ms - shift_ms, period.end_ms - shift_ms)
-        before = bill_of_log(load(KafkaSettings), path, earlier).bill
+        earlier = TimeRange(found.start_ms - shift_ms, found.end_ms - shift_ms)
+        before = bill_of_log(load(KafkaSettings), path, earlier, now).bill
     ahead = made.forecast(month_end_ms(found.end_ms))
     if as_csv:
         typer.echo(csv_text(BILL_COLUMNS, bill_rows(found)), nl=False)
@@ -96,7 +100,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
         }
         typer.echo(msgspec.json.encode(facts))
     else:
-        console = Console(markup=False)
+        console = Console(markup=False, emoji=False, highlight=False)
         _print(console, found, by)
         if before is not None:
             _print_changes(console, found, before, by)
@@ -123,7 +127,7 @@ def _print_swaps(console: Console, swaps: Sequence[SwapCost]) -> None:
     table = Table("swap", "since", "per 1M tokens", "before", "per conversation", "before")
     for one in swaps:
         table.add_row(
-            f"{one.model} {one.old} to {one.new}",
+            clip(f"{one.model} {one.old} to {one.new}", _NAME_LIMIT),
             moment(one.since_ms),
             dollars(one.after.usd_per_million),
             dollars(one.before.usd_per_million),
@@ -140,7 +144,7 @@ def _print_changes(console: Console, found: Bill, before: Bill, by: str) -> None
     table = Table(by, "cost", "before", "times", "per 1M tokens", "before")
     for one in cost_changes(found, before, by):
         table.add_row(
-            one.name,
+            clip(one.name, _NAME_LIMIT),
             dollars(one.usd),
             dollars(one.before_usd),
             times(one.times),
@@ -156,7 +160,7 @@ def _print(console: Console, found: Bill, by: str) -> None:
         table = Table("upstream", "time", "price", "customers", "idle", "residual", "in use")
         for one in found.upstreams:
             table.add_row(
-                one.upstream,
+                clip(one.upstream, _NAME_LIMIT),
                 duration(one.seconds),
                 dollars(one.usd),
                 dollars(one.shares_usd),
@@ -177,7 +181,7 @@ def _print(console: Console, found: Bill, by: str) -> None:
     )
     for group in costs_by(found, by):
         table.add_row(
-            group.name,
+            clip(group.name, _NAME_LIMIT),
             dollars(group.usd),
             percent(group.share),
             count(group.requests),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final
 from urllib.parse import urlsplit
@@ -38,6 +38,9 @@ from tidegauge.streaming.processor import Output
 __all__ = ["Collector", "ScrapeError", "Scraper", "fetch"]
 
 _TIMEOUT_SECONDS: Final = 3.0
+_LONGEST_SECONDS: Final = 10.0
+"""Longest time for the whole of an answer."""
+_PIECE_BYTES: Final = 256 * 1024
 _THREADS: Final = 4
 _OK: Final = 200
 _HEADERS: Final = {"Accept": "text/plain;version=0.0.4", "User-Agent": "tidegauge"}
@@ -66,18 +69,23 @@ def fetch(url: str) -> bytes:
         answer = connection.getresponse()
         if answer.status != _OK:
             raise ScrapeError(f"{shown_address(url)} answers with status {answer.status}")
-        return answer.read(MOST_BYTES + 1)
+        return _body(answer, time.monotonic() + _LONGEST_SECONDS)
     except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
         raise ScrapeError(f"{shown_address(url)} does not answer: {error}") from error
     finally:
         connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    time_ms: int
-    server: Reading | None
-    gpus: tuple[GpuReading, ...]
+def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Return an answer's body; one that trickles in does not keep the others waiting."""
+    body = bytearray()
+    while len(body) <= MOST_BYTES and (piece := answer.read1(_PIECE_BYTES)):
+        body += piece
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"its answer takes more than {_LONGEST_SECONDS:.0f} s")
+    if answer.length and len(body) <= MOST_BYTES:
+        raise http.client.IncompleteRead(bytes(body), answer.length)
+    return bytes(body)
 
 
 class Scraper:
@@ -98,7 +106,9 @@ class Scraper:
         self.upstream = upstream
         self._fetch = fetch
         self._gpus = gpus
-        self._before: _Before | None = None
+        self._read_ms: int | None = None
+        self._server_before: Reading | None = None
+        self._gpus_before: dict[str, GpuReading] = {}
 
     def sample(self, now_ms: int) -> UpstreamSample:
         """Return what the upstream and its GPUs say now."""
@@ -117,16 +127,19 @@ class Scraper:
                 gpus = self._exporter(asked.gpu_metrics_url)
         except TidegaugeError as error:
             faults.append(str(error))
-        before = self._before
-        self._before = _Before(now_ms, server, gpus)
-        return sample_of(
+        sample = sample_of(
             asked.label,
             now_ms,
             server=server,
             gpus=gpus,
-            before=None if before is None else (before.time_ms, before.server, before.gpus),
+            before=(self._read_ms, self._server_before, tuple(self._gpus_before.values())),
             faults=faults,
         )
+        # A silence leaves them as they are: what the counters grow by in it is counted after it.
+        if server is not None:
+            self._read_ms, self._server_before = now_ms, server
+        self._gpus_before |= {gpu.gpu: gpu for gpu in gpus}
+        return sample
 
     def _server(self, url: str) -> Reading:
         metrics = read_metrics(self._fetch(url), SERVER_METRICS)

@@ -1,7 +1,8 @@
 """Metrics of upstreams' use and cost, of the last hours; computed from the view at a scrape.
 
-OpenCost's ``node_total_hourly_cost`` is kept for the price of a server, with the upstream in place
-of the node. Customers are bounded by ``MAX_CUSTOMERS``, upstreams by the configuration.
+OpenCost's names ``node_total_hourly_cost``, ``node_gpu_hourly_cost`` and ``node_gpu_count`` are
+kept for the price of a server, with the upstream in place of the node. Customers are bounded by
+``MAX_CUSTOMERS``, upstreams by the configuration.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from prometheus_client.registry import Collector
 
 from tidegauge.cost.upstream_use import UpstreamUse
 from tidegauge.monitor.metrics import MAX_CUSTOMERS
+from tidegauge.reports.bill_tables import WITHOUT_KEY
 from tidegauge.reports.cost_view import CostView, UpstreamNow
 from tidegauge.reports.text import clip
 from tidegauge.reports.vitals import REST
+from tidegauge.streaming.bounds import NAME_CHARACTERS
 
 __all__ = ["COST_NAMES", "CostCollector"]
 
 _UPSTREAM: Final = ("upstream",)
 _GPU: Final = ("upstream", "gpu")
-_LABEL_LIMIT: Final = 100
+_LABEL_LIMIT: Final = NAME_CHARACTERS
+"""What the names of events are cut to, with a hash: two of them stay two series."""
 
 COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tidegauge_upstream_cost_usd": (
@@ -98,6 +102,8 @@ COST_NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Price of an upstream's hour now, as OpenCost names it.",
         ("instance", "node"),
     ),
+    "node_gpu_hourly_cost": ("The same for each of its GPUs that are read.", ("instance", "node")),
+    "node_gpu_count": ("GPUs of an upstream that are read.", ("instance", "node")),
 }
 """Name -> help, labels. Without a bill or a sample, a metric has no series."""
 
@@ -166,7 +172,7 @@ def _groups(put: _Put, view: CostView) -> None:
     if rest := customers[MAX_CUSTOMERS:]:
         put("tidegauge_bill_customer_usd", sum(group.usd or 0.0 for group in rest), REST)
     for group in view.costs["key"][:MAX_CUSTOMERS]:
-        customer, _, key_id = group.name.rpartition(" ")
+        customer, _, key_id = group.name.removesuffix(WITHOUT_KEY).rpartition(" ")
         put("tidegauge_bill_key_usd", group.usd, customer, key_id)
     for group in view.costs["version"][:MAX_CUSTOMERS]:
         model, _, version = group.name.rpartition(" ")
@@ -182,6 +188,11 @@ def _upstream(put: _Put, one: UpstreamNow) -> None:
     sample = one.sample
     if sample is None:
         return
+    if sample.gpus:
+        put("node_gpu_count", len(sample.gpus), one.upstream, one.upstream)
+        if one.usd_per_hour is not None:
+            each = one.usd_per_hour / len(sample.gpus)
+            put("node_gpu_hourly_cost", each, one.upstream, one.upstream)
     put("tidegauge_upstream_running", sample.running, one.upstream)
     put("tidegauge_upstream_waiting", sample.waiting, one.upstream)
     put("tidegauge_upstream_kv_use_ratio", sample.kv_use, one.upstream)

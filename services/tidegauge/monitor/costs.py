@@ -12,7 +12,7 @@ import structlog
 
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.hourly_bills import HourlyBills
-from tidegauge.gateway.configuration import Catalog, gpu_prices, load
+from tidegauge.gateway.configuration import Catalog, gpu_prices, load, scraped_upstreams
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.reports.cost_view import CostView, cost_view
 from tidegauge.runtime.kafka import reader
@@ -92,6 +92,7 @@ class CostBoard:
         self._catalog = catalog
         self._now_ms = now_ms
         self._hours = hours
+        self._began_ms = 0
         self._bills = self._new_bills()
         self._known = Catalog({})
         self._view: CostView | None = None
@@ -108,10 +109,13 @@ class CostBoard:
     def run(self, stop: Event) -> None:
         """Follow the log until told to stop."""
         while not stop.is_set():
-            self._bills = self._new_bills()
-            start_ms = self._now_ms() - self._hours * _HOUR_MS
+            # The first hour is billed as a whole.
+            start_ms = (self._now_ms() - self._hours * _HOUR_MS) // _HOUR_MS * _HOUR_MS
             began, heard, caught_up = time.monotonic(), False, False
             try:
+                oldest_ms = reader.oldest_ms(self._kafka, UPSTREAMS)
+                self._began_ms = self._now_ms() if oldest_ms is None else oldest_ms
+                self._bills = self._new_bills()
                 for record in reader.follow(
                     self._kafka, UPSTREAMS, until=stop.is_set, start_ms=start_ms
                 ):
@@ -147,11 +151,19 @@ class CostBoard:
             _log.warning("prices are those of before", error=str(error)[:500])
         prices, known = gpu_prices(self._known), self._known
         self._view = cost_view(
-            self._bills, prices, now_ms, self._hours, known.budgets, known.judges
+            self._bills,
+            prices,
+            now_ms,
+            self._hours,
+            known.budgets,
+            known.judges,
+            asked={one.label for one in scraped_upstreams(known)},
         )
 
     def _new_bills(self) -> HourlyBills:
-        return HourlyBills(CostAccount(*self._range(self._now_ms())))
+        account = CostAccount(*self._range(self._now_ms()))
+        account.began_ms = self._began_ms
+        return HourlyBills(account)
 
     def _range(self, now_ms: int) -> tuple[int, int]:
         return now_ms - (self._hours + 1) * _HOUR_MS, now_ms + _AHEAD_MS

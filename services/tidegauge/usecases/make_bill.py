@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tidegauge.reports.cost_sentences import cost_sentences, use_sentences
 from tidegauge.reports.forecast import Forecast, forecast
 from tidegauge.reports.formatting import count, moment
 from tidegauge.reports.swap_cost import SwapCost, swap_costs
+from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -26,8 +28,12 @@ from tidegauge.usecases.time_range import TimeRange
 
 __all__ = ["LogBill", "bill_of_log", "told_costs"]
 
-_LATE_MS: Final = 2 * 3_600_000
-"""How much later than a minute its work may be published: exchanges take time, workers lag."""
+_LATE_MS: Final = 24 * 3_600_000
+"""How much later than a minute its work may be published: exchanges take time, workers lag.
+
+Samples are of the time at which they are published, so a worker's work of an outage lies behind
+samples of the hours in which it was away.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +61,28 @@ class LogBill:
         return forecast(self.hourly_token_usd, self.prices, self.bill.end_ms, until_ms)
 
 
-def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> LogBill:
-    """Return the bill of a range of time.
+def bill_of_log(
+    kafka: KafkaSettings, config: Path | None, period: TimeRange, at_ms: int
+) -> LogBill:
+    """Return the bill of a range of time; of one that goes on, up to now.
 
     Args:
         kafka: How to reach Kafka.
         config: The gateway's configuration, for the prices of servers; without it only the
             tokens' prices count.
         period: The range, which is cut to whole minutes.
+        at_ms: The present.
 
     Raises:
-        BillError: The range has no whole minute.
+        BillError: The range has no whole minute, or has not begun.
         LogError: The broker does not answer, or the topic is missing.
         ConfigurationError: The configuration cannot be read.
     """
+    asked = period
+    if asked.start_ms >= at_ms:
+        raise BillError(f"{asked} has not begun: a bill is of time that has passed")
+    if asked.end_ms > at_ms:
+        period = TimeRange(asked.start_ms, at_ms)
     if period.end_ms // MINUTE_MS <= period.start_ms // MINUTE_MS:
         raise BillError(f"{period} has no whole minute: a bill is made of minutes")
     catalog = Catalog({}) if config is None else load(config, with_keys=False)
@@ -78,7 +92,7 @@ def bill_of_log(kafka: KafkaSettings, config: Path | None, period: TimeRange) ->
     return LogBill(
         bill,
         prices,
-        tuple(_notes(bill, account, undecodable)),
+        tuple(_notes(asked, bill, account, undecodable)),
         swap_costs(bill, account.seen(bill.start_ms, bill.end_ms)),
         account.hourly_token_usd(prices, bill.start_ms, bill.end_ms),
         account.use(bill.start_ms, bill.end_ms),
@@ -94,7 +108,7 @@ def told_costs(kafka: KafkaSettings, config: Path | None, period: TimeRange) -> 
         period: The range.
     """
     try:
-        made = bill_of_log(kafka, config, period)
+        made = bill_of_log(kafka, config, period, now_ms())
     except TidegaugeError as error:
         return (f"Cost: not known: {error}",)
     return (*cost_sentences(made.bill), *use_sentences(made.use))
@@ -104,6 +118,8 @@ def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccoun
     """Return the account of a range, and the number of records that could not be read."""
     first_ms = period.start_ms // MINUTE_MS * MINUTE_MS
     account, undecodable = CostAccount(first_ms, period.end_ms), 0
+    oldest_ms = reader.oldest_ms(kafka, UPSTREAMS)
+    account.began_ms = period.end_ms if oldest_ms is None else oldest_ms
     for record in reader.read(kafka, UPSTREAMS, start_ms=period.start_ms):
         if record.timestamp_ms > period.end_ms + _LATE_MS:
             break
@@ -118,7 +134,9 @@ def _account_of_log(kafka: KafkaSettings, period: TimeRange) -> tuple[CostAccoun
     return account, undecodable
 
 
-def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
+def _notes(asked: TimeRange, bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
+    if asked.end_ms >= bill.end_ms + MINUTE_MS:
+        yield f"the range goes on to {moment(asked.end_ms)}; the bill ends now"
     if undecodable:
         yield f"{undecodable} records of {UPSTREAMS.name} could not be read"
     first = min((start_ms for _, start_ms in account.work.minutes), default=None)
@@ -131,8 +149,14 @@ def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
             f"no price: {', '.join(bill.unpriced)}; give a price or gpu_usd_per_hour in the "
             "gateway's configuration, and name that file"
         )
+    yield from _unknown_work(bill, account)
+
+
+def _unknown_work(bill: Bill, account: CostAccount) -> Iterator[str]:
+    for label, requests in sorted(_without_usage(bill).items()):
+        yield f"{label}: the tokens of {count(requests)} answered requests are not known"
     for label, tokens in sorted(account.unforwarded_tokens(bill.start_ms, bill.end_ms).items()):
-        if tokens > 0:
+        if tokens >= 1:
             yield (
                 f"{label} counted {count(tokens)} tokens that came by no gateway and no judge; "
                 "what they cost is in the residual"
@@ -143,3 +167,12 @@ def _notes(bill: Bill, account: CostAccount, undecodable: int) -> Iterator[str]:
                 f"{one.upstream}: too few busy minutes to measure what its time is spent on, so "
                 "a step counts as much as 100 tokens of a prompt"
             )
+
+
+def _without_usage(bill: Bill) -> dict[str, int]:
+    """Return how many answered requests told no tokens, by upstream."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for key, charge in bill.charges.items():
+        if key.line != "failed" and charge.work.without_usage:
+            found[key.upstream] += charge.work.without_usage
+    return found

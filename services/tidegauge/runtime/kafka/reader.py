@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +18,7 @@ from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.schemas.topics import Topic
 from tidegauge.streaming.processor import Partition, Record
 
-__all__ = ["assign", "follow", "read", "read_at", "read_to_end"]
+__all__ = ["assign", "follow", "oldest_ms", "read", "read_at", "read_to_end"]
 
 _POLL_MS = 200
 _STALLED_SECONDS = 30.0
@@ -34,7 +34,7 @@ def read(  # noqa: PLR0913 - which part of a topic, all by name
     end_ms: int | None = None,
     partitions: Sequence[int] | None = None,
     uncommitted: bool = False,
-) -> Iterator[Record]:
+) -> Generator[Record]:
     """Yield a topic's records, in order within each partition, up to its end as of now.
 
     Args:
@@ -62,6 +62,21 @@ def read(  # noqa: PLR0913 - which part of a topic, all by name
             late = end_ms is not None and record.timestamp_ms >= end_ms
             if not early and not late:
                 yield record
+
+
+def oldest_ms(settings: KafkaSettings, topic: Topic) -> int | None:
+    """Return the timestamp of a topic's first record, None if it has none.
+
+    Args:
+        settings: Connection to Kafka.
+        topic: A topic of one partition.
+
+    Raises:
+        TopicError: There is no such topic.
+        LogError: The broker does not answer, or stops answering.
+    """
+    with closing(read(settings, topic)) as records:
+        return next((record.timestamp_ms for record in records), None)
 
 
 def read_at(
