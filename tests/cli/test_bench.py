@@ -38,7 +38,7 @@ def test_checks_are_measured_by_model_and_language(tmp_path: Path) -> None:
     data.write_text("\n".join(map(json.dumps, rows)))
     done = CliRunner().invoke(app, ["checks", "--data", str(data), "--json"])
     assert done.exit_code == 0
-    (model,) = json.loads(done.output)["models"]
+    (model,) = json.loads(done.output)[0]["models"]
     assert (model["recall"], model["false_positives"], model["partial"]) == (1.0, 0.0, 1)
     assert model["met"] is None
     assert "unmeasured" in CliRunner().invoke(app, ["checks", "--data", str(data)]).output
@@ -77,7 +77,7 @@ def test_grounding_is_measured_without_a_model(tmp_path: Path) -> None:
     data.write_text("\n".join(map(json.dumps, rows)))
     done = CliRunner().invoke(app, ["grounding", "--data", str(data), "--no-model", "--json"])
     assert done.exit_code == 1  # word overlap tells them as well: that bar is missed
-    found = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)
     assert (found["pairs"], found["grounded"], found["model"]) == (4, 2, None)
     assert found["auroc"]["support"] == 1
     assert found["intervals"]["support"] == [pytest.approx(0.158, abs=0.001), 1]

@@ -119,7 +119,7 @@ def test_the_lines_are_those_of_the_invoice(config: Path, start_ms: int) -> None
 
 @pytest.mark.usefixtures("log")
 def test_facts_and_tables_say_the_same(config: Path, start_ms: int) -> None:
-    facts = json.loads(run(config, start_ms, "--json"))
+    (facts,) = json.loads(run(config, start_ms, "--json"))
     assert facts["usd"] == pytest.approx(DOLLARS + TOKEN_DOLLARS)
     assert facts["use"][SERVER]["gpus"][0]["tensor_active"] == 0.25
     assert {one["name"] for one in facts["costs"]["customer"]} >= {"acme", "zeta", "quality"}
@@ -140,7 +140,7 @@ def test_reports_say_it_in_sentences(log: KafkaSettings, config: Path, start_ms:
 @pytest.mark.usefixtures("log")
 def test_a_month_that_goes_on_is_billed_up_to_now(config: Path) -> None:
     command = ["--from", "-2h", "--to", "2999-01-01", "--config", str(config)]
-    facts = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    (facts,) = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
     (server,) = facts["upstreams"]
     assert 0 <= server["seconds"] - 2 * 3_600 <= 60
     assert any("goes on to 2999" in note for note in facts["notes"])

@@ -69,7 +69,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def test_a_log_is_summarised_for_machines(tmp_path: Path) -> None:
     log = _requests(tmp_path / "requests.jsonl", 101)
     said = RUNNER.invoke(app, ["logs", "summary", str(log), "--json"])
-    found = json.loads(said.output)
+    (found,) = json.loads(said.output)
     assert found["requests"] == 101
     assert found["latency_ms"] == {"p50": 51.0, "p95": 96.0, "p99": 100.0}
     assert found["median_response_characters"] == 102.0
@@ -122,3 +122,13 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     assert isinstance(said.exception, MissingExtraError)
     assert "pip install 'tidegauge[drift,vitals]'" in str(said.exception)
     assert RUNNER.invoke(app, ["--help"]).exit_code == 0
+
+
+def test_every_command_prints_json_as_one_array() -> None:
+    folder = Path(importlib.import_module("tidegauge.cli").__path__[0])
+    texts = {path.name: path.read_text() for path in folder.glob("*.py")}
+    for_machines = {name for name, text in texts.items() if "if as_json:" in text}
+    own_way = {name for name in for_machines if "print_json(" not in texts[name]}
+    assert len(for_machines) > 20
+    assert not own_way - {"commands.py"}  # which passes it on
+    assert not [name for name in for_machines if "echo(msgspec.json" in texts[name]]

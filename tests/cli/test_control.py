@@ -50,7 +50,7 @@ def test_an_acknowledgement_is_published_in_a_persons_name(cli_kafka: KafkaSetti
     ]
     result = RUNNER.invoke(acknowledge, arguments)
     assert result.exit_code == 0
-    said = msgspec.json.decode(result.stdout, type=Control)
+    (said,) = msgspec.json.decode(result.stdout, type=list[Control])
     assert last(cli_kafka) == said
     assert (said.action, said.monitor, said.segment) == ("acknowledge", "latency.total", "m/v1//")
     assert (said.who, said.note, said.until_ms) == ("Ada", "known", None)

@@ -71,7 +71,7 @@ def test_a_rubric_is_tried_with_its_judges_reasons(
     server: ScriptedServer, rubric: Path, lines: Path
 ) -> None:
     said = run("try", rubric, lines, "--url", server.url, "--reasons", "--json")
-    first = json.loads(said.output.splitlines()[0])
+    first = json.loads(said.output)[0]
     assert first["reason"] == server.reply
     assert first["scores"]["score"] == pytest.approx(0.52, abs=0.01)
 

@@ -26,7 +26,7 @@ def test_a_dry_run_needs_no_broker(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("request_id,score\nr1,1\nr2,0\n")
     said = RUNNER.invoke(app, ["import", str(file), "--dry-run", "--json"])
-    assert json.loads(said.output) == {"labels": 2, "answers": 2, "imported": False}
+    assert json.loads(said.output) == [{"labels": 2, "answers": 2, "imported": False}]
 
 
 def test_a_bad_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

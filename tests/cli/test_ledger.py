@@ -86,7 +86,7 @@ def test_the_account_is_read_off_the_log(own_kafka: KafkaSettings) -> None:
         *progress("quality", now, 4),
     )
     result = RUNNER.invoke(app, ["--json"])
-    facts = json.loads(result.stdout)
+    (facts,) = json.loads(result.stdout)
     assert result.exit_code == 1
     assert not facts["balanced"]
     missing = {line["kind"]: line["missing"] for line in facts["deliveries"]}
@@ -109,5 +109,5 @@ def test_an_empty_log_balances_and_says_that_it_is_empty(own_kafka: KafkaSetting
     assert "Nothing is captured: no gateway has reported in the last 1h." in shown.stdout
     result = RUNNER.invoke(app, ["--json", "--since", "1h"])
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["settled"] is True
+    assert json.loads(result.stdout)[0]["settled"] is True
     assert own_kafka.bootstrap_servers

@@ -31,7 +31,7 @@ def test_runs_are_listed_for_machines(outbox: Path) -> None:
     with Recorder(CaptureSettings(directory=outbox, producer="z"), ship=False):
         done = CliRunner().invoke(app, ["list", "--json", "--directory", str(outbox)])
     assert done.exit_code == 0
-    ended, alive = (msgspec.json.decode(line, type=RunStatus) for line in done.stdout.splitlines())
+    ended, alive = msgspec.json.decode(done.stdout, type=list[RunStatus])
     assert (ended.over, ended.served, ended.waiting) == (True, 2, 4)
     assert ended.captured == {"requests.v1": 2, "responses.v1": 2}
     assert ended.bytes == sum(path.stat().st_size for path in outbox.glob("gateway*/*.log"))

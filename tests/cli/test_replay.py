@@ -101,8 +101,8 @@ def test_the_past_is_judged_again(own_kafka: KafkaSettings, tmp_path: Path) -> N
     def run(out: Path, rates: str) -> dict[str, list[dict[str, str]]]:
         result = RUNNER.invoke(app, [*arguments, "--out", str(out), "--rates", rates, "--json"])
         assert result.exit_code == 0, result.output
-        facts: dict[str, list[dict[str, str]]] = json.loads(result.stdout)
-        return facts
+        facts: list[dict[str, list[dict[str, str]]]] = json.loads(result.stdout)
+        return facts[0]
 
     found = run(first, normal)
     assert {alert["monitor"] for alert in found["alerts"]} == {"latency.total"}

@@ -85,7 +85,7 @@ def test_the_log_says_what_the_client_measured(gateway: Gateway) -> None:
         capture_output=True,
         text=True,
     )
-    found = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)
 
     answered = [one for one in measured if one.status == 200]
     assert len(answered) >= COUNT - len(EDGES)

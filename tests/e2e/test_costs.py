@@ -87,7 +87,7 @@ def test_a_real_server_is_asked_and_billed(vllm: str, broker: Broker, tmp_path: 
             capture_output=True,
             check=True,
         )
-        assert msgspec.json.decode(told.stdout)["usd"] == pytest.approx(3.6)
+        assert msgspec.json.decode(told.stdout)[0]["usd"] == pytest.approx(3.6)
     finally:
         for process in processes:
             process.terminate()

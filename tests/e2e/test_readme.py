@@ -110,7 +110,9 @@ def run_what_documents_show(me: Stranger) -> None:
     in_place_of = {
         "latency.total": "drift.topics",
         "5f0c2a9b41d07e36": alarm["incident"],
-        "BASELINE_ID": listed["active"]["drift"],
+        "BASELINE_ID": next(
+            one["baseline_id"] for one in listed if one["kind"] == "drift" and one["active"]
+        ),
         "REQUEST_ID": me.request_id,
     }
     write_files(me)

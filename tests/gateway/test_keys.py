@@ -85,7 +85,7 @@ def test_the_commands(tmp_path: Path) -> None:
     made = runner.invoke(
         app, ["create", "acme", "--rpm", "60", "--model", "m", "--json", *arguments]
     )
-    created = json.loads(made.stdout)
+    (created,) = json.loads(made.stdout)
     ring = keys.KeyRing(keys.load(file))
     assert ring.find(created["key"]) is not None
     listed = json.loads(runner.invoke(app, ["list", "--json", *arguments]).stdout)

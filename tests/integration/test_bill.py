@@ -55,7 +55,7 @@ def test_the_bill_adds_up(
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
     _publish(kafka, now_ms() // MINUTE_MS * MINUTE_MS - MINUTE_MS, copies=2)
     command = ["--from", "-10m", "--config", str(config)]
-    facts = msgspec.json.decode(CliRunner().invoke(bill.app, [*command, "--json"]).stdout)
+    (facts,) = msgspec.json.decode(CliRunner().invoke(bill.app, [*command, "--json"]).stdout)
     assert facts["usd"] == pytest.approx(10.0)
     assert facts["costs"]["customer"][0]["requests"] == 2
     assert facts["forecast"]["usd"] > 0
@@ -65,7 +65,7 @@ def test_the_bill_adds_up(
     assert sum(float(row["usd"] or 0) for row in rows) == pytest.approx(10.0)
     assert rows[0]["customer"] == "'=acme"
     compared = CliRunner().invoke(bill.app, [*command, "--against", "1h", "--json"]).stdout
-    assert msgspec.json.decode(compared)["changes"]["customer"][0]["before_usd"] == 0
+    assert msgspec.json.decode(compared)[0]["changes"]["customer"][0]["before_usd"] == 0
     shown = CliRunner().invoke(bill.app, [*command, "--against", "1h"]).stdout
     assert "Before, " in shown
     assert UPSTREAM in shown

@@ -13,7 +13,7 @@ from tidegauge.cli.errors import NotFoundError
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
-from tidegauge.schemas import Segment, decode
+from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import Message, RequestEvent, ResponseEvent
 from tidegauge.schemas.topics import ALL_TOPICS, REQUESTS, RESPONSES
 from tidegauge.streaming.commits import dead_letter
@@ -55,7 +55,7 @@ def test_ensuring_topics_twice_changes_nothing() -> None:
     assert CliRunner().invoke(topics.app, ["ensure"]).stdout == "every topic is there\n"
     assert (
         CliRunner().invoke(topics.app, ["ensure", "--json"]).stdout
-        == '{"created":[],"differences":[]}\n'
+        == '[{"created":[],"differences":[]}]\n'
     )
 
 
@@ -68,7 +68,7 @@ def test_dead_letters_are_shown_without_their_control_characters(kafka: KafkaSet
     assert "\x1b" not in shown.stdout
     assert "[bold]" in shown.stdout
     line = CliRunner().invoke(dead_letters.app, ["list", "--group", group, "--json"]).stdout
-    assert msgspec.json.decode(line)["offset"] == 41
+    assert [one["offset"] for one in msgspec.json.decode(line)] == [41]
 
 
 def test_dead_letters_are_sent_again_once(kafka: KafkaSettings) -> None:
@@ -138,16 +138,16 @@ def test_a_request_is_shown_with_its_answer() -> None:
         "user: When is \ufffd[31mhigh tide?",
         "answer: At noon.",
     ]
-    assert (
-        decode(CliRunner().invoke(lookup.app, ["req-2", "--json"]).stdout_bytes, ResponseEvent)
-        == RESPONSE
+    (found,) = msgspec.json.decode(
+        CliRunner().invoke(lookup.app, ["req-2", "--json"]).stdout, type=list[ResponseEvent]
     )
+    assert found == RESPONSE
 
 
 @pytest.mark.usefixtures("_published")
 def test_a_request_without_an_answer_is_shown_too() -> None:
     found = CliRunner().invoke(lookup.app, ["req-1", "--json", "--since", "1h"]).stdout
-    assert msgspec.json.decode(found)["messages"][0]["role"] == "user"
+    assert msgspec.json.decode(found)[0]["messages"][0]["role"] == "user"
 
 
 @pytest.mark.parametrize("request_id", ["req-", "req-3", "acme", ""])

@@ -80,7 +80,7 @@ def test_two_ranges_become_one_file_without_a_word_of_their_prompts(
     ranges = ("--reference-from", "-10m", "--reference-to", "-5m", "--from", "-5m")
     done = report(kafka, *ranges, "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    (told,) = json.loads(done.stdout)
     assert told["bytes"] == out.stat().st_size
     # Other tests may have left exchanges of these minutes on the same broker.
     before, after = map(int, re.findall(r"of (\d+) exchanges", " ".join(told["facts"])))

@@ -250,7 +250,8 @@ def test_the_command_says_what_is_where(
     assert "requests.v1: 1 records, 1 erased; the broker holds 1 of them" in said.output
     assert str(segment) in said.output.replace("\n", "")
     assert [path.name for path in reports.rglob("*.html")] == ["20260102T000000-0123abcd.html"]
-    found = msgspec.json.decode(CliRunner().invoke(app, ["--request", "r-21", "--json"]).output)
+    said = CliRunner().invoke(app, ["--request", "r-21", "--json"])
+    (found,) = msgspec.json.decode(said.output)
     assert msgspec.convert(found["log"], Erasure).requests == 1
     assert found["here"]["reports"] == []
 

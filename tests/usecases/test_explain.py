@@ -179,7 +179,7 @@ def test_worse_answers_are_told_from_other_questions(
     monkeypatch.setattr("tidegauge.cli.explain.now_ms", lambda: now + 60_000)
     result = CliRunner().invoke(app, [MONITOR, "--segment", segment.key, "--json"])
     assert result.exit_code == 0, result.output
-    assert "the same topics served otherwise" in json.loads(result.stdout)["sentence"]
+    assert "the same topics served otherwise" in json.loads(result.stdout)[0]["sentence"]
     shown = CliRunner().invoke(app, [MONITOR, "--segment", segment.key])
     assert "own rate" in shown.stdout
     lonely = msgspec.structs.replace(verdict, since_ms=now + 3_600_000)

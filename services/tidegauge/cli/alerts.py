@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.cli.control import Json, parse_duration
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.reports.formatting import moment
 from tidegauge.reports.text import clip
@@ -37,7 +36,7 @@ def alerts(
         if alert.fires or alert.time_ms >= start_ms
     ]
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        print_json(found)
         return
     if not found:
         typer.echo(

@@ -21,7 +21,7 @@ from tidegauge.cli.baseline_text import (
     rise_lines,
     show_drift,
 )
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.detection.seasons import utc_offset_ms
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.monitoring.incidents import within
@@ -73,7 +73,10 @@ def _time(text: str | None) -> int | None:
 
 
 def _say(as_json: bool, facts: dict[str, object], words: str) -> None:
-    typer.echo(msgspec.json.encode(facts).decode() if as_json else words)
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(words)
 
 
 @app.command()
@@ -207,7 +210,11 @@ def list_(*, as_json: Json = False) -> None:
     kinds: tuple[BaselineKind, ...] = ("drift", "rates")
     active = {kind: store.active(kind) for kind in kinds}
     if as_json:
-        _say(as_json, {"baselines": manifests, "active": active}, "")
+        shown = [
+            msgspec.to_builtins(one) | {"active": one.baseline_id == active.get(one.kind)}
+            for one in manifests
+        ]
+        print_json(shown)
     elif manifests:
         for line in listed_lines(manifests, active.values()):
             say(line)
@@ -250,7 +257,7 @@ def show(
     if as_json:
         clusters = {str(unit): known.clusters for unit, known in drift.units.items()}
         facts = {"baseline_id": wanted, "clusters": clusters, "topics": noticed_topics(drift)}
-        _say(as_json, {**drift.summary(), **facts, **made}, "")
+        print_json({**drift.summary(), **facts, **made})
     else:
         typer.echo("\n".join(origin_lines(manifest)))
         show_drift(Console(), drift)

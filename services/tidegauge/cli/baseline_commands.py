@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from tidegauge.cli.baseline_text import excluded_lines, plain
 from tidegauge.cli.control import Json, Note, Who, login, publish
+from tidegauge.cli.wrapping import print_json
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -59,7 +59,10 @@ def _said(made: MadeBaseline) -> list[str]:
 
 
 def _print(found: object, lines: list[str], *, as_json: bool) -> None:
-    typer.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(lines))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(lines))
 
 
 def keep(*, as_json: Json = False) -> None:

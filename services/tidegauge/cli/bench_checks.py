@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import UNKNOWN, count
 from tidegauge.usecases.evaluation_files import read_examples
 from tidegauge.usecases.measure_refusals import (
@@ -43,7 +43,10 @@ def checks(
     "unmeasured". Ends with status 1 where a bar is missed.
     """
     found = measure_refusals(read_examples(data, LabelledAnswer))
-    typer.echo(msgspec.json.encode(found) if as_json else "\n".join(_lines(found)))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(_lines(found)))
     missed = any(each.met is False for each in (*found.models, *found.languages))
     raise typer.Exit(1 if missed else 0)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import UNKNOWN, count
 from tidegauge.usecases.evaluation_files import read_examples
 from tidegauge.usecases.measure_estimates import (
@@ -47,7 +47,10 @@ def estimate(
     alike, and with a look after every 25 answers. Ends with status 1 where a bar is missed.
     """
     found = measure_estimates(read_examples(data, Verdicts), repeats=repeats, streams=streams)
-    typer.echo(msgspec.json.encode(found) if as_json else "\n".join(_lines(found)))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(_lines(found)))
     raise typer.Exit(0 if all(bar.met for bar in found.bars) else 1)
 
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from tidegauge.adapters.vllm import VllmClient
+from tidegauge.cli.wrapping import print_json
 from tidegauge.demo.vllm_environment import ensure_environment
 from tidegauge.demo.vllm_server import SERVED_NAMES, VllmServer, ensure_model
 from tidegauge.reports.formatting import count
@@ -82,7 +82,10 @@ def grounding(  # noqa: PLR0913 - the options
         if with_model
         else asyncio.run(measure_grounding(pairs))
     )
-    typer.echo(msgspec.json.encode(found) if as_json else "\n".join(_lines(found)))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(_lines(found)))
     raise typer.Exit(0 if all(bar.met for bar in found.bars) else 1)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tidegauge.cli.control import parse_duration
+from tidegauge.cli.wrapping import print_json
 from tidegauge.cost.bill import Bill
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.reports.bill_tables import (
@@ -98,7 +98,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
             else {name: cost_changes(found, before, name) for name in DIMENSIONS},
             "notes": notes,
         }
-        typer.echo(msgspec.json.encode(facts))
+        print_json(facts)
     else:
         console = Console(markup=False, emoji=False, highlight=False)
         _print(console, found, by)

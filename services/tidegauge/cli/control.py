@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tidegauge.cli.errors import CommandError, NotFoundError
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitoring.alert_store import key_of, matches
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.reports.text import clip
@@ -168,7 +169,10 @@ def publish_plain(  # noqa: PLR0913 - one argument for each option
     said = publish(control, who=who)
     alarms = "1 alarm" if len(meant) == 1 else f"{len(meant)} alarms"
     words = f"{action}d: {said.monitor} on {said.segment} ({alarms}), by {said.who or 'no name'}"
-    typer.echo(msgspec.json.encode(said) if as_json else words)
+    if as_json:
+        print_json(said)
+    else:
+        typer.echo(words)
 
 
 def _firing(control: Control) -> set[MonitorKey]:

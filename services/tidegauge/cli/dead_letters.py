@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 import typer
 
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.reports.formatting import count, moment
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -52,11 +51,10 @@ def list_letters(
     topic: Topic = None, group: Group = None, reason: Reason = None, *, as_json: Json = False
 ) -> None:
     """List the dead letters with their reasons."""
-    if as_json:
-        for letter in _found(topic, group, reason):
-            typer.echo(msgspec.json.encode(letter))
-        return
     found = list(_found(topic, group, reason))
+    if as_json:
+        print_json(found)
+        return
     for letter in found:
         place = f"{letter.topic}-{letter.partition}@{letter.offset}"
         detail = ascii(letter.detail)[1:-1] + _cut(letter)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
-import msgspec
-import typer
 from rich.console import Console
 from rich.text import Text
 
 from tidegauge.cli.check import Check, Level, worst
 from tidegauge.cli.errors import UnknownPartError
+from tidegauge.cli.wrapping import print_json
 from tidegauge.runtime.environment import without_unknown
 from tidegauge.schemas.errors import TidegaugeError
 
@@ -63,7 +62,7 @@ def doctor(
         if not as_json:
             console.print(_line(check))
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     return worst(found)
 
 

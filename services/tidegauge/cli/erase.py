@@ -11,6 +11,7 @@ import typer
 
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.cli.errors import NothingNamedError
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitor.report_queue import ReportStore
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.reports.formatting import count, moment
@@ -73,7 +74,7 @@ def erase_texts(  # noqa: PLR0913 - one option for each choice
     found = erase(kafka, subject, now_ms=now_ms(), dry_run=dry_run, at_once=now)
     local = LocalErasure(reports=_reports(found), outbox=tuple(_outbox(subject)))
     if as_json:
-        typer.echo(msgspec.json.encode({"log": found, "here": local}))
+        print_json({"log": found, "here": local})
         return
     for line in _lines(found, local):
         typer.echo(line)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
 from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.reports.formatting import percent, points
@@ -45,7 +45,7 @@ def explain_(
     verdict = latest_verdict(kafka, checked_monitor(monitor), wanted, now - parse_duration(since))
     found = explain(kafka, verdict, now)
     if as_json:
-        typer.echo(msgspec.json.encode({"sentence": sentence(found.mix), "explanation": found}))
+        print_json({"sentence": sentence(found.mix), "explanation": found})
     else:
         _print(Console(markup=False), found)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.quality.golden_set import GOOD
 from tidegauge.quality.qualification import area_under_curve
 from tidegauge.quality.specifications import ClassifierSpec, RubricSpec, Specification
@@ -54,7 +54,7 @@ def list_judges(*, as_json: Json = False) -> None:
     every = [*asked.values(), *(specification(name, settings) for name in others)]
     if as_json:
         facts = [_facts(each, asked=each.name in asked) for each in every]
-        typer.echo(msgspec.json.encode(facts))
+        print_json(facts)
         return
     for each in every:
         state = "asked" if each.name in asked else "not asked"
@@ -95,14 +95,19 @@ def try_rubric(  # noqa: PLR0913 - options of a command
     judge = specification(rubric, settings)
     lines = read_lines(file)
     found = try_judge(settings, judge, [line.exchange for line in lines], reasons=reasons)
-    for line, each in zip(lines, found, strict=True):
-        if as_json:
-            facts = {"question": line.question, "answer": line.answer, "kind": line.kind}
-            typer.echo(msgspec.json.encode({**facts, **msgspec.to_builtins(each)}))
-        else:
-            typer.echo(_score_line(line, each))
-    if not as_json:
-        typer.echo("\n".join(_separations(lines, found)))
+    scored = list(zip(lines, found, strict=True))
+    if as_json:
+        print_json(
+            [
+                {"question": line.question, "answer": line.answer, "kind": line.kind}
+                | msgspec.to_builtins(each)
+                for line, each in scored
+            ]
+        )
+        return
+    for line, each in scored:
+        typer.echo(_score_line(line, each))
+    typer.echo("\n".join(_separations(lines, found)))
 
 
 @app.command()
@@ -135,7 +140,7 @@ def qualify(
     own = read_golden_answers(golden) if golden else ()
     found = [qualify_judge(settings, judge, own) for judge in judges]
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         typer.echo("\n".join(line for each in found for line in _qualification_lines(each)))
     if not all(each.qualified for each in found):

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.gateway.errors import KeyFileError
 from tidegauge.gateway.policy import keys
 from tidegauge.reports.formatting import count, dollars
@@ -77,7 +77,7 @@ def create(  # noqa: PLR0913, PLR0917 - one option for each field of a key
     )
     keys.change(file, lambda records: (*records, record))
     if as_json:
-        typer.echo(msgspec.json.encode({"key": key, "id": record.id, "file": str(file)}))
+        print_json({"key": key, "id": record.id, "file": str(file)})
     else:
         typer.echo(key)
         typer.echo(f"This key of {customer} is shown only now; {file} keeps its hash.", err=True)
@@ -92,7 +92,7 @@ def list_keys(file: KeysFile = DEFAULT_FILE, *, as_json: Json = False) -> None:
             {name: value for name, value in msgspec.to_builtins(record).items() if name != "sha256"}
             for record in records
         ]
-        typer.echo(msgspec.json.encode(shown))
+        print_json(shown)
         return
     for record in records:
         said = f"valid since {record.created}"

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from tidegauge.cli.control import parse_duration
+from tidegauge.cli.wrapping import print_json
 from tidegauge.quality.agreement import Agreement
 from tidegauge.quality.errors import LabelFileError
 from tidegauge.quality.labels import read_labels
@@ -66,7 +67,7 @@ def import_labels(
     answers = len({label.request_id for label in labels})
     if as_json:
         facts = {"labels": len(labels), "answers": answers, "imported": not dry_run}
-        typer.echo(msgspec.json.encode(facts))
+        print_json(facts)
     else:
         done = "would be imported" if dry_run else "imported"
         typer.echo(f"{count(len(labels))} labels of {count(answers)} answers {done}")
@@ -85,7 +86,7 @@ def report(
     start_ms = now_ms() - parse_duration(since)
     found = log_comparison(load(KafkaSettings), start_ms, model)
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         lines = [line for each in found.judges for line in _lines(each)]
         lines += _together(found)

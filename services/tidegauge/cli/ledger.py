@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from tidegauge.cli.control import parse_duration
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.monitoring.ledger import Ledger, Producers, account
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.reports.formatting import count
@@ -44,7 +44,7 @@ def ledger(
     start_ms = now_ms() - parse_duration(since)
     found = draw_up(load(KafkaSettings), start_ms)
     if as_json:
-        typer.echo(msgspec.json.encode(_facts(found)))
+        print_json(_facts(found))
     else:
         _print(found, since)
     raise typer.Exit(0 if found.balanced else _UNBALANCED)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tidegauge.cli.errors import LogFileError
 from tidegauge.cli.request_log import LogSummary, summarise
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import count, milliseconds
 
 __all__ = ["app"]
@@ -37,7 +37,7 @@ def summary(
         reason = error.strerror or str(error)
         raise LogFileError(f"cannot read the request log {file}: {reason}") from error
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     if found.requests == 0:
         raise LogFileError(
             f"{file} tells of no request ({found.other_lines} other lines, "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.cli.control import parse_duration
 from tidegauge.cli.errors import NotFoundError
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import duration
 from tidegauge.reports.text import plain
 from tidegauge.runtime.clock import now_ms
@@ -40,7 +40,7 @@ def lookup(
             f"is kept for {kept} or as the topics' settings say, or it was never captured"
         )
     if as_json:
-        typer.echo(msgspec.json.encode(event))
+        print_json(event)
         return
     for line in _lines(event):
         typer.echo(line)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.cli.control import Json
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.monitoring.verdicts import segment_title
 from tidegauge.reports.standing import evidence, standing
 from tidegauge.reports.text import clip
@@ -39,7 +38,7 @@ def monitors(
     """
     found = [v for v in latest_verdicts(load(KafkaSettings), now_ms()) if state in ("", v.state)]
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        print_json(found)
         return
     if not found:
         typer.echo("no monitor has reported lately" if not state else f"none is {state}")

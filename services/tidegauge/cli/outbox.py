@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.capture.status import RunStatus, status
 from tidegauge.cli.errors import NoOutboxError
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.reports.formatting import count
 
 __all__ = ["app"]
@@ -36,8 +35,7 @@ def list_runs(directory: Directory = None, *, as_json: Json = False) -> None:
         raise NoOutboxError(folder)
     runs = status(folder)
     if as_json:
-        for run in runs:
-            typer.echo(msgspec.json.encode(run))
+        print_json(runs)
         return
     for run in runs:
         say(

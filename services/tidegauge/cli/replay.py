@@ -6,11 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.reports.formatting import count
 from tidegauge.runtime.clock import now_ms
@@ -80,7 +80,7 @@ def replay(  # noqa: PLR0913 - one option for each choice
             "standing": found.standing,
             "file": str(out),
         }
-        typer.echo(msgspec.json.encode(facts))
+        print_json(facts)
         return
     for alert in found.alerts:
         typer.echo(f"{alert.monitor} {alert.severity} {alert.status}: {ascii(alert.summary)[1:-1]}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitor.settings import MonitorSettings
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -72,7 +72,7 @@ def report(  # noqa: PLR0913 - one argument for each option
         facts = maker.make(order, out)
     if as_json:
         size = out.stat().st_size
-        typer.echo(json.dumps({"file": str(out), "bytes": size, "facts": list(facts)}))
+        print_json({"file": str(out), "bytes": size, "facts": facts})
         return
     for fact in facts:
         typer.echo(fact)

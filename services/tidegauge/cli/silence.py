@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.cli.control import (
@@ -18,6 +17,7 @@ from tidegauge.cli.control import (
     parse_duration,
     publish,
 )
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import moment
 from tidegauge.runtime.clock import now_ms
 from tidegauge.schemas.operations import Control
@@ -58,4 +58,7 @@ def silence(  # noqa: PLR0913 - one option for each thing to say
     said = publish(control, who=who)
     until = moment(said.until_ms or began)
     words = f"silenced until {until}: {said.monitor} on {said.segment}"
-    typer.echo(msgspec.json.encode(said) if as_json else words)
+    if as_json:
+        print_json(said)
+    else:
+        typer.echo(words)

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tidegauge.cli.control import Json, parse_duration
-from tidegauge.cli.wrapping import say
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.monitoring.incidents import Incident, IncidentSummary, incidents
 from tidegauge.reports.formatting import duration, moment
 from tidegauge.reports.runbooks import runbook
@@ -46,7 +45,7 @@ def status(
     kafka, now = load(KafkaSettings), now_ms()
     found = told_incidents(kafka, now - parse_duration(since))
     if as_json:
-        typer.echo(msgspec.json.encode([IncidentSummary.of(incident) for incident in found]))
+        print_json([IncidentSummary.of(incident) for incident in found])
         return
     for line in digest(found, latest_verdicts(kafka, now), now, parse_duration(since)):
         say(line)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from tidegauge.cli.wrapping import print_json
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import admin
 from tidegauge.runtime.kafka.admin import TopicState
@@ -35,7 +35,7 @@ def ensure(*, as_json: Json = False) -> None:
     found = [difference for state in states for difference in state.differences]
     if as_json:
         names = [topic.name for topic in created]
-        typer.echo(msgspec.json.encode({"created": names, "differences": found}))
+        print_json({"created": names, "differences": found})
         return
     for topic in created:
         typer.echo(
@@ -70,7 +70,7 @@ def list_topics(*, as_json: Json = False) -> None:
             }
             for state in states
         ]
-        typer.echo(msgspec.json.encode(shown))
+        print_json(shown)
         return
     key, carries = (Column(title, overflow="fold") for title in ("key", "carries"))
     table = Table("topic", "partitions", "kept", key, carries)

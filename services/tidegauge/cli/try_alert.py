@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tidegauge.cli.control import Json, parse_duration
+from tidegauge.cli.wrapping import print_json
 from tidegauge.monitoring.catalog import ALL_TRAFFIC
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.publisher import Publisher
@@ -51,7 +52,10 @@ def try_alert(
     finally:
         ended = msgspec.structs.replace(alert, status="resolved", time_ms=now_ms())
         _publish(kafka, ended)
-    typer.echo(msgspec.json.encode([alert, ended]) if as_json else "and has ended")
+    if as_json:
+        print_json([alert, ended])
+    else:
+        typer.echo("and has ended")
 
 
 def made_up_alert(severity: Severity, time_ms: int) -> Alert:

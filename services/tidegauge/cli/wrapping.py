@@ -1,13 +1,14 @@
-"""Lines for a terminal: wrapped and never cut, with a hanging indent."""
+"""What commands print: lines for people, wrapped and never cut, or one JSON array for machines."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
 
+import msgspec
 import typer
 
-__all__ = ["say", "wrapped"]
+__all__ = ["print_json", "say", "wrapped"]
 
 _LEAST, _MOST = 40, 100
 
@@ -36,3 +37,9 @@ def say(line: str) -> None:
     """Print a line, wrapped at the terminal's width."""
     columns = min(_MOST, max(_LEAST, shutil.get_terminal_size().columns))
     typer.echo(wrapped(line, columns))
+
+
+def print_json(found: object) -> None:
+    """Print one JSON array: the entries of a list or tuple, anything else as the only entry."""
+    entries = found if isinstance(found, list | tuple) else [found]
+    typer.echo(msgspec.json.encode(entries))

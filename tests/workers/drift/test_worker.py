@@ -45,8 +45,9 @@ def tidegauge(kafka: KafkaSettings, *arguments: str, **variables: str) -> dict[s
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    printed: dict[str, Any] = json.loads(done.stdout)
-    return printed
+    (printed,) = json.loads(done.stdout)
+    found: dict[str, Any] = printed
+    return found
 
 
 def environment(kafka: KafkaSettings) -> dict[str, str]:
