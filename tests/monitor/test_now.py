@@ -228,6 +228,38 @@ def test_a_view_of_nothing_is_a_page_too(
     assert "Nothing measured yet" in html_of(shown)
 
 
+def test_of_many_incidents_the_loudest_are_listed_and_all_are_counted(
+    make_view: Callable[[], MonitorView], now_ms: int
+) -> None:
+    view = make_view()
+    alarm = view.alerts[0]
+    many = tuple(
+        msgspec.structs.replace(
+            alarm,
+            alert_id=f"a{number}",
+            segment=Segment(model=f"assistant-{number:03}"),
+            verdict=msgspec.structs.replace(
+                alarm.verdict, segment=Segment(model=f"assistant-{number:03}")
+            ),
+            severity="critical" if number % 10 == 0 else "warn",
+        )
+        for number in range(500)
+    )
+    silence = SilenceInForce(
+        monitor="*", segment="assistant-000*", until_ms=None, who="ada", note=""
+    )
+    crowded = msgspec.structs.replace(view, alerts=many, silences=(silence,))
+    shown = now(crowded, now_ms=now_ms)
+    assert shown.headline.title == "499 incidents, 49 critical"
+    assert (len(shown.incidents), shown.further) == (20, 480)
+    assert {line.incident.severity for line in shown.incidents} == {"critical"}
+    assert len(html_of(shown).encode()) < 100_000
+    assert '<a href="/?incidents=all">480 more incidents</a>' in html_of(shown)
+    every = now(crowded, now_ms=now_ms, every_incident=True)
+    assert (len(every.incidents), every.further) == (500, 0)
+    assert every.incidents[-1].silenced == "for good"
+
+
 def test_two_hundred_segments_are_a_page_in_time(
     make_view: Callable[[], MonitorView], now_ms: int
 ) -> None:

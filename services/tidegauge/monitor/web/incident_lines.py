@@ -21,7 +21,8 @@ __all__ = [
     "IncidentLine",
     "alarm_verdict",
     "firing_incidents",
-    "incident_lines",
+    "incident_line",
+    "is_loud",
     "now_and_normal",
     "ordered_effects",
     "since_last_event",
@@ -84,14 +85,11 @@ def firing_incidents(view: MonitorView) -> tuple[Incident, ...]:
     return incidents(view.alerts)
 
 
-def incident_lines(view: MonitorView, now_ms: int) -> tuple[IncidentLine, ...]:
-    """Return the incidents that fire, the loudest first, then the newest.
-
-    Args:
-        view: What the monitor knows.
-        now_ms: The reader's moment.
-    """
-    return tuple(incident_line(found, view, now_ms) for found in firing_incidents(view))
+def is_loud(found: Incident, view: MonitorView) -> bool:
+    """Return whether an incident is a warning or worse, and one of its alarms is not silenced."""
+    return found.severity != "info" and not all(
+        silence_of(alarm.verdict, view.silences) for alarm in found.alarms
+    )
 
 
 def incident_line(found: Incident, view: MonitorView, now_ms: int) -> IncidentLine:

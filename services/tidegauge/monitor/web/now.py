@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.monitor.web.incident_lines import IncidentLine, incident_lines
+from tidegauge.monitor.web.incident_lines import (
+    IncidentLine,
+    firing_incidents,
+    incident_line,
+    is_loud,
+)
 from tidegauge.monitor.web.pipeline_page import PipelineLight, light
 from tidegauge.monitor.web.segments import SIGNALS, Name, name
+from tidegauge.monitoring.incidents import Incident
 from tidegauge.monitoring.trends import TrendPoint
 from tidegauge.monitoring.view import MonitorView, SegmentView
 from tidegauge.reports.formatting import (
@@ -32,6 +38,8 @@ __all__ = ["CHARTED", "Cell", "Headline", "MatrixRow", "Now", "now"]
 CHARTED: Final = 24
 """Rows with charts and definitions; the further ones, none of which alarms unless these do, have
 numbers."""
+_LISTED: Final = 20
+"""Incidents that are listed unless one asks for all of them."""
 _WIDTH, _HEIGHT = 64, 16
 
 
@@ -81,7 +89,8 @@ class Now:
     Attributes:
         time_ms: When the monitor's state was taken.
         headline: What the page says first.
-        incidents: What fires, the loudest first.
+        incidents: What fires: what is silenced last, the loudest first.
+        further: How many incidents more fire.
         rows: Segments: alarming ones first, the busiest of the rest next.
         light: Whether all this can be believed.
         display_range: Length of the display range, in words.
@@ -90,20 +99,26 @@ class Now:
     time_ms: int
     headline: Headline
     incidents: tuple[IncidentLine, ...]
+    further: int
     rows: tuple[MatrixRow, ...]
     light: PipelineLight
     display_range: str
 
 
-def now(view: MonitorView, *, now_ms: int) -> Now:
+def now(view: MonitorView, *, now_ms: int, every_incident: bool = False) -> Now:
     """Return the first page.
 
     Args:
         view: What the monitor knows.
         now_ms: The reader's moment.
+        every_incident: Whether all incidents are listed, however many there are.
     """
     pipeline = light(view, now_ms)
-    firing = incident_lines(view, now_ms)
+    firing = firing_incidents(view)
+    loud = [found for found in firing if is_loud(found, view)]
+    first = {found.incident_id for found in loud}
+    ranked = [*loud, *(found for found in firing if found.incident_id not in first)]
+    listed = ranked if every_incident else ranked[:_LISTED]
     by_segment: dict[Segment, list[Verdict]] = {}
     for verdict in view.verdicts:
         by_segment.setdefault(verdict.segment, []).append(verdict)
@@ -113,8 +128,9 @@ def now(view: MonitorView, *, now_ms: int) -> Now:
     )
     return Now(
         time_ms=view.time_ms,
-        headline=_headline(view, firing, pipeline),
-        incidents=firing,
+        headline=_headline(view, loud, len(firing) - len(loud), pipeline),
+        incidents=tuple(incident_line(found, view, now_ms) for found in listed),
+        further=len(ranked) - len(listed),
         rows=tuple(
             _row(found, standings, charted=place < CHARTED)
             for place, (found, standings) in enumerate(ordered)
@@ -125,19 +141,18 @@ def now(view: MonitorView, *, now_ms: int) -> Now:
 
 
 def _headline(
-    view: MonitorView, firing: Sequence[IncidentLine], pipeline: PipelineLight
+    view: MonitorView, loud: Sequence[Incident], quieter: int, pipeline: PipelineLight
 ) -> Headline:
     states = [verdict.state for verdict in view.verdicts if verdict.signal in SIGNALS]
     testing = sum(state in ALARMS or state == State.OK for state in states)
     blind = _blind(states)
-    loud = [line for line in firing if line.tone != "info" and not line.silenced]
     if loud:
-        critical = sum(line.tone == "critical" for line in loud)
+        critical = sum(found.severity == "critical" for found in loud)
         title = f"{len(loud)} incident{'s' if len(loud) > 1 else ''}"
         if critical:
             title += f", {critical} critical"
         return Headline("critical" if critical else "warn", title, blind)
-    quiet = f", {len(firing)} silenced or minor" if firing else ""
+    quiet = f", {quieter} silenced or minor" if quieter else ""
     if not view.segments:
         said = "No window has closed yet: check that traffic reaches the workers."
         return Headline("quiet", "Nothing measured yet", (said, *blind))
@@ -145,14 +160,14 @@ def _headline(
         said = "Nothing is tested at the moment, so nothing can alarm."
         return Headline("quiet", "No alarm is possible", (said, *blind))
     said = f"{testing} of {len(states)} monitors are testing and find no significant change."
-    if firing:
+    if quieter:
         said = f"{testing} of {len(states)} monitors are testing."
     notes = (said, *blind)
     if pipeline.tone == "warn":
         return Headline("warn", f"No alarm{quiet}", notes)
     if 2 * testing < len(states):
         return Headline("quiet", f"No alarm{quiet}, but little is tested", notes)
-    return Headline("info" if firing else "ok", f"No alarm{quiet}", notes)
+    return Headline("info" if quieter else "ok", f"No alarm{quiet}", notes)
 
 
 def _blind(states: Sequence[State]) -> tuple[str, ...]:

@@ -70,11 +70,11 @@ class QuestionPages:
 
     def _mount_now(self, app: FastAPI, renderer: Renderer) -> None:
         @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-        def first_page(refresh: str = "on") -> HTMLResponse:
+        def first_page(refresh: str = "on", incidents: str = "") -> HTMLResponse:
             view = self.view()
             if view is None:
                 return _waiting(renderer)
-            shown = now(view, now_ms=self.now_ms())
+            shown = now(view, now_ms=self.now_ms(), every_incident=incidents == "all")
             return _page(renderer, "now.html", {"page": shown}, live=refresh != "off")
 
     def _mount_incident(self, app: FastAPI, renderer: Renderer) -> None:
