@@ -162,4 +162,4 @@ def test_names_from_upstreams_do_nothing_to_a_terminal(
     table = run(config, start_ms, "--by", "version")
     assert ":boom:" in table
     assert "\x1b" not in table
-    assert "the tokens of 1 answered requests are not known" in " ".join(table.split())
+    assert "the tokens of 1 requests are not known" in " ".join(table.split())

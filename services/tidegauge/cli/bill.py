@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -112,6 +113,15 @@ def bill(  # noqa: PLR0913 - one argument for each option
             console.print(f"Note: {note}")
 
 
+def _table(name: str, *columns: str) -> Table:
+    """Return a table whose cells are wrapped and never cut: half a sum is a wrong one."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(name, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    return table
+
+
 def _forecast_sentence(ahead: Forecast) -> str:
     between = (
         ""
@@ -124,7 +134,7 @@ def _forecast_sentence(ahead: Forecast) -> str:
 def _print_swaps(console: Console, swaps: Sequence[SwapCost]) -> None:
     if not swaps:
         return
-    table = Table("swap", "since", "per 1M tokens", "before", "per conversation", "before")
+    table = _table("swap", "since", "per 1M tokens", "before", "per conversation", "before")
     for one in swaps:
         table.add_row(
             clip(f"{one.model} {one.old} to {one.new}", _NAME_LIMIT),
@@ -141,7 +151,7 @@ def _print_changes(console: Console, found: Bill, before: Bill, by: str) -> None
     console.print(
         f"Before, {moment(before.start_ms)} to {moment(before.end_ms)}: {dollars(before.usd)}"
     )
-    table = Table(by, "cost", "before", "times", "per 1M tokens", "before")
+    table = _table(by, "cost", "before", "times", "per 1M tokens", "before")
     for one in cost_changes(found, before, by):
         table.add_row(
             clip(one.name, _NAME_LIMIT),
@@ -157,7 +167,7 @@ def _print_changes(console: Console, found: Bill, before: Bill, by: str) -> None
 def _print(console: Console, found: Bill, by: str) -> None:
     console.print(f"{moment(found.start_ms)} to {moment(found.end_ms)}: {dollars(found.usd)}")
     if found.upstreams:
-        table = Table("upstream", "time", "price", "customers", "idle", "residual", "in use")
+        table = _table("upstream", "time", "price", "customers", "idle", "residual", "in use")
         for one in found.upstreams:
             table.add_row(
                 clip(one.upstream, _NAME_LIMIT),
@@ -169,7 +179,7 @@ def _print(console: Console, found: Bill, by: str) -> None:
                 percent(1 - one.idle_seconds / one.seconds if one.seconds else None),
             )
         console.print(table)
-    table = Table(
+    table = _table(
         by,
         "cost",
         "share",

@@ -154,7 +154,7 @@ def _notes(asked: TimeRange, bill: Bill, account: CostAccount, undecodable: int)
 
 def _unknown_work(bill: Bill, account: CostAccount) -> Iterator[str]:
     for label, requests in sorted(_without_usage(bill).items()):
-        yield f"{label}: the tokens of {count(requests)} answered requests are not known"
+        yield f"{label}: the tokens of {count(requests)} requests are not known"
     for label, tokens in sorted(account.unforwarded_tokens(bill.start_ms, bill.end_ms).items()):
         if tokens >= 1:
             yield (
@@ -170,7 +170,7 @@ def _unknown_work(bill: Bill, account: CostAccount) -> Iterator[str]:
 
 
 def _without_usage(bill: Bill) -> dict[str, int]:
-    """Return how many answered requests told no tokens, by upstream."""
+    """Return of how many requests that did not fail no tokens are known, by upstream."""
     found: defaultdict[str, int] = defaultdict(int)
     for key, charge in bill.charges.items():
         if key.line != "failed" and charge.work.without_usage:
