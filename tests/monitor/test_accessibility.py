@@ -62,3 +62,19 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(pages: tuple[Browser, list[str
             if violations:
                 found[address, width] = violations
     assert not found
+
+
+def test_names_without_blanks_are_wrapped(
+    make_view: Callable[..., MonitorView], estimator: Estimator, now_ms: int, tmp_path: Path
+) -> None:
+    view = make_view(texts=("x" * 300,), title="topic" * 40, who=("caller" * 20, "globex"))
+    interface = all_pages(view, estimator, now_ms, tmp_path)
+    found = {}
+    with serve(create_app(interface)) as port, browse(tmp_path / "profile") as browser:
+        for path in ("/", "/topics", f"/i/{view.alerts[0].alert_id}"):
+            for width in WIDTHS:
+                browser.look(width, "light")
+                browser.open(f"http://127.0.0.1:{port}{path}")
+                if wide := browser.wide():
+                    found[path, width] = wide
+    assert not found

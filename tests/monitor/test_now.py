@@ -208,6 +208,16 @@ def test_a_monitor_that_stands_still_is_no_healthy_pipeline(
     assert "no progress for 10 min" in " ".join(shown.light.sentences)
 
 
+def test_times_ahead_of_the_clock_are_no_healthy_pipeline(
+    make_view: Callable[[], MonitorView],
+) -> None:
+    shown = now(make_view(), now_ms=NOW - 60 * MINUTE)
+    assert (shown.light.tone, shown.light.word) == ("warn", "in doubt")
+    assert shown.light.sentences == (
+        "What is reported lies 1 h ahead of this clock: set the clocks right.",
+    )
+
+
 def test_a_view_of_nothing_is_a_page_too(
     make_view: Callable[[], MonitorView], present: Pages
 ) -> None:

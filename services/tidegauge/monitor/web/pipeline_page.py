@@ -154,6 +154,12 @@ def _light(view: MonitorView, workers: Sequence[WorkerLine], now_ms: int) -> Pip
     still = (now_ms - view.time_ms) / 1000
     if view.time_ms and still > STALE_SECONDS:
         notes.append(f"The monitor has made no progress for {duration(still)}.")
+    told = [moment_ms for item in view.progress for moment_ms in (item.time_ms, item.watermark_ms)]
+    ahead = (max((view.time_ms, *told)) - now_ms) / 1000
+    if ahead > STALE_SECONDS:
+        notes.append(
+            f"What is reported lies {duration(ahead)} ahead of this clock: set the clocks right."
+        )
     if workers and workers[0].late:
         worst = workers[0]
         behind = duration(max(worst.behind_seconds, worst.heard_seconds))
