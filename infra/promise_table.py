@@ -26,8 +26,9 @@ def _cell(rows: list[dict[str, Any]], traffic: str, baseline: str) -> str:
     (row,) = found
     if not row["promised"]:
         return "refused"
-    refused = sorted(row["refused"])
-    less = f", refused: {', '.join(refused)}" if refused else ""
+    refused = sorted(row["refused_streams"].items())
+    of = f" of {row['streams']}"
+    less = "".join(f", {monitor} refused in {count}{of}" for monitor, count in refused)
     return f"{row['alarms']} ({row['allowed']:.2f}){less}"
 
 
@@ -59,7 +60,6 @@ def table(found: dict[str, Any]) -> str:
         _delay(row, signal, delay)
         for row in rows
         for signal, delay in row.get("delays", {}).items()
-        if delay["median"] is not None or _concerned(row["change"], signal)
     ]
     plan = found["protocol"]
     met = sum(bar["met"] for bar in found["bars"])
@@ -88,11 +88,6 @@ def _missed(bar: dict[str, Any]) -> str:
 
 def _streams(count: int) -> str:
     return "one stream" if count == 1 else f"{count} streams"
-
-
-def _concerned(change: str, signal: str) -> bool:
-    words = {"drift": "topics", "latency": "slower", "errors": "errors"}
-    return words.get(signal, "?") in change
 
 
 def main(arguments: list[str]) -> None:

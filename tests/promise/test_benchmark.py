@@ -39,4 +39,9 @@ def test_there_are_at_least_twelve_bars_and_none_is_met_by_nothing() -> None:
 def test_a_file_that_cannot_be_used_is_named_before_anything_is_run(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.jsonl"
     with pytest.raises(TrafficFileError, match=r"cannot read .*nothing\.jsonl"):
-        measure(Files(missing, missing, None, tmp_path / "vectors.npz"), QUICK, print)
+        measure(
+            Files(missing, missing, None, tmp_path / "vectors.npz"),
+            QUICK,
+            print,
+            keep=tmp_path / "jobs.jsonl",
+        )

@@ -29,7 +29,7 @@ app.command()(grounding)
 
 
 @app.command()
-def promise(
+def promise(  # noqa: PLR0913 - the command's options
     *,
     conversations: Annotated[
         Path,
@@ -55,17 +55,29 @@ def promise(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer and shorter streams, held to the same limits.")
     ] = False,
-    json: Annotated[Path, typer.Option(help="File of the results.")] = Path(
-        "build/bench/promise.json"
-    ),
+    streams: Annotated[
+        int | None,
+        typer.Option(min=1, help="Streams of each kind, if not those of the mode (20)."),
+    ] = None,
+    json: Annotated[
+        Path,
+        typer.Option(
+            help="File of the results. What is finished is kept beside it, in a file that ends in "
+            ".jobs.jsonl: the next call goes on from there."
+        ),
+    ] = Path("build/bench/promise.json"),
 ) -> None:
     """Whether alarms keep their promise: null and changed streams against every baseline.
 
-    Ends with status 1 where a bar is missed.
+    A call that was interrupted, or that asked for fewer streams, is continued by the next one with
+    the same files and the same version of tidegauge. Ends with status 1 where a bar is missed.
     """
     console = Console(stderr=True, markup=False, highlight=False)
     files = Files(conversations, arrivals, questions, json.parent / "vectors.npz")
-    found = measure(files, QUICK if quick else FULL, console.print)
+    size = QUICK if quick else FULL
+    if streams:
+        size = size.with_streams(streams)
+    found = measure(files, size, console.print, keep=json.with_suffix(".jobs.jsonl"))
     write(found, json)
     missed = [bar for bar in found["bars"] if not bar["met"]]
     for bar in found["bars"]:

@@ -7,7 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,12 +22,14 @@ from tidegauge.promise.cells import (
 )
 from tidegauge.promise.drawn_conversations import Sources, fixed_texts
 from tidegauge.promise.files import read_arrivals, read_conversations, read_questions
+from tidegauge.promise.kept_outcomes import KeptOutcomes, job_key, source_of
 from tidegauge.promise.results import rows
 from tidegauge.promise.scenarios import (
     BASELINES,
     CONVERSATION_TRAFFIC,
     NO_CHANGE,
     SERVICE_TRAFFIC,
+    SPEED_WAVES,
     BaselineSpan,
     ConversationTraffic,
     ServiceTraffic,
@@ -77,8 +79,12 @@ class Size:
     swaps: int
     window_ms: int = 10_000
 
+    def with_streams(self, count: int) -> Size:
+        """Return a size with as many streams of each kind."""
+        return replace(self, streams=count, changed=count, swaps=count)
 
-FULL = Size(streams=20, days=14.0, changed=20, swaps=20, window_ms=30_000)
+
+FULL = Size(streams=20, days=14.0, changed=20, swaps=20, window_ms=60_000)
 QUICK = Size(streams=2, days=3.0, changed=3, swaps=5, window_ms=60_000)
 
 
@@ -137,13 +143,14 @@ def _outcomes(job: Job) -> _Outcomes:
     return [*service_outcomes(traffic_of_service, job.changes, job.plan, sources.recorded)]
 
 
-def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Run all streams.
+def measure(files: Files, size: Size, tell: Callable[[str], None], *, keep: Path) -> dict[str, Any]:
+    """Run all streams, but for those that were run before.
 
     Args:
         files: Where traffic is drawn from.
         size: How much is run.
         tell: Told how far it is, a line at a time.
+        keep: File in which the outcomes of finished jobs are kept.
 
     Returns:
         ``rows``, ``bars`` and ``protocol``, as they are written to the file of results.
@@ -153,14 +160,17 @@ def measure(files: Files, size: Size, tell: Callable[[str], None]) -> dict[str, 
         ModelError: The embedder cannot be opened.
     """
     fingerprint = _embed(files, tell)
-    kept = [*jobs(size, questions=files.questions is not None)]
-    shortcut = [*_plugged_in_jobs(size)]
-    found = _in_processes([*kept, *shortcut], files, fingerprint, tell)
-    outcomes = [one for own in found[: len(kept)] for one in own]
-    streams = [one for one in outcomes if isinstance(one, StreamOutcome)]
-    swaps = [one for one in outcomes if isinstance(one, SwapOutcome)]
+    questions = files.questions is not None
+    usual = [*jobs(size, questions=questions)]
+    shortcut = [*_plugged_in_jobs(size, questions=questions)]
+    source = source_of((files.conversations, files.arrivals, files.questions), fingerprint)
+    kept = KeptOutcomes(keep, source)
+    _in_processes([*usual, *shortcut], files, fingerprint, tell, kept)
+    found = [one for job in usual if (one := kept.find(job_key(job)))]
+    streams = [one for done in found for one in done.streams]
+    swaps = [one for done in found for one in done.swaps]
     plugged_in = [
-        one for own in found[len(kept) :] for one in own if isinstance(one, StreamOutcome)
+        one for job in shortcut if (done := kept.find(job_key(job))) for one in done.streams
     ]
     bars = [*all_bars(streams, plugged_in), *swap_bars(swaps)]
     return {
@@ -224,37 +234,46 @@ def _swap_jobs(size: Size) -> Iterator[Job]:
             yield _SwapJob(name, number, settings)
 
 
-def _plugged_in_jobs(size: Size) -> Iterator[Job]:
+def _plugged_in_jobs(size: Size, *, questions: bool) -> Iterator[Job]:
     """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
     for number in range(2):
-        plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms, plugged_in=True)
-        for name in ("single questions", "conversations"):
+        plan = StreamPlan(number=number, days=QUICK.days, window_ms=size.window_ms, plugged_in=True)
+        for name in ("conversations", *(["conversations on one topic"] if questions else [])):
             yield _ConversationJob(name, BASELINES[3], (NO_CHANGE,), plan)
+        yield _ServiceJob(SPEED_WAVES, (NO_CHANGE,), plan)
 
 
 def _in_processes(
-    todo: Sequence[Job], files: Files, fingerprint: str, tell: Callable[[str], None]
-) -> list[_Outcomes]:
-    """Return the outcomes of each job, in the order of the jobs."""
-    found: dict[int, _Outcomes] = {}
+    whole: Sequence[Job],
+    files: Files,
+    fingerprint: str,
+    tell: Callable[[str], None],
+    kept: KeptOutcomes,
+) -> None:
+    """Run the jobs that are not kept yet, and keep them."""
+    todo = [job for job in whole if kept.find(job_key(job)) is None]
+    number = len(whole) - len(todo)
+    if number:
+        tell(f"{number} of {len(whole)} were run before")
     seconds = 0.0
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         _PROCESSES,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_load,
         initargs=(files, fingerprint),
-    ) as pool:
-        waiting: dict[Future[tuple[_Outcomes, float]], int] = {
-            pool.submit(_run, job): number for number, job in enumerate(todo)
+    )
+    try:
+        waiting: dict[Future[tuple[_Outcomes, float]], Job] = {
+            pool.submit(_run, job): job for job in todo
         }
         for done in as_completed(waiting):
-            number = waiting[done]
-            found[number], cpu = done.result()
-            seconds += cpu
-            job = todo[number]
-            tell(f"{len(found)} of {len(todo)}: {job.name}, {cpu:.0f} s of CPU")
+            job, (outcomes, cpu) = waiting[done], done.result()
+            kept.keep(job_key(job), outcomes, cpu)
+            number, seconds = number + 1, seconds + cpu
+            tell(f"{number} of {len(whole)}: {job.name}, {cpu:.0f} s of CPU")
+    finally:
+        pool.shutdown(cancel_futures=True)
     tell(f"{seconds:,.0f} s of CPU in all")
-    return [found[number] for number in range(len(todo))]
 
 
 def write(found: dict[str, Any], path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -43,6 +43,7 @@ from tidegauge.promise.scenarios import (
     StreamChange,
 )
 from tidegauge.schemas.exchange import RequestEvent
+from tidegauge.schemas.findings import Signal
 from tidegauge.schemas.sketches import Sketch
 from tidegauge.simulation.rhythm import Recorded
 from tidegauge.simulation.service import SimulatedService, exchanges
@@ -100,11 +101,13 @@ class StreamOutcome:
         traffic: Name of the traffic.
         baseline: Name of the baseline's length.
         change: What was changed; empty for nothing.
+        signal: The signal that the change shows in; empty without a change.
         number: Number of the stream.
         days: Length of the stream.
         refused: Monitor -> why it promises nothing on this baseline.
         allowed: Monitor that promises something -> false alarms that it may raise in the stream.
-        alarms: The first alarms of the monitors that promise something.
+        alarms: The first alarms of the monitors that promise something; with a change only the
+            first alarm of its signal.
         delays: Monitor -> units from the change to the alarm: conversations or requests.
         units: All units of the stream.
     """
@@ -112,6 +115,7 @@ class StreamOutcome:
     traffic: str
     baseline: str
     change: str
+    signal: Signal | Literal[""] = ""
     number: int
     days: float
     refused: dict[str, str] = field(default_factory=dict)
@@ -171,6 +175,7 @@ def conversation_outcomes(
             traffic=traffic.name,
             baseline=span.name,
             change=change.name,
+            signal=change.signal or "",
             number=plan.number,
             days=days,
             units=len(stream.openings_ms),
@@ -218,7 +223,7 @@ def _tested(
     if plan.plugged_in:
         references = plugged_in(references)
     start_ms = int(units_ms[0]) if len(units_ms) else 0
-    alarms = first_alarms(references, sketches, start_ms=start_ms)
+    alarms = first_alarms(references, sketches, start_ms=start_ms, signal=outcome.signal or None)
     return replace(
         outcome,
         refused=refusals(references),
@@ -275,6 +280,7 @@ def service_outcomes(
                 traffic=traffic.name,
                 baseline=name,
                 change=change.name,
+                signal=change.signal or "",
                 number=plan.number,
                 days=days,
                 units=len(arrived),

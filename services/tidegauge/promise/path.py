@@ -38,7 +38,7 @@ from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.promise.stored_vectors import StoredVectors
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
-from tidegauge.schemas.findings import Monitor
+from tidegauge.schemas.findings import Monitor, Signal
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES
 from tidegauge.streaming.extractor import Extractor
@@ -253,7 +253,11 @@ def _estimate(reference: Reference) -> Reference:
 
 
 def first_alarms(
-    references: References, sketches: Iterable[Sketch], *, start_ms: int
+    references: References,
+    sketches: Iterable[Sketch],
+    *,
+    start_ms: int,
+    signal: Signal | None = None,
 ) -> list[Alarm]:
     """Test sketches at the default budget; return each monitor's first alarm above INFO.
 
@@ -263,13 +267,17 @@ def first_alarms(
         references: Monitor's name -> segment key -> reference.
         sketches: Of one segment, in order of time.
         start_ms: Start of the stream, Unix milliseconds.
+        signal: Only the monitors of this signal, until the first of them alarms; None for all.
     """
     tests: dict[Monitor, _Test] = {}
     thresholds = _thresholds(references)
     alarms: dict[Monitor, Alarm] = {}
+    most = 1 if signal else len(thresholds)
     for sketch in sketches:
         for monitor in monitors_in(sketch):
             if monitor in alarms or monitor.name not in thresholds:
+                continue
+            if signal and monitor.signal != signal:
                 continue
             test = tests.get(monitor)
             if test is None:
@@ -283,7 +291,7 @@ def first_alarms(
             if indicators:
                 days = (sketch.window_start_ms + sketch.window_ms - start_ms) / 1000 / _DAY_SECONDS
                 alarms[monitor] = Alarm(monitor.name, days, indicators, test.events)
-        if len(alarms) == len(thresholds):
+        if len(alarms) >= most:
             break
     return [alarms[monitor] for monitor in sorted(alarms)]
 

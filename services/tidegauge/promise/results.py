@@ -10,11 +10,25 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from scipy.special import chdtri, pdtrc
 
 from tidegauge.promise.cells import StreamOutcome
 from tidegauge.schemas.findings import Monitor
 
-__all__ = ["Bar", "FalseAlarms", "at_least", "at_most", "delay_of", "false_alarms", "rows"]
+__all__ = [
+    "CELL_CHANCE",
+    "Bar",
+    "FalseAlarms",
+    "at_least",
+    "at_most",
+    "delay_of",
+    "false_alarms",
+    "rows",
+]
+
+CELL_CHANCE = 0.00135
+"""Chance that a cell has more false alarms than may be seen: that of three standard errors."""
+_OVERLOOKED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +76,20 @@ class FalseAlarms:
     found: int
     allowed: float
 
-    def limit(self, errors: float) -> float:
-        """Return what is allowed, and so many standard errors of a Poisson count more."""
-        return self.allowed + errors * math.sqrt(self.allowed)
+    def most(self, chance: float) -> int:
+        """Return the count that a Poisson count with the mean allowed exceeds with some chance.
+
+        Args:
+            chance: The greatest chance that it exceeds the count returned.
+        """
+        most = 0
+        while pdtrc(most, self.allowed) > chance:
+            most += 1
+        return most
+
+    def detectable(self, chance: float) -> float:
+        """Return the true mean whose counts exceed ``most(chance)`` in nine of ten runs."""
+        return float(chdtri(2 * (self.most(chance) + 1), _OVERLOOKED) / 2)
 
 
 def false_alarms(outcomes: Iterable[StreamOutcome], monitor: str = "") -> FalseAlarms:
@@ -115,6 +140,9 @@ def _promised(found: Sequence[StreamOutcome]) -> dict[str, Any]:
     return {
         "promised": promised,
         "refused": dict(sorted(refused.items())),
+        "refused_streams": {
+            name: sum(name in one.refused for one in found) for name in sorted(refused)
+        },
         "promised_streams": sum(bool(one.allowed) for one in found),
     }
 
@@ -126,7 +154,7 @@ def _alarms(found: Sequence[StreamOutcome]) -> dict[str, Any]:
     return {
         "alarms": whole.found,
         "allowed": round(whole.allowed, 3),
-        "standard_error": round(math.sqrt(whole.allowed), 3),
+        "most": whole.most(CELL_CHANCE),
         "by_monitor": {
             name: {"alarms": one.found, "allowed": round(one.allowed, 3)}
             for name, one in by_monitor.items()
@@ -137,8 +165,7 @@ def _alarms(found: Sequence[StreamOutcome]) -> dict[str, Any]:
 
 
 def _delays(found: Sequence[StreamOutcome]) -> dict[str, Any]:
-    signals = sorted({Monitor.parse(name).signal for one in found for name in one.allowed})
-    return {"delays": {signal: _delay(found, signal) for signal in signals}}
+    return {"delays": {signal: _delay(found, signal) for signal in {one.signal for one in found}}}
 
 
 def _delay(found: Sequence[StreamOutcome], signal: str) -> dict[str, Any]:

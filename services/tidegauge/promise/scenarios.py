@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from tidegauge.schemas.findings import Signal
 from tidegauge.simulation.rhythm import Campaign, Rhythm, Wave
 from tidegauge.simulation.server import Server
 from tidegauge.simulation.service import SimulatedService
@@ -67,6 +68,15 @@ class StreamChange:
     other_script: float = 0.0
     slower: float = 1.0
     errors: float | None = None
+
+    @property
+    def signal(self) -> Signal | None:
+        """The signal that the change shows in; None without a change."""
+        if self.new_topics or self.other_script:
+            return "drift"
+        if self.errors is not None:
+            return "errors"
+        return "latency" if self.slower > 1 else None
 
 
 NO_CHANGE = StreamChange()
