@@ -48,7 +48,7 @@ RECORD: dict[str, Any] = {
     "stream": True,
     "session": "session",
     "trace_id": "trace",
-    "tenant": "tenant",
+    "segment_customer": "acme",
     "shadow": True,
     "conversation_id": "conversation",
     "turn": 23,
@@ -61,7 +61,7 @@ RECORD: dict[str, Any] = {
 }
 
 
-SEGMENT = Segment(model="model", version="v7", route="/v1/chat/completions", tenant="tenant")
+SEGMENT = Segment(model="model", version="v7", route="/v1/chat/completions", customer="acme")
 
 
 def record() -> ExchangeRecord:

@@ -237,7 +237,7 @@ def test_a_record_without_an_answer_makes_no_response() -> None:
         route="/v1/embeddings",
         model="m",
         version="v1",
-        tenant="",
+        segment_customer="",
         customer="acme",
         capture="none",
         messages=(),

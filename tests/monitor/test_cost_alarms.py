@@ -104,8 +104,8 @@ def test_their_runbooks_are_their_own(client: TestClient) -> None:
 def test_the_api_and_the_metrics_have_them(client: TestClient) -> None:
     alerts = client.get("/api/alerts").json()
     found = {one["monitor"]: one["segment"] for one in alerts}
-    assert found["cost.customer"]["tenant"] == "acme"
-    assert found["cost.budget"]["tenant"] == ""
+    assert found["cost.customer"]["customer"] == "acme"
+    assert found["cost.budget"]["customer"] == ""
     metrics = client.get("/metrics").text
     assert 'monitor="cost.customer"' in metrics
     assert 'monitor="cost.budget"' in metrics

@@ -83,7 +83,7 @@ def hostile(make_view: Callable[..., MonitorView]) -> MonitorView:
     renamed = msgspec.structs.replace(
         first,
         segment=msgspec.structs.replace(
-            first.segment, model=ATTACKS[2], version=ATTACKS[1], tenant=ATTACKS[0]
+            first.segment, model=ATTACKS[2], version=ATTACKS[1], customer=ATTACKS[0]
         ),
         display_range={
             **first.display_range,

@@ -40,7 +40,7 @@ def labels(version: str) -> dict[str, str]:
         "model": "support-chat",
         "version": version,
         "route": "/v1/chat/completions",
-        "tenant": "",
+        "customer": "",
     }
 
 

@@ -99,7 +99,7 @@ def test_a_notice_names_its_page_and_mentions_nobody(receiver: PacedReceiver, ea
 def test_an_alarm_of_no_model_says_what_it_is_of(
     receiver: PacedReceiver, ear: Ear, signal: Signal, customer: str, title: str
 ) -> None:
-    segment = Segment(model="", tenant=customer)
+    segment = Segment(model="", customer=customer)
     receiver.send(msgspec.structs.replace(told("a"), signal=signal, segment=segment), NOW)
     assert [notice.title for notice in ear.heard] == [title]
 

@@ -25,7 +25,7 @@ def test_a_budget_alarms_while_it_is_spent_too_fast(harness: Harness) -> None:
     harness.tick(1_000)
     (alert,) = harness.alerts("cost.budget")
     assert (alert.severity, alert.status) == ("warn", "firing")
-    assert alert.segment.tenant == "acme"
+    assert alert.segment.customer == "acme"
     assert alert.summary == (
         "all traffic, customer acme: Spending is 3.6 times what the budget of $500.00 a month "
         "allows over the last 2 h, and 2.1 times over the last hour."
@@ -52,7 +52,7 @@ def test_what_is_spent_is_not_known_for_ever(harness: Harness) -> None:
     harness.monitor.note_costs(costs)
     for tick in (2_000, 700_000, 800_000):
         harness.tick(tick)
-    states = [(one.segment.tenant, one.state) for one in harness.verdicts("cost.budget")]
+    states = [(one.segment.customer, one.state) for one in harness.verdicts("cost.budget")]
     assert states == [("acme", State.WARN), ("b", State.OK), ("b", State.LOW_DATA)]
     assert "has not been known since" in harness.verdicts("cost.budget")[-1].sentence
     assert [alert.status for alert in harness.alerts("cost.budget")] == ["firing"]

@@ -76,7 +76,7 @@ def test_a_customer_that_costs_three_times_as_much_is_found_within_32_hours(name
     hours = 2 * WEEK + 36
     streams = {"acme": costs(hours, rng, times=3, tail=0.2), "zeta": costs(hours, rng, tail=0.2)}
     alarms = [v for v in verdicts_of(streams, name) if v.state == State.WARN]
-    assert {alarm.segment.tenant for alarm in alarms} == {"acme"}
+    assert {alarm.segment.customer for alarm in alarms} == {"acme"}
     first = alarms[0]
     delay = (first.time_ms - START_MS) // HOUR_MS - 2 * WEEK
     assert 17 <= delay <= 32
@@ -148,7 +148,7 @@ def test_a_small_customers_rise_is_only_told() -> None:
     hours = 2 * WEEK + 40
     small = [1] * (2 * WEEK) + [5] * 40
     found = list(verdicts_of({"large": [10_000] * hours, "small": small}))
-    assert {v.state for v in found if v.segment.tenant == "small"} >= {State.INFO}
+    assert {v.state for v in found if v.segment.customer == "small"} >= {State.INFO}
     assert State.WARN not in {v.state for v in found}
 
 

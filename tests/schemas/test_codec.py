@@ -40,7 +40,7 @@ REAL = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.dictionaries(TEXT, st.integers(0, 2**53), max_size=4)
 CAPTURE: st.SearchStrategy[Capture] = st.sampled_from(["full", "redacted", "none"])
 OUTCOME: st.SearchStrategy[CheckOutcome] = st.sampled_from(["passed", "failed"])
-SEGMENTS = st.builds(Segment, model=TEXT, version=TEXT, route=TEXT, tenant=TEXT)
+SEGMENTS = st.builds(Segment, model=TEXT, version=TEXT, route=TEXT, customer=TEXT)
 MESSAGES = st.lists(
     st.builds(Message, role=TEXT, content=TEXT, tool_calls=st.none() | TEXT), max_size=3
 ).map(tuple)

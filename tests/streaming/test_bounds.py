@@ -123,11 +123,11 @@ def test_what_is_looked_at_follows_the_names_in_use() -> None:
 
 def test_long_names_are_cut_and_stay_apart() -> None:
     long = [Measurement(totals={"cost": {"c" * 5_000 + str(n): 1}}) for n in range(2)]
-    segments = [Segment(model="m" * 900_000 + str(n), tenant="é" * 3_000) for n in range(2)]
+    segments = [Segment(model="m" * 900_000 + str(n), customer="é" * 3_000) for n in range(2)]
     sketches, _ = sketched(long, segments)
     assert len({sketch.segment for sketch in sketches}) == 2
     for sketch in sketches:
-        assert len(sketch.segment.model) == len(sketch.segment.tenant) == NAME_CHARACTERS
+        assert len(sketch.segment.model) == len(sketch.segment.customer) == NAME_CHARACTERS
         assert all(len(label) <= NAME_CHARACTERS for label in sketch.totals["cost"])
     assert bounded_segment(Segment(model="m")) == Segment(model="m")
 

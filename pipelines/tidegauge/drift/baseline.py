@@ -35,7 +35,7 @@ Hashes: TypeAlias = NDArray[np.uint64]
 METHOD = "drift/7"
 """Changes when the same texts and vectors would give a different baseline."""
 
-_FORM = 5
+_FORM = 6
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,7 +180,7 @@ class Assessment:
         """Drop the evidence of one monitor on one segment; the reason becomes its verdict."""
         self._detectors.restart(key)
         if key.monitor == COST_CUSTOMER:
-            self._customer_costs.restart(key.segment.tenant)
+            self._customer_costs.restart(key.segment.customer)
         self.comparisons.close(key)
         return self._low_data(key, reason, now_ms)
 
@@ -218,7 +218,7 @@ class Assessment:
 
     def _compare_customers(self, window: MergedWindow) -> list[Output]:
         latched = {
-            alarm.segment.tenant: alarm.severity == "critical"
+            alarm.segment.customer: alarm.severity == "critical"
             for alarm in self.alerts.alarms
             if alarm.monitor == COST_CUSTOMER.name
         }

@@ -23,7 +23,7 @@ _STALE_MS: Final = 600_000
 
 def budget_key(name: str) -> MonitorKey:
     """Return the monitor of a budget, with the segment that it is of."""
-    segment = ALL_TRAFFIC if name == ALL_CUSTOMERS else Segment(model="", tenant=name)
+    segment = ALL_TRAFFIC if name == ALL_CUSTOMERS else Segment(model="", customer=name)
     return MonitorKey(COST_BUDGET, segment)
 
 

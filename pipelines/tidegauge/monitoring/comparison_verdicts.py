@@ -98,13 +98,13 @@ def _verdict(comparison: VersionComparison, one: MetricComparison, time_ms: int)
         rate_high=float(after[1]),
         share=1.0,
     )
-    acknowledged = one.outcome == "worse" and one.acknowledged
+    closed = one.outcome == "worse" and one.closed
     return Verdict(
         monitor=one.metric.monitor.name,
         signal="swap",
         segment=comparison.new,
         time_ms=time_ms,
-        state=State.INFO if acknowledged else _STATES[one.outcome],
+        state=State.INFO if closed else _STATES[one.outcome],
         sentence=_sentence(comparison, one),
         since_ms=comparison.since_ms,
         events=new.trials,

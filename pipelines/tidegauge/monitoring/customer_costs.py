@@ -219,7 +219,7 @@ class CustomerCosts:
 
 def customer_key(customer: str) -> MonitorKey:
     """Return the monitor of a customer's cost with its segment: all of the customer's traffic."""
-    return MonitorKey(COST_CUSTOMER, Segment(model="", tenant=customer))
+    return MonitorKey(COST_CUSTOMER, Segment(model="", customer=customer))
 
 
 def _is_dear(now: CustomerHour, before: CustomerHour) -> bool:

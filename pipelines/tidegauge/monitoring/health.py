@@ -137,15 +137,15 @@ def loss_counts(ledger: Ledger) -> dict[Monitor, int]:
     }
 
 
-def lost_events(ledger: Ledger, accepted: Mapping[Monitor, int], *, now_ms: int) -> list[Verdict]:
+def lost_events(ledger: Ledger, closed: Mapping[Monitor, int], *, now_ms: int) -> list[Verdict]:
     """Return the verdicts on events dropped, missing or dead-lettered.
 
     Args:
         ledger: The ledger.
-        accepted: Monitor -> count at which a person has closed its alarm.
+        closed: Monitor -> count at which a person has closed its alarm.
         now_ms: The time.
     """
-    lost = {one: n - accepted.get(one, 0) for one, n in loss_counts(ledger).items()}
+    lost = {one: n - closed.get(one, 0) for one, n in loss_counts(ledger).items()}
     losses = {
         CAPTURE: (State.WARN, f"were dropped before they could be captured ({_reasons(ledger)})"),
         LEDGER: (State.WARN, f"are not accounted for ({_gaps(ledger)})"),
@@ -165,18 +165,18 @@ def lost_events(ledger: Ledger, accepted: Mapping[Monitor, int], *, now_ms: int)
 
 
 def log_state(
-    ledger: Ledger, accepted: Mapping[Monitor, int], faults: Iterable[str], *, now_ms: int
+    ledger: Ledger, closed: Mapping[Monitor, int], faults: Iterable[str], *, now_ms: int
 ) -> Verdict:
     """Return the verdict on the log: its topics' settings, and what happened to them.
 
     Args:
         ledger: The ledger.
-        accepted: Monitor -> count at which a person has closed its alarm.
+        closed: Monitor -> count at which a person has closed its alarm.
         faults: What is wrong with the topics' settings, a sentence each.
         now_ms: The time.
     """
     said = [*faults]
-    if loss_counts(ledger)[LOG] > accepted.get(LOG, 0):
+    if loss_counts(ledger)[LOG] > closed.get(LOG, 0):
         said += [
             f"{line.topic} was deleted and created again, or its cluster replaced, as the "
             f"{line.kind} worker found: what was unread of the old topic is lost; let workers read "

@@ -145,7 +145,7 @@ class Incident:
         """What it is about: a new version, a model, a customer, all traffic, or the pipeline."""
         if self.alarms[0].signal == _PIPELINE:
             return "the pipeline"
-        customer = self.alarms[0].segment.tenant
+        customer = self.alarms[0].segment.customer
         of_customer = f"customer {customer}" if customer else "all traffic"
         return self.onset.version or self.model or of_customer
 
@@ -287,7 +287,7 @@ def _scope(alarm: Alert) -> tuple[bool, str, str]:
     if alarm.signal == _PIPELINE:
         return True, "", ""
     segment = alarm.segment
-    return False, segment.model, "" if segment.model else segment.tenant
+    return False, segment.model, "" if segment.model else segment.customer
 
 
 class IncidentSummary(msgspec.Struct, frozen=True, kw_only=True):

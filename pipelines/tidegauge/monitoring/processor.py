@@ -60,7 +60,7 @@ __all__ = ["TOPICS", "MonitorProcessor"]
 TOPICS = (SKETCHES, HEARTBEATS, CONTROLS, BASELINES)
 """The topics that the monitor reads."""
 
-_VERSION = 3
+_VERSION = 4
 
 References: TypeAlias = Mapping[str, Mapping[str, Reference]]
 """Monitor's name -> segment key -> reference, as in a baseline's document."""
@@ -85,7 +85,7 @@ class _Core(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     windows: WindowsState
     assessment: AssessmentState
-    acknowledged: dict[str, int]
+    closed_losses: dict[str, int]
     ledger_hours: LedgerHoursState = LedgerHoursState()
     missed: tuple[MissedRecords, ...] = ()
 
@@ -124,8 +124,8 @@ class MonitorProcessor:
         self._segments = set(self._assessment.display.segments())
         self._segments |= {sketch.segment for sketch in core.windows.open} if core else set()
         self._ledger_hours = LedgerHours(core.ledger_hours if core else None)
-        acknowledged = core.acknowledged if core else {}
-        self._acknowledged = {Monitor.parse(name): n for name, n in acknowledged.items()}
+        closed = core.closed_losses if core else {}
+        self._closed_losses = {Monitor.parse(name): n for name, n in closed.items()}
         self._reported_ms = {}
         for kind, (baseline_id, references) in self._in_use.items():
             self._pending += self._assessment.use(kind, baseline_id, references, self._now_ms)
@@ -239,7 +239,7 @@ class MonitorProcessor:
                 started_ms=self._started_ms,
                 windows=self._windows.state(),
                 assessment=self._assessment.state(),
-                acknowledged={monitor.name: n for monitor, n in self._acknowledged.items()},
+                closed_losses={monitor.name: n for monitor, n in self._closed_losses.items()},
                 ledger_hours=self._ledger_hours.state(),
                 missed=tuple(self._missed.values()),
             )
@@ -274,9 +274,9 @@ class MonitorProcessor:
         )
         ledger = self._ledger()
         self._ledger_hours.look(ledger, now_ms)
-        verdicts += health.lost_events(ledger, self._acknowledged, now_ms=now_ms)
+        verdicts += health.lost_events(ledger, self._closed_losses, now_ms=now_ms)
         verdicts.append(
-            health.log_state(ledger, self._acknowledged, self._log_faults, now_ms=now_ms)
+            health.log_state(ledger, self._closed_losses, self._log_faults, now_ms=now_ms)
         )
         alerts = self._assessment.alerts
         outputs = alerts.post_unless_ok(
@@ -368,7 +368,7 @@ class MonitorProcessor:
                 continue
             outputs += alerts.end(key, control.time_ms, reason)
             if key.monitor in counts:
-                self._acknowledged[key.monitor] = counts[key.monitor]
+                self._closed_losses[key.monitor] = counts[key.monitor]
             elif key.monitor.signal != "pipeline":
                 outputs += self._assessment.restart(key, reason, control.time_ms)
         return outputs

@@ -320,8 +320,8 @@ def segment_title(segment: Segment) -> str:
         parts.append(f"version {segment.version}")
     if segment.route:
         parts.append(f"route {segment.route}")
-    if segment.tenant:
-        parts.append(f"customer {segment.tenant}")
+    if segment.customer:
+        parts.append(f"customer {segment.customer}")
     return ", ".join(parts)
 
 

@@ -105,7 +105,7 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
         side_by_side: Whether the interval is that of windows in which both answered.
         outcome: The outcome so far.
         decided_ms: Since when it is this outcome; None while undecided.
-        acknowledged: Whether a person has closed its alarm.
+        closed: Whether a person has closed its alarm.
     """
 
     metric: ComparedMetric
@@ -121,7 +121,7 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     side_by_side: bool = False
     outcome: Outcome = "undecided"
     decided_ms: int | None = None
-    acknowledged: bool = False
+    closed: bool = False
 
 
 class VersionComparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ class VersionComparisons:
             msgspec.structs.replace(
                 comparison,
                 metrics=tuple(
-                    msgspec.structs.replace(one, acknowledged=True)
+                    msgspec.structs.replace(one, closed=True)
                     if one.metric.monitor == key.monitor
                     else one
                     for one in comparison.metrics

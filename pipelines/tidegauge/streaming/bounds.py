@@ -53,11 +53,11 @@ def cut(name: str) -> str:
 
 def bounded_segment(segment: Segment) -> Segment:
     """Return a segment whose names are cut."""
-    parts = (segment.model, segment.version, segment.route, segment.tenant)
+    parts = (segment.model, segment.version, segment.route, segment.customer)
     if max(map(len, parts)) <= NAME_CHARACTERS:
         return segment
-    model, version, route, tenant = map(cut, parts)
-    return Segment(model=model, version=version, route=route, tenant=tenant)
+    model, version, route, customer = map(cut, parts)
+    return Segment(model=model, version=version, route=route, customer=customer)
 
 
 def bounded_exemplar(exemplar: Exemplar) -> Exemplar:

@@ -18,13 +18,13 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
         model: The model's name as clients ask for it.
         version: The version label of the upstream that answered; empty for all of them.
         route: The gateway's route, such as ``/v1/chat/completions``; empty for all of them.
-        tenant: The customer, where segments are split by customer; else empty.
+        customer: The customer, where segments are split by customer; else empty.
     """
 
     model: str
     version: str = ""
     route: str = ""
-    tenant: str = ""
+    customer: str = ""
 
     @property
     def key(self) -> str:
@@ -34,7 +34,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
             >>> Segment(model="a/b", version="v1", route="/chat").key
             'a%2Fb/v1/%2Fchat/'
         """
-        values = (self.model, self.version, self.route, self.tenant)
+        values = (self.model, self.version, self.route, self.customer)
         return "/".join(quote(value, safe="") for value in values)
 
     @classmethod
@@ -52,8 +52,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
         if len(parts) != _FIELDS:
             msg = f"a segment's key has {_FIELDS} parts between slashes, got {key!r}"
             raise ValueError(msg)
-        model, version, route, tenant = parts
-        return cls(model=model, version=version, route=route, tenant=tenant)
+        model, version, route, customer = parts
+        return cls(model=model, version=version, route=route, customer=customer)
 
     @property
     def of_all_versions(self) -> Segment:
@@ -66,7 +66,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
             >>> Segment(model="m", version="v2", route="/chat").of_all_versions.key
             'm//%2Fchat/'
         """
-        return Segment(model=self.model, route=self.route, tenant=self.tenant)
+        return Segment(model=self.model, route=self.route, customer=self.customer)
 
     def parents(self) -> tuple[Segment, ...]:
         """Return the wider segments whose baseline may be used for this one, nearest first.

@@ -161,7 +161,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         time_ms: When the request arrived, Unix milliseconds.
         version: Version label of the upstream that answers.
-        tenant: The customer, if segments are split by customer.
+        segment_customer: The customer, if segments are split by customer.
         answer: The answer; None while the exchange is in flight.
         in_flight: Other requests in flight when this one arrived.
         omitted_characters: Characters of the messages and their tool calls that were cut off;
@@ -184,7 +184,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
     session: str | None
     trace_id: str | None
     answer: AnswerRecord | None
-    tenant: str = ""
+    segment_customer: str = ""
     shadow: bool = False
     conversation_id: str | None = None
     turn: int | None = None
@@ -202,7 +202,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             producer_id,
             sequence,
             self.time_ms,
-            _segment(self.model, self.version, self.route, self.tenant),
+            _segment(self.model, self.version, self.route, self.segment_customer),
             self.customer,
             self.capture,
             self.messages,
@@ -244,7 +244,7 @@ class ExchangeRecord(msgspec.Struct, array_like=True, frozen=True):
             producer_id,
             sequence,
             self.time_ms,
-            _segment(self.model, self.version, self.route, self.tenant),
+            _segment(self.model, self.version, self.route, self.segment_customer),
             self.customer,
             answer.status,
             answer.latency_ms,
@@ -398,5 +398,5 @@ def _with_conversation(record: ExchangeRecord, secret: bytes) -> ExchangeRecord:
 
 
 @lru_cache(maxsize=512)
-def _segment(model: str, version: str, route: str, tenant: str) -> Segment:
-    return Segment(model=model, version=version, route=route, tenant=tenant)
+def _segment(model: str, version: str, route: str, customer: str) -> Segment:
+    return Segment(model=model, version=version, route=route, customer=customer)

@@ -47,7 +47,7 @@ Monitor = Annotated[
 OnSegment = Annotated[
     str,
     typer.Option(
-        "--segment", help="Key of the segment, model/version/route/tenant; * stands for anything."
+        "--segment", help="Key of the segment, model/version/route/customer; * stands for anything."
     ),
 ]
 Who = Annotated[str, typer.Option("--who", help="Your name; the login's if not given.")]

@@ -175,7 +175,7 @@ def _telling(evidence: Iterable[EvidenceFacts]) -> Iterable[EvidenceFacts]:
 
 def _where(key: str) -> str:
     segment = Segment.from_key(key)
-    words = (segment.model, segment.version, segment.route, segment.tenant)
+    words = (segment.model, segment.version, segment.route, segment.customer)
     return " ".join(word for word in words if word)
 
 

@@ -28,7 +28,7 @@ from tidegauge.streaming import histogram
 
 __all__ = ["MAX_CUSTOMERS", "NAMES", "ViewCollector"]
 
-_SEGMENT: Final = ("model", "version", "route", "tenant")
+_SEGMENT: Final = ("model", "version", "route", "customer")
 
 # name -> (help, labels). Times are seconds, money is US dollars, shares are ratios.
 NAMES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -146,7 +146,7 @@ _TIMES: Final = {
 
 
 def _labels(segment: Segment) -> tuple[str, ...]:
-    values = (segment.model, segment.version, segment.route, segment.tenant)
+    values = (segment.model, segment.version, segment.route, segment.customer)
     return tuple(_label(value) for value in values)
 
 

@@ -190,7 +190,7 @@ class PacedReceiver:
         self, alert: Alert, word: str, *, severity: Severity | None, more: str = ""
     ) -> Notice:
         segment = alert.segment
-        customer = f"customer {segment.tenant}" if segment.tenant else ""
+        customer = f"customer {segment.customer}" if segment.customer else ""
         names = (segment.model, segment.version, segment.route, customer)
         where = " ".join(name for name in names if name)
         unnamed = "pipeline" if alert.signal == "pipeline" else "all traffic"

@@ -195,7 +195,7 @@ def alertmanager_alert(
         "model": segment.model,
         "version": segment.version,
         "route": segment.route,
-        "tenant": segment.tenant,
+        "customer": segment.customer,
     }
     query = urlencode({"monitor": alert.monitor, "segment": segment.key})
     where = f"i/{alert.incident}" if alert.incident else f"alarm?{query}"

@@ -215,9 +215,9 @@ def _downloads(app: FastAPI, watch: MonitorState) -> None:
         return json_of({"error": "there is nothing of this kind yet"}, status=404)
 
     @app.get("/api/trend.csv", responses=text, tags=["api"], response_class=Response)
-    def trend(model: str, version: str = "", route: str = "", tenant: str = "") -> Response:
+    def trend(model: str, version: str = "", route: str = "", customer: str = "") -> Response:
         """Return a segment's display range, a line for each part of it."""
-        wanted = Segment(model=model, version=version, route=route, tenant=tenant)
+        wanted = Segment(model=model, version=version, route=route, customer=customer)
         view = watch.view()
         found = next((s for s in view.segments if s.segment == wanted), None) if view else None
         return table(trend_csv(found), "tidegauge-trend.csv") if found else nothing()

@@ -52,7 +52,7 @@ def account_csv(view: MonitorView) -> str:
         "model",
         "version",
         "route",
-        "tenant",
+        "customer",
         "customer",
         "requests",
         "cost_usd",
@@ -65,7 +65,7 @@ def account_csv(view: MonitorView) -> str:
         if total is None:
             continue
         segment = item.segment
-        where = (segment.model, segment.version, segment.route, segment.tenant)
+        where = (segment.model, segment.version, segment.route, segment.customer)
         rows.extend(
             (
                 *where,

@@ -155,11 +155,11 @@ def _where(found: Incident) -> str:
     if not found.model:
         return "all traffic"
     versions = sorted({a.segment.version for a in found.alarms} - {""})
-    tenants = sorted({a.segment.tenant for a in found.alarms} - {""})
+    customers = sorted({a.segment.customer for a in found.alarms} - {""})
     parts = [found.model, *versions]
     parts += found.routes if len(found.routes) == 1 else ()
     parts += [f"{len(found.routes)} routes"] if len(found.routes) > 1 else []
-    parts += [f"customer {tenant}" for tenant in tenants]
+    parts += [f"customer {customer}" for customer in customers]
     return " \N{MIDDLE DOT} ".join(clip(part, 60) for part in parts)
 
 

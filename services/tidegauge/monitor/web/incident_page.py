@@ -234,7 +234,12 @@ def _compared(found: Incident, now_ms: int) -> dict[str, str]:
         "to": max(end_ms, onset_ms + 1_000),
     }
     segments = {alarm.segment for alarm in found.alarms}
-    names = (("model", "model"), ("route", "route"), ("customer", "tenant"), ("version", "version"))
+    names = (
+        ("model", "model"),
+        ("route", "route"),
+        ("customer", "customer"),
+        ("version", "version"),
+    )
     shared = {
         name: next(iter(values))
         for name, field in names
@@ -356,7 +361,7 @@ def _elsewhere(found: Incident, view: MonitorView) -> list[Contrast]:
             and verdict.segment.model == alarm.segment.model
             and verdict.state == State.OK
         ]
-        for kind, field in (("Version", "version"), ("Route", "route"), ("Customer", "tenant")):
+        for kind, field in (("Version", "version"), ("Route", "route"), ("Customer", "customer")):
             mine = getattr(alarm.segment, field)
             well = {getattr(peer.segment, field) for peer in peers} - {"", mine}
             if mine and well:

@@ -112,13 +112,13 @@ class QuestionPages:
             model: str,
             version: str = "",
             route: str = "",
-            tenant: str = "",
+            customer: str = "",
             span: Annotated[str, Query(alias="range")] = "1h",
         ) -> HTMLResponse:
             view = self.view()
             if view is None:
                 return _waiting(renderer)
-            wanted = Segment(model=model, version=version, route=route, tenant=tenant)
+            wanted = Segment(model=model, version=version, route=route, customer=customer)
             # A monitor may watch all versions of a model as one: its page shows each.
             parts = [
                 found

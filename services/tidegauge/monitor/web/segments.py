@@ -59,7 +59,7 @@ class Name:
 
     Attributes:
         model: The model.
-        details: Version, route and tenant, as far as it has them.
+        details: Version, route and customer, as far as it has them.
         text: All of it on one line.
         query: Query string of its page.
     """
@@ -168,7 +168,7 @@ def query(segment: Segment) -> str:
         "model": segment.model,
         "version": segment.version,
         "route": segment.route,
-        "tenant": segment.tenant,
+        "customer": segment.customer,
     }
     return urlencode({key: value for key, value in fields.items() if value})
 
@@ -183,7 +183,7 @@ def name(segment: Segment) -> Name:
     details = (
         segment.version,
         segment.route,
-        f"customer {segment.tenant}" if segment.tenant else "",
+        f"customer {segment.customer}" if segment.customer else "",
     )
     shown = tuple(clip(item, 60) for item in details if item)
     model = clip(segment.model, 60) or EVERYTHING
