@@ -21,7 +21,7 @@ from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Segment, Topic, measures
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
-from tidegauge.schemas.findings import Effect, State, Verdict
+from tidegauge.schemas.findings import Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Sketch, SourceRange
 from tidegauge.schemas.topics import EMBEDDINGS, JUDGMENTS, VERDICTS
 from tidegauge.streaming import histogram
@@ -182,13 +182,16 @@ def test_worse_answers_are_told_from_other_questions(
     assert "the same topics served otherwise" in json.loads(result.stdout)[0]["sentence"]
     shown = CliRunner().invoke(app, [MONITOR, "--segment", segment.key])
     assert "own rate" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert "…" not in shown.stdout
+    assert "evidence: " in shown.stdout
     lonely = msgspec.structs.replace(verdict, since_ms=now + 3_600_000)
     with pytest.raises(UnexplainedError, match="not known by the same drift baseline"):
         explain(kafka, lonely, now + 3_700_000)
 
 
 def test_a_monitor_that_said_nothing_is_named(kafka: KafkaSettings) -> None:
-    with pytest.raises(UnexplainedError, match=r"latency\.nothing has said nothing"):
+    with pytest.raises(UnexplainedError, match=r"latency\.nothing has tested nothing"):
         latest_verdict(kafka, "latency.nothing", None, 0)
 
 
@@ -204,6 +207,45 @@ def test_topics_are_not_explained_by_topics(kafka: KafkaSettings) -> None:
     )
     with pytest.raises(UnexplainedError, match="not held to a baseline of rates"):
         explain(kafka, verdict, 1)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "signal"),
+    [
+        ("drift.topics", "drift"),
+        ("swap.latency", "swap"),
+        ("pipeline.ledger", "pipeline"),
+        ("latency.total", "latency"),
+    ],
+)
+def test_every_alarm_is_explained_by_topic_or_not(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch, monitor: str, signal: Signal
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    monkeypatch.setenv("COLUMNS", "80")
+    segment = Segment(model=f"explained-{time.time_ns()}")
+    verdict = Verdict(
+        monitor=monitor,
+        signal=signal,
+        segment=segment,
+        time_ms=round(time.time() * 1000),
+        state=State.WARN,
+        sentence="Something has changed a lot, \x1b[31m and it is said here in full. " * 4,
+    )
+    with Publisher(kafka) as publisher:
+        publisher.publish([Output(VERDICTS, monitor, verdict, "test", "v", verdict.time_ms)])
+    command = [monitor, "--segment", segment.key]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    assert f"{monitor} on {segment.model}: warn at" in " ".join(shown.stdout.split())
+    assert "it is said here in full." in " ".join(shown.stdout.split())
+    reason = "not held to a baseline of rates"
+    assert reason in " ".join(shown.stdout.split())
+    assert "\x1b" not in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    (facts,) = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert facts["explanation"] is None
+    assert reason in facts["not_by_topic"]
 
 
 def test_an_indicator_asks_one_event_as_it_asks_a_sketch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tidegauge.detection.reference import Reference
@@ -139,7 +139,8 @@ def show_drift(console: Console, baseline: DriftBaseline) -> None:
 
 
 def _clusters(unit: Unit, known: UnitBaseline) -> Table:
-    table = Table("cluster", "share", "terms", "examples", title=f"{_NAMES[unit]} by topic")
+    texts = (Column(title, overflow="fold") for title in ("terms", "examples"))
+    table = Table("cluster", "share", *texts, title=f"{_NAMES[unit]} by topic")
     for k, cluster in enumerate(known.clusters):
         table.add_row(
             str(k),

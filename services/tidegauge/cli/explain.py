@@ -1,27 +1,31 @@
-"""``tidegauge explain``: did the topics change, or are the same topics served worse?"""
+"""``tidegauge explain``: what a verdict rests on; other topics, or the same ones served worse."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tidegauge.cli.control import checked_monitor, checked_segment, parse_duration
-from tidegauge.cli.wrapping import print_json
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.monitoring.mix_decomposition import ClusterShift, sentence
 from tidegauge.monitoring.verdicts import segment_title
-from tidegauge.reports.formatting import percent, points
+from tidegauge.reports.drift_card import EffectLine, effect_line
+from tidegauge.reports.formatting import count, moment, percent, points
+from tidegauge.reports.standing import evidence, standing
+from tidegauge.reports.text import clip, plain
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment
+from tidegauge.schemas.errors import TidegaugeError
+from tidegauge.schemas.findings import Verdict
 from tidegauge.usecases.explain import Explanation, explain, latest_verdict
 
-__all__ = ["app"]
+__all__ = ["app", "explanation_lines"]
 
-app = typer.Typer(help="Take a verdict apart: other topics, or the same topics served worse?")
+app = typer.Typer(help="Explain a verdict: what it rests on, and what changed by topic.")
 
 _SHOWN = 10
 
@@ -36,36 +40,68 @@ def explain_(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
 ) -> None:
-    """Take a verdict apart: other topics, or the same topics served worse?
+    """Explain a verdict: what it rests on; other topics, or the same topics served worse?
 
-    Reads the events of the baseline's time and of the time since the change from the log.
+    What is held to a baseline of rates (quality, latency, errors, cost) is broken down by topic,
+    from the events of the baseline's time and of the time since the change.
     """
     kafka, now = load(KafkaSettings), now_ms()
     wanted = Segment.from_key(checked_segment(segment)) if segment else None
     verdict = latest_verdict(kafka, checked_monitor(monitor), wanted, now - parse_duration(since))
-    found = explain(kafka, verdict, now)
+    found, reason = None, ""
+    try:
+        found = explain(kafka, verdict, now)
+    except TidegaugeError as error:
+        reason = str(error)
     if as_json:
-        print_json({"sentence": sentence(found.mix), "explanation": found})
-    else:
-        _print(Console(markup=False), found)
+        facts = {"verdict": verdict, "explanation": found, "not_by_topic": reason}
+        print_json(facts | {"sentence": sentence(found.mix) if found else ""})
+        return
+    for line in explanation_lines(verdict, found, reason, now):
+        say(line)
 
 
-def _print(console: Console, found: Explanation) -> None:
-    console.print(f"{segment_title(found.verdict.segment)}: {found.title}")
-    console.print(sentence(found.mix))
-    table = Table("topic", "share then", "now", "rate then", "now", "own rate adds", "share adds")
+def explanation_lines(
+    verdict: Verdict, found: Explanation | None, reason: str, now: int
+) -> Iterator[str]:
+    """Yield what a verdict rests on, a line each.
+
+    Args:
+        verdict: The verdict.
+        found: The same by topic; None if it is not broken down.
+        reason: Why it is not.
+        now: The reader's moment, Unix milliseconds.
+    """
+    since = f", since about {moment(verdict.since_ms, now)}" if verdict.since_ms else ""
+    state = f"{standing(verdict.state).word} at {moment(verdict.time_ms, now)}{since}"
+    yield f"{plain(verdict.monitor)} on {segment_title(verdict.segment)}: {state}"
+    yield f"  {clip(verdict.sentence, 900)}"
+    told = evidence(verdict)
+    if told is not None:
+        yield f"  evidence: {told.sentence}"
+    for effect in verdict.effects[:_SHOWN]:
+        yield f"  {_effect(effect_line(effect))}"
+    if found is None:
+        yield f"not broken down by topic: {reason}"
+        return
+    yield f"by topic, of {plain(found.title)}: {sentence(found.mix)}"
     for shift in found.mix.clusters[:_SHOWN]:
-        table.add_row(*_row(shift, found.titles.get(shift.cluster, str(shift.cluster))))
-    console.print(table)
+        yield f"  {_shift(shift, found.titles.get(shift.cluster, str(shift.cluster)))}"
 
 
-def _row(shift: ClusterShift, title: str) -> tuple[str, ...]:
+def _effect(line: EffectLine) -> str:
+    current = "unknown" if line.current is None else percent(line.current)
     return (
-        ascii(title)[1:-1],
-        percent(shift.reference_share),
-        percent(shift.current_share),
-        percent(shift.reference_rate),
-        "none" if shift.current_rate is None else percent(shift.current_rate),
-        points(shift.conditional),
-        points(shift.mix),
+        f"{plain(line.title)}: {current} now ({count(line.hits)} of {count(line.trials)}), "
+        f"{percent(line.baseline)} before; {percent(line.low)} to {percent(line.high)} is normal"
+    )
+
+
+def _shift(shift: ClusterShift, title: str) -> str:
+    rate = "none" if shift.current_rate is None else percent(shift.current_rate)
+    return (
+        f"{plain(title)}: share {percent(shift.reference_share)} then, "
+        f"{percent(shift.current_share)} now; rate {percent(shift.reference_rate)} then, {rate} "
+        f"now; its own rate adds {points(shift.conditional)} points, its share "
+        f"{points(shift.mix)}"
     )

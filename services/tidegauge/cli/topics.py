@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
-from tidegauge.cli.wrapping import print_json
+from tidegauge.cli.wrapping import print_json, say
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka import admin
 from tidegauge.runtime.kafka.admin import TopicState
@@ -72,17 +70,13 @@ def list_topics(*, as_json: Json = False) -> None:
         ]
         print_json(shown)
         return
-    key, carries = (Column(title, overflow="fold") for title in ("key", "carries"))
-    table = Table("topic", "partitions", "kept", key, carries)
     for state in states:
-        table.add_row(
-            state.topic.name,
-            str(state.partitions) if state.partitions else "missing",
-            _kept(state.topic, settings),
-            state.topic.key,
-            ", ".join(type_name(kind) for kind in state.topic.carries),
+        there = f"{state.partitions} partitions" if state.partitions else "missing"
+        carries = ", ".join(type_name(kind) for kind in state.topic.carries)
+        say(
+            f"{state.topic.name}: {there}, kept {_kept(state.topic, settings)}; "
+            f"carries {carries}; key: {state.topic.key}"
         )
-    Console().print(table)
     _tell(states, [difference for state in states for difference in state.differences])
 
 

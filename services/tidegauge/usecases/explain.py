@@ -27,6 +27,7 @@ from tidegauge.quality.hallucination import (
     is_unsupported,
 )
 from tidegauge.quality.judged_exchange import SkipReason, judgeable
+from tidegauge.reports.standing import ALARMS
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
@@ -77,7 +78,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 def latest_verdict(
     settings: KafkaSettings, monitor: str, segment: Segment | None, start_ms: int
 ) -> Verdict:
-    """Return the last verdict of a monitor that tested something.
+    """Return the last verdict of a monitor that tested something or alarms.
 
     Args:
         settings: How to reach Kafka.
@@ -92,12 +93,12 @@ def latest_verdict(
     latest: dict[str, Verdict] = {}
     for verdict in _events(settings, VERDICTS, Verdict, start_ms, None):
         wanted = verdict.monitor == monitor and segment in (None, verdict.segment)
-        if wanted and verdict.effects:
+        if wanted and (verdict.effects or verdict.state in ALARMS):
             latest[verdict.segment.key] = verdict
     if not latest:
         raise UnexplainedError(
-            f"{monitor} has said nothing that was tested since then: look further back with "
-            "--since, or check its name on the page"
+            f"{monitor} has tested nothing and alarmed of nothing since then: look further back "
+            "with --since, or check its name on the page"
         )
     return max(latest.values(), key=lambda v: (v.log_statistic or 0.0) - (v.log_threshold or 0.0))
 
