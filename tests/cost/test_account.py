@@ -96,6 +96,13 @@ def test_silence_is_remembered() -> None:
     assert account.answered_ms == {UPSTREAM: 1_000}
 
 
+def test_a_server_that_never_answered_is_silent_since_it_was_first_asked() -> None:
+    account = CostAccount(0, 2**62)
+    for time_ms in (1_000, 16_000):
+        account.add(sample(time_ms, None, "does not answer"))
+    assert account.answered_ms == {UPSTREAM: 1_000}
+
+
 def test_what_is_forgotten_is_gone() -> None:
     account = CostAccount(0, 2**62)
     account.add(work(1, 0))

@@ -70,4 +70,5 @@ def test_the_bill_adds_up(
     assert "Before, " in shown
     assert UPSTREAM in shown
     assert "too few busy minutes" in shown
+    assert CliRunner().invoke(bill.app, [*command, "--against", "30000d"]).exit_code == 0
     assert CliRunner().invoke(bill.app, [*command, "--by", "colour"]).exit_code == 2

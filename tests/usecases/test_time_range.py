@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tidegauge.usecases.errors import TimeRangeError
-from tidegauge.usecases.time_range import check_held
+from tidegauge.usecases.time_range import check_held, parse_moment
 
 DAY_MS = 86_400_000
 
@@ -19,3 +19,8 @@ def test_a_log_of_a_minute_is_no_fortnight() -> None:
 @pytest.mark.parametrize("late_ms", [0, 30_000, DAY_MS])
 def test_a_little_may_be_missing_at_the_start(late_ms: int) -> None:
     check_held(0, 14 * DAY_MS, late_ms)
+
+
+def test_a_date_before_any_log_is_refused() -> None:
+    with pytest.raises(TimeRangeError, match="before 1970"):
+        parse_moment("0001-01-01", 0)

@@ -37,7 +37,8 @@ class CostAccount:
     Attributes:
         work: The work of all minutes that are kept.
         newest: Label of the upstream -> its newest sample.
-        answered_ms: Label of the upstream -> when it last answered without a fault.
+        answered_ms: Label of the upstream -> when it last answered without a fault, or was first
+            asked.
         changed: Starts of the hours that events have changed, for whoever keeps their bills.
         began_ms: When the log begins: of hours before, nothing is known.
     """
@@ -79,7 +80,7 @@ class CostAccount:
         if not self._since_ms <= sample.time_ms < self._until_ms:
             return
         self.newest[sample.upstream] = sample
-        if not sample.faults:
+        if not sample.faults or before is None:
             self.answered_ms[sample.upstream] = sample.time_ms
         hour_ms = sample.time_ms // _HOUR_MS * _HOUR_MS
         self.changed.add(hour_ms)

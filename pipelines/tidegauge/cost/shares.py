@@ -124,10 +124,10 @@ def _parts_of_steps(rows: Collection[Sequence[int]]) -> list[float]:
         E[1 / (1 + N)] = (1 - (1 - p)^(b / p + 1)) / (b + p).
     """
     under_way = [row[_DECODING_MS] / MINUTE_MS for row in rows]
-    # The row's answers: those that began in the minute, and at the mean those that went on from
-    # before.
+    # Of as many answers as began in the minute: those that go on after it are, at the mean, as long
+    # in it as those that went on from before, so that each is counted with its whole length.
     chances = [
-        min(1.0, at_once / max(1.0, row[_REQUESTS] + at_once))
+        min(1.0, at_once / max(1, row[_REQUESTS]))
         for row, at_once in zip(rows, under_way, strict=True)
     ]
     mean = sum(under_way)

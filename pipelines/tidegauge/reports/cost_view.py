@@ -58,8 +58,8 @@ class UpstreamNow:
         upstream: Its label.
         usd_per_hour: The present price of its time; None if it has none.
         sample: Its newest sample; None if its metrics are not read.
-        silent_seconds: How long it has not answered without a fault; None if its metrics are not
-            read, or it has never answered.
+        silent_seconds: How long it has not answered without a fault, of the time in which it was
+            asked; None if its metrics are not read.
         idle_share: Share of the range in which it was idle; None without a price of its time.
         unforwarded_tokens: Tokens that it counted in the range and no gateway forwarded; None if it
             told none.

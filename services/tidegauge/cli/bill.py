@@ -71,12 +71,12 @@ def bill(  # noqa: PLR0913 - one argument for each option
         raise typer.BadParameter(f"{by!r} is none of {', '.join(DIMENSIONS)}", param_hint="'--by'")
     now = now_ms()
     period = parse_range(start, end, now)
+    shift_ms = None if against is None else parse_duration(against)
     path = config or load(GatewaySettings).config
     made = bill_of_log(load(KafkaSettings), path, period, now)
     found, notes = made.bill, made.notes
     before = None
-    if against is not None:
-        shift_ms = parse_duration(against)
+    if shift_ms is not None:
         earlier = TimeRange(found.start_ms - shift_ms, found.end_ms - shift_ms)
         before = bill_of_log(load(KafkaSettings), path, earlier, now).bill
     ahead = made.forecast(month_end_ms(found.end_ms))

@@ -42,7 +42,7 @@ def parse_moment(text: str, now_ms: int) -> int:
         now_ms: The present.
 
     Raises:
-        TimeRangeError: It is none of these.
+        TimeRangeError: It is none of these, or a date before 1970.
 
     Example:
         >>> parse_moment("-1m", 100_000), parse_moment("1970-01-01T00:01", 0)
@@ -60,7 +60,10 @@ def parse_moment(text: str, now_ms: int) -> int:
             f"{written!r} is no time: write now, -90m (or s, h, d) or 2026-01-31T22:00"
         ) from error
     aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000)
+    time_ms = round(aware.timestamp() * 1000)
+    if time_ms < 0:
+        raise TimeRangeError(f"{written!r} lies before 1970: no log holds anything of that time")
+    return time_ms
 
 
 def parse_range(start: str, end: str, now_ms: int) -> TimeRange:

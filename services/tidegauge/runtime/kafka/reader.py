@@ -56,7 +56,7 @@ def read(  # noqa: PLR0913 - which part of a topic, all by name
         assigned = assign(consumer, topic, partitions)
         consumer.seek_to_beginning(*assigned)
         if start_ms is not None:
-            _seek(consumer, assigned, start_ms)
+            _seek(consumer, assigned, max(0, start_ms))  # brokers refuse times before 1970
         for record in read_to_end(settings, consumer, assigned):
             early = start_ms is not None and record.timestamp_ms < start_ms
             late = end_ms is not None and record.timestamp_ms >= end_ms
