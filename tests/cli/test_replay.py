@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tidegauge.cli.replay import app
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
-from tidegauge.monitoring.rerun import EventPosition, replay_events
+from tidegauge.monitoring.rerun import EventPosition, EventReplay
 from tidegauge.runtime.brokers import EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -80,7 +80,8 @@ def store_baseline(kafka: KafkaSettings, slower: float) -> str:
     ]
     events: list[Sketch | Progress] = [
         decode(r.value, Sketch, Progress)
-        for r in replay_events(VitalsExtractor(), "test", SETTINGS, records)
+        for part in EventReplay(VitalsExtractor(), "test", SETTINGS).sketch(records)
+        for r in part
     ]
     document = build_rates_baseline(e for e in events if isinstance(e, Sketch))
     store = BaselineStore(kafka)

@@ -10,6 +10,8 @@ from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
+from tests.streaming.lengths import LengthExtractor, Received
+from tests.streaming.memory_log import MemoryLog, MemoryLoop
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients, reader
@@ -21,11 +23,9 @@ from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.topics import REQUESTS, SKETCHES
 from tidegauge.streaming.checkpoints import EncodedRecord
 from tidegauge.streaming.commits import CommitPolicy
-from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, Processor, Record
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received
 
 FAST = SketchSettings(window_ms=500, lateness_ms=500, idle_ms=500, progress_ms=300)
 PATIENT = CommitPolicy(interval_ms=100, rejected_ratio=1)  # other tests leave poison behind

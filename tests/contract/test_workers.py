@@ -8,6 +8,7 @@ from threading import Event
 from typing import Protocol
 
 import pytest
+from tests.streaming.lengths import LengthExtractor, Received, encoded_request, request
 
 from tidegauge.schemas import DecodeReason, decode
 from tidegauge.schemas.exchange import RequestEvent
@@ -19,7 +20,6 @@ from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import DeadLetterRateError, SnapshotSettingsError
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, Record
-from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 
 class Member(Protocol):

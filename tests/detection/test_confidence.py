@@ -9,7 +9,6 @@ from tidegauge.detection.confidence import (
     clopper_pearson,
     mean_sequence,
     no_bets,
-    rate_sequence,
 )
 from tidegauge.detection.errors import EngineError
 
@@ -27,28 +26,6 @@ def test_clopper_pearson_covers_at_least_as_often_as_it_says(rate: float) -> Non
 def test_clopper_pearson_reaches_the_ends() -> None:
     low, high = clopper_pearson([0, 10], [10, 10], alpha=0.05)
     assert (low[0], high[1]) == (0.0, 1.0)
-
-
-def test_a_rate_sequence_holds_at_every_look() -> None:
-    rng = np.random.default_rng(5)
-    rate, n, repeats = 0.1, 600, 300
-    hits = rng.random((repeats, n)).__lt__(rate).cumsum(axis=1)
-    low, high = rate_sequence(hits, np.arange(1, n + 1)[None, :], alpha=0.05)
-    missed = ((rate < low) | (rate > high)).any(axis=1).mean()
-    assert missed <= 0.05
-    fixed_low, fixed_high = clopper_pearson(hits, np.arange(1, n + 1)[None, :], alpha=0.05)
-    peeking = ((rate < fixed_low) | (rate > fixed_high)).any(axis=1).mean()
-    assert peeking > 0.05  # what an interval for one look does under peeking
-
-
-def test_a_rate_sequence_without_events_says_nothing() -> None:
-    low, high = rate_sequence(0, 0, alpha=0.05)
-    assert (float(low), float(high)) == (0.0, 1.0)
-
-
-def test_a_rate_sequence_narrows() -> None:
-    low, high = rate_sequence([10, 1_000], [100, 10_000], alpha=0.05)
-    assert 0 < low[0] < low[1] < 0.1 < high[1] < high[0] < 1
 
 
 def test_a_mean_sequence_holds_at_every_look() -> None:

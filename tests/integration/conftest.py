@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.streaming.lengths import Received
 
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.topics import SKETCHES
-from tidegauge.streaming.testing import Received
 
 SCRIPT = """
 import signal, sys
@@ -26,7 +26,7 @@ from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import REQUESTS
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor
+from tests.streaming.lengths import LengthExtractor
 
 servers, group, transactions = sys.argv[1:]
 telemetry.configure_logging(group)

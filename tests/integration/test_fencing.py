@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import MemberToRemove
 from tests.integration.conftest import received_from
+from tests.streaming.lengths import LengthExtractor, Received, encoded_request, request
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients
@@ -22,7 +23,6 @@ from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.topics import REQUESTS, STATE
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 FAST = SketchSettings(window_ms=100, lateness_ms=100, idle_ms=500, progress_ms=300)
 DEADLINE_SECONDS = 60.0

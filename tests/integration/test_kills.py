@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.conftest import received_from
+from tests.streaming.lengths import Received, encoded_request, request
 
 from tidegauge.runtime.brokers import ApacheBroker, Broker
 from tidegauge.runtime.kafka.admin import ensure_topics
@@ -17,7 +18,6 @@ from tidegauge.runtime.kafka.errors import LogError
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment
-from tidegauge.streaming.testing import Received, encoded_request, request
 
 pytestmark = pytest.mark.timeout(400)
 DEADLINE_SECONDS = 100.0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
+from tests.streaming.memory_log import MemoryLog, MemoryLoop
 
 from tidegauge.detection.e_detector import unpack
 from tidegauge.monitoring.catalog import MonitorKey
@@ -20,7 +21,6 @@ from tidegauge.schemas.exchange import ErrorKind, Heartbeat, ResponseEvent
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.topics import ALERTS, HEARTBEATS, REQUESTS, RESPONSES, SKETCHES, VERDICTS
 from tidegauge.streaming.checkpoints import EncodedRecord
-from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.sketching import SketchingProcessor

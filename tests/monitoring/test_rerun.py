@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,6 @@ from tidegauge.monitoring.rerun import (
     SketchPosition,
     SketchReplay,
     in_order,
-    replay_events,
     replay_sketches,
 )
 from tidegauge.schemas import Segment, encode
@@ -68,9 +68,13 @@ def baseline(traffic: Traffic, name: str, slower: float = 1.0) -> RatesBaseline:
     return RatesBaseline.from_bytes(document, name)
 
 
+def sketched(records: Iterable[Record]) -> Iterator[Record]:
+    return chain.from_iterable(EventReplay(VitalsExtractor(), "replay", SETTINGS).sketch(records))
+
+
 def replay(log: list[list[Record]], rates: RatesBaseline, name: str) -> list[bytes]:
     said: list[bytes] = []
-    sketches = replay_events(VitalsExtractor(), "replay", SETTINGS, in_order(log))
+    sketches = sketched(in_order(log))
     view = replay_sketches(
         PLAN,
         {"rates": (name, rates.references)},
@@ -131,7 +135,7 @@ def test_another_process_goes_on_from_a_position(log: list[list[Record]], traffi
 
 def test_nothing_comes_of_nothing() -> None:
     said: list[object] = []
-    sketches = replay_events(VitalsExtractor(), "replay", SETTINGS, [])
+    sketches = sketched([])
     view = replay_sketches(PLAN, {}, sketches, said.append)
     assert said == []
     assert view.segments == ()

@@ -14,7 +14,7 @@ from tidegauge.quality.classifier import (
 )
 from tidegauge.quality.errors import ExchangeTooLongError, SpecificationError
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.rubric_text import parse_judge, parse_rubric
+from tidegauge.quality.rubric_text import parse_judge
 from tidegauge.quality.specifications import ClassifierSpec
 from tidegauge.schemas.exchange import Message
 
@@ -152,8 +152,3 @@ def test_what_changes_a_score_changes_the_hash_and_the_server_does_not() -> None
 def test_what_is_no_classifier_is_said_to_be_none(text: str, said: str) -> None:
     with pytest.raises(SpecificationError, match=said):
         classifier(text)
-
-
-def test_a_classifier_is_no_rubric() -> None:
-    with pytest.raises(SpecificationError, match="is a classifier"):
-        parse_rubric(CLASSES, source="own.yaml")

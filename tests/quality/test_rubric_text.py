@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.quality.rubrics import built_in_rubric
+from tests.quality.rubrics import built_in_rubric, rubric_of
 
 from tidegauge.quality import golden_set
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.judged_exchange import JudgedExchange
-from tidegauge.quality.rubric_text import parse_rubric
 from tidegauge.quality.specifications import RubricSpec
 from tidegauge.schemas import Segment
 from tidegauge.schemas.exchange import Message
@@ -28,7 +27,7 @@ applies_to:
 
 
 def politeness(extra: str = "") -> RubricSpec:
-    return parse_rubric(POLITENESS + extra, source="politeness.yaml", model="m")
+    return rubric_of(POLITENESS + extra, source="politeness.yaml")
 
 
 def asked(model: str = "support-1", **fields: str | None) -> JudgedExchange:
@@ -91,5 +90,5 @@ def test_a_built_in_rubric_is_asked_about_its_golden_answers(name: str) -> None:
 )
 def test_what_is_no_rubric_is_said_to_be_none(text: str, said: str) -> None:
     with pytest.raises(SpecificationError, match=said) as caught:
-        parse_rubric(text, source="own.yaml", model="m")
+        rubric_of(text, source="own.yaml")
     assert str(caught.value).startswith("own.yaml")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import Segment, encode
 from tidegauge.schemas.exchange import RequestEvent
@@ -25,7 +26,6 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.progress import REFUSED_VALUES
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.splitting import SKETCH_BYTES, split
-from tidegauge.streaming.testing import LengthExtractor, request
 from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
 
 PARTITION = Partition(REQUESTS.name, 0)

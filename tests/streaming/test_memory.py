@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
+from tests.streaming.lengths import LengthExtractor, Received, encoded_request, request
+from tests.streaming.memory_log import MemoryLog, MemoryLoop
 
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.topics import DEAD_LETTERS, REQUESTS, SKETCHES, STATE
@@ -16,12 +18,10 @@ from tidegauge.streaming.checkpoints import (
 )
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.errors import DeadLetterRateError
-from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.progress import RECORDS_EXPIRED, TOPIC_REMADE
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 GROUP = "drift"
 EVENTS = 30

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import decode, encode
 from tidegauge.schemas.errors import TidegaugeError
@@ -14,7 +15,6 @@ from tidegauge.streaming.errors import DeadLetterRateError, ExtractionError
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.retries import FAILED, RetryPolicy, process_with_retries
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, request
 from tidegauge.streaming.worker import Worker
 
 PARTITION = Partition(REQUESTS.name, 0)

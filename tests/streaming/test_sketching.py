@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import OTHER, Segment, decode, encode
 from tidegauge.schemas.exchange import RequestEvent
@@ -28,7 +29,6 @@ from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, ProcessingResult, Record
 from tidegauge.streaming.progress import AHEAD, OVERFLOW, REFUSED_VALUES, SEGMENTS_CAPPED
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, request
 
 PARTITION = Partition(REQUESTS.name, 0)
 SETTINGS = SketchSettings(window_ms=10_000, lateness_ms=20_000, idle_ms=30_000)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 import pytest
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent
@@ -17,7 +18,6 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.progress import AHEAD, BEGUN_AGAIN, PRODUCERS_CAPPED, RENUMBERED
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.tallies import UNKNOWN_PRODUCER, Activity
-from tidegauge.streaming.testing import LengthExtractor, request
 
 PARTITION = Partition(REQUESTS.name, 0)
 NOW = 10_000_000

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import decode, encode
 from tidegauge.schemas.exchange import RequestEvent
@@ -17,7 +18,6 @@ from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition, ProcessingResult, Record
 from tidegauge.streaming.progress import REFUSED_VALUES
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, request
 from tidegauge.streaming.upstream_work import SLOTS, WorkAccumulator, WorkPiece
 
 PARTITION = Partition(REQUESTS.name, 0)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.monitoring.conftest import traffic
 from tests.monitoring.test_pipeline import SEGMENT, SETTINGS, Site, responses
+from tests.streaming.memory_log import MemoryLog, MemoryLoop
 from tests.workers.drift.conftest import WordVectors, past_texts
 
 from tidegauge.drift.baseline import DriftBaseline
@@ -35,7 +36,6 @@ from tidegauge.schemas.topics import (
     STATE,
 )
 from tidegauge.streaming.checkpoints import EncodedRecord, LatestSnapshots
-from tidegauge.streaming.memory import MemoryLog, MemoryLoop
 from tidegauge.streaming.processor import Partition, Processor
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.workers.drift.extractor import DriftExtractor

@@ -1,7 +1,7 @@
 """Confidence intervals for rates and bounded means, for one time or for all times at once.
 
-``clopper_pearson`` is exact for one time. ``rate_sequence`` and ``mean_sequence`` hold at all
-times at once: they may be computed after every event, and counting may stop at any time.
+``clopper_pearson`` is exact for one time. ``mean_sequence`` holds at all times at once: it may be
+computed after every number, and counting may stop at any time.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, betaln, xlog1py, xlogy
+from scipy.special import betaincinv
 
 from tidegauge.detection.errors import EngineError
 
-__all__ = ["MeanBets", "bet", "clopper_pearson", "mean_sequence", "no_bets", "rate_sequence"]
+__all__ = ["MeanBets", "bet", "clopper_pearson", "mean_sequence", "no_bets"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -50,42 +50,6 @@ def clopper_pearson(
             misses > 0, betaincinv(x + 1, np.maximum(misses, 1e-12), 1 - alpha / 2), 1.0
         )
     return np.asarray(low, float), np.asarray(high, float)
-
-
-def rate_sequence(hits: ArrayLike, trials: ArrayLike, *, alpha: float) -> tuple[Floats, Floats]:
-    """Return an interval of a rate that holds at all times at once.
-
-    It holds the rates whose likelihood is within ``alpha`` of the likelihood averaged over
-    a uniform prior (Robbins' method of mixtures; Ville's inequality).
-
-    Args:
-        hits: Counts, any shape.
-        trials: Numbers of events, of the same shape.
-        alpha: Chance that the interval ever misses the rate.
-
-    Example:
-        >>> low, high = rate_sequence(50, 100, alpha=0.05)
-        >>> bool(low < 0.4), bool(high > 0.6)
-        (True, True)
-    """
-    x, n = np.broadcast_arrays(np.asarray(hits, float), np.asarray(trials, float))
-    mixture = betaln(x + 1, n - x + 1)
-
-    def excluded(rate: Floats) -> NDArray[np.bool_]:
-        likelihood = xlogy(x, rate) + xlog1py(n - x, -rate)
-        return np.asarray(mixture - likelihood >= -np.log(alpha))
-
-    peak = np.divide(x, n, out=np.full(x.shape, 0.5), where=n > 0)
-    ends = []
-    for edge in (0.0, 1.0):
-        outside, inside = np.full(x.shape, edge), peak.copy()
-        open_end = ~excluded(outside)
-        for _ in range(_BISECTIONS):
-            middle = (outside + inside) / 2
-            out = excluded(middle)
-            outside, inside = np.where(out, middle, outside), np.where(out, inside, middle)
-        ends.append(np.where(open_end, edge, outside))
-    return ends[0], ends[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ __all__ = [
     "HOUR_MS",
     "UTC",
     "Season",
-    "day_of",
-    "holidays_of",
     "period_ms",
     "slot_count",
     "slot_of",
@@ -80,12 +78,6 @@ def slot_of(season: Season, time_ms: int, zone: str = UTC) -> int:
     return slot
 
 
-def day_of(time_ms: int, zone: str) -> date:
-    """Return the local date of a moment."""
-    name, _ = _parts(zone)
-    return date.fromordinal(_EPOCH.toordinal() + _local_hour(name, time_ms) // _DAY_HOURS)
-
-
 def with_holidays(zone: str, days: Iterable[date]) -> str:
     """Return a time zone with holidays, which count as Sundays.
 
@@ -94,16 +86,6 @@ def with_holidays(zone: str, days: Iterable[date]) -> str:
         'Europe/Berlin 2026-12-25'
     """
     return " ".join([zone, *(day.isoformat() for day in sorted(set(days)))])
-
-
-def holidays_of(zone: str) -> tuple[date, ...]:
-    """Return the holidays of a time zone.
-
-    Raises:
-        TimeZoneError: One is no date.
-    """
-    _, days = _parts(zone)
-    return tuple(date.fromordinal(_EPOCH.toordinal() + day) for day in sorted(days))
 
 
 def _local_hour(name: str, time_ms: int) -> int:

@@ -33,7 +33,6 @@ __all__ = [
     "SketchPosition",
     "SketchReplay",
     "in_order",
-    "replay_events",
     "replay_sketches",
 ]
 
@@ -146,14 +145,6 @@ class EventReplay(Generic[E]):
             for number, output in enumerate(outputs)
             if output.topic is SKETCHES
         ]
-
-
-def replay_events(
-    extractor: Extractor[E], group: str, settings: SketchSettings, records: Iterable[Record]
-) -> Iterator[Record]:
-    """Sketch events, and yield the records of ``sketches.v1``; see ``EventReplay``."""
-    for part in EventReplay(extractor, group, settings).sketch(records):
-        yield from part
 
 
 class SketchReplay:

@@ -27,30 +27,13 @@ from tidegauge.quality.context import ContextRule
 from tidegauge.quality.errors import SpecificationError
 from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
 
-__all__ = ["parse_judge", "parse_rubric"]
+__all__ = ["parse_judge"]
 
 _KINDS: Final[Mapping[str, type[RubricSpec | ClassifierSpec]]] = MappingProxyType(
     {"rubric": RubricSpec, "classifier": ClassifierSpec}
 )
 _TEXTS: Final = ("label", "grade")
 _LONGEST: Final = 200_000
-
-
-def parse_rubric(text: str, *, source: str, **defaults: object) -> RubricSpec:
-    """Return the rubric of a YAML text; see ``parse_judge``.
-
-    Raises:
-        SpecificationError: The text is no YAML, or no rubric.
-
-    Example:
-        >>> text = "{name: ok, task: 'Is it good?', scale: [{label: 'yes'}, {label: 'no'}]}"
-        >>> parse_rubric(text, source="ok.yaml", model="m").labels
-        {'yes': 1.0, 'no': 0.0}
-    """
-    found = parse_judge(text, source=source, **defaults)
-    if not isinstance(found, RubricSpec):
-        raise SpecificationError(f"{source} is a classifier, not a rubric")
-    return found
 
 
 def parse_judge(text: str, *, source: str, **defaults: object) -> RubricSpec | ClassifierSpec:

@@ -188,11 +188,6 @@ class Worker:
             return False
         return self._policy.due(records=self._records, waiting_ms=now_ms - self._changed_ms)
 
-    @property
-    def dirty(self) -> bool:
-        """Whether there are uncommitted changes."""
-        return self._changed_ms is not None
-
     def commit(self) -> Commit:
         """Return the checkpoints to write, with their outputs; then call ``committed``."""
         checkpoints: dict[Partition, Checkpoint] = {}

@@ -152,13 +152,11 @@ class Catalog(msgspec.Struct, frozen=True):
 
     Attributes:
         models: Name -> model.
-        discovered: Whether the names came from an upstream and not from a file.
         budgets: Customer, or ``all`` -> USD that a month may cost.
         judges: Customers whose requests are judges'.
     """
 
     models: Mapping[str, Model]
-    discovered: bool = False
     budgets: Mapping[str, float] = MappingProxyType({})
     judges: tuple[str, ...] = ()
 
@@ -266,7 +264,7 @@ def load(path: Path, *, with_keys: bool = True) -> Catalog:
 def single_upstream(url: str, names: list[str], *, api_key_env: str | None = None) -> Catalog:
     """Return a catalog of one upstream's models under their own names."""
     upstream = Upstream(url=url, api_key_env=api_key_env)
-    return Catalog({name: Model(upstreams=(upstream,)) for name in names}, discovered=True)
+    return Catalog({name: Model(upstreams=(upstream,)) for name in names})
 
 
 def _check(model: Model, where: str, *, with_keys: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 from kafka import codec
 from kafka.admin import NewTopic
 from prometheus_client import REGISTRY
+from tests.streaming.lengths import LengthExtractor, Received, encoded_request, request
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients, loop, reader, session
@@ -26,7 +27,6 @@ from tidegauge.streaming.partitions import SketchSettings
 from tidegauge.streaming.processor import Partition
 from tidegauge.streaming.progress import RECORDS_EXPIRED, TOPIC_REMADE
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, Received, encoded_request, request
 
 DEADLINE_SECONDS = 30.0
 FAST = SketchSettings(window_ms=200, lateness_ms=400, idle_ms=1_000, progress_ms=200)

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.cluster import ClusterMetadata
 from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from prometheus_client import REGISTRY
+from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.runtime.kafka import positions, session
 from tidegauge.runtime.kafka.committers import WriteAheadCommitter
@@ -25,7 +26,6 @@ from tidegauge.schemas.sketches import RecordPlace
 from tidegauge.streaming.commits import CommitPolicy
 from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.sketching import SketchingProcessor
-from tidegauge.streaming.testing import LengthExtractor, request
 
 PARTITION = Partition("requests.v1", 0)
 

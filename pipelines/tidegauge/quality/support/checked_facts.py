@@ -147,10 +147,6 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
-def _address(match: re.Match[str]) -> str:
-    return address_of(match.group())
-
-
 def address_of(text: str) -> str:
     """Return a web or mail address as it is compared."""
     plain = text.rstrip(".,;:!?*_`~").lower()
