@@ -13,7 +13,7 @@ ARRIVALS = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
 def test_conversations_keep_their_turns_and_topics(tmp_path: Path) -> None:
     file = tmp_path / "conversations.jsonl"
-    about = '{"turns": [["hello", "hi", null]], "services": ["Hotels", "Banks"]}\n'
+    about = '{"turns": [["hello", "hi", null]], "services": ["Hotels_2", "Banks_1"]}\n'
     file.write_text(CONVERSATION * 199 + about)
     found = read_conversations(file)
     assert len(found) == 200

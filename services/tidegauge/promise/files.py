@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,6 +25,7 @@ _FEWEST = 200
 _AROUND = 301
 _CONVERSATION = 'a line is {"turns": [["user", "assistant", "topic"], …], "services": ["topic"]}'
 _QUESTION = 'a line is {"text": "…", "topic": "…"}'
+_VARIANT = re.compile(r"_\d+$")
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
@@ -49,7 +51,9 @@ def read_conversations(path: Path) -> list[Script]:
     """Read a JSONL file of conversations.
 
     A line is ``{"turns": [[user, assistant, intent or null], …], "services": [topic, …]}``; the
-    first service is the topic, or without services the first intent.
+    first service is the topic, or without services the first intent. A number at a service's end
+    names a variant, as in ``Hotels_2``: users ask the variants of a service for the same, so that
+    none of them is a new topic where another is known.
 
     Raises:
         TrafficFileError: The file cannot be read, or a line is not as it must be.
@@ -59,7 +63,7 @@ def read_conversations(path: Path) -> list[Script]:
         asked = [turn for turn in one.turns if turn[0].strip()]
         if not asked:
             raise TrafficFileError(f"{path}, line {number}: the conversation has no user's message")
-        topic = one.services[0] if one.services else asked[0][2] or ""
+        topic = _VARIANT.sub("", one.services[0]) if one.services else asked[0][2] or ""
         found.append(Script(tuple((user, answer) for user, answer, _ in asked), topic))
     return _enough(path, found, "conversations")
 
