@@ -84,11 +84,11 @@ def language(text: str) -> str:
     if not piece.isascii() and (script := _script(piece)) is not None:
         return script
     common = [0] * len(_COMMON)
-    for word in piece.lower().split():
-        for index in _CODES.get(word, ()):
+    for codes in filter(None, map(_CODES.get, piece.lower().split())):
+        for index in codes:
             common[index] += 1
     best = max(common)
-    if best > 0 and common.count(best) == 1:
+    if best and common.count(best) == 1:
         return LANGUAGES[common.index(best)]
     return "latin" if any(map(str.isalpha, piece)) else "none"
 

@@ -36,12 +36,23 @@ class SpacingsError(DriftError):
 class TooFewTextsError(DriftError):
     """There are too few texts for a baseline."""
 
-    def __init__(self, *, texts: int, different: int, needed: int, needed_different: int) -> None:
-        """Name the numbers of texts, and of different ones, found and needed."""
+    def __init__(
+        self, *, texts: int, different: int, needed: int, needed_different: int, after: str = ""
+    ) -> None:
+        """Name the numbers of texts, and of different ones, found and needed.
+
+        Args:
+            texts: Texts found.
+            different: How many of them are different.
+            needed: Texts needed.
+            needed_different: How many of them have to be different.
+            after: How long it takes for the needed texts to come; empty where that is not known.
+        """
         super().__init__(
             f"a drift baseline needs at least {needed} texts that open conversations, at least "
             f"{needed_different} of them different, got {texts}, {different} of them different: "
             "take a longer stretch of time or a larger file"
+            + (f"; at the rate of these, as many come in {after}" if after else "")
         )
 
 

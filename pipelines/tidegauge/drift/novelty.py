@@ -130,21 +130,35 @@ def _measure(
     for cluster in np.flatnonzero(np.diff(ends)):
         here = by_cluster[ends[cluster] : ends[cluster + 1]]
         first, last = points.starts[cluster], points.starts[cluster + 1]
-        rows, every = here // probes, np.arange(len(here))
+        rows = here // probes
         found = vectors[rows] @ points.vectors[first:last].T
         if own is not None and owners is not None:
             for mine, theirs in zip(own[rows].T, owners[first:last].T, strict=True):
                 found[mine[:, None] == theirs] = _FARTHEST
-        for rank in range(min(NEIGHBOURS, int(last - first))):
-            best = found.argmax(axis=1)
-            cosines[here, rank] = found[every, best]
-            spreads[here, rank] = points.spread[first + best]
-            found[every, best] = -np.inf
+        ranks = min(NEIGHBOURS, int(last - first))
+        cosines[here, :ranks], nearest = _take_largest(found, ranks)
+        spreads[here, :ranks] = points.spread[first + nearest]
     cosines, spreads = cosines.reshape(len(vectors), -1), spreads.reshape(len(vectors), -1)
     nearest = np.argpartition(cosines, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
     distance = 1 - np.take_along_axis(cosines, nearest, axis=1).mean(axis=1, dtype=np.float64)
     usual = np.take_along_axis(spreads, nearest, axis=1).mean(axis=1, dtype=np.float64)
     return np.asarray(distance - _LOCAL * usual, np.float32)
+
+
+def _take_largest(values: Vectors, count: int) -> tuple[Vectors, Counts]:
+    """Return each row's largest values and their indices, both of shape (n, count).
+
+    What was taken is -inf in ``values`` afterwards. For a few of a short row's values, looking
+    for one after the other is faster than a partition.
+    """
+    starts = np.arange(len(values)) * values.shape[1]
+    largest = np.empty((count, len(values)), values.dtype)
+    indices = np.empty((count, len(values)), np.int64)
+    for value, index in zip(largest, indices, strict=True):
+        values.argmax(axis=1, out=index)
+        values.take(starts + index, out=value)
+        values.put(starts + index, -np.inf)
+    return largest.T, indices.T
 
 
 def find_frequent(texts: Sequence[str]) -> Hashes:
