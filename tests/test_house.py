@@ -38,12 +38,8 @@ ROLES = {
 """Module names that mean the same part of every package."""
 
 SHARED_MODULES = {
-    "delivery": "of records to Kafka; of alerts to receivers",
     "exchange": "its events; its stages in the gateway",
-    "loop": "the consumer loop of every worker; the monitor's, around it",
-    "processor": "the contract; the monitor's",
     "reader": "of an outbox; of a topic",
-    "segments": "the identity of a segment; its page",
     "shipper": "of any outbox; of the gateway's, which expands compact records",
 }
 """Module name -> why several packages have a module of that name.

@@ -17,8 +17,8 @@ from tidegauge.cli.check import Check
 from tidegauge.cli.commands import app
 from tidegauge.cli.doctor_upgrade import outbox_checks, upgrade_checks
 from tidegauge.cli.up import tell_what_is_not_carried_over
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
 from tidegauge.runtime.brokers import EmbeddedBroker
 from tidegauge.runtime.kafka.admin import ensure_topics

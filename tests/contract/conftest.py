@@ -15,7 +15,7 @@ from tests.streaming.memory_log import MemoryLog, MemoryLoop
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients, reader
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Topic

@@ -20,7 +20,7 @@ SCRIPT = """
 import signal, sys
 from threading import Event
 from tidegauge.runtime import telemetry
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas.topics import REQUESTS

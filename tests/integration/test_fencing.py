@@ -16,7 +16,7 @@ from tests.streaming.lengths import LengthExtractor, Received, encoded_request, 
 
 from tidegauge.runtime.brokers import Broker
 from tidegauge.runtime.kafka import clients
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.segments import Segment

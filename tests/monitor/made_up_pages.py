@@ -20,7 +20,7 @@ from tidegauge.monitor.web.cost_pages import CostPages
 from tidegauge.monitor.web.label_pages import LabelPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
-from tidegauge.monitor.web.segments import alarm_query, query
+from tidegauge.monitor.web.segment_page import alarm_query, query
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 from tidegauge.runtime.settings import in_force

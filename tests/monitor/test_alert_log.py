@@ -10,8 +10,8 @@ import msgspec
 from tidegauge.detection.reference import Reference
 from tidegauge.monitor.loop import BaselineLoadingProcessor, source_of
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import decode

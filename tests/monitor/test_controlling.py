@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from tidegauge.monitor.web.controlling import ControlPages
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.segments import alarm_query
+from tidegauge.monitor.web.segment_page import alarm_query
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import Control

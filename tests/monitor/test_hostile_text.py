@@ -16,7 +16,7 @@ from tests.monitor.browser import CHROMIUM, serve
 from tests.monitor.made_up_pages import interface
 
 from tidegauge.monitor.web.app import create_app
-from tidegauge.monitor.web.segments import alarm_query, query
+from tidegauge.monitor.web.segment_page import alarm_query, query
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.quality import Estimator
 

@@ -19,7 +19,7 @@ from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway.capture_metrics import CaptureCollector
 from tidegauge.monitor.cost_metrics import COST_NAMES
 from tidegauge.monitor.metrics import NAMES
-from tidegauge.monitor.notify.delivery import DeliveryMetrics
+from tidegauge.monitor.notify.notifier import DeliveryMetrics
 
 INFRA = Path(__file__).parents[2] / "infra"
 RULES = ("cost", "pipeline", "verdicts")

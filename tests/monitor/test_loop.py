@@ -7,8 +7,8 @@ import pytest
 
 from tidegauge.detection.reference import Reference
 from tidegauge.monitor.loop import BaselineLoadingProcessor
+from tidegauge.monitoring.monitor_processor import TOPICS, MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
 from tidegauge.monitoring.rates import build_rates_baseline
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.runtime.kafka.errors import LogUnavailableError, UnknownBaselineError

@@ -27,7 +27,7 @@ from tests.monitor.test_cost_alarms import cost_alerts
 
 from tidegauge.monitor.cost_metrics import CostCollector
 from tidegauge.monitor.metrics import ViewCollector
-from tidegauge.monitor.notify.delivery import DeliveryMetrics
+from tidegauge.monitor.notify.notifier import DeliveryMetrics
 from tidegauge.monitor.notify.receivers import Alertmanager
 from tidegauge.monitor.web.app import Interface, create_app
 from tidegauge.monitoring.view import MonitorView

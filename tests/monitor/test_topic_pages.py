@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from tidegauge.monitor.errors import MonitorError
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.segments import alarm_query
+from tidegauge.monitor.web.segment_page import alarm_query
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitoring.mix_decomposition import decompose
 from tidegauge.monitoring.view import MonitorView

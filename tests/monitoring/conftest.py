@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.schemas import Event, Segment, encode, measures
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, SourceRange, Tally

@@ -16,8 +16,8 @@ from tidegauge.monitoring.customer_costs import (
 )
 from tidegauge.monitoring.incidents import Incident
 from tidegauge.monitoring.intake import MergedWindow
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Alert, State, Verdict
 from tidegauge.schemas.operations import Control

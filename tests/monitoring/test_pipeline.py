@@ -13,8 +13,8 @@ from tests.streaming.memory_log import MemoryLog, MemoryLoop
 from tidegauge.detection.e_detector import unpack
 from tidegauge.monitoring.catalog import MonitorKey
 from tidegauge.monitoring.detector_set import DetectorSetState
+from tidegauge.monitoring.monitor_processor import TOPICS, MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import TOPICS, MonitorProcessor
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import Segment, decode, encode
 from tidegauge.schemas.exchange import ErrorKind, Heartbeat, ResponseEvent

@@ -10,8 +10,8 @@ from tests.monitoring.conftest import V1, WINDOW_MS, Harness, Traffic
 
 from tidegauge.detection.errors import TimeZoneError
 from tidegauge.detection.seasons import HOUR_MS, slot_of, with_holidays
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.settings import load

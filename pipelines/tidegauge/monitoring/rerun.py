@@ -14,8 +14,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from tidegauge.monitoring.monitor_processor import MonitorProcessor, References
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent

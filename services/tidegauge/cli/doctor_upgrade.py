@@ -168,7 +168,7 @@ def _owners(environment: Mapping[str, str]) -> Iterator[StateOwner]:
         )
     try:
         from tidegauge.monitor.settings import MonitorSettings  # noqa: PLC0415 - needs an extra
-        from tidegauge.monitoring.processor import MonitorProcessor  # noqa: PLC0415 - as above
+        from tidegauge.monitoring.monitor_processor import MonitorProcessor  # noqa: PLC0415 - as above
     except ModuleNotFoundError:
         return
     monitor = load(MonitorSettings, environment)

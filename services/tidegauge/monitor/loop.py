@@ -11,14 +11,14 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from tidegauge.monitoring.alert_store import SOURCE
+from tidegauge.monitoring.monitor_processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import TOPICS, MonitorProcessor, References
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.cost_view import CostView
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.admin import TopicState, ensure_topics, list_topics
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.errors import BaselineStoreError, LogError
-from tidegauge.runtime.kafka.loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.operations import BaselineKind

@@ -23,8 +23,8 @@ from tidegauge.monitor.estimates import estimate
 from tidegauge.monitor.loop import DEFAULT_GROUP, MonitorLoop, source_of
 from tidegauge.monitor.metrics import ViewCollector
 from tidegauge.monitor.notify.alert_log import KafkaAlertLog
-from tidegauge.monitor.notify.delivery import DeliveryMetrics, Notifier, Receiver
 from tidegauge.monitor.notify.notices import Notice, PacedReceiver, Pacing
+from tidegauge.monitor.notify.notifier import DeliveryMetrics, Notifier, Receiver
 from tidegauge.monitor.notify.receivers import Alertmanager, DeliveryError, Webhook
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.settings import MonitorSettings
@@ -36,7 +36,7 @@ from tidegauge.monitor.web.guards import is_loopback
 from tidegauge.monitor.web.label_pages import LabelPages
 from tidegauge.monitor.web.report_pages import ReportPages
 from tidegauge.monitor.web.request_pages import RequestPages
-from tidegauge.monitor.web.segments import silence_of
+from tidegauge.monitor.web.segment_page import silence_of
 from tidegauge.monitor.web.topic_pages import TopicPages
 from tidegauge.monitor.web.viewers import StateByRole
 from tidegauge.quality.context import ContextRule

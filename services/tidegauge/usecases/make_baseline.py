@@ -20,7 +20,7 @@ from tidegauge.monitoring.baseline_life import replaced
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.partial_baseline import replace_references
-from tidegauge.monitoring.processor import References
+from tidegauge.monitoring.monitor_processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka.baselines import BaselineStore

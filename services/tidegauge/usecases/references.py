@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.units import Unit
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS, DRIFT_TOPICS, language_monitor
-from tidegauge.monitoring.processor import References
+from tidegauge.monitoring.monitor_processor import References
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings

@@ -15,7 +15,8 @@ from prometheus_client import REGISTRY
 from tests.streaming.lengths import LengthExtractor, Received, encoded_request, request
 
 from tidegauge.runtime.brokers import Broker
-from tidegauge.runtime.kafka import clients, loop, reader, session
+from tidegauge.runtime.kafka import clients, reader, session
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.errors import KafkaRefusedError
 from tidegauge.runtime.kafka.positions import Positions
 from tidegauge.runtime.kafka.publisher import send_all
@@ -76,7 +77,7 @@ class Running:
 
     def __init__(self, settings: KafkaSettings, group: str, topic: Topic) -> None:
         processor = SketchingProcessor(LengthExtractor(), group, FAST)
-        self.loop = loop.ConsumerLoop(settings, group, [topic], processor, stop_seconds=5)
+        self.loop = ConsumerLoop(settings, group, [topic], processor, stop_seconds=5)
         self.failure: Exception | None = None
         self.stop = Event()
         self.thread = Thread(target=self._run, daemon=True)

@@ -16,8 +16,8 @@ from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import fit
 from tidegauge.drift.preparation import Preparation
 from tidegauge.drift.units import NotCounted, Unit, counted_turn
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.schemas import Event, encode, measures
 from tidegauge.schemas.exchange import Message, RequestEvent
 from tidegauge.schemas.findings import Alert, State, Verdict

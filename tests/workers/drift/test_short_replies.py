@@ -10,8 +10,8 @@ import pytest
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.plan import MonitorPlan
-from tidegauge.monitoring.processor import MonitorProcessor
 from tidegauge.schemas import Event, decode, encode
 from tidegauge.schemas.exchange import RequestEvent
 from tidegauge.schemas.findings import Alert, State, Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
+from tidegauge.monitor.web.segment_page import Name, alarm_query, name, silence_of
 from tidegauge.monitoring.view import MonitorView, SilenceInForce, StateChange
 from tidegauge.reports.drift_card import Card, card
 from tidegauge.reports.formatting import moment

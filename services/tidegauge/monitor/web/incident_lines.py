@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.monitor.web.segments import SIGNALS, silence_of
+from tidegauge.monitor.web.segment_page import SIGNALS, silence_of
 from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.drift_card import EffectLine, Quote, effect_line

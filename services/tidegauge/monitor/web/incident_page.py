@@ -17,7 +17,7 @@ from tidegauge.monitor.web.incident_lines import (
     now_and_normal,
     ordered_effects,
 )
-from tidegauge.monitor.web.segments import Name, alarm_query, name, silence_of
+from tidegauge.monitor.web.segment_page import Name, alarm_query, name, silence_of
 from tidegauge.monitoring.incidents import Incident, incidents
 from tidegauge.monitoring.view import MonitorView, SilenceInForce
 from tidegauge.reports.callers import CallerLine, CallerTable

@@ -13,7 +13,7 @@ from tidegauge.monitor.web.incident_lines import (
     is_loud,
 )
 from tidegauge.monitor.web.pipeline_page import PipelineLight, light
-from tidegauge.monitor.web.segments import SIGNALS, Name, name
+from tidegauge.monitor.web.segment_page import SIGNALS, Name, name
 from tidegauge.monitoring.incidents import Incident
 from tidegauge.monitoring.trends import TrendPoint
 from tidegauge.monitoring.view import MonitorView, SegmentView

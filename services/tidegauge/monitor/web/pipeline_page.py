@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tidegauge.monitor.web.segments import MonitorLine, monitor_line
+from tidegauge.monitor.web.segment_page import MonitorLine, monitor_line
 from tidegauge.monitoring.ledger_hours import LedgerHour
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import count, duration

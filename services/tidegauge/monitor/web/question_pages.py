@@ -16,7 +16,7 @@ from tidegauge.monitor.web.now import now
 from tidegauge.monitor.web.pipeline_page import pipeline_page
 from tidegauge.monitor.web.rendering import Renderer
 from tidegauge.monitor.web.sections import swap_lines, topic_cards
-from tidegauge.monitor.web.segments import describe, name
+from tidegauge.monitor.web.segment_page import describe, name
 from tidegauge.monitor.web.setup_page import setup_page
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.reports.formatting import duration

@@ -17,7 +17,7 @@ from tidegauge.monitor.web.definitions import DEFINITIONS
 from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
 from tidegauge.monitor.web.now import CHARTED
 from tidegauge.monitor.web.pipeline_page import WORKERS
-from tidegauge.monitor.web.segments import SIGNALS
+from tidegauge.monitor.web.segment_page import SIGNALS
 from tidegauge.reports import formatting
 from tidegauge.reports.cost_sentences import gpu_words
 from tidegauge.reports.standing import standing

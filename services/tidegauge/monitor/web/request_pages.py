@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from tidegauge.monitor.web.question_pages import missing
 from tidegauge.monitor.web.rendering import Renderer
-from tidegauge.monitor.web.segments import Name, name
+from tidegauge.monitor.web.segment_page import Name, name
 from tidegauge.reports.text import clip, plain
 from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.evaluations import JudgmentEvent

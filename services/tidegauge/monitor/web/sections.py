@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegauge.monitor.web.charts import topic_charts
-from tidegauge.monitor.web.segments import MonitorLine, Name, monitor_line, name
+from tidegauge.monitor.web.segment_page import MonitorLine, Name, monitor_line, name
 from tidegauge.monitoring.catalog import DRIFT_TOPICS
 from tidegauge.monitoring.view import (
     MetricComparisonView,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegauge.monitor.web.incident_lines import SIGNAL_NAMES
-from tidegauge.monitor.web.segments import name
+from tidegauge.monitor.web.segment_page import name
 from tidegauge.monitoring.health import condition_sentence, judge_conditions
 from tidegauge.monitoring.view import BaselineInUse, MonitorView, SilenceInForce
 from tidegauge.reports.formatting import duration

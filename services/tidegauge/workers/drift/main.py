@@ -9,7 +9,7 @@ import structlog
 
 from tidegauge.adapters.sentence_transformers import open_embedder
 from tidegauge.runtime import telemetry
-from tidegauge.runtime.kafka.loop import ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load

@@ -20,7 +20,7 @@ from tidegauge.quality.specifications import ClassifierSpec, RubricSpec
 from tidegauge.quality.whole_conversations import ConversationRule
 from tidegauge.runtime import telemetry
 from tidegauge.runtime.clock import now_ms
-from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import STOP_SECONDS, ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load

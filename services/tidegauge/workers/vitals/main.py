@@ -6,7 +6,7 @@ import signal
 import threading
 
 from tidegauge.runtime import telemetry
-from tidegauge.runtime.kafka.loop import STOP_SECONDS, ConsumerLoop
+from tidegauge.runtime.kafka.consumer_loop import STOP_SECONDS, ConsumerLoop
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.processes.deadline import end_in_time
 from tidegauge.runtime.settings import load

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.monitoring.errors import MonitorStateError
-from tidegauge.monitoring.processor import MonitorProcessor
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import State

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tidegauge.monitor.notify.delivery import MAX_AGE_MS, DeliveryMetrics, Notifier, Receiver
+from tidegauge.monitor.notify.notifier import MAX_AGE_MS, DeliveryMetrics, Notifier, Receiver
 from tidegauge.monitor.notify.receivers import DeliveryError, DeliveryRefusedError
 from tidegauge.monitoring.view import MonitorView
 from tidegauge.schemas.errors import TidegaugeError
