@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
 import pytest
 
 from tidegauge.detection.indicators import (
@@ -9,7 +12,9 @@ from tidegauge.detection.indicators import (
     Tail,
     count,
     count_all,
+    count_asked,
     count_unseen,
+    count_windows,
 )
 from tidegauge.schemas import Segment
 from tidegauge.schemas.sketches import Sketch, SourceRange
@@ -86,3 +91,36 @@ def test_each_stratum_has_an_edge_of_its_own() -> None:
     assert count_unseen(counter, found) == (1, 6)
     assert count(indicator(StratifiedTail("ms", edges, "below")), found) == (2, 5)
     assert count(indicator(counter), sketch()) == (0, 0)
+
+
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_many_windows_are_counted_as_each_alone(side: Literal["above", "below"]) -> None:
+    rng = np.random.default_rng(5)
+    found = [
+        sketch(
+            hits={"error": int(rng.integers(3))},
+            trials={"error": 9} if rng.random() < 0.8 else {},
+            histograms={"cost": histogram.add(histogram.empty(), rng.normal(size=4).tolist())},
+            strata={
+                "latency": {
+                    name: histogram.add(histogram.empty(), rng.normal(size=3).tolist())
+                    for name in ("low", "high", "unseen")
+                    if rng.random() < 0.6
+                }
+            },
+        )
+        for _ in range(40)
+    ]
+    asked = [
+        indicator(Hits("error")),
+        indicator(Tail("cost", histogram.bucket_of(0.5), side)),
+        indicator(StratifiedTail("latency", {"low": histogram.bucket_of(-0.5), "high": 0}, side)),
+        indicator(StratifiedTail("latency", {"high": histogram.bucket_of(0.7)}, side)),
+        indicator(StratifiedTail("absent", {"high": 0}, side)),
+    ]
+    hits, trials = count_windows(asked, found)
+    alone = np.array([[count_asked(one, each) for one in asked] for each in found])
+    np.testing.assert_array_equal(hits, alone[..., 0])
+    np.testing.assert_array_equal(trials, alone[..., 1])
+    assert hits[:, :4].any(axis=0).all()
+    assert count_windows(asked, [])[0].shape == (0, 5)

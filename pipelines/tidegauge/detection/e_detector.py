@@ -209,6 +209,9 @@ def _advance(
     before = evidence.block
     number = start_ms // bets.block_ms
     fresh = number != before.number
+    if not fresh.any():
+        block = Block(number, before.hits + hits, before.expected + expected, before.log_begun)
+        return block, fresh
     # Blocks without a window have passed as well; a clock that steps back adds no time.
     passed = np.where(before.number >= 0, np.maximum(number - before.number, 1), 1)
     log_duration = np.log(passed * bets.block_ms / 1000)[:, None]
@@ -296,8 +299,8 @@ def best_bet(log_parts: Floats) -> int:
 
 def _usable(log_statistics: Floats) -> tuple[Floats, int]:
     """Replace NaN and infinity by minus infinity; return the result and how many there were."""
-    broken = np.isnan(log_statistics) | np.isposinf(log_statistics)
-    return np.where(broken, -np.inf, log_statistics), int(broken.sum())
+    broken = ~(log_statistics < np.inf)  # as NaN is below nothing
+    return np.where(broken, -np.inf, log_statistics), int(np.count_nonzero(broken))
 
 
 def _named(by_indicator: Floats, most: int, families: Sequence[str]) -> Iterator[int]:

@@ -7,6 +7,7 @@ which it was evaluated (``n``) and those for which it held (``x``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -26,6 +27,7 @@ __all__ = [
     "count_all",
     "count_asked",
     "count_unseen",
+    "count_windows",
 ]
 
 
@@ -138,6 +140,80 @@ def count_asked(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
     if isinstance(counter, Hits) and not counter.of and counter.name not in sketch.trials:
         return 0, 0
     return count(indicator, sketch)
+
+
+def count_windows(
+    indicators: Sequence[Indicator], sketches: Sequence[Sketch]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return hits and trials in many sketches of responses, each of shape (B, J).
+
+    Row by row they are what ``count_asked`` counts. The strata of a number are read once for all
+    indicators that count it.
+
+    Args:
+        indicators: The indicators, J of them.
+        sketches: The sketches, B of them.
+    """
+    hits = np.zeros((len(sketches), len(indicators)), np.int64)
+    trials = np.zeros_like(hits)
+    read: dict[str, _StratumRows] = {}
+    for j, indicator in enumerate(indicators):
+        counter = indicator.counter
+        if isinstance(counter, StratifiedTail):
+            if counter.value not in read:
+                read[counter.value] = _stratum_rows(counter.value, sketches)
+            hits[:, j], trials[:, j] = read[counter.value].beyond(counter, len(sketches))
+        else:
+            pairs = [count_asked(indicator, sketch) for sketch in sketches]
+            hits[:, j], trials[:, j] = np.array(pairs, np.int64).reshape(-1, 2).T
+    return hits, trials
+
+
+@dataclass(frozen=True, slots=True)
+class _StratumRows:
+    """The buckets of all strata of a number in many sketches, each array of shape (rows,).
+
+    Attributes:
+        names: The strata.
+        sketch: Index of the sketch.
+        stratum: Index of the stratum.
+        bucket: The ordered bucket.
+        events: Values in the bucket.
+    """
+
+    names: tuple[str, ...]
+    sketch: NDArray[np.int64]
+    stratum: NDArray[np.int64]
+    bucket: NDArray[np.int64]
+    events: NDArray[np.int64]
+
+    def beyond(
+        self, counter: StratifiedTail, sketches: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the values beyond their stratum's edge, and all with an edge, by sketch."""
+        known = np.array([name in counter.buckets for name in self.names], np.bool_)
+        edges = np.array([counter.buckets.get(name, 0) for name in self.names], np.int64)
+        asked = np.flatnonzero(known[self.stratum])
+        above = self.bucket[asked] > edges[self.stratum[asked]]
+        held = asked[above if counter.side == "above" else ~above]
+        counts = (
+            np.bincount(self.sketch[rows], weights=self.events[rows], minlength=sketches)
+            for rows in (held, asked)
+        )
+        hits, trials = (found.astype(np.int64) for found in counts)
+        return hits, trials
+
+
+def _stratum_rows(value: str, sketches: Sequence[Sketch]) -> _StratumRows:
+    number: dict[str, int] = {}
+    rows = [
+        (row, number.setdefault(name, len(number)), bucket, events)
+        for row, sketch in enumerate(sketches)
+        for name, values in sketch.strata.get(value, {}).items()
+        for bucket, events in histogram.buckets(values)
+    ]
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    return _StratumRows(tuple(number), *columns)
 
 
 def count_all(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tidegauge.detection.back_test import Fitted, History, back_test
-from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_asked
+from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_windows
 from tidegauge.detection.reference import Reference, build
 from tidegauge.detection.season_choice import choose_season
 from tidegauge.monitoring.further_findings import normal_load
@@ -178,7 +178,8 @@ def error_reference(segment: Segment, windows: Sequence[Sketch], zone: str) -> R
             for name in checks
         ),
     ]
-    asked = [i for i in indicators if _by_window(i, windows)[1].sum() >= FEWEST]
+    _, trials = count_windows(indicators, windows)
+    asked = [one for one, n in zip(indicators, trials.sum(axis=0), strict=True) if n >= FEWEST]
     if not asked or asked[0].name != measures.ERROR:
         return LeftOut(f"fewer than {FEWEST} responses that the service could have failed")
     return _banded(segment, windows, asked, _ERROR_SHARES, _UNSEEN_SHIFTS["errors"], zone=zone)
@@ -201,7 +202,7 @@ def hallucination_reference(
         family=measures.hallucinated(label),
         counter=Hits(measures.hallucinated(label), of=measures.grounding_checked(label)),
     )
-    _, trials = _by_window(indicator, windows)
+    _, trials = count_windows([indicator], windows)
     if (n := int(trials.sum())) < FEWEST:
         return LeftOut(f"{n} answers with a context, {FEWEST} are needed")
     return _banded(segment, windows, [indicator], {}, _UNSEEN_SHIFTS["errors"], zone=zone)
@@ -276,9 +277,7 @@ def _banded(  # noqa: PLR0913 - the windows, what is tested, and what is known o
         zone: Time zone of the seasons' slots.
         normal: Rates of the indicators that are known to be normal, if they are.
     """
-    columns = [_by_window(indicator, windows) for indicator in indicators]
-    hits = np.stack([hits for hits, _ in columns], axis=1)
-    trials = np.stack([trials for _, trials in columns], axis=1)
+    hits, trials = count_windows(indicators, windows)
     times = np.array([window.window_start_ms for window in windows], np.int64)
     history = History(times, hits, trials, windows[0].window_ms, falls=False)
     rates = hits.sum(axis=0) / np.maximum(trials.sum(axis=0), 1)
@@ -319,13 +318,6 @@ def _relative_change(shift: float, rates: Floats) -> Floats:
     inner = np.clip(rates, 1e-6, 1 - 1e-6)
     density = np.exp(-(ndtri(inner) ** 2) / 2) / math.sqrt(2 * math.pi)
     return np.where((rates > 0) & (rates < 1), shift * density / inner, 0.0)
-
-
-def _by_window(indicator: Indicator, windows: Sequence[Sketch]) -> tuple[Counts, Counts]:
-    pairs = np.array([count_asked(indicator, window) for window in windows], np.int64).reshape(
-        -1, 2
-    )
-    return pairs[:, 0], pairs[:, 1]
 
 
 def _whole(windows: Sequence[Sketch], value: str) -> Histogram:

@@ -70,22 +70,25 @@ class Size:
         days: Greatest length of one.
         changed: Streams with each change.
         swaps: Streams with each swap of versions.
-        window_ms: Length of a window.
+        window_ms: Length of a window of responses.
+        conversation_window_ms: Length of a window of requests with texts, of which there are
+            fewer.
     """
 
     streams: int
     days: float
     changed: int
     swaps: int
-    window_ms: int = 10_000
+    window_ms: int = 60_000
+    conversation_window_ms: int = 300_000
 
     def with_streams(self, count: int) -> Size:
         """Return a size with as many streams of each kind."""
         return replace(self, streams=count, changed=count, swaps=count)
 
 
-FULL = Size(streams=20, days=14.0, changed=20, swaps=20, window_ms=60_000)
-QUICK = Size(streams=2, days=3.0, changed=3, swaps=5, window_ms=60_000)
+FULL = Size(streams=20, days=14.0, changed=20, swaps=20)
+QUICK = Size(streams=2, days=3.0, changed=3, swaps=5)
 
 
 class _ConversationJob(NamedTuple):
@@ -165,7 +168,7 @@ def measure(files: Files, size: Size, tell: Callable[[str], None], *, keep: Path
     shortcut = [*_plugged_in_jobs(size, questions=questions)]
     source = source_of((files.conversations, files.arrivals, files.questions), fingerprint)
     kept = KeptOutcomes(keep, source)
-    _in_processes([*usual, *shortcut], files, fingerprint, tell, kept)
+    _in_processes([*shortcut, *usual], files, fingerprint, tell, kept)
     found = [one for job in usual if (one := kept.find(job_key(job)))]
     streams = [one for done in found for one in done.streams]
     swaps = [one for done in found for one in done.swaps]
@@ -200,14 +203,17 @@ def jobs(size: Size, *, questions: bool = True) -> Iterator[Job]:
         size: How much is run.
         questions: Whether there are single questions: simulated conversations consist of them.
     """
-    for number in range(max(size.streams, size.changed)):
+    settings = SketchSettings(window_ms=size.window_ms)
+    for number in range(max(size.streams, size.changed, size.swaps)):
         plan = StreamPlan(number=number, days=size.days, window_ms=size.window_ms)
+        talk = replace(plan, window_ms=size.conversation_window_ms)
         for traffic in CONVERSATION_TRAFFIC.values():
             if questions or traffic.scripts != "topical":
-                yield from _conversation_jobs(traffic, plan, size)
+                yield from _conversation_jobs(traffic, talk, size)
         for service in SERVICE_TRAFFIC.values():
             yield from _service_jobs(service, plan, size)
-    yield from _swap_jobs(size)
+        if number < size.swaps:
+            yield from (_SwapJob(name, number, settings) for name in SWAPS)
 
 
 def _conversation_jobs(traffic: ConversationTraffic, plan: StreamPlan, size: Size) -> Iterator[Job]:
@@ -227,19 +233,13 @@ def _service_jobs(traffic: ServiceTraffic, plan: StreamPlan, size: Size) -> Iter
         yield _ServiceJob(traffic.name, changes, plan)
 
 
-def _swap_jobs(size: Size) -> Iterator[Job]:
-    settings = SketchSettings(window_ms=size.window_ms)
-    for number in range(size.swaps):
-        for name in SWAPS:
-            yield _SwapJob(name, number, settings)
-
-
 def _plugged_in_jobs(size: Size, *, questions: bool) -> Iterator[Job]:
     """Yield streams on which the usual shortcut has to fail: a few, since it fails soon."""
     for number in range(2):
         plan = StreamPlan(number=number, days=QUICK.days, window_ms=size.window_ms, plugged_in=True)
+        talk = replace(plan, window_ms=size.conversation_window_ms)
         for name in ("conversations", *(["conversations on one topic"] if questions else [])):
-            yield _ConversationJob(name, BASELINES[3], (NO_CHANGE,), plan)
+            yield _ConversationJob(name, BASELINES[3], (NO_CHANGE,), talk)
         yield _ServiceJob(SPEED_WAVES, (NO_CHANGE,), plan)
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.detection.e_detector import Decision, judge, no_evidence
+from tidegauge.detection.indicators import count_windows
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
@@ -265,7 +266,8 @@ def first_alarms(
 
     Args:
         references: Monitor's name -> segment key -> reference.
-        sketches: Of one segment, in order of time.
+        sketches: Of one segment, in order of time; those of responses are counted at once if
+            they are a sequence.
         start_ms: Start of the stream, Unix milliseconds.
         signal: Only the monitors of this signal, until the first of them alarms; None for all.
     """
@@ -273,6 +275,7 @@ def first_alarms(
     thresholds = _thresholds(references)
     alarms: dict[Monitor, Alarm] = {}
     most = 1 if signal else len(thresholds)
+    known = sketches if isinstance(sketches, Sequence) else ()
     for sketch in sketches:
         for monitor in monitors_in(sketch):
             if monitor in alarms or monitor.name not in thresholds:
@@ -286,7 +289,8 @@ def first_alarms(
                 if found is None:
                     continue
                 threshold = thresholds[monitor.name]
-                test = tests[monitor] = _Test(build_detector(monitor, segment, *found, threshold))
+                detector = build_detector(monitor, segment, *found, threshold)
+                test = tests[monitor] = _Test(detector, known)
             indicators = test.observe(sketch)
             if indicators:
                 days = (sketch.window_start_ms + sketch.window_ms - start_ms) / 1000 / _DAY_SECONDS
@@ -309,10 +313,17 @@ class _Test:
 
     Until the evidence first reaches the threshold nothing asks when a change began, nor what
     contributes. Then all windows are observed again with their change points.
+
+    Args:
+        detector: The detector.
+        known: Sketches of responses that will be observed, if they are known; one for each window.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, known: Sequence[Sketch]) -> None:
         self._detector = detector
+        hits, trials = count_windows(detector.reference.indicators, known)
+        starts = (one.window_start_ms for one in known)
+        self._counted = dict(zip(starts, zip(hits, trials, strict=True), strict=True))
         self._bets = no_evidence(detector.bets)
         self._quiet: list[_ClosedWindow] = []
         self._evidence: DetectorEvidence | None = None
@@ -326,7 +337,8 @@ class _Test:
     def observe(self, sketch: Sketch) -> tuple[str, ...]:
         """Add a window; return the indicators that raise an alarm above INFO, or nothing."""
         detector = self._detector
-        counted = count_window(detector, sketch)
+        known = self._counted.get(sketch.window_start_ms)
+        counted = IndicatorCounts(*known) if known else count_window(detector, sketch)
         if not counted.events:
             return ()
         start_ms = sketch.window_start_ms
