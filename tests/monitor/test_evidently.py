@@ -65,7 +65,7 @@ def renderer() -> Iterator[EvidentlyProcess]:
 @pytest.fixture(scope="module")
 def page(renderer: EvidentlyProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report whose rows nobody has cleaned before."""
-    found = tables(rows(0.5, 1), rows(0.9, 2))
+    found = tables(rows(0.5, 1), rows(2.0, 2))
     dirty = Tables(
         columns=(*found.columns, Column(IMAGE, "category")),
         reference=(*found.reference, (ATTACK,) * 200),
@@ -73,6 +73,7 @@ def page(renderer: EvidentlyProcess, tmp_path_factory: pytest.TempPathFactory) -
         rows=(200, 200),
         left_out=(),
         distances=(*found.distances, 1.0),
+        by_chance=(*found.by_chance, 0.1),
     )
     path = tmp_path_factory.mktemp("report") / "new" / "report.html"
     preface = Preface(
@@ -97,13 +98,14 @@ def test_our_verdicts_come_first_then_the_columns_that_differ_most(page: Path) -
         text.index(words)
         for words in (
             "answers are worse",
-            "latency_ms: ",
+            "latency, ms: ",
             "<title>map</title>",
             "fact &lt;img",
             "no mark that is absent speaks against",
         )
     ]
     assert places == sorted(places)
+    assert "columns differ by no more than chance explains" in text
     assert "Dataset Drift" not in text, "no sentence on all columns at once"
 
 
@@ -134,7 +136,7 @@ def test_a_browser_shows_the_report_and_runs_nothing_of_its_rows(
         timeout=90,
     )
     assert "<title>taken</title>" not in done.stdout
-    assert "latency_ms" in done.stdout
+    assert "latency, ms" in done.stdout
     assert "Two ranges" in done.stdout
 
 
@@ -159,7 +161,7 @@ def test_the_report_works_in_the_cage_that_it_is_served_in(page: Path, tmp_path:
         )
     assert "What the monitor says" in done.stdout
     assert "Dataset Drift" not in done.stdout
-    assert "latency_ms" in done.stdout
+    assert "latency, ms" in done.stdout
 
 
 def test_nothing_to_compare_says_so(renderer: EvidentlyProcess, tmp_path: Path) -> None:
@@ -207,7 +209,7 @@ def test_a_process_that_has_ended_meanwhile_is_started_again(tmp_path: Path) -> 
     process = EvidentlyProcess()
     process.warm()
     process.close()
-    found = tables(rows(0.5, 1), rows(0.9, 2))
+    found = tables(rows(0.5, 1), rows(2.0, 2))
     process.render(found, Preface(title="t"), tmp_path / "r.html")
     process.close()
     assert (tmp_path / "r.html").exists()

@@ -88,7 +88,7 @@ def test_two_ranges_become_one_file_without_a_word_of_their_prompts(
     assert after >= 30
     page = out.read_text()
     assert SECRET_TEXT not in page
-    for column in ("latency_ms", "output_characters", "cluster", "novelty"):
+    for column in ("latency, ms", "output characters", "topic", "novelty"):
         assert column in page
 
 

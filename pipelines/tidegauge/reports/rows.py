@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
-import numpy as np
-
+from tidegauge.reports.distance import by_chance, distance
 from tidegauge.reports.embedding_map import PlacedRequest
 from tidegauge.reports.text import category
 from tidegauge.reports.text_statistics import text_statistics
@@ -22,7 +21,7 @@ from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.exchange import Capture, Message, ResponseEvent, last_user_message
 from tidegauge.schemas.hashing import hash_64
 
-__all__ = ["Column", "Row", "Sample", "Tables", "described", "distance", "tables"]
+__all__ = ["Column", "Row", "Sample", "Tables", "described", "tables"]
 
 Row = dict[str, float | str]
 """Column -> value; a column without a known value is absent."""
@@ -92,14 +91,15 @@ class Tables:
     """The same columns of both ranges.
 
     Attributes:
-        columns: At most ``MAX_COLUMNS``, each with a value on both sides; those that differ most
-            come first.
+        columns: At most ``MAX_COLUMNS``, each with a value on both sides; those that differ by
+            most beyond chance come first.
         reference: The columns' cells in the reference range.
         current: Their cells in the current range.
         rows: Rows of the reference range, and of the current one.
         left_out: Columns without a value on one of the sides, or beyond the limit.
         constant: Columns left out since each row of both sides has the same value.
         distances: How far the sides of each column lie apart, from 0 to 1: see ``distance``.
+        by_chance: How far two samples of the same traffic may lie apart: see ``by_chance``.
     """
 
     columns: tuple[Column, ...]
@@ -109,6 +109,7 @@ class Tables:
     left_out: tuple[str, ...]
     constant: tuple[str, ...] = ()
     distances: tuple[float, ...] = ()
+    by_chance: tuple[float, ...] = ()
 
 
 def described(
@@ -265,32 +266,6 @@ def _without_rare(one: Cells, other: Cells) -> tuple[Cells, Cells]:
     return tuple(kept.get(value) for value in one), tuple(kept.get(value) for value in other)
 
 
-def distance(one: Sequence[float | str], other: Sequence[float | str]) -> float:
-    """Return how far two samples lie apart, from 0 to 1.
-
-    Of numbers it is the Kolmogorov-Smirnov distance, the largest difference of their
-    distribution functions; of categories the total variation, half the sum of the differences of
-    their shares. Both say which part of the rows would have to change, and do not depend on units.
-
-    Example:
-        >>> distance([1.0, 2.0], [2.0, 3.0]), distance(["a", "b"], ["a", "a"])
-        (0.5, 0.5)
-    """
-    if any(isinstance(value, str) for value in (*one, *other)):
-        counts = Counter(one), Counter(other)
-        return (
-            sum(
-                abs(counts[0][value] / len(one) - counts[1][value] / len(other))
-                for value in counts[0].keys() | counts[1].keys()
-            )
-            / 2
-        )
-    sides = [np.sort(np.asarray(side, np.float64)) for side in (one, other)]
-    values = np.concatenate(sides)
-    below = [np.searchsorted(side, values, side="right") / len(side) for side in sides]
-    return float(np.max(np.abs(below[0] - below[1])))
-
-
 def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """Return both ranges over the columns that can be compared.
 
@@ -299,7 +274,7 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
     """
     named = (*_NUMBERS, *_CATEGORIES)
     seen = {name for rows in (reference, current) for row in rows for name in row}
-    compared: list[tuple[float, Column, Cells, Cells]] = []
+    compared: list[tuple[float, float, Column, Cells, Cells]] = []
     constant = []
     for name in (*(n for n in named if n in seen), *sorted(seen - set(named))):
         one = tuple(row.get(name) for row in reference)
@@ -310,18 +285,19 @@ def tables(reference: Sequence[Row], current: Sequence[Row]) -> Tables:
         if len({*one, *other}) == 1:
             constant.append(name)
         elif len(compared) < MAX_COLUMNS and all(map(_can_be_drawn, known)):
-            apart = distance(*known)
+            apart, chance = distance(*known), by_chance(*known, tests=MAX_COLUMNS)
             if name in _CATEGORIES:
                 one, other = _without_rare(one, other)
             column = Column(name, "category" if name in _CATEGORIES else "number")
-            compared.append((apart, column, one, other))
-    compared.sort(key=lambda item: -item[0])
-    columns = tuple(column for _, column, _, _ in compared)
+            compared.append((apart, chance, column, one, other))
+    compared.sort(key=lambda item: item[1] - item[0])
+    columns = tuple(column for _, _, column, _, _ in compared)
     return Tables(
         columns=columns,
-        distances=tuple(apart for apart, _, _, _ in compared),
-        reference=tuple(one for _, _, one, _ in compared),
-        current=tuple(other for _, _, _, other in compared),
+        distances=tuple(apart for apart, *_ in compared),
+        by_chance=tuple(chance for _, chance, *_ in compared),
+        reference=tuple(one for *_, one, _ in compared),
+        current=tuple(other for *_, other in compared),
         rows=(len(reference), len(current)),
         left_out=tuple(sorted(seen - {column.name for column in columns} - set(constant))),
         constant=tuple(sorted(constant)),

@@ -1,4 +1,4 @@
-"""Titles of monitors for people; the name stays what commands, metrics and addresses use."""
+"""Titles of monitors, scores and columns for people; commands and addresses use their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from tidegauge.reports.text import clip
 
-__all__ = ["monitor_title", "score_title"]
+__all__ = ["column_title", "metric_title", "monitor_title", "notice_title", "score_title"]
 
 _TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -94,3 +94,28 @@ def score_title(key: str) -> str:
     """
     judge, _, score = key.rpartition("/")
     return clip(f"{judge.rpartition('@')[0] or judge} {score}".strip(), 60)
+
+
+_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cluster": "topic",
+        "served_model": "model that answered",
+        "prompt_non_letters_ratio": "prompt, share of other characters than letters",
+        "output_non_letters_ratio": "output, share of other characters than letters",
+    }
+)
+_UNITS: Final[Mapping[str, str]] = MappingProxyType({"ms": "ms", "usd": "$"})
+
+
+def column_title(name: str) -> str:
+    """Return the title of a report's column, with its unit.
+
+    Example:
+        >>> column_title("time_to_first_token_ms"), column_title("cost_usd")
+        ('time to first token, ms', 'cost, $')
+        >>> column_title("cluster"), column_title("rubric helpfulness (unqualified)")
+        ('topic', 'rubric helpfulness (unqualified)')
+    """
+    words, _, unit = name.rpartition("_")
+    title = f"{words}, {_UNITS[unit]}" if unit in _UNITS else name
+    return _COLUMNS.get(name, title.replace("_", " "))

@@ -21,6 +21,7 @@ from tidegauge.reports.embedding_map import (
 )
 from tidegauge.reports.formatting import count, percent
 from tidegauge.reports.rows import Row, Sample, Tables, tables
+from tidegauge.reports.titles import column_title
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
@@ -258,9 +259,9 @@ class ReportMaker:
                 "reached the log; make the report again once they have."
             )
         if compared.left_out:
-            facts.append(f"Left out, without values to compare: {', '.join(compared.left_out)}.")
+            facts.append(f"Left out, without values to compare: {_titles(compared.left_out)}.")
         if compared.constant:
-            facts.append(f"The same throughout: {', '.join(compared.constant)}.")
+            facts.append(f"The same throughout: {_titles(compared.constant)}.")
         facts += [
             f"{name}: {sentence}"
             for name, found in (("Reference", reference), ("Current", current))
@@ -323,3 +324,7 @@ def report_maker(kafka: KafkaSettings, rows: int, models: Path | None = None) ->
         labels=labels,
         costs=partial(told_costs, kafka, models),
     )
+
+
+def _titles(columns: Iterable[str]) -> str:
+    return ", ".join(map(column_title, columns))

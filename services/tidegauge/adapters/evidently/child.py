@@ -23,8 +23,9 @@ import msgspec
 
 from tidegauge.adapters.evidently.job import Job, Preface
 from tidegauge.reports.formatting import percent
-from tidegauge.reports.rows import Cells, Tables
+from tidegauge.reports.rows import Cells, Column, Tables
 from tidegauge.reports.text import category
+from tidegauge.reports.titles import column_title
 
 _IDLE_SECONDS: Final = 300.0
 _FURTHEST: Final = 6
@@ -86,8 +87,8 @@ def _page(job: Job) -> str:
     from evidently.presets import ValueStats  # noqa: PLC0415 - the same
 
     definition = DataDefinition(
-        numerical_columns=[category(c.name) for c in job.tables.columns if c.kind == "number"],
-        categorical_columns=[category(c.name) for c in job.tables.columns if c.kind == "category"],
+        numerical_columns=[_name(c) for c in job.tables.columns if c.kind == "number"],
+        categorical_columns=[_name(c) for c in job.tables.columns if c.kind == "category"],
     )
     current, reference = (
         Dataset.from_pandas(_frame(job.tables, side), data_definition=definition)
@@ -95,7 +96,7 @@ def _page(job: Job) -> str:
     )
     # Column by column, the furthest apart first: a sentence on all of them together would say
     # that nothing has drifted where one column has, and few others.
-    names = [category(column.name) for column in job.tables.columns]
+    names = [_name(column) for column in job.tables.columns]
     drifts = [ValueDrift(column=name) for name in names]
     details = [ValueStats(column=name) for name in names[:_DETAILED]]
     report = Report([*drifts, *details])
@@ -106,11 +107,15 @@ def _page(job: Job) -> str:
     return head + body + _preface(job) + rest
 
 
+def _name(column: Column) -> str:
+    return category(column_title(column.name))
+
+
 def _frame(tables: Tables, side: Sequence[Cells]) -> Any:  # noqa: ANN401 - pandas ships no types
     import pandas as pd  # noqa: PLC0415 - only in the child
 
     columns = {
-        category(column.name): pd.Series(cells, dtype="float64")
+        _name(column): pd.Series(cells, dtype="float64")
         if column.kind == "number"
         else pd.Series(_safe(cells), dtype="object")
         for column, cells in zip(tables.columns, side, strict=True)
@@ -141,15 +146,11 @@ def _figure(preface: Preface) -> str:
 
 def _preface(job: Job) -> str:
     preface = job.preface
-    furthest = [
-        f"{column.name}: at least {percent(apart)} of the rows differ"
-        for column, apart in zip(job.tables.columns, job.tables.distances, strict=False)
-    ]
     return (
         '<header style="font:16px/1.5 system-ui,sans-serif;padding:16px 24px">'
         f'<h1 style="font-size:22px;margin:0 0 8px">{html.escape(preface.title)}</h1>'
         f"<h2>What the monitor says</h2>{_listed(preface.verdicts)}"
-        f"<h2>What differs most</h2>{_listed(furthest[:_FURTHEST])}"
+        f"<h2>What differs most</h2>{_listed(_furthest(job.tables))}"
         f"{_figure(preface)}"
         f"<h2>What is compared</h2>{_listed(preface.facts)}"
         "<p>A description of two samples. Whether a column is marked as drifted depends on how "
@@ -157,6 +158,23 @@ def _preface(job: Job) -> str:
         "stated error rate; the monitor's own verdicts do, and no mark that is absent speaks "
         "against one of them.</p></header>"
     )
+
+
+def _furthest(compared: Tables) -> list[str]:
+    """Return what differs by more than two samples of the same traffic do."""
+    sides = zip(compared.columns, compared.distances, compared.by_chance, strict=False)
+    beyond = [
+        f"{column_title(column.name)}: at least {percent(apart)} of the rows differ"
+        for column, apart, chance in sides
+        if apart > chance
+    ]
+    shown, rest = beyond[:_FURTHEST], len(compared.columns) - len(beyond)
+    if len(beyond) > len(shown):
+        shown.append(f"{len(beyond) - len(shown)} further columns differ, too")
+    if rest:
+        others = "the other " if beyond else "all "
+        shown.append(f"{others}{rest} columns differ by no more than chance explains")
+    return shown
 
 
 if __name__ == "__main__":
