@@ -126,6 +126,7 @@ def test_facts_and_tables_say_the_same(config: Path, start_ms: int) -> None:
     assert any("came by no gateway" in note for note in facts["notes"])
     table = run(config, start_ms, "--by", "line", "--against", "10m")
     assert "$3.75" in table
+    assert f"Time of {SERVER}: reserved 2 min for $2.00, spot 3 min for $1.50" in table
     assert "GPU 0: engines active 50%, tensor cores 25%" in " ".join(table.split())
 
 

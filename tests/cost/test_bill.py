@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tidegauge.cost.bill import Bill, make_bill
+from tidegauge.cost.bill import Bill, make_bill, merge_bills
 from tidegauge.cost.prices import GpuPrice
 from tidegauge.cost.work import work_of
 from tidegauge.reports.bill_tables import DIMENSIONS, bill_rows, cost_changes, costs_by
@@ -233,6 +233,19 @@ def test_time_without_a_price_is_not_paid_for() -> None:
     (one,) = bill.upstreams
     assert (one.seconds, one.usd, one.idle_usd) == (60.0, 1.0, 1.0)
     assert bill.usd == 1.0
+
+
+def test_time_is_told_by_the_kind_of_its_price() -> None:
+    since = datetime.fromtimestamp(START_MS / 1000 + 60, UTC)
+    prices = (GpuPrice(usd=60.0, kind="reserved"), GpuPrice(usd=6.0, kind="spot", start=since))
+    halves = [
+        make_bill({}, {UPSTREAM: prices}, START_MS + n * 120_000, START_MS + (n + 1) * 120_000)
+        for n in range(2)
+    ]
+    (one,) = merge_bills(halves).upstreams
+    assert {time.kind: time.seconds for time in one.kinds} == {"reserved": 60.0, "spot": 180.0}
+    assert [time.usd for time in one.kinds] == pytest.approx([1.0, 0.3])
+    assert one.usd == pytest.approx(1.3)
 
 
 def test_tokens_with_a_price_and_upstreams_without_one() -> None:

@@ -26,6 +26,7 @@ from tests.monitor.made_up_costs import (
 
 from tidegauge.cost.account import CostAccount
 from tidegauge.cost.hourly_bills import HourlyBills
+from tidegauge.cost.prices import GpuPrice
 from tidegauge.gateway.configuration import Catalog
 from tidegauge.gateway.errors import ConfigurationError
 from tidegauge.monitor.cost_metrics import COST_NAMES, CostCollector
@@ -290,3 +291,14 @@ def test_a_server_that_was_taken_out_is_not_called_silent() -> None:
     (asked,) = cost_view(HourlyBills(account), {}, NOW_MS, 2, asked={UPSTREAM}).upstreams
     assert asked.silent_seconds == 90.0
     assert cost_view(HourlyBills(account), {}, NOW_MS, 2, asked=()).upstreams == ()
+
+
+def test_the_page_lists_time_by_the_kind_of_its_price() -> None:
+    prices = {UPSTREAM: (GpuPrice(usd=6.0, kind="spot"),)}
+    view = cost_view(HourlyBills(CostAccount(0, 2**62)), prices, NOW_MS, 2)
+    app = FastAPI()
+    CostPages(lambda: view).mount(app, Renderer(15))
+    client = TestClient(app)
+    assert "spot 2 h for $12.00" in client.get("/costs").text
+    (server,) = client.get("/api/costs").json()["bill"]
+    assert server["kinds"] == [["spot", 7_200.0, pytest.approx(12.0)]]

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from tidegauge.cost.prices import GpuPrice, gpu_usd_per_hour
+from tidegauge.cost.prices import GpuPrice, price_at
 from tidegauge.cost.shares import SLOT_SECONDS, busy_minute, shares_of_minute
 from tidegauge.cost.weights import CostWeights, measure_weights
 from tidegauge.schemas.upstream_events import MINUTE_MS, CostLine, WorkAmounts
@@ -30,6 +30,7 @@ __all__ = [
     "Charge",
     "ChargeKey",
     "GpuPrices",
+    "PricedTime",
     "UpstreamBill",
     "Weights",
     "make_bill",
@@ -83,6 +84,20 @@ class Charge:
     usd: float | None
 
 
+class PricedTime(NamedTuple):
+    """An upstream's time at prices of one kind, such as ``spot``.
+
+    Attributes:
+        kind: The kind; empty for prices without one.
+        seconds: The time.
+        usd: Its price.
+    """
+
+    kind: str
+    seconds: float
+    usd: float
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamBill:
     """One upstream's time and what became of it.
@@ -98,6 +113,7 @@ class UpstreamBill:
         residual_usd: What is neither.
         idle_by: What the idle time was measured by: ``exchanges`` or ``metrics``.
         weights: What its time was spent on; None without work.
+        kinds: The time by the kind of its price, as an invoice lists it.
     """
 
     upstream: str
@@ -110,6 +126,7 @@ class UpstreamBill:
     residual_usd: float
     idle_by: str
     weights: CostWeights | None
+    kinds: tuple[PricedTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +213,7 @@ class _Time:
     idle_seconds: float = 0.0
     idle_usd: float = 0.0
     idle_by: set[str] = field(default_factory=set)
+    kinds: dict[str, PricedTime] = field(default_factory=dict)
 
 
 def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
@@ -234,11 +252,11 @@ def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
         spent = _weights(minutes.values()) if weights is None else weights.get(upstream)
         time = _Time()
         for minute_ms in range(first * MINUTE_MS, last * MINUTE_MS, MINUTE_MS):
-            rate = gpu_usd_per_hour(prices[upstream], minute_ms)
-            usd = (rate or 0.0) / _MINUTES_OF_AN_HOUR
+            price = price_at(prices[upstream], minute_ms)
+            usd = 0.0 if price is None else price.usd / _MINUTES_OF_AN_HOUR
             idle = (idle_shares or {}).get((upstream, minute_ms))
             shares = _charge_time(upstream, minutes.get(minute_ms), spent, usd, charges, time)
-            _count_time(time, usd, shares, idle, paid=rate is not None)
+            _count_time(time, usd, shares, idle, kind=None if price is None else price.kind)
         upstreams.append(
             UpstreamBill(
                 upstream,
@@ -251,6 +269,7 @@ def make_bill(  # noqa: PLR0913 - work, prices, a range, and what is known of it
                 time.usd - time.shares_usd - time.idle_usd,
                 " and ".join(sorted(time.idle_by)) or "exchanges",
                 spent,
+                tuple(time.kinds.values()),
             )
         )
     return Bill(
@@ -307,7 +326,16 @@ def _joined(one: UpstreamBill, other: UpstreamBill) -> UpstreamBill:
         one.residual_usd + other.residual_usd,
         " and ".join(sorted(idle_by)),
         other.weights or one.weights,
+        _joined_kinds((*one.kinds, *other.kinds)),
     )
+
+
+def _joined_kinds(times: Iterable[PricedTime]) -> tuple[PricedTime, ...]:
+    found: dict[str, PricedTime] = {}
+    for one in times:
+        before = found.get(one.kind, PricedTime(one.kind, 0.0, 0.0))
+        found[one.kind] = PricedTime(one.kind, before.seconds + one.seconds, before.usd + one.usd)
+    return tuple(found.values())
 
 
 def _charge_tokens(
@@ -339,10 +367,15 @@ def _charge_time(  # noqa: PLR0913, PLR0917 - a minute, its price, and where bot
     return busy
 
 
-def _count_time(time: _Time, usd: float, busy: float, idle: float | None, *, paid: bool) -> None:
-    idle_seconds = _MINUTE_SECONDS - busy if idle is None else idle * _MINUTE_SECONDS
-    if not paid:
+def _count_time(
+    time: _Time, usd: float, busy: float, idle: float | None, *, kind: str | None
+) -> None:
+    """Add a minute at a price of some kind, None for one that is not paid for."""
+    if kind is None:
         return
+    idle_seconds = _MINUTE_SECONDS - busy if idle is None else idle * _MINUTE_SECONDS
+    before = time.kinds.get(kind, PricedTime(kind, 0.0, 0.0))
+    time.kinds[kind] = PricedTime(kind, before.seconds + _MINUTE_SECONDS, before.usd + usd)
     time.seconds += _MINUTE_SECONDS
     time.usd += usd
     time.busy_seconds += busy

@@ -18,6 +18,7 @@ __all__ = [
     "PriceError",
     "check_gpu_prices",
     "gpu_usd_per_hour",
+    "price_at",
     "usd_of_time",
 ]
 
@@ -139,9 +140,15 @@ def gpu_usd_per_hour(prices: float | Sequence[GpuPrice], time_ms: int) -> float 
         >>> [gpu_usd_per_hour(prices, hour * 3_600_000) for hour in (3, 12)]
         [1.0, 2.5]
     """
+    held = price_at(prices, time_ms)
+    return None if held is None else held.usd
+
+
+def price_at(prices: float | Sequence[GpuPrice], time_ms: int) -> GpuPrice | None:
+    """Return the price of a server's time that counts at a time, None if none holds."""
     if isinstance(prices, float | int):
-        return float(prices)
-    return next((price.usd for price in reversed(prices) if price.holds(time_ms)), None)
+        return GpuPrice(usd=float(prices))
+    return next((price for price in reversed(prices) if price.holds(time_ms)), None)
 
 
 def usd_of_time(prices: float | Sequence[GpuPrice], start_ms: int, end_ms: int) -> float:

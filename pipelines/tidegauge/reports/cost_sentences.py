@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tidegauge.cost.bill import Bill
+from tidegauge.cost.bill import Bill, UpstreamBill
 from tidegauge.cost.upstream_use import GpuUse, UpstreamUse
 from tidegauge.reports.bill_tables import costs_by
-from tidegauge.reports.formatting import count, dollars, number, percent
+from tidegauge.reports.formatting import count, dollars, duration, number, percent
 from tidegauge.reports.text import clip
 
-__all__ = ["cost_sentences", "gpu_words", "use_sentences"]
+__all__ = ["cost_sentences", "gpu_words", "kind_words", "use_sentences"]
 
 _MOST_NAMED: Final = 5
 _NAME_LIMIT: Final = 60
@@ -53,6 +53,24 @@ def cost_sentences(bill: Bill) -> Iterator[str]:
     ]
     if versions:
         yield f"Cost of a million tokens, and of a conversation: {', '.join(versions)}."
+
+
+def kind_words(one: UpstreamBill) -> str:
+    """Return an upstream's time by the kind of its price; empty if no price has a kind.
+
+    Example:
+        >>> from tidegauge.cost.bill import PricedTime
+        >>> times = (PricedTime("reserved", 57_600, 40.0), PricedTime("spot", 28_800, 8.8))
+        >>> kind_words(UpstreamBill("a:1", 86_400, 48.8, 0, 0, 86_400, 48.8, 0, "", None, times))
+        'reserved 16 h for $40.00, spot 8 h for $8.80'
+    """
+    if not any(time.kind for time in one.kinds):
+        return ""
+    return ", ".join(
+        f"{clip(time.kind, _NAME_LIMIT) or 'other'} {duration(time.seconds)} for "
+        f"{dollars(time.usd)}"
+        for time in one.kinds
+    )
 
 
 def use_sentences(used: Mapping[str, UpstreamUse]) -> Iterator[str]:

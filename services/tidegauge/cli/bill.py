@@ -22,7 +22,7 @@ from tidegauge.reports.bill_tables import (
     cost_changes,
     costs_by,
 )
-from tidegauge.reports.cost_sentences import use_sentences
+from tidegauge.reports.cost_sentences import kind_words, use_sentences
 from tidegauge.reports.forecast import Forecast, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, number, percent, times
 from tidegauge.reports.spreadsheet import csv_text
@@ -179,6 +179,9 @@ def _print(console: Console, found: Bill, by: str) -> None:
                 percent(1 - one.idle_seconds / one.seconds if one.seconds else None),
             )
         console.print(table)
+        for one in found.upstreams:
+            if words := kind_words(one):
+                console.print(f"Time of {clip(one.upstream, _NAME_LIMIT)}: {words}")
     table = _table(
         by,
         "cost",

@@ -19,7 +19,7 @@ from tidegauge.monitor.web.now import CHARTED
 from tidegauge.monitor.web.pipeline_page import WORKERS
 from tidegauge.monitor.web.segment_page import SIGNALS
 from tidegauge.reports import formatting
-from tidegauge.reports.cost_sentences import gpu_words
+from tidegauge.reports.cost_sentences import gpu_words, kind_words
 from tidegauge.reports.standing import standing
 from tidegauge.reports.text import clip, lead
 from tidegauge.reports.titles import metric_title, monitor_title, notice_title, score_title
@@ -53,6 +53,7 @@ class Renderer:
             dollars=formatting.dollars,
             duration=formatting.duration,
             gpu_words=gpu_words,
+            kind_words=kind_words,
             lead=lead,
             milliseconds=formatting.milliseconds,
             moment=formatting.moment,
