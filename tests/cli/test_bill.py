@@ -154,6 +154,7 @@ def test_a_month_that_goes_on_is_billed_up_to_now(config: Path) -> None:
 def test_names_from_upstreams_do_nothing_to_a_terminal(
     kafka: KafkaSettings, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
     start_ms = (time.time_ns() // 1_000_000 - 4 * 3_600_000) // MINUTE_MS * MINUTE_MS
     row = WorkRow("m/:boom:\x1b[31m//", "acme", "served", WorkAmounts(requests=1, without_usage=1))
