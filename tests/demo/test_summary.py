@@ -23,7 +23,8 @@ from tidegauge.reports.quality import Estimate
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.findings import Effect, Monitor, State, Verdict
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import moments_of
 
 TURNS = Milestones(
     normal_ms=100, watching_ms=1_000, shift_ms=10_000, new_version_ms=20_000, end_ms=30_000
@@ -56,8 +57,8 @@ def _vitals(segment: Segment, latencies: list[float]) -> Sketch:
         hits={measures.ERROR: 1, measures.failed("refusal"): 3},
         trials={measures.failed("refusal"): len(latencies)},
         moments={
-            measures.LATENCY_MS: moments.of(latencies),
-            measures.COST_USD: moments.of([0.001] * len(latencies)),
+            measures.LATENCY_MS: moments_of(latencies),
+            measures.COST_USD: moments_of([0.001] * len(latencies)),
         },
         histograms={
             measures.LATENCY_MS: histogram.add(histogram.empty(), latencies),
@@ -80,9 +81,9 @@ def _quality(segment: Segment, judge: str, *, qualified: bool) -> Sketch:
         hits={} if qualified else {measures.unqualified(judge): 40},
         trials=asked,
         moments={
-            measures.weight(judge): moments.of([1.0] * 40),
-            measures.weighted(judge, "fluency"): moments.of([0.5] * 40),
-            measures.cross(judge, "fluency"): moments.of([0.5] * 40),
+            measures.weight(judge): moments_of([1.0] * 40),
+            measures.weighted(judge, "fluency"): moments_of([0.5] * 40),
+            measures.cross(judge, "fluency"): moments_of([0.5] * 40),
         },
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from tidegauge.detection.random_groups import GROUPS, group_of, group_sum, ratio_variance
 from tidegauge.quality.sampled_mean import SampledMean, clustered, hajek, score_interval
-from tidegauge.streaming import moments
+from tidegauge.streaming.merging import moments_of
 
 
 def drawn(
@@ -30,7 +30,7 @@ def drawn(
             sums.update(group_sum(group, 2 * value))
             weights.update(group_sum(group, 2.0))
     y, p = own[kept], np.full(int(kept.sum()), 0.5)
-    alone = hajek(moments.of(1 / p), moments.of(y / p), moments.of(y / p**2))
+    alone = hajek(moments_of(1 / p), moments_of(y / p), moments_of(y / p**2))
     assert alone is not None
     return alone, clustered(alone, sums, weights)
 

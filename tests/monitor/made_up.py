@@ -30,7 +30,8 @@ from tidegauge.schemas.sketches import (
     SourceRange,
     Tally,
 )
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import moments_of
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -93,7 +94,7 @@ def vitals(where: Segment, events: int = 400, seed: int = 1) -> Sketch:
             measures.failed("truncation"): events - failed,
             measures.failed("json_schema"): events // 10,
         },
-        moments={name: moments.of(found) for name, found in values.items()},
+        moments={name: moments_of(found) for name, found in values.items()},
         histograms={
             name: histogram.add(histogram.empty(), found) for name, found in values.items()
         },
@@ -125,16 +126,16 @@ def quality(where: Segment, judged: int = 120, centre: float = 0.7) -> Sketch:
         (RUBRIC, "helpfulness", 0.55),
     ):
         scores = [rng.gauss(mean, 0.2) for _ in range(judged)]
-        found[measures.weight(label)] = moments.of(weights)
-        found[measures.weighted(label, name)] = moments.of(
+        found[measures.weight(label)] = moments_of(weights)
+        found[measures.weighted(label, name)] = moments_of(
             w * y for w, y in zip(weights, scores, strict=True)
         )
-        found[measures.cross(label, name)] = moments.of(
+        found[measures.cross(label, name)] = moments_of(
             w * w * y for w, y in zip(weights, scores, strict=True)
         )
-        found[measures.score(label, name)] = moments.of(scores)
-        found[measures.answer_tokens(label)] = moments.of([41.0] * judged)
-    found[measures.disagreement(RUBRIC)] = moments.of([0.25] * 12)
+        found[measures.score(label, name)] = moments_of(scores)
+        found[measures.answer_tokens(label)] = moments_of([41.0] * judged)
+    found[measures.disagreement(RUBRIC)] = moments_of([0.25] * 12)
     return Sketch(
         kind="quality",
         producer_id="judge/responses.v1-0",

@@ -15,7 +15,8 @@ from tidegauge.schemas import Event, Segment, encode, measures
 from tidegauge.schemas.findings import Alert, Verdict
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind, SourceRange, Tally
 from tidegauge.schemas.topics import REQUESTS, RESPONSES, SKETCHES, Topic
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import moments_of
 from tidegauge.streaming.processor import Partition, ProcessingResult, Record
 
 WINDOW_MS = 2_000
@@ -75,7 +76,7 @@ class Writer:
             events=most if events is None else events,
             hits=dict(hits or {}),
             trials=dict(trials or {}),
-            moments={name: moments.of(found) for name, found in numbers.items()},
+            moments={name: moments_of(found) for name, found in numbers.items()},
             histograms={n: histogram.add(histogram.empty(), found) for n, found in numbers.items()},
             strata={
                 n: {stratum: histogram.add(histogram.empty(), found)}

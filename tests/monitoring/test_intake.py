@@ -10,9 +10,9 @@ import pytest
 from tidegauge.monitoring.intake import bounded_heartbeat, check_progress, check_sketch
 from tidegauge.schemas import DecodeError, Segment
 from tidegauge.schemas.exchange import Heartbeat
+from tidegauge.schemas.segments import NAME_CHARACTERS
 from tidegauge.schemas.sketches import Histogram, Moments, Progress, Sketch, SourceRange, Tally
 from tidegauge.schemas.topics import HEARTBEATS
-from tidegauge.streaming.bounds import NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from tests.monitoring.conftest import Harness

@@ -19,13 +19,13 @@ from tidegauge.quality.sampled_mean import (
 )
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Moments, Sketch, SourceRange
-from tidegauge.streaming import moments
+from tidegauge.streaming.merging import moments_of
 
 Floats = NDArray[np.float64]
 
 
 def three(y: Floats, p: Floats) -> tuple[Moments, Moments, Moments]:
-    return moments.of(1 / p), moments.of(y / p), moments.of(y / p**2)
+    return moments_of(1 / p), moments_of(y / p), moments_of(y / p**2)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.02, 1)), min_size=2, max_size=30))
@@ -62,7 +62,7 @@ def test_one_answer_has_no_finite_variance() -> None:
 
 
 def test_moments_of_other_answers_are_refused() -> None:
-    one, two = moments.of([1.0]), moments.of([1.0, 2.0])
+    one, two = moments_of([1.0]), moments_of([1.0, 2.0])
     with pytest.raises(EstimateError, match="same sketches"):
         hajek(one, two, one)
 

@@ -19,7 +19,8 @@ from tidegauge.schemas import measures
 from tidegauge.schemas.findings import Callers, CallerShare, Effect, State, Verdict
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import moments_of
 
 NOW = 1_700_000_000_000
 SEGMENT = Segment(model="chat", version="v1")
@@ -120,7 +121,7 @@ def test_cost_is_exact_by_customer_and_the_rest_is_summed_up() -> None:
     found = cost(
         sketch(
             events=210,
-            moments={measures.COST_USD: moments.of([0.001] * 210)},
+            moments={measures.COST_USD: moments_of([0.001] * 210)},
             totals={
                 measures.REQUESTS_BY_CUSTOMER: requests,
                 measures.COST_NANOUSD_BY_CUSTOMER: {
@@ -154,14 +155,14 @@ def test_each_judge_and_epoch_stands_for_itself() -> None:
             "quality",
             events=10,
             moments={
-                measures.weight(JUDGE): moments.of([2.0, 2.0]),
-                measures.weighted(JUDGE, "fluency"): moments.of([2.0, 4.0]),
-                measures.cross(JUDGE, "fluency"): moments.of([4.0, 8.0]),
-                measures.answer_tokens(JUDGE): moments.of([10.0, 30.0]),
-                measures.disagreement(JUDGE): moments.of([0.25, 0.75]),
-                measures.weight(other): moments.of([1.0]),
-                measures.weighted(other, "fluency"): moments.of([0.5]),
-                measures.cross(other, "fluency"): moments.of([0.5]),
+                measures.weight(JUDGE): moments_of([2.0, 2.0]),
+                measures.weighted(JUDGE, "fluency"): moments_of([2.0, 4.0]),
+                measures.cross(JUDGE, "fluency"): moments_of([4.0, 8.0]),
+                measures.answer_tokens(JUDGE): moments_of([10.0, 30.0]),
+                measures.disagreement(JUDGE): moments_of([0.25, 0.75]),
+                measures.weight(other): moments_of([1.0]),
+                measures.weighted(other, "fluency"): moments_of([0.5]),
+                measures.cross(other, "fluency"): moments_of([0.5]),
             },
             hits={measures.unqualified(other): 1, measures.invalid("rubric@aaaaaaaa"): 3},
             trials={

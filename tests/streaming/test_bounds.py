@@ -10,15 +10,10 @@ from tests.streaming.lengths import LengthExtractor, request
 
 from tidegauge.schemas import Segment, encode
 from tidegauge.schemas.exchange import RequestEvent
+from tidegauge.schemas.measures import OTHER_LABEL
+from tidegauge.schemas.segments import NAME_CHARACTERS
 from tidegauge.schemas.sketches import Exemplar, Progress, Sketch
 from tidegauge.schemas.topics import REQUESTS
-from tidegauge.streaming.bounds import (
-    MOST_LABELS,
-    MOST_NAMES,
-    NAME_CHARACTERS,
-    OTHER_LABEL,
-    bounded_segment,
-)
 from tidegauge.streaming.extractor import Measurement, Origin
 from tidegauge.streaming.merging import merge_all
 from tidegauge.streaming.partitions import SketchSettings
@@ -26,7 +21,13 @@ from tidegauge.streaming.processor import Partition, Record
 from tidegauge.streaming.progress import REFUSED_VALUES
 from tidegauge.streaming.sketching import SketchingProcessor
 from tidegauge.streaming.splitting import SKETCH_BYTES, split
-from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
+from tidegauge.streaming.window import (
+    MOST_LABELS,
+    MOST_NAMES,
+    SketchOrigin,
+    Window,
+    WindowKey,
+)
 
 PARTITION = Partition(REQUESTS.name, 0)
 NOW = 10_000_000
@@ -129,7 +130,7 @@ def test_long_names_are_cut_and_stay_apart() -> None:
     for sketch in sketches:
         assert len(sketch.segment.model) == len(sketch.segment.customer) == NAME_CHARACTERS
         assert all(len(label) <= NAME_CHARACTERS for label in sketch.totals["cost"])
-    assert bounded_segment(Segment(model="m")) == Segment(model="m")
+    assert Segment(model="m").bounded == Segment(model="m")
 
 
 def test_customers_beyond_the_bound_are_added_up_together() -> None:

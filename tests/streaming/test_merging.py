@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from tidegauge.schemas.segments import Segment
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SourceRange
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
 from tidegauge.streaming.errors import MergeError
-from tidegauge.streaming.merging import EXEMPLARS, MIXED, NO_PARTITION, merge_all, merge_sketches
+from tidegauge.streaming.merging import (
+    EXEMPLARS,
+    MIXED,
+    NO_PARTITION,
+    merge_all,
+    merge_sketches,
+    moments_of,
+)
 
 SEGMENT = Segment(model="m", version="v1")
 
@@ -43,7 +50,7 @@ def sketch(
         events=len(values),
         hits={"odd": hits} if hits else {},
         trials={"odd": len(values)} if partition else {},
-        moments={"x": moments.of(values)},
+        moments={"x": moments_of(values)},
         histograms={"x": histogram.add(histogram.empty(), values)},
         totals={"cost": {f"c{partition}": len(values), "all": 1}},
         exemplars={"odd": exemplars} if exemplars else {},

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegauge.schemas.measures import OTHER_CUSTOMER, SHADOW_CUSTOMER
+from tidegauge.schemas.measures import OTHER_LABEL, SHADOW_CUSTOMER
 from tidegauge.vitals.customers import Customers
 
 
@@ -11,7 +11,7 @@ from tidegauge.vitals.customers import Customers
 def test_labels_are_bounded_and_stable(names: list[str], most: int) -> None:
     customers = Customers(most)
     labels = [customers.label(name) for name in names]
-    assert len(set(labels) - {OTHER_CUSTOMER}) <= most
+    assert len(set(labels) - {OTHER_LABEL}) <= most
     own = {name for name, label in zip(names, labels, strict=True) if name == label}
     assert all(customers.label(name) == name for name in own)
 

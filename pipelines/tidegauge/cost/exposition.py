@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tidegauge.schemas.errors import TidegaugeError
-from tidegauge.streaming.bounds import cut
+from tidegauge.schemas.segments import cut
 
 __all__ = ["MOST_BYTES", "ExpositionError", "Metric", "read_metrics"]
 

@@ -204,7 +204,7 @@ class Appearances:
         least = _LEAST_SHARE * found.total()
         new = [value for value, n in found.items() if value not in known and n >= least]
         began_ms = min((one.first_ms for one in known.values()), default=start_ms)
-        for value in sorted(set(new) - {measures.OTHER_CUSTOMER}):
+        for value in sorted(set(new) - {measures.OTHER_LABEL}):
             if len(known) <= _MOST_VALUES:
                 model, dimension = place
                 known[value] = Appearance(

@@ -59,7 +59,7 @@ _NOTABLE_SHARE: Final = 0.01
 """Share of all work or cost of the last day from which a customer's alarm is more than ``info``."""
 _RATES: Final = np.array([0.65, 0.8, 0.95])
 """Rates of dear hours that are bet on, against one half."""
-_NO_CUSTOMERS: Final = {measures.OTHER_CUSTOMER, measures.SHADOW_CUSTOMER}
+_NO_CUSTOMERS: Final = {measures.OTHER_LABEL, measures.SHADOW_CUSTOMER}
 _BETS: Final = Bets(
     log_hit=np.log(_RATES / 0.5)[None, None],
     log_miss=np.log((1 - _RATES) / 0.5)[None, None],

@@ -12,8 +12,7 @@ from tidegauge.monitoring.trends import TrendPoint, trend_point
 from tidegauge.monitoring.view import SegmentView
 from tidegauge.schemas import Segment
 from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
-from tidegauge.streaming import bottom_k
-from tidegauge.streaming.merging import least_ranked, merge_sketches
+from tidegauge.streaming.merging import least_ranked, merge_sketches, pooled_sample
 
 __all__ = ["Display", "DisplayState"]
 
@@ -113,7 +112,7 @@ class Display:
         self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
     ) -> tuple[Sampled, ...]:
         """Return sampled requests of the display range's slots that end after a moment."""
-        return bottom_k.pooled(
+        return pooled_sample(
             sketch.sample
             for segment in segments
             for sketch in self.recent(kind, segment)

@@ -23,7 +23,7 @@ from tidegauge.monitoring.plan import FEWEST
 from tidegauge.reports.formatting import count, number, percent
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
-from tidegauge.streaming import moments
+from tidegauge.streaming.merging import NO_NUMBERS
 
 __all__ = ["load_findings", "normal_load", "unknown_checks", "unseen_load", "unseen_sentence"]
 
@@ -46,7 +46,7 @@ def _load(sketches: Sequence[Sketch]) -> dict[str, float]:
     end = max(sketch.window_start_ms + sketch.window_ms for sketch in sketches)
     seconds = (end - start) / 1000
     sums = {
-        name: [sketch.moments.get(name, moments.EMPTY) for sketch in sketches]
+        name: [sketch.moments.get(name, NO_NUMBERS) for sketch in sketches]
         for name in (_IN_FLIGHT, measures.INPUT_TOKENS, _ANSWER)
     }
     found = {_REQUESTS: sum(sketch.events for sketch in sketches) / seconds}

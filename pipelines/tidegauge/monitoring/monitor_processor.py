@@ -44,7 +44,6 @@ from tidegauge.schemas.findings import Monitor, State
 from tidegauge.schemas.operations import BaselineActivation, BaselineKind, Control
 from tidegauge.schemas.sketches import Progress, Sketch, SketchKind
 from tidegauge.schemas.topics import BASELINES, CONTROLS, HEARTBEATS, SKETCHES
-from tidegauge.streaming.bounds import bounded_segment
 from tidegauge.streaming.processor import (
     NOTHING,
     Jump,
@@ -329,7 +328,7 @@ class MonitorProcessor:
         return []
 
     def _bounded(self, sketch: Sketch) -> Sketch:
-        segment = bounded_segment(sketch.segment)
+        segment = sketch.segment.bounded
         if segment is not sketch.segment:
             sketch = msgspec.structs.replace(sketch, segment=segment)
         if sketch.segment in self._segments or len(self._segments) < self._plan.most_segments:

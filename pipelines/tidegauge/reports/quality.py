@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
-from tidegauge.streaming import moments
+from tidegauge.streaming.merging import NO_NUMBERS, mean
 
 __all__ = ["Estimate", "Judged", "ScoreSummary", "quality"]
 
@@ -96,7 +96,7 @@ def _label(name: str, prefix: str) -> str:
 
 
 def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimator) -> Judged:
-    weights = sketch.moments.get(measures.weight(label), moments.EMPTY)
+    weights = sketch.moments.get(measures.weight(label), NO_NUMBERS)
     prefix = measures.weighted(label, "")
     names = sorted(name.removeprefix(prefix) for name in sketch.moments if name.startswith(prefix))
     scores = tuple(
@@ -106,7 +106,7 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         )
         for name in names
     )
-    apart = sketch.moments.get(measures.disagreement(label), moments.EMPTY)
+    apart = sketch.moments.get(measures.disagreement(label), NO_NUMBERS)
     conversations = measures.censored(label) in sketch.trials
     asked = sketch.trials.get(measures.unqualified(label), 0)
     name, _, specification_hash = label.partition("@")
@@ -118,12 +118,10 @@ def _judged(label: str, sketch: Sketch, answers: int | None, estimator: Estimato
         share=min(1.0, weights.n / answers) if answers and not conversations else None,
         invalid=sketch.hits.get(measures.invalid(label), 0),
         qualified=sketch.hits.get(measures.unqualified(label), 0) == 0 if asked else None,
-        answer_tokens=moments.mean(
-            sketch.moments.get(measures.answer_tokens(label), moments.EMPTY)
-        ),
+        answer_tokens=mean(sketch.moments.get(measures.answer_tokens(label), NO_NUMBERS)),
         scores=scores,
         jury=apart.n,
-        disagreement=moments.mean(apart),
+        disagreement=mean(apart),
         conversations=conversations,
         censored=sketch.hits.get(measures.censored(label), 0),
     )

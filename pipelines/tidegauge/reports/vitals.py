@@ -9,7 +9,8 @@ from tidegauge.detection.confidence import clopper_pearson
 from tidegauge.reports import formatting
 from tidegauge.schemas import measures
 from tidegauge.schemas.sketches import Sketch
-from tidegauge.streaming import histogram, moments
+from tidegauge.streaming import histogram
+from tidegauge.streaming.merging import NO_NUMBERS
 
 __all__ = [
     "REST",
@@ -227,7 +228,7 @@ def cost(sketch: Sketch, *, customers: int = 10) -> Cost:
 
 
 def _total(sketch: Sketch, name: str) -> int:
-    return round(sketch.moments.get(name, moments.EMPTY).total)
+    return round(sketch.moments.get(name, NO_NUMBERS).total)
 
 
 def _customers(sketch: Sketch) -> list[CustomerCost]:

@@ -13,7 +13,6 @@ from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.segments import OTHER, Segment
 from tidegauge.schemas.sketches import Exemplar, Progress, RecordPlace, Sketch, SketchKind
 from tidegauge.schemas.upstream_events import UpstreamWork
-from tidegauge.streaming.bounds import MOST_INDICATORS, MOST_NAMES, bounded_segment
 from tidegauge.streaming.deduplication import Duplicate, NewEvent
 from tidegauge.streaming.extractor import MeasuredSession, Measurement, Sessions
 from tidegauge.streaming.histogram import ACCURACY
@@ -35,7 +34,7 @@ from tidegauge.streaming.state import PartitionState, read_state, write_state
 from tidegauge.streaming.tallies import Tallies
 from tidegauge.streaming.upstream_work import WorkAccumulator
 from tidegauge.streaming.watermarks import Watermark
-from tidegauge.streaming.window import SketchOrigin, Window, WindowKey
+from tidegauge.streaming.window import MOST_INDICATORS, MOST_NAMES, SketchOrigin, Window, WindowKey
 
 __all__ = ["PartitionSketcher", "SketchSettings"]
 
@@ -208,7 +207,7 @@ class PartitionSketcher:
     def _admitted(self, segment: Segment, time_ms: int) -> Segment:
         known = self._segments.get(segment)
         if known is None:
-            segment = bounded_segment(segment)
+            segment = segment.bounded
             known = self._segments.get(segment)
         if known is None and len(self._segments) >= self._settings.segment_limit:
             self._totals[OVERFLOW] += 1

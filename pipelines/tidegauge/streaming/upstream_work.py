@@ -11,6 +11,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from tidegauge.schemas.measures import OTHER_LABEL
+from tidegauge.schemas.segments import cut
 from tidegauge.schemas.upstream_events import (
     MINUTE_MS,
     SLOT_MS,
@@ -19,7 +21,6 @@ from tidegauge.schemas.upstream_events import (
     WorkAmounts,
     WorkRow,
 )
-from tidegauge.streaming.bounds import OTHER_LABEL, cut
 
 __all__ = ["SLOTS", "MinuteOfWork", "RowKey", "WorkAccumulator", "WorkPiece"]
 

@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tidegauge.schemas.segments import Segment
+import msgspec
+
+from tidegauge.schemas.measures import OTHER_LABEL
+from tidegauge.schemas.segments import NAME_CHARACTERS, Segment, cut
 from tidegauge.schemas.sketches import Exemplar, Sketch, SketchKind, SourceRange
-from tidegauge.streaming import bottom_k, histogram, moments
-from tidegauge.streaming.bounds import (
-    MOST_LABELS,
-    MOST_NAMES,
-    NAME_CHARACTERS,
-    OTHER_LABEL,
-    bounded_exemplar,
-    cut,
-)
+from tidegauge.streaming import histogram
 from tidegauge.streaming.extractor import Measurement
-from tidegauge.streaming.merging import EXEMPLARS, least_ranked
+from tidegauge.streaming.merging import (
+    EXEMPLARS,
+    LARGEST,
+    MomentsAccumulator,
+    SampleAccumulator,
+    least_ranked,
+)
 from tidegauge.streaming.processor import Partition
 
-__all__ = ["SketchOrigin", "Window", "WindowKey"]
+__all__ = [
+    "MOST_INDICATORS",
+    "MOST_LABELS",
+    "MOST_NAMES",
+    "SketchOrigin",
+    "Window",
+    "WindowKey",
+]
+
+MOST_INDICATORS = 256
+"""Most indicators of one event; an event with more has none."""
+
+MOST_NAMES = 1_024
+"""Most indicators, numbers and totals of a window, of each."""
+
+MOST_LABELS = 2_048
+"""Labels, such as customers, with a number of their own in one total of a window."""
 
 _LARGEST_TOTAL = 2**62
 """Largest total: readers in other languages hold integers in 64 bits."""
@@ -61,9 +78,7 @@ class SketchOrigin:
 class _Number:
     __slots__ = ("histogram", "moments")
 
-    def __init__(
-        self, start: histogram.HistogramAccumulator, moments_: moments.MomentsAccumulator
-    ) -> None:
+    def __init__(self, start: histogram.HistogramAccumulator, moments_: MomentsAccumulator) -> None:
         self.histogram = start
         self.moments = moments_
 
@@ -98,7 +113,7 @@ class Window:
         self._totals: dict[str, dict[str, int]] = {}
         self._strata: dict[str, dict[str, histogram.HistogramAccumulator]] = {}
         self._exemplars: dict[str, tuple[Exemplar, ...]] = {}
-        self._sample = bottom_k.SampleAccumulator()
+        self._sample = SampleAccumulator()
 
     @classmethod
     def resumed(cls, sketch: Sketch, accuracy: float) -> Window:
@@ -112,7 +127,7 @@ class Window:
         window._numbers = {
             name: _Number(
                 histogram.HistogramAccumulator(sketch.histograms[name]),
-                moments.MomentsAccumulator(found),
+                MomentsAccumulator(found),
             )
             for name, found in sketch.moments.items()
         }
@@ -122,7 +137,7 @@ class Window:
             for name, by_stratum in sketch.strata.items()
         }
         window._exemplars = dict(sketch.exemplars)
-        window._sample = bottom_k.SampleAccumulator(sketch.sample)
+        window._sample = SampleAccumulator(sketch.sample)
         return window
 
     def add(self, measured: Measurement, offset: int, *, late: bool, events: int = 1) -> int:
@@ -141,7 +156,7 @@ class Window:
             hits = [n for n in hits if n in self._trials or n not in measured.trials]
         refused += _count(self._hits, hits)
         for name, value in measured.values.items():
-            if not -moments.LARGEST <= value <= moments.LARGEST or not self._number(name, value):
+            if not -LARGEST <= value <= LARGEST or not self._number(name, value):
                 refused += 1
         for name, labels in measured.totals.items():
             refused += self._total(name, labels)
@@ -172,7 +187,7 @@ class Window:
                 return False
             number = self._numbers[name] = _Number(
                 histogram.HistogramAccumulator(histogram.empty(self._accuracy)),
-                moments.MomentsAccumulator(),
+                MomentsAccumulator(),
             )
         number.moments.add(value)
         number.histogram.add(value)
@@ -211,7 +226,7 @@ class Window:
     def _keep(self, name: str, exemplar: Exemplar) -> None:
         kept = self._exemplars.get(name, ())
         if len(kept) < EXEMPLARS or exemplar.rank < kept[-1].rank:
-            self._exemplars[name] = least_ranked((*kept, bounded_exemplar(exemplar)))
+            self._exemplars[name] = least_ranked((*kept, _bounded(exemplar)))
 
     def sketch(
         self, key: WindowKey, origin: SketchOrigin, *, sequence: int, looked_at: Iterable[str]
@@ -280,3 +295,16 @@ def _label(total: Mapping[str, int], label: str) -> str:
     """Return the label under which a new one's amounts are added up."""
     found = cut(label)
     return found if found in total or len(total) < MOST_LABELS else OTHER_LABEL
+
+
+def _bounded(exemplar: Exemplar) -> Exemplar:
+    """Return an exemplar whose names are cut, without texts."""
+    return msgspec.structs.replace(
+        exemplar,
+        request_id=cut(exemplar.request_id),
+        customer=cut(exemplar.customer),
+        text="",
+        context="",
+        answer="",
+        reason="",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegauge.schemas.measures import OTHER_CUSTOMER, SHADOW_CUSTOMER
+from tidegauge.schemas.measures import OTHER_LABEL, SHADOW_CUSTOMER
 
 __all__ = ["Customers"]
 
@@ -31,6 +31,6 @@ class Customers:
         if customer in self._known:
             return customer
         if len(self._known) >= self._most:
-            return OTHER_CUSTOMER
+            return OTHER_LABEL
         self._known.add(customer)
         return customer

@@ -25,7 +25,7 @@ __all__ = [
     "JUDGED",
     "LATENCY_MS",
     "NOVELTY",
-    "OTHER_CUSTOMER",
+    "OTHER_LABEL",
     "OUTPUT_CHARACTERS",
     "OUTPUT_TOKENS",
     "OUTPUT_TOKENS_BY_CUSTOMER",
@@ -119,8 +119,8 @@ def made_with_of(name: str) -> str:
     return name.removeprefix(_MADE_WITH) if name.startswith(_MADE_WITH) else ""
 
 
-OTHER_CUSTOMER: Final = "other"
-"""In totals by customer: all customers beyond the cap."""
+OTHER_LABEL: Final = "other"
+"""In totals: the amounts of all labels, such as customers, beyond the cap."""
 SHADOW_CUSTOMER: Final = "shadow"
 """In totals by customer: shadow requests, whose cost the operator bears; no customer sent them."""
 

@@ -1,14 +1,32 @@
-"""Segments: the slices of the traffic that are counted and tested separately."""
+"""Segments: the slices of the traffic that are counted and tested separately, and their names."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from urllib.parse import quote, unquote
 
 import msgspec
 
-__all__ = ["OTHER", "Segment"]
+__all__ = ["NAME_CHARACTERS", "OTHER", "Segment", "cut"]
+
+NAME_CHARACTERS = 128
+"""Longest name of a part of a segment, of a customer, an indicator or a number."""
 
 _FIELDS = 4
+_DIGITS = 8
+
+
+def cut(name: str) -> str:
+    """Return a name of at most ``NAME_CHARACTERS``; a hash replaces what is cut off.
+
+    Example:
+        >>> cut("acme"), len(cut("a" * 1_000)), cut("a" * 1_000) == cut("a" * 1_001)
+        ('acme', 128, False)
+    """
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    digest = sha256(name.encode(errors="replace")).hexdigest()[:_DIGITS]
+    return f"{name[: NAME_CHARACTERS - _DIGITS - 1]}~{digest}"
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -67,6 +85,15 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
             'm//%2Fchat/'
         """
         return Segment(model=self.model, route=self.route, customer=self.customer)
+
+    @property
+    def bounded(self) -> Segment:
+        """Return the segment with long names cut, so that no producer makes sketches grow."""
+        parts = (self.model, self.version, self.route, self.customer)
+        if max(map(len, parts)) <= NAME_CHARACTERS:
+            return self
+        model, version, route, customer = map(cut, parts)
+        return Segment(model=model, version=version, route=route, customer=customer)
 
     def parents(self) -> tuple[Segment, ...]:
         """Return the wider segments whose baseline may be used for this one, nearest first.

@@ -19,7 +19,7 @@ from tidegauge.reports.bill_tables import WITHOUT_KEY
 from tidegauge.reports.cost_view import CostView, UpstreamNow
 from tidegauge.reports.text import clip
 from tidegauge.reports.vitals import REST
-from tidegauge.streaming.bounds import NAME_CHARACTERS
+from tidegauge.schemas.segments import NAME_CHARACTERS
 
 __all__ = ["COST_NAMES", "CostCollector"]
 

@@ -33,9 +33,9 @@ from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.evaluations import Remark
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 from tidegauge.schemas.findings import Alert, Verdict
+from tidegauge.schemas.segments import cut
 from tidegauge.schemas.sketches import Exemplar, RecordPlace, TextState
 from tidegauge.schemas.topics import REMARKS
-from tidegauge.streaming.bounds import cut
 from tidegauge.streaming.processor import Record
 
 __all__ = ["ExemplarTexts", "LogTexts", "TextLog"]
