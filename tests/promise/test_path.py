@@ -73,6 +73,10 @@ def test_alarms_are_those_of_the_monitor(recorded: Recorded) -> None:
     assert {one.monitor: one.days for one in found} == {
         name: days for name, days in monitored.items() if name in promised
     }
+    alone = first_alarms(baseline.references, sketches(coming), start_ms=start_ms, signal="errors")
+    assert alone == [one for one in found if one.monitor == "errors.rate"]
+    one_by_one = first_alarms(baseline.references, iter(sketches(coming)), start_ms=start_ms)
+    assert one_by_one == found
 
 
 def test_the_first_segment_has_half_of_each_signals_share(recorded: Recorded) -> None:
