@@ -219,12 +219,25 @@ def test_text_is_kept_only_where_it_may_be(world: Any, build: Any) -> None:  # n
 
 
 def test_too_few_texts_are_refused(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
-    texts, vectors = world.ask(199, range(6))
-    with pytest.raises(TooFewTextsError, match=r"at least 200 texts.*got 199, 199 of them"):
+    texts, vectors = world.ask(99, range(6))
+    with pytest.raises(TooFewTextsError, match=r"at least 100 texts.*got 99, 99 of them.*file$"):
         build(texts, vectors)
     copies = np.arange(300) % 49
     with pytest.raises(TooFewTextsError, match=r"at least 50 of them.*got 300, 49 of them"):
         build([texts[i] for i in copies], vectors[copies])
+
+
+def test_a_refusal_tells_when_there_will_be_enough(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(21, range(6))
+    hourly = [HistoricalRequest(text, time_ms=n * 3_600_000) for n, text in enumerate(texts)]
+    with pytest.raises(TooFewTextsError, match=r"as many come in 4 days$"):
+        build(texts, vectors, requests=hourly)
+
+
+def test_a_hundred_openings_are_a_baseline(world: Any, build: Any) -> None:  # noqa: ANN401 - fixtures
+    texts, vectors = world.ask(100, range(6))
+    made = build(texts, vectors)
+    assert not made.openings.references[""].refused
 
 
 def test_fifty_different_texts_that_come_again_and_again_are_enough(

@@ -32,7 +32,7 @@ from tidegauge.drift.blindness import blind_languages, remark
 from tidegauge.drift.codebook import cluster_count, fit_codebook, part_count
 from tidegauge.drift.counting import CountedRequests, HistoricalRequest, references
 from tidegauge.drift.errors import TooFewTextsError, VectorsError
-from tidegauge.drift.languages import FEWEST_DIFFERENT, language_baselines
+from tidegauge.drift.languages import FEWEST_BESIDE, FEWEST_DIFFERENT, language_baselines
 from tidegauge.drift.novelty import (
     REFERENCE_POINTS,
     ReferencePoints,
@@ -112,7 +112,9 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     openings = np.flatnonzero(units == Unit.OPENING)
     check_enough(requests)
     followups = np.flatnonzero(units == Unit.FOLLOWUP)
-    no_followups = _untested(len(followups)) if _too_few([texts[i] for i in followups]) else ""
+    no_followups = (
+        _untested(len(followups)) if _too_few([texts[i] for i in followups], FEWEST_BESIDE) else ""
+    )
     on_a, telling = sides(requests)
     sample = _Sample(requests, texts, vectors, units, on_a, telling)
     blind = blind_languages(texts, vectors)
@@ -153,7 +155,7 @@ def check_enough(requests: Sequence[HistoricalRequest]) -> None:
     """
     openings = [one for one in requests if one.unit is Unit.OPENING]
     texts = [one.text for one in openings]
-    if _too_few(texts):
+    if _too_few(texts, FEWEST_TEXTS):
         raise TooFewTextsError(
             texts=len(texts),
             different=len(set(texts)),
@@ -301,8 +303,8 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
     return made, counted
 
 
-def _too_few(texts: Sequence[str]) -> bool:
-    return len(texts) < FEWEST_TEXTS or len(set(texts)) < FEWEST_DIFFERENT
+def _too_few(texts: Sequence[str], fewest: int) -> bool:
+    return len(texts) < fewest or len(set(texts)) < FEWEST_DIFFERENT
 
 
 def _untested(followups: int) -> str:
@@ -310,7 +312,7 @@ def _untested(followups: int) -> str:
     if not followups:
         return "no past request is known to be a follow-up of a conversation"
     return (
-        f"{followups} conversations have a follow-up that counts, and {FEWEST_TEXTS} are needed, "
+        f"{followups} conversations have a follow-up that counts, and {FEWEST_BESIDE} are needed, "
         f"at least {FEWEST_DIFFERENT} of them different"
     )
 

@@ -24,12 +24,13 @@ from tidegauge.drift.power import unseen_topic_rates
 from tidegauge.drift.projection import indicators, novelty_above
 from tidegauge.reports.formatting import count
 
-__all__ = ["FEWEST_DIFFERENT", "MOST_LANGUAGES", "language_baselines"]
+__all__ = ["FEWEST_BESIDE", "FEWEST_DIFFERENT", "MOST_LANGUAGES", "language_baselines"]
 
 Counts: TypeAlias = NDArray[np.int64]
 
-_FEWEST_TEXTS = 200
-"""With fewer, a monitor of its own would take more of the budget than it could show."""
+FEWEST_BESIDE = 200
+"""Openings in a language, or follow-ups, that have a monitor beside that of all openings: with
+fewer, it would take more of the budget than it could show."""
 FEWEST_DIFFERENT = 50
 """With fewer different ones, topics and novelty would be fitted to a handful of points. Copies need
 no more: the frequent texts are counted apart, and no edge separates copies of one text."""
@@ -79,10 +80,10 @@ def language_baselines(
         different = len({requests[row].text for row in rows.tolist()})
         if code in blind:
             pooled[code] = "the embedder cannot tell its texts apart"
-        elif len(rows) < _FEWEST_TEXTS or different < FEWEST_DIFFERENT:
+        elif len(rows) < FEWEST_BESIDE or different < FEWEST_DIFFERENT:
             pooled[code] = (
                 f"{count(len(rows))} openings, {count(different)} of them different, where "
-                f"{_FEWEST_TEXTS} and {FEWEST_DIFFERENT} are needed"
+                f"{FEWEST_BESIDE} and {FEWEST_DIFFERENT} are needed"
             )
         elif len(found) >= MOST_LANGUAGES:
             pooled[code] = f"{MOST_LANGUAGES} languages are more frequent"

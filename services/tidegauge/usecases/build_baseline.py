@@ -14,7 +14,6 @@ from tidegauge.detection.seasons import UTC
 from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.counting import HistoricalRequest
 from tidegauge.drift.fitting import check_enough, fit
-from tidegauge.drift.units import Unit
 from tidegauge.monitoring.catalog import DRIFT_FOLLOWUPS
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rate_power import noticed_rises, rise_sentence
@@ -100,7 +99,7 @@ def embed_past(found: ReadRequests, settings: DriftSettings, report: Report) -> 
     Raises:
         TidegaugeError: The embedder cannot be opened, or the requests are too few for a baseline.
     """
-    check_enough([one.text for one in found.past if one.unit is Unit.OPENING])
+    check_enough(found.past)
     report("loading the embedder", 0)
     embedder = open_embedder(
         settings.model,

@@ -14,13 +14,12 @@ from tidegauge.drift.baseline import DriftBaseline
 from tidegauge.drift.difference import moved_rates, moved_sentences
 from tidegauge.drift.errors import DriftError
 from tidegauge.drift.fitting import check_enough
-from tidegauge.drift.units import Unit
 from tidegauge.monitoring.baseline_difference import compare_references, difference_sentences
 from tidegauge.monitoring.baseline_life import replaced
 from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.incidents import within
-from tidegauge.monitoring.partial_baseline import replace_references
 from tidegauge.monitoring.monitor_processor import References
+from tidegauge.monitoring.partial_baseline import replace_references
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.reports.formatting import duration
 from tidegauge.runtime.kafka.baselines import BaselineStore
@@ -275,7 +274,7 @@ class BaselineMaker:
             caller_cap=_CALLER_CAP,
             window_ms=self._drift.sketching().window_ms,
         )
-        check_enough([one.text for one in found.past if one.unit is Unit.OPENING])
+        check_enough(found.past)
         times = [one.time_ms for one in found.past if one.time_ms is not None]
         _check_length(max(times) - min(times) if times else 0, least_ms)
         found.limit(self._settings.limit)
