@@ -189,6 +189,12 @@ def test_chat_pager_and_mail_are_there_to_be_used() -> None:
     assert kinds == {"slack_configs", "pagerduty_configs", "email_configs"}
 
 
+def test_one_incident_is_one_message_and_mutes_no_other_one() -> None:
+    configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    assert configuration["route"]["group_by"] == ["model", "incident"]
+    assert [rule["equal"] for rule in configuration["inhibit_rules"]] == [["incident"]]
+
+
 def test_no_alert_is_muted_by_what_it_has_not() -> None:
     configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
     for rule in configuration["inhibit_rules"]:

@@ -170,7 +170,8 @@ def test_a_secret_that_is_no_base64_says_so_without_telling_it(receiver: Receive
 def test_alertmanager_holds_what_fires_and_ends_the_rest(
     receiver: Receiver, status: AlertStatus, ends: str
 ) -> None:
-    Alertmanager(receiver.url + "/", page_url="http://page").send([alert(status)], NOW)
+    known = msgspec.structs.replace(alert(status), incident="c0ffee")
+    Alertmanager(receiver.url + "/", page_url="http://page").send([known], NOW)
     ((path, _, body),) = receiver.got
     assert path == "/api/v2/alerts"
     (sent,) = json.loads(body)
@@ -182,20 +183,18 @@ def test_alertmanager_holds_what_fires_and_ends_the_rest(
         "model": "chat",
         "version": "v1",
         "route": "/chat",
+        "incident": "c0ffee",
     }
     assert sent["startsAt"] == "2023-11-14T22:12:20.000Z"
     assert sent["endsAt"] == ends
-    assert sent["generatorURL"] == (
-        "http://page/alarm?monitor=drift.topics&segment=chat%2Fv1%2F%252Fchat%2F"
-    )
+    assert sent["generatorURL"] == "http://page/i/c0ffee"
 
 
 def test_an_alert_that_escalates_is_one_alert(receiver: Receiver) -> None:
-    louder = msgspec.structs.replace(
-        alert("firing"), severity="critical", severity_before="warn", incident="c0ffee"
-    )
+    first = msgspec.structs.replace(alert("firing"), incident="c0ffee")
+    louder = msgspec.structs.replace(first, severity="critical", severity_before="warn")
     manager = Alertmanager(receiver.url, page_url="http://page")
-    manager.send([alert("firing")], NOW)
+    manager.send([first], NOW)
     manager.send([louder], NOW)
     manager.send([msgspec.structs.replace(louder, status="resolved")], NOW)
     ends = {}

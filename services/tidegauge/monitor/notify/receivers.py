@@ -178,7 +178,7 @@ def alertmanager_alert(
 ) -> dict[str, str | dict[str, str]]:
     """Return the alert as Alertmanager's API v2 takes it.
 
-    Its labels are the monitor and the segment, which stay the same while it fires; a label
+    Its labels are the monitor, the segment and the incident, which stay while it fires; a label
     without a value is left out, since Alertmanager takes it for absent.
 
     Args:
@@ -196,6 +196,7 @@ def alertmanager_alert(
         "version": segment.version,
         "route": segment.route,
         "customer": segment.customer,
+        "incident": alert.incident,
     }
     query = urlencode({"monitor": alert.monitor, "segment": segment.key})
     where = f"i/{alert.incident}" if alert.incident else f"alarm?{query}"
