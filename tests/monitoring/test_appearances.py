@@ -8,10 +8,13 @@ import msgspec
 from tests.monitoring.conftest import V1, Harness, Traffic, Writer
 
 from tidegauge.monitoring.attribution import Appearances
+from tidegauge.monitoring.monitor_processor import MonitorProcessor
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
 from tidegauge.schemas import measures
 from tidegauge.schemas.exchange import Message, ResponseEvent
 from tidegauge.schemas.sketches import Sketch
+from tidegauge.schemas.topics import SKETCHES
+from tidegauge.streaming.processor import Partition
 from tidegauge.vitals.marks import Marks
 
 PROMPT = measures.made_with("system prompt")
@@ -94,12 +97,24 @@ def test_a_response_is_counted_by_its_tags_and_a_new_one_appears() -> None:
     assert said.startswith("A new prompt version (v13) was first seen at")
 
 
-def test_an_alarm_names_the_prompt_that_came_before_it(traffic: Traffic, harness: Harness) -> None:
+def restarted(harness: Harness) -> MonitorProcessor:
+    sketches = Partition(SKETCHES.name, 0)
+    again = MonitorProcessor(harness.plan)
+    again.assign(sketches, harness.monitor.snapshot(sketches))
+    return again
+
+
+def test_an_alarm_names_the_prompt_that_came_before_it_and_before_a_restart(
+    traffic: Traffic, harness: Harness
+) -> None:
     made = build_rates_baseline(traffic.baseline_windows())
     known = RatesBaseline.from_bytes(made.to_bytes(), "rates-1")
     harness.monitor.use("rates", "rates-1", known.references, harness.now_ms)
     writer = traffic.writers["vitals"]
     for number in range(370):
+        if number == 342:
+            harness.monitor = restarted(harness)
+            harness.monitor.use("rates", "rates-1", known.references, harness.now_ms)
         changed = number >= 340
         sketch = msgspec.structs.replace(
             traffic.vitals(number, 12, slower=3.0 if changed else 1.0),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tidegauge.detection.indicators import StratifiedTail, Tail
-from tidegauge.monitoring.effect_size import quantile_ratio
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
+from tidegauge.monitoring.verdict_details import quantile_ratio
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import State, Verdict
 from tidegauge.streaming import histogram

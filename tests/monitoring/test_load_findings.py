@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from tidegauge.monitoring.further_findings import load_findings, normal_load
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
+from tidegauge.monitoring.verdict_details import load_findings, normal_load
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.exchange import ResponseEvent, Usage
 from tidegauge.schemas.findings import State, Verdict

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tidegauge.monitoring.further_findings import unknown_checks
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
+from tidegauge.monitoring.verdict_details import unknown_checks
 from tidegauge.schemas import measures
 from tidegauge.schemas.findings import State
 

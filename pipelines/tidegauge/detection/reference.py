@@ -120,7 +120,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     def slot(self, time_ms: int) -> int:
         """Return the slot of the window that starts at ``time_ms``."""
-        return slot_of(self.season, time_ms, self.zone)
+        return 0 if self.season == "none" else slot_of(self.season, time_ms, self.zone)
 
 
 def nearest(references: Mapping[str, Reference], segment: Segment) -> tuple[str, Reference] | None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import msgspec
 
 from tidegauge.detection.reference import Reference, nearest
-from tidegauge.monitoring import health
 from tidegauge.monitoring.alert_store import AlertStore, AlertStoreState, key_of
 from tidegauge.monitoring.attribution import (
     HARMS,
@@ -26,13 +25,18 @@ from tidegauge.monitoring.catalog import (
     baseline_kind,
     monitored_segment,
     monitors_in,
+    statistics_monitor,
     worker_kind,
 )
 from tidegauge.monitoring.customer_costs import CustomerCosts, CustomerCostsState
 from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
-from tidegauge.monitoring.health import condition_sentence, judge_qualification
+from tidegauge.monitoring.health import (
+    condition_sentence,
+    finite_statistics,
+    judge_qualification,
+)
 from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.intake import MergedWindow
 from tidegauge.monitoring.judged_answers import judged_answers
@@ -276,14 +280,20 @@ class Assessment:
                 monitor, verdict, expected=self._detectors.has_references(monitor)
             )
             outputs += self.alerts.post_unless_ok(qualification) if qualification else []
-        outputs += self.alerts.post_unless_ok(
-            health.finite_statistics(key, self._detectors.not_finite(key), time_ms=window.end_ms)
-        )
+        outputs += self._check_numbers(key, window.end_ms)
         if verdict.log_threshold is not None:
             return outputs + self.alerts.post(verdict)
         # A window that cannot be tested leaves a latched alarm as it is.
         latched = self.alerts.alarm(key) is not None
         return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
+
+    def _check_numbers(self, key: MonitorKey, time_ms: int) -> list[Output]:
+        """Post whether a monitor's statistics are finite, once one of them was not."""
+        number = self._detectors.not_finite(key)
+        checked = MonitorKey(statistics_monitor(key.monitor), key.segment)
+        if not number and self.alerts.latest(checked) is None:
+            return []
+        return self.alerts.post_if_changed(finite_statistics(key, number, time_ms=time_ms))
 
     def _left_out(self, key: MonitorKey, window: MergedWindow) -> list[Output] | None:
         """Return what is said of a window that is not to be tested; None for all others."""
@@ -409,6 +419,7 @@ class Assessment:
             history=self.history.state(),
             alarm_trends=self.alarm_trends.state(),
             topics=self.topics.state(),
+            appearances=self._appearances.state(),
             customer_costs=self._customer_costs.state(),
         )
 

@@ -36,16 +36,18 @@ from tidegauge.monitoring.detector import (
     pack_change_point,
     unpack_change_point,
 )
-from tidegauge.monitoring.effect_size import effect_size, no_effect, size_sentence
-from tidegauge.monitoring.further_findings import (
+from tidegauge.monitoring.intake import MergedWindow
+from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
+from tidegauge.monitoring.trends import RatePoint
+from tidegauge.monitoring.verdict_details import (
+    effect_size,
     load_findings,
+    no_effect,
+    size_sentence,
     unknown_checks,
     unseen_load,
     unseen_sentence,
 )
-from tidegauge.monitoring.intake import MergedWindow
-from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
-from tidegauge.monitoring.trends import RatePoint
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures

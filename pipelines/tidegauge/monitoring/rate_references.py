@@ -24,7 +24,6 @@ from tidegauge.detection.back_test import Fitted, History, back_test
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail, count_windows
 from tidegauge.detection.reference import Reference, build
 from tidegauge.detection.season_choice import choose_season
-from tidegauge.monitoring.further_findings import normal_load
 from tidegauge.monitoring.plan import FEWEST
 from tidegauge.monitoring.strata_cuts import (
     edges,
@@ -33,6 +32,7 @@ from tidegauge.monitoring.strata_cuts import (
     merge_strata,
     quantile_bucket,
 )
+from tidegauge.monitoring.verdict_details import normal_load
 from tidegauge.reports.formatting import count, dollars, number
 from tidegauge.schemas import Segment, measures
 from tidegauge.schemas.sketches import Histogram, Sketch

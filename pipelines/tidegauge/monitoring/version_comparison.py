@@ -35,8 +35,8 @@ from tidegauge.detection.odds_ratio import (
     no_windows,
     odds_interval,
 )
-from tidegauge.monitoring.effect_size import quantile_ratio
 from tidegauge.monitoring.plan import MINIMUM_EFFECT
+from tidegauge.monitoring.verdict_details import quantile_ratio
 from tidegauge.monitoring.version_history import HOUR_MS, ComparedMetric, add_hour
 from tidegauge.monitoring.view import Outcome
 from tidegauge.schemas import Segment

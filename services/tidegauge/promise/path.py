@@ -33,9 +33,9 @@ from tidegauge.monitoring.detector import (
     observe_counts,
     observe_window,
 )
-from tidegauge.monitoring.effect_size import effect_size, no_effect
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.rates import RatesBaseline, build_rates_baseline
+from tidegauge.monitoring.verdict_details import effect_size, no_effect
 from tidegauge.promise.stored_vectors import StoredVectors
 from tidegauge.schemas import encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
