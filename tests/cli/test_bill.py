@@ -91,6 +91,12 @@ def log(kafka: KafkaSettings, start_ms: int, monkeypatch: pytest.MonkeyPatch) ->
     return kafka
 
 
+def _unpriced(config: Path) -> Path:
+    file = config.with_name("unpriced.yaml")
+    file.write_text(f"models: {{m: {{upstreams: [{{url: 'http://{SERVER}'}}]}}}}")
+    return file
+
+
 def run(config: Path, start_ms: int, *more: str) -> str:
     ends = [
         datetime.fromtimestamp(moment / 1000, UTC).isoformat()
@@ -146,6 +152,8 @@ def test_a_month_that_goes_on_is_billed_up_to_now(config: Path) -> None:
     assert 0 <= server["seconds"] - 2 * 3_600 <= 60
     assert any("goes on to 2999" in note for note in facts["notes"])
     assert facts["forecast"]["until_ms"] < time.time_ns() // 1_000_000 + 32 * 86_400_000
+    short = CliRunner().invoke(app, ["--from", "-30m", "--config", str(_unpriced(config))])
+    assert ": not known, since the log has no whole hour of it" in " ".join(short.stdout.split())
     ahead = CliRunner().invoke(app, ["--from", "2998-01-01", "--to", "2999-01-01"])
     assert isinstance(ahead.exception, BillError)
     assert "has not begun" in str(ahead.exception)

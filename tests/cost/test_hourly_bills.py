@@ -144,3 +144,20 @@ def test_unforwarded_tokens_are_those_of_the_account(account: CostAccount) -> No
     found = unforwarded_tokens(HourlyBills(account).hours(PRICES, 0, NOW_MS))
     assert found == pytest.approx(account.unforwarded_tokens(0, NOW_MS))
     assert list(found) == ["a:1"]
+
+
+def test_what_was_counted_in_a_silence_changes_the_hours_that_it_is_of() -> None:
+    account = CostAccount(0, 2**62)
+    bills = HourlyBills(account)
+    bills.hours(PRICES, 0, 3 * HOUR_MS)
+    told = UpstreamSample(
+        upstream="a:1",
+        time_ms=3 * HOUR_MS - 1,
+        seconds=2.5 * 3_600,
+        prompt_tokens=250.0,
+        generated_tokens=0.0,
+    )
+    account.add(told)
+    hours = bills.hours(PRICES, 0, 3 * HOUR_MS)
+    assert [hour.told["a:1"] for hour in hours] == pytest.approx([50.0, 100.0, 100.0], abs=0.01)
+    assert unforwarded_tokens(hours) == pytest.approx({"a:1": 250.0})

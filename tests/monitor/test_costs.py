@@ -281,7 +281,11 @@ def test_hours_before_the_log_begins_are_not_free() -> None:
     assert ahead.usd == pytest.approx(1.0 * hours)
     assert ahead.low_usd is None
     account.began_ms = NOW_MS
-    assert cost_view(HourlyBills(account), {}, NOW_MS, 8).forecast.usd is None
+    unknown = cost_view(HourlyBills(account), {}, NOW_MS, 8)
+    assert unknown.forecast.usd is None
+    app = FastAPI()
+    CostPages(lambda: unknown).mount(app, Renderer(15))
+    assert "not known before a whole hour" in TestClient(app).get("/costs").text
 
 
 def test_a_server_that_was_taken_out_is_not_called_silent() -> None:

@@ -101,6 +101,7 @@ class CostAccount:
             part_ms = min(end_ms, minute_ms + MINUTE_MS) - max(start_ms, minute_ms)
             if minute_ms >= self._since_ms // MINUTE_MS * MINUTE_MS:
                 self._told[sample.upstream, minute_ms] += tokens * part_ms / whole_ms
+                self.changed.add(minute_ms // _HOUR_MS * _HOUR_MS)
 
     def keep(self, since_ms: int, until_ms: int) -> None:
         """Keep another range: forget what is before it, and take in what is in it from now on."""

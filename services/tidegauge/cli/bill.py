@@ -123,12 +123,15 @@ def _table(name: str, *columns: str) -> Table:
 
 
 def _forecast_sentence(ahead: Forecast) -> str:
+    until = moment(ahead.until_ms)
+    if ahead.usd is None:
+        return f"From its end to {until}: not known, since the log has no whole hour of it"
     between = (
         ""
         if ahead.low_usd is None or ahead.low_usd == ahead.high_usd
         else f", with 90% between {dollars(ahead.low_usd)} and {dollars(ahead.high_usd)}"
     )
-    return f"From its end to {moment(ahead.until_ms)}: about {dollars(ahead.usd)}{between}"
+    return f"From its end to {until}: about {dollars(ahead.usd)}{between}"
 
 
 def _print_swaps(console: Console, swaps: Sequence[SwapCost]) -> None:
