@@ -192,7 +192,7 @@ async def test_a_failure_of_the_gateway_ends_the_stream(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(Relay, "read", fail)
+    monkeypatch.setattr("tidegauge.gateway.proxy.forwarding.read_whole", fail)
     silent.answers(chat_completion())
     text = await silent.text("/v1/chat/completions", messages=[MESSAGE])
     assert "the gateway failed" in text.rpartition("data: ")[2]

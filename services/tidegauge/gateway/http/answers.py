@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.proxy.relay import Headers
 
 if TYPE_CHECKING:
@@ -85,11 +86,12 @@ class SocketSink:
         streaming: Whether a part of a stream has been written and its end has not.
     """
 
-    __slots__ = ("_chunked", "_head", "_keep_alive", "_protocol", "ended", "streaming")
+    __slots__ = ("_chunked", "_head", "_headers", "_keep_alive", "_protocol", "ended", "streaming")
 
     def __init__(self, protocol: HttpProtocol, *, keep_alive: bool, can_chunk: bool) -> None:
         self._protocol = protocol
         self._head = b""
+        self._headers: Headers = []
         self._keep_alive = keep_alive
         self._chunked = can_chunk
         self.ended = self.streaming = False
@@ -102,6 +104,7 @@ class SocketSink:
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Store the head until the first part of the body."""
+        self._headers = headers
         head = self._protocol.head(status, headers)
         close = b"" if self._keep_alive else _CLOSE
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
@@ -116,6 +119,12 @@ class SocketSink:
     def framed(self, data: bytes) -> bytes:
         """Return a part of the body as it is written."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def comment(self) -> bytes | None:
+        """Return a comment as a stream frames it; None unless one goes on that may have it."""
+        if not self.streaming or any(name == b"content-encoding" for name, _ in self._headers):
+            return None
+        return self.framed(QUIET)
 
     async def end(self, data: bytes = b"") -> None:
         """Write the last part of the body; without chunks, the connection's end is its end."""

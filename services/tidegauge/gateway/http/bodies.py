@@ -36,6 +36,7 @@ _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _RAW_DEFLATE: Final = -15
 _ZLIB_METHOD: Final = 8
 _ZSTD: Final = b"zstd"
+_NO_ENCODING: Final = frozenset((b"", b"identity"))
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 _ZSTD_STEP: Final = 512
 
@@ -89,17 +90,17 @@ async def decoded(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> by
         limit: Longest decoded body in bytes.
 
     Raises:
-        RefusedError: The encoding is unknown, the body is not in it, or it is too long.
+        RefusedError: There are several encodings or an unknown one, the body is not in it, or it is
+            too long.
     """
-    encoding = headers.get(b"content-encoding")
-    if encoding is not None:
-        body = await _decompressed(body, encoding.strip().lower(), limit)
+    listed = headers.get(b"content-encoding", b"").lower().split(b",")
+    encodings = [name for each in listed if (name := each.strip()) not in _NO_ENCODING]
+    if encodings:
+        body = await _decompressed(body, b", ".join(encodings), limit)
     return body.removeprefix(BYTE_ORDER_MARK)
 
 
 async def _decompressed(body: bytes, encoding: bytes, limit: int) -> bytes:
-    if encoding == b"identity":
-        return body
     if encoding != _ZSTD and encoding not in _WBITS:
         raise RefusedError(
             ErrorKind.INVALID_REQUEST,

@@ -19,7 +19,7 @@ import httptools
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, content_length, decoded
-from tidegauge.gateway.policy.keys import CREDENTIALS, REPEATED
+from tidegauge.gateway.policy.keys import of_both
 
 __all__ = [
     "LONGEST_SILENCE",
@@ -217,12 +217,10 @@ class RequestReader(RequestParser):
             raise _NextRequestError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Store a header; a repeated credential is marked, since either could be meant."""
+        """Store a header; for one that the request has already, see ``of_both``."""
         if self.in_head:
-            name = name.lower()
-            if name in CREDENTIALS and name in self.headers:
-                value = REPEATED
-            self.headers[name] = value
+            name, headers = name.lower(), self.headers
+            headers[name] = of_both(name, headers[name], value) if name in headers else value
 
     def on_headers_complete(self) -> None:
         """Begin the exchange; refuse the request if it is not admitted or too large."""

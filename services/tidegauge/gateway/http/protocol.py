@@ -26,7 +26,6 @@ from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import RefusedError
 from tidegauge.gateway.http.answers import FlowControl, SocketSink
 from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
-from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.http.closing import linger, waits_for_answer
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
 from tidegauge.gateway.http.parser import RequestReader
@@ -157,7 +156,7 @@ class HttpProtocol(asyncio.Protocol):
         sink = self._sink
 
         def comment() -> bytes | None:
-            return sink.framed(QUIET) if sink is not None and sink.streaming else None
+            return None if sink is None else sink.comment()
 
         return waits_for_answer(self._transport, self._loop.time() - self._last_used, comment)
 

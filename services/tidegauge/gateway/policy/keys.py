@@ -35,6 +35,7 @@ __all__ = [
     "change",
     "create",
     "load",
+    "of_both",
     "read_headers",
     "revoke",
     "save",
@@ -128,8 +129,23 @@ class _File(msgspec.Struct, frozen=True):
     keys: tuple[KeyRecord, ...] = ()
 
 
+def of_both(name: bytes, first: bytes, second: bytes) -> bytes:
+    """Return the value of a header that a request has twice.
+
+    A credential is marked, since either could be meant. Content encodings are a list, which may
+    stand in several lines (RFC 9110, section 5.3). Of any other header, the last one counts.
+
+    Example:
+        >>> of_both(b"content-encoding", b"gzip", b"br"), of_both(b"accept", b"a/b", b"c/d")
+        (b'gzip, br', b'c/d')
+    """
+    if name == b"content-encoding":
+        return b"%b, %b" % (first, second)
+    return REPEATED if name in CREDENTIALS else second
+
+
 def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    r"""Return headers by name; the last of equal names counts, a repeated credential is marked.
+    r"""Return headers by name; for those that a request has twice, see ``of_both``.
 
     Args:
         pairs: Names in lower case, and values.
@@ -140,7 +156,7 @@ def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
-        headers[name] = REPEATED if name in headers and name in CREDENTIALS else value
+        headers[name] = of_both(name, headers[name], value) if name in headers else value
     return headers
 
 

@@ -18,8 +18,9 @@ from tidegauge.gateway.errors import (
 from tidegauge.gateway.exchange import Exchange
 from tidegauge.gateway.http.client import Connection, Quiet
 from tidegauge.gateway.multipart import content_type, is_multipart, replace_fields
-from tidegauge.gateway.proxy.relay import Relay, Sink, WholeAnswer
+from tidegauge.gateway.proxy.relay import Relay, Sink
 from tidegauge.gateway.proxy.upstreams import Attempt, Target
+from tidegauge.gateway.proxy.whole_answers import WholeAnswer, read_whole
 from tidegauge.gateway.usage import added
 
 __all__ = ["FailedCheckError", "Forwarder", "Outgoing", "rewrite"]
@@ -111,14 +112,16 @@ class Forwarder:
                 if first is not None:
                     await relay.stream(connection, first)
                     return
-                whole = relay.read(connection, await connection.read(self._longest_answer))
+                whole = read_whole(
+                    outgoing.api, connection, await connection.read(self._longest_answer)
+                )
             finally:
                 if not exchange.arrival.shadow:
                     metrics, route = self._completion.metrics, exchange.arrival.route
                     metrics.count_bytes(route, len(outgoing.body), connection.received)
                 connection.close()
             if outgoing.failed_checks:
-                whole = await self._checked(exchange, outgoing, targets, relay, whole)
+                whole = await self._checked(exchange, outgoing, targets, whole)
         except UpstreamError as error:
             if not exchange.begun or exchange.collector is not None:
                 raise
@@ -131,7 +134,6 @@ class Forwarder:
         exchange: Exchange,
         outgoing: Outgoing,
         targets: tuple[Target, ...],
-        relay: Relay,
         whole: WholeAnswer,
     ) -> WholeAnswer:
         """Check the answer; return it, or the answer of one retry if it fails a check.
@@ -144,7 +146,7 @@ class Forwarder:
         attempt = exchange.attempt
         if "retry" in reactions and attempt is not None and attempt.number < _MOST_ATTEMPTS:
             attempt.stop()
-            whole = await self._once_more(exchange, outgoing, targets, relay, whole)
+            whole = await self._once_more(exchange, outgoing, targets, whole)
             failed = await self._failed_checks(exchange, whole)
         for name in failed:
             if outgoing.failed_checks.get(name) == "error":
@@ -164,7 +166,6 @@ class Forwarder:
         exchange: Exchange,
         outgoing: Outgoing,
         targets: tuple[Target, ...],
-        relay: Relay,
         discarded: WholeAnswer,
     ) -> WholeAnswer:
         """Retry with another target, or the same if there is only one; both usages are counted."""
@@ -174,7 +175,7 @@ class Forwarder:
         try:
             if first is not None:
                 raise UpstreamAnswerError("the upstream streams an answer that is to be whole")
-            return relay.read(connection, await connection.read(self._longest_answer))
+            return read_whole(outgoing.api, connection, await connection.read(self._longest_answer))
         finally:
             connection.close()
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tidegauge.capture.answer import CONTENT_ENCODING, ParsedAnswer, decide
 from tidegauge.gateway.apis import AnswerCollector, Api, ChunkKind
@@ -27,12 +25,14 @@ from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, without_encoding
 
+if TYPE_CHECKING:
+    from tidegauge.gateway.proxy.whole_answers import WholeAnswer
+
 __all__ = [
     "FrameSplitter",
     "Headers",
     "Relay",
     "Sink",
-    "WholeAnswer",
     "data_of",
     "is_end",
     "passed_headers",
@@ -41,8 +41,6 @@ __all__ = [
 _OK: Final = 200
 _ERRORS: Final = 400
 _EVENT_STREAM: Final = ((b"content-type", b"text/event-stream"),)
-_UNAUTHORIZED: Final = 401
-_OPENING: Final = 64
 _MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
 _DONE: Final = b"[DONE]"
@@ -111,26 +109,6 @@ class Sink(Protocol):
         """Send the last part of the body."""
 
 
-class WholeAnswer(msgspec.Struct, frozen=True):
-    """An answer that is not streamed.
-
-    Attributes:
-        status: HTTP status.
-        headers: Response headers.
-        body: The body.
-        answer: The parsed body.
-    """
-
-    status: int
-    headers: Headers
-    body: bytes
-    answer: ParsedAnswer
-
-    def is_complete(self) -> bool:
-        """Whether it is an answer, and no error or the like."""
-        return decide(self.answer, self.status, None, done=True).outcome == "ok"
-
-
 class Relay:
     """Relays the answer of one exchange.
 
@@ -152,36 +130,6 @@ class Relay:
         self._api = api
         self._sink = sink
         self._completion = completion
-
-    def read(self, connection: Connection, body: bytes) -> WholeAnswer:
-        """Parse an answer that is not streamed, including an upstream's error.
-
-        Raises:
-            UpstreamAnswerError: The upstream rejects the gateway's own key, or the body is not in
-                the encoding that its headers name.
-        """
-        status, headers = connection.status, connection.headers
-        if status == _UNAUTHORIZED:
-            raise UpstreamAnswerError("the upstream refused the gateway's own API key")
-        if connection.is_encoded:
-            decoder = Decoder(headers)
-            if not decoder.known:
-                return WholeAnswer(status, headers, body, _undecoded(ParsedAnswer()))
-            body, headers = decoder.decode(body), without_encoding(headers)
-        answer = self._api.answer(body) if status < _ERRORS else ParsedAnswer()
-        if answer.absent and b"data:" in body[:_OPENING]:
-            answer = self._read_events(body)
-        return WholeAnswer(status, headers, body, answer)
-
-    def _read_events(self, body: bytes) -> ParsedAnswer:
-        """Parse a stream that the upstream sends as if it were a whole answer."""
-        collector = self._api.collector()
-        splitter = FrameSplitter()
-        for frame in [*splitter.feed(body), splitter.rest]:
-            data = data_of(frame)
-            if data is not None and not is_end(data):
-                collector.take(data)
-        return collector.answer()
 
     async def whole(self, whole: WholeAnswer) -> None:
         """Relay an answer that is not streamed."""
@@ -215,7 +163,7 @@ class Relay:
         """Relay an answer that is no stream as events, since the client has comments already."""
         asked, ending = self._exchange.asked, decide(whole.answer, whole.status, None, done=True)
         fault, error = None, UpstreamAnswerError(ending.detail or "")
-        if ending.error is None:
+        if ending.error is None and ending.outcome != "unread":
             wanted = asked is not None and asked.usage_wanted
             events = self._api.as_events(whole.body, with_usage=wanted)
         elif b'"error"' in whole.body:
@@ -230,26 +178,20 @@ class Relay:
     async def stream(self, connection: Connection, piece: bytes) -> None:
         """Relay a stream piece by piece, beginning with ``piece``.
 
-        The end is held back until the exchange has been recorded.
+        The end is held back until the exchange has been recorded. Nothing is written into a
+        stream whose content encoding is unknown: its client could not decode the rest.
+
+        Raises:
+            UpstreamAnswerError: The encoding is unknown, and the client has comments without it.
         """
         exchange, sink, completion = self._exchange, self._sink, self._completion
-        asked = exchange.asked
-        collector = self._api.collector(1 if asked is None else asked.choices)
-        exchange.collector = collector
-        hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
-        status, headers = connection.status, connection.headers
-        decoder = Decoder(headers) if connection.is_encoded else None
-        if decoder is not None and decoder.known:
-            headers = without_encoding(headers)
-        reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
-        read = reader.read if decoder is None else reader.read_encoded
-        if not exchange.begun:
-            exchange.begun = True
-            await sink.begin(status, _headers(exchange, headers))
+        reader = await self._begin(connection)
         fault: Fault | None = None
         last = b""
         try:
-            passed = piece if piece is QUIET else read(piece)
+            if piece is QUIET and reader.is_opaque:
+                piece = await connection.piece()
+            passed = piece if piece is QUIET else reader.read(piece)
             while piece and not reader.done:
                 if passed:
                     await sink.send(passed)
@@ -257,24 +199,44 @@ class Relay:
                     await sink.send(QUIET)
                 if connection.received > _LONGEST_STREAM:
                     raise UpstreamAnswerError("the upstream's stream has no end")
-                passed = read(piece) if piece else reader.end()
+                passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
-            last = error_frame(self._api, error)
+            last = b"" if reader.is_opaque else error_frame(self._api, error)
         answer = reader.answer()
         if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
-        completion.conclude(exchange, status, answer, fault, done=reader.done)
+        completion.conclude(exchange, connection.status, answer, fault, done=reader.done)
         # A client that has the whole answer is not told that its connection broke afterwards.
         await sink.end(passed if fault is None or answer.ended else passed + last)
         if fault is None:
             connection.drain(_END_SECONDS)
 
+    async def _begin(self, connection: Connection) -> _StreamReader:
+        """Send a stream's head, unless the client has it, and return the stream's reader.
 
-def _undecoded(answer: ParsedAnswer) -> ParsedAnswer:
-    """Return what is known of an answer whose content encoding is not."""
-    answer.leave_unread(CONTENT_ENCODING)
-    return answer
+        Raises:
+            UpstreamAnswerError: As for ``stream``.
+        """
+        exchange, asked = self._exchange, self._exchange.asked
+        collector = self._api.collector(1 if asked is None else asked.choices)
+        hide = self._api.asks_for_usage and not (asked and asked.usage_wanted)
+        headers = connection.headers
+        decoder = Decoder(headers) if connection.is_encoded else None
+        if decoder is None:
+            reader = _StreamReader(exchange, collector, hide_usage=hide)
+        elif decoder.known:
+            reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
+            headers = without_encoding(headers)
+        elif exchange.begun:
+            raise UpstreamAnswerError("the content encoding of the upstream's stream is unknown")
+        else:
+            reader, connection.quiet_seconds = _OpaqueReader(exchange, collector), None
+        exchange.collector = collector
+        if not exchange.begun:
+            exchange.begun = True
+            await self._sink.begin(connection.status, _headers(exchange, headers))
+        return reader
 
 
 def error_frame(api: Api, error: ExchangeError) -> bytes:
@@ -359,21 +321,30 @@ class _StreamReader:
 
     Attributes:
         done: Whether ``[DONE]`` has arrived.
+        is_opaque: Whether the stream passes as it is.
+
+    Args:
+        exchange: The exchange.
+        collector: Assembles the answer.
+        decoder: Decodes the stream; None for one without a content encoding.
+        hide_usage: Whether the event with the usage is left out.
     """
+
+    is_opaque = False
 
     def __init__(
         self,
         exchange: Exchange,
         collector: AnswerCollector,
-        decoder: Decoder | None,
+        decoder: Decoder | None = None,
         *,
-        hide_usage: bool,
+        hide_usage: bool = False,
     ) -> None:
         self.done = False
+        self._decoder = decoder
         self._exchange = exchange
         self._splitter = FrameSplitter()
         self._collector = collector
-        self._decoder = decoder
         self._hide_usage = hide_usage
 
     def end(self) -> bytes:
@@ -391,18 +362,16 @@ class _StreamReader:
 
     def answer(self) -> ParsedAnswer:
         """Return the answer as far as it was read."""
-        answer = self._collector.answer()
-        return answer if self._decoder is None or self._decoder.known else _undecoded(answer)
-
-    def read_encoded(self, piece: bytes) -> bytes:
-        """Decode and parse a piece; one in an unknown encoding passes as it is."""
-        if self._decoder is None:
-            return self.read(piece)
-        decoded = self._decoder.decode(piece)
-        return self.read(decoded) if self._decoder.known else decoded
+        return self._collector.answer()
 
     def read(self, piece: bytes) -> bytes:
-        """Parse a piece and return the bytes to relay to the client."""
+        """Decode and parse a piece, and return the bytes to relay to the client.
+
+        Raises:
+            UpstreamAnswerError: The piece is not in its encoding, or an event is too long.
+        """
+        if self._decoder is not None:
+            piece = self._decoder.decode(piece)
         passed = []
         for frame in self._splitter.feed(piece):
             data = data_of(frame)
@@ -431,6 +400,20 @@ class _StreamReader:
         elif len(exchange.gaps) < _MOST_GAPS:
             exchange.gaps.append(now - exchange.last_piece)
         exchange.last_piece = now
+
+
+class _OpaqueReader(_StreamReader):
+    """Passes a stream as it is, since its content encoding is unknown."""
+
+    is_opaque = True
+
+    def read(self, piece: bytes) -> bytes:
+        return piece
+
+    def answer(self) -> ParsedAnswer:
+        answer = self._collector.answer()
+        answer.leave_unread(CONTENT_ENCODING)
+        return answer
 
 
 def passed_headers(upstream: Headers, request_id: str, limits: Headers | None) -> Headers:

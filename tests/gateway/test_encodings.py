@@ -1,0 +1,125 @@
+"""Content encodings that a request names twice, and streams in one that the gateway cannot read."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import Final
+
+import pytest
+from tests.gateway.conftest import Running, StartGateway
+from tests.gateway.scripted import Connection, Received, ScriptedUpstream
+
+from tidegauge.gateway.http.pool import Pool
+
+BODY: Final = b'{"model":"served","messages":[{"role":"user","content":"Hi"}]}'
+ASKED: Final = {"model": "served", "messages": [], "stream": True}
+PIECES: Final = (b"\x0b\x04\x80", b"not decoded", b"\x03")
+"""A body in a content encoding that is unknown to the gateway."""
+
+
+def models(url: str) -> dict[str, object]:
+    return {"served": {"upstreams": [{"url": url}]}}
+
+
+async def begin_unreadable(connection: Connection) -> None:
+    connection.writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: br\r\n"
+        b"transfer-encoding: chunked\r\n\r\n"
+    )
+    await connection.writer.drain()
+
+
+@pytest.fixture(params=[True, False], ids=["wire", "asgi"])
+def wire(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("named", [("gzip", "deflate"), ("gzip", "gzip"), ("deflate", "br")])
+async def test_two_lines_of_encodings_are_refused_by_their_names(
+    gateway: Running, named: tuple[str, str]
+) -> None:
+    headers = [("content-encoding", name) for name in named]
+    content = gzip.compress(BODY, mtime=0)
+    response = await gateway.client.post("/v1/chat/completions", content=content, headers=headers)
+    assert response.status_code == 415
+    assert f"'{', '.join(named)}'" in response.json()["error"]["message"]
+    assert response.headers["accept-encoding"] == "gzip, deflate, zstd"
+
+
+async def test_a_line_that_names_no_encoding_changes_nothing(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    headers = [("content-encoding", "gzip"), ("content-encoding", "identity")]
+    content = gzip.compress(BODY, mtime=0)
+    response = await gateway.client.post("/v1/chat/completions", content=content, headers=headers)
+    assert response.status_code == 200
+    assert upstream.requests[0].body == BODY
+
+
+async def test_nothing_is_written_into_a_stream_in_an_unknown_encoding(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegauge.gateway.http.pool._SWEEP_SECONDS", 0.01)
+    sweep, sweeps = Pool._sweep, asyncio.Semaphore(0)
+
+    def counted(pool: Pool) -> None:
+        sweep(pool)
+        sweeps.release()
+
+    monkeypatch.setattr(Pool, "_sweep", counted)
+
+    async def pause(_request: Received, connection: Connection) -> None:
+        await begin_unreadable(connection)
+        for piece in PIECES:
+            await connection.chunk(piece)
+            for _ in range(8):  # more than a pause after which a comment is due
+                await sweeps.acquire()
+        await connection.end_stream(done=False)
+
+    upstream.script = pause
+    running = await start_gateway(models(upstream.url), keep_alive_seconds=0.02)
+    async with running.client.stream("POST", "/v1/chat/completions", json=ASKED) as response:
+        assert response.headers["content-encoding"] == "br"
+        assert b"".join([part async for part in response.aiter_raw()]) == b"".join(PIECES)
+    assert running.answered[0].outcome == "unread"
+
+
+async def test_an_unknown_encoding_after_comments_is_an_error(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    heard = asyncio.Event()
+
+    async def think(_request: Received, connection: Connection) -> None:
+        await heard.wait()
+        await begin_unreadable(connection)
+        for piece in PIECES:
+            await connection.chunk(piece)
+        await connection.end_stream(done=False)
+
+    upstream.script = think
+    running = await start_gateway(models(upstream.url), keep_alive_seconds=0.05)
+    text = ""
+    async with running.client.stream("POST", "/v1/chat/completions", json=ASKED) as response:
+        assert "content-encoding" not in response.headers
+        async for part in response.aiter_text():
+            text += part
+            heard.set()
+    assert text.startswith(": keep-alive\n\n")
+    assert "the content encoding of the upstream's stream is unknown" in text
+    assert "not decoded" not in text
+    assert running.answered[0].outcome == "failed"
+
+
+async def test_no_error_is_written_into_a_stream_in_an_unknown_encoding(
+    gateway: Running, upstream: ScriptedUpstream
+) -> None:
+    async def break_off(_request: Received, connection: Connection) -> None:
+        await begin_unreadable(connection)
+        await connection.chunk(PIECES[0])
+        connection.writer.close()
+
+    upstream.script = break_off
+    async with gateway.client.stream("POST", "/v1/chat/completions", json=ASKED) as response:
+        assert b"".join([part async for part in response.aiter_raw()]) == PIECES[0]
+    assert gateway.answered[0].outcome == "failed"
