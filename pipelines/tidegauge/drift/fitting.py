@@ -78,6 +78,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     preparation: Preparation,
     rng: np.random.Generator,
     keep_exemplars: bool = True,
+    power: bool = True,
     caller_cap: int = 0,
     zone: str = UTC,
     progress: Callable[[str], None] = lambda _: None,
@@ -91,6 +92,8 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
         preparation: How the requests became texts.
         rng: Draws the codebook's seeds.
         keep_exemplars: Whether clusters may keep terms and requests' ids, to be shown to people.
+        power: Whether to measure how rare the texts of a new topic would be, from which follows
+            how soon it is noticed.
         caller_cap: Most events of one caller that a window counted; 0 for all.
         zone: Time zone of the seasons' slots.
         progress: Called with a few words on each step before it begins.
@@ -118,7 +121,7 @@ def fit(  # noqa: PLR0913 - the requests, what made their vectors, and what may 
     on_a, telling = sides(requests)
     sample = _Sample(requests, texts, vectors, units, on_a, telling)
     blind = blind_languages(texts, vectors)
-    choices = _Choices(rng, keep_exemplars, zone, remark(blind), progress)
+    choices = _Choices(rng, keep_exemplars, power, zone, remark(blind), progress)
     times = [one.time_ms for one in requests if one.time_ms is not None]
     made, counts = _fit_unit(Unit.OPENING, sample.of(openings), choices)
     languages, pooled = language_baselines(
@@ -200,6 +203,7 @@ class _Sample:
 class _Choices:
     rng: np.random.Generator
     keep_exemplars: bool
+    power: bool
     zone: str
     remark: str
     progress: Callable[[str], None]
@@ -272,7 +276,9 @@ def _count_unit(  # noqa: PLR0913, PLR0917 - units, and what they are projected 
         np.stack(divisions),
         frequent,
     )
-    unseen_rates = unseen_topic_rates(units.reduced, points, projection.levels)
+    unseen_rates = (
+        unseen_topic_rates(units.reduced, points, projection.levels) if choices.power else ()
+    )
     tested = indicators(projection, clusters)
     projected = project(projection, texts, units.sample.vectors, scores=units.scores)
     # The requests that determine the frequent texts give a biased count of the other texts.

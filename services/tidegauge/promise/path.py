@@ -136,12 +136,13 @@ def drift_sketches(
     vectors: StoredVectors,
     settings: SketchSettings,
 ) -> Iterator[Sketch]:
-    """Yield the drift worker's sketches of requests, counted with a baseline."""
+    """Yield the drift worker's sketches of the requests that are units, counted with a baseline."""
     extractor = DriftExtractor(
         vectors, baseline.preparation, window_ms=settings.window_ms, publish_vectors=False
     )
     extractor.use(baseline)
-    return (one for one in reports(extractor, events, settings) if isinstance(one, Sketch))
+    units = (event for event in events if is_counted(event))
+    return (one for one in reports(extractor, units, settings) if isinstance(one, Sketch))
 
 
 def drift_baseline(
@@ -166,6 +167,7 @@ def drift_baseline(
         preparation=preparation,
         rng=np.random.default_rng(seed),
         keep_exemplars=False,
+        power=False,
         caller_cap=FitChoices().caller_cap,
     )
     return DriftBaseline.from_bytes(made.to_bytes(), _BASELINE)
@@ -355,7 +357,7 @@ class _Test:
         if not decision.alarm or self._evidence is None:
             return ()
         effects = effects_of(detector, self._evidence, decision)
-        least = PLAN.minimum_effect.get(detector.signal, no_effect(detector))
+        least = PLAN.minimum_effect.get(detector.monitor.signal, no_effect(detector))
         if not decision.not_finite and self._size(effects) < least:
             return ()
         named = detector.reference.indicators
