@@ -74,8 +74,11 @@ def test_a_number_that_was_never_seen_has_no_trials() -> None:
 
 
 def test_all_at_once_have_one_entry_each() -> None:
-    hits, trials = count_all([indicator(Hits("a")), indicator(Hits("b"))], sketch(hits={"a": 3}))
+    asked = [indicator(Hits("a")), indicator(Hits("b"))]
+    hits, trials = count_all(asked, sketch(kind="drift", hits={"a": 3}))
     assert (hits.tolist(), trials.tolist()) == ([3, 0], [10, 10])
+    hits, trials = count_all(asked, sketch(hits={"a": 3}, trials={"a": 4}))
+    assert (hits.tolist(), trials.tolist()) == ([3, 0], [4, 0])
 
 
 def test_each_stratum_has_an_edge_of_its_own() -> None:

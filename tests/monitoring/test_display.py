@@ -73,7 +73,7 @@ def test_exemplars_come_from_the_window(traffic: Traffic) -> None:
     for window in (0, 50):
         sketch = writer.sketch(window, events=1)
         display.add(msgspec.structs.replace(sketch, exemplars=shown(window)))
-    found = display.exemplars("drift", display.segments(), "cluster/0")
+    found = display.exemplars("drift", display.segments()[0].of_all_versions, "cluster/0")
     assert [exemplar.request_id for exemplar in found] == ["r50"]
 
 
@@ -84,12 +84,12 @@ def test_a_sample_is_of_the_windows_stretches_since_a_moment(traffic: Traffic) -
             sketch = writer.sketch(window, events=1, segment=traffic.version(version))
             found = Sampled(1_000 * version - window, f"c{version}", ("embedded",))
             display.add(msgspec.structs.replace(sketch, sample=(found,)))
-    segments = display.segments()
-    everything = display.sample("drift", segments, 0)
+    watched = traffic.version(1).of_all_versions
+    everything = display.sample("drift", watched, 0)
     assert {one.rank for one in everything} == {950, 952, 955, 1950, 1952, 1955}
-    since = display.sample("drift", segments[:1], traffic.start_of(48))
-    assert {one.rank for one in since} == {950, 952}
-    assert display.sample("drift", segments, traffic.start_of(51)) == ()
+    since = display.sample("drift", watched, traffic.start_of(48))
+    assert {one.rank for one in since} == {950, 952, 1950, 1952}
+    assert display.sample("drift", watched, traffic.start_of(51)) == ()
     assert all(view.total["drift"].sample == () for view in display.views())
 
 

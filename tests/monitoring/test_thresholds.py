@@ -19,8 +19,8 @@ from tidegauge.streaming import histogram
 def test_a_quantiles_bucket_holds_at_least_its_share(values: list[float], level: float) -> None:
     whole = histogram.add(histogram.empty(), values)
     bucket = quantile_bucket(whole, level)
-    assert histogram.count_below(whole, bucket) >= level * len(values) - 1e-9
-    assert histogram.count_below(whole, bucket - 1) < level * len(values) + 1e-9
+    assert histogram.split(whole, bucket)[0] >= level * len(values) - 1e-9
+    assert histogram.split(whole, bucket - 1)[0] < level * len(values) + 1e-9
 
 
 def test_a_rank_beyond_the_numbers_is_refused() -> None:

@@ -84,16 +84,16 @@ def test_above_and_below_split_all_at_the_edge(values: list[float], threshold: f
     counted = histogram.add(histogram.empty(), values)
     bucket = histogram.bucket_of(threshold)
     above = sum(histogram.bucket_of(value) > bucket for value in values)
-    assert histogram.count_above(counted, bucket) == above
-    assert histogram.count_below(counted, bucket) == len(values) - above
+    assert histogram.split(counted, bucket)[1] == above
+    assert histogram.split(counted, bucket)[0] == len(values) - above
     assert histogram.count(counted) == len(values)
 
 
 def test_the_tail_of_negative_numbers_is_counted() -> None:
     scores = histogram.add(histogram.empty(), [-3.0, -2.0, -1.0, -0.5])
     bucket = histogram.bucket_of(-2.0)
-    assert histogram.count_below(scores, bucket) == 2
-    assert histogram.count_above(scores, bucket) == 2
+    assert histogram.split(scores, bucket)[0] == 2
+    assert histogram.split(scores, bucket)[1] == 2
     assert histogram.upper_edge(bucket) == pytest.approx(-2.0, rel=0.02)
 
 

@@ -105,19 +105,18 @@ def count(indicator: Indicator, sketch: Sketch) -> tuple[int, int]:
             else sketch.trials.get(counter.name, sketch.events)
         )
         return sketch.hits.get(counter.name, 0), asked
-    beyond = histogram.count_above if counter.side == "above" else histogram.count_below
     if isinstance(counter, Tail):
         values = sketch.histograms.get(counter.value)
-        if values is None:
-            return 0, 0
-        return beyond(values, counter.bucket), histogram.count(values)
-    hits = trials = 0
-    for stratum, values in sketch.strata.get(counter.value, {}).items():
-        bucket = counter.buckets.get(stratum)
-        if bucket is not None:
-            hits += beyond(values, bucket)
-            trials += histogram.count(values)
-    return hits, trials
+        found = [] if values is None else [(values, counter.bucket)]
+    else:
+        by_stratum = sketch.strata.get(counter.value, {})
+        edges = counter.buckets
+        found = [(by_stratum[name], edges[name]) for name in by_stratum if name in edges]
+    below = above = 0
+    for values, bucket in found:
+        lower, upper = histogram.split(values, bucket)
+        below, above = below + lower, above + upper
+    return above if counter.side == "above" else below, below + above
 
 
 def count_unseen(counter: StratifiedTail, sketch: Sketch) -> tuple[int, int]:
@@ -219,7 +218,11 @@ def _stratum_rows(value: str, sketches: Sequence[Sketch]) -> _StratumRows:
 def count_all(
     indicators: Sequence[Indicator], sketch: Sketch
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return hits and trials of all indicators, each of shape (J,)."""
-    pairs = [count(indicator, sketch) for indicator in indicators]
+    """Return hits and trials of all indicators, each of shape (J,).
+
+    Those of responses are counted as by ``count_asked``, those of requests as by ``count``.
+    """
+    counted = count if sketch.kind == "drift" else count_asked
+    pairs = [counted(indicator, sketch) for indicator in indicators]
     table = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
     return table[:, 0], table[:, 1]

@@ -243,14 +243,14 @@ class Assessment:
                 continue
             indicator = known.indicator if known else effects[0].indicator
             newest = known.points[-1].time_ms if known and known.points else 0
+            slot_ms = self.display.slot_ms
             slots = [
-                msgspec.structs.replace(sketch, window_start_ms=self.display.slot_start_ms(sketch))
-                for sketch in self.slots(key)
+                msgspec.structs.replace(sketch, window_start_ms=start)
+                for sketch in self.display.watched(kind, key.segment)
+                if (start := sketch.window_start_ms // slot_ms * slot_ms) >= newest
             ]
-            recent = [sketch for sketch in slots if sketch.window_start_ms >= newest]
-            points = self._detectors.rate_points(key, indicator, recent)
+            points = self._detectors.rate_points(key, indicator, slots)
             if points:
-                slot_ms = self.display.slot_ms
                 self.alarm_trends.update(alarm.alert_id, indicator, slot_ms, points)
 
     def _of_one_baseline(self, window: MergedWindow) -> list[Sketch]:
@@ -356,23 +356,15 @@ class Assessment:
 
     def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
         """Return requests of the display range that show an indicator."""
-        return self.display.exemplars(*self._monitored(detector), indicator)
+        return self.display.exemplars(worker_kind(detector.monitor), detector.segment, indicator)
 
     def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
         """Return a sample of the display range's requests since a moment."""
-        return self.display.sample(*self._monitored(detector), since_ms)
+        return self.display.sample(worker_kind(detector.monitor), detector.segment, since_ms)
 
     def judged(self, detector: Detector, since_ms: int, value: str) -> tuple[JudgedAnswers, ...]:
         """Return judged answers since a moment, and of before, if the number is a score."""
         return judged_answers(self.display, detector.segment, since_ms, value)
-
-    def _monitored(self, detector: Detector) -> tuple[SketchKind, list[Segment]]:
-        return self._watched(MonitorKey(detector.monitor, detector.segment))
-
-    def _watched(self, key: MonitorKey) -> tuple[SketchKind, list[Segment]]:
-        kind = worker_kind(key.monitor)
-        segments = self.display.segments()
-        return kind, [s for s in segments if monitored_segment(kind, s) == key.segment]
 
     def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
         """Return the sum of the display range's sketches that begin at or after a moment."""
@@ -384,22 +376,11 @@ class Assessment:
 
     def display_range(self, detector: Detector) -> list[Sketch]:
         """Return the sketches of the display range, by slot of time."""
-        return self.slots(MonitorKey(detector.monitor, detector.segment))
-
-    def slots(self, key: MonitorKey) -> list[Sketch]:
-        """Return the display range's sketches of what a monitor watches, by slot of time."""
-        kind, segments = self._watched(key)
-        return [sketch for segment in segments for sketch in self.display.recent(kind, segment)]
+        return self.display.watched(worker_kind(detector.monitor), detector.segment)
 
     def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
         """Return sentences on what else happened around ``since_ms``."""
-        traffic = detector.segment.of_all_versions
-        vitals = [
-            sketch
-            for segment in self.display.segments()
-            if segment.of_all_versions == traffic
-            for sketch in self.display.recent("vitals", segment)
-        ]
+        vitals = self.display.of_all_versions("vitals", detector.segment)
         context = AttributionContext(
             self.comparisons.known,
             self.alerts.alarms,

@@ -27,13 +27,13 @@ from tidegauge.detection.e_detector import (
     observe,
     window_log_lr,
 )
-from tidegauge.detection.indicators import count_all, count_asked
+from tidegauge.detection.indicators import count_all
 from tidegauge.detection.polya_urn import count_cells
 from tidegauge.detection.reference import Reference
 from tidegauge.monitoring.errors import MonitorStateError
 from tidegauge.reports.reference_text import back_test_sentence
 from tidegauge.schemas import OTHER, Segment
-from tidegauge.schemas.findings import Monitor, Signal
+from tidegauge.schemas.findings import Monitor
 from tidegauge.schemas.sketches import Sketch
 
 __all__ = [
@@ -155,6 +155,7 @@ class Detector:
         bets: Bets on each indicator's rise and fall.
         log_threshold: Log of its guaranteed mean time to a false alarm, in seconds.
         back_test: How the reference did on its own baseline, in words.
+        borrowed: Whether the reference is a wider segment's.
     """
 
     monitor: Monitor
@@ -164,16 +165,7 @@ class Detector:
     bets: Bets
     log_threshold: float
     back_test: str
-
-    @property
-    def signal(self) -> Signal:
-        """The monitor's signal."""
-        return self.monitor.signal
-
-    @property
-    def borrowed(self) -> bool:
-        """Whether the reference is a wider segment's."""
-        return self.reference_key != self.segment.key
+    borrowed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,18 +239,15 @@ def build_detector(
     polya_urns = monitor.signal == "drift" and segment != OTHER
     bets = place_bets(reference, polya_urns=polya_urns, falls=monitor.signal == "drift")
     said = back_test_sentence(reference)
-    return Detector(monitor, segment, reference, reference_key, bets, log_threshold, said)
+    borrowed = reference_key != segment.key
+    return Detector(monitor, segment, reference, reference_key, bets, log_threshold, said, borrowed)
 
 
 def count_window(detector: Detector, sketch: Sketch) -> IndicatorCounts:
     """Return a window's counts for the detector's indicators."""
-    if sketch.kind == "drift":
-        hits, trials = count_all(detector.reference.indicators, sketch)
-        cells = tuple(count_cells(urn, sketch) for urn in detector.bets.polya_urns)
-        return IndicatorCounts(hits, trials, cells)
-    pairs = [count_asked(indicator, sketch) for indicator in detector.reference.indicators]
-    table = np.array(pairs, np.int64).reshape(-1, 2)
-    return IndicatorCounts(table[:, 0], table[:, 1])
+    hits, trials = count_all(detector.reference.indicators, sketch)
+    cells = tuple(count_cells(urn, sketch) for urn in detector.bets.polya_urns)
+    return IndicatorCounts(hits, trials, cells)
 
 
 def observe_window(
@@ -289,7 +278,7 @@ def observe_window(
         evidence.change_point, log_lr, counted.hits, counted.trials, start_ms
     )
     # Every family of drift contributes to the decision: an alarm of novelty is explained by topics.
-    drift = detector.signal == "drift"
+    drift = detector.monitor.signal == "drift"
     families = [i.family for i in detector.reference.indicators] if drift else []
     decision = judge(bets, after, log_threshold=detector.log_threshold, families=families)
     return DetectorEvidence(after, change_point, end_ms, evidence.events + counted.events), decision

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from tidegauge.detection.e_detector import Decision, pack, unpack
+from tidegauge.detection.e_detector import pack, unpack
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, nearest
 from tidegauge.monitoring.alert_store import AlertStore
@@ -192,7 +192,8 @@ class DetectorSet:
             return None
         counted = count_window(detector, sketch)
         unseen = unseen_load(detector.reference, sketch)
-        if not counted.events:
+        events = counted.events
+        if not events:
             said = " ".join(unseen_sentence(unseen))
             return untested_verdict(key, State.NO_DATA, said, window.end_ms) if said else None
         record = self._records.setdefault(key, _Record())
@@ -200,7 +201,8 @@ class DetectorSet:
             detector, record.evidence, counted, start_ms=window.start_ms, end_ms=window.end_ms
         )
         record.not_finite = decision.not_finite
-        if decision.not_finite and not decision.alarm:
+        alarms = decision.alarm
+        if decision.not_finite and not alarms:
             sentence = (
                 "Part of the statistic is not a finite number: this traffic is not tested. "
                 "Build and activate a new baseline."
@@ -208,22 +210,22 @@ class DetectorSet:
             return untested_verdict(key, State.NO_DATA, sentence, window.end_ms)
         effects = effects_of(detector, record.evidence, decision)
         alarm = alerts.alarm(key)
-        size = no_effect(detector)
-        if decision.alarm and effects:
+        size = no_effect(detector) if alarms else None
+        if alarms and effects:
             recent = partial(source.recent, detector, effects[0].since_ms)
             size = effect_size(detector, effects, lambda: recent() or sketch)
-        state = self._state(detector, decision, size, record.evidence.events, alarm)
+        state = self._state(detector, size, decision.not_finite, record.evidence.events, alarm)
         if state == State.WARN and alarm is None and effects:
             record.coincidences = source.coincidences(detector, effects[0].since_ms)
         context = VerdictContext(
             end_ms=window.end_ms,
-            window_events=counted.events,
+            window_events=events,
             events=record.evidence.events,
             needed=self._plan.low_data_events,
             exemplars=partial(source.exemplars, detector),
             sample=partial(source.sample, detector),
             evidence=partial(source.judged, detector),
-            size=size_sentence(detector, size) if decision.alarm else (),
+            size=() if size is None else size_sentence(detector, size),
             coincidences=record.coincidences,
             findings=(*unseen_sentence(unseen), *_findings(detector, source)),
         )
@@ -288,17 +290,17 @@ class DetectorSet:
     def _state(
         self,
         detector: Detector,
-        decision: Decision,
-        size: float,
+        size: float | None,
+        not_finite: int,
         events: int,
         alarm: Alert | None,
     ) -> State:
         if alarm is not None:
             return State.CRITICAL if alarm.severity == "critical" else State.WARN
-        if decision.alarm:
-            least = self._plan.minimum_effect.get(detector.signal, no_effect(detector))
+        if size is not None:
+            least = self._plan.minimum_effect.get(detector.monitor.signal, no_effect(detector))
             # A statistic that is not finite may hide a larger effect.
-            large = decision.not_finite or size >= least
+            large = not_finite or size >= least
             return State.WARN if large else State.INFO
         enough = events >= self._plan.low_data_events
         return State.OK if enough else State.LOW_DATA
@@ -362,7 +364,7 @@ def _obstacle(
     monitor: Monitor, sketch: Sketch, detector: Detector | None
 ) -> tuple[State, str] | None:
     """Return why a window cannot be tested, as a state and a sentence; None where it can."""
-    labels = _labels(monitor, sketch)
+    labels = _labels(monitor, sketch) if monitor.signal == "quality" else []
     if any(sketch.hits.get(measures.unqualified(label), 0) for label in labels):
         return State.UNQUALIFIED, _unqualified(monitor, judge_name(labels[0]))
     if detector is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import reduce
 
 import msgspec
@@ -42,28 +41,25 @@ class Display:
         self, window_ms: int, display_range_ms: int, state: DisplayState | None = None
     ) -> None:
         self._slot_ms = max(1, -(-display_range_ms // (_SLOTS * window_ms))) * window_ms
-        self._totals: dict[tuple[SketchKind, str], Sketch] = {}
-        self._slots: dict[tuple[SketchKind, str], dict[int, Sketch]] = {}
-        self._last_ms: dict[str, int] = {}
+        self._totals: dict[tuple[SketchKind, Segment], Sketch] = {}
+        self._slots: dict[tuple[SketchKind, Segment], dict[int, Sketch]] = {}
+        self._last_ms: dict[Segment, int] = {}
         self._latest_ms = 0
         for sketch in state.slots if state else ():
-            key = (sketch.kind, sketch.segment.key)
-            start = sketch.window_start_ms // self._slot_ms * self._slot_ms
-            self._slots.setdefault(key, {})[start] = sketch
+            self._slots.setdefault((sketch.kind, sketch.segment), {})[self._start(sketch)] = sketch
             self._record_end(sketch)
         for sketch in state.totals if state else ():
-            self._totals[sketch.kind, sketch.segment.key] = sketch
+            self._totals[sketch.kind, sketch.segment] = sketch
             self._record_end(sketch)
 
     def _record_end(self, sketch: Sketch) -> None:
         end = sketch.window_start_ms + sketch.window_ms
-        key = sketch.segment.key
-        self._last_ms[key] = max(end, self._last_ms.get(key, 0))
+        self._last_ms[sketch.segment] = max(end, self._last_ms.get(sketch.segment, 0))
         self._latest_ms = max(end, self._latest_ms)
 
     def add(self, sketch: Sketch) -> None:
         """Add one segment's closed window; a new baseline starts new sums."""
-        key = (sketch.kind, sketch.segment.key)
+        key = (sketch.kind, sketch.segment)
         before = self._totals.get(key)
         if before is not None and before.baseline != sketch.baseline:
             before = None
@@ -71,7 +67,7 @@ class Display:
         # Samples explain recent alarms, so the sum since the beginning does not keep them.
         lasting = msgspec.structs.replace(sketch, sample=())
         self._totals[key] = lasting if before is None else merge_sketches(before, lasting)
-        start = sketch.window_start_ms // self._slot_ms * self._slot_ms
+        start = self._start(sketch)
         slots = self._slots.setdefault(key, {})
         slots[start] = merge_sketches(slots[start], sketch) if start in slots else sketch
         self._record_end(sketch)
@@ -83,48 +79,54 @@ class Display:
         """Length of a slot of the display range, milliseconds."""
         return self._slot_ms
 
-    def slot_start_ms(self, sketch: Sketch) -> int:
+    def _start(self, sketch: Sketch) -> int:
         """Return the start of the slot that a sketch belongs to, Unix milliseconds."""
         return sketch.window_start_ms // self._slot_ms * self._slot_ms
 
     def total(self, kind: SketchKind, segment: Segment) -> Sketch | None:
         """Return the sum since the state began, None without events."""
-        return self._totals.get((kind, segment.key))
+        return self._totals.get((kind, segment))
 
     def recent(self, kind: SketchKind, segment: Segment) -> list[Sketch]:
         """Return the slots of the display range that have events, oldest first."""
-        slots = self._slots.get((kind, segment.key), {})
+        slots = self._slots.get((kind, segment), {})
         oldest = self._latest_ms - _SLOTS * self._slot_ms
         return [slots[start] for start in sorted(slots) if start >= oldest]
 
-    def exemplars(
-        self, kind: SketchKind, segments: Iterable[Segment], indicator: str
-    ) -> tuple[Exemplar, ...]:
-        """Return requests of the display range that show an indicator."""
+    def watched(self, kind: SketchKind, segment: Segment) -> list[Sketch]:
+        """Return the slots of what a monitor of a segment watches: drift spans all versions."""
+        if kind == "drift":
+            return self.of_all_versions(kind, segment)
+        return self.recent(kind, segment)
+
+    def of_all_versions(self, kind: SketchKind, segment: Segment) -> list[Sketch]:
+        """Return the slots of a segment's traffic, whichever version answers."""
+        traffic = segment.of_all_versions
+        segments = [one for one in self.segments() if one.of_all_versions == traffic]
+        return [sketch for one in segments for sketch in self.recent(kind, one)]
+
+    def exemplars(self, kind: SketchKind, segment: Segment, indicator: str) -> tuple[Exemplar, ...]:
+        """Return requests that show an indicator, of what a monitor of a segment watches."""
         return least_ranked(
             exemplar
-            for segment in segments
-            for sketch in self.recent(kind, segment)
+            for sketch in self.watched(kind, segment)
             for exemplar in sketch.exemplars.get(indicator, ())
         )
 
-    def sample(
-        self, kind: SketchKind, segments: Iterable[Segment], since_ms: int
-    ) -> tuple[Sampled, ...]:
-        """Return sampled requests of the display range's slots that end after a moment."""
+    def sample(self, kind: SketchKind, segment: Segment, since_ms: int) -> tuple[Sampled, ...]:
+        """Return sampled requests of what a monitor watches, of slots that end after a moment."""
         return pooled_sample(
             sketch.sample
-            for segment in segments
-            for sketch in self.recent(kind, segment)
+            for sketch in self.watched(kind, segment)
             if sketch.window_start_ms + sketch.window_ms > since_ms
         )
 
     def segments(self) -> list[Segment]:
         """Return all segments in order of appearance."""
-        first: dict[str, int] = {}
-        for (_, key), sketch in self._totals.items():
-            first[key] = min(sketch.window_start_ms, first.get(key, sketch.window_start_ms))
-        return [Segment.from_key(key) for key in sorted(first, key=lambda k: (first[k], k))]
+        first: dict[Segment, int] = {}
+        for (_, segment), sketch in self._totals.items():
+            first[segment] = min(sketch.window_start_ms, first.get(segment, sketch.window_start_ms))
+        return sorted(first, key=lambda segment: (first[segment], segment))
 
     def views(self) -> tuple[SegmentView, ...]:
         """Return the view of every segment."""
@@ -136,7 +138,7 @@ class Display:
         return SegmentView(
             segment=segment,
             first_ms=min(sketch.window_start_ms for sketch in total.values()),
-            last_ms=self._last_ms[segment.key],
+            last_ms=self._last_ms[segment],
             display_range={kind: reduce(merge_sketches, slots) for kind, slots in recent.items()},
             total=total,
             trend=self._trend(recent.get("vitals", []), recent.get("quality", [])),

@@ -234,7 +234,7 @@ def quality_reference(
         for level in QUALITY_LEVELS:
             bucket = quantile_bucket(whole, level)
             # Scores with few values put several quantiles, or all of them, into one bucket.
-            if bucket in taken or histogram.count_above(whole, bucket) == 0:
+            if bucket in taken or histogram.split(whole, bucket)[1] == 0:
                 continue
             taken.add(bucket)
             edge = histogram.upper_edge(bucket, whole.accuracy)

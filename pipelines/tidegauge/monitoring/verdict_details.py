@@ -63,7 +63,7 @@ _REMEDY = "`tidegauge baseline build --kind rates --from -1d --activate`"
 
 def no_effect(detector: Detector) -> float:
     """Return the size of no change: 1 for a ratio, 0 for a difference of shares."""
-    return 1.0 if detector.signal in RATIOS else 0.0
+    return 1.0 if detector.monitor.signal in RATIOS else 0.0
 
 
 def effect_size(
@@ -82,7 +82,7 @@ def effect_size(
         for effect in effects
         if effect.contribution.share >= _NOTABLE_SHARE and effect.trials
     ]
-    if detector.signal not in RATIOS:
+    if detector.monitor.signal not in RATIOS:
         shares = [
             abs(effect.hits / effect.trials - reference.rate[effect.contribution.indicator])
             for effect in notable
@@ -140,9 +140,11 @@ def quantile_ratio(counter: Tail | StratifiedTail, rate: float, sketch: Sketch) 
 
 def size_sentence(detector: Detector, size: float) -> tuple[str, ...]:
     """Return a sentence on the size of a change, where it is a ratio."""
-    if detector.signal == "latency":
+    if detector.monitor.signal == "latency":
         return (f"At the same load and lengths, answers take {times(size)} as long.",)
-    return (f"Dear requests cost {times(size)} as much.",) if detector.signal == "cost" else ()
+    return (
+        (f"Dear requests cost {times(size)} as much.",) if detector.monitor.signal == "cost" else ()
+    )
 
 
 def _load(sketches: Sequence[Sketch]) -> dict[str, float]:
@@ -233,12 +235,11 @@ def load_findings(
 
 def unseen_load(reference: Reference, sketch: Sketch) -> float:
     """Return the share of a window's durations at a load or lengths that the baseline lacks."""
-    shares = [0.0]
-    for indicator in reference.indicators:
-        if isinstance(indicator.counter, StratifiedTail):
-            unseen, n = count_unseen(indicator.counter, sketch)
-            shares.append(unseen / n if n else 0.0)
-    return max(shares)
+    counters = [indicator.counter for indicator in reference.indicators]
+    # The indicators of a number know the same strata.
+    by_value = {one.value: one for one in counters if isinstance(one, StratifiedTail)}
+    counts = [count_unseen(counter, sketch) for counter in by_value.values()]
+    return max((unseen / n for unseen, n in counts if n), default=0.0)
 
 
 def unseen_sentence(share: float) -> tuple[str, ...]:

@@ -102,7 +102,12 @@ def verdict_of(
         context: The other parts of the verdict.
     """
     alarmed = state in _ALARMED
-    effects = tuple(_effect(detector, effect, context if alarmed else None) for effect in found)
+    hits, trials = [one.hits for one in found], [one.trials for one in found]
+    intervals = zip(*clopper_pearson(hits, trials, alpha=1 - _CONFIDENCE), strict=True)
+    effects = tuple(
+        _effect(detector, effect, interval, context if alarmed else None)
+        for effect, interval in zip(found, intervals, strict=True)
+    )
     since = found[0].since_ms if found else None
     mean_seconds = math.exp(detector.log_threshold)
     if alarmed and effects:
@@ -128,7 +133,7 @@ def verdict_of(
         )
     return Verdict(
         monitor=detector.monitor.name,
-        signal=detector.signal,
+        signal=detector.monitor.signal,
         segment=detector.segment,
         time_ms=context.end_ms,
         state=state,
@@ -217,11 +222,15 @@ def _evidence(
     return context.evidence(leading.since_ms, value)
 
 
-def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext | None) -> Effect:
+def _effect(
+    detector: Detector,
+    found: IndicatorEffect,
+    interval: tuple[float, float],
+    context: VerdictContext | None,
+) -> Effect:
     """Return an effect for people; with a context, it includes the requests that show it."""
     reference, j = detector.reference, found.contribution.indicator
     indicator: Indicator = reference.indicators[j]
-    low, high = clopper_pearson(found.hits, found.trials, alpha=1 - _CONFIDENCE)
     counter = indicator.counter
     exemplars: tuple[Exemplar, ...] = ()
     callers = None
@@ -237,8 +246,8 @@ def _effect(detector: Detector, found: IndicatorEffect, context: VerdictContext 
         high=reference.high[j],
         hits=found.hits,
         trials=found.trials,
-        rate_low=float(low),
-        rate_high=float(high),
+        rate_low=float(interval[0]),
+        rate_high=float(interval[1]),
         share=found.contribution.share,
         exemplars=exemplars,
         callers=callers,

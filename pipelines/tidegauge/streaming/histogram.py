@@ -15,7 +15,7 @@ thresholds as ordered buckets, so that every worker counts "above the edge" in t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -32,14 +32,13 @@ __all__ = [
     "bucket_of",
     "buckets",
     "count",
-    "count_above",
-    "count_below",
     "empty",
     "indices",
     "log_gamma",
     "merge",
     "merge_all",
     "quantile",
+    "split",
     "upper_edge",
 ]
 
@@ -209,15 +208,15 @@ def count(histogram: Histogram) -> int:
     return sum(histogram.positive.values()) + sum(histogram.negative.values()) + histogram.zero
 
 
-def buckets(histogram: Histogram) -> Iterator[tuple[int, int]]:
+def buckets(histogram: Histogram) -> list[tuple[int, int]]:
     """Return (ordered bucket, count) pairs, from the least numbers to the greatest."""
     first = _least_index(histogram.accuracy) - 1
-    for index in sorted(histogram.negative, reverse=True):
-        yield first - index, histogram.negative[index]
-    if histogram.zero:
-        yield 0, histogram.zero
-    for index in sorted(histogram.positive):
-        yield index - first, histogram.positive[index]
+    negative, positive = histogram.negative, histogram.positive
+    return [
+        *((first - index, negative[index]) for index in sorted(negative, reverse=True)),
+        *([(0, histogram.zero)] if histogram.zero else []),
+        *((index - first, positive[index]) for index in sorted(positive)),
+    ]
 
 
 def bucket_of(value: float, accuracy: float = ACCURACY) -> int:
@@ -283,22 +282,14 @@ def quantile(histogram: Histogram, q: float) -> float | None:
     return None
 
 
-def count_above(histogram: Histogram, bucket: int) -> int:
-    """Return how many numbers lie in ordered buckets above ``bucket``.
+def split(histogram: Histogram, bucket: int) -> tuple[int, int]:
+    """Return how many numbers lie in an ordered bucket or below it, and how many above it.
 
-    These are the numbers above ``upper_edge(bucket)``.
+    The latter are the numbers above ``upper_edge(bucket)``.
     """
     first = _least_index(histogram.accuracy) - 1
     above = sum(number for index, number in histogram.positive.items() if index - first > bucket)
     if bucket < 0:
         above += histogram.zero
         above += sum(n for index, n in histogram.negative.items() if first - index > bucket)
-    return above
-
-
-def count_below(histogram: Histogram, bucket: int) -> int:
-    """Return how many numbers lie in ``bucket`` or an ordered bucket below it.
-
-    With ``count_above`` of the same bucket this adds up to all numbers.
-    """
-    return count(histogram) - count_above(histogram, bucket)
+    return count(histogram) - above, above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from math import isfinite
 from typing import Literal, get_args
 
@@ -65,6 +66,7 @@ class Monitor(msgspec.Struct, frozen=True, order=True):
         return f"{named}.{self.subject}" if self.subject else named
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, name: str) -> Monitor:
         """Parse the name of a monitor.
 
