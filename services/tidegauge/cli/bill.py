@@ -115,7 +115,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
 
 def _table(name: str, *columns: str) -> Table:
     """Return a table whose cells are wrapped and never cut: half a sum is a wrong one."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column(name, overflow="fold")
     for column in columns:
         table.add_column(column, justify="right", overflow="fold")
@@ -191,9 +191,9 @@ def _print(console: Console, found: Bill, by: str) -> None:
         "share",
         "requests",
         "tokens",
-        "per 1M tokens",
-        "per conversation",
-        "requests per $",
+        "per 1M\ntokens",
+        "per conver-\nsation",
+        "requests\nper $",
     )
     for group in costs_by(found, by):
         table.add_row(
