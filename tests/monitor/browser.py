@@ -114,6 +114,16 @@ class Browser:
         """Click what opens more of the same page."""
         self._driver.find_element(By.XPATH, f"//summary[contains(., '{words}')]").click()
 
+    def focus(self, url: str) -> None:
+        """Move the focus to the first link to an address."""
+        script = "[...document.links].find(a => a.href === arguments[0]).focus()"
+        self._driver.execute_script(script, url)
+
+    @property
+    def focused(self) -> str:
+        """The address of the link that has the focus; empty where none has."""
+        return str(self._driver.execute_script("return document.activeElement?.href ?? ''"))
+
     def value(self, button: str, field: str) -> str:
         """Return what stands in a field of the form that a button belongs to."""
         form = self._driver.find_element(By.XPATH, f"//form[.//button[.='{button}']]")
@@ -138,6 +148,14 @@ class Browser:
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         scheme = [{"name": "prefers-color-scheme", "value": mode}]
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+
+    def resize(self) -> tuple[float, float]:
+        """Scroll to the end and let the page fit its tables; return where it stood and stands."""
+        before, after = self._driver.execute_script(
+            "scrollTo(0, document.documentElement.scrollHeight); const before = scrollY;"
+            "dispatchEvent(new Event('resize')); return [before, scrollY]"
+        )
+        return float(before), float(after)
 
     def violations(self, axe: str, *rules: str) -> list[str]:
         """Return what axe-core finds on the page: rules and the elements that break them.

@@ -77,4 +77,6 @@ def test_names_without_blanks_are_wrapped(
                 browser.open(f"http://127.0.0.1:{port}{path}")
                 if wide := browser.wide():
                     found[path, width] = wide
+                before, after = browser.resize()
+                assert before == after, "a reader at the end of the page stays there"
     assert not found

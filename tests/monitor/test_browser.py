@@ -337,6 +337,33 @@ def test_a_page_renews_itself_and_keeps_what_is_open(browser: Browser, monitor: 
         assert browser.value("Acknowledge", "who") == "Ad"
 
 
+def test_what_is_replaced_stays_open_filled_in_and_focused(
+    browser: Browser, monitor: Monitor
+) -> None:
+    monitor.refresh_seconds = 1
+    with serve(monitor.app()) as port, undisturbed(browser, "127.0.0.1"):
+        browser.open(f"http://127.0.0.1:{port}{incident(monitor)}")
+        browser.wait_until_drawn(1)
+        browser.follow_within("As a table")
+        rows = browser.text.count("\n", browser.text.index("As a table"))
+        browser.fill("Acknowledge", note="a slow")
+        link = f"http://127.0.0.1:{port}/alarm?{alarm(monitor)}"
+        browser.focus(link)
+        window = WINDOWS + 300
+        monitor.harness.now_ms = monitor.traffic.start_of(window)
+        vitals = monitor.traffic.writers["vitals"]
+        monitor.harness.give(
+            monitor.traffic.vitals(window, 4, slower=3.0), vitals.progress(window + 1)
+        )
+        key = monitor.traffic.version(1).key
+        silence = Control(action="silence", monitor=LATENCY, segment=key, time_ms=1)
+        monitor.harness.give(silence, topic=CONTROLS)
+        browser.wait_for("Unsilence")
+        assert browser.value("Acknowledge", "note") == "a slow", "beside a new form"
+        assert browser.focused == link
+        assert browser.text.count("\n", browser.text.index("As a table")) > rows
+
+
 def test_a_mistake_is_told_and_corrected(browser: Browser, monitor: Monitor) -> None:
     with serve(monitor.app()) as port:
         browser.open(f"http://127.0.0.1:{port}/alarm?{alarm(monitor)}")

@@ -36,20 +36,50 @@
   // Shows a table that is wider than its place as a list, an entry for each row.
   function fitTables() {
     const places = [...document.querySelectorAll(".scroll")];
+    const top = scrollY; // a list is taller than its table: meanwhile the page may be too short
     for (const place of places) place.classList.remove("stacked");
     const wide = places.filter((place) => place.scrollWidth > place.clientWidth + 1);
     for (const place of wide) place.classList.add("stacked");
+    if (scrollY !== top) scrollTo({ top, behavior: "instant" });
   }
 
-  // Replaces what differs; an element that stays keeps its state, focus and scroll.
+  // What a reader may have opened, focused, scrolled or written into, by what it is called.
+  function keyed(root) {
+    const found = new Map();
+    for (const item of root.querySelectorAll("details, summary, a, button, input, select, .scroll")) {
+      const form = item.form?.querySelector("button")?.textContent ?? "";
+      const name = item.id || item.name || item.getAttribute("href")
+        || item.getAttribute("aria-label") || (item.querySelector("summary") ?? item).textContent;
+      let n = 0;
+      while (found.has(`${item.tagName} ${form} ${name} ${n}`)) n += 1;
+      found.set(`${item.tagName} ${form} ${name} ${n}`, item);
+    }
+    return found;
+  }
+
+  // Puts a replacement in place, as open, focused, scrolled and filled in as what it replaces.
+  function replace(before, after, put) {
+    const fresh = keyed(after);
+    const rest = [];
+    for (const [key, item] of keyed(before)) {
+      const next = fresh.get(key);
+      if (!next) continue;
+      if (item.open) next.open = true;
+      if (item.defaultValue !== undefined && item.value !== item.defaultValue) next.value = item.value;
+      if (item === document.activeElement) rest.push(() => next.focus({ preventScroll: true }));
+      const left = item.scrollLeft;
+      if (left) rest.push(() => { next.scrollLeft = left; });
+    }
+    put();
+    for (const step of rest) step();
+  }
+
+  // Replaces what differs; an element that stays keeps its state.
   function swap(before, after) {
     const old = [...before.childNodes];
     const fresh = [...after.childNodes];
     if (old.length !== fresh.length || old.some((node, n) => node.nodeName !== fresh[n].nodeName)) {
-      if (before.contains(document.activeElement) && before.matches("form")) return;
-      const open = [...before.querySelectorAll("details[open][id]")].map((item) => item.id);
-      before.replaceChildren(...fresh);
-      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      replace(before, after, () => before.replaceChildren(...fresh));
       return;
     }
     old.forEach((node, n) => renewNode(node, fresh[n]));
@@ -64,8 +94,10 @@
     if (node.matches("form")) return; // somebody may be writing into it
     if (node.matches("details")) next.open = node.open;
     if (node.matches(".stacked")) next.classList.add("stacked");
-    if (node.cloneNode(false).isEqualNode(next.cloneNode(false))) swap(node, next);
-    else node.replaceWith(next);
+    if (node.cloneNode(false).isEqualNode(next.cloneNode(false))) {
+      // A chart's attributes are all of it, and it is drawn already.
+      if (!node.matches("figure[data-points]")) swap(node, next);
+    } else replace(node, next, () => node.replaceWith(next));
   }
 
   async function renew() {
