@@ -12,7 +12,7 @@ from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment
 from tidegauge.schemas.operations import BaselineOrigin
-from tidegauge.usecases.build_baseline import build_rates, publish_rates
+from tidegauge.usecases.build_baseline import build_rates, publish_baseline
 from tidegauge.usecases.errors import TimeRangeError
 from tidegauge.usecases.stretch import Stretch, excluded_by_name, incidents_of_log
 
@@ -34,7 +34,7 @@ def test_an_incident_is_left_out_of_its_model_and_listed(kafka: KafkaSettings) -
     assert (errors[ill.key].hits[0], errors[ill.key].trials[0]) == (0, 200)
     assert (errors[well.key].hits[0], errors[well.key].trials[0]) == (90, 300)
     origin = BaselineOrigin(excluded=(mine,), accepts=())
-    kept = BaselineStore(kafka).manifest(publish_rates(kafka, made, origin))
+    kept = BaselineStore(kafka).manifest(publish_baseline(kafka, made, origin))
     assert kept.origin.excluded == (mine,)
     assert "errors.rate" in kept.summary["promise"]
     assert "a rise of requests that the service failed from" in kept.summary["power"]
@@ -48,7 +48,7 @@ def test_an_accepted_alarm_is_no_incident_any_more(kafka: KafkaSettings) -> None
     before = incidents_of_log(kafka, now - 600_000, now, now)
     assert [found.end_ms for found in before if found.model == segment.model] == [now]
     made = build_rates(kafka, Stretch(now - 600_000, now))
-    publish_rates(kafka, made, BaselineOrigin(how="accepted", accepts=(one.alert_id,)))
+    publish_baseline(kafka, made, BaselineOrigin(how="accepted", accepts=(one.alert_id,)))
     after = incidents_of_log(kafka, now - 600_000, now, now)
     assert segment.model not in {found.model for found in after}
 

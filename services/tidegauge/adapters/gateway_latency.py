@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
+
+from tidegauge.adapters.connection_pool import ConnectionPool
 
 __all__ = ["GatewayLatency"]
 
@@ -17,7 +18,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 _OK: Final = 200
 
 
-class GatewayLatency:
+class GatewayLatency(ConnectionPool):
     """Reads the mean time to first token of the requests since the last look.
 
     Args:
@@ -25,25 +26,9 @@ class GatewayLatency:
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__(_TIMEOUT)
         self._url = url
-        self._session: aiohttp.ClientSession | None = None
         self._before: tuple[float, float] | None = None
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def mean_seconds(self) -> float | None:
         """Return the mean; None if there were no requests, or the gateway does not tell."""

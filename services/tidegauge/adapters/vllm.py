@@ -18,11 +18,11 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 
+from tidegauge.adapters.connection_pool import ConnectionPool
 from tidegauge.adapters.quotations import without_quotations
 from tidegauge.quality.likelihood import ScoredToken
 from tidegauge.runtime.clock import now_ms
@@ -147,7 +147,7 @@ class JudgeCall:
     usage: Usage | None
 
 
-class VllmClient:
+class VllmClient(ConnectionPool):
     """Asks one server, a few times where it is busy or away.
 
     Args:
@@ -179,39 +179,19 @@ class VllmClient:
                 f"the judge's address is {shown_address(url)!r}: it must be http:// or https://, a "
                 "host, and a port that is a number if there is one"
             )
+        super().__init__(
+            aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_seconds),
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            connections=connections,
+        )
         self._url = url.rstrip("/").removesuffix("/v1")
         self.address = shown_address(url)
         self.authority = authority
-        self._api_key = api_key
         # A gateway, which this key is for, tells of the calls itself.
         counted = not (api_key or "").startswith(_GATEWAY_KEY)
         self._calls: deque[JudgeCall] = deque(maxlen=_MOST_CALLS if counted else 0)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_seconds)
         self._attempts = attempts
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
         self._names: dict[tuple[str, str], bool] = {}
-
-    async def __aenter__(self) -> Self:
-        """Open the connection pool."""
-        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            timeout=self._timeout,
-            connector=aiohttp.TCPConnector(limit=self._connections),
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def next_token(
         self, model: str, messages: Sequence[Message], *, top: int = 20

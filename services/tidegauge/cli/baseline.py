@@ -38,8 +38,7 @@ from tidegauge.usecases.build_baseline import (
     build_drift,
     build_rates,
     embed_past,
-    publish_drift,
-    publish_rates,
+    publish_baseline,
 )
 from tidegauge.usecases.errors import PastRequestsError
 from tidegauge.usecases.past_requests import ReadRequests, from_file, from_log
@@ -150,7 +149,7 @@ def build(  # noqa: PLR0913 - one option for each choice
         if start_ms is None:
             raise PastRequestsError("rates are counted in the log: give --from, not --file")
         rates = _build_rates(kafka, stretch, calendar, quiet=as_json)
-        baseline_id = publish_rates(kafka, rates, origin)
+        baseline_id = publish_baseline(kafka, rates, origin)
         facts: dict[str, object] = {}
         notes: list[str] = []
     else:
@@ -170,7 +169,7 @@ def build(  # noqa: PLR0913 - one option for each choice
         found.limit(limit)
         choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=calendar)
         baseline = _build_drift(found, settings, choices, quiet=as_json)
-        baseline_id = publish_drift(kafka, baseline, origin)
+        baseline_id = publish_baseline(kafka, baseline, origin)
         facts = {
             "summary": baseline.summary(),
             "left_out": found.left_out,

@@ -23,7 +23,7 @@ from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.baselines import BaselineStore
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import DecodeError, decode
-from tidegauge.schemas.operations import BaselineOrigin
+from tidegauge.schemas.operations import BaselineKind, BaselineOrigin
 from tidegauge.schemas.sketches import Progress, Sketch
 from tidegauge.schemas.topics import SKETCHES
 from tidegauge.streaming.processor import Record
@@ -40,8 +40,7 @@ __all__ = [
     "build_drift",
     "build_rates",
     "embed_past",
-    "publish_drift",
-    "publish_rates",
+    "publish_baseline",
     "sketches_between",
 ]
 
@@ -191,55 +190,52 @@ def build_rates(
     return baseline
 
 
-def publish_rates(
-    settings: KafkaSettings, baseline: RatesBaseline, origin: BaselineOrigin | None = None
+def publish_baseline(
+    settings: KafkaSettings,
+    baseline: RatesBaseline | DriftBaseline,
+    origin: BaselineOrigin | None = None,
 ) -> str:
-    """Store a baseline of rates and return its id; it is not activated.
+    """Store a baseline, with what it promises and what it would notice; it is not activated.
 
     Args:
         settings: How to reach Kafka.
         baseline: The baseline.
         origin: How it came to be; built by a person if None.
 
+    Returns:
+        Its id.
+
     Raises:
         LogError: The broker does not answer, or did not accept the records.
     """
+    kind: BaselineKind
+    if isinstance(baseline, RatesBaseline):
+        kind, fingerprint, (promise, power) = "rates", FINGERPRINT, _rates_told(baseline)
+    else:
+        kind, fingerprint, (promise, power) = "drift", baseline.fingerprint, _drift_told(baseline)
+    summary = baseline.summary() | {"promise": promise, "power": power}
+    return BaselineStore(settings).publish(kind, baseline.to_bytes(), fingerprint, summary, origin)
+
+
+def _rates_told(baseline: RatesBaseline) -> tuple[str, str]:
+    """Return what a baseline promises, and how soon rises would be noticed."""
     missing: dict[str, str] = {}
     for place, why in baseline.left_out.items():
         missing.setdefault(place.partition(" ")[0], why)
     span_ms = baseline.to_ms - baseline.from_ms
-    promise = promise_sentence(baseline.references, missing, span_ms)
     rises = noticed_rises(baseline.references, span_ms)[:_RISES_TOLD]
-    power = " ".join(rise_sentence(rise) for rise in rises)
-    summary = baseline.summary() | {"promise": promise, "power": power}
-    return BaselineStore(settings).publish(
-        "rates", baseline.to_bytes(), FINGERPRINT, summary, origin
-    )
+    promise = promise_sentence(baseline.references, missing, span_ms)
+    return promise, " ".join(map(rise_sentence, rises))
 
 
-def publish_drift(
-    settings: KafkaSettings, baseline: DriftBaseline, origin: BaselineOrigin | None = None
-) -> str:
-    """Store a baseline of drift and return its id; it is not activated.
-
-    Args:
-        settings: How to reach Kafka.
-        baseline: The baseline.
-        origin: How it came to be; built by a person if None.
-
-    Raises:
-        LogError: The broker does not answer, or did not accept the records.
-    """
+def _drift_told(baseline: DriftBaseline) -> tuple[str, str]:
+    """Return what a baseline promises, and how soon new topics would be noticed."""
     facts = baseline.facts
     missing = {DRIFT_FOLLOWUPS.name: baseline.no_followups} if baseline.no_followups else {}
     span_ms = facts["to_ms"] - facts["from_ms"] if "from_ms" in facts else None
     promise = promise_sentence(drift_references(baseline), missing, span_ms)
     told = [one for one in noticed_topics(baseline) if one.share == _SHARE_TOLD]
-    power = " ".join(f"{said[0].upper()}{said[1:]}" for said in map(topic_sentence, told))
-    summary = baseline.summary() | {"promise": promise, "power": power}
-    return BaselineStore(settings).publish(
-        "drift", baseline.to_bytes(), baseline.fingerprint, summary, origin
-    )
+    return promise, " ".join(f"{said[0].upper()}{said[1:]}" for said in map(topic_sentence, told))
 
 
 def sketches_between(records: Iterable[Record], start_ms: int, end_ms: int) -> Iterator[Sketch]:

@@ -41,8 +41,7 @@ from tidegauge.usecases.build_baseline import (
     build_drift,
     build_rates,
     embed_past,
-    publish_drift,
-    publish_rates,
+    publish_baseline,
 )
 from tidegauge.usecases.errors import ShortBaselineError
 from tidegauge.usecases.made_baselines import MadeBaseline
@@ -184,10 +183,7 @@ class BaselineMaker:
             activate: Whether to put it in force.
             note: Why, for people.
         """
-        if isinstance(draft.baseline, RatesBaseline):
-            baseline_id = publish_rates(self._kafka, draft.baseline, draft.origin)
-        else:
-            baseline_id = publish_drift(self._kafka, draft.baseline, draft.origin)
+        baseline_id = publish_baseline(self._kafka, draft.baseline, draft.origin)
         active = activate and draft.promises
         if active:
             self._store.activate(baseline_id, note)

@@ -28,7 +28,7 @@ from tidegauge.schemas.topics import RESPONSES, SKETCHES
 from tidegauge.streaming import histogram
 from tidegauge.streaming.merging import merge_all
 from tidegauge.streaming.processor import Output
-from tidegauge.usecases.build_baseline import build_rates, publish_rates
+from tidegauge.usecases.build_baseline import build_rates, publish_baseline
 from tidegauge.usecases.stretch import Stretch
 
 DEADLINE_SECONDS = 60.0
@@ -128,7 +128,7 @@ def test_responses_become_sketches_and_a_baseline(kafka: KafkaSettings) -> None:
         "customer-1": EVENTS // 2 * 1_000_000,
     }
     read: list[int] = []
-    baseline_id = publish_rates(
+    baseline_id = publish_baseline(
         kafka, build_rates(kafka, Stretch(start, start + 60_000), progress=read.append)
     )
     document = RatesBaseline.from_bytes(BaselineStore(kafka).load(baseline_id), baseline_id)
