@@ -51,5 +51,11 @@ def test_slow_waves_are_no_season() -> None:
 
 def test_short_or_sparse_baselines_have_no_season() -> None:
     assert chosen(DAY, 0, days=2) == "none"
-    assert chosen(DAY, 0, events=10) == "none"
+    assert chosen(DAY, 0, events=7) == "none"
     assert chosen(0.3 * DAY - 0.5 * WEEKEND, 0, events=40) == "hour-of-day"
+
+
+def test_a_hundred_events_a_slot_show_the_days_cycle() -> None:
+    assert [chosen(DAY, seed, events=9) for seed in range(20)].count("hour-of-day") >= 19
+    assert [chosen(STEADY, seed, events=9) for seed in range(20)].count("none") >= 19
+    assert chosen(DAY, 0, days=4, events=40) == "none"

@@ -25,7 +25,9 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _DAY_MS = 24 * HOUR_MS
 _WEEKLY_SPAN_MS, _WEEKLY_EVENTS = 14 * _DAY_MS, 20_000
-_DAILY_SPAN_MS, _DAILY_EVENTS = 3 * _DAY_MS, 5_000
+_DAILY = ((3 * _DAY_MS, 5_000), (7 * _DAY_MS, 2_400))
+"""Spans of a baseline and how many events each needs for hours of the day: a hundred a slot, and
+twice as many where a slot was seen three times only."""
 _SIGNIFICANT = 0.01
 """Chance that rates without a season seem to have one, over all indicators of a reference."""
 _FEWEST_HITS = 1.0
@@ -48,7 +50,7 @@ def choose_season(
     span = int(times_ms.max() - times_ms.min())
     events = int(trials.sum(axis=0).max())
     # A span ends where its last window starts, so a full period is short by one window.
-    if span < _DAILY_SPAN_MS - HOUR_MS or events < _DAILY_EVENTS:
+    if not any(span >= least - HOUR_MS and events >= fewest for least, fewest in _DAILY):
         return "none"
     hours = _hours(hits, trials, times_ms, zone)
     weekly = span >= _WEEKLY_SPAN_MS - HOUR_MS and events >= _WEEKLY_EVENTS
