@@ -178,6 +178,29 @@ def test_a_silenced_incident_can_be_unsilenced(client: TestClient, watch: Watch)
     assert ">Unsilence</button>" in client.get(f"/i/{DRIFT}").text
 
 
+def test_activity_tells_who_acknowledged_it_and_why_an_alarm_ended(
+    make_view: Callable[[], MonitorView],
+) -> None:
+    view = make_view()
+    alarm = view.alerts[0]
+    had = msgspec.structs.replace(
+        alarm, status="acknowledged", owner="ada", note="on it", incident=DRIFT, time_ms=NOW - 9_000
+    )
+    over = msgspec.structs.replace(
+        alarm,
+        alert_id="over",
+        incident=DRIFT,
+        status="resolved",
+        summary="closed by bo",
+        time_ms=NOW - 5_000,
+    )
+    page = shown(msgspec.structs.replace(view, alerts=(had,)), DRIFT, (over,))
+    assert page.actions == (
+        (NOW - 5_000, "Openings of conversations ended: closed by bo"),
+        (NOW - 9_000, "ada acknowledged Openings of conversations: on it"),
+    )
+
+
 def test_an_incident_that_has_ended_is_read_from_the_log(client: TestClient, past: Past) -> None:
     over = verdict("errors.rate", "errors", State.WARN, segment("v1"), 19.0)
     past.alerts = (

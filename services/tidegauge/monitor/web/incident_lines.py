@@ -8,9 +8,9 @@ from typing import Final
 
 from tidegauge.monitor.web.segment_page import SIGNALS, silence_of
 from tidegauge.monitoring.incidents import Incident, incidents
-from tidegauge.monitoring.view import MonitorView
+from tidegauge.monitoring.view import MonitorView, SilenceInForce
 from tidegauge.reports.drift_card import EffectLine, Quote, effect_line
-from tidegauge.reports.formatting import duration, moment, percent
+from tidegauge.reports.formatting import duration, percent
 from tidegauge.reports.standing import Standing, standing
 from tidegauge.reports.text import clip, plain
 from tidegauge.schemas.findings import Alert, Effect, State, Verdict
@@ -57,7 +57,8 @@ class IncidentLine:
         since: How long ago it began.
         quotes: Requests that show it.
         owner: Who has it; empty for nobody.
-        silenced: Until when all of it is silenced, in words; empty where it is not.
+        silenced: Whether all of it is silenced.
+        silenced_until_ms: Until when, Unix milliseconds; None where it is not, or for good.
         stopped: How long the traffic that it is about has stopped; empty where it goes on.
     """
 
@@ -71,7 +72,8 @@ class IncidentLine:
     since: str
     quotes: tuple[Quote, ...]
     owner: str
-    silenced: str
+    silenced: bool
+    silenced_until_ms: int | None
     stopped: str
 
     @property
@@ -87,9 +89,7 @@ def firing_incidents(view: MonitorView) -> tuple[Incident, ...]:
 
 def is_loud(found: Incident, view: MonitorView) -> bool:
     """Return whether an incident is a warning or worse, and one of its alarms is not silenced."""
-    return found.severity != "info" and not all(
-        silence_of(alarm.verdict, view.silences) for alarm in found.alarms
-    )
+    return found.severity != "info" and not _silences(found, view)
 
 
 def incident_line(found: Incident, view: MonitorView, now_ms: int) -> IncidentLine:
@@ -104,6 +104,7 @@ def incident_line(found: Incident, view: MonitorView, now_ms: int) -> IncidentLi
     effects = ordered_effects(alarm_verdict(leading, view))
     told = effects[0] if effects else None
     current, normal = now_and_normal(told) if told else ("", "")
+    silences = _silences(found, view)
     return IncidentLine(
         incident=found,
         standing=standing(State(found.severity)),
@@ -115,7 +116,10 @@ def incident_line(found: Incident, view: MonitorView, now_ms: int) -> IncidentLi
         since=duration((now_ms - found.onset.time_ms) / 1000),
         quotes=_quotes(found, view),
         owner=clip(found.owner, 60),
-        silenced=_silenced(found, view, now_ms),
+        silenced=bool(silences),
+        silenced_until_ms=min(
+            (one.until_ms for one in silences if one.until_ms is not None), default=None
+        ),
         stopped=_stopped(found, view),
     )
 
@@ -182,13 +186,11 @@ def _quotes(found: Incident, view: MonitorView) -> tuple[Quote, ...]:
     return tuple(quotes.values())
 
 
-def _silenced(found: Incident, view: MonitorView, now_ms: int) -> str:
+def _silences(found: Incident, view: MonitorView) -> tuple[SilenceInForce, ...]:
+    """Return the silences of an incident's alarms; none where one of them has none."""
     silences = [silence_of(alarm.verdict, view.silences) for alarm in found.alarms]
-    until = [item.until_ms for item in silences if item is not None]
-    if len(until) < len(silences):
-        return ""
-    ends = [time_ms for time_ms in until if time_ms is not None]
-    return f"until {moment(min(ends), now_ms)}" if len(ends) == len(until) else "for good"
+    known = tuple(item for item in silences if item is not None)
+    return known if len(known) == len(silences) else ()
 
 
 def since_last_event(segment: Segment, view: MonitorView) -> float | None:

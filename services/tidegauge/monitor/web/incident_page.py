@@ -27,7 +27,7 @@ from tidegauge.reports.formatting import percent
 from tidegauge.reports.runbooks import Runbook, runbook
 from tidegauge.reports.standing import ALARMS, Standing, promise, standing
 from tidegauge.reports.text import clip
-from tidegauge.reports.titles import score_title
+from tidegauge.reports.titles import monitor_title, score_title
 from tidegauge.schemas.findings import Alert, State, Verdict
 
 __all__ = ["AlarmRow", "Contrast", "IncidentPage", "find_incident", "incident_page"]
@@ -128,7 +128,8 @@ class IncidentPage:
         answers: Judged answers, those of now beside those of before.
         causes: What coincides with its beginning, a sentence each.
         runbook: What to check and to do.
-        activity: Changes of state of its monitors, and what people did; newest first.
+        activity: Changes of state of its monitors, newest first.
+        actions: When an alarm was acknowledged or ended, and by whom or why; newest first.
         notes: What people wrote who have it: name and note.
         promise: The deployment's promise.
         compared: Fields of the form that compares the time before its onset with that since.
@@ -145,6 +146,7 @@ class IncidentPage:
     causes: tuple[str, ...]
     runbook: Runbook
     activity: tuple[ChangeLine, ...]
+    actions: tuple[tuple[int, str], ...]
     notes: tuple[tuple[str, str], ...]
     promise: str
     compared: Mapping[str, str]
@@ -209,6 +211,7 @@ def incident_page(
         causes=_causes(verdicts),
         runbook=runbook(leading.alarm.monitor),
         activity=_activity(found, view, now_ms),
+        actions=_actions(found),
         notes=tuple(
             dict.fromkeys((clip(a.owner, 60), clip(a.note, 300)) for a in found.alarms if a.owner)
         ),
@@ -411,3 +414,15 @@ def _activity(found: Incident, view: MonitorView, now_ms: int) -> tuple[ChangeLi
         and (change.before is not None or change.after in ALARMS)
     ]
     return tuple(lines[:20])
+
+
+def _actions(found: Incident) -> tuple[tuple[int, str], ...]:
+    said = []
+    for alarm in found.alarms:
+        title = monitor_title(alarm.monitor)
+        if alarm.status == "acknowledged":
+            note = f": {clip(alarm.note, 300)}" if alarm.note else ""
+            said.append((alarm.time_ms, f"{clip(alarm.owner, 60)} acknowledged {title}{note}"))
+        elif not alarm.fires:
+            said.append((alarm.time_ms, f"{title} ended: {clip(alarm.summary, 300)}"))
+    return tuple(sorted(said, reverse=True))

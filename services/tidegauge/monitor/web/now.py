@@ -151,6 +151,8 @@ def _headline(
         title = f"{len(loud)} incident{'s' if len(loud) > 1 else ''}"
         if critical:
             title += f", {critical} critical"
+        if quieter:
+            title += f"; {quieter} silenced or minor"
         return Headline("critical" if critical else "warn", title, blind)
     quiet = f", {quieter} silenced or minor" if quieter else ""
     if not view.segments:
