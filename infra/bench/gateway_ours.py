@@ -31,9 +31,11 @@ class Forgetful(Recorder):
     def start(self) -> None:
         """Make no outbox."""
 
-    def record_compact(self, format_: CompactFormat[R], records: Sequence[R]) -> bool:
+    def record_compact(
+        self, format_: CompactFormat[R], records: Sequence[R], *, served: int = 0
+    ) -> bool:
         """Forget them."""
-        del format_, records
+        del format_, records, served
         return True
 
 

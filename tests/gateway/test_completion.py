@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from tests.capture.conftest import make_topics, records_of
@@ -17,11 +18,10 @@ from tests.gateway.scripted import (
     chat_completion,
 )
 
-from tidegauge.capture.exchange_record import BOTH, ExchangeRecord, PendingChecks
+from tidegauge.capture.exchange_record import BOTH, AnswerRecord, ExchangeRecord, PendingChecks
 from tidegauge.capture.reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.capture.text_limits import CapturedText, captured_text
 from tidegauge.gateway.shipper import expand_formats
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode
@@ -198,14 +198,14 @@ async def test_an_exchange_of_which_no_record_can_be_made_is_counted_and_answere
 ) -> None:
     upstream.script = answering(ANSWER)
 
-    def fails_on_the_first(text: str | None, capture: Capture, limit: int) -> CapturedText:
-        if text == ANSWER and not seen:
-            seen.append(text)
+    def fails_on_the_first(*values: Any) -> AnswerRecord:  # noqa: ANN401 - its fields
+        if ANSWER in values and not seen:
+            seen.append(ANSWER)
             raise RecursionError
-        return captured_text(text, capture, limit)
+        return AnswerRecord(*values)
 
     seen: list[str] = []
-    monkeypatch.setattr("tidegauge.gateway.completion.captured_text", fails_on_the_first)
+    monkeypatch.setattr("tidegauge.gateway.completion.AnswerRecord", fails_on_the_first)
     answers = await asyncio.gather(*(gateway.chat(QUESTION) for _ in range(3)))
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len(gateway.answered) == len(gateway.asked) == 2

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.gateway.conftest import Running, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
-from tidegauge.gateway.http.answers import FlowControl
+from tidegauge.gateway.http.flow_control import FlowControl
+from tidegauge.gateway.http.protocol import HttpProtocol, SocketSink
 
 BODY = b'{"model": "served", "messages": []}'
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n" % len(BODY)
@@ -262,7 +265,9 @@ async def test_a_writer_waits_while_the_client_reads_too_slowly() -> None:
     flow.once_writable(lambda: went_on.append(1))
     flow.pause_writing()
     flow.once_writable(lambda: went_on.append(2))
-    writing = asyncio.create_task(flow.write(b"piece"))
+    protocol = cast("HttpProtocol", SimpleNamespace(transport=transport, flow=flow))
+    sink = SocketSink(protocol, keep_alive=True, can_chunk=False)
+    writing = asyncio.create_task(sink.send(b"piece"))
     await asyncio.sleep(0)
     assert (transport.written, writing.done(), went_on) == (b"piece", False, [1])
     flow.resume_writing()

@@ -331,7 +331,9 @@ class AnswerParts:
     def collected(self) -> ParsedAnswer:
         """Return the answer so far."""
         answer, texts, calls = self.answer, self.texts, self._calls
-        text = well_formed(texts[0] if len(texts) == 1 else "".join(texts))
+        text = texts[0] if len(texts) == 1 else "".join(texts)
+        if not text.isascii():
+            text = well_formed(text)
         if self.refusal:
             answer.refusal = well_formed(self.refusal)
         if calls is not None:

@@ -143,10 +143,19 @@ class CountersWriter:
                 return
         self._words[slot] += amount
 
-    def add_each(self, names: Sequence[str], amount: int) -> None:
-        """Add to several counters."""
-        for name in names:
-            self.add(name, amount)
+    def add_exchanges(self, captured: Sequence[str], appended: int, served: int) -> None:
+        """Count exchanges whose compact records were appended.
+
+        Args:
+            captured: Names of the counters of their events.
+            appended: How many records were appended.
+            served: How many exchanges were answered.
+        """
+        if appended:
+            for name in captured:
+                self.add(name, appended)
+        if served:
+            self.add(SERVED, served)
 
     def _new_slot(self, name: str) -> int | None:
         start = _ENTRY * (len(self._slots) + 1)

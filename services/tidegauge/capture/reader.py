@@ -182,6 +182,8 @@ class OutboxReader:
                     return None
 
     def _take(self) -> OutboxEntry:
+        if self._start == len(self._data):
+            raise Incomplete
         if self._data_offset + self._start == 0:
             _, self._start = read_header(self._data)
         frame, end = decode_frame(self._data, self._start)

@@ -177,16 +177,26 @@ class Recorder:
         """Append a response's event; see ``record_request``."""
         return self._record(self._responses, build)
 
-    def record_compact(self, format_: CompactFormat[R], records: Sequence[R]) -> bool:
+    def record_compact(
+        self, format_: CompactFormat[R], records: Sequence[R], *, served: int = 0
+    ) -> bool:
         """Append compact records, each of which stands for one event of each of its topics.
 
         All records are appended as one frame, which costs little more than a single record.
+
+        Args:
+            format_: Their format.
+            records: The records.
+            served: Exchanges to count as answered, appended or not; see ``served``.
 
         Returns:
             Whether all records were appended; the others have been counted as dropped.
         """
         with self._mutex:
             dropped = self._append_compact(format_, records)
+            if self._counters is not None:
+                appended = len(records) - sum(dropped.values())
+                self._counters.add_exchanges(format_.captured, appended, served)
             for drop, number in dropped.items():
                 self._count_dropped(format_.topics, drop, number)
         for drop in dropped:
@@ -218,8 +228,8 @@ class Recorder:
         return dropped
 
     def _append_frame(self, format_: CompactFormat[R], records: Sequence[R]) -> Drop | None:
-        outbox, counters = self._outbox, self._counters
-        if outbox is None or counters is None:
+        outbox = self._outbox
+        if outbox is None:
             return Drop.CLOSED
         sequence, number = self._sequence + 1, len(records)
         try:
@@ -234,7 +244,6 @@ class Recorder:
         drop = outbox.append(sequence, frame)
         if drop is None:
             self._sequence += number * len(format_.topics)
-            counters.add_each(format_.captured, number)
         return drop
 
     def _record(self, route: _Route, build: Callable[[str, int], E]) -> bool:

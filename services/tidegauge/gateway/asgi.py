@@ -11,8 +11,9 @@ from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import too_large
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.bodies import content_length, decoded
+from tidegauge.gateway.http.bodies import decoded
 from tidegauge.gateway.http.cors import CorsPolicy
+from tidegauge.gateway.http.parser import content_length
 from tidegauge.gateway.policy.keys import Caller, authorization, read_headers
 from tidegauge.gateway.proxy.relay import Headers, Sink
 

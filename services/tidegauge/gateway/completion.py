@@ -307,10 +307,11 @@ class Completion:
             if whole:
                 (both if waited else answers).append(record)
         if both:
-            self._recorder.record_compact(BOTH, both)
+            self._recorder.record_compact(BOTH, both, served=len(both))
         if answers:
-            self._recorder.record_compact(RESPONSE, answers)
-        self._recorder.served(len(ended))
+            self._recorder.record_compact(RESPONSE, answers, served=len(answers))
+        if not_made := len(ended) - len(both) - len(answers):
+            self._recorder.served(not_made)
         for record in records:
             if record.answer is not None and not record.shadow:
                 self._tell(record, record.answer)
@@ -405,8 +406,11 @@ class Completion:
         capture, limit = exchange.capture, self._policy.characters
         answer, ending, attempt = conclusion.answer, conclusion.ending, exchange.attempt
         first, started = exchange.first_piece, exchange.arrival.started
-        text, omitted = captured_text(answer.text, capture, limit)
+        text, omitted = answer.text, 0
         calls, omitted_calls = None, 0
+        characters = 0 if text is None else len(text)
+        if capture != "full" or characters > limit:
+            text, omitted = captured_text(text, capture, limit)
         if answer.tool_calls is not None:
             calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
         record = AnswerRecord(
@@ -415,7 +419,7 @@ class Completion:
             ending.error,
             ending.detail,
             text,
-            len(answer.text or ""),
+            characters,
             calls,
             answer.finish_reason,
             answer.model,

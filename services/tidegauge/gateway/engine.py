@@ -22,8 +22,8 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange import Exchange, Fault
 from tidegauge.gateway.http.bodies import (
-    refuse_ambiguous,
-    refuse_complex,
+    refuse_unclear,
+    refuse_unclear_in_turns,
     without_lone_surrogates,
 )
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
@@ -148,12 +148,10 @@ class Engine:
 
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
         is_long = len(body) > _LONG_BODY
-        refuse_complex(body)
         if is_long:
-            await asyncio.sleep(0)
-        refuse_ambiguous(body)
-        if is_long:
-            await asyncio.sleep(0)
+            await refuse_unclear_in_turns(body)
+        else:
+            refuse_unclear(body)
         try:
             asked = api.read(body)
         except RecursionError as error:
@@ -161,8 +159,6 @@ class Engine:
         except RefusedError as refusal:
             asked = await _read_again(api, body, refusal)
         exchange.asked = asked
-        if is_long:
-            await asyncio.sleep(0)
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.arrival.session)
         exchange.attempt = targets[0].attempt(asked.sampling)

@@ -48,10 +48,6 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _StructuredOutputs(msgspec.Struct):
-    json: Any = None
-
-
 class _Request(msgspec.Struct, Generic[M, R, W]):
     model: str
     messages: M

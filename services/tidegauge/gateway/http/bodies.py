@@ -22,14 +22,14 @@ from tidegauge.schemas.exchange import ErrorKind
 __all__ = [
     "BYTE_ORDER_MARK",
     "READ",
-    "content_length",
     "decoded",
     "refuse_ambiguous",
     "refuse_complex",
+    "refuse_unclear",
+    "refuse_unclear_in_turns",
     "without_lone_surrogates",
 ]
 
-_LONGEST_LENGTH: Final = 20
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _STEP: Final = 1 << 20
 _WBITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
@@ -73,12 +73,6 @@ _AROUND_A_NAME: Final = len(b'"":0,')
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]')
 _OBJECT: Final = re.compile(rb"[ \t\r\n]*\{")
 _MOST_SEARCHED: Final = 1024 * 1024
-
-
-def content_length(headers: Mapping[bytes, bytes]) -> int:
-    """Return the value of ``content-length``; 0 if it is missing or invalid."""
-    text = headers.get(b"content-length", b"")
-    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
 
 
 async def decoded(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> bytes:
@@ -210,6 +204,25 @@ def _paired(found: re.Match[bytes]) -> bytes:
     ):  # its backslash is escaped itself, so no escape begins here
         return escape[:_ESCAPE_BYTES] + (rb"\ufffd" if len(escape) > _ESCAPE_BYTES else b"")
     return escape if len(escape) > _ESCAPE_BYTES else rb"\ufffd"
+
+
+def refuse_unclear(body: bytes) -> None:
+    """Refuse a JSON body that is complex or ambiguous.
+
+    Raises:
+        RefusedError: As for ``refuse_complex`` and ``refuse_ambiguous``.
+    """
+    if len(body) > _SMALL:
+        refuse_complex(body)
+    refuse_ambiguous(body)
+
+
+async def refuse_unclear_in_turns(body: bytes) -> None:
+    """Do the same for a long body; other requests have their turn after each step."""
+    refuse_complex(body)
+    await asyncio.sleep(0)
+    refuse_ambiguous(body)
+    await asyncio.sleep(0)
 
 
 def refuse_complex(body: bytes) -> None:

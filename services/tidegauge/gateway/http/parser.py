@@ -11,20 +11,21 @@ without any of the body. The whole of a request may be twice as long as its long
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import httptools
 
 from tidegauge.gateway.errors import RefusedError, too_large
 from tidegauge.gateway.exchange import Exchange
-from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, content_length, decoded
+from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, decoded
 from tidegauge.gateway.policy.keys import of_both
 
 __all__ = [
     "LONGEST_SILENCE",
     "RequestParser",
     "RequestReader",
+    "content_length",
     "head_without_upgrade",
     "longest_request",
 ]
@@ -32,11 +33,18 @@ __all__ = [
 LONGEST_SILENCE: Final = 64 * 1024
 """Most bytes of a request that may arrive without any of its body."""
 _HEAD_END: Final = b"\r\n\r\n"
+_LONGEST_LENGTH: Final = 20
 
 
 def longest_request(longest_body: int) -> int:
     """Return the most bytes of a request, head and framing included."""
     return 2 * longest_body + LONGEST_SILENCE
+
+
+def content_length(headers: Mapping[bytes, bytes]) -> int:
+    """Return the value of ``content-length``; 0 if it is missing or invalid."""
+    text = headers.get(b"content-length", b"")
+    return int(text) if text.isdigit() and len(text) < _LONGEST_LENGTH else 0
 
 
 class _Callbacks(Protocol):

@@ -24,10 +24,11 @@ from uvicorn.server import ServerState
 
 from tidegauge.gateway.apis import APIS
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.http.answers import FlowControl, SocketSink
 from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
+from tidegauge.gateway.http.client import QUIET
 from tidegauge.gateway.http.closing import linger, waits_for_answer
 from tidegauge.gateway.http.connections import ConnectionTable, OpenConnection
+from tidegauge.gateway.http.flow_control import FlowControl
 from tidegauge.gateway.http.parser import RequestReader
 from tidegauge.gateway.policy.keys import Caller, authorization
 from tidegauge.gateway.proxy.relay import Headers
@@ -43,6 +44,7 @@ _HOT: Final = re.compile(
 _SHORTEST_HOT: Final = 64
 """Fewer bytes do not decide whether a request is for a hot route; queries may need more."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE: Final = b"connection: close\r\n"
 
 
 def _final(status: bytes, message: bytes) -> bytes:
@@ -68,7 +70,8 @@ class HttpProtocol(asyncio.Protocol):
     """The protocol of one client's connection.
 
     Attributes:
-        flow: Flow control, once the connection is made.
+        transport: The connection's transport, once that is made.
+        flow: Its flow control, likewise.
 
     Args:
         config: uvicorn's configuration; its ``app`` is the gateway.
@@ -85,7 +88,7 @@ class HttpProtocol(asyncio.Protocol):
     ) -> None:
         self._config, self._state, self._app_state = config, server_state, app_state
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.flow: FlowControl = cast("FlowControl", None)
         self._reader = self._new_reader()
         self._caller = Caller()
@@ -106,15 +109,15 @@ class HttpProtocol(asyncio.Protocol):
     # Called by the event loop.
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection and start its keep-alive timer, unless it is one too many."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.flow = FlowControl(self._transport, self._loop)
+        self.transport = cast("asyncio.Transport", transport)
+        self.flow = FlowControl(self.transport, self._loop)
         self._state.connections.add(self)  # type: ignore[arg-type]  # it wants no more than shutdown
         table: ConnectionTable | None = getattr(self._config.app, "connections", None)
         if table is not None:
-            self._connection = table.open(self._transport, self._transport.abort)
+            self._connection = table.open(self.transport, self.transport.abort)
             if self._connection is None:
-                self._transport.write(_TOO_MANY)
-                self._transport.close()
+                self.transport.write(_TOO_MANY)
+                self.transport.close()
                 return
         self._last_used = self._loop.time()
         self._timer = self._loop.call_later(self._config.timeout_keep_alive, self._close_if_idle)
@@ -158,7 +161,7 @@ class HttpProtocol(asyncio.Protocol):
         def comment() -> bytes | None:
             return None if sink is None else sink.comment()
 
-        return waits_for_answer(self._transport, self._loop.time() - self._last_used, comment)
+        return waits_for_answer(self.transport, self._loop.time() - self._last_used, comment)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the request being answered, since the client has disconnected."""
@@ -181,7 +184,7 @@ class HttpProtocol(asyncio.Protocol):
         """Close the connection, after the current answer if there is one; called by uvicorn."""
         self._stopping = True
         if not self._reader.busy or self._lingering:
-            self._transport.close()
+            self.transport.close()
 
     # The answer.
     def _begin(self, data: bytes) -> bool:
@@ -218,8 +221,8 @@ class HttpProtocol(asyncio.Protocol):
             app_state=cast("dict[str, Any]", self._app_state),
             connection=self._connection,
         )
-        successor.connection_made(self._transport)
-        self._transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        self.transport.set_protocol(successor)
         successor.data_received(data)
 
     def _forget(self) -> None:
@@ -230,14 +233,14 @@ class HttpProtocol(asyncio.Protocol):
             self._connection.close()
 
     def _refuse_connection(self) -> None:
-        if not self._transport.is_closing():
+        if not self.transport.is_closing():
             if self._connection is not None:
                 self._connection.refuse_data()
-            self._transport.write(_BAD_REQUEST)
-            self._transport.close()
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
 
     def _continue(self) -> None:
-        self._transport.write(_CONTINUE)
+        self.transport.write(_CONTINUE)
 
     def _admit(self) -> RefusedError | None:
         """Identify the customer of the request whose head has arrived."""
@@ -261,7 +264,7 @@ class HttpProtocol(asyncio.Protocol):
     async def _serve_all(self) -> None:
         """Answer requests in one task: a task per request would cost as much as parsing it."""
         serving = cast("asyncio.Task[None]", asyncio.current_task())
-        while not (self._transport.is_closing() or self._handed_over):
+        while not (self.transport.is_closing() or self._handed_over):
             if not self._pending:
                 self._asked = self._loop.create_future()
                 goes_on = await self._asked
@@ -279,7 +282,7 @@ class HttpProtocol(asyncio.Protocol):
         reader, hot = self._reader, self._hot
         exchange = reader.exchange
         if exchange is None or hot is None:
-            self._transport.close()
+            self.transport.close()
             return
         # What follows a refused or unreadable request cannot be told from it.
         close = self._stopping or reader.reading or (reader.ended and reader.rest is None)
@@ -295,14 +298,14 @@ class HttpProtocol(asyncio.Protocol):
                 raise
         finally:
             if not sink.ended:
-                self._transport.close()
+                self.transport.close()
 
     def end(self, data: bytes, *, keep_alive: bool) -> None:
         """Write an answer's last bytes once the exchange is recorded; then continue reading."""
 
         def leave() -> None:
-            if not self._transport.is_closing():
-                self._transport.write(data)
+            if not self.transport.is_closing():
+                self.transport.write(data)
             if self.flow.writable is None:
                 self._go_on(keep_alive=keep_alive)
             else:
@@ -312,7 +315,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _go_on(self, *, keep_alive: bool) -> None:
         over = not keep_alive or self._stopping or self._half_closed
-        if over or self._transport.is_closing():
+        if over or self.transport.is_closing():
             self._close()
             return
         self._last_used = self._loop.time()
@@ -328,18 +331,18 @@ class HttpProtocol(asyncio.Protocol):
         self._reader.busy = False
 
     def _read_held(self) -> None:
-        if not self._transport.is_closing():
+        if not self.transport.is_closing():
             self._be_ready()
             self.data_received(self.flow.release())
 
     def _close(self) -> None:
         """Close the connection; first let a client that is still sending read its answer."""
-        if not self._reader.reading or self._stopping or self._transport.is_closing():
-            self._transport.close()
+        if not self._reader.reading or self._stopping or self.transport.is_closing():
+            self.transport.close()
             return
         self._lingering = True
         self.flow.release()
-        linger(self._transport)
+        linger(self.transport)
 
     def _close_if_idle(self) -> None:
         seconds = self._config.timeout_keep_alive
@@ -347,7 +350,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._reader.busy:
             left = seconds
         if left <= 0:
-            self._transport.close()
+            self.transport.close()
         else:
             self._timer = self._loop.call_later(left, self._close_if_idle)
 
@@ -355,3 +358,64 @@ class HttpProtocol(asyncio.Protocol):
         """Return the head of an answer without its last headers and the blank line."""
         lines = map(b": ".join, (*self._state.default_headers, *headers, *self._cors_headers))
         return b"%b%b\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
+
+
+class SocketSink:
+    """Writes an answer to the socket, its head together with the first part of the body.
+
+    Attributes:
+        ended: Whether the answer is complete.
+        streaming: Whether a part of a stream has been written and its end has not.
+    """
+
+    __slots__ = ("_chunked", "_head", "_headers", "_keep_alive", "_protocol", "ended", "streaming")
+
+    def __init__(self, protocol: HttpProtocol, *, keep_alive: bool, can_chunk: bool) -> None:
+        self._protocol = protocol
+        self._head = b""
+        self._headers: Headers = []
+        self._keep_alive = keep_alive
+        self._chunked = can_chunk
+        self.ended = self.streaming = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write an answer in one piece."""
+        head = self._protocol.head(status, headers)
+        close = b"" if self._keep_alive else _CLOSE
+        self._end(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, close, len(body), body))
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Store the head until the first part of the body."""
+        self._headers = headers
+        head = self._protocol.head(status, headers)
+        close = b"" if self._keep_alive else _CLOSE
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        self._head = b"%b%b%b\r\n" % (head, close, framing)
+
+    async def send(self, data: bytes) -> None:
+        """Write a part of the body, and wait while the client reads too slowly."""
+        head, self._head = self._head, b""
+        self.streaming = True
+        protocol = self._protocol
+        protocol.transport.write(head + self._framed(data))
+        if protocol.flow.writable is not None:
+            await protocol.flow.writable
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def comment(self) -> bytes | None:
+        """Return a comment as a stream frames it; None unless one goes on that may have it."""
+        if not self.streaming or any(name == b"content-encoding" for name, _ in self._headers):
+            return None
+        return self._framed(QUIET)
+
+    async def end(self, data: bytes = b"") -> None:
+        """Write the last part of the body; without chunks, the connection's end is its end."""
+        head, self._head = self._head, b""
+        last = self._framed(data) if data else b""
+        self._end(b"%b%b%b" % (head, last, b"0\r\n\r\n" if self._chunked else b""))
+
+    def _end(self, data: bytes) -> None:
+        self.ended, self.streaming = True, False
+        self._protocol.end(data, keep_alive=self._keep_alive)
