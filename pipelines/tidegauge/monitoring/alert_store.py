@@ -103,10 +103,6 @@ class AlertStore:
         """Return the alarm that fires, None when none does."""
         return self._alarms.get(key)
 
-    def latest(self, key: MonitorKey) -> Verdict | None:
-        """Return the latest verdict, None before the first one."""
-        return self._verdicts.get(key)
-
     def post(self, verdict: Verdict, *, severity: Severity | None = None) -> list[Output]:
         """Store a verdict; return it, and an alert if an alarm starts or changes.
 

@@ -204,9 +204,13 @@ class Assessment:
             self.history.add(sketch)
         self.comparisons.advance(sketches, self.display, window.end_ms)
         outputs: list[Output] = []
+        left_out = within(self._untested, window.start_ms, window.end_ms)
         for sketch in _by_monitored_segment(sketches):
-            for monitor in monitors_in(sketch):
-                outputs += self._test(monitor, sketch, window)
+            for key in (MonitorKey(monitor, sketch.segment) for monitor in monitors_in(sketch)):
+                if left_out:
+                    outputs += self._leave_out(key, left_out[0].reason, window.end_ms)
+                else:
+                    outputs += self._test(key, sketch, window)
             if sketch.kind == "drift":
                 key = MonitorKey(DRIFT_TOPICS, sketch.segment)
                 self.topics.add(sketch, partial(self._detectors.indicators, key))
@@ -262,14 +266,10 @@ class Assessment:
                 chosen[sketch.segment] = sketch
         return list(chosen.values())
 
-    def _test(self, monitor: Monitor, sketch: Sketch, window: MergedWindow) -> list[Output]:
-        if monitor.signal == "latency" and self.comparisons.is_cold(
-            sketch.segment, window.start_ms
-        ):
+    def _test(self, key: MonitorKey, sketch: Sketch, window: MergedWindow) -> list[Output]:
+        monitor, segment = key
+        if monitor.signal == "latency" and self.comparisons.is_cold(segment, window.start_ms):
             return []
-        key = MonitorKey(monitor, sketch.segment)
-        if (left_out := self._left_out(key, window)) is not None:
-            return left_out
         verdict = self._detectors.test(monitor, sketch, window, self.alerts, self)
         if verdict is None:
             return []
@@ -291,21 +291,16 @@ class Assessment:
         """Post whether a monitor's statistics are finite, once one of them was not."""
         number = self._detectors.not_finite(key)
         checked = MonitorKey(statistics_monitor(key.monitor), key.segment)
-        if not number and self.alerts.latest(checked) is None:
+        if not number and self.alerts.verdict(checked) is None:
             return []
         return self.alerts.post_if_changed(finite_statistics(key, number, time_ms=time_ms))
 
-    def _left_out(self, key: MonitorKey, window: MergedWindow) -> list[Output] | None:
-        """Return what is said of a window that is not to be tested; None for all others."""
-        found = within(self._untested, window.start_ms, window.end_ms)
-        if not found:
-            return None
+    def _leave_out(self, key: MonitorKey, reason: str, time_ms: int) -> list[Output]:
+        """Return what is said of a window that is not to be tested."""
         if self.alerts.alarm(key) is not None:
             return []
-        said = f"Nothing is tested at this time ({clip(found[0].reason, 80)})."
-        return self.alerts.post_if_changed(
-            untested_verdict(key, State.NO_DATA, said, window.end_ms)
-        )
+        said = f"Nothing is tested at this time ({clip(reason, 80)})."
+        return self.alerts.post_if_changed(untested_verdict(key, State.NO_DATA, said, time_ms))
 
     def idle(
         self, kind: SketchKind, reached_ms: int, conditions: Mapping[str, JudgeCondition]
@@ -324,7 +319,7 @@ class Assessment:
                 if (condition := conditions.get(key.monitor.kind)) is not None:
                     sentence = f"{condition_sentence(condition)} Nothing is tested."
                 verdict = untested_verdict(key, State.NO_DATA, sentence, reached_ms)
-                verdict = with_evidence(verdict, self.alerts.latest(key))
+                verdict = with_evidence(verdict, self.alerts.verdict(key))
                 outputs += self.alerts.post_if_changed(verdict)
         return outputs
 

@@ -62,7 +62,6 @@ class _Incident:
     severity: Severity
     told_ms: int
     fires: set[str] = field(default_factory=set)
-    owned: bool = False
 
 
 class PacedReceiver:
@@ -116,7 +115,7 @@ class PacedReceiver:
                 tell(self._notice(alert, "ended", severity=None))
             self._incidents.pop(name, None)
         elif alert.status == "acknowledged":
-            self._note(name, alert, now_ms).owned = True
+            self._note(name, alert, now_ms)
         elif known is None or _RANK[alert.severity] > _RANK[known.severity]:
             if flaps <= self._pacing.flaps:
                 tell(self._notice(alert, alert.severity, severity=alert.severity))
@@ -127,7 +126,7 @@ class PacedReceiver:
                 )
                 tell(self._notice(alert, "flaps", severity=alert.severity, more=often))
             told = self._note(name, alert, now_ms)
-            told.severity, told.told_ms, told.owned = alert.severity, now_ms, False
+            told.severity, told.told_ms = alert.severity, now_ms
         else:
             known.fires.add(alert.alert_id)
         if begins:

@@ -116,7 +116,6 @@ class SegmentPage:
         context: Answers of the display range by what is known of their context.
         votes: Rates of checks that judges vote on, corrected by their votes.
         latency_trend: P95 of the latency over the display range.
-        first_token_trend: P95 of the time to first token.
         error_trend: Share of failed requests.
         cost_trend: Dollars per request.
         score_trends: Judge and score -> weighted means.
@@ -140,26 +139,14 @@ class SegmentPage:
     context: ContextCounts | None
     votes: tuple[CheckVotes, ...]
     latency_trend: Sparkline
-    first_token_trend: Sparkline
     error_trend: Sparkline
     cost_trend: Sparkline
     score_trends: Mapping[str, Sparkline]
-
-    def timing(self, name: str) -> Timing | None:
-        """Return one of its timings, None where it was not measured."""
-        return next((line for line in self.timings if line.name == name), None)
 
     @property
     def leading(self) -> Judged | None:
         """The first judge that may alarm and has a score, None without one."""
         return next((judge for judge in self.judged if judge.qualified and judge.scores), None)
-
-    @property
-    def alarming(self) -> bool:
-        """Whether one of its signals alarms."""
-        return any(
-            item is not None and item.tone in {"critical", "warn"} for item in self.signals.values()
-        )
 
 
 def query(segment: Segment) -> str:
@@ -260,7 +247,6 @@ def describe(found: SegmentView, view: MonitorView, estimator: Estimator) -> Seg
         context=context_counts(judged) if judged else None,
         votes=check_votes(judged, vitals) if judged and vitals else (),
         latency_trend=sparkline([point.latency_p95_ms for point in trend]),
-        first_token_trend=sparkline([point.first_token_p95_ms for point in trend]),
         error_trend=sparkline([p.errors / p.requests if p.requests else None for p in trend]),
         cost_trend=sparkline([p.cost_usd / p.requests if p.requests else None for p in trend]),
         score_trends={
