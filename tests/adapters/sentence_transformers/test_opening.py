@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -22,6 +23,7 @@ from tidegauge.adapters.sentence_transformers import (
     EmbedderError,
     locate,
     open_embedder,
+    opening,
 )
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.settings import load
@@ -153,6 +155,37 @@ def test_what_turns_the_same_weights_into_other_vectors_is_part_of_the_fingerpri
     assert (
         open_embedder(str(folder), most_tokens=64).fingerprint != open_backend("torch").fingerprint
     )
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "vocab.txt",
+        "merges.txt",
+        "sentencepiece.bpe.model",
+        "spiece.model",
+        "1_Tokenizer/own.tiktoken",
+        "vocabulary-of-its-own",
+    ],
+)
+def test_every_file_that_the_tokenizer_reads_is_part_of_the_fingerprint(
+    tmp_path: Path, file: str
+) -> None:
+    tokenizer = SimpleNamespace(vocab_files_names={"vocab_file": "vocabulary-of-its-own"})
+    loaded = SimpleNamespace(tokenizer=tokenizer)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("the words")
+    before = opening._digest(tmp_path, loaded)
+    (tmp_path / "README.md").write_text("of no account")
+    assert opening._digest(tmp_path, loaded) == before
+    (tmp_path / file).write_text("other words")
+    assert opening._digest(tmp_path, loaded) != before
 
 
 def test_a_backend_and_its_precision_are_part_of_the_fingerprint(open_backend: Open) -> None:

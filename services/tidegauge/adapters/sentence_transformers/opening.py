@@ -28,6 +28,18 @@ _BATCH_TOKENS = 512
 _PADDING_TOKENS = 24
 """To begin another computation costs what 3 (ONNX Runtime) to 20 tokens (PyTorch) cost."""
 _BATCH_TEXTS = 32
+_WEIGHTS = ("*.safetensors", "*.bin")
+_TOKENIZER = (
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "*.txt",
+    "*.model",
+    "*.spm",
+    "*.tiktoken",
+)
+"""What tokenizers read: their settings, vocabularies and merges, and SentencePiece's models."""
 _PLACES = {"_name_or_path", "transformers_version"}
 """Parts of a model's configuration that do not change its vectors."""
 
@@ -197,13 +209,11 @@ def _configuration(loaded: Any) -> list[object]:  # noqa: ANN401 - the same
 
 
 def _digest(folder: Path, loaded: Any) -> str:  # noqa: ANN401 - the same
-    """Return the hash of the weights: of the files, or of the tensors of a hub's model."""
+    """Return the hash of the weights and of what the tokenizer reads, or of a hub's tensors."""
     hashed = hashlib.sha256()
-    files = sorted(
-        path
-        for pattern in ("*.safetensors", "*.bin", "tokenizer.json", "*.txt")
-        for path in folder.rglob(pattern)
-    )
+    vocabulary = getattr(getattr(loaded, "tokenizer", None), "vocab_files_names", {})
+    patterns = {*_WEIGHTS, *_TOKENIZER, *vocabulary.values()}
+    files = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
     if files:
         for path in files:
             hashed.update(path.relative_to(folder).as_posix().encode())
