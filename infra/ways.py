@@ -176,10 +176,10 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 def _expand(directory: Path, way: Way) -> None:
     from tidegauge.capture.batch import BatchBuilder  # noqa: PLC0415
-    from tidegauge.capture.reader import OutboxReader  # noqa: PLC0415
+    from tidegauge.capture.outbox_reader import OutboxReader  # noqa: PLC0415
     from tidegauge.capture.runs import NOWHERE, list_runs  # noqa: PLC0415
     from tidegauge.capture.settings import CaptureSettings  # noqa: PLC0415
-    from tidegauge.gateway.shipper import expand_formats  # noqa: PLC0415
+    from tidegauge.gateway.checking_shipper import expand_formats  # noqa: PLC0415
 
     (run,) = list_runs(directory / "outbox")
     builder = BatchBuilder(run.producer_id, expand_formats(CaptureSettings()), 1 << 30)

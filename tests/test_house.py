@@ -33,16 +33,8 @@ ROLES = {
     "main": "a process's entry point",
     "metrics": "a process's metrics",
     "settings": "a process's settings",
-    "testing": "what a package offers to tests",
 }
-"""Module names that mean the same part of every package."""
-
-SHARED_MODULES = {
-    "exchange": "its events; its stages in the gateway",
-    "reader": "of an outbox; of a topic",
-    "shipper": "of any outbox; of the gateway's, which expands compact records",
-}
-"""Module name -> why several packages have a module of that name.
+"""Module names that mean the same part of every package.
 
 A command's module is named after what it controls: those of ``cli/`` do not count.
 """
@@ -93,15 +85,13 @@ def test_a_module_name_has_one_meaning() -> None:
         if not name.startswith("cli/"):
             places[file.stem].append(name)
     assert not {
-        stem: files
-        for stem, files in places.items()
-        if len(files) > 1 and stem not in ROLES and stem not in SHARED_MODULES
+        stem: files for stem, files in places.items() if len(files) > 1 and stem not in ROLES
     }
 
 
-def test_each_shared_module_name_is_shared() -> None:
+def test_each_role_is_one_of_several_packages() -> None:
     stems = Counter(file.stem for name, file in product_files().items() if "cli/" not in name)
-    assert not {stem for stem in SHARED_MODULES if stems[stem] < 2}
+    assert not {stem for stem in ROLES if stems[stem] < 2}
 
 
 def test_no_file_is_too_long_to_read() -> None:

@@ -70,7 +70,7 @@ def read(pids: dict[str, int], started: Started | None) -> Reading:
     gateway = shipper = 0.0
     if started is not None:
         for pid in tree(started.process.pid):
-            if "tidegauge.gateway.shipper" in command_line(pid):
+            if "tidegauge.gateway.checking_shipper" in command_line(pid):
                 shipper += cpu_seconds(pid)
             else:
                 gateway += cpu_seconds(pid)

@@ -73,7 +73,7 @@ def _shipper_seconds(started: Started) -> float:
     return sum(
         cpu_seconds(pid)
         for pid in tree(started.process.pid)
-        if "tidegauge.gateway.shipper" in command_line(pid)
+        if "tidegauge.gateway.checking_shipper" in command_line(pid)
     )
 
 

@@ -12,7 +12,7 @@ from tidegauge.capture.batch import Batch, BatchBuilder
 from tidegauge.capture.counters import Counts
 from tidegauge.capture.cursor import OutboxCursor
 from tidegauge.capture.frame import CompactFormat, Expanded, ExpandFormat, ExpandFormats
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import NOWHERE, list_runs, load_position
 from tidegauge.capture.settings import CaptureSettings

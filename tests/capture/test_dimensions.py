@@ -9,7 +9,7 @@ from tests.capture.test_exchange_record import record
 from tidegauge.capture.dimensions import MOST_VALUES, Dimensions
 from tidegauge.capture.exchange_record import BOTH, REQUEST, ExchangeRecord
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.gateway.shipper import expand_formats
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.runtime.environment import SettingsError
 from tidegauge.schemas.exchange import Message
 from tidegauge.schemas.system_prompts import system_prompt

@@ -20,7 +20,7 @@ from tidegauge.capture.litellm_exchange import (
 )
 from tidegauge.capture.placement import Conversations
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.gateway.shipper import expand_formats
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.schemas import decode, encode
 from tidegauge.schemas.exchange import ErrorKind, Message, RequestEvent, ResponseEvent, Usage
 

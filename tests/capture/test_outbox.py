@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tidegauge.capture.counters import Drop
 from tidegauge.capture.frame import FrameEncoder, encode_header
 from tidegauge.capture.outbox import BUFFER_BYTES, OutboxWriter
-from tidegauge.capture.reader import OutboxEntry, OutboxReader
+from tidegauge.capture.outbox_reader import OutboxEntry, OutboxReader
 from tidegauge.capture.runs import Lock, Place, Run, new_run, usage_bytes
 
 ENCODER = FrameEncoder("requests.v1", "tidegauge.request")

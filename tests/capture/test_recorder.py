@@ -19,7 +19,7 @@ from tidegauge.capture import CaptureSettings, Counts, OutboxUnavailableError, R
 from tidegauge.capture.counters import CountersReader, counts_of
 from tidegauge.capture.frame import Frame
 from tidegauge.capture.outbox import BUFFER_BYTES
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import Place, Run, list_runs
 from tidegauge.capture.testing import (
     COMPACT,

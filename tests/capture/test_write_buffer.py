@@ -24,7 +24,7 @@ from tidegauge.capture.counters import Drop
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import encode_header
 from tidegauge.capture.outbox import BUFFER_BYTES, WriteBuffer
-from tidegauge.capture.reader import BufferedBytes, OutboxReader, WriteBufferReader
+from tidegauge.capture.outbox_reader import BufferedBytes, OutboxReader, WriteBufferReader
 from tidegauge.capture.runs import Place, Run, new_run
 
 FRAMES = 30_000

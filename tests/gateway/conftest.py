@@ -16,15 +16,15 @@ import uvicorn
 from tests.gateway.scripted import ScriptedUpstream
 
 from tidegauge.capture.batch import BatchBuilder
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.recorder import Recorder
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings, KafkaAccess
 from tidegauge.gateway.app import Gateway, create_app
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.gateway.http.asgi_protocol import AsgiProtocol
 from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.gateway.settings import GatewaySettings
-from tidegauge.gateway.shipper import expand_formats
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent
 
@@ -127,7 +127,7 @@ async def start_gateway(tmp_path: Path, *, wire: bool) -> AsyncIterator[StartGat
                     conversation_secret=conversation_secret,
                 ),
                 ship=bootstrap_servers is not None,
-                shipper="tidegauge.gateway.shipper",
+                shipper="tidegauge.gateway.checking_shipper",
             )
             recorder.start()
             stack.callback(recorder.close)

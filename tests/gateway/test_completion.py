@@ -19,10 +19,10 @@ from tests.gateway.scripted import (
 )
 
 from tidegauge.capture.exchange_record import BOTH, AnswerRecord, ExchangeRecord, PendingChecks
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.gateway.shipper import expand_formats
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.runtime.brokers import Broker, EmbeddedBroker
 from tidegauge.schemas import decode
 from tidegauge.schemas.exchange import Capture, ResponseEvent, Sampling

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from tidegauge.capture.exchange_record import BOTH
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.gateway.shipper import expand_formats
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.runtime.brokers.process import free_port
 
 EXPAND = expand_formats(CaptureSettings())[BOTH.type]

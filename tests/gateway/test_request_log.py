@@ -11,7 +11,7 @@ from tests.gateway.conftest import Running, StartGateway
 from tests.gateway.scripted import Connection, Received, Script, ScriptedUpstream, chat_completion
 
 from tidegauge.capture.batch import BatchBuilder
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.gateway import shipper

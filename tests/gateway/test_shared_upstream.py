@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from tidegauge.capture.exchange_record import BOTH
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
 from tidegauge.cost.bill import make_bill
 from tidegauge.cost.work import work_of
-from tidegauge.gateway.shipper import expand_formats
+from tidegauge.gateway.checking_shipper import expand_formats
 from tidegauge.runtime.brokers.process import free_port
 from tidegauge.schemas.exchange import ResponseEvent
 from tidegauge.schemas.upstream_events import MINUTE_MS

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegauge.gateway.exchange import new_request_id
+from tidegauge.gateway.exchange_state import new_request_id
 from tidegauge.runtime.kafka import reader
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Segment, encode

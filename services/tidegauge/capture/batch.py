@@ -11,7 +11,7 @@ from tidegauge.capture.counters import Drop
 from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
 from tidegauge.capture.frame import ExpandFormats, Frame
-from tidegauge.capture.reader import OutboxEntry
+from tidegauge.capture.outbox_reader import OutboxEntry
 from tidegauge.capture.runs import Place
 from tidegauge.schemas.codec import cloud_event_headers, encode
 from tidegauge.schemas.exchange import RequestEvent, ResponseEvent

@@ -12,7 +12,7 @@ from tidegauge.capture.batch import Batch, BatchBuilder
 from tidegauge.capture.counters import CountersReader, Counts, Drop, counts_of
 from tidegauge.capture.delivery import ProducerRecord
 from tidegauge.capture.errors import OutboxFormatError
-from tidegauge.capture.reader import OutboxReader
+from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import Lock, Position, Run, load_position, save_position
 from tidegauge.capture.status import heartbeat_of
 from tidegauge.schemas.codec import cloud_event_headers, encode

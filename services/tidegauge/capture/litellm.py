@@ -43,7 +43,7 @@ __all__ = ["TidegaugeCallback", "callback"]
 
 _log = logging.getLogger(__name__)
 
-_SHIPPER = "tidegauge.gateway.shipper"
+_SHIPPER = "tidegauge.gateway.checking_shipper"
 """The process that checks the answers and makes the events; it needs no package of a gateway."""
 
 

@@ -63,9 +63,9 @@ def ship() -> None:
 def _shipper_main() -> Callable[[Sequence[str]], int]:
     """Return the gateway's shipper, or the plain one where no gateway is installed."""
     try:
-        from tidegauge.gateway import shipper  # noqa: PLC0415 - its packages are an extra
+        from tidegauge.gateway import checking_shipper  # noqa: PLC0415 - its packages are an extra
     except ImportError:
-        from tidegauge.capture import shipper as plain  # noqa: PLC0415 - the other way
+        from tidegauge.capture import shipper  # noqa: PLC0415 - the other way
 
-        return plain.main
-    return shipper.main
+        return shipper.main
+    return checking_shipper.main

@@ -33,7 +33,7 @@ from tidegauge.gateway.errors import (
     RefusedError,
     error_body,
 )
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange_state import Exchange
 from tidegauge.gateway.http.connections import ConnectionLimits, ConnectionTable
 from tidegauge.gateway.http.cors import CorsPolicy
 from tidegauge.gateway.plain_chat import Collected, PlainChat, PlainRequest, PlainResponse

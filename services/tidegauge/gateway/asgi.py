@@ -10,7 +10,7 @@ from tidegauge.gateway.apis import Api
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.engine import Engine
 from tidegauge.gateway.errors import too_large
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange_state import Exchange
 from tidegauge.gateway.http.bodies import decoded
 from tidegauge.gateway.http.cors import CorsPolicy
 from tidegauge.gateway.http.parser import content_length

@@ -36,7 +36,7 @@ from tidegauge.capture.tags import NO_TAGS, TAG_HEADERS, tags_in
 from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
 from tidegauge.gateway.apis import NOTHING_EXPECTED, ParsedRequest
 from tidegauge.gateway.checking import Checker
-from tidegauge.gateway.exchange import RETRY_HEADERS, Conclusion, Exchange, Fault
+from tidegauge.gateway.exchange_state import RETRY_HEADERS, Conclusion, Exchange, Fault
 from tidegauge.gateway.metrics import Metrics
 from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
 from tidegauge.gateway.request_log_file import RequestLog

@@ -20,7 +20,7 @@ from tidegauge.gateway.errors import (
     RefusedError,
     error_body,
 )
-from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.exchange_state import Exchange, Fault
 from tidegauge.gateway.http.bodies import (
     refuse_unclear,
     refuse_unclear_in_turns,

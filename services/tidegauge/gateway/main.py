@@ -69,7 +69,7 @@ def run() -> None:
     settings = GatewaySettings.from_environment()
     _raise_descriptors()
     capture = CaptureSettings.from_environment()
-    with Recorder(capture, shipper="tidegauge.gateway.shipper") as recorder:
+    with Recorder(capture, shipper="tidegauge.gateway.checking_shipper") as recorder:
         app = create_app(settings, recorder)
         config = uvicorn.Config(
             app,

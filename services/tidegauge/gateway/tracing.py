@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.capture.exchange_record import AnswerRecord, ExchangeRecord
 from tidegauge.gateway.errors import ConfigurationError
-from tidegauge.gateway.exchange import Arrival
+from tidegauge.gateway.exchange_state import Arrival
 
 __all__ = ["OpenTelemetry", "Tracing", "open_telemetry"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidegauge.capture.answer import Ending, ParsedAnswer
 from tidegauge.gateway.apis import ParsedRequest, prompt_tokens, text_tokens
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange_state import Exchange
 from tidegauge.schemas.exchange import Usage
 
 __all__ = ["added", "usage_of"]

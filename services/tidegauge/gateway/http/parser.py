@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import httptools
 
 from tidegauge.gateway.errors import RefusedError, too_large
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange_state import Exchange
 from tidegauge.gateway.http.bodies import BYTE_ORDER_MARK, decoded
 from tidegauge.gateway.policy.keys import of_both
 

@@ -15,7 +15,7 @@ from tidegauge.gateway.errors import (
     UpstreamInterruptedError,
     UpstreamUnreachableError,
 )
-from tidegauge.gateway.exchange import Exchange
+from tidegauge.gateway.exchange_state import Exchange
 from tidegauge.gateway.http.client import Connection, Quiet
 from tidegauge.gateway.multipart import content_type, is_multipart, replace_fields
 from tidegauge.gateway.proxy.relay import Relay, Sink

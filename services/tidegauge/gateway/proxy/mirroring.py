@@ -12,7 +12,7 @@ import structlog
 from tidegauge.gateway.apis import ParsedAnswer
 from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import ExchangeError
-from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.exchange_state import Exchange, Fault
 from tidegauge.gateway.proxy.forwarding import Forwarder, Outgoing
 from tidegauge.gateway.proxy.relay import Headers, Sink
 from tidegauge.gateway.proxy.upstreams import Route, Target

@@ -21,7 +21,7 @@ from tidegauge.gateway.errors import (
     UpstreamError,
     error_body,
 )
-from tidegauge.gateway.exchange import Exchange, Fault
+from tidegauge.gateway.exchange_state import Exchange, Fault
 from tidegauge.gateway.http.client import QUIET, Connection
 from tidegauge.gateway.http.decoding import Decoder, without_encoding
 

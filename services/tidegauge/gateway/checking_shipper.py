@@ -1,7 +1,7 @@
-"""The process that ships the gateway's outbox to Kafka: ``python -m tidegauge.gateway.shipper``.
+"""Ships the gateway's outbox to Kafka, and makes the checks that the gateway left to it.
 
-It is ``tidegauge.capture.shipper`` with the format that expands the gateway's records; it makes
-the checks that the gateway left to the shipper. Answers that fail one get a line in the request
+``python -m tidegauge.gateway.checking_shipper`` is the plain shipper (``capture.shipper``) with the
+format that expands the gateway's records. Answers that fail a check get a line in the request
 log. LiteLLM's records, of which there is no request log, are expanded and checked alike.
 """
 
