@@ -29,7 +29,6 @@ from tidegauge.monitoring.catalog import (
     worker_kind,
 )
 from tidegauge.monitoring.customer_costs import CustomerCosts, CustomerCostsState
-from tidegauge.monitoring.detector import Detector
 from tidegauge.monitoring.detector_set import DetectorSet, DetectorSetState
 from tidegauge.monitoring.display import Display, DisplayState
 from tidegauge.monitoring.health import (
@@ -39,7 +38,6 @@ from tidegauge.monitoring.health import (
 )
 from tidegauge.monitoring.incidents import within
 from tidegauge.monitoring.intake import MergedWindow
-from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan
 from tidegauge.monitoring.trends import (
     AlarmTrend,
@@ -54,10 +52,10 @@ from tidegauge.monitoring.version_comparisons import VersionComparisons, Version
 from tidegauge.monitoring.view import BaselineInUse
 from tidegauge.reports.text import clip
 from tidegauge.schemas import Segment
-from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, Signal, State
+from tidegauge.schemas.findings import Alert, Monitor, Signal, State
 from tidegauge.schemas.operations import BaselineKind
-from tidegauge.schemas.sketches import Exemplar, JudgeCondition, Sampled, Sketch, SketchKind
-from tidegauge.streaming.merging import merge_all, merge_sketches
+from tidegauge.schemas.sketches import JudgeCondition, Sketch, SketchKind
+from tidegauge.streaming.merging import merge_sketches
 from tidegauge.streaming.processor import Output
 
 __all__ = ["Assessment", "AssessmentState"]
@@ -117,7 +115,9 @@ class Assessment:
         self._customer_costs = CustomerCosts(plan, state.customer_costs if state else None)
         self._untested = plan.untested
         self._appearances = Appearances(state.appearances if state else ())
-        self._detectors = DetectorSet(plan, state.detectors if state else None)
+        self._detectors = DetectorSet(
+            plan, self.display, self._coincidences, state.detectors if state else None
+        )
         self._active: dict[BaselineKind, _ActiveBaseline] = {}
         self._since: dict[BaselineKind, tuple[str, int]] = (
             dict(state.baselines_since) if state else {}
@@ -270,7 +270,8 @@ class Assessment:
         monitor, segment = key
         if monitor.signal == "latency" and self.comparisons.is_cold(segment, window.start_ms):
             return []
-        verdict = self._detectors.test(monitor, sketch, window, self.alerts, self)
+        alarm = self.alerts.alarm(key)
+        verdict = self._detectors.test(key, sketch, window, alarm)
         if verdict is None:
             return []
         outputs: list[Output] = []
@@ -284,8 +285,7 @@ class Assessment:
         if verdict.log_threshold is not None:
             return outputs + self.alerts.post(verdict)
         # A window that cannot be tested leaves a latched alarm as it is.
-        latched = self.alerts.alarm(key) is not None
-        return outputs if latched else outputs + self.alerts.post_if_changed(verdict)
+        return outputs if alarm else outputs + self.alerts.post_if_changed(verdict)
 
     def _check_numbers(self, key: MonitorKey, time_ms: int) -> list[Output]:
         """Post whether a monitor's statistics are finite, once one of them was not."""
@@ -328,7 +328,7 @@ class Assessment:
         for alarm in self.alerts.alarms:
             since_ms = alarm.verdict.since_ms
             if since_ms is not None:
-                found = self._detectors.look_again(key_of(alarm), since_ms, self)
+                found = self._detectors.look_again(key_of(alarm), since_ms)
                 if found is not None and found != alarm.verdict.coincidences:
                     self.alerts.retell(with_coincidences(alarm.verdict, found))
 
@@ -347,42 +347,17 @@ class Assessment:
                     outputs += self.alerts.post(raised)
         return outputs
 
-    # -- traffic that explains a verdict (``detector_set.TrafficSource``) ---------------------
-
-    def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
-        """Return requests of the display range that show an indicator."""
-        return self.display.exemplars(worker_kind(detector.monitor), detector.segment, indicator)
-
-    def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
-        """Return a sample of the display range's requests since a moment."""
-        return self.display.sample(worker_kind(detector.monitor), detector.segment, since_ms)
-
-    def judged(self, detector: Detector, since_ms: int, value: str) -> tuple[JudgedAnswers, ...]:
-        """Return judged answers since a moment, and of before, if the number is a score."""
-        return judged_answers(self.display, detector.segment, since_ms, value)
-
-    def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
-        """Return the sum of the display range's sketches that begin at or after a moment."""
-        return merge_all(
-            msgspec.structs.replace(sketch, segment=detector.segment)
-            for sketch in self.display_range(detector)
-            if sketch.window_start_ms >= since_ms
-        )
-
-    def display_range(self, detector: Detector) -> list[Sketch]:
-        """Return the sketches of the display range, by slot of time."""
-        return self.display.watched(worker_kind(detector.monitor), detector.segment)
-
-    def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
-        """Return sentences on what else happened around ``since_ms``."""
-        vitals = self.display.of_all_versions("vitals", detector.segment)
+    def _coincidences(self, key: MonitorKey, since_ms: int) -> tuple[str, ...]:
+        """Return sentences on what else happened around a moment."""
+        monitor, segment = key
+        vitals = self.display.of_all_versions("vitals", segment)
         context = AttributionContext(
             self.comparisons.known,
             self.alerts.alarms,
             load_ratio(vitals, since_ms),
-            self._appearances.sentences(detector.segment.model, since_ms),
+            self._appearances.sentences(segment.model, since_ms),
         )
-        return coincidences(detector.monitor, detector.segment, since_ms, context)
+        return coincidences(monitor, segment, since_ms, context)
 
     def state(self) -> AssessmentState:
         """Return the state as plain data."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
 from tidegauge.detection.e_detector import pack, unpack
 from tidegauge.detection.indicators import Hits, Indicator
 from tidegauge.detection.reference import Reference, nearest
-from tidegauge.monitoring.alert_store import AlertStore
 from tidegauge.monitoring.catalog import (
     DRIFT_FOLLOWUPS,
     ERRORS_RATE,
@@ -36,7 +34,9 @@ from tidegauge.monitoring.detector import (
     pack_change_point,
     unpack_change_point,
 )
+from tidegauge.monitoring.display import Display
 from tidegauge.monitoring.intake import MergedWindow
+from tidegauge.monitoring.judged_answers import judged_answers
 from tidegauge.monitoring.plan import MonitorPlan, log_threshold, monitor_shares
 from tidegauge.monitoring.trends import RatePoint
 from tidegauge.monitoring.verdict_details import (
@@ -46,20 +46,19 @@ from tidegauge.monitoring.verdict_details import (
     size_sentence,
     unknown_checks,
     unseen_load,
-    unseen_sentence,
 )
 from tidegauge.monitoring.verdicts import VerdictContext, untested_verdict, verdict_of
 from tidegauge.reports.reference_text import refusal_sentence
 from tidegauge.schemas import Segment, measures
-from tidegauge.schemas.findings import Alert, JudgedAnswers, Monitor, State, Verdict
+from tidegauge.schemas.findings import Alert, Monitor, State, Verdict
 from tidegauge.schemas.operations import BaselineKind
-from tidegauge.schemas.sketches import Exemplar, Sampled, Sketch, SketchKind
+from tidegauge.schemas.sketches import Sketch, SketchKind
+from tidegauge.streaming.merging import merge_all
 
 __all__ = [
     "DetectorEvidenceState",
     "DetectorSet",
     "DetectorSetState",
-    "TrafficSource",
 ]
 
 
@@ -83,28 +82,6 @@ class DetectorSetState(msgspec.Struct, frozen=True, kw_only=True):
     rates_ranks: dict[str, int] = {}
 
 
-class TrafficSource(Protocol):
-    """Source of a verdict's examples and explanations."""
-
-    def exemplars(self, detector: Detector, indicator: str) -> tuple[Exemplar, ...]:
-        """Return requests of the display range that show an indicator."""
-
-    def sample(self, detector: Detector, since_ms: int) -> tuple[Sampled, ...]:
-        """Return a sample of the display range's requests since a moment."""
-
-    def judged(self, detector: Detector, since_ms: int, value: str) -> tuple[JudgedAnswers, ...]:
-        """Return judged answers since a moment, and of before, if the number is a score."""
-
-    def recent(self, detector: Detector, since_ms: int) -> Sketch | None:
-        """Return the sum of the display range's sketches that begin at or after a moment."""
-
-    def display_range(self, detector: Detector) -> list[Sketch]:
-        """Return the sketches of the display range, by slot of time."""
-
-    def coincidences(self, detector: Detector, since_ms: int) -> tuple[str, ...]:
-        """Return sentences on what else happened around ``since_ms``."""
-
-
 @dataclass(slots=True)
 class _Record:
     evidence: DetectorEvidence | None = None
@@ -117,12 +94,22 @@ class DetectorSet:
 
     Args:
         plan: The monitor's settings.
+        display: Sums of the sketches, with the requests that a verdict shows.
+        coincidences: Returns sentences on what else happened around a moment.
         state: The state to resume from.
     """
 
-    def __init__(self, plan: MonitorPlan, state: DetectorSetState | None = None) -> None:
+    def __init__(
+        self,
+        plan: MonitorPlan,
+        display: Display,
+        coincidences: Callable[[MonitorKey, int], tuple[str, ...]],
+        state: DetectorSetState | None = None,
+    ) -> None:
         kept = state or DetectorSetState()
         self._plan = plan
+        self._display = display
+        self._coincidences = coincidences
         self._references: dict[Monitor, Mapping[str, Reference]] = {}
         self._shares: dict[Monitor, float] = {}
         self._detectors: dict[MonitorKey, Detector] = {}
@@ -163,28 +150,21 @@ class DetectorSet:
         self._records.pop(key, None)
 
     def test(
-        self,
-        monitor: Monitor,
-        sketch: Sketch,
-        window: MergedWindow,
-        alerts: AlertStore,
-        source: TrafficSource,
+        self, key: MonitorKey, sketch: Sketch, window: MergedWindow, alarm: Alert | None
     ) -> Verdict | None:
         """Test one monitor on one segment's closed window.
 
         Args:
-            monitor: The monitor.
-            sketch: The segment's sketch of the window.
+            key: The monitor and the segment.
+            sketch: The segment's sketch of the window, which the display holds already.
             window: The window.
-            alerts: The alarms that are latched.
-            source: Source of the verdict's examples and explanations.
+            alarm: The alarm that is latched, None without one.
 
         Returns:
             The verdict; None where the window has no events of the monitor.
         """
-        key = MonitorKey(monitor, sketch.segment)
         detector = self._detector(key)
-        obstacle = _obstacle(monitor, sketch, detector)
+        obstacle = _obstacle(key.monitor, sketch, detector)
         if obstacle is not None:
             state, sentence = obstacle
             return untested_verdict(key, state, sentence, window.end_ms)
@@ -194,7 +174,7 @@ class DetectorSet:
         unseen = unseen_load(detector.reference, sketch)
         events = counted.events
         if not events:
-            said = " ".join(unseen_sentence(unseen))
+            said = " ".join(unseen)
             return untested_verdict(key, State.NO_DATA, said, window.end_ms) if said else None
         record = self._records.setdefault(key, _Record())
         record.evidence, decision = observe_window(
@@ -209,42 +189,54 @@ class DetectorSet:
             )
             return untested_verdict(key, State.NO_DATA, sentence, window.end_ms)
         effects = effects_of(detector, record.evidence, decision)
-        alarm = alerts.alarm(key)
         size = no_effect(detector) if alarms else None
         if alarms and effects:
-            recent = partial(source.recent, detector, effects[0].since_ms)
-            size = effect_size(detector, effects, lambda: recent() or sketch)
+            recent = partial(self._since, sketch, effects[0].since_ms)
+            size = effect_size(detector, effects, recent)
         state = self._state(detector, size, decision.not_finite, record.evidence.events, alarm)
         if state == State.WARN and alarm is None and effects:
-            record.coincidences = source.coincidences(detector, effects[0].since_ms)
+            record.coincidences = self._coincidences(key, effects[0].since_ms)
+        watched = (sketch.kind, sketch.segment)
         context = VerdictContext(
             end_ms=window.end_ms,
             window_events=events,
             events=record.evidence.events,
             needed=self._plan.low_data_events,
-            exemplars=partial(source.exemplars, detector),
-            sample=partial(source.sample, detector),
-            evidence=partial(source.judged, detector),
+            exemplars=partial(self._display.exemplars, *watched),
+            sample=partial(self._display.sample, *watched),
+            evidence=partial(judged_answers, self._display, sketch.segment),
             size=() if size is None else size_sentence(detector, size),
             coincidences=record.coincidences,
-            findings=(*unseen_sentence(unseen), *_findings(detector, source)),
+            findings=(*unseen, *self._findings(detector)),
         )
         return verdict_of(detector, decision, effects, state, context)
 
-    def look_again(
-        self, key: MonitorKey, since_ms: int, source: TrafficSource
-    ) -> tuple[str, ...] | None:
+    def _since(self, sketch: Sketch, since_ms: int) -> Sketch:
+        """Return the sum of the display range since a moment; the window's sketch without any."""
+        slots = self._display.watched(sketch.kind, sketch.segment)
+        return merge_all(slot for slot in slots if slot.window_start_ms >= since_ms) or sketch
+
+    def _findings(self, detector: Detector) -> tuple[str, ...]:
+        """Return sentences on what else is unusual now, and on what is not tested."""
+        reference, of_errors = detector.reference, detector.monitor == ERRORS_RATE
+        if not of_errors and not reference.load:
+            return ()
+        recent = self._display.watched("vitals", detector.segment)
+        if of_errors:
+            return unknown_checks(reference, recent)
+        return load_findings(reference, recent, borrowed=detector.borrowed)
+
+    def look_again(self, key: MonitorKey, since_ms: int) -> tuple[str, ...] | None:
         """Return what coincides with a change by now; None where no baseline is used.
 
         Args:
             key: The monitor that alarms, and its segment.
             since_ms: Start of the change, Unix milliseconds.
-            source: Source of the verdict's explanations.
         """
-        record, detector = self._records.get(key), self._detector(key)
-        if record is None or detector is None:
+        record = self._records.get(key)
+        if record is None or self._detector(key) is None:
             return None
-        record.coincidences = source.coincidences(detector, since_ms)
+        record.coincidences = self._coincidences(key, since_ms)
         return record.coincidences
 
     def rate_points(
@@ -328,16 +320,6 @@ class DetectorSet:
             drift_ranks=dict(self._ranks["drift"]),
             rates_ranks=dict(self._ranks["rates"]),
         )
-
-
-def _findings(detector: Detector, source: TrafficSource) -> tuple[str, ...]:
-    """Return sentences on what else is unusual now, and on what is not tested."""
-    if detector.monitor == ERRORS_RATE:
-        return unknown_checks(detector.reference, source.display_range(detector))
-    if not detector.reference.load:
-        return ()
-    recent = source.display_range(detector)
-    return load_findings(detector.reference, recent, borrowed=detector.borrowed)
 
 
 def _read(stored: DetectorEvidenceState) -> _Record:

@@ -44,7 +44,6 @@ __all__ = [
     "size_sentence",
     "unknown_checks",
     "unseen_load",
-    "unseen_sentence",
 ]
 
 _NOTABLE_SHARE = 0.1
@@ -233,17 +232,13 @@ def load_findings(
     return tuple(found)
 
 
-def unseen_load(reference: Reference, sketch: Sketch) -> float:
-    """Return the share of a window's durations at a load or lengths that the baseline lacks."""
+def unseen_load(reference: Reference, sketch: Sketch) -> tuple[str, ...]:
+    """Return a sentence on durations at a load or lengths that the baseline lacks, if any are."""
     counters = [indicator.counter for indicator in reference.indicators]
     # The indicators of a number know the same strata.
     by_value = {one.value: one for one in counters if isinstance(one, StratifiedTail)}
     counts = [count_unseen(counter, sketch) for counter in by_value.values()]
-    return max((unseen / n for unseen, n in counts if n), default=0.0)
-
-
-def unseen_sentence(share: float) -> tuple[str, ...]:
-    """Return a sentence on load that the baseline has not seen, where there is any."""
+    share = max((unseen / n for unseen, n in counts if n), default=0.0)
     if not share:
         return ()
     said = (
