@@ -91,7 +91,8 @@ def detection_delay(
             rates = (1 - share) * usual + share * strange
             odds = np.log1p(urn.mixture_weights[:, None] * (urn.target / usual - 1))
             gain = odds @ rates - np.log1p(urn.mixture_weights * urn.tolerance)
-            best = min(best, _soonest(owed - math.log(urn.share / len(urn.mixture_weights)), gain))
+            needed = owed - math.log(urn.share / len(urn.mixture_weights))
+            best = min(best, _diluted(_soonest(needed, gain), float(urn.spacings.sum())))
     return best / asked
 
 
@@ -99,3 +100,17 @@ def _soonest(needed: Floats | float, gain: Floats) -> float:
     """Return the number of events after which the first bet has gained ``needed``."""
     delays = np.where(gain > 0, needed / np.where(gain > 0, gain, 1.0), math.inf)
     return float(delays.min())
+
+
+def _diluted(events: float, spacings: float) -> float:
+    """Return the number of events where an urn learns the new rates from the events themselves.
+
+    After n events the urn is of the baseline's T spacings and of these: what sets the new rates
+    apart has shrunk to ``T / (T + n)``, and the gain, which grows with its square, adds up to that
+    of ``n T / (T + n)`` events. An urn never gains more than T events do at first.
+
+    Args:
+        events: The number where it learnt nothing.
+        spacings: The baseline's spacings, T.
+    """
+    return events * spacings / (spacings - events) if events < spacings else math.inf
