@@ -14,7 +14,7 @@ from tidegauge.capture.batch import BatchBuilder
 from tidegauge.capture.outbox_reader import OutboxReader
 from tidegauge.capture.runs import NOWHERE, list_runs
 from tidegauge.capture.settings import CaptureSettings
-from tidegauge.gateway import shipper
+from tidegauge.gateway import checking_shipper
 
 OBJECT = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 
@@ -31,7 +31,7 @@ def ship(running: Running, log: Path) -> None:
     (run,) = list_runs(running.directory / "outbox")
     entries = OutboxReader(run, NOWHERE.place, 0).read(1 << 30, over=False)
     with log.open("ab", buffering=0) as file:
-        formats = shipper.expand_formats(CaptureSettings(), file)
+        formats = checking_shipper.expand_formats(CaptureSettings(), file)
         BatchBuilder(run.producer_id, formats, 1 << 30).build(entries)
 
 
@@ -98,13 +98,13 @@ async def test_a_log_that_cannot_be_written_loses_no_event(
 
 def test_the_log_is_the_gateways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEGAUGE_GATEWAY_REQUEST_LOG", str(tmp_path / "log.jsonl"))
-    log = shipper._request_log(CaptureSettings())
+    log = checking_shipper._request_log(CaptureSettings())
     assert log is not None
     with log:
         log.write(b"{}\n")
     assert (tmp_path / "log.jsonl").read_bytes() == b"{}\n"
     monkeypatch.setenv("TIDEGAUGE_GATEWAY_REQUEST_LOG", str(tmp_path))
-    assert shipper._request_log(CaptureSettings()) is None
+    assert checking_shipper._request_log(CaptureSettings()) is None
     monkeypatch.delenv("TIDEGAUGE_GATEWAY_REQUEST_LOG")
-    assert shipper._request_log(CaptureSettings()) is sys.stdout.buffer
-    assert shipper._request_log(CaptureSettings(producer="litellm")) is None
+    assert checking_shipper._request_log(CaptureSettings()) is sys.stdout.buffer
+    assert checking_shipper._request_log(CaptureSettings(producer="litellm")) is None
