@@ -32,7 +32,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PORTIONS = ("schemas", "pipelines", "services")
 _QUIET_WINDOWS, _MOST_WINDOWS = 20, 400
-MOST_FILES = {"exchange": 31, "prompt": 12, "window": 28}
+MOST_FILES = {"exchange": 30, "prompt": 12, "window": 28}
 """Way -> the files that it may pass. Lower a number with each join."""
 BEGIN, END = "<!-- ways: begin -->", "<!-- ways: end -->"
 sys.path.insert(0, str(ROOT))

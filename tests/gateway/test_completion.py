@@ -205,7 +205,7 @@ async def test_an_exchange_of_which_no_record_can_be_made_is_counted_and_answere
         return AnswerRecord(*values)
 
     seen: list[str] = []
-    monkeypatch.setattr("tidegauge.gateway.completion.AnswerRecord", fails_on_the_first)
+    monkeypatch.setattr("tidegauge.gateway.exchange_state.AnswerRecord", fails_on_the_first)
     answers = await asyncio.gather(*(gateway.chat(QUESTION) for _ in range(3)))
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len(gateway.answered) == len(gateway.asked) == 2

@@ -10,10 +10,11 @@ answer gets a separate record.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 import structlog
@@ -25,63 +26,42 @@ from tidegauge.capture.exchange_record import (
     RESPONSE,
     AnswerRecord,
     ExchangeRecord,
-    PendingChecks,
+    LogLine,
 )
 from tidegauge.capture.frame import CompactFormat
 from tidegauge.capture.history import NOTHING_TOLD
-from tidegauge.capture.metadata_context import context_in_metadata, with_context
 from tidegauge.capture.placement import Conversations, Placement
 from tidegauge.capture.recorder import Recorder
-from tidegauge.capture.tags import NO_TAGS, TAG_HEADERS, tags_in
-from tidegauge.capture.text_limits import CapturedMessages, captured_messages, captured_text
-from tidegauge.gateway.apis import NOTHING_EXPECTED, ParsedRequest
+from tidegauge.capture.text_limits import CapturedMessages
+from tidegauge.gateway.apis import NOTHING_EXPECTED
 from tidegauge.gateway.checking import Checker
-from tidegauge.gateway.exchange_state import RETRY_HEADERS, Conclusion, Exchange, Fault
+from tidegauge.gateway.errors import ConfigurationError
+from tidegauge.gateway.exchange_state import (
+    RETRY_HEADERS,
+    CapturePolicy,
+    Conclusion,
+    Exchange,
+    Fault,
+)
 from tidegauge.gateway.metrics import Metrics
-from tidegauge.gateway.policy.checks import check_wording, forms_unchecked, has_form
-from tidegauge.gateway.request_log_file import RequestLog
+from tidegauge.gateway.policy.checks import has_form
 from tidegauge.gateway.tracing import Tracing
 from tidegauge.gateway.usage import usage_of
-from tidegauge.schemas.exchange import Capture, Message, Sampling
 
-__all__ = ["CapturePolicy", "Completion"]
+__all__ = ["Completion", "RequestLog"]
 
 _LONG_SECONDS: Final = 1.0
 _MOST_TOGETHER: Final = 64
 _NEVER_CUT: Final = 12 * 1024
 """Bytes of a body that cannot have more messages than a record may carry."""
-_UNKNOWN: Final = "unknown"
 _OK: Final = 200
-_NO_SAMPLING: Final = Sampling()
-_NOWHERE: Final = Placement(
-    request_id="", sent=0, last_ms=0, conversation_id=None, turn=0, step=1, question=0
-)
-"""The place of a request that is not admitted."""
 _ANSWERED: Final = frozenset({"ok", "pending", "unread"})
+_FLUSH_BYTES: Final = 64 * 1024
+_FLUSH_SECONDS: Final = 0.2
+
+_encode_line: Final = msgspec.json.Encoder().encode_into
 
 _log = structlog.get_logger("tidegauge.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class CapturePolicy:
-    """How much text events carry, and how segments are split.
-
-    Attributes:
-        capture: How much text to capture, unless the key sets it.
-        characters: Most characters of messages, of an answer's text and of its tool calls in an
-            event.
-        by_customer: Whether segments are split by customer.
-        conversation_headers: Request headers that hold a conversation's id, in lower case.
-        conversation_secret: Key of the ids of conversations that the client gives none.
-        context_fields: Fields of a request's metadata that hold context.
-    """
-
-    capture: Capture = "full"
-    characters: int = 65_536
-    by_customer: bool = False
-    conversation_headers: Sequence[bytes] = (b"x-session-id",)
-    conversation_secret: bytes = b""
-    context_fields: Sequence[str] = ()
 
 
 class Completion:
@@ -185,7 +165,7 @@ class Completion:
             return False
         if decide(answer, _OK, None, done=True).outcome != "ok":
             return False
-        return not self._carries_all(exchange, asked, answer)
+        return not exchange.carries_all(self._policy, asked, answer)
 
     def conclude(
         self,
@@ -337,130 +317,72 @@ class Completion:
         text and is used for the log and the metrics only.
         """
         try:
-            return self._exchange_record(exchange, conclusion), True
+            return self._record_of(exchange, conclusion), True
         except Exception:  # noqa: BLE001 - whatever is in it, the others are recorded
             _log.exception("request not recorded", request_id=exchange.arrival.request_id)
             self._recorder.not_made(format_)
         exchange.capture, exchange.captured, exchange.findings = "none", None, {}
-        return self._exchange_record(exchange, conclusion), False
+        return self._record_of(exchange, conclusion), False
 
-    def _exchange_record(self, exchange: Exchange, conclusion: Conclusion | None) -> ExchangeRecord:
-        arrival, asked, attempt = exchange.arrival, exchange.asked, exchange.attempt
-        customer, trace = exchange.customer.name, arrival.traceparent
-        messages, omitted = ((), 0) if asked is None else self._messages(exchange, asked)
-        context: Sequence[Message] = ()
-        if asked is not None and asked.metadata is not None and exchange.capture != "none":
-            context = context_in_metadata(asked.metadata, self._policy.context_fields)
-            captured, most = self._messages(exchange, asked), self._policy.characters
-            messages, omitted = with_context(captured, context, exchange.capture, most)
-        place, answer = exchange.placement or _NOWHERE, None
-        if conclusion is not None:
-            answer = self._answer_record(exchange, conclusion)
-            cut = exchange.capture != "full" or omitted or answer.omitted_characters or context
-            if cut and place is not _NOWHERE and place.conversation_id is None:
-                self._remember(exchange, place, conclusion)  # the shipper could not derive its id
-        return ExchangeRecord(
-            arrival.request_id,
-            arrival.time_ms,
-            arrival.route,
-            _UNKNOWN if attempt is None else attempt.target.name,
-            "" if attempt is None else attempt.target.upstream.version,
-            customer,
-            exchange.capture,
-            messages,
-            0 if asked is None else sum([len(message.content) for message in asked.messages]),
-            _NO_SAMPLING if attempt is None else attempt.sampling,
-            asked is not None and asked.stream,
-            arrival.session,
-            None if trace is None else trace.split("-")[1],
-            answer,
-            customer if self._policy.by_customer else "",
-            arrival.shadow,
-            place.conversation_id,
-            place.turn or None,
-            place.repeat_of,
-            exchange.in_flight,
-            None if exchange.capture == "none" else omitted,
-            place.step,
-            exchange.customer.key_id,
-            self._tags(exchange),
-        )
-
-    def _tags(self, exchange: Exchange) -> dict[str, str]:
-        """Return what the request says that it is made with: nothing, in most."""
-        metadata = None if exchange.asked is None else exchange.asked.metadata
-        if metadata is None and exchange.headers.keys().isdisjoint(TAG_HEADERS):
-            return NO_TAGS
-        return tags_in(metadata, exchange.headers)
-
-    def _messages(self, exchange: Exchange, asked: ParsedRequest) -> CapturedMessages:
-        """Return the captured messages; the same tuple if they are captured in full."""
-        captured = exchange.captured
-        if captured is None:
-            captured = exchange.captured = captured_messages(
-                asked.messages, exchange.capture, self._policy.characters
-            )
-        return captured
-
-    def _answer_record(self, exchange: Exchange, conclusion: Conclusion) -> AnswerRecord:
-        capture, limit = exchange.capture, self._policy.characters
-        answer, ending, attempt = conclusion.answer, conclusion.ending, exchange.attempt
-        first, started = exchange.first_piece, exchange.arrival.started
-        text, omitted = answer.text, 0
-        calls, omitted_calls = None, 0
-        characters = 0 if text is None else len(text)
-        if capture != "full" or characters > limit:
-            text, omitted = captured_text(text, capture, limit)
-        if answer.tool_calls is not None:
-            calls, omitted_calls = captured_text(answer.tool_calls, capture, limit)
-        record = AnswerRecord(
-            conclusion.status,
-            conclusion.latency_seconds * 1e3,
-            ending.error,
-            ending.detail,
-            text,
-            characters,
-            calls,
-            answer.finish_reason,
-            answer.model,
-            answer.fingerprint,
-            None if first is None else (first - started) * 1e3,
-            exchange.inter_token() if exchange.gaps else None,
-            answer.queue_ms,
-            conclusion.usage,
-            conclusion.cost_usd,
-            None if attempt is None else attempt.target.label,
-            1 if attempt is None else attempt.number,
-            self._checks(exchange, conclusion),
-            None if capture == "none" else omitted + omitted_calls,
-            ending.outcome,
-            answer.unread,
-        )
-        if attempt is None or not attempt.again_at:
+    def _record_of(self, exchange: Exchange, conclusion: Conclusion | None) -> ExchangeRecord:
+        """Return an exchange's record, with its conversation where the shipper cannot derive it."""
+        record, place = exchange.record(self._policy, conclusion), exchange.placement
+        asked, answer = exchange.asked, record.answer
+        if conclusion is None or answer is None or asked is None or place is None:
             return record
-        return msgspec.structs.replace(record, retried_ms=(attempt.again_at - started) * 1e3)
+        if place.conversation_id is not None or (
+            record.capture == "full"
+            and record.messages is asked.messages
+            and not answer.omitted_characters
+        ):
+            return record
+        self._remember(exchange, place, conclusion)
+        return msgspec.structs.replace(record, conversation_id=place.conversation_id)
 
-    def _carries_all(self, exchange: Exchange, asked: ParsedRequest, answer: ParsedAnswer) -> bool:
-        """Whether the record carries all the text that the checks need."""
-        limit = self._policy.characters
-        return (
-            exchange.capture == "full"
-            and self._messages(exchange, asked).messages is asked.messages
-            and len(answer.text or "") <= limit
-            and len(answer.tool_calls or "") <= limit
-            and (asked.expectations is NOTHING_EXPECTED or asked.expectations.size() <= limit)
-        )
 
-    def _checks(self, exchange: Exchange, conclusion: Conclusion) -> dict[str, str] | PendingChecks:
-        """Return the findings, or the inputs that the shipper needs to make the checks."""
-        asked, answer, findings = exchange.asked, conclusion.answer, exchange.findings
-        if findings is not None:
-            return findings
-        if asked is None or conclusion.ending.outcome != "ok" or not answer.generated:
-            return {}
-        if self._carries_all(exchange, asked, answer):
-            return PendingChecks(asked.expectations, answer.refusal, answer.media)
-        # This runs in the event loop. Forms that had to be checked already were (``must_check``).
-        return check_wording(asked.messages, answer) | forms_unchecked(
-            asked.expectations, answer, "busy"
-        )
+class RequestLog:
+    """Writes the request log in batches, each line at most 0.2 s after it was logged.
+
+    Args:
+        path: The file to append to; None for the standard output.
+
+    Raises:
+        ConfigurationError: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._owned = path is not None
+        try:
+            self._file: BinaryIO = path.open("ab", buffering=0) if path else sys.stdout.buffer
+        except OSError as error:
+            raise ConfigurationError(f"cannot write the request log: {error}") from error
+        self._lines = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, line: LogLine) -> None:
+        """Add a line to the log; must be called in the event loop."""
+        _encode_line(line, self._lines, -1)
+        self._lines += b"\n"
+        if len(self._lines) >= _FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write the buffered lines; errors are ignored so that they cannot stop the service."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines = self._lines, bytearray()
+        try:
+            self._file.write(lines)
+            self._file.flush()
+        except (OSError, ValueError):
+            return
+
+    def close(self) -> None:
+        """Write the buffered lines and close the file."""
+        self.flush()
+        if self._owned:
+            self._file.close()

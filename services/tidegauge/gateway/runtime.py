@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 from tidegauge.capture.recorder import Recorder
 from tidegauge.gateway import configuration
 from tidegauge.gateway.capture_metrics import CaptureCollector
-from tidegauge.gateway.completion import CapturePolicy, Completion
+from tidegauge.gateway.completion import Completion, RequestLog
 from tidegauge.gateway.engine import Engine, Policy
 from tidegauge.gateway.errors import ConfigurationError, UpstreamError
+from tidegauge.gateway.exchange_state import CapturePolicy
 from tidegauge.gateway.http.addresses import Address, Timeouts
 from tidegauge.gateway.metrics import CheckCollector, Metrics, UpstreamCollector
 from tidegauge.gateway.policy import keys
@@ -24,7 +25,6 @@ from tidegauge.gateway.policy.limit_counters import Counters, LocalCounters, Sha
 from tidegauge.gateway.policy.limiter import Limiter
 from tidegauge.gateway.proxy.upstreams import Upstreams
 from tidegauge.gateway.reachability import Reachability
-from tidegauge.gateway.request_log_file import RequestLog
 from tidegauge.gateway.settings import GatewaySettings
 from tidegauge.gateway.tracing import open_telemetry
 
