@@ -284,6 +284,10 @@ class Connection(asyncio.Protocol):
             self._heard, self._is_quiet = now, True
             self._wake()
 
+    def ignore_pauses(self) -> None:
+        """Let ``piece`` no longer return ``QUIET``."""
+        self.quiet_seconds, self._is_quiet = None, False
+
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()

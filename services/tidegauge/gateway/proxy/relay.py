@@ -119,13 +119,7 @@ class Relay:
         completion: Checks and concludes the exchange.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        api: Api,
-        sink: Sink,
-        completion: Completion,
-    ) -> None:
+    def __init__(self, exchange: Exchange, api: Api, sink: Sink, completion: Completion) -> None:
         self._exchange = exchange
         self._api = api
         self._sink = sink
@@ -231,7 +225,8 @@ class Relay:
         elif exchange.begun:
             raise UpstreamAnswerError("the content encoding of the upstream's stream is unknown")
         else:
-            reader, connection.quiet_seconds = _OpaqueReader(exchange, collector), None
+            reader = _OpaqueReader(exchange, collector)
+            connection.ignore_pauses()
         exchange.collector = collector
         if not exchange.begun:
             exchange.begun = True
