@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -132,3 +134,18 @@ def test_every_command_prints_json_as_one_array() -> None:
     assert len(for_machines) > 20
     assert not own_way - {"commands.py"}  # which passes it on
     assert not [name for name in for_machines if "echo(msgspec.json" in texts[name]]
+
+
+def test_no_help_is_cut_at_80_columns() -> None:
+    def cut(*path: str) -> Iterator[str]:
+        said = RUNNER.invoke(app, [*path, "--help"], env={"COLUMNS": "80"}, terminal_width=80)
+        assert said.exit_code == 0, path
+        for line in said.output.splitlines():
+            # Our own ellipses stand for a name's rest: TIDEGAUGE_JUDGE_…
+            if re.search(r"[\w.-]…", line.replace("_…", "")):
+                yield f"{' '.join(path)}: {line}"
+        commands = said.output.partition("Commands")[2]
+        for name in re.findall(r"^│ ([a-z][a-z-]*) ", commands, re.MULTILINE):
+            yield from cut(*path, name)
+
+    assert not list(cut())

@@ -85,15 +85,16 @@ def build(  # noqa: PLR0913 - one option for each choice
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file",
-            "--from-file",
             help='JSONL of {"text": …, "conversation_id": …, "turn": …, "time_ms": …}, of which '
             "only the text is needed; drift only.",
         ),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Start: -2d, ISO 8601 or Unix milliseconds."),
+        typer.Option(
+            "--from",
+            help="Start: -2d, Unix milliseconds or ISO 8601, UTC unless it says otherwise.",
+        ),
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="End; now if not given.")] = None,
     segment: Annotated[
@@ -103,15 +104,16 @@ def build(  # noqa: PLR0913 - one option for each choice
         int, typer.Option(min=0, help="Most requests of a caller in a window; 0: no cap.")
     ] = 50,
     limit: Annotated[int, typer.Option(min=200, help="Most requests to embed.")] = 20_000,
-    keep_text: Annotated[
-        bool, typer.Option(help="Keep terms of each cluster and ids of requests in it, for people.")
-    ] = True,
+    no_text: Annotated[
+        bool,
+        typer.Option("--no-text", help="Keep no terms of the clusters and no ids of requests."),
+    ] = False,
     zone: Annotated[
         str | None,
         typer.Option(
             "--time-zone",
             help="Of the hours of a day and of a week, such as Europe/Berlin: where users live; "
-            "TIDEGAUGE_BASELINE_TIME_ZONE if not given, and its holidays.",
+            "that of the TIDEGAUGE_BASELINE_ settings if not given, and its holidays.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the codebook's draws.")] = 0,
@@ -167,7 +169,7 @@ def build(  # noqa: PLR0913 - one option for each choice
             )
         )
         found.limit(limit)
-        choices = FitChoices(seed=seed, keep_text=keep_text, caller_cap=caller_cap, zone=calendar)
+        choices = FitChoices(seed=seed, keep_text=not no_text, caller_cap=caller_cap, zone=calendar)
         baseline = _build_drift(found, settings, choices, quiet=as_json)
         baseline_id = publish_baseline(kafka, baseline, origin)
         facts = {

@@ -36,7 +36,12 @@ class _Kind(StrEnum):
 def replay(  # noqa: PLR0913 - one option for each choice
     *,
     out: Annotated[Path, typer.Option(help="File for all verdicts and alerts, as JSON lines.")],
-    start: Annotated[str, typer.Option("--from", help="Start: -2d, ISO 8601 or Unix ms.")],
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Start: -2d, Unix ms or ISO 8601, UTC unless it says otherwise."
+        ),
+    ],
     end: Annotated[str, typer.Option("--to", help="End.")] = "now",
     rates: Annotated[
         str, typer.Option(help="Baseline of rates; none; the one in force if not given.")
