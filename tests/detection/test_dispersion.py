@@ -100,3 +100,17 @@ def test_a_rate_of_one_tells_nothing_and_leaves_the_others_their_bounds() -> Non
     other = measure(hits[:, 1:], expected[:, 1:], trials, times, ["one"])
     assert (both.block_ms == other.block_ms).all()
     assert both.tau[1] == pytest.approx(other.tau[0])
+
+
+def test_what_never_happened_leaves_the_others_their_dispersion_and_shares_it() -> None:
+    rng = np.random.default_rng(2)
+    trials = rng.poisson(PER_MINUTE, MINUTES)
+    hits = np.pad(wandering_topics(rng, trials), ((0, 0), (0, 1)))
+    asked = np.repeat(trials[:, None], TOPICS + 1, axis=1)
+    expected = hits.sum(axis=0) / trials.sum() * asked
+    times = np.arange(MINUTES, dtype=np.int64) * MINUTE_MS
+    found = measure(hits, expected, asked, times, ["one"] * (TOPICS + 1))
+    without = measure(hits[:, :-1], expected[:, :-1], asked[:, :-1], times, ["one"] * TOPICS)
+    assert found.waves.all()
+    assert found.tau[:-1].tolist() == without.tau.tolist()
+    assert found.tau[-1] > 0

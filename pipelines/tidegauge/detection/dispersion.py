@@ -200,10 +200,13 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
     tables = _tables(hits, expected, trials, times_ms, period_ms)
     for group in dict.fromkeys(groups):
         columns = np.flatnonzero(names == group)
+        # What never happened tells nothing of the group's dispersion, and is taken to share it.
+        telling = columns[expected[:, columns].any(axis=0)]
+        silent = np.setdiff1d(columns, telling)
         scales = [
             found
             for length, fitted, table in tables
-            if (found := _scale(length, fitted, *(part[:, columns] for part in table))) is not None
+            if (found := _scale(length, fitted, *(part[:, telling] for part in table))) is not None
         ]
         if not scales:
             continue
@@ -211,10 +214,12 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
         # Longer blocks may show more than independent blocks of this length would.
         longer = [one.pooled.squared * one.length for one in scales if one.length > chosen.length]
         shown = chosen.pooled.squared * chosen.length
-        squared = chosen.squared() * max([1.0, *(part / shown for part in longer if shown)])
+        more = max([1.0, *(part / shown for part in longer if shown)])
+        squared, shared = chosen.squared() * more, chosen.pooled.bound * more
         hourly = [s for s in scales if s.length >= min(_HOUR, chosen.length)]
-        block[columns], tau[columns] = chosen.length, np.sqrt(squared)
-        hour[columns] = np.sqrt(np.maximum(hourly[0].squared(), squared))
+        block[columns], tau[telling], tau[silent] = chosen.length, np.sqrt(squared), np.sqrt(shared)
+        hour[telling] = np.sqrt(np.maximum(hourly[0].squared(), squared))
+        hour[silent] = np.sqrt(max(hourly[0].pooled.bound, shared))
         waves[columns] = any(s.significant for s in scales)
         if waves[columns[0]] and chosen is scales[-1] and len(scales) > 1:
             unresolved[columns] = True
