@@ -141,7 +141,8 @@ def conversation_outcomes(
         plan: The streams.
         sources: What they are drawn from.
     """
-    # Openings and whole conversations lack the same topics, so that their delays can be compared.
+    # Openings and whole conversations lack the same topics and open at the same moments with the
+    # same words, so that their delays can be compared.
     names = changes[0].name or f"{traffic.name}/{span.name}"
     rng = np.random.default_rng([plan.seed, plan.number, *names.encode()])
     pools = draw_pools(traffic, sources, rng)
@@ -170,7 +171,8 @@ def conversation_outcomes(
             if change.other_script
             else (pools.coming, pools.strange, change.new_topics)
         )
-        stream = draw_requests(traffic, scripts, within, sources.recorded, rng)
+        own = np.random.default_rng([plan.seed, plan.number, *f"{names}/{change.name}".encode()])
+        stream = draw_requests(traffic, scripts, within, sources.recorded, own)
         outcome = StreamOutcome(
             traffic=traffic.name,
             baseline=span.name,
