@@ -82,6 +82,8 @@ def promise_sentence(
         'On 14 days of traffic: nothing is promised yet; not for cost.request (40 are needed).'
         >>> promise_sentence({}, {}, 7_200_000).partition(". ")[2]
         'Times of the week that it has not seen may alarm.'
+        >>> promise_sentence({}, {}, 8 * 86_400_000).partition(". ")[2]
+        'It has not seen every time of the week twice: what differs from week to week may alarm.'
     """
     promised = sorted(
         monitor
@@ -102,8 +104,15 @@ def promise_sentence(
     )
     on = "Without times" if span_ms is None else f"On {duration(span_ms / 1000)} of traffic"
     not_yet = ", ".join(f"{name} ({why})" for name, why in sorted(waiting.items()))
-    unseen = span_ms is not None and span_ms < _WEEK_MS
+    return f"{on}: {said}{f'; not for {not_yet}' if not_yet else ''}.{_unseen(span_ms)}"
+
+
+def _unseen(span_ms: int | None) -> str:
+    """Return what a baseline of less than two weeks has not seen of the week."""
+    if span_ms is None or span_ms >= 2 * _WEEK_MS:
+        return ""
+    if span_ms < _WEEK_MS:
+        return " Times of the week that it has not seen may alarm."
     return (
-        f"{on}: {said}{f'; not for {not_yet}' if not_yet else ''}."
-        f"{' Times of the week that it has not seen may alarm.' if unseen else ''}"
+        " It has not seen every time of the week twice: what differs from week to week may alarm."
     )
