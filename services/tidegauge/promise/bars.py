@@ -48,6 +48,7 @@ _PROMISED = {
     "single questions": _ALWAYS,
     "conversations": _ALWAYS,
     "conversations on one topic": _ALWAYS,
+    "conversations, day's cycle, template, short replies": _ALWAYS[3:],
     "load in ten-minute waves": _ALWAYS[1:],
     SPEED_WAVES: _ALWAYS[1:],
     "the day's cycle": _ALWAYS[3:],
