@@ -61,7 +61,7 @@ def test_the_life_of_a_baseline(  # noqa: PLR0915 - one life
     assert made is not None
     assert (made.how, made.active) == ("provisional", True)
     assert "On 40 min of traffic: alarms are promised for" in made.promise
-    assert "200" in first["drift"].said
+    assert "needs at least 100 texts" in first["drift"].said
     assert store.active("rates") == made.baseline_id
     waiting = keep(maker, kafka, start + 41 * MINUTE)["rates"]
     assert not waiting.attempted

@@ -86,7 +86,7 @@ def test_requests_become_sketches_and_embeddings(
         kafka, "baseline", "build", "--kind", "drift", "--file", str(past), "--activate"
     )
     listed = tidegauge(kafka, "baseline", "list")
-    assert listed["active"]["drift"] == built["baseline_id"]
+    assert (listed["baseline_id"], listed["active"]) == (built["baseline_id"], True)
     shown = tidegauge(kafka, "baseline", "show")
     assert shown["baseline_id"] == built["baseline_id"]
     assert shown["events"] == "240"
