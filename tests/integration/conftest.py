@@ -57,6 +57,7 @@ class WorkerProcess:
                 [sys.executable, "-c", SCRIPT, servers, group, transactions],
                 stdout=log,
                 stderr=log,
+                cwd=Path(__file__).parents[2],
             )
 
     def kill(self) -> None:
