@@ -71,7 +71,7 @@ def table(found: dict[str, Any]) -> str:
                 "False alarms above INFO at the default budget (allowed: the streams' share of "
                 f"it), {_streams(plan['streams'])} of up to {plan['days']:g} days a cell, baseline "
                 "and stream drawn anew for each; delays are medians of "
-                f"{_streams(plan['changed'])}. "
+                f"{_streams(*(row['streams'] for row in rows if row.get('delays')))}. "
                 f"{met} of {len(found['bars'])} bars are met."
                 f"{' These are not:' if met < len(found['bars']) else ''}"
             ),
@@ -86,8 +86,11 @@ def _missed(bar: dict[str, Any]) -> str:
     return f"- {bar['name']}: {value}, limit {bar['limit']:g} ({bar['note']})"
 
 
-def _streams(count: int) -> str:
-    return "one stream" if count == 1 else f"{count} streams"
+def _streams(*counts: int) -> str:
+    least, most = min(counts, default=0), max(counts, default=0)
+    if least != most:
+        return f"{least} to {most} streams"
+    return "one stream" if most == 1 else f"{most} streams"
 
 
 def main(arguments: list[str]) -> None:
