@@ -10,6 +10,7 @@ from tidegauge.detection.reference import build
 from tidegauge.schemas import Segment
 
 HOUR_MS = 3_600_000
+Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 INDICATORS = [
     Indicator(name=f"i/{j}", title=str(j), family=f"f{j}", counter=Hits(f"i/{j}")) for j in range(2)
@@ -23,8 +24,12 @@ def outcome_of(rates: NDArray[np.float64], *, measured: bool) -> Outcome:
     """Back-test minutes with these rates, with or without measuring the rates' dispersion."""
     rng = np.random.default_rng(len(rates))
     hits = rng.binomial(TRIALS, np.stack([rates, rates / 2], axis=1))
-    asked = np.full_like(hits, TRIALS)
-    starts = np.arange(len(rates)) * 60_000
+    return replayed(hits, np.full_like(hits, TRIALS), measured=measured)
+
+
+def replayed(hits: Counts, asked: Counts, *, measured: bool) -> Outcome:
+    """Back-test counts by minute."""
+    starts = np.arange(len(hits)) * 60_000
     history = History(starts, hits, asked, 60_000, falls=False)
 
     def fit(kept: Flags, widening: float) -> Fitted:
@@ -32,7 +37,7 @@ def outcome_of(rates: NDArray[np.float64], *, measured: bool) -> Outcome:
             build(
                 baseline="",
                 segment=Segment(model="m"),
-                indicators=INDICATORS,
+                indicators=INDICATORS[: hits.shape[1]],
                 hits=hits[kept],
                 trials=asked[kept],
                 times_ms=starts[kept] if measured else None,
@@ -51,6 +56,14 @@ def test_steady_rates_pass_as_they_are() -> None:
     assert outcome.back_test is not None
     assert outcome.back_test.seconds == 24 * 3600
     assert outcome.back_test.alarms[0] <= most_alarms(20)
+
+
+@pytest.mark.parametrize("seed", [1, 13])
+def test_chance_alone_is_answered_by_a_wider_band_and_refuses_nothing(seed: int) -> None:
+    hits = np.random.default_rng(seed).binomial(6, 0.01, 24 * 60)[:, None]
+    outcome = replayed(hits, np.full_like(hits, 6), measured=True)
+    assert not outcome.refused, "a rate of one in a hundred, the same all day"
+    assert outcome.widening > 1
 
 
 def waves(hours: int) -> NDArray[np.float64]:

@@ -61,6 +61,37 @@ def test_more_baseline_means_narrower_bands() -> None:
     assert widths[0] > widths[1] > widths[2]
 
 
+def widened(rates: NDArray[np.float64], widening: float) -> Reference:
+    """Build a day's bands of a rate by minute, with a factor of the widening."""
+    trials = np.full((len(rates), 1), 40)
+    return build(
+        baseline="b1",
+        segment=Segment(model="m"),
+        indicators=indicators(1),
+        hits=np.random.default_rng(1).binomial(40, rates)[:, None],
+        trials=trials,
+        times_ms=np.arange(len(rates), dtype=np.int64) * 60_000,
+        season="none",
+        widening=widening,
+    )
+
+
+def test_the_band_of_a_steady_rate_is_widened_even_where_its_dispersion_is_zero() -> None:
+    found, wider = (widened(np.full(24 * 60, 0.01), factor) for factor in (1.0, 2.25))
+    assert not any(found.waves)
+    rate = found.rate[0]
+    assert wider.high[0] - rate >= 2.25 * (found.high[0] - rate)
+    assert rate - wider.low[0] >= 2.25 * (rate - found.low[0])
+
+
+def test_where_rates_wander_a_widening_is_that_of_the_dispersion() -> None:
+    rates = np.random.default_rng(2).uniform(0.05, 0.35, 24 * 6).repeat(10)
+    found, wider = (widened(rates, factor) for factor in (1.0, 1.5))
+    assert all(found.waves)
+    assert wider.dispersion[0] == pytest.approx(1.5 * found.dispersion[0])
+    assert wider.high[0] - found.rate[0] < 2 * (found.high[0] - found.rate[0])
+
+
 def test_bands_hold_together_as_often_as_promised() -> None:
     rng = np.random.default_rng(1)
     rates = np.array([0.01, 0.05, 0.1, 0.3])

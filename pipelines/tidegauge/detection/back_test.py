@@ -6,9 +6,11 @@ T the time replayed, a detector whose mean time to a false alarm is at least T/2
 alarms on average, one at T/5 at most 5. After each alarm it starts afresh. The back-test passes
 where the Poisson 95% upper bound of the number of alarms is within what is allowed.
 
-Where it does not pass, the rates' dispersion is multiplied by a factor from a grid. The factor is
-chosen on the first and third quarter and confirmed on the others. The first and the last quarter
-are extrapolated from the rest, those between are interpolated.
+Where it does not pass, the rates' dispersion is multiplied by a factor from a grid, and so are the
+half-widths of the bands whose rates fluctuate by no more than chance: there the dispersion may be
+nearly zero, and chance alone may raise two alarms where one would pass. The factor is chosen on the
+first and third quarter and confirmed on the others. The first and the last quarter are extrapolated
+from the rest, those between are interpolated.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ Counts: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 WIDENINGS = (1.0, 1.5, 2.25, 3.5)
-"""Factors of the dispersion that are tried, the first one first."""
+"""Factors of the dispersion, or of a calm rate's band, that are tried, the first one first."""
 SHORTEST_MS = 30 * 60_000
 """A shorter baseline is not back-tested."""
 _QUARTERS = 4

@@ -195,7 +195,8 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         alpha: Chance that any band misses its rate.
         tolerance: Relative change that must not raise an alarm, one number or shape (J,): bands
             are widened by it.
-        widening: Factor of the dispersion.
+        widening: Factor of the dispersion; and of the half-widths of the bands whose rates
+            fluctuate by no more than chance, since a dispersion of nearly zero stays that.
         zone: Time zone of the slots.
         season: Which slots to use; None chooses those that the baseline shows.
 
@@ -230,8 +231,13 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
     per_band = alpha * np.array(weights)
     widen = 1 + np.asarray(tolerance)
 
+    calm = ~found.waves if found else np.ones_like(rate, np.bool_)
+    wider = np.where(calm, widening, 1.0)
+
     def band(counts: Floats, totals: Floats, effect: Floats | float) -> tuple[Floats, Floats]:
         low, high = clopper_pearson(counts / effect, totals / effect, alpha=per_band)
+        center = counts / np.maximum(totals, 1)
+        low, high = center - wider * (center - low), center + wider * (high - center)
         return np.clip(low / widen, OPEN_BELOW, 1 - OPEN_BELOW), np.clip(
             high * widen, OPEN_BELOW, 1 - OPEN_BELOW
         )

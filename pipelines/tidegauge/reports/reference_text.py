@@ -44,7 +44,8 @@ def back_test_sentence(reference: Reference) -> str:
         )
     )
     wider = (
-        f" Its rates are taken to wander {found.widening:g} times as far as was measured."
+        f" Its bands allow for {found.widening:g} times the fluctuation that was measured, or the "
+        "uncertainty where no rate fluctuates."
         if found.widening > 1
         else ""
     )
