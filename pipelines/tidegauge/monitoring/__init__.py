@@ -1,1 +1,1 @@
-"""What the monitor thinks: windows merged, rates tested, alarms latched, events accounted for."""
+"""The monitor's logic: merges windows, tests rates, latches alarms, accounts for events."""

@@ -1,4 +1,4 @@
-"""Closed windows to verdicts: sum, compare versions, test, latch, attribute and escalate."""
+"""From closed windows to verdicts and alerts: sum, compare, test, attribute, latch, escalate."""
 
 from __future__ import annotations
 

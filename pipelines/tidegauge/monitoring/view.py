@@ -65,7 +65,7 @@ class SegmentView(msgspec.Struct, frozen=True, kw_only=True):
         total: Kind of worker -> sketch of everything since the monitor's state began.
         trend: The slots of the display range that have events, oldest first.
         history: The slots of the last six hours, three days and 30 days: see
-            ``segment_history.RESOLUTIONS``.
+            ``trends.RESOLUTIONS``.
     """
 
     segment: Segment

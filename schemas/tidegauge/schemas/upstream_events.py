@@ -1,4 +1,4 @@
-"""Events about upstreams: what the exchanges of each minute asked of them."""
+"""Events about upstreams: the work of each minute's exchanges, and samples of their metrics."""
 
 from __future__ import annotations
 

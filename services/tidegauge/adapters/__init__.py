@@ -1,1 +1,1 @@
-"""Adapters to other software: vLLM, sentence-transformers and Evidently."""
+"""Adapters to other software: sentence-transformers, vLLM, Evidently, Apprise and NVML."""

@@ -55,7 +55,7 @@ class Baselines(Protocol):
         """Return the id of the baseline in force, None without one."""
 
     def references(self, kind: BaselineKind, baseline_id: str) -> References:
-        """Return a baseline's reference distributions, by monitor and segment."""
+        """Return a baseline's references, by monitor and segment."""
 
 
 class BaselineLoadingProcessor(Processor):

@@ -1,1 +1,1 @@
-"""HTTP/1.1 for clients and upstreams: protocol, client, server-sent events."""
+"""HTTP/1.1 for clients and upstreams: protocol, parser, client, connections."""

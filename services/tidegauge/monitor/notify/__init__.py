@@ -1,1 +1,1 @@
-"""Delivery of alerts to webhooks and to Alertmanager."""
+"""Delivery of alerts to webhooks, to Alertmanager and, through Apprise, to chats and mail."""
