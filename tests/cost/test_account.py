@@ -154,3 +154,20 @@ def test_tokens_that_were_counted_in_a_silence_are_those_of_its_minutes() -> Non
     assert account.unforwarded_tokens(2 * MINUTE_MS, 5 * MINUTE_MS) == {
         UPSTREAM: pytest.approx(4.0)
     }
+
+
+def test_a_sample_after_the_range_tells_of_the_minutes_in_it_once() -> None:
+    account = CostAccount(0, 10 * MINUTE_MS)
+    told = UpstreamSample(
+        upstream=UPSTREAM,
+        time_ms=10 * MINUTE_MS + 5_000,
+        seconds=604.0,
+        prompt_tokens=500.0,
+        generated_tokens=104.0,
+    )
+    for _ in range(2):  # published twice
+        account.add(told)
+    (minutes,) = account.told_tokens(0, 20 * MINUTE_MS).values()
+    assert sorted(minutes) == [n * MINUTE_MS for n in range(10)]
+    assert sum(minutes.values()) == pytest.approx(599.0)
+    assert account.newest == {}

@@ -52,6 +52,7 @@ class CostAccount:
         self.began_ms = 0
         self._idle: defaultdict[tuple[str, int], list[tuple[int, bool]]] = defaultdict(list)
         self._told: defaultdict[tuple[str, int], float] = defaultdict(float)
+        self._told_ms: dict[str, int] = {}
         self._use: defaultdict[tuple[str, int], UseSums] = defaultdict(UseSums)
         self._newest: dict[str, tuple[int, int]] = {}
 
@@ -77,6 +78,9 @@ class CostAccount:
             return
         if before is not None and sample.time_ms <= before.time_ms:
             return
+        # A sample that is taken after the range may tell of minutes in it.
+        if sample.prompt_tokens is not None and sample.generated_tokens is not None:
+            self._tell(sample, sample.prompt_tokens + sample.generated_tokens)
         if not self._since_ms <= sample.time_ms < self._until_ms:
             return
         self.newest[sample.upstream] = sample
@@ -85,23 +89,30 @@ class CostAccount:
         hour_ms = sample.time_ms // _HOUR_MS * _HOUR_MS
         self.changed.add(hour_ms)
         self._use[sample.upstream, hour_ms].add(sample)
-        if sample.prompt_tokens is not None and sample.generated_tokens is not None:
-            self._tell(sample, sample.prompt_tokens + sample.generated_tokens)
         minute, offset = divmod(sample.time_ms, MINUTE_MS)
         if sample.running is not None:
             idle = sample.running + (sample.waiting or 0.0) == 0
             self._idle[sample.upstream, minute * MINUTE_MS].append((offset // SLOT_MS, idle))
 
     def _tell(self, sample: UpstreamSample, tokens: float) -> None:
-        """Add the tokens to the minutes that they are of, after a silence to many of them."""
-        end_ms = sample.time_ms
+        """Add the tokens to the minutes of the range that they are of, after a silence to many.
+
+        What was told of a time already is not told again: a sample that is taken after the range
+        is not kept, and may be published twice.
+        """
         whole_ms = min(max(1.0, sample.seconds * 1000), _LONGEST_SILENCE_MS)
-        start_ms = end_ms - whole_ms
+        first_ms = self._since_ms // MINUTE_MS * MINUTE_MS
+        told_ms = self._told_ms.get(sample.upstream, first_ms)
+        start_ms = max(sample.time_ms - whole_ms, first_ms, told_ms)
+        end_ms = min(sample.time_ms, -(-self._until_ms // MINUTE_MS) * MINUTE_MS)
+        known = sample.upstream in self._told_ms or len(self._told_ms) < _MOST_UPSTREAMS
+        if start_ms >= end_ms or not known:
+            return
+        self._told_ms[sample.upstream] = end_ms
         for minute_ms in range(int(start_ms) // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS):
             part_ms = min(end_ms, minute_ms + MINUTE_MS) - max(start_ms, minute_ms)
-            if minute_ms >= self._since_ms // MINUTE_MS * MINUTE_MS:
-                self._told[sample.upstream, minute_ms] += tokens * part_ms / whole_ms
-                self.changed.add(minute_ms // _HOUR_MS * _HOUR_MS)
+            self._told[sample.upstream, minute_ms] += tokens * part_ms / whole_ms
+            self.changed.add(minute_ms // _HOUR_MS * _HOUR_MS)
 
     def keep(self, since_ms: int, until_ms: int) -> None:
         """Keep another range: forget what is before it, and take in what is in it from now on."""
@@ -110,6 +121,8 @@ class CostAccount:
         for kept in (self._idle, self._told, self._use):
             for key in [key for key in kept if key[1] < since_ms]:
                 del kept[key]
+        for upstream in [name for name, told_ms in self._told_ms.items() if told_ms < since_ms]:
+            del self._told_ms[upstream]
         for upstream in [name for name, one in self.newest.items() if one.time_ms < since_ms]:
             del self.newest[upstream]
             self.answered_ms.pop(upstream, None)
