@@ -58,7 +58,7 @@ def test_steady_rates_pass_as_they_are() -> None:
     assert outcome.back_test.alarms[0] <= most_alarms(20)
 
 
-@pytest.mark.parametrize("seed", [1, 13])
+@pytest.mark.parametrize("seed", [1, 9])
 def test_chance_alone_is_answered_by_a_wider_band_and_refuses_nothing(seed: int) -> None:
     hits = np.random.default_rng(seed).binomial(6, 0.01, 24 * 60)[:, None]
     outcome = replayed(hits, np.full_like(hits, 6), measured=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, nbinom
 
 from tidegauge.detection.bets import Bets, block_log_lr, mean_delay, place_bets
+from tidegauge.detection.dispersion import BLOCKS_MS
 from tidegauge.detection.e_detector import (
     Evidence,
     judge,
@@ -53,7 +54,7 @@ def reference(*, tau: float = 0.4, rate: float = 0.05) -> Reference:
 def log_gains(bets: Bets, hits: Floats, events: int) -> Floats:
     """Return log L of a block for each count of hits, shape (counts, G)."""
     expected = np.broadcast_to(events * bets.edges[0, 0], (len(hits), 2))
-    return block_log_lr(bets, np.zeros(len(hits), np.int64), hits, expected)
+    return block_log_lr(bets, np.zeros(len(hits), np.int64), hits, expected, bets.block_ms[:1])
 
 
 @pytest.mark.parametrize("events", [1, 20, 600])
@@ -112,6 +113,31 @@ def test_a_block_can_give_only_so_much_evidence() -> None:
     )
     assert bounded < np.log(600) + 4
     assert unbounded > 150
+
+
+def test_a_burst_is_no_evidence_because_it_stands_at_the_begin_of_a_long_block() -> None:
+    long = msgspec.structs.replace(reference(tau=0.35), block_ms=(180 * MINUTE_MS,))
+    rows = tuple((1.2 if length < 30 * MINUTE_MS else 0.35,) for length in BLOCKS_MS)
+    alike, bursts = (
+        follow(place_bets(msgspec.structs.replace(long, dispersion_within=within)), 4, hits=5)
+        for within in ((), rows)
+    )
+    gains = [(found[-1].log_m - found[-1].block.log_begun).max() for found in (alike, bursts)]
+    assert gains[0] > 15
+    assert gains[1] < 6
+
+
+@pytest.mark.parametrize("passed_ms", BLOCKS_MS)
+def test_a_part_of_a_block_has_no_gain_on_average_with_its_own_dispersion(passed_ms: int) -> None:
+    rows = tuple((0.2 + 0.1 * number,) for number in reversed(range(len(BLOCKS_MS))))
+    bets = place_bets(msgspec.structs.replace(reference(), dispersion_within=rows))
+    events, hits = 100, np.arange(4_000, dtype=float)
+    shape = 1 / rows[BLOCKS_MS.index(passed_ms)][0] ** 2
+    log_chance = nbinom.logpmf(hits, shape, shape / (shape + events * 0.05))
+    expected = np.broadcast_to(events * bets.edges[0, 0], (len(hits), 2))
+    none = np.zeros(len(hits), np.int64)
+    log_lr = block_log_lr(bets, none, hits, expected, np.array([passed_ms]))
+    np.testing.assert_allclose(np.exp(log_chance[:, None] + log_lr).sum(axis=0), 1, atol=1e-3)
 
 
 def test_what_the_windows_add_sums_to_the_blocks_likelihood_ratio() -> None:

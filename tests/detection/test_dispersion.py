@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
-from tidegauge.detection.dispersion import Dispersion, measure
+from tidegauge.detection.dispersion import BLOCKS_MS, Dispersion, measure
 
 MINUTE_MS = 60_000
 MINUTES = 7 * 1_440
@@ -114,3 +114,19 @@ def test_what_never_happened_leaves_the_others_their_dispersion_and_shares_it() 
     assert found.waves.all()
     assert found.tau[:-1].tolist() == without.tau.tolist()
     assert found.tau[-1] > 0
+
+
+def test_a_part_of_a_block_fluctuates_as_bursts_within_it_do() -> None:
+    rng = np.random.default_rng(4)
+    rate = np.full(3 * 24 * 60, 0.05)
+    for start in rng.integers(0, len(rate) - 5, 12):
+        rate[start : start + 5] = 0.6
+    trials = np.full((len(rate), 1), 6)
+    hits = rng.binomial(trials, rate[:, None])
+    expected = trials * hits.sum() / trials.sum()
+    times = np.arange(len(rate)) * 60_000
+    found = measure(hits, expected, trials, times, ["x/y"])
+    within = dict(zip(BLOCKS_MS, found.tau_within[:, 0].tolist(), strict=True))
+    assert within[5 * 60_000] > 1.3 * within[6 * 3_600_000]
+    later = [tau for length, tau in within.items() if length >= found.block_ms[0]]
+    assert later == [found.tau[0]] * len(later)

@@ -15,6 +15,10 @@ the ratio of two negative binomials. It bounds the evidence that a block can giv
 events it has, and has a mean of at most 1 for every rate in the band whose dispersion is at most
 the gamma's in convex order, since c^x is convex in the rate and the binomial's moments are at most
 the Poisson's.
+
+Rates may fluctuate within a block, too: the part of a block that has passed has the dispersion of
+its own length. Where the next length is reached, k is another, so that the looks at one block are
+those of as many martingales as it has lengths.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detection.dispersion import BLOCKS_MS
 from tidegauge.detection.polya_urn import PolyaUrnBets, ready
 from tidegauge.detection.reference import OPEN_BELOW, Reference
 
@@ -56,7 +61,8 @@ class Bets:
         block_ms: Length of their blocks, milliseconds, shape (R,).
         edges: Upper and lower edge of their bands, shape (S, R, 2).
         log_ratio: Log of the factor by which each bet's rate differs from the edge, shape (R, G).
-        shape: The gamma variable's shape, ``1 / tau^2``, shape (R, 1).
+        shape: The gamma variable's shape, ``1 / tau^2``, by the length in
+            ``dispersion.BLOCKS_MS`` that has passed of a block, shape (K, R).
         polya_urns: The bets on divisions into cells.
     """
 
@@ -101,6 +107,7 @@ def place_bets(reference: Reference, *, polya_urns: bool = False, falls: bool = 
     tau = np.array(reference.dispersion)
     blocks = np.array(reference.block_ms or np.zeros(len(tau)), np.int64)
     drawn = np.flatnonzero((blocks > 0) & (tau > 0))
+    within = np.array(reference.dispersion_within or (reference.dispersion,) * len(BLOCKS_MS))
     return Bets(
         log_hit=log_hit,
         log_miss=np.log1p(-changed) - np.log1p(-unchanged),
@@ -111,23 +118,28 @@ def place_bets(reference: Reference, *, polya_urns: bool = False, falls: bool = 
         edges=edges[:, drawn],
         # Of all slots the smallest change: in every slot it is a change at most as large.
         log_ratio=np.sign(log_hit[0, drawn]) * np.abs(log_hit[:, drawn]).min(axis=0),
-        shape=1 / np.maximum(tau[drawn], _LEAST_TAU)[:, None] ** 2,
+        shape=1 / np.maximum(within[:, drawn], _LEAST_TAU) ** 2,
         polya_urns=urn_bets,
     )
 
 
 def block_log_lr(
-    bets: Bets, rows: slice | Counts, hits: Floats | Counts, expected: Floats
+    bets: Bets, rows: Counts, hits: Floats | Counts, expected: Floats, passed_ms: Floats | Counts
 ) -> Floats:
     """Return log L of the blocks of some indicators, shape (rows, G).
 
+    The rate of a part of a block is drawn with the dispersion of the longest measured length that
+    has passed, so that a burst is no evidence because it stands at the begin of a long block.
+
     Args:
         bets: The bets.
-        rows: Which of the R indicators with blocks.
+        rows: Which of the R indicators with blocks, shape (rows,).
         hits: Their events so far in the block, shape (rows,).
         expected: What the band's edges lead one to expect, shape (rows, 2).
+        passed_ms: How much of the block has passed, shape (rows,).
     """
-    x, k, log_r = hits[:, None], bets.shape[rows], bets.log_ratio[rows]
+    length = np.maximum(np.searchsorted(BLOCKS_MS, passed_ms, side="right") - 1, 0)
+    x, k, log_r = hits[:, None], bets.shape[length, rows][:, None], bets.log_ratio[rows]
     e = np.repeat(expected, len(RATIOS), axis=1)
     shrunk = np.log(e + k) - np.log(np.exp(log_r) * e + k)
     return np.asarray(x * log_r + (x + k) * shrunk)
@@ -151,11 +163,12 @@ def mean_delay(bets: Bets, reference: Reference, indicator: int, rate: float, ow
     row = np.flatnonzero(bets.drawn == indicator)
     if row.size:
         # Within a block the evidence grows ever more slowly.
-        events = reference.block_trials[indicator] * np.linspace(0.01, 1, 100)
+        passed = np.linspace(0.01, 1, 100)
+        events = reference.block_trials[indicator] * passed
         gains = np.stack(
             [
-                block_log_lr(bets, row, np.array([n * rate]), n * bets.edges[0, row])[0]
-                for n in events
+                block_log_lr(bets, row, np.array([n * rate]), n * bets.edges[0, row], part)[0]
+                for n, part in zip(events, passed[:, None] * bets.block_ms[row], strict=True)
             ]
         )
     else:

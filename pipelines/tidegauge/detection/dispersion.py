@@ -66,7 +66,9 @@ class Dispersion:
         block_ms: Length of the blocks whose rates are independent draws, shape (J,); 0 where no
             length has enough blocks, so that nothing is known.
         tau: Upper bound of the relative standard deviation of a block's rate, shape (J,).
-        tau_hour: The same for blocks of an hour, or of ``block_ms`` if that is longer, shape (J,).
+        tau_within: The same for the first part of a block, by the part's length in
+            ``BLOCKS_MS``, shape (K, J): larger than ``tau`` where rates fluctuate within blocks.
+            A length without enough blocks or hits has that of the next longer one.
         waves: Whether the fluctuation is more than chance, shape (J,).
         unresolved: Whether its correlation time is longer than the baseline can show, shape (J,).
         wanted_ms: Length of a baseline that might show it; 0 where everything is resolved.
@@ -74,14 +76,19 @@ class Dispersion:
 
     block_ms: Counts
     tau: Floats
-    tau_hour: Floats
+    tau_within: Floats
     waves: NDArray[np.bool_]
     unresolved: NDArray[np.bool_]
     wanted_ms: int
 
     def wider(self, factor: float) -> Dispersion:
         """Return it with dispersions larger by a factor."""
-        return replace(self, tau=self.tau * factor, tau_hour=self.tau_hour * factor)
+        return replace(self, tau=self.tau * factor, tau_within=self.tau_within * factor)
+
+    @property
+    def tau_hour(self) -> Floats:
+        """``tau`` for blocks of an hour, or of ``block_ms`` if that is longer, shape (J,)."""
+        return np.asarray(self.tau_within[BLOCKS_MS.index(_HOUR)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +200,7 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
         period_ms: Period of the seasons that were fitted, an hour at a time; 0 for none.
     """
     size = len(groups)
-    block, tau, hour = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
+    block, tau, within = np.zeros(size, np.int64), np.zeros(size), np.zeros((len(BLOCKS_MS), size))
     waves, unresolved = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     wanted = 0
     names = np.array(groups)
@@ -216,15 +223,16 @@ def measure(  # noqa: PLR0913 - counts, where they are from, and what was fitted
         shown = chosen.pooled.squared * chosen.length
         more = max([1.0, *(part / shown for part in longer if shown)])
         squared, shared = chosen.squared() * more, chosen.pooled.bound * more
-        hourly = [s for s in scales if s.length >= min(_HOUR, chosen.length)]
         block[columns], tau[telling], tau[silent] = chosen.length, np.sqrt(squared), np.sqrt(shared)
-        hour[telling] = np.sqrt(np.maximum(hourly[0].squared(), squared))
-        hour[silent] = np.sqrt(max(hourly[0].pooled.bound, shared))
+        for row, length in enumerate(BLOCKS_MS):
+            part = next(s for s in scales if s.length >= min(length, chosen.length))
+            within[row, telling] = np.sqrt(np.maximum(part.squared(), squared))
+            within[row, silent] = np.sqrt(max(part.pooled.bound, shared))
         waves[columns] = any(s.significant for s in scales)
         if waves[columns[0]] and chosen is scales[-1] and len(scales) > 1:
             unresolved[columns] = True
             wanted = max(wanted, _next_length(chosen.length) * 2 * FEWEST_BLOCKS)
-    return Dispersion(block, tau, hour, waves, unresolved, wanted)
+    return Dispersion(block, tau, within, waves, unresolved, wanted)
 
 
 def _independent(scales: Sequence[_Scale]) -> _Scale:

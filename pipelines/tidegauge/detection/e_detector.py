@@ -164,9 +164,10 @@ def observe(  # noqa: PLR0913 - one step of the recursion, each argument a term 
     if drawn.size:
         edges = bets.edges[slot or 0]
         block, fresh = _advance(bets, evidence, hits[drawn], trials[drawn, None] * edges, start_ms)
+        passed_ms = start_ms + int(duration_seconds * 1000) - block.number * bets.block_ms
         begun[drawn], log_lr[drawn] = (
             block.log_begun,
-            block_log_lr(bets, slice(None), block.hits, block.expected),
+            block_log_lr(bets, np.arange(drawn.size), block.hits, block.expected, passed_ms),
         )
         restarts[drawn] &= fresh[:, None]
     return Evidence(
@@ -257,9 +258,7 @@ def judge(
     log_urns, broken_polya_urns = _usable(np.array([log_statistic(*pair) for pair in pairs]))
     not_finite = broken_bands + broken_polya_urns
     largest = float(max(log_bands, *log_urns, -np.inf))
-    if largest == -np.inf:
-        return Decision(largest, log_threshold, (), not_finite)
-    if not most:
+    if largest == -np.inf or not most:
         return Decision(largest, log_threshold, (), not_finite)
     total = np.logaddexp.reduce([log_bands, *log_urns])
     parts = []

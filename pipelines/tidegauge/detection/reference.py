@@ -76,6 +76,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         weights: Each indicator's share of the budget; they sum to 1.
         dispersion: Upper bound of each rate's relative standard deviation between blocks of
             ``block_ms``, beyond that of counting; 0 where it is not known.
+        dispersion_within: The same for the first part of a block, by the part's length in
+            ``dispersion.BLOCKS_MS``, K rows of J; empty where nothing is known of it.
         block_ms: Length of the blocks of time whose rates are independent draws, milliseconds; 0
             where nothing is known of the rate's dispersion, as without times.
         block_trials: Mean trials of a block; 0 where ``block_ms`` is 0.
@@ -105,6 +107,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     high: tuple[float, ...]
     weights: tuple[float, ...]
     dispersion: tuple[float, ...]
+    dispersion_within: tuple[tuple[float, ...], ...] = ()
     block_ms: tuple[int, ...] = ()
     block_trials: tuple[float, ...] = ()
     waves: tuple[bool, ...] = ()
@@ -262,6 +265,7 @@ def build(  # noqa: PLR0913 - counts, where they are from, and the choices made 
         high=_floats(high),
         weights=weights,
         dispersion=_floats(tau),
+        dispersion_within=tuple(_floats(row) for row in found.tau_within) if found else (),
         block_ms=_ints(found.block_ms) if found else (),
         block_trials=_floats(block_trials) if found else (),
         waves=tuple(bool(one) for one in found.waves) if found else (),

@@ -32,7 +32,7 @@ __all__ = [
 Vectors: TypeAlias = NDArray[np.float32]
 Hashes: TypeAlias = NDArray[np.uint64]
 
-METHOD = "drift/7"
+METHOD = "drift/8"
 """Changes when the same texts and vectors would give a different baseline."""
 
 _FORM = 6

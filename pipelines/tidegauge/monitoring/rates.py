@@ -44,7 +44,7 @@ from tidegauge.streaming.merging import merge_sketches
 
 __all__ = ["FINGERPRINT", "RatesBaseline", "build_rates_baseline"]
 
-FINGERPRINT = "rates/2"
+FINGERPRINT = "rates/3"
 """Version of the method; it changes when the same sketches would give other references."""
 
 _VERSION = 3
