@@ -31,6 +31,8 @@ def test_a_trend_has_a_line_for_each_stretch_and_no_zero_for_the_unknown(
 
 def test_the_account_adds_up_to_the_cost(make_view: Callable[[], MonitorView]) -> None:
     view = make_view()
+    header = account_csv(view).splitlines()[0].split(",")
+    assert len(header) == len(set(header)), "a reader of columns by name sees all of them"
     lines = rows(account_csv(view))
     first = [line for line in lines if line["version"] == "v1"]
     total = view.segments[0].total["vitals"]

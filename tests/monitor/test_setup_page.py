@@ -29,6 +29,7 @@ def test_each_judge_says_what_it_tells_apart_or_why_it_does_not() -> None:
             "judge_changed:other",
             "qualification_pending:new",
             "unreachable",
+            "segments:capped",
         ),
         judges=(JudgeCondition(judge="rubric", state=JudgeState.UNQUALIFIED, detail=detail),),
     )

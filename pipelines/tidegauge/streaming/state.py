@@ -12,7 +12,7 @@ from tidegauge.streaming.tallies import Activity
 
 __all__ = ["VERSION", "PartitionState", "read_state", "write_state"]
 
-VERSION = 1
+VERSION = 2
 
 
 class PartitionState(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,19 @@ from tidegauge.promise.swaps import SwapOutcome
 
 __all__ = ["FinishedJob", "KeptOutcomes", "job_key", "source_of"]
 
-_MEASURED = ("detection", "drift", "monitoring", "promise", "simulation", "streaming", "vitals")
+_MEASURED = (
+    "cost",
+    "detection",
+    "drift",
+    "monitoring",
+    "promise",
+    "schemas",
+    "simulation",
+    "streaming",
+    "usecases",
+    "vitals",
+    "workers",
+)
 """Packages whose code decides what an outcome is."""
 
 

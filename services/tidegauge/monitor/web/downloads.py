@@ -52,7 +52,7 @@ def account_csv(view: MonitorView) -> str:
         "model",
         "version",
         "route",
-        "customer",
+        "segment_customer",
         "customer",
         "requests",
         "cost_usd",

@@ -237,16 +237,10 @@ def _compared(found: Incident, now_ms: int) -> dict[str, str]:
         "to": max(end_ms, onset_ms + 1_000),
     }
     segments = {alarm.segment for alarm in found.alarms}
-    names = (
-        ("model", "model"),
-        ("route", "route"),
-        ("customer", "customer"),
-        ("version", "version"),
-    )
     shared = {
         name: next(iter(values))
-        for name, field in names
-        if len(values := {getattr(segment, field) for segment in segments}) == 1
+        for name in ("model", "route", "customer", "version")
+        if len(values := {getattr(segment, name) for segment in segments}) == 1
     }
     return shared | {
         name: datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -19,6 +19,9 @@ from tidegauge.schemas.sketches import Progress
 
 __all__ = ["JudgeLine", "SetupPage", "TestedLine", "judge_lines", "setup_page"]
 
+_OUTCOMES = frozenset({"judge_changed", "qualification_pending", "qualified", "unqualified"})
+"""What a worker's notice says of a judge; others are of its partition."""
+
 
 @dataclass(frozen=True, slots=True)
 class TestedLine:
@@ -100,12 +103,12 @@ def setup_page(view: MonitorView, *, false_alarm_days: float) -> SetupPage:
 
 def _tested(monitor: str, verdicts: Sequence[Verdict]) -> TestedLine:
     states = Counter(verdict.state for verdict in verdicts)
-    rarest = [seconds for v in verdicts if (seconds := v.mean_seconds_to_false_alarm)]
+    means = [seconds for v in verdicts if (seconds := v.mean_seconds_to_false_alarm)]
     return TestedLine(
         monitor=monitor,
         signal=SIGNAL_NAMES[monitor.partition(".")[0]],
         states=tuple((standing(state), n) for state, n in states.most_common()),
-        threshold=f"once in {duration(min(rarest))}" if rarest else "",
+        threshold=f"once in {duration(min(means))}" if means else "",
         back_test=clip(next((v.back_test for v in verdicts if v.back_test), ""), 400),
     )
 
@@ -123,7 +126,7 @@ def judge_lines(progress: Sequence[Progress]) -> tuple[JudgeLine, ...]:
         for notice in report.notices if report.kind == "quality" else ():
             what, _, rest = notice.partition(":")
             judge, _, kind = rest.partition(":")
-            if judge:
+            if judge and what in _OUTCOMES:
                 outcomes[judge].add(what)
             if what == "qualified" and kind:
                 kinds[judge][kind] = None
