@@ -17,7 +17,7 @@ from tidegauge.cost.exposition import MOST_BYTES
 from tidegauge.gateway.configuration import Catalog, Scraped, parse, scraped_upstreams
 from tidegauge.monitor.collector import Collector, ScrapeError, Scraper, fetch
 from tidegauge.runtime.kafka.errors import PublishError
-from tidegauge.schemas.upstream_events import UpstreamSample
+from tidegauge.schemas.upstream_events import GpuReading, UpstreamSample
 from tidegauge.streaming.processor import Output
 
 SCRAPES = Path(__file__).parents[1] / "cost" / "scrapes"
@@ -172,3 +172,18 @@ def test_an_answer_that_trickles_in_does_not_keep_the_others_waiting(
     monkeypatch.setattr("tidegauge.monitor.collector._LONGEST_SECONDS", -1.0)
     with pytest.raises(ScrapeError, match="takes more than"):
         fetch(f"{server.url}/cut")
+
+
+def test_counts_of_gpus_alone_are_of_the_time_since_they_were_last_read() -> None:
+    energies = iter((100.0, None, 700.0))
+
+    def read(_: Sequence[str]) -> tuple[GpuReading, ...]:
+        energy = next(energies)
+        if energy is None:
+            raise NvmlError("no driver")
+        return (GpuReading(gpu="0", energy_joules=energy),)
+
+    scraper = Scraper(Scraped("a:1", None, "nvml", ()), gpus=read)
+    samples = [scraper.sample(time_ms) for time_ms in (0, 15_000, 30_000)]
+    assert [samples[0].seconds, samples[2].seconds] == [0.0, 30.0]
+    assert [gpu.energy_joules for gpu in samples[2].gpus] == [600.0]

@@ -136,7 +136,7 @@ class Scraper:
             faults=faults,
         )
         # A silence leaves them as they are: what the counters grow by in it is counted after it.
-        if server is not None:
+        if server is not None or (gpus and not asked.metrics_url):
             self._read_ms, self._server_before = now_ms, server
         self._gpus_before |= {gpu.gpu: gpu for gpu in gpus}
         return sample
