@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tidegauge.cli.explain import app
+from tidegauge.cli.explain import app, explanation_lines
 from tidegauge.detection.indicators import Hits, Indicator, StratifiedTail, Tail
 from tidegauge.drift.fitting import HistoricalRequest, fit
 from tidegauge.drift.preparation import Preparation
+from tidegauge.monitoring.errors import RatesBaselineError
 from tidegauge.monitoring.rates import FINGERPRINT, build_rates_baseline
 from tidegauge.quality.hallucination import hits_of
+from tidegauge.runtime.environment import SettingsError
 from tidegauge.runtime.kafka.baselines import BaselineStore
+from tidegauge.runtime.kafka.errors import BaselineCorruptError, LogUnavailableError
 from tidegauge.runtime.kafka.publisher import Publisher
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.schemas import Event, Segment, Topic, measures
+from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.evaluations import EmbeddingEvent, JudgmentEvent
 from tidegauge.schemas.findings import Effect, Signal, State, Verdict
 from tidegauge.schemas.sketches import Sketch, SourceRange
@@ -28,7 +32,7 @@ from tidegauge.streaming import histogram
 from tidegauge.streaming.extractor import Measurement
 from tidegauge.streaming.processor import Output
 from tidegauge.usecases.errors import UnexplainedError
-from tidegauge.usecases.explain import explain, holds, latest_verdict
+from tidegauge.usecases.explain import _mix, explain, holds, latest_verdict
 
 HASH = "0123abcd" * 8
 LABEL = measures.judge_label("likelihood", HASH)
@@ -246,6 +250,55 @@ def test_every_alarm_is_explained_by_topic_or_not(
     (facts,) = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
     assert facts["explanation"] is None
     assert reason in facts["not_by_topic"]
+
+
+def _said(segment: Segment, baseline: str = "") -> Verdict:
+    return Verdict(
+        monitor="latency.total",
+        signal="latency",
+        segment=segment,
+        time_ms=round(time.time() * 1000),
+        state=State.WARN,
+        sentence="Slower.",
+        baseline=baseline,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "comes_out"),
+    [
+        (UnexplainedError("too little is known"), False),
+        (LogUnavailableError("a:1", "refused"), True),
+        (BaselineCorruptError("a part is missing"), True),
+        (RatesBaselineError("not a baseline of rates"), True),
+        (SettingsError("is not set"), True),
+    ],
+)
+def test_only_what_has_no_topics_is_not_broken_down_by_topic(
+    monkeypatch: pytest.MonkeyPatch, error: TidegaugeError, *, comes_out: bool
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(
+        "tidegauge.cli.explain.latest_verdict", lambda *_: _said(Segment(model="m"))
+    )
+    monkeypatch.setattr("tidegauge.cli.explain.explain", failing)
+    done = CliRunner().invoke(app, ["latency.total"])
+    assert done.exception is (error if comes_out else None)
+    assert ("not broken down by topic: too little is known" in done.stdout) is not comes_out
+
+
+def test_requests_without_a_known_topic_are_not_explained() -> None:
+    with pytest.raises(UnexplainedError, match="reference has no events whose topic is known"):
+        _mix({}, {0: (1, 2)})
+
+
+def test_a_long_segment_is_cut_and_does_nothing_to_a_terminal() -> None:
+    verdict = _said(Segment(model="m\x1b[31m" + "x" * 5_000))
+    first = next(explanation_lines(verdict, None, "", verdict.time_ms))
+    assert "\x1b" not in first
+    assert len(first) < 400
 
 
 def test_an_indicator_asks_one_event_as_it_asks_a_sketch() -> None:

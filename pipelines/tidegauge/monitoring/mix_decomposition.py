@@ -22,7 +22,7 @@ import msgspec
 from tidegauge.monitoring.errors import MonitoringError
 from tidegauge.reports.formatting import percent, points
 
-__all__ = ["ClusterShift", "MixDecomposition", "MixShare", "decompose", "sentence"]
+__all__ = ["ClusterShift", "Counts", "MixDecomposition", "MixShare", "decompose", "sentence"]
 
 Counts: TypeAlias = Mapping[int, tuple[int, int]]
 """Cluster -> (hits, trials)."""

@@ -19,8 +19,8 @@ from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
 from tidegauge.schemas import Segment
-from tidegauge.schemas.errors import TidegaugeError
 from tidegauge.schemas.findings import Verdict
+from tidegauge.usecases.errors import UnexplainedError
 from tidegauge.usecases.explain import Explanation, explain, latest_verdict
 
 __all__ = ["app", "explanation_lines"]
@@ -51,7 +51,7 @@ def explain_(
     found, reason = None, ""
     try:
         found = explain(kafka, verdict, now)
-    except TidegaugeError as error:
+    except UnexplainedError as error:
         reason = str(error)
     if as_json:
         facts = {"verdict": verdict, "explanation": found, "not_by_topic": reason}
@@ -74,7 +74,7 @@ def explanation_lines(
     """
     since = f", since about {moment(verdict.since_ms, now)}" if verdict.since_ms else ""
     state = f"{standing(verdict.state).word} at {moment(verdict.time_ms, now)}{since}"
-    yield f"{plain(verdict.monitor)} on {segment_title(verdict.segment)}: {state}"
+    yield f"{plain(verdict.monitor)} on {clip(segment_title(verdict.segment), 200)}: {state}"
     yield f"  {clip(verdict.sentence, 900)}"
     told = evidence(verdict)
     if told is not None:

@@ -16,7 +16,8 @@ import msgspec
 from tidegauge.detection.indicators import Hits, Indicator, Tail
 from tidegauge.detection.reference import Reference
 from tidegauge.drift.baseline import DriftBaseline
-from tidegauge.monitoring.mix_decomposition import MixDecomposition, decompose
+from tidegauge.monitoring.errors import MonitoringError
+from tidegauge.monitoring.mix_decomposition import Counts, MixDecomposition, decompose
 from tidegauge.monitoring.rates import RatesBaseline
 from tidegauge.quality.context import ContextRule
 from tidegauge.quality.hallucination import (
@@ -114,6 +115,8 @@ def explain(settings: KafkaSettings, verdict: Verdict, now_ms: int) -> Explanati
     Raises:
         UnexplainedError: It is on topics themselves, or too little is known.
         LogError: The broker does not answer, or the baseline is not there.
+        RatesBaselineError: The baseline cannot be read.
+        BaselineDocumentError: The drift baseline of the topics cannot be read.
     """
     if verdict.signal in ("drift", "swap", "pipeline") or not verdict.baseline:
         raise UnexplainedError(
@@ -144,7 +147,7 @@ def explain(settings: KafkaSettings, verdict: Verdict, now_ms: int) -> Explanati
         title=indicator.title,
         drift_baseline=baseline_id,
         titles={k: cluster.title for k, cluster in enumerate(drift.openings.clusters)},
-        mix=decompose(*parts),
+        mix=_mix(*parts),
     )
 
 
@@ -175,6 +178,13 @@ def _shared_baseline(before: dict[str, Where], after: dict[str, Where]) -> str:
             "was activated"
         )
     return max(sorted(shared), key=lambda baseline: len(after[baseline]))
+
+
+def _mix(before: Counts, after: Counts) -> MixDecomposition:
+    try:
+        return decompose(before, after)
+    except MonitoringError as error:
+        raise UnexplainedError(str(error)) from error
 
 
 def _clusters(settings: KafkaSettings, period: TimeRange) -> dict[str, Where]:
