@@ -173,3 +173,25 @@ def test_names_from_upstreams_do_nothing_to_a_terminal(
     assert ":boom:" in table
     assert "\x1b" not in table
     assert "the tokens of 1 requests are not known" in " ".join(table.split())
+
+
+def test_notes_do_nothing_to_a_terminal(
+    kafka: KafkaSettings, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    start_ms = (time.time_ns() // 1_000_000 - 5 * 3_600_000) // MINUTE_MS * MINUTE_MS
+    row = WorkRow("m///", "acme", "served", WorkAmounts(requests=1, without_usage=1))
+    minute = UpstreamMinute("a\x1b[31m:1", start_ms, HALF_A_MINUTE, b"", (row,))
+    event = UpstreamWork(producer_id="vitals/2", sequence=1, time_ms=start_ms, minutes=(minute,))
+    put(kafka, UPSTREAMS, [(start_ms, event)])
+    ends = [
+        datetime.fromtimestamp(moment / 1000, UTC).isoformat()
+        for moment in (start_ms, start_ms + MINUTES * MINUTE_MS)
+    ]
+    command = ["--from", ends[0], "--to", ends[1], "--config", str(config)]
+    for more in ([], ["--csv"]):
+        done = CliRunner().invoke(app, [*command, *more])
+        assert done.exit_code == 0, done.output
+        assert "[31m:1: the tokens of 1 requests are not known" in done.output
+        assert "\x1b" not in (done.stderr if more else done.output)

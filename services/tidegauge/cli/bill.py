@@ -27,7 +27,7 @@ from tidegauge.reports.forecast import Forecast, month_end_ms
 from tidegauge.reports.formatting import count, dollars, duration, moment, number, percent, times
 from tidegauge.reports.spreadsheet import csv_text
 from tidegauge.reports.swap_cost import SwapCost
-from tidegauge.reports.text import clip
+from tidegauge.reports.text import clip, plain
 from tidegauge.runtime.clock import now_ms
 from tidegauge.runtime.kafka.settings import KafkaSettings
 from tidegauge.runtime.settings import load
@@ -83,7 +83,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
     if as_csv:
         typer.echo(csv_text(BILL_COLUMNS, bill_rows(found)), nl=False)
         for note in notes:
-            typer.echo(note, err=True)
+            typer.echo(plain(note), err=True)
     elif as_json:
         facts = {
             "from": moment(found.start_ms),
@@ -110,7 +110,7 @@ def bill(  # noqa: PLR0913 - one argument for each option
             console.print(sentence)
         console.print(_forecast_sentence(ahead))
         for note in notes:
-            console.print(f"Note: {note}")
+            console.print(f"Note: {plain(note)}")
 
 
 def _table(name: str, *columns: str) -> Table:
