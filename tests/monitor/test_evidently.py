@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from tests.monitor.browser import CHROMIUM, serve
 
 from tidegauge.adapters.evidently import EvidentlyProcess, Job, Preface, ReportError
+from tidegauge.adapters.evidently.child import _furthest
 from tidegauge.adapters.evidently.report_process import environment
 from tidegauge.monitor.report_queue import ReportQueue, ReportStore
 from tidegauge.monitor.web.rendering import Renderer
@@ -107,6 +108,33 @@ def test_our_verdicts_come_first_then_the_columns_that_differ_most(page: Path) -
     assert places == sorted(places)
     assert "columns differ by no more than chance explains" in text
     assert "Dataset Drift" not in text, "no sentence on all columns at once"
+
+
+@pytest.mark.parametrize(
+    ("beyond", "alike", "said"),
+    [
+        (7, 0, ["1 further column differs, too"]),
+        (8, 0, ["2 further columns differ, too"]),
+        (1, 1, ["the other column differs by no more than chance explains"]),
+        (1, 2, ["the other 2 columns differ by no more than chance explains"]),
+        (0, 1, ["the only column differs by no more than chance explains"]),
+        (0, 2, ["all 2 columns differ by no more than chance explains"]),
+    ],
+)
+def test_one_column_and_several_are_counted_in_words(
+    beyond: int, alike: int, said: list[str]
+) -> None:
+    columns = beyond + alike
+    compared = Tables(
+        columns=tuple(Column(f"c{n}", "category") for n in range(columns)),
+        reference=(),
+        current=(),
+        rows=(1, 1),
+        left_out=(),
+        distances=(0.5,) * beyond + (0.0,) * alike,
+        by_chance=(0.1,) * columns,
+    )
+    assert _furthest(compared)[min(beyond, 6) :] == said
 
 
 def test_it_loads_nothing_from_elsewhere(page: Path) -> None:

@@ -169,12 +169,19 @@ def _furthest(compared: Tables) -> list[str]:
         if apart > chance
     ]
     shown, rest = beyond[:_FURTHEST], len(compared.columns) - len(beyond)
-    if len(beyond) > len(shown):
-        shown.append(f"{len(beyond) - len(shown)} further columns differ, too")
+    if more := len(beyond) - len(shown):
+        shown.append(f"{more} further {_differ(more)}, too")
     if rest:
-        others = "the other " if beyond else "all "
-        shown.append(f"{others}{rest} columns differ by no more than chance explains")
+        if rest == 1:
+            which = "the other" if beyond else "the only"
+        else:
+            which = f"the other {rest}" if beyond else f"all {rest}"
+        shown.append(f"{which} {_differ(rest)} by no more than chance explains")
     return shown
+
+
+def _differ(columns: int) -> str:
+    return "column differs" if columns == 1 else "columns differ"
 
 
 if __name__ == "__main__":
