@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from typing import Final
 
+import httpx
 import pytest
 from tests.gateway.conftest import Running, StartGateway
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
@@ -111,7 +112,7 @@ async def test_an_unknown_encoding_after_comments_is_an_error(
     assert running.answered[0].outcome == "failed"
 
 
-async def test_no_error_is_written_into_a_stream_in_an_unknown_encoding(
+async def test_a_stream_in_an_unknown_encoding_that_breaks_gets_neither_an_error_nor_an_end(
     gateway: Running, upstream: ScriptedUpstream
 ) -> None:
     async def break_off(_request: Received, connection: Connection) -> None:
@@ -120,6 +121,14 @@ async def test_no_error_is_written_into_a_stream_in_an_unknown_encoding(
         connection.writer.close()
 
     upstream.script = break_off
+    received = bytearray()
+
+    async def receive(response: httpx.Response) -> None:
+        async for part in response.aiter_raw():
+            received.extend(part)
+
     async with gateway.client.stream("POST", "/v1/chat/completions", json=ASKED) as response:
-        assert b"".join([part async for part in response.aiter_raw()]) == PIECES[0]
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+            await receive(response)
+    assert received == PIECES[0]
     assert gateway.answered[0].outcome == "failed"

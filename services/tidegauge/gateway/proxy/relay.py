@@ -91,7 +91,8 @@ class Sink(Protocol):
     """Sends an answer to the client.
 
     ``end`` and ``whole`` are called after the exchange has been concluded; an implementation
-    may send their bytes once the exchange is recorded (see ``Completion.on_recorded``).
+    may send their bytes once the exchange is recorded (see ``Completion.on_recorded``). An answer
+    that gets neither is broken, and the server closes its connection.
     """
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
@@ -173,7 +174,8 @@ class Relay:
         """Relay a stream piece by piece, beginning with ``piece``.
 
         The end is held back until the exchange has been recorded. Nothing is written into a
-        stream whose content encoding is unknown: its client could not decode the rest.
+        stream whose content encoding is unknown: its client could not decode the rest. If such a
+        stream breaks, it gets no end, so that its client does not take it for a whole one.
 
         Raises:
             UpstreamAnswerError: The encoding is unknown, and the client has comments without it.
@@ -196,11 +198,13 @@ class Relay:
                 passed = reader.read(piece) if piece else reader.end()
         except UpstreamError as error:
             passed, fault = b"", Fault(error.kind, error.detail)
-            last = b"" if reader.is_opaque else error_frame(self._api, error)
+            last = error_frame(self._api, error)
         answer = reader.answer()
         if fault is None and completion.must_check(exchange, answer):
             await completion.check(exchange, answer)
         completion.conclude(exchange, connection.status, answer, fault, done=reader.done)
+        if fault is not None and reader.is_opaque:
+            return
         # A client that has the whole answer is not told that its connection broke afterwards.
         await sink.end(passed if fault is None or answer.ended else passed + last)
         if fault is None:
