@@ -12,6 +12,7 @@ from tests.gateway.conftest import Running, StartGateway
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
 from tidegauge.gateway.http.pool import Pool
+from tidegauge.schemas.exchange import ErrorKind
 
 BODY: Final = b'{"model":"served","messages":[{"role":"user","content":"Hi"}]}'
 ASKED: Final = {"model": "served", "messages": [], "stream": True}
@@ -23,10 +24,12 @@ def models(url: str) -> dict[str, object]:
     return {"served": {"upstreams": [{"url": url}]}}
 
 
-async def begin_unreadable(connection: Connection) -> None:
+async def begin_unreadable(
+    connection: Connection, content_type: bytes = b"text/event-stream", status: int = 200
+) -> None:
     connection.writer.write(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: br\r\n"
-        b"transfer-encoding: chunked\r\n\r\n"
+        b"HTTP/1.1 %d Scripted\r\ncontent-type: %b\r\ncontent-encoding: br\r\n"
+        b"transfer-encoding: chunked\r\n\r\n" % (status, content_type)
     )
     await connection.writer.drain()
 
@@ -86,14 +89,26 @@ async def test_nothing_is_written_into_a_stream_in_an_unknown_encoding(
     assert running.answered[0].outcome == "unread"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status", "detail"),
+    [
+        (b"text/event-stream", 200, "the content encoding of the upstream's answer is unknown"),
+        (b"application/json", 200, "the content encoding of the upstream's answer is unknown"),
+        (b"application/json", 302, "the upstream answered 302, a redirect"),
+    ],
+)
 async def test_an_unknown_encoding_after_comments_is_an_error(
-    start_gateway: StartGateway, upstream: ScriptedUpstream
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    content_type: bytes,
+    status: int,
+    detail: str,
 ) -> None:
     heard = asyncio.Event()
 
     async def think(_request: Received, connection: Connection) -> None:
         await heard.wait()
-        await begin_unreadable(connection)
+        await begin_unreadable(connection, content_type, status)
         for piece in PIECES:
             await connection.chunk(piece)
         await connection.end_stream(done=False)
@@ -107,9 +122,10 @@ async def test_an_unknown_encoding_after_comments_is_an_error(
             text += part
             heard.set()
     assert text.startswith(": keep-alive\n\n")
-    assert "the content encoding of the upstream's stream is unknown" in text
+    assert detail in text
     assert "not decoded" not in text
-    assert running.answered[0].outcome == "failed"
+    (event,) = running.answered
+    assert (event.status, event.outcome, event.error) == (200, "failed", ErrorKind.UPSTREAM_ERROR)
 
 
 async def test_a_stream_in_an_unknown_encoding_that_breaks_gets_neither_an_error_nor_an_end(

@@ -104,30 +104,24 @@ class Forwarder:
         quiet = None
         if outgoing.asked.stream and self._quiet_seconds and not exchange.arrival.shadow:
             quiet = Quiet(self._quiet_seconds, relay.keep_alive)
+        connection, first = await self._ask(
+            exchange, outgoing, targets, exchange.attempt, quiet=quiet
+        )
         try:
-            connection, first = await self._ask(
-                exchange, outgoing, targets, exchange.attempt, quiet=quiet
+            if first is not None:
+                await relay.stream(connection, first)
+                return
+            whole = read_whole(
+                outgoing.api, connection, await connection.read(self._longest_answer)
             )
-            try:
-                if first is not None:
-                    await relay.stream(connection, first)
-                    return
-                whole = read_whole(
-                    outgoing.api, connection, await connection.read(self._longest_answer)
-                )
-            finally:
-                if not exchange.arrival.shadow:
-                    metrics, route = self._completion.metrics, exchange.arrival.route
-                    metrics.count_bytes(route, len(outgoing.body), connection.received)
-                connection.close()
-            if outgoing.failed_checks:
-                whole = await self._checked(exchange, outgoing, targets, whole)
-        except UpstreamError as error:
-            if not exchange.begun or exchange.collector is not None:
-                raise
-            await relay.fail(error)
-        else:
-            await relay.whole(whole)
+        finally:
+            if not exchange.arrival.shadow:
+                metrics, route = self._completion.metrics, exchange.arrival.route
+                metrics.count_bytes(route, len(outgoing.body), connection.received)
+            connection.close()
+        if outgoing.failed_checks:
+            whole = await self._checked(exchange, outgoing, targets, whole)
+        await relay.whole(whole)
 
     async def _checked(
         self,

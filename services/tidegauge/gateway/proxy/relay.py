@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 _OK: Final = 200
-_ERRORS: Final = 400
 _EVENT_STREAM: Final = ((b"content-type", b"text/event-stream"),)
 _MOST_GAPS: Final = 65_536
 _END_SECONDS: Final = 1.0
@@ -127,7 +126,11 @@ class Relay:
         self._completion = completion
 
     async def whole(self, whole: WholeAnswer) -> None:
-        """Relay an answer that is not streamed."""
+        """Relay an answer that is not streamed.
+
+        Raises:
+            UpstreamAnswerError: As for ``stream``.
+        """
         exchange, completion = self._exchange, self._completion
         if completion.must_check(exchange, whole.answer):
             await completion.check(exchange, whole.answer)
@@ -148,24 +151,20 @@ class Relay:
             await self._sink.begin(_OK, _headers(self._exchange, list(_EVENT_STREAM)))
         await self._sink.send(QUIET)
 
-    async def fail(self, error: UpstreamError) -> None:
-        """End a stream of which the client has comments alone with an error."""
-        fault = Fault(error.kind, error.detail)
-        self._completion.conclude(self._exchange, _OK, ParsedAnswer(), fault)
-        await self._sink.end(error_frame(self._api, error))
-
     async def _end_early(self, whole: WholeAnswer) -> None:
         """Relay an answer that is no stream as events, since the client has comments already."""
         asked, ending = self._exchange.asked, decide(whole.answer, whole.status, None, done=True)
+        if ending.outcome == "unread":
+            raise _unknown_encoding()
         fault, error = None, UpstreamAnswerError(ending.detail or "")
-        if ending.error is None and ending.outcome != "unread":
+        if ending.error is None:
             wanted = asked is not None and asked.usage_wanted
             events = self._api.as_events(whole.body, with_usage=wanted)
         elif b'"error"' in whole.body:
             events = self._api.error_event + event_of(whole.body)
         else:
             events = error_frame(self._api, error)
-        if ending.error is not None and whole.status >= _ERRORS:
+        if ending.error is not None:
             fault = Fault(ending.error, error.detail)
         self._completion.conclude(self._exchange, _OK, whole.answer, fault)
         await self._sink.end(events)
@@ -227,7 +226,7 @@ class Relay:
             reader = _StreamReader(exchange, collector, decoder, hide_usage=hide)
             headers = without_encoding(headers)
         elif exchange.begun:
-            raise UpstreamAnswerError("the content encoding of the upstream's stream is unknown")
+            raise _unknown_encoding()
         else:
             reader = _OpaqueReader(exchange, collector)
             connection.ignore_pauses()
@@ -236,6 +235,10 @@ class Relay:
             exchange.begun = True
             await self._sink.begin(connection.status, _headers(exchange, headers))
         return reader
+
+
+def _unknown_encoding() -> UpstreamAnswerError:
+    return UpstreamAnswerError("the content encoding of the upstream's answer is unknown")
 
 
 def error_frame(api: Api, error: ExchangeError) -> bytes:
