@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+from contextlib import closing
 from typing import Final
 
 import httpx
@@ -12,6 +14,7 @@ from tests.gateway.conftest import Running, StartGateway
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream
 
 from tidegauge.gateway.http.pool import Pool
+from tidegauge.gateway.http.protocol import HttpProtocol
 from tidegauge.schemas.exchange import ErrorKind
 
 BODY: Final = b'{"model":"served","messages":[{"role":"user","content":"Hi"}]}'
@@ -148,3 +151,37 @@ async def test_a_stream_in_an_unknown_encoding_that_breaks_gets_neither_an_error
             await receive(response)
     assert received == PIECES[0]
     assert gateway.answered[0].outcome == "failed"
+
+
+@pytest.mark.parametrize("wire", [True])
+async def test_a_half_closed_client_gets_all_of_a_stream_in_an_unknown_encoding(
+    gateway: Running, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegauge.gateway.http.closing.HALF_CLOSE_SECONDS", 0.0)
+    eof_received, half_closed = HttpProtocol.eof_received, asyncio.Event()
+
+    def noted(protocol: HttpProtocol) -> bool:
+        half_closed.set()
+        return eof_received(protocol)
+
+    monkeypatch.setattr(HttpProtocol, "eof_received", noted)
+
+    async def pause(_request: Received, connection: Connection) -> None:
+        await begin_unreadable(connection)
+        await connection.chunk(PIECES[0])
+        await half_closed.wait()
+        await connection.chunk(PIECES[1])
+        await connection.end_stream(done=False)
+
+    upstream.script = pause
+    body = json.dumps(ASKED).encode()
+    port = int(gateway.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        async with asyncio.timeout(30):
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n")
+            writer.write(b"content-length: %d\r\n\r\n%b" % (len(body), body))
+            await reader.readuntil(b"3\r\n%b\r\n" % PIECES[0])
+            writer.write_eof()
+            assert await reader.read() == b"b\r\n%b\r\n0\r\n\r\n" % PIECES[1]
+    assert gateway.answered[0].outcome == "unread"

@@ -84,10 +84,11 @@ class AsgiProtocol(HttpToolsProtocol):
         cycle.keep_alive = False
 
         def comment() -> bytes | None:
-            streams = cycle.response_started and cycle.chunked_encoding
-            return _COMMENT if streams and not cycle.response_complete else None
+            return None if cycle.response_complete else _COMMENT
 
-        return waits_for_answer(self.transport, self.loop.time() - self._last_data, comment)
+        streams = cycle.response_started and bool(cycle.chunked_encoding)
+        idle_seconds = self.loop.time() - self._last_data
+        return waits_for_answer(self.transport, idle_seconds, comment, streams=streams)
 
     def data_received(self, data: bytes) -> None:
         """Parse data within the bounds, and start or stop the deadline of a request."""

@@ -26,16 +26,18 @@ def waits_for_answer(
     transport: asyncio.Transport,
     idle_seconds: float,
     comment: Callable[[], bytes | None],
+    *,
+    streams: bool,
 ) -> bool:
     """Return whether a client that has ended its side after its request waits for the answer.
 
     Args:
         transport: The connection's transport; in a stream, comments are written to it.
         idle_seconds: Time since the client's last bytes.
-        comment: Returns a comment as the stream frames it; None unless a stream has begun and
-            goes on.
+        comment: Returns a comment as the stream frames it; None if none may be written (any more).
+        streams: Whether a stream has begun and goes on.
     """
-    if comment() is None:
+    if not streams:
         return idle_seconds < HALF_CLOSE_SECONDS
     _probe(transport, comment)
     return True

@@ -161,7 +161,9 @@ class HttpProtocol(asyncio.Protocol):
         def comment() -> bytes | None:
             return None if sink is None else sink.comment()
 
-        return waits_for_answer(self.transport, self._loop.time() - self._last_used, comment)
+        streams = sink is not None and sink.streaming
+        idle_seconds = self._loop.time() - self._last_used
+        return waits_for_answer(self.transport, idle_seconds, comment, streams=streams)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Cancel the request being answered, since the client has disconnected."""
