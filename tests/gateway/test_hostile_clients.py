@@ -18,8 +18,9 @@ from tests.gateway.conftest import Running, StartGateway, eventually
 from tests.gateway.scripted import Connection, Received, ScriptedUpstream, chat_completion
 
 from tidegauge.gateway import engine
+from tidegauge.gateway.apis import APIS
+from tidegauge.gateway.completion import Completion
 from tidegauge.gateway.errors import RefusedError
-from tidegauge.gateway.http import bodies
 from tidegauge.gateway.http.bodies import refuse_complex, without_lone_surrogates
 from tidegauge.gateway.policy import keys
 
@@ -338,8 +339,9 @@ def test_single_halves_of_characters_are_replaced(pieces: list[bytes]) -> None:
     assert read == whole
 
 
+@pytest.mark.parametrize(("last", "steps"), [("", 4), ("\ud83d", 6)])
 async def test_other_requests_have_their_turn_between_the_steps_of_a_long_body(
-    gateway: Running, monkeypatch: pytest.MonkeyPatch
+    gateway: Running, monkeypatch: pytest.MonkeyPatch, last: str, steps: int
 ) -> None:
     turns, seen = 0, []
 
@@ -356,19 +358,21 @@ async def test_other_requests_have_their_turn_between_the_steps_of_a_long_body(
 
         return run
 
-    for module, name in (
-        (bodies, "refuse_complex"),
-        (bodies, "refuse_ambiguous"),
+    for owner, name in (
+        (engine, "refuse_complex"),
+        (engine, "refuse_ambiguous"),
+        (type(APIS["/v1/chat/completions"]), "read"),
         (engine, "without_lone_surrogates"),
+        (Completion, "admit"),
     ):
-        monkeypatch.setattr(module, name, noted(getattr(module, name)))
+        monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
     other = asyncio.create_task(take_turns())
-    said = {"role": "user", "content": "word " * 300_000 + "\ud83d"}
+    said = {"role": "user", "content": "word " * 300_000 + last}
     body = json.dumps({"model": "served", "messages": [said]})
     response = await gateway.client.post("/v1/chat/completions", content=body)
     other.cancel()
     assert response.status_code == 200
-    assert len(set(seen)) == 3
+    assert len(set(seen)) == steps
 
 
 def test_broken_json_is_left_to_the_parser() -> None:

@@ -22,8 +22,8 @@ from tidegauge.gateway.errors import (
 )
 from tidegauge.gateway.exchange_state import Exchange, Fault
 from tidegauge.gateway.http.bodies import (
-    refuse_unclear,
-    refuse_unclear_in_turns,
+    refuse_ambiguous,
+    refuse_complex,
     without_lone_surrogates,
 )
 from tidegauge.gateway.policy.keys import ANONYMOUS, Caller, Customer, KeyRing
@@ -148,16 +148,20 @@ class Engine:
 
     async def _forward(self, exchange: Exchange, api: Api, body: bytes, sink: Sink) -> None:
         is_long = len(body) > _LONG_BODY
+        refuse_complex(body)
         if is_long:
-            await refuse_unclear_in_turns(body)
-        else:
-            refuse_unclear(body)
+            await asyncio.sleep(0)
+        refuse_ambiguous(body)
+        if is_long:
+            await asyncio.sleep(0)
         try:
             asked = api.read(body)
         except RecursionError as error:
             raise malformed(error) from error
         except RefusedError as refusal:
             asked = await _read_again(api, body, refusal)
+        if is_long:
+            await asyncio.sleep(0)
         exchange.asked = asked
         route = self._route(asked.model, exchange.customer)
         targets = route.order(exchange.arrival.session)

@@ -25,8 +25,6 @@ __all__ = [
     "decoded",
     "refuse_ambiguous",
     "refuse_complex",
-    "refuse_unclear",
-    "refuse_unclear_in_turns",
     "without_lone_surrogates",
 ]
 
@@ -204,25 +202,6 @@ def _paired(found: re.Match[bytes]) -> bytes:
     ):  # its backslash is escaped itself, so no escape begins here
         return escape[:_ESCAPE_BYTES] + (rb"\ufffd" if len(escape) > _ESCAPE_BYTES else b"")
     return escape if len(escape) > _ESCAPE_BYTES else rb"\ufffd"
-
-
-def refuse_unclear(body: bytes) -> None:
-    """Refuse a JSON body that is complex or ambiguous.
-
-    Raises:
-        RefusedError: As for ``refuse_complex`` and ``refuse_ambiguous``.
-    """
-    if len(body) > _SMALL:
-        refuse_complex(body)
-    refuse_ambiguous(body)
-
-
-async def refuse_unclear_in_turns(body: bytes) -> None:
-    """Do the same for a long body; other requests have their turn after each step."""
-    refuse_complex(body)
-    await asyncio.sleep(0)
-    refuse_ambiguous(body)
-    await asyncio.sleep(0)
 
 
 def refuse_complex(body: bytes) -> None:
