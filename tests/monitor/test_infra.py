@@ -192,7 +192,37 @@ def test_chat_pager_and_mail_are_there_to_be_used() -> None:
 def test_one_incident_is_one_message_and_mutes_no_other_one() -> None:
     configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
     assert configuration["route"]["group_by"] == ["model", "incident"]
-    assert [rule["equal"] for rule in configuration["inhibit_rules"]] == [["incident"]]
+    rules = configuration["inhibit_rules"]
+    assert [rule["equal"] for rule in rules] == [["incident"], ["model"]]
+    for side in ("source_matchers", "target_matchers"):
+        assert 'incident=""' in rules[1][side], "an incident's alerts are muted by its own alone"
+
+
+@pytest.mark.parametrize(
+    ("labels", "title"),
+    [
+        ({"alertname": "TidegaugeDrift", "signal": "drift"}, "WARN: m drift"),
+        ({"alertname": "TidegaugeWorkerSilent"}, "WARN: m TidegaugeWorkerSilent"),
+        ({}, "WARN: m several signals"),
+    ],
+)
+def test_a_message_is_titled_by_what_its_alerts_share(
+    labels: dict[str, str], title: str, tmp_path: Path
+) -> None:
+    configuration = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    receivers = {one["name"]: one for one in configuration["receivers"]}
+    (tmp_path / "data.json").write_text(
+        json.dumps({"commonLabels": {"severity": "warn", "model": "m", **labels}})
+    )
+    (tmp_path / "empty.tmpl").write_text("")
+    for template in (
+        receivers["chat"]["slack_configs"][0]["title"],
+        receivers["mail"]["email_configs"][0]["headers"]["Subject"],
+    ):
+        command = ("amtool", "template", "render", "--template.glob=*.tmpl")
+        data = f"--template.data={tmp_path / 'data.json'}"
+        said = _run(*command, data, f"--template.text={template}", folder=tmp_path)
+        assert said.strip() == title
 
 
 def test_no_alert_is_muted_by_what_it_has_not() -> None:

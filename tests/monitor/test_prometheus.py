@@ -105,6 +105,27 @@ def serving(view: MonitorView, estimator: Estimator, now_ms: int) -> Iterator[in
     thread.join()
 
 
+@contextmanager
+def managing(port: int, folder: Path) -> Iterator[None]:
+    """Run Alertmanager with the shipped configuration, whose receivers tell nobody."""
+    assert MANAGER is not None
+    routes = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
+    for receiver in routes["receivers"]:
+        receiver.pop("slack_configs", None)
+        receiver.pop("pagerduty_configs", None)
+        receiver.pop("email_configs", None)
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(routes))
+    command = (
+        MANAGER,
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    )
+    with process(*command, log=folder / "alertmanager.log"):
+        yield
+
+
 @pytest.fixture
 def stack(
     make_view: Callable[..., MonitorView], estimator: Estimator, now_ms: int, tmp_path: Path
@@ -120,7 +141,6 @@ def stack(
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
         f"127.0.0.1:{manager}"
     ]
-    assert MANAGER is not None
     with ExitStack() as open_:
         port = open_.enter_context(serving(make_view(missing=7), estimator, now_ms))
         config["scrape_configs"] = config["scrape_configs"][:1]
@@ -128,22 +148,7 @@ def stack(
         (tmp_path / "password").write_text(PASSWORD)
         config["scrape_configs"][0]["basic_auth"]["password_file"] = str(tmp_path / "password")
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-        routes = yaml.safe_load((INFRA / "alertmanager" / "alertmanager.yml").read_text())
-        for receiver in routes["receivers"]:
-            receiver.pop("slack_configs", None)
-            receiver.pop("pagerduty_configs", None)
-            receiver.pop("email_configs", None)
-        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(routes))
-        open_.enter_context(
-            process(
-                MANAGER,
-                f"--config.file={tmp_path / 'alertmanager.yml'}",
-                f"--storage.path={tmp_path / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{manager}",
-                "--cluster.listen-address=",
-                log=tmp_path / "alertmanager.log",
-            )
-        )
+        open_.enter_context(managing(manager, tmp_path))
         open_.enter_context(
             process(
                 "prometheus",
@@ -210,3 +215,46 @@ def test_prometheus_reads_draws_and_alarms_and_alertmanager_takes_alarms_both_wa
     waited(lambda: told() == both, 10)
     sink.send([msgspec.structs.replace(burning, status="resolved")], now_ms)
     waited(lambda: set(told()) == {"cost.customer"}, 10)
+
+
+def test_alerts_are_grouped_and_muted_by_incident_and_else_by_model_and_name(
+    tmp_path: Path,
+) -> None:
+    alerts = [
+        {"alertname": "TidegaugeDrift", "severity": "critical", "model": "m", "incident": "i1"},
+        {"alertname": "TidegaugeLatency", "severity": "critical", "model": "m", "incident": "i1"},
+        {"alertname": "TidegaugeErrors", "severity": "warn", "model": "m", "incident": "i1"},
+        {"alertname": "TidegaugeErrors", "severity": "warn", "model": "m", "incident": "i2"},
+        {"alertname": "TidegaugeCritical", "severity": "critical", "model": "m"},
+        {"alertname": "TidegaugeWarn", "severity": "warn", "model": "m"},
+        {"alertname": "TidegaugeWarn", "severity": "warn", "model": "n"},
+        {"alertname": "TidegaugeMonitorDown", "severity": "critical"},
+        {"alertname": "TidegaugeViewOld", "severity": "critical"},
+        {"alertname": "TidegaugeWorkerSilent", "severity": "warn"},
+    ]
+    url = f"http://127.0.0.1:{(port := free_port())}/api/v2"
+
+    def groups() -> list[Any]:
+        found: list[Any] = get(f"{url}/alerts/groups")
+        return found if sum(len(group["alerts"]) for group in found) == len(alerts) else []
+
+    def muted() -> set[tuple[str, str, str]]:
+        return {
+            tuple(one["labels"].get(name, "") for name in ("alertname", "model", "incident"))
+            for one in get(f"{url}/alerts")
+            if one["status"]["inhibitedBy"]
+        }
+
+    with managing(port, tmp_path):
+        waited(lambda: get(f"{url}/status"))
+        body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+        kind = {"content-type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{url}/alerts", body, kind), timeout=5)  # noqa: S310 - our own server
+        together = {
+            tuple(sorted(one["labels"]["alertname"] for one in group["alerts"]))
+            for group in waited(groups)
+        }
+        assert ("TidegaugeDrift", "TidegaugeLatency") in together, "one incident, one message"
+        assert max(map(len, together)) == 2
+        expected = {("TidegaugeErrors", "m", "i1"), ("TidegaugeWarn", "m", "")}
+        waited(lambda: muted() == expected)
