@@ -116,10 +116,11 @@ def draw_pools(traffic: ConversationTraffic, sources: Sources, rng: np.random.Ge
         shuffled = [questions[i] for i in rng.permutation(len(questions))]
         halves = shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
         if traffic.scripts == "topical":
+            # The texts of a frequent topic come again and again. Drawn from halves, the stream
+            # would ask others again and again than the past: that is a change, and no draw of it.
             shares = rng.gamma(1.0, 1.0, len({one.topic for one in questions}))
-            past, coming = (
-                topical_scripts(_by_topic(half), shares, _SIMULATED, rng) for half in halves
-            )
+            texts = _by_topic(questions)
+            past, coming = (topical_scripts(texts, shares, _SIMULATED, rng) for _ in halves)
         else:
             past, coming = (
                 [Script(((one.text, "Done."),), one.topic) for one in half] for half in halves
