@@ -60,7 +60,7 @@ def test_the_sum_of_no_histograms_has_the_accuracy_that_is_asked_for() -> None:
 
 def test_many_numbers_have_the_buckets_that_each_has_alone() -> None:
     values = np.random.default_rng(4).lognormal(3.0, 4.0, 2_000)
-    found = Counter(histogram.indices(values).tolist())
+    found = Counter(histogram.indices(values))
     assert histogram.add(histogram.empty(), values.tolist()).positive == found
 
 

@@ -18,9 +18,6 @@ import math
 from collections.abc import Iterable
 from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tidegauge.schemas.sketches import Histogram
 from tidegauge.streaming.errors import AccuracyError, MergeError, ValueRangeError
 
@@ -73,15 +70,15 @@ def _index(magnitude: float, width: float) -> int:
     return math.ceil(math.log(magnitude) / width - _ON_THE_EDGE)
 
 
-def indices(values: NDArray[np.float64], accuracy: float = ACCURACY) -> NDArray[np.int64]:
-    """Return the bucket of each number in ``Histogram.positive``, shape (n,).
+def indices(values: Iterable[float], accuracy: float = ACCURACY) -> list[int]:
+    """Return the bucket of each number in ``Histogram.positive``.
 
     Args:
-        values: Numbers of at least ``SMALLEST``, shape (n,).
+        values: Numbers of at least ``SMALLEST``.
         accuracy: Relative error of a quantile.
     """
-    found = np.ceil(np.log(values) / log_gamma(accuracy) - _ON_THE_EDGE)
-    return np.asarray(found, np.int64)
+    width = log_gamma(accuracy)
+    return [_index(value, width) for value in values]
 
 
 class HistogramAccumulator:

@@ -115,17 +115,17 @@ def _buckets(
         )
         for row in set(rows)
     }
-    by_first = histogram.indices(first).tolist()
+    by_first = histogram.indices(first.tolist())
     # What costs nothing lies below every edge, as the least cost that is told apart from it does.
     cost = np.maximum(found.cost_usd[complete], histogram.SMALLEST)
     histograms = {
-        measures.COST_USD: histogram.indices(cost).tolist(),
-        measures.LATENCY_MS: histogram.indices(latency).tolist(),
+        measures.COST_USD: histogram.indices(cost.tolist()),
+        measures.LATENCY_MS: histogram.indices(latency.tolist()),
         measures.TIME_TO_FIRST_TOKEN_MS: by_first,
     }
     strata = {
         measures.LATENCY_MS: _Stratified(
-            histogram.indices(converted).tolist(), [name_of[row][1] for row in rows]
+            histogram.indices(converted.tolist()), [name_of[row][1] for row in rows]
         ),
         measures.TIME_TO_FIRST_TOKEN_MS: _Stratified(by_first, [name_of[row][0] for row in rows]),
     }
